@@ -1,0 +1,69 @@
+"""The only place that reads the time.
+
+Everything that needs to know when it is takes a :class:`Clock`; a test hands in
+a :class:`SteppingClock` and moves it by hand.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the gateway asks of time."""
+
+    def now(self) -> datetime:
+        """Return the present moment, aware, UTC."""
+        ...
+
+    def monotonic_seconds(self) -> float:
+        """Return seconds that never step back, for measuring how long something took."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """Return the present moment, aware, UTC."""
+        return datetime.now(UTC)
+
+    def monotonic_seconds(self) -> float:
+        """Return seconds that never step back."""
+        return time.monotonic()
+
+
+class SteppingClock:
+    """A clock for tests: it stands still until :meth:`step` moves it."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._now = start
+        self._monotonic_seconds = 0.0
+
+    def now(self) -> datetime:
+        """Return the moment this clock was moved to."""
+        return self._now
+
+    def monotonic_seconds(self) -> float:
+        """Return the seconds this clock was moved since it was made."""
+        return self._monotonic_seconds
+
+    def step(self, seconds: float) -> None:
+        """Move forward by ``seconds``; a negative number steps the wall clock back only."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic_seconds += max(seconds, 0.0)
+
+
+def to_epoch_ms(moment: datetime) -> int:
+    """Turn an aware datetime into whole milliseconds since 1970, the form tables hold."""
+    return int(moment.timestamp() * 1000)
+
+
+def from_epoch_ms(epoch_ms: int) -> datetime:
+    """Turn milliseconds since 1970 into an aware UTC datetime."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)
+
+
+def isoformat(moment: datetime) -> str:
+    """Write an aware datetime as the wire does: ``2026-04-19T18:42:10Z``, whole seconds, UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

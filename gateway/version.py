@@ -1,0 +1,3 @@
+"""The version of this distribution; hatchling reads it too."""
+
+__version__ = "0.1.0"
