@@ -1,0 +1,25 @@
+"""Orders, packages and delivery updates over a JSON API."""
+
+from collections.abc import Sequence
+
+from litestar import Router
+
+from gateway.plugin import API_VERSION, Gateway, hookimpl
+from gateway_json_api.routes import router
+from gateway_json_api.settings import JsonApiSettings
+
+
+class JsonApi:
+    """The plugin ``json_api``: ``/api/webhook/orders``, ``/api/packages`` and their kin."""
+
+    api_version = API_VERSION
+    Settings = JsonApiSettings
+
+    def __init__(self, settings: JsonApiSettings, gateway: Gateway) -> None:
+        self._settings = settings
+        self._gateway = gateway
+
+    @hookimpl
+    def http_routers(self) -> Sequence[Router]:
+        """Bring the addresses."""
+        return [router(self._gateway, self._settings)]

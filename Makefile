@@ -1,0 +1,97 @@
+# Every verb of this project. Needs Python 3.11 or newer and a make (GNU 3.81 will
+# do); everything that is installed goes into .venv. Without make, on Windows say:
+#
+#   py -m venv .venv
+#   .venv\Scripts\python -m pip install -r requirements.lock
+#   .venv\Scripts\python -m pip install --no-deps --no-build-isolation -e .
+#   .venv\Scripts\gateway demo
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+RUNS := $(VENV)/gateway-runs.stamp
+TOOLS := $(VENV)/gateway-tools.stamp
+# make demo PYTHON=/path/to/python3.12 names one; otherwise the first that is new enough.
+PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11 python; do \
+  if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+  then echo $$each; exit; fi; done; echo python3)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test check lint types arch format bench docs lock clean
+
+help: ## show the verbs
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS='	' read -r verb means; do printf 'make %-8s %s\n' "$$verb" "$$means"; done
+
+install: $(RUNS) ## put the gateway into .venv, without the tools to test it
+
+demo: $(RUNS) ## the whole story on one screen: an order in, signed webhooks out
+	@$(VENV)/bin/gateway demo
+
+serve: $(RUNS) ## run the gateway as gateway.toml says
+	@$(VENV)/bin/gateway serve
+
+test: $(TOOLS) ## every test, with branch coverage (at least 95 %)
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest $(ARGS)
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report
+
+check: lint types arch test ## what has to pass before a change lands
+
+lint: $(TOOLS) ## ruff: rules and formatting
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+
+types: $(TOOLS) ## mypy, strict
+	@$(PY) -m mypy
+
+arch: $(TOOLS) ## import-linter: imports only point down, plugins use one door
+	@$(VENV)/bin/lint-imports --no-logo
+
+format: $(TOOLS) ## let ruff repair what it can
+	@$(PY) -m ruff check --fix --quiet || true
+	@$(PY) -m ruff format
+
+bench: $(TOOLS) ## measure this machine
+	@$(PY) bench/run.py $(ARGS)
+
+docs: $(TOOLS) ## write the generated reference pages anew
+	@$(PY) docs/generate.py
+
+lock: ## write the two lock files anew (needs uv)
+	@.ci/lock
+
+clean: ## remove .venv and what the tools leave behind
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache .coverage .coverage.*
+
+# What the gateway runs on: enough for demo and serve.
+$(RUNS): requirements.lock pyproject.toml
+	@$(make_venv)
+	@echo "Installing the gateway into $(VENV); the first time takes a minute."
+	@$(PIP) install -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# That, and the tools to test it. One install brings both up to date.
+$(TOOLS): requirements.lock requirements-dev.lock pyproject.toml
+	@$(make_venv)
+	@echo "Installing the gateway and its tools into $(VENV); the first time takes a minute."
+	@$(PIP) install -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $(RUNS) $@
+
+# Debian keeps ensurepip, without which venv makes nothing, in a package of its own.
+define make_venv
+set -e; \
+if $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then exit 0; fi; \
+found=`$(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true`; \
+if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+  echo "The gateway needs Python 3.11 or newer; $(PYTHON) is $${found:-not there}." \
+    "Name another: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+if $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then $(PYTHON) -m venv --clear $(VENV); \
+elif command -v uv >/dev/null; then uv venv --quiet --clear --seed --python $(PYTHON) $(VENV); \
+else echo "$(PYTHON) can't make a virtual environment;" \
+  "on Debian or Ubuntu: apt-get install python$$found-venv" >&2; exit 1; fi
+endef

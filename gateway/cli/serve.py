@@ -1,0 +1,108 @@
+"""``gateway serve``: HTTP and the engine in one process."""
+
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Final
+
+import click
+import uvicorn
+
+from gateway.cli.logs import log_to_stderr
+from gateway.console import Session, command
+from gateway.errors import ConfigurationError
+from gateway.http.app import create_app
+from gateway.http.request_ids import RequestIds
+from gateway.settings import Settings
+
+# How long a request in flight may take to end once we were asked to stop.
+_GRACE_SECONDS: Final = 20
+_BACKLOG: Final = 2048
+
+
+@command("serve")
+@click.option("--host", help="Where to listen.  [default: [gateway] host]")
+@click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+async def serve(session: Session, host: str | None, port: int | None, workers: int) -> None:
+    """Take orders over HTTP and carry deliveries, until SIGTERM or Ctrl-C.
+
+    What is in flight then is finished first.
+    """
+    log_to_stderr()
+    if workers > 1:
+        raise ConfigurationError(
+            "One process serves all workers' limits from its own memory, so more than one "
+            "would let through a multiple of them: start with --workers 1."
+        )
+    async with session.gateway() as gateway:
+        listener = _listener(gateway.settings, host, port)
+        address = "http://{}:{}".format(*listener.getsockname()[:2])
+        ready = f"Ready at {address} (what it can do: {address}/docs)"
+        server = _Server(
+            _uvicorn_config(create_app(gateway)),
+            on_ready=lambda: session.line({"address": address}, ready),
+        )
+        async with gateway.running():
+            await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and leaves signals to us.
+
+    uvicorn raises a signal it caught once more when it has stopped, which would end the
+    process before the deliveries in flight are finished and stored.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on a signal, and don't raise it again afterwards."""
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._stop) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.should_exit = True
+
+
+def _uvicorn_config(app: RequestIds) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def _listener(settings: Settings, host: str | None, port: int | None) -> socket.socket:
+    place = (host or settings.gateway.host, settings.gateway.port if port is None else port)
+    try:
+        family = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server(place, family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Can't listen on {place[0]} port {place[1]} ({error.strerror}): another program may "
+            "have it; choose one with --port."
+        ) from error
+    listener.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+    return listener

@@ -1,0 +1,1 @@
+"""Who runs dispatch: this process, or workers on many machines."""

@@ -1,0 +1,128 @@
+"""The embedded engine: asyncio tasks in the serving process, one lane a destination.
+
+It is woken right after a commit, so the first try starts within milliseconds. A
+sweep finds what nobody woke it for: retries that came due, deliveries of a process
+that died, work that another process (the command line) added.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.clock import Clock
+from gateway.errors import GatewayError
+from gateway.flow.dispatch import Dispatcher
+from gateway.flow.lane import Lane
+from gateway.records import Job
+
+_log = logging.getLogger(__name__)
+
+_SWEEP_SECONDS: Final = 1.0
+# Retries further off than this are left to the sweep.
+_TIMER_HORIZON_SECONDS: Final = 60.0
+
+
+class LocalEngine:
+    """Runs lanes, the sweep and the plugins' jobs in this process."""
+
+    def __init__(self, dispatcher: Dispatcher, jobs: Sequence[Job], clock: Clock) -> None:
+        self._dispatcher = dispatcher
+        self._jobs = jobs
+        self._clock = clock
+        self._lanes: dict[str, Lane] = {}
+        self._lane_tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._background: list[asyncio.Task[None]] = []
+        self._running = False
+        self.last_sweep_at: datetime | None = None
+
+    async def start(self) -> None:
+        """Begin to carry deliveries and to run jobs."""
+        self._running = True
+        self._dispatcher.on_next_due = self._wake_at
+        self._background = [
+            asyncio.create_task(self._sweep(), name="sweep"),
+            *(asyncio.create_task(self._repeat(job), name=job.name) for job in self._jobs),
+        ]
+
+    async def stop(self) -> None:
+        """Finish what is in flight and take nothing more; returns when all of it is stored."""
+        self._running = False
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for lane in self._lanes.values():
+            lane.stop()
+        await asyncio.gather(*self._lane_tasks, return_exceptions=True)
+        await self._dispatcher.drained()
+
+    def wake(self, destination_ids: Collection[str]) -> None:
+        """Carry what is due for these destinations, now."""
+        if not self._running:
+            return
+        for destination_id in destination_ids:
+            lane = self._lanes.get(destination_id)
+            if lane is not None:
+                lane.nudge()
+                continue
+            lane = self._dispatcher.lane(destination_id)
+            self._lanes[destination_id] = lane
+            task = asyncio.create_task(self._carry(lane))
+            self._lane_tasks.add(task)
+            task.add_done_callback(self._lane_tasks.discard)
+
+    def in_motion(self) -> int:
+        """Return how many destinations are being served at this moment."""
+        return len(self._lanes)
+
+    async def _carry(self, lane: Lane) -> None:
+        try:
+            await lane.run()
+        except (GatewayError, SQLAlchemyError, OSError) as error:
+            _log.error(
+                "carrying deliveries to %s stopped: %s", lane.destination_id, type(error).__name__
+            )
+        finally:
+            del self._lanes[lane.destination_id]
+
+    def _wake_at(self, destination_id: str, due_at: datetime) -> None:
+        delay = (due_at - self._clock.now()).total_seconds()
+        if not self._running or delay > _TIMER_HORIZON_SECONDS:
+            return
+        loop = asyncio.get_running_loop()
+        # A hair later than due, so that the claim's clock agrees that it is.
+        when = loop.time() + max(delay, 0) + 0.002
+        earlier = self._timers.get(destination_id)
+        if earlier is not None and not earlier.cancelled() and earlier.when() <= when:
+            return
+        if earlier is not None:
+            earlier.cancel()
+        self._timers[destination_id] = loop.call_at(when, self._ring, destination_id)
+
+    def _ring(self, destination_id: str) -> None:
+        self._timers.pop(destination_id, None)
+        self.wake([destination_id])
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                self.wake(await self._dispatcher.destinations_with_work())
+                self.last_sweep_at = self._clock.now()
+            except (GatewayError, SQLAlchemyError, OSError) as error:
+                _log.error("the sweep failed: %s", type(error).__name__)
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    async def _repeat(self, job: Job) -> None:
+        while True:
+            try:
+                await job.run()
+            except Exception as error:  # noqa: BLE001 - a job's fault must not end the job
+                _log.error("job %s failed: %s", job.name, type(error).__name__)
+            await asyncio.sleep(job.every_seconds)

@@ -1,0 +1,1 @@
+"""The walk of an order, one verb a module: intake, tracking, publishing, dispatch."""

@@ -1,0 +1,197 @@
+"""Claim due deliveries → hand them to the sink → record the outcomes.
+
+Claims and outcomes of all destinations go through one
+:class:`~gateway.storage.batching.Batcher`, so that one transaction settles what
+came back and takes what goes out next. No transaction is open while a sink talks
+to somebody else's server.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import Clock, to_epoch_ms
+from gateway.flow.lane import Grant, Lane
+from gateway.flow.publishing import Publishing
+from gateway.flow.schedule import Schedule, next_try
+from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
+from gateway.model.event import EventDraft
+from gateway.model.ids import new_id
+from gateway.records import Sink
+from gateway.storage.batching import Batcher
+from gateway.storage.database import Database
+from gateway.storage.deliveries import Outbox, Settled
+from gateway.storage.destinations import DestinationStore
+
+# A lease outlives the slowest try by this much, so that its outcome is never stored too late.
+_LEASE_MARGIN_SECONDS: Final = 45.0
+
+NextDue = Callable[[str, datetime], None]
+"""Told of a destination and the moment when something that failed is to be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchRules:
+    """How deliveries are tried: the retry schedule, and the deadline for one try."""
+
+    schedule: Schedule
+    timeout_seconds: float
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a claim holds before the delivery comes due again by itself."""
+        return self.timeout_seconds + _LEASE_MARGIN_SECONDS
+
+
+class _Claim(NamedTuple):
+    destination_id: str
+    limit: int
+
+
+class Dispatcher:
+    """Carries deliveries to sinks. One for each process that runs an engine."""
+
+    def __init__(
+        self,
+        database: Database,
+        destinations: DestinationStore,
+        outbox: Outbox,
+        publishing: Publishing,
+        sinks: Mapping[str, Sink],
+        rules: DispatchRules,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._destinations = destinations
+        self._outbox = outbox
+        self._publishing = publishing
+        self._sinks = sinks
+        self._rules = rules
+        self._clock = clock
+        self.on_next_due: NextDue = lambda _destination_id, _due_at: None
+        self._ledger: Batcher[_Claim | Settled | ClaimedDelivery, Grant | None] = Batcher(
+            self._turn, max_items=2048
+        )
+
+    def lane(self, destination_id: str) -> Lane:
+        """Open a lane for one destination."""
+        return Lane(destination_id, self, self._clock, self._rules.timeout_seconds)
+
+    async def destinations_with_work(self) -> Collection[str]:
+        """Return the active destinations that have something due now."""
+        async with self._database.read() as connection:
+            return await self._outbox.destinations_with_work(connection, self._clock.now())
+
+    async def claim(self, destination_id: str, limit: int) -> Grant | None:
+        """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
+        return await self._ledger.submit(_Claim(destination_id, limit))
+
+    def settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> asyncio.Future[Any]:
+        """Hand an outcome in; the future is done when it and what follows from it are stored."""
+        due_at = None
+        if not outcome.delivered:
+            due_at = next_try(
+                self._rules.schedule,
+                retry_index=delivery.retry_index,
+                first_attempt_at=delivery.first_attempt_at,
+                now=self._clock.now(),
+                retry_after_seconds=outcome.retry_after_seconds,
+                jitter=random.random(),  # noqa: S311 - spreads retries, guards no secret
+            )
+        stored = self._ledger.put(
+            Settled(delivery, outcome, None if due_at is None else to_epoch_ms(due_at))
+        )
+        if due_at is not None:
+            self.on_next_due(delivery.destination_id, due_at)
+        return stored
+
+    def release(self, delivery: ClaimedDelivery) -> asyncio.Future[Any]:
+        """Give a delivery back untried; it is due again at once."""
+        return self._ledger.put(delivery)
+
+    async def drained(self) -> None:
+        """Wait until all outcomes that were handed in are stored."""
+        await self._ledger.drained()
+
+    async def _turn(
+        self, items: Sequence[_Claim | Settled | ClaimedDelivery]
+    ) -> Sequence[Grant | Exception | None]:
+        now = self._clock.now()
+        settled = [item for item in items if isinstance(item, Settled)]
+        released = [item for item in items if isinstance(item, ClaimedDelivery)]
+        async with self._database.begin() as connection:
+            if settled:
+                await self._outbox.settle(connection, settled, now)
+                await self._note_health(connection, settled, now)
+            if released:
+                await self._outbox.release(connection, released, now)
+            news = await self._disable_gone(connection, settled, now)
+            published = await self._publishing.record(connection, news, now)
+            answers = [
+                await self._grant(connection, item, now) if isinstance(item, _Claim) else None
+                for item in items
+            ]
+        self._publishing.announce(published)
+        return answers
+
+    async def _grant(
+        self, connection: AsyncConnection, claim: _Claim, now: datetime
+    ) -> Grant | None:
+        destination = await self._destinations.for_dispatch(connection, claim.destination_id)
+        if destination is None or destination.sink not in self._sinks:
+            return None
+        sink = self._sinks[destination.sink]
+        lease_seconds = self._rules.lease_seconds
+        claimed = await self._outbox.claim(
+            connection,
+            destination.id,
+            limit=claim.limit,
+            now=now,
+            lease_seconds=lease_seconds,
+        )
+        settings = msgspec.convert(destination.settings, sink.settings)
+        more = len(claimed) == claim.limit
+        return Grant(destination, settings, sink, claimed, lease_seconds, more)
+
+    async def _note_health(
+        self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
+    ) -> None:
+        well = {item.delivery.destination_id for item in settled if item.outcome.delivered}
+        tried = {item.delivery.destination_id for item in settled}
+        await self._destinations.succeeded(connection, well, now)
+        await self._destinations.failed(connection, tried - well, now)
+
+    async def _disable_gone(
+        self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
+    ) -> list[EventDraft]:
+        """Stop the destinations that said they are gone for good; their account is told."""
+        gone = {item.delivery.destination_id for item in settled if item.outcome.gone}
+        stopped = [
+            await self._destinations.disable(connection, destination_id, "gone")
+            for destination_id in sorted(gone)
+        ]
+        return [_disabled_event(destination, now) for destination in stopped if destination]
+
+
+def _disabled_event(destination: Destination, now: datetime) -> EventDraft:
+    return EventDraft(
+        id=new_id("evt", now),
+        type="endpoint.disabled",
+        account_id=destination.account_id,
+        mode=destination.mode,
+        site=destination.site,
+        subject=destination.id,
+        data={
+            "endpoint_id": destination.id,
+            "name": destination.name,
+            "reason": destination.state_reason,
+        },
+        occurred_at=now,
+        actor="gateway",
+    )

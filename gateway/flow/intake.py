@@ -1,0 +1,265 @@
+"""Accept orders: review → deduplicate → package + event + deliveries, in one transaction.
+
+Many requests share one transaction (:class:`~gateway.storage.batching.Batcher`);
+each is answered only after it has committed.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import count
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import Clock, to_epoch_ms
+from gateway.errors import Conflict, IdempotencyKeyReused, Problem
+from gateway.flow.publishing import Published, Publishing
+from gateway.flow.sites import SiteDirectory
+from gateway.hooks import Hooks
+from gateway.model.account import Caller
+from gateway.model.event import EventDraft
+from gateway.model.ids import new_ids
+from gateway.model.order import Candidate, Order, check
+from gateway.model.submission import IntakeAnswer, OrderResult, Submission
+from gateway.storage.batching import Batcher
+from gateway.storage.database import Database
+from gateway.storage.idempotency import KeptAnswer, KeyId, keep_answers, kept_answers, key_id
+from gateway.storage.packages import NewPackage, OrderKey, PackageStore
+
+_ANSWER_ENCODER = msgspec.json.Encoder()
+_ANSWER_DECODER = msgspec.json.Decoder(IntakeAnswer)
+
+
+class _Reviewed(NamedTuple):
+    """A submission that passed review: an order to keep, or the reasons, for each place."""
+
+    submission: Submission
+    orders: Sequence[Order | None]
+    errors: Sequence[tuple[Problem, ...]]
+    warnings: tuple[Problem, ...]
+    key: KeyId | None
+
+
+class Intake:
+    """Takes orders in. One for each process."""
+
+    def __init__(
+        self,
+        database: Database,
+        packages: PackageStore,
+        publishing: Publishing,
+        hooks: Hooks,
+        sites: SiteDirectory,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._packages = packages
+        self._publishing = publishing
+        self._hooks = hooks
+        self._sites = sites
+        self._clock = clock
+        self._batcher: Batcher[_Reviewed, IntakeAnswer] = Batcher(self._store)
+
+    async def accept(self, submission: Submission) -> IntakeAnswer:
+        """Take a submission in; each order is judged alone, and none of them is lost.
+
+        Raises ``Conflict`` while the first request with the same idempotency key is
+        still running, ``IdempotencyKeyReused`` when it came with another body.
+        """
+        reviewed = self._review(submission)
+        if reviewed.key is None and not any(reviewed.orders):
+            return _answer(reviewed, {})
+        return await self._batcher.submit(reviewed)
+
+    async def drained(self) -> None:
+        """Wait until everything that was handed in is stored and answered."""
+        await self._batcher.drained()
+
+    def _review(self, submission: Submission) -> _Reviewed:
+        caller = submission.caller
+        kept: list[Order | None] = []
+        errors: list[tuple[Problem, ...]] = []
+        warnings: list[Problem] = []
+        for index, candidate in enumerate(submission.candidates):
+            order, faults, remarks = self._checked(caller, candidate)
+            kept.append(None if faults else order)
+            errors.append(faults)
+            warnings.extend(_at(index, remark) for remark in remarks)
+        passed = [(index, order) for index, order in enumerate(kept) if order is not None]
+        reviews = self._hooks.review_orders([order for _, order in passed])
+        for (index, _), review in zip(passed, reviews, strict=True):
+            kept[index] = None if review.errors else review.order
+            errors[index] = review.errors
+            warnings.extend(_at(index, remark) for remark in review.warnings)
+        idempotency = submission.idempotency
+        key = None
+        if idempotency is not None:
+            key = key_id(caller.account_id, caller.mode, idempotency.key)
+        return _Reviewed(submission, kept, errors, tuple(warnings), key)
+
+    def _checked(
+        self, caller: Caller, candidate: Candidate
+    ) -> tuple[Order | None, tuple[Problem, ...], tuple[Problem, ...]]:
+        if candidate.order is None or candidate.errors:
+            return None, candidate.errors, candidate.warnings
+        site, wrong_site = self._sites.resolve(caller, candidate.order.site)
+        review = check(candidate.order, self._sites.country(caller.account_id, site))
+        order = review.order
+        if order is not None and order.site != site:
+            order = msgspec.structs.replace(order, site=site)
+        return order, review.errors + wrong_site, candidate.warnings + review.warnings
+
+    async def _store(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeAnswer | Exception]:
+        now = self._clock.now()
+        async with self._database.begin() as connection:
+            answers, fresh = await self._replays(connection, batch, now)
+            created, published = await self._create(connection, fresh, now)
+            for place, reviewed in fresh.items():
+                answers[place] = _answer(reviewed, created[place])
+            await keep_answers(
+                connection,
+                [
+                    KeptAnswer(
+                        reviewed.key,
+                        reviewed.submission.idempotency.request_digest,
+                        _ANSWER_ENCODER.encode(answers[place]),
+                    )
+                    for place, reviewed in fresh.items()
+                    if reviewed.key and reviewed.submission.idempotency
+                ],
+                now,
+            )
+        self._publishing.announce(published)
+        return [answers[place] for place in range(len(batch))]
+
+    @staticmethod
+    async def _replays(
+        connection: AsyncConnection, batch: Sequence[_Reviewed], now: datetime
+    ) -> tuple[dict[int, IntakeAnswer | Exception], dict[int, _Reviewed]]:
+        """Answer what was answered before; what is left is new."""
+        keys = {reviewed.key for reviewed in batch if reviewed.key}
+        kept = await kept_answers(connection, keys, now)
+        answers: dict[int, IntakeAnswer | Exception] = {}
+        fresh: dict[int, _Reviewed] = {}
+        running: set[KeyId] = set()
+        for place, reviewed in enumerate(batch):
+            key, idempotency = reviewed.key, reviewed.submission.idempotency
+            if key is None or idempotency is None:
+                fresh[place] = reviewed
+            elif key in kept:
+                answers[place] = _replay(kept[key], idempotency.request_digest)
+            elif key in running:
+                answers[place] = Conflict(
+                    "The first request with this Idempotency-Key is still running; try again."
+                )
+            else:
+                running.add(key)
+                fresh[place] = reviewed
+        return answers, fresh
+
+    async def _create(
+        self, connection: AsyncConnection, fresh: Mapping[int, _Reviewed], now: datetime
+    ) -> tuple[dict[int, dict[int, OrderResult]], Published]:
+        """Store the new orders; answers for each by place in the batch and index."""
+        wanted = [
+            (place, index, reviewed.submission, order)
+            for place, reviewed in fresh.items()
+            for index, order in enumerate(reviewed.orders)
+            if order is not None
+        ]
+        keys = [self._order_key(submission, order) for _, _, submission, order in wanted]
+        known = await self._packages.known_orders(connection, {key for key in keys if key})
+        now_ms = to_epoch_ms(now)
+        ids = iter(sorted(new_ids("pkg", now_ms, len(wanted))))
+        event_ids = iter(sorted(new_ids("evt", now_ms, len(wanted))))
+        results: dict[int, dict[int, OrderResult]] = {place: {} for place in fresh}
+        new: list[NewPackage] = []
+        drafts: list[EventDraft] = []
+        for (place, index, submission, order), key in zip(wanted, keys, strict=True):
+            if key is not None and key in known:
+                results[place][index] = _duplicate(index, order, *known[key])
+                continue
+            package = NewPackage(
+                next(ids),
+                submission.caller.account_id,
+                submission.caller.mode,
+                submission.source,
+                order,
+                now_ms,
+            )
+            if key is not None:
+                known[key] = (package.id, order.site)
+            new.append(package)
+            drafts.append(_created_event(next(event_ids), package, submission.caller, now))
+            results[place][index] = OrderResult(index, "created", package.id)
+        await self._packages.insert(connection, new)
+        return results, await self._publishing.record(connection, drafts, now)
+
+    def _order_key(self, submission: Submission, order: Order) -> OrderKey | None:
+        if not order.external_order_id:
+            return None
+        caller = submission.caller
+        return self._packages.order_key(
+            caller.account_id, caller.mode, submission.source, order.external_order_id
+        )
+
+
+def _answer(reviewed: _Reviewed, stored: Mapping[int, OrderResult]) -> IntakeAnswer:
+    results = (
+        stored.get(index) or OrderResult(index, "rejected", errors=errors)
+        for index, errors in zip(count(), reviewed.errors, strict=False)
+    )
+    return IntakeAnswer(tuple(results), reviewed.warnings)
+
+
+def _replay(kept: KeptAnswer, request_digest: bytes) -> IntakeAnswer | Exception:
+    if kept.request_digest != request_digest:
+        return IdempotencyKeyReused(
+            "This Idempotency-Key was used with another request body; use a new key for a new "
+            "request."
+        )
+    return msgspec.structs.replace(_ANSWER_DECODER.decode(kept.response), replayed=True)
+
+
+def _duplicate(index: int, order: Order, package_id: str, site: str | None) -> OrderResult:
+    """Answer with the package that is there; never let two sites' orders pass for one."""
+    if order.site == site:
+        return OrderResult(index, "duplicate", package_id)
+    problem = Problem(
+        "another site's order has this external_order_id; put the site into the id",
+        field="external_order_id",
+    )
+    return OrderResult(index, "rejected", errors=(problem,))
+
+
+def _created_event(event_id: str, package: NewPackage, caller: Caller, now: datetime) -> EventDraft:
+    order = package.order
+    data: dict[str, Any] = {
+        "package_id": package.id,
+        "external_patient_id": order.external_patient_id,
+        "rx_number": order.rx_number,
+        "external_order_id": order.external_order_id,
+        "site": order.site,
+        "source": package.source,
+        "priority": order.priority,
+        "requires_signature": order.requires_signature,
+        "copay_amount": order.copay_amount,
+        "delivery_date": order.delivery_date,
+    }
+    return EventDraft(
+        id=event_id,
+        type="package.created",
+        account_id=package.account_id,
+        mode=package.mode,
+        site=order.site,
+        subject=package.id,
+        data=data,
+        occurred_at=now,
+        actor=caller.actor,
+        status_after="created",
+    )
+
+
+def _at(index: int, problem: Problem) -> Problem:
+    return msgspec.structs.replace(problem, index=index)

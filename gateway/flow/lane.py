@@ -1,0 +1,253 @@
+"""One destination's deliveries on their way: taken ahead, tried side by side, settled.
+
+Each destination has a lane of its own, so that one that hangs holds back nobody
+else. A lane ends when nothing is due any more; the engine opens a new one when
+there is.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from gateway.clock import Clock
+from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
+from gateway.records import Batch, Sink
+
+_log = logging.getLogger(__name__)
+
+# How many deliveries are taken ahead adapts between these: as many as go out in half a second.
+_FIRST_CLAIM: Final = 32
+_LARGEST_CLAIM: Final = 1024
+_QUICK_SECONDS: Final = 0.5
+_SLOW_SECONDS: Final = 2.0
+# A sink that doesn't keep to the deadline itself is cut off this much after it.
+_GRACE_SECONDS: Final = 5.0
+
+
+class Grant(NamedTuple):
+    """Deliveries taken for one destination, with all that is needed to try them.
+
+    ``more`` says that there may be further ones; ``lease_seconds`` how long they are ours.
+    """
+
+    destination: Destination
+    settings: Any
+    sink: Sink
+    deliveries: Sequence[ClaimedDelivery]
+    lease_seconds: float
+    more: bool
+
+
+class Desk(Protocol):
+    """Where a lane takes deliveries from and hands outcomes in."""
+
+    async def claim(self, destination_id: str, limit: int) -> Grant | None:
+        """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
+        ...
+
+    def settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> asyncio.Future[Any]:
+        """Hand an outcome in; the future is done when it is stored."""
+        ...
+
+    def release(self, delivery: ClaimedDelivery) -> asyncio.Future[Any]:
+        """Give a delivery back untried."""
+        ...
+
+
+class _Waiting(NamedTuple):
+    delivery: ClaimedDelivery
+    usable_until: float
+
+
+class Lane:
+    """Carries what is due for one destination."""
+
+    def __init__(
+        self, destination_id: str, desk: Desk, clock: Clock, timeout_seconds: float
+    ) -> None:
+        self.destination_id = destination_id
+        self._desk = desk
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._waiting: deque[_Waiting] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._unsettled: set[asyncio.Future[Any]] = set()
+        self._grant: Grant | None = None
+        self._claim_size = _FIRST_CLAIM
+        self._claimed_at = 0.0
+        self._more = True
+        self._stopping = False
+        self._next_slot = 0.0
+        self._changed = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Say that something more is due."""
+        self._more = True
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Finish what is in flight, take nothing more, give back what waits."""
+        self._stopping = True
+        self._give_back()
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Carry deliveries until nothing is due; what went out is settled when this returns."""
+        try:
+            while True:
+                self._changed.clear()
+                if self._more and not self._stopping and self._room() > 0:
+                    await self._claim()
+                elif not (self._workers or (self._more and not self._stopping)):
+                    break
+                else:
+                    await self._changed.wait()
+        finally:
+            for worker in self._workers:
+                worker.cancel()
+            if self._unsettled:
+                await asyncio.wait(self._unsettled)
+
+    def _room(self) -> int:
+        """How many to take now: none while more than half of the last claim still waits."""
+        waiting = len(self._waiting)
+        unsettled = len(self._unsettled)
+        if waiting > self._claim_size // 2 or unsettled > 2 * _LARGEST_CLAIM:
+            return 0
+        return self._claim_size - waiting
+
+    async def _claim(self) -> None:
+        self._more = False
+        room = self._room()
+        now = self._clock.monotonic_seconds()
+        if self._grant is not None and self._grant.more:
+            self._adapt(now - self._claimed_at, self._grant.destination.max_in_flight)
+        self._claimed_at = now
+        grant = await self._desk.claim(self.destination_id, room)
+        if grant is None:
+            self._grant = None
+            self._give_back()
+            return
+        self._grant = grant
+        self._more = self._more or grant.more
+        usable_until = now + grant.lease_seconds - self._timeout_seconds - _GRACE_SECONDS
+        self._waiting.extend(_Waiting(each, usable_until) for each in grant.deliveries)
+        self._staff(grant.destination.max_in_flight)
+
+    def _adapt(self, took_seconds: float, max_in_flight: int) -> None:
+        if took_seconds < _QUICK_SECONDS:
+            self._claim_size = min(self._claim_size * 2, _LARGEST_CLAIM)
+        elif took_seconds > _SLOW_SECONDS:
+            self._claim_size = max(self._claim_size // 2, min(max_in_flight, _FIRST_CLAIM))
+
+    def _staff(self, max_in_flight: int) -> None:
+        wanted = min(max_in_flight, len(self._workers) + len(self._waiting))
+        for _ in range(wanted - len(self._workers)):
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._left)
+
+    def _left(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        self._changed.set()
+        if not worker.cancelled() and worker.exception() is not None:
+            _log.error(
+                "a delivery to %s failed oddly", self.destination_id, exc_info=worker.exception()
+            )
+
+    async def _work(self) -> None:
+        while self._waiting and self._grant is not None:
+            grant = self._grant
+            taken = self._next(grant.sink.max_batch)
+            if not taken:
+                continue
+            if grant.destination.max_per_second:
+                await self._pace(len(taken) / grant.destination.max_per_second)
+            for delivery, outcome in await self._try(grant, taken):
+                self._settle(delivery, outcome)
+                if outcome.gone:
+                    self._give_back()
+            if self._more and self._room() > 0:
+                self._changed.set()
+
+    def _next(self, count: int) -> list[ClaimedDelivery]:
+        """Take the next ones that are still ours; those whose lease runs out go back."""
+        now = self._clock.monotonic_seconds()
+        taken: list[ClaimedDelivery] = []
+        while self._waiting and len(taken) < count:
+            delivery, usable_until = self._waiting.popleft()
+            if now < usable_until:
+                taken.append(delivery)
+            else:
+                self._keep(self._desk.release(delivery))
+                self._more = True
+        return taken
+
+    async def _try(
+        self, grant: Grant, taken: Sequence[ClaimedDelivery]
+    ) -> list[tuple[ClaimedDelivery, Outcome]]:
+        started_at = self._clock.now()
+        began = self._clock.monotonic_seconds()
+        batch = Batch(grant.destination, grant.settings, taken, self._timeout_seconds)
+        outcomes: Sequence[Outcome] = ()
+        error = "no_outcome"
+        try:
+            async with asyncio.timeout(self._timeout_seconds + _GRACE_SECONDS):
+                outcomes = await grant.sink.deliver(batch)
+        except TimeoutError:
+            error = "timeout"
+        except Exception as failure:  # noqa: BLE001 - a sink's fault is this try's failure
+            error = "sink_failed"
+            _log.error("sink %s failed: %s", grant.sink.kind, type(failure).__name__)
+        known = {outcome.delivery_id: outcome for outcome in outcomes}
+        elapsed_ms = int((self._clock.monotonic_seconds() - began) * 1000)
+        return [
+            (
+                delivery,
+                known.get(delivery.id)
+                or Outcome(
+                    delivery_id=delivery.id,
+                    delivered=False,
+                    started_at=started_at,
+                    duration_ms=elapsed_ms,
+                    error=error,
+                ),
+            )
+            for delivery in taken
+        ]
+
+    def _settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> None:
+        stored = self._desk.settle(delivery, outcome)
+        if self._grant is not None and self._grant.destination.ordered:
+            # The next one of the same subject may go as soon as this one is over.
+            stored.add_done_callback(lambda _: self.nudge())
+        self._keep(stored)
+
+    def _keep(self, stored: asyncio.Future[Any]) -> None:
+        self._unsettled.add(stored)
+        stored.add_done_callback(self._stored)
+
+    def _stored(self, stored: asyncio.Future[Any]) -> None:
+        self._unsettled.discard(stored)
+        self._changed.set()
+        if not stored.cancelled() and (error := stored.exception()) is not None:
+            # The lease ends by itself and the delivery is tried again: at least once.
+            _log.error(
+                "an outcome for %s could not be stored: %s",
+                self.destination_id,
+                type(error).__name__,
+            )
+
+    def _give_back(self) -> None:
+        while self._waiting:
+            self._keep(self._desk.release(self._waiting.popleft().delivery))
+
+    async def _pace(self, seconds_each: float) -> None:
+        """Wait for the next slot, so that ``max_per_second`` holds."""
+        now = self._clock.monotonic_seconds()
+        slot = max(now, self._next_slot)
+        self._next_slot = slot + seconds_each
+        if slot > now:
+            await asyncio.sleep(slot - now)

@@ -1,0 +1,50 @@
+"""Which site an order belongs to, and what follows from that."""
+
+from collections.abc import Iterable
+
+from gateway.errors import Problem
+from gateway.model.account import Caller, Site
+
+
+class SiteDirectory:
+    """The sites of gateway.toml, by account."""
+
+    def __init__(self, sites: Iterable[Site]) -> None:
+        self._sites: dict[str, dict[str, Site]] = {}
+        for site in sites:
+            self._sites.setdefault(site.account_id, {})[site.code] = site
+
+    def known(self, account_id: str, code: str) -> bool:
+        """Say whether the account has a site of this code."""
+        return code in self._sites.get(account_id, {})
+
+    def resolve(self, caller: Caller, wanted: str | None) -> tuple[str | None, tuple[Problem, ...]]:
+        """Return the code of the site meant, or why it can't be told.
+
+        In this order: what was named, the key's own site, the account's only site.
+        """
+        sites = self._sites.get(caller.account_id, {})
+        if wanted is not None and caller.site is not None and wanted != caller.site:
+            return None, (Problem("this key belongs to another site", field="site"),)
+        code = wanted or caller.site
+        if code is not None:
+            if code not in sites:
+                return None, (Problem(_unknown(sites), field="site"),)
+            return code, ()
+        if len(sites) > 1:
+            return None, (Problem(f"site is required: {_unknown(sites)}", field="site"),)
+        return next(iter(sites), None), ()
+
+    def country(self, account_id: str, code: str | None) -> str:
+        """Return the ISO 3166 code whose habits a site's local phone numbers follow."""
+        sites = self._sites.get(account_id, {})
+        if code in sites:
+            return sites[code].country
+        return next((site.country for site in sites.values()), "US")
+
+
+def _unknown(sites: Iterable[str]) -> str:
+    names = ", ".join(sorted(sites))
+    if not names:
+        return "this account has no sites; add [[sites]] to gateway.toml or leave site out"
+    return f"name one of this account's sites ({names})"

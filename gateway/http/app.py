@@ -1,0 +1,30 @@
+"""The composition page: routers, middleware and handlers of the HTTP side, in order."""
+
+from typing import Final
+
+from litestar import Litestar
+from litestar.di import Provide
+
+from gateway.http.auth import Authentication, provide_caller
+from gateway.http.errors import HANDLERS
+from gateway.http.health import health_router
+from gateway.http.openapi import docs_router, openapi_config
+from gateway.http.request_ids import RequestIds
+from gateway.runtime import Gateway
+
+MAX_BODY_BYTES: Final = 1_000_000
+
+
+def create_app(gateway: Gateway) -> RequestIds:
+    """Put the HTTP application together for a gateway that is open."""
+    app = Litestar(
+        route_handlers=[health_router(gateway), docs_router(), *gateway.hooks.http_routers()],
+        middleware=[Authentication(gateway.keys, gateway.limits)],
+        exception_handlers=HANDLERS,
+        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=openapi_config(),
+        logging_config=None,
+        debug=False,
+    )
+    return RequestIds(app)

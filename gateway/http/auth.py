@@ -1,0 +1,64 @@
+"""Who is calling, how much they may, and in what form: settled before a body is read.
+
+A route says what it is by its ``opt``:
+
+- ``public``: true where no key is needed (health, docs, a sender with its own signature);
+- ``limit``: the policy it counts against; by default ``reads`` for GET, else ``updates``;
+- ``media``: the content types it takes a body in; by default JSON only.
+"""
+
+from typing import Any, Final
+
+from litestar.connection import ASGIConnection
+from litestar.datastructures import Headers
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from gateway.access.keys import Keys
+from gateway.access.limits import Limits
+from gateway.errors import UnsupportedMedia
+from gateway.model.account import Caller
+
+_CALLER: Final = "gateway_caller"
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_JSON: Final = ("application/json",)
+
+
+class Authentication(ASGIMiddleware):
+    """Looks the key up, counts the request, and leaves the caller for the handler."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, keys: Keys, limits: Limits) -> None:
+        self._keys = keys
+        self._limits = limits
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Let the request through, or raise what stops it."""
+        options: dict[str, Any] = scope["route_handler"].opt
+        if not options.get("public"):
+            headers = Headers.from_scope(scope)
+            method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
+            caller = await self._keys.authenticate(headers.get("x-api-key"))
+            policy = options.get("limit", "reads" if method in _READING else "updates")
+            await self._limits.take(policy, caller.actor)
+            if method not in _READING:
+                _check_media(headers, options.get("media", _JSON))
+            scope["state"][_CALLER] = caller
+        await next_app(scope, receive, send)
+
+
+def provide_caller(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+    """Hand a handler who is calling."""
+    caller: Caller = request.scope["state"][_CALLER]
+    return caller
+
+
+def _check_media(headers: Headers, accepted: tuple[str, ...]) -> None:
+    """Refuse a body in a form that this address doesn't take; no body at all is fine."""
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    given = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given not in accepted:
+        raise UnsupportedMedia(f"Send the body with Content-Type: {' or '.join(accepted)}.")

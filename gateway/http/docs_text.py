@@ -1,0 +1,144 @@
+"""Plain text, JSON and code as HTML: the smallest parts of the page at ``/docs``.
+
+Whatever goes in is taken for text and escaped; what comes out is HTML.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from itertools import takewhile
+from typing import Any, Final
+
+_LITERAL: Final = re.compile(r"(?::[a-z:]+:)?(`{1,2})(?!`)(.+?)\1", re.DOTALL)
+_BULLET: Final = re.compile(r"[-*] +(?=\S)")
+_FENCE: Final = "```"
+_TOKEN: Final = re.compile(
+    r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)|(?P<text>"(?:[^"\\]|\\.)*")'
+    r"|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)"
+)
+
+
+def prose(text: str) -> str:
+    """Write a docstring: paragraphs, ``-`` lists, and code that is indented or fenced."""
+    return "".join(_blocks(inspect.cleandoc(text).splitlines()))
+
+
+def inline(text: str) -> str:
+    """Write one run of text; what stands in backticks is code (Markdown or reST)."""
+    return _LITERAL.sub(r"<code>\2</code>", escape(text))
+
+
+def code(value: Any) -> str:
+    """Write a value as it stands in JSON, a text without its quotes."""
+    written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"<code>{escape(written)}</code>"
+
+
+def panel(text: str, caption: str) -> str:
+    """Write a block of code that can be scrolled by keyboard and copied as a whole."""
+    return _panel(escape(text), caption)
+
+
+def json_panel(value: Any, caption: str) -> str:
+    """Write a value as indented JSON, in colours."""
+    written = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    pieces: list[str] = []
+    end = 0
+    for token in _TOKEN.finditer(written):
+        pieces += escape(written[end : token.start()]), _coloured(token)
+        end = token.end()
+    return _panel("".join(pieces) + escape(written[end:]), caption)
+
+
+def table(label: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table of HTML cells; the first cell of a row names the row.
+
+    The roles look redundant, but a browser may forget that a table is one when the
+    style sheet stacks its cells, as it does on a phone.
+    """
+    head = "".join(f'<th role="columnheader" scope="col">{escape(each)}</th>' for each in headings)
+    body = "".join(f'<tr role="row">{_cells(headings, row)}</tr>' for row in rows)
+    return (
+        f'<table role="table" aria-label="{escape(label)}">'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table>'
+    )
+
+
+def _cells(headings: Sequence[str], row: Sequence[str]) -> str:
+    first, *rest = row
+    cells = [f'<th role="rowheader" scope="row">{first}</th>']
+    for heading, cell in zip(headings[1:], rest, strict=True):
+        cells.append(f'<td role="cell" data-label="{escape(heading)}">{cell}</td>')
+    return "".join(cells)
+
+
+def _panel(content: str, caption: str) -> str:
+    title = escape(caption)
+    return (
+        f'<figure class="panel"><figcaption>{title}</figcaption>'
+        f'<pre tabindex="0" role="region" aria-label="{title}"><code>{content}</code></pre></figure>'
+    )
+
+
+def _coloured(token: re.Match[str]) -> str:
+    return f'<span class="j-{token.lastgroup}">{escape(token.group())}</span>'
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[str]:
+    """Cut a text into blocks; a block ends at a blank line or where another kind begins."""
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if not line.strip():
+            at += 1
+        elif line.startswith(_FENCE):
+            inside = list(takewhile(lambda each: not each.startswith(_FENCE), lines[at + 1 :]))
+            at += len(inside) + 2
+            yield _code_block(inside)
+        elif line.startswith("  "):
+            inside = list(takewhile(lambda each: not each.strip() or each[0] == " ", lines[at:]))
+            at += len(inside)
+            yield _code_block(inside)
+        elif _BULLET.match(line):
+            inside = list(takewhile(_in_list, lines[at:]))
+            at += len(inside)
+            yield _list(inside)
+        else:
+            inside = list(takewhile(_in_paragraph, lines[at:]))
+            at += len(inside)
+            yield _paragraph(inside)
+
+
+def _in_list(line: str) -> bool:
+    return bool(_BULLET.match(line)) or line.startswith(" ")
+
+
+def _in_paragraph(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith(_FENCE) and not _BULLET.match(line)
+
+
+def _code_block(lines: Sequence[str]) -> str:
+    text = inspect.cleandoc("\n" + "\n".join(lines))
+    return panel(text, "Shell" if text.startswith(("curl ", "$ ")) else "Example")
+
+
+def _list(lines: Sequence[str]) -> str:
+    items: list[str] = []
+    for line in lines:
+        bullet = _BULLET.match(line)
+        if bullet:
+            items.append(line[bullet.end() :])
+        else:
+            items[-1] += f" {line.strip()}"
+    return "<ul>" + "".join(f"<li>{inline(item)}</li>" for item in items) + "</ul>"
+
+
+def _paragraph(lines: Sequence[str]) -> str:
+    """Write a paragraph; reST's ``::`` announces code and shows as one colon, or not at all."""
+    text = " ".join(line.strip() for line in lines)
+    if text.endswith("::"):
+        text = text[:-1] if text[:-2].strip() else ""
+    return f"<p>{inline(text)}</p>" if text else ""

@@ -1,0 +1,103 @@
+"""The OpenAPI document: what Litestar reads off the handlers, and the bodies they name.
+
+A route that decodes its own body (to judge each item alone, or to verify a signature
+over the bytes) names it in its ``opt``:
+
+- ``body``: the type of the request body, for the document;
+- ``answer``: the type of the successful answer.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, Response, Router, get
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.routes import HTTPRoute
+
+from gateway.http.docs_page import render_page
+from gateway.http.errors import MEDIA_TYPE
+from gateway.model.wire import encode
+from gateway.version import __version__
+
+_PUBLIC: Final = {"public": True}
+_REF: Final = "#/components/schemas/{name}"
+
+
+class ErrorAnswer(msgspec.Struct):
+    """What every refusal looks like."""
+
+    error: str
+    details: list[dict[str, Any]] = []
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Return the settings for Litestar's part of the document."""
+    key = SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header")
+    return OpenAPIConfig(
+        title="Pharmacy integration gateway",
+        version=__version__,
+        # Litestar's own pages load scripts from elsewhere; ours are below, at /docs.
+        openapi_router=Router("/docs/raw", route_handlers=[], opt=_PUBLIC, include_in_schema=False),
+        render_plugins=[],
+        components=Components(security_schemes={"api_key": key}),
+        security=[{"api_key": []}],
+        use_handler_docstrings=True,
+    )
+
+
+def docs_router() -> Router:
+    """Make ``/docs`` and ``/openapi.json``; both work without any network."""
+
+    @get("/openapi.json", opt=_PUBLIC, sync_to_thread=False)
+    def document(app: Litestar) -> Response[bytes]:
+        return Response(encode(openapi_document(app)), media_type=MEDIA_TYPE)
+
+    @get("/docs", opt=_PUBLIC, media_type="text/html", sync_to_thread=False)
+    def page(app: Litestar) -> str:
+        return render_page(openapi_document(app))
+
+    return Router("/", route_handlers=[document, page], include_in_schema=False)
+
+
+def openapi_document(app: Litestar) -> dict[str, Any]:
+    """Return the whole document as plain data."""
+    document: dict[str, Any] = app.openapi_schema.to_schema()
+    named: list[type] = [ErrorAnswer]
+    described: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        for method, (handler, _) in route.route_handler_map.items():
+            operation = document["paths"].get(route.path_format, {}).get(method.lower())
+            if operation is not None:
+                described.append((operation, handler.opt))
+                named.extend(handler.opt[key] for key in ("body", "answer") if key in handler.opt)
+    schemas, components = msgspec.json.schema_components(named, ref_template=_REF)
+    document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+    by_type = dict(zip(named, schemas, strict=True))
+    for operation, options in described:
+        _describe(operation, options, by_type)
+    return document
+
+
+def _describe(
+    operation: dict[str, Any], options: dict[str, Any], schemas: dict[type, dict[str, Any]]
+) -> None:
+    if options.get("public"):
+        operation["security"] = []
+    if "body" in options:
+        operation["requestBody"] = {"required": True, "content": _json(schemas[options["body"]])}
+    responses = operation.setdefault("responses", {})
+    for status, response in responses.items():
+        if status.startswith("2") and "answer" in options:
+            response["content"] = _json(schemas[options["answer"]])
+        elif not status.startswith("2"):
+            response["content"] = _json(schemas[ErrorAnswer])
+    responses.setdefault(
+        "default", {"description": "Refused", "content": _json(schemas[ErrorAnswer])}
+    )
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}

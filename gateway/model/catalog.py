@@ -1,0 +1,137 @@
+"""The core's event types: what each means, a sample, and a JSON Schema of its data."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.model.event import EventType
+
+_TEXT: Final = {"type": "string"}
+_MAYBE: Final = {"type": ["string", "null"]}
+_MOMENT: Final = {"type": "string", "format": "date-time"}
+_MONEY: Final = {"type": ["number", "null"]}
+_REFERENCES: Final[Mapping[str, Any]] = {
+    "package_id": _TEXT,
+    "external_patient_id": _MAYBE,
+    "rx_number": _MAYBE,
+    "external_order_id": _MAYBE,
+    "site": _MAYBE,
+}
+_SAMPLE: Final[Mapping[str, Any]] = {
+    "package_id": "pkg_0199d2c4a1b27c3e8f40a1b2c3d4e5f6",
+    "external_patient_id": "PMS-9081",
+    "rx_number": "RX-8872341",
+}
+_PROOF: Final[Mapping[str, Any]] = {
+    "photo_url": "https://storage.example.com/p/1.jpg",
+    "signature_url": "https://storage.example.com/s/1.png",
+    "lat": 25.8612,
+    "lng": -80.2983,
+}
+
+
+def core_event_types() -> tuple[EventType, ...]:
+    """Return what the core itself publishes."""
+    moved = {
+        "driver_id": "drv_b12c",
+        "occurred_at": "2026-04-19T18:20:00Z",
+    }
+    moved_schema = {"driver_id": _MAYBE, "occurred_at": _MOMENT, "notes": _TEXT}
+    failure = {"failure_reason": "no_answer"}
+    return (
+        _package(
+            "package.created",
+            "An order was accepted and kept.",
+            {
+                "external_order_id": "SO-1001",
+                "site": "main",
+                "source": "json_api",
+                "priority": "routine",
+                "requires_signature": True,
+                "copay_amount": 12.50,
+                "delivery_date": "2026-04-20",
+            },
+            {
+                "source": _TEXT,
+                "priority": {"enum": ["routine", "urgent", "stat"]},
+                "requires_signature": {"type": "boolean"},
+                "copay_amount": _MONEY,
+                "delivery_date": _MAYBE,
+            },
+        ),
+        *(
+            _package(name, meaning, moved, moved_schema)
+            for name, meaning in (
+                ("package.ready", "The package waits for a driver."),
+                ("package.cancelled", "The package was called off before it was picked up."),
+                ("delivery.assigned", "A driver was assigned."),
+                ("delivery.unassigned", "The driver was taken off; another one is needed."),
+                ("delivery.picked_up", "The driver has the package."),
+                ("delivery.out_for_delivery", "The driver is on the way to the patient."),
+                ("delivery.arrived", "The driver is at the address."),
+                ("delivery.rescheduled", "The delivery was put off to another time."),
+                ("delivery.returning", "The package is on its way back to the pharmacy."),
+                ("delivery.returned", "The package is back in the pharmacy."),
+            )
+        ),
+        *(
+            _package(name, meaning, {**moved, **failure}, {**moved_schema, "failure_reason": _TEXT})
+            for name, meaning in (
+                ("delivery.attempted", "The driver was there and could not hand the package over."),
+                ("delivery.failed", "The delivery ended without success."),
+            )
+        ),
+        _package(
+            "delivery.completed",
+            "The patient has the package.",
+            {
+                "driver_id": "drv_b12c",
+                "delivered_at": "2026-04-19T18:41:57Z",
+                "proof": _PROOF,
+                "copay_collected": 12.50,
+                "copay_method": "card",
+            },
+            {
+                "driver_id": _MAYBE,
+                "delivered_at": _MOMENT,
+                "proof": {"type": ["object", "null"]},
+                "copay_collected": _MONEY,
+                "copay_method": _MAYBE,
+            },
+        ),
+        _endpoint(
+            "endpoint.disabled", "An endpoint was switched off because it kept failing.", "gone"
+        ),
+        _endpoint("endpoint.recovered", "An endpoint that was failing works again.", None),
+    )
+
+
+def _package(
+    name: str, meaning: str, sample: Mapping[str, Any], properties: Mapping[str, Any]
+) -> EventType:
+    return EventType(
+        type=name,
+        meaning=meaning,
+        sample={**_SAMPLE, **sample},
+        schema={
+            "type": "object",
+            "properties": {**_REFERENCES, **properties},
+            "required": ["package_id", "external_patient_id", "rx_number"],
+        },
+    )
+
+
+def _endpoint(name: str, meaning: str, reason: str | None) -> EventType:
+    return EventType(
+        type=name,
+        meaning=meaning,
+        sample={
+            "endpoint_id": "dst_0199d2c4a1b27c3e8f40a1b2c3d4e5f6",
+            "name": "Dispatch board",
+            "reason": reason,
+        },
+        schema={
+            "type": "object",
+            "properties": {"endpoint_id": _TEXT, "name": _TEXT, "reason": _MAYBE},
+            "required": ["endpoint_id", "name", "reason"],
+        },
+    )

@@ -1,0 +1,111 @@
+"""A delivery: one event on its way to one destination, and how each try went."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.model.account import Mode
+from gateway.model.event import Event
+
+DeliveryState = Literal["pending", "delivered", "exhausted"]
+DestinationState = Literal["active", "paused", "disabled"]
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wants to know, and how they are told.
+
+    ``events`` are patterns. ``settings`` belong to the sink and are sealed in the
+    database. A ``paused`` destination keeps its deliveries for later; a
+    ``disabled`` one gets none. ``failing_since`` is the first failure after the
+    last success.
+    """
+
+    id: str
+    account_id: str
+    mode: Mode
+    sink: str
+    name: str
+    events: tuple[str, ...]
+    settings: Mapping[str, Any]
+    site: str | None = None
+    state: DestinationState = "active"
+    state_reason: str | None = None
+    max_in_flight: int = 32
+    max_per_second: float | None = None
+    ordered: bool = False
+    created_at: datetime
+    last_success_at: datetime | None = None
+    failing_since: datetime | None = None
+
+
+class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery in our hands for a while: ``lease`` proves it, ``attempt`` counts from 1.
+
+    ``retry_index`` is the place in the retry schedule, from 0; ``first_attempt_at``
+    is when this run through the schedule began.
+    """
+
+    id: str
+    account_id: str
+    destination_id: str
+    event: Event
+    attempt: int
+    retry_index: int
+    lease: str
+    created_at: datetime
+    first_attempt_at: datetime
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How one try ended, as the sink saw it.
+
+    ``status`` is the other side's answer where there is one (an HTTP status),
+    ``error`` a short class of failure where there is none (``timeout``, ``dns`` …),
+    ``excerpt`` at most 2 KB of the answer. ``retry_after_seconds`` is the earliest
+    the other side wants to hear again; ``gone`` says it never wants to.
+    """
+
+    delivery_id: str
+    delivered: bool
+    started_at: datetime
+    duration_ms: int
+    status: int | None = None
+    error: str | None = None
+    excerpt: bytes = b""
+    retry_after_seconds: float | None = None
+    gone: bool = False
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try, as the log keeps it."""
+
+    delivery_id: str
+    destination_id: str
+    event_id: str
+    event_type: str
+    number: int
+    started_at: datetime
+    duration_ms: int
+    delivered: bool
+    status: int | None
+    error: str | None
+    excerpt: str
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery as it can be looked up. ``due_at`` is the next try while it is pending."""
+
+    id: str
+    account_id: str
+    destination_id: str
+    event_id: str
+    event_type: str
+    subject: str
+    state: DeliveryState
+    attempts: int
+    due_at: datetime | None
+    created_at: datetime
+    first_attempt_at: datetime | None
+    finished_at: datetime | None

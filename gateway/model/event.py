@@ -1,0 +1,87 @@
+"""An event: one thing that happened. Written once, never changed."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from gateway.model.account import Mode
+
+# What "*" leaves out: news about a subscription itself, which must be asked for by name.
+_NOT_UNDER_STAR: Final = ("endpoint.", "webhook.test")
+_PATTERN: Final = re.compile(r"\*|[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\.\*)?")
+
+
+class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that just happened and is to be recorded under ``id`` (``evt_…``).
+
+    ``subject`` is the id of what it happened to (a package, a queued job), ``data``
+    the facts a subscriber receives, keys in snake_case. ``only_destination``
+    narrows the fan-out to one destination: a test event goes nowhere else.
+    """
+
+    id: str
+    type: str
+    account_id: str
+    mode: Mode
+    subject: str
+    data: Mapping[str, Any]
+    occurred_at: datetime
+    actor: str
+    site: str | None = None
+    ref: bytes | None = None
+    status_after: str | None = None
+    late: bool = False
+    only_destination: str | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened, as it was recorded."""
+
+    id: str
+    type: str
+    account_id: str
+    mode: Mode
+    subject: str
+    data: Mapping[str, Any]
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: str
+    site: str | None = None
+    status_after: str | None = None
+    late: bool = False
+
+
+class EventType(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the catalog: what an event means, and what its ``data`` looks like.
+
+    ``sample`` is an example of ``data``; ``schema`` a JSON Schema (2020-12) of it.
+    """
+
+    type: str
+    meaning: str
+    sample: Mapping[str, Any]
+    schema: Mapping[str, Any]
+
+
+def is_pattern(text: str) -> bool:
+    """Say whether ``text`` can be subscribed to: ``*``, ``delivery.*`` or a type in full."""
+    return _PATTERN.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=4096)
+def matches(patterns: Sequence[str], event_type: str) -> bool:
+    """Say whether one of ``patterns`` (a tuple) asks for ``event_type``."""
+    for pattern in patterns:
+        if pattern == "*":
+            if not event_type.startswith(_NOT_UNDER_STAR):
+                return True
+        elif pattern.endswith(".*"):
+            if event_type.startswith(pattern[:-1]):
+                return True
+        elif pattern == event_type:
+            return True
+    return False

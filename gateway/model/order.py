@@ -1,0 +1,149 @@
+"""An order: what a source hands in, and the rules it must pass before it is kept.
+
+A source plugin turns its foreign shape into :class:`Candidate` objects, one for
+each thing that was sent; :func:`check` applies the rules that hold for every source.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from gateway.errors import Problem
+from gateway.model.phone import to_e164
+
+PRIORITIES: Final = ("routine", "urgent", "stat")
+COPAY_LIMIT: Final = Decimal(10000)
+MAX_METADATA_ENTRIES: Final = 50
+MAX_CHARACTERS: Final[Mapping[str, int]] = {
+    "patient_name": 200,
+    "patient_address": 500,
+    "patient_phone": 50,
+    "patient_email": 254,
+    "rx_number": 100,
+    "notes": 2000,
+    "external_patient_id": 255,
+    "external_order_id": 255,
+    "site": 40,
+}
+_MULTILINE: Final = frozenset({"notes", "patient_address"})
+# C0 and C1 control characters; tab and line breaks pass where several lines make sense.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_LINE_BREAK: Final = re.compile(r"[\t\r\n]")
+_EMAIL: Final = re.compile(r"[^\s@<>(),;:\"]+@[^\s@<>(),;:\"]+\.[^\s@<>(),;:\".]+")
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One order, in the gateway's own terms.
+
+    Money is dollars with at most two places; names and addresses are kept as they
+    were given; ``site`` is a site's code; ``external_order_id`` is the caller's own
+    id, by which the same order is known when it comes again.
+    """
+
+    patient_name: str
+    patient_address: str
+    patient_phone: str | None = None
+    patient_email: str | None = None
+    rx_number: str | None = None
+    copay_amount: Decimal | None = None
+    priority: str = "routine"
+    requires_signature: bool = False
+    delivery_date: date | None = None
+    notes: str | None = None
+    external_patient_id: str | None = None
+    external_order_id: str | None = None
+    site: str | None = None
+    metadata: dict[str, str] = {}
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One thing a source was sent: an order that may be kept, or the reasons why not.
+
+    ``order`` is ``None`` when the foreign shape could not be read at all.
+    """
+
+    order: Order | None
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+class Review(msgspec.Struct, frozen=True):
+    """What a rule says about one order: a changed order, reasons to refuse it, remarks."""
+
+    order: Order | None = None
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def check(order: Order, country: str) -> Review:
+    """Apply the rules for every source; ``country`` decides how a local phone number is read.
+
+    The review's ``order`` is the one to keep: the phone number in E.164, or left
+    out with a warning when it can't be one.
+    """
+    errors: list[Problem] = []
+    for name, limit in MAX_CHARACTERS.items():
+        value = getattr(order, name)
+        if value is not None:
+            _check_text(name, value, limit, errors)
+    errors.extend(
+        Problem(f"{name} is required", field=name)
+        for name in ("patient_name", "patient_address")
+        if not getattr(order, name).strip()
+    )
+    if order.priority not in PRIORITIES:
+        errors.append(Problem(f"priority must be one of {', '.join(PRIORITIES)}", field="priority"))
+    if order.copay_amount is not None:
+        _check_copay(order.copay_amount, errors)
+    if order.metadata:
+        _check_metadata(order.metadata, errors)
+    warnings: list[Problem] = []
+    kept = _with_usable_contacts(order, country, warnings)
+    return Review(kept, tuple(errors), tuple(warnings))
+
+
+def _with_usable_contacts(order: Order, country: str, warnings: list[Problem]) -> Order:
+    changes: dict[str, object] = {}
+    if order.patient_email and not _EMAIL.fullmatch(order.patient_email):
+        changes["patient_email"] = None
+        text = "patient_email is not an e-mail address; it was left out"
+        warnings.append(Problem(text, field="patient_email"))
+    if order.patient_phone:
+        phone = to_e164(order.patient_phone, country)
+        if phone is None:
+            text = "patient_phone is not a phone number; it was left out"
+            warnings.append(Problem(text, field="patient_phone"))
+        if phone != order.patient_phone:
+            changes["patient_phone"] = phone
+    return msgspec.structs.replace(order, **changes) if changes else order
+
+
+def _check_text(name: str, value: str, limit: int, errors: list[Problem]) -> None:
+    if len(value) > limit:
+        errors.append(Problem(f"{name} has more than {limit} characters", field=name))
+    if _CONTROL.search(value) or (name not in _MULTILINE and _LINE_BREAK.search(value)):
+        errors.append(Problem(f"{name} contains control characters", field=name))
+
+
+def _check_copay(amount: Decimal, errors: list[Problem]) -> None:
+    if not amount.is_finite() or not 0 <= amount <= COPAY_LIMIT:
+        errors.append(Problem("copay_amount must be between 0 and 10000", field="copay_amount"))
+    elif amount != round(amount, 2):
+        errors.append(
+            Problem("copay_amount must have at most two decimal places", field="copay_amount")
+        )
+
+
+def _check_metadata(metadata: Mapping[str, str], errors: list[Problem]) -> None:
+    if len(metadata) > MAX_METADATA_ENTRIES:
+        errors.append(
+            Problem(f"metadata has more than {MAX_METADATA_ENTRIES} entries", field="metadata")
+        )
+    if any(len(name) > 100 or len(value) > 500 for name, value in metadata.items()):  # noqa: PLR2004
+        errors.append(
+            Problem("metadata names have at most 100 characters, values 500", field="metadata")
+        )

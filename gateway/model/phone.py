@@ -1,0 +1,25 @@
+"""Telephone numbers, brought to E.164 (ITU-T E.164; the ``phonenumbers`` library)."""
+
+import re
+
+import phonenumbers
+
+# North American numbers in E.164 need no parsing: area code and exchange start at 2.
+_NORTH_AMERICAN = re.compile(r"\+1[2-9]\d{2}[2-9]\d{6}", re.ASCII)
+
+
+def to_e164(text: str, country: str) -> str | None:
+    """Return ``text`` as ``+13055551234``, or ``None`` when it can't be a telephone number.
+
+    ``country`` is the ISO 3166 code whose habits a number without ``+`` follows.
+    """
+    text = text.strip()
+    if _NORTH_AMERICAN.fullmatch(text):
+        return text
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        return None
+    if number.extension or not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

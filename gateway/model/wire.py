@@ -1,0 +1,62 @@
+"""JSON in and out, in the one way that the gateway speaks it.
+
+Out: UTF-8, compact, decimals as numbers with their places (``12.50``), times in UTC
+with a ``Z``. In: a body is read as a type, and what doesn't fit is an
+``InvalidInput`` that names fields, never values.
+"""
+
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from gateway.clock import isoformat
+from gateway.errors import InvalidInput, Problem
+
+T = TypeVar("T")
+
+_AT: Final = re.compile(r" - at `\$\.?(.*)`$")
+_QUOTED: Final = re.compile(r"'[^']*'")
+
+
+def _plain(value: Any) -> Any:
+    raise NotImplementedError(type(value).__name__)
+
+
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number", enc_hook=_plain)
+
+
+def encode(value: Any) -> bytes:
+    """Write ``value`` as compact JSON."""
+    return _ENCODER.encode(value)
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """Write a moment as ``2026-04-19T18:42:10Z``."""
+    return None if moment is None else isoformat(moment)
+
+
+def decode(body: bytes, into: type[T]) -> T:
+    """Read a JSON body as ``into``; raises ``InvalidInput`` that names the field at fault.
+
+    Where ``into`` leaves a value open (``Any``), a number with a fraction is a Decimal
+    with the places it was sent with.
+    """
+    try:
+        return msgspec.json.Decoder(into, float_hook=Decimal).decode(body)
+    except msgspec.ValidationError as error:
+        problem = problem_of(error)
+        raise InvalidInput("The request body doesn't fit.", [problem]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
+        raise InvalidInput("The request body is not valid JSON.") from None
+
+
+def problem_of(error: msgspec.ValidationError) -> Problem:
+    """Turn msgspec's sentence into ours: the field apart, and no value repeated."""
+    text = str(error)
+    found = _AT.search(text)
+    field = found.group(1) if found else None
+    message = _QUOTED.sub("…", text[: found.start()] if found else text).replace("`", "")
+    return Problem(message, field=field or None)

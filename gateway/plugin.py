@@ -1,0 +1,259 @@
+"""The public door: all that a plugin may import.
+
+A plugin imports from here and from nowhere else in the gateway (its tests also from
+:mod:`gateway.testing`); whatever it needs that is missing here is a fault of this
+page. What each hook is for stands in :mod:`gateway.hookspecs`.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
+from gateway.console import Session, command
+from gateway.errors import (
+    Conflict,
+    GatewayError,
+    InvalidInput,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    PlanLimitReached,
+    Problem,
+    SettingsError,
+    TooLarge,
+    Unavailable,
+    UnsupportedMedia,
+)
+from gateway.hookspecs import API_VERSION, hookimpl
+from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode, Site
+from gateway.model.delivery import (
+    Attempt,
+    ClaimedDelivery,
+    Delivery,
+    Destination,
+    DestinationState,
+    Outcome,
+)
+from gateway.model.event import Event, EventDraft, EventType, is_pattern
+from gateway.model.ids import new_id
+from gateway.model.order import Candidate, Order, Review
+from gateway.model.package import DeliveryUpdate, Package, Proof, Status
+from gateway.model.submission import (
+    Idempotency,
+    IntakeAnswer,
+    OrderResult,
+    Submission,
+    UpdateAnswer,
+)
+from gateway.model.wire import decode, encode, problem_of, timestamp
+from gateway.records import (
+    Batch,
+    HealthCheck,
+    HealthReport,
+    InstalledPlugin,
+    Job,
+    PluginTables,
+    Sink,
+)
+from gateway.settings import Settings
+from gateway.storage.audit import AuditEntry
+from gateway.storage.database import Database
+from gateway.storage.deliveries import Outbox
+from gateway.storage.delivery_log import AttemptFilter, DeliveryLog
+from gateway.storage.destinations import DestinationStore
+from gateway.storage.events import EventStore
+from gateway.storage.packages import SEARCH_FIELDS, PackageFilter, PackageStore
+from gateway.storage.sealing import Sealer
+from gateway.version import __version__
+
+
+class TakesOrders(Protocol):
+    """Intake: orders go in here, whichever plugin they came through."""
+
+    async def accept(self, submission: Submission) -> IntakeAnswer:
+        """Take a submission in; answers after the commit. Each order is judged alone.
+
+        Raises ``Conflict`` while the first request with the same idempotency key is
+        still running, ``IdempotencyKeyReused`` when it came with another body.
+        """
+        ...
+
+
+class TakesUpdates(Protocol):
+    """Tracking: what happened to a package on its way goes in here."""
+
+    async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateAnswer:
+        """Apply one update; answers after the commit.
+
+        Raises ``InvalidInput``, ``NotFound`` or ``Conflict``.
+        """
+        ...
+
+
+class HasRecorded(Protocol):
+    """What one transaction recorded."""
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The events, in the order of their drafts."""
+        ...
+
+    @property
+    def delivery_ids(self) -> Sequence[str]:
+        """The deliveries that the events brought about."""
+        ...
+
+
+class RecordsEvents(Protocol):
+    """Publishing: events are recorded and fanned out here."""
+
+    async def publish(self, drafts: Sequence[EventDraft]) -> HasRecorded:
+        """Record ``drafts`` in a transaction of their own, and wake the engine."""
+        ...
+
+
+class LimitsRequests(Protocol):
+    """Counts what a key does against what it may."""
+
+    async def take(
+        self,
+        policy: Literal["orders", "orders_per_hour", "updates", "reads"],
+        actor: str,
+        cost: int = 1,
+    ) -> None:
+        """Count ``cost``; raises ``RateLimited`` past the limit."""
+        ...
+
+
+class KnowsSites(Protocol):
+    """The sites of gateway.toml."""
+
+    def known(self, account_id: str, code: str) -> bool:
+        """Say whether the account has a site of this code."""
+        ...
+
+
+class Audits(Protocol):
+    """The audit trail."""
+
+    async def note(self, entries: Sequence[AuditEntry]) -> None:
+        """Write down who did or saw what; returns after the commit."""
+        ...
+
+
+class Gateway(Protocol):
+    """What the gateway offers a plugin; handed to its ``__init__`` and open later.
+
+    ``settings``, ``clock``, ``catalog()`` and ``sites`` can be used at once; all else once
+    a hook's record is called: nothing is connected while plugins are built.
+    """
+
+    settings: Settings
+    clock: Clock
+    sites: KnowsSites
+    database: Database
+    sealer: Sealer
+    packages: PackageStore
+    events: EventStore
+    destinations: DestinationStore
+    outbox: Outbox
+    delivery_log: DeliveryLog
+    intake: TakesOrders
+    tracking: TakesUpdates
+    publishing: RecordsEvents
+    limits: LimitsRequests
+    audit: Audits
+
+    def catalog(self) -> Sequence[EventType]:
+        """Return every event type there is, the core's and the plugins'."""
+        ...
+
+    def wake(self, destination_ids: Sequence[str]) -> None:
+        """Tell the engine that these destinations have something due."""
+        ...
+
+
+__all__ = [
+    "API_VERSION",
+    "DEFAULT_ACCOUNT",
+    "SEARCH_FIELDS",
+    "AsyncConnection",
+    "Attempt",
+    "AttemptFilter",
+    "AuditEntry",
+    "Audits",
+    "Batch",
+    "Caller",
+    "Candidate",
+    "ClaimedDelivery",
+    "Clock",
+    "Conflict",
+    "Database",
+    "Delivery",
+    "DeliveryLog",
+    "DeliveryUpdate",
+    "Destination",
+    "DestinationState",
+    "DestinationStore",
+    "Event",
+    "EventDraft",
+    "EventStore",
+    "EventType",
+    "Gateway",
+    "GatewayError",
+    "HasRecorded",
+    "HealthCheck",
+    "HealthReport",
+    "Idempotency",
+    "InstalledPlugin",
+    "IntakeAnswer",
+    "InvalidInput",
+    "Job",
+    "KnowsSites",
+    "LimitsRequests",
+    "Mode",
+    "NotAllowed",
+    "NotAuthenticated",
+    "NotFound",
+    "Order",
+    "OrderResult",
+    "Outbox",
+    "Outcome",
+    "Package",
+    "PackageFilter",
+    "PackageStore",
+    "PlanLimitReached",
+    "PluginTables",
+    "Problem",
+    "Proof",
+    "RecordsEvents",
+    "Review",
+    "Sealer",
+    "Session",
+    "Settings",
+    "SettingsError",
+    "Sink",
+    "Site",
+    "Status",
+    "Submission",
+    "TakesOrders",
+    "TakesUpdates",
+    "TooLarge",
+    "Unavailable",
+    "UnsupportedMedia",
+    "UpdateAnswer",
+    "__version__",
+    "command",
+    "decode",
+    "encode",
+    "from_epoch_ms",
+    "hookimpl",
+    "is_pattern",
+    "isoformat",
+    "new_id",
+    "problem_of",
+    "timestamp",
+    "to_epoch_ms",
+]

@@ -1,0 +1,209 @@
+"""The gateway put together: settings, plugins, storage, the walk, and an engine.
+
+::
+
+    async with Gateway(settings) as gateway:       # connected, schema up to date
+        await gateway.intake.accept(submission)
+        async with gateway.running():              # … and carrying deliveries
+            ...
+
+There is no module-level state: a test builds as many as it likes.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.access.keys import Keys
+from gateway.access.limits import Limits
+from gateway.clock import Clock, SystemClock
+from gateway.engine.local import LocalEngine
+from gateway.errors import StorageError
+from gateway.flow.dispatch import Dispatcher, DispatchRules
+from gateway.flow.intake import Intake
+from gateway.flow.publishing import Publishing
+from gateway.flow.schedule import Schedule
+from gateway.flow.sites import SiteDirectory
+from gateway.flow.tracking import Tracking
+from gateway.hooks import Hooks
+from gateway.loading import load_plugins
+from gateway.model.account import DEFAULT_ACCOUNT, Site
+from gateway.model.catalog import core_event_types
+from gateway.model.event import EventType
+from gateway.settings import Settings
+from gateway.storage import installation
+from gateway.storage.accounts import AccountStore
+from gateway.storage.audit import AuditTrail
+from gateway.storage.database import Database
+from gateway.storage.deliveries import Outbox
+from gateway.storage.delivery_log import DeliveryLog
+from gateway.storage.destinations import DestinationStore
+from gateway.storage.events import EventStore
+from gateway.storage.keyring import Keyring, load, load_or_create
+from gateway.storage.migrating import Migrated, migrate
+from gateway.storage.packages import PackageStore
+from gateway.storage.sealing import Sealer
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """All the parts, wired. Built without touching anything; opened by ``async with``."""
+
+    database: Database
+    sealer: Sealer
+    packages: PackageStore
+    events: EventStore
+    destinations: DestinationStore
+    outbox: Outbox
+    delivery_log: DeliveryLog
+    publishing: Publishing
+    intake: Intake
+    tracking: Tracking
+    keys: Keys
+    limits: Limits
+    audit: AuditTrail
+    dispatcher: Dispatcher
+    migrated: Migrated
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.hooks = Hooks()
+        self.sites = SiteDirectory(_sites(settings))
+        self.engine: LocalEngine | None = None
+        self.plugins = load_plugins(settings, self, self.hooks)
+
+    def catalog(self) -> list[EventType]:
+        """Return every event type there is: the core's, then the plugins'."""
+        return [*core_event_types(), *self.hooks.event_types()]
+
+    def wake(self, destination_ids: Collection[str]) -> None:
+        """Tell the engine, if one runs here, that these destinations have something due."""
+        if self.engine is not None:
+            self.engine.wake(destination_ids)
+
+    @property
+    def master_key_path(self) -> Path:
+        """Where the master key is kept, unless a setting holds it."""
+        return self.settings.gateway.data_dir / "master.key"
+
+    async def __aenter__(self) -> Self:
+        """Connect, bring the schema up to date, read the master key, wire the parts."""
+        self.database = Database(self.settings.database.url)
+        async with AsyncExitStack() as on_failure:
+            on_failure.push_async_callback(self.database.close)
+            await self._prepare_storage()
+            self._wire()
+            on_failure.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish what is being stored, then disconnect."""
+        await self.intake.drained()
+        await self.tracking.drained()
+        await self.audit.drained()
+        await self.database.close()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Carry deliveries and run jobs until the block ends; what is in flight is finished."""
+        engine = LocalEngine(self.dispatcher, self.hooks.jobs(), self.clock)
+        await engine.start()
+        self.engine = engine
+        try:
+            yield
+        finally:
+            self.engine = None
+            await engine.stop()
+
+    async def _prepare_storage(self) -> None:
+        backups = self.settings.gateway.data_dir / "backups"
+        accounts = AccountStore()
+        try:
+            self.migrated = await migrate(
+                self.database, self.hooks.tables(), backups, self.clock.now()
+            )
+            async with self.database.begin() as connection:
+                keyring = await asyncio.to_thread(
+                    self._read_keyring, known=await installation.has_keyring(connection)
+                )
+                await installation.claim_keyring(connection, keyring)
+                await accounts.ensure(connection, DEFAULT_ACCOUNT, self.clock.now())
+                await accounts.replace_sites(connection, _sites(self.settings))
+        except (SQLAlchemyError, OSError) as error:
+            raise StorageError(
+                f"The database can't be opened ({type(error).__name__}): check [database] url, "
+                "that it can be reached from here, and that there is room on the disk."
+            ) from error
+        self.sealer = Sealer(keyring)
+        self.keys = Keys(self.database, accounts, self.clock)
+
+    def _read_keyring(self, *, known: bool) -> Keyring:
+        """Read the master key; make one only where nothing was ever sealed with another."""
+        if self.settings.security.master_key is not None:
+            return Keyring.parse(self.settings.security.master_key)
+        if known:
+            return load(self.master_key_path)
+        return load_or_create(self.master_key_path)
+
+    def _wire(self) -> None:
+        settings, sealer = self.settings, self.sealer
+        self.packages = PackageStore(sealer)
+        self.events = EventStore(sealer)
+        self.destinations = DestinationStore(sealer)
+        self.outbox = Outbox(sealer, self.events)
+        self.delivery_log = DeliveryLog(sealer)
+        self.audit = AuditTrail(self.database, self.clock)
+        self.limits = Limits(settings.limits, settings.redis)
+        self.publishing = Publishing(
+            self.database,
+            self.clock,
+            self.events,
+            self.destinations,
+            self.outbox,
+            self.hooks,
+            self.wake,
+        )
+        self.intake = Intake(
+            self.database, self.packages, self.publishing, self.hooks, self.sites, self.clock
+        )
+        self.tracking = Tracking(
+            self.database, self.packages, self.events, self.publishing, self.clock
+        )
+        self.dispatcher = Dispatcher(
+            self.database,
+            self.destinations,
+            self.outbox,
+            self.publishing,
+            self.hooks.sinks(),
+            _rules(settings),
+            self.clock,
+        )
+
+
+def _sites(settings: Settings) -> Sequence[Site]:
+    return [
+        Site(each.account, each.code, each.name, each.timezone, each.country)
+        for each in settings.sites
+    ]
+
+
+def _rules(settings: Settings) -> DispatchRules:
+    delivery = settings.delivery
+    schedule = Schedule(
+        tuple(delivery.retry_schedule_seconds), timedelta(seconds=delivery.give_up_after_seconds)
+    )
+    return DispatchRules(schedule, delivery.timeout_seconds)

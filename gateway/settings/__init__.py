@@ -1,0 +1,227 @@
+"""gateway.toml and the environment, as one frozen :class:`Settings`.
+
+The structs of the tables are in :mod:`gateway.settings.tables`. A plugin brings a
+struct of its own for ``[plugins.<name>]`` and fills it with :func:`read_table`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Annotated, Any, cast
+from urllib.parse import quote
+
+import msgspec
+from sqlalchemy.engine import make_url
+
+from gateway.errors import SettingsError
+from gateway.settings.reading import AsIs, Check, Reader, read_table
+from gateway.settings.tables import (
+    SQLITE_DRIVER,
+    DatabaseTable,
+    DeliveryTable,
+    Discreet,
+    GatewayTable,
+    LimitsTable,
+    RedisTable,
+    SecurityTable,
+    SiteTable,
+)
+from gateway.settings.values import References, apply_environment, parse_toml, plain
+from gateway.settings.words import Problems, expected, label_item, label_key
+
+__all__ = [
+    "Check",
+    "DatabaseTable",
+    "DeliveryTable",
+    "GatewayTable",
+    "LimitsTable",
+    "RedisTable",
+    "SecurityTable",
+    "Settings",
+    "SiteTable",
+    "load_settings",
+    "parse_settings",
+    "read_table",
+]
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The tables that may stand in the file; each plugin reads its own later."""
+
+    gateway: GatewayTable = GatewayTable()
+    database: DatabaseTable = DatabaseTable()
+    redis: RedisTable | None = None
+    delivery: DeliveryTable = DeliveryTable()
+    limits: LimitsTable = LimitsTable()
+    security: SecurityTable = SecurityTable()
+    sites: tuple[SiteTable, ...] = ()
+    plugins: Annotated[Mapping[str, Any], AsIs()] = {}
+
+
+class Settings(Discreet, frozen=True, kw_only=True):
+    """All that was configured, checked, with absolute paths.
+
+    ``source`` is the file, or None for the built-in defaults; relative paths in
+    plugin tables start at ``directory``. ``plugins`` maps the name of each
+    enabled plugin to its raw table, in the file's order, references resolved and
+    ``enabled`` removed; :func:`read_table` turns one into the plugin's struct.
+    """
+
+    source: Path | None = None
+    directory: Path = Path()
+    gateway: GatewayTable = GatewayTable()
+    database: DatabaseTable = DatabaseTable()
+    redis: RedisTable | None = None
+    delivery: DeliveryTable = DeliveryTable()
+    limits: LimitsTable = LimitsTable()
+    security: SecurityTable = SecurityTable()
+    sites: tuple[SiteTable, ...] = ()
+    plugins: Mapping[str, Mapping[str, Any]] = {}
+    disabled_plugins: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """The name that messages about a setting begin with."""
+        return _file_name(self.source)
+
+    def shown(self) -> dict[str, object]:
+        """Show every field, but of the plugins only their names."""
+        return super().shown() | {"plugins": tuple(self.plugins)}
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Read the file at ``path``, or take the built-in defaults, and apply ``environ``.
+
+    Raises SettingsError with every problem found.
+    """
+    if path is None:
+        return parse_settings("", source=None, directory=Path.cwd(), environ=environ)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "it can't be opened").lower()
+        raise SettingsError(
+            f"{path} can't be read: {reason}; name another file with --config, "
+            "or write one with gateway init"
+        ) from None
+    try:
+        # utf-8-sig: Windows editors put a byte order mark in front.
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problems = Problems(path.name)
+        line = content[: error.start].count(b"\n") + 1
+        problems.add(f"line {line}", "expected UTF-8 text; save the file in that encoding")
+        raise problems.error() from None
+    return parse_settings(text, source=path.absolute(), directory=path.parent, environ=environ)
+
+
+def parse_settings(
+    text: str, *, source: Path | None, directory: Path, environ: Mapping[str, str]
+) -> Settings:
+    """Turn the text of a gateway.toml and the environment into Settings.
+
+    Relative paths start at ``directory``; ``source`` names the file in messages.
+    Raises SettingsError with every problem found.
+    """
+    problems = Problems(_file_name(source))
+    try:
+        return _parse(text, source, directory.absolute(), environ, problems)
+    except RecursionError:
+        problems.add("a value", "lists and tables are nested too deep")
+    raise problems.error()
+
+
+def _parse(
+    text: str,
+    source: Path | None,
+    directory: Path,
+    environ: Mapping[str, str],
+    problems: Problems,
+) -> Settings:
+    references = References(environ, directory, problems)
+    reader = Reader(problems, directory)
+    tables = parse_toml(text, problems)
+    apply_environment(tables, environ, problems)
+    plugins, disabled_plugins = _split_plugins(tables.pop("plugins", {}), references, reader)
+    tables = references.resolve_table(tables, "")
+    _refuse_repeated_codes(tables.get("sites"), problems)
+    file = cast("_File", reader.read(tables, _File, ""))
+    if problems.found:
+        raise problems.error()
+    gateway = msgspec.structs.replace(file.gateway, data_dir=directory / file.gateway.data_dir)
+    return Settings(
+        source=source,
+        directory=directory,
+        gateway=gateway,
+        database=DatabaseTable(
+            url=absolute_url(file.database.url, directory)
+            if "url" in tables.get("database", {})
+            else _sqlite_url(gateway.data_dir / "gateway.db")
+        ),
+        redis=file.redis,
+        delivery=file.delivery,
+        limits=file.limits,
+        security=file.security,
+        sites=file.sites,
+        plugins=plugins,
+        disabled_plugins=disabled_plugins,
+    )
+
+
+def _file_name(source: Path | None) -> str:
+    return "the configuration" if source is None else source.name
+
+
+def _split_plugins(
+    plugins: Any, references: References, reader: Reader
+) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+    """Keep the tables that are switched on; what a disabled one refers to needn't exist."""
+    enabled: dict[str, dict[str, Any]] = {}
+    disabled: list[str] = []
+    tables = reader.read(plugins, dict[str, Annotated[dict[str, Any], AsIs()]], "[plugins]")
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        at = label_key("[plugins]", name, is_table=True)
+        if not isinstance(table, dict):
+            reader.problems.add(at, expected(dict[str, Any], plain(table)))
+            continue
+        where = label_key(at, "enabled", is_table=False)
+        switch = references.resolve(table.get("enabled", True), where)
+        is_enabled = reader.read(switch, bool, where)
+        if is_enabled is False:
+            disabled.append(name)
+        elif is_enabled is True:
+            values = {key: value for key, value in table.items() if key != "enabled"}
+            enabled[name] = references.resolve_table(values, at)
+    return enabled, tuple(disabled)
+
+
+def _refuse_repeated_codes(sites: Any, problems: Problems) -> None:
+    """Look at the raw list, so that a repeated code shows up beside a site's other problems."""
+    first_at: dict[str, str] = {}
+    for index, site in enumerate(sites if isinstance(sites, list) else ()):
+        code = plain(site.get("code")) if isinstance(site, dict) else None
+        if not isinstance(code, str):
+            continue
+        at = label_item("sites", index, is_table=True)
+        if code in first_at:
+            problems.add(
+                f"{at} code", f"{first_at[code]} has the same code; each site needs its own"
+            )
+        first_at.setdefault(code, at)
+
+
+def absolute_url(url: str, directory: PurePath) -> str:
+    """Make the path of an SQLite URL absolute; a relative one starts at ``directory``.
+
+    Other databases, ``:memory:`` and SQLite's own ``file:`` names stay as they are.
+    """
+    parts = make_url(url)
+    path = parts.database or ":memory:"
+    if parts.drivername != SQLITE_DRIVER or path == ":memory:" or path.startswith("file:"):
+        return url
+    query = parts.set(database="").render_as_string(hide_password=False).partition(":///")[2]
+    return _sqlite_url(directory / path) + query
+
+
+def _sqlite_url(path: PurePath) -> str:
+    # SQLAlchemy would write the colon of C:/ as %3A, which it understands but nobody reads.
+    return f"{SQLITE_DRIVER}:///{quote(path.as_posix(), safe='/: ')}"

@@ -1,0 +1,185 @@
+"""The tables of gateway.toml: each is one struct, its keys the fields.
+
+The defaults are what holds when a key is absent. Bounds and checks stand in the
+annotations, where :mod:`gateway.settings.reading` finds them.
+"""
+
+import ipaddress
+import re
+import zoneinfo
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from gateway.settings.reading import Check
+
+SQLITE_DRIVER: Final = "sqlite+aiosqlite"
+POSTGRESQL_DRIVER: Final = "postgresql+asyncpg"
+_SITE_CODE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_COUNTRY: Final = re.compile(r"[A-Z]{2}")
+
+
+def _check_public_url(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
+    except ValueError:
+        good = False
+    if good and not ("@" in url or "?" in url or "#" in url):
+        return None
+    return "an address such as https://gateway.example.com"
+
+
+def _check_database_url(url: str) -> str | None:
+    scheme = url.partition("://")[0]
+    if scheme.startswith("postgres") and scheme != POSTGRESQL_DRIVER:
+        return f"a URL that starts with {POSTGRESQL_DRIVER}:// (put that before the ://)"
+    if scheme.startswith("sqlite") and scheme != SQLITE_DRIVER:
+        return f"a URL that starts with {SQLITE_DRIVER}:/// (put that before the ://)"
+    if scheme not in {POSTGRESQL_DRIVER, SQLITE_DRIVER}:
+        return f"a URL that starts with {SQLITE_DRIVER}:/// or {POSTGRESQL_DRIVER}://"
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        return f"a URL such as {POSTGRESQL_DRIVER}://user:password@host:5432/name"
+    if scheme == SQLITE_DRIVER and (parts.host or parts.username or parts.database == ""):
+        return f"three slashes and a path behind {SQLITE_DRIVER}: (four when the path is absolute)"
+    return None
+
+
+def _check_redis_url(url: str) -> str | None:
+    if url.startswith(("redis://", "rediss://", "unix://")):
+        return None
+    return "a URL that starts with redis:// (or rediss:// for TLS, unix:// for a socket)"
+
+
+def _check_network(network: str) -> str | None:
+    try:
+        ipaddress.ip_network(network)
+    except ValueError:
+        return "a network such as 192.168.1.0/24, with no bits set behind the prefix"
+    return None
+
+
+def _check_timezone(name: str) -> str | None:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, malformed, a folder of zones
+        return "a time zone such as America/Toronto"
+    return None
+
+
+def _check_site_code(code: str) -> str | None:
+    if _SITE_CODE.fullmatch(code):
+        return None
+    return "at most 40 lower-case letters, digits, hyphens and underscores, a letter or digit first"
+
+
+def _check_country(country: str) -> str | None:
+    return None if _COUNTRY.fullmatch(country) else "two capital letters such as US or CA"
+
+
+_NotEmpty = Annotated[str, Meta(min_length=1)]
+_Count = Annotated[int, Meta(ge=1)]
+_Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Discreet(msgspec.Struct, frozen=True):
+    """A struct whose repr, printed by Python or by rich, is what it says of itself."""
+
+    def shown(self) -> dict[str, object]:
+        """Return the fields; who has a secret replaces it."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
+        return f"{type(self).__name__}({fields})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(self.shown().items())
+
+
+class GatewayTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[gateway]``: where it listens (port 0: any free one) and keeps its files."""
+
+    host: _NotEmpty = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    public_url: Annotated[str, Check(_check_public_url)] = "http://127.0.0.1:8080"
+    data_dir: Path = Path("data")
+
+
+class DatabaseTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[database]``: an SQLAlchemy URL of SQLite or PostgreSQL."""
+
+    url: Annotated[str, Check(_check_database_url)] = f"{SQLITE_DRIVER}:///data/gateway.db"
+
+    def shown(self) -> dict[str, object]:
+        """Show the URL without its credentials."""
+        return {"url": without_secrets(self.url)}
+
+
+class RedisTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[redis]``: where wake-ups and rate-limit counters are shared between processes."""
+
+    url: Annotated[str, Check(_check_redis_url)]
+
+    def shown(self) -> dict[str, object]:
+        """Show the URL without its credentials."""
+        return {"url": without_secrets(self.url)}
+
+
+class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[delivery]``: where events may be sent, how long one try and all of them may take."""
+
+    allow_http: bool = False
+    allow_networks: tuple[Annotated[str, Check(_check_network)], ...] = ()
+    timeout_seconds: Annotated[float, Meta(gt=0, le=120)] = 15.0
+    retry_schedule_seconds: tuple[_Seconds, ...] = (
+        5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800
+    )  # fmt: skip
+    give_up_after_seconds: _Seconds = 86400.0
+
+
+class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[limits]``: what one API key may do, counted over all processes."""
+
+    orders_requests_per_minute: _Count = 600
+    orders_per_hour: _Count = 10000
+    orders_per_batch: _Count = 100
+    reads_per_minute: _Count = 60
+    updates_requests_per_minute: _Count = 600
+
+
+class SecurityTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[security]``: the master keyring as text; absent, ``data_dir/master.key`` holds it."""
+
+    master_key: _NotEmpty | None = None
+
+    def shown(self) -> dict[str, object]:
+        """Show whether there is a key."""
+        return {"master_key": self.master_key and "***"}
+
+
+class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One of ``[[sites]]``: a pharmacy; ``country`` is the default region of phone numbers."""
+
+    code: Annotated[str, Check(_check_site_code)]
+    name: _NotEmpty
+    timezone: Annotated[str, Check(_check_timezone)] = "UTC"
+    country: Annotated[str, Check(_check_country)] = "US"
+    account: _NotEmpty = "default"
+
+
+def without_secrets(url: str) -> str:
+    """Show what of a URL holds no secret: scheme, host and path, not user, password, query."""
+    scheme, _, rest = url.partition("://")
+    # A password may hold unescaped ? / # or @, so only what is behind the last @ is safe.
+    user, at, place = rest.rpartition("@")
+    if "?" in user:
+        return f"{scheme}://***"
+    return f"{scheme}://{at and '***@'}{place.partition('?')[0]}"

@@ -1,0 +1,96 @@
+"""The Batcher: many callers, one transaction.
+
+An awaited statement costs a thread hop or a network round trip whatever it does,
+and a durable commit costs a disk flush. So callers hand in items one at a time;
+while one flush runs the rest queue up, and the next flush takes them all.
+Nobody waits for a timer: an idle batcher flushes at once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from gateway.errors import Unavailable
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]]
+"""Takes items, answers for each in the same order; an exception in the answer is that item's."""
+
+
+class Batcher(Generic[Item, Answer]):
+    """Collects items while a flush runs and hands them over together.
+
+    ``max_items`` bounds one flush, ``max_waiting`` what may queue up; past that
+    :meth:`submit` raises ``Unavailable`` instead of taking more than can be kept.
+
+    A flush that raises has stored nothing (it is one transaction). If the database
+    itself is out of reach every item gets the error; otherwise one of the items is
+    at fault, and each is tried alone so that it fails alone.
+    """
+
+    def __init__(
+        self, flush: Flush[Item, Answer], *, max_items: int = 256, max_waiting: int = 20_000
+    ) -> None:
+        self._flush = flush
+        self._max_items = max_items
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._running: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Answer:
+        """Hand in ``item``; returns its answer once the flush that took it has committed."""
+        return await self.put(item)
+
+    def put(self, item: Item) -> asyncio.Future[Answer]:
+        """Hand in ``item`` without waiting; the future is its answer."""
+        if len(self._waiting) >= self._max_waiting:
+            raise Unavailable("The gateway is taking in more than it can store; try again shortly.")
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, answer))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return answer
+
+    async def drained(self) -> None:
+        """Wait until nothing is queued or running: what was submitted has been answered."""
+        while self._running is not None:
+            await asyncio.shield(self._running)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                count = min(len(self._waiting), self._max_items)
+                batch = [self._waiting.popleft() for _ in range(count)]
+                await self._answer(batch)
+        finally:
+            self._running = None
+
+    async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._flush([item for item, _ in batch])
+        except (OperationalError, InterfaceError) as error:
+            for _, future in batch:
+                _settle(future, error)
+        except Exception as error:  # noqa: BLE001 - what one item brings about stays with that item
+            if len(batch) == 1:
+                _settle(batch[0][1], error)
+                return
+            for pair in batch:
+                await self._answer([pair])
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                _settle(future, answer)
+
+
+def _settle(future: asyncio.Future[Answer], answer: Answer | Exception) -> None:
+    if future.done():  # the caller went away; what it sent is stored all the same
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

@@ -1,0 +1,290 @@
+"""The outbox: deliveries that are due, taken on a lease, and how each try went.
+
+The hot statements are here. Taking deliveries is one statement, safe against any
+number of processes; recording is a handful for a whole batch, however many
+destinations it touches.
+"""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, exists, func, insert, not_, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.model.delivery import ClaimedDelivery, Outcome
+from gateway.model.ids import new_ids
+from gateway.storage.events import EventStore
+from gateway.storage.sealing import Sealer
+from gateway.storage.tables import attempts, deliveries, destinations
+
+
+class NewDelivery(NamedTuple):
+    """One event for one destination, about to be queued."""
+
+    account_id: str
+    destination_id: str
+    event_id: str
+    event_type: str
+    subject: str
+    in_order: bool
+
+
+class Settled(NamedTuple):
+    """A try that is over: whose it was, how it went, and when the next is due.
+
+    ``next_due_ms`` is ``None`` when there is no next one: it was delivered, or given up.
+    """
+
+    delivery: ClaimedDelivery
+    outcome: Outcome
+    next_due_ms: int | None
+
+
+class Outbox:
+    """Queues, takes and settles deliveries."""
+
+    def __init__(self, sealer: Sealer, events: EventStore) -> None:
+        self._sealer = sealer
+        self._events = events
+
+    async def queue(
+        self, connection: AsyncConnection, new: Sequence[NewDelivery], due_at: datetime
+    ) -> list[str]:
+        """Write ``new`` deliveries, due at ``due_at``; returns their ids."""
+        if not new:
+            return []
+        due_at_ms = to_epoch_ms(due_at)
+        ids = sorted(new_ids("dlv", due_at_ms, len(new)))
+        await connection.execute(
+            insert(deliveries),
+            [
+                {
+                    "id": delivery_id,
+                    "account_id": item.account_id,
+                    "destination_id": item.destination_id,
+                    "event_id": item.event_id,
+                    "event_type": item.event_type,
+                    "subject": item.subject,
+                    "in_order": item.in_order,
+                    "state": "pending",
+                    "attempts": 0,
+                    "retry_index": 0,
+                    "due_at_ms": due_at_ms,
+                    "created_at_ms": due_at_ms,
+                }
+                for delivery_id, item in zip(ids, new, strict=True)
+            ],
+        )
+        return ids
+
+    async def claim(
+        self,
+        connection: AsyncConnection,
+        destination_id: str,
+        *,
+        limit: int,
+        now: datetime,
+        lease_seconds: float,
+    ) -> list[ClaimedDelivery]:
+        """Take up to ``limit`` due deliveries of one destination, the longest due first.
+
+        They come due again by themselves when the lease ends, unless settled before.
+        """
+        now_ms = to_epoch_ms(now)
+        lease = secrets.token_hex(8)
+        earlier = deliveries.alias("earlier")
+        held_back = exists().where(
+            earlier.c.destination_id == destination_id,
+            earlier.c.subject == deliveries.c.subject,
+            earlier.c.state == "pending",
+            earlier.c.in_order,
+            earlier.c.id < deliveries.c.id,
+        )
+        due = (
+            select(deliveries.c.id)
+            .where(
+                deliveries.c.destination_id == destination_id,
+                deliveries.c.state == "pending",
+                deliveries.c.due_at_ms <= now_ms,
+                or_(not_(deliveries.c.in_order), not_(held_back)),
+            )
+            .order_by(deliveries.c.due_at_ms, deliveries.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("due")  # a CTE, so that PostgreSQL evaluates (and locks) it exactly once
+        )
+        account = (
+            select(destinations.c.account_id)
+            .where(destinations.c.id == destination_id)
+            .scalar_subquery()
+        )
+        taken = await connection.execute(
+            update(deliveries)
+            .where(deliveries.c.account_id == account, deliveries.c.id.in_(select(due.c.id)))
+            .values(
+                due_at_ms=now_ms + int(lease_seconds * 1000),
+                lease=lease,
+                first_attempt_at_ms=func.coalesce(deliveries.c.first_attempt_at_ms, now_ms),
+            )
+            .returning(
+                deliveries.c.id,
+                deliveries.c.account_id,
+                deliveries.c.event_id,
+                deliveries.c.attempts,
+                deliveries.c.retry_index,
+                deliveries.c.created_at_ms,
+                deliveries.c.first_attempt_at_ms,
+            )
+        )
+        rows = sorted(taken)  # ids are time-ordered: oldest first
+        if not rows:
+            return []
+        happened = await self._events.by_id(connection, {row.event_id for row in rows})
+        return [
+            ClaimedDelivery(
+                id=row.id,
+                account_id=row.account_id,
+                destination_id=destination_id,
+                event=happened[row.event_id],
+                attempt=row.attempts + 1,
+                retry_index=row.retry_index,
+                lease=lease,
+                created_at=from_epoch_ms(row.created_at_ms),
+                first_attempt_at=from_epoch_ms(row.first_attempt_at_ms),
+            )
+            for row in rows
+        ]
+
+    async def settle(
+        self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
+    ) -> None:
+        """Record tries and what follows from each, in one go.
+
+        A success counts even when the lease was lost meanwhile: it did arrive. A
+        failure counts only while the lease is ours, so that it can't undo a success.
+        """
+        now_ms = to_epoch_ms(now)
+        arrived: dict[str, list[str]] = defaultdict(list)
+        again = []
+        for item in settled:
+            if item.outcome.delivered:
+                arrived[item.delivery.account_id].append(item.delivery.id)
+            else:
+                again.append(self._afterwards(item, now_ms))
+        for account_id, ids in arrived.items():
+            await connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.account_id == account_id,
+                    deliveries.c.id.in_(ids),
+                    deliveries.c.state == "pending",
+                )
+                .values(
+                    state="delivered",
+                    attempts=deliveries.c.attempts + 1,
+                    lease=None,
+                    finished_at_ms=now_ms,
+                )
+            )
+        if again:
+            await connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.account_id == bindparam("account"),
+                    deliveries.c.id == bindparam("key"),
+                    deliveries.c.lease == bindparam("held"),
+                    deliveries.c.state == "pending",
+                )
+                .values(
+                    state=bindparam("new_state"),
+                    attempts=deliveries.c.attempts + 1,
+                    retry_index=deliveries.c.retry_index + 1,
+                    due_at_ms=bindparam("new_due"),
+                    lease=None,
+                    finished_at_ms=bindparam("finished"),
+                ),
+                again,
+            )
+        await connection.execute(insert(attempts), [self._attempt(item) for item in settled])
+
+    @staticmethod
+    def _afterwards(item: Settled, now_ms: int) -> dict[str, Any]:
+        given_up = item.next_due_ms is None
+        return {
+            "account": item.delivery.account_id,
+            "key": item.delivery.id,
+            "held": item.delivery.lease,
+            "new_state": "exhausted" if given_up else "pending",
+            "new_due": now_ms if given_up else item.next_due_ms,
+            "finished": now_ms if given_up else None,
+        }
+
+    def _attempt(self, item: Settled) -> dict[str, Any]:
+        delivery, outcome = item.delivery, item.outcome
+        excerpt = None
+        if outcome.excerpt:
+            excerpt = self._sealer.seal(
+                outcome.excerpt, table="attempts", row_id=f"{delivery.id}:{delivery.attempt}"
+            )
+        return {
+            "account_id": delivery.account_id,
+            "destination_id": delivery.destination_id,
+            "delivery_id": delivery.id,
+            "event_id": delivery.event.id,
+            "event_type": delivery.event.type,
+            "number": delivery.attempt,
+            "started_at_ms": to_epoch_ms(outcome.started_at),
+            "duration_ms": outcome.duration_ms,
+            "delivered": outcome.delivered,
+            "status": outcome.status,
+            "error": outcome.error,
+            "excerpt": excerpt,
+        }
+
+    async def release(
+        self, connection: AsyncConnection, claimed: Collection[ClaimedDelivery], now: datetime
+    ) -> None:
+        """Give back what was taken and not tried: it is due again at once."""
+        for item in claimed:
+            await connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.account_id == item.account_id,
+                    deliveries.c.id == item.id,
+                    deliveries.c.lease == item.lease,
+                )
+                .values(due_at_ms=to_epoch_ms(now), lease=None)
+            )
+
+    async def destinations_with_work(self, connection: AsyncConnection, now: datetime) -> list[str]:
+        """Return the active destinations that have something due."""
+        due = exists().where(
+            deliveries.c.destination_id == destinations.c.id,
+            deliveries.c.state == "pending",
+            deliveries.c.due_at_ms <= to_epoch_ms(now),
+        )
+        found = await connection.execute(
+            select(destinations.c.id).where(destinations.c.state == "active", due)
+        )
+        return list(found.scalars())
+
+    async def send_again(
+        self, connection: AsyncConnection, account_id: str, delivery_id: str, now: datetime
+    ) -> None:
+        """Start a delivery's retry schedule anew, due at once."""
+        await connection.execute(
+            update(deliveries)
+            .where(deliveries.c.account_id == account_id, deliveries.c.id == delivery_id)
+            .values(
+                state="pending",
+                retry_index=0,
+                due_at_ms=to_epoch_ms(now),
+                lease=None,
+                first_attempt_at_ms=None,
+                finished_at_ms=None,
+            )
+        )

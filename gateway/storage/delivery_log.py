@@ -1,0 +1,157 @@
+"""Looking back: deliveries, and the tries that each of them took."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.model.account import Caller
+from gateway.model.delivery import Attempt, Delivery
+from gateway.storage.sealing import Sealer
+from gateway.storage.tables import attempts, deliveries, destinations
+
+
+class AttemptFilter(NamedTuple):
+    """Which tries are asked for; ``before_sequence`` is where the last page ended."""
+
+    limit: int
+    before_sequence: int | None = None
+    destination_id: str | None = None
+    event_type: str | None = None
+    delivered: bool | None = None
+    since: datetime | None = None
+
+
+class DeliveryLog:
+    """Reads deliveries and attempts; a row is visible to whoever sees its destination."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    async def get(
+        self, connection: AsyncConnection, caller: Caller, delivery_id: str
+    ) -> Delivery | None:
+        """Return the delivery, or ``None`` when there is none that ``caller`` may see."""
+        query = self._visible(caller).where(deliveries.c.id == delivery_id)
+        row = (await connection.execute(query)).first()
+        return None if row is None else self._delivery(row)
+
+    async def page(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        *,
+        limit: int,
+        before_id: str | None = None,
+        state: str | None = None,
+    ) -> list[Delivery]:
+        """Return up to ``limit`` deliveries, newest first."""
+        query = self._visible(caller).order_by(deliveries.c.id.desc()).limit(limit)
+        if before_id is not None:
+            query = query.where(deliveries.c.id < before_id)
+        if state is not None:
+            query = query.where(deliveries.c.state == state)
+        return [self._delivery(row) for row in await connection.execute(query)]
+
+    async def attempts_of(
+        self, connection: AsyncConnection, delivery: Delivery
+    ) -> Sequence[Attempt]:
+        """Return the tries of one delivery, first to last."""
+        rows = await connection.execute(
+            select(attempts)
+            .where(attempts.c.delivery_id == delivery.id)
+            .order_by(attempts.c.sequence)
+        )
+        return [self._attempt(row) for row in rows]
+
+    async def attempts_page(
+        self, connection: AsyncConnection, caller: Caller, wanted: AttemptFilter
+    ) -> list[tuple[int, Attempt]]:
+        """Return up to ``wanted.limit`` tries with their sequence, newest first.
+
+        Each destination is asked for its own newest ones (the index that serves this is
+        by destination), and the newest of them all are kept.
+        """
+        mine = select(destinations.c.id).where(
+            destinations.c.account_id == caller.account_id, destinations.c.mode == caller.mode
+        )
+        if caller.site is not None:
+            mine = mine.where(destinations.c.site == caller.site)
+        if wanted.destination_id is not None:
+            mine = mine.where(destinations.c.id == wanted.destination_id)
+        newest: list[Row[Any]] = []
+        for destination_id in (await connection.execute(mine)).scalars().all():
+            query = (
+                select(attempts)
+                .where(attempts.c.destination_id == destination_id)
+                .order_by(attempts.c.sequence.desc())
+                .limit(wanted.limit)
+            )
+            newest.extend(await connection.execute(_narrowed(query, wanted)))
+        newest.sort(key=lambda row: row.sequence, reverse=True)
+        return [(row.sequence, self._attempt(row)) for row in newest[: wanted.limit]]
+
+    @staticmethod
+    def _visible(caller: Caller) -> Select[Any]:
+        query = (
+            select(deliveries)
+            .join(destinations, destinations.c.id == deliveries.c.destination_id)
+            .where(deliveries.c.account_id == caller.account_id, destinations.c.mode == caller.mode)
+        )
+        return query if caller.site is None else query.where(destinations.c.site == caller.site)
+
+    @staticmethod
+    def _delivery(row: Row[Any]) -> Delivery:
+        return Delivery(
+            id=row.id,
+            account_id=row.account_id,
+            destination_id=row.destination_id,
+            event_id=row.event_id,
+            event_type=row.event_type,
+            subject=row.subject,
+            state=row.state,
+            attempts=row.attempts,
+            due_at=from_epoch_ms(row.due_at_ms) if row.state == "pending" else None,
+            created_at=from_epoch_ms(row.created_at_ms),
+            first_attempt_at=_moment(row.first_attempt_at_ms),
+            finished_at=_moment(row.finished_at_ms),
+        )
+
+    def _attempt(self, row: Row[Any]) -> Attempt:
+        excerpt = b""
+        if row.excerpt:
+            excerpt = self._sealer.unseal(
+                bytes(row.excerpt), table="attempts", row_id=f"{row.delivery_id}:{row.number}"
+            )
+        return Attempt(
+            delivery_id=row.delivery_id,
+            destination_id=row.destination_id,
+            event_id=row.event_id,
+            event_type=row.event_type,
+            number=row.number,
+            started_at=from_epoch_ms(row.started_at_ms),
+            duration_ms=row.duration_ms,
+            delivered=bool(row.delivered),
+            status=row.status,
+            error=row.error,
+            excerpt=excerpt.decode("utf-8", errors="replace"),
+        )
+
+
+def _narrowed(query: Select[Any], wanted: AttemptFilter) -> Select[Any]:
+    if wanted.before_sequence is not None:
+        query = query.where(attempts.c.sequence < wanted.before_sequence)
+    if wanted.event_type is not None:
+        query = query.where(attempts.c.event_type == wanted.event_type)
+    if wanted.delivered is not None:
+        query = query.where(attempts.c.delivered == wanted.delivered)
+    if wanted.since is not None:
+        query = query.where(attempts.c.started_at_ms >= to_epoch_ms(wanted.since))
+    return query
+
+
+def _moment(epoch_ms: int | None) -> datetime | None:
+    return None if epoch_ms is None else from_epoch_ms(epoch_ms)

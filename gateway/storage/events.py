@@ -1,0 +1,159 @@
+"""Events in the database: appended, never changed; their data sealed."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Row, insert, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.model.account import Caller
+from gateway.model.event import Event, EventDraft
+from gateway.storage.sealing import Sealer
+from gateway.storage.tables import events
+
+
+class Told(NamedTuple):
+    """What was answered when a report with the same reference came in before."""
+
+    event_id: str
+    status_after: str | None
+
+
+class EventStore:
+    """Appends and reads events."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        # Decimals stay numbers with their two places: 12.50, as the wire has them.
+        self._encoder = msgspec.json.Encoder(decimal_format="number")
+        self._decoder = msgspec.json.Decoder(float_hook=Decimal)
+
+    async def append(
+        self, connection: AsyncConnection, drafts: Sequence[EventDraft], recorded_at: datetime
+    ) -> list[Event]:
+        """Write ``drafts`` in their order and return them as recorded."""
+        if not drafts:
+            return []
+        recorded_at_ms = to_epoch_ms(recorded_at)
+        recorded = []
+        rows: list[dict[str, Any]] = []
+        for draft in drafts:
+            data = self._encoder.encode(draft.data)
+            rows.append(
+                {
+                    "id": draft.id,
+                    "account_id": draft.account_id,
+                    "mode": draft.mode,
+                    "site": draft.site,
+                    "type": draft.type,
+                    "subject": draft.subject,
+                    "occurred_at_ms": to_epoch_ms(draft.occurred_at),
+                    "recorded_at_ms": recorded_at_ms,
+                    "actor": draft.actor,
+                    "ref": draft.ref,
+                    "status_after": draft.status_after,
+                    "late": draft.late,
+                    "data": self._sealer.seal(data, table="events", row_id=draft.id),
+                }
+            )
+            recorded.append(
+                Event(
+                    id=draft.id,
+                    type=draft.type,
+                    account_id=draft.account_id,
+                    mode=draft.mode,
+                    site=draft.site,
+                    subject=draft.subject,
+                    data=draft.data,
+                    occurred_at=draft.occurred_at,
+                    recorded_at=recorded_at,
+                    actor=draft.actor,
+                    status_after=draft.status_after,
+                    late=draft.late,
+                )
+            )
+        await connection.execute(insert(events), rows)
+        return recorded
+
+    async def by_ref(
+        self, connection: AsyncConnection, refs: Collection[tuple[str, bytes]]
+    ) -> dict[tuple[str, bytes], Told]:
+        """Return what was answered for those ``(subject, ref)`` that were reported before."""
+        if not refs:
+            return {}
+        rows = await connection.execute(
+            select(events.c.subject, events.c.ref, events.c.id, events.c.status_after).where(
+                tuple_(events.c.subject, events.c.ref).in_(list(refs))
+            )
+        )
+        return {(row[0], bytes(row[1])): Told(row[2], row[3]) for row in rows}
+
+    async def by_id(self, connection: AsyncConnection, ids: Collection[str]) -> dict[str, Event]:
+        """Return the events of ``ids``, by id."""
+        rows = await connection.execute(select(events).where(events.c.id.in_(list(ids))))
+        return {row.id: self._event(row) for row in rows}
+
+    async def get(self, connection: AsyncConnection, caller: Caller, event_id: str) -> Event | None:
+        """Return the event, or ``None`` when there is none that ``caller`` may see."""
+        found = await connection.execute(self._visible(caller).where(events.c.id == event_id))
+        row = found.first()
+        return None if row is None else self._event(row)
+
+    async def of_subject(
+        self, connection: AsyncConnection, caller: Caller, subject: str
+    ) -> list[Event]:
+        """Return what happened to ``subject``, in the order it was recorded."""
+        rows = await connection.execute(
+            self._visible(caller).where(events.c.subject == subject).order_by(events.c.sequence)
+        )
+        return [self._event(row) for row in rows]
+
+    async def page(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        *,
+        limit: int,
+        before_id: str | None = None,
+        after_id: str | None = None,
+        event_type: str | None = None,
+    ) -> list[Event]:
+        """Return up to ``limit`` events, newest first; with ``after_id`` the next, oldest first."""
+        query = self._visible(caller).limit(limit)
+        if event_type is not None:
+            query = query.where(events.c.type == event_type)
+        if after_id is not None:
+            query = query.where(events.c.id > after_id).order_by(events.c.id)
+        else:
+            query = query.order_by(events.c.id.desc())
+        if before_id is not None:
+            query = query.where(events.c.id < before_id)
+        return [self._event(row) for row in await connection.execute(query)]
+
+    @staticmethod
+    def _visible(caller: Caller) -> Any:
+        query = select(events).where(
+            events.c.account_id == caller.account_id, events.c.mode == caller.mode
+        )
+        return query if caller.site is None else query.where(events.c.site == caller.site)
+
+    def _event(self, row: Row[Any]) -> Event:
+        data = self._sealer.unseal(bytes(row.data), table="events", row_id=row.id)
+        return Event(
+            id=row.id,
+            type=row.type,
+            account_id=row.account_id,
+            mode=row.mode,
+            site=row.site,
+            subject=row.subject,
+            data=self._decoder.decode(data),
+            occurred_at=from_epoch_ms(row.occurred_at_ms),
+            recorded_at=from_epoch_ms(row.recorded_at_ms),
+            actor=row.actor,
+            status_after=row.status_after,
+            late=bool(row.late),
+        )

@@ -1,0 +1,299 @@
+"""The master keys: which there are, how they are written down, how they reach the disk.
+
+One *index* key drives the blind indexes and stays for good, so look-ups go on
+finding old rows. Numbered *seal* keys drive the sealing of values: the highest
+number seals, all of them open. In text, newlines or commas separate::
+
+    index <base64 of 32 bytes>
+    seal-1 <base64 of 32 bytes>
+    seal-2 <base64 of 32 bytes>
+
+Whoever has this text can read the database, and without it nobody can: back it
+up, and not beside the database. A master key is never used as it stands; each
+purpose takes its own key from it (:func:`derived_key`).
+"""
+
+import base64
+import binascii
+import contextlib
+import os
+import re
+import secrets
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gateway.errors import ConfigurationError, SealError
+
+KEY_BYTES = 32
+HIGHEST_SEAL_ID = 0xFFFF  # two bytes in the header of every sealed value
+
+_INDEX = "index"
+_SEAL = re.compile(r"seal-([1-9][0-9]{0,4})", re.ASCII)
+
+
+def derived_key(master_key: bytes, purpose: str) -> bytes:
+    """Take the 32-byte key for one purpose from a master key (HKDF-SHA256, RFC 5869).
+
+    No salt: the master key is uniformly random already (RFC 5869, section 3.1).
+    """
+    hkdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose.encode())
+    return hkdf.derive(master_key)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Keyring:
+    """The index key and every seal key, ``(number, 32 bytes)``, lowest number first."""
+
+    index_key: bytes
+    seal_keys: tuple[tuple[int, bytes], ...]
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a new index key and a new seal key number 1."""
+        return cls(secrets.token_bytes(KEY_BYTES), ((1, secrets.token_bytes(KEY_BYTES)),))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the text form; blank lines don't matter.
+
+        Raises ConfigurationError that names the line (commas count as line
+        ends) and what is wrong with it, and shows nothing of what stands there.
+        """
+        index_key: bytes | None = None
+        seal_keys: dict[int, bytes] = {}
+        line_of: dict[bytes, int] = {}
+        for number, line in enumerate(re.split(r"[\n,]", text), start=1):
+            if not line.strip():
+                continue
+            where = f"master key, line {number}"
+            seal_id, key = _parse_line(line, where)
+            if seal_id is None and index_key is not None:
+                raise ConfigurationError(f"{where}: there is an index key already; keep one")
+            if seal_id in seal_keys:
+                raise ConfigurationError(
+                    f"{where}: there is a seal-{seal_id} already; give each seal key its own number"
+                )
+            if key in line_of:
+                raise ConfigurationError(
+                    f"{where}: the same key stands on line {line_of[key]}; "
+                    "every line needs a key of its own"
+                )
+            line_of[key] = number
+            if seal_id is None:
+                index_key = key
+            else:
+                seal_keys[seal_id] = key
+        if index_key is None:
+            raise ConfigurationError("master key: the index line is missing; restore it")
+        if not seal_keys:
+            raise ConfigurationError("master key: there is no seal line; restore at least one")
+        return cls(index_key, tuple(sorted(seal_keys.items())))
+
+    def to_text(self) -> str:
+        """Write the text form, one key a line. Secret: for the key file only."""
+        named = [(_INDEX, self.index_key)]
+        named += [(f"seal-{seal_id}", key) for seal_id, key in self.seal_keys]
+        return "".join(f"{name} {base64.b64encode(key).decode()}\n" for name, key in named)
+
+    def rotated(self) -> Self:
+        """Add a new seal key, which seals from now on; all present ones still open."""
+        seal_id = self.active_id + 1
+        if seal_id > HIGHEST_SEAL_ID:
+            raise ConfigurationError(
+                f"master key: seal-{HIGHEST_SEAL_ID} is the last possible seal key"
+            )
+        new = (seal_id, secrets.token_bytes(KEY_BYTES))
+        return type(self)(self.index_key, (*self.seal_keys, new))
+
+    def without_retired(self) -> Self:
+        """Keep the newest seal key only; do this after everything has been sealed again."""
+        return type(self)(self.index_key, (self.seal_keys[-1],))
+
+    @property
+    def active_id(self) -> int:
+        """The number of the key that seals: the highest."""
+        return self.seal_keys[-1][0]
+
+    @property
+    def seal_ids(self) -> tuple[int, ...]:
+        """The numbers of all seal keys, lowest first."""
+        return tuple(seal_id for seal_id, _ in self.seal_keys)
+
+    def seal_key(self, seal_id: int) -> bytes:
+        """Return one seal key; SealError names the number if it isn't here."""
+        key = dict(self.seal_keys).get(seal_id)
+        if key is None:
+            raise missing_seal_key(seal_id)
+        return key
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits that tell this keyring from a stranger's.
+
+        It stays the same across rotations and reveals nothing of the keys: keep
+        it in the database and compare at every start, so that a lost and newly
+        made key file is noticed before anything is written with it.
+        """
+        return derived_key(self.index_key, "rx-gateway fingerprint v1")[:8].hex()
+
+    def __repr__(self) -> str:
+        """Show the fingerprint and the numbers, no key."""
+        return f"<Keyring {self.fingerprint()} seal_ids={list(self.seal_ids)}>"
+
+
+def missing_seal_key(seal_id: int) -> SealError:
+    """Say which seal key a value asks for."""
+    return SealError(
+        f"seal key number {seal_id} is missing: put its seal-{seal_id} line back "
+        "into the master key and restart"
+    )
+
+
+def load(path: Path) -> Keyring:
+    """Read a key file.
+
+    Raises ConfigurationError if it is missing, can't be read or understood, or
+    (on POSIX) if anybody but its owner may touch it.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: the master key can't be read ({error.strerror}); restore it from your backup "
+            "or give the gateway's user access to it"
+        ) from error
+    if sys.platform != "win32" and mode & 0o077:
+        raise ConfigurationError(
+            f"{path}: others than its owner may read or change the master key "
+            f"(mode {mode:04o}); run: chmod 600 {path}"
+        )
+    try:
+        # "replace": a decoding error would carry the file's content along.
+        return Keyring.parse(content.decode("utf-8-sig", "replace"))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error.message}") from error
+
+
+def load_or_create(path: Path) -> Keyring:
+    """Read the key file, and at the first start make it: mode 0600, in a 0700 directory.
+
+    Any number of processes may start at once: one of them makes the key, all of
+    them return it. The file appears whole or not at all, and is on disk before
+    this returns. Raises ConfigurationError as :func:`load` does.
+    """
+    if not os.path.lexists(path):
+        _create(path)
+    return load(path)
+
+
+def save(path: Path, keyring: Keyring) -> None:
+    """Replace the key file in one step, with the same owner and mode 0600; on disk on return.
+
+    Refuses to overwrite another key under a name that is being saved (the file
+    of another installation, or a second rotation meanwhile): what had been
+    sealed with it could never be read again. Raises ConfigurationError.
+    """
+    path = path.resolve()  # a link to the key stays one; the key itself is replaced
+    if path.exists():
+        _refuse_to_lose_a_key(path, load(path), keyring)
+    try:
+        with _written_beside(path, keyring) as temporary:
+            if sys.platform != "win32" and path.exists():
+                owner = path.stat()
+                if owner.st_uid != os.geteuid():  # root rotates what the service must read
+                    os.chown(temporary, owner.st_uid, owner.st_gid)
+            temporary.replace(path)
+        _fsync_directory(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _parse_line(line: str, where: str) -> tuple[int | None, bytes]:
+    """Return (seal number, key); the number is None on the index line."""
+    name, _, encoded = line.strip().partition(" ")
+    seal = _SEAL.fullmatch(name)
+    if name != _INDEX and (seal is None or int(seal[1]) > HIGHEST_SEAL_ID):
+        raise ConfigurationError(
+            f"{where}: expected 'index' or 'seal-<number from 1 to {HIGHEST_SEAL_ID}>', "
+            "a space and the key"
+        )
+    try:
+        key = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):  # ValueError: not even ASCII
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ConfigurationError(
+            f"{where}: expected the base64 of {KEY_BYTES} bytes (44 characters) after the name"
+        )
+    return (int(seal[1]) if seal else None), key
+
+
+def _refuse_to_lose_a_key(path: Path, present: Keyring, wanted: Keyring) -> None:
+    saved = dict(wanted.seal_keys)
+    if present.index_key != wanted.index_key or any(
+        saved.get(seal_id, key) != key for seal_id, key in present.seal_keys
+    ):
+        raise ConfigurationError(
+            f"{path}: holds other keys than the ones to be saved, under the same names; nothing "
+            "was changed. Run the command again, or move the file to a safe place first"
+        )
+
+
+def _create(path: Path) -> None:
+    directory = path.parent
+    try:
+        new = [each for each in (directory, *directory.parents) if not each.exists()]
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (
+            _written_beside(path, Keyring.generate()) as temporary,
+            contextlib.suppress(FileExistsError),  # somebody was first: theirs is the key
+        ):
+            if sys.platform == "win32":
+                temporary.rename(path)  # never overwrites there
+            else:
+                path.hardlink_to(temporary)
+        for each in (directory, *(made.parent for made in new)):
+            _fsync_directory(each)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextlib.contextmanager
+def _written_beside(path: Path, keyring: Keyring) -> Iterator[Path]:
+    """Write a whole new file into the same directory; gone at the end unless renamed."""
+    # mkstemp opens with O_EXCL and mode 0600.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(keyring.to_text().encode())
+            file.flush()
+            os.fsync(file.fileno())
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _fsync_directory(directory: Path) -> None:
+    """Make a new name in a directory survive power loss; Windows has no such call."""
+    if sys.platform != "win32":
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path}: the master key can't be written ({error.strerror}); make its directory writable "
+        "for the gateway's user, on a disk that knows hard links, or set the master key yourself"
+    )

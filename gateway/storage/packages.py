@@ -1,0 +1,249 @@
+"""Packages in the database: kept sealed, found by id, by blind index, or page by page."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Row, bindparam, insert, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.model.account import Caller, Mode
+from gateway.model.order import Order
+from gateway.model.package import Package, Status
+from gateway.storage.sealing import Sealer
+from gateway.storage.tables import packages
+
+SEARCH_FIELDS: Final[Mapping[str, str]] = {
+    "rx_number": "rx_index",
+    "patient_phone": "phone_index",
+    "external_patient_id": "patient_index",
+    "external_order_id": "order_index",
+}
+_COLUMN_FOR_FIELD: Final = tuple(SEARCH_FIELDS.items())
+
+OrderKey = tuple[bytes, str, Mode, str]
+"""What makes an order the same one: blind index of its id, account, mode, source."""
+
+
+class NewPackage(NamedTuple):
+    """A package about to be written."""
+
+    id: str
+    account_id: str
+    mode: Mode
+    source: str
+    order: Order
+    created_at_ms: int
+
+
+class Standing(NamedTuple):
+    """Where a package stands: what tracking needs to know of it."""
+
+    id: str
+    account_id: str
+    mode: Mode
+    site: str | None
+    status: Status
+    status_at_ms: int
+    order: Order
+
+
+class PackageFilter(NamedTuple):
+    """Which packages are asked for; ``before_id`` is where the last page ended."""
+
+    limit: int
+    before_id: str | None = None
+    status: str | None = None
+    site: str | None = None
+    source: str | None = None
+    since: datetime | None = None
+
+
+class PackageStore:
+    """Reads and writes packages; the sealer stands between them and the disk."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder(Order)
+
+    def index(self, field: str, account_id: str, value: str) -> bytes:
+        """Return the blind index of ``value``; spelling differences that mean nothing fold away."""
+        folded = value if field == "external_order_id" else value.strip().casefold()
+        return self._sealer.blind_index(field, account_id, folded)
+
+    def order_key(self, account_id: str, mode: Mode, source: str, order_id: str) -> OrderKey:
+        """Return what makes the order that a source calls ``order_id`` the same one again."""
+        return (self.index("external_order_id", account_id, order_id), account_id, mode, source)
+
+    async def known_orders(
+        self, connection: AsyncConnection, keys: Collection[OrderKey]
+    ) -> dict[OrderKey, tuple[str, str | None]]:
+        """Return package id and site for those of ``keys`` that are stored already."""
+        if not keys:
+            return {}
+        columns = (
+            packages.c.order_index,
+            packages.c.account_id,
+            packages.c.mode,
+            packages.c.source,
+        )
+        rows = await connection.execute(
+            select(*columns, packages.c.id, packages.c.site).where(
+                packages.c.order_index.in_([key[0] for key in keys]), tuple_(*columns).in_(keys)
+            )
+        )
+        return {(bytes(row[0]), row[1], row[2], row[3]): (row[4], row[5]) for row in rows}
+
+    async def insert(self, connection: AsyncConnection, new: Sequence[NewPackage]) -> None:
+        """Write ``new`` packages, each in status ``created``."""
+        if new:
+            await connection.execute(insert(packages), [self._row(package) for package in new])
+
+    def _row(self, package: NewPackage) -> dict[str, Any]:
+        order = package.order
+        row: dict[str, Any] = {
+            "id": package.id,
+            "account_id": package.account_id,
+            "mode": package.mode,
+            "site": order.site,
+            "source": package.source,
+            "status": "created",
+            "status_at_ms": package.created_at_ms,
+            "created_at_ms": package.created_at_ms,
+            "payload": self._sealer.seal(
+                self._encoder.encode(order), table="packages", row_id=package.id
+            ),
+        }
+        for field, column in _COLUMN_FOR_FIELD:
+            value = getattr(order, field)
+            row[column] = self.index(field, package.account_id, value) if value else None
+        return row
+
+    async def standings(
+        self, connection: AsyncConnection, ids: Iterable[tuple[str, str]], *, for_update: bool
+    ) -> dict[str, Standing]:
+        """Return where the packages of ``(account id, package id)`` stand, by package id.
+
+        ``for_update`` locks the rows until the transaction ends (PostgreSQL; on SQLite
+        the transaction itself is the lock), always in the same order.
+        """
+        query = (
+            select(packages)
+            .where(tuple_(packages.c.account_id, packages.c.id).in_(list(ids)))
+            .order_by(packages.c.id)
+        )
+        rows = await connection.execute(query.with_for_update() if for_update else query)
+        return {
+            row.id: Standing(
+                id=row.id,
+                account_id=row.account_id,
+                mode=row.mode,
+                site=row.site,
+                status=row.status,
+                status_at_ms=row.status_at_ms,
+                order=self._order(row),
+            )
+            for row in rows
+        }
+
+    async def move(
+        self, connection: AsyncConnection, moves: Sequence[tuple[str, str, Status, int]]
+    ) -> None:
+        """Set status and its time for each ``(account id, package id, status, epoch ms)``."""
+        if moves:
+            await connection.execute(
+                update(packages)
+                .where(
+                    packages.c.account_id == bindparam("account"), packages.c.id == bindparam("key")
+                )
+                .values(status=bindparam("new_status"), status_at_ms=bindparam("new_at")),
+                [
+                    {"account": account, "key": key, "new_status": status, "new_at": at_ms}
+                    for account, key, status, at_ms in moves
+                ],
+            )
+
+    async def get(
+        self, connection: AsyncConnection, caller: Caller, package_id: str
+    ) -> Package | None:
+        """Return the package, or ``None`` when there is none that ``caller`` may see."""
+        found = await connection.execute(
+            self._visible(caller).where(packages.c.id == package_id).limit(1)
+        )
+        row = found.first()
+        return None if row is None else self._package(row)
+
+    async def page(
+        self, connection: AsyncConnection, caller: Caller, wanted: PackageFilter
+    ) -> list[Package]:
+        """Return up to ``wanted.limit`` packages, newest first."""
+        query = self._visible(caller).order_by(packages.c.id.desc()).limit(wanted.limit)
+        for column, value in (
+            (packages.c.status, wanted.status),
+            (packages.c.site, wanted.site),
+            (packages.c.source, wanted.source),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if wanted.before_id is not None:
+            query = query.where(packages.c.id < wanted.before_id)
+        if wanted.since is not None:
+            query = query.where(packages.c.created_at_ms >= to_epoch_ms(wanted.since))
+        return [self._package(row) for row in await connection.execute(query)]
+
+    async def search(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        field: str,
+        value: str,
+        *,
+        limit: int,
+        before_id: str | None = None,
+    ) -> list[Package]:
+        """Return packages whose ``field`` (a key of ``SEARCH_FIELDS``) is exactly ``value``."""
+        column = packages.c[SEARCH_FIELDS[field]]
+        query = (
+            self._visible(caller)
+            .where(column == self.index(field, caller.account_id, value))
+            .order_by(packages.c.id.desc())
+            .limit(limit)
+        )
+        if before_id is not None:
+            query = query.where(packages.c.id < before_id)
+        return [self._package(row) for row in await connection.execute(query)]
+
+    def patient_index(self, package: Package | Standing) -> bytes | None:
+        """Return what the audit trail names the patient's record by."""
+        reference = package.order.external_patient_id
+        if reference is None:
+            return None
+        return self.index("external_patient_id", package.account_id, reference)
+
+    @staticmethod
+    def _visible(caller: Caller) -> Any:
+        query = select(packages).where(
+            packages.c.account_id == caller.account_id, packages.c.mode == caller.mode
+        )
+        return query if caller.site is None else query.where(packages.c.site == caller.site)
+
+    def _order(self, row: Row[Any]) -> Order:
+        return self._decoder.decode(
+            self._sealer.unseal(bytes(row.payload), table="packages", row_id=row.id)
+        )
+
+    def _package(self, row: Row[Any]) -> Package:
+        return Package(
+            id=row.id,
+            account_id=row.account_id,
+            mode=row.mode,
+            site=row.site,
+            source=row.source,
+            status=row.status,
+            status_at=from_epoch_ms(row.status_at_ms),
+            created_at=from_epoch_ms(row.created_at_ms),
+            order=self._order(row),
+        )

@@ -1,0 +1,264 @@
+"""The whole schema on one page. Migrations bring a database to this shape; a test compares.
+
+Times are whole milliseconds since 1970 (``…_ms``). ``BYTES`` columns named
+``payload``, ``data``, ``settings`` and ``excerpt`` are sealed
+(:mod:`gateway.storage.sealing`); those ending in ``_index`` are blind indexes.
+No patient data stands anywhere in clear. Every row names its account.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+MS = BigInteger
+BYTES = LargeBinary
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+
+# A fact about the installation itself, such as which keyring its values are sealed with.
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# A tenant.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created_at_ms", MS, nullable=False),
+)
+
+# A pharmacy of an account, as gateway.toml names it.
+sites = Table(
+    "sites",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("country", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "code"),
+)
+
+# A credential: the SHA-256 of the key, and enough of its beginning to recognise it by.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("prefix", Text, nullable=False),
+    Column("digest", BYTES, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Column("revoked_at_ms", MS),
+    Index("uq_api_keys_digest", "digest", unique=True),
+)
+
+# One order being delivered. order_index is unique for each source, so that the same order
+# can't come in twice; the other indexes answer exact look-ups.
+packages = Table(
+    "packages",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("source", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("status_at_ms", MS, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Column("order_index", BYTES),
+    Column("rx_index", BYTES),
+    Column("phone_index", BYTES),
+    Column("patient_index", BYTES),
+    Column("payload", BYTES, nullable=False),
+    PrimaryKeyConstraint("account_id", "id"),
+    Index(
+        "uq_packages_order_index",
+        "order_index",
+        "account_id",
+        "mode",
+        "source",
+        unique=True,
+        sqlite_where=text("order_index IS NOT NULL"),
+        postgresql_where=text("order_index IS NOT NULL"),
+    ),
+    *(
+        Index(
+            f"ix_packages_{name}",
+            name,
+            sqlite_where=text(f"{name} IS NOT NULL"),
+            postgresql_where=text(f"{name} IS NOT NULL"),
+        )
+        for name in ("rx_index", "phone_index", "patient_index")
+    ),
+)
+
+# One thing that happened; never changed. ref is the digest of the reporter's own id of it.
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("occurred_at_ms", MS, nullable=False),
+    Column("recorded_at_ms", MS, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("ref", BYTES),
+    Column("status_after", Text),
+    Column("late", Boolean, nullable=False),
+    Column("data", BYTES, nullable=False),
+    Index("uq_events_id", "id", unique=True),
+    Index("ix_events_subject", "subject", "sequence"),
+    Index(
+        "uq_events_ref",
+        "subject",
+        "ref",
+        unique=True,
+        sqlite_where=text("ref IS NOT NULL"),
+        postgresql_where=text("ref IS NOT NULL"),
+    ),
+)
+
+# Who wants events. removed_at_ms keeps the row, and so the log, of one that was taken away.
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("sink", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("events", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("state_reason", Text),
+    Column("settings", BYTES, nullable=False),
+    Column("max_in_flight", Integer, nullable=False),
+    Column("max_per_second", Float),
+    Column("ordered", Boolean, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Column("last_success_at_ms", MS),
+    Column("failing_since_ms", MS),
+    Column("removed_at_ms", MS),
+    Index("ix_destinations_account_id", "account_id"),
+)
+
+# One event on its way to one destination: the outbox. due_at_ms is when it may be tried next;
+# taking it pushes that to the end of the lease, so that a killed process's rows come due again
+# by themselves.
+# retry_index is the place in the retry schedule; sending again by hand sets it back to 0.
+# in_order: an earlier one of the same subject must be over before this one goes.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("destination_id", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("in_order", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("retry_index", Integer, nullable=False),
+    Column("due_at_ms", MS, nullable=False),
+    Column("lease", Text),
+    Column("created_at_ms", MS, nullable=False),
+    Column("first_attempt_at_ms", MS),
+    Column("finished_at_ms", MS),
+    PrimaryKeyConstraint("account_id", "id"),
+    Index(
+        "ix_deliveries_due",
+        "destination_id",
+        "due_at_ms",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_deliveries_in_order",
+        "destination_id",
+        "subject",
+        "id",
+        sqlite_where=text("state = 'pending' AND in_order"),
+        postgresql_where=text("state = 'pending' AND in_order"),
+    ),
+)
+
+# One try (the webhook log).
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("account_id", Text, nullable=False),
+    Column("destination_id", Text, nullable=False),
+    Column("delivery_id", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("started_at_ms", MS, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("delivered", Boolean, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("excerpt", BYTES),
+    Index("ix_attempts_delivery_id", "delivery_id"),
+    Index("ix_attempts_destination_id", "destination_id", "sequence"),
+)
+
+# A replayable answer. The key is kept as a digest: a caller may have put a name in it.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("key_digest", BYTES, nullable=False),
+    Column("request_digest", BYTES, nullable=False),
+    Column("response", BYTES, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    PrimaryKeyConstraint("account_id", "key_digest"),
+)
+
+# Who did or saw what. digest covers the row and the digest before it, so that a row that
+# was changed or taken out shows. patient_index names the record without naming the patient.
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("account_id", Text, nullable=False),
+    Column("at_ms", MS, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("patient_index", BYTES),
+    Column("digest", BYTES, nullable=False),
+    Index("ix_audit_patient_index", "patient_index"),
+)

@@ -1,0 +1,170 @@
+"""Between the JSON shapes and the gateway's own. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from gateway.plugin import (
+    Candidate,
+    DeliveryUpdate,
+    Event,
+    EventType,
+    InvalidInput,
+    Order,
+    Package,
+    Problem,
+    isoformat,
+    problem_of,
+)
+from gateway_json_api.schema import (
+    EventOut,
+    EventTypeOut,
+    OrderIn,
+    PackageOut,
+    PackageUpdateIn,
+    UpdateIn,
+)
+
+_ORDER_FIELDS: Final = frozenset(OrderIn.__struct_fields__)
+# A field's name is shown back to the caller only when it looks like one: a name, not a person's.
+_LOOKS_LIKE_A_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+
+def candidate(sent: Any) -> Candidate:
+    """Turn one entry of ``orders`` into an order, or into every reason why it isn't one."""
+    if not isinstance(sent, dict):
+        return Candidate(None, (Problem("an order must be a JSON object"),))
+    warnings = _unknown_fields(sent) if sent.keys() - _ORDER_FIELDS else ()
+    try:
+        order = msgspec.convert(sent, OrderIn)
+    except msgspec.ValidationError:
+        return Candidate(None, tuple(faults(sent, OrderIn)), warnings)
+    return Candidate(_order(order), (), warnings)
+
+
+def _order(sent: OrderIn) -> Order:
+    return Order(
+        patient_name=sent.patient_name,
+        patient_address=sent.patient_address,
+        patient_phone=sent.patient_phone or None,
+        patient_email=sent.patient_email or None,
+        rx_number=sent.rx_number or None,
+        copay_amount=sent.copay_amount,
+        priority=sent.priority or "routine",
+        requires_signature=bool(sent.requires_signature),
+        delivery_date=sent.delivery_date,
+        notes=sent.notes or None,
+        external_patient_id=sent.external_patient_id or None,
+        external_order_id=sent.external_order_id or None,
+        site=sent.site or None,
+        metadata=sent.metadata or {},
+    )
+
+
+def faults(sent: Mapping[str, Any], shape: type[Shape]) -> list[Problem]:
+    """Return every field of ``sent`` that doesn't fit ``shape``, not only the first."""
+    found: list[Problem] = []
+    for field in msgspec.structs.fields(shape):
+        if field.name not in sent or (field.required and sent[field.name] is None):
+            if field.required:
+                found.append(Problem(f"{field.name} is required", field=field.name))
+            continue
+        try:
+            msgspec.convert(sent[field.name], field.type)
+        except msgspec.ValidationError as error:
+            found.append(Problem(problem_of(error).message, field=field.name))
+    return found
+
+
+def _unknown_fields(sent: Mapping[str, Any]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem("unknown field; it was ignored", field=_shown(name))
+        for name in sent
+        if name not in _ORDER_FIELDS
+    )
+
+
+def _shown(name: str) -> str | None:
+    return name if _LOOKS_LIKE_A_NAME.fullmatch(name) else None
+
+
+def package_out(package: Package) -> PackageOut:
+    """Turn a package into what its account is shown."""
+    order = package.order
+    return PackageOut(
+        id=package.id,
+        status=package.status,
+        status_at=isoformat(package.status_at),
+        mode=package.mode,
+        site=package.site,
+        source=package.source,
+        created_at=isoformat(package.created_at),
+        patient_name=order.patient_name,
+        patient_address=order.patient_address,
+        patient_phone=order.patient_phone,
+        patient_email=order.patient_email,
+        rx_number=order.rx_number,
+        copay_amount=order.copay_amount,
+        priority=order.priority,
+        requires_signature=order.requires_signature,
+        delivery_date=order.delivery_date,
+        notes=order.notes,
+        external_patient_id=order.external_patient_id,
+        external_order_id=order.external_order_id,
+        metadata=order.metadata,
+    )
+
+
+def update_of(package_id: str, sent: UpdateIn) -> DeliveryUpdate:
+    """Turn an update into the gateway's own."""
+    return DeliveryUpdate(
+        package_id=package_id,
+        event=sent.event,
+        occurred_at=sent.occurred_at,
+        driver_id=sent.driver_id,
+        proof=sent.proof,
+        copay_collected=sent.copay_collected,
+        copay_method=sent.copay_method,
+        failure_reason=sent.failure_reason,
+        notes=sent.notes,
+        event_ref=sent.event_ref,
+    )
+
+
+def batch_update(sent: Any) -> DeliveryUpdate:
+    """Turn one entry of ``events`` into an update; raises ``InvalidInput`` with every fault."""
+    if not isinstance(sent, dict):
+        raise InvalidInput("An update must be a JSON object.")
+    try:
+        read = msgspec.convert(sent, PackageUpdateIn)
+    except msgspec.ValidationError:
+        raise InvalidInput(
+            "The delivery update has faults.", faults(sent, PackageUpdateIn)
+        ) from None
+    return update_of(read.package_id, read)
+
+
+def event_out(event: Event) -> EventOut:
+    """Turn an event into an entry of a timeline."""
+    return EventOut(
+        id=event.id,
+        event=event.type,
+        occurred_at=isoformat(event.occurred_at),
+        recorded_at=isoformat(event.recorded_at),
+        late=event.late,
+        data=dict(event.data),
+    )
+
+
+def event_type_out(entry: EventType) -> EventTypeOut:
+    """Turn an entry of the catalog into what is shown."""
+    return EventTypeOut(
+        type=entry.type,
+        meaning=entry.meaning,
+        sample=dict(entry.sample),
+        schema=dict(entry.schema),
+    )

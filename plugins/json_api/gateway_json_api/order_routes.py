@@ -1,0 +1,84 @@
+"""Where orders come in."""
+
+import hashlib
+import re
+from typing import Annotated, Final
+
+from litestar import Response, post
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, RawBody
+
+from gateway.plugin import (
+    Caller,
+    Idempotency,
+    IntakeAnswer,
+    InvalidInput,
+    Submission,
+    decode,
+)
+from gateway_json_api import mapping, schema
+from gateway_json_api.answers import OpenGateway, all_problems, check_size, json_answer
+
+SOURCE: Final = "json_api"
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(name="Idempotency-Key", description="your own id of this request"),
+]
+
+
+@post(
+    "/webhook/orders",
+    status_code=200,
+    tags=["Orders"],
+    summary="Hand in orders",
+    opt={"limit": "orders", "body": schema.OrdersIn, "answer": schema.OrdersOut},
+)
+async def hand_in_orders(
+    body: RawBody,
+    caller: NamedDependency[Caller],
+    gateway: OpenGateway,
+    idempotency_key: IdempotencyKey = None,
+) -> Response[bytes]:
+    r"""Take a batch of orders; each is judged alone, and the good ones are kept.
+
+    The answer comes after they are safely stored. Send an `Idempotency-Key` header to make
+    a repeated request harmless, or give each order your own `external_order_id`.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhook/orders -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" \
+      -d '{"orders": [{"patient_name": "Maria Rodriguez",
+      "patient_address": "123 Main St, Miami, FL 33178"}]}'
+    ```
+    """
+    idempotency = _idempotency(idempotency_key, body)
+    sent = decode(body, schema.OrdersBody).orders
+    check_size(sent, "orders", gateway.settings.limits.orders_per_batch)
+    await gateway.limits.take("orders_per_hour", caller.actor, len(sent))
+    candidates = tuple(mapping.candidate(each) for each in sent)
+    answer = await gateway.intake.accept(Submission(caller, SOURCE, candidates, idempotency))
+    return _orders_answer(answer)
+
+
+def _idempotency(key: str | None, body: bytes) -> Idempotency | None:
+    if key is None:
+        return None
+    if not _VISIBLE.fullmatch(key):
+        raise InvalidInput("Idempotency-Key takes 1 to 255 visible ASCII characters.")
+    return Idempotency(key, hashlib.sha256(body).digest())
+
+
+def _orders_answer(answer: IntakeAnswer) -> Response[bytes]:
+    if all(result.status == "rejected" for result in answer.results):
+        details = all_problems((result.index, result.errors) for result in answer.results)
+        raise InvalidInput("None of the orders can be accepted.", details)
+    created = [each.package_id for each in answer.results if each.status == "created"]
+    body = {
+        "created": len(created),
+        "package_ids": created,
+        "warnings": answer.warnings,
+        "results": answer.results,
+    }
+    return json_answer(body, {"Idempotent-Replayed": "true"} if answer.replayed else None)

@@ -1,0 +1,167 @@
+"""Where packages are looked at."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, RawBody
+
+from gateway.plugin import (
+    SEARCH_FIELDS,
+    AuditEntry,
+    Caller,
+    Gateway,
+    InvalidInput,
+    NotFound,
+    Package,
+    PackageFilter,
+    decode,
+)
+from gateway_json_api import mapping, schema
+from gateway_json_api.answers import OpenGateway, aware, json_answer, page_size
+
+
+@get("/packages", tags=["Packages"], summary="List packages", opt={"answer": schema.PackagesOut})
+async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query parameter
+    caller: NamedDependency[Caller],
+    gateway: OpenGateway,
+    status: FromQuery[str | None] = None,
+    site: FromQuery[str | None] = None,
+    source: FromQuery[str | None] = None,
+    since: FromQuery[datetime | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = 50,
+) -> Response[bytes]:
+    """List packages, newest first. `cursor` is the last answer's `next_cursor`.
+
+    ```bash
+    curl "$GATEWAY/api/packages?status=created&limit=10" -H "X-API-Key: $KEY"
+    ```
+    """
+    size = page_size(limit)
+    wanted = PackageFilter(size + 1, cursor, status, site, source, aware(since))
+    async with gateway.database.read() as connection:
+        found = await gateway.packages.page(connection, caller, wanted)
+    return await _page(gateway, found, size, caller)
+
+
+@post(
+    "/packages/search",
+    status_code=200,
+    tags=["Packages"],
+    summary="Find packages of a patient or prescription",
+    opt={"limit": "reads", "body": schema.SearchIn, "answer": schema.PackagesOut},
+)
+async def search_packages(
+    body: RawBody, caller: NamedDependency[Caller], gateway: OpenGateway
+) -> Response[bytes]:
+    r"""Find packages by one exact value. It is a POST so that no patient stands in a URL.
+
+    ```bash
+    curl -X POST $GATEWAY/api/packages/search -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" -d '{"rx_number": "RX-8872341"}'
+    ```
+    """
+    sent = decode(body, schema.SearchIn)
+    named = [(name, value) for name in SEARCH_FIELDS if (value := getattr(sent, name))]
+    if len(named) != 1:
+        raise InvalidInput(f"Name exactly one of {', '.join(SEARCH_FIELDS)}.")
+    (field, value), size = named[0], page_size(sent.limit)
+    async with gateway.database.read() as connection:
+        found = await gateway.packages.search(
+            connection, caller, field, value, limit=size + 1, before_id=sent.cursor
+        )
+    return await _page(gateway, found, size, caller)
+
+
+@get(
+    "/packages/{package_id:str}",
+    tags=["Packages"],
+    summary="Look a package up",
+    opt={"answer": schema.PackageOut},
+)
+async def look_up_package(
+    package_id: FromPath[str], caller: NamedDependency[Caller], gateway: OpenGateway
+) -> Response[bytes]:
+    """Show one package and the order it carries.
+
+    ```bash
+    curl $GATEWAY/api/packages/$PACKAGE -H "X-API-Key: $KEY"
+    ```
+    """
+    package = await _visible(gateway, package_id, caller)
+    await _note_viewed(gateway, [package], caller)
+    return json_answer(mapping.package_out(package))
+
+
+@get(
+    "/packages/{package_id:str}/events",
+    tags=["Packages"],
+    summary="Show a package's timeline",
+    opt={"answer": schema.TimelineOut},
+)
+async def show_timeline(
+    package_id: FromPath[str], caller: NamedDependency[Caller], gateway: OpenGateway
+) -> Response[bytes]:
+    """Show what happened to a package, in the order it was recorded.
+
+    ```bash
+    curl $GATEWAY/api/packages/$PACKAGE/events -H "X-API-Key: $KEY"
+    ```
+    """
+    package = await _visible(gateway, package_id, caller)
+    async with gateway.database.read() as connection:
+        events = await gateway.events.of_subject(connection, caller, package_id)
+    await _note_viewed(gateway, [package], caller)
+    return json_answer(schema.TimelineOut([mapping.event_out(event) for event in events]))
+
+
+@get(
+    "/event-types",
+    tags=["Events"],
+    summary="List the event types",
+    opt={"answer": schema.CatalogOut},
+    sync_to_thread=False,
+)
+def list_event_types(gateway: OpenGateway) -> Response[bytes]:
+    """List every event that can be subscribed to, with a sample and a JSON schema.
+
+    ```bash
+    curl $GATEWAY/api/event-types -H "X-API-Key: $KEY"
+    ```
+    """
+    entries = [mapping.event_type_out(entry) for entry in gateway.catalog()]
+    return json_answer(schema.CatalogOut(entries))
+
+
+async def _visible(gateway: Gateway, package_id: str, caller: Caller) -> Package:
+    async with gateway.database.read() as connection:
+        package = await gateway.packages.get(connection, caller, package_id)
+    if package is None:
+        raise NotFound("There is no such package.")
+    return package
+
+
+async def _page(
+    gateway: Gateway, found: Sequence[Package], size: int, caller: Caller
+) -> Response[bytes]:
+    shown = found[:size]
+    await _note_viewed(gateway, shown, caller)
+    cursor = shown[-1].id if len(found) > size else None
+    return json_answer(schema.PackagesOut([mapping.package_out(each) for each in shown], cursor))
+
+
+async def _note_viewed(gateway: Gateway, packages: Sequence[Package], caller: Caller) -> None:
+    await gateway.audit.note(
+        [
+            AuditEntry(
+                caller.account_id,
+                caller.actor,
+                "package.viewed",
+                package.id,
+                gateway.packages.patient_index(package),
+            )
+            for package in packages
+        ]
+    )

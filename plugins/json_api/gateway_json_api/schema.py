@@ -1,0 +1,200 @@
+"""The foreign shapes: what callers send, and what they are answered."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gateway.plugin import Mode, Problem, Proof, Status
+
+Priority = Literal["routine", "urgent", "stat"]
+
+
+class OrderIn(msgspec.Struct, frozen=True, kw_only=True):
+    """One order. Unknown fields are ignored with a warning."""
+
+    patient_name: Annotated[str, Meta(examples=["Maria Rodriguez"])]
+    patient_address: Annotated[str, Meta(examples=["123 Main St, Miami, FL 33178"])]
+    patient_phone: Annotated[str | None, Meta(description="E.164, or as it is written")] = None
+    patient_email: str | None = None
+    rx_number: str | None = None
+    copay_amount: Annotated[
+        Decimal | None, Meta(description="0 to 10000, at most two decimal places")
+    ] = None
+    priority: Annotated[str | None, Meta(description="routine, urgent or stat")] = None
+    requires_signature: bool | None = None
+    delivery_date: Annotated[date | None, Meta(description="ISO, as in 2026-04-20")] = None
+    notes: str | None = None
+    external_patient_id: str | None = None
+    external_order_id: Annotated[
+        str | None, Meta(description="your own id; the same one again is a duplicate")
+    ] = None
+    site: Annotated[str | None, Meta(description="a site's code")] = None
+    metadata: dict[str, str] | None = None
+
+
+class OrdersIn(msgspec.Struct, frozen=True):
+    """A batch of 1 to 100 orders, each judged alone."""
+
+    orders: list[OrderIn]
+
+
+class OrdersBody(msgspec.Struct, frozen=True):
+    """The same batch before any order has been looked at."""
+
+    orders: list[Any]
+
+
+class OrderResultOut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one order."""
+
+    index: int
+    status: Literal["created", "duplicate", "rejected"]
+    package_id: str | None = None
+    errors: tuple[Problem, ...] = ()
+
+
+class OrdersOut(msgspec.Struct, frozen=True):
+    """What became of a batch of orders."""
+
+    created: int
+    package_ids: list[str]
+    warnings: list[Problem]
+    results: list[OrderResultOut]
+
+
+class PackageOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A package and the order it carries."""
+
+    id: str
+    status: Status
+    status_at: str
+    mode: Mode
+    site: str | None
+    source: str
+    created_at: str
+    patient_name: str
+    patient_address: str
+    patient_phone: str | None
+    patient_email: str | None
+    rx_number: str | None
+    copay_amount: Decimal | None
+    priority: str
+    requires_signature: bool
+    delivery_date: date | None
+    notes: str | None
+    external_patient_id: str | None
+    external_order_id: str | None
+    metadata: dict[str, str]
+
+
+class PackagesOut(msgspec.Struct, frozen=True):
+    """A page of packages; ``next_cursor`` is null on the last one."""
+
+    packages: list[PackageOut]
+    next_cursor: str | None
+
+
+class SearchIn(msgspec.Struct, frozen=True, kw_only=True):
+    """Exactly one thing to look for, in full."""
+
+    rx_number: str | None = None
+    patient_phone: str | None = None
+    external_patient_id: str | None = None
+    external_order_id: str | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+class UpdateIn(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a package on its way."""
+
+    event: Annotated[str, Meta(examples=["delivery.completed"])]
+    occurred_at: datetime | None = None
+    driver_id: str | None = None
+    proof: Proof | None = None
+    copay_collected: Decimal | None = None
+    copay_method: str | None = None
+    failure_reason: str | None = None
+    notes: str | None = None
+    event_ref: Annotated[
+        str | None, Meta(description="your own id of this report; a second time changes nothing")
+    ] = None
+
+
+class PackageUpdateIn(UpdateIn, frozen=True, kw_only=True):
+    """The same, with the package it is about."""
+
+    package_id: str
+
+
+class UpdatesIn(msgspec.Struct, frozen=True):
+    """A batch of updates, each judged alone."""
+
+    events: list[PackageUpdateIn]
+
+
+class UpdatesBody(msgspec.Struct, frozen=True):
+    """The same batch before any update has been looked at."""
+
+    events: list[Any]
+
+
+class UpdateOut(msgspec.Struct, frozen=True):
+    """The event that was recorded, and where the package stands."""
+
+    event_id: str
+    package_id: str
+    status: Status
+
+
+class UpdateResultOut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one update of a batch."""
+
+    index: int
+    status: Literal["applied", "late", "duplicate", "rejected"]
+    event_id: str | None = None
+    package_id: str | None = None
+    package_status: str | None = None
+    errors: tuple[Problem, ...] = ()
+
+
+class UpdatesOut(msgspec.Struct, frozen=True):
+    """What became of a batch of updates; ``accepted`` counts all but the rejected."""
+
+    accepted: int
+    results: list[UpdateResultOut]
+
+
+class EventOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a timeline. ``late`` news changed nothing and was sent to nobody."""
+
+    id: str
+    event: str
+    occurred_at: str
+    recorded_at: str
+    late: bool
+    data: dict[str, Any]
+
+
+class TimelineOut(msgspec.Struct, frozen=True):
+    """What happened to a package, in the order it was recorded."""
+
+    events: list[EventOut]
+
+
+class EventTypeOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the catalog."""
+
+    type: str
+    meaning: str
+    sample: dict[str, Any]
+    schema: dict[str, Any]
+
+
+class CatalogOut(msgspec.Struct, frozen=True):
+    """Every event type there is."""
+
+    event_types: list[EventTypeOut]

@@ -1,0 +1,75 @@
+"""Real servers and databases as fixtures, started when a test first asks for them.
+
+``postgres_url`` is an empty database, ``redis_url`` an empty Redis, ``database_url``
+first SQLite and then PostgreSQL. Where a server isn't installed, the tests that need
+it are skipped and a line at the end says so; with ``REQUIRE_SERVERS=1`` they fail.
+A test that stops a server runs one of its own: see ``servers.py``.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+from servers import PostgresServer, RedisServer, ServerMissing, running_postgres, running_redis
+
+WITHOUT: Final = "needs a server: "
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """PostgreSQL for the whole run."""
+    with _skipped_if_missing(), running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of an empty PostgreSQL database, dropped after the test."""
+    with postgres_server.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """Redis for the whole run."""
+    with _skipped_if_missing(), running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The address of an empty Redis."""
+    redis_server.flush()
+    return redis_server.url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database: the test runs once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@contextmanager
+def _skipped_if_missing() -> Iterator[None]:
+    try:
+        yield
+    except ServerMissing as missing:
+        if os.environ.get("REQUIRE_SERVERS"):
+            raise
+        pytest.skip(f"{WITHOUT}{missing}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line which part of the gateway this run did not try."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
+    without = [reason for reason in skipped if WITHOUT in reason]
+    if without:
+        terminalreporter.write_line(
+            f"{len(without)} tests did not run for lack of PostgreSQL or Redis.", yellow=True
+        )

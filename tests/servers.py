@@ -1,0 +1,355 @@
+"""Real servers for tests and measurements: PostgreSQL and Redis, throw-away, on 127.0.0.1.
+
+::
+
+    with running_postgres() as postgres, postgres.fresh_database() as url:
+        ...  # postgresql+asyncpg://gateway@127.0.0.1:21733/fresh_1
+
+    with running_redis() as redis:
+        redis.flush()
+        ...  # redis.url
+
+A server lives in a temporary directory and is run by a keeper: this file, started as
+a script. The keeper's standard input is a pipe from us, so that however we end, by
+Ctrl-C or by ``kill -9``, the keeper sees the pipe close, stops its server and removes
+the directory. A test may ``stop``, ``kill`` and ``start`` a server of its own again.
+
+Nothing here knows pytest. Linux and macOS only: on Windows no server is found.
+"""
+
+import asyncio
+import itertools
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+HOST: Final = "127.0.0.1"
+# Below the range that systems give to outgoing connections, so that a server that is
+# stopped finds its port free when it starts again.
+PORTS: Final = range(15_000, 30_000)
+START_TRIES: Final = 20
+READY_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 10.0
+POSTGRES_PLACES: Final = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/usr/local/pgsql/bin",
+    "/opt/homebrew/opt/postgresql*/bin",
+    "/usr/local/opt/postgresql*/bin",
+)
+# PostgreSQL refuses to run as root; then it runs as the first of these that is there.
+UNPRIVILEGED_USERS: Final = ("postgres", "nobody")
+
+
+class ServerMissing(Exception):
+    """The server isn't installed; the message says how to get it."""
+
+
+class ServerFailed(Exception):
+    """The server is installed but does not come up; the message ends with its log."""
+
+
+def find_postgres_bin() -> Path | None:
+    """Return the newest directory that holds both ``initdb`` and ``postgres``, or ``None``."""
+    if os.name == "nt":
+        return None
+    on_path = shutil.which("initdb")
+    found = [Path(on_path).resolve().parent] if on_path else []
+    for place in POSTGRES_PLACES:
+        folders = Path("/").glob(place.lstrip("/"))
+        found += sorted(folders, key=lambda folder: _numbers(str(folder)), reverse=True)
+    both = (folder for folder in found if {"initdb", "postgres"} <= set(os.listdir(folder)))
+    return next(both, None)
+
+
+def find_redis_server() -> Path | None:
+    """Return the path of ``redis-server``, or of its twin ``valkey-server``, or ``None``."""
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    return Path(found) if found else None
+
+
+class Server:
+    """A server in a temporary directory, on a free port of 127.0.0.1."""
+
+    name = ""
+
+    def __init__(self, directory: Path, user: str | None = None) -> None:
+        self.directory = directory
+        self.port = 0
+        self._user = user
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until it answers; a second start takes the first one's port again."""
+        for _ in range(START_TRIES):
+            port = self.port or _free_port()
+            self._keeper = _keeper(self.directory, self._user, self._command(port))
+            if self._comes_up(self._keeper, port):
+                self.port = port
+                return
+            time.sleep(0.1)  # somebody took the port, or one that was killed isn't gone yet
+        log = (self.directory / "server.log").read_text("utf-8", "replace")[-2000:]
+        raise ServerFailed(f"{self.name} ended {START_TRIES} times while starting:\n{log}")
+
+    def stop(self) -> None:
+        """Stop in good order and keep what it stored."""
+        self._tell(b"stop\n")
+
+    def kill(self) -> None:
+        """Stop as a power cut does (SIGKILL) and keep what it stored."""
+        self._tell(b"kill\n")
+
+    def _tell(self, order: bytes) -> None:
+        if self._keeper is not None:
+            self._keeper.communicate(order)
+            self._keeper = None
+
+    def _comes_up(self, keeper: subprocess.Popen[bytes], port: int) -> bool:
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._is_ready(port):
+            if keeper.poll() is not None:
+                return False
+            if time.monotonic() > deadline:
+                keeper.communicate(b"kill\n")
+                return False
+            time.sleep(0.01)
+        return True
+
+    def _command(self, port: int) -> Sequence[str | Path]:
+        raise NotImplementedError
+
+    def _is_ready(self, port: int) -> bool:
+        raise NotImplementedError
+
+
+class PostgresServer(Server):
+    """PostgreSQL with a superuser ``gateway`` and no password."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, directory: Path, programs: Path, *, durable: bool) -> None:
+        super().__init__(directory, _unprivileged_user())
+        self._programs = programs
+        self._durable = durable
+        self._names = (f"fresh_{number}" for number in itertools.count(1))
+        self._data = directory / "data"
+        if self._user is not None:
+            shutil.chown(directory, self._user)
+        options = "--auth=trust --username=gateway --encoding=UTF8 --no-locale --no-sync"
+        made = subprocess.run(  # noqa: S603 - the program that find_postgres_bin found
+            [programs / "initdb", *options.split(), "--pgdata", self._data],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=directory,
+            user=self._user,
+        )
+        if made.returncode:
+            raise ServerFailed(f"initdb failed:\n{made.stderr[-2000:]}")
+
+    def url(self, database: str) -> str:
+        """Return the address of a database as gateway.toml takes it."""
+        return f"postgresql+asyncpg://gateway@{HOST}:{self.port}/{database}"
+
+    @contextmanager
+    def fresh_database(self) -> Iterator[str]:
+        """Yield the address of an empty database; afterwards it is dropped, whoever uses it."""
+        name = next(self._names)
+        self.execute(f"CREATE DATABASE {name}")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def execute(self, statement: str) -> None:
+        """Run one statement as the superuser, outside a transaction."""
+
+        async def run() -> None:
+            import asyncpg  # the keeper does without it
+
+            connection = await asyncpg.connect(
+                host=HOST, port=self.port, user="gateway", database="postgres"
+            )
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        # In a thread: the caller's own may have an event loop running.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, run()).result()
+
+    def _command(self, port: int) -> Sequence[str | Path]:
+        settings = [
+            f"listen_addresses={HOST}",
+            f"unix_socket_directories={self.directory}",
+            "max_connections=200",
+        ]
+        if not self._durable:
+            settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+        options = itertools.chain.from_iterable(("-c", setting) for setting in settings)
+        return [self._programs / "postgres", "-D", self._data, "-p", str(port), *options]
+
+    def _is_ready(self, port: int) -> bool:  # noqa: ARG002 - the file is the server's own
+        # As pg_ctl does it: the eighth line of the lock file says so.
+        with suppress(FileNotFoundError):
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+            return len(lines) > 7 and lines[7].strip() == "ready"  # noqa: PLR2004 - see above
+        return False
+
+
+class RedisServer(Server):
+    """Redis that writes nothing to disk."""
+
+    name = "Redis"
+
+    def __init__(self, directory: Path, program: Path) -> None:
+        super().__init__(directory)
+        self._program = program
+
+    @property
+    def url(self) -> str:
+        """Return the address as gateway.toml takes it."""
+        return f"redis://{HOST}:{self.port}/0"
+
+    def flush(self) -> None:
+        """Forget everything."""
+        _ask_redis(self.port, "FLUSHALL")
+
+    def _command(self, port: int) -> Sequence[str | Path]:
+        options = f"--bind {HOST} --port {port} --appendonly no --daemonize no"
+        return [self._program, *options.split(), "--save", "", "--dir", self.directory]
+
+    def _is_ready(self, port: int) -> bool:
+        # The directory tells ours from another one that has the port.
+        with suppress(OSError):
+            return str(self.directory).encode() in _ask_redis(port, "CONFIG GET dir")
+        return False
+
+
+@contextmanager
+def running_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """Run PostgreSQL meanwhile; ``durable`` waits for the disk as a real one does."""
+    programs = find_postgres_bin()
+    if programs is None:
+        raise ServerMissing("PostgreSQL is not installed (apt-get or brew install postgresql)")
+    with _directory("gateway-pg-") as directory:
+        server = PostgresServer(directory, programs, durable=durable)
+        with _running(server):
+            yield server
+
+
+@contextmanager
+def running_redis() -> Iterator[RedisServer]:
+    """Run Redis meanwhile."""
+    program = find_redis_server()
+    if program is None:
+        raise ServerMissing("Redis is not installed (apt-get install redis-server, brew: redis)")
+    with _directory("gateway-redis-") as directory:
+        server = RedisServer(directory, program)
+        with _running(server):
+            yield server
+
+
+@contextmanager
+def _running(server: Server) -> Iterator[None]:
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _directory(prefix: str) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _free_port() -> int:
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+
+
+def _unprivileged_user() -> str | None:
+    if os.geteuid() != 0:
+        return None
+    import pwd  # not there on Windows
+
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    return next(user for user in UNPRIVILEGED_USERS if user in users)
+
+
+def _numbers(path: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path)]
+
+
+def _ask_redis(port: int, command: str) -> bytes:
+    with socket.create_connection((HOST, port), timeout=5) as connection:
+        connection.sendall(command.encode() + b"\r\n")
+        return connection.recv(4096)
+
+
+def _keeper(
+    directory: Path, user: str | None, command: Sequence[str | Path]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - a program that this file found
+        [sys.executable, "-I", "-S", __file__, directory, user or "", *command],
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # a Ctrl-C meant for the tests is not for the servers
+    )
+
+
+def keep(directory: Path, user: str | None, command: Sequence[str]) -> int:
+    """Run a server until standard input says ``stop`` or ``kill``, or ends; return its exit code.
+
+    When standard input ends without a word, nobody is left to remove the directory.
+    """
+    with (directory / "server.log").open("ab") as log:
+        server = subprocess.Popen(  # noqa: S603 - what the process above asked for
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=directory,
+            user=user,
+            start_new_session=True,
+        )
+    orders: list[str] = []
+
+    def obey() -> None:
+        orders.append(sys.stdin.readline().strip())
+        if orders != ["kill"]:
+            server.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(STOP_SECONDS)
+        server.kill()
+
+    threading.Thread(target=obey, daemon=True).start()
+    code = server.wait()
+    if orders == [""]:
+        shutil.rmtree(directory, ignore_errors=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(keep(Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3:]))
