@@ -9,10 +9,9 @@
         redis.flush()
         ...  # redis.url
 
-A server lives in a temporary directory and is run by a keeper: this file, started as
-a script. The keeper's standard input is a pipe from us, so that however we end, by
-Ctrl-C or by ``kill -9``, the keeper sees the pipe close, stops its server and removes
-the directory. A test may ``stop``, ``kill`` and ``start`` a server of its own again.
+A server lives in a temporary directory and is run by a keeper (``keeper.py``), a process
+that stops it and removes the directory however we end, by Ctrl-C or by ``kill -9``. A
+test may ``stop``, ``kill`` and ``start`` a server of its own again.
 
 Nothing here knows pytest. Linux and macOS only: on Windows no server is found.
 """
@@ -23,12 +22,8 @@ import os
 import random
 import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,13 +31,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import asyncpg  # type: ignore[import-untyped]  # it comes without types
+from keeper import kept, throw_away_directory
+
 HOST: Final = "127.0.0.1"
 # Below the range that systems give to outgoing connections, so that a server that is
 # stopped finds its port free when it starts again.
 PORTS: Final = range(15_000, 30_000)
 START_TRIES: Final = 20
 READY_SECONDS: Final = 30.0
-STOP_SECONDS: Final = 10.0
 POSTGRES_PLACES: Final = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -71,7 +68,7 @@ def find_postgres_bin() -> Path | None:
     for place in POSTGRES_PLACES:
         folders = Path("/").glob(place.lstrip("/"))
         found += sorted(folders, key=lambda folder: _numbers(str(folder)), reverse=True)
-    both = (folder for folder in found if {"initdb", "postgres"} <= set(os.listdir(folder)))
+    both = (each for each in found if (each / "initdb").exists() and (each / "postgres").exists())
     return next(both, None)
 
 
@@ -96,10 +93,11 @@ class Server:
         """Start and wait until it answers; a second start takes the first one's port again."""
         for _ in range(START_TRIES):
             port = self.port or _free_port()
-            self._keeper = _keeper(self.directory, self._user, self._command(port))
+            self._keeper = kept(self.directory, self._user, self._command(port))
             if self._comes_up(self._keeper, port):
                 self.port = port
                 return
+            self._keeper.communicate(b"kill\n")
             time.sleep(0.1)  # somebody took the port, or one that was killed isn't gone yet
         log = (self.directory / "server.log").read_text("utf-8", "replace")[-2000:]
         raise ServerFailed(f"{self.name} ended {START_TRIES} times while starting:\n{log}")
@@ -120,10 +118,7 @@ class Server:
     def _comes_up(self, keeper: subprocess.Popen[bytes], port: int) -> bool:
         deadline = time.monotonic() + READY_SECONDS
         while not self._is_ready(port):
-            if keeper.poll() is not None:
-                return False
-            if time.monotonic() > deadline:
-                keeper.communicate(b"kill\n")
+            if keeper.poll() is not None or time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
         return True
@@ -149,7 +144,7 @@ class PostgresServer(Server):
         if self._user is not None:
             shutil.chown(directory, self._user)
         options = "--auth=trust --username=gateway --encoding=UTF8 --no-locale --no-sync"
-        made = subprocess.run(  # noqa: S603 - the program that find_postgres_bin found
+        made = subprocess.run(
             [programs / "initdb", *options.split(), "--pgdata", self._data],
             capture_output=True,
             text=True,
@@ -178,8 +173,6 @@ class PostgresServer(Server):
         """Run one statement as the superuser, outside a transaction."""
 
         async def run() -> None:
-            import asyncpg  # the keeper does without it
-
             connection = await asyncpg.connect(
                 host=HOST, port=self.port, user="gateway", database="postgres"
             )
@@ -203,11 +196,12 @@ class PostgresServer(Server):
         options = itertools.chain.from_iterable(("-c", setting) for setting in settings)
         return [self._programs / "postgres", "-D", self._data, "-p", str(port), *options]
 
-    def _is_ready(self, port: int) -> bool:  # noqa: ARG002 - the file is the server's own
-        # As pg_ctl does it: the eighth line of the lock file says so.
-        with suppress(FileNotFoundError):
+    def _is_ready(self, port: int) -> bool:
+        # As pg_ctl does it: the eighth line of the lock file says so. While nobody
+        # listens, the file may be that of one that was killed.
+        with suppress(OSError), socket.create_connection((HOST, port), timeout=5):
             lines = (self._data / "postmaster.pid").read_text().splitlines()
-            return len(lines) > 7 and lines[7].strip() == "ready"  # noqa: PLR2004 - see above
+            return len(lines) > 7 and lines[7].strip() == "ready"
         return False
 
 
@@ -246,7 +240,7 @@ def running_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
     programs = find_postgres_bin()
     if programs is None:
         raise ServerMissing("PostgreSQL is not installed (apt-get or brew install postgresql)")
-    with _directory("gateway-pg-") as directory:
+    with throw_away_directory("gateway-pg-") as directory:
         server = PostgresServer(directory, programs, durable=durable)
         with _running(server):
             yield server
@@ -258,7 +252,7 @@ def running_redis() -> Iterator[RedisServer]:
     program = find_redis_server()
     if program is None:
         raise ServerMissing("Redis is not installed (apt-get install redis-server, brew: redis)")
-    with _directory("gateway-redis-") as directory:
+    with throw_away_directory("gateway-redis-") as directory:
         server = RedisServer(directory, program)
         with _running(server):
             yield server
@@ -271,15 +265,6 @@ def _running(server: Server) -> Iterator[None]:
         yield
     finally:
         server.stop()
-
-
-@contextmanager
-def _directory(prefix: str) -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _free_port() -> int:
@@ -307,49 +292,3 @@ def _ask_redis(port: int, command: str) -> bytes:
     with socket.create_connection((HOST, port), timeout=5) as connection:
         connection.sendall(command.encode() + b"\r\n")
         return connection.recv(4096)
-
-
-def _keeper(
-    directory: Path, user: str | None, command: Sequence[str | Path]
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - a program that this file found
-        [sys.executable, "-I", "-S", __file__, directory, user or "", *command],
-        stdin=subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C meant for the tests is not for the servers
-    )
-
-
-def keep(directory: Path, user: str | None, command: Sequence[str]) -> int:
-    """Run a server until standard input says ``stop`` or ``kill``, or ends; return its exit code.
-
-    When standard input ends without a word, nobody is left to remove the directory.
-    """
-    with (directory / "server.log").open("ab") as log:
-        server = subprocess.Popen(  # noqa: S603 - what the process above asked for
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=directory,
-            user=user,
-            start_new_session=True,
-        )
-    orders: list[str] = []
-
-    def obey() -> None:
-        orders.append(sys.stdin.readline().strip())
-        if orders != ["kill"]:
-            server.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                server.wait(STOP_SECONDS)
-        server.kill()
-
-    threading.Thread(target=obey, daemon=True).start()
-    code = server.wait()
-    if orders == [""]:
-        shutil.rmtree(directory, ignore_errors=True)
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(keep(Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3:]))

@@ -51,6 +51,29 @@ def sequence(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else ()
 
 
+def members(node: Node) -> list[Any]:
+    """Return the alternatives of a union, ``null`` last; none where it is no union."""
+    found = [each for key in _UNIONS for each in sequence(node.get(key))]
+    return sorted(found, key=lambda each: mapping(each).get("type") == _NULL)
+
+
+def kinds(node: Node) -> list[str]:
+    """Return the JSON types that fit, ``null`` last; a choice of values says them, too."""
+    kind = node.get("type")
+    found = [each for each in (sequence(kind) or [kind]) if isinstance(each, str)]
+    if not found:
+        values = [node["const"]] if "const" in node else sequence(node.get("enum"))
+        found = [_NAMES.get(type(each), "object") for each in values]
+    if not found:
+        found = ["object"] if "properties" in node else ["array"] if "items" in node else []
+    return sorted(dict.fromkeys(found), key=lambda each: each == _NULL)
+
+
+def requirement(*, required: bool) -> str:
+    """Write whether a field or a parameter must be there (HTML)."""
+    return '<span class="must">required</span>' if required else '<span class="may">optional</span>'
+
+
 @dataclass(frozen=True, slots=True)
 class Schemas:
     """The document's schemas. ``anchors`` has the id on the page of each ``$ref``."""
@@ -73,14 +96,13 @@ class Schemas:
         node = mapping(value)
         if isinstance(ref := node.get("$ref"), str):
             return self._link(ref)
-        if members := self._members(node):
-            return _either(self.words(each) for each in members)
+        if union := members(node):
+            return _either(self.words(each) for each in union)
         if parts := sequence(node.get("allOf")):
             return " and ".join(self.words(each) for each in parts)
-        kinds = _kinds(node)
-        if not kinds:
-            return "nothing" if value is False else "anything"
-        return _either(self._kind_words(kind, node) for kind in kinds)
+        if fitting := kinds(node):
+            return _either(self._kind_words(kind, node) for kind in fitting)
+        return "nothing" if value is False else "anything"
 
     def remarks(self, value: Any) -> list[str]:
         """List what else holds for a value (HTML): bounds, choices, default, an example."""
@@ -95,10 +117,10 @@ class Schemas:
             ("each: ", node.get("items")),
             ("names: ", node.get("propertyNames")),
             ("values: ", node.get("additionalProperties")),
-            *(("", each) for each in (*self._members(node), *sequence(node.get("allOf")))),
+            *(("", each) for each in (*members(node), *sequence(node.get("allOf")))),
         )
         for prefix, schema in inner:
-            found += (prefix + remark for remark in self.remarks(schema))
+            found += [prefix + remark for remark in self.remarks(schema)] if schema else []
         if node.get("default") is not None:
             found.append(f"default {code(node['default'])}")
         if examples := sequence(node.get("examples")):
@@ -111,7 +133,7 @@ class Schemas:
         own = node.get("description")
         if isinstance(own, str):
             return own
-        parts = (*self._members(node), *sequence(node.get("allOf")))
+        parts = (*members(node), *sequence(node.get("allOf")))
         return next(filter(None, map(self.description, parts)), "")
 
     def about(self, value: Any, description: str = "") -> str:
@@ -129,7 +151,7 @@ class Schemas:
             return self._table(self.resolve(node["items"]), f"{label}: each item")
         parts = [
             (self.words(each), self._table(self.resolve(each), f"{label}: alternative {number}"))
-            for number, each in enumerate(self._members(node), 1)
+            for number, each in enumerate(members(node), 1)
         ]
         return "".join(f'<p class="either">{words}</p>{each}' for words, each in parts if each)
 
@@ -180,11 +202,6 @@ class Schemas:
             return f"string, {escape(str(form))}" if form else "string"
         return escape(kind)
 
-    def _members(self, node: Node) -> list[Any]:
-        """Return the alternatives of a union, ``null`` last."""
-        found = [each for key in _UNIONS for each in sequence(node.get(key))]
-        return sorted(found, key=lambda each: mapping(each).get("type") == _NULL)
-
     def _link(self, ref: str) -> str:
         title = escape(str(self.resolve({"$ref": ref}).get("title") or _name(ref)))
         anchor = self.anchors.get(ref)
@@ -200,11 +217,6 @@ class Schemas:
         return mapping(node)
 
 
-def requirement(*, required: bool) -> str:
-    """Write whether a field or a parameter must be there (HTML)."""
-    return '<span class="must">required</span>' if required else '<span class="may">optional</span>'
-
-
 def _name(ref: str) -> str:
     return unquote(ref.rpartition("/")[2]).replace("~1", "/").replace("~0", "~")
 
@@ -217,18 +229,6 @@ def _unnamed(value: Any) -> Node:
 
 def _either(words: Iterator[str]) -> str:
     return " or ".join(dict.fromkeys(words))
-
-
-def _kinds(node: Node) -> list[str]:
-    """Return the JSON types that fit, ``null`` last; a choice of values says them too."""
-    kind = node.get("type")
-    kinds = [each for each in (sequence(kind) or [kind]) if isinstance(each, str)]
-    if not kinds:
-        values = [node["const"]] if "const" in node else sequence(node.get("enum"))
-        kinds = [_NAMES.get(type(each), "object") for each in values]
-    if not kinds:
-        kinds = ["object"] if "properties" in node else ["array"] if "items" in node else []
-    return sorted(dict.fromkeys(kinds), key=lambda each: each == _NULL)
 
 
 def _choices(node: Node) -> list[str]:

@@ -37,8 +37,16 @@ def code(value: Any) -> str:
 
 
 def panel(text: str, caption: str) -> str:
-    """Write a block of code that can be scrolled by keyboard and copied as a whole."""
-    return _panel(escape(text), caption)
+    """Write a block of code that can be copied as a whole."""
+    return panel_of(escape(text), caption)
+
+
+def panel_of(content: str, caption: str) -> str:
+    """Write a block of code that is HTML already."""
+    return (
+        f'<figure class="panel"><figcaption>{escape(caption)}</figcaption>'
+        f"<pre><code>{content}</code></pre></figure>"
+    )
 
 
 def json_panel(value: Any, caption: str) -> str:
@@ -49,7 +57,7 @@ def json_panel(value: Any, caption: str) -> str:
     for token in _TOKEN.finditer(written):
         pieces += escape(written[end : token.start()]), _coloured(token)
         end = token.end()
-    return _panel("".join(pieces) + escape(written[end:]), caption)
+    return panel_of("".join(pieces) + escape(written[end:]), caption)
 
 
 def table(label: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -73,14 +81,6 @@ def _cells(headings: Sequence[str], row: Sequence[str]) -> str:
     for heading, cell in zip(headings[1:], rest, strict=True):
         cells.append(f'<td role="cell" data-label="{escape(heading)}">{cell}</td>')
     return "".join(cells)
-
-
-def _panel(content: str, caption: str) -> str:
-    title = escape(caption)
-    return (
-        f'<figure class="panel"><figcaption>{title}</figcaption>'
-        f'<pre tabindex="0" role="region" aria-label="{title}"><code>{content}</code></pre></figure>'
-    )
 
 
 def _coloured(token: re.Match[str]) -> str:

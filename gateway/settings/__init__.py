@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy.engine import make_url
 
 from gateway.errors import SettingsError
+from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.settings.reading import AsIs, Check, Reader, read_table
 from gateway.settings.tables import (
     SQLITE_DRIVER,
@@ -196,17 +197,18 @@ def _split_plugins(
 
 def _refuse_repeated_codes(sites: Any, problems: Problems) -> None:
     """Look at the raw list, so that a repeated code shows up beside a site's other problems."""
-    first_at: dict[str, str] = {}
+    first_at: dict[tuple[str, str], str] = {}
     for index, site in enumerate(sites if isinstance(sites, list) else ()):
         code = plain(site.get("code")) if isinstance(site, dict) else None
         if not isinstance(code, str):
             continue
         at = label_item("sites", index, is_table=True)
-        if code in first_at:
+        known = (str(plain(site.get("account", DEFAULT_ACCOUNT))), code)
+        if known in first_at:
             problems.add(
-                f"{at} code", f"{first_at[code]} has the same code; each site needs its own"
+                f"{at} code", f"{first_at[known]} has the same code; each site needs its own"
             )
-        first_at.setdefault(code, at)
+        first_at.setdefault(known, at)
 
 
 def absolute_url(url: str, directory: PurePath) -> str:

@@ -68,6 +68,11 @@ class DestinationStore:
                 max_in_flight=destination.max_in_flight,
                 max_per_second=destination.max_per_second,
                 ordered=destination.ordered,
+                failing_since_ms=(
+                    None
+                    if destination.failing_since is None
+                    else to_epoch_ms(destination.failing_since)
+                ),
             )
         )
 
@@ -85,10 +90,21 @@ class DestinationStore:
         )
 
     async def get(
-        self, connection: AsyncConnection, caller: Caller, destination_id: str
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        destination_id: str,
+        *,
+        for_update: bool = False,
     ) -> Destination | None:
-        """Return the destination, or ``None`` when there is none that ``caller`` may see."""
+        """Return the destination, or ``None`` when there is none that ``caller`` may see.
+
+        ``for_update`` locks the row until the transaction ends (PostgreSQL; on SQLite the
+        transaction itself is the lock).
+        """
         query = self._visible(caller).where(destinations.c.id == destination_id)
+        if for_update:
+            query = query.with_for_update()
         row = (await connection.execute(query)).first()
         return None if row is None else self._destination(row)
 

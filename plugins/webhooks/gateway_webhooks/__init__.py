@@ -1,0 +1,48 @@
+"""Signed webhooks, in the ScriptRun, AutoRx and Standard Webhooks forms."""
+
+from collections.abc import Sequence
+
+import click
+from litestar import Router
+
+from gateway.plugin import API_VERSION, EventType, Gateway, Sink, hookimpl
+from gateway_webhooks.commands import endpoints_group
+from gateway_webhooks.endpoints import Endpoints
+from gateway_webhooks.guard import AddressPolicy
+from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
+from gateway_webhooks.routes import router
+from gateway_webhooks.sender import Sender
+from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
+
+
+class Webhooks:
+    """The plugin ``webhooks``: endpoints, and the sink that delivers to them."""
+
+    api_version = API_VERSION
+    Settings = WebhooksSettings
+
+    def __init__(self, settings: WebhooksSettings, gateway: Gateway) -> None:
+        delivery = gateway.settings.delivery
+        self._policy = AddressPolicy.of(delivery.allow_http, delivery.allow_networks)
+        self._gateway = gateway
+        self._sender = Sender(settings, self._policy, gateway.clock)
+
+    @hookimpl
+    def http_routers(self) -> Sequence[Router]:
+        """Bring the addresses under /api/webhooks."""
+        return [router(self._gateway, Endpoints(self._gateway, self._policy))]
+
+    @hookimpl
+    def sinks(self) -> Sequence[Sink]:
+        """Bring the sink that POSTs."""
+        return [Sink(SINK, EndpointSettings, self._sender.deliver)]
+
+    @hookimpl
+    def event_types(self) -> Sequence[EventType]:
+        """Bring the test event."""
+        return [TEST_EVENT_TYPE]
+
+    @hookimpl
+    def cli_commands(self) -> Sequence[click.Command]:
+        """Bring ``gateway endpoints``."""
+        return [endpoints_group(self._policy)]

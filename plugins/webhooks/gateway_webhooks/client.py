@@ -39,8 +39,7 @@ from pyreqwest.exceptions import (
 from pyreqwest.http import Url
 from pyreqwest.response import Response
 
-from gateway.clock import Clock
-from gateway.errors import InvalidInput
+from gateway.plugin import Clock, InvalidInput
 
 EXCERPT_BYTES: Final = 2048
 """How much of an answer is kept."""

@@ -24,7 +24,7 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.errors import InvalidInput
+from gateway.plugin import InvalidInput
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - names the kind of secret, is none
 PRIVATE_KEY_PREFIX = "whsk_"

@@ -1,0 +1,215 @@
+"""``gateway endpoints …``: what can be done with endpoints, from the command line."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from gateway.plugin import DEFAULT_ACCOUNT, Caller, Mode, Session, command
+from gateway_webhooks.endpoints import Endpoints
+from gateway_webhooks.guard import AddressPolicy
+from gateway_webhooks.mapping import delivery_out, endpoint_out
+from gateway_webhooks.schema import EndpointChange, EndpointIn, Status
+from gateway_webhooks.settings import Format
+
+_COLUMNS = ("id", "url", "format", "events", "site", "status", "last_success_at")
+_ATTEMPT_COLUMNS = ("attempt", "started_at", "duration_ms", "outcome", "status", "error")
+
+_ACCOUNT = click.option(
+    "--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose endpoints."
+)
+_TEST = click.option("--test", "test_mode", is_flag=True, help="Look at test data, not live.")
+
+
+def endpoints_group(policy: AddressPolicy) -> click.Group:
+    """Make the group; ``policy`` is which addresses may be called."""
+    group = click.Group("endpoints", help="Who is told what happens: webhook endpoints.")
+    for each in (
+        _add(policy),
+        _list(policy),
+        _show(policy),
+        _test(policy),
+        _rotate(policy),
+        _switch("enable", "active", "Switch an endpoint on again.", policy),
+        _switch("disable", "disabled", "Switch an endpoint off; it gets no events.", policy),
+        _switch("pause", "paused", "Hold an endpoint's deliveries back for later.", policy),
+        _remove(policy),
+    ):
+        group.add_command(each)
+    return group
+
+
+def _add(policy: AddressPolicy) -> click.Command:
+    @command("add")
+    @click.argument("url")
+    @click.option(
+        "--format",
+        "wire_format",
+        type=click.Choice(["scriptrun", "autorx", "standard"]),
+        default="scriptrun",
+        show_default=True,
+        help="How events are written and signed.",
+    )
+    @click.option("--events", default="*", show_default=True, help="Patterns, comma-separated.")
+    @click.option("--site", help="Only this site's events.  [default: every site's]")
+    @click.option("--name", default="", help="What you call it.")
+    @click.option("--ordered", is_flag=True, help="Keep one package's events in their order.")
+    @_ACCOUNT
+    @_TEST
+    async def add(  # noqa: PLR0913 - one for each option
+        session: Session,
+        *,
+        url: str,
+        wire_format: Format,
+        events: str,
+        site: str | None,
+        name: str,
+        ordered: bool,
+        account: str,
+        test_mode: bool,
+    ) -> None:
+        """Subscribe URL to events. Prints the signing secret, this once."""
+        patterns = [each.strip() for each in events.split(",") if each.strip()]
+        sent = EndpointIn(
+            url=url,
+            format=wire_format,
+            events=patterns,
+            site=site,
+            description=name,
+            ordered=ordered,
+        )
+        async with session.gateway() as gateway:
+            service = Endpoints(gateway, policy)
+            destination, secret = await service.add(_caller(session, account, test_mode), sent)
+        shown = _shown(endpoint_out(destination, secret))
+        session.record({"id": shown.pop("id"), "secret": shown.pop("secret"), **shown})
+        session.say("Keep the secret: it is not shown again.")
+
+    return add
+
+
+def _list(policy: AddressPolicy) -> click.Command:
+    @command("list")
+    @_ACCOUNT
+    @_TEST
+    async def list_endpoints(session: Session, *, account: str, test_mode: bool) -> None:
+        """List endpoints, oldest first."""
+        async with session.gateway() as gateway:
+            found = await Endpoints(gateway, policy).list(_caller(session, account, test_mode))
+        session.table(_COLUMNS, [_shown(endpoint_out(each)) for each in found])
+
+    return list_endpoints
+
+
+def _show(policy: AddressPolicy) -> click.Command:
+    @command("show")
+    @click.argument("endpoint_id", metavar="ID")
+    @_ACCOUNT
+    @_TEST
+    async def show(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
+        """Show one endpoint; its secret stays hidden."""
+        async with session.gateway() as gateway:
+            caller = _caller(session, account, test_mode)
+            found = await Endpoints(gateway, policy).get(caller, endpoint_id)
+        session.record(_shown(endpoint_out(found)))
+
+    return show
+
+
+def _test(policy: AddressPolicy) -> click.Command:
+    @command("test")
+    @click.argument("endpoint_id", metavar="ID")
+    @_ACCOUNT
+    @_TEST
+    async def test(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
+        """Send a webhook.test event and show how it went.
+
+        The running server sends it; without one it stays pending until there is one.
+        """
+        async with session.gateway() as gateway:
+            caller = _caller(session, account, test_mode)
+            delivery, attempts = await Endpoints(gateway, policy).test(caller, endpoint_id)
+        shown = _shown(delivery_out(delivery, attempts))
+        tries = shown["attempts"]
+        if session.as_json:
+            session.record(shown)
+            return
+        session.say(f"{delivery.id} is {delivery.state}")
+        if tries:
+            session.table(_ATTEMPT_COLUMNS, tries)
+        else:
+            session.say("No try yet: is gateway serve running?")
+
+    return test
+
+
+def _rotate(policy: AddressPolicy) -> click.Command:
+    @command("rotate")
+    @click.argument("endpoint_id", metavar="ID")
+    @click.option("--overlap-hours", type=float, default=24.0, show_default=True)
+    @click.option("--finish", is_flag=True, help="Let the new secret take over now.")
+    @_ACCOUNT
+    @_TEST
+    async def rotate(
+        session: Session,
+        *,
+        endpoint_id: str,
+        overlap_hours: float,
+        finish: bool,
+        account: str,
+        test_mode: bool,
+    ) -> None:
+        """Make a new secret; the one in use goes on signing until the overlap ends."""
+        async with session.gateway() as gateway:
+            service = Endpoints(gateway, policy)
+            caller = _caller(session, account, test_mode)
+            if finish:
+                after = await service.finish_rotation(caller, endpoint_id)
+                session.record(_shown(endpoint_out(after)))
+                return
+            after, secret = await service.rotate(caller, endpoint_id, overlap_hours)
+        shown = _shown(endpoint_out(after, secret))
+        session.record({"id": shown.pop("id"), "secret": shown.pop("secret"), **shown})
+        session.say("Keep the secret: it is not shown again.")
+
+    return rotate
+
+
+def _switch(name: str, state: Status, help_text: str, policy: AddressPolicy) -> click.Command:
+    @command(name, help=help_text)
+    @click.argument("endpoint_id", metavar="ID")
+    @_ACCOUNT
+    @_TEST
+    async def switch(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
+        async with session.gateway() as gateway:
+            caller = _caller(session, account, test_mode)
+            change = EndpointChange(status=state)
+            after = await Endpoints(gateway, policy).change(caller, endpoint_id, change)
+        session.record(_shown(endpoint_out(after)))
+
+    return switch
+
+
+def _remove(policy: AddressPolicy) -> click.Command:
+    @command("remove")
+    @click.argument("endpoint_id", metavar="ID")
+    @_ACCOUNT
+    @_TEST
+    async def remove(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
+        """Take an endpoint away, and its secret with it; its log stays."""
+        async with session.gateway() as gateway:
+            caller = _caller(session, account, test_mode)
+            await Endpoints(gateway, policy).remove(caller, endpoint_id)
+        session.record({"id": endpoint_id, "removed": True})
+
+    return remove
+
+
+def _caller(session: Session, account: str, test_mode: bool) -> Caller:
+    mode: Mode = "test" if test_mode else "live"
+    return Caller(account, mode, session.actor)
+
+
+def _shown(out: msgspec.Struct) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(out)
+    return shown

@@ -1,0 +1,252 @@
+"""What can be done with endpoints; HTTP and the command line do it through here."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.plugin import (
+    Attempt,
+    AuditEntry,
+    Caller,
+    Conflict,
+    Delivery,
+    Destination,
+    EventDraft,
+    Gateway,
+    InvalidInput,
+    NotFound,
+    Problem,
+    new_id,
+)
+from gateway_webhooks.guard import AddressPolicy, check_url
+from gateway_webhooks.mapping import (
+    SINK,
+    TEST_EVENT_TYPE,
+    changed,
+    check_endpoint,
+    moved_to,
+    settings_of,
+    stored,
+)
+from gateway_webhooks.schema import EndpointChange, EndpointIn
+from gateway_webhooks.settings import EndpointSettings
+from gateway_webhooks.signing import new_secret
+
+_MAX_OVERLAP_HOURS: Final = 24 * 30
+_TEST_PATIENCE_SECONDS: Final = 5.0
+_TEST_POLL_SECONDS: Final = 0.05
+
+
+_NOT_FOUND: Final = NotFound("There is no such endpoint.")
+
+
+class Endpoints:
+    """Adds, changes, tries out and takes away endpoints."""
+
+    def __init__(self, gateway: Gateway, policy: AddressPolicy) -> None:
+        self._gateway = gateway
+        self._policy = policy
+
+    async def add(self, caller: Caller, sent: EndpointIn) -> tuple[Destination, str]:
+        """Add an endpoint; returns it with its secret, which is shown this once."""
+        check_url(sent.url, self._policy)
+        check_endpoint(sent)
+        secret, now = new_secret(), self._gateway.clock.now()
+        settings = EndpointSettings(
+            url=sent.url, format=sent.format, secret=secret, headers=sent.headers
+        )
+        destination = Destination(
+            id=new_id("dst", now),
+            account_id=caller.account_id,
+            mode=caller.mode,
+            sink=SINK,
+            name=sent.description,
+            events=tuple(sent.events),
+            settings=stored(settings),
+            site=self._site(caller, sent.site),
+            max_in_flight=sent.max_in_flight,
+            max_per_second=sent.max_per_second,
+            ordered=sent.ordered,
+            created_at=now,
+        )
+        async with self._gateway.database.begin() as connection:
+            await self._gateway.destinations.add(connection, destination)
+        await self._note(caller, "endpoint.added", destination.id)
+        return destination, secret
+
+    async def list(self, caller: Caller) -> Sequence[Destination]:
+        """Return the endpoints that ``caller`` may see, oldest first."""
+        async with self._gateway.database.read() as connection:
+            return await self._gateway.destinations.list(connection, caller, SINK)
+
+    async def get(self, caller: Caller, endpoint_id: str) -> Destination:
+        """Return one endpoint; raises ``NotFound``."""
+        async with self._gateway.database.read() as connection:
+            found = await self._gateway.destinations.get(connection, caller, endpoint_id)
+        if found is None or found.sink != SINK:
+            raise _NOT_FOUND
+        return found
+
+    async def change(self, caller: Caller, endpoint_id: str, change: EndpointChange) -> Destination:
+        """Change an endpoint; what ``change`` leaves out stays as it is."""
+
+        def edit(before: Destination) -> Destination:
+            wanted = changed(before, change)
+            check_url(wanted.url, self._policy)
+            check_endpoint(wanted)
+            settings = msgspec.structs.replace(
+                settings_of(before), url=wanted.url, headers=wanted.headers
+            )
+            after = msgspec.structs.replace(
+                before,
+                name=wanted.description,
+                events=tuple(wanted.events),
+                settings=stored(settings),
+                site=self._site(caller, wanted.site),
+                max_in_flight=wanted.max_in_flight,
+                max_per_second=wanted.max_per_second,
+                ordered=wanted.ordered,
+            )
+            return after if change.status is UNSET else moved_to(after, change.status)
+
+        return await self._edit(caller, endpoint_id, "endpoint.changed", edit)
+
+    async def remove(self, caller: Caller, endpoint_id: str) -> None:
+        """Take an endpoint away, and its secret with it; its log stays."""
+        destination = await self.get(caller, endpoint_id)
+        async with self._gateway.database.begin() as connection:
+            await self._gateway.destinations.remove(
+                connection, destination.id, self._gateway.clock.now()
+            )
+        await self._note(caller, "endpoint.removed", destination.id)
+
+    async def rotate(
+        self, caller: Caller, endpoint_id: str, overlap_hours: float
+    ) -> tuple[Destination, str]:
+        """Make a new secret that rides along until the overlap ends; returns it this once."""
+        if not 0 <= overlap_hours <= _MAX_OVERLAP_HOURS:
+            text = f"overlap_hours must be between 0 and {_MAX_OVERLAP_HOURS}"
+            raise InvalidInput(text, [Problem(text, field="overlap_hours")])
+        now, fresh = self._gateway.clock.now(), new_secret()
+
+        def edit(before: Destination) -> Destination:
+            in_use, riding_along = settings_of(before).secrets_at(now)
+            if riding_along is not None:
+                raise Conflict("A rotation is running already; finish it, then start another.")
+            settings = msgspec.structs.replace(
+                settings_of(before),
+                secret=in_use,
+                next_secret=fresh,
+                rotation_ends_at=now + timedelta(hours=overlap_hours),
+            )
+            return msgspec.structs.replace(before, settings=stored(settings))
+
+        return await self._edit(caller, endpoint_id, "endpoint.rotated", edit), fresh
+
+    async def finish_rotation(self, caller: Caller, endpoint_id: str) -> Destination:
+        """End the overlap now: the new secret takes over, the old one is forgotten."""
+
+        def edit(before: Destination) -> Destination:
+            settings = settings_of(before)
+            if settings.next_secret is None:
+                raise Conflict("No rotation is running; start one first.")
+            settings = msgspec.structs.replace(
+                settings, secret=settings.next_secret, next_secret=None, rotation_ends_at=None
+            )
+            return msgspec.structs.replace(before, settings=stored(settings))
+
+        return await self._edit(caller, endpoint_id, "endpoint.rotation_finished", edit)
+
+    async def test(self, caller: Caller, endpoint_id: str) -> tuple[Delivery, Sequence[Attempt]]:
+        """Send a test event and wait a moment for the first try.
+
+        The delivery is still pending when nothing carries deliveries right now, or the
+        endpoint takes its time.
+        """
+        destination = await self.get(caller, endpoint_id)
+        now = self._gateway.clock.now()
+        draft = EventDraft(
+            id=new_id("evt", now),
+            type=TEST_EVENT_TYPE.type,
+            account_id=destination.account_id,
+            mode=destination.mode,
+            site=destination.site,
+            subject=destination.id,
+            data={"endpoint_id": destination.id, "message": "It works."},
+            occurred_at=now,
+            actor=caller.actor,
+            only_destination=destination.id,
+        )
+        published = await self._gateway.publishing.publish([draft])
+        if not published.delivery_ids:
+            raise Conflict("The endpoint is disabled; enable it, then test it.")
+        delivery_id = published.delivery_ids[0]
+        deadline = self._gateway.clock.monotonic_seconds() + _TEST_PATIENCE_SECONDS
+        while True:
+            delivery, attempts = await self.delivery(caller, delivery_id)
+            if attempts or self._gateway.clock.monotonic_seconds() > deadline:
+                return delivery, attempts
+            await asyncio.sleep(_TEST_POLL_SECONDS)
+
+    async def delivery(
+        self, caller: Caller, delivery_id: str
+    ) -> tuple[Delivery, Sequence[Attempt]]:
+        """Return a delivery with its tries; raises ``NotFound``."""
+        async with self._gateway.database.read() as connection:
+            log = self._gateway.delivery_log
+            delivery = await log.get(connection, caller, delivery_id)
+            if delivery is None:
+                raise NotFound("There is no such delivery.")
+            return delivery, await log.attempts_of(connection, delivery)
+
+    async def resend(self, caller: Caller, delivery_id: str) -> tuple[Delivery, Sequence[Attempt]]:
+        """Start a delivery's full retry schedule anew, at once."""
+        delivery, _ = await self.delivery(caller, delivery_id)
+        async with self._gateway.database.begin() as connection:
+            await self._gateway.outbox.send_again(
+                connection, delivery.account_id, delivery.id, self._gateway.clock.now()
+            )
+        self._gateway.wake([delivery.destination_id])
+        await self._note(caller, "delivery.resent", delivery.id)
+        return await self.delivery(caller, delivery_id)
+
+    async def _edit(
+        self,
+        caller: Caller,
+        endpoint_id: str,
+        action: str,
+        edit: Callable[[Destination], Destination],
+    ) -> Destination:
+        """Read, change and write in one transaction, so that two edits can't undo each other."""
+        destinations = self._gateway.destinations
+        async with self._gateway.database.begin() as connection:
+            before = await destinations.get(connection, caller, endpoint_id, for_update=True)
+            if before is None or before.sink != SINK:
+                raise _NOT_FOUND
+            after = edit(before)
+            await destinations.change(connection, after)
+        await self._note(caller, action, endpoint_id)
+        if after.state == "active":
+            self._gateway.wake([endpoint_id])
+        return after
+
+    async def _note(self, caller: Caller, action: str, subject: str) -> None:
+        await self._gateway.audit.note(
+            [AuditEntry(caller.account_id, caller.actor, action, subject)]
+        )
+
+    def _site(self, caller: Caller, wanted: str | None) -> str | None:
+        """Return the site an endpoint listens to; a site's own key can't reach further."""
+        if caller.site is not None:
+            if wanted not in (None, caller.site):
+                text = "this key belongs to another site"
+                raise InvalidInput("The endpoint has faults.", [Problem(text, field="site")])
+            return caller.site
+        if wanted is not None and not self._gateway.sites.known(caller.account_id, wanted):
+            text = "name one of the account's sites, as gateway.toml has them"
+            raise InvalidInput("The endpoint has faults.", [Problem(text, field="site")])
+        return wanted

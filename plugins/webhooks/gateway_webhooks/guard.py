@@ -1,0 +1,300 @@
+"""Decide whom the gateway may call: rules for URLs, rules for addresses, a careful look-up.
+
+An endpoint's URL is a customer's text and its DNS a stranger's, so neither may
+lead into the operator's own network. Three gates stand in a row:
+
+1. :func:`check_url` takes only a plainly written URL, and only if our reading of
+   its host and port is the client's as well.
+2. :func:`resolve` looks the host up once and takes the answer only if every
+   address in it may be called.
+3. :class:`~gateway_webhooks.client.PinnedClient` dials an address that passed
+   here; it looks nothing up itself.
+
+The tables are written out because ``ipaddress.is_global`` changes its mind
+between Python's patch releases (https://github.com/python/cpython/issues/113171).
+Sources: IANA's special-purpose registries
+(https://www.iana.org/assignments/iana-ipv4-special-registry,
+https://www.iana.org/assignments/iana-ipv6-special-registry), RFC 6890.
+"""
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from threading import Thread
+from typing import Final, Self, TypeAlias
+
+from gateway.plugin import InvalidInput, Problem, Unavailable
+from gateway_webhooks.client import IPAddress, Target, read_url
+
+Network: TypeAlias = IPv4Network | IPv6Network
+Resolver: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
+"""Looks a host name up and returns its addresses as text; raises OSError when it can't."""
+
+MAX_URL_CHARS: Final = 2048
+_STANDARD_PORTS: Final = {"https": 443, "http": 80}
+
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
+_URL: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*).*")
+_AUTHORITY: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>[1-9][0-9]{0,4}))?")
+# Underscores are no part of a host name (RFC 1123), but private networks use them.
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+
+_USUAL_FORM: Final = (
+    "write the host in its usual form: a name such as hooks.example.com (an international one "
+    "as xn--…), or an address such as 203.0.113.7 or [2001:db8::7], then the port if any"
+)
+
+_OTHER_PORT: Final = "leave the port out, or have the host's network added to allow_networks"
+
+
+def _table(rows: dict[str, str]) -> tuple[tuple[Network, str], ...]:
+    return tuple(
+        (ip_network(network), reason) for reason, row in rows.items() for network in row.split()
+    )
+
+
+# Each of these hides an IPv4 address that some gateway on the way may unpack.
+_EMBEDDED: Final = _table(
+    {
+        "IPv4-mapped": "::ffff:0:0/96",
+        "IPv4-translated": "::ffff:0:0:0/96",
+        "NAT64": "64:ff9b::/96 64:ff9b:1::/48",
+        "6to4": "2002::/16",
+        "Teredo": "2001::/32",
+    }
+)
+_COMPATIBLE: Final = IPv6Network("::/96")
+_ISATAP: Final = (0x00005EFE, 0x02005EFE)  # RFC 5214, section 6.1: these, then an IPv4 address
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+
+# The first row that matches gives the reason, so exact addresses stand before networks.
+_BLOCKED: Final = _table(
+    {
+        # AWS, GCP and most others; Alibaba; Oracle; Azure (a public address!); AWS and GCP on IPv6
+        "cloud metadata": "169.254.169.254 169.254.170.2 100.100.100.200 192.0.0.192 "
+        "168.63.129.16 fd00:ec2::254 fd20:ce::254",
+        "unspecified": "0.0.0.0/8 ::",
+        "loopback": "127.0.0.0/8 ::1",
+        "private": "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",
+        "unique local": "fc00::/7",
+        "link-local": "169.254.0.0/16 fe80::/10",
+        "site-local": "fec0::/10",
+        "carrier-grade NAT": "100.64.0.0/10",
+        "IETF protocol": "192.0.0.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 "
+        "192.175.48.0/24 2001::/23 2620:4f:8000::/48",
+        "documentation": "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 2001:db8::/32 3fff::/20",
+        "benchmarking": "198.18.0.0/15",
+        "multicast": "224.0.0.0/4 ff00::/8",
+        "broadcast": "255.255.255.255",
+        "discard-only": "100::/63",
+        "reserved": "240.0.0.0/4 3ffe::/16",
+    }
+)
+
+
+def embedded_reason(address: IPAddress) -> str | None:
+    """Say which form an IPv6 address hides an IPv4 address in, or None; no setting allows these."""
+    if not isinstance(address, IPv6Address):
+        return None
+    if address.scope_id is not None:
+        return "zone-bound"
+    for network, reason in _EMBEDDED:
+        if address in network:
+            return reason
+    if address in _COMPATIBLE and int(address) > 1:  # :: and ::1 have names of their own
+        return "IPv4-compatible"
+    return "ISATAP" if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP else None
+
+
+def blocked_reason(address: IPAddress) -> str | None:
+    """Say what kind of special address this is, or None when it is an ordinary public one."""
+    if embedded := embedded_reason(address):
+        return embedded
+    for network, reason in _BLOCKED:
+        if address in network:
+            return reason
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
+        return "reserved"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPolicy:
+    """What the operator allows beyond public addresses over https on port 443.
+
+    ``allow_http`` lets plain http to port 80 through; ``allow_networks`` may be
+    called whatever kind they are, and on any port.
+    """
+
+    allow_http: bool = False
+    allow_networks: tuple[Network, ...] = ()
+
+    @classmethod
+    def of(cls, allow_http: bool, allow_networks: Iterable[str]) -> Self:
+        """Read the settings; InvalidInput names each entry that is no network."""
+        networks: list[Network] = []
+        faults: list[Problem] = []
+        for index, text in enumerate(allow_networks):
+            try:
+                networks.append(ip_network(text))
+            except ValueError:
+                sentence = "expected a network by its first address, such as 192.168.1.0/24"
+                faults.append(Problem(message=sentence, index=index, field="allow_networks"))
+        if faults:
+            raise InvalidInput("allow_networks has entries that are no networks.", faults)
+        return cls(allow_http, tuple(networks))
+
+    def trusts(self, address: IPAddress) -> bool:
+        """Say whether the operator named a network that ``address`` lies in."""
+        return embedded_reason(address) is None and any(
+            address in network for network in self.allow_networks
+        )
+
+    def refusal(self, address: IPAddress, *, standard_port: bool) -> str | None:
+        """Say, for a customer to read, why ``address`` may not be called, or None."""
+        if self.trusts(address):
+            return None
+        if reason := embedded_reason(address):
+            return f"give a host with plain addresses only, no {reason} one"
+        if reason := blocked_reason(address):
+            return (
+                f"give a host with public addresses only, no {reason} one (or see allow_networks)"
+            )
+        return None if standard_port else _OTHER_PORT
+
+
+def check_url(url: str, policy: AddressPolicy) -> Target:
+    """Read an endpoint's URL; a host that is a name may still be refused by :func:`resolve`.
+
+    Raises InvalidInput, for the field ``url``, with one sentence that says what to change.
+    """
+    scheme, host, port = _read_strictly(url, policy)
+    target = read_url(url)
+    # Where the client would read something else than what stands there, it is a trick or a slip.
+    if target is None or (target.scheme, _as_written(target), target.port) != (scheme, host, port):
+        raise _refused(_USUAL_FORM)
+    if target.address is not None:
+        _require_allowed([target.address], target, policy)
+    elif not _NAME.fullmatch(host):
+        raise _refused(_USUAL_FORM)
+    elif not _on_standard_port(target) and not policy.allow_networks:
+        raise _refused(_OTHER_PORT)
+    return target
+
+
+def _read_strictly(url: str, policy: AddressPolicy) -> tuple[str, str, int]:
+    """Return scheme, host (lower case, IPv6 in brackets) and port, or refuse what isn't plain."""
+    if len(url) > MAX_URL_CHARS:
+        raise _refused(f"shorten it to {MAX_URL_CHARS} characters or fewer")
+    if not _VISIBLE.fullmatch(url) or "\\" in url:
+        raise _refused("percent-encode spaces, backslashes and all that is not ASCII")
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise _refused("write it as https://host/path")
+    scheme = parts["scheme"].lower()
+    if scheme != "https" and not (scheme == "http" and policy.allow_http):
+        raise _refused("begin it with https:// (plain http needs allow_http)")
+    if "#" in url:
+        raise _refused("leave out the # and what follows it")
+    if "@" in parts["authority"]:
+        raise _refused("leave out the user name and password, and send a header instead")
+    authority = _AUTHORITY.fullmatch(parts["authority"])
+    if authority is None or not authority["host"]:
+        raise _refused(_USUAL_FORM)
+    return scheme, authority["host"].lower(), int(authority["port"] or _STANDARD_PORTS[scheme])
+
+
+def _as_written(target: Target) -> str:
+    return f"[{target.host}]" if ":" in target.host else target.host
+
+
+async def resolve(
+    target: Target, policy: AddressPolicy, resolver: Resolver, timeout_seconds: float = 5.0
+) -> list[IPAddress]:
+    """Return the addresses of ``target``, each of which may be dialled, in the resolver's order.
+
+    Raises InvalidInput when even one may not be: a public address beside a private
+    one is how DNS rebinding looks. Raises Unavailable when there is no answer in time.
+    """
+    if target.address is not None:
+        found: list[IPAddress] = [target.address]
+    else:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                answers = await resolver(target.host)
+        except OSError as error:  # TimeoutError and socket.gaierror among them
+            raise Unavailable("The endpoint's host name can't be looked up; check it.") from error
+        found = list(dict.fromkeys(ip_address(answer) for answer in answers))
+    if not found:
+        raise Unavailable("The endpoint's host name has no address; check it.")
+    if target.host == "localhost":
+        # It is no stranger's name (RFC 6761) and often both 127.0.0.1 and ::1: one is enough.
+        found = [address for address in found if policy.trusts(address)] or found
+    _require_allowed(found, target, policy)
+    return found
+
+
+class SystemResolver:
+    """Looks names up as the machine does (getaddrinfo), a thread for each name.
+
+    A name server that hangs keeps a thread for half a minute. So these are not the
+    event loop's few shared threads, nobody waits for them at exit, and one name
+    never has two; beyond ``max_lookups`` names at once a look-up fails.
+    """
+
+    def __init__(self, max_lookups: int = 64) -> None:
+        self._max_lookups = max_lookups
+        self._running: dict[str, asyncio.Future[list[str] | OSError]] = {}
+
+    async def __call__(self, host: str) -> list[str]:
+        """Return the addresses of ``host`` as text; OSError when there are none."""
+        running = self._running.get(host)
+        if running is None:
+            if len(self._running) >= self._max_lookups:
+                raise OSError("too many host names are being looked up at once")
+            loop = asyncio.get_running_loop()
+            running = loop.create_future()
+            Thread(target=_look_up, args=(host, loop, running), daemon=True).start()
+            running.add_done_callback(lambda _: self._running.pop(host))
+            self._running[host] = running
+        answer = await asyncio.shield(running)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+def _look_up(
+    host: str, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[list[str] | OSError]
+) -> None:
+    found: list[str] | OSError
+    try:
+        # As bytes, since text would go through Python's own, older idea of international names.
+        rows = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
+        found = [str(row[4][0]) for row in rows]
+    except OSError as error:
+        found = error
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(answer.set_result, found)
+
+
+def _on_standard_port(target: Target) -> bool:
+    return target.port == _STANDARD_PORTS[target.scheme]
+
+
+def _require_allowed(found: Iterable[IPAddress], target: Target, policy: AddressPolicy) -> None:
+    for address in found:
+        refusal = policy.refusal(address, standard_port=_on_standard_port(target))
+        if refusal is not None:
+            raise _refused(refusal)
+
+
+def _refused(what_to_change: str) -> InvalidInput:
+    return InvalidInput(
+        f"The endpoint's URL can't be used: {what_to_change}.",
+        [Problem(message=what_to_change, field="url")],
+    )

@@ -1,0 +1,186 @@
+"""Between endpoints as callers see them and destinations as the gateway keeps them. Pure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.plugin import (
+    Attempt,
+    Delivery,
+    Destination,
+    DestinationState,
+    EventType,
+    InvalidInput,
+    Problem,
+    is_pattern,
+    timestamp,
+)
+from gateway_webhooks.schema import (
+    AttemptOut,
+    DeliveryOut,
+    EndpointChange,
+    EndpointIn,
+    EndpointOut,
+)
+from gateway_webhooks.settings import EndpointSettings
+
+SINK: Final = "webhooks"
+TEST_EVENT_TYPE: Final = EventType(
+    type="webhook.test",
+    meaning="Somebody tried an endpoint out; nothing happened to any order.",
+    sample={"endpoint_id": "dst_0199d2c4a1b27c3e8f40a1b2c3d4e5f6", "message": "It works."},
+    schema={
+        "type": "object",
+        "properties": {"endpoint_id": {"type": "string"}, "message": {"type": "string"}},
+        "required": ["endpoint_id", "message"],
+    },
+)
+_MAX_HEADERS: Final = 20
+_MAX_IN_FLIGHT: Final = 256
+_MAX_CHARACTERS: Final = 200
+# RFC 9110: a field name is a token; a value is visible characters, spaces and tabs.
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]{0,998}[\x21-\x7e])?")
+# Ours to set, or the connection's.
+_RESERVED: Final = re.compile(
+    r"host|connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|keep-alive|"
+    r"proxy-.*|user-agent|accept-encoding|webhook-.*|x-scriptrun-.*|x-autorx-.*",
+    re.IGNORECASE,
+)
+
+
+def settings_of(destination: Destination) -> EndpointSettings:
+    """Read the sink's own part of a destination."""
+    return msgspec.convert(destination.settings, EndpointSettings)
+
+
+def stored(settings: EndpointSettings) -> Mapping[str, Any]:
+    """Write the sink's own part of a destination."""
+    written: dict[str, Any] = msgspec.to_builtins(settings)
+    return written
+
+
+def check_endpoint(sent: EndpointIn) -> None:
+    """Raise ``InvalidInput`` with everything that is wrong but the URL itself."""
+    problems: list[Problem] = []
+    if not sent.events or not all(is_pattern(each) for each in sent.events):
+        text = "events takes patterns such as *, delivery.* or package.created"
+        problems.append(Problem(text, field="events"))
+    if len(sent.description) > _MAX_CHARACTERS:
+        text = f"description has more than {_MAX_CHARACTERS} characters"
+        problems.append(Problem(text, field="description"))
+    if not 1 <= sent.max_in_flight <= _MAX_IN_FLIGHT:
+        text = f"max_in_flight must be between 1 and {_MAX_IN_FLIGHT}"
+        problems.append(Problem(text, field="max_in_flight"))
+    if sent.max_per_second is not None and not 0 < sent.max_per_second <= 100_000:  # noqa: PLR2004
+        text = "max_per_second must be more than 0"
+        problems.append(Problem(text, field="max_per_second"))
+    problems.extend(_header_problems(sent.headers))
+    if problems:
+        raise InvalidInput("The endpoint has faults.", problems)
+
+
+def _header_problems(headers: Mapping[str, str]) -> list[Problem]:
+    if len(headers) > _MAX_HEADERS:
+        return [Problem(f"at most {_MAX_HEADERS} headers", field="headers")]
+    if not all(_HEADER_NAME.fullmatch(name) for name in headers):
+        return [Problem("a header's name has characters that none may have", field="headers")]
+    if not all(_HEADER_VALUE.fullmatch(value) for value in headers.values()):
+        return [Problem("a header's value must be visible ASCII characters", field="headers")]
+    if any(_RESERVED.fullmatch(name) for name in headers):
+        return [Problem("a header has a name that the gateway sets itself", field="headers")]
+    return []
+
+
+def changed(destination: Destination, change: EndpointChange) -> EndpointIn:
+    """Return the endpoint as it would be after ``change``, in the form of a new one."""
+    settings = settings_of(destination)
+    after = EndpointIn(
+        url=settings.url,
+        format=settings.format,
+        events=list(destination.events),
+        site=destination.site,
+        description=destination.name,
+        headers=settings.headers,
+        max_per_second=destination.max_per_second,
+        max_in_flight=destination.max_in_flight,
+        ordered=destination.ordered,
+    )
+    given = {
+        name: value
+        for name in change.__struct_fields__
+        if name != "status" and (value := getattr(change, name)) is not UNSET
+    }
+    return msgspec.structs.replace(after, **given)
+
+
+def moved_to(destination: Destination, state: DestinationState) -> Destination:
+    """Return the endpoint in another state; one that is switched on starts with a clean sheet."""
+    if state == destination.state:
+        return destination
+    reason = "by_operator" if state == "disabled" else None
+    failing_since = None if state == "active" else destination.failing_since
+    return msgspec.structs.replace(
+        destination, state=state, state_reason=reason, failing_since=failing_since
+    )
+
+
+def endpoint_out(destination: Destination, secret: str | None = None) -> EndpointOut:
+    """Turn a destination into what its account is shown; header values stay hidden."""
+    settings = settings_of(destination)
+    return EndpointOut(
+        id=destination.id,
+        url=settings.url,
+        format=settings.format,
+        events=list(destination.events),
+        site=destination.site,
+        description=destination.name,
+        header_names=list(settings.headers),
+        max_per_second=destination.max_per_second,
+        max_in_flight=destination.max_in_flight,
+        ordered=destination.ordered,
+        status=destination.state,
+        status_reason=destination.state_reason,
+        mode=destination.mode,
+        created_at=timestamp(destination.created_at),
+        last_success_at=timestamp(destination.last_success_at),
+        failing_since=timestamp(destination.failing_since),
+        rotation_ends_at=timestamp(settings.rotation_ends_at),
+        secret=UNSET if secret is None else secret,
+    )
+
+
+def attempt_out(attempt: Attempt) -> AttemptOut:
+    """Turn a try into an entry of the log."""
+    return AttemptOut(
+        endpoint_id=attempt.destination_id,
+        delivery_id=attempt.delivery_id,
+        event_id=attempt.event_id,
+        event=attempt.event_type,
+        attempt=attempt.number,
+        started_at=timestamp(attempt.started_at),
+        duration_ms=attempt.duration_ms,
+        outcome="delivered" if attempt.delivered else "failed",
+        status=attempt.status,
+        error=attempt.error,
+        response=attempt.excerpt,
+    )
+
+
+def delivery_out(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryOut:
+    """Turn a delivery and its tries into what its account is shown."""
+    return DeliveryOut(
+        id=delivery.id,
+        endpoint_id=delivery.destination_id,
+        event_id=delivery.event_id,
+        event=delivery.event_type,
+        subject=delivery.subject,
+        state=delivery.state,
+        next_attempt_at=timestamp(delivery.due_at),
+        created_at=timestamp(delivery.created_at),
+        finished_at=timestamp(delivery.finished_at),
+        attempts=[attempt_out(attempt) for attempt in attempts],
+    )

@@ -1,0 +1,294 @@
+"""The addresses under ``/api/webhooks``: endpoints, deliveries, the log."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from litestar import Response, Router, delete, get, patch, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, FromQuery, RawBody, SkipValidation
+
+from gateway.plugin import AttemptFilter, Caller, Gateway, InvalidInput, decode, encode
+from gateway_webhooks import schema
+from gateway_webhooks.endpoints import Endpoints
+from gateway_webhooks.mapping import attempt_out, delivery_out, endpoint_out
+
+_MAX_PAGE: Final = 100
+_OUTCOMES: Final = {"delivered": True, "failed": False}
+
+Service = NamedDependency[SkipValidation[Endpoints]]
+
+
+@get(
+    "/endpoints",
+    tags=["Endpoints"],
+    summary="List endpoints",
+    opt={"answer": schema.EndpointsOut},
+)
+async def list_endpoints(caller: NamedDependency[Caller], endpoints: Service) -> Response[bytes]:
+    """List the endpoints that this key can see, oldest first.
+
+    ```bash
+    curl $GATEWAY/api/webhooks/endpoints -H "X-API-Key: $KEY"
+    ```
+    """
+    found = await endpoints.list(caller)
+    return _json(schema.EndpointsOut([endpoint_out(each) for each in found]))
+
+
+@post(
+    "/endpoints",
+    status_code=201,
+    tags=["Endpoints"],
+    summary="Add an endpoint",
+    opt={"body": schema.EndpointIn, "answer": schema.EndpointOut},
+)
+async def add_endpoint(
+    body: RawBody, caller: NamedDependency[Caller], endpoints: Service
+) -> Response[bytes]:
+    r"""Subscribe a server to events. The answer holds its signing secret, shown this once.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhooks/endpoints -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" \
+      -d '{"url": "https://example.com/webhooks", "events": ["delivery.*"]}'
+    ```
+    """
+    destination, secret = await endpoints.add(caller, decode(body, schema.EndpointIn))
+    return _json(endpoint_out(destination, secret), 201)
+
+
+@get(
+    "/endpoints/{endpoint_id:str}",
+    tags=["Endpoints"],
+    summary="Look an endpoint up",
+    opt={"answer": schema.EndpointOut},
+)
+async def show_endpoint(
+    endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
+) -> Response[bytes]:
+    """Show one endpoint; its secret and the values of its headers stay hidden.
+
+    ```bash
+    curl $GATEWAY/api/webhooks/endpoints/$ENDPOINT -H "X-API-Key: $KEY"
+    ```
+    """
+    return _json(endpoint_out(await endpoints.get(caller, endpoint_id)))
+
+
+@patch(
+    "/endpoints/{endpoint_id:str}",
+    tags=["Endpoints"],
+    summary="Change an endpoint",
+    opt={"body": schema.EndpointChange, "answer": schema.EndpointOut},
+)
+async def change_endpoint(
+    endpoint_id: FromPath[str],
+    body: RawBody,
+    caller: NamedDependency[Caller],
+    endpoints: Service,
+) -> Response[bytes]:
+    r"""Change what is sent along; the rest stays as it is. The format can't be changed.
+
+    ```bash
+    curl -X PATCH $GATEWAY/api/webhooks/endpoints/$ENDPOINT -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" -d '{"status": "paused"}'
+    ```
+    """
+    change = decode(body, schema.EndpointChange)
+    return _json(endpoint_out(await endpoints.change(caller, endpoint_id, change)))
+
+
+@delete("/endpoints/{endpoint_id:str}", status_code=204, tags=["Endpoints"], summary="Take it away")
+async def remove_endpoint(
+    endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
+) -> None:
+    """Take an endpoint away, and its secret with it. Its log stays.
+
+    ```bash
+    curl -X DELETE $GATEWAY/api/webhooks/endpoints/$ENDPOINT -H "X-API-Key: $KEY"
+    ```
+    """
+    await endpoints.remove(caller, endpoint_id)
+
+
+@post(
+    "/endpoints/{endpoint_id:str}/rotate",
+    status_code=200,
+    tags=["Endpoints"],
+    summary="Make a new secret",
+    opt={"body": schema.RotateIn, "answer": schema.EndpointOut},
+)
+async def rotate_secret(
+    endpoint_id: FromPath[str],
+    body: RawBody,
+    caller: NamedDependency[Caller],
+    endpoints: Service,
+) -> Response[bytes]:
+    r"""Make a new secret, shown this once. The one in use goes on signing for the overlap.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/rotate -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" -d '{"overlap_hours": 24}'
+    ```
+    """
+    sent = decode(body or b"{}", schema.RotateIn)
+    destination, secret = await endpoints.rotate(caller, endpoint_id, sent.overlap_hours)
+    return _json(endpoint_out(destination, secret))
+
+
+@post(
+    "/endpoints/{endpoint_id:str}/rotate/finish",
+    status_code=200,
+    tags=["Endpoints"],
+    summary="Let the new secret take over",
+    opt={"answer": schema.EndpointOut},
+)
+async def finish_rotation(
+    endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
+) -> Response[bytes]:
+    """End the overlap now: the new secret signs alone, the old one is forgotten.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/rotate/finish -H "X-API-Key: $KEY"
+    ```
+    """
+    return _json(endpoint_out(await endpoints.finish_rotation(caller, endpoint_id)))
+
+
+@post(
+    "/endpoints/{endpoint_id:str}/test",
+    status_code=200,
+    tags=["Endpoints"],
+    summary="Send a test event",
+    opt={"answer": schema.DeliveryOut},
+)
+async def test_endpoint(
+    endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
+) -> Response[bytes]:
+    """Send a `webhook.test` event and show how its first try went.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/test -H "X-API-Key: $KEY"
+    ```
+    """
+    return _json(delivery_out(*await endpoints.test(caller, endpoint_id)))
+
+
+@post(
+    "/endpoints/{endpoint_id:str}/enable",
+    status_code=200,
+    tags=["Endpoints"],
+    summary="Switch an endpoint on",
+    opt={"answer": schema.EndpointOut},
+)
+async def enable_endpoint(
+    endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
+) -> Response[bytes]:
+    """Switch an endpoint on again after it was paused or disabled.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/enable -H "X-API-Key: $KEY"
+    ```
+    """
+    change = schema.EndpointChange(status="active")
+    return _json(endpoint_out(await endpoints.change(caller, endpoint_id, change)))
+
+
+@get("/logs", tags=["Deliveries out"], summary="Read the log", opt={"answer": schema.LogOut})
+async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
+    caller: NamedDependency[Caller],
+    gateway: NamedDependency[SkipValidation[Gateway]],
+    endpoint: FromQuery[str | None] = None,
+    event: FromQuery[str | None] = None,
+    outcome: FromQuery[str | None] = None,
+    since: FromQuery[datetime | None] = None,
+    cursor: FromQuery[int | None] = None,
+    limit: FromQuery[int] = 50,
+) -> Response[bytes]:
+    """List every try, newest first. `outcome` is `delivered` or `failed`.
+
+    ```bash
+    curl "$GATEWAY/api/webhooks/logs?outcome=failed&limit=10" -H "X-API-Key: $KEY"
+    ```
+    """
+    if not 1 <= limit <= _MAX_PAGE:
+        raise InvalidInput(f"limit must be between 1 and {_MAX_PAGE}.")
+    if outcome is not None and outcome not in _OUTCOMES:
+        raise InvalidInput("outcome must be delivered or failed.")
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    wanted = AttemptFilter(
+        limit + 1, cursor, endpoint, event, _OUTCOMES[outcome] if outcome else None, since
+    )
+    async with gateway.database.read() as connection:
+        found = await gateway.delivery_log.attempts_page(connection, caller, wanted)
+    shown = found[:limit]
+    next_cursor = str(shown[-1][0]) if len(found) > limit else None
+    return _json(schema.LogOut([attempt_out(each) for _, each in shown], next_cursor))
+
+
+@get(
+    "/deliveries/{delivery_id:str}",
+    tags=["Deliveries out"],
+    summary="Look a delivery up",
+    opt={"answer": schema.DeliveryOut},
+)
+async def show_delivery(
+    delivery_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
+) -> Response[bytes]:
+    """Show one event on its way to one endpoint, with every try of it.
+
+    ```bash
+    curl $GATEWAY/api/webhooks/deliveries/$DELIVERY -H "X-API-Key: $KEY"
+    ```
+    """
+    return _json(delivery_out(*await endpoints.delivery(caller, delivery_id)))
+
+
+@post(
+    "/deliveries/{delivery_id:str}/resend",
+    status_code=200,
+    tags=["Deliveries out"],
+    summary="Send it again",
+    opt={"answer": schema.DeliveryOut},
+)
+async def resend_delivery(
+    delivery_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
+) -> Response[bytes]:
+    """Send a delivery again, now, with a full retry schedule.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhooks/deliveries/$DELIVERY/resend -H "X-API-Key: $KEY"
+    ```
+    """
+    return _json(delivery_out(*await endpoints.resend(caller, delivery_id)))
+
+
+def router(gateway: Gateway, endpoints: Endpoints) -> Router:
+    """Put the routes together over a gateway that will be open when they are called."""
+    return Router(
+        "/api/webhooks",
+        route_handlers=[
+            list_endpoints,
+            add_endpoint,
+            show_endpoint,
+            change_endpoint,
+            remove_endpoint,
+            rotate_secret,
+            finish_rotation,
+            test_endpoint,
+            enable_endpoint,
+            read_log,
+            show_delivery,
+            resend_delivery,
+        ],
+        dependencies={
+            "gateway": Provide(lambda: gateway, sync_to_thread=False),
+            "endpoints": Provide(lambda: endpoints, sync_to_thread=False),
+        },
+    )
+
+
+def _json(body: Any, status_code: int = 200) -> Response[bytes]:
+    media_type = "application/json; charset=utf-8"
+    return Response(encode(body), media_type=media_type, status_code=status_code)

@@ -1,0 +1,117 @@
+"""The foreign shapes: endpoints, deliveries and the log as callers see them."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from gateway.plugin import Mode
+from gateway_webhooks.settings import Format
+
+Status = Literal["active", "paused", "disabled"]
+
+
+class EndpointIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new endpoint."""
+
+    url: Annotated[str, Meta(examples=["https://example.com/webhooks"])]
+    format: Format = "scriptrun"
+    events: Annotated[
+        list[str], Meta(description="patterns: *, delivery.*, rx.completed")
+    ] = msgspec.field(default_factory=lambda: ["*"])
+    site: Annotated[str | None, Meta(description="a site's code; null is every site")] = None
+    description: str = ""
+    headers: Annotated[dict[str, str], Meta(description="sent with every webhook")] = {}
+    max_per_second: float | None = None
+    max_in_flight: int = 32
+    ordered: Annotated[bool, Meta(description="keep one package's events in their order")] = False
+
+
+class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may change about an endpoint; what is left out stays as it is."""
+
+    url: str | UnsetType = UNSET
+    events: list[str] | UnsetType = UNSET
+    site: str | UnsetType | None = UNSET
+    description: str | UnsetType = UNSET
+    headers: dict[str, str] | UnsetType = UNSET
+    max_per_second: float | UnsetType | None = UNSET
+    max_in_flight: int | UnsetType = UNSET
+    ordered: bool | UnsetType = UNSET
+    status: Annotated[
+        Status | UnsetType,
+        Meta(description="paused keeps deliveries for later, disabled gets none"),
+    ] = UNSET
+
+
+class RotateIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the secret in use goes on signing."""
+
+    overlap_hours: float = 24
+
+
+class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An endpoint; ``secret`` is there only when it was just made."""
+
+    id: str
+    url: str
+    format: Format
+    events: list[str]
+    site: str | None
+    description: str
+    header_names: list[str]
+    max_per_second: float | None
+    max_in_flight: int
+    ordered: bool
+    status: Status
+    status_reason: str | None
+    mode: Mode
+    created_at: str | None
+    last_success_at: str | None
+    failing_since: str | None
+    rotation_ends_at: str | None
+    secret: str | UnsetType = UNSET
+
+
+class EndpointsOut(msgspec.Struct, frozen=True):
+    """All endpoints, oldest first."""
+
+    endpoints: list[EndpointOut]
+
+
+class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One try. ``response`` is the beginning of what was answered."""
+
+    endpoint_id: str
+    delivery_id: str
+    event_id: str
+    event: str
+    attempt: int
+    started_at: str | None
+    duration_ms: int
+    outcome: Literal["delivered", "failed"]
+    status: int | None
+    error: str | None
+    response: str
+
+
+class LogOut(msgspec.Struct, frozen=True):
+    """A page of tries, newest first; ``next_cursor`` is null on the last one."""
+
+    attempts: list[AttemptOut]
+    next_cursor: str | None
+
+
+class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One event on its way to one endpoint, and every try of it."""
+
+    id: str
+    endpoint_id: str
+    event_id: str
+    event: str
+    subject: str
+    state: Literal["pending", "delivered", "exhausted"]
+    next_attempt_at: str | None
+    created_at: str | None
+    finished_at: str | None
+    attempts: list[AttemptOut]
