@@ -17,13 +17,15 @@ PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11 python; d
   then echo $$each; exit; fi; done; echo python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check lint types arch format bench docs lock clean
+.PHONY: help install install-tools demo serve test check lint types arch format bench docs lock clean
 
 help: ## show the verbs
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | \
-	  while IFS='	' read -r verb means; do printf 'make %-8s %s\n' "$$verb" "$$means"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS='	' read -r verb means; do printf 'make %-13s %s\n' "$$verb" "$$means"; done
 
 install: $(RUNS) ## put the gateway into .venv, without the tools to test it
+
+install-tools: $(TOOLS) ## the same, with them
 
 demo: $(RUNS) ## the whole story on one screen: an order in, signed webhooks out
 	@$(VENV)/bin/gateway demo

@@ -10,29 +10,29 @@ A command is an async function whose first parameter is the :class:`Session`:
             session.table(["id", "name"], [...])
 
 It takes ``--config`` and ``--json`` like all the others, ends with 1 and one line of
-reason where the gateway raises an error of its own, and with 2 on wrong usage.
+reason where the gateway raises an error of its own, and with 2 on wrong usage. What it
+prints for a person can't play tricks on the terminal: control characters are escaped.
 """
 
 import asyncio
 import functools
 import getpass
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import Any, Concatenate, Final, NoReturn, ParamSpec
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, SettingsError
 from gateway.model.wire import encode
 
 P = ParamSpec("P")
 
 CONFIG_OPTION: Final = "--config"
+_GAP: Final = "  "
 
 
 @dataclass(slots=True)
@@ -45,7 +45,6 @@ class Session:
     opener: Callable[[Path | None], AbstractAsyncContextManager[Any]]
     config: Path | None = None
     as_json: bool = False
-    _out: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False))
 
     def gateway(self) -> AbstractAsyncContextManager[Any]:
         """Open the gateway; use it with ``async with``."""
@@ -64,13 +63,23 @@ class Session:
         click.echo(text, err=self.as_json)
 
     def record(self, values: Mapping[str, Any]) -> None:
-        """Print one thing: its fields below each other, or a JSON object."""
+        """Print one thing: its fields below each other, or a JSON object.
+
+        For a person, what is inside a field gets a line of its own (``data.site``), and
+        a list of things becomes a table at the end.
+        """
         if self.as_json:
             self._json(values)
             return
-        width = max((len(name) for name in values), default=0)
-        for name, value in values.items():
-            click.echo(f"{name:<{width}}  {_text(value)}")
+        fields = dict(_fields(values))
+        width = max((len(name) for name in fields), default=0)
+        for name, value in fields.items():
+            if not _is_table(value):
+                click.echo(f"{name:<{width}}{_GAP}{_text(value)}")
+        for value in fields.values():
+            if _is_table(value):
+                click.echo()
+                self.table(list(value[0]), value)
 
     def table(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         """Print many things: a table of ``columns``, or a JSON array of whole objects."""
@@ -80,12 +89,12 @@ class Session:
         if not rows:
             click.echo("Nothing to show.")
             return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column.replace("_", " "), overflow="fold")
-        for row in rows:
-            table.add_row(*(_text(row.get(column)) for column in columns))
-        self._out.print(table)
+        lines = [[_text(row.get(column)) for column in columns] for row in rows]
+        headings = [column.replace("_", " ") for column in columns]
+        widths = [max(map(len, cells)) for cells in zip(headings, *lines, strict=True)]
+        click.secho(_line(headings, widths), bold=True)
+        for cells in lines:
+            click.echo(_line(cells, widths))
 
     def line(self, values: Mapping[str, Any], text: str) -> None:
         """Print one thing of an endless list: ``text``, or a line of JSON."""
@@ -93,6 +102,17 @@ class Session:
 
     def _json(self, values: Any) -> None:
         click.echo(encode(values).decode())
+
+
+def config_option() -> click.Option:
+    """Make ``--config``: the file goes into the session."""
+    return click.Option(
+        [CONFIG_OPTION],
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The configuration file.  [default: ./gateway.toml]",
+        expose_value=False,
+        callback=_take_config,
+    )
 
 
 def command(
@@ -104,31 +124,58 @@ def command(
     """
 
     def made(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> click.Command:
-        @click.pass_context
-        def run(
-            context: click.Context, /, config: Path | None, as_json: bool, **given: Any
-        ) -> None:
-            session: Session = context.obj
-            session.config = config or session.config
-            session.as_json = as_json
-            call: Any = function
+        @functools.wraps(function)
+        def run(*arguments: P.args, **options: P.kwargs) -> None:
+            session = click.get_current_context().find_object(Session)
+            if session is None:
+                raise RuntimeError("a command runs below the group that makes its session")
+
+            async def in_session() -> None:
+                await function(session, *arguments, **options)
+
             try:
                 with asyncio.Runner(loop_factory=_loop) as runner:
-                    runner.run(call(session, **given))
+                    runner.run(in_session())
             except GatewayError as error:
                 fail(error)
 
-        functools.update_wrapper(run, function)
-        config = click.option(
-            CONFIG_OPTION,
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="The configuration file.  [default: ./gateway.toml]",
-        )
-        as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, nothing else.")
-        made_command: click.Command = click.command(name, **attributes)(config(as_json(run)))  # type: ignore[no-untyped-call]  # click types decorators loosely
+        made_command = click.command(name, click.Command, **attributes)(run)
+        made_command.params += [config_option(), _json_option()]
         return made_command
 
     return made
+
+
+def fail(error: GatewayError) -> NoReturn:
+    """End with 1 and the reason: one line, and one more for each detail that adds to it."""
+    click.echo(f"gateway: {error.message}", err=True)
+    told_already = isinstance(error, SettingsError) and len(error.details) == 1
+    for detail in () if told_already else error.details:
+        is_placed = detail.field is None or detail.field in detail.message
+        click.echo(f"  {'' if is_placed else f'{detail.field}: '}{detail.message}", err=True)
+    sys.exit(1)
+
+
+def _json_option() -> click.Option:
+    return click.Option(
+        ["--json"],
+        is_flag=True,
+        help="Print JSON, nothing else.",
+        expose_value=False,
+        callback=_take_json,
+    )
+
+
+def _take_config(context: click.Context, _option: click.Parameter, config: Path | None) -> None:
+    session = context.find_object(Session)
+    if session is not None and config is not None:
+        session.config = config
+
+
+def _take_json(context: click.Context, _option: click.Parameter, as_json: bool) -> None:
+    session = context.find_object(Session)
+    if session is not None:
+        session.as_json = as_json
 
 
 def _loop() -> asyncio.AbstractEventLoop:
@@ -139,12 +186,21 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def fail(error: GatewayError) -> None:
-    """End with 1 and the reason: one line, and one more for each detail."""
-    click.echo(f"gateway: {error.message}", err=True)
-    for detail in error.details:
-        click.echo(f"  {detail.field + ': ' if detail.field else ''}{detail.message}", err=True)
-    sys.exit(1)
+def _fields(values: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _fields(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+    return _GAP.join(padded).rstrip()
 
 
 def _text(value: Any) -> str:
@@ -153,7 +209,9 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_text(each) for each in value)
-    if isinstance(value, dict):
-        return encode(value).decode()
-    return str(value)
+        return ", ".join(_text(each) for each in value) or "-"
+    text = encode(value).decode() if isinstance(value, Mapping) else str(value)
+    if text.isprintable():
+        return text
+    # Some of it was written by strangers: an escape sequence must not reach the terminal.
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -148,7 +148,7 @@ class Gateway:
                 f"The database can't be opened ({type(error).__name__}): check [database] url, "
                 "that it can be reached from here, and that there is room on the disk."
             ) from error
-        self.sealer = Sealer(keyring)
+        self.sealer = Sealer(keyring, lambda: self._read_keyring(known=True))
         self.keys = Keys(self.database, accounts, self.clock)
 
     def _read_keyring(self, *, known: bool) -> Keyring:

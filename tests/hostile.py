@@ -6,13 +6,13 @@ in ``server.connections``, ``server.requests`` and so on.
 """
 
 import asyncio
+import contextlib
 import gzip
 import ipaddress
 import itertools
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,7 +66,7 @@ Send = Callable[[bytes], Awaitable[None]]
 Answer = Callable[[Send, Request], Awaitable[None]]
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def serving(
     answer: Answer, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[Server]:
@@ -77,23 +77,27 @@ async def serving(
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.connections += 1
         server.changed.set()
-        task = asyncio.ensure_future(_converse(server, answer, reader, writer))
+        task = asyncio.ensure_future(_converse(server, answer, reader, writer, tls))
         running.add(task)
         task.add_done_callback(running.discard)
 
-    listener = await asyncio.start_server(accept, host, port, ssl=tls)
+    listener = await asyncio.start_server(accept, host, port)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server
     finally:
         listener.close()
-        for task in tuple(running):
+        for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _converse(
-    server: Server, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    server: Server,
+    answer: Answer,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    tls: ssl.SSLContext | None,
 ) -> None:
     async def send(data: bytes) -> None:
         writer.write(data)
@@ -101,6 +105,8 @@ async def _converse(
         server.sent_bytes += len(data)
 
     try:
+        if tls is not None:
+            await writer.start_tls(tls)
         while True:
             request = await _read_request(reader)
             server.requests.append(request)
@@ -112,8 +118,12 @@ async def _converse(
     except (asyncio.IncompleteReadError, OSError):
         server.gone += 1
         server.changed.set()
+    except asyncio.CancelledError:
+        writer.transport.abort()  # nobody reads what may still be buffered
     finally:
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Request:

@@ -1,42 +1,96 @@
-"""From a configuration file to an open gateway, for every command alike."""
+"""From a configuration file to a gateway, for every command alike."""
 
+import logging
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from gateway.loading import default_configuration
-from gateway.runtime import Gateway
-from gateway.settings import Settings, load_settings, parse_settings
+from gateway.errors import GatewayError, StorageError
 
-_DEFAULT_FILE: Final = Path("gateway.toml")
+if TYPE_CHECKING:  # imported when they are needed: help and completion stay quick
+    from gateway.runtime import Gateway
+    from gateway.settings import Settings
+
+DEFAULT_FILE: Final = Path("gateway.toml")
 
 
-def read_settings(config: Path | None) -> Settings:
+class Brought(NamedTuple):
+    """The commands that plugins bring, by name, and what kept others away.
+
+    With ``error`` the configuration can't be read, so no plugin was asked at all;
+    ``problems`` has a sentence for each plugin that could not be.
+    """
+
+    commands: Mapping[str, click.Command]
+    error: GatewayError | None = None
+    problems: Sequence[str] = ()
+
+
+def read_settings(config: Path | None) -> "Settings":
     """Read the file named, else ./gateway.toml, else the built-in defaults.
 
     The built-in defaults are what ``gateway init`` would write.
     """
+    from gateway.settings import load_settings, parse_settings
+
     if config is not None:
         return load_settings(config, os.environ)
-    if _DEFAULT_FILE.exists():
-        return load_settings(_DEFAULT_FILE, os.environ)
+    if DEFAULT_FILE.exists():
+        return load_settings(DEFAULT_FILE, os.environ)
+    from gateway.loading import default_configuration
+
     return parse_settings(
         default_configuration(), source=None, directory=Path.cwd(), environ=os.environ
     )
 
 
 @asynccontextmanager
-async def open_gateway(config: Path | None) -> AsyncIterator[Gateway]:
+async def open_gateway(config: Path | None) -> AsyncIterator["Gateway"]:
     """Open the gateway that ``config`` describes."""
-    async with Gateway(read_settings(config)) as gateway:
-        yield gateway
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from gateway.runtime import Gateway
+
+    try:
+        async with Gateway(read_settings(config)) as gateway:
+            yield gateway
+    except SQLAlchemyError as error:
+        raise StorageError(
+            f"The database failed while it was in use ({type(error).__name__}): see that it "
+            "runs, that nothing holds it locked, and that there is room on the disk."
+        ) from error
 
 
-def plugin_commands(config: Path | None) -> Sequence[click.Command]:
-    """Return the commands that the enabled plugins bring; nothing is connected for it."""
-    gateway = Gateway(read_settings(config))
-    return gateway.hooks.cli_commands()
+def plugin_commands(config: Path | None) -> Brought:
+    """Ask the enabled plugins for their commands; nothing is connected for it."""
+    from gateway.loading import plugin_problems
+    from gateway.runtime import Gateway
+
+    with unlogged():
+        try:
+            gateway = Gateway(read_settings(config))
+        except GatewayError as error:
+            return Brought({}, error)
+        commands = {each.name: each for each in gateway.hooks.cli_commands() if each.name}
+    return Brought(
+        commands,
+        problems=[
+            *(problem.message for problem in plugin_problems(gateway.plugins)),
+            *(f"plugin {plugin} failed in {hook}" for plugin, hook in gateway.hooks.failures),
+        ],
+    )
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep the gateway's log off the terminal, for a command that tells the same itself."""
+    log, nowhere = logging.getLogger("gateway"), logging.NullHandler()
+    log.addHandler(nowhere)
+    try:
+        yield
+    finally:
+        log.removeHandler(nowhere)

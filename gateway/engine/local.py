@@ -42,6 +42,7 @@ class LocalEngine:
 
     async def start(self) -> None:
         """Begin to carry deliveries and to run jobs."""
+        await self._dispatcher.take_back()
         self._running = True
         self._dispatcher.on_next_due = self._wake_at
         self._background = [

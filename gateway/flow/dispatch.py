@@ -76,7 +76,10 @@ class Dispatcher:
         self._clock = clock
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
         self._ledger: Batcher[_Claim | Settled | ClaimedDelivery, Grant | None] = Batcher(
-            self._turn, max_items=2048
+            # Lanes bound what they hold, so nothing here needs to be turned away.
+            self._turn,
+            max_weight=2048,
+            max_waiting=1_000_000,
         )
 
     def lane(self, destination_id: str) -> Lane:
@@ -87,6 +90,16 @@ class Dispatcher:
         """Return the active destinations that have something due now."""
         async with self._database.read() as connection:
             return await self._outbox.destinations_with_work(connection, self._clock.now())
+
+    async def take_back(self) -> None:
+        """End the leases of whoever ran before us, where nobody else can be running.
+
+        A SQLite file is served by one process at a time, so a lease found at its start
+        belongs to one that was killed. On PostgreSQL leases end by themselves.
+        """
+        if self._database.dialect == "sqlite":
+            async with self._database.begin() as connection:
+                await self._outbox.take_back(connection, self._clock.now())
 
     async def claim(self, destination_id: str, limit: int) -> Grant | None:
         """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""

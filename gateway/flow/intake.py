@@ -7,7 +7,7 @@ each is answered only after it has committed.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,6 +29,10 @@ from gateway.storage.packages import NewPackage, OrderKey, PackageStore
 
 _ANSWER_ENCODER = msgspec.json.Encoder()
 _ANSWER_DECODER = msgspec.json.Decoder(IntakeAnswer)
+
+
+# More at once would not be faster, and the last one would wait longer.
+_ORDERS_PER_TRANSACTION: Final = 2000
 
 
 class _Reviewed(NamedTuple):
@@ -59,7 +63,11 @@ class Intake:
         self._hooks = hooks
         self._sites = sites
         self._clock = clock
-        self._batcher: Batcher[_Reviewed, IntakeAnswer] = Batcher(self._store)
+        self._batcher: Batcher[_Reviewed, IntakeAnswer] = Batcher(
+            self._store,
+            max_weight=_ORDERS_PER_TRANSACTION,
+            weigh=lambda reviewed: len(reviewed.orders),
+        )
 
     async def accept(self, submission: Submission) -> IntakeAnswer:
         """Take a submission in; each order is judged alone, and none of them is lost.

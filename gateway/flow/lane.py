@@ -103,6 +103,8 @@ class Lane:
                 elif not (self._workers or (self._more and not self._stopping)):
                     break
                 else:
+                    if self._grant is not None:
+                        self._staff(self._grant.destination.max_in_flight)
                     await self._changed.wait()
         finally:
             for worker in self._workers:

@@ -17,7 +17,12 @@ MAX_BODY_BYTES: Final = 1_000_000
 
 def create_app(gateway: Gateway) -> RequestIds:
     """Put the HTTP application together for a gateway that is open."""
-    app = Litestar(
+    return RequestIds(create_litestar(gateway))
+
+
+def create_litestar(gateway: Gateway) -> Litestar:
+    """Put routers, middleware and handlers together; request ids go around it."""
+    return Litestar(
         route_handlers=[health_router(gateway), docs_router(), *gateway.hooks.http_routers()],
         middleware=[Authentication(gateway.keys, gateway.limits)],
         exception_handlers=HANDLERS,
@@ -27,4 +32,3 @@ def create_app(gateway: Gateway) -> RequestIds:
         logging_config=None,
         debug=False,
     )
-    return RequestIds(app)

@@ -27,7 +27,7 @@ _FORMS: Final[Mapping[str, str]] = {
 _SCALARS: Final[Mapping[str, Any]] = {"string": "string", "boolean": True, "number": 1.5}
 _MAX_NESTED: Final = 6
 _MAX_ONE_LINE: Final = 60
-_BRACED: Final = re.compile(r"\{([^{}]*)\}")
+_PIECE: Final = re.compile(r"([^{]+|\{(?![^{}]+\}))|\{([^{}]+)\}")
 _NOT_IN_A_VARIABLE: Final = re.compile(r"[^A-Za-z0-9]+")
 _NOT_IN_A_HEADER: Final = re.compile(r"[^A-Za-z0-9-]+")
 _FORM_ARGUMENTS: Final[Mapping[str, str]] = {
@@ -61,25 +61,19 @@ def sample(schemas: Schemas, value: Any, *, full: bool, inside: tuple[str, ...] 
         return sample(schemas, schemas.resolve(node), full=full, inside=(*inside, ref))
     if union := members(node):
         return sample(schemas, union[0], full=full, inside=inside)
-    kind = "object" if "allOf" in node else next(iter(kinds(node)), "")
-    if kind == "array":
-        item = sample(schemas, node.get("items"), full=full, inside=inside)
-        return [] if item is None else [item]
-    if kind == "object":
-        return _object(schemas, node, full=full, inside=inside)
-    return _scalar(kind, node)
+    return _made(schemas, node, full=full, inside=inside)
 
 
 def curl(schemas: Schemas, method: str, path: str, operation: Node) -> str:
     """Write the curl line for an operation, with what must be sent and no more.
 
-    The shell variables ``BASE_URL`` and ``API_KEY`` are left to the reader.
+    The shell variables ``GATEWAY`` and ``KEY`` are left to the reader.
     """
     parameters = [schemas.resolve(each) for each in sequence(operation.get("parameters"))]
     verb = "curl" if method == "GET" else f"curl -X {method}"
     headers = [each for each in parameters if each.get("in") == "header" and _needed(each)]
     arguments = [
-        f'{verb} "$BASE_URL{_address(schemas, path, parameters)}"',
+        f'{verb} "$GATEWAY{_address(schemas, path, parameters)}"',
         *(f'-H "{each}"' for each in _key_headers(schemas, operation)),
         *(_header(str(each.get("name")), _text(schemas, each)) for each in headers),
         *_body(schemas, schemas.resolve(operation.get("requestBody"))),
@@ -91,6 +85,16 @@ def _known(node: Node) -> Any:
     choices = (each for each in sequence(node.get("enum")) if each is not None)
     known = (given_example(node), node.get("const"), node.get("default"), next(choices, None))
     return next((each for each in known if each is not None), None)
+
+
+def _made(schemas: Schemas, node: Node, *, full: bool, inside: tuple[str, ...]) -> Any:
+    kind = "object" if "allOf" in node else next(iter(kinds(node)), "")
+    if kind == "object":
+        return _object(schemas, node, full=full, inside=inside)
+    if kind == "array":
+        item = sample(schemas, node.get("items"), full=full, inside=inside)
+        return [] if item is None else [item]
+    return _scalar(kind, node)
 
 
 def _object(schemas: Schemas, node: Node, *, full: bool, inside: tuple[str, ...]) -> dict[str, Any]:
@@ -117,20 +121,20 @@ def _scalar(kind: str, node: Node) -> Any:
 
 
 def _address(schemas: Schemas, path: str, parameters: Sequence[Node]) -> str:
-    """Fill in the path and the query; a path parameter without an example is its own name."""
-    named = {each.get("name"): each for each in parameters if each.get("in") == "path"}
-
-    def filled(braced: re.Match[str]) -> str:
-        name = braced.group(1)
-        example = _example_of(named.get(name, {}))
-        return _NOT_IN_A_VARIABLE.sub("_", name).upper() if example is None else str(example)
-
+    """Fill in the path and the query; a path parameter without an example is a variable."""
+    given = {each.get("name"): _example_of(each) for each in parameters if each.get("in") == "path"}
+    pieces: list[str] = []
+    for text, name in _PIECE.findall(path):
+        example = given.get(name)
+        if name and example is None:
+            pieces.append("$" + _NOT_IN_A_VARIABLE.sub("_", name).upper())
+        pieces.append(quote(text or str(example or ""), safe="/:"))
     query = "&".join(
         f"{quote(str(each.get('name')), safe='')}={quote(_text(schemas, each), safe='')}"
         for each in parameters
         if each.get("in") == "query" and _needed(each)
     )
-    return quote(_BRACED.sub(filled, path), safe="/:") + (f"?{query}" if query else "")
+    return "".join(pieces) + (f"?{query}" if query else "")
 
 
 def _key_headers(schemas: Schemas, operation: Node) -> Iterator[str]:
@@ -140,9 +144,9 @@ def _key_headers(schemas: Schemas, operation: Node) -> Iterator[str]:
     for name in mapping(next(iter(ways), None)):
         scheme = schemas.resolve(known.get(name))
         if scheme.get("type") == "apiKey" and scheme.get("in") == "header":
-            yield f"{_NOT_IN_A_HEADER.sub('', str(scheme.get('name')))}: $API_KEY"
+            yield f"{_NOT_IN_A_HEADER.sub('', str(scheme.get('name')))}: $KEY"
         elif scheme.get("type") == "http" and scheme.get("scheme") == "bearer":
-            yield "Authorization: Bearer $API_KEY"
+            yield "Authorization: Bearer $KEY"
 
 
 def _body(schemas: Schemas, body: Node) -> Iterator[str]:
@@ -161,7 +165,7 @@ def _body(schemas: Schemas, body: Node) -> Iterator[str]:
         value = sample(schemas, mapping(content).get("schema"), full=False)
     line = json.dumps(value, ensure_ascii=False, default=str)
     if len(line) > _MAX_ONE_LINE:
-        line = json.dumps(value, ensure_ascii=False, default=str, indent=2)
+        line = json.dumps(value, ensure_ascii=False, default=str, indent=2).replace("\n", "\n  ")
     yield f"-d {_quoted(line)}"
 
 

@@ -1,17 +1,30 @@
 """One operation of the API: how the page at ``/docs`` reads it, and how it shows it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+from http import HTTPStatus
 from typing import Any, Final
 
 from gateway.http.docs_example import curl, given_example, sample
-from gateway.http.docs_schema import Node, Schemas, mapping, requirement, sequence
-from gateway.http.docs_text import code, inline, json_panel, panel, prose, table
+from gateway.http.docs_schema import OR_NULL, Node, Schemas, mapping, requirement, sequence
+from gateway.http.docs_text import (
+    code,
+    inline,
+    json_panel,
+    named,
+    panel,
+    prose,
+    table,
+    without_curl,
+)
 
 _METHODS: Final = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 _PARAMETER_HEADINGS: Final = ("Name", "Where", "Type", "Required", "Description")
+_STATUSES: Final = {str(each.value): each for each in HTTPStatus}
 _UNTAGGED: Final = "Other"
+_BRACED: Final = re.compile(r"\{[^{}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +60,12 @@ def read_operations(schemas: Schemas) -> Iterator[Operation]:
 def operation_html(schemas: Schemas, operation: Operation, anchor: str, errors: str) -> str:
     """Write an operation; ``errors`` is the ``$ref`` of the error shape, shown elsewhere."""
     spec, title = operation.spec, operation.title
+    said, requests = without_curl(str(spec.get("description") or ""))
+    if "curl " not in said and not requests:
+        requests = [curl(schemas, operation.method, operation.path, spec)]
+    samples = "".join(panel(request, "Request") for request in requests)
     parts = [
-        prose(str(spec.get("description") or "")),
+        prose(said),
         _parameters(schemas, spec),
         _request_body(schemas, schemas.resolve(spec.get("requestBody"))),
         _responses(schemas, spec, errors),
@@ -57,7 +74,7 @@ def operation_html(schemas: Schemas, operation: Operation, anchor: str, errors: 
         f'<section class="entry" id="{escape(anchor)}">'
         f"{heading(3, title, anchor)}{_address(operation)}"
         f'<div class="columns"><div class="about">{"".join(parts)}</div>'
-        f'<div class="samples">{_samples(schemas, operation)}</div></div></section>'
+        f'<div class="samples">{samples}{_responses_shown(schemas, spec)}</div></div></section>'
     )
 
 
@@ -91,22 +108,19 @@ def _read(schemas: Schemas, method: str, path: str, item: Node) -> Operation:
 
 
 def _address(operation: Operation) -> str:
-    path = escape(operation.path).replace("/", "/<wbr>").removeprefix("/<wbr>")
-    slash = "/" if operation.path.startswith("/") else ""
     marks = [
         *([] if operation.needs_key else ["no key needed"]),
         *(["deprecated"] if operation.spec.get("deprecated") is True else []),
     ]
     badges = "".join(f'<span class="mark">{mark}</span>' for mark in marks)
-    return (
-        f'<p class="address">{method_html(operation.method)} <code>{slash}{path}</code>{badges}</p>'
-    )
+    path = _BRACED.sub(r"<var>\g<0></var>", escape(operation.path))
+    return f'<p class="address">{method_html(operation.method)} <code>{path}</code>{badges}</p>'
 
 
 def _parameters(schemas: Schemas, spec: Node) -> str:
     rows = [
         (
-            code(str(each.get("name"))),
+            named(str(each.get("name"))),
             escape(str(each.get("in"))),
             _without_null(schemas.words(each.get("schema"))),
             requirement(required=each.get("required") is True),
@@ -118,8 +132,8 @@ def _parameters(schemas: Schemas, spec: Node) -> str:
 
 
 def _without_null(words: str) -> str:
-    """An address and a header are text: what may be null in Python is left out there."""
-    return words.removesuffix(" or null")
+    """Drop the null: an address and a header are text, so what may be null is left out there."""
+    return words.removesuffix(OR_NULL)
 
 
 def _request_body(schemas: Schemas, body: Node) -> str:
@@ -130,11 +144,23 @@ def _request_body(schemas: Schemas, body: Node) -> str:
         f"<p>{words} as {code(media)}</p>"
         + _remarks(schemas, schema)
         + schemas.structure(schema, "Request body")
+        + _nested(schemas, schema)
         for media, schema, words in _described(schemas, contents)
     ]
     optional = "" if body.get("required") is True else " (optional)"
     said = prose(str(body.get("description") or ""))
     return f"<h4>Request body{optional}</h4>{said}{''.join(parts)}"
+
+
+def _nested(schemas: Schemas, schema: Any) -> str:
+    """Write the fields of the structs that a body holds, at hand but folded away if many."""
+    found = [(ref, schemas.structure({"$ref": ref}, "Fields")) for ref in schemas.inner(schema)]
+    tables = [(escape(schemas.title(ref)), fields) for ref, fields in found if fields]
+    state = " open" if len(tables) == 1 else ""
+    return "".join(
+        f"<details{state}><summary>Fields of {title}</summary>{fields}</details>"
+        for title, fields in tables
+    )
 
 
 def _responses(schemas: Schemas, spec: Node, errors: str) -> str:
@@ -150,16 +176,22 @@ def _responses(schemas: Schemas, spec: Node, errors: str) -> str:
             for _, schema, words in _described(schemas, contents)
         ]
         shapes += (
-            schemas.structure(schema, f"Answer {status}")
+            schemas.structure(schema, f"Response {status}")
             for _, schema, _ in _described(schemas, contents)
             if "$ref" not in mapping(schema)
         )
-        said = inline(str(response.get("description") or ""))
+        said = inline(_meaning(str(status), str(response.get("description") or "")))
         rows.append((_status(str(status)), said, " or ".join(answers) or "no body"))
     if not rows:
         return ""
     listed = table("Responses", ("Status", "Meaning", "Body"), rows)
     return f"<h4>Responses</h4>{listed}{''.join(shapes)}"
+
+
+def _meaning(status: str, description: str) -> str:
+    """Prefer the plain name of a status to the standard library's sentence about it."""
+    known = _STATUSES.get(status)
+    return known.phrase if known and description in {known.description, ""} else description
 
 
 def _status(status: str) -> str:
@@ -168,12 +200,9 @@ def _status(status: str) -> str:
     return f'<span class="status {kind}">{escape(shown)}</span>'
 
 
-def _samples(schemas: Schemas, operation: Operation) -> str:
-    """Write the curl line, unless the description has one, and what a success looks like."""
-    spec = operation.spec
+def _responses_shown(schemas: Schemas, spec: Node) -> str:
+    """Write what a success looks like."""
     panels: list[str] = []
-    if "curl " not in str(spec.get("description") or ""):
-        panels.append(panel(curl(schemas, operation.method, operation.path, spec), "Request"))
     for status, value in mapping(spec.get("responses")).items():
         if str(status).startswith("2"):
             contents = mapping(schemas.resolve(value).get("content"))
@@ -182,7 +211,7 @@ def _samples(schemas: Schemas, operation: Operation) -> str:
             if example is None and "json" in media:
                 example = sample(schemas, mapping(content).get("schema"), full=True)
             if isinstance(example, dict | list):
-                panels.append(json_panel(example, f"Answer {status}"))
+                panels.append(json_panel(example, f"Response {status}"))
     return "".join(panels)
 
 

@@ -22,6 +22,7 @@ from html import escape
 from http import HTTPStatus
 from typing import Any, Final
 
+from gateway.errors import GatewayError
 from gateway.http.docs_example import sample
 from gateway.http.docs_operation import (
     Operation,
@@ -42,12 +43,15 @@ _ERROR_EXAMPLE: Final[Mapping[str, Any]] = {
     "error": "The request body doesn't fit.",
     "details": [{"index": 0, "field": "patient_name", "message": "patient_name is required"}],
 }
-_FAULT: Final = "A fault of the gateway; the answer bears an id that is in its log."
+_MEANINGS: Final[Mapping[int, str]] = {
+    429: "`Retry-After` says in how many seconds to come back.",
+    500: "A fault of the gateway; the answer bears an id that is in its log.",
+}
 _KEYS: Final = """
 Keys are made by whoever runs the gateway, with `gateway keys create`, and shown once. A key
 that begins with `sk_test_` works like one that begins with `sk_live_`, on test data only.
 
-The examples on this page take the gateway's address and your key from the shell:
+The examples on this page take the gateway's address and your key from the shell.
 """
 _ERRORS: Final = """
 Whatever is refused is answered in one shape: `error` is a sentence for a person, `details`
@@ -97,12 +101,12 @@ def render_page(document: Mapping[str, Any]) -> str:
         f"<style>{STYLE}</style></head><body>"
         '<a class="skip" href="#main">Skip to the content</a>'
         f'<header class="bar"><a class="brand" href="#main"><span aria-hidden="true">℞</span>'
-        f'{title}</a><a class="raw" href="{_DOCUMENT_ADDRESS}">openapi.json</a>'
+        f'<b>{title}</b></a><a class="raw" href="{_DOCUMENT_ADDRESS}">openapi.json</a>'
         '<button type="button" popovertarget="contents">Contents</button></header>'
         f'<div class="frame">{_contents(outline)}<main id="main">'
         f'<div class="hero"><h1>{title}</h1><p class="facts"><span>Version {version}</span>'
         f"<span>OpenAPI {escape(str(document.get('openapi') or ''))}</span>"
-        f'<a href="{_DOCUMENT_ADDRESS}">Download openapi.json</a></p>'
+        f'<a href="{_DOCUMENT_ADDRESS}">The document as JSON</a></p>'
         f"{prose(str(info.get('description') or ''))}</div>"
         f"{_body(outline)}</main></div><script>{SCRIPT}</script></body></html>"
     )
@@ -138,7 +142,7 @@ def _contents(outline: _Outline) -> str:
         for tag, anchor in outline.tags.items()
     ]
     names = _links(
-        (anchor, escape(_title(outline.schemas, ref)))
+        (anchor, escape(outline.schemas.title(ref)))
         for ref, anchor in outline.schemas.anchors.items()
     )
     items = [
@@ -184,7 +188,7 @@ def _authentication(document: Node) -> str:
         address = escape(shlex.quote(server.rstrip("/")))
     else:  # the script puts the address in that the page came from
         address = '"<span data-origin>http://127.0.0.1:8080</span>"'
-    shell = f'export BASE_URL={address}\nexport API_KEY="sk_test_…"'
+    shell = f'export GATEWAY={address}\nexport KEY="sk_test_…"'
     return (
         f'<section class="entry" id="authentication">'
         f'{heading(2, "Authentication", "authentication")}<div class="columns">'
@@ -210,9 +214,8 @@ def _way(scheme: Node) -> str:
 
 
 def _errors(schemas: Schemas, ref: str) -> str:
-    meanings: dict[int, list[str]] = {500: [_FAULT]}
-    for kind, status in STATUS.items():
-        sentence = (kind.__doc__ or "").strip().partition("\n")[0]
+    meanings = {status: [_first_sentence(kind)] for kind, status in STATUS.items()}
+    for status, sentence in _MEANINGS.items():
         meanings.setdefault(status, []).append(sentence)
     rows = [
         (
@@ -225,10 +228,15 @@ def _errors(schemas: Schemas, ref: str) -> str:
     shape = schemas.structure({"$ref": ref}, "The error shape") if ref else ""
     return (
         f'<section class="entry" id="errors">{heading(2, "Errors", "errors")}'
-        f'<div class="columns"><div class="about">{prose(_ERRORS)}{shape}'
+        f'<div class="columns"><div class="about">{prose(_ERRORS)}'
+        f"<h3>Shape</h3>{shape}<h3>Statuses</h3>"
         f"{table('Statuses', ('Status', 'Name', 'Meaning'), rows)}</div>"
-        f'<div class="samples">{json_panel(_ERROR_EXAMPLE, "Answer 400")}</div></div></section>'
+        f'<div class="samples">{json_panel(_ERROR_EXAMPLE, "Response 400")}</div></div></section>'
     )
+
+
+def _first_sentence(error: type[GatewayError]) -> str:
+    return (error.__doc__ or "").partition("\n")[0].partition(". ")[0].removesuffix(".") + "."
 
 
 def _schemas(schemas: Schemas) -> str:
@@ -238,7 +246,7 @@ def _schemas(schemas: Schemas) -> str:
 
 def _schema(schemas: Schemas, ref: str, anchor: str) -> str:
     node = schemas.resolve({"$ref": ref})
-    title = _title(schemas, ref)
+    title = schemas.title(ref)
     fields = schemas.structure(node, title) or f"<p>{schemas.words(node)}</p>"
     example = sample(schemas, {"$ref": ref}, full=True)
     shown = json_panel(example, "Example") if isinstance(example, dict | list) else ""
@@ -260,10 +268,6 @@ def _error_ref(outline: _Outline) -> str:
         for content in mapping(outline.schemas.resolve(response).get("content")).values()
     )
     return found.most_common(1)[0][0] if found else ""
-
-
-def _title(schemas: Schemas, ref: str) -> str:
-    return str(schemas.resolve({"$ref": ref}).get("title") or ref.removeprefix(_SCHEMAS))
 
 
 def _link(anchor: str, content: str) -> str:

@@ -10,12 +10,13 @@ from html import escape
 from typing import Any, Final
 from urllib.parse import unquote
 
-from gateway.http.docs_text import code, prose, table
+from gateway.http.docs_text import code, named, prose, table
 
 Node = Mapping[str, Any]
 
 _UNIONS: Final = ("anyOf", "oneOf")
 _NULL: Final = "null"
+OR_NULL: Final = ' <span class="may">or null</span>'
 _NAMES: Final[Mapping[type, str]] = {
     bool: "boolean",
     int: "integer",
@@ -90,6 +91,11 @@ class Schemas:
             seen.add(ref)
             node = self._at(ref)
         return node
+
+    def title(self, ref: str) -> str:
+        """Return the name that a reader knows a named schema by."""
+        last = unquote(ref.rpartition("/")[2]).replace("~1", "/").replace("~0", "~")
+        return str(self.resolve({"$ref": ref}).get("title") or last)
 
     def words(self, value: Any) -> str:
         """Say in a few words (HTML) what fits a schema: ``list of <a>Order</a> or null``."""
@@ -170,6 +176,13 @@ class Schemas:
             required |= needed
         return fields | mapping(node.get("properties")), required
 
+    def inner(self, value: Any) -> list[str]:
+        """Return the ``$ref`` of each named schema that an object's fields, or a list's, hold."""
+        nodes = [self.resolve(each) for each in (value, *members(self.resolve(value)))]
+        parts = [part for node in nodes for part in (node, self.resolve(node.get("items")))]
+        fields = [field for part in parts for field in self.properties(part)[0].values()]
+        return list(dict.fromkeys(ref for field in fields for ref in _refs(field)))
+
     def _table(self, node: Node, label: str) -> str:
         rows = list(self._rows(node, ""))
         if not rows:
@@ -184,7 +197,7 @@ class Schemas:
         for name, schema in fields.items():
             path = f"{prefix}{name}"
             needed = requirement(required=name in required)
-            yield code(path), self.words(schema), needed, self.about(schema)
+            yield named(path), self.words(schema), needed, self.about(schema)
             yield from self._rows(_unnamed(schema), f"{path}.")
             yield from self._rows(_unnamed(mapping(schema).get("items")), f"{path}[].")
 
@@ -203,7 +216,7 @@ class Schemas:
         return escape(kind)
 
     def _link(self, ref: str) -> str:
-        title = escape(str(self.resolve({"$ref": ref}).get("title") or _name(ref)))
+        title = escape(self.title(ref))
         anchor = self.anchors.get(ref)
         return f'<a href="#{escape(anchor)}">{title}</a>' if anchor else title
 
@@ -217,8 +230,15 @@ class Schemas:
         return mapping(node)
 
 
-def _name(ref: str) -> str:
-    return unquote(ref.rpartition("/")[2]).replace("~1", "/").replace("~0", "~")
+def _refs(value: Any) -> Iterator[str]:
+    """Yield what a schema refers to: itself, its items or values, its alternatives."""
+    node = mapping(value)
+    if isinstance(ref := node.get("$ref"), str):
+        yield ref
+    parts = (node.get("items"), node.get("additionalProperties"))
+    for part in (*parts, *members(node), *sequence(node.get("allOf"))):
+        if part:
+            yield from _refs(part)
 
 
 def _unnamed(value: Any) -> Node:
@@ -228,7 +248,11 @@ def _unnamed(value: Any) -> Node:
 
 
 def _either(words: Iterator[str]) -> str:
-    return " or ".join(dict.fromkeys(words))
+    """Join alternatives; that a value may be ``null`` is said in a low voice."""
+    found = list(dict.fromkeys(words))
+    if len(found) > 1 and found[-1] == _NULL:
+        return " or ".join(found[:-1]) + OR_NULL
+    return " or ".join(found)
 
 
 def _choices(node: Node) -> list[str]:

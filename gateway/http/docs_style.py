@@ -45,6 +45,7 @@ padding:.7rem 1rem}
 padding:0 1.5rem;background:var(--paper);border-bottom:1px solid var(--line)}
 .brand{display:flex;align-items:center;gap:.7rem;margin-right:auto;min-width:0;color:var(--ink);
 font-weight:650;text-decoration:none;white-space:nowrap;letter-spacing:-.01em}
+.brand b{overflow:hidden;text-overflow:ellipsis;font-weight:inherit}
 .brand span{display:grid;place-items:center;flex:none;width:2rem;height:2rem;border-radius:8px;
 background:var(--accent);color:var(--paper);font-size:1.15rem}
 .bar button,.bar .raw,.copy{font:500 .85rem/1 var(--sans);border-radius:8px;cursor:pointer}
@@ -52,7 +53,7 @@ background:var(--accent);color:var(--paper);font-size:1.15rem}
 color:var(--ink);text-decoration:none}
 .bar button:hover,.bar .raw:hover{background:var(--wash)}
 .bar .raw{font-family:var(--mono)}
-.frame{display:grid;grid-template-columns:17.5rem minmax(0,1fr);max-width:100rem;margin:0 auto}
+.frame{display:grid;grid-template-columns:17.5rem minmax(0,1fr);max-width:112rem;margin:0 auto}
 nav{font-size:.9rem}
 nav ul{list-style:none;margin:0;padding:0}
 nav>ul>li{margin-bottom:1.1rem}
@@ -62,7 +63,7 @@ nav>ul>li>a{color:var(--ink);font-weight:620}
 nav>ul>li:nth-child(1){margin-bottom:.1rem}
 nav a:hover{background:var(--wash);color:var(--ink)}
 nav a[aria-current]{background:var(--tint);color:var(--accent)}
-nav .method{flex:none;width:3.1rem;padding:0;background:none;font-size:.65rem}
+nav .method{flex:none;width:2.9rem;padding:0;background:none;font-size:.65rem;text-align:left}
 nav summary{padding:.28rem .6rem;color:var(--soft);cursor:pointer}
 #contents{display:block;position:sticky;top:3.5rem;inset-inline:auto;width:auto;margin:0;
 height:calc(100vh - 3.5rem);max-height:none;overflow:auto;padding:1.8rem .9rem;border:0;
@@ -90,16 +91,24 @@ font-size:.78rem}
 .status{display:inline-block;min-width:2.9rem;padding:.12rem .45rem;border-radius:6px;
 text-align:center;font:650 .8rem/1.4 var(--mono)}
 .columns{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,27rem);gap:1rem 3rem}
+@media (min-width:100rem){.columns{grid-template-columns:minmax(0,1fr) minmax(0,36rem)}}
+h3+.columns{margin-top:.6rem}
 .samples{min-width:0}
-.samples>figure{position:sticky;top:5rem}
-.samples>figure+figure{position:static}
 .about>:first-child{margin-top:0}
 .either{margin:1.2rem 0 .4rem;font-weight:600}
 table{width:100%;border-collapse:collapse;font-size:.9rem;line-height:1.5}
 th,td{padding:.6rem .9rem .6rem 0;text-align:left;vertical-align:top;
 border-bottom:1px solid var(--line);font-weight:400}
 thead th{padding-block:.3rem;color:var(--soft);font-size:.78rem;font-weight:500}
-tbody th code{font-weight:650;color:var(--ink)}
+tbody th code{font-weight:650;color:var(--ink);overflow-wrap:break-word}
+tbody th .long{overflow-wrap:anywhere}
+var{font-style:normal;color:var(--accent)}
+details{margin:.2rem 0}
+.about details{margin:1rem 0;padding:.6rem .9rem;border:1px solid var(--line);border-radius:10px}
+.about summary{font-size:.9rem;cursor:pointer}
+.about details[open]>summary{margin-bottom:.5rem}
+.about details tr:last-child>*{border-bottom:0}
+.about>h3{margin:1.6rem 0 .5rem;font-size:1.05rem}
 td>:last-child{margin-bottom:0}
 td p{margin-bottom:.35em}
 .must{color:var(--delete);font-size:.8rem}
@@ -112,13 +121,12 @@ border:1px solid var(--line)}
 padding:0 .5rem 0 1rem;color:#9fb3ae;font-size:.78rem;border-bottom:1px solid #ffffff17}
 .copy{padding:.4rem .6rem;border:0;background:none;color:#c4d4d0;font-size:.78rem}
 .copy:hover{background:#ffffff17}
-pre{margin:0;padding:.9rem 1rem 1.1rem;white-space:pre-wrap;tab-size:2}
-pre code{font-size:.8rem;line-height:1.65}
+pre{margin:0;padding:.8rem 1rem 1rem;white-space:pre-wrap;font-size:.8rem;line-height:1.6}
+pre code{font-size:1em;line-height:inherit}
 .j-key{color:#8fd8f5}.j-text{color:#b8e3a1}.j-number{color:#f5c67f}.j-word{color:#f0a8c0}
-@media (max-width:74rem){.columns{grid-template-columns:minmax(0,1fr)}
-.samples>figure{position:static}}
+@media (max-width:74rem){.columns{grid-template-columns:minmax(0,1fr)}}
 @media (max-width:56rem){.frame{display:block}.bar{padding:0 1.1rem}.hero{padding-top:2.2rem}
-.bar .raw{display:none}.brand{overflow:hidden;text-overflow:ellipsis}
+.bar .raw{display:none}
 #contents{position:static;height:auto;border-right:0;border-bottom:1px solid var(--line)}
 @supports selector(:popover-open){#contents:not(:popover-open){display:none}
 #contents{position:fixed;inset:0 0 0 auto;width:min(20rem,86vw);height:100%;padding:1.3rem .8rem;

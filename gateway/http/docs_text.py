@@ -13,7 +13,9 @@ from typing import Any, Final
 
 _LITERAL: Final = re.compile(r"(?::[a-z:]+:)?(`{1,2})(?!`)(.+?)\1", re.DOTALL)
 _BULLET: Final = re.compile(r"[-*] +(?=\S)")
+_LONG_NAME: Final = 28
 _FENCE: Final = "```"
+_FENCED: Final = re.compile(r"^```[^\n]*\n(.*?)^```[ ]*$", re.DOTALL | re.MULTILINE)
 _TOKEN: Final = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)|(?P<text>"(?:[^"\\]|\\.)*")'
     r"|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)"
@@ -25,6 +27,19 @@ def prose(text: str) -> str:
     return "".join(_blocks(inspect.cleandoc(text).splitlines()))
 
 
+def without_curl(text: str) -> tuple[str, list[str]]:
+    """Take the fenced curl lines out of a docstring: the rest of it, and what was taken."""
+    taken: list[str] = []
+
+    def take(block: re.Match[str]) -> str:
+        if not block.group(1).startswith("curl "):
+            return block.group()
+        taken.append(block.group(1).rstrip())
+        return ""
+
+    return _FENCED.sub(take, inspect.cleandoc(text)), taken
+
+
 def inline(text: str) -> str:
     """Write one run of text; what stands in backticks is code (Markdown or reST)."""
     return _LITERAL.sub(r"<code>\2</code>", escape(text))
@@ -34,6 +49,12 @@ def code(value: Any) -> str:
     """Write a value as it stands in JSON, a text without its quotes."""
     written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"<code>{escape(written)}</code>"
+
+
+def named(text: str) -> str:
+    """Write the name of a field or parameter as code; only a very long one may break."""
+    kind = ' class="long"' if len(text) > _LONG_NAME else ""
+    return f"<code{kind}>{escape(text)}</code>"
 
 
 def panel(text: str, caption: str) -> str:
@@ -67,7 +88,7 @@ def table(label: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) ->
     style sheet stacks its cells, as it does on a phone.
     """
     head = "".join(f'<th role="columnheader" scope="col">{escape(each)}</th>' for each in headings)
-    body = "".join(f'<tr role="row">{_cells(headings, row)}</tr>' for row in rows)
+    body = "".join(f'<tr role="row">{_cells(row)}</tr>' for row in rows)
     return (
         f'<table role="table" aria-label="{escape(label)}">'
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
@@ -75,12 +96,10 @@ def table(label: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) ->
     )
 
 
-def _cells(headings: Sequence[str], row: Sequence[str]) -> str:
+def _cells(row: Sequence[str]) -> str:
     first, *rest = row
-    cells = [f'<th role="rowheader" scope="row">{first}</th>']
-    for heading, cell in zip(headings[1:], rest, strict=True):
-        cells.append(f'<td role="cell" data-label="{escape(heading)}">{cell}</td>')
-    return "".join(cells)
+    cells = "".join(f'<td role="cell">{cell}</td>' for cell in rest)
+    return f'<th role="rowheader" scope="row">{first}</th>{cells}'
 
 
 def _coloured(token: re.Match[str]) -> str:
@@ -97,7 +116,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[str]:
         elif line.startswith(_FENCE):
             inside = list(takewhile(lambda each: not each.startswith(_FENCE), lines[at + 1 :]))
             at += len(inside) + 2
-            yield _code_block(inside)
+            yield _code_block(inside, line.strip("` "))
         elif line.startswith("  "):
             inside = list(takewhile(lambda each: not each.strip() or each[0] == " ", lines[at:]))
             at += len(inside)
@@ -120,9 +139,10 @@ def _in_paragraph(line: str) -> bool:
     return bool(line.strip()) and not line.startswith(_FENCE) and not _BULLET.match(line)
 
 
-def _code_block(lines: Sequence[str]) -> str:
+def _code_block(lines: Sequence[str], language: str = "") -> str:
     text = inspect.cleandoc("\n" + "\n".join(lines))
-    return panel(text, "Shell" if text.startswith(("curl ", "$ ")) else "Example")
+    shell = text.startswith(("curl ", "$ "))
+    return panel(text, "Shell" if shell else language.capitalize() or "Example")
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -13,7 +13,6 @@ import msgspec
 from sqlalchemy.engine import make_url
 
 from gateway.errors import SettingsError
-from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.settings.reading import AsIs, Check, Reader, read_table
 from gateway.settings.tables import (
     SQLITE_DRIVER,
@@ -203,7 +202,7 @@ def _refuse_repeated_codes(sites: Any, problems: Problems) -> None:
         if not isinstance(code, str):
             continue
         at = label_item("sites", index, is_table=True)
-        known = (str(plain(site.get("account", DEFAULT_ACCOUNT))), code)
+        known = (str(plain(site.get("account", "default"))), code)
         if known in first_at:
             problems.add(
                 f"{at} code", f"{first_at[known]} has the same code; each site needs its own"

@@ -25,8 +25,9 @@ Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]]
 class Batcher(Generic[Item, Answer]):
     """Collects items while a flush runs and hands them over together.
 
-    ``max_items`` bounds one flush, ``max_waiting`` what may queue up; past that
-    :meth:`submit` raises ``Unavailable`` instead of taking more than can be kept.
+    ``max_weight`` bounds one flush (``weigh`` says how heavy an item is; one heavier than
+    that goes alone), ``max_waiting`` how many may queue up; past that :meth:`submit` raises
+    ``Unavailable`` instead of taking more than can be kept.
 
     A flush that raises has stored nothing (it is one transaction). If the database
     itself is out of reach every item gets the error; otherwise one of the items is
@@ -34,10 +35,16 @@ class Batcher(Generic[Item, Answer]):
     """
 
     def __init__(
-        self, flush: Flush[Item, Answer], *, max_items: int = 256, max_waiting: int = 20_000
+        self,
+        flush: Flush[Item, Answer],
+        *,
+        max_weight: int = 256,
+        weigh: Callable[[Item], int] = lambda _: 1,
+        max_waiting: int = 20_000,
     ) -> None:
         self._flush = flush
-        self._max_items = max_items
+        self._max_weight = max_weight
+        self._weigh = weigh
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._running: asyncio.Task[None] | None = None
@@ -64,11 +71,19 @@ class Batcher(Generic[Item, Answer]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                count = min(len(self._waiting), self._max_items)
-                batch = [self._waiting.popleft() for _ in range(count)]
-                await self._answer(batch)
+                await self._answer(self._next_batch())
         finally:
             self._running = None
+
+    def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        batch = [self._waiting.popleft()]
+        weight = self._weigh(batch[0][0])
+        while self._waiting:
+            weight += self._weigh(self._waiting[0][0])
+            if weight > self._max_weight:
+                break
+            batch.append(self._waiting.popleft())
+        return batch
 
     async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:

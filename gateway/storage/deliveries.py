@@ -260,6 +260,14 @@ class Outbox:
                 .values(due_at_ms=to_epoch_ms(now), lease=None)
             )
 
+    async def take_back(self, connection: AsyncConnection, now: datetime) -> None:
+        """End every lease: what was taken by a process that is gone is due again at once."""
+        await connection.execute(
+            update(deliveries)
+            .where(deliveries.c.state == "pending", deliveries.c.lease.is_not(None))
+            .values(due_at_ms=to_epoch_ms(now), lease=None)
+        )
+
     async def destinations_with_work(self, connection: AsyncConnection, now: datetime) -> list[str]:
         """Return the active destinations that have something due."""
         due = exists().where(

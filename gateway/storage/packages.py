@@ -23,6 +23,9 @@ SEARCH_FIELDS: Final[Mapping[str, str]] = {
 }
 _COLUMN_FOR_FIELD: Final = tuple(SEARCH_FIELDS.items())
 
+# Both databases take some 32,000 parameters in a statement; this stays well below.
+_PARAMETERS: Final = 5000
+
 OrderKey = tuple[bytes, str, Mode, str]
 """What makes an order the same one: blind index of its id, account, mode, source."""
 
@@ -82,20 +85,24 @@ class PackageStore:
         self, connection: AsyncConnection, keys: Collection[OrderKey]
     ) -> dict[OrderKey, tuple[str, str | None]]:
         """Return package id and site for those of ``keys`` that are stored already."""
-        if not keys:
-            return {}
-        columns = (
-            packages.c.order_index,
-            packages.c.account_id,
-            packages.c.mode,
-            packages.c.source,
-        )
-        rows = await connection.execute(
-            select(*columns, packages.c.id, packages.c.site).where(
-                packages.c.order_index.in_([key[0] for key in keys]), tuple_(*columns).in_(keys)
+        known: dict[OrderKey, tuple[str, str | None]] = {}
+        indexes = sorted({key[0] for key in keys})
+        for start in range(0, len(indexes), _PARAMETERS):
+            some = indexes[start : start + _PARAMETERS]
+            rows = await connection.execute(
+                select(
+                    packages.c.order_index,
+                    packages.c.account_id,
+                    packages.c.mode,
+                    packages.c.source,
+                    packages.c.id,
+                    packages.c.site,
+                ).where(packages.c.order_index.in_(some))
             )
-        )
-        return {(bytes(row[0]), row[1], row[2], row[3]): (row[4], row[5]) for row in rows}
+            known.update(
+                {(bytes(row[0]), row[1], row[2], row[3]): (row[4], row[5]) for row in rows}
+            )
+        return known
 
     async def insert(self, connection: AsyncConnection, new: Sequence[NewPackage]) -> None:
         """Write ``new`` packages, each in status ``created``."""

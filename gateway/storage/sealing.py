@@ -25,6 +25,7 @@ once would save 9 %, so there is no call for it.
 
 import hmac
 import os
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -69,12 +70,18 @@ class ExtendedNonceCipher:
 class Sealer:
     """Seals and opens values, and computes blind indexes, with the keys of one keyring.
 
-    Safe to share between threads and to take across a fork.
+    Safe to share between threads and to take across a fork. ``reload`` reads the
+    keyring anew: it is asked when a value bears a number that is not known yet,
+    because another process rotated the keys.
     """
 
-    __slots__ = ("_active", "_active_header", "_active_id", "_ciphers", "_index")
+    __slots__ = ("_active", "_active_header", "_active_id", "_ciphers", "_index", "_reload")
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, reload: Callable[[], Keyring] | None = None) -> None:
+        self._reload = reload
+        self._adopt(keyring)
+
+    def _adopt(self, keyring: Keyring) -> None:
         self._ciphers = {
             seal_id: ExtendedNonceCipher(derived_key(key, "rx-gateway seal v1"))
             for seal_id, key in keyring.seal_keys
@@ -100,7 +107,10 @@ class Sealer:
 
         Raises SealError if that key is missing, or the value was moved or changed.
         """
-        cipher = self._ciphers.get(seal_id := key_id_of(sealed))
+        seal_id = key_id_of(sealed)
+        if seal_id not in self._ciphers and self._reload is not None:
+            self._adopt(self._reload())
+        cipher = self._ciphers.get(seal_id)
         if cipher is None:
             raise missing_seal_key(seal_id)
         nonce = sealed[_HEADER_BYTES:_NONCE_END]

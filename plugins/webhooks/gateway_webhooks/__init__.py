@@ -7,6 +7,7 @@ from litestar import Router
 
 from gateway.plugin import API_VERSION, EventType, Gateway, Sink, hookimpl
 from gateway_webhooks.commands import endpoints_group
+from gateway_webhooks.demo import demo
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.guard import AddressPolicy
 from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
@@ -44,5 +45,5 @@ class Webhooks:
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
-        """Bring ``gateway endpoints``."""
-        return [endpoints_group(self._policy)]
+        """Bring ``gateway endpoints`` and ``gateway demo``."""
+        return [endpoints_group(self._policy), demo]

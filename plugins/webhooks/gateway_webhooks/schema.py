@@ -16,9 +16,9 @@ class EndpointIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     url: Annotated[str, Meta(examples=["https://example.com/webhooks"])]
     format: Format = "scriptrun"
-    events: Annotated[
-        list[str], Meta(description="patterns: *, delivery.*, rx.completed")
-    ] = msgspec.field(default_factory=lambda: ["*"])
+    events: Annotated[list[str], Meta(description="patterns: *, delivery.*, rx.completed")] = (
+        msgspec.field(default_factory=lambda: ["*"])
+    )
     site: Annotated[str | None, Meta(description="a site's code; null is every site")] = None
     description: str = ""
     headers: Annotated[dict[str, str], Meta(description="sent with every webhook")] = {}

@@ -1,6 +1,7 @@
 """POSTing to servers that mean no good, over real sockets on 127.0.0.1."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -585,7 +586,8 @@ def test_a_machine_that_trusts_no_authority_reports_it_as_a_tls_failure(tmp_path
     nowhere = str(tmp_path / "none")
     ended = subprocess.run(
         [sys.executable, "-c", WITHOUT_AUTHORITIES],
-        env={"SSL_CERT_FILE": nowhere, "SSL_CERT_DIR": nowhere, "PYTHONPATH": ":".join(sys.path)},
+        env=os.environ
+        | {"SSL_CERT_FILE": nowhere, "SSL_CERT_DIR": nowhere, "PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         text=True,
         timeout=30,

@@ -1,0 +1,93 @@
+"""(b) How fast webhooks go out, next to a bare loop of the same client."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from intake import BATCH, CONNECTIONS
+from stage import GatewayServer, Sink, Stage
+
+IN_FLIGHT: Final = 32  # an endpoint's default
+MANY: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRound:
+    """One round with so many endpoints. Processor use is in cores."""
+
+    deliveries_per_second: float
+    gateway_cores: float
+    sink_cores: float
+    bare_posts_per_second: float
+    bare_cores: float
+    bare_sink_cores: float
+
+    @property
+    def ratio(self) -> float:
+        """Return the gateway's part of what the bare loop does."""
+        return self.deliveries_per_second / self.bare_posts_per_second
+
+
+def measure_round(stage: Stage, sink: Sink, name: str, deliveries: int) -> list[DeliveryRound]:
+    """Measure one endpoint, then many of them, each time ``deliveries`` in all."""
+    with stage.gateway(name) as gateway:
+        return [
+            _measured(stage, gateway, sink, deliveries, endpoints, first)
+            for endpoints, first in ((1, 0), (MANY, 500_000))
+        ]
+
+
+def _measured(
+    stage: Stage, gateway: GatewayServer, sink: Sink, deliveries: int, endpoints: int, first: int
+) -> DeliveryRound:
+    ids = [gateway.add_endpoint(sink.url(f"/count/{n}"), "paused") for n in range(endpoints)]
+    _seed(stage, gateway, deliveries // endpoints, first)
+    sink.reset()
+    gateway_cpu, sink_cpu = gateway.cpu_seconds(), sink.cpu_seconds()
+    for endpoint_id in ids:
+        gateway.switch(endpoint_id, "active")
+    report = sink.wait_for(deliveries)
+    took = _took(report)
+    gateway_cores = (gateway.cpu_seconds() - gateway_cpu) / took
+    sink_cores = (sink.cpu_seconds() - sink_cpu) / took
+    for endpoint_id in ids:
+        gateway.switch(endpoint_id, "disabled")
+    sink.reset()
+    sink_cpu = sink.cpu_seconds()
+    bare = stage.ask(
+        "bare_posts.py",
+        {
+            "url": sink.url("/count/bare"),
+            "request": report["sample"],
+            "posts": deliveries,
+            "in_flight": IN_FLIGHT * endpoints,
+        },
+    )
+    bare_took = _took(sink.wait_for(deliveries))
+    return DeliveryRound(
+        deliveries_per_second=deliveries / took,
+        gateway_cores=gateway_cores,
+        sink_cores=sink_cores,
+        bare_posts_per_second=deliveries / bare_took,
+        bare_cores=bare["cpu_seconds"] / bare["seconds"],
+        bare_sink_cores=(sink.cpu_seconds() - sink_cpu) / bare_took,
+    )
+
+
+def _took(report: dict[str, Any]) -> float:
+    return float(report["last_at"] - report["first_at"])
+
+
+def _seed(stage: Stage, gateway: GatewayServer, orders: int, first: int) -> None:
+    load = stage.ask(
+        "load.py",
+        {
+            "port": gateway.port,
+            "keys": gateway.keys,
+            "seconds": 120,
+            "connections": min(CONNECTIONS, 8),
+            "orders_per_request": BATCH,
+            "first_order": first,
+            "most_requests": orders // BATCH,
+        },
+    )
+    assert load["created"] == orders, "every order is new, so each is created"

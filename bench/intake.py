@@ -1,0 +1,124 @@
+"""(a) How fast orders are taken in, next to a bare loop that inserts the same rows."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stage import GatewayServer, Sink, Stage, database_in
+
+CONNECTIONS: Final = 64
+BATCH: Final = 100
+_WARM_UP_SECONDS: Final = 1.0
+# Orders are numbered, so that the loads of one gateway never meet.
+_BATCHES_FROM: Final = 10_000_000
+_SINGLES_FROM: Final = 20_000_000
+_WARM_UP_FROM: Final = 30_000_000
+_MOST_BARE_ORDERS: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """What load generator and sink reach together, with no gateway between them."""
+
+    batches_per_second: float
+    singles_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeRound:
+    """One round. Processor use is in cores: 1.0 is one core, busy all the time."""
+
+    batch_orders_per_second: float
+    batch_gateway_cores: float
+    batch_load_cores: float
+    bare_batch_orders_per_second: float
+    single_requests_per_second: float
+    single_gateway_cores: float
+    single_load_cores: float
+    bare_single_orders_per_second: float
+
+    @property
+    def batch_ratio(self) -> float:
+        """Return the gateway's part of what the bare loop does, both in hundreds."""
+        return self.batch_orders_per_second / self.bare_batch_orders_per_second
+
+    @property
+    def single_ratio(self) -> float:
+        """Return the same for one order at a time."""
+        return self.single_requests_per_second / self.bare_single_orders_per_second
+
+
+def measure_ceiling(stage: Stage, sink: Sink, seconds: float) -> Ceiling:
+    """Let the load generator send the same requests to the sink, which does nothing."""
+    rates = [
+        _load(stage, sink.port, ["sk_live_" + "0" * 48], seconds, size, 0)["answers"] / seconds
+        for size in (BATCH, 1)
+    ]
+    sink.reset()
+    return Ceiling(batches_per_second=rates[0], singles_per_second=rates[1])
+
+
+def measure_round(stage: Stage, sink: Sink, name: str, seconds: float) -> IntakeRound:
+    """Measure the gateway, then the bare loop with the rows that the gateway wrote."""
+    with stage.gateway(name) as gateway:
+        gateway.add_endpoint(sink.url("/count"), "paused")
+        _load(stage, gateway.port, gateway.keys, _WARM_UP_SECONDS, 1, _WARM_UP_FROM)
+        batches = _measured(stage, gateway, seconds, BATCH, _BATCHES_FROM)
+        singles = _measured(stage, gateway, seconds, 1, _SINGLES_FROM)
+    return IntakeRound(
+        batch_orders_per_second=batches["created"] / batches["seconds"],
+        batch_gateway_cores=batches["gateway_cores"],
+        batch_load_cores=batches["load_cores"],
+        bare_batch_orders_per_second=_bare(stage, gateway, f"{name}-bare-100", BATCH, seconds),
+        single_requests_per_second=singles["created"] / singles["seconds"],
+        single_gateway_cores=singles["gateway_cores"],
+        single_load_cores=singles["load_cores"],
+        bare_single_orders_per_second=_bare(stage, gateway, f"{name}-bare-1", 1, seconds),
+    )
+
+
+def _measured(
+    stage: Stage, gateway: GatewayServer, seconds: float, size: int, first: int
+) -> dict[str, float]:
+    before = gateway.cpu_seconds()
+    load = _load(stage, gateway.port, gateway.keys, seconds, size, first)
+    used = gateway.cpu_seconds() - before
+    assert load["created"] == load["answers"] * size, "every order is new, so each is created"
+    return {
+        "created": load["created"],
+        "seconds": load["seconds"],
+        "gateway_cores": used / load["seconds"],
+        "load_cores": load["cpu_seconds"] / load["seconds"],
+    }
+
+
+def _load(
+    stage: Stage, port: int, keys: list[str], seconds: float, size: int, first: int
+) -> dict[str, Any]:
+    load = stage.ask(
+        "load.py",
+        {
+            "port": port,
+            "keys": keys,
+            "seconds": seconds,
+            "connections": CONNECTIONS,
+            "orders_per_request": size,
+            "first_order": first,
+        },
+    )
+    assert not load["statuses"], f"refused: {load['statuses']}"
+    return load
+
+
+def _bare(stage: Stage, gateway: GatewayServer, name: str, size: int, seconds: float) -> float:
+    stage.prepare(name)
+    done = stage.ask(
+        "bare_inserts.py",
+        {
+            "rows_from": str(gateway.database),
+            "into": str(database_in(stage.folder / name)),
+            "orders_per_transaction": size,
+            "most_orders": _MOST_BARE_ORDERS,
+            "seconds": seconds,
+        },
+    )
+    return float(done["orders"] / done["seconds"])

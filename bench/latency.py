@@ -1,0 +1,69 @@
+"""(c) How long it takes from an order that was accepted to the webhook that tells of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stage import Sink, Stage
+
+RATES: Final = (50, 200)
+_PERCENT: Final = (50, 95, 99)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latencies:
+    """Milliseconds at the 50th, 95th and 99th percentile, at one rate.
+
+    ``from_accepted`` begins when the caller has the answer, ``from_sent`` when its request
+    came up; both end when the sink has the webhook.
+    """
+
+    rate: int
+    events: int
+    from_accepted: tuple[float, ...]
+    from_sent: tuple[float, ...]
+    answer: tuple[float, ...]
+    load_late_ms: float
+
+
+def measure_round(stage: Stage, sink: Sink, name: str, seconds: float) -> list[Latencies]:
+    """Measure every rate on one gateway, after a short warm-up."""
+    with stage.gateway(name) as gateway:
+        gateway.add_endpoint(sink.url("/keep"), "active")
+        measured = []
+        for turn, (rate, duration) in enumerate(
+            [(RATES[0], 2.0), *((each, seconds) for each in RATES)]
+        ):
+            sink.reset()
+            job = {
+                "port": gateway.port,
+                "keys": gateway.keys,
+                "seconds": duration,
+                "rate": rate,
+                "first_order": turn * 100_000,
+            }
+            load = stage.ask("load.py", job)
+            assert not load["statuses"], f"refused: {load['statuses']}"
+            arrived = sink.wait_for(load["answers"])["arrived_at"]
+            measured.append(_latencies(rate, load, arrived))
+    return measured[1:]
+
+
+def _latencies(rate: int, load: dict, arrived: dict[str, float]) -> Latencies:
+    begun, answered = load["begun"], load["answered"]
+    return Latencies(
+        rate=rate,
+        events=len(arrived),
+        from_accepted=_percentiles([arrived[each] - answered[each] for each in arrived]),
+        from_sent=_percentiles([arrived[each] - begun[each] for each in arrived]),
+        answer=_percentiles([answered[each] - begun[each] for each in arrived]),
+        load_late_ms=load["late_seconds"] * 1000,
+    )
+
+
+def _percentiles(seconds: Sequence[float]) -> tuple[float, ...]:
+    ordered = sorted(seconds)
+    return tuple(
+        ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000
+        for percent in _PERCENT
+    )

@@ -1,0 +1,115 @@
+"""The sink: answers 200 to every POST at once and remembers when it came. A process of its own.
+
+It prints its port and then listens on 127.0.0.1 until its standard input ends. What is
+POSTed to ``/keep…`` is remembered by the id of the package it is about, everything else
+is only counted. ``GET /report`` tells, ``GET /reset`` forgets.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+import time
+from typing import Any, Final
+
+from loops import run
+
+_ANSWER: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+_PACKAGE: Final = b'"package_id":"'
+_ID_LENGTH: Final = 36
+_HEAD_END: Final = b"\r\n\r\n"
+_LENGTH: Final = b"content-length:"
+
+
+class Tally:
+    """What came in since the last reset. Times are seconds of the machine's monotonic clock."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.count = 0
+        self.first_at = 0.0
+        self.last_at = 0.0
+        self.sample = b""
+        self.arrived_at: dict[str, float] = {}
+
+    def take(self, request: bytes) -> None:
+        """Note one whole request."""
+        now = time.monotonic()
+        if not self.count:
+            self.first_at = now
+            self.sample = request
+        self.count += 1
+        self.last_at = now
+        if request.startswith(b"POST /keep"):
+            at = request.index(_PACKAGE) + len(_PACKAGE)
+            self.arrived_at.setdefault(request[at : at + _ID_LENGTH].decode(), now)
+
+    def report(self) -> dict[str, Any]:
+        """Tell everything; ``cpu_seconds`` is what this process used since it began."""
+        return {
+            "count": self.count,
+            "first_at": self.first_at,
+            "last_at": self.last_at,
+            "sample": base64.b64encode(self.sample).decode(),
+            "arrived_at": self.arrived_at,
+            "cpu_seconds": time.process_time(),
+        }
+
+
+class SinkProtocol(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every request that is complete."""
+        rest = self._rest + data if self._rest else data
+        while (end := rest.find(_HEAD_END)) >= 0:
+            length = end + len(_HEAD_END) + body_length(rest[:end])
+            if len(rest) < length:
+                break
+            self._answer(rest[:length])
+            rest = rest[length:]
+        self._rest = rest
+
+    def _answer(self, request: bytes) -> None:
+        if request.startswith(b"POST "):
+            self._tally.take(request)
+            self._transport.write(_ANSWER)
+            return
+        if request.startswith(b"GET /reset"):
+            self._tally.reset()
+        body = json.dumps(self._tally.report()).encode()
+        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+
+def body_length(head: bytes) -> int:
+    """Read ``Content-Length`` from a head; none is 0."""
+    lowered = head.lower()
+    at = lowered.find(_LENGTH)
+    if at < 0:
+        return 0
+    return int(lowered[at + len(_LENGTH) :].partition(b"\r\n")[0])
+
+
+async def serve() -> None:
+    """Listen until standard input ends."""
+    loop = asyncio.get_running_loop()
+    tally = Tally()
+    server = await loop.create_server(lambda: SinkProtocol(tally), "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    server.close()
+
+
+if __name__ == "__main__":
+    run(serve())

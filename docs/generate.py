@@ -1,0 +1,215 @@
+"""Makes docs/reference/ from the code. ``--check`` says what is stale and exits 1.
+
+Run it by ``make docs``. What stands in these pages is the code's own docstrings,
+settings, event types, errors, commands and routes.
+"""
+
+import asyncio
+import inspect
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from gateway import errors
+from gateway.cli import main
+from gateway.cli.opening import open_gateway
+from gateway.console import Session
+from gateway.hookspecs import GatewayHooks
+from gateway.http.app import create_litestar
+from gateway.http.errors import STATUS
+from gateway.http.openapi import openapi_document
+from gateway.loading import default_configuration
+from gateway.model.wire import encode
+from gateway.runtime import Gateway
+from gateway.settings import load_settings
+
+REFERENCE: Final = Path(__file__).parent / "reference"
+HEADER: Final = "<!-- Made from the code by `make docs`; change the code, not this page. -->\n\n"
+
+
+def hooks_page(_gateway: Gateway) -> str:
+    """Write every hook with its docstring."""
+    parts = [
+        (
+            "# Hooks\n\nEverything a plugin may do, in the order data meets it. "
+            "The source is `gateway/hookspecs.py`.\n"
+        )
+    ]
+    for name, hook in vars(GatewayHooks).items():
+        if name.startswith("_"):
+            continue
+        signature = str(inspect.signature(hook)).replace("self, ", "").replace("(self)", "()")
+        parts.append(f"## {name}\n\n```python\ndef {name}{_short(signature)}\n```\n")
+        parts.append(_hook_text(inspect.getdoc(hook) or ""))
+    return "\n".join(parts)
+
+
+def _short(signature: str) -> str:
+    for long in (
+        "collections.abc.",
+        "gateway.model.event.",
+        "gateway.model.order.",
+        "gateway.records.",
+        "litestar.router.",
+        "click.core.",
+    ):
+        signature = signature.replace(long, "")
+    return signature
+
+
+def _hook_text(text: str) -> str:
+    lines = []
+    for line in text.splitlines():
+        head, colon, rest = line.partition(":")
+        if colon and head in {"When", "Returns", "Errors", "Example", "Since"}:
+            lines.append(f"- **{head}**:{rest}")
+        else:
+            lines.append(f"  {line.strip()}" if line.startswith(" ") else line)
+    return "\n".join(lines) + "\n"
+
+
+def settings_page(_gateway: Gateway) -> str:
+    """Write gateway.toml as ``gateway init`` writes it, and how values are given."""
+    return (
+        "# Settings\n\nWhat `gateway init` writes: every setting with its default. A key that is "
+        "unknown or of the wrong type is named by `gateway check` with file, table and key.\n\n"
+        'Any value may be `{ env = "NAME" }` or `{ file = "path" }`. '
+        "`GATEWAY_<TABLE>__<KEY>` in the environment overrides a value. A relative path is "
+        f"relative to the file.\n\n```toml\n{default_configuration()}```\n"
+    )
+
+
+def events_page(gateway: Gateway) -> str:
+    """Write the catalog of event types."""
+    parts = [
+        (
+            "# Events\n\nAn endpoint subscribes by pattern: `delivery.*`, `package.created`, `*`. "
+            "`*` leaves out `endpoint.*` and `webhook.test`. Under each type stands a sample of "
+            "its `data`; `GET /api/event-types` has the JSON schemas.\n"
+        )
+    ]
+    for entry in gateway.catalog():
+        sample = msgspec.json.format(encode(entry.sample)).decode()
+        parts.append(f"## {entry.type}\n\n{entry.meaning}\n\n```json\n{sample}\n```\n")
+    return "\n".join(parts)
+
+
+def errors_page(_gateway: Gateway) -> str:
+    """Write the error tree with the HTTP status of each."""
+    parts = [
+        (
+            "# Errors\n\nEvery refusal has one shape: "
+            '`{"error": "<one sentence>", "details": [{"index"?, "field"?, "message"}]}`. '
+            "Nothing of a request is repeated but field names. Every answer bears `X-Request-Id`.\n"
+        ),
+        "| status | error | meaning |\n|---|---|---|",
+    ]
+    by_status = sorted((status, kind) for kind, status in _named(STATUS).items())
+    for status, name in by_status:
+        text = (inspect.getdoc(getattr(errors, name)) or "").split("\n\n")[0].replace("\n", " ")
+        parts.append(f"| {status} | `{name}` | {text} |")
+    parts.append("| 500 | any other | Our fault; the answer names the entry in the log. |\n")
+    tree = (inspect.getdoc(errors) or "").split("::\n\n")[1].split("\n\n")[0]
+    parts.append(
+        f"\nThe whole tree, as plugins see it:\n\n```text\n{inspect.cleandoc(tree)}\n```\n"
+    )
+    return "\n".join(parts)
+
+
+def _named(table: Mapping[type, int]) -> dict[str, int]:
+    return {kind.__name__: status for kind, status in table.items()}
+
+
+def commands_page(gateway: Gateway) -> str:
+    """Write the help of every command."""
+    parts = [
+        (
+            "# Commands\n\nExit 0 done, 1 failed with a one-line reason, 2 wrong usage. Every "
+            "command takes `--config PATH`, and `--json` where it prints data. None needs the server to be "
+            "running, and all work while it runs.\n"
+        )
+    ]
+    session = Session(open_gateway, gateway.settings.source)
+    with click.Context(main, info_name="gateway", obj=session) as context:
+        for words, each, inner in _commands(main, context):
+            if not isinstance(each, click.Group):
+                parts.append(
+                    f"## gateway {' '.join(words)}\n\n```text\n{each.get_help(inner)}\n```\n"
+                )
+    return "\n".join(parts)
+
+
+def _commands(
+    group: click.Group, context: click.Context, words: Sequence[str] = ()
+) -> Iterator[tuple[Sequence[str], click.Command, click.Context]]:
+    for name in group.list_commands(context):
+        each = group.get_command(context, name)
+        if each is None:
+            continue
+        inner = click.Context(
+            each, info_name=name, parent=context, terminal_width=88, max_content_width=88
+        )
+        yield (*words, name), each, inner
+        if isinstance(each, click.Group):
+            yield from _commands(each, inner, (*words, name))
+
+
+def http_page(gateway: Gateway) -> str:
+    """Write every address with what its docstring says."""
+    document = openapi_document(create_litestar(gateway))
+    parts = [
+        (
+            "# HTTP\n\nJSON everywhere. Send your key in the `X-API-Key` header. The same, with "
+            "every field, is on the gateway itself at `/docs`, and for programs at `/openapi.json`.\n"
+        )
+    ]
+    for path, methods in sorted(document["paths"].items()):
+        for method, operation in methods.items():
+            parts.append(f"## {method.upper()} {path}\n")
+            parts.append(f"{operation.get('description') or operation.get('summary', '')}\n")
+    return "\n".join(parts)
+
+
+PAGES: Final[Mapping[str, Callable[[Gateway], str]]] = {
+    "hooks.md": hooks_page,
+    "settings.md": settings_page,
+    "events.md": events_page,
+    "errors.md": errors_page,
+    "commands.md": commands_page,
+    "http.md": http_page,
+}
+
+
+async def written_pages() -> dict[str, str]:
+    """Return the text of every page, from a gateway with all stock plugins at their defaults."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        file = Path(folder) / "gateway.toml"
+        file.write_text(default_configuration(), encoding="utf-8")
+        settings = load_settings(file, {})
+        async with Gateway(settings) as gateway:
+            return {name: HEADER + write(gateway).strip() + "\n" for name, write in PAGES.items()}
+
+
+def run(words: Sequence[str]) -> int:
+    """Write the pages, or with ``--check`` only say which are stale."""
+    stale = []
+    for name, text in asyncio.run(written_pages()).items():
+        page = REFERENCE / name
+        if page.exists() and page.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if "--check" not in words:
+            REFERENCE.mkdir(exist_ok=True)
+            page.write_text(text, encoding="utf-8")
+    for name in stale:
+        print(f"{'stale' if '--check' in words else 'written'}: docs/reference/{name}")
+    return 1 if stale and "--check" in words else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,240 @@
+"""``gateway check``: would it start, and would it work? Everything wrong at once.
+
+Nothing is made, migrated or changed by asking.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
+from gateway.cli.standing import Standing, look_at_database, look_at_master_key
+from gateway.console import Session, command
+from gateway.errors import ConfigurationError, GatewayError, PluginError, Problem, SettingsError
+from gateway.http.health import readiness
+from gateway.records import HealthReport, InstalledPlugin
+from gateway.runtime import Gateway
+from gateway.settings import Settings
+
+_REDIS_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was looked at, and what is wrong. ``file`` is the configuration's, if it has one."""
+
+    file: Path | None
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def fine(self, name: str, detail: str) -> None:
+        """Note that a part is as it should be."""
+        self.checks.append({"name": name, "ok": True, "detail": detail})
+
+    def wrong(self, name: str, *problems: Problem) -> None:
+        """Note what is wrong with a part; ``field`` is the table and key to look at."""
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        self.checks.append({"name": name, "ok": False, "detail": count})
+        self.problems += problems
+
+    def show(self, session: Session) -> None:
+        """Print it all, a line each, what is fine first."""
+        if session.as_json:
+            problems = [self._as_json(problem) for problem in self.problems]
+            session.record({"ok": not self.problems, "checks": self.checks, "problems": problems})
+            return
+        for check in self.checks:
+            if check["ok"]:
+                session.say(f"ok       {check['name']}: {check['detail']}")
+        for problem in self.problems:
+            session.say(f"problem  {self._as_text(problem)}")
+
+    def _as_json(self, problem: Problem) -> dict[str, Any]:
+        file = {} if self.file is None else {"file": str(self.file)}
+        return {**file, "field": problem.field, "message": problem.message}
+
+    def _as_text(self, problem: Problem) -> str:
+        if problem.field is None:
+            return problem.message
+        name = "the configuration" if self.file is None else self.file.name
+        return f"{name}: {problem.field}: {problem.message}"
+
+
+@command("check")
+async def check(session: Session) -> None:
+    """Find every problem before it shows itself.
+
+    Looks at the configuration, the plugins, the database, Redis and the master key, and
+    changes nothing. Exits with 1 if there is a problem.
+    """
+    with unlogged():
+        findings = await look(session.config)
+    findings.show(session)
+    if findings.problems:
+        count = len(findings.problems)
+        raise ConfigurationError(f"{'1 problem' if count == 1 else f'{count} problems'} found")
+
+
+async def look(config: Path | None) -> Findings:
+    """Look at everything about the gateway that ``config`` describes."""
+    path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    findings = Findings(None if path is None else path.absolute())
+    try:
+        settings = read_settings(config)
+    except SettingsError as error:
+        found = [_without_place(problem) for problem in error.details]
+        findings.wrong("settings", *(found or [Problem(error.message)]))
+        return findings
+    defaults = "the built-in defaults; gateway init writes a gateway.toml"
+    findings.fine("settings", defaults if findings.file is None else str(findings.file))
+    gateway = Gateway(settings)
+    _look_at_plugins(gateway, findings)
+    _look_at_data_dir(settings, findings)
+    standing = await _look_at_database(gateway, findings)
+    await _look_at_redis(settings, findings)
+    await _look_at_master_key(gateway, standing, findings)
+    await _ask_plugins(gateway, standing, findings)
+    return findings
+
+
+def start_problems(gateway: Gateway) -> list[Problem]:
+    """Call every hook that is called at a start, and return what would stop or spoil it."""
+    hooks = gateway.hooks
+    problems = []
+    for ask in (
+        hooks.http_routers,
+        hooks.sinks,
+        hooks.event_types,
+        hooks.jobs,
+        hooks.tables,
+        hooks.health_checks,
+    ):
+        try:
+            ask()
+        except PluginError as error:
+            problems.append(Problem(error.message, field="[plugins]"))
+    hooks.cli_commands()
+    problems += [
+        Problem(f"plugin {plugin} failed in {hook}", field=f"[plugins.{plugin}]")
+        for plugin, hook in hooks.failures
+    ]
+    return problems
+
+
+def loading_problems(plugin: InstalledPlugin, file: str) -> Iterator[Problem]:
+    """Take apart what kept a plugin from being loaded: each problem with its place in ``file``."""
+    if not plugin.problem:
+        return
+    where, who = f"[plugins.{plugin.name}]", f"{plugin.distribution} {plugin.version}".strip()
+    # What is wrong with its settings comes as one text; every part begins with the file's name.
+    for text in plugin.problem.split(f"; {file}: "):
+        place, found, message = text.removeprefix(f"{file}: ").partition(": ")
+        if found and place.startswith("[plugins."):
+            yield Problem(message, field=place)
+        else:
+            yield Problem(f"plugin {plugin.name} ({who}): {text}", field=where)
+
+
+async def ask_plugins(
+    gateway: Gateway, standing: Standing | None, names: Collection[str]
+) -> Mapping[str, HealthReport]:
+    """Ask the plugins' health checks of these ``names``: for that, the gateway is opened.
+
+    None is asked while the database is not ready for use: opening would create it.
+    """
+    if not names or standing is None or not (standing.is_ready and standing.is_sealed):
+        return {}
+    async with gateway:
+        reports = await readiness(gateway)
+    return {name: reports[name] for name in sorted(names)}
+
+
+def _without_place(problem: Problem) -> Problem:
+    _, found, message = problem.message.partition(f": {problem.field}: ")
+    return Problem(message, field=problem.field) if found else problem
+
+
+def _look_at_plugins(gateway: Gateway, findings: Findings) -> None:
+    file = gateway.settings.file
+    problems = [each for plugin in gateway.plugins for each in loading_problems(plugin, file)]
+    problems += start_problems(gateway)
+    if problems:
+        findings.wrong("plugins", *problems)
+    else:
+        enabled = [
+            f"{plugin.name} ({plugin.distribution} {plugin.version})"
+            for plugin in gateway.plugins
+            if plugin.enabled
+        ]
+        findings.fine("plugins", ", ".join(enabled) or "none is enabled")
+
+
+def _look_at_data_dir(settings: Settings, findings: Findings) -> None:
+    directory = settings.gateway.data_dir
+    nearest = next(each for each in (directory, *directory.parents) if each.exists())
+    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+        made = "" if nearest == directory else " will be made, and"
+        findings.fine("data_dir", f"{directory}{made} can be written")
+    else:
+        text = f"{nearest} is no folder that can be written; choose another, or its permissions"
+        findings.wrong("data_dir", Problem(text, field="[gateway] data_dir"))
+
+
+async def _look_at_database(gateway: Gateway, findings: Findings) -> Standing | None:
+    try:
+        standing = await look_at_database(gateway)
+    except GatewayError as error:
+        findings.wrong("database", Problem(error.message, field="[database] url"))
+        return None
+    findings.fine("database", standing.detail)
+    return standing
+
+
+async def _look_at_redis(settings: Settings, findings: Findings) -> None:
+    if settings.redis is None:
+        findings.fine("redis", "not configured; everything runs in one process")
+        return
+    try:
+        async with Redis.from_url(
+            settings.redis.url,
+            socket_connect_timeout=_REDIS_SECONDS,
+            socket_timeout=_REDIS_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        ) as client:
+            await client.ping()
+    except (RedisError, OSError, ValueError) as error:
+        text = (
+            f"Redis can't be reached ({type(error).__name__}): see that it runs, lets this machine "
+            "in, and that the address and password are right"
+        )
+        findings.wrong("redis", Problem(text, field="[redis] url"))
+    else:
+        findings.fine("redis", "answers")
+
+
+async def _look_at_master_key(
+    gateway: Gateway, standing: Standing | None, findings: Findings
+) -> None:
+    try:
+        findings.fine("master key", await look_at_master_key(gateway, standing))
+    except GatewayError as error:
+        is_set = gateway.settings.security.master_key is not None
+        place = "[security] master_key" if is_set else "[gateway] data_dir"
+        findings.wrong("master key", Problem(error.message, field=place))
+
+
+async def _ask_plugins(gateway: Gateway, standing: Standing | None, findings: Findings) -> None:
+    names = {each.name for each in gateway.hooks.health_checks()} if not findings.problems else ()
+    for name, report in (await ask_plugins(gateway, standing, names)).items():
+        if report.healthy:
+            findings.fine(name, report.detail)
+        else:
+            text = f"health check {name}: {report.detail}"
+            findings.wrong(name, Problem(text, field="[plugins]"))

@@ -1,0 +1,30 @@
+"""``gateway completion``: the Tab key, for commands, options and their values."""
+
+from typing import Final
+
+import click
+from click.shell_completion import BashComplete, FishComplete, ZshComplete
+
+from gateway.console import Session, command
+
+_SHELLS: Final = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+
+
+@command("completion")
+@click.argument("shell", type=click.Choice(list(_SHELLS)))
+async def completion(session: Session, *, shell: str) -> None:
+    """Make the Tab key complete commands and options.
+
+    What it prints is for your shell to read:
+
+    \b
+    bash  put this line into ~/.bashrc:
+            eval "$(gateway completion bash)"
+    zsh   put this line into ~/.zshrc, below compinit:
+            eval "$(gateway completion zsh)"
+    fish  run this once:
+            gateway completion fish > ~/.config/fish/completions/gateway.fish
+    """  # noqa: D301 - click's sign for lines that are not to be wrapped
+    program = click.get_current_context().find_root().command
+    script = _SHELLS[shell](program, {}, "gateway", "_GATEWAY_COMPLETE").source()
+    session.line({"shell": shell, "script": script}, script)

@@ -1,0 +1,129 @@
+"""``gateway deliveries …``: what went out, to whom, how it was answered, and once more."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+import click
+
+from gateway.cli.reach import caller_of, many_rows, one_row
+from gateway.console import Session, command
+from gateway.errors import Conflict, NotFound
+from gateway.model.account import Caller
+from gateway.model.delivery import Attempt, Delivery, DeliveryState
+from gateway.model.wire import timestamp
+
+if TYPE_CHECKING:
+    from gateway.runtime import Gateway
+
+_COLUMNS: Final = ("id", "state", "event", "endpoint_id", "attempt_count", "next_attempt_at")
+
+
+@command("list")
+@click.option("--state", type=click.Choice(get_args(DeliveryState)), help="Only those in it.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@many_rows
+async def list_deliveries(
+    session: Session,
+    *,
+    state: DeliveryState | None,
+    limit: int,
+    site: str | None,
+    account: str,
+    test_data: bool,
+) -> None:
+    """List deliveries, newest first. --site takes those to the site's own endpoints."""
+    caller = caller_of(session, account, test_data=test_data, site=site)
+    async with session.gateway() as gateway, gateway.database.read() as connection:
+        found = await gateway.delivery_log.page(connection, caller, limit=limit, state=state)
+    session.table(_COLUMNS, [_row(delivery) for delivery in found])
+
+
+@command("show")
+@click.argument("delivery_id", metavar="ID")
+@one_row
+async def show(session: Session, *, delivery_id: str, account: str, test_data: bool) -> None:
+    """Show one delivery and each try: when, how long, and what was answered."""
+    from gateway.storage import audit
+
+    caller = caller_of(session, account, test_data=test_data)
+    async with session.gateway() as gateway:
+        delivery, tries = await _found(gateway, caller, delivery_id)
+        entry = audit.AuditEntry(account, session.actor, "delivery.viewed", delivery_id)
+        await gateway.audit.note([entry])
+    session.record({**_row(delivery), "attempts": [_attempt_row(attempt) for attempt in tries]})
+
+
+@command("resend")
+@click.argument("delivery_id", metavar="ID")
+@one_row
+async def resend(session: Session, *, delivery_id: str, account: str, test_data: bool) -> None:
+    """Send a delivery again, with the full retry schedule anew.
+
+    A running gateway takes it up within about a second; without one it waits for the next.
+    """
+    from gateway.storage import audit
+
+    caller = caller_of(session, account, test_data=test_data)
+    async with session.gateway() as gateway:
+        delivery, _ = await _found(gateway, caller, delivery_id)
+        async with gateway.database.begin() as connection:
+            destination = await gateway.destinations.get(
+                connection, caller, delivery.destination_id
+            )
+            if destination is None:
+                raise Conflict("The endpoint was removed since: there is nowhere to send this.")
+            now = gateway.clock.now()
+            await gateway.outbox.send_again(connection, account, delivery_id, now)
+            entry = audit.AuditEntry(account, session.actor, "delivery.resent", delivery_id)
+            await audit.append(connection, [entry], now)
+        after, _ = await _found(gateway, caller, delivery_id)
+    session.record(_row(after))
+    if destination.state != "active":
+        session.say(f"Its endpoint is {destination.state}: it goes out once that is switched on.")
+
+
+async def _found(
+    gateway: "Gateway", caller: Caller, delivery_id: str
+) -> tuple[Delivery, Sequence[Attempt]]:
+    async with gateway.database.read() as connection:
+        delivery = await gateway.delivery_log.get(connection, caller, delivery_id)
+        if delivery is None:
+            raise NotFound(
+                "There is no such delivery here: gateway deliveries list shows the ids; "
+                "--test and --account look elsewhere."
+            )
+        return delivery, await gateway.delivery_log.attempts_of(connection, delivery)
+
+
+def _row(delivery: Delivery) -> Mapping[str, Any]:
+    return {
+        "id": delivery.id,
+        "endpoint_id": delivery.destination_id,
+        "event_id": delivery.event_id,
+        "event": delivery.event_type,
+        "subject": delivery.subject,
+        "state": delivery.state,
+        "attempt_count": delivery.attempts,
+        "next_attempt_at": timestamp(delivery.due_at),
+        "created_at": timestamp(delivery.created_at),
+        "finished_at": timestamp(delivery.finished_at),
+    }
+
+
+def _attempt_row(attempt: Attempt) -> Mapping[str, Any]:
+    return {
+        "attempt": attempt.number,
+        "started_at": timestamp(attempt.started_at),
+        "duration_ms": attempt.duration_ms,
+        "outcome": "delivered" if attempt.delivered else "failed",
+        "status": attempt.status,
+        "error": attempt.error,
+        "response": attempt.excerpt,
+    }
+
+
+deliveries: Final = click.Group(
+    "deliveries",
+    commands=[list_deliveries, show, resend],
+    help="Events on their way to endpoints: look them up, send one again.",
+)

@@ -1,0 +1,200 @@
+"""``gateway events …``: what happened, looked up or followed.
+
+Events name patients by reference, so whoever is shown one stands in the audit trail.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from gateway.cli.reach import caller_of, many_rows, one_row
+from gateway.console import Session, command
+from gateway.errors import NotFound
+from gateway.model.account import Caller
+from gateway.model.event import Event
+from gateway.model.wire import timestamp
+
+if TYPE_CHECKING:
+    from gateway.runtime import Gateway
+
+_COLUMNS: Final = ("occurred_at", "event", "site", "subject", "id")
+_POLL_SECONDS: Final = 0.5
+_PAGE: Final = 500
+# An event's id is made before its transaction commits, so one may turn up a little behind
+# others that were shown already. This is how far back each poll looks for those.
+_OVERLAP_MS: Final = 5_000
+
+_type_option: Final = click.option(
+    "--type", "event_type", help="Only events of this type, such as package.created."
+)
+
+
+@command("list")
+@_type_option
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@many_rows
+async def list_events(
+    session: Session,
+    *,
+    event_type: str | None,
+    limit: int,
+    site: str | None,
+    account: str,
+    test_data: bool,
+) -> None:
+    """List events, newest first. With --json they bear their data."""
+    caller = caller_of(session, account, test_data=test_data, site=site)
+    async with session.gateway() as gateway:
+        async with gateway.database.read() as connection:
+            found = await gateway.events.page(
+                connection, caller, limit=limit, event_type=event_type
+            )
+        await _note_viewed(gateway, session, found)
+    session.table(_COLUMNS, [_row(event) for event in found])
+
+
+@command("show")
+@click.argument("event_id", metavar="ID")
+@one_row
+async def show(session: Session, *, event_id: str, account: str, test_data: bool) -> None:
+    """Show one event with its data."""
+    caller = caller_of(session, account, test_data=test_data)
+    async with session.gateway() as gateway:
+        async with gateway.database.read() as connection:
+            event = await gateway.events.get(connection, caller, event_id)
+        if event is None:
+            raise NotFound(
+                "There is no such event here: gateway events list shows the ids; "
+                "--test and --account look elsewhere."
+            )
+        await _note_viewed(gateway, session, [event])
+    session.record(_row(event))
+
+
+@command("tail")
+@_type_option
+@click.option("--count", type=click.IntRange(min=1), help="End after so many.")
+@many_rows
+async def tail(
+    session: Session,
+    *,
+    event_type: str | None,
+    count: int | None,
+    site: str | None,
+    account: str,
+    test_data: bool,
+) -> None:
+    """Print events as they are recorded, one line each, until Ctrl-C."""
+    caller = caller_of(session, account, test_data=test_data, site=site)
+    async with session.gateway() as gateway:
+        follower = Follower(gateway, caller, event_type)
+        await follower.start()
+        click.echo("Waiting for events; Ctrl-C ends.", err=True)
+        with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how this is meant to end
+            while count is None or count > 0:
+                found = (await follower.news())[:count]
+                await _note_viewed(gateway, session, found)
+                for event in found:
+                    session.line(_row(event), _line(event))
+                count = None if count is None else count - len(found)
+                if count != 0:
+                    await asyncio.sleep(_POLL_SECONDS)
+
+
+class Follower:
+    """Finds the events that were recorded since it was started, each once."""
+
+    def __init__(self, gateway: "Gateway", caller: Caller, event_type: str | None = None) -> None:
+        self._gateway = gateway
+        self._caller = caller
+        self._type = event_type
+        self._seen: set[str] = set()
+        self._after_id = ""
+
+    async def start(self) -> None:
+        """Take what is there already as seen."""
+        async with self._gateway.database.read() as connection:
+            newest = await self._gateway.events.page(connection, self._caller, limit=1)
+        self._look_back_from(newest)
+        await self.news()
+
+    async def news(self) -> list[Event]:
+        """Return what was recorded since the last call, oldest first."""
+        events, found = self._gateway.events, list[Event]()
+        after_id = self._after_id
+        async with self._gateway.database.read() as connection:
+            newest = await events.page(connection, self._caller, limit=1)
+            while page := await events.page(
+                connection, self._caller, limit=_PAGE, after_id=after_id, event_type=self._type
+            ):
+                found += page
+                after_id = page[-1].id
+        news = [event for event in found if event.id not in self._seen]
+        self._look_back_from(newest)
+        self._seen = {event.id for event in found if event.id > self._after_id}
+        return news
+
+    def _look_back_from(self, newest: Sequence[Event]) -> None:
+        for event in newest:
+            self._after_id = max(self._after_id, _id_before(event.id, _OVERLAP_MS))
+
+
+def _id_before(event_id: str, milliseconds: int) -> str:
+    """Return where ids of so much earlier begin: an id is its prefix and 12 hex digits of time."""
+    prefix, _, rest = event_id.partition("_")
+    return f"{prefix}_{max(int(rest[:12], 16) - milliseconds, 0):012x}"
+
+
+async def _note_viewed(gateway: "Gateway", session: Session, shown: Sequence[Event]) -> None:
+    from gateway.storage.audit import AuditEntry
+
+    await gateway.audit.note(
+        [
+            AuditEntry(
+                event.account_id,
+                session.actor,
+                "event.viewed",
+                event.id,
+                _patient_index(gateway, event),
+            )
+            for event in shown
+        ]
+    )
+
+
+def _patient_index(gateway: "Gateway", event: Event) -> bytes | None:
+    """Return what the audit trail names the patient by, if the event says whose it is."""
+    reference = event.data.get("external_patient_id")
+    if not isinstance(reference, str):
+        return None
+    return gateway.packages.index("external_patient_id", event.account_id, reference)
+
+
+def _row(event: Event) -> Mapping[str, Any]:
+    return {
+        "id": event.id,
+        "event": event.type,
+        "account": event.account_id,
+        "mode": event.mode,
+        "site": event.site,
+        "subject": event.subject,
+        "occurred_at": timestamp(event.occurred_at),
+        "recorded_at": timestamp(event.recorded_at),
+        "actor": event.actor,
+        "late": event.late,
+        "data": event.data,
+    }
+
+
+def _line(event: Event) -> str:
+    return f"{timestamp(event.occurred_at)}  {event.type:<25}  {event.subject}  {event.id}"
+
+
+events: Final = click.Group(
+    "events",
+    commands=[list_events, show, tail],
+    help="What happened: look events up, or watch them come in.",
+)

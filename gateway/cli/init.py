@@ -1,0 +1,55 @@
+"""``gateway init``: a gateway.toml to begin with."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from gateway.cli.opening import DEFAULT_FILE
+from gateway.console import Session, command
+from gateway.errors import ConfigurationError
+
+
+@command("init")
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+async def init(session: Session, directory: Path | None) -> None:
+    """Write an annotated gateway.toml to begin with.
+
+    It goes into DIR, or here, or where --config says. A file that is there already is never
+    overwritten.
+    """
+    if directory is not None and session.config is not None:
+        raise click.UsageError("Name a DIR or a --config file, not both.")
+    path = (session.config or (directory or Path()) / DEFAULT_FILE).absolute()
+    from gateway.loading import default_configuration
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(default_configuration())
+    except FileExistsError as error:
+        raise ConfigurationError(_in_the_way(path)) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} can't be written ({error.strerror}): choose a folder you may write to."
+        ) from error
+    session.line({"file": str(path)}, f"Wrote {path}")
+    session.say("Look through it, then:")
+    for line in _next_steps(session.config, directory):
+        session.say(f"  {line}")
+
+
+def _next_steps(config: Path | None, directory: Path | None) -> list[str]:
+    option = "" if config is None else f" --config {shlex.quote(str(config))}"
+    return [
+        *([] if directory is None else [f"cd {shlex.quote(str(directory))}"]),
+        f"gateway check{option}",
+        f'gateway keys create --name "my first key"{option}',
+        f"gateway serve{option}",
+    ]
+
+
+def _in_the_way(path: Path) -> str:
+    if path.exists():
+        return f"{path} exists already and stays as it is: edit it, or choose another folder."
+    return f"{path} can't be written: a file stands where its folder should be."

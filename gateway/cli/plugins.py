@@ -1,0 +1,132 @@
+"""``gateway plugins …``: which plugins there are, and whether one of them would work."""
+
+import importlib.metadata
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+import msgspec
+import pluggy
+
+from gateway.cli.check import ask_plugins, loading_problems, start_problems
+from gateway.cli.opening import read_settings, unlogged
+from gateway.cli.standing import look_at_database
+from gateway.console import Session, command
+from gateway.errors import ConfigurationError, NotFound, PluginError, Problem
+from gateway.hookspecs import PROJECT, GatewayHooks
+from gateway.loading import ENTRY_POINT_GROUP
+from gateway.records import InstalledPlugin
+from gateway.runtime import Gateway
+from gateway.settings import Settings
+
+_COLUMNS: Final = ("name", "enabled", "version", "distribution", "health")
+
+
+@command("list")
+async def list_plugins(session: Session) -> None:
+    """List the plugins that are installed, enabled or not."""
+    with unlogged():
+        gateway = Gateway(read_settings(session.config))
+    rows = [
+        {
+            "name": plugin.name,
+            "enabled": plugin.enabled,
+            "version": plugin.version or None,
+            "distribution": plugin.distribution,
+            "health": _health(plugin),
+        }
+        for plugin in gateway.plugins
+    ]
+    session.table(_COLUMNS, rows)
+
+
+@command("check")
+@click.argument("name")
+async def check_plugin(session: Session, *, name: str) -> None:
+    """Load an enabled plugin, call its hooks for the start, and ask it how it is.
+
+    Its health checks need a database that is up to date. Nothing is changed by asking.
+    """
+    with unlogged():
+        gateway = Gateway(read_settings(session.config))
+        plugin = _enabled(gateway, name)
+        problems = list(loading_problems(plugin, gateway.settings.file))
+        health: list[dict[str, Any]] = []
+        if not problems:
+            alone = _with_one_plugin(gateway.settings, name)
+            problems = start_problems(alone)
+            if not problems:
+                health = await _ask(gateway, alone)
+    problems += [
+        Problem(f"health check {each['name']}: {each['detail']}", field=f"[plugins.{name}]")
+        for each in health
+        if not each["ok"]
+    ]
+    session.record(
+        {
+            "name": name,
+            "distribution": plugin.distribution,
+            "version": plugin.version or None,
+            "ok": not problems,
+            "settings": None if plugin.problem else "accepted",
+            "hooks": [] if plugin.problem else _hooks(name),
+            "health": health,
+            "problems": [{"field": each.field, "message": each.message} for each in problems],
+        }
+    )
+    if problems:
+        raise PluginError(f"Plugin {name} would not work as it is; its problems are above.")
+
+
+def _health(plugin: InstalledPlugin) -> str | None:
+    return plugin.problem or ("ok" if plugin.enabled else None)
+
+
+def _enabled(gateway: Gateway, name: str) -> InstalledPlugin:
+    installed = {plugin.name: plugin for plugin in gateway.plugins}
+    if name not in installed:
+        raise NotFound(
+            f"No such plugin is installed; there are {', '.join(installed)}. "
+            "pip install the distribution that brings it."
+        )
+    if name in gateway.settings.disabled_plugins:
+        raise ConfigurationError(
+            f"Plugin {name} is turned off: take enabled = false out of [plugins.{name}]."
+        )
+    if not installed[name].enabled:
+        raise ConfigurationError(
+            f"Plugin {name} is not enabled: add the table [plugins.{name}] to gateway.toml."
+        )
+    return installed[name]
+
+
+def _with_one_plugin(settings: Settings, name: str) -> Gateway:
+    """Make a gateway that has no other plugin: what its hooks bring is this one's."""
+    return Gateway(msgspec.structs.replace(settings, plugins={name: settings.plugins[name]}))
+
+
+def _hooks(name: str) -> Sequence[str]:
+    """Return the hooks that a plugin implements, in the order data meets them."""
+    [entry_point] = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)
+    manager, plugin_class = pluggy.PluginManager(PROJECT), entry_point.load()
+    return [
+        hook
+        for hook in vars(GatewayHooks)
+        if hasattr(plugin_class, hook) and manager.parse_hookimpl_opts(plugin_class, hook)
+    ]
+
+
+async def _ask(gateway: Gateway, alone: Gateway) -> list[dict[str, Any]]:
+    names = {check.name for check in alone.hooks.health_checks()}
+    if not names:
+        return []
+    reports = await ask_plugins(gateway, await look_at_database(gateway), names)
+    return [
+        {"name": name, "ok": report.healthy, "detail": report.detail}
+        for name, report in reports.items()
+    ]
+
+
+plugins: Final = click.Group(
+    "plugins", commands=[list_plugins, check_plugin], help="See what is installed, and how it is."
+)

@@ -1,0 +1,85 @@
+"""``gateway seal …``: the master key that patient data is sealed with."""
+
+import click
+
+from gateway.console import Session, command
+from gateway.errors import ConfigurationError
+from gateway.runtime import Gateway
+from gateway.storage.audit import AuditEntry
+from gateway.storage.keyring import Keyring, load, save
+from gateway.storage.resealing import Progress, reseal
+
+
+@click.group("seal")
+def seal() -> None:
+    """Change the key that patient data and secrets are sealed with.
+
+    First rotate: new values are sealed with a new key, old ones stay readable. Then
+    reseal: old values are sealed with the new key too.
+    """
+
+
+@command("status")
+async def status(session: Session) -> None:
+    """Say which keys there are, and which one seals."""
+    async with session.gateway() as gateway:
+        keyring = _keyring(gateway)
+        session.record(
+            {
+                "file": str(gateway.master_key_path),
+                "fingerprint": keyring.fingerprint(),
+                "keys": list(keyring.seal_ids),
+                "seals_with": keyring.active_id,
+            }
+        )
+
+
+@command("rotate")
+async def rotate(session: Session) -> None:
+    """Add a new key to the master key file; from now on it seals.
+
+    Back the file up afterwards. A running server takes the new key up when it is
+    started again, or as soon as it meets a value sealed with it.
+    """
+    async with session.gateway() as gateway:
+        rotated = _keyring(gateway).rotated()
+        save(gateway.master_key_path, rotated)
+        await _note(session, gateway, "seal.rotated")
+    session.record({"file": str(gateway.master_key_path), "seals_with": rotated.active_id})
+    session.say("Back this file up, restart gateway serve, then run gateway seal reseal.")
+
+
+@command("reseal")
+async def reseal_values(session: Session) -> None:
+    """Seal again, with the newest key, whatever an older one sealed.
+
+    It works while the gateway runs, and can be stopped and started again.
+    """
+    totals: dict[str, Progress] = {}
+    async with session.gateway() as gateway:
+        async for progress in reseal(gateway.database, gateway.sealer):
+            totals[progress.table] = progress
+            if progress.resealed:
+                click.echo(
+                    f"{progress.table}: {progress.resealed} of {progress.seen} sealed again",
+                    err=True,
+                )
+        await _note(session, gateway, "seal.resealed")
+    session.table(("table", "seen", "resealed"), [each._asdict() for each in totals.values()])
+
+
+def _keyring(gateway: Gateway) -> Keyring:
+    if gateway.settings.security.master_key is not None:
+        raise ConfigurationError(
+            "The master key comes from [security] master_key: add a line seal-N there yourself, "
+            "N one higher than the last (gateway seal reseal works as always)."
+        )
+    return load(gateway.master_key_path)
+
+
+async def _note(session: Session, gateway: Gateway, action: str) -> None:
+    await gateway.audit.note([AuditEntry("default", session.actor, action, "master.key")])
+
+
+for each in (status, rotate, reseal_values):
+    seal.add_command(each)

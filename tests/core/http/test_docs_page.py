@@ -1,0 +1,820 @@
+"""The page at /docs shows all of an OpenAPI document, loads nothing, and takes text for text."""
+
+import base64
+import copy
+import hashlib
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from gateway.http.docs_example import curl, sample
+from gateway.http.docs_page import render_page
+from gateway.http.docs_schema import Schemas
+from gateway.http.docs_style import SCRIPT, STYLE
+from gateway.http.docs_text import inline, prose, without_curl
+from gateway.http.errors import STATUS
+
+NASTY = "</td></code></style></script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
+VOID = {"meta", "link", "wbr", "br", "img"}
+ERROR = {"$ref": "#/components/schemas/Refusal"}
+PAGE_OF_ORDERS = {"$ref": "#/components/schemas/Order"}
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Lakeside <gateway>", "version": "1.2.3", "description": "What it *is*."},
+    "servers": [{"url": "/"}],
+    "security": [{"key": []}],
+    "tags": [{"name": "Orders", "description": "Orders come in here."}],
+    "paths": {
+        "/health/live": {
+            "get": {
+                "tags": ["Health"],
+                "summary": "It answers",
+                "security": [],
+                "responses": {
+                    "200": {"content": {"application/json": {"schema": {"type": "string"}}}}
+                },
+            }
+        },
+        "/orders": {
+            "parameters": [{"name": "X-Trace", "in": "header", "schema": {"type": "string"}}],
+            "post": {
+                "tags": ["Orders", "Other"],
+                "summary": "Hand in an order",
+                "description": "One at a time.\n\nThen the next.",
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": PAGE_OF_ORDERS}},
+                },
+                "responses": {
+                    "201": {"content": {"application/json": {"schema": PAGE_OF_ORDERS}}},
+                    "default": {"content": {"application/json": {"schema": ERROR}}},
+                },
+            },
+            "get": {
+                "tags": ["Orders"],
+                "summary": "List orders",
+                "deprecated": True,
+                "description": "Newest first.\n\n```bash\ncurl $GATEWAY/orders\n```",
+                "parameters": [
+                    {
+                        "name": "limit",
+                        "in": "query",
+                        "schema": {"type": "integer", "minimum": 1.0, "maximum": 100.0},
+                        "description": "How many at most.",
+                    },
+                    {
+                        "name": "site",
+                        "in": "query",
+                        "required": True,
+                        "schema": {"oneOf": [{"type": "string"}, {"type": "null"}]},
+                    },
+                ],
+                "responses": {
+                    "200": {
+                        "description": "Request fulfilled, document follows",
+                        "content": {
+                            "application/json": {
+                                "schema": {"type": "array", "items": PAGE_OF_ORDERS}
+                            }
+                        },
+                    }
+                },
+            },
+        },
+        "/orders/{order_id}": {
+            "delete": {
+                "parameters": [
+                    {
+                        "name": "order_id",
+                        "in": "path",
+                        "required": True,
+                        "schema": {"type": "string"},
+                    }
+                ],
+                "responses": {"204": {"description": "Gone"}},
+            }
+        },
+    },
+    "components": {
+        "schemas": {
+            "Refusal": {
+                "title": "Refusal",
+                "type": "object",
+                "properties": {"error": {"type": "string"}},
+                "required": ["error"],
+            },
+            "Order": {
+                "title": "Order",
+                "type": "object",
+                "description": "What a patient gets.",
+                "properties": {
+                    "patient_name": {
+                        "type": "string",
+                        "maxLength": 200,
+                        "description": "As on the bag.",
+                        "examples": ["Maria O'Neil"],
+                    },
+                    "priority": {"enum": ["routine", "stat"], "default": "routine"},
+                    "address": {"$ref": "#/components/schemas/Address"},
+                    "replaces": {
+                        "anyOf": [{"$ref": "#/components/schemas/Order"}, {"type": "null"}],
+                        "default": None,
+                    },
+                    "parts": {"type": "array", "items": {"$ref": "#/components/schemas/Order"}},
+                },
+                "required": ["patient_name", "address"],
+            },
+            "Address": {
+                "type": "object",
+                "properties": {"line": {"type": "string"}, "country": {"const": "CA"}},
+                "required": ["line"],
+            },
+            "Node": {"$ref": "#/components/schemas/Node"},
+        },
+        "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}},
+    },
+}
+
+
+class Page(HTMLParser):
+    """What is on a page: elements in order, each with its attributes and the text inside."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str], list[str]]] = []
+        self._open: list[tuple[str, dict[str, str], list[str]]] = []
+        self.unbalanced: list[str] = []
+        self.feed(html)
+        self.close()
+        self.unbalanced += [tag for tag, _, _ in self._open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = (tag, {name: value or "" for name, value in attrs}, list[str]())
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._open and self._open[-1][0] == tag:
+            self._open.pop()
+        else:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        for _, _, text in self._open:
+            text.append(data)
+
+    def texts(self, tag: str, **wanted: str) -> list[str]:
+        """Return the text of each element with this tag and these attributes (class_ too)."""
+        expected = {name.rstrip("_"): value for name, value in wanted.items()}
+        return [
+            " ".join("".join(text).split())
+            for found, attributes, text in self.elements
+            if found == tag and expected.items() <= attributes.items()
+        ]
+
+    def all(self, attribute: str) -> list[str]:
+        """Return every value of an attribute."""
+        return [attrs[attribute] for _, attrs, _ in self.elements if attribute in attrs]
+
+
+def shown(html: str) -> str:
+    """Return the text that a reader sees."""
+    return Page(f"<div>{html}</div>").texts("div")[0]
+
+
+def section(anchor: str) -> Page:
+    """Return one part of the page of ``DOCUMENT``, up to the next section."""
+    html = render_page(DOCUMENT)
+    start = html.index(f'id="{anchor}"')
+    start = html.rindex("<section", 0, start)
+    end = html.find("</div></section>", start)
+    return Page(html[start:end] + "</div></section>")
+
+
+def poisoned(value: Any) -> Any:
+    """Put nasty text into every string that isn't the document's grammar, and into every name."""
+    if isinstance(value, dict):
+        return {_name(key): _kept(key, each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [poisoned(each) for each in value]
+    return value + NASTY if isinstance(value, str) else value
+
+
+def _name(key: str) -> str:
+    grammar = key in GRAMMAR or key.isdecimal() or key.startswith("application/")
+    return key if grammar else key + NASTY
+
+
+def _kept(key: str, value: Any) -> Any:
+    return value if key in {"$ref", "type", "in"} and isinstance(value, str) else poisoned(value)
+
+
+GRAMMAR = {
+    *("openapi", "info", "title", "version", "description", "servers", "url", "security", "tags"),
+    *("name", "paths", "get", "post", "delete", "summary", "responses", "content", "schema"),
+    *("type", "parameters", "in", "requestBody", "required", "default", "oneOf", "anyOf", "items"),
+    *("components", "schemas", "securitySchemes", "properties", "enum", "const", "examples"),
+    *("$ref", "maxLength", "minimum", "maximum", "deprecated", "Order", "Address", "Refusal"),
+}
+
+
+@pytest.fixture(scope="module")
+def small() -> str:
+    return render_page(DOCUMENT)
+
+
+@pytest.fixture(scope="module")
+def nasty() -> str:
+    return render_page(poisoned(copy.deepcopy(DOCUMENT)))
+
+
+@pytest.fixture
+async def real(harness: Callable[..., Any]) -> str:
+    """The page of a gateway with the stock plugins, as it comes over HTTP."""
+    async with harness("[plugins.json_api]\n[plugins.webhooks]\n") as gateway:
+        answer = await gateway.get("/docs")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        text: str = answer.text
+        return text
+
+
+@pytest.fixture(params=["small", "nasty", "real"])
+def any_page(request: pytest.FixtureRequest) -> Page:
+    return Page(request.getfixturevalue(request.param))
+
+
+# Whatever the document
+
+
+def test_the_page_is_well_formed(any_page):
+    assert any_page.unbalanced == []
+
+
+def test_nothing_is_loaded_from_anywhere(any_page):
+    assert any_page.all("src") == []
+    loaded = [attrs["href"] for tag, attrs, _ in any_page.elements if tag == "link"]
+    assert [href.partition(",")[0] for href in loaded] == ["data:image/svg+xml"]
+    assert not {"iframe", "object", "embed", "form", "base", "img"} & {
+        tag for tag, _, _ in any_page.elements
+    }
+    assert not re.search(r"url\(|@import|https?:", STYLE)
+    assert not re.search(r"https?:|fetch|import\b", SCRIPT.replace("Away from https", ""))
+
+
+def test_links_lead_to_the_page_itself_or_to_the_document(any_page):
+    links = {attrs["href"] for tag, attrs, _ in any_page.elements if tag == "a"}
+    assert {link for link in links if not link.startswith("#")} == {"/openapi.json"}
+
+
+def test_every_id_is_there_once_and_every_link_has_its_target(any_page):
+    ids = any_page.all("id")
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[A-Za-z][\w.-]*", each) for each in ids)
+    internal = {href[1:] for href in any_page.all("href") if href.startswith("#")}
+    assert internal <= set(ids)
+    assert set(any_page.all("popovertarget")) <= set(ids)
+
+
+def test_headings_go_down_one_level_at_a_time(any_page):
+    levels = [int(tag[1]) for tag, _, _ in any_page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(lower - upper <= 1 for upper, lower in zip(levels, levels[1:], strict=False))
+
+
+def test_there_are_landmarks_a_language_and_a_way_to_skip_the_contents(any_page):
+    tags = [tag for tag, _, _ in any_page.elements]
+    assert [tags.count(each) for each in ("main", "nav", "header", "title")] == [1, 1, 1, 1]
+    assert any_page.elements[0] == ("html", {"lang": "en"}, any_page.elements[0][2])
+    first_link = next(attrs for tag, attrs, _ in any_page.elements if tag == "a")
+    assert first_link == {"class": "skip", "href": "#main"}
+
+
+def test_the_only_script_and_style_are_ours_and_the_policy_names_them(any_page):
+    policy = next(attrs["content"] for _, attrs, _ in any_page.elements if "http-equiv" in attrs)
+    bodies = {
+        tag: "".join(text) for tag, _, text in any_page.elements if tag in {"script", "style"}
+    }
+    assert bodies == {"script": SCRIPT, "style": STYLE}
+    assert [tag for tag, _, _ in any_page.elements if tag in bodies] == ["style", "script"]
+    hashes = {
+        tag: base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
+        for tag, body in bodies.items()
+    }
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{hashes['style']}'; "
+        f"script-src 'sha256-{hashes['script']}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_nothing_in_a_document_becomes_markup(nasty, small):
+    page = Page(nasty)
+    harmless = Page(small)
+    assert {tag for tag, _, _ in page.elements} == {tag for tag, _, _ in harmless.elements}
+    assert not [name for _, attrs, _ in page.elements for name in attrs if name.startswith("on")]
+    assert "alert(1)" not in "".join(page.texts("script"))
+    assert "Lakeside <gateway>" + NASTY in page.texts("h1")
+
+
+# Reading it
+
+
+def test_it_begins_with_title_version_and_the_document(small):
+    page = Page(small)
+    assert page.texts("title") == ["Lakeside <gateway> 1.2.3"]
+    assert page.texts("h1") == ["Lakeside <gateway>"]
+    assert page.texts("p", class_="facts") == ["Version 1.2.3OpenAPI 3.1.0The document as JSON"]
+    assert "What it *is*." in page.texts("p")
+
+
+def test_it_says_how_to_authenticate():
+    page = section("authentication")
+    assert page.texts("p")[0] == "Send your key with every request, in the header X-API-Key."
+    assert page.texts("pre") == ['export GATEWAY="http://127.0.0.1:8080" export KEY="sk_test_…"']
+
+
+@pytest.mark.parametrize(
+    ("scheme", "sentence"),
+    [
+        (
+            {"type": "apiKey", "in": "query", "name": "k"},
+            "Send your key with every request, in the query parameter k.",
+        ),
+        (
+            {"type": "http", "scheme": "bearer"},
+            "Send Authorization: Bearer … with every request.",
+        ),
+        ({"type": "mutualTLS"}, "Authenticate by mutualTLS."),
+    ],
+)
+def test_it_knows_other_ways_to_authenticate(scheme, sentence):
+    page = Page(render_page({"components": {"securitySchemes": {"one": scheme}}}))
+    assert sentence in page.texts("p")
+
+
+def test_a_server_that_the_document_names_is_where_the_examples_go():
+    page = Page(render_page({"servers": [{"url": "https://gw.example/$(id)/"}]}))
+    assert page.texts("pre")[0].startswith("export GATEWAY='https://gw.example/$(id)' ")
+
+
+def test_the_one_error_shape_stands_in_one_place_with_every_status():
+    page = section("errors")
+    assert [text for text in page.texts("th") if text.isdecimal()] == [
+        str(status) for status in sorted({*STATUS.values(), 500})
+    ]
+    assert "error" in page.texts("th")
+    assert json.loads(page.texts("pre")[0])["details"][0]["field"] == "patient_name"
+    assert section("post-orders").texts("a", href="#errors") == ["the error shape"]
+
+
+def test_contents_list_every_operation_under_its_first_tag_in_the_declared_order(small):
+    page = Page(small)
+    nav = Page(small[small.index("<nav") : small.index("</nav>") + 6])
+    assert nav.texts("a") == [
+        *("Authentication", "Errors"),
+        *("Orders", "GETList orders", "POSTHand in an order"),
+        *("Health", "GETIt answers"),
+        *("Other", "DELETEDELETE /orders/{order_id}"),
+        *("Schemas", "Refusal", "Order", "Address", "Node"),
+    ]
+    assert page.texts("h2") == [
+        *("Authentication #", "Errors #", "Orders #", "Health #", "Other #", "Schemas #")
+    ]
+    assert "Orders come in here." in page.texts("p")
+
+
+def test_an_operation_has_an_anchor_made_of_its_method_and_path(small):
+    ids = Page(small).all("id")
+    assert {"get-health-live", "post-orders", "get-orders", "delete-orders-order_id"} <= set(ids)
+
+
+def test_anchors_that_would_be_the_same_are_numbered():
+    paths = {"/a-b": {"get": {}}, "/a/b": {"get": {}}, "/a_b": {"get": {}}}
+    ids = Page(render_page({"paths": paths})).all("id")
+    assert [each for each in ids if each.startswith("get-")] == ["get-a-b", "get-a-b-2", "get-a_b"]
+
+
+def test_an_operation_shows_method_address_and_what_is_special():
+    assert section("get-health-live").texts("p", class_="address") == [
+        "GET /health/liveno key needed"
+    ]
+    assert section("get-orders").texts("p", class_="address") == ["GET /ordersdeprecated"]
+    assert section("delete-orders-order_id").texts("var") == ["{order_id}"]
+
+
+def test_parameters_are_a_table_with_those_of_the_path_first():
+    page = section("get-orders")
+    rows = page.texts("tr")
+    assert rows[:4] == [
+        "NameWhereTypeRequiredDescription",
+        "X-Traceheaderstringoptional",
+        "limitqueryintegeroptionalHow many at most.1 to 100",
+        "sitequerystringrequired",
+    ]
+
+
+def test_a_request_body_is_a_table_of_fields_linked_to_the_structs_they_hold():
+    page = section("post-orders")
+    assert "Order as application/json" in page.texts("p")
+    assert page.texts("tr")[2:8] == [
+        "FieldTypeRequiredDescription",
+        "patient_namestringrequiredAs on the bag.at most 200 characters · for example Maria O'Neil",
+        "prioritystringoptionalone of routine stat · default routine",
+        "addressAddressrequired",
+        "replacesOrder or nulloptional",
+        "partslist of Orderoptional",
+    ]
+    assert page.texts("a", href="#schema-Address") == ["Address"]
+    assert page.texts("summary") == ["Fields of Address", "Fields of Order"]
+
+
+def test_a_response_says_its_status_in_plain_words_and_links_its_shape():
+    assert section("get-orders").texts("tr")[4:6] == ["StatusMeaningBody", "200OKlist of Order"]
+    assert section("delete-orders-order_id").texts("tr")[-1] == "204Goneno body"
+    assert section("post-orders").texts("tr")[-2:] == [
+        "201CreatedOrder",
+        "otherthe error shape",
+    ]
+
+
+def test_a_success_is_shown_as_an_example():
+    [_, answer] = section("post-orders").texts("pre")
+    assert json.loads(answer) == {
+        "patient_name": "Maria O'Neil",
+        "priority": "routine",
+        "address": {"line": "string", "country": "CA"},
+        "parts": [],
+    }
+
+
+def test_a_curl_line_of_the_description_takes_the_place_of_the_made_one():
+    page = section("get-orders")
+    assert page.texts("figcaption") == ["Request", "Response 200"]
+    assert page.texts("pre")[0] == "curl $GATEWAY/orders"
+
+
+def test_a_schema_that_goes_in_a_circle_ends(small):
+    page = Page(small)
+    assert "schema-Node" in page.all("id")
+    schemas = Schemas(DOCUMENT, {})
+    assert schemas.resolve({"$ref": "#/components/schemas/Node"}) == {}
+    assert sample(schemas, {"$ref": "#/components/schemas/Node"}, full=True) is None
+
+
+def test_a_document_that_says_nothing_or_nonsense_still_makes_a_page():
+    assert Page(render_page({})).texts("h1") == ["API"]
+    nonsense = {
+        "info": 3,
+        "tags": [None],
+        "paths": {"/x": {"get": {"tags": 1, "parameters": [7], "responses": [], "security": 2}}},
+        "components": {"schemas": {"A": True, "B": {"properties": [], "required": 1, "type": 9}}},
+    }
+    assert "get-x" in Page(render_page(nonsense)).all("id")
+
+
+async def test_the_page_of_a_gateway_shows_everything_it_serves(real, harness):
+    page = Page(real)
+    async with harness("[plugins.json_api]\n[plugins.webhooks]\n") as gateway:
+        document = (await gateway.get("/openapi.json")).json()
+    operations = [(path, method) for path, item in document["paths"].items() for method in item]
+    shown_paths = [text.split()[1] for text in page.texts("p", class_="address")]
+    assert len(shown_paths) == len(operations)
+    assert {f"schema-{name}" for name in document["components"]["schemas"]} <= set(page.all("id"))
+    assert "post-api-webhook-orders" in page.all("id")
+
+
+# Words for a schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "string"}, "string"),
+        ({"type": "string", "format": "date-time"}, "string, date-time"),
+        ({"type": "string", "contentEncoding": "base64"}, "string, base64"),
+        ({"type": "string", "format": "binary"}, "file"),
+        ({"type": "string", "contentMediaType": "application/octet-stream"}, "file"),
+        ({"type": ["null", "string"]}, "string or null"),
+        ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, "integer or null"),
+        ({"oneOf": [{"type": "string"}, {"type": "integer"}]}, "string or integer"),
+        ({"enum": ["a", None]}, "string or null"),
+        ({"enum": [1, 2.5]}, "integer or number"),
+        ({"const": True}, "boolean"),
+        ({"type": "array", "items": {"type": "string"}}, "list of string"),
+        ({"type": "array", "items": {"type": ["string", "null"]}}, "list of (string or null)"),
+        ({"type": "array"}, "list of anything"),
+        ({"type": "object"}, "object"),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, "map of integer"),
+        ({"properties": {}}, "object"),
+        ({"allOf": [{"$ref": "#/components/schemas/Order"}], "description": "x"}, "Order"),
+        ({"$ref": "#/components/schemas/Nowhere"}, "Nowhere"),
+        ({"type": "null"}, "null"),
+        ({}, "anything"),
+        (True, "anything"),
+        (False, "nothing"),
+    ],
+)
+def test_a_type_in_words(schema, words):
+    assert shown(Schemas(DOCUMENT, {}).words(schema)) == words
+
+
+@pytest.mark.parametrize(
+    ("schema", "remarks"),
+    [
+        ({"minLength": 1, "maxLength": 9}, ["1 to 9 characters"]),
+        ({"minLength": 3, "maxLength": 3}, ["3 characters"]),
+        ({"minimum": 0}, ["at least 0"]),
+        ({"maximum": 1000000.0}, ["at most 1000000"]),
+        ({"exclusiveMinimum": 0, "exclusiveMaximum": 0.5}, ["more than 0", "less than 0.5"]),
+        ({"multipleOf": 0.01}, ["a multiple of 0.01"]),
+        (
+            {"minItems": 1, "maxItems": 100, "uniqueItems": True},
+            ["1 to 100 items", "each only once"],
+        ),
+        ({"pattern": "^[A-Z]<"}, ["matches ^[A-Z]<"]),
+        ({"const": "live"}, ["always live"]),
+        ({"enum": ["live"]}, ["always live"]),
+        ({"enum": ["a", "b", None]}, ["one of a b"]),
+        ({"default": False}, ["default false"]),
+        ({"default": None}, []),
+        ({"examples": [12.5]}, ["for example 12.5"]),
+        ({"items": {"maxLength": 5}}, ["each: at most 5 characters"]),
+        (
+            {"propertyNames": {"maxLength": 5}, "additionalProperties": {"maxLength": 6}},
+            ["names: at most 5 characters", "values: at most 6 characters"],
+        ),
+        ({"anyOf": [{"maxLength": 5}, {"type": "null"}]}, ["at most 5 characters"]),
+        ({"minimum": "0", "maximum": True}, []),
+    ],
+)
+def test_what_else_holds_for_a_value(schema, remarks):
+    assert [shown(each) for each in Schemas({}, {}).remarks(schema)] == remarks
+
+
+def test_the_fields_of_an_object_without_a_name_follow_it_with_a_dot():
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "proof": {"type": "object", "properties": {"lat": {"type": "number"}}},
+            "parts": {"type": "array", "items": {"properties": {"din": {"type": "string"}}}},
+        },
+    }
+    page = Page(Schemas({}, {}).structure(schema, "Body"))
+    assert page.texts("tr")[1:] == [
+        "proofobjectoptional",
+        "proof.latnumberoptional",
+        "partslist of objectoptional",
+        "parts[].dinstringoptional",
+    ]
+    assert page.texts("p") == ["No other fields are taken."]
+
+
+def test_each_alternative_of_a_body_has_its_own_table():
+    schema = {
+        "oneOf": [
+            {"$ref": "#/components/schemas/Order"},
+            {"$ref": "#/components/schemas/Refusal"},
+            {"type": "null"},
+        ]
+    }
+    page = Page(Schemas(DOCUMENT, {}).structure(schema, "Body"))
+    assert page.texts("p", class_="either") == ["Order", "Refusal"]
+    assert page.all("aria-label") == ["Body: alternative 1", "Body: alternative 2"]
+
+
+def test_an_object_made_of_parts_has_the_fields_of_them_all():
+    schema = {
+        "allOf": [
+            {"$ref": "#/components/schemas/Refusal"},
+            {"properties": {"hint": {"type": "string"}}},
+        ]
+    }
+    schemas = Schemas(DOCUMENT, {})
+    fields, required = schemas.properties(schema)
+    assert (list(fields), required) == (["error", "hint"], {"error"})
+    assert sample(schemas, schema, full=True) == {"error": "string", "hint": "string"}
+
+
+def test_a_reference_may_be_escaped():
+    document = {"components": {"schemas": {"a/b~c d": {"title": "Odd", "type": "integer"}}}}
+    ref = {"$ref": "#/components/schemas/a~1b~0c%20d"}
+    assert Schemas(document, {}).resolve(ref) == {"title": "Odd", "type": "integer"}
+    assert Schemas(document, {}).resolve({"$ref": "https://elsewhere.example/a.json"}) == {}
+
+
+# Examples
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string", "example": "mine", "examples": ["not mine"]}, "mine"),
+        ({"type": "string", "examples": {"one": {"value": "named"}}}, "named"),
+        ({"type": "string", "format": "date"}, "2026-04-19"),
+        ({"type": "integer", "minimum": 3.0}, 3),
+        ({"type": "integer"}, 1),
+        ({"type": "number"}, 1.5),
+        ({"type": "boolean"}, True),
+        ({"type": "null"}, None),
+        ({"anyOf": [{"type": "null"}, {"enum": [None, "b"]}]}, "b"),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, {"name": 1}),
+        ({"type": "array", "items": {"type": "string"}}, ["string"]),
+    ],
+)
+def test_a_value_that_fits_a_schema(schema, value):
+    assert sample(Schemas({}, {}), schema, full=True) == value
+
+
+def test_a_request_needs_no_more_than_its_required_fields_or_else_the_first():
+    fields = {"a": {"type": "string"}, "b": {"type": "integer"}}
+    schemas = Schemas({}, {})
+    assert sample(schemas, {"properties": fields, "required": ["b"]}, full=False) == {"b": 1}
+    assert sample(schemas, {"properties": fields}, full=False) == {"a": "string"}
+
+
+def curl_for(method: str, path: str, operation: dict[str, Any]) -> str:
+    return curl(Schemas(DOCUMENT, {}), method, path, operation)
+
+
+def test_a_curl_line_for_reading():
+    operation = {
+        "security": [{"key": []}],
+        "parameters": [
+            {"name": "order_id", "in": "path"},
+            {"name": "site", "in": "query", "required": True, "example": "main st"},
+            {"name": "limit", "in": "query"},
+            {"name": "X-Trace", "in": "header", "required": True},
+        ],
+    }
+    assert curl_for("GET", "/orders/{order_id}/{kind}", operation) == (
+        'curl "$GATEWAY/orders/$ORDER_ID/$KIND?site=main%20st" \\\n'
+        '  -H "X-API-Key: $KEY" \\\n'
+        '  -H "X-Trace: string"'
+    )
+
+
+def test_a_path_parameter_with_an_example_is_filled_in():
+    operation = {"parameters": [{"name": "id", "in": "path", "schema": {"examples": ["pkg/1"]}}]}
+    assert curl_for("DELETE", "/x/{id}/{", operation) == 'curl -X DELETE "$GATEWAY/x/pkg/1/%7B"'
+
+
+def test_a_short_json_body_stands_on_one_line_and_a_long_one_on_many():
+    short = {"content": {"application/json": {"example": {"a": "it's"}}}}
+    assert curl_for("POST", "/x", {"requestBody": short}) == (
+        'curl -X POST "$GATEWAY/x" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        '  -d \'{"a": "it\'"\'"\'s"}\''
+    )
+    long = {"content": {"application/json": {"schema": {"examples": [{"a": "é" * 60}]}}}}
+    made = curl_for("POST", "/x", {"requestBody": long})
+    assert made.splitlines()[2:] == ["  -d '{", f'    "a": "{"é" * 60}"', "  }'"]
+
+
+def test_a_form_and_a_file_are_sent_as_such():
+    form = {
+        "properties": {"file": {"type": "string", "format": "binary"}, "site": {"default": "main"}},
+        "required": ["file", "site"],
+    }
+    multipart = {"content": {"multipart/form-data": {"schema": form}}}
+    assert curl_for("POST", "/x", {"requestBody": multipart}) == (
+        'curl -X POST "$GATEWAY/x" \\\n  -F "file=@FILE" \\\n  -F "site=main"'
+    )
+    csv = {"content": {"text/csv": {}}}
+    assert curl_for("POST", "/x", {"requestBody": csv}) == (
+        'curl -X POST "$GATEWAY/x" \\\n  -H "Content-Type: text/csv" \\\n  --data-binary @FILE'
+    )
+
+
+def test_a_bearer_token_is_sent_as_one():
+    document = {
+        "components": {"securitySchemes": {"t": {"type": "http", "scheme": "bearer"}}},
+    }
+    line = curl(Schemas(document, {}), "GET", "/x", {"security": [{"t": []}]})
+    assert shlex.split(line)[2:] == ["-H", "Authorization: Bearer $KEY"]
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="there is no POSIX shell")
+def test_a_curl_line_of_a_hostile_document_runs_nothing_else(tmp_path):
+    evil = "\"'`touch a`$(touch b)\\\n; touch c #!{}"
+    scheme = {"type": "apiKey", "in": "header", "name": evil}
+    operation = {
+        "security": [{"k": []}],
+        "parameters": [
+            {"name": evil, "in": "path", "example": evil},
+            {"name": evil, "in": "query", "required": True, "example": evil},
+            {"name": evil, "in": "header", "required": True, "example": evil},
+        ],
+        "requestBody": {"content": {"application/json": {"example": {evil: evil}}}},
+    }
+    document = {"components": {"securitySchemes": {"k": scheme}}}
+    line = curl(Schemas(document, {}), "POST", f"/{evil}/{{{evil}}}", operation)
+    script = f'curl() {{ printf "%s\\0" "$@"; }}\n{line}\n'
+    ran = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, check=True)
+    arguments = ran.stdout.decode().split("\0")
+    assert list(tmp_path.iterdir()) == []
+    assert ran.stderr == b""
+    assert f"{evil}: {evil}" in arguments
+    assert json.loads(arguments[arguments.index("-d") + 1]) == {evil: evil}
+
+
+# Plain text
+
+
+def test_a_docstring_becomes_paragraphs_lists_and_code():
+    html = prose(
+        """First line
+        goes on.
+
+        - one
+          and more
+        - ``two``
+
+        Like this::
+
+            a < b
+
+            c
+
+        ```json
+        {"a": 1}
+        ```
+        Last :class:`Order`.
+        """
+    )
+    panel = '<figure class="panel"><figcaption>{}</figcaption><pre><code>{}</code></pre></figure>'
+    assert html == (
+        "<p>First line goes on.</p><ul><li>one and more</li><li><code>two</code></li></ul>"
+        "<p>Like this:</p>"
+        + panel.format("Example", "a &lt; b\n\nc")
+        + panel.format("Json", "{&quot;a&quot;: 1}")
+        + "<p>Last <code>Order</code>.</p>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("", ""),
+        ("::\n\n    curl x", "Shellcurl x"),
+        ("```\nnever closed", "Examplenever closed"),
+        ("a\n- b", "ab"),
+    ],
+)
+def test_odd_docstrings_lose_nothing(text, html):
+    assert shown(prose(text)) == html
+
+
+def test_text_is_escaped_before_it_is_marked_up():
+    assert inline("`<b>` & ``x`y``") == "<code>&lt;b&gt;</code> &amp; <code>x`y</code>"
+
+
+def test_only_fenced_curl_lines_are_taken_out():
+    text = "Say:\n\n```bash\ncurl $GATEWAY/x \\\n  -d 1\n```\n\n```python\nprint()\n```\nEnd."
+    said, taken = without_curl(text)
+    assert taken == ["curl $GATEWAY/x \\\n  -d 1"]
+    assert said == "Say:\n\n\n\n```python\nprint()\n```\nEnd."
+
+
+# Looks
+
+
+def _colours() -> Iterator[pytest.param]:
+    light, dark = (
+        dict(re.findall(r"--([\w-]+):(#[0-9a-f]{3,6})", block))
+        for block in re.findall(r":root\{(.*?)\}", STYLE, re.DOTALL)
+    )
+    pairs = [
+        *(("ink", "paper"), ("soft", "paper"), ("soft", "wash"), ("accent", "paper")),
+        *(("accent", "tint"), ("code", "wash"), ("get", "get-t"), ("post", "post-t")),
+        *(("put", "put-t"), ("delete", "delete-t"), ("delete", "paper"), ("paper", "accent")),
+        *((each, "paper") for each in ("get", "post", "put")),
+    ]
+    for name, palette in (("light", light), ("dark", light | dark)):
+        for ink, paper in pairs:
+            yield pytest.param(palette[ink], palette[paper], id=f"{name}-{ink}-on-{paper}")
+
+
+@pytest.mark.parametrize(("ink", "paper"), _colours())
+def test_text_stands_out_from_what_it_stands_on(ink, paper):
+    """https://www.w3.org/TR/WCAG22/#contrast-minimum ."""
+    lighter, darker = sorted((_luminance(ink), _luminance(paper)), reverse=True)
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def _luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * each for each in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

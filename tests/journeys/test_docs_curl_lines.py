@@ -1,0 +1,72 @@
+"""Every curl line of the docs works, as it stands, against a live gateway."""
+
+import asyncio
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway.testing import Receiver
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+BLOCKS = [
+    pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, block in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
+    if "curl" in block
+]
+ORDER = {"patient_name": "A. Smith", "patient_address": "1 Ocean Dr, Miami Beach FL"}
+PLUGINS = """
+[limits]
+reads_per_minute = 1000
+[plugins.json_api]
+[plugins.webhooks]
+"""
+
+
+def test_the_docs_have_curl_lines_for_every_address_of_the_stock_plugins():
+    reference = (ROOT / "docs/reference/http.md").read_text(encoding="utf-8")
+    sections = [part for part in reference.split("\n## ")[1:] if "/api/" in part.split("\n")[0]]
+
+    silent = [part.split("\n")[0] for part in sections if "curl" not in part]
+
+    assert sections
+    assert silent == []
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("block", BLOCKS)
+async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block):
+    async with Receiver() as receiver, harness(PLUGINS) as gateway:
+        key = await gateway.issue_key()
+        answer = await gateway.post("/api/webhook/orders", key, {"orders": [ORDER]})
+        package = answer.json()["package_ids"][0]
+        answer = await gateway.post("/api/webhooks/endpoints", key, {"url": receiver.url})
+        endpoint = answer.json()["id"]
+        answer = await gateway.post(f"/api/webhooks/endpoints/{endpoint}/test", key)
+        delivery = answer.json()["id"]
+        if "rotate/finish" in block:
+            await gateway.post(f"/api/webhooks/endpoints/{endpoint}/rotate", key, {})
+        environment = {
+            "PATH": "/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin",
+            "GATEWAY": gateway.url,
+            "KEY": key,
+            "PACKAGE": package,
+            "ENDPOINT": endpoint,
+            "DELIVERY": delivery,
+        }
+
+        process = await asyncio.create_subprocess_exec(
+            "bash",
+            "-euc",
+            block.replace("curl ", "curl --silent --show-error --fail-with-body "),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said, complaint = await process.communicate()
+
+    assert process.returncode == 0, f"{said.decode()} {complaint.decode()}"

@@ -1,0 +1,193 @@
+"""What really arrives at an endpoint: the three formats, the retries, the signatures."""
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime
+
+from gateway.plugin import __version__
+from gateway.testing import Receiver, SteppingClock
+
+START = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
+UNIX = 1776624130
+RETRY_AT_ONCE = """
+[delivery]
+allow_http = true
+allow_networks = ["127.0.0.0/8"]
+retry_schedule_seconds = [0.05, 0.05]
+"""
+COMPLETED = {
+    "driver_id": "drv_b12c",
+    "occurred_at": "2026-04-19T18:41:57Z",
+    "proof": {"photo_url": "https://example.com/1.jpg", "lat": 25.8612, "lng": -80.2983},
+    "copay_collected": 12.5,
+    "copay_method": "card",
+}
+OUR_HEADERS = {
+    "accept",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "user-agent",
+}
+
+
+def mac(key, message):
+    return hmac.new(key, message, hashlib.sha256)
+
+
+def hex_mac(secret, message):
+    return mac(secret.encode(), message).hexdigest()
+
+
+def standard_signature(secret, message):
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return "v1," + base64.b64encode(mac(key, message).digest()).decode()
+
+
+def special_headers(webhook):
+    return {name: value for name, value in webhook.headers.items() if name not in OUR_HEADERS}
+
+
+async def test_one_event_goes_to_three_endpoints_in_three_formats(open_desk):
+    async with Receiver() as receiver, open_desk(clock=SteppingClock(START)) as desk:
+        secrets = {}
+        for wire_format in ("scriptrun", "autorx", "standard"):
+            added = await desk.add(
+                f"{receiver.url}/{wire_format}", format=wire_format, events=["delivery.*"]
+            )
+            secrets[wire_format] = added["secret"]
+        package_id = await desk.order(rx_number="RX-Zoé", external_patient_id="PMS-9081")
+        event_id = await desk.report(package_id, "delivery.completed", **COMPLETED)
+        arrived = {each.path[1:]: each for each in await receiver.wait_for(3)}
+
+    snake = (
+        f'{{"package_id":"{package_id}","external_patient_id":"PMS-9081","rx_number":"RX-Zoé",'
+        '"driver_id":"drv_b12c","delivered_at":"2026-04-19T18:41:57Z",'
+        f'"proof":{arrived_proof(arrived["scriptrun"])},'
+        '"copay_collected":12.50,"copay_method":"card"}'
+    )
+    scriptrun = arrived["scriptrun"]
+    assert scriptrun.body.decode() == (
+        f'{{"id":"{event_id}","event":"delivery.completed",'
+        f'"created_at":"2026-04-19T18:42:10Z","data":{snake}}}'
+    )
+    signed = f"{UNIX}.".encode() + scriptrun.body
+    assert special_headers(scriptrun) == {
+        "x-scriptrun-event": "delivery.completed",
+        "x-scriptrun-signature": f"t={UNIX},v1={hex_mac(secrets['scriptrun'], signed)}",
+    }
+    autorx = arrived["autorx"]
+    assert autorx.body.decode().startswith(
+        f'{{"event":"delivery.completed","id":"{event_id}","queueId":null,'
+        '"timestamp":"2026-04-19T18:42:10Z","attempt":1,"attemptedAt":"2026-04-19T18:42:10Z",'
+        f'"data":{{"packageId":"{package_id}","externalPatientId":"PMS-9081",'
+    )
+    assert '"copayCollected":12.50,"copayMethod":"card"}}' in autorx.body.decode()
+    assert special_headers(autorx) == {
+        "x-autorx-signature": hex_mac(secrets["autorx"], autorx.body)
+    }
+    standard = arrived["standard"]
+    assert standard.body.decode() == (
+        f'{{"type":"delivery.completed","timestamp":"2026-04-19T18:42:10Z","data":{snake}}}'
+    )
+    signed = f"{event_id}.{UNIX}.".encode() + standard.body
+    assert special_headers(standard) == {
+        "webhook-id": event_id,
+        "webhook-timestamp": f"{UNIX}",
+        "webhook-signature": standard_signature(secrets["standard"], signed),
+    }
+    for webhook in arrived.values():
+        assert webhook.method == "POST"
+        assert webhook.headers["content-type"] == "application/json"
+        assert webhook.headers["user-agent"] == f"rx-gateway/{__version__}"
+
+
+def arrived_proof(webhook):
+    """Return the proof as it was written; what is in it is the package's business."""
+    proof = webhook.json()["data"]["proof"]
+    assert (proof["photo_url"], proof["lat"]) == ("https://example.com/1.jpg", 25.8612)
+    return json.dumps(proof, separators=(",", ":"))
+
+
+async def test_an_autorx_endpoint_that_fails_twice_gets_attempts_1_2_3_under_one_id(open_desk):
+    async with Receiver([500, 500]) as receiver, open_desk(RETRY_AT_ONCE) as desk:
+        added = await desk.add(receiver.url, format="autorx", events=["delivery.completed"])
+        package_id = await desk.order()
+        event_id = await desk.report(package_id, "delivery.completed", **COMPLETED)
+        arrived = await receiver.wait_for(3)
+        log = await desk.logged(3)
+        delivery = await desk.delivery_in("delivered", log[0]["delivery_id"])
+
+    bodies = [webhook.json() for webhook in arrived]
+    assert [body["attempt"] for body in bodies] == [1, 2, 3]
+    assert {body["id"] for body in bodies} == {event_id}
+    for webhook in arrived:
+        expected = hex_mac(added["secret"], webhook.body)
+        assert webhook.headers["x-autorx-signature"] == expected
+    assert len({webhook.headers["x-autorx-signature"] for webhook in arrived}) == 3
+
+    assert [(each["attempt"], each["status"], each["outcome"]) for each in log] == [
+        (3, 200, "delivered"),
+        (2, 500, "failed"),
+        (1, 500, "failed"),
+    ]
+    assert [each["started_at"] for each in log] == [
+        body["attemptedAt"] for body in reversed(bodies)
+    ]
+    for each in log:
+        assert each["endpoint_id"] == added["id"]
+        assert each["delivery_id"] == delivery["id"]
+        assert each["event_id"] == event_id
+        assert each["event"] == "delivery.completed"
+        assert each["response"] == "ok"
+        assert each["error"] is None
+        assert 0 <= each["duration_ms"] < 10_000
+    assert delivery["attempts"] == log[::-1]
+    assert delivery["state"] == "delivered"
+    assert delivery["next_attempt_at"] is None
+
+
+async def test_a_delivery_that_fails_until_its_schedule_ends_is_exhausted(open_desk):
+    schedule = RETRY_AT_ONCE + "give_up_after_seconds = 0.2\n"
+    async with Receiver([500] * 9) as receiver, open_desk(schedule) as desk:
+        await desk.add(receiver.url, events=["package.created"])
+        await desk.order()
+        [first] = await desk.logged(1, "?limit=1")
+        delivery = await desk.delivery_in("exhausted", first["delivery_id"])
+    # Two waits of 50 ms, then the last at 200 ms.
+    assert [each["attempt"] for each in delivery["attempts"]] == [1, 2, 3, 4]
+    assert {each["status"] for each in delivery["attempts"]} == {500}
+    assert delivery["next_attempt_at"] is None
+    assert delivery["finished_at"] is not None
+
+
+async def test_a_scriptrun_body_stays_the_same_while_its_signature_follows_the_attempt(open_desk):
+    async with Receiver([503]) as receiver, open_desk(clock=(clock := SteppingClock(START))) as desk:
+        added = await desk.add(receiver.url, events=["package.created"])
+        await desk.order()
+        await receiver.wait_for(1)
+        await desk.logged(1)
+        clock.step(6)
+        desk.harness.gateway.wake([added["id"]])
+        first, second = await receiver.wait_for(2)
+    assert first.body == second.body
+    for webhook, unix in ((first, UNIX), (second, UNIX + 6)):
+        signed = f"{unix}.".encode() + webhook.body
+        assert webhook.headers["x-scriptrun-signature"] == (
+            f"t={unix},v1={hex_mac(added['secret'], signed)}"
+        )
+
+
+async def test_autorx_in_base64_is_a_setting_of_the_plugin(harness):
+    toml = '[plugins.json_api]\n[plugins.webhooks]\nautorx_signature = "base64"\n'
+    async with Receiver() as receiver, harness(toml) as gateway:
+        key = await gateway.issue_key()
+        sent = {"url": receiver.url, "format": "autorx"}
+        added = (await gateway.post("/api/webhooks/endpoints", key, sent)).json()
+        await gateway.post(f"/api/webhooks/endpoints/{added['id']}/test", key)
+        [webhook] = await receiver.wait_for(1)
+    expected = base64.b64encode(mac(added["secret"].encode(), webhook.body).digest()).decode()
+    assert webhook.headers["x-autorx-signature"] == expected
