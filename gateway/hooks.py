@@ -4,10 +4,13 @@ Implementations are called one at a time, in the order the plugins were loaded, 
 that one that raises is named and the others still run.
 """
 
+import inspect
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import click
 import pluggy
@@ -15,11 +18,14 @@ from litestar import Router
 
 from gateway.errors import PluginError
 from gateway.hookspecs import PROJECT, GatewayHooks
+from gateway.model.catalog import core_event_types
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
 from gateway.records import HealthCheck, Job, PluginTables, Sink
 
 _log = logging.getLogger(__name__)
+
+Record = TypeVar("Record")
 
 
 class Hooks:
@@ -35,21 +41,24 @@ class Hooks:
         try:
             self._manager.register(plugin, name)
             self._manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            self._manager.unregister(name=name)
+            self._refuse_coroutines(plugin)
+        except Exception as error:
+            # Not pluggy's own refusals only: it also reads every attribute of the plugin.
+            if self._manager.get_plugin(name) is plugin:
+                self._manager.unregister(plugin)
             raise PluginError(
                 f"plugin {name} implements a hook that doesn't fit: {error}"
             ) from error
 
     def http_routers(self) -> list[Router]:
         """Return every plugin's routers."""
-        return [router for _, found in self._at_start("http_routers") for router in found or ()]
+        return [router for _, found in self._at_start("http_routers", Router) for router in found]
 
     def sinks(self) -> dict[str, Sink]:
         """Return the sinks by kind."""
         sinks: dict[str, Sink] = {}
-        for name, found in self._at_start("sinks"):
-            for sink in found or ():
+        for name, found in self._at_start("sinks", Sink):
+            for sink in found:
                 if sink.kind in sinks:
                     raise PluginError(f"plugin {name} brings the sink {sink.kind} a second time")
                 sinks[sink.kind] = sink
@@ -57,86 +66,120 @@ class Hooks:
 
     def event_types(self) -> list[EventType]:
         """Return the event types that plugins publish."""
-        return [entry for _, found in self._at_start("event_types") for entry in found or ()]
+        types: dict[str, EventType] = {}
+        core = {entry.type for entry in core_event_types()}
+        for name, found in self._at_start("event_types", EventType):
+            for entry in found:
+                if entry.type in core or entry.type in types:
+                    raise PluginError(
+                        f"plugin {name} brings the event type {entry.type} a second time"
+                    )
+                types[entry.type] = entry
+        return list(types.values())
 
     def jobs(self) -> list[Job]:
         """Return every plugin's jobs."""
-        return [job for _, found in self._at_start("jobs") for job in found or ()]
+        return [job for _, found in self._at_start("jobs", Job) for job in found]
 
     def tables(self) -> list[PluginTables]:
         """Return every plugin's tables."""
-        return [found for _, found in self._at_start("tables") if found is not None]
+        return [tables for _, found in self._at_start("tables", PluginTables) for tables in found]
 
     def cli_commands(self) -> list[click.Command]:
         """Return every plugin's commands; a plugin that raises is left out and logged."""
-        return [
-            command
-            for implementation in self._implementations("cli_commands")
-            for command in self._ask(implementation) or ()
-        ]
+        commands: list[click.Command] = []
+        for implementation in self._implementations("cli_commands"):
+            with self._passed_over(implementation):
+                commands.extend(_called(implementation) or ())
+        return commands
 
     def health_checks(self) -> list[HealthCheck]:
         """Return every plugin's health checks."""
-        return [check for _, found in self._at_start("health_checks") for check in found or ()]
+        return [
+            check for _, found in self._at_start("health_checks", HealthCheck) for check in found
+        ]
 
     def review_orders(self, orders: Sequence[Order]) -> list[Review]:
         """Return for each order what all plugins together say; each sees what the last one kept."""
         reviews = [Review(order) for order in orders]
-        for implementation in self._implementations("review_orders"):
-            current = [review.order or order for review, order in zip(reviews, orders, strict=True)]
-            found = self._ask(implementation, orders=current)
-            if found is None:
-                continue
-            if len(found) != len(reviews):
-                self._failed(implementation, "it answered for a different number of orders")
-                continue
-            reviews = [_merged(old, new) for old, new in zip(reviews, found, strict=True)]
+        for implementation in self._implementations("review_orders") if orders else ():
+            current = tuple(
+                review.order or order for review, order in zip(reviews, orders, strict=True)
+            )
+            with self._passed_over(implementation):
+                found = _called(implementation, orders=current)
+                if found is not None and len(found) != len(current):
+                    raise PluginError("it answered for a different number of orders")
+                reviews = [
+                    _merged(old, new)
+                    for old, new in zip(reviews, found or (None,) * len(current), strict=True)
+                ]
         return reviews
 
     def route_events(
         self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
     ) -> dict[str, Collection[str]]:
         """Return ``wanted``, narrowed down by every plugin that has something to say."""
-        kept: dict[str, Collection[str]] = dict(wanted)
+        kept = {event_id: tuple(destinations) for event_id, destinations in wanted.items()}
         for implementation in self._implementations("route_events"):
-            found = self._ask(implementation, events=events, wanted=kept)
-            for event_id, destinations in (found or {}).items():
-                if event_id in kept:
-                    kept[event_id] = [each for each in kept[event_id] if each in destinations]
-        return kept
+            with self._passed_over(implementation):
+                # Read-only: what a plugin wrote into it would be sent there.
+                found = _called(implementation, events=events, wanted=MappingProxyType(kept))
+                kept |= {
+                    event_id: tuple(each for each in kept[event_id] if each in destinations)
+                    for event_id, destinations in (found or {}).items()
+                    if event_id in kept
+                }
+        return {**kept}
 
     def events_recorded(self, events: Sequence[Event]) -> None:
         """Tell every plugin what was committed."""
         for implementation in self._implementations("events_recorded"):
-            self._ask(implementation, events=events)
+            with self._passed_over(implementation):
+                _called(implementation, events=events)
 
     def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         return caller.get_hookimpls()
 
-    def _at_start(self, hook: str) -> Iterator[tuple[str, Any]]:
+    def _refuse_coroutines(self, plugin: object) -> None:
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            for implementation in caller.get_hookimpls():
+                if inspect.iscoroutinefunction(implementation.function):
+                    raise PluginError(f"{caller.name} must be a plain function: hooks never wait")
+
+    def _at_start(self, hook: str, kind: type[Record]) -> Iterator[tuple[str, list[Record]]]:
+        """Yield what each plugin brings, with its name; a record alone is a list of one."""
         for implementation in self._implementations(hook):
             name = implementation.plugin_name
             try:
-                yield name, implementation.function()
+                found = _called(implementation)
+                brought = [found] if isinstance(found, kind) else list(found or ())
             except PluginError:
                 raise
             except Exception as error:
                 raise PluginError(f"plugin {name} failed in {hook}: {error}") from error
+            if not all(isinstance(each, kind) for each in brought):
+                raise PluginError(
+                    f"plugin {name} brings something in {hook} that is no {kind.__name__}"
+                )
+            yield name, brought
 
-    def _ask(self, implementation: pluggy.HookImpl, **arguments: Any) -> Any:
+    @contextmanager
+    def _passed_over(self, implementation: pluggy.HookImpl) -> Iterator[None]:
+        """Count and log whatever a plugin does wrong; what the others say still holds."""
         try:
-            return implementation.function(
-                **{name: arguments[name] for name in implementation.argnames}
-            )
+            yield
         except Exception as error:  # noqa: BLE001 - a plugin's fault must not become the batch's
-            self._failed(implementation, type(error).__name__)
-            return None
+            name, hook = implementation.plugin_name, implementation.function.__name__
+            why = error.message if isinstance(error, PluginError) else type(error).__name__
+            self.failures[name, hook] += 1
+            _log.error("plugin %s failed in %s and was passed over: %s", name, hook, why)
 
-    def _failed(self, implementation: pluggy.HookImpl, why: str) -> None:
-        name, hook = implementation.plugin_name, implementation.function.__name__
-        self.failures[name, hook] += 1
-        _log.error("plugin %s failed in %s and was passed over: %s", name, hook, why)
+
+def _called(implementation: pluggy.HookImpl, **arguments: Any) -> Any:
+    """Call one implementation with those arguments that it takes."""
+    return implementation.function(**{name: arguments[name] for name in implementation.argnames})
 
 
 def _merged(old: Review, new: Review | None) -> Review:

@@ -167,7 +167,7 @@ class Gateway:
         self.outbox = Outbox(sealer, self.events)
         self.delivery_log = DeliveryLog(sealer)
         self.audit = AuditTrail(self.database, self.clock)
-        self.limits = Limits(settings.limits, settings.redis)
+        self.limits = Limits(settings.limits, settings.redis, self.clock)
         self.publishing = Publishing(
             self.database,
             self.clock,

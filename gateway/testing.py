@@ -69,7 +69,7 @@ class Receiver:
         self.headers: dict[str, str] = {}
         self._arrived = asyncio.Condition()
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     @property
     def url(self) -> str:
@@ -98,12 +98,15 @@ class Receiver:
         """Stop, and drop whoever is connected."""
         if self._server is not None:
             self._server.close()
-            for writer in list(self._connections):
+            open_ones = dict(self._connections)
+            for writer in open_ones:
                 writer.close()
+            serving = [task for task in open_ones.values() if task is not None]
+            await asyncio.gather(*serving, return_exceptions=True)
             await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
+        self._connections[writer] = asyncio.current_task()
         try:
             while True:
                 received = await _read_request(reader)
@@ -118,7 +121,7 @@ class Receiver:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the other side is done
         finally:
-            self._connections.discard(writer)
+            del self._connections[writer]
             writer.close()
 
 

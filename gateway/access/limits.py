@@ -6,13 +6,13 @@ twice of it through around the turn of a minute.
 """
 
 import math
-import time
 from typing import Final, Literal
 
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
+from gateway.clock import Clock
 from gateway.errors import RateLimited
 from gateway.settings import LimitsTable, RedisTable
 
@@ -29,7 +29,8 @@ _WHAT: Final = {
 class Limits:
     """Counts what each key does against what it may."""
 
-    def __init__(self, table: LimitsTable, redis: RedisTable | None) -> None:
+    def __init__(self, table: LimitsTable, redis: RedisTable | None, clock: Clock) -> None:
+        self._clock = clock
         self._items: dict[Policy, RateLimitItem] = {
             "orders": RateLimitItemPerMinute(table.orders_requests_per_minute),
             "orders_per_hour": RateLimitItemPerHour(table.orders_per_hour),
@@ -54,5 +55,5 @@ class Limits:
             policy=policy,
             limit=item.amount,
             window_seconds=item.get_expiry(),
-            retry_after_seconds=max(1, math.ceil(window.reset_time - time.time())),
+            retry_after_seconds=max(1, math.ceil(window.reset_time - self._clock.now().timestamp())),
         )

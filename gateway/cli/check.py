@@ -9,11 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
 from gateway.cli.standing import Standing, look_at_database, look_at_master_key
 from gateway.console import Session, command
@@ -180,10 +175,12 @@ def _look_at_data_dir(settings: Settings, findings: Findings) -> None:
     directory = settings.gateway.data_dir
     nearest = next(each for each in (directory, *directory.parents) if each.exists())
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
-        made = "" if nearest == directory else " will be made, and"
-        findings.fine("data_dir", f"{directory}{made} can be written")
+        state = "can be written" if nearest == directory else "will be created, and can be"
+        findings.fine("data_dir", f"{directory} {state}")
     else:
-        text = f"{nearest} is no folder that can be written; choose another, or its permissions"
+        text = (
+            f"{nearest} is no folder that can be written: choose another, or change its permissions"
+        )
         findings.wrong("data_dir", Problem(text, field="[gateway] data_dir"))
 
 
@@ -201,6 +198,11 @@ async def _look_at_redis(settings: Settings, findings: Findings) -> None:
     if settings.redis is None:
         findings.fine("redis", "not configured; everything runs in one process")
         return
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+
     try:
         async with Redis.from_url(
             settings.redis.url,

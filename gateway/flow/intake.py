@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, to_epoch_ms
@@ -119,6 +120,14 @@ class Intake:
         return order, review.errors + wrong_site, candidate.warnings + review.warnings
 
     async def _store(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeAnswer | Exception]:
+        try:
+            return await self._store_once(batch)
+        except IntegrityError:
+            # Another process stored one of these orders, or an answer under one of these keys,
+            # after we had looked. What it stored is committed: this time it is found.
+            return await self._store_once(batch)
+
+    async def _store_once(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeAnswer | Exception]:
         now = self._clock.now()
         async with self._database.begin() as connection:
             answers, fresh = await self._replays(connection, batch, now)

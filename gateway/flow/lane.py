@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from gateway.clock import Clock
+from gateway.flow.pacing import Pace
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.records import Batch, Sink
 
@@ -77,9 +78,11 @@ class Lane:
         self._grant: Grant | None = None
         self._claim_size = _FIRST_CLAIM
         self._claimed_at = 0.0
+        self._at_work = 0
+        self._pace = Pace(clock)
         self._more = True
+        self._gone = False
         self._stopping = False
-        self._next_slot = 0.0
         self._changed = asyncio.Event()
 
     def nudge(self) -> None:
@@ -91,26 +94,42 @@ class Lane:
         """Finish what is in flight, take nothing more, give back what waits."""
         self._stopping = True
         self._give_back()
+        self._pace.end()
         self._changed.set()
 
     async def run(self) -> None:
         """Carry deliveries until nothing is due; what went out is settled when this returns."""
         try:
-            while True:
-                self._changed.clear()
-                if self._more and not self._stopping and self._room() > 0:
-                    await self._claim()
-                elif not (self._workers or (self._more and not self._stopping)):
-                    break
-                else:
-                    if self._grant is not None:
-                        self._staff(self._grant.destination.max_in_flight)
-                    await self._changed.wait()
+            await self._carry()
+        except Exception:
+            # No claim could be made: the database is away, say. What is in flight is finished.
+            self.stop()
+            await self._carry()
+            raise
         finally:
-            for worker in self._workers:
+            for worker in self._workers:  # none is left, unless we are being cancelled
                 worker.cancel()
-            if self._unsettled:
-                await asyncio.wait(self._unsettled)
+
+    async def _carry(self) -> None:
+        """Claim whenever there is room, until there is no work and none can come of what runs.
+
+        Between the last look and the end nothing is awaited, so that a nudge is either
+        seen here or finds the lane gone and opens another.
+        """
+        while True:
+            self._changed.clear()
+            wants_more = self._more and not self._stopping
+            if wants_more and self._room() > 0:
+                await self._claim()
+            elif wants_more or self._workers or self._unsettled:
+                await self._changed.wait()
+            elif (pause := self._pace.pause_seconds()) > 0:
+                # The next lane would know nothing of this one's pace and send too soon.
+                timer = asyncio.get_running_loop().call_later(pause, self._changed.set)
+                await self._changed.wait()
+                timer.cancel()
+            else:
+                return
 
     def _room(self) -> int:
         """How many to take now: none while more than half of the last claim still waits."""
@@ -121,22 +140,22 @@ class Lane:
         return self._claim_size - waiting
 
     async def _claim(self) -> None:
-        self._more = False
+        self._more = self._gone = False
         room = self._room()
         now = self._clock.monotonic_seconds()
         if self._grant is not None and self._grant.more:
             self._adapt(now - self._claimed_at, self._grant.destination.max_in_flight)
         self._claimed_at = now
         grant = await self._desk.claim(self.destination_id, room)
-        if grant is None:
-            self._grant = None
-            self._give_back()
-            return
         self._grant = grant
-        self._more = self._more or grant.more
-        usable_until = now + grant.lease_seconds - self._timeout_seconds - _GRACE_SECONDS
-        self._waiting.extend(_Waiting(each, usable_until) for each in grant.deliveries)
-        self._staff(grant.destination.max_in_flight)
+        if grant is not None:
+            self._more = self._more or grant.more
+            usable_until = now + grant.lease_seconds - self._timeout_seconds - _GRACE_SECONDS
+            self._waiting.extend(_Waiting(each, usable_until) for each in grant.deliveries)
+        if grant is None or self._gone or self._stopping:
+            self._give_back()
+        else:
+            self._staff(grant.destination.max_in_flight)
 
     def _adapt(self, took_seconds: float, max_in_flight: int) -> None:
         if took_seconds < _QUICK_SECONDS:
@@ -145,8 +164,9 @@ class Lane:
             self._claim_size = max(self._claim_size // 2, min(max_in_flight, _FIRST_CLAIM))
 
     def _staff(self, max_in_flight: int) -> None:
-        wanted = min(max_in_flight, len(self._workers) + len(self._waiting))
-        for _ in range(wanted - len(self._workers)):
+        wanted = min(max(max_in_flight, 1), self._at_work + len(self._waiting))
+        for _ in range(wanted - self._at_work):
+            self._at_work += 1
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._left)
@@ -155,24 +175,39 @@ class Lane:
         self._workers.discard(worker)
         self._changed.set()
         if not worker.cancelled() and worker.exception() is not None:
+            self._give_back()  # the others may have left already
             _log.error(
                 "a delivery to %s failed oddly", self.destination_id, exc_info=worker.exception()
             )
 
     async def _work(self) -> None:
-        while self._waiting and self._grant is not None:
+        try:
+            while self._waiting and not self._overstaffed():
+                await self._carry_next()
+        finally:
+            # At once, not when the task is seen to be done: a claim may come back in between.
+            self._at_work -= 1
+
+    def _overstaffed(self) -> bool:
+        """Say whether ``max_in_flight`` was lowered meanwhile."""
+        return self._at_work > 1 and (
+            self._grant is None or self._at_work > self._grant.destination.max_in_flight
+        )
+
+    async def _carry_next(self) -> None:
+        async with self._pace.turn():
             grant = self._grant
-            taken = self._next(grant.sink.max_batch)
-            if not taken:
-                continue
-            if grant.destination.max_per_second:
-                await self._pace(len(taken) / grant.destination.max_per_second)
-            for delivery, outcome in await self._try(grant, taken):
-                self._settle(delivery, outcome)
-                if outcome.gone:
-                    self._give_back()
-            if self._more and self._room() > 0:
-                self._changed.set()
+            taken = [] if grant is None else self._next(grant.sink.max_batch)
+            if grant is None or not taken:
+                return
+            self._pace.took(len(taken), grant.destination.max_per_second)
+        for delivery, outcome in await self._try(grant, taken):
+            self._settle(delivery, outcome)
+            if outcome.gone:
+                self._gone = True
+                self._give_back()
+        if self._more and self._room() > 0:
+            self._changed.set()
 
     def _next(self, count: int) -> list[ClaimedDelivery]:
         """Take the next ones that are still ours; those whose lease runs out go back."""
@@ -193,17 +228,21 @@ class Lane:
         started_at = self._clock.now()
         began = self._clock.monotonic_seconds()
         batch = Batch(grant.destination, grant.settings, taken, self._timeout_seconds)
-        outcomes: Sequence[Outcome] = ()
+        known: dict[str, Outcome] = {}
         error = "no_outcome"
         try:
             async with asyncio.timeout(self._timeout_seconds + _GRACE_SECONDS):
                 outcomes = await grant.sink.deliver(batch)
+            known = {outcome.delivery_id: outcome for outcome in outcomes}
         except TimeoutError:
             error = "timeout"
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            error = "sink_failed"  # it awaited something that was cancelled: its own affair
         except Exception as failure:  # noqa: BLE001 - a sink's fault is this try's failure
             error = "sink_failed"
             _log.error("sink %s failed: %s", grant.sink.kind, type(failure).__name__)
-        known = {outcome.delivery_id: outcome for outcome in outcomes}
         elapsed_ms = int((self._clock.monotonic_seconds() - began) * 1000)
         return [
             (
@@ -246,10 +285,7 @@ class Lane:
         while self._waiting:
             self._keep(self._desk.release(self._waiting.popleft().delivery))
 
-    async def _pace(self, seconds_each: float) -> None:
-        """Wait for the next slot, so that ``max_per_second`` holds."""
-        now = self._clock.monotonic_seconds()
-        slot = max(now, self._next_slot)
-        self._next_slot = slot + seconds_each
-        if slot > now:
-            await asyncio.sleep(slot - now)
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 MAX_JITTER: Final = 0.1
 # Another server may ask for any wait at all; more than a day is as good as never.
-MAX_RETRY_AFTER: Final = timedelta(hours=24)
+MAX_RETRY_AFTER_SECONDS: Final = 86_400.0
 
 
 class Schedule(NamedTuple):
@@ -39,7 +39,9 @@ def next_try(
     last = first_attempt_at + schedule.give_up_after
     if now >= last:
         return None
-    floor = now + min(timedelta(seconds=retry_after_seconds or 0), MAX_RETRY_AFTER)
+    # A sink hands on what it was told: also what is negative, infinite or no number at all.
+    asked_seconds = min(max(0.0, retry_after_seconds or 0.0), MAX_RETRY_AFTER_SECONDS)
+    floor = now + timedelta(seconds=asked_seconds)
     if retry_index < len(schedule.waits_seconds):
         wait = schedule.waits_seconds[retry_index] * (1 + MAX_JITTER * jitter)
         due = max(now + timedelta(seconds=wait), floor)

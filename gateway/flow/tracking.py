@@ -69,13 +69,15 @@ class Tracking:
         await self._batcher.drained()
 
     async def _apply(self, reports: Sequence[_Report]) -> Sequence[UpdateAnswer | Exception]:
-        now = self._clock.now()
         async with self._database.begin() as connection:
             standings = await self._packages.standings(
                 connection,
                 {(each.caller.account_id, each.update.package_id) for each in reports},
                 for_update=True,
             )
+            # Not before: another process may have moved a package while we waited for it, and
+            # what a reporter tells without a time of its own would then be older than that.
+            now = self._clock.now()
             refs = {(each.update.package_id, each.ref) for each in reports if each.ref}
             ledger = _Ledger(standings, await self._events.by_ref(connection, refs), now)
             answers = [ledger.judge(report) for report in reports]

@@ -23,7 +23,7 @@ def create_app(gateway: Gateway) -> RequestIds:
 def create_litestar(gateway: Gateway) -> Litestar:
     """Put routers, middleware and handlers together; request ids go around it."""
     return Litestar(
-        route_handlers=[health_router(gateway), docs_router(), *gateway.hooks.http_routers()],
+        route_handlers=[*gateway.hooks.http_routers(), health_router(gateway), docs_router()],
         middleware=[Authentication(gateway.keys, gateway.limits)],
         exception_handlers=HANDLERS,
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},

@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access.keys import Keys
 from gateway.access.limits import Limits
-from gateway.errors import UnsupportedMedia
+from gateway.errors import InvalidInput, UnsupportedMedia
 from gateway.model.account import Caller
 
 _CALLER: Final = "gateway_caller"
@@ -45,6 +45,7 @@ class Authentication(ASGIMiddleware):
             await self._limits.take(policy, caller.actor)
             if method not in _READING:
                 _check_media(headers, options.get("media", _JSON))
+            _check_address(scope)
             scope["state"][_CALLER] = caller
         await next_app(scope, receive, send)
 
@@ -53,6 +54,12 @@ def provide_caller(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:
     """Hand a handler who is calling."""
     caller: Caller = request.scope["state"][_CALLER]
     return caller
+
+
+def _check_address(scope: Scope) -> None:
+    """Refuse a NUL: no id and no filter has one, and PostgreSQL takes none in a text."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        raise InvalidInput("The address has a NUL character in it; leave it out.")
 
 
 def _check_media(headers: Headers, accepted: tuple[str, ...]) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 from litestar import Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
@@ -16,6 +17,20 @@ from gateway.runtime import Gateway
 
 _DEADLINE_SECONDS: Final = 5.0
 _ENGINE_SILENCE: Final = timedelta(seconds=30)
+
+
+class CheckAnswer(msgspec.Struct):
+    """How one part is."""
+
+    ok: bool
+    detail: str
+
+
+class ReadyAnswer(msgspec.Struct):
+    """How every part is; ``status`` is ``ok`` or ``failing``."""
+
+    status: str
+    checks: dict[str, CheckAnswer]
 
 
 async def readiness(gateway: Gateway) -> dict[str, HealthReport]:
@@ -37,17 +52,18 @@ def health_router(gateway: Gateway) -> Router:
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
-    @get("/ready", opt={"public": True}, summary="Orders can be taken and are being delivered")
+    @get(
+        "/ready",
+        opt={"public": True, "answer": ReadyAnswer},
+        summary="Orders can be taken and are being delivered",
+    )
     async def ready() -> Response[bytes]:
         reports = await readiness(gateway)
         healthy = all(report.healthy for report in reports.values())
-        body: dict[str, Any] = {
-            "status": "ok" if healthy else "failing",
-            "checks": {
-                name: {"ok": report.healthy, "detail": report.detail}
-                for name, report in reports.items()
-            },
+        checks = {
+            name: CheckAnswer(report.healthy, report.detail) for name, report in reports.items()
         }
+        body = ReadyAnswer("ok" if healthy else "failing", checks)
         status = 200 if healthy else 503
         return Response(encode(body), status_code=status, media_type=MEDIA_TYPE)
 

@@ -15,7 +15,8 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 
-from gateway.http.docs_page import render_page
+from gateway.errors import Problem
+from gateway.http.docs.page import render_page
 from gateway.http.errors import MEDIA_TYPE
 from gateway.model.wire import encode
 from gateway.version import __version__
@@ -28,7 +29,7 @@ class ErrorAnswer(msgspec.Struct):
     """What every refusal looks like."""
 
     error: str
-    details: list[dict[str, Any]] = []
+    details: list[Problem] = []
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -47,15 +48,25 @@ def openapi_config() -> OpenAPIConfig:
 
 
 def docs_router() -> Router:
-    """Make ``/docs`` and ``/openapi.json``; both work without any network."""
+    """Make ``/docs`` and ``/openapi.json``; both work without any network, and are made once."""
+    made: dict[str, Any] = {}
+
+    def described(app: Litestar) -> dict[str, Any]:
+        if "document" not in made:
+            made["document"] = openapi_document(app)
+        document: dict[str, Any] = made["document"]
+        return document
 
     @get("/openapi.json", opt=_PUBLIC, sync_to_thread=False)
     def document(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return Response(encode(openapi_document(request.app)), media_type=MEDIA_TYPE)
+        return Response(encode(described(request.app)), media_type=MEDIA_TYPE)
 
     @get("/docs", opt=_PUBLIC, media_type="text/html", sync_to_thread=False)
     def page(request: Request[Any, Any, Any]) -> str:
-        return render_page(openapi_document(request.app))
+        if "page" not in made:
+            made["page"] = render_page(described(request.app))
+        text: str = made["page"]
+        return text
 
     return Router("/", route_handlers=[document, page], include_in_schema=False)
 

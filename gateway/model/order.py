@@ -17,6 +17,7 @@ from gateway.model.phone import to_e164
 
 PRIORITIES: Final = ("routine", "urgent", "stat")
 COPAY_LIMIT: Final = Decimal(10000)
+_CENT: Final = Decimal("0.01")
 MAX_METADATA_ENTRIES: Final = 50
 MAX_CHARACTERS: Final[Mapping[str, int]] = {
     "patient_name": 200,
@@ -82,8 +83,8 @@ class Review(msgspec.Struct, frozen=True):
 def check(order: Order, country: str) -> Review:
     """Apply the rules for every source; ``country`` decides how a local phone number is read.
 
-    The review's ``order`` is the one to keep: the phone number in E.164, or left
-    out with a warning when it can't be one.
+    The review's ``order`` is the one to keep: money with two places; the phone number in
+    E.164, or left out with a warning when it can't be one.
     """
     errors: list[Problem] = []
     for name, limit in MAX_CHARACTERS.items():
@@ -103,7 +104,14 @@ def check(order: Order, country: str) -> Review:
         _check_metadata(order.metadata, errors)
     warnings: list[Problem] = []
     kept = _with_usable_contacts(order, country, warnings)
+    if kept.copay_amount is not None and not errors:
+        kept = msgspec.structs.replace(kept, copay_amount=two_places(kept.copay_amount))
     return Review(kept, tuple(errors), tuple(warnings))
+
+
+def two_places(amount: Decimal) -> Decimal:
+    """Return an amount of money with its two places: ``12.50`` for ``12.5``, never ``-0.00``."""
+    return amount.quantize(_CENT) + 0
 
 
 def _with_usable_contacts(order: Order, country: str, warnings: list[Problem]) -> Order:

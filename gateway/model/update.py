@@ -1,14 +1,13 @@
 """The rules a delivery update must pass before it is looked at against the package."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from gateway.errors import InvalidInput, Problem
-from gateway.model.order import COPAY_LIMIT
+from gateway.model.order import COPAY_LIMIT, two_places
 from gateway.model.package import (
     EVENT_FOR,
     FAILURE_REASONS,
@@ -18,6 +17,8 @@ from gateway.model.package import (
 )
 
 COPAY_METHODS: Final = ("cash", "card", "check", "online", "on_account", "waived")
+# Near the ends of the calendar a change of time zone is an error; nobody delivers there.
+_YEARS: Final = range(2000, 2100)
 _MAX_CHARACTERS: Final[Mapping[str, int]] = {"driver_id": 100, "notes": 2000, "event_ref": 255}
 
 
@@ -44,26 +45,41 @@ def check_update(update: DeliveryUpdate) -> DeliveryUpdate:
         value = getattr(update, name)
         if value is not None and len(value) > limit:
             faults.append(Problem(f"{name} has more than {limit} characters", field=name))
-    if update.occurred_at is not None and update.occurred_at.tzinfo is None:
-        text = "occurred_at must say its time zone, as in 2026-04-19T18:42:10Z"
-        faults.append(Problem(text, field="occurred_at"))
+    faults.extend(_wrong_moments(update))
     if faults:
         raise InvalidInput("The delivery update has faults.", faults)
     return msgspec.structs.replace(update, event=event)
+
+
+def _wrong_moments(update: DeliveryUpdate) -> Iterator[Problem]:
+    captured_at = None if update.proof is None else update.proof.captured_at
+    for name, moment in (("occurred_at", update.occurred_at), ("proof.captured_at", captured_at)):
+        if moment is None:
+            continue
+        if moment.tzinfo is None:
+            text = f"{name} must say its time zone, as in 2026-04-19T18:42:10Z"
+            yield Problem(text, field=name)
+        elif moment.year not in _YEARS:
+            yield Problem(f"{name} must lie between the years 2000 and 2099", field=name)
 
 
 def facts_of(update: DeliveryUpdate, status: Status, occurred_at: datetime) -> dict[str, Any]:
     """Return what the event tells beyond the package's own references.
 
     ``delivered_at`` when the package arrived, ``occurred_at`` otherwise; what was not
-    reported is left out, but for what a completed delivery always tells.
+    reported is left out, but for what a completed delivery always tells. Moments are UTC,
+    in whole seconds.
     """
     facts: dict[str, Any] = {"driver_id": update.driver_id}
-    facts["delivered_at" if status == "completed" else "occurred_at"] = occurred_at
-    if status == "completed" or update.proof is not None:
-        facts["proof"] = update.proof
-    if status == "completed" or update.copay_collected is not None:
-        facts["copay_collected"] = _two_places(update.copay_collected)
+    facts["delivered_at" if status == "completed" else "occurred_at"] = _as_told(occurred_at)
+    proof = update.proof
+    if proof is not None and proof.captured_at is not None:
+        proof = msgspec.structs.replace(proof, captured_at=_as_told(proof.captured_at))
+    if status == "completed" or proof is not None:
+        facts["proof"] = proof
+    amount = update.copay_collected
+    if status == "completed" or amount is not None:
+        facts["copay_collected"] = None if amount is None else two_places(amount)
         facts["copay_method"] = update.copay_method
     if update.failure_reason is not None:
         facts["failure_reason"] = update.failure_reason
@@ -72,5 +88,5 @@ def facts_of(update: DeliveryUpdate, status: Status, occurred_at: datetime) -> d
     return facts
 
 
-def _two_places(amount: Decimal | None) -> Decimal | None:
-    return None if amount is None else amount.quantize(Decimal("0.01"))
+def _as_told(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(microsecond=0)

@@ -17,7 +17,13 @@ from gateway.errors import InvalidInput, Problem
 
 T = TypeVar("T")
 
-_AT: Final = re.compile(r" - at `\$\.?(.*)`$")
+# msgspec's sentences. A path is made of our own field names; what stands before it may hold
+# anything at all that was sent, quotes and a made-up path included.
+_AT: Final = re.compile(r" - at (?:`key` in )?`\$\.?([\w.\[\]]*)`\Z")
+_VALUE: Final = re.compile(r"(Invalid (?:enum )?value) .*", re.DOTALL)
+_UNKNOWN: Final = "Object contains unknown field "
+# A field's name is shown back only when it looks like one: a name, not a person's.
+_UNKNOWN_NAME: Final = re.compile(r"`([A-Za-z][A-Za-z0-9_.-]{0,63})`(?: - at `\$[\w.\[\]]*`)?")
 _QUOTED: Final = re.compile(r"'[^']*'")
 
 
@@ -56,7 +62,10 @@ def decode(body: bytes, into: type[T]) -> T:
 def problem_of(error: msgspec.ValidationError) -> Problem:
     """Turn msgspec's sentence into ours: the field apart, and no value repeated."""
     text = str(error)
+    if text.startswith(_UNKNOWN):
+        name = _UNKNOWN_NAME.fullmatch(text, len(_UNKNOWN))
+        return Problem(_UNKNOWN + (name.group(1) if name else "…"))
     found = _AT.search(text)
-    field = found.group(1) if found else None
-    message = _QUOTED.sub("…", text[: found.start()] if found else text).replace("`", "")
-    return Problem(message, field=field or None)
+    sentence = _VALUE.sub(r"\1 …", text[: found.start()] if found else text)
+    message = _QUOTED.sub("…", sentence).replace("`", "")
+    return Problem(message, field=found.group(1) or None if found else None)

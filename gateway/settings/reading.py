@@ -59,7 +59,7 @@ def read_table(
 ) -> T:
     """Fill the struct ``into`` from a table of gateway.toml.
 
-    ``where`` is the table's name, say ``plugins.csv``, and ``file`` the file's:
+    ``where`` is the table's name, say ``plugins.acme``, and ``file`` the file's:
     both open each message. A field of type Path is joined to ``directory``, its
     default too. What the struct's ``__post_init__`` raises as ValueError is told
     line by line; a line that begins with a field's name and a colon counts for

@@ -181,7 +181,7 @@ def apply_environment(
 ) -> None:
     """Let ``GATEWAY_<TABLE>__<KEY>`` replace or add values of ``tables``, in place.
 
-    ``GATEWAY_PLUGINS__CSV__FOLDER`` reaches deeper; a table that is missing is
+    ``GATEWAY_PLUGINS__ACME__FOLDER`` reaches deeper; a table that is missing is
     made. Variables without a double underscore mean something else.
     """
     # Sorted, a whole table comes before the keys in it.

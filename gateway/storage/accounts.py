@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -16,12 +17,10 @@ class AccountStore:
     """Reads and writes accounts, sites and API keys."""
 
     async def ensure(self, connection: AsyncConnection, account_id: str, at: datetime) -> None:
-        """Make the account if it isn't there."""
-        known = select(accounts.c.id).where(accounts.c.id == account_id)
-        if (await connection.execute(known)).first() is None:
-            await connection.execute(
-                insert(accounts).values(id=account_id, created_at_ms=to_epoch_ms(at))
-            )
+        """Make the account if it isn't there, even when another process does so too."""
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(accounts).values(id=account_id, created_at_ms=to_epoch_ms(at))
+        await connection.execute(new.on_conflict_do_nothing())
 
     async def replace_sites(self, connection: AsyncConnection, configured: Iterable[Site]) -> None:
         """Make the table say what gateway.toml says."""

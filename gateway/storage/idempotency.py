@@ -68,6 +68,6 @@ async def keep_answers(
                     "response": answer.response,
                     "created_at_ms": to_epoch_ms(now),
                 }
-                for answer in answers
+                for answer in sorted(answers)  # one order for all: nobody locks anybody out
             ],
         )

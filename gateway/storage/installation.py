@@ -1,6 +1,8 @@
 """Facts about the installation: which keyring its values are sealed with."""
 
-from sqlalchemy import insert, select
+from typing import Final
+
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigurationError
@@ -8,10 +10,17 @@ from gateway.storage.keyring import Keyring
 from gateway.storage.tables import facts
 
 _KEYRING = "keyring"
+# Any number will do, as long as nothing else in the database uses it.
+_START_LOCK: Final = 0x0A0D18
 
 
 async def has_keyring(connection: AsyncConnection) -> bool:
-    """Say whether values were sealed here before, so that no new key may be made."""
+    """Say whether values were sealed here before, so that no new key may be made.
+
+    From here to the end of the transaction, processes that start at once take turns.
+    """
+    if connection.dialect.name == "postgresql":  # on SQLite, writers take turns anyway
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _START_LOCK})
     return await _fingerprint(connection) is not None
 
 

@@ -107,7 +107,10 @@ class PackageStore:
     async def insert(self, connection: AsyncConnection, new: Sequence[NewPackage]) -> None:
         """Write ``new`` packages, each in status ``created``."""
         if new:
-            await connection.execute(insert(packages), [self._row(package) for package in new])
+            rows = [self._row(package) for package in new]
+            # All processes lock the unique index in one order, so that none waits for the other.
+            rows.sort(key=lambda row: row["order_index"] or b"")
+            await connection.execute(insert(packages), rows)
 
     def _row(self, package: NewPackage) -> dict[str, Any]:
         order = package.order

@@ -204,7 +204,6 @@ class PinnedClient:
             .user_agent(self._user_agent)
             .no_proxy()
             .follow_redirects(enable=False)
-            .referer(enable=False)
             .default_cookie_store(enable=False)
             .gzip(enable=False)
             .brotli(enable=False)

@@ -96,7 +96,10 @@ class Endpoints:
 
         def edit(before: Destination) -> Destination:
             wanted = changed(before, change)
-            check_url(wanted.url, self._policy)
+            # What stays as it is may be against the rules of today: it can still be switched off.
+            if change.url is not UNSET:
+                check_url(wanted.url, self._policy)
+            site = before.site if change.site is UNSET else self._site(caller, wanted.site)
             check_endpoint(wanted)
             settings = msgspec.structs.replace(
                 settings_of(before), url=wanted.url, headers=wanted.headers
@@ -106,7 +109,7 @@ class Endpoints:
                 name=wanted.description,
                 events=tuple(wanted.events),
                 settings=stored(settings),
-                site=self._site(caller, wanted.site),
+                site=site,
                 max_in_flight=wanted.max_in_flight,
                 max_per_second=wanted.max_per_second,
                 ordered=wanted.ordered,
@@ -204,8 +207,15 @@ class Endpoints:
             return delivery, await log.attempts_of(connection, delivery)
 
     async def resend(self, caller: Caller, delivery_id: str) -> tuple[Delivery, Sequence[Attempt]]:
-        """Start a delivery's full retry schedule anew, at once."""
+        """Start a delivery's full retry schedule anew, at once.
+
+        Raises ``Conflict`` when its endpoint was removed: there is nowhere to send it.
+        """
         delivery, _ = await self.delivery(caller, delivery_id)
+        try:
+            await self.get(caller, delivery.destination_id)
+        except NotFound:
+            raise Conflict("The endpoint was removed; there is nowhere to send this.") from None
         async with self._gateway.database.begin() as connection:
             await self._gateway.outbox.send_again(
                 connection, delivery.account_id, delivery.id, self._gateway.clock.now()

@@ -38,9 +38,14 @@ TEST_EVENT_TYPE: Final = EventType(
         "required": ["endpoint_id", "message"],
     },
 )
+_MAX_PATTERNS: Final = 50
 _MAX_HEADERS: Final = 20
 _MAX_IN_FLIGHT: Final = 256
 _MAX_CHARACTERS: Final = 200
+# Slower than this, and what waits for its turn outlives the lease on it many times over.
+_MIN_PER_SECOND: Final = 0.01
+_MAX_PER_SECOND: Final = 100_000
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 # RFC 9110: a field name is a token; a value is visible characters, spaces and tabs.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]{0,998}[\x21-\x7e])?")
@@ -66,21 +71,31 @@ def stored(settings: EndpointSettings) -> Mapping[str, Any]:
 def check_endpoint(sent: EndpointIn) -> None:
     """Raise ``InvalidInput`` with everything that is wrong but the URL itself."""
     problems: list[Problem] = []
-    if not sent.events or not all(is_pattern(each) for each in sent.events):
+    if not sent.events or not all(_is_pattern(each) for each in sent.events):
         text = "events takes patterns such as *, delivery.* or package.created"
         problems.append(Problem(text, field="events"))
+    if len(sent.events) > _MAX_PATTERNS:
+        problems.append(Problem(f"at most {_MAX_PATTERNS} patterns", field="events"))
     if len(sent.description) > _MAX_CHARACTERS:
         text = f"description has more than {_MAX_CHARACTERS} characters"
+        problems.append(Problem(text, field="description"))
+    if _CONTROL.search(sent.description):
+        text = "description must be one line, without control characters"
         problems.append(Problem(text, field="description"))
     if not 1 <= sent.max_in_flight <= _MAX_IN_FLIGHT:
         text = f"max_in_flight must be between 1 and {_MAX_IN_FLIGHT}"
         problems.append(Problem(text, field="max_in_flight"))
-    if sent.max_per_second is not None and not 0 < sent.max_per_second <= 100_000:  # noqa: PLR2004
-        text = "max_per_second must be more than 0"
+    rate = sent.max_per_second
+    if rate is not None and not _MIN_PER_SECOND <= rate <= _MAX_PER_SECOND:
+        text = f"max_per_second must be between {_MIN_PER_SECOND} and {_MAX_PER_SECOND}"
         problems.append(Problem(text, field="max_per_second"))
     problems.extend(_header_problems(sent.headers))
     if problems:
         raise InvalidInput("The endpoint has faults.", problems)
+
+
+def _is_pattern(text: str) -> bool:
+    return len(text) <= _MAX_CHARACTERS and is_pattern(text)
 
 
 def _header_problems(headers: Mapping[str, str]) -> list[Problem]:

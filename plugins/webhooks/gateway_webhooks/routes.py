@@ -13,6 +13,7 @@ from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import attempt_out, delivery_out, endpoint_out
 
 _MAX_PAGE: Final = 100
+_MAX_CURSOR: Final = 2**63 - 1
 _OUTCOMES: Final = {"delivered": True, "failed": False}
 
 Service = NamedDependency[SkipValidation[Endpoints]]
@@ -213,6 +214,8 @@ async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
     """
     if not 1 <= limit <= _MAX_PAGE:
         raise InvalidInput(f"limit must be between 1 and {_MAX_PAGE}.")
+    if cursor is not None and not 0 < cursor <= _MAX_CURSOR:
+        raise InvalidInput("cursor must be the next_cursor of an earlier page.")
     if outcome is not None and outcome not in _OUTCOMES:
         raise InvalidInput("outcome must be delivered or failed.")
     if since is not None and since.tzinfo is None:

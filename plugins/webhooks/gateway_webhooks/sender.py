@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
@@ -119,8 +119,8 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a year of twenty digits
         return None
-    if moment.tzinfo is None:
-        return None
+    if moment.tzinfo is None:  # the old asctime form says no zone and means UTC
+        moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - now).total_seconds())

@@ -147,9 +147,10 @@ def claimed_delivery(**facts: Any) -> ClaimedDelivery:
 async def until(condition: Callable[[], Awaitable[T | None]]) -> T:
     """Ask again and again until the answer is more than nothing; returns it."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not (found := await condition()):
+        while True:
+            if found := await condition():
+                return found
             await asyncio.sleep(0.005)
-    return found
 
 
 @pytest.fixture

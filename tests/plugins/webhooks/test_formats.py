@@ -218,7 +218,10 @@ def test_an_endpoints_own_headers_go_out_beside_ours(claimed):
         ({"a": 1}, {"a": 1}),
         ({"queue_id": None}, {"queueId": None}),
         ({"a_b_c": [{"d_e": 1}, "f_g"]}, {"aBC": [{"dE": 1}, "f_g"]}),
-        ({"already": {"nested_key": {"deep_key": True}}}, {"already": {"nestedKey": {"deepKey": True}}}),
+        (
+            {"already": {"nested_key": {"deep_key": True}}},
+            {"already": {"nestedKey": {"deepKey": True}}},
+        ),
         ({"alreadyCamel": 1}, {"alreadyCamel": 1}),
         ({"line_2_text": 1}, {"line2Text": 1}),
         ({}, {}),

@@ -23,7 +23,7 @@ STYLE: Final = """
 html{scroll-padding-top:5rem}
 @media (prefers-reduced-motion:no-preference){html{scroll-behavior:smooth}}
 body{margin:0;background:var(--paper);color:var(--ink);font:1rem/1.6 var(--sans);
--webkit-text-size-adjust:100%;text-size-adjust:100%}
+overflow-wrap:break-word;-webkit-text-size-adjust:100%;text-size-adjust:100%}
 a{color:var(--accent);text-underline-offset:.2em;text-decoration-thickness:1px}
 a:hover{text-decoration-thickness:2px}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px;border-radius:4px}
@@ -109,6 +109,7 @@ details{margin:.2rem 0}
 .about details[open]>summary{margin-bottom:.5rem}
 .about details tr:last-child>*{border-bottom:0}
 .about>h3{margin:1.6rem 0 .5rem;font-size:1.05rem}
+td:last-child{overflow-wrap:anywhere}
 td>:last-child{margin-bottom:0}
 td p{margin-bottom:.35em}
 .must{color:var(--delete);font-size:.8rem}

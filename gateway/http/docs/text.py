@@ -23,8 +23,8 @@ _TOKEN: Final = re.compile(
 
 
 def prose(text: str) -> str:
-    """Write a docstring: paragraphs, ``-`` lists, and code that is indented or fenced."""
-    return "".join(_blocks(inspect.cleandoc(text).splitlines()))
+    """Write a docstring whose margin is off: paragraphs, lists, code indented or fenced."""
+    return "".join(_blocks(text.expandtabs(4).splitlines()))
 
 
 def without_curl(text: str) -> tuple[str, list[str]]:
@@ -37,7 +37,7 @@ def without_curl(text: str) -> tuple[str, list[str]]:
         taken.append(block.group(1).rstrip())
         return ""
 
-    return _FENCED.sub(take, inspect.cleandoc(text)), taken
+    return _FENCED.sub(take, text), taken
 
 
 def inline(text: str) -> str:
@@ -47,8 +47,12 @@ def inline(text: str) -> str:
 
 def code(value: Any) -> str:
     """Write a value as it stands in JSON, a text without its quotes."""
-    written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"<code>{escape(written)}</code>"
+    return f"<code>{escape(value if isinstance(value, str) else as_json(value))}</code>"
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """Write a value as JSON; one that JSON doesn't know (a date, a Decimal) as its text."""
+    return json.dumps(value, indent=indent, ensure_ascii=False, default=str)
 
 
 def named(text: str) -> str:
@@ -72,7 +76,7 @@ def panel_of(content: str, caption: str) -> str:
 
 def json_panel(value: Any, caption: str) -> str:
     """Write a value as indented JSON, in colours."""
-    written = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    written = as_json(value, indent=2)
     pieces: list[str] = []
     end = 0
     for token in _TOKEN.finditer(written):

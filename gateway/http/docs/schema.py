@@ -1,22 +1,23 @@
 """JSON Schema in words and tables, for the page at ``/docs``.
 
-https://spec.openapis.org/oas/v3.1.0#schema-object ; whatever a document says that this
-module doesn't know is left out, and nothing in it can make it fail.
+https://spec.openapis.org/oas/v3.1.0#schema-object ; what a document says in a way that this
+module doesn't know is left out: a mistake in one schema must not cost the whole page.
 """
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 from urllib.parse import unquote
 
-from gateway.http.docs_text import code, named, prose, table
+from gateway.http.docs.text import code, named, prose, table
 
 Node = Mapping[str, Any]
 
 _UNIONS: Final = ("anyOf", "oneOf")
 _NULL: Final = "null"
-OR_NULL: Final = ' <span class="may">or null</span>'
+OR_NULL: Final = ' or <span class="may">null</span>'
 _NAMES: Final[Mapping[type, str]] = {
     bool: "boolean",
     int: "integer",
@@ -137,8 +138,8 @@ class Schemas:
         """Return the description (plain text) of a schema, or of the part that has one."""
         node = mapping(value)
         own = node.get("description")
-        if isinstance(own, str):
-            return own
+        if isinstance(own, str):  # msgspec gives a struct's docstring as it stands in the code
+            return inspect.cleandoc(own)
         parts = (*members(node), *sequence(node.get("allOf")))
         return next(filter(None, map(self.description, parts)), "")
 
@@ -174,14 +175,18 @@ class Schemas:
             more, needed = self.properties(part, inside)
             fields |= more
             required |= needed
-        return fields | mapping(node.get("properties")), required
+        return {**fields, **mapping(node.get("properties"))}, required
 
     def inner(self, value: Any) -> list[str]:
-        """Return the ``$ref`` of each named schema that an object's fields, or a list's, hold."""
-        nodes = [self.resolve(each) for each in (value, *members(self.resolve(value)))]
+        """Return the ``$ref`` of each other schema that an object's fields, or a list's, hold."""
+        tops = (value, *members(self.resolve(value)))
+        nodes = [self.resolve(each) for each in tops]
         parts = [part for node in nodes for part in (node, self.resolve(node.get("items")))]
         fields = [field for part in parts for field in self.properties(part)[0].values()]
-        return list(dict.fromkeys(ref for field in fields for ref in _refs(field)))
+        known = {ref for top in tops for ref in _refs(top)}
+        return list(
+            dict.fromkeys(ref for each in fields for ref in _refs(each) if ref not in known)
+        )
 
     def _table(self, node: Node, label: str) -> str:
         rows = list(self._rows(node, ""))

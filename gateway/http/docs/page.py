@@ -2,12 +2,12 @@
 
 ::
 
-    docs_page        the whole: how to authenticate, errors, contents, operations, schemas
-    docs_operation   one operation
-    docs_example     a value that fits a schema; a curl line
-    docs_schema      a schema in words and tables
-    docs_text        plain text, JSON and code as HTML
-    docs_style       the style sheet and the script
+    page             the whole: how to authenticate, errors, contents, operations, schemas
+    operation        one operation
+    example          a value that fits a schema; a curl line
+    schema           a schema in words and tables
+    text             plain text, JSON and code as HTML
+    style            the style sheet and the script
 
 The document is taken for text wherever it stands on the page; nothing is loaded from
 elsewhere, and the page's own policy would refuse it.
@@ -23,17 +23,17 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from gateway.errors import GatewayError
-from gateway.http.docs_example import sample
-from gateway.http.docs_operation import (
+from gateway.http.docs.example import sample
+from gateway.http.docs.operation import (
     Operation,
     heading,
     method_html,
     operation_html,
     read_operations,
 )
-from gateway.http.docs_schema import Node, Schemas, mapping, sequence
-from gateway.http.docs_style import ICON, POLICY, SCRIPT, STYLE
-from gateway.http.docs_text import inline, json_panel, panel_of, prose, table
+from gateway.http.docs.schema import Node, Schemas, mapping, sequence
+from gateway.http.docs.style import ICON, POLICY, SCRIPT, STYLE
+from gateway.http.docs.text import inline, json_panel, panel_of, prose, table
 from gateway.http.errors import STATUS
 
 _DOCUMENT_ADDRESS: Final = "/openapi.json"

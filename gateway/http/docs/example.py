@@ -4,7 +4,6 @@ A curl line is there to be pasted into a shell: whatever comes out of the docume
 quoted for the shell, or percent-encoded, before it goes in.
 """
 
-import json
 import math
 import re
 import shlex
@@ -12,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from gateway.http.docs_schema import Node, Schemas, kinds, mapping, members, sequence
+from gateway.http.docs.schema import Node, Schemas, kinds, mapping, members, sequence
+from gateway.http.docs.text import as_json
 
 _FORMS: Final[Mapping[str, str]] = {
     "date": "2026-04-19",
@@ -163,9 +163,9 @@ def _body(schemas: Schemas, body: Node) -> Iterator[str]:
     value = given_example(mapping(content))
     if value is None:
         value = sample(schemas, mapping(content).get("schema"), full=False)
-    line = json.dumps(value, ensure_ascii=False, default=str)
+    line = as_json(value)
     if len(line) > _MAX_ONE_LINE:
-        line = json.dumps(value, ensure_ascii=False, default=str, indent=2).replace("\n", "\n  ")
+        line = as_json(value, indent=2).replace("\n", "\n  ")
     yield f"-d {_quoted(line)}"
 
 
@@ -188,7 +188,10 @@ def _example_of(parameter: Node) -> Any:
 
 def _text(schemas: Schemas, parameter: Node) -> str:
     own = _example_of(parameter)
-    return str(sample(schemas, parameter.get("schema"), full=False) if own is None else own)
+    value = sample(schemas, parameter.get("schema"), full=False) if own is None else own
+    if isinstance(value, str):
+        return value
+    return "value" if value is None else as_json(value)
 
 
 def _header(name: str, value: str) -> str:

@@ -7,9 +7,9 @@ from html import escape
 from http import HTTPStatus
 from typing import Any, Final
 
-from gateway.http.docs_example import curl, given_example, sample
-from gateway.http.docs_schema import OR_NULL, Node, Schemas, mapping, requirement, sequence
-from gateway.http.docs_text import (
+from gateway.http.docs.example import curl, given_example, sample
+from gateway.http.docs.schema import OR_NULL, Node, Schemas, mapping, requirement, sequence
+from gateway.http.docs.text import (
     code,
     inline,
     json_panel,

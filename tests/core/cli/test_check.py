@@ -1,0 +1,207 @@
+"""``gateway check``."""
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+from core.cli.findings import problems
+from core.cli.vendors import MOODY, PULSE
+
+from gateway.cli import main
+from gateway.version import __version__
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Return every file of a folder with what it holds, and every folder in it."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def test_what_is_fine_is_said_line_by_line(run, config):
+    data = config.parent / "data"
+    key = data / "master.key"
+
+    result = run("check")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        f"ok       settings: {config}",
+        f"ok       plugins: json_api (rx-gateway {__version__})",
+        f"ok       data_dir: {data} will be created, and can be",
+        f"ok       database: {data / 'gateway.db'} will be created at the first start",
+        "ok       redis: not configured; everything runs in one process",
+        f"ok       master key: {key} will be created at the first start: back it up",
+    ]
+
+
+def test_a_gateway_in_use_is_fine_too(run, config, stock):
+    stock.order(site="main")
+    data = config.parent / "data"
+
+    assert run("check").stdout.splitlines()[2:] == [
+        f"ok       data_dir: {data} can be written",
+        "ok       database: sqlite, up to date",
+        "ok       redis: not configured; everything runs in one process",
+        f"ok       master key: {data / 'master.key'}",
+    ]
+
+
+def test_json_says_what_was_looked_at(run, config):
+    found = json.loads(run("check", "--json").stdout)
+
+    assert list(found) == ["ok", "checks", "problems"]
+    assert found["ok"] is True
+    assert found["checks"][0] == {"name": "settings", "ok": True, "detail": str(config)}
+    assert [each["name"] for each in found["checks"]] == [
+        "settings",
+        "plugins",
+        "data_dir",
+        "database",
+        "redis",
+        "master key",
+    ]
+    assert found["problems"] == []
+
+
+def test_a_check_makes_nothing(run, config):
+    before = contents(config.parent)
+
+    run("check")
+
+    assert contents(config.parent) == before
+
+
+def test_a_check_changes_nothing(run, config, stock):
+    stock.order(site="main")
+    before = contents(config.parent)
+
+    run("check")
+
+    assert contents(config.parent) == before
+
+
+def test_every_wrong_setting_is_told_with_file_table_and_key(run, config):
+    config.write_text('[gateway]\nport = "x"\nhots = "a"\n[delivery]\ntimeout_seconds = 0\n')
+    result = run("check")
+
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "problem  gateway.toml: [gateway] hots: unknown key; did you mean host?",
+        "problem  gateway.toml: [gateway] port: expected a whole number, got text",
+        (
+            "problem  gateway.toml: [delivery] timeout_seconds: expected a number, above 0 and at "
+            "most 120"
+        ),
+    ]
+    assert result.stderr == "gateway: 3 problems found\n"
+
+
+def test_with_json_a_problem_names_the_whole_path_of_the_file(run, config):
+    config.write_text('[gateway]\nport = "x"\n')
+
+    result = run("check", "--json")
+
+    assert (result.exit_code, result.stderr) == (1, "gateway: 1 problem found\n")
+    assert json.loads(result.stdout) == {
+        "ok": False,
+        "checks": [{"name": "settings", "ok": False, "detail": "1 problem"}],
+        "problems": [
+            {
+                "file": str(config),
+                "field": "[gateway] port",
+                "message": "expected a whole number, got text",
+            }
+        ],
+    }
+
+
+def test_a_file_that_is_no_toml_is_told_with_the_line(run, config):
+    config.write_text("[gateway\n")
+
+    [(field, _)] = problems(run("check", "--json"))
+
+    assert field.startswith("line 1")
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    missing = tmp_path / "other.toml"
+
+    result = CliRunner().invoke(main, ["check", "--config", str(missing)])
+
+    assert result.exit_code == 1
+    assert result.stdout == (
+        f"problem  {missing} can't be read: no such file or directory; name another file with "
+        "--config, or write one with gateway init\n"
+    )
+
+
+def test_without_a_file_the_built_in_defaults_are_checked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    result = CliRunner().invoke(main, ["check"])
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith(
+        "ok       settings: the built-in defaults; gateway init writes a gateway.toml\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_wrong_setting_of_a_plugin_is_told(run, config, install):
+    install("pulse", PULSE)
+    config.write_text('[plugins.pulse]\nrat = 1\nhealthy = "no"\n')
+
+    assert problems(run("check", "--json")) == [
+        ("[plugins.pulse] rat", "unknown key; did you mean rate?"),
+        ("[plugins.pulse] healthy", "expected true or false, got text"),
+    ]
+
+
+def test_a_broken_plugin_is_named_with_its_distribution_and_version(run, config, install):
+    install("pulse", "import acme_nowhere", version="3.0.1")
+    config.write_text("[plugins.pulse]\n[plugins.absent]\n")
+
+    result = run("check")
+
+    assert result.exit_code == 1
+    assert [line for line in result.stdout.splitlines() if line.startswith("problem")] == [
+        (
+            "problem  gateway.toml: [plugins.pulse]: plugin pulse (acme-pulse 3.0.1): can't be "
+            "imported: ModuleNotFoundError: No module named 'acme_nowhere'"
+        ),
+        (
+            "problem  gateway.toml: [plugins.absent]: plugin absent (missing): no installed "
+            "distribution brings a plugin absent; pip install it first"
+        ),
+    ]
+    assert result.stderr == "gateway: 2 problems found\n"
+
+
+def test_a_plugin_that_would_stop_the_start_is_told(run, config, install):
+    install("moody", MOODY)
+    config.write_text("[plugins.moody]\n")
+
+    assert problems(run("check", "--json")) == [
+        ("[plugins]", "plugin moody failed in jobs: no jobs today"),
+        ("[plugins.moody]", "plugin moody failed in cli_commands"),
+    ]
+
+
+def test_a_healthy_plugin_is_asked_once_the_database_is_there(run, config, install, stock):
+    install("pulse", PULSE)
+    config.write_text("[plugins.pulse]\n")
+    asleep = run("check")
+    stock.order()
+
+    assert "pulse:" not in asleep.stdout
+    assert run("check").stdout.splitlines()[-1] == "ok       pulse: 60 a minute"
+
+
+def test_an_unhealthy_plugin_is_a_problem(run, config, install, stock):
+    install("pulse", PULSE)
+    config.write_text("[plugins.pulse]\nhealthy = false\n")
+    stock.order()
+
+    assert problems(run("check", "--json")) == [("[plugins]", "health check pulse: 60 a minute")]

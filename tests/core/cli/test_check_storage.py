@@ -1,0 +1,127 @@
+"""``gateway check``: the database, Redis, the folder for data, and the master key."""
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+from core.cli.findings import problems
+
+from gateway.storage.keyring import Keyring
+
+
+def test_a_database_behind_this_version_is_updated_by_the_next_start(run, config):
+    (config.parent / "data").mkdir()
+    (config.parent / "data" / "gateway.db").touch()
+
+    assert (
+        "ok       database: reachable; the next start (or gateway migrate) updates its schema"
+        in run("check").stdout.splitlines()
+    )
+
+
+def test_a_file_that_is_no_database_is_a_problem(run, config):
+    (config.parent / "data").mkdir()
+    (config.parent / "data" / "gateway.db").write_bytes(b"not a database" * 100)
+
+    [(field, message)] = problems(run("check", "--json"))
+
+    assert field == "[database] url"
+    assert message.startswith("The database can't be reached (DatabaseError): ")
+
+
+def test_a_database_that_lost_a_table_is_a_problem(run, config, stock):
+    stock.order(site="main")
+    with closing(sqlite3.connect(config.parent / "data" / "gateway.db")) as connection:
+        connection.execute("DROP TABLE facts")
+
+    assert problems(run("check", "--json")) == [
+        (
+            "[database] url",
+            "The database can't be read (OperationalError): see that it is the gateway's.",
+        )
+    ]
+
+
+def test_a_postgresql_in_use_is_fine(run, config, stock, postgres_url):
+    config.write_text(f'[database]\nurl = "{postgres_url}"\n')
+    stock.order()
+
+    assert "ok       database: postgresql, up to date" in run("check").stdout.splitlines()
+
+
+def test_a_postgresql_out_of_reach_is_a_problem(run, config):
+    config.write_text('[database]\nurl = "postgresql+asyncpg://gateway@127.0.0.1:1/gateway"\n')
+
+    assert [field for field, _ in problems(run("check", "--json"))] == ["[database] url"]
+
+
+def test_a_redis_that_answers_is_fine(run, config, redis_url):
+    config.write_text(f'[redis]\nurl = "{redis_url}"\n')
+
+    assert "ok       redis: answers" in run("check").stdout.splitlines()
+
+
+def test_a_redis_out_of_reach_is_a_problem(run, config):
+    config.write_text('[redis]\nurl = "redis://:hunter2@127.0.0.1:1/0"\n')
+
+    result = run("check", "--json")
+
+    [(field, message)] = problems(result)
+    assert field == "[redis] url"
+    assert message.startswith("Redis can't be reached (ConnectionError): see that it runs, ")
+    assert "hunter2" not in result.output
+
+
+def test_a_data_dir_that_cannot_be_made_is_a_problem(run, config):
+    config.write_text('[gateway]\ndata_dir = "taken/data"\n')
+    taken = config.parent / "taken"
+    taken.touch()
+
+    assert problems(run("check", "--json")) == [
+        (
+            "[gateway] data_dir",
+            f"{taken} is no folder that can be written: choose another, or change its permissions",
+        )
+    ]
+
+
+def test_a_master_key_that_was_lost_is_a_problem(run, config, stock):
+    stock.order(site="main")
+    (config.parent / "data" / "master.key").unlink()
+
+    [(field, message)] = problems(run("check", "--json"))
+
+    assert field == "[gateway] data_dir"
+    assert "the master key can't be read (No such file or directory); restore it" in message
+
+
+def test_the_master_key_of_another_database_is_a_problem(run, config, stock, tmp_path):
+    stock.order(site="main")
+    key = json.dumps(Keyring.generate().to_text())
+    with config.open("a") as file:
+        file.write(f"[security]\nmaster_key = {key}\n")
+
+    [(field, message)] = problems(run("check", "--json"))
+
+    assert field == "[security] master_key"
+    assert message.startswith("The master key is not the one this database was sealed with: ")
+
+
+def test_a_master_key_in_the_settings_is_fine(run, config):
+    key = json.dumps(Keyring.generate().to_text())
+    config.write_text(f"[security]\nmaster_key = {key}\n")
+
+    assert run("check").stdout.splitlines()[-1] == "ok       master key: in the settings"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_master_key_that_others_may_read_is_a_problem(run, config, stock):
+    stock.order(site="main")
+    (config.parent / "data" / "master.key").chmod(0o644)
+
+    [(field, message)] = problems(run("check", "--json"))
+
+    assert field == "[gateway] data_dir"
+    assert "(mode 0644); run: chmod 600 " in message

@@ -1,0 +1,116 @@
+"""``gateway keys …``."""
+
+import re
+
+import pytest
+
+from gateway.errors import NotAuthenticated
+from gateway.model.account import Caller
+
+
+def test_a_new_key_is_printed_once_and_lets_its_caller_in(read, stock):
+    made = read("keys", "create", "--name", "store", "--site", "main")
+
+    assert list(made) == ["id", "key", "name", "mode", "site"]
+    assert re.fullmatch(r"sk_live_[0-9a-f]{48}", made["key"])
+    assert (made["name"], made["mode"], made["site"]) == ("store", "live", "main")
+    caller = stock.do(lambda gateway: gateway.keys.authenticate(made["key"]))
+    assert caller == Caller("default", "live", made["id"], "main")
+
+
+def test_a_person_is_told_that_the_key_is_not_shown_again(run):
+    result = run("keys", "create", "--name", "store", "--test")
+
+    assert re.fullmatch(
+        r"id    key_[0-9a-f]{32}\n"
+        r"key   sk_test_[0-9a-f]{48}\n"
+        r"name  store\n"
+        r"mode  test\n"
+        r"site  -\n"
+        r"Keep the key: it is not shown again\. Callers send it in the X-API-Key header\.\n",
+        result.stdout,
+    )
+    assert result.stderr == ""
+
+
+def test_with_json_the_reminder_goes_to_stderr(run):
+    result = run("keys", "create", "--name", "store", "--json")
+
+    assert result.stdout.count("\n") == 1
+    assert result.stderr.startswith("Keep the key")
+
+
+def test_a_key_for_an_unknown_site_is_refused_with_the_known_ones(run, read):
+    result = run("keys", "create", "--name", "store", "--site", "mian")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "gateway: There is no site of that code; this account has main, north.\n"
+    )
+    assert read("keys", "list") == []
+
+
+def test_a_key_for_a_site_of_an_account_without_sites_is_refused(run):
+    result = run("keys", "create", "--name", "store", "--site", "main", "--account", "acme")
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "gateway: This account has no sites: add one to [[sites]] in gateway.toml first.\n"
+    )
+
+
+def test_a_key_without_a_name_is_refused(run):
+    assert run("keys", "create").exit_code == 2
+    result = run("keys", "create", "--name", " ")
+    assert result.exit_code == 1
+    assert result.stderr == ("gateway: --name must not be empty: say who or what the key is for.\n")
+
+
+def test_the_list_shows_the_beginning_of_each_key_and_no_more(read, run):
+    first = read("keys", "create", "--name", "store", "--site", "main")
+    other = read("keys", "create", "--name", "fax", "--test", "--account", "acme")
+    rows = read("keys", "list")
+
+    assert [list(row) for row in rows] == [
+        ["id", "account", "name", "mode", "site", "prefix", "created_at", "revoked_at"]
+    ] * 2
+    assert [
+        (row["id"], row["account"], row["name"], row["mode"], row["site"], row["prefix"])
+        for row in rows
+    ] == [
+        (first["id"], "default", "store", "live", "main", first["key"][:12]),
+        (other["id"], "acme", "fax", "test", None, other["key"][:12]),
+    ]
+    assert [row["revoked_at"] for row in rows] == [None, None]
+    assert read("keys", "list", "--account", "acme") == rows[1:]
+    shown = run("keys", "list").stdout
+    assert first["id"] in shown
+    assert first["key"] not in shown
+
+
+def test_a_revoked_key_lets_nobody_in(read, stock):
+    made = read("keys", "create", "--name", "store")
+
+    revoked = read("keys", "revoke", made["id"])
+
+    assert list(revoked) == ["id", "name", "revoked_at"]
+    assert (revoked["id"], revoked["name"]) == (made["id"], "store")
+    assert read("keys", "list")[0]["revoked_at"] == revoked["revoked_at"]
+    with pytest.raises(NotAuthenticated):
+        stock.do(lambda gateway: gateway.keys.authenticate(made["key"]))
+
+
+def test_revoking_an_unknown_key_fails(run):
+    result = run("keys", "revoke", "key_1")
+
+    assert result.exit_code == 1
+    assert result.stderr == "gateway: There is no such key; gateway keys list shows the ids.\n"
+
+
+def test_the_audit_trail_names_who_made_and_ended_a_key(read, stock, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "olga")
+    made = read("keys", "create", "--name", "store")
+    read("keys", "revoke", made["id"])
+
+    assert stock.audited("key.created") == [("cli:olga", made["id"], None)]
+    assert stock.audited("key.revoked") == [("cli:olga", made["id"], None)]

@@ -1,0 +1,204 @@
+"""Whatever is sent, nothing breaks, and nothing that was sent comes back in a refusal or a log."""
+
+import asyncio
+import json
+import string
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+MARK = "Quackenbush"
+URL = f"http://127.0.0.1:9/{MARK}"
+
+AROUND = st.text(st.sampled_from("'\"`\\$.-:,[]{}\n\0é💊 *"), max_size=4)
+MARKED = st.builds(lambda before, after: f"{before}{MARK}{after}", AROUND, AROUND)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | MARKED
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(string.ascii_lowercase), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+FIELDS = {
+    "url": st.sampled_from([URL, f"https://{MARK}:x/", f"http://a@{MARK}/", f"//{MARK}"]),
+    "format": st.sampled_from(["scriptrun", "autorx", "standard", f"{MARK}'s"]),
+    "events": st.lists(st.sampled_from(["*", "rx.*", MARK, f"{MARK}.*"]), max_size=3),
+    "site": st.sampled_from([None, "main", MARK]),
+    "description": MARKED,
+    "headers": st.dictionaries(st.sampled_from(["X-A", "Host", "a b", ""]), MARKED, max_size=3),
+    "max_per_second": st.floats(-1, 1e6),
+    "max_in_flight": st.integers(-1, 300),
+    "ordered": st.booleans(),
+    "status": st.sampled_from(["active", "paused", "disabled", f"{MARK}'s"]),
+    "overlap_hours": st.floats(-1, 1000),
+    "unheard_of": SCALARS,
+}
+NEARLY_RIGHT = st.fixed_dictionaries(
+    {}, optional={name: each | VALUES for name, each in FIELDS.items() if name != "url"}
+)
+BODIES = (
+    NEARLY_RIGHT.map(lambda body: {"url": URL, **body})
+    | NEARLY_RIGHT
+    | FIELDS["url"].map(lambda url: {"url": url})
+    | VALUES.map(lambda value: {"url": value})
+    | VALUES
+).map(lambda body: json.dumps(body).encode())
+BROKEN = st.builds(
+    lambda body, cut, junk: body[:cut] + junk + body[cut:],
+    BODIES,
+    st.integers(0, 40),
+    st.binary(max_size=4),
+)
+QUERIES = st.dictionaries(
+    st.sampled_from(["endpoint", "event", "outcome", "since", "cursor", "limit", "unheard_of"]),
+    MARKED
+    | st.sampled_from(["delivered", "1", "-1", "9" * 30, "1e999", "2026-99-99", "0001-01-01"]),
+    max_size=4,
+).map(urlencode)
+PATHS = (MARKED | st.text(max_size=5)).map(lambda text: quote(text, safe=""))
+
+thorough = settings(max_examples=150, deadline=None, database=None, derandomize=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_marked_in_the_log(caplog):
+    """Hold, after each test, that no log line of any level has what was sent in it."""
+    caplog.set_level("DEBUG")
+    yield
+    assert MARK not in caplog.text
+    # Nothing failed oddly either, in the background.
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
+
+
+async def for_each(strategy, check):
+    """Run the coroutine function ``check`` on examples, in this loop, with shrinking."""
+    loop = asyncio.get_running_loop()
+
+    @thorough
+    @given(strategy)
+    def examine(example):
+        asyncio.run_coroutine_threadsafe(check(example), loop).result(timeout=30)
+
+    await asyncio.to_thread(examine)
+
+
+def assert_harmless(answer):
+    assert answer.status_code < 500
+    if answer.status_code >= 400:
+        assert MARK not in answer.text
+        assert MARK not in str(answer.headers)
+        assert set(answer.json()) <= {"error", "details"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/webhooks/endpoints"),
+        ("PATCH", "/webhooks/endpoints/{}"),
+        ("POST", "/webhooks/endpoints/{}/rotate"),
+    ],
+    ids=["add", "change", "rotate"],
+)
+@pytest.mark.parametrize("bodies", [BODIES, BROKEN], ids=["odd", "broken"])
+async def test_no_body_breaks_a_route_or_comes_back(desk, method, path, bodies):
+    endpoint_id = (await desk.add("http://127.0.0.1:9/"))["id"]
+
+    async def check(body):
+        answer = await desk.call(method, path.format(endpoint_id), body)
+        assert_harmless(answer)
+        if answer.status_code < 300 and b'"headers"' in body:
+            assert list(answer.json()["header_names"]) == list(json.loads(body)["headers"])
+
+    await for_each(bodies, check)
+
+
+@pytest.mark.parametrize("route", ["rotate/finish", "enable"])
+async def test_a_route_that_takes_no_body_does_not_mind_one(desk, route):
+    endpoint_id = (await desk.add("http://127.0.0.1:9/"))["id"]
+
+    async def check(body):
+        assert_harmless(await desk.call("POST", f"/webhooks/endpoints/{endpoint_id}/{route}", body))
+
+    await for_each(BODIES | BROKEN, check)
+
+
+async def test_no_query_breaks_the_log_or_comes_back(desk):
+    async def check(query):
+        assert_harmless(await desk.call("GET", f"/webhooks/logs?{query}"))
+
+    await for_each(QUERIES, check)
+
+
+async def test_no_id_breaks_a_route_or_comes_back(desk):
+    async def check(name):
+        for method, path in (
+            ("GET", "/webhooks/endpoints/{}"),
+            ("DELETE", "/webhooks/endpoints/{}"),
+            ("POST", "/webhooks/endpoints/{}/test"),
+            ("GET", "/webhooks/deliveries/{}"),
+            ("POST", "/webhooks/deliveries/{}/resend"),
+        ):
+            answer = await desk.call(method, path.format(name))
+            assert_harmless(answer)
+            assert 400 <= answer.status_code or name == ""
+
+    await for_each(PATHS, check)
+
+
+async def test_no_method_but_those_that_are_there_is_taken(desk):
+    endpoint_id = (await desk.add("http://127.0.0.1:9/"))["id"]
+    for method, path in (
+        ("PUT", f"/webhooks/endpoints/{endpoint_id}"),
+        ("DELETE", "/webhooks/endpoints"),
+        ("POST", "/webhooks/logs"),
+        ("GET", f"/webhooks/endpoints/{endpoint_id}/test"),
+    ):
+        answer = await desk.call(method, path, {"url": URL} if method != "GET" else None)
+        assert answer.status_code == 405
+        assert_harmless(answer)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b"{", b'{"url"', b"\xff\xfe", b"[" * 100_000]
+)
+async def test_a_body_that_is_no_object_is_refused(desk, body):
+    answer = await desk.call("POST", "/webhooks/endpoints", body)
+    assert answer.status_code == 400
+    assert_harmless(answer)
+
+
+async def test_a_nul_character_is_refused_on_either_database(open_desk, database_url):
+    async with open_desk(f'[database]\nurl = "{database_url}"\n') as desk:
+        endpoint_id = (await desk.add("http://127.0.0.1:9/"))["id"]
+        for method, path, body in (
+            ("GET", "/webhooks/endpoints/%00", None),
+            ("GET", "/webhooks/deliveries/dlv_%00", None),
+            ("POST", "/webhooks/deliveries/%00/resend", None),
+            ("GET", "/webhooks/logs?event=%00", None),
+            ("GET", "/webhooks/logs?endpoint=dst_%00", None),
+            ("POST", "/webhooks/endpoints", {"url": URL, "description": f"{MARK}\0"}),
+            ("PATCH", f"/webhooks/endpoints/{endpoint_id}", {"description": f"\0{MARK}"}),
+            ("PATCH", f"/webhooks/endpoints/{endpoint_id}", {"events": [f"{MARK}\0"]}),
+            ("PATCH", f"/webhooks/endpoints/{endpoint_id}", {"site": f"{MARK}\0"}),
+            ("PATCH", f"/webhooks/endpoints/{endpoint_id}", {"headers": {f"{MARK}\0": ""}}),
+        ):
+            answer = await desk.call(method, path, body)
+            assert (method, path, answer.status_code) == (method, path, 400)
+            assert_harmless(answer)
+
+
+async def test_an_unheard_of_id_is_not_found_on_either_database(open_desk, database_url):
+    async with open_desk(f'[database]\nurl = "{database_url}"\n') as desk:
+        for text in ("💊", "'; DROP TABLE destinations; --", "%", "dst_" * 500, "\ufffe"):
+            answer = await desk.call("GET", f"/webhooks/endpoints/{quote(text, safe='')}")
+            assert answer.status_code == 404

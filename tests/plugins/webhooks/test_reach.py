@@ -1,0 +1,203 @@
+"""Who gets which event, and which key sees which endpoint: accounts, modes, sites, patterns."""
+
+import pytest
+
+from gateway.testing import Receiver
+
+SITES = """
+[[sites]]
+code = "main"
+name = "Lakeside Pharmacy"
+[[sites]]
+code = "north"
+name = "Northside Pharmacy"
+"""
+URL = "http://127.0.0.1:9/"
+
+# Every address that takes an id, as /openapi.json has it.
+ROUTES = [
+    ("GET", "/webhooks/endpoints/{endpoint_id}", None),
+    ("PATCH", "/webhooks/endpoints/{endpoint_id}", {"status": "disabled"}),
+    ("DELETE", "/webhooks/endpoints/{endpoint_id}", None),
+    ("POST", "/webhooks/endpoints/{endpoint_id}/rotate", {}),
+    ("POST", "/webhooks/endpoints/{endpoint_id}/rotate/finish", None),
+    ("POST", "/webhooks/endpoints/{endpoint_id}/test", None),
+    ("POST", "/webhooks/endpoints/{endpoint_id}/enable", None),
+    ("GET", "/webhooks/deliveries/{delivery_id}", None),
+    ("POST", "/webhooks/deliveries/{delivery_id}/resend", None),
+]
+STRANGERS = {
+    "another account": {"account_id": "another"},
+    "a test key": {"mode": "test"},
+    "a key of another site": {"site": "north"},
+}
+
+
+def by_path(receiver):
+    found = {}
+    for each in receiver.received:
+        found.setdefault(each.path[1:], []).append(each.headers["x-scriptrun-event"])
+    return {path: sorted(events) for path, events in found.items()}
+
+
+async def test_the_table_has_every_address_that_takes_an_id(desk):
+    paths = (await desk.harness.get("/openapi.json")).json()["paths"]
+    documented = {
+        (method.upper(), path.removeprefix("/api"))
+        for path, operations in paths.items()
+        for method in operations
+        if path.startswith("/api/webhooks/") and "{" in path
+    }
+    assert documented == {(method, path) for method, path, _ in ROUTES}
+
+
+@pytest.mark.parametrize("reach", STRANGERS.values(), ids=STRANGERS.keys())
+async def test_an_id_of_somebody_else_is_not_found_whatever_is_asked_of_it(open_desk, reach):
+    async with Receiver() as receiver, open_desk(SITES) as desk:
+        added = await desk.add(receiver.url, site="main", events=["package.created"])
+        del added["secret"]
+        await desk.order(site="main")
+        [logged] = await desk.logged(1)
+        before = await desk.show(added["id"]), await desk.delivery(logged["delivery_id"])
+        stranger = await desk.with_key(**reach)
+
+        ids = {"endpoint_id": added["id"], "delivery_id": logged["delivery_id"]}
+        for method, path, body in ROUTES:
+            theirs = await stranger.call(method, path.format(**ids), body)
+            nobodys = await stranger.call(
+                method, path.format(endpoint_id="dst_0", delivery_id="dlv_0"), body
+            )
+            assert (method, path, theirs.status_code) == (method, path, 404)
+            assert theirs.content == nobodys.content
+        assert await stranger.ask("GET", "/webhooks/endpoints") == {"endpoints": []}
+        assert await stranger.log() == []
+        assert await stranger.log(f"?endpoint={added['id']}") == []
+
+        await desk.idle()
+        after = await desk.show(added["id"]), await desk.delivery(logged["delivery_id"])
+        assert after == before
+    assert len(receiver.received) == 1
+
+
+@pytest.mark.parametrize("key", [None, "sk_live_nobodys"], ids=["no key", "nobody's key"])
+async def test_nothing_is_answered_without_a_key_that_holds(desk, key):
+    added = await desk.add(URL)
+    stranger = type(desk)(desk.harness, key)
+    for method, path, body in ROUTES:
+        path_there = path.format(endpoint_id=added["id"], delivery_id="dlv_0")
+        answer = await stranger.call(method, path_there, body)
+        assert (method, path, answer.status_code) == (method, path, 401)
+
+
+async def test_each_endpoint_gets_the_events_that_its_patterns_ask_for(open_desk):
+    patterns = {
+        "star": ["*"],
+        "group": ["delivery.*"],
+        "one": ["package.created"],
+        "two": ["delivery.completed", "package.created"],
+        "twice": ["delivery.*", "delivery.completed"],
+        "other": ["rx.*", "endpoint.*", "webhook.*", "deliver.*"],
+    }
+    async with Receiver() as receiver, open_desk() as desk:
+        for name, events in patterns.items():
+            await desk.add(f"{receiver.url}/{name}", events=events)
+        package_id = await desk.order()
+        await desk.report(package_id, "delivery.picked_up")
+        await desk.report(package_id, "delivery.completed")
+        await receiver.wait_for(10)
+        await desk.idle()
+    assert by_path(receiver) == {
+        "star": ["delivery.completed", "delivery.picked_up", "package.created"],
+        "group": ["delivery.completed", "delivery.picked_up"],
+        "one": ["package.created"],
+        "two": ["delivery.completed", "package.created"],
+        "twice": ["delivery.completed", "delivery.picked_up"],
+    }
+
+
+async def test_an_endpoint_of_a_site_gets_that_sites_events_only(open_desk):
+    async with Receiver() as receiver, open_desk(SITES) as desk:
+        await desk.add(f"{receiver.url}/main", site="main")
+        await desk.add(f"{receiver.url}/north", site="north")
+        await desk.add(f"{receiver.url}/all")
+        at_main = await desk.order(site="main")
+        at_north = await desk.order(site="north")
+        await receiver.wait_for(4)
+        await desk.idle()
+    arrived = sorted((each.path, each.json()["data"]["package_id"]) for each in receiver.received)
+    assert arrived == sorted(
+        [("/main", at_main), ("/north", at_north), ("/all", at_main), ("/all", at_north)]
+    )
+
+
+async def test_what_a_test_key_brings_about_reaches_test_endpoints_only(open_desk):
+    async with Receiver() as receiver, open_desk() as live:
+        test = await live.with_key(mode="test")
+        added = await test.add(f"{receiver.url}/test")
+        assert added["mode"] == "test"
+        await live.add(f"{receiver.url}/live")
+        in_test, in_live = await test.order(), await live.order()
+        await receiver.wait_for(2)
+        await live.idle()
+        [seen] = (await test.ask("GET", "/webhooks/endpoints"))["endpoints"]
+        assert seen["id"] == added["id"]
+        [logged] = await test.log()
+    assert {each.path: each.json()["data"]["package_id"] for each in receiver.received} == {
+        "/test": in_test,
+        "/live": in_live,
+    }
+    assert logged["endpoint_id"] == added["id"]
+
+
+async def test_a_key_of_a_site_sees_and_makes_that_sites_endpoints_only(open_desk):
+    async with Receiver() as receiver, open_desk(SITES) as desk:
+        at_main = await desk.with_key(site="main")
+        everywhere = await desk.add(f"{receiver.url}/all")
+        await desk.add(f"{receiver.url}/north", site="north")
+        own = await at_main.add(f"{receiver.url}/own")
+        assert own["site"] == "main"
+        assert (await at_main.add(f"{receiver.url}/named", site="main"))["site"] == "main"
+        listed = (await at_main.ask("GET", "/webhooks/endpoints"))["endpoints"]
+        assert [each["url"].rpartition("/")[2] for each in listed] == ["own", "named"]
+        await at_main.ask("GET", f"/webhooks/endpoints/{everywhere['id']}", status=404)
+        await desk.order(site="main")
+        await receiver.wait_for(3)
+        await desk.logged(3)
+        logged = await at_main.log()
+        assert {each["endpoint_id"] for each in logged} == {each["id"] for each in listed}
+
+
+@pytest.mark.parametrize("site", ["north", "elsewhere"])
+async def test_a_key_of_a_site_cannot_reach_further(open_desk, site):
+    refusal = {
+        "error": "The endpoint has faults.",
+        "details": [{"message": "this key belongs to another site", "field": "site"}],
+    }
+    async with open_desk(SITES) as desk:
+        at_main = await desk.with_key(site="main")
+        sent = {"url": URL, "site": site}
+        assert await at_main.ask("POST", "/webhooks/endpoints", sent, 400) == refusal
+        added = await at_main.add(URL)
+        path = f"/webhooks/endpoints/{added['id']}"
+        assert await at_main.ask("PATCH", path, {"site": site}, 400) == refusal
+        # Asking for every site means, for this key, every site that it reaches.
+        assert (await at_main.change(added["id"], site=None))["site"] == "main"
+
+
+async def test_a_site_that_the_account_does_not_have_is_refused(open_desk):
+    foreign = SITES + '[[sites]]\ncode = "far"\nname = "Far"\naccount = "another"\n'
+    async with open_desk(foreign) as desk:
+        for site in ("far", "nowhere", ""):
+            assert await desk.ask(
+                "POST", "/webhooks/endpoints", {"url": URL, "site": site}, 400
+            ) == {
+                "error": "The endpoint has faults.",
+                "details": [
+                    {
+                        "message": "name one of the account's sites, as gateway.toml has them",
+                        "field": "site",
+                    }
+                ],
+            }
+        another = await desk.with_key(account_id="another")
+        assert (await another.add(URL, site="far"))["site"] == "far"

@@ -1,0 +1,160 @@
+"""A secret is rotated: both sign for a while, then the new one alone, and no receiver breaks."""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.testing import Receiver, SteppingClock
+
+START = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
+HOUR = 3600
+
+
+def signed_with(webhook):
+    """Return the signatures of an autorx webhook: in use, and the one that rides along."""
+    headers = webhook.headers
+    return headers["x-autorx-signature"], headers.get("x-autorx-signature-next")
+
+
+def by(secret, webhook):
+    return hmac.new(secret.encode(), webhook.body, hashlib.sha256).hexdigest()
+
+
+class Rotation:
+    """An autorx endpoint whose secret is rotated, on a clock that is moved by hand."""
+
+    def __init__(self, desk, clock, receiver, endpoint):
+        self.desk, self.clock, self.receiver = desk, clock, receiver
+        self.path = f"/webhooks/endpoints/{endpoint['id']}"
+
+    async def rotate(self, body=None, status=200):
+        return await self.desk.ask("POST", f"{self.path}/rotate", body, status)
+
+    async def finish(self, status=200):
+        return await self.desk.ask("POST", f"{self.path}/rotate/finish", status=status)
+
+    async def signatures(self):
+        """Send a test event; returns the webhook that arrived and its signatures."""
+        await self.desk.ask("POST", f"{self.path}/test")
+        webhook = self.receiver.received[-1]
+        return webhook, signed_with(webhook)
+
+
+@pytest.fixture
+async def rotation(open_desk):
+    clock = SteppingClock(START)
+    async with Receiver() as receiver, open_desk(clock=clock) as desk:
+        endpoint = await desk.add(receiver.url, format="autorx")
+        made = Rotation(desk, clock, receiver, endpoint)
+        made.first_secret = endpoint["secret"]
+        yield made
+
+
+async def test_a_new_secret_is_shown_once_and_rides_along_for_a_day(rotation):
+    old = rotation.first_secret
+    rotated = await rotation.rotate()
+    new = rotated["secret"]
+    assert new.startswith("whsec_")
+    assert new != old
+    assert rotated["rotation_ends_at"] == "2026-04-20T18:42:10Z"
+    shown = await rotation.desk.call("GET", rotation.path)
+    assert "whsec_" not in shown.text
+    assert shown.json()["rotation_ends_at"] == "2026-04-20T18:42:10Z"
+
+    webhook, signatures = await rotation.signatures()
+    assert signatures == (by(old, webhook), by(new, webhook))
+    rotation.clock.step(24 * HOUR - 1)
+    webhook, signatures = await rotation.signatures()
+    assert signatures == (by(old, webhook), by(new, webhook))
+    rotation.clock.step(1)
+    webhook, signatures = await rotation.signatures()
+    assert signatures == (by(new, webhook), None)
+
+
+async def test_the_overlap_can_be_ended_at_once(rotation):
+    new = (await rotation.rotate({"overlap_hours": 2}))["secret"]
+    finished = await rotation.finish()
+    assert finished["rotation_ends_at"] is None
+    assert "secret" not in finished
+    webhook, signatures = await rotation.signatures()
+    assert signatures == (by(new, webhook), None)
+
+
+async def test_a_second_rotation_waits_for_the_first(rotation):
+    old = rotation.first_secret
+    new = (await rotation.rotate())["secret"]
+    assert await rotation.rotate(status=409) == {
+        "error": "A rotation is running already; finish it, then start another."
+    }
+    webhook, signatures = await rotation.signatures()
+    assert signatures == (by(old, webhook), by(new, webhook))
+
+
+async def test_a_rotation_that_is_over_can_be_followed_by_another(rotation):
+    second = (await rotation.rotate({"overlap_hours": 1}))["secret"]
+    rotation.clock.step(HOUR)
+    third = (await rotation.rotate({"overlap_hours": 1}))["secret"]
+    webhook, signatures = await rotation.signatures()
+    assert signatures == (by(second, webhook), by(third, webhook))
+    await rotation.finish()
+    webhook, signatures = await rotation.signatures()
+    assert signatures == (by(third, webhook), None)
+
+
+async def test_without_an_overlap_the_new_secret_takes_over_at_once(rotation):
+    new = (await rotation.rotate({"overlap_hours": 0}))["secret"]
+    webhook, signatures = await rotation.signatures()
+    assert signatures == (by(new, webhook), None)
+
+
+async def test_a_rotation_that_was_never_started_cannot_be_finished(rotation):
+    assert await rotation.finish(409) == {"error": "No rotation is running; start one first."}
+
+
+async def test_a_finished_rotation_forgets_the_old_secret(rotation):
+    gateway = rotation.desk.harness.gateway
+    await rotation.rotate()
+    await rotation.finish()
+    async with gateway.database.read() as connection:
+        [kept] = await gateway.destinations.list(connection, rotation.desk.harness.caller())
+    assert rotation.first_secret not in str(kept.settings)
+
+
+@pytest.mark.parametrize("hours", [-1, -0.001, 720.001, 1e300])
+async def test_an_overlap_is_between_none_and_thirty_days(rotation, hours):
+    sentence = "overlap_hours must be between 0 and 720"
+    assert await rotation.rotate({"overlap_hours": hours}, 400) == {
+        "error": sentence,
+        "details": [{"message": sentence, "field": "overlap_hours"}],
+    }
+    assert (await rotation.desk.ask("GET", rotation.path))["rotation_ends_at"] is None
+
+
+async def test_thirty_days_are_the_longest_overlap(rotation):
+    rotated = await rotation.rotate({"overlap_hours": 720})
+    assert rotated["rotation_ends_at"] == "2026-05-19T18:42:10Z"
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "field"),
+    [
+        ({"overlap": 1}, "Object contains unknown field overlap", None),
+        ({"overlap_hours": "1"}, "Expected float, got str", "overlap_hours"),
+        ([], "Expected object, got array", None),
+    ],
+)
+async def test_a_rotation_with_a_body_that_does_not_fit_is_refused(rotation, body, message, field):
+    problem = {"message": message} | ({"field": field} if field else {})
+    refused = await rotation.rotate(body, 400)
+    assert refused == {"error": "The request body doesn't fit.", "details": [problem]}
+
+
+async def test_changing_an_endpoint_does_not_touch_a_running_rotation(rotation):
+    old = rotation.first_secret
+    new = (await rotation.rotate())["secret"]
+    await rotation.desk.ask("PATCH", rotation.path, {"headers": {"X-A": "1"}})
+    webhook, signatures = await rotation.signatures()
+    assert signatures == (by(old, webhook), by(new, webhook))
+    assert webhook.headers["x-a"] == "1"
