@@ -62,10 +62,9 @@ def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[Inst
     for plugin in installed.values():
         if plugin.problem:
             _log.error(
-                "plugin %s (%s %s) is left out: %s",
+                "plugin %s (%s) is left out: %s",
                 plugin.name,
-                plugin.distribution,
-                plugin.version,
+                _origin(plugin),
                 plugin.problem,
             )
     return list(installed.values())
@@ -86,12 +85,16 @@ def plugin_problems(plugins: Iterable[InstalledPlugin]) -> list[Problem]:
     """Return one problem for each plugin that could not be loaded."""
     return [
         Problem(
-            f"plugin {plugin.name} ({plugin.distribution} {plugin.version}): {plugin.problem}",
+            f"plugin {plugin.name} ({_origin(plugin)}): {plugin.problem}",
             field=f"[plugins.{plugin.name}]",
         )
         for plugin in plugins
         if plugin.problem
     ]
+
+
+def _origin(plugin: InstalledPlugin) -> str:
+    return f"{plugin.distribution} {plugin.version}".strip()
 
 
 def _built(

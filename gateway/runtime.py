@@ -25,6 +25,7 @@ from gateway.access.keys import Keys
 from gateway.access.limits import Limits
 from gateway.clock import Clock, SystemClock
 from gateway.engine.local import LocalEngine
+from gateway.engine.workers import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
 from gateway.flow.dispatch import Dispatcher, DispatchRules
 from gateway.flow.intake import Intake
@@ -78,7 +79,7 @@ class Gateway:
         self.clock: Clock = clock or SystemClock()
         self.hooks = Hooks()
         self.sites = SiteDirectory(_sites(settings))
-        self.engine: LocalEngine | None = None
+        self.engine: LocalEngine | WakingEngine | None = None
         self.plugins = load_plugins(settings, self, self.hooks)
 
     def catalog(self) -> list[EventType]:
@@ -118,9 +119,14 @@ class Gateway:
         await self.database.close()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Carry deliveries and run jobs until the block ends; what is in flight is finished."""
-        engine = LocalEngine(self.dispatcher, self.hooks.jobs(), self.clock)
+    async def running(self, *, worker_threads: int = 0) -> AsyncIterator[None]:
+        """Carry deliveries and run jobs until the block ends; what is in flight is finished.
+
+        With Redis and PostgreSQL this process only wakes the workers, unless it is one:
+        ``worker_threads`` is how many threads listen for wake-ups then. A SQLite file is
+        served by one process, which carries deliveries itself.
+        """
+        engine = self._engine(worker_threads)
         await engine.start()
         self.engine = engine
         try:
@@ -128,6 +134,16 @@ class Gateway:
         finally:
             self.engine = None
             await engine.stop()
+
+    def _engine(self, worker_threads: int) -> LocalEngine | WakingEngine:
+        redis = self.settings.redis
+        if redis is None or self.database.dialect == "sqlite":
+            return LocalEngine(self.dispatcher, self.hooks.jobs(), self.clock)
+        if worker_threads == 0:
+            return WakingEngine(redis.url)
+        return WorkerEngine(
+            self.dispatcher, self.hooks.jobs(), self.clock, redis.url, worker_threads
+        )
 
     async def _prepare_storage(self) -> None:
         backups = self.settings.gateway.data_dir / "backups"

@@ -222,6 +222,8 @@ async def _serving(gateway: Gateway) -> AsyncIterator[str]:
     )
     server = _Quiet(config)
     listener = socket.create_server(("127.0.0.1", 0))
+    # Accepted connections inherit it; asyncio sets it itself only where it made the listener.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -25,10 +26,11 @@ PATIENCE_SECONDS = 30
 
 
 class GatewayProcess:
-    """``gateway serve`` as a process of its own, on a free port, in ``folder``."""
+    """``gateway serve`` (or ``worker``) as a process of its own, on a free port, in ``folder``."""
 
-    def __init__(self, folder: Path, toml: str = TOML) -> None:
+    def __init__(self, folder: Path, toml: str = TOML, words: Sequence[str] = ("serve",)) -> None:
         self.folder = folder
+        self.words = words
         self.config = folder / "gateway.toml"
         self.log = folder / "serve.log"
         self.url = ""
@@ -46,14 +48,14 @@ class GatewayProcess:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "gateway", "serve", "--json", "--config", str(self.config)),
+                *("-m", "gateway", *self.words, "--json", "--config", str(self.config)),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )
         async with asyncio.timeout(PATIENCE_SECONDS):
             line = await self._process.stdout.readline()
         assert line, f"the gateway did not start: {self.log.read_text()}"
-        self.url = json.loads(line)["address"]
+        self.url = json.loads(line).get("address", "")
 
     async def kill(self) -> None:
         """End it as a power cut would (SIGKILL)."""

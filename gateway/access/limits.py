@@ -55,5 +55,7 @@ class Limits:
             policy=policy,
             limit=item.amount,
             window_seconds=item.get_expiry(),
-            retry_after_seconds=max(1, math.ceil(window.reset_time - self._clock.now().timestamp())),
+            retry_after_seconds=max(
+                1, math.ceil(window.reset_time - self._clock.now().timestamp())
+            ),
         )

@@ -21,7 +21,7 @@ from gateway.version import __version__
 # of that name.
 _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Set up": ("init", "check", "migrate"),
-    "Run": ("serve",),
+    "Run": ("serve", "worker"),
     "Look after": ("keys", "events", "deliveries", "plugins", "seal"),
     "Shell": ("completion",),
 }

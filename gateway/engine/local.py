@@ -8,7 +8,7 @@ that died, work that another process (the command line) added.
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,11 +17,12 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.flow.dispatch import Dispatcher
 from gateway.flow.lane import Lane
-from gateway.records import Job
+from gateway.records import HealthReport, Job
 
 _log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS: Final = 1.0
+_SILENCE: Final = timedelta(seconds=30)
 # Retries further off than this are left to the sweep.
 _TIMER_HORIZON_SECONDS: Final = 60.0
 
@@ -38,6 +39,7 @@ class LocalEngine:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._background: list[asyncio.Task[None]] = []
         self._running = False
+        self._sweeping = True
         self.last_sweep_at: datetime | None = None
 
     async def start(self) -> None:
@@ -111,10 +113,28 @@ class LocalEngine:
         self._timers.pop(destination_id, None)
         self.wake([destination_id])
 
+    async def health(self, now: datetime) -> HealthReport:
+        """Say whether deliveries are moving."""
+        if self.last_sweep_at is None or now - self.last_sweep_at > _SILENCE:
+            return HealthReport(
+                healthy=False, detail="deliveries are not moving; look into the log"
+            )
+        return HealthReport(healthy=True, detail="deliveries are moving")
+
+    async def _my_turn_to_sweep(self) -> bool:
+        """Say whether this process sweeps now, and runs the jobs; alone, it always does."""
+        return True
+
+    async def _spread(self, destination_ids: Collection[str]) -> None:
+        """See to it that what the sweep found is carried."""
+        self.wake(destination_ids)
+
     async def _sweep(self) -> None:
         while True:
             try:
-                self.wake(await self._dispatcher.destinations_with_work())
+                self._sweeping = await self._my_turn_to_sweep()
+                if self._sweeping:
+                    await self._spread(await self._dispatcher.destinations_with_work())
                 self.last_sweep_at = self._clock.now()
             except (GatewayError, SQLAlchemyError, OSError) as error:
                 _log.error("the sweep failed: %s", type(error).__name__)
@@ -122,6 +142,9 @@ class LocalEngine:
 
     async def _repeat(self, job: Job) -> None:
         while True:
+            if not self._sweeping:
+                await asyncio.sleep(_SWEEP_SECONDS)
+                continue
             try:
                 await job.run()
             except Exception as error:  # noqa: BLE001 - a job's fault must not end the job

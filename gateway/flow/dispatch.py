@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, to_epoch_ms
+from gateway.errors import SealError, StorageError
 from gateway.flow.lane import Grant, Lane
 from gateway.flow.publishing import Publishing
 from gateway.flow.schedule import Schedule, next_try
@@ -155,11 +156,20 @@ class Dispatcher:
 
     async def _grant(
         self, connection: AsyncConnection, claim: _Claim, now: datetime
-    ) -> Grant | None:
-        destination = await self._destinations.for_dispatch(connection, claim.destination_id)
-        if destination is None or destination.sink not in self._sinks:
-            return None
-        sink = self._sinks[destination.sink]
+    ) -> Grant | StorageError | None:
+        try:
+            destination = await self._destinations.for_dispatch(connection, claim.destination_id)
+            if destination is None or destination.sink not in self._sinks:
+                return None
+            sink = self._sinks[destination.sink]
+            settings = msgspec.convert(destination.settings, sink.settings)
+        except SealError as error:
+            return error  # nothing was written yet, so the other destinations' turn goes on
+        except msgspec.ValidationError:
+            return StorageError(
+                f"What {claim.destination_id} is set to no longer fits its sink: remove it and "
+                "add it again."
+            )
         lease_seconds = self._rules.lease_seconds
         claimed = await self._outbox.claim(
             connection,
@@ -168,7 +178,6 @@ class Dispatcher:
             now=now,
             lease_seconds=lease_seconds,
         )
-        settings = msgspec.convert(destination.settings, sink.settings)
         more = len(claimed) == claim.limit
         return Grant(destination, settings, sink, claimed, lease_seconds, more)
 

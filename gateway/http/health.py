@@ -1,7 +1,6 @@
 """Is it alive, is it ready: for a person, a load balancer, a container platform."""
 
 import asyncio
-from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -16,7 +15,6 @@ from gateway.records import HealthCheck, HealthReport
 from gateway.runtime import Gateway
 
 _DEADLINE_SECONDS: Final = 5.0
-_ENGINE_SILENCE: Final = timedelta(seconds=30)
 
 
 class CheckAnswer(msgspec.Struct):
@@ -93,10 +91,7 @@ async def _engine(gateway: Gateway) -> HealthReport:
     engine = gateway.engine
     if engine is None:
         return HealthReport(healthy=True, detail="no engine runs in this process")
-    swept = engine.last_sweep_at
-    if swept is None or gateway.clock.now() - swept > _ENGINE_SILENCE:
-        return HealthReport(healthy=False, detail="deliveries are not moving; look into the log")
-    return HealthReport(healthy=True, detail="deliveries are moving")
+    return await engine.health(gateway.clock.now())
 
 
 async def _plugins(gateway: Gateway) -> HealthReport:

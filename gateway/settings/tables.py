@@ -53,7 +53,11 @@ def _check_database_url(url: str) -> str | None:
 
 
 def _check_redis_url(url: str) -> str | None:
-    if url.startswith(("redis://", "rediss://", "unix://")):
+    try:
+        good = urlsplit(url).scheme in {"redis", "rediss", "unix"} and (urlsplit(url).port or 1)
+    except ValueError:  # a port that is no number
+        good = False
+    if good:
         return None
     return "a URL that starts with redis:// (or rediss:// for TLS, unix:// for a socket)"
 

@@ -23,19 +23,24 @@ class AccountStore:
         await connection.execute(new.on_conflict_do_nothing())
 
     async def replace_sites(self, connection: AsyncConnection, configured: Iterable[Site]) -> None:
-        """Make the table say what gateway.toml says."""
+        """Make the table say what gateway.toml says; nothing is written when it does already."""
+        wanted = {
+            (each.account_id, each.code, each.name, each.timezone, each.country)
+            for each in configured
+        }
+        columns = (
+            sites.c.account_id,
+            sites.c.code,
+            sites.c.name,
+            sites.c.timezone,
+            sites.c.country,
+        )
+        if {tuple(row) for row in await connection.execute(select(*columns))} == wanted:
+            return
         await connection.execute(delete(sites))
-        rows = [
-            {
-                "account_id": site.account_id,
-                "code": site.code,
-                "name": site.name,
-                "timezone": site.timezone,
-                "country": site.country,
-            }
-            for site in configured
-        ]
-        if rows:
+        if wanted:
+            names = [column.name for column in columns]
+            rows = [dict(zip(names, each, strict=True)) for each in sorted(wanted)]
             await connection.execute(insert(sites), rows)
 
     async def add_key(self, connection: AsyncConnection, key: ApiKey, digest: bytes) -> None:

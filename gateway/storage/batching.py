@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-
-from gateway.errors import Unavailable
+from gateway.errors import StorageError, Unavailable
+from gateway.storage.database import is_outage
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -30,7 +29,7 @@ class Batcher(Generic[Item, Answer]):
     ``Unavailable`` instead of taking more than can be kept.
 
     A flush that raises has stored nothing (it is one transaction). If the database
-    itself is out of reach every item gets the error; otherwise one of the items is
+    itself is out of reach every item gets a ``StorageError``; otherwise one of the items is
     at fault, and each is tried alone so that it fails alone.
     """
 
@@ -88,10 +87,11 @@ class Batcher(Generic[Item, Answer]):
     async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._flush([item for item, _ in batch])
-        except (OperationalError, InterfaceError) as error:
-            for _, future in batch:
-                _settle(future, error)
         except Exception as error:  # noqa: BLE001 - what one item brings about stays with that item
+            if is_outage(error):
+                for _, future in batch:
+                    _settle(future, _out_of_reach(error))
+                return
             if len(batch) == 1:
                 _settle(batch[0][1], error)
                 return
@@ -100,6 +100,12 @@ class Batcher(Generic[Item, Answer]):
         else:
             for (_, future), answer in zip(batch, answers, strict=True):
                 _settle(future, answer)
+
+
+def _out_of_reach(cause: Exception) -> StorageError:
+    error = StorageError("The database can't be reached right now; try again shortly.")
+    error.__cause__ = cause
+    return error
 
 
 def _settle(future: asyncio.Future[Answer], answer: Answer | Exception) -> None:

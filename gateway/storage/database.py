@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import event, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gateway.errors import StorageError
@@ -29,6 +30,10 @@ _PRAGMAS = (
     "PRAGMA cache_size=-32768",
     "PRAGMA temp_store=MEMORY",
 )
+# PostgreSQL's classes of errors that are about the server, not about what was sent to it:
+# connection, authorization, no such database, resources, operator, system.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_SERVER_STATES: Final = ("08", "28", "3D", "53", "57", "58")
 
 
 class Database:
@@ -76,6 +81,19 @@ class Database:
         """Give all connections back."""
         await self._writer.dispose()
         await self._reader.dispose()
+
+
+def is_outage(error: Exception) -> bool:
+    """Say whether the database itself is out of reach, rather than something sent to it at fault.
+
+    The driver of PostgreSQL tells both in the same classes, so its error codes decide.
+    """
+    if isinstance(error, OSError | PoolTimeoutError | OperationalError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or state.startswith(_SERVER_STATES)
 
 
 def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:

@@ -9,7 +9,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, exists, func, insert, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +19,14 @@ from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.model.ids import new_ids
 from gateway.storage.events import EventStore
 from gateway.storage.sealing import Sealer
-from gateway.storage.tables import attempts, deliveries, destinations
+from gateway.storage.tables import attempts, deliveries, destinations, events
+
+_STILL_OURS: Final = (
+    deliveries.c.account_id == bindparam("account"),
+    deliveries.c.id == bindparam("key"),
+    deliveries.c.lease == bindparam("held"),
+    deliveries.c.state == "pending",
+)
 
 
 class NewDelivery(NamedTuple):
@@ -64,12 +71,7 @@ class Outbox:
             [
                 {
                     "id": delivery_id,
-                    "account_id": item.account_id,
-                    "destination_id": item.destination_id,
-                    "event_id": item.event_id,
-                    "event_type": item.event_type,
-                    "subject": item.subject,
-                    "in_order": item.in_order,
+                    **item._asdict(),
                     "state": "pending",
                     "attempts": 0,
                     "retry_index": 0,
@@ -96,13 +98,16 @@ class Outbox:
         """
         now_ms = to_epoch_ms(now)
         lease = secrets.token_hex(8)
-        earlier = deliveries.alias("earlier")
+        # By sequence and not by id: ids of one millisecond, or of a clock set back, tell nothing.
+        earlier, before, this = deliveries.alias("earlier"), events.alias("before"), events.alias()
+        own = select(this.c.sequence).where(this.c.id == deliveries.c.event_id)
         held_back = exists().where(
             earlier.c.destination_id == destination_id,
             earlier.c.subject == deliveries.c.subject,
             earlier.c.state == "pending",
             earlier.c.in_order,
-            earlier.c.id < deliveries.c.id,
+            before.c.id == earlier.c.event_id,
+            before.c.sequence < own.correlate(deliveries).scalar_subquery(),
         )
         due = (
             select(deliveries.c.id)
@@ -117,14 +122,13 @@ class Outbox:
             .with_for_update(skip_locked=True)
             .cte("due")  # a CTE, so that PostgreSQL evaluates (and locks) it exactly once
         )
-        account = (
-            select(destinations.c.account_id)
-            .where(destinations.c.id == destination_id)
-            .scalar_subquery()
-        )
+        account = select(destinations.c.account_id).where(destinations.c.id == destination_id)
         taken = await connection.execute(
             update(deliveries)
-            .where(deliveries.c.account_id == account, deliveries.c.id.in_(select(due.c.id)))
+            .where(
+                deliveries.c.account_id == account.scalar_subquery(),
+                deliveries.c.id.in_(select(due.c.id)),
+            )
             .values(
                 due_at_ms=now_ms + int(lease_seconds * 1000),
                 lease=lease,
@@ -193,12 +197,7 @@ class Outbox:
         if again:
             await connection.execute(
                 update(deliveries)
-                .where(
-                    deliveries.c.account_id == bindparam("account"),
-                    deliveries.c.id == bindparam("key"),
-                    deliveries.c.lease == bindparam("held"),
-                    deliveries.c.state == "pending",
-                )
+                .where(*_STILL_OURS)
                 .values(
                     state=bindparam("new_state"),
                     attempts=deliveries.c.attempts + 1,
@@ -248,17 +247,21 @@ class Outbox:
     async def release(
         self, connection: AsyncConnection, claimed: Collection[ClaimedDelivery], now: datetime
     ) -> None:
-        """Give back what was taken and not tried: it is due again at once."""
-        for item in claimed:
-            await connection.execute(
-                update(deliveries)
-                .where(
-                    deliveries.c.account_id == item.account_id,
-                    deliveries.c.id == item.id,
-                    deliveries.c.lease == item.lease,
-                )
-                .values(due_at_ms=to_epoch_ms(now), lease=None)
-            )
+        """Give back what was taken and not tried: due at once, its first try not begun."""
+        await connection.execute(
+            update(deliveries)
+            .where(*_STILL_OURS)
+            .values(due_at_ms=to_epoch_ms(now), lease=None, first_attempt_at_ms=bindparam("first")),
+            [
+                {
+                    "account": item.account_id,
+                    "key": item.id,
+                    "held": item.lease,
+                    "first": to_epoch_ms(item.first_attempt_at) if item.retry_index else None,
+                }
+                for item in claimed
+            ],
+        )
 
     async def take_back(self, connection: AsyncConnection, now: datetime) -> None:
         """End every lease: what was taken by a process that is gone is due again at once."""
@@ -275,10 +278,8 @@ class Outbox:
             deliveries.c.state == "pending",
             deliveries.c.due_at_ms <= to_epoch_ms(now),
         )
-        found = await connection.execute(
-            select(destinations.c.id).where(destinations.c.state == "active", due)
-        )
-        return list(found.scalars())
+        active = select(destinations.c.id).where(destinations.c.state == "active", due)
+        return list((await connection.execute(active)).scalars())
 
     async def send_again(
         self, connection: AsyncConnection, account_id: str, delivery_id: str, now: datetime

@@ -9,18 +9,17 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StorageError
 from gateway.records import PluginTables
 from gateway.storage.database import Database
+
+if TYPE_CHECKING:  # it takes a tenth of a second to import, and most commands never need it
+    from alembic.config import Config
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # Any number will do, as long as nothing else in the database uses it.
@@ -41,14 +40,22 @@ async def migrate(
 
     Safe to call from several processes at once: one does it, the others wait.
     """
+    from alembic.script import ScriptDirectory
+
     config = _config(tables)
-    heads = set(ScriptDirectory.from_config(config).get_heads())
+    scripts = ScriptDirectory.from_config(config)
+    heads = set(scripts.get_heads())
     if database.path is not None:
         database.path.parent.mkdir(parents=True, exist_ok=True)
     async with database.read() as connection:
         current = await connection.run_sync(_current)
-    if current == heads:
+    if heads <= current:
         return Migrated((), None)
+    if unknown := current - {script.revision for script in scripts.walk_revisions()}:
+        raise StorageError(
+            f"The database was made by a newer version, or by a plugin that is not enabled "
+            f"({', '.join(sorted(unknown))}): install that version, or enable that plugin."
+        )
     backup = None
     if database.path is not None and current:
         backup = _copy(database.path, backups, now)
@@ -69,14 +76,18 @@ async def migrate(
 
 async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:
     """Say whether the schema is behind what this version needs."""
+    from alembic.script import ScriptDirectory
+
     heads = set(ScriptDirectory.from_config(_config(tables)).get_heads())
     if database.path is not None and not database.path.exists():
         return True
     async with database.read() as connection:
-        return await connection.run_sync(_current) != heads
+        return not heads <= await connection.run_sync(_current)
 
 
-def _config(tables: Sequence[PluginTables]) -> Config:
+def _config(tables: Sequence[PluginTables]) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("path_separator", "newline")
@@ -86,10 +97,14 @@ def _config(tables: Sequence[PluginTables]) -> Config:
 
 
 def _current(connection: Connection) -> set[str]:
+    from alembic.migration import MigrationContext
+
     return set(MigrationContext.configure(connection).get_current_heads())
 
 
-def _upgrade(connection: Connection, config: Config) -> None:
+def _upgrade(connection: Connection, config: "Config") -> None:
+    from alembic import command
+
     config.attributes["connection"] = connection
     command.upgrade(config, "heads")
 

@@ -3,9 +3,8 @@
 Nothing here knows pytest.
 """
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from gateway.clock import Clock
 from gateway.hookspecs import hookimpl
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
 from gateway.model.delivery import Destination, Outcome
-from gateway.model.event import Event
+from gateway.model.event import Event, EventDraft
 from gateway.model.ids import new_id
 from gateway.model.order import Candidate, Order
 from gateway.model.package import DeliveryUpdate
@@ -24,6 +23,7 @@ from gateway.model.submission import Idempotency, Submission
 from gateway.records import Batch, Sink
 from gateway.runtime import Gateway
 from gateway.settings import parse_settings
+from gateway.storage.packages import PackageFilter
 
 LIVE = Caller(DEFAULT_ACCOUNT, "live", "key_1")
 TEST = Caller(DEFAULT_ACCOUNT, "test", "key_2")
@@ -101,8 +101,6 @@ async def status(gateway: Gateway, package_id: str, caller: Caller = LIVE) -> st
 
 async def packages(gateway: Gateway, caller: Caller = LIVE) -> list[str]:
     """Return the ids of all packages of a caller, newest first."""
-    from gateway.storage.packages import PackageFilter
-
     async with gateway.database.read() as connection:
         found = await gateway.packages.page(connection, caller, PackageFilter(1000))
     return [each.id for each in found]
@@ -111,6 +109,28 @@ async def packages(gateway: Gateway, caller: Caller = LIVE) -> list[str]:
 async def timeline(gateway: Gateway, subject: str, caller: Caller = LIVE) -> list[Event]:
     async with gateway.database.read() as connection:
         return await gateway.events.of_subject(connection, caller, subject)
+
+
+def draft(gateway: Gateway, event_type: str = "delivery.completed", **changes: Any) -> EventDraft:
+    now = gateway.clock.now()
+    values: dict[str, Any] = {
+        "id": new_id("evt", now),
+        "type": event_type,
+        "account_id": "default",
+        "mode": "live",
+        "subject": "pkg_1",
+        "data": {"n": 1},
+        "occurred_at": now,
+        "actor": "test",
+    }
+    return EventDraft(**{**values, **changes})
+
+
+async def deliveries(gateway: Gateway, caller: Caller = LIVE) -> list[tuple[str, str, str]]:
+    """Return destination, event type and subject of each delivery, oldest first."""
+    async with gateway.database.read() as connection:
+        found = await gateway.delivery_log.page(connection, caller, limit=1000)
+    return [(each.destination_id, each.event_type, each.subject) for each in found][::-1]
 
 
 async def add_destination(gateway: Gateway, **changes: Any) -> str:
@@ -132,9 +152,7 @@ async def add_destination(gateway: Gateway, **changes: Any) -> str:
     return made.id
 
 
-async def destination(
-    gateway: Gateway, destination_id: str, caller: Caller = LIVE
-) -> Destination:
+async def destination(gateway: Gateway, destination_id: str, caller: Caller = LIVE) -> Destination:
     async with gateway.database.read() as connection:
         found = await gateway.destinations.get(connection, caller, destination_id)
     assert found is not None
@@ -183,10 +201,3 @@ class Recorder:
     def types_for(self, destination_id: str) -> list[str]:
         """Return the types of the events that went to one destination, in their order."""
         return [event.type for target, event in self.delivered if target == destination_id]
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until ``condition`` holds; a bounded time."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.002)

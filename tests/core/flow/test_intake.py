@@ -20,7 +20,7 @@ from core.flow.gateways import (
 from sqlalchemy.exc import OperationalError
 
 from gateway.clock import SteppingClock
-from gateway.errors import Problem
+from gateway.errors import Problem, StorageError
 from gateway.flow.intake import Intake
 from gateway.model.account import Caller
 from gateway.model.order import Candidate
@@ -108,10 +108,7 @@ async def test_the_same_order_twice_in_one_submission_is_one_package(gateway):
 async def test_the_same_order_in_many_submissions_at_once_is_one_package(database_url, tmp_path):
     async with opened(database_url, tmp_path) as gateway:
         answers = await asyncio.gather(
-            *(
-                gateway.intake.accept(submission(order(external_order_id="SO-1")))
-                for _ in range(20)
-            )
+            *(gateway.intake.accept(submission(order(external_order_id="SO-1"))) for _ in range(20))
         )
         results = [answer.results[0] for answer in answers]
 
@@ -250,7 +247,7 @@ def intake_over(database, gateway) -> Intake:
 async def test_nothing_is_answered_when_the_commit_fails(database_url, tmp_path):
     async with opened(database_url, tmp_path) as gateway:
         failing = FailingAtCommit(gateway.database)
-        with pytest.raises(OperationalError):
+        with pytest.raises(StorageError):
             await intake_over(failing, gateway).accept(submission(order(), key="k"))
 
         assert failing.tried == 1

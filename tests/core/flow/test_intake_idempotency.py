@@ -55,8 +55,8 @@ async def test_the_first_answer_is_given_again_word_by_word(gateway):
 
     assert len(first.warnings) == 1
     assert again.warnings == first.warnings
-    assert again.results == first.results == (
-        OrderResult(0, "created", first.results[0].package_id),
+    assert (
+        again.results == first.results == (OrderResult(0, "created", first.results[0].package_id),)
     )
 
 

@@ -50,9 +50,7 @@ async def test_the_same_event_ref_inside_one_batch_counts_once(gateway):
     package_id = await package(gateway)
     answers = await asyncio.gather(
         *(
-            gateway.tracking.apply(
-                LIVE, update(package_id, "delivery.arrived", event_ref="r-1")
-            )
+            gateway.tracking.apply(LIVE, update(package_id, "delivery.arrived", event_ref="r-1"))
             for _ in range(5)
         )
     )

@@ -248,16 +248,3 @@ async def test_who_waits_for_it_to_drain_may_give_up_without_stopping_it():
     store.gate.set()
 
     assert await answer == 10
-
-
-async def test_a_flush_that_answers_for_too_few_fails_its_items_and_not_the_batcher():
-    async def forgetful(items):
-        return [0] * (len(items) - 1)
-
-    batcher = Batcher(forgetful)
-    answers = [batcher.put(1), batcher.put(2)]
-
-    outcomes = await asyncio.gather(*answers, return_exceptions=True)
-
-    assert [type(each) for each in outcomes] == [ValueError, ValueError]
-    await batcher.drained()

@@ -1,0 +1,100 @@
+"""``gateway acme-erp``, and what gateway.toml may say."""
+
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from click.testing import CliRunner
+from gateway_acme_erp.commands import commands
+
+from gateway.plugin import Session
+
+SITES = """
+[[sites]]
+code = "main"
+name = "Lakeside Pharmacy"
+"""
+
+
+@pytest.fixture
+def run(harness, settings):
+    """Run a command on a gateway in this test's folder; returns its result."""
+
+    @asynccontextmanager
+    async def opened(_config):
+        async with harness(settings + SITES) as running:
+            yield running.gateway
+
+    def run(*words):
+        return CliRunner().invoke(
+            commands(), words, obj=Session(opened), catch_exceptions=False, prog_name="acme-erp"
+        )
+
+    return run
+
+
+def read(result):
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_a_store_is_connected_listed_and_disconnected(run):
+    added = read(
+        run("connect", "S-014", "--events", "delivery.*, package.created", "--site=main", "--json")
+    )
+
+    assert added == {
+        "id": added["id"],
+        "store": "S-014",
+        "site": "main",
+        "events": ["delivery.*", "package.created"],
+        "state": "active",
+        "last_success_at": None,
+    }
+    assert read(run("list", "--json")) == [added]
+    gone = read(run("disconnect", added["id"], "--json"))
+    assert gone == {"id": added["id"], "disconnected": True}
+    assert read(run("list", "--json")) == []
+
+
+def test_a_store_is_connected_once(run):
+    run("connect", "S-014")
+
+    again = run("connect", "S-014")
+
+    assert again.exit_code == 1
+    assert again.stderr == ("gateway: This store is connected already; disconnect it first.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("connect", "S-014", "--site", "moon"), "There is no such site in gateway.toml."),
+        (
+            ("connect", "S-014", "--events", "Delivery!"),
+            "Name events such as delivery.*,package.cancelled or * for all.",
+        ),
+        (
+            ("disconnect", "dst_1"),
+            "No such store is connected; gateway acme-erp list shows them.",
+        ),
+    ],
+)
+def test_a_slip_is_told_in_one_line(run, words, sentence):
+    result = run(*words)
+
+    assert result.exit_code == 1
+    assert result.stderr == f"gateway: {sentence}\n"
+
+
+@pytest.mark.parametrize(
+    "url", ["erp.example.com", "ftp://erp.example.com", "http://[", "https://"]
+)
+def test_an_address_that_is_none_is_named_by_its_key(harness, settings, erp, url):
+    wrong = harness(settings.replace(erp.url, url))
+
+    [plugin] = [each for each in wrong.gateway.plugins if each.name == "acme_erp"]
+    assert plugin.problem == (
+        "the configuration: [plugins.acme_erp] bridge_url: "
+        "expected an address such as https://erp.example.com"
+    )

@@ -1,0 +1,60 @@
+"""``gateway worker``: processes that carry deliveries, beside those that serve."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from gateway.cli.logs import log_to_stderr
+from gateway.cli.supervising import supervise
+from gateway.console import Session, command
+from gateway.errors import ConfigurationError
+
+
+@command("worker")
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Threads that listen for wake-ups; deliveries themselves need none.",
+)
+async def worker(session: Session, *, processes: int, threads: int) -> None:
+    """Carry deliveries, woken through Redis, until SIGTERM or Ctrl-C.
+
+    Needs [redis] and PostgreSQL. Start as many as you like, on as many machines.
+    """
+    if processes > 1:
+        words = ["worker", "--threads", str(threads), *_config(session.config)]
+        await supervise([[sys.executable, "-m", "gateway", *words]] * processes)
+        return
+    log_to_stderr()
+    async with session.gateway() as gateway:
+        if gateway.settings.redis is None:
+            raise ConfigurationError(
+                "A worker needs [redis] url; without Redis, gateway serve carries deliveries."
+            )
+        if gateway.database.dialect == "sqlite":
+            raise ConfigurationError(
+                "A worker needs PostgreSQL: a SQLite file is served by one process "
+                "(set [database] url, or leave [redis] out)."
+            )
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(stopped.set)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        async with gateway.running(worker_threads=threads):
+            session.line({"worker": "ready"}, "Ready: deliveries are being carried")
+            await stopped.wait()
+
+
+def _config(path: Path | None) -> list[str]:
+    return [] if path is None else ["--config", str(path)]

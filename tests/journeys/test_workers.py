@@ -1,0 +1,80 @@
+"""The same code on PostgreSQL and Redis, with workers of their own, as real processes."""
+
+import asyncio
+
+import httpx
+import pytest
+from processes import TOML, GatewayProcess
+
+from gateway.testing import Receiver
+
+
+@pytest.fixture
+def toml(postgres_url, redis_url):
+    return f'{TOML}\n[database]\nurl = "{postgres_url}"\n[redis]\nurl = "{redis_url}"\n'
+
+
+async def _orders(gateway, key, count, start=0):
+    async with httpx.AsyncClient(headers={"X-API-Key": key}, timeout=30) as http:
+        for first in range(start, start + count, 50):
+            orders = [
+                {"patient_name": f"P. {number}", "patient_address": "1 Ocean Dr"}
+                for number in range(first, min(first + 50, start + count))
+            ]
+            answer = await http.post(f"{gateway.url}/api/webhook/orders", json={"orders": orders})
+            assert answer.status_code == 200, answer.text
+
+
+async def test_two_workers_carry_what_one_server_takes_in_each_event_once(tmp_path, toml):
+    (tmp_path / "worker").mkdir()
+    shared = toml.replace("port = 0", f'port = 0\ndata_dir = "{tmp_path / "data"}"')
+    async with (
+        Receiver() as receiver,
+        GatewayProcess(tmp_path, shared) as gateway,
+        GatewayProcess(tmp_path / "worker", shared, ("worker", "--processes", "1")),
+        GatewayProcess(tmp_path / "worker", shared, ("worker", "--threads", "1")),
+    ):
+        key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+        for number in range(3):
+            await gateway.json("endpoints", "add", f"{receiver.url}/{number}")
+
+        await _orders(gateway, key, 200)
+        received = await asyncio.wait_for(receiver.wait_for(600), 60)
+        async with httpx.AsyncClient() as http:
+            ready = (await http.get(f"{gateway.url}/health/ready")).json()
+
+    assert ready["checks"]["engine"] == {"ok": True, "detail": "2 workers carry deliveries"}
+    for number in range(3):
+        ids = [each.json()["id"] for each in received if each.path == f"/{number}"]
+        assert len(ids) == len(set(ids)) == 200
+
+
+async def test_work_that_nobody_was_woken_for_is_found_by_the_sweep(tmp_path, toml, redis_server):
+    shared = toml.replace("port = 0", f'port = 0\ndata_dir = "{tmp_path / "data"}"')
+    (tmp_path / "worker").mkdir()
+    async with Receiver() as receiver, GatewayProcess(tmp_path, shared) as gateway:
+        key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+        await gateway.json("endpoints", "add", receiver.url)
+        # Given wake-ups that were lost with all of Redis
+        await _orders(gateway, key, 50)
+        redis_server.flush()
+        assert receiver.received == []
+        # When a worker starts
+        async with GatewayProcess(tmp_path / "worker", shared, ("worker",)):
+            received = await asyncio.wait_for(receiver.wait_for(50), 30)
+
+    assert len({each.json()["id"] for each in received}) == 50
+
+
+async def test_a_worker_without_redis_or_on_sqlite_is_refused_with_a_reason(tmp_path, redis_url):
+    process = GatewayProcess(tmp_path)
+    code, _, err = await process.run("worker")
+    assert (code, err.strip()) == (
+        1,
+        "gateway: A worker needs [redis] url; without Redis, gateway serve carries deliveries.",
+    )
+
+    process = GatewayProcess(tmp_path, f'{TOML}\n[redis]\nurl = "{redis_url}"\n')
+    code, _, err = await process.run("worker")
+    assert code == 1
+    assert err.strip().splitlines()[-1].startswith("gateway: A worker needs PostgreSQL")
