@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
@@ -11,6 +12,8 @@ import click
 import uvicorn
 
 from gateway.cli.logs import log_to_stderr
+from gateway.cli.opening import read_settings
+from gateway.cli.supervising import supervise
 from gateway.console import Session, command
 from gateway.errors import ConfigurationError
 from gateway.http.app import create_app
@@ -25,20 +28,34 @@ _BACKLOG: Final = 2048
 @command("serve")
 @click.option("--host", help="Where to listen.  [default: [gateway] host]")
 @click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
-async def serve(session: Session, host: str | None, port: int | None, workers: int) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that serve HTTP; more than one needs [redis] and PostgreSQL.",
+)
+@click.option("--socket-fd", type=int, hidden=True, help="A listening socket to inherit.")
+async def serve(
+    session: Session, *, host: str | None, port: int | None, workers: int, socket_fd: int | None
+) -> None:
     """Take orders over HTTP and carry deliveries, until SIGTERM or Ctrl-C.
 
     What is in flight then is finished first.
     """
+    settings = read_settings(session.config)
     log_to_stderr()
     if workers > 1:
-        raise ConfigurationError(
-            "One process serves all workers' limits from its own memory, so more than one "
-            "would let through a multiple of them: start with --workers 1."
-        )
+        _refuse_many(settings)
+        with _listener(settings, host, port) as listener:
+            await supervise([_child(session, listener)] * workers, [listener.fileno()])
+        return
     async with session.gateway() as gateway:
-        listener = _listener(gateway.settings, host, port)
+        listener = (
+            _listener(settings, host, port)
+            if socket_fd is None
+            else socket.socket(fileno=socket_fd)
+        )
         address = "http://{}:{}".format(*listener.getsockname()[:2])
         ready = f"Ready at {address} (what it can do: {address}/docs)"
         server = _Server(
@@ -47,6 +64,30 @@ async def serve(session: Session, host: str | None, port: int | None, workers: i
         )
         async with gateway.running():
             await server.serve(sockets=[listener])
+
+
+def _refuse_many(settings: Settings) -> None:
+    if sys.platform == "win32":
+        raise ConfigurationError(
+            "Windows can't share a listening socket between processes: start with --workers 1."
+        )
+    if settings.redis is None:
+        raise ConfigurationError(
+            "Each process counts limits in its own memory, so --workers would let through a "
+            "multiple of them: set [redis] url, or start with --workers 1."
+        )
+    if settings.database.url.startswith("sqlite"):
+        raise ConfigurationError(
+            "A SQLite file is served by one process: set [database] url to PostgreSQL, or start "
+            "with --workers 1."
+        )
+
+
+def _child(session: Session, listener: socket.socket) -> list[str]:
+    words = [sys.executable, "-m", "gateway", "serve", "--socket-fd", str(listener.fileno())]
+    if session.as_json:
+        words.append("--json")
+    return words if session.config is None else [*words, "--config", str(session.config)]
 
 
 class _Server(uvicorn.Server):

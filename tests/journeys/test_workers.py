@@ -78,3 +78,28 @@ async def test_a_worker_without_redis_or_on_sqlite_is_refused_with_a_reason(tmp_
     code, _, err = await process.run("worker")
     assert code == 1
     assert err.strip().splitlines()[-1].startswith("gateway: A worker needs PostgreSQL")
+
+
+async def test_a_server_of_several_processes_shares_one_address_and_one_count_of_limits(
+    tmp_path, toml
+):
+    limited = toml.replace("orders_requests_per_minute = 1000000", "orders_requests_per_minute = 5")
+    async with GatewayProcess(tmp_path, limited, ("serve", "--workers", "2")) as gateway:
+        key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+        orders = {"orders": [{"patient_name": "A. Smith", "patient_address": "1 Ocean Dr"}]}
+        statuses = []
+        for _ in range(8):
+            async with httpx.AsyncClient(timeout=30) as http:
+                url = f"{gateway.url}/api/webhook/orders"
+                answer = await http.post(url, json=orders, headers={"X-API-Key": key})
+                statuses.append(answer.status_code)
+        assert await gateway.stop() == 0
+
+    assert statuses == [200] * 5 + [429] * 3
+
+
+async def test_several_processes_on_memory_limits_are_refused_with_a_reason(tmp_path):
+    code, out, err = await GatewayProcess(tmp_path).run("serve", "--workers", "2")
+
+    assert (code, out) == (1, "")
+    assert err.startswith("gateway: Each process counts limits in its own memory")
