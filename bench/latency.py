@@ -64,6 +64,5 @@ def _latencies(rate: int, load: dict, arrived: dict[str, float]) -> Latencies:
 def _percentiles(seconds: Sequence[float]) -> tuple[float, ...]:
     ordered = sorted(seconds)
     return tuple(
-        ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000
-        for percent in _PERCENT
+        ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000 for percent in _PERCENT
     )

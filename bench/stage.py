@@ -126,7 +126,9 @@ class GatewayServer(Server):
 
     def switch(self, endpoint_id: str, status: str) -> None:
         """Make an endpoint ``active``, ``paused`` or ``disabled``."""
-        self.call("PATCH", f"/api/webhooks/endpoints/{endpoint_id}", {"status": status}, self._key())
+        self.call(
+            "PATCH", f"/api/webhooks/endpoints/{endpoint_id}", {"status": status}, self._key()
+        )
 
     def _key(self) -> dict[str, str]:
         return {"X-API-Key": self.keys[0]}

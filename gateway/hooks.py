@@ -42,10 +42,8 @@ class Hooks:
             self._manager.register(plugin, name)
             self._manager.check_pending()
             self._refuse_coroutines(plugin)
-        except Exception as error:
-            # Not pluggy's own refusals only: it also reads every attribute of the plugin.
-            if self._manager.get_plugin(name) is plugin:
-                self._manager.unregister(plugin)
+        except (pluggy.PluginValidationError, PluginError) as error:
+            self._manager.unregister(name=name)
             raise PluginError(
                 f"plugin {name} implements a hook that doesn't fit: {error}"
             ) from error

@@ -7,6 +7,7 @@ distribution and version, as data, and the others are loaded all the same.
 import importlib.metadata
 import importlib.util
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -48,14 +49,19 @@ def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[Inst
     that is enabled but not installed is listed with the distribution ``missing``.
     """
     installed = {plugin.name: plugin for plugin in installed_plugins(settings)}
-    entry_points = {entry_point.name: entry_point for entry_point, _, _ in _entry_points()}
+    brought = defaultdict(list)
+    for entry_point, distribution, _ in _entry_points():
+        brought[entry_point.name].append((entry_point, distribution))
     for name, table in settings.plugins.items():
-        if name not in entry_points:
+        if name not in brought:
             problem = f"no installed distribution brings a plugin {name}; pip install it first"
             installed[name] = InstalledPlugin(name, "missing", "", enabled=True, problem=problem)
             continue
         try:
-            hooks.register(_built(entry_points[name], settings, table, gateway), name)
+            if len(brought[name]) > 1:
+                both = " and ".join(sorted(distribution for _, distribution in brought[name]))
+                raise PluginError(f"{both} bring a plugin of this name; uninstall all but one")
+            hooks.register(_built(brought[name][0][0], settings, table, gateway), name)
         except ConfigurationError as error:
             lines = "; ".join(detail.message for detail in error.details) or error.message
             installed[name] = replace(installed[name], problem=lines)
@@ -102,7 +108,7 @@ def _built(
 ) -> object:
     try:
         plugin_class = entry_point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"can't be imported: {type(error).__name__}: {error}") from error
     version = getattr(plugin_class, "api_version", None)
     if version != API_VERSION:
@@ -124,7 +130,7 @@ def _built(
         return plugin_class(read, gateway)
     except (SettingsError, PluginError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"can't be started: {type(error).__name__}: {error}") from error
 
 

@@ -6,6 +6,7 @@ page. What each hook is for stands in :mod:`gateway.hookspecs`.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -40,6 +41,7 @@ from gateway.model.event import Event, EventDraft, EventType, is_pattern
 from gateway.model.ids import new_id
 from gateway.model.order import Candidate, Order, Review
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
+from gateway.model.recovery import Recovery
 from gateway.model.submission import (
     Idempotency,
     IntakeAnswer,
@@ -135,6 +137,20 @@ class KnowsSites(Protocol):
         ...
 
 
+class Recovers(Protocol):
+    """Recovery: what a destination missed is sent again, a few at a time."""
+
+    async def start(
+        self, destination: Destination, since: datetime, until: datetime | None
+    ) -> Recovery:
+        """Begin; returns at once. Raises ``Conflict`` or ``InvalidInput``."""
+        ...
+
+    async def get(self, account_id: str, recovery_id: str) -> Recovery | None:
+        """Return how far one has got."""
+        ...
+
+
 class Audits(Protocol):
     """The audit trail."""
 
@@ -164,6 +180,7 @@ class Gateway(Protocol):
     tracking: TakesUpdates
     publishing: RecordsEvents
     limits: LimitsRequests
+    recovery: Recovers
     audit: Audits
 
     def catalog(self) -> Sequence[EventType]:
@@ -229,6 +246,8 @@ __all__ = [
     "Problem",
     "Proof",
     "RecordsEvents",
+    "Recovers",
+    "Recovery",
     "Review",
     "Sealer",
     "Session",

@@ -30,6 +30,7 @@ from gateway.errors import StorageError
 from gateway.flow.dispatch import Dispatcher, DispatchRules
 from gateway.flow.intake import Intake
 from gateway.flow.publishing import Publishing
+from gateway.flow.recovery import RecoveryRunner
 from gateway.flow.schedule import Schedule
 from gateway.flow.sites import SiteDirectory
 from gateway.flow.tracking import Tracking
@@ -38,6 +39,7 @@ from gateway.loading import load_plugins
 from gateway.model.account import DEFAULT_ACCOUNT, Site
 from gateway.model.catalog import core_event_types
 from gateway.model.event import EventType
+from gateway.records import Job
 from gateway.settings import Settings
 from gateway.storage import installation
 from gateway.storage.accounts import AccountStore
@@ -71,6 +73,7 @@ class Gateway:
     keys: Keys
     limits: Limits
     audit: AuditTrail
+    recovery: RecoveryRunner
     dispatcher: Dispatcher
     migrated: Migrated
 
@@ -138,12 +141,14 @@ class Gateway:
     def _engine(self, worker_threads: int) -> LocalEngine | WakingEngine:
         redis = self.settings.redis
         if redis is None or self.database.dialect == "sqlite":
-            return LocalEngine(self.dispatcher, self.hooks.jobs(), self.clock)
+            return LocalEngine(self.dispatcher, self._jobs(), self.clock)
         if worker_threads == 0:
             return WakingEngine(redis.url)
-        return WorkerEngine(
-            self.dispatcher, self.hooks.jobs(), self.clock, redis.url, worker_threads
-        )
+        return WorkerEngine(self.dispatcher, self._jobs(), self.clock, redis.url, worker_threads)
+
+    def _jobs(self) -> list[Job]:
+        """Return what is done again and again: the core's own, then the plugins'."""
+        return [Job("recoveries", self.recovery.step, every_seconds=1.0), *self.hooks.jobs()]
 
     async def _prepare_storage(self) -> None:
         backups = self.settings.gateway.data_dir / "backups"
@@ -198,6 +203,15 @@ class Gateway:
         )
         self.tracking = Tracking(
             self.database, self.packages, self.events, self.publishing, self.clock
+        )
+        self.recovery = RecoveryRunner(
+            self.database,
+            self.events,
+            self.destinations,
+            self.outbox,
+            self.delivery_log,
+            self.clock,
+            self.wake,
         )
         self.dispatcher = Dispatcher(
             self.database,

@@ -39,7 +39,7 @@ class Keys:
         if not key:
             raise NotAuthenticated("Send your API key in the X-API-Key header.")
         if len(key) > _MAX_KEY_CHARACTERS:
-            raise _UNKNOWN
+            raise _unknown()
         return await self._lookups.submit(_digest(key))
 
     async def _look_up(self, digests: Sequence[bytes]) -> Sequence[Caller | Exception]:
@@ -93,9 +93,11 @@ class Keys:
         return key
 
 
-_UNKNOWN: Final = NotAuthenticated(
-    "This API key is not valid; check it, or ask for a new one (gateway keys create)."
-)
+def _unknown() -> NotAuthenticated:
+    # A new one each time: an exception that is raised again keeps the frames of all its raises.
+    return NotAuthenticated(
+        "This API key is not valid; check it, or ask for a new one (gateway keys create)."
+    )
 
 
 def _digest(key: str) -> bytes:
@@ -104,7 +106,7 @@ def _digest(key: str) -> bytes:
 
 def _caller(key: ApiKey | None) -> Caller | Exception:
     if key is None:
-        return _UNKNOWN
+        return _unknown()
     if key.revoked_at is not None:
         return NotAuthenticated("This API key was revoked; ask for a new one.")
     return Caller(key.account_id, key.mode, key.id, key.site)

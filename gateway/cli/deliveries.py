@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import click
 
 from gateway.cli.reach import caller_of, many_rows, one_row
+from gateway.cli.recover import recover
 from gateway.console import Session, command
 from gateway.errors import Conflict, NotFound
 from gateway.model.account import Caller
@@ -124,6 +125,6 @@ def _attempt_row(attempt: Attempt) -> Mapping[str, Any]:
 
 deliveries: Final = click.Group(
     "deliveries",
-    commands=[list_deliveries, show, resend],
+    commands=[list_deliveries, show, resend, recover],
     help="Events on their way to endpoints: look them up, send one again.",
 )

@@ -11,10 +11,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.clock import Clock
-from gateway.errors import GatewayError
 from gateway.flow.dispatch import Dispatcher
 from gateway.flow.lane import Lane
 from gateway.records import HealthReport, Job
@@ -88,7 +85,7 @@ class LocalEngine:
     async def _carry(self, lane: Lane) -> None:
         try:
             await lane.run()
-        except (GatewayError, SQLAlchemyError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the sweep opens another lane
             _log.error(
                 "carrying deliveries to %s stopped: %s", lane.destination_id, type(error).__name__
             )
@@ -136,7 +133,7 @@ class LocalEngine:
                 if self._sweeping:
                     await self._spread(await self._dispatcher.destinations_with_work())
                 self.last_sweep_at = self._clock.now()
-            except (GatewayError, SQLAlchemyError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - without it nothing would be found again
                 _log.error("the sweep failed: %s", type(error).__name__)
             await asyncio.sleep(_SWEEP_SECONDS)
 

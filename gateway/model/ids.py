@@ -30,3 +30,8 @@ def new_ids(prefix: str, at_epoch_ms: int, count: int) -> list[str]:
         number = head | ((random << 2) & _RANDOM_A) | (random & _RANDOM_B)
         ids.append(f"{prefix}_{number:032x}")
     return ids
+
+
+def first_id(prefix: str, at: datetime) -> str:
+    """Return the smallest id of the moment ``at``: what was made since comes after it."""
+    return f"{prefix}_{to_epoch_ms(at) << 80:032x}"

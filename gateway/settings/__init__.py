@@ -22,6 +22,7 @@ from gateway.settings.tables import (
     GatewayTable,
     LimitsTable,
     RedisTable,
+    RetentionTable,
     SecurityTable,
     SiteTable,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "GatewayTable",
     "LimitsTable",
     "RedisTable",
+    "RetentionTable",
     "SecurityTable",
     "Settings",
     "SiteTable",
@@ -52,6 +54,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     redis: RedisTable | None = None
     delivery: DeliveryTable = DeliveryTable()
     limits: LimitsTable = LimitsTable()
+    retention: RetentionTable = RetentionTable()
     security: SecurityTable = SecurityTable()
     sites: tuple[SiteTable, ...] = ()
     plugins: Annotated[Mapping[str, Any], AsIs()] = {}
@@ -73,6 +76,7 @@ class Settings(Discreet, frozen=True, kw_only=True):
     redis: RedisTable | None = None
     delivery: DeliveryTable = DeliveryTable()
     limits: LimitsTable = LimitsTable()
+    retention: RetentionTable = RetentionTable()
     security: SecurityTable = SecurityTable()
     sites: tuple[SiteTable, ...] = ()
     plugins: Mapping[str, Mapping[str, Any]] = {}
@@ -160,6 +164,7 @@ def _parse(
         redis=file.redis,
         delivery=file.delivery,
         limits=file.limits,
+        retention=file.retention,
         security=file.security,
         sites=file.sites,
         plugins=plugins,

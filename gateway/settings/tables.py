@@ -91,6 +91,7 @@ def _check_country(country: str) -> str | None:
 _NotEmpty = Annotated[str, Meta(min_length=1)]
 _Count = Annotated[int, Meta(ge=1)]
 _Seconds = Annotated[float, Meta(gt=0)]
+_Days = Annotated[int, Meta(ge=0, le=36_500)]
 
 
 class Discreet(msgspec.Struct, frozen=True):
@@ -157,6 +158,19 @@ class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     orders_per_batch: _Count = 100
     reads_per_minute: _Count = 60
     updates_requests_per_minute: _Count = 600
+
+
+class RetentionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[retention]``: for how many days what is over is kept; 0 is for ever.
+
+    ``payload_days``: then what names a patient is emptied. ``metadata_days``: then the rows
+    go. ``log_days``: the tries of deliveries. What is not over is kept whatever its age.
+    """
+
+    enabled: bool = True
+    payload_days: _Days = 90
+    metadata_days: _Days = 730
+    log_days: _Days = 30
 
 
 class SecurityTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -168,8 +168,9 @@ class Outbox:
     ) -> None:
         """Record tries and what follows from each, in one go.
 
-        A success counts even when the lease was lost meanwhile: it did arrive. A
-        failure counts only while the lease is ours, so that it can't undo a success.
+        A success counts even when the lease was lost meanwhile, and whoever took it over
+        gave up: it did arrive. A failure counts only while the lease is ours, so that it
+        can't undo a success.
         """
         now_ms = to_epoch_ms(now)
         arrived: dict[str, list[str]] = defaultdict(list)
@@ -185,7 +186,7 @@ class Outbox:
                 .where(
                     deliveries.c.account_id == account_id,
                     deliveries.c.id.in_(ids),
-                    deliveries.c.state == "pending",
+                    deliveries.c.state != "delivered",
                 )
                 .values(
                     state="delivered",

@@ -1,6 +1,6 @@
 """Looking back: deliveries, and the tries that each of them took."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -93,6 +93,18 @@ class DeliveryLog:
             newest.extend(await connection.execute(_narrowed(query, wanted)))
         newest.sort(key=lambda row: row.sequence, reverse=True)
         return [(row.sequence, self._attempt(row)) for row in newest[: wanted.limit]]
+
+    async def states(
+        self, connection: AsyncConnection, destination_id: str, event_ids: Collection[str]
+    ) -> dict[str, tuple[str, bool]]:
+        """Return delivery id, and whether it was given up, for events that have a delivery."""
+        rows = await connection.execute(
+            select(deliveries.c.event_id, deliveries.c.id, deliveries.c.state).where(
+                deliveries.c.event_id.in_(list(event_ids)),
+                deliveries.c.destination_id == destination_id,
+            )
+        )
+        return {row.event_id: (row.id, row.state == "exhausted") for row in rows}
 
     @staticmethod
     def _visible(caller: Caller) -> Select[Any]:

@@ -129,6 +129,18 @@ class DestinationStore:
         row = (await connection.execute(query)).first()
         return None if row is None else self._destination(row)
 
+    async def for_recovery(
+        self, connection: AsyncConnection, destination_id: str
+    ) -> Destination | None:
+        """Return the destination while it is there and not disabled, else ``None``."""
+        query = select(destinations).where(
+            destinations.c.id == destination_id,
+            destinations.c.state != "disabled",
+            destinations.c.removed_at_ms.is_(None),
+        )
+        row = (await connection.execute(query)).first()
+        return None if row is None else self._destination(row)
+
     async def subscriptions(
         self, connection: AsyncConnection, account_ids: Collection[str]
     ) -> Sequence[Subscription]:

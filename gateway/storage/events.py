@@ -134,6 +134,28 @@ class EventStore:
             query = query.where(events.c.id < before_id)
         return [self._event(row) for row in await connection.execute(query)]
 
+    async def between(
+        self,
+        connection: AsyncConnection,
+        account_id: str,
+        *,
+        after_id: str,
+        until_ms: int,
+        limit: int,
+    ) -> list[Event]:
+        """Return an account's events after ``after_id`` recorded before ``until_ms``."""
+        rows = await connection.execute(
+            select(events)
+            .where(
+                events.c.account_id == account_id,
+                events.c.id > after_id,
+                events.c.recorded_at_ms < until_ms,
+            )
+            .order_by(events.c.id)
+            .limit(limit)
+        )
+        return [self._event(row) for row in rows]
+
     @staticmethod
     def _visible(caller: Caller) -> Any:
         query = select(events).where(

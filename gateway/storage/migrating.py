@@ -4,12 +4,13 @@ A SQLite file is copied aside before it is changed; going back is putting the co
 back.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,8 +20,9 @@ from gateway.records import PluginTables
 from gateway.storage.database import Database
 
 if TYPE_CHECKING:  # it takes a tenth of a second to import, and most commands never need it
-    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
+_CORE: Final = "core"
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # Any number will do, as long as nothing else in the database uses it.
 _MIGRATION_LOCK: Final = 0x0A0D16
@@ -40,60 +42,64 @@ async def migrate(
 
     Safe to call from several processes at once: one does it, the others wait.
     """
-    from alembic.script import ScriptDirectory
-
-    config = _config(tables)
-    scripts = ScriptDirectory.from_config(config)
-    heads = set(scripts.get_heads())
+    scripts = _scripts(tables)
     if database.path is not None:
         database.path.parent.mkdir(parents=True, exist_ok=True)
     async with database.read() as connection:
-        current = await connection.run_sync(_current)
-    if heads <= current:
-        return Migrated((), None)
-    if unknown := current - {script.revision for script in scripts.walk_revisions()}:
-        raise StorageError(
-            f"The database was made by a newer version, or by a plugin that is not enabled "
-            f"({', '.join(sorted(unknown))}): install that version, or enable that plugin."
-        )
+        if not _missing(scripts, await connection.run_sync(_current)):
+            return Migrated((), None)
     backup = None
-    if database.path is not None and current:
-        backup = _copy(database.path, backups, now)
     try:
         async with database.begin() as connection:
             if database.dialect == "postgresql":
                 await connection.execute(
                     text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
                 )
-            await connection.run_sync(_upgrade, config)
-    except SQLAlchemyError as error:
+            # Looked at again: who held the lock before us may have done it all.
+            current = await connection.run_sync(_current)
+            missing = _missing(scripts, current)
+            if missing and current and database.path is not None:
+                backup = await asyncio.to_thread(_copy, database.path, backups, now)
+            if missing:
+                await connection.run_sync(_upgrade, scripts)
+    except (SQLAlchemyError, sqlite3.Error) as error:
         kept = "" if backup is None else f" The database as it was is in {backup.name}."
         raise StorageError(
             f"The schema could not be brought up to date ({type(error).__name__}).{kept}"
         ) from error
-    return Migrated(sorted(heads - current), backup)
+    return Migrated(sorted(missing), backup)
 
 
 async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:
     """Say whether the schema is behind what this version needs."""
-    from alembic.script import ScriptDirectory
-
-    heads = set(ScriptDirectory.from_config(_config(tables)).get_heads())
+    scripts = _scripts(tables)
     if database.path is not None and not database.path.exists():
         return True
     async with database.read() as connection:
-        return not heads <= await connection.run_sync(_current)
+        return bool(_missing(scripts, await connection.run_sync(_current)))
 
 
-def _config(tables: Sequence[PluginTables]) -> "Config":
+def _scripts(tables: Sequence[PluginTables]) -> "ScriptDirectory":
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("path_separator", "newline")
     places = [_MIGRATIONS / "versions", *(each.migrations for each in tables)]
     config.set_main_option("version_locations", "\n".join(str(place) for place in places))
-    return config
+    return ScriptDirectory.from_config(config)
+
+
+def _missing(scripts: "ScriptDirectory", current: set[str]) -> set[str]:
+    """Return the revisions to be reached. What a plugin that is off brought stays as it is."""
+    core = {script.revision for script in scripts.walk_revisions("base", f"{_CORE}@head")}
+    if current and not current & core:
+        raise StorageError(
+            "The database was brought up to date by a newer version: install that one again, "
+            "or put back the copy that it made before."
+        )
+    return set(scripts.get_heads()) - current
 
 
 def _current(connection: Connection) -> set[str]:
@@ -102,11 +108,21 @@ def _current(connection: Connection) -> set[str]:
     return set(MigrationContext.configure(connection).get_current_heads())
 
 
-def _upgrade(connection: Connection, config: "Config") -> None:
-    from alembic import command
+def _upgrade(connection: Connection, scripts: "ScriptDirectory") -> None:
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
 
-    config.attributes["connection"] = connection
-    command.upgrade(config, "heads")
+    known = {script.revision for script in scripts.walk_revisions()}
+
+    def steps(current: Collection[str], _context: Any) -> Any:
+        # What alembic.command.upgrade does, but that refuses a revision it has no script of;
+        # it has no public name for it, and hands in all heads where the annotation says one.
+        here: Any = tuple(each for each in current if each in known)
+        return scripts._upgrade_revs("heads", here)  # noqa: SLF001
+
+    config = Config(attributes={"connection": connection})
+    with EnvironmentContext(config, scripts, fn=steps):
+        scripts.run_env()
 
 
 def _copy(path: Path, backups: Path, now: datetime) -> Path:

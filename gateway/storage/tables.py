@@ -6,12 +6,13 @@ Times are whole milliseconds since 1970 (``…_ms``). ``BYTES`` columns named
 No patient data stands anywhere in clear. Every row names its account.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     Float,
     Index,
     Integer,
@@ -32,8 +33,22 @@ metadata: Final = MetaData(
 )
 
 MS = BigInteger
-BYTES = LargeBinary
+
+
+class BYTES(LargeBinary):
+    """Bytes, handed to the driver as they are: both of ours take them without wrapping."""
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Return nothing: there is nothing to process."""
+
+
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Limit an index to the rows that the queries it serves ask for."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
 
 # A fact about the installation itself, such as which keyring its values are sealed with.
 facts = Table(
@@ -105,15 +120,13 @@ packages = Table(
         "mode",
         "source",
         unique=True,
-        sqlite_where=text("order_index IS NOT NULL"),
-        postgresql_where=text("order_index IS NOT NULL"),
+        **_only("order_index IS NOT NULL"),
     ),
     *(
         Index(
             f"ix_packages_{name}",
             name,
-            sqlite_where=text(f"{name} IS NOT NULL"),
-            postgresql_where=text(f"{name} IS NOT NULL"),
+            **_only(f"{name} IS NOT NULL"),
         )
         for name in ("rx_index", "phone_index", "patient_index")
     ),
@@ -139,17 +152,11 @@ events = Table(
     Column("data", BYTES, nullable=False),
     Index("uq_events_id", "id", unique=True),
     Index("ix_events_subject", "subject", "sequence"),
-    Index(
-        "uq_events_ref",
-        "subject",
-        "ref",
-        unique=True,
-        sqlite_where=text("ref IS NOT NULL"),
-        postgresql_where=text("ref IS NOT NULL"),
-    ),
+    Index("uq_events_ref", "subject", "ref", unique=True, **_only("ref IS NOT NULL")),
 )
 
 # Who wants events. removed_at_ms keeps the row, and so the log, of one that was taken away.
+# failures and openings (in a row) and held_until_ms are the circuit breaker's.
 destinations = Table(
     "destinations",
     metadata,
@@ -169,6 +176,9 @@ destinations = Table(
     Column("created_at_ms", MS, nullable=False),
     Column("last_success_at_ms", MS),
     Column("failing_since_ms", MS),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("openings", Integer, nullable=False, server_default="0"),
+    Column("held_until_ms", MS),
     Column("removed_at_ms", MS),
     Index("ix_destinations_account_id", "account_id"),
 )
@@ -197,21 +207,33 @@ deliveries = Table(
     Column("first_attempt_at_ms", MS),
     Column("finished_at_ms", MS),
     PrimaryKeyConstraint("account_id", "id"),
-    Index(
-        "ix_deliveries_due",
-        "destination_id",
-        "due_at_ms",
-        sqlite_where=text("state = 'pending'"),
-        postgresql_where=text("state = 'pending'"),
-    ),
+    Index("ix_deliveries_due", "destination_id", "due_at_ms", **_only("state = 'pending'")),
     Index(
         "ix_deliveries_in_order",
         "destination_id",
         "subject",
         "id",
-        sqlite_where=text("state = 'pending' AND in_order"),
-        postgresql_where=text("state = 'pending' AND in_order"),
+        **_only("state = 'pending' AND in_order"),
     ),
+    Index("ix_deliveries_event_id", "event_id"),
+)
+
+# Events being sent again to one destination, a few at a time: where it has got to.
+recoveries = Table(
+    "recoveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("destination_id", Text, nullable=False),
+    Column("since_ms", MS, nullable=False),
+    Column("until_ms", MS, nullable=False),
+    Column("cursor", Text, nullable=False),
+    Column("looked_at", Integer, nullable=False),
+    Column("queued", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Column("finished_at_ms", MS),
+    Index("ix_recoveries_running", "id", **_only("state = 'running'")),
 )
 
 # One try (the webhook log).

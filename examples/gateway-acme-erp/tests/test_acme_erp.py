@@ -126,7 +126,7 @@ async def test_a_bridge_that_hangs_is_left_at_the_deadline(harness, settings, er
             await hand_in(gateway, await gateway.issue_key(), ORDER)
             attempt = await first_attempt(gateway)
 
-    assert attempt.error in {"timeout", "ReadTimeout"}
+    assert attempt.error == "timeout"
     assert not attempt.delivered
 
 
@@ -168,30 +168,23 @@ async def test_an_answer_that_gets_lost_is_given_again_and_changes_nothing(gatew
     assert erp.results == {"X-1": "cancelled"}
 
 
-async def test_what_is_called_off_too_late_or_never_came_is_answered_too(gateway, key, erp):
+async def test_what_is_too_late_or_not_of_the_erp_is_answered_and_left_alone(gateway, key, erp):
     [taken] = (await hand_in(gateway, key, ORDER))["orders"]
-    update = {"event": "delivery.completed"}
-    await gateway.post(f"/api/packages/{taken['package']}/events", key, update)
-    erp.call_off("X-1", "A-1001")
-    erp.call_off("X-2", "A-9999")
-
-    await asyncio.to_thread(erp.wait_until, lambda: len(erp.results) == 2)
-
-    assert erp.results == {"X-1": "too_late", "X-2": "unknown"}
-
-
-async def test_an_order_of_another_source_with_the_same_number_is_left_alone(gateway, key, erp):
-    order = {
+    await gateway.post(
+        f"/api/packages/{taken['package']}/events", key, {"event": "delivery.completed"}
+    )
+    of_another_source = {
         "patient_name": "A. Smith",
         "patient_address": "1 Ocean Dr, 33178",
-        "external_order_id": "A-1001",
+        "external_order_id": "A-2002",
     }
-    await gateway.post("/api/webhook/orders", key, {"orders": [order]})
-    erp.call_off("X-1", "A-1001")
+    await gateway.post("/api/webhook/orders", key, {"orders": [of_another_source]})
+    for cancellation_id, order in (("X-1", "A-1001"), ("X-2", "A-2002"), ("X-3", "A-9999")):
+        erp.call_off(cancellation_id, order)
 
-    await asyncio.to_thread(erp.wait_until, lambda: erp.results)
+    await asyncio.to_thread(erp.wait_until, lambda: len(erp.results) == 3)
 
-    assert erp.results == {"X-1": "unknown"}
+    assert erp.results == {"X-1": "too_late", "X-2": "unknown", "X-3": "unknown"}
 
 
 async def test_health_says_whether_the_bridge_answers(gateway, erp):

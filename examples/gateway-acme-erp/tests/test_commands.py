@@ -1,7 +1,6 @@
 """``gateway acme-erp``, and what gateway.toml may say."""
 
 import json
-from contextlib import asynccontextmanager
 
 import pytest
 from click.testing import CliRunner
@@ -20,10 +19,8 @@ name = "Lakeside Pharmacy"
 def run(harness, settings):
     """Run a command on a gateway in this test's folder; returns its result."""
 
-    @asynccontextmanager
-    async def opened(_config):
-        async with harness(settings + SITES) as running:
-            yield running.gateway
+    def opened(_config):
+        return harness(settings + SITES).gateway
 
     def run(*words):
         return CliRunner().invoke(

@@ -23,7 +23,9 @@ class OrderIn(msgspec.Struct, frozen=True, kw_only=True):
     copay_amount: Annotated[
         Decimal | None, Meta(description="0 to 10000, at most two decimal places")
     ] = None
-    priority: Annotated[str | None, Meta(description="routine (the default), urgent or stat")] = None
+    priority: Annotated[str | None, Meta(description="routine (the default), urgent or stat")] = (
+        None
+    )
     requires_signature: bool | None = None
     delivery_date: Annotated[date | None, Meta(description="ISO, as in 2026-04-20")] = None
     notes: str | None = None

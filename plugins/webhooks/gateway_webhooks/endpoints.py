@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -20,6 +20,7 @@ from gateway.plugin import (
     InvalidInput,
     NotFound,
     Problem,
+    Recovery,
     new_id,
 )
 from gateway_webhooks.guard import AddressPolicy, check_url
@@ -41,7 +42,8 @@ _TEST_PATIENCE_SECONDS: Final = 5.0
 _TEST_POLL_SECONDS: Final = 0.05
 
 
-_NOT_FOUND: Final = NotFound("There is no such endpoint.")
+def _not_found() -> NotFound:
+    return NotFound("There is no such endpoint.")
 
 
 class Endpoints:
@@ -88,7 +90,7 @@ class Endpoints:
         async with self._gateway.database.read() as connection:
             found = await self._gateway.destinations.get(connection, caller, endpoint_id)
         if found is None or found.sink != SINK:
-            raise _NOT_FOUND
+            raise _not_found()
         return found
 
     async def change(self, caller: Caller, endpoint_id: str, change: EndpointChange) -> Destination:
@@ -224,6 +226,23 @@ class Endpoints:
         await self._note(caller, "delivery.resent", delivery.id)
         return await self.delivery(caller, delivery_id)
 
+    async def recover(
+        self, caller: Caller, endpoint_id: str, since: datetime, until: datetime | None
+    ) -> Recovery:
+        """Begin to send again what an endpoint missed since then."""
+        destination = await self.get(caller, endpoint_id)
+        recovery = await self._gateway.recovery.start(destination, since, until)
+        await self._note(caller, "endpoint.recovery_started", destination.id)
+        return recovery
+
+    async def recovery(self, caller: Caller, recovery_id: str) -> Recovery:
+        """Return how far a recovery has got; raises ``NotFound``."""
+        found = await self._gateway.recovery.get(caller.account_id, recovery_id)
+        if found is None:
+            raise NotFound("There is no such recovery.")
+        await self.get(caller, found.destination_id)
+        return found
+
     async def _edit(
         self,
         caller: Caller,
@@ -236,7 +255,7 @@ class Endpoints:
         async with self._gateway.database.begin() as connection:
             before = await destinations.get(connection, caller, endpoint_id, for_update=True)
             if before is None or before.sink != SINK:
-                raise _NOT_FOUND
+                raise _not_found()
             after = edit(before)
             await destinations.change(connection, after)
         await self._note(caller, action, endpoint_id)

@@ -15,6 +15,7 @@ from gateway.plugin import (
     EventType,
     InvalidInput,
     Problem,
+    Recovery,
     is_pattern,
     timestamp,
 )
@@ -24,6 +25,7 @@ from gateway_webhooks.schema import (
     EndpointChange,
     EndpointIn,
     EndpointOut,
+    RecoveryOut,
 )
 from gateway_webhooks.settings import EndpointSettings
 
@@ -182,6 +184,20 @@ def attempt_out(attempt: Attempt) -> AttemptOut:
         status=attempt.status,
         error=attempt.error,
         response=attempt.excerpt,
+    )
+
+
+def recovery_out(recovery: Recovery) -> RecoveryOut:
+    """Turn a recovery into what its account is shown."""
+    return RecoveryOut(
+        id=recovery.id,
+        endpoint_id=recovery.destination_id,
+        since=timestamp(recovery.since),
+        until=timestamp(recovery.until),
+        state=recovery.state,
+        looked_at=recovery.looked_at,
+        queued=recovery.queued,
+        finished_at=timestamp(recovery.finished_at),
     )
 
 

@@ -11,6 +11,7 @@ from gateway.plugin import AttemptFilter, Caller, Gateway, InvalidInput, decode,
 from gateway_webhooks import schema
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import attempt_out, delivery_out, endpoint_out
+from gateway_webhooks.recovery_routes import recover_endpoint, show_recovery
 
 _MAX_PAGE: Final = 100
 _MAX_CURSOR: Final = 2**63 - 1
@@ -281,6 +282,8 @@ def router(gateway: Gateway, endpoints: Endpoints) -> Router:
             finish_rotation,
             test_endpoint,
             enable_endpoint,
+            recover_endpoint,
+            show_recovery,
             read_log,
             show_delivery,
             resend_delivery,

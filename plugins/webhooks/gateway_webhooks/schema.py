@@ -1,5 +1,6 @@
 """The foreign shapes: endpoints, deliveries and the log as callers see them."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -48,6 +49,26 @@ class RotateIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the secret in use goes on signing."""
 
     overlap_hours: float = 24
+
+
+class RecoverIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From when on events are sent again, and up to when (now, if it is left out)."""
+
+    since: Annotated[datetime, Meta(tz=True)]
+    until: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class RecoveryOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A recovery: ``looked_at`` counts events, ``queued`` those that are sent again."""
+
+    id: str
+    endpoint_id: str
+    since: str | None
+    until: str | None
+    state: Literal["running", "done"]
+    looked_at: int
+    queued: int
+    finished_at: str | None
 
 
 class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

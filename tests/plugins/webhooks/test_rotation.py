@@ -122,13 +122,13 @@ async def test_a_finished_rotation_forgets_the_old_secret(rotation):
     assert rotation.first_secret not in str(kept.settings)
 
 
-@pytest.mark.parametrize("hours", [-1, -0.001, 720.001, 1e300])
-async def test_an_overlap_is_between_none_and_thirty_days(rotation, hours):
+async def test_an_overlap_is_between_none_and_thirty_days(rotation):
     sentence = "overlap_hours must be between 0 and 720"
-    assert await rotation.rotate({"overlap_hours": hours}, 400) == {
-        "error": sentence,
-        "details": [{"message": sentence, "field": "overlap_hours"}],
-    }
+    for hours in (-1, -0.001, 720.001, 1e300):
+        assert await rotation.rotate({"overlap_hours": hours}, 400) == {
+            "error": sentence,
+            "details": [{"message": sentence, "field": "overlap_hours"}],
+        }
     assert (await rotation.desk.ask("GET", rotation.path))["rotation_ends_at"] is None
 
 
@@ -137,18 +137,16 @@ async def test_thirty_days_are_the_longest_overlap(rotation):
     assert rotated["rotation_ends_at"] == "2026-05-19T18:42:10Z"
 
 
-@pytest.mark.parametrize(
-    ("body", "message", "field"),
-    [
-        ({"overlap": 1}, "Object contains unknown field overlap", None),
-        ({"overlap_hours": "1"}, "Expected float, got str", "overlap_hours"),
-        ([], "Expected object, got array", None),
-    ],
-)
-async def test_a_rotation_with_a_body_that_does_not_fit_is_refused(rotation, body, message, field):
-    problem = {"message": message} | ({"field": field} if field else {})
-    refused = await rotation.rotate(body, 400)
-    assert refused == {"error": "The request body doesn't fit.", "details": [problem]}
+async def test_a_rotation_with_a_body_that_does_not_fit_is_refused(rotation):
+    for body, problem in (
+        ({"overlap": 1}, {"message": "Object contains unknown field overlap"}),
+        ({"overlap_hours": "1"}, {"message": "Expected float, got str", "field": "overlap_hours"}),
+        ([], {"message": "Expected object, got array"}),
+    ):
+        assert await rotation.rotate(body, 400) == {
+            "error": "The request body doesn't fit.",
+            "details": [problem],
+        }
 
 
 async def test_changing_an_endpoint_does_not_touch_a_running_rotation(rotation):

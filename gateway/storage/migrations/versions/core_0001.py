@@ -102,6 +102,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'pending'"),
         postgresql_where=sa.text("state = 'pending'"),
     )
+    op.create_index("ix_deliveries_event_id", "deliveries", ["event_id"], unique=False)
     op.create_index(
         "ix_deliveries_in_order",
         "deliveries",
@@ -128,6 +129,9 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("last_success_at_ms", sa.BigInteger(), nullable=True),
         sa.Column("failing_since_ms", sa.BigInteger(), nullable=True),
+        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("openings", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("held_until_ms", sa.BigInteger(), nullable=True),
         sa.Column("removed_at_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_destinations")),
     )
@@ -228,6 +232,29 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("order_index IS NOT NULL"),
         postgresql_where=sa.text("order_index IS NOT NULL"),
+    )
+    op.create_table(
+        "recoveries",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("destination_id", sa.Text(), nullable=False),
+        sa.Column("since_ms", sa.BigInteger(), nullable=False),
+        sa.Column("until_ms", sa.BigInteger(), nullable=False),
+        sa.Column("cursor", sa.Text(), nullable=False),
+        sa.Column("looked_at", sa.Integer(), nullable=False),
+        sa.Column("queued", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at_ms", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_recoveries")),
+    )
+    op.create_index(
+        "ix_recoveries_running",
+        "recoveries",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("state = 'running'"),
     )
     op.create_table(
         "sites",

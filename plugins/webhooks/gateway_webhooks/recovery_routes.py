@@ -1,0 +1,60 @@
+"""The addresses that send again what an endpoint missed."""
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, RawBody, SkipValidation
+
+from gateway.plugin import Caller, decode, encode
+from gateway_webhooks import schema
+from gateway_webhooks.endpoints import Endpoints
+from gateway_webhooks.mapping import recovery_out
+
+_MEDIA_TYPE = "application/json; charset=utf-8"
+
+Service = NamedDependency[SkipValidation[Endpoints]]
+
+
+@post(
+    "/endpoints/{endpoint_id:str}/recover",
+    status_code=202,
+    tags=["Endpoints"],
+    summary="Send again what it missed",
+    opt={"body": schema.RecoverIn, "answer": schema.RecoveryOut},
+)
+async def recover_endpoint(
+    endpoint_id: FromPath[str],
+    body: RawBody,
+    caller: NamedDependency[Caller],
+    endpoints: Service,
+) -> Response[bytes]:
+    r"""Send again the events since then that the endpoint wanted and never had.
+
+    It goes on by itself, a few at a time, also after a restart.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/recover -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" -d '{"since": "2026-04-19T00:00:00Z"}'
+    ```
+    """
+    sent = decode(body, schema.RecoverIn)
+    recovery = await endpoints.recover(caller, endpoint_id, sent.since, sent.until)
+    return Response(encode(recovery_out(recovery)), media_type=_MEDIA_TYPE, status_code=202)
+
+
+@get(
+    "/recoveries/{recovery_id:str}",
+    tags=["Endpoints"],
+    summary="See how far a recovery is",
+    opt={"answer": schema.RecoveryOut},
+)
+async def show_recovery(
+    recovery_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
+) -> Response[bytes]:
+    """Show how many events a recovery has looked at, and how many it sends again.
+
+    ```bash
+    curl $GATEWAY/api/webhooks/recoveries/$RECOVERY -H "X-API-Key: $KEY"
+    ```
+    """
+    found = await endpoints.recovery(caller, recovery_id)
+    return Response(encode(recovery_out(found)), media_type=_MEDIA_TYPE)

@@ -1,0 +1,254 @@
+"""The facade over the hooks: one implementation at a time, and each knows its plugin."""
+
+import click
+import pytest
+from litestar import Router
+from sqlalchemy import MetaData
+
+from gateway.errors import PluginError
+from gateway.hooks import Hooks
+from gateway.hookspecs import hookimpl
+from gateway.model.event import EventType
+from gateway.model.order import Order, Review
+from gateway.records import HealthCheck, Job, PluginTables, Sink
+from gateway.settings import GatewayTable
+
+ORDER = Order(patient_name="Ana", patient_address="1 Main St")
+
+
+async def nothing():
+    """Do nothing."""
+
+
+def sink(kind: str) -> Sink:
+    return Sink(kind, GatewayTable, nothing)
+
+
+def event_type(name: str) -> EventType:
+    return EventType(type=name, meaning="…", sample={}, schema={})
+
+
+def plugin(**hooks):
+    """Make a plugin that implements these hooks with functions of no arguments."""
+    functions = {
+        name: hookimpl(lambda _self, _answer=answer: _answer()) for name, answer in hooks.items()
+    }
+    for name, function in functions.items():
+        function.__name__ = name
+    return type("Made", (), functions)()
+
+
+def hooks_of(**plugins) -> Hooks:
+    hooks = Hooks()
+    for name, each in plugins.items():
+        hooks.register(each, name)
+    return hooks
+
+
+def raising(error):
+    def raises():
+        raise error
+
+    return raises
+
+
+BRINGING = ["http_routers", "sinks", "event_types", "jobs", "health_checks"]
+RECORDS = {
+    "http_routers": lambda name: Router(f"/{name}", route_handlers=[]),
+    "sinks": sink,
+    "event_types": lambda name: event_type(f"{name}.happened"),
+    "jobs": lambda name: Job(name, nothing, 60),
+    "health_checks": lambda name: HealthCheck(name, nothing),
+    "tables": lambda name: PluginTables(MetaData(), name),
+}
+
+
+@pytest.mark.parametrize("hook", BRINGING)
+def test_what_plugins_bring_is_collected_in_the_order_they_were_loaded(hook):
+    record = RECORDS[hook]
+    first, second, third = record("first"), record("second"), record("third")
+    hooks = hooks_of(
+        one=plugin(**{hook: lambda: [first]}),
+        two=plugin(**{hook: lambda: None}),
+        three=plugin(**{hook: lambda: ()}),
+        four=plugin(**{hook: lambda: (second, third)}),
+    )
+    found = getattr(hooks, hook)()
+
+    assert list(found.values() if isinstance(found, dict) else found) == [first, second, third]
+
+
+def test_a_plugins_tables_are_one_record_or_none():
+    tables = RECORDS["tables"]("migrations")
+    hooks = hooks_of(one=plugin(tables=lambda: None), two=plugin(tables=lambda: tables))
+
+    assert hooks.tables() == [tables]
+
+
+def test_sinks_are_found_by_their_kind():
+    hooks = hooks_of(one=plugin(sinks=lambda: [sink("erp"), sink("mail")]))
+
+    assert {kind: each.kind for kind, each in hooks.sinks().items()} == {
+        "erp": "erp",
+        "mail": "mail",
+    }
+
+
+@pytest.mark.parametrize("hook", [*BRINGING, "tables"])
+def test_a_plugin_that_raises_at_the_start_is_named_with_its_hook(hook):
+    hooks = hooks_of(acme=plugin(**{hook: raising(ValueError("no licence"))}))
+
+    with pytest.raises(PluginError, match=f"plugin acme failed in {hook}: no licence"):
+        getattr(hooks, hook)()
+
+
+@pytest.mark.parametrize("hook", BRINGING)
+@pytest.mark.parametrize("answer", [["a word"], "a word", [None], 3])
+def test_a_plugin_that_brings_something_else_is_named_with_its_hook(hook, answer):
+    hooks = hooks_of(acme=plugin(**{hook: lambda: answer}))
+
+    with pytest.raises(PluginError, match=f"plugin acme .* {hook}"):
+        getattr(hooks, hook)()
+
+
+def test_what_a_plugin_itself_says_of_its_start_is_passed_on():
+    hooks = hooks_of(acme=plugin(jobs=raising(PluginError("Ask ACME for a licence."))))
+
+    with pytest.raises(PluginError) as raised:
+        hooks.jobs()
+    assert raised.value.message == "Ask ACME for a licence."
+
+
+def test_a_sink_of_a_kind_that_is_there_stops_the_start():
+    hooks = hooks_of(
+        one=plugin(sinks=lambda: [sink("erp")]), two=plugin(sinks=lambda: [sink("erp")])
+    )
+
+    with pytest.raises(PluginError, match="plugin two brings the sink erp a second time"):
+        hooks.sinks()
+
+
+@pytest.mark.parametrize("name", ["erp.synced", "package.created"])
+def test_an_event_type_that_is_there_stops_the_start(name):
+    hooks = hooks_of(
+        one=plugin(event_types=lambda: [event_type("erp.synced")]),
+        two=plugin(event_types=lambda: [event_type(name)]),
+    )
+
+    with pytest.raises(PluginError, match=f"plugin two brings the event type {name} a second"):
+        hooks.event_types()
+
+
+def test_commands_of_a_plugin_that_raises_are_left_out(caplog):
+    erp = click.Command("erp")
+    hooks = hooks_of(
+        broken=plugin(cli_commands=raising(ValueError("secret"))),
+        nonsense=plugin(cli_commands=lambda: 3),
+        none=plugin(cli_commands=lambda: None),
+        fine=plugin(cli_commands=lambda: [erp]),
+    )
+
+    assert hooks.cli_commands() == [erp]
+    assert hooks.failures == {("broken", "cli_commands"): 1, ("nonsense", "cli_commands"): 1}
+    assert caplog.messages == [
+        "plugin broken failed in cli_commands and was passed over: ValueError",
+        "plugin nonsense failed in cli_commands and was passed over: TypeError",
+    ]
+
+
+class Reviews:
+    """A plugin that answers ``review_orders`` with what the test says."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    @hookimpl
+    def review_orders(self):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ([None], "it answered for a different number of orders"),
+        ([], "it answered for a different number of orders"),
+        ([None, "yes"], "AttributeError"),
+        (7, "TypeError"),
+    ],
+)
+def test_an_answer_that_does_not_fit_the_orders_is_passed_over(caplog, answer, why):
+    hooks = hooks_of(acme=Reviews(answer))
+
+    assert hooks.review_orders([ORDER, ORDER]) == [Review(ORDER), Review(ORDER)]
+    assert hooks.failures == {("acme", "review_orders"): 1}
+    assert caplog.messages == [f"plugin acme failed in review_orders and was passed over: {why}"]
+
+
+def test_no_answer_is_no_remark():
+    hooks = hooks_of(acme=Reviews(None))
+
+    assert hooks.review_orders([ORDER]) == [Review(ORDER)]
+    assert hooks.failures == {}
+
+
+def test_nobody_is_asked_about_no_orders():
+    hooks = hooks_of(acme=Reviews(7))
+
+    assert hooks.review_orders([]) == []
+    assert hooks.failures == {}
+
+
+class Counts:
+    """A plugin that counts events, and may take no argument at all."""
+
+    def __init__(self):
+        self.seen = 0
+
+    @hookimpl
+    def events_recorded(self):
+        self.seen += 1
+
+
+class Fails:
+    """A plugin that fails at everything it observes."""
+
+    @hookimpl
+    def events_recorded(self, events):
+        raise KeyError(events)
+
+
+def test_one_observer_that_raises_takes_nothing_from_the_others(caplog):
+    counts = Counts()
+    hooks = hooks_of(fails=Fails(), counts=counts)
+    for _ in range(3):
+        hooks.events_recorded([])
+
+    assert counts.seen == 3
+    assert hooks.failures == {("fails", "events_recorded"): 3}
+    assert set(caplog.messages) == {
+        "plugin fails failed in events_recorded and was passed over: KeyError"
+    }
+
+
+class Waits:
+    """A plugin that takes a hook for a place to wait in."""
+
+    @hookimpl
+    async def events_recorded(self, events):
+        pass
+
+
+def test_a_hook_that_would_have_to_be_awaited_is_refused_and_leaves_nothing_behind():
+    hooks = Hooks()
+    with pytest.raises(PluginError, match="events_recorded must be a plain function"):
+        hooks.register(Waits(), "waits")
+
+    hooks.register(Counts(), "counts")
+    hooks.events_recorded([])
+    assert hooks.failures == {}
+
+
+def test_two_gateways_share_no_plugins():
+    hooks_of(one=plugin(sinks=lambda: [sink("erp")]))
+
+    assert Hooks().sinks() == {}
