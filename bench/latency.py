@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from stage import Sink, Stage
 
@@ -49,7 +49,7 @@ def measure_round(stage: Stage, sink: Sink, name: str, seconds: float) -> list[L
     return measured[1:]
 
 
-def _latencies(rate: int, load: dict, arrived: dict[str, float]) -> Latencies:
+def _latencies(rate: int, load: dict[str, Any], arrived: dict[str, float]) -> Latencies:
     begun, answered = load["begun"], load["answered"]
     return Latencies(
         rate=rate,

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from loops import run
@@ -73,7 +74,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A server that hangs up has failed the measurement."""
+        """Fail the measurement: it is not the server's turn to hang up."""
         self._pressure.lost(exc)
 
     def send(self, request: bytes, begun_at: float) -> None:
@@ -120,7 +121,7 @@ class Pressure:
         loop = asyncio.get_running_loop()
         for number in range(self._job.connections):
             _, connection = await loop.create_connection(
-                lambda number=number: Connection(self, number), "127.0.0.1", self._job.port
+                partial(Connection, self, number), "127.0.0.1", self._job.port
             )
             self._connections.append(connection)
         cpu, start = time.process_time(), time.monotonic()

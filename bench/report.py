@@ -128,15 +128,13 @@ def fairness_table(
                 median(each.single_load_cores for each in intakes),
             ),
         ):
-            rows.append((name, f"{most:,.0f}", f"{most / rate:,.0f} ×", f"{cores:.2f}"))
+            rows.append((name, f"{most:,.0f}", f"{most / rate:,.0f}", f"{cores:.2f}"))
     if ceiling and deliveries:
-        each = [one for each in deliveries for one in each]
+        all_of_them = [one for each in deliveries for one in each]
         most = ceiling.singles_per_second
-        fastest = max(one.deliveries_per_second for one in each)
-        cores = median(one.sink_cores for one in each)
-        rows.append(
-            ("sink, webhooks/s", f"{most:,.0f}", f"{most / fastest:,.0f} ×", f"{cores:.2f}")
-        )
+        fastest = max(one.deliveries_per_second for one in all_of_them)
+        cores = median(one.sink_cores for one in all_of_them)
+        rows.append(("sink, webhooks/s", f"{most:,.0f}", f"{most / fastest:,.0f}", f"{cores:.2f}"))
     return Table(
         "fairness",
         "Load generator and sink, alone with each other",

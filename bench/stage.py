@@ -1,6 +1,5 @@
 """The processes that a measurement needs, and the folder they work in."""
 
-import asyncio
 import http.client
 import json
 import os
@@ -14,10 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-
-from gateway.model.account import DEFAULT_ACCOUNT
-from gateway.runtime import Gateway
-from gateway.settings import load_settings
 
 HERE: Final = Path(__file__).parent
 KEYS: Final = 4
@@ -163,19 +158,11 @@ class Stage:
         folder.mkdir()
         config = folder / "gateway.toml"
         config.write_text(_CONFIGURATION)
-        return asyncio.run(_open_and_issue_keys(config))
+        return list(json.loads(_output_of("prepare.py", str(config), str(KEYS))))
 
     def ask(self, script: str, job: Mapping[str, Any]) -> dict[str, Any]:
         """Run one of the scripts beside this one on a job; returns what it prints."""
-        done = subprocess.run(  # noqa: S603 - our own script
-            [sys.executable, str(HERE / script)],
-            input=json.dumps(job) + "\n",
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            timeout=600,
-        )
-        answer: dict[str, Any] = json.loads(done.stdout)
+        answer: dict[str, Any] = json.loads(_output_of(script, told=json.dumps(job) + "\n"))
         return answer
 
 
@@ -184,13 +171,16 @@ def database_in(folder: Path) -> Path:
     return folder / "data" / "gateway.db"
 
 
-async def _open_and_issue_keys(config: Path) -> list[str]:
-    async with Gateway(load_settings(config, {})) as gateway:
-        issued = [
-            await gateway.keys.issue("bench", account_id=DEFAULT_ACCOUNT, actor="bench")
-            for _ in range(KEYS)
-        ]
-    return [each.key for each in issued]
+def _output_of(script: str, *arguments: str, told: str = "") -> str:
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, str(HERE / script), *arguments],
+        input=told,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    return done.stdout
 
 
 @contextmanager

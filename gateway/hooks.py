@@ -114,6 +114,11 @@ class Hooks:
                 ]
         return reviews
 
+    @property
+    def review_orders_wanted(self) -> bool:
+        """Whether any plugin looks at orders; without one nothing needs to be prepared for it."""
+        return bool(self._implementations("review_orders"))
+
     def route_events(
         self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
     ) -> dict[str, Collection[str]]:

@@ -52,6 +52,7 @@ from gateway.storage.events import EventStore
 from gateway.storage.keyring import Keyring, load, load_or_create
 from gateway.storage.migrating import Migrated, migrate
 from gateway.storage.packages import PackageStore
+from gateway.storage.retention import Housekeeper
 from gateway.storage.sealing import Sealer
 
 _log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Gateway:
     limits: Limits
     audit: AuditTrail
     recovery: RecoveryRunner
+    housekeeper: Housekeeper
     dispatcher: Dispatcher
     migrated: Migrated
 
@@ -119,6 +121,7 @@ class Gateway:
         await self.intake.drained()
         await self.tracking.drained()
         await self.audit.drained()
+        await self.limits.close()
         await self.database.close()
 
     @asynccontextmanager
@@ -148,7 +151,11 @@ class Gateway:
 
     def _jobs(self) -> list[Job]:
         """Return what is done again and again: the core's own, then the plugins'."""
-        return [Job("recoveries", self.recovery.step, every_seconds=1.0), *self.hooks.jobs()]
+        return [
+            Job("recoveries", self.recovery.step, every_seconds=1.0),
+            Job("retention", self.housekeeper.run, every_seconds=3600.0),
+            *self.hooks.jobs(),
+        ]
 
     async def _prepare_storage(self) -> None:
         backups = self.settings.gateway.data_dir / "backups"
@@ -188,6 +195,9 @@ class Gateway:
         self.outbox = Outbox(sealer, self.events)
         self.delivery_log = DeliveryLog(sealer)
         self.audit = AuditTrail(self.database, self.clock)
+        self.housekeeper = Housekeeper(
+            self.database, sealer, settings.retention, self.audit, self.clock
+        )
         self.limits = Limits(settings.limits, settings.redis, self.clock)
         self.publishing = Publishing(
             self.database,

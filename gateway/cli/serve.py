@@ -12,6 +12,7 @@ import click
 import uvicorn
 
 from gateway.cli.logs import log_to_stderr
+from gateway.cli.memory import calm_garbage_collection
 from gateway.cli.opening import read_settings
 from gateway.cli.supervising import supervise
 from gateway.console import Session, command
@@ -51,6 +52,7 @@ async def serve(
             await supervise([_child(session, listener)] * workers, [listener.fileno()])
         return
     async with session.gateway() as gateway:
+        calm_garbage_collection()
         listener = (
             _listener(settings, host, port)
             if socket_fd is None

@@ -9,6 +9,7 @@ from types import FrameType
 import click
 
 from gateway.cli.logs import log_to_stderr
+from gateway.cli.memory import calm_garbage_collection
 from gateway.cli.supervising import supervise
 from gateway.console import Session, command
 from gateway.errors import ConfigurationError
@@ -51,6 +52,7 @@ async def worker(session: Session, *, processes: int, threads: int) -> None:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
+        calm_garbage_collection()
         async with gateway.running(worker_threads=threads):
             session.line({"worker": "ready"}, "Ready: deliveries are being carried")
             await stopped.wait()

@@ -95,17 +95,26 @@ class Intake:
             kept.append(None if faults else order)
             errors.append(faults)
             warnings.extend(_at(index, remark) for remark in remarks)
+        if self._hooks.review_orders_wanted:
+            self._ask_plugins(kept, errors, warnings)
+        idempotency = submission.idempotency
+        key = None
+        if idempotency is not None:
+            key = key_id(caller.account_id, caller.mode, idempotency.key)
+        return _Reviewed(submission, kept, errors, tuple(warnings), key)
+
+    def _ask_plugins(
+        self,
+        kept: list[Order | None],
+        errors: list[tuple[Problem, ...]],
+        warnings: list[Problem],
+    ) -> None:
         passed = [(index, order) for index, order in enumerate(kept) if order is not None]
         reviews = self._hooks.review_orders([order for _, order in passed])
         for (index, _), review in zip(passed, reviews, strict=True):
             kept[index] = None if review.errors else review.order
             errors[index] = review.errors
             warnings.extend(_at(index, remark) for remark in review.warnings)
-        idempotency = submission.idempotency
-        key = None
-        if idempotency is not None:
-            key = key_id(caller.account_id, caller.mode, idempotency.key)
-        return _Reviewed(submission, kept, errors, tuple(warnings), key)
 
     def _checked(
         self, caller: Caller, candidate: Candidate
@@ -204,6 +213,7 @@ class Intake:
                 submission.source,
                 order,
                 now_ms,
+                None if key is None else key[0],
             )
             if key is not None:
                 known[key] = (package.id, order.site)

@@ -162,6 +162,7 @@ class RecoveryRunner:
 def _wanted(destination: Destination, event: Event) -> bool:
     return (
         not event.late
+        and not event.purged
         and event.mode == destination.mode
         and (destination.site is None or destination.site == event.site)
         and matches(destination.events, event.type)

@@ -39,7 +39,10 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened, as it was recorded."""
+    """One thing that happened, as it was recorded.
+
+    ``purged`` says that its data was emptied when it was old enough.
+    """
 
     id: str
     type: str
@@ -53,6 +56,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     site: str | None = None
     status_after: str | None = None
     late: bool = False
+    purged: bool = False
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):

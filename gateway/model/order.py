@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -33,6 +34,9 @@ MAX_CHARACTERS: Final[Mapping[str, int]] = {
 _MULTILINE: Final = frozenset({"notes", "patient_address"})
 # C0 and C1 control characters; tab and line breaks pass where several lines make sense.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# One look that clears nearly every text there is.
+_SUSPECT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TEXTS: Final = attrgetter(*MAX_CHARACTERS)
 _LINE_BREAK: Final = re.compile(r"[\t\r\n]")
 _EMAIL: Final = re.compile(r"[^\s@<>(),;:\"]+@[^\s@<>(),;:\"]+\.[^\s@<>(),;:\".]+")
 
@@ -87,15 +91,15 @@ def check(order: Order, country: str) -> Review:
     E.164, or left out with a warning when it can't be one.
     """
     errors: list[Problem] = []
-    for name, limit in MAX_CHARACTERS.items():
-        value = getattr(order, name)
-        if value is not None:
+    for (name, limit), value in zip(MAX_CHARACTERS.items(), _TEXTS(order), strict=True):
+        if value is not None and (len(value) > limit or _SUSPECT.search(value)):
             _check_text(name, value, limit, errors)
-    errors.extend(
-        Problem(f"{name} is required", field=name)
-        for name in ("patient_name", "patient_address")
-        if not getattr(order, name).strip()
-    )
+    for name, value in (
+        ("patient_name", order.patient_name),
+        ("patient_address", order.patient_address),
+    ):
+        if not value.strip():
+            errors.append(Problem(f"{name} is required", field=name))
     if order.priority not in PRIORITIES:
         errors.append(Problem(f"priority must be one of {', '.join(PRIORITIES)}", field="priority"))
     if order.copay_amount is not None:
@@ -104,8 +108,9 @@ def check(order: Order, country: str) -> Review:
         _check_metadata(order.metadata, errors)
     warnings: list[Problem] = []
     kept = _with_usable_contacts(order, country, warnings)
-    if kept.copay_amount is not None and not errors:
-        kept = msgspec.structs.replace(kept, copay_amount=two_places(kept.copay_amount))
+    amount = kept.copay_amount
+    if amount is not None and not errors and (amount.is_signed() or not amount.same_quantum(_CENT)):
+        kept = msgspec.structs.replace(kept, copay_amount=two_places(amount))
     return Review(kept, tuple(errors), tuple(warnings))
 
 

@@ -152,7 +152,11 @@ class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
-    """A package as its account sees it: where it stands, and the order it carries."""
+    """A package as its account sees it: where it stands, and the order it carries.
+
+    ``purged`` says that the order was emptied when it was old enough: nothing in it means
+    anything any more.
+    """
 
     id: str
     account_id: str
@@ -163,3 +167,4 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     status_at: datetime
     created_at: datetime
     order: Order
+    purged: bool = False

@@ -21,9 +21,15 @@ from gateway.errors import StorageError
 
 Dialect = Literal["sqlite", "postgresql"]
 
+APPLICATION_NAME: Final = "rx-gateway"
+"""What our sessions are called in pg_stat_activity."""
+
 _BUSY_TIMEOUT_MS = 15_000
 _PRAGMAS = (
     f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
+    # Before anything is written: a file that has pages already keeps its mode until VACUUM.
+    # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
+    "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
@@ -51,7 +57,12 @@ class Database:
         else:
             self.path = None
             self._writer = self._reader = create_async_engine(
-                url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+                url,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_pre_ping=True,
+                hide_parameters=True,
+                connect_args={"server_settings": {"application_name": APPLICATION_NAME}},
             )
 
     @asynccontextmanager
@@ -65,6 +76,16 @@ class Database:
         """Open a connection for reading one consistent state."""
         async with self._reader.connect() as connection:
             yield connection
+
+    async def run_script(self, statements: str) -> None:
+        """Run SQLite statements to their end outside of any transaction, as the only writer.
+
+        ``PRAGMA incremental_vacuum`` yields a row without columns for each page; the driver
+        would stop at the first (https://www.sqlite.org/pragma.html#pragma_incremental_vacuum).
+        """
+        async with self._writer.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.executescript(statements)
 
     async def ping(self) -> None:
         """Raise :class:`StorageError` with a sentence for the operator when out of reach."""

@@ -11,13 +11,15 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, exists, func, insert, not_, or_, select, update
+from sqlalchemy import bindparam, exists, func, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.model.ids import new_ids
+from gateway.storage.bulk import insert_rows
 from gateway.storage.events import EventStore
+from gateway.storage.purging import refuse_purged
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import attempts, deliveries, destinations, events
 
@@ -38,6 +40,19 @@ class NewDelivery(NamedTuple):
     event_type: str
     subject: str
     in_order: bool
+
+
+_NEW_DELIVERY: Final = (
+    "id",
+    *NewDelivery._fields,
+    *("state", "attempts", "retry_index", "due_at_ms", "created_at_ms"),
+)
+
+
+_NEW_ATTEMPT: Final = (
+    *("account_id", "destination_id", "delivery_id", "event_id", "event_type", "number"),
+    *("started_at_ms", "duration_ms", "delivered", "status", "error", "excerpt"),
+)
 
 
 class Settled(NamedTuple):
@@ -66,21 +81,11 @@ class Outbox:
             return []
         due_at_ms = to_epoch_ms(due_at)
         ids = sorted(new_ids("dlv", due_at_ms, len(new)))
-        await connection.execute(
-            insert(deliveries),
-            [
-                {
-                    "id": delivery_id,
-                    **item._asdict(),
-                    "state": "pending",
-                    "attempts": 0,
-                    "retry_index": 0,
-                    "due_at_ms": due_at_ms,
-                    "created_at_ms": due_at_ms,
-                }
-                for delivery_id, item in zip(ids, new, strict=True)
-            ],
-        )
+        rows = [
+            (delivery_id, *item, "pending", 0, 0, due_at_ms, due_at_ms)
+            for delivery_id, item in zip(ids, new, strict=True)
+        ]
+        await insert_rows(connection, deliveries, _NEW_DELIVERY, rows)
         return ids
 
     async def claim(
@@ -209,7 +214,8 @@ class Outbox:
                 ),
                 again,
             )
-        await connection.execute(insert(attempts), [self._attempt(item) for item in settled])
+        rows = [self._attempt(item) for item in settled]
+        await insert_rows(connection, attempts, _NEW_ATTEMPT, rows)
 
     @staticmethod
     def _afterwards(item: Settled, now_ms: int) -> dict[str, Any]:
@@ -223,27 +229,27 @@ class Outbox:
             "finished": now_ms if given_up else None,
         }
 
-    def _attempt(self, item: Settled) -> dict[str, Any]:
+    def _attempt(self, item: Settled) -> tuple[Any, ...]:
         delivery, outcome = item.delivery, item.outcome
         excerpt = None
         if outcome.excerpt:
             excerpt = self._sealer.seal(
                 outcome.excerpt, table="attempts", row_id=f"{delivery.id}:{delivery.attempt}"
             )
-        return {
-            "account_id": delivery.account_id,
-            "destination_id": delivery.destination_id,
-            "delivery_id": delivery.id,
-            "event_id": delivery.event.id,
-            "event_type": delivery.event.type,
-            "number": delivery.attempt,
-            "started_at_ms": to_epoch_ms(outcome.started_at),
-            "duration_ms": outcome.duration_ms,
-            "delivered": outcome.delivered,
-            "status": outcome.status,
-            "error": outcome.error,
-            "excerpt": excerpt,
-        }
+        return (
+            delivery.account_id,
+            delivery.destination_id,
+            delivery.id,
+            delivery.event.id,
+            delivery.event.type,
+            delivery.attempt,
+            to_epoch_ms(outcome.started_at),
+            outcome.duration_ms,
+            outcome.delivered,
+            outcome.status,
+            outcome.error,
+            excerpt,
+        )
 
     async def release(
         self, connection: AsyncConnection, claimed: Collection[ClaimedDelivery], now: datetime
@@ -285,7 +291,11 @@ class Outbox:
     async def send_again(
         self, connection: AsyncConnection, account_id: str, delivery_id: str, now: datetime
     ) -> None:
-        """Start a delivery's retry schedule anew, due at once."""
+        """Start a delivery's retry schedule anew, due at once.
+
+        Raises ``Conflict`` when what it said was emptied meanwhile.
+        """
+        await refuse_purged(connection, account_id, delivery_id)
         await connection.execute(
             update(deliveries)
             .where(deliveries.c.account_id == account_id, deliveries.c.id == delivery_id)

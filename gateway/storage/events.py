@@ -3,17 +3,24 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, insert, select, tuple_
+from sqlalchemy import Row, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller
 from gateway.model.event import Event, EventDraft
+from gateway.storage.bulk import insert_rows
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import events
+
+
+_NEW_EVENT: Final = (
+    *("id", "account_id", "mode", "site", "type", "subject", "occurred_at_ms", "recorded_at_ms"),
+    *("actor", "ref", "status_after", "late", "data"),
+)
 
 
 class Told(NamedTuple):
@@ -36,29 +43,29 @@ class EventStore:
         self, connection: AsyncConnection, drafts: Sequence[EventDraft], recorded_at: datetime
     ) -> list[Event]:
         """Write ``drafts`` in their order and return them as recorded."""
-        if not drafts:
-            return []
         recorded_at_ms = to_epoch_ms(recorded_at)
-        recorded = []
-        rows: list[dict[str, Any]] = []
+        recorded: list[Event] = []
+        rows: list[tuple[Any, ...]] = []
         for draft in drafts:
-            data = self._encoder.encode(draft.data)
+            data = self._sealer.seal(
+                self._encoder.encode(draft.data), table="events", row_id=draft.id
+            )
             rows.append(
-                {
-                    "id": draft.id,
-                    "account_id": draft.account_id,
-                    "mode": draft.mode,
-                    "site": draft.site,
-                    "type": draft.type,
-                    "subject": draft.subject,
-                    "occurred_at_ms": to_epoch_ms(draft.occurred_at),
-                    "recorded_at_ms": recorded_at_ms,
-                    "actor": draft.actor,
-                    "ref": draft.ref,
-                    "status_after": draft.status_after,
-                    "late": draft.late,
-                    "data": self._sealer.seal(data, table="events", row_id=draft.id),
-                }
+                (
+                    draft.id,
+                    draft.account_id,
+                    draft.mode,
+                    draft.site,
+                    draft.type,
+                    draft.subject,
+                    to_epoch_ms(draft.occurred_at),
+                    recorded_at_ms,
+                    draft.actor,
+                    draft.ref,
+                    draft.status_after,
+                    draft.late,
+                    data,
+                )
             )
             recorded.append(
                 Event(
@@ -76,7 +83,7 @@ class EventStore:
                     late=draft.late,
                 )
             )
-        await connection.execute(insert(events), rows)
+        await insert_rows(connection, events, _NEW_EVENT, rows)
         return recorded
 
     async def by_ref(
@@ -153,6 +160,7 @@ class EventStore:
             )
             .order_by(events.c.id)
             .limit(limit)
+            .with_for_update(read=True)  # what is read here isn't emptied before it is queued
         )
         return [self._event(row) for row in rows]
 
@@ -178,4 +186,5 @@ class EventStore:
             actor=row.actor,
             status_after=row.status_after,
             late=bool(row.late),
+            purged=bool(row.purged),
         )

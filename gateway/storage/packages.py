@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, bindparam, insert, select, tuple_, update
+from sqlalchemy import Row, bindparam, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller, Mode
 from gateway.model.order import Order
 from gateway.model.package import Package, Status
+from gateway.storage.bulk import insert_rows
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import packages
 
@@ -21,7 +22,12 @@ SEARCH_FIELDS: Final[Mapping[str, str]] = {
     "external_patient_id": "patient_index",
     "external_order_id": "order_index",
 }
-_COLUMN_FOR_FIELD: Final = tuple(SEARCH_FIELDS.items())
+_LOOKED_UP_BY: Final = ("rx_number", "patient_phone", "external_patient_id")
+_NEW_PACKAGE: Final = (
+    *("id", "account_id", "mode", "site", "source", "status", "status_at_ms", "created_at_ms"),
+    *("payload", "order_index", *(SEARCH_FIELDS[field] for field in _LOOKED_UP_BY)),
+)
+_ORDER_INDEX: Final = _NEW_PACKAGE.index("order_index")
 
 # Both databases take some 32,000 parameters in a statement; this stays well below.
 _PARAMETERS: Final = 5000
@@ -31,7 +37,10 @@ OrderKey = tuple[bytes, str, Mode, str]
 
 
 class NewPackage(NamedTuple):
-    """A package about to be written."""
+    """A package about to be written.
+
+    ``order_index`` is the first part of its ``OrderKey``, where that was made before.
+    """
 
     id: str
     account_id: str
@@ -39,6 +48,7 @@ class NewPackage(NamedTuple):
     source: str
     order: Order
     created_at_ms: int
+    order_index: bytes | None = None
 
 
 class Standing(NamedTuple):
@@ -106,31 +116,35 @@ class PackageStore:
 
     async def insert(self, connection: AsyncConnection, new: Sequence[NewPackage]) -> None:
         """Write ``new`` packages, each in status ``created``."""
-        if new:
-            rows = [self._row(package) for package in new]
-            # All processes lock the unique index in one order, so that none waits for the other.
-            rows.sort(key=lambda row: row["order_index"] or b"")
-            await connection.execute(insert(packages), rows)
+        rows = [self._row(package) for package in new]
+        # All processes lock the unique index in one order, so that none waits for the other.
+        rows.sort(key=lambda row: row[_ORDER_INDEX] or b"")
+        await insert_rows(connection, packages, _NEW_PACKAGE, rows)
 
-    def _row(self, package: NewPackage) -> dict[str, Any]:
-        order = package.order
-        row: dict[str, Any] = {
-            "id": package.id,
-            "account_id": package.account_id,
-            "mode": package.mode,
-            "site": order.site,
-            "source": package.source,
-            "status": "created",
-            "status_at_ms": package.created_at_ms,
-            "created_at_ms": package.created_at_ms,
-            "payload": self._sealer.seal(
-                self._encoder.encode(order), table="packages", row_id=package.id
+    def _row(self, package: NewPackage) -> tuple[Any, ...]:
+        order, account_id, index = package.order, package.account_id, self.index
+        at_ms = package.created_at_ms
+        payload = self._encoder.encode(order)
+        return (
+            package.id,
+            account_id,
+            package.mode,
+            order.site,
+            package.source,
+            "created",
+            at_ms,
+            at_ms,
+            self._sealer.seal(payload, table="packages", row_id=package.id),
+            package.order_index or self._order_index(package),
+            *(
+                index(field, account_id, value) if (value := getattr(order, field)) else None
+                for field in _LOOKED_UP_BY
             ),
-        }
-        for field, column in _COLUMN_FOR_FIELD:
-            value = getattr(order, field)
-            row[column] = self.index(field, package.account_id, value) if value else None
-        return row
+        )
+
+    def _order_index(self, package: NewPackage) -> bytes | None:
+        order_id = package.order.external_order_id
+        return self.index("external_order_id", package.account_id, order_id) if order_id else None
 
     async def standings(
         self, connection: AsyncConnection, ids: Iterable[tuple[str, str]], *, for_update: bool
@@ -256,4 +270,5 @@ class PackageStore:
             status_at=from_epoch_ms(row.status_at_ms),
             created_at=from_epoch_ms(row.created_at_ms),
             order=self._order(row),
+            purged=bool(row.purged),
         )

@@ -21,6 +21,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -33,6 +34,9 @@ metadata: Final = MetaData(
 )
 
 MS = BigInteger
+# Packages that no news can move any more, and events that no package's end takes along.
+FINISHED: Final = "status IN ('cancelled', 'completed', 'failed', 'returned')"
+LOOSE: Final = "(substr(subject, 1, 4) <> 'pkg_' OR late)"
 
 
 class BYTES(LargeBinary):
@@ -95,7 +99,7 @@ api_keys = Table(
 )
 
 # One order being delivered. order_index is unique for each source, so that the same order
-# can't come in twice; the other indexes answer exact look-ups.
+# can't come in twice; the other indexes answer exact look-ups. purged: payload says nothing more.
 packages = Table(
     "packages",
     metadata,
@@ -112,6 +116,7 @@ packages = Table(
     Column("phone_index", BYTES),
     Column("patient_index", BYTES),
     Column("payload", BYTES, nullable=False),
+    Column("purged", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("account_id", "id"),
     Index(
         "uq_packages_order_index",
@@ -130,9 +135,11 @@ packages = Table(
         )
         for name in ("rx_index", "phone_index", "patient_index")
     ),
+    Index("ix_packages_finished", "purged", "status_at_ms", **_only(FINISHED)),
 )
 
-# One thing that happened; never changed. ref is the digest of the reporter's own id of it.
+# One thing that happened; never changed, but for its data, which is emptied in the end (purged).
+# ref is the digest of the reporter's own id of it.
 events = Table(
     "events",
     metadata,
@@ -150,9 +157,11 @@ events = Table(
     Column("status_after", Text),
     Column("late", Boolean, nullable=False),
     Column("data", BYTES, nullable=False),
+    Column("purged", Boolean, nullable=False, server_default=false()),
     Index("uq_events_id", "id", unique=True),
     Index("ix_events_subject", "subject", "sequence"),
     Index("uq_events_ref", "subject", "ref", unique=True, **_only("ref IS NOT NULL")),
+    Index("ix_events_loose", "purged", "recorded_at_ms", **_only(LOOSE)),
 )
 
 # Who wants events. removed_at_ms keeps the row, and so the log, of one that was taken away.
@@ -267,6 +276,7 @@ idempotency = Table(
     Column("response", BYTES, nullable=False),
     Column("created_at_ms", MS, nullable=False),
     PrimaryKeyConstraint("account_id", "key_digest"),
+    Index("ix_idempotency_created_at_ms", "created_at_ms"),
 )
 
 # Who did or saw what. digest covers the row and the digest before it, so that a row that

@@ -26,6 +26,7 @@ from gateway.settings import (
     GatewayTable,
     LimitsTable,
     RedisTable,
+    RetentionTable,
     SecurityTable,
     Settings,
     SiteTable,
@@ -76,6 +77,9 @@ def test_an_empty_file_means_what_the_contract_says():
         orders_per_batch=100,
         reads_per_minute=60,
         updates_requests_per_minute=600,
+    )
+    assert settings.retention == RetentionTable(
+        enabled=True, payload_days=90, metadata_days=730, log_days=30
     )
     assert settings.security == SecurityTable(master_key=None)
     assert (settings.sites, settings.plugins, settings.disabled_plugins) == ((), {}, ())
@@ -200,7 +204,10 @@ def test_a_problem_with_a_site_names_its_number(wrong):
     assert problem.startswith(f"[[sites]] #2 {expected}")
 
 
-TABLES = "[gateway], [database], [redis], [delivery], [limits], [security], [[sites]], [plugins]"
+TABLES = (
+    "[gateway], [database], [redis], [delivery], [limits], [retention], [security], [[sites]], "
+    "[plugins]"
+)
 WRONG_TABLES = f"""
 [sites] | sites: expected a list of tables, each headed by double brackets, got a table
 sites = ['a'] | [[sites]] #1: expected a table, got text

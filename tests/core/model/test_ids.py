@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
-from gateway.model.ids import new_id, new_ids
+from gateway.model.ids import first_id, new_id, new_ids
 
 MOMENT = datetime(2026, 4, 19, 18, 42, 10, 123_000, tzinfo=UTC)
 MOMENT_MS = 1_776_624_130_123
@@ -73,6 +73,13 @@ def test_a_later_id_sorts_after_an_earlier_one(earlier_ms, more_ms):
     (later,) = new_ids("pkg", later_ms, 1)
 
     assert earlier < later
+
+
+def test_the_first_id_of_a_moment_lies_between_its_own_and_those_of_before():
+    first = first_id("evt", MOMENT)
+
+    assert all(first < made for made in new_ids("evt", MOMENT_MS, 100))
+    assert all(made < first for made in new_ids("evt", MOMENT_MS - 1, 100))
 
 
 @given(st.integers(0, to_epoch_ms(datetime(2100, 1, 1, tzinfo=UTC))))

@@ -6,6 +6,8 @@ from sqlalchemy import Column, MetaData, Table, Text
 
 from gateway.records import PluginTables
 
+CORE_HEAD = "core_0002"
+
 FIRST = """
 import sqlalchemy as sa
 from alembic import op

@@ -171,3 +171,23 @@ async def test_what_went_to_a_removed_destination_is_still_in_the_log(connection
 
     assert ids_of(await kept.log.page(connection, LIVE, limit=9)) == [delivery_id]
     assert len(await kept.log.attempts_page(connection, LIVE, AttemptFilter(9))) == 1
+
+
+async def test_which_events_have_a_delivery_to_a_destination_and_how_it_stands(
+    connection, kept, tried
+):
+    made, (well,) = await tried(LIVE)
+    (given_up,) = await tried.again(made, settled=failed)
+    events, (waiting,) = await queued(connection, made)
+    found = {each: await kept.log.get(connection, LIVE, each) for each in (well, given_up, waiting)}
+
+    states = await kept.log.states(
+        connection, made.id, [*(each.event_id for each in found.values()), "evt_nowhere"]
+    )
+
+    assert states == {
+        found[well].event_id: (well, False),
+        found[given_up].event_id: (given_up, True),
+        events[0].id: (waiting, False),
+    }
+    assert await kept.log.states(connection, "dst_another", [events[0].id]) == {}

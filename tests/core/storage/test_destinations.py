@@ -139,6 +139,20 @@ async def test_only_an_active_destination_takes_deliveries(connection, kept):
     assert await kept.destinations.for_dispatch(connection, "dst_nowhere") is None
 
 
+async def test_what_was_missed_is_sent_again_to_any_but_the_disabled_and_removed(connection, kept):
+    active, paused, disabled, removed = (
+        destination(LIVE, state=state) for state in ("active", "paused", "disabled", "active")
+    )
+    for each in (active, paused, disabled, removed):
+        await kept.destinations.add(connection, each)
+    await kept.destinations.remove(connection, removed.id, NOW)
+
+    assert await kept.destinations.for_recovery(connection, active.id) == active
+    assert await kept.destinations.for_recovery(connection, paused.id) == paused
+    assert await kept.destinations.for_recovery(connection, disabled.id) is None
+    assert await kept.destinations.for_recovery(connection, removed.id) is None
+
+
 async def test_subscriptions_are_those_of_the_accounts_but_for_the_disabled(connection, kept):
     active = destination(AT_MAIN, events=("delivery.*", "rx.completed"), ordered=True)
     paused = destination(TEST, state="paused")

@@ -19,9 +19,11 @@ from core.storage.rows import (
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
+from gateway.clock import to_epoch_ms
 from gateway.errors import SealError
 from gateway.model.account import Caller
 from gateway.model.event import Event
+from gateway.model.ids import first_id
 from gateway.model.wire import encode
 from gateway.storage.events import Told
 from gateway.storage.tables import events
@@ -177,6 +179,23 @@ async def test_what_came_after_an_event_is_read_oldest_first(connection, kept):
     page = await kept.events.page(connection, LIVE, limit=2, after_id=drafts[1].id)
 
     assert ids_of(page) == [drafts[2].id, drafts[3].id]
+
+
+async def test_what_an_account_had_in_some_time_is_read_piece_by_piece(connection, kept):
+    drafts = [draft(LIVE, moment=at(number)) for number in range(5)]
+    await kept.events.append(connection, [*drafts, draft(OTHER, moment=at(2))], at(10))
+    await kept.events.append(connection, [draft(LIVE, moment=at(3))], at(20))
+
+    async def between(after_id, limit):
+        return ids_of(
+            await kept.events.between(
+                connection, "acme", after_id=after_id, until_ms=to_epoch_ms(at(20)), limit=limit
+            )
+        )
+
+    assert await between(first_id("evt", at(1)), 2) == [drafts[1].id, drafts[2].id]
+    assert await between(drafts[2].id, 9) == [drafts[3].id, drafts[4].id]
+    assert await between(drafts[4].id, 9) == []
 
 
 async def test_a_page_can_be_of_one_type(connection, kept):

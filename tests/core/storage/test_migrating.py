@@ -3,15 +3,19 @@
 import sqlite3
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from core.storage.plugin_folders import SECOND, Plugin
-from core.storage.rows import LIVE, NOW, new_package, stores
+from core.storage.plugin_folders import CORE_HEAD, SECOND, Plugin
+from core.storage.rows import LIVE, NOW, SEALER, new_package, stores
 from sqlalchemy import inspect, text
 
 from gateway.errors import StorageError
+from gateway.storage import migrating
 from gateway.storage.database import Database
 from gateway.storage.migrating import Migrated, migrate, pending
 from gateway.storage.packages import PackageFilter
@@ -34,20 +38,22 @@ async def tables_of(database):
         return set(await connection.run_sync(lambda plain: inspect(plain).get_table_names()))
 
 
+async def differences(database):
+    """Return what Alembic would still have to change to get to the page of tables."""
+    options = {"compare_type": True, "compare_server_default": True}
+    async with database.read() as connection:
+        return await connection.run_sync(
+            lambda plain: compare_metadata(
+                MigrationContext.configure(plain, opts=options), metadata
+            )
+        )
+
+
 async def test_an_empty_database_becomes_what_the_page_of_tables_says(empty, tmp_path):
     done = await up(empty, tmp_path)
 
-    assert done == Migrated(["core_0001"], None)
-    async with empty.read() as connection:
-        differences = await connection.run_sync(
-            lambda plain: compare_metadata(
-                MigrationContext.configure(
-                    plain, opts={"compare_type": True, "compare_server_default": True}
-                ),
-                metadata,
-            )
-        )
-    assert differences == []
+    assert done == Migrated([CORE_HEAD], None)
+    assert await differences(empty) == []
     assert await tables_of(empty) == {*metadata.tables, "alembic_version"}
 
 
@@ -73,6 +79,46 @@ def index_definitions(connection):
     }
     found = connection.execute(text(queries[connection.dialect.name])).scalars()
     return sorted(" ".join(each.split()).replace('"', "") for each in found)
+
+
+async def test_a_database_of_the_first_version_becomes_the_same_and_keeps_what_it_holds(
+    empty, tmp_path
+):
+    # Given a database as version 0.1.0 made it, with an event and a destination in it
+    await with_first_version(empty)
+    async with empty.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO events (id, account_id, mode, type, subject, occurred_at_ms, "
+                "recorded_at_ms, actor, late, data) VALUES ('evt_1', 'acme', 'live', "
+                "'package.created', 'pkg_1', 1, 2, 'key_1', FALSE, :data)"
+            ),
+            {"data": SEALER.seal(b"{}", table="events", row_id="evt_1")},
+        )
+    assert await pending(empty, [])
+
+    # When it is brought up to date
+    done = await up(empty, tmp_path)
+
+    # Then it is what an empty one becomes
+    assert done.revisions == [CORE_HEAD]
+    assert (done.backup is not None) == (empty.dialect == "sqlite")
+    assert await differences(empty) == []
+    async with empty.read() as connection:
+        (event,) = await stores().events.of_subject(connection, LIVE, "pkg_1")
+    assert (event.id, event.type, event.data) == ("evt_1", "package.created", {})
+
+
+async def with_first_version(database):
+    def upgrade(plain):
+        config = Config(attributes={"connection": plain})
+        config.set_main_option(
+            "script_location", str(Path(migrating.__file__).parent / "migrations")
+        )
+        command.upgrade(config, "core_0001")
+
+    async with database.begin() as connection:
+        await connection.run_sync(upgrade)
 
 
 async def test_a_second_run_does_nothing(empty, tmp_path):
@@ -113,7 +159,7 @@ async def test_the_folder_of_the_database_is_made(tmp_path):
 async def test_a_plugins_tables_come_with_the_cores_and_after_them(empty, tmp_path):
     acme, early = Plugin(tmp_path), Plugin(tmp_path, "aaa")
 
-    assert (await up(empty, tmp_path, acme)).revisions == ["acme_0001", "core_0001"]
+    assert (await up(empty, tmp_path, acme)).revisions == ["acme_0001", CORE_HEAD]
     assert (await up(empty, tmp_path, acme, early)).revisions == ["aaa_0001"]
 
     assert {"acme_orders", "aaa_orders", *metadata.tables} <= await tables_of(empty)

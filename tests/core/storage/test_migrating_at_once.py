@@ -4,7 +4,7 @@ import asyncio
 import sys
 from subprocess import PIPE
 
-from core.storage.plugin_folders import Plugin
+from core.storage.plugin_folders import CORE_HEAD, Plugin
 from sqlalchemy import inspect
 
 from gateway.storage.database import Database
@@ -58,7 +58,7 @@ async def test_processes_that_start_at_once_migrate_once(database_url, tmp_path)
     second = await all_told(children, f"{plugin.folder}\n".encode())
 
     # Then one of them did it, the other one waited, and there is one copy
-    assert first == ["", "core_0001"]
+    assert first == ["", CORE_HEAD]
     assert second == ["", "acme_0001"]
     database = Database(database_url)
     async with database.read() as connection:

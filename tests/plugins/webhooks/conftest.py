@@ -105,6 +105,11 @@ class Desk:
 
         return await until(there)
 
+    def later(self, seconds: float, endpoint_id: str) -> None:
+        """Move the gateway's clock (a SteppingClock) and wake the engine, as time would."""
+        self.harness.gateway.clock.step(seconds)
+        self.harness.gateway.wake([endpoint_id])
+
     async def idle(self) -> None:
         """Wait until nothing is on its way: what was due has gone out and is stored."""
         engine = self.harness.gateway.engine

@@ -1,6 +1,7 @@
 """Paused, disabled, gone, failing: what becomes of an endpoint and of what it is sent."""
 
 import pytest
+from hostile import serving, silent
 
 from gateway.testing import Receiver
 
@@ -37,6 +38,16 @@ async def test_a_paused_endpoint_keeps_its_deliveries_and_gets_them_when_resumed
         arrived = (await receiver.wait_for(4))[2:]
     assert [each.path for each in arrived] == ["/paused", "/paused"]
     assert {each.json()["data"]["package_id"] for each in arrived} == set(packages)
+
+
+async def test_a_resumed_endpoint_is_called_at_once_without_waiting_for_the_sweep(open_desk):
+    async with open_desk() as desk, serving(silent()) as server:
+        added = await desk.add(f"http://127.0.0.1:{server.port}/", events=["package.created"])
+        await desk.change(added["id"], status="paused")
+        await desk.order()
+        await desk.idle()
+        await desk.change(added["id"], status="active")
+        assert desk.harness.gateway.engine.in_motion() == 1
 
 
 async def test_a_disabled_endpoint_gets_nothing_that_happens_meanwhile(open_desk):

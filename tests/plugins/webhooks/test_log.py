@@ -2,15 +2,17 @@
 
 from datetime import UTC, datetime
 
+from hostile import answering, serving, silent
+
 from gateway.testing import Receiver, SteppingClock
 
 START = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
-HASTY = """
+ONE_MINUTE = """
 [delivery]
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
-retry_schedule_seconds = [0.05]
-give_up_after_seconds = 0.1
+retry_schedule_seconds = [5]
+give_up_after_seconds = 60
 """
 
 
@@ -164,21 +166,53 @@ async def test_a_delivered_webhook_is_sent_again_under_the_same_id(open_desk):
 
 
 async def test_an_exhausted_delivery_is_sent_again_with_the_full_schedule(open_desk):
-    async with Receiver([500] * 5) as receiver, open_desk(HASTY) as desk:
-        await desk.add(receiver.url, format="autorx")
+    clock = SteppingClock(START)
+    async with Receiver([500] * 5) as receiver, open_desk(ONE_MINUTE, clock=clock) as desk:
+        endpoint_id = (await desk.add(receiver.url, format="autorx"))["id"]
         await desk.order()
-        [first] = await desk.logged(1, "?limit=1")
+        [first] = await desk.logged(1)
         delivery_id = first["delivery_id"]
-        exhausted = await desk.delivery_in("exhausted", delivery_id)
-        # At once, after 50 ms, and the last at 100 ms.
+        for tries, seconds in ((2, 6), (3, 54)):
+            desk.later(seconds, endpoint_id)
+            await desk.logged(tries)
+        exhausted = await desk.delivery(delivery_id)
+        assert (exhausted["state"], exhausted["next_attempt_at"]) == ("exhausted", None)
         assert [each["attempt"] for each in exhausted["attempts"]] == [1, 2, 3]
+
         again = await desk.ask("POST", f"/webhooks/deliveries/{delivery_id}/resend")
         assert again["finished_at"] is None
-        delivery = await desk.delivery_in("delivered", delivery_id)
-    assert [each["attempt"] for each in delivery["attempts"]] == [1, 2, 3, 4, 5, 6]
-    assert [each["status"] for each in delivery["attempts"]] == [500] * 5 + [200]
+        await desk.logged(4)
+        for tries, seconds in ((5, 6), (6, 54)):
+            desk.later(seconds, endpoint_id)
+            await desk.logged(tries)
+        delivery = await desk.delivery(delivery_id)
+    assert delivery["state"] == "delivered"
+    assert [
+        (each["attempt"], each["started_at"], each["status"]) for each in delivery["attempts"]
+    ] == [
+        (1, "2026-04-19T18:42:10Z", 500),
+        (2, "2026-04-19T18:42:16Z", 500),
+        (3, "2026-04-19T18:43:10Z", 500),
+        (4, "2026-04-19T18:43:10Z", 500),
+        (5, "2026-04-19T18:43:16Z", 500),
+        (6, "2026-04-19T18:44:10Z", 200),
+    ]
     assert [each.json()["attempt"] for each in receiver.received] == [1, 2, 3, 4, 5, 6]
-    assert delivery["finished_at"] >= exhausted["finished_at"]
+
+
+async def test_sending_again_does_not_wait_for_the_sweep(open_desk):
+    answers = [answering(), silent()]
+
+    async def answer(send, request):
+        await answers.pop(0)(send, request)
+
+    async with open_desk() as desk, serving(answer) as server:
+        await desk.add(f"http://127.0.0.1:{server.port}/")
+        await desk.order()
+        [logged] = await desk.logged(1)
+        await desk.idle()
+        await desk.ask("POST", f"/webhooks/deliveries/{logged['delivery_id']}/resend")
+        assert desk.harness.gateway.engine.in_motion() == 1
 
 
 async def test_a_delivery_to_a_paused_endpoint_is_sent_again_once_that_is_resumed(open_desk):

@@ -139,30 +139,41 @@ async def test_an_autorx_endpoint_that_fails_twice_gets_attempts_1_2_3_under_one
 
 
 async def test_a_delivery_that_fails_until_its_schedule_ends_is_exhausted(open_desk):
-    schedule = RETRY_AT_ONCE + "give_up_after_seconds = 0.2\n"
-    async with Receiver([500] * 9) as receiver, open_desk(schedule) as desk:
-        await desk.add(receiver.url, events=["package.created"])
+    schedule = RETRY_AT_ONCE.replace("[0.05, 0.05]", "[5, 10]") + "give_up_after_seconds = 60\n"
+    clock = SteppingClock(START)
+    async with Receiver([500] * 9) as receiver, open_desk(schedule, clock=clock) as desk:
+        endpoint_id = (await desk.add(receiver.url, events=["package.created"]))["id"]
         await desk.order()
-        [first] = await desk.logged(1, "?limit=1")
-        delivery = await desk.delivery_in("exhausted", first["delivery_id"])
-    # Two waits of 50 ms, then the last at 200 ms.
-    assert [each["attempt"] for each in delivery["attempts"]] == [1, 2, 3, 4]
+        [first] = await desk.logged(1)
+        # Each wait may be a tenth longer; the last try is made when a minute is over.
+        for tries, seconds in ((2, 5.5), (3, 11), (4, 43.5)):
+            desk.later(seconds, endpoint_id)
+            await desk.logged(tries)
+        delivery = await desk.delivery(first["delivery_id"])
+        desk.later(3600, endpoint_id)
+        await desk.idle()
+    assert [(each["attempt"], each["started_at"]) for each in delivery["attempts"]] == [
+        (1, "2026-04-19T18:42:10Z"),
+        (2, "2026-04-19T18:42:15Z"),
+        (3, "2026-04-19T18:42:26Z"),
+        (4, "2026-04-19T18:43:10Z"),
+    ]
     assert {each["status"] for each in delivery["attempts"]} == {500}
-    assert delivery["next_attempt_at"] is None
-    assert delivery["finished_at"] is not None
+    assert (delivery["state"], delivery["next_attempt_at"]) == ("exhausted", None)
+    assert delivery["finished_at"] == "2026-04-19T18:43:10Z"
+    assert len(receiver.received) == 4
 
 
 async def test_a_scriptrun_body_stays_the_same_while_its_signature_follows_the_attempt(open_desk):
     async with (
         Receiver([503]) as receiver,
-        open_desk(clock=(clock := SteppingClock(START))) as desk,
+        open_desk(clock=SteppingClock(START)) as desk,
     ):
         added = await desk.add(receiver.url, events=["package.created"])
         await desk.order()
         await receiver.wait_for(1)
         await desk.logged(1)
-        clock.step(6)
-        desk.harness.gateway.wake([added["id"]])
+        desk.later(6, added["id"])
         first, second = await receiver.wait_for(2)
     assert first.body == second.body
     for webhook, unix in ((first, UNIX), (second, UNIX + 6)):

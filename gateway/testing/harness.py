@@ -1,138 +1,30 @@
-"""What a plugin's tests need: a whole gateway in a temporary folder, and a server that listens.
-
-Installed as a pytest plugin, so a test asks for ``harness`` and gets a factory:
-
-.. code-block:: python
-
-    async def test_an_order_reaches_the_erp(harness):
-        async with Receiver() as receiver, harness("[plugins.acme_erp]") as gateway:
-            key = await gateway.issue_key()
-            answer = await gateway.post("/api/webhook/orders", key, {"orders": [...]})
-            assert answer.status_code == 200
-
-Everything is real: SQLite in a file, HTTP on 127.0.0.1, the embedded engine.
-"""
+"""A whole gateway in a temporary folder: SQLite in a file, HTTP on 127.0.0.1, the engine."""
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import httpx
-import msgspec
 import pytest
 import uvicorn
 
-from gateway.clock import Clock, SteppingClock
+from gateway.clock import Clock
 from gateway.http.app import create_app
 from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode
 from gateway.model.wire import encode
 from gateway.runtime import Gateway
 from gateway.settings import Settings, parse_settings
 
-__all__ = ["GatewayHarness", "Received", "Receiver", "SteppingClock", "harness"]
-
-_PATIENCE_SECONDS: Final = 10.0
 _LOOPBACK: Final = """
 [delivery]
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
 """
-
-
-class Received(NamedTuple):
-    """One request as a :class:`Receiver` got it; header names are lower case."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """Read the body as JSON."""
-        return msgspec.json.decode(self.body)
-
-
-class Receiver:
-    """A server on 127.0.0.1 that keeps what it is sent, and answers as it is told.
-
-    ``answers`` are the statuses of the next answers; after them it answers 200.
-    """
-
-    def __init__(self, answers: Sequence[int] = ()) -> None:
-        self.answers = list(answers)
-        self.received: list[Received] = []
-        self.headers: dict[str, str] = {}
-        self._arrived = asyncio.Condition()
-        self._server: asyncio.Server | None = None
-        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        if self._server is None:
-            raise RuntimeError("use the receiver with `async with`")
-        return "http://{}:{}".format(*self._server.sockets[0].getsockname())
-
-    async def wait_for(self, count: int) -> list[Received]:
-        """Wait until ``count`` requests have come in, 10 seconds at most; returns them all."""
-        async with asyncio.timeout(_PATIENCE_SECONDS), self._arrived:
-            await self._arrived.wait_for(lambda: len(self.received) >= count)
-        return list(self.received)
-
-    async def __aenter__(self) -> Self:
-        """Start to listen on a free port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop, and drop whoever is connected."""
-        if self._server is not None:
-            self._server.close()
-            open_ones = dict(self._connections)
-            for writer in open_ones:
-                writer.close()
-            serving = [task for task in open_ones.values() if task is not None]
-            await asyncio.gather(*serving, return_exceptions=True)
-            await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections[writer] = asyncio.current_task()
-        try:
-            while True:
-                received = await _read_request(reader)
-                self.received.append(received)
-                status = self.answers.pop(0) if self.answers else 200
-                extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
-                head = f"HTTP/1.1 {status} Said\r\n{extra}Content-Length: 2\r\n\r\nok"
-                writer.write(head.encode())
-                await writer.drain()
-                async with self._arrived:
-                    self._arrived.notify_all()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the other side is done
-        finally:
-            del self._connections[writer]
-            writer.close()
-
-
-async def _read_request(reader: asyncio.StreamReader) -> Received:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    first, *lines = head.rstrip("\r\n").split("\r\n")
-    method, path, _ = first.split(" ", 2)
-    pairs = (line.partition(":") for line in lines)
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Received(method, path, headers, body)
 
 
 class GatewayHarness:

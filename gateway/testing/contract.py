@@ -1,0 +1,242 @@
+"""What every plugin promises, as tests that a plugin's author can run as well.
+
+.. code-block:: python
+
+    from gateway.testing import PluginContract
+
+
+    class TestAcmeErp(PluginContract):
+        name = "acme_erp"
+        configuration = "[plugins.acme_erp]"
+
+``configuration`` is a gateway.toml in which the plugin starts. It may be left out where the
+plugin starts with its own ``gateway.sample.toml``.
+"""
+
+import asyncio
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, ClassVar
+
+import click
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import Connection
+from sqlalchemy import inspect
+
+from gateway.loading import ENTRY_POINT_GROUP, SETTINGS_SAMPLE, installed_plugins
+from gateway.model.catalog import core_event_types
+from gateway.records import HealthReport, PluginTables, Sink
+from gateway.runtime import Gateway
+from gateway.settings import Settings, parse_settings
+from gateway.storage.tables import metadata as core_tables
+from gateway.testing import inspection, routes, sinks
+from gateway.testing.harness import GatewayHarness, MakeHarness
+
+_HEALTH_SECONDS = 5.0
+# Trying routes out takes more requests than a key is usually given.
+_WIDE_LIMITS = """
+[limits]
+orders_requests_per_minute = 100000
+orders_per_hour = 1000000
+reads_per_minute = 100000
+updates_requests_per_minute = 100000
+"""
+
+
+class PluginContract:
+    """Subclass it as ``Test…``, and give ``name`` the name of the plugin's entry point."""
+
+    name: ClassVar[str] = ""
+    configuration: ClassVar[str | None] = None
+
+    def destination_settings(self, sink: Sink, port: int) -> Mapping[str, Any]:
+        """Return settings of a destination at ``port`` of 127.0.0.1, where nobody listens.
+
+        Override it where the names of the settings don't tell what they want.
+        """
+        return sinks.example_settings(sink.settings, port)
+
+    @pytest.fixture
+    def plugin(self) -> str:
+        """Name the plugin that is looked at."""
+        return self.name
+
+    @pytest.fixture
+    def plugin_class(self, plugin: str) -> type:
+        """Return what the plugin's entry point names."""
+        [entry_point] = _entry_points(plugin)
+        found: type = entry_point.load()
+        return found
+
+    @pytest.fixture
+    def gateway(self, plugin: str, harness: MakeHarness) -> GatewayHarness:
+        """Make a gateway with this plugin alone; open it with ``async with``."""
+        toml = self._configuration_of(plugin)
+        return harness(toml if "[limits]" in toml else toml + _WIDE_LIMITS)
+
+    def test_it_speaks_this_version_of_the_hooks(self, plugin_class: type) -> None:
+        """``api_version`` is the one of :mod:`gateway.hookspecs`."""
+        assert not list(inspection.version_faults(plugin_class))
+
+    def test_its_settings_are_frozen_and_refuse_what_they_do_not_know(
+        self, plugin_class: type
+    ) -> None:
+        """A typo in gateway.toml is told of, not overlooked."""
+        assert not list(inspection.settings_faults(plugin_class))
+
+    def _configuration_of(self, plugin: str) -> str:
+        if self.configuration is not None:
+            return self.configuration
+        return _sample(plugin).read_text(encoding="utf-8")
+
+    def test_its_part_of_gateway_toml_is_shipped_and_can_be_used_as_it_is(
+        self, plugin: str, tmp_path: Path
+    ) -> None:
+        """``gateway init`` writes it: with it the plugin starts, or is switched off."""
+        text = _sample(plugin).read_text(encoding="utf-8")
+        settings = parse_settings(text, source=None, directory=tmp_path, environ={})
+        assert {plugin} == {*settings.plugins, *settings.disabled_plugins}
+        assert _problem(Gateway(settings), plugin) is None
+
+    def test_it_starts(self, plugin: str, gateway: GatewayHarness) -> None:
+        """With ``configuration``, which all that follows is tried with."""
+        assert plugin in gateway.gateway.settings.plugins
+        assert _problem(gateway.gateway, plugin) is None
+
+    def test_its_hooks_take_what_they_are_given_and_never_wait(self, plugin_class: type) -> None:
+        """Each is a plain function with names of arguments that the hook has."""
+        assert not list(inspection.hook_faults(plugin_class))
+
+    def test_it_comes_in_through_the_one_door(self, plugin: str) -> None:
+        """Its package imports from the gateway :mod:`gateway.plugin` and nothing else."""
+        assert not list(inspection.import_faults(_package(plugin)))
+
+    def test_its_event_types_are_described_and_fit_their_samples(
+        self, gateway: GatewayHarness
+    ) -> None:
+        """The catalog and the docs show them to people who write receivers."""
+        assert not list(inspection.event_type_faults(gateway.gateway.hooks.event_types()))
+
+    def test_its_names_are_nobody_elses(self, plugin: str, tmp_path: Path) -> None:
+        """With every installed plugin enabled, each event type and kind of sink is there once."""
+        others = [each for each in installed_plugins(Settings()) if each.name != plugin]
+        samples = [each.settings_file for each in others if each.settings_file]
+        parts = [each.read_text(encoding="utf-8") for each in samples]
+        text = "\n".join([self._configuration_of(plugin), *parts])
+        together = Gateway(parse_settings(text, source=None, directory=tmp_path, environ={}))
+        types = [entry.type for entry in together.catalog()]
+        assert len(types) == len(set(types))
+        assert together.hooks.sinks() is not None
+
+    @pytest.mark.asyncio
+    async def test_its_sinks_answer_for_every_delivery(self, gateway: GatewayHarness) -> None:
+        """Also where nobody listens: in time, and with a reason."""
+        hooks = gateway.gateway.hooks
+        event_types = [*core_event_types(), *hooks.event_types()]
+        with sinks.closed_port() as port:
+            for sink in hooks.sinks().values():
+                settings = self.destination_settings(sink, port)
+                clock = gateway.gateway.clock
+                async with asyncio.timeout(60):
+                    assert not await sinks.sink_faults(sink, settings, event_types, clock)
+
+    def test_its_routes_say_what_they_are_for(self, gateway: GatewayHarness) -> None:
+        """In a summary and a docstring: the API's documentation is made of them."""
+        found = routes.routes_of(gateway.gateway.hooks.http_routers())
+        assert not list(routes.documentation_faults(found))
+
+    @pytest.mark.asyncio
+    async def test_its_routes_let_nobody_in_without_a_key(self, gateway: GatewayHarness) -> None:
+        """Unless they say that they are public."""
+        async with gateway:
+            found = routes.routes_of(gateway.gateway.hooks.http_routers())
+            assert not await routes.access_faults(gateway, found)
+
+    @pytest.mark.asyncio
+    async def test_its_routes_refuse_garbage(self, gateway: GatewayHarness) -> None:
+        """With 4xx and a sentence, never with 5xx, and without repeating it."""
+        async with gateway:
+            found = routes.routes_of(gateway.gateway.hooks.http_routers())
+            assert not await routes.garbage_faults(gateway, found)
+
+    def test_its_commands_have_help_and_take_what_every_command_takes(
+        self, gateway: GatewayHarness
+    ) -> None:
+        """``--config`` and ``--json``; asking for help works."""
+        for command in gateway.gateway.hooks.cli_commands():
+            assert not list(inspection.command_faults(command))
+            for words in _every_path(command):
+                answer = CliRunner().invoke(command, [*words, "--help"])
+                assert answer.exit_code == 0, answer.output
+
+    @pytest.mark.asyncio
+    async def test_its_health_checks_answer(self, gateway: GatewayHarness) -> None:
+        """Within five seconds, well or not, with a sentence."""
+        async with gateway:
+            for check in gateway.gateway.hooks.health_checks():
+                async with asyncio.timeout(_HEALTH_SECONDS):
+                    report = await check.check()
+                assert isinstance(report, HealthReport), check.name
+                assert report.detail.strip(), check.name
+
+    def test_its_jobs_have_names_and_do_not_spin(self, gateway: GatewayHarness) -> None:
+        """Each has a name of its own and a time between two rounds."""
+        jobs = gateway.gateway.hooks.jobs()
+        assert all(job.every_seconds > 0 for job in jobs)
+        assert len({job.name for job in jobs}) == len(jobs)
+
+    @pytest.mark.asyncio
+    async def test_its_tables_are_what_its_migrations_make(self, gateway: GatewayHarness) -> None:
+        """And none of them is one of the core's."""
+        async with gateway:
+            brought = gateway.gateway.hooks.tables()
+            async with gateway.gateway.database.read() as connection:
+                faults = await connection.run_sync(_table_faults, brought)
+        assert not faults
+
+
+def _entry_points(name: str) -> Sequence[EntryPoint]:
+    return list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+
+
+def _package(name: str) -> Path:
+    """Find the folder of a plugin's package, or its only file."""
+    [entry_point] = _entry_points(name)
+    spec = importlib.util.find_spec(entry_point.module.partition(".")[0])
+    assert spec is not None, f"{entry_point.module} is not there"
+    folders = spec.submodule_search_locations
+    return Path(folders[0] if folders else spec.origin or "")
+
+
+def _sample(name: str) -> Path:
+    return _package(name) / SETTINGS_SAMPLE
+
+
+def _problem(gateway: Gateway, name: str) -> str | None:
+    [problem] = [each.problem for each in gateway.plugins if each.name == name]
+    return problem
+
+
+def _every_path(command: click.Command) -> Iterable[list[str]]:
+    yield []
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from ([name, *words] for words in _every_path(each))
+
+
+def _table_faults(connection: Connection, brought: Iterable[PluginTables]) -> list[str]:
+    found = inspect(connection)
+    faults = []
+    for table in (table for each in brought for table in each.metadata.tables.values()):
+        if table.name in core_tables.tables:
+            faults.append(f"{table.name} is one of the core's tables")
+        elif not found.has_table(table.name):
+            faults.append(f"{table.name} is made by no migration")
+        else:
+            made = {column["name"] for column in found.get_columns(table.name)}
+            if made != {column.name for column in table.columns}:
+                faults.append(f"{table.name} has other columns than its migrations make")
+    return faults

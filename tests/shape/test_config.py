@@ -1,0 +1,301 @@
+"""The profiles under config/ are ready to copy: they load, and fit each other and the code."""
+
+import configparser
+import os
+import re
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from shape.tree import ROOT
+
+from gateway.cli import main, serve
+from gateway.flow import lane
+from gateway.runtime import Gateway
+from gateway.settings import DeliveryTable, Settings, load_settings
+
+CONFIG: Final = ROOT / "config"
+PAGES: Final = (
+    ROOT / "docs" / "how-to" / "run-as-a-service.md",
+    CONFIG / "windows" / "README.md",
+    CONFIG / "compose" / "compose.yaml",
+)
+PROFILES: Final = sorted(CONFIG.glob("*/gateway.toml"))
+ENVIRONMENT: Final = {
+    "GATEWAY_DATABASE": "postgresql+asyncpg://rxgateway:secret@db.example.com:5432/rxgateway",
+    "GATEWAY_REDIS": "rediss://:secret@redis.example.com:6379/0",
+}
+
+
+def profile(name: str) -> Settings:
+    return load_settings(CONFIG / name / "gateway.toml", ENVIRONMENT)
+
+
+def seconds_to_stop() -> float:
+    """How long a gateway with default settings may take to end in peace."""
+    return serve._GRACE_SECONDS + DeliveryTable().timeout_seconds + lane._GRACE_SECONDS
+
+
+class Unit(configparser.RawConfigParser):
+    """A systemd unit file: keys keep their case."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+def unit(name: str) -> Unit:
+    parsed = Unit(strict=True)
+    parsed.read_string((CONFIG / "systemd" / name).read_text("utf-8"))
+    return parsed
+
+
+SERVICE: Final = unit("rx-gateway.service")["Service"]
+BACKUP: Final = unit("rx-gateway-backup.service")["Service"]
+
+
+def test_there_is_a_profile_for_each_way_to_run():
+    assert [path.parent.name for path in PROFILES] == ["banner", "compose", "single-pharmacy"]
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.parent.name)
+def test_a_profile_loads_with_every_plugin_it_names(path: Path):
+    gateway = Gateway(load_settings(path, ENVIRONMENT))
+
+    assert {each.name: each.problem for each in gateway.plugins if each.enabled} == {
+        "json_api": None,
+        "webhooks": None,
+    }
+    assert gateway.settings.sites
+    assert not gateway.settings.delivery.allow_http
+
+
+def test_one_pharmacy_needs_neither_postgresql_nor_redis():
+    settings = profile("single-pharmacy")
+
+    assert settings.database.url == "sqlite+aiosqlite:////var/lib/rx-gateway/gateway.db"
+    assert settings.redis is None
+    assert len(settings.sites) == 1
+
+
+def test_a_banner_has_its_secrets_from_the_environment():
+    settings = profile("banner")
+
+    assert settings.database.url == ENVIRONMENT["GATEWAY_DATABASE"]
+    assert settings.redis is not None
+    assert settings.redis.url == ENVIRONMENT["GATEWAY_REDIS"]
+    assert len(settings.sites) > 1
+
+
+@pytest.mark.parametrize("name", ["single-pharmacy", "banner"])
+def test_only_what_stands_in_front_reaches_a_profile(name: str):
+    assert profile(name).gateway.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("name", ["single-pharmacy", "banner"])
+def test_the_service_may_write_where_a_profile_keeps_its_data(name: str):
+    assert profile(name).gateway.data_dir == Path("/var/lib", SERVICE["StateDirectory"])
+    assert SERVICE["WorkingDirectory"] == BACKUP["ReadWritePaths"] == "/var/lib/rx-gateway"
+
+
+def test_the_service_is_shut_in_and_starts_again():
+    assert {key: SERVICE[key] for key in ("Restart", "User", "NoNewPrivileges", "UMask")} == {
+        "Restart": "always",
+        "User": "rx-gateway",
+        "NoNewPrivileges": "yes",
+        "UMask": "0077",
+    }
+    assert SERVICE["ProtectSystem"] == BACKUP["ProtectSystem"] == "strict"
+    assert SERVICE["CapabilityBoundingSet"] == ""
+    assert unit("rx-gateway.service")["Unit"]["StartLimitIntervalSec"] == "0"
+
+
+def test_the_service_is_given_the_time_to_finish_what_is_in_flight():
+    assert int(SERVICE["TimeoutStopSec"]) >= seconds_to_stop()
+
+
+def test_the_service_runs_a_command_that_there_is():
+    program, *words = shlex.split(SERVICE["ExecStart"])
+
+    assert program.endswith("/.venv/bin/gateway")
+    assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path):
+    for path in (CONFIG / "systemd").glob("rx-gateway*"):
+        text = re.sub(
+            r"^ExecStart=\S+", f"ExecStart={sys.executable}", path.read_text(), flags=re.MULTILINE
+        )
+        (tmp_path / path.name).write_text(text, "utf-8")
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *map(str, sorted(tmp_path.iterdir()))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_timer_starts_the_copy():
+    # Without Unit= a timer starts the service of its own name.
+    assert (CONFIG / "systemd" / "rx-gateway-backup.timer").exists()
+    assert "Unit" not in unit("rx-gateway-backup.timer")["Timer"]
+    script = shlex.split(BACKUP["ExecStart"])[1]
+    assert (ROOT / Path(script).relative_to("/opt/rx-gateway")).is_file()
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")
+def test_the_copy_holds_what_is_not_yet_in_the_file_itself(tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "gateway.db")) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE orders (id TEXT)")
+        database.execute("INSERT INTO orders VALUES ('pkg_1')")
+        database.commit()
+        done = copied(tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    [copy] = (tmp_path / "backups").iterdir()
+    assert re.fullmatch(r"day-[1-7]\.db", copy.name)
+    assert copy.stat().st_mode & 0o077 == 0
+    with closing(sqlite3.connect(copy)) as database:
+        assert database.execute("SELECT id FROM orders").fetchall() == [("pkg_1",)]
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")
+def test_a_copy_of_nothing_fails_and_leaves_no_empty_database(tmp_path: Path):
+    assert copied(tmp_path).returncode != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def copied(folder: Path) -> subprocess.CompletedProcess[str]:
+    words = ["sh", str(CONFIG / "systemd" / "backup.sh"), str(folder)]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_what_stands_in_front_passes_on_to_where_the_gateway_listens():
+    gateway = profile("single-pharmacy").gateway
+    address = f"{gateway.host}:{gateway.port}"
+
+    caddy = (CONFIG / "tls" / "Caddyfile").read_text("utf-8")
+    nginx = (CONFIG / "tls" / "nginx.conf").read_text("utf-8")
+    assert f"reverse_proxy {address}\n" in caddy
+    assert f"proxy_pass http://{address};\n" in nginx
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_nginx_has_nothing_to_say_against_its_part(tmp_path: Path):
+    # Without TLS: a certificate would have to be there to be looked at.
+    text = (CONFIG / "tls" / "nginx.conf").read_text("utf-8")
+    plain = re.sub(r"^ *ssl_certificate.*$", "", text, flags=re.MULTILINE)
+    (tmp_path / "part").write_text(plain.replace("listen 443 ssl", f"listen unix:{tmp_path}/s"))
+    scratch = "".join(
+        f"{kind}_temp_path {tmp_path}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    whole = f"pid {tmp_path}/pid; events {{}} http {{ access_log off; {scratch} include part; }}"
+    (tmp_path / "nginx.conf").write_text(whole)
+
+    done = subprocess.run(
+        ["nginx", "-t", "-q", "-e", "stderr", "-c", str(tmp_path / "nginx.conf")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load((CONFIG / "compose" / "compose.yaml").read_text())
+    return parsed
+
+
+def test_compose_starts_the_gateway_on_its_profile(compose):
+    gateway = compose["services"]["gateway"]
+    settings = profile("compose").gateway
+    volumes = dict(each.split(":")[:2] for each in gateway["volumes"])
+    raw = tomllib.loads((CONFIG / "compose" / "gateway.toml").read_text("utf-8"))
+
+    assert set(gateway["environment"]) == {raw["database"]["url"]["env"]}
+    assert gateway["ports"] == [f"127.0.0.1:{settings.port}:{settings.port}"]
+    assert settings.host == "0.0.0.0"
+    assert volumes == {
+        "./gateway.toml": "/etc/rx-gateway/gateway.toml",
+        "gateway": str(settings.data_dir),
+    }
+    assert set(compose["volumes"]) == {"gateway", "database"}
+    assert int(gateway["stop_grace_period"].removesuffix("s")) >= seconds_to_stop()
+
+
+def test_compose_gives_both_sides_the_same_user_and_database(compose):
+    database = compose["services"]["database"]["environment"]
+    [url] = compose["services"]["gateway"]["environment"].values()
+
+    assert url == (
+        f"postgresql+asyncpg://{database['POSTGRES_USER']}:{database['POSTGRES_PASSWORD']}"
+        f"@database:5432/{database['POSTGRES_DB']}"
+    )
+    assert database["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+
+
+def test_the_image_is_built_from_files_that_there_are_and_from_no_others(compose):
+    build = compose["services"]["gateway"]["build"]
+    assert (CONFIG / "compose" / build["context"]).resolve() == ROOT
+    dockerfile = ROOT / build["dockerfile"]
+    lines = dockerfile.read_text("utf-8").splitlines()
+    copied = {name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]}
+    ignored = dockerfile.with_name("Dockerfile.dockerignore").read_text("utf-8").splitlines()
+
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert "*" in ignored
+    assert {line[1:] for line in ignored if line.startswith("!")} == copied
+    assert lines.index("USER rx-gateway") < lines.index('CMD ["gateway", "serve"]')
+
+
+def commands_on(page: Path) -> list[str]:
+    """Return what stands behind ``gateway`` wherever a page tells somebody to type it."""
+    text = page.read_text("utf-8")
+    typed = [
+        *re.findall(r"`gateway ([a-z][^`]*)`", text),
+        *re.findall(r"(?:bin/|Scripts\\|exec gateway )gateway(?:\.exe)? ([a-z].*)", text),
+    ]
+    return sorted(set(typed))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_tells_one_to_type_is_one(page: Path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = {
+        line: said.output
+        for line in commands_on(page)
+        if (said := CliRunner().invoke(main, [*shlex.split(line), "--help"])).exit_code
+    }
+
+    assert commands_on(page)
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_of_the_project_that_a_page_copies_is_there(page: Path):
+    text = page.read_text("utf-8").replace("\\", "/")
+    named = re.findall(r"(?:/opt/rx-gateway/|(?<=\s))((?:config|docs)/[\w./-]+\w)", text)
+    systemd = re.findall(r"\brx-gateway(?:-backup)?\.(?:service|timer)\b", text)
+
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert [name for name in systemd if not (CONFIG / "systemd" / name).exists()] == []
+
+
+def test_the_script_can_be_started():
+    assert os.access(CONFIG / "systemd" / "backup.sh", os.X_OK)
