@@ -11,7 +11,6 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 _TABLES: Final = ("packages", "events", "deliveries")
@@ -29,42 +28,48 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Which rows, where to, how many orders to a transaction, and for how long at most."""
+    """Which rows, where to, and in what steps: so many orders, so many to a transaction.
+
+    A step ends early after ``seconds``.
+    """
 
     rows_from: str
     into: str
-    orders_per_transaction: int
-    most_orders: int
+    steps: list[tuple[int, int]]
     seconds: float
 
 
-def read_rows(path: str, table: str, most: int) -> list[Row]:
-    """Read up to ``most`` rows in the order they were written."""
+def read_rows(path: str, table: str) -> list[Row]:
+    """Read a table's rows in the order they were written."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return list(islice(connection.execute(f"SELECT * FROM {table} ORDER BY rowid"), most))  # noqa: S608 - a constant
+        return connection.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchall()  # noqa: S608 - a constant
 
 
-def insert(job: Job) -> dict[str, float]:
-    """Insert for as long as the job says; returns orders and seconds."""
-    rows = [read_rows(job.rows_from, table, job.most_orders) for table in _TABLES]
+def insert(job: Job) -> list[dict[str, float]]:
+    """Insert as the job says; returns orders and seconds of each step."""
+    rows = [read_rows(job.rows_from, table) for table in _TABLES]
     orders = len(rows[0])
     assert all(len(each) == orders for each in rows), "an order is one row in each table"
+    statements = [
+        f"INSERT INTO {table} VALUES ({','.join('?' * len(each[0]))})"  # noqa: S608 - constants
+        for table, each in zip(_TABLES, rows, strict=True)
+    ]
+    taken, measured = 0, []
     with closing(sqlite3.connect(job.into, isolation_level=None)) as connection:
         for pragma in _PRAGMAS:
             connection.execute(pragma)
-        statements = [
-            f"INSERT INTO {table} VALUES ({','.join('?' * len(each[0]))})"  # noqa: S608 - constants
-            for table, each in zip(_TABLES, rows, strict=True)
-        ]
-        done, began = 0, time.monotonic()
-        while done < orders and time.monotonic() - began < job.seconds:
-            upto = min(done + job.orders_per_transaction, orders)
-            connection.execute("BEGIN IMMEDIATE")
-            for statement, each in zip(statements, rows, strict=True):
-                connection.executemany(statement, each[done:upto])
-            connection.execute("COMMIT")
-            done = upto
-        return {"orders": done, "seconds": time.monotonic() - began}
+        for count, size in job.steps:
+            first, end, began = taken, min(taken + count, orders), time.monotonic()
+            while taken < end and time.monotonic() - began < job.seconds:
+                upto = min(taken + size, end)
+                connection.execute("BEGIN IMMEDIATE")
+                for statement, each in zip(statements, rows, strict=True):
+                    connection.executemany(statement, each[taken:upto])
+                connection.execute("COMMIT")
+                taken = upto
+            seconds = time.monotonic() - began
+            measured.append({"orders": taken - first, "seconds": seconds})
+    return measured
 
 
 if __name__ == "__main__":

@@ -160,10 +160,9 @@ class Stage:
         config.write_text(_CONFIGURATION)
         return list(json.loads(_output_of("prepare.py", str(config), str(KEYS))))
 
-    def ask(self, script: str, job: Mapping[str, Any]) -> dict[str, Any]:
+    def ask(self, script: str, job: Mapping[str, Any]) -> Any:
         """Run one of the scripts beside this one on a job; returns what it prints."""
-        answer: dict[str, Any] = json.loads(_output_of(script, told=json.dumps(job) + "\n"))
-        return answer
+        return json.loads(_output_of(script, told=json.dumps(job) + "\n"))
 
 
 def database_in(folder: Path) -> Path:

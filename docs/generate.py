@@ -130,7 +130,8 @@ def commands_page(gateway: Gateway) -> str:
     parts = [
         (
             "# Commands\n\nExit 0 done, 1 failed with a one-line reason, 2 wrong usage. Every "
-            "command takes `--config PATH`, and `--json` where it prints data. None needs the server to be "
+            "command takes `--config PATH`, and `--json` where it prints data. None needs the "
+            "server to be "
             "running, and all work while it runs.\n"
         )
     ]
@@ -165,7 +166,8 @@ def http_page(gateway: Gateway) -> str:
     parts = [
         (
             "# HTTP\n\nJSON everywhere. Send your key in the `X-API-Key` header. The same, with "
-            "every field, is on the gateway itself at `/docs`, and for programs at `/openapi.json`.\n"
+            "every field, is on the gateway itself at `/docs`, and for programs at "
+            "`/openapi.json`.\n"
         )
     ]
     for path, methods in sorted(document["paths"].items()):

@@ -189,6 +189,9 @@ class Gateway:
 
     def _wire(self) -> None:
         settings, sealer = self.settings, self.sealer
+        # Asked for now, so that a fault in what a plugin brings stops the start.
+        self.hooks.event_types()
+        self.hooks.health_checks()
         self.packages = PackageStore(sealer)
         self.events = EventStore(sealer)
         self.destinations = DestinationStore(sealer)

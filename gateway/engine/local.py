@@ -37,12 +37,14 @@ class LocalEngine:
         self._background: list[asyncio.Task[None]] = []
         self._running = False
         self._sweeping = True
+        self._started_at: datetime | None = None
         self.last_sweep_at: datetime | None = None
 
     async def start(self) -> None:
         """Begin to carry deliveries and to run jobs."""
         await self._dispatcher.take_back()
         self._running = True
+        self._started_at = self._clock.now()
         self._dispatcher.on_next_due = self._wake_at
         self._background = [
             asyncio.create_task(self._sweep(), name="sweep"),
@@ -112,7 +114,8 @@ class LocalEngine:
 
     async def health(self, now: datetime) -> HealthReport:
         """Say whether deliveries are moving."""
-        if self.last_sweep_at is None or now - self.last_sweep_at > _SILENCE:
+        heard_of = self.last_sweep_at or self._started_at
+        if heard_of is None or now - heard_of > _SILENCE:
             return HealthReport(
                 healthy=False, detail="deliveries are not moving; look into the log"
             )

@@ -27,7 +27,8 @@ from gateway.model.ids import new_id
 from gateway.records import Sink
 from gateway.storage.batching import Batcher
 from gateway.storage.database import Database
-from gateway.storage.deliveries import Outbox, Settled
+from gateway.storage.deliveries import Outbox
+from gateway.storage.delivery_rows import Settled
 from gateway.storage.destinations import DestinationStore
 
 # A lease outlives the slowest try by this much, so that its outcome is never stored too late.

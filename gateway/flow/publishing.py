@@ -14,7 +14,8 @@ from gateway.clock import Clock
 from gateway.hooks import Hooks
 from gateway.model.event import Event, EventDraft, matches
 from gateway.storage.database import Database
-from gateway.storage.deliveries import NewDelivery, Outbox
+from gateway.storage.deliveries import Outbox
+from gateway.storage.delivery_rows import NewDelivery
 from gateway.storage.destinations import DestinationStore, Subscription
 from gateway.storage.events import EventStore
 

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.clock import Clock, to_epoch_ms
+from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.errors import Conflict, InvalidInput
 from gateway.flow.publishing import Wake
 from gateway.model.delivery import Destination
@@ -22,8 +22,9 @@ from gateway.model.ids import first_id, new_id
 from gateway.model.recovery import Recovery
 from gateway.storage import recoveries
 from gateway.storage.database import Database
-from gateway.storage.deliveries import NewDelivery, Outbox
+from gateway.storage.deliveries import Outbox
 from gateway.storage.delivery_log import DeliveryLog
+from gateway.storage.delivery_rows import NewDelivery
 from gateway.storage.destinations import DestinationStore
 from gateway.storage.events import EventStore
 from gateway.storage.tables import deliveries
@@ -62,6 +63,8 @@ class RecoveryRunner:
         """
         now = self._clock.now()
         end = min(until or now, now)
+        # Nothing happened before; and the year 1 of an eastern zone has no moment in UTC.
+        since = max(since, from_epoch_ms(0))
         if since >= end:
             raise InvalidInput("since must be before until, and in the past.")
         if destination.state == "disabled":

@@ -27,9 +27,6 @@ APPLICATION_NAME: Final = "rx-gateway"
 _BUSY_TIMEOUT_MS = 15_000
 _PRAGMAS = (
     f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
-    # Before anything is written: a file that has pages already keeps its mode until VACUUM.
-    # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
-    "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
@@ -133,6 +130,12 @@ def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
+        # Only before anything is written, WAL mode included: a file that has pages keeps its
+        # mode until VACUUM, and saying it once more would wait for the writer's lock.
+        # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
+        cursor.execute("PRAGMA page_count")
+        if cursor.fetchone() == (0,):
+            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for pragma in _PRAGMAS:
             cursor.execute(pragma)
         cursor.close()

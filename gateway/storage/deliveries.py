@@ -9,15 +9,16 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqlalchemy import bindparam, exists, func, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
-from gateway.model.delivery import ClaimedDelivery, Outcome
+from gateway.model.delivery import ClaimedDelivery
 from gateway.model.ids import new_ids
 from gateway.storage.bulk import insert_rows
+from gateway.storage.delivery_rows import NEW_ATTEMPT, NEW_DELIVERY, NewDelivery, Settled
 from gateway.storage.events import EventStore
 from gateway.storage.purging import refuse_purged
 from gateway.storage.sealing import Sealer
@@ -29,41 +30,6 @@ _STILL_OURS: Final = (
     deliveries.c.lease == bindparam("held"),
     deliveries.c.state == "pending",
 )
-
-
-class NewDelivery(NamedTuple):
-    """One event for one destination, about to be queued."""
-
-    account_id: str
-    destination_id: str
-    event_id: str
-    event_type: str
-    subject: str
-    in_order: bool
-
-
-_NEW_DELIVERY: Final = (
-    "id",
-    *NewDelivery._fields,
-    *("state", "attempts", "retry_index", "due_at_ms", "created_at_ms"),
-)
-
-
-_NEW_ATTEMPT: Final = (
-    *("account_id", "destination_id", "delivery_id", "event_id", "event_type", "number"),
-    *("started_at_ms", "duration_ms", "delivered", "status", "error", "excerpt"),
-)
-
-
-class Settled(NamedTuple):
-    """A try that is over: whose it was, how it went, and when the next is due.
-
-    ``next_due_ms`` is ``None`` when there is no next one: it was delivered, or given up.
-    """
-
-    delivery: ClaimedDelivery
-    outcome: Outcome
-    next_due_ms: int | None
 
 
 class Outbox:
@@ -85,7 +51,7 @@ class Outbox:
             (delivery_id, *item, "pending", 0, 0, due_at_ms, due_at_ms)
             for delivery_id, item in zip(ids, new, strict=True)
         ]
-        await insert_rows(connection, deliveries, _NEW_DELIVERY, rows)
+        await insert_rows(connection, deliveries, NEW_DELIVERY, rows)
         return ids
 
     async def claim(
@@ -215,7 +181,7 @@ class Outbox:
                 again,
             )
         rows = [self._attempt(item) for item in settled]
-        await insert_rows(connection, attempts, _NEW_ATTEMPT, rows)
+        await insert_rows(connection, attempts, NEW_ATTEMPT, rows)
 
     @staticmethod
     def _afterwards(item: Settled, now_ms: int) -> dict[str, Any]:

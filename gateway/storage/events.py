@@ -16,7 +16,6 @@ from gateway.storage.bulk import insert_rows
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import events
 
-
 _NEW_EVENT: Final = (
     *("id", "account_id", "mode", "site", "type", "subject", "occurred_at_ms", "recorded_at_ms"),
     *("actor", "ref", "status_after", "late", "data"),

@@ -1,5 +1,6 @@
 """Having the database to oneself, for what can't be done while anybody else uses it."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +16,10 @@ from gateway.storage.database import APPLICATION_NAME
 _IN_USE: Final = (
     "The database is in use by another process, such as gateway serve: stop it, then try again."
 )
+_LOOKS: Final = 10
+_LOOK_AGAIN_SECONDS: Final = 0.1
+# An error's code has more detail in its upper bits (https://www.sqlite.org/rescode.html).
+_PRIMARY_CODE: Final = 0xFF
 
 
 @contextmanager
@@ -23,26 +28,48 @@ def sole_connection(path: Path) -> Iterator[sqlite3.Connection]:
 
     Raises ``Conflict`` when somebody has it open. In WAL mode every connection keeps a
     shared lock for as long as it lives, so even an idle server shows
-    (https://www.sqlite.org/pragma.html#pragma_locking_mode).
+    (https://www.sqlite.org/pragma.html#pragma_locking_mode). A file that was not there is
+    made, and is gone again when the block fails.
     """
-    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
-        try:
-            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-            connection.execute("BEGIN EXCLUSIVE")
-            connection.execute("COMMIT")  # the lock stays until the connection is closed
-        except sqlite3.OperationalError as error:
-            raise Conflict(_IN_USE) from error
-        yield connection
+    is_new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
+            _lock(connection)
+            yield connection
+    except BaseException:
+        if is_new:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _lock(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")  # the lock stays until the connection is closed
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+            raise
+        raise Conflict(_IN_USE) from error
 
 
 async def refuse_others(connection: AsyncConnection) -> None:
-    """Raise ``Conflict`` when another of our processes is connected to this PostgreSQL."""
-    others = await connection.execute(
-        text(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND application_name = :ours AND pid <> pg_backend_pid()"
-        ),
-        {"ours": APPLICATION_NAME},
-    )
-    if others.scalar_one():
-        raise Conflict(_IN_USE)
+    """Raise ``Conflict`` when another of our processes is connected to this PostgreSQL.
+
+    A session that was closed a moment ago may still be listed, so it is given a moment.
+    """
+    for _ in range(_LOOKS):
+        # Within a transaction the list would else stay as it was at the first look.
+        await connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+        others = await connection.execute(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND application_name = :ours AND pid <> pg_backend_pid()"
+            ),
+            {"ours": APPLICATION_NAME},
+        )
+        if not others.scalar_one():
+            return
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    raise Conflict(_IN_USE)

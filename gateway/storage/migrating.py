@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import StorageError
 from gateway.records import PluginTables
@@ -51,10 +52,7 @@ async def migrate(
     backup = None
     try:
         async with database.begin() as connection:
-            if database.dialect == "postgresql":
-                await connection.execute(
-                    text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
-                )
+            await _take_turn(connection)
             # Looked at again: who held the lock before us may have done it all.
             current = await connection.run_sync(_current)
             missing = _missing(scripts, current)
@@ -77,6 +75,37 @@ async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:
         return True
     async with database.read() as connection:
         return bool(_missing(scripts, await connection.run_sync(_current)))
+
+
+async def heads_of(connection: AsyncConnection) -> set[str]:
+    """Return the revisions that a database is at, those of plugins that are off among them."""
+    return await connection.run_sync(_current)
+
+
+def known_revisions(tables: Sequence[PluginTables]) -> set[str]:
+    """Return every revision that this version and its plugins can bring a database to."""
+    return {script.revision for script in _scripts(tables).walk_revisions()}
+
+
+async def upgrade(
+    connection: AsyncConnection,
+    tables: Sequence[PluginTables],
+    heads: Collection[str] | None = None,
+) -> None:
+    """Bring the schema to ``heads``, or to what this version needs, within a transaction.
+
+    Until that ends, whoever else wants to migrate waits.
+    """
+    await _take_turn(connection)
+    to = "heads" if heads is None else tuple(heads)
+    await connection.run_sync(_upgrade, _scripts(tables), to)
+
+
+async def _take_turn(connection: AsyncConnection) -> None:
+    if connection.dialect.name == "postgresql":  # on SQLite, writers take turns anyway
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
+        )
 
 
 def _scripts(tables: Sequence[PluginTables]) -> "ScriptDirectory":
@@ -108,7 +137,9 @@ def _current(connection: Connection) -> set[str]:
     return set(MigrationContext.configure(connection).get_current_heads())
 
 
-def _upgrade(connection: Connection, scripts: "ScriptDirectory") -> None:
+def _upgrade(
+    connection: Connection, scripts: "ScriptDirectory", to: str | tuple[str, ...] = "heads"
+) -> None:
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
 
@@ -118,7 +149,8 @@ def _upgrade(connection: Connection, scripts: "ScriptDirectory") -> None:
         # What alembic.command.upgrade does, but that refuses a revision it has no script of;
         # it has no public name for it, and hands in all heads where the annotation says one.
         here: Any = tuple(each for each in current if each in known)
-        return scripts._upgrade_revs("heads", here)  # noqa: SLF001
+        there: Any = to
+        return scripts._upgrade_revs(there, here)  # noqa: SLF001
 
     config = Config(attributes={"connection": connection})
     with EnvironmentContext(config, scripts, fn=steps):

@@ -8,13 +8,11 @@ itself. A file made by this version can hand free pages back a few at a time
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from sqlalchemy import Table, func, select, text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms
@@ -115,16 +113,16 @@ async def _size(connection: AsyncConnection, table: Table, sizes: Mapping[str, i
 
 async def _bytes_of(connection: AsyncConnection) -> dict[str, int]:
     """Return bytes by table, indexes included; nothing where SQLite was built without dbstat."""
-    if connection.dialect.name == "postgresql":
+    query = (
+        "SELECT relname, pg_total_relation_size(oid) FROM pg_class "
+        "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+    )
+    if connection.dialect.name == "sqlite":
+        known = text("SELECT count(*) FROM pragma_module_list WHERE name = 'dbstat'")
+        if not (await connection.execute(known)).scalar_one():
+            return {}
         query = (
-            "SELECT relname, pg_total_relation_size(oid) FROM pg_class "
-            "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+            "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s "
+            "JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1"
         )
-    else:
-        query = (
-            "SELECT coalesce(m.tbl_name, s.name), sum(s.pgsize) FROM dbstat s "
-            "LEFT JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate GROUP BY 1"
-        )
-    with suppress(OperationalError):
-        return {name: int(size) for name, size in await connection.execute(text(query))}
-    return {}
+    return {name: int(size) for name, size in await connection.execute(text(query))}

@@ -165,7 +165,6 @@ events = Table(
 )
 
 # Who wants events. removed_at_ms keeps the row, and so the log, of one that was taken away.
-# failures and openings (in a row) and held_until_ms are the circuit breaker's.
 destinations = Table(
     "destinations",
     metadata,
@@ -185,9 +184,6 @@ destinations = Table(
     Column("created_at_ms", MS, nullable=False),
     Column("last_success_at_ms", MS),
     Column("failing_since_ms", MS),
-    Column("failures", Integer, nullable=False, server_default="0"),
-    Column("openings", Integer, nullable=False, server_default="0"),
-    Column("held_until_ms", MS),
     Column("removed_at_ms", MS),
     Index("ix_destinations_account_id", "account_id"),
 )

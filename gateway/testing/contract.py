@@ -23,8 +23,7 @@ from typing import Any, ClassVar
 import click
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Connection
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
 from gateway.loading import ENTRY_POINT_GROUP, SETTINGS_SAMPLE, installed_plugins
 from gateway.model.catalog import core_event_types

@@ -19,7 +19,10 @@ _OTHER_JSON: Final = (
     *(b"", b"null", b"7", b"[]", b"{}", b'"%s"' % _MARKER.encode(), b'["%s"]' % _MARKER.encode()),
     *(b'{"%s": "%s"}' % (name, _MARKER.encode()) for name in (b"a", b"orders", b"events", b"id")),
 )
-_QUERY: Final = "?limit=nonsense&cursor=%00&since=yesterday&status=&site=%F0%9F%92%8A&id[]=1"
+_QUERIES: Final = (
+    "?limit=nonsense&since=yesterday&cursor=%F0%9F%92%8A&status=&id[]=1",
+    "?limit=-1&cursor='--&since=9999-12-31T23:59:59%2B23:59&site=%00",
+)
 _EXAMPLES: Final[Mapping[type, str]] = {int: "1", float: "1.5", uuid.UUID: str(uuid.UUID(int=7))}
 
 
@@ -98,8 +101,9 @@ async def garbage_faults(gateway: GatewayHarness, routes: Sequence[RouteUnderTes
     for route in routes:
         must_refuse = "body" in route.handler.opt
         if route.method not in _WRITING:
-            answer = await _asked(gateway, route, key, b"", query=_QUERY)
-            faults.extend(_answer_faults(route, answer, must_refuse=False))
+            for query in _QUERIES:
+                answer = await _asked(gateway, route, key, b"", query)
+                faults.extend(_answer_faults(route, answer, must_refuse=False))
             continue
         for body in (*_NO_JSON, *_OTHER_JSON):
             answer = await _asked(gateway, route, key, body)

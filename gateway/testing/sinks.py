@@ -1,7 +1,6 @@
 """A sink, tried out against a port at which nobody listens."""
 
 import socket
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import inspect as kinds
 
-from gateway.clock import Clock
+from gateway.clock import Clock, SystemClock
 from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import Event, EventType
@@ -93,12 +92,13 @@ async def sink_faults(
     )
     read = msgspec.convert(settings, sink.settings)
     size = max(1, min(sink.max_batch, _MOST_AT_ONCE))
+    clock = SystemClock()
     faults: list[str] = []
     for entry in event_types:
         deliveries = [_delivery(destination, entry, now) for _ in range(size)]
-        began = time.monotonic()
+        began = clock.monotonic_seconds()
         outcomes = await sink.deliver(Batch(destination, read, deliveries, _TIMEOUT_SECONDS))
-        if time.monotonic() - began > _TIMEOUT_SECONDS + _GRACE_SECONDS:
+        if clock.monotonic_seconds() - began > _TIMEOUT_SECONDS + _GRACE_SECONDS:
             faults.append(f"{entry.type}: the deadline of {_TIMEOUT_SECONDS} s was not kept")
         faults.extend(f"{entry.type}: {fault}" for fault in _outcome_faults(deliveries, outcomes))
     return faults

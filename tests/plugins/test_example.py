@@ -8,7 +8,6 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import indent
 from typing import Final
 
 import pytest
@@ -126,7 +125,8 @@ def pieces() -> Iterator[tuple[str, str]]:
 def test_a_piece_of_code_on_the_page_stands_in_the_file_it_names(file: str, piece: str):
     text = (EXAMPLE / file).read_text("utf-8")
 
-    assert any(indent(piece, " " * depth) in text for depth in (0, 4, 8)), file
+    # A piece stands further left on the page, so its lines may break elsewhere.
+    assert "".join(piece.split()) in "".join(text.split()), file
 
 
 def test_the_page_shows_every_file_of_the_example():

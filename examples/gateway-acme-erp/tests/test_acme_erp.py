@@ -75,8 +75,17 @@ async def test_what_is_refused_as_a_whole(gateway, key):
     assert none.json()["error"] == "Send 1 to 100 orders at a time."
 
 
+async def test_orders_of_acme_count_against_the_keys_limit(harness, settings):
+    async with harness(settings + "[limits]\norders_per_hour = 2") as gateway:
+        key = await gateway.issue_key()
+        await hand_in(gateway, key, ORDER, FAR_AWAY)
+        answer = await gateway.post(ORDERS, key, {"orders": [ORDER]})
+
+    assert answer.status_code == 429
+
+
 async def test_the_erp_is_told_in_the_order_it_happened(gateway, key, erp):
-    await connect_store(gateway.gateway, gateway.caller(), "S-014", ["*"])
+    connected = await connect_store(gateway.gateway, gateway.caller(), "S-014", ["*"])
     [taken] = (await hand_in(gateway, key, ORDER))["orders"]
     update = {"event": "delivery.completed", "copay_collected": 12.50, "copay_method": "card"}
     await gateway.post(f"/api/packages/{taken['package']}/events", key, update)
@@ -94,6 +103,7 @@ async def test_the_erp_is_told_in_the_order_it_happened(gateway, key, erp):
         "paid_cents": 1250,
     }
     assert erp.tokens == {"Bearer t0ken"}
+    assert connected.ordered
 
 
 async def test_what_the_erp_refuses_is_told_again(gateway, key, erp):
@@ -103,6 +113,8 @@ async def test_what_the_erp_refuses_is_told_again(gateway, key, erp):
 
     await asyncio.to_thread(erp.wait_until, lambda: len(erp.told) == 2)
 
+    attempt = await first_attempt(gateway)
+    assert (attempt.status, attempt.error, attempt.excerpt) == (500, None, '"noted"')
     assert erp.told[0] == erp.told[1]
 
 
@@ -127,6 +139,7 @@ async def test_a_bridge_that_hangs_is_left_at_the_deadline(harness, settings, er
             attempt = await first_attempt(gateway)
 
     assert attempt.error == "timeout"
+    assert attempt.duration_ms < 5000  # from then on the gateway would have cut it off itself
     assert not attempt.delivered
 
 

@@ -1,12 +1,13 @@
 """``gateway acme-erp``, and what gateway.toml may say."""
 
+import asyncio
 import json
 
 import pytest
 from click.testing import CliRunner
 from gateway_acme_erp.commands import commands
 
-from gateway.plugin import Session
+from gateway.plugin import DEFAULT_ACCOUNT, Destination, Session, new_id
 
 SITES = """
 [[sites]]
@@ -16,11 +17,14 @@ name = "Lakeside Pharmacy"
 
 
 @pytest.fixture
-def run(harness, settings):
-    """Run a command on a gateway in this test's folder; returns its result."""
+def opened(harness, settings):
+    """Open the gateway of this test's folder, as ``--config`` would say which."""
+    return lambda _config=None: harness(settings + SITES).gateway
 
-    def opened(_config):
-        return harness(settings + SITES).gateway
+
+@pytest.fixture
+def run(opened):
+    """Run a command on that gateway; returns its result."""
 
     def run(*words):
         return CliRunner().invoke(
@@ -84,8 +88,38 @@ def test_a_slip_is_told_in_one_line(run, words, sentence):
     assert result.stderr == f"gateway: {sentence}\n"
 
 
+def test_a_destination_of_another_kind_is_left_alone(run, opened):
+    async def add():
+        async with opened() as gateway, gateway.database.begin() as connection:
+            now = gateway.clock.now()
+            other = Destination(
+                id=new_id("dst", now),
+                account_id=DEFAULT_ACCOUNT,
+                mode="live",
+                sink="fax",
+                name="",
+                events=("*",),
+                settings={},
+                created_at=now,
+            )
+            await gateway.destinations.add(connection, other)
+            return other.id
+
+    result = run("disconnect", asyncio.run(add()))
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("gateway: No such store is connected;")
+
+
 @pytest.mark.parametrize(
-    "url", ["erp.example.com", "ftp://erp.example.com", "http://[", "https://"]
+    "url",
+    [
+        "erp.example.com",
+        "ftp://erp.example.com",
+        "http://[",
+        "https://",
+        "https://erp.example.com?x",
+    ],
 )
 def test_an_address_that_is_none_is_named_by_its_key(harness, settings, erp, url):
     wrong = harness(settings.replace(erp.url, url))

@@ -112,6 +112,7 @@ def test_an_address_is_held_against_the_postcodes(address, postcodes, said):
         ({}, {}),
         ({"data": {}}, {"order": None, "paid_cents": None}),
         ({"data": {"copay_collected": 12}}, {"order": None, "paid_cents": 1200}),
+        ({"data": {"copay_collected": Decimal("0.00")}}, {"order": None, "paid_cents": 0}),
         ({"type": "package.created"}, {"kind": "PACKAGE_CREATED"}),
     ],
 )

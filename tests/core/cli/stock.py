@@ -19,7 +19,7 @@ from gateway.model.order import Candidate, Order
 from gateway.model.submission import Submission
 from gateway.runtime import Gateway
 from gateway.settings import load_settings
-from gateway.storage.deliveries import Settled
+from gateway.storage.delivery_rows import Settled
 from gateway.storage.tables import audit
 
 T = TypeVar("T")

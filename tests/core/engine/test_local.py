@@ -166,13 +166,13 @@ async def test_an_engine_that_swept_lately_is_healthy(tmp_path, unswept):
     async with opened(sqlite_url(tmp_path), tmp_path, clock=clock) as gateway:
         async with gateway.running():
             engine = gateway.engine
-            before = await engine.health(clock.now())
+            begun = await engine.health(clock.now())
             await swept_once(gateway)
             fresh = await engine.health(clock.now())
             stale = await engine.health(clock.now() + timedelta(seconds=31))
         assert gateway.engine is None
 
-    assert (before.healthy, fresh.healthy, stale.healthy) == (False, True, False)
+    assert (begun.healthy, fresh.healthy, stale.healthy) == (True, True, False)
     assert fresh.detail == "deliveries are moving"
     assert stale.detail == "deliveries are not moving; look into the log"
 

@@ -7,6 +7,8 @@ from collections import deque
 import pytest
 from core.flow.desk import FakeDesk, Holding, at_once, carried, claimed, until
 
+from gateway.clock import SteppingClock
+
 
 async def test_a_lane_carries_what_is_due_and_ends():
     desk = FakeDesk()
@@ -39,6 +41,31 @@ async def test_a_busy_lane_takes_twice_as_much_each_time_up_to_1024():
     # A claim asks for what is missing to the size of a claim, which doubles from 32.
     assert desk.limits[0] == 32
     assert any(limit > 512 for limit in desk.limits)
+
+
+async def test_a_slow_lane_takes_less_and_less_down_to_what_is_in_flight():
+    clock = SteppingClock()
+    sink = Holding()
+    desk = FakeDesk(sink.deliver, max_in_flight=4)
+    desk.add(*range(200))
+    running = asyncio.create_task(carried(desk.lane(clock)))
+    while len(desk.settled) < 100:
+        before = len(desk.settled)
+        await sink.until(lambda: len(sink.held) == 4)
+        clock.step(3)
+        sink.let_go()
+        await until(lambda before=before: len(desk.settled) == before + 4)
+    slow = list(desk.limits)
+    clock.step(-3600)  # the wall clock goes back; what is measured does not
+    while not running.done():
+        sink.let_go()
+        await asyncio.sleep(0)
+    await running
+
+    assert slow[0] == 32
+    assert max(slow[-5:]) <= 4
+    assert len(desk.settled) == 200
+    assert desk.released == []
 
 
 async def test_max_in_flight_is_reached_and_never_exceeded():

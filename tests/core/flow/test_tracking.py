@@ -81,6 +81,23 @@ async def test_a_report_moves_the_package_and_stands_in_its_timeline(database_ur
     assert created.type == "package.created"
 
 
+async def test_an_event_names_the_site_of_its_package(tmp_path):
+    async with opened(sqlite_url(tmp_path), tmp_path, toml=TWO_SITES) as gateway:
+        package_id = await package(gateway, site="north", external_patient_id="P-1")
+        await gateway.tracking.apply(LIVE, update(package_id, "delivery.assigned"))
+        event = (await timeline(gateway, package_id))[-1]
+
+    assert event.site == "north"
+    assert event.data | {"occurred_at": "…"} == {
+        "package_id": package_id,
+        "external_patient_id": "P-1",
+        "rx_number": None,
+        "site": "north",
+        "driver_id": None,
+        "occurred_at": "…",
+    }
+
+
 async def test_a_package_walks_from_door_to_door(gateway, clock):
     package_id = await package(gateway)
     walk = [

@@ -1,6 +1,8 @@
 """Plugins are found, the enabled ones loaded; one that fails is named and spoils nothing else."""
 
+import importlib.metadata
 import sys
+from importlib.metadata import EntryPoint
 
 from core.plugins.distributions import PLUGIN, configured, loaded, registered
 
@@ -134,6 +136,15 @@ def test_a_new_gateway_toml_has_every_installed_plugins_part(site, tmp_path):
     assert "\n\n# Talks to ACME.\n[plugins.acme]\n# limit = 10\n" in text
     assert "found_acme" not in sys.modules
     assert "acme" in configured(tmp_path, text).plugins
+
+
+def test_an_entry_point_of_no_distribution_is_told_of_as_such(tmp_path, monkeypatch):
+    loose = EntryPoint("loose", "found_loose:Plugin", "gateway.plugins")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [loose])
+    _, plugins = loaded(tmp_path, "[plugins.loose]")
+
+    assert (plugins["loose"].distribution, plugins["loose"].version) == ("unknown", "")
+    assert plugins["loose"].problem.startswith("can't be imported: ")
 
 
 def test_an_entry_point_whose_module_is_gone_is_no_reason_to_fail(site, tmp_path):

@@ -1,6 +1,6 @@
 """The stores of a database, and rows to put into them. Nothing here knows pytest."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -17,8 +17,9 @@ from gateway.model.order import Order
 from gateway.model.package import Package
 from gateway.storage.accounts import AccountStore
 from gateway.storage.database import Database
-from gateway.storage.deliveries import NewDelivery, Outbox, Settled
+from gateway.storage.deliveries import Outbox
 from gateway.storage.delivery_log import DeliveryLog
+from gateway.storage.delivery_rows import NewDelivery, Settled
 from gateway.storage.destinations import DestinationStore
 from gateway.storage.events import EventStore
 from gateway.storage.keyring import Keyring
@@ -192,6 +193,20 @@ def failed(claimed: ClaimedDelivery, next_due: datetime | None = None, **changes
 async def rows_in(connection: AsyncConnection, table: Table) -> int:
     count: int = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
     return count
+
+
+async def page_by_page(
+    fetch: Callable[[Any], Awaitable[Sequence[Any]]],
+    place_of: Callable[[Any], Any] = lambda each: each.id,
+) -> list[Any]:
+    """Return what all pages hold; ``fetch`` is given the place where the last one ended."""
+    found: list[Any] = []
+    for _ in range(20):
+        page = await fetch(place_of(found[-1]) if found else None)
+        if not page:
+            return found
+        found += page
+    raise AssertionError("the pages never end")
 
 
 def ids_of(found: Sequence[Any]) -> list[str]:

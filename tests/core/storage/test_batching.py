@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from gateway.errors import Conflict, NotFound, StorageError, Unavailable
 from gateway.storage.batching import Batcher
 
+PATIENCE_SECONDS = 10
 NOT_ASCII = UnicodeEncodeError("ascii", "é", 0, 1, "no")
 
 
@@ -184,7 +185,7 @@ async def test_a_caller_that_goes_away_does_not_lose_its_item_or_its_neighbours(
         gone.cancel()
     store.gate.set()
 
-    assert await third == 30
+    assert await asyncio.wait_for(third, PATIENCE_SECONDS) == 30
     assert store.stored == [1, 2, 3]
     assert first.cancelled()
     assert second.cancelled()
@@ -199,7 +200,7 @@ async def test_a_caller_that_goes_away_from_a_bad_item_disturbs_nobody():
     bad.cancel()
     store.gate.set()
 
-    assert await good == 20
+    assert await asyncio.wait_for(good, PATIENCE_SECONDS) == 20
 
 
 async def test_more_than_can_be_kept_is_turned_away_and_the_rest_is_stored():
@@ -247,4 +248,4 @@ async def test_who_waits_for_it_to_drain_may_give_up_without_stopping_it():
     drained.cancel()
     store.gate.set()
 
-    assert await answer == 10
+    assert await asyncio.wait_for(answer, PATIENCE_SECONDS) == 10

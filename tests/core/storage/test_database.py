@@ -147,6 +147,7 @@ async def test_a_writer_in_another_process_is_waited_for(sqlite):
     # When we write
     async def write() -> list[str]:
         async with sqlite.begin() as connection:
+            await rows_in(connection, facts)  # were it only a reader so far, it could not go on
             await note(connection, "ours")
             return list((await connection.execute(select(facts.c.name).order_by("name"))).scalars())
 

@@ -12,6 +12,7 @@ from core.storage.rows import (
     destination,
     failed,
     ids_of,
+    page_by_page,
     queued,
 )
 
@@ -70,14 +71,12 @@ async def test_a_delivery_that_does_not_exist_is_nothing(connection, kept):
 async def test_deliveries_come_newest_first_page_by_page(connection, kept, tried):
     made, ids = await tried(LIVE, 7)
 
-    found: list[str] = []
-    while page := await kept.log.page(
-        connection, LIVE, limit=3, before_id=found[-1] if found else None
-    ):
-        found += ids_of(page)
-        await tried.again(made, moment=at(len(found)))
+    async def next_page(before_id):
+        page = await kept.log.page(connection, LIVE, limit=3, before_id=before_id)
+        await tried.again(made, moment=at(60))  # new ones come in meanwhile
+        return page
 
-    assert found == list(reversed(ids))
+    assert ids_of(await page_by_page(next_page)) == list(reversed(ids))
 
 
 async def test_deliveries_can_be_of_one_state(connection, kept, tried):
@@ -124,16 +123,17 @@ async def test_tries_of_several_destinations_come_newest_first_page_by_page(
         ids += await tried.again(targets[number % 3], moment=at(number))
 
     # When they are read page by page and new ones come in meanwhile
-    found, sequences = [], [None]
-    while page := await kept.log.attempts_page(
-        connection, LIVE, AttemptFilter(2, before_sequence=sequences[-1])
-    ):
-        sequences += [sequence for sequence, _ in page]
-        found += [attempt.delivery_id for _, attempt in page]
+    async def next_page(before_sequence):
+        page = await kept.log.attempts_page(
+            connection, LIVE, AttemptFilter(2, before_sequence=before_sequence)
+        )
         await tried.again(targets[0], moment=at(60))
+        return page
+
+    found = await page_by_page(next_page, place_of=lambda each: each[0])
 
     # Then each is seen once
-    assert found == list(reversed(ids))
+    assert [attempt.delivery_id for _, attempt in found] == list(reversed(ids))
 
 
 async def test_tries_can_be_narrowed(connection, kept, tried):

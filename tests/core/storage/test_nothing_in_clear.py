@@ -25,7 +25,7 @@ from gateway.settings import parse_settings
 from gateway.storage import recoveries
 from gateway.storage.audit import AuditEntry
 from gateway.storage.database import Database
-from gateway.storage.deliveries import Settled
+from gateway.storage.delivery_rows import Settled
 from gateway.storage.tables import metadata
 
 CALLER = Caller(DEFAULT_ACCOUNT, "live", "key_1")

@@ -21,7 +21,7 @@ from sqlalchemy import update
 from gateway.clock import to_epoch_ms
 from gateway.model.delivery import ClaimedDelivery
 from gateway.storage.database import Database
-from gateway.storage.deliveries import NewDelivery
+from gateway.storage.delivery_rows import NewDelivery
 from gateway.storage.tables import deliveries
 
 LEASE_SECONDS = 60.0
@@ -228,7 +228,8 @@ async def test_processes_that_race_never_take_the_same_delivery(database, kept):
         )
 
     # When all of them take as much as they can
-    shares = await asyncio.gather(*(race() for _ in range(4)))
+    async with asyncio.timeout(30):
+        shares = await asyncio.gather(*(race() for _ in range(4)))
 
     # Then each delivery went to exactly one, and on PostgreSQL nobody waited for another
     assert sorted(each.id for share in shares for each in share) == ids

@@ -1,7 +1,18 @@
 """Packages are found by what they are known by, in their own account only."""
 
 import pytest
-from core.storage.rows import ELSEWHERE, LIVE, ORDER, OTHER, TEST, at, ids_of, known_as, new_package
+from core.storage.rows import (
+    ELSEWHERE,
+    LIVE,
+    ORDER,
+    OTHER,
+    TEST,
+    at,
+    ids_of,
+    known_as,
+    new_package,
+    page_by_page,
+)
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -66,18 +77,12 @@ async def test_a_search_goes_on_where_its_last_page_ended(connection, kept):
     await kept.packages.insert(connection, several)
     newest_first = [each.id for each in reversed(several)]
 
-    found: list[str] = []
-    while page := await kept.packages.search(
-        connection,
-        LIVE,
-        "rx_number",
-        "RX-8872341",
-        limit=2,
-        before_id=found[-1] if found else None,
-    ):
-        found += ids_of(page)
+    async def next_page(before_id):
+        return await kept.packages.search(
+            connection, LIVE, "rx_number", "RX-8872341", limit=2, before_id=before_id
+        )
 
-    assert found == newest_first
+    assert ids_of(await page_by_page(next_page)) == newest_first
 
 
 async def test_an_order_that_is_there_already_is_known(connection, kept):

@@ -15,6 +15,7 @@ from core.storage.rows import (
     ids_of,
     known_as,
     new_package,
+    page_by_page,
 )
 from sqlalchemy import select, update
 
@@ -75,16 +76,14 @@ async def test_pages_leave_nothing_out_and_repeat_nothing_while_packages_come_in
     await kept.packages.insert(connection, first)
 
     # When they are read page by page and new ones arrive in between
-    found: list[str] = []
-    while page := await kept.packages.page(
-        connection, LIVE, PackageFilter(3, before_id=found[-1] if found else None)
-    ):
-        found += ids_of(page)
-        late = new_package(LIVE, moment=at(60 + len(found)), external_order_id=None)
+    async def next_page(before_id):
+        page = await kept.packages.page(connection, LIVE, PackageFilter(3, before_id=before_id))
+        late = new_package(LIVE, moment=at(60), external_order_id=None)
         await kept.packages.insert(connection, [late])
+        return page
 
     # Then each of those that were there is seen once, newest first
-    assert found == sorted((each.id for each in first), reverse=True)
+    assert ids_of(await page_by_page(next_page)) == sorted(ids_of(first), reverse=True)
 
 
 async def test_a_page_can_be_narrowed(connection, kept):

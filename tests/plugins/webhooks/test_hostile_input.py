@@ -29,6 +29,11 @@ VALUES = st.recursive(
     ),
     max_leaves=5,
 )
+MOMENTS = st.builds(
+    lambda moment, zone: f"{moment.isoformat()}{zone}",
+    st.datetimes(),
+    st.sampled_from(["Z", "", "+14:00", "-12:00", MARK]),
+)
 FIELDS = {
     "url": st.sampled_from([URL, f"https://{MARK}:x/", f"http://a@{MARK}/", f"//{MARK}"]),
     "format": st.sampled_from(["scriptrun", "autorx", "standard", f"{MARK}'s"]),
@@ -41,6 +46,8 @@ FIELDS = {
     "ordered": st.booleans(),
     "status": st.sampled_from(["active", "paused", "disabled", f"{MARK}'s"]),
     "overlap_hours": st.floats(-1, 1000),
+    "since": MOMENTS,
+    "until": st.none() | MOMENTS,
     "unheard_of": SCALARS,
 }
 NEARLY_RIGHT = st.fixed_dictionaries(
@@ -48,6 +55,8 @@ NEARLY_RIGHT = st.fixed_dictionaries(
 )
 BODIES = (
     NEARLY_RIGHT.map(lambda body: {"url": URL, **body})
+    | st.fixed_dictionaries({"since": MOMENTS}, optional={"until": MOMENTS})
+    | st.fixed_dictionaries({"overlap_hours": FIELDS["overlap_hours"]})
     | NEARLY_RIGHT
     | FIELDS["url"].map(lambda url: {"url": url})
     | VALUES.map(lambda value: {"url": value})
@@ -109,8 +118,9 @@ def assert_harmless(answer):
         ("POST", "/webhooks/endpoints"),
         ("PATCH", "/webhooks/endpoints/{}"),
         ("POST", "/webhooks/endpoints/{}/rotate"),
+        ("POST", "/webhooks/endpoints/{}/recover"),
     ],
-    ids=["add", "change", "rotate"],
+    ids=["add", "change", "rotate", "recover"],
 )
 @pytest.mark.parametrize("bodies", [BODIES, BROKEN], ids=["odd", "broken"])
 async def test_no_body_breaks_a_route_or_comes_back(desk, method, path, bodies):
@@ -148,6 +158,7 @@ async def test_no_id_breaks_a_route_or_comes_back(desk):
             ("GET", "/webhooks/endpoints/{}"),
             ("DELETE", "/webhooks/endpoints/{}"),
             ("POST", "/webhooks/endpoints/{}/test"),
+            ("GET", "/webhooks/recoveries/{}"),
             ("GET", "/webhooks/deliveries/{}"),
             ("POST", "/webhooks/deliveries/{}/resend"),
         ):
@@ -196,6 +207,14 @@ async def test_a_nul_character_is_refused_on_either_database(open_desk, database
             answer = await desk.call(method, path, body)
             assert (method, path, answer.status_code) == (method, path, 400)
             assert_harmless(answer)
+
+
+async def test_a_recovery_from_before_there_were_computers_begins_in_1970(desk):
+    endpoint_id = (await desk.add("http://127.0.0.1:9/"))["id"]
+    for since in ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z"):
+        path = f"/webhooks/endpoints/{endpoint_id}/recover"
+        recovery = await desk.ask("POST", path, {"since": since}, 202)
+        assert recovery["since"] == "1970-01-01T00:00:00Z"
 
 
 async def test_an_unheard_of_id_is_not_found_on_either_database(open_desk, database_url):

@@ -23,9 +23,12 @@ ROUTES = [
     ("POST", "/webhooks/endpoints/{endpoint_id}/rotate/finish", None),
     ("POST", "/webhooks/endpoints/{endpoint_id}/test", None),
     ("POST", "/webhooks/endpoints/{endpoint_id}/enable", None),
+    ("POST", "/webhooks/endpoints/{endpoint_id}/recover", {"since": "2020-01-01T00:00:00Z"}),
+    ("GET", "/webhooks/recoveries/{recovery_id}", None),
     ("GET", "/webhooks/deliveries/{delivery_id}", None),
     ("POST", "/webhooks/deliveries/{delivery_id}/resend", None),
 ]
+NOBODYS = {"endpoint_id": "dst_0", "delivery_id": "dlv_0", "recovery_id": "rcv_0"}
 STRANGERS = {
     "another account": {"account_id": "another"},
     "a test key": {"mode": "test"},
@@ -58,15 +61,19 @@ async def test_an_id_of_somebody_else_is_not_found_whatever_is_asked_of_it(open_
         del added["secret"]
         await desk.order(site="main")
         [logged] = await desk.logged(1)
+        path = f"/webhooks/endpoints/{added['id']}/recover"
+        recovery = await desk.ask("POST", path, {"since": "2020-01-01T00:00:00Z"}, 202)
         before = await desk.show(added["id"]), await desk.delivery(logged["delivery_id"])
         stranger = await desk.with_key(**reach)
 
-        ids = {"endpoint_id": added["id"], "delivery_id": logged["delivery_id"]}
+        ids = {
+            "endpoint_id": added["id"],
+            "delivery_id": logged["delivery_id"],
+            "recovery_id": recovery["id"],
+        }
         for method, path, body in ROUTES:
             theirs = await stranger.call(method, path.format(**ids), body)
-            nobodys = await stranger.call(
-                method, path.format(endpoint_id="dst_0", delivery_id="dlv_0"), body
-            )
+            nobodys = await stranger.call(method, path.format(**NOBODYS), body)
             assert (method, path, theirs.status_code) == (method, path, 404)
             assert theirs.content == nobodys.content
         assert await stranger.ask("GET", "/webhooks/endpoints") == {"endpoints": []}
@@ -84,8 +91,8 @@ async def test_nothing_is_answered_without_a_key_that_holds(desk, key):
     added = await desk.add(URL)
     stranger = type(desk)(desk.harness, key)
     for method, path, body in ROUTES:
-        path_there = path.format(endpoint_id=added["id"], delivery_id="dlv_0")
-        answer = await stranger.call(method, path_there, body)
+        ids = NOBODYS | {"endpoint_id": added["id"]}
+        answer = await stranger.call(method, path.format(**ids), body)
         assert (method, path, answer.status_code) == (method, path, 401)
 
 

@@ -22,11 +22,13 @@ from webhook_verifiers import (
 DATA = Path(__file__).parents[2] / "data"
 IN_USE, NEXT, FOREIGN = new_secret(), new_secret(), new_secret()
 BODY = '{"id":"evt_1","data":{"patientId":"Zoé 💊","notes":"a, b=c."}}'.encode()
-NOW = int(time.time())
+# The verifiers read the real clock, so the cases are made when they run, not when pytest looks.
+MOMENT = {"now": int(time.time())}
 FORMATS = ("scriptrun", "autorx", "standard")
 
 
-def signed(webhook_format, *, at=NOW, body=BODY, rotating=False, encoding="hex"):
+def signed(webhook_format, *, at=None, body=BODY, rotating=False, encoding="hex"):
+    at = MOMENT["now"] if at is None else at
     following = NEXT if rotating else None
     if webhook_format == "scriptrun":
         headers = {"X-ScriptRun-Signature": sign_scriptrun(IN_USE, at, body, following)}
@@ -59,8 +61,8 @@ def genuine():
     yield from ((name, signed(name)) for name in FORMATS)
     yield "autorx in base64", signed("autorx", encoding="base64")
     yield "body with line ends", signed("scriptrun", body=b'{\r\n"id":"evt_1"}\n\n')
-    yield "four minutes old", signed("scriptrun", at=NOW - 240)
-    yield "four minutes old, standard", signed("standard", at=NOW - 240)
+    yield "four minutes old", signed("scriptrun", at=MOMENT["now"] - 240)
+    yield "four minutes old, standard", signed("standard", at=MOMENT["now"] - 240)
     extra = f"v0=0,{signature_of(signed('scriptrun'))},v2=0"
     yield "versions unknown here", with_headers(signed("scriptrun"), X_ScriptRun_Signature=extra)
     extra = f"v1a,AAAA {signature_of(signed('standard'))} v2,AAAA"
@@ -89,9 +91,9 @@ def changed():
     header = signature_of(signed("standard")).replace("v1,", "v1,A")
     yield "standard signature", with_headers(signed("standard"), webhook_signature=header)
     yield "standard id", with_headers(signed("standard"), webhook_id="evt_2")
-    later = with_headers(signed("standard"), webhook_timestamp=f"{NOW + 1}")
+    later = with_headers(signed("standard"), webhook_timestamp=f"{MOMENT['now'] + 1}")
     yield "standard timestamp", later
-    header = signature_of(signed("scriptrun")).replace(f"{NOW}", f"{NOW + 1}")
+    header = signature_of(signed("scriptrun")).replace(f"{MOMENT['now']}", f"{MOMENT['now'] + 1}")
     yield "scriptrun timestamp", with_headers(signed("scriptrun"), X_ScriptRun_Signature=header)
 
 
@@ -103,9 +105,9 @@ def foreign():
 
 def stale():
     for name in ("scriptrun", "standard"):
-        yield f"{name}, 301 s old", signed(name, at=NOW - 301)
-        yield f"{name}, 301 s old, rotating", signed(name, at=NOW - 301, rotating=True)
-        yield f"{name}, from the future", signed(name, at=NOW + 900)
+        yield f"{name}, 301 s old", signed(name, at=MOMENT["now"] - 301)
+        yield f"{name}, 301 s old, rotating", signed(name, at=MOMENT["now"] - 301, rotating=True)
+        yield f"{name}, from the future", signed(name, at=MOMENT["now"] + 900)
     mac = hmac.digest(IN_USE.encode(), b"soon." + BODY, "sha256").hex()
     timeless = with_headers(signed("scriptrun"), X_ScriptRun_Signature=f"t=soon,v1={mac}")
     yield "scriptrun, signed with a timestamp that is no number", timeless
@@ -116,25 +118,30 @@ def unsigned():
         yield f"{name}, no headers", replace(signed(name), headers={})
     yield "scriptrun, empty", with_headers(signed("scriptrun"), X_ScriptRun_Signature="")
     yield "scriptrun, nonsense", with_headers(signed("scriptrun"), X_ScriptRun_Signature=",=,v1,t")
-    bare = with_headers(signed("scriptrun"), X_ScriptRun_Signature=f"t={NOW},v1=")
+    bare = with_headers(signed("scriptrun"), X_ScriptRun_Signature=f"t={MOMENT['now']},v1=")
     yield "scriptrun, empty signature", bare
     yield "standard, empty signature", with_headers(signed("standard"), webhook_signature="v1, ")
 
 
-CASES = [
-    (group.__name__, name, webhook)
-    for group in (genuine, rotating, changed, foreign, stale, unsigned)
-    for name, webhook in group()
-]
-FOR_THE_PAGE = [case for case in CASES if case[2].format == "scriptrun"]
+def cases():
+    MOMENT["now"] = int(time.time())
+    return [
+        (group.__name__, name, webhook)
+        for group in (genuine, rotating, changed, foreign, stale, unsigned)
+        for name, webhook in group()
+    ]
+
+
+CASES = cases()
 
 
 @pytest.fixture(scope="module")
 def answers():
     """One run of every program for all the tests: runtime → group → case → was it accepted."""
+    fresh = cases()
     return {
-        runtime: grouped(CASES, accepted)
-        for runtime, accepted in run_verifiers([webhook for _, _, webhook in CASES]).items()
+        runtime: grouped(fresh, accepted)
+        for runtime, accepted in run_verifiers([webhook for _, _, webhook in fresh]).items()
     }
 
 
@@ -143,8 +150,9 @@ def page_answers():
     missing = missing_program(SCRIPTRUN_PAGE)
     if missing is not None:
         pytest.skip(f"ScriptRun's own verifier is not run here: {missing} is not installed")
-    webhooks = [webhook for _, _, webhook in FOR_THE_PAGE]
-    return grouped(FOR_THE_PAGE, run_verifier(SCRIPTRUN_PAGE, webhooks))
+    fresh = [case for case in cases() if case[2].format == "scriptrun"]
+    webhooks = [webhook for _, _, webhook in fresh]
+    return grouped(fresh, run_verifier(SCRIPTRUN_PAGE, webhooks))
 
 
 def grouped(cases, accepted):

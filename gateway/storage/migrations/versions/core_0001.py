@@ -129,9 +129,6 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("last_success_at_ms", sa.BigInteger(), nullable=True),
         sa.Column("failing_since_ms", sa.BigInteger(), nullable=True),
-        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("openings", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("held_until_ms", sa.BigInteger(), nullable=True),
         sa.Column("removed_at_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_destinations")),
     )
