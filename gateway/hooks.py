@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import pluggy
@@ -26,6 +26,8 @@ from gateway.records import HealthCheck, Job, PluginTables, Sink
 _log = logging.getLogger(__name__)
 
 Record = TypeVar("Record")
+
+_EVERY_BATCH: Final = ("review_orders", "route_events", "events_recorded")
 
 
 class Hooks:
@@ -140,6 +142,15 @@ class Hooks:
         for implementation in self._implementations("events_recorded"):
             with self._passed_over(implementation):
                 _called(implementation, events=events)
+
+    def failure_counts(self) -> Collection[tuple[tuple[str, str], int]]:
+        """Return how often a plugin failed in a hook: 0 too, for hooks called with each batch."""
+        called = {
+            (each.plugin_name, hook): 0
+            for hook in _EVERY_BATCH
+            for each in self._implementations(hook)
+        }
+        return {**called, **self.failures}.items()
 
     def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)

@@ -25,6 +25,7 @@ from gateway.access.keys import Keys
 from gateway.access.limits import Limits
 from gateway.clock import Clock, SystemClock
 from gateway.engine.local import LocalEngine
+from gateway.engine.sharing import SharedMetrics, sharing
 from gateway.engine.workers import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
 from gateway.flow.dispatch import Dispatcher, DispatchRules
@@ -36,14 +37,16 @@ from gateway.flow.sites import SiteDirectory
 from gateway.flow.tracking import Tracking
 from gateway.hooks import Hooks
 from gateway.loading import load_plugins
+from gateway.metrics import Metrics
 from gateway.model.account import DEFAULT_ACCOUNT, Site
 from gateway.model.catalog import core_event_types
 from gateway.model.event import EventType
 from gateway.records import Job
-from gateway.settings import Settings
+from gateway.settings import RedisTable, Settings
 from gateway.storage import installation
 from gateway.storage.accounts import AccountStore
 from gateway.storage.audit import AuditTrail
+from gateway.storage.backlog import BacklogReader
 from gateway.storage.database import Database
 from gateway.storage.deliveries import Outbox
 from gateway.storage.delivery_log import DeliveryLog
@@ -77,14 +80,18 @@ class Gateway:
     recovery: RecoveryRunner
     housekeeper: Housekeeper
     dispatcher: Dispatcher
+    backlog: BacklogReader
     migrated: Migrated
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
+        self.metrics = Metrics()
         self.hooks = Hooks()
+        self.metrics.plugin_failures.read = self.hooks.failure_counts
         self.sites = SiteDirectory(_sites(settings))
         self.engine: LocalEngine | WakingEngine | None = None
+        self.shared_metrics: SharedMetrics | None = None
         self.plugins = load_plugins(settings, self, self.hooks)
 
     def catalog(self) -> list[EventType]:
@@ -136,18 +143,26 @@ class Gateway:
         await engine.start()
         self.engine = engine
         try:
-            yield
+            async with sharing(self._shared_redis, self.metrics) as self.shared_metrics:
+                yield
         finally:
-            self.engine = None
+            self.engine = self.shared_metrics = None
             await engine.stop()
 
     def _engine(self, worker_threads: int) -> LocalEngine | WakingEngine:
-        redis = self.settings.redis
-        if redis is None or self.database.dialect == "sqlite":
-            return LocalEngine(self.dispatcher, self._jobs(), self.clock)
+        redis = self._shared_redis
+        if redis is None:
+            return LocalEngine(self.dispatcher, self._jobs(), self.clock, metrics=self.metrics)
         if worker_threads == 0:
             return WakingEngine(redis.url)
-        return WorkerEngine(self.dispatcher, self._jobs(), self.clock, redis.url, worker_threads)
+        return WorkerEngine(
+            self.dispatcher,
+            self._jobs(),
+            self.clock,
+            redis.url,
+            worker_threads,
+            metrics=self.metrics,
+        )
 
     def _jobs(self) -> list[Job]:
         """Return what is done again and again: the core's own, then the plugins'."""
@@ -156,6 +171,11 @@ class Gateway:
             Job("retention", self.housekeeper.run, every_seconds=3600.0),
             *self.hooks.jobs(),
         ]
+
+    @property
+    def _shared_redis(self) -> RedisTable | None:
+        """Where many processes work together; a SQLite file is one process's own."""
+        return self.settings.redis if self.database.dialect == "postgresql" else None
 
     async def _prepare_storage(self) -> None:
         backups = self.settings.gateway.data_dir / "backups"
@@ -177,7 +197,7 @@ class Gateway:
                 "that it can be reached from here, and that there is room on the disk."
             ) from error
         self.sealer = Sealer(keyring, lambda: self._read_keyring(known=True))
-        self.keys = Keys(self.database, accounts, self.clock)
+        self.keys = Keys(self.database, accounts, self.clock, metrics=self.metrics)
 
     def _read_keyring(self, *, known: bool) -> Keyring:
         """Read the master key; make one only where nothing was ever sealed with another."""
@@ -197,7 +217,7 @@ class Gateway:
         self.destinations = DestinationStore(sealer)
         self.outbox = Outbox(sealer, self.events)
         self.delivery_log = DeliveryLog(sealer)
-        self.audit = AuditTrail(self.database, self.clock)
+        self.audit = AuditTrail(self.database, self.clock, metrics=self.metrics)
         self.housekeeper = Housekeeper(
             self.database, sealer, settings.retention, self.audit, self.clock
         )
@@ -210,12 +230,24 @@ class Gateway:
             self.outbox,
             self.hooks,
             self.wake,
+            metrics=self.metrics,
         )
         self.intake = Intake(
-            self.database, self.packages, self.publishing, self.hooks, self.sites, self.clock
+            self.database,
+            self.packages,
+            self.publishing,
+            self.hooks,
+            self.sites,
+            self.clock,
+            metrics=self.metrics,
         )
         self.tracking = Tracking(
-            self.database, self.packages, self.events, self.publishing, self.clock
+            self.database,
+            self.packages,
+            self.events,
+            self.publishing,
+            self.clock,
+            metrics=self.metrics,
         )
         self.recovery = RecoveryRunner(
             self.database,
@@ -226,14 +258,17 @@ class Gateway:
             self.clock,
             self.wake,
         )
+        sinks = self.hooks.sinks()
+        self.backlog = BacklogReader(self.database, self.clock, sinks)
         self.dispatcher = Dispatcher(
             self.database,
             self.destinations,
             self.outbox,
             self.publishing,
-            self.hooks.sinks(),
+            sinks,
             _rules(settings),
             self.clock,
+            metrics=self.metrics,
         )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from gateway.clock import Clock
 from gateway.errors import NotAuthenticated, NotFound
+from gateway.metrics import Metrics
 from gateway.model.account import ApiKey, Caller, IssuedKey, Mode
 from gateway.model.ids import new_id
 from gateway.storage import audit
@@ -28,11 +29,20 @@ _MAX_KEY_CHARACTERS: Final = 200
 class Keys:
     """Issues, recognises and revokes API keys."""
 
-    def __init__(self, database: Database, accounts: AccountStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        accounts: AccountStore,
+        clock: Clock,
+        *,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._database = database
         self._accounts = accounts
         self._clock = clock
-        self._lookups: Batcher[bytes, Caller] = Batcher(self._look_up)
+        self._lookups: Batcher[bytes, Caller] = Batcher(
+            self._look_up, observe=(metrics or Metrics()).batches("keys")
+        )
 
     async def authenticate(self, key: str | None) -> Caller:
         """Return who ``key`` stands for; raises ``NotAuthenticated`` when it stands for nobody."""

@@ -23,6 +23,7 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Set up": ("init", "check", "migrate"),
     "Run": ("serve", "worker"),
     "Look after": ("keys", "events", "deliveries", "plugins", "seal"),
+    "Keep": ("storage", "backup", "restore"),
     "Shell": ("completion",),
 }
 _CORE: Final = tuple(name for names in _SECTIONS.values() for name in names)

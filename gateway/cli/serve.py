@@ -17,8 +17,8 @@ from gateway.cli.opening import read_settings
 from gateway.cli.supervising import supervise
 from gateway.console import Session, command
 from gateway.errors import ConfigurationError
+from gateway.http.access_log import AccessLog
 from gateway.http.app import create_app
-from gateway.http.request_ids import RequestIds
 from gateway.settings import Settings
 
 # How long a request in flight may take to end once we were asked to stop.
@@ -45,7 +45,7 @@ async def serve(
     What is in flight then is finished first.
     """
     settings = read_settings(session.config)
-    log_to_stderr()
+    log_to_stderr(settings.logging)
     if workers > 1:
         _refuse_many(settings)
         with _listener(settings, host, port) as listener:
@@ -124,7 +124,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _uvicorn_config(app: RequestIds) -> uvicorn.Config:
+def _uvicorn_config(app: AccessLog) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",

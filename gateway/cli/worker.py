@@ -10,6 +10,7 @@ import click
 
 from gateway.cli.logs import log_to_stderr
 from gateway.cli.memory import calm_garbage_collection
+from gateway.cli.opening import read_settings
 from gateway.cli.supervising import supervise
 from gateway.console import Session, command
 from gateway.errors import ConfigurationError
@@ -33,7 +34,7 @@ async def worker(session: Session, *, processes: int, threads: int) -> None:
         words = ["worker", "--threads", str(threads), *_config(session.config)]
         await supervise([[sys.executable, "-m", "gateway", *words]] * processes)
         return
-    log_to_stderr()
+    log_to_stderr(read_settings(session.config).logging)
     async with session.gateway() as gateway:
         if gateway.settings.redis is None:
             raise ConfigurationError(

@@ -8,12 +8,14 @@ that died, work that another process (the command line) added.
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
+from contextvars import Context
 from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.clock import Clock
 from gateway.flow.dispatch import Dispatcher
 from gateway.flow.lane import Lane
+from gateway.metrics import Metrics, Readings
 from gateway.records import HealthReport, Job
 
 _log = logging.getLogger(__name__)
@@ -27,10 +29,18 @@ _TIMER_HORIZON_SECONDS: Final = 60.0
 class LocalEngine:
     """Runs lanes, the sweep and the plugins' jobs in this process."""
 
-    def __init__(self, dispatcher: Dispatcher, jobs: Sequence[Job], clock: Clock) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        jobs: Sequence[Job],
+        clock: Clock,
+        *,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._dispatcher = dispatcher
         self._jobs = jobs
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self._lanes: dict[str, Lane] = {}
         self._lane_tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -45,6 +55,7 @@ class LocalEngine:
         await self._dispatcher.take_back()
         self._running = True
         self._started_at = self._clock.now()
+        self._be_counted()
         self._dispatcher.on_next_due = self._wake_at
         self._background = [
             asyncio.create_task(self._sweep(), name="sweep"),
@@ -64,6 +75,7 @@ class LocalEngine:
             lane.stop()
         await asyncio.gather(*self._lane_tasks, return_exceptions=True)
         await self._dispatcher.drained()
+        self._metrics.in_flight.read = self._metrics.sweep_age.read = tuple
 
     def wake(self, destination_ids: Collection[str]) -> None:
         """Carry what is due for these destinations, now."""
@@ -76,7 +88,8 @@ class LocalEngine:
                 continue
             lane = self._dispatcher.lane(destination_id)
             self._lanes[destination_id] = lane
-            task = asyncio.create_task(self._carry(lane))
+            # A lane is nobody's in particular: not to be logged under whoever woke it first.
+            task = asyncio.create_task(self._carry(lane), context=Context())
             self._lane_tasks.add(task)
             task.add_done_callback(self._lane_tasks.discard)
 
@@ -121,6 +134,21 @@ class LocalEngine:
             )
         return HealthReport(healthy=True, detail="deliveries are moving")
 
+    def _be_counted(self) -> None:
+        """Let the metrics read how it goes."""
+        self._metrics.in_flight.read = self._in_flight
+        self._metrics.sweep_age.read = self._sweep_age
+        for job in self._jobs:
+            self._metrics.job_failures.add((job.name,), 0)
+
+    def _in_flight(self) -> Readings:
+        return [((each.destination_id,), each.in_flight) for each in self._lanes.values()]
+
+    def _sweep_age(self) -> Readings:
+        if self.last_sweep_at is None:
+            return ()
+        return (((), (self._clock.now() - self.last_sweep_at).total_seconds()),)
+
     async def _my_turn_to_sweep(self) -> bool:
         """Say whether this process sweeps now, and runs the jobs; alone, it always does."""
         return True
@@ -148,5 +176,6 @@ class LocalEngine:
             try:
                 await job.run()
             except Exception as error:  # noqa: BLE001 - a job's fault must not end the job
+                self._metrics.job_failures.add((job.name,))
                 _log.error("job %s failed: %s", job.name, type(error).__name__)
             await asyncio.sleep(job.every_seconds)

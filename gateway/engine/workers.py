@@ -25,6 +25,7 @@ from gateway.clock import Clock
 from gateway.engine.local import LocalEngine
 from gateway.engine.wakeups import ACTOR, CARRIER_MS, QUEUE, WakeUps, key, own_queue
 from gateway.flow.dispatch import Dispatcher
+from gateway.metrics import Metrics
 from gateway.records import HealthReport, Job
 
 _log = logging.getLogger(__name__)
@@ -78,9 +79,16 @@ class WorkerEngine(LocalEngine):
     """For a worker process: the embedded engine, woken through Redis."""
 
     def __init__(
-        self, dispatcher: Dispatcher, jobs: Sequence[Job], clock: Clock, url: str, threads: int
+        self,
+        dispatcher: Dispatcher,
+        jobs: Sequence[Job],
+        clock: Clock,
+        url: str,
+        threads: int,
+        *,
+        metrics: Metrics | None = None,
     ) -> None:
-        super().__init__(dispatcher, jobs, clock)
+        super().__init__(dispatcher, jobs, clock, metrics=metrics)
         self._sweeping = False
         self.id = secrets.token_hex(6)
         self._wakeups = WakeUps(url)

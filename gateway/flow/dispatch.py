@@ -7,7 +7,9 @@ to somebody else's server.
 """
 
 import asyncio
+import logging
 import random
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +18,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.clock import Clock, to_epoch_ms
+from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.errors import SealError, StorageError
 from gateway.flow.lane import Grant, Lane
 from gateway.flow.publishing import Publishing
 from gateway.flow.schedule import Schedule, next_try
+from gateway.metrics import Metrics
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import EventDraft
 from gateway.model.ids import new_id
@@ -31,8 +34,12 @@ from gateway.storage.deliveries import Outbox
 from gateway.storage.delivery_rows import Settled
 from gateway.storage.destinations import DestinationStore
 
+_log = logging.getLogger(__name__)
+
 # A lease outlives the slowest try by this much, so that its outcome is never stored too late.
 _LEASE_MARGIN_SECONDS: Final = 45.0
+# A sink names its failures in a word. What is none may be anything, and stays out of the log.
+_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 NextDue = Callable[[str, datetime], None]
 """Told of a destination and the moment when something that failed is to be tried again."""
@@ -59,7 +66,7 @@ class _Claim(NamedTuple):
 class Dispatcher:
     """Carries deliveries to sinks. One for each process that runs an engine."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it reads and writes, and whom it tells
         self,
         database: Database,
         destinations: DestinationStore,
@@ -68,6 +75,8 @@ class Dispatcher:
         sinks: Mapping[str, Sink],
         rules: DispatchRules,
         clock: Clock,
+        *,
+        metrics: Metrics | None = None,
     ) -> None:
         self._database = database
         self._destinations = destinations
@@ -76,12 +85,14 @@ class Dispatcher:
         self._sinks = sinks
         self._rules = rules
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
         self._ledger: Batcher[_Claim | Settled | ClaimedDelivery, Grant | None] = Batcher(
             # Lanes bound what they hold, so nothing here needs to be turned away.
             self._turn,
             max_weight=2048,
             max_waiting=1_000_000,
+            observe=self._metrics.batches("ledger"),
         )
 
     def lane(self, destination_id: str) -> Lane:
@@ -153,6 +164,8 @@ class Dispatcher:
                 for item in items
             ]
         self._publishing.announce(published)
+        for item in settled:
+            self._tell(item)
         return answers
 
     async def _grant(
@@ -181,6 +194,21 @@ class Dispatcher:
         )
         more = len(claimed) == claim.limit
         return Grant(destination, settings, sink, claimed, lease_seconds, more)
+
+    def _tell(self, settled: Settled) -> None:
+        """Count a try that is stored; each that failed gets a line in the log."""
+        delivery, outcome, next_due_ms = settled
+        seconds = outcome.duration_ms / 1000
+        if outcome.delivered:
+            self._metrics.attempted(delivery.destination_id, "delivered", seconds)
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("attempt delivered", extra=_facts(settled))
+        elif next_due_ms is not None:
+            self._metrics.attempted(delivery.destination_id, "failed", seconds)
+            _log.warning("attempt failed", extra=_facts(settled))
+        else:
+            self._metrics.attempted(delivery.destination_id, "exhausted", seconds)
+            _log.error("attempt failed, the last one", extra=_facts(settled))
 
     async def _note_health(
         self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
@@ -218,3 +246,21 @@ def _disabled_event(destination: Destination, now: datetime) -> EventDraft:
         occurred_at=now,
         actor="gateway",
     )
+
+
+def _facts(settled: Settled) -> dict[str, Any]:
+    """Return what the log says of a try: ids, numbers and words of our own."""
+    delivery, outcome, next_due_ms = settled
+    error = outcome.error
+    if error is not None and not _WORD.fullmatch(error):
+        error = "other"
+    return {
+        "destination_id": delivery.destination_id,
+        "delivery_id": delivery.id,
+        "event_id": delivery.event.id,
+        "attempt": delivery.attempt,
+        "status": outcome.status,
+        "error": error,
+        "duration_ms": outcome.duration_ms,
+        "next_due": None if next_due_ms is None else isoformat(from_epoch_ms(next_due_ms)),
+    }

@@ -18,6 +18,7 @@ from gateway.errors import Conflict, IdempotencyKeyReused, Problem
 from gateway.flow.publishing import Published, Publishing
 from gateway.flow.sites import SiteDirectory
 from gateway.hooks import Hooks
+from gateway.metrics import Metrics
 from gateway.model.account import Caller
 from gateway.model.event import EventDraft
 from gateway.model.ids import new_ids
@@ -57,6 +58,7 @@ class Intake:
         hooks: Hooks,
         sites: SiteDirectory,
         clock: Clock,
+        metrics: Metrics | None = None,
     ) -> None:
         self._database = database
         self._packages = packages
@@ -64,10 +66,12 @@ class Intake:
         self._hooks = hooks
         self._sites = sites
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self._batcher: Batcher[_Reviewed, IntakeAnswer] = Batcher(
             self._store,
             max_weight=_ORDERS_PER_TRANSACTION,
             weigh=lambda reviewed: len(reviewed.orders),
+            observe=self._metrics.batches("intake"),
         )
 
     async def accept(self, submission: Submission) -> IntakeAnswer:
@@ -78,8 +82,12 @@ class Intake:
         """
         reviewed = self._review(submission)
         if reviewed.key is None and not any(reviewed.orders):
-            return _answer(reviewed, {})
-        return await self._batcher.submit(reviewed)
+            answer = _answer(reviewed, {})
+        else:
+            answer = await self._batcher.submit(reviewed)
+        if not answer.replayed:
+            self._metrics.orders_taken(submission.source, (each.status for each in answer.results))
+        return answer
 
     async def drained(self) -> None:
         """Wait until everything that was handed in is stored and answered."""

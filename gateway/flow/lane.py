@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from gateway import log_context
 from gateway.clock import Clock
 from gateway.flow.pacing import Pace
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
@@ -84,6 +85,7 @@ class Lane:
         self._gone = False
         self._stopping = False
         self._changed = asyncio.Event()
+        self.in_flight = 0
 
     def nudge(self) -> None:
         """Say that something more is due."""
@@ -99,6 +101,7 @@ class Lane:
 
     async def run(self) -> None:
         """Carry deliveries until nothing is due; what went out is settled when this returns."""
+        log_context.destination_id.set(self.destination_id)
         try:
             await self._carry()
         except Exception:
@@ -230,6 +233,8 @@ class Lane:
         batch = Batch(grant.destination, grant.settings, taken, self._timeout_seconds)
         known: dict[str, Outcome] = {}
         error = "no_outcome"
+        log_context.delivery_id.set(taken[0].id if len(taken) == 1 else None)
+        self.in_flight += len(taken)
         try:
             async with asyncio.timeout(self._timeout_seconds + _GRACE_SECONDS):
                 outcomes = await grant.sink.deliver(batch)
@@ -243,6 +248,8 @@ class Lane:
         except Exception as failure:  # noqa: BLE001 - a sink's fault is this try's failure
             error = "sink_failed"
             _log.error("sink %s failed: %s", grant.sink.kind, type(failure).__name__)
+        finally:
+            self.in_flight -= len(taken)
         elapsed_ms = int((self._clock.monotonic_seconds() - began) * 1000)
         return [
             (

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock
 from gateway.hooks import Hooks
+from gateway.metrics import Metrics
 from gateway.model.event import Event, EventDraft, matches
 from gateway.storage.database import Database
 from gateway.storage.deliveries import Outbox
@@ -34,7 +35,7 @@ class Published(NamedTuple):
 class Publishing:
     """Writes events, with a delivery for each destination that wants one."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it writes to, and whom it tells
         self,
         database: Database,
         clock: Clock,
@@ -43,6 +44,8 @@ class Publishing:
         outbox: Outbox,
         hooks: Hooks,
         wake: Wake,
+        *,
+        metrics: Metrics | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -51,6 +54,7 @@ class Publishing:
         self._outbox = outbox
         self._hooks = hooks
         self._wake = wake
+        self._metrics = metrics or Metrics()
 
     async def record(
         self, connection: AsyncConnection, drafts: Sequence[EventDraft], now: datetime
@@ -103,6 +107,7 @@ class Publishing:
         if published.destination_ids:
             self._wake(published.destination_ids)
         if published.events:
+            self._metrics.events_recorded(event.type for event in published.events)
             self._hooks.events_recorded(published.events)
 
 

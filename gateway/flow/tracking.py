@@ -7,11 +7,12 @@ are locked in it, so that two reports of one package are judged one after the ot
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from gateway.clock import Clock, to_epoch_ms
-from gateway.errors import Conflict, NotFound
+from gateway.errors import Conflict, InvalidInput, NotFound
 from gateway.flow.publishing import Publishing
+from gateway.metrics import Metrics
 from gateway.model.account import Caller
 from gateway.model.event import EventDraft
 from gateway.model.ids import new_id
@@ -28,6 +29,8 @@ from gateway.storage.batching import Batcher
 from gateway.storage.database import Database
 from gateway.storage.events import EventStore, Told
 from gateway.storage.packages import PackageStore, Standing
+
+_REFUSED: Final = "refused"
 
 
 class _Report(NamedTuple):
@@ -46,13 +49,18 @@ class Tracking:
         events: EventStore,
         publishing: Publishing,
         clock: Clock,
+        *,
+        metrics: Metrics | None = None,
     ) -> None:
         self._database = database
         self._packages = packages
         self._events = events
         self._publishing = publishing
         self._clock = clock
-        self._batcher: Batcher[_Report, UpdateAnswer] = Batcher(self._apply)
+        self._metrics = metrics or Metrics()
+        self._batcher: Batcher[_Report, UpdateAnswer] = Batcher(
+            self._apply, observe=self._metrics.batches("tracking")
+        )
 
     async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateAnswer:
         """Apply one update; returns after the commit.
@@ -62,7 +70,12 @@ class Tracking:
         """
         ref = update.event_ref
         digest = None if ref is None else hashlib.sha256(ref.encode()).digest()
-        return await self._batcher.submit(_Report(caller, check_update(update), digest))
+        try:
+            checked = check_update(update)
+        except InvalidInput:
+            self._metrics.updates_taken((_REFUSED,))
+            raise
+        return await self._batcher.submit(_Report(caller, checked, digest))
 
     async def drained(self) -> None:
         """Wait until everything that was handed in is stored and answered."""
@@ -84,6 +97,9 @@ class Tracking:
             await self._packages.move(connection, ledger.moves())
             published = await self._publishing.record(connection, ledger.drafts, now)
         self._publishing.announce(published)
+        self._metrics.updates_taken(
+            _REFUSED if isinstance(each, Exception) else each.outcome for each in answers
+        )
         return answers
 
 

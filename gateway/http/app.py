@@ -5,9 +5,11 @@ from typing import Final
 from litestar import Litestar
 from litestar.di import Provide
 
+from gateway.http.access_log import AccessLog
 from gateway.http.auth import Authentication, provide_caller
 from gateway.http.errors import HANDLERS
 from gateway.http.health import health_router
+from gateway.http.metrics import metrics_router
 from gateway.http.openapi import docs_router, openapi_config
 from gateway.http.request_ids import RequestIds
 from gateway.runtime import Gateway
@@ -15,15 +17,20 @@ from gateway.runtime import Gateway
 MAX_BODY_BYTES: Final = 1_000_000
 
 
-def create_app(gateway: Gateway) -> RequestIds:
+def create_app(gateway: Gateway) -> AccessLog:
     """Put the HTTP application together for a gateway that is open."""
-    return RequestIds(create_litestar(gateway))
+    return AccessLog(RequestIds(create_litestar(gateway)), gateway.metrics, gateway.clock)
 
 
 def create_litestar(gateway: Gateway) -> Litestar:
-    """Put routers, middleware and handlers together; request ids go around it."""
+    """Put routers, middleware and handlers together; request ids and the log go around it."""
     return Litestar(
-        route_handlers=[*gateway.hooks.http_routers(), health_router(gateway), docs_router()],
+        route_handlers=[
+            *gateway.hooks.http_routers(),
+            health_router(gateway),
+            metrics_router(gateway),
+            docs_router(),
+        ],
         middleware=[Authentication(gateway.keys, gateway.limits)],
         exception_handlers=HANDLERS,
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},

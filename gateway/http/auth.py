@@ -56,6 +56,12 @@ def provide_caller(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:
     return caller
 
 
+def caller_of(scope: Scope) -> Caller | None:
+    """Return who is calling, if a key was asked for and found good."""
+    caller: Caller | None = scope.get("state", {}).get(_CALLER)
+    return caller
+
+
 def _check_address(scope: Scope) -> None:
     """Refuse a NUL: no id and no filter has one, and PostgreSQL takes none in a text."""
     if "\0" in scope["path"] or b"%00" in scope["query_string"]:

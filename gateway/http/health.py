@@ -1,11 +1,16 @@
 """Is it alive, is it ready: for a person, a load balancer, a container platform."""
 
 import asyncio
+import shutil
+from contextvars import Context
+from datetime import timedelta
 from typing import Final
 
 import msgspec
 from litestar import Response, Router, get
 from litestar.handlers import HTTPRouteHandler
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StorageError
 from gateway.http.errors import MEDIA_TYPE
@@ -13,8 +18,16 @@ from gateway.loading import plugin_problems
 from gateway.model.wire import encode
 from gateway.records import HealthCheck, HealthReport
 from gateway.runtime import Gateway
+from gateway.storage.tables import facts
 
-_DEADLINE_SECONDS: Final = 5.0
+# Something is always tried within this, where anything is due and anybody carries.
+_STANDSTILL: Final = timedelta(minutes=5)
+_NOTHING_TRIED: Final = "nothing that is due was tried for five minutes; look into the log"
+_READ_ONLY: Final = "the database can be read but not written: it is a standby, or set read-only"
+_DISK_FULL: Final = "the disk that holds the database is full: make room"
+_UNWRITABLE: Final = (
+    "the database can't be written ({}): see that nothing holds it locked and that its disk is well"
+)
 
 
 class CheckAnswer(msgspec.Struct):
@@ -31,20 +44,108 @@ class ReadyAnswer(msgspec.Struct):
     checks: dict[str, CheckAnswer]
 
 
+class Readiness:
+    """Asks every part of a gateway how it is, again and again.
+
+    Below ``least_free_bytes`` on its disk a SQLite database counts as full: what is taken
+    in must be stored.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        deadline_seconds: float = 5.0,
+        least_free_bytes: int = 32 * 1024 * 1024,
+    ) -> None:
+        self._gateway = gateway
+        self._deadline_seconds = deadline_seconds
+        self._least_free_bytes = least_free_bytes
+        self._since = gateway.clock.now()
+        self._probe: asyncio.Task[HealthReport] | None = None
+
+    async def reports(self) -> dict[str, HealthReport]:
+        """Ask every part; none may take longer than the deadline."""
+        checks = [
+            HealthCheck("database", self._database),
+            HealthCheck("engine", self._engine),
+            HealthCheck("plugins", self._plugins),
+            *self._gateway.hooks.health_checks(),
+        ]
+        reports = await asyncio.gather(*(self._asked(check) for check in checks))
+        return {check.name: report for check, report in zip(checks, reports, strict=True)}
+
+    async def _asked(self, check: HealthCheck) -> HealthReport:
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await check.check()
+        except TimeoutError:
+            detail = f"did not answer within {self._deadline_seconds:g} seconds"
+            return HealthReport(healthy=False, detail=detail)
+        except Exception as error:  # noqa: BLE001 - whatever a check raises means: not healthy
+            return HealthReport(healthy=False, detail=f"the check failed: {type(error).__name__}")
+
+    async def _database(self) -> HealthReport:
+        """Say whether the database can be read and written.
+
+        There is one probe at a time, however many ask, and it is not cut off when somebody
+        no longer waits: it stands in the writers' queue like any other.
+        """
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._probed(), context=Context())
+        return await asyncio.shield(self._probe)
+
+    async def _probed(self) -> HealthReport:
+        database = self._gateway.database
+        try:
+            await database.ping()
+            async with database.begin() as connection:  # on SQLite this takes the write lock
+                await connection.execute(select(facts.c.name).limit(1))
+                if database.dialect == "postgresql":
+                    shown = await connection.execute(text("SHOW transaction_read_only"))
+                    if shown.scalar() == "on":
+                        return HealthReport(healthy=False, detail=_READ_ONLY)
+            if database.path is not None:
+                free = await asyncio.to_thread(shutil.disk_usage, database.path.parent)
+                if free.free < self._least_free_bytes:
+                    return HealthReport(healthy=False, detail=_DISK_FULL)
+        except StorageError as error:
+            return HealthReport(healthy=False, detail=error.message)
+        except (SQLAlchemyError, OSError) as error:
+            return HealthReport(healthy=False, detail=_UNWRITABLE.format(type(error).__name__))
+        return HealthReport(healthy=True, detail=f"{database.dialect} answers")
+
+    async def _engine(self) -> HealthReport:
+        gateway, now = self._gateway, self._gateway.clock.now()
+        if gateway.engine is None:
+            return HealthReport(healthy=True, detail="no engine runs in this process")
+        report = await gateway.engine.health(now)
+        if not report.healthy:
+            return report
+        backlog = await gateway.backlog.read()
+        quiet = now - (backlog.last_try_at or self._since)
+        # A try that failed is movement too: an endpoint's fault must not make us look ill.
+        if min(backlog.oldest_age, quiet, now - self._since) > _STANDSTILL:
+            return HealthReport(healthy=False, detail=_NOTHING_TRIED)
+        return report
+
+    async def _plugins(self) -> HealthReport:
+        plugins = self._gateway.plugins
+        problems = plugin_problems(plugins)
+        if problems:
+            return HealthReport(healthy=False, detail="; ".join(each.message for each in problems))
+        enabled = sum(plugin.enabled for plugin in plugins)
+        return HealthReport(healthy=True, detail=f"{enabled} plugins loaded")
+
+
 async def readiness(gateway: Gateway) -> dict[str, HealthReport]:
-    """Ask every part how it is; none may take longer than five seconds."""
-    checks = [
-        HealthCheck("database", lambda: _database(gateway)),
-        HealthCheck("engine", lambda: _engine(gateway)),
-        HealthCheck("plugins", lambda: _plugins(gateway)),
-        *gateway.hooks.health_checks(),
-    ]
-    reports = await asyncio.gather(*(_asked(check) for check in checks))
-    return {check.name: report for check, report in zip(checks, reports, strict=True)}
+    """Ask every part once how it is."""
+    return await Readiness(gateway).reports()
 
 
 def health_router(gateway: Gateway) -> Router:
     """Make ``/health/live`` and ``/health/ready``."""
+    readiness = Readiness(gateway)
 
     @get("/live", opt={"public": True}, summary="The process answers")
     async def live() -> dict[str, str]:
@@ -56,7 +157,7 @@ def health_router(gateway: Gateway) -> Router:
         summary="Orders can be taken and are being delivered",
     )
     async def ready() -> Response[bytes]:
-        reports = await readiness(gateway)
+        reports = await readiness.reports()
         healthy = all(report.healthy for report in reports.values())
         checks = {
             name: CheckAnswer(report.healthy, report.detail) for name, report in reports.items()
@@ -67,36 +168,3 @@ def health_router(gateway: Gateway) -> Router:
 
     handlers: list[HTTPRouteHandler] = [live, ready]
     return Router("/health", route_handlers=handlers, tags=["Health"])
-
-
-async def _asked(check: HealthCheck) -> HealthReport:
-    try:
-        async with asyncio.timeout(_DEADLINE_SECONDS):
-            return await check.check()
-    except TimeoutError:
-        return HealthReport(healthy=False, detail="did not answer within 5 seconds")
-    except Exception as error:  # noqa: BLE001 - whatever a check raises means: not healthy
-        return HealthReport(healthy=False, detail=f"the check failed: {type(error).__name__}")
-
-
-async def _database(gateway: Gateway) -> HealthReport:
-    try:
-        await gateway.database.ping()
-    except StorageError as error:
-        return HealthReport(healthy=False, detail=error.message)
-    return HealthReport(healthy=True, detail=f"{gateway.database.dialect} answers")
-
-
-async def _engine(gateway: Gateway) -> HealthReport:
-    engine = gateway.engine
-    if engine is None:
-        return HealthReport(healthy=True, detail="no engine runs in this process")
-    return await engine.health(gateway.clock.now())
-
-
-async def _plugins(gateway: Gateway) -> HealthReport:
-    problems = plugin_problems(gateway.plugins)
-    if problems:
-        return HealthReport(healthy=False, detail="; ".join(each.message for each in problems))
-    enabled = sum(plugin.enabled for plugin in gateway.plugins)
-    return HealthReport(healthy=True, detail=f"{enabled} plugins loaded")

@@ -3,16 +3,14 @@
 import logging
 import secrets
 import traceback
-from contextvars import ContextVar
-from typing import Final
 
 import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-_log = logging.getLogger(__name__)
+from gateway.log_context import request_id
 
-request_id: Final[ContextVar[str]] = ContextVar("request_id", default="-")
+_log = logging.getLogger(__name__)
 
 
 class RequestIds:

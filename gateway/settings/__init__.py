@@ -21,6 +21,7 @@ from gateway.settings.tables import (
     Discreet,
     GatewayTable,
     LimitsTable,
+    LoggingTable,
     RedisTable,
     RetentionTable,
     SecurityTable,
@@ -35,6 +36,7 @@ __all__ = [
     "DeliveryTable",
     "GatewayTable",
     "LimitsTable",
+    "LoggingTable",
     "RedisTable",
     "RetentionTable",
     "SecurityTable",
@@ -56,6 +58,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     limits: LimitsTable = LimitsTable()
     retention: RetentionTable = RetentionTable()
     security: SecurityTable = SecurityTable()
+    logging: LoggingTable = LoggingTable()
     sites: tuple[SiteTable, ...] = ()
     plugins: Annotated[Mapping[str, Any], AsIs()] = {}
 
@@ -78,6 +81,7 @@ class Settings(Discreet, frozen=True, kw_only=True):
     limits: LimitsTable = LimitsTable()
     retention: RetentionTable = RetentionTable()
     security: SecurityTable = SecurityTable()
+    logging: LoggingTable = LoggingTable()
     sites: tuple[SiteTable, ...] = ()
     plugins: Mapping[str, Mapping[str, Any]] = {}
     disabled_plugins: tuple[str, ...] = ()
@@ -166,6 +170,7 @@ def _parse(
         limits=file.limits,
         retention=file.retention,
         security=file.security,
+        logging=file.logging,
         sites=file.sites,
         plugins=plugins,
         disabled_plugins=disabled_plugins,

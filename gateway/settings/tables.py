@@ -8,7 +8,7 @@ import ipaddress
 import re
 import zoneinfo
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -181,6 +181,13 @@ class SecurityTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=T
     def shown(self) -> dict[str, object]:
         """Show whether there is a key."""
         return {"master_key": self.master_key and "***"}
+
+
+class LoggingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[logging]``: the form of the log on stderr, and from which level on."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

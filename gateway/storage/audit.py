@@ -13,6 +13,7 @@ from sqlalchemy import Row, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, to_epoch_ms
+from gateway.metrics import Metrics
 from gateway.storage.batching import Batcher
 from gateway.storage.database import Database
 from gateway.storage.tables import audit
@@ -35,10 +36,12 @@ class AuditEntry(NamedTuple):
 class AuditTrail:
     """Appends to the trail in transactions of its own, many entries to one."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, metrics: Metrics | None = None) -> None:
         self._database = database
         self._clock = clock
-        self._batcher: Batcher[Sequence[AuditEntry], None] = Batcher(self._write)
+        self._batcher: Batcher[Sequence[AuditEntry], None] = Batcher(
+            self._write, observe=(metrics or Metrics()).batches("audit")
+        )
 
     async def note(self, entries: Sequence[AuditEntry]) -> None:
         """Write down who did or saw what; returns after the commit."""

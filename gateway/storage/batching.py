@@ -9,6 +9,7 @@ Nobody waits for a timer: an idle batcher flushes at once.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from gateway.errors import StorageError, Unavailable
@@ -26,7 +27,8 @@ class Batcher(Generic[Item, Answer]):
 
     ``max_weight`` bounds one flush (``weigh`` says how heavy an item is; one heavier than
     that goes alone), ``max_waiting`` how many may queue up; past that :meth:`submit` raises
-    ``Unavailable`` instead of taking more than can be kept.
+    ``Unavailable`` instead of taking more than can be kept. ``observe`` is told how many
+    items each batch has.
 
     A flush that raises has stored nothing (it is one transaction). If the database
     itself is out of reach every item gets a ``StorageError``; otherwise one of the items is
@@ -40,11 +42,13 @@ class Batcher(Generic[Item, Answer]):
         max_weight: int = 256,
         weigh: Callable[[Item], int] = lambda _: 1,
         max_waiting: int = 20_000,
+        observe: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._flush = flush
         self._max_weight = max_weight
         self._weigh = weigh
         self._max_waiting = max_waiting
+        self._observe = observe
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -59,7 +63,8 @@ class Batcher(Generic[Item, Answer]):
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            # A batch is many callers' work: what it logs must not go under the first one's name.
+            self._running = asyncio.create_task(self._run(), context=Context())
         return answer
 
     async def drained(self) -> None:
@@ -70,7 +75,9 @@ class Batcher(Generic[Item, Answer]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                await self._answer(self._next_batch())
+                batch = self._next_batch()
+                self._observe(len(batch))
+                await self._answer(batch)
         finally:
             self._running = None
 

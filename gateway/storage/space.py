@@ -108,7 +108,7 @@ async def _size(connection: AsyncConnection, table: Table, sizes: Mapping[str, i
     query = select(func.count(), *([] if aged is None else [func.min(aged)])).select_from(table)
     row = (await connection.execute(query)).one()
     oldest = None if aged is None or row[1] is None else from_epoch_ms(row[1])
-    return TableSize(table.name, row[0], sizes.get(table.name), oldest)
+    return TableSize(str(table.name), row[0], sizes.get(table.name), oldest)
 
 
 async def _bytes_of(connection: AsyncConnection) -> dict[str, int]:

@@ -59,6 +59,7 @@ def unit(name: str) -> Unit:
 
 
 SERVICE: Final = unit("rx-gateway.service")["Service"]
+WORKER: Final = unit("rx-gateway-worker.service")["Service"]
 BACKUP: Final = unit("rx-gateway-backup.service")["Service"]
 
 
@@ -88,7 +89,10 @@ def test_one_pharmacy_needs_neither_postgresql_nor_redis():
 
 def test_a_banner_has_its_secrets_from_the_environment():
     settings = profile("banner")
+    raw = tomllib.loads((CONFIG / "banner" / "gateway.toml").read_text("utf-8"))
 
+    assert raw["database"] == {"url": {"env": "GATEWAY_DATABASE"}}
+    assert raw["redis"] == {"url": {"env": "GATEWAY_REDIS"}}
     assert settings.database.url == ENVIRONMENT["GATEWAY_DATABASE"]
     assert settings.redis is not None
     assert settings.redis.url == ENVIRONMENT["GATEWAY_REDIS"]
@@ -122,8 +126,16 @@ def test_the_service_is_given_the_time_to_finish_what_is_in_flight():
     assert int(SERVICE["TimeoutStopSec"]) >= seconds_to_stop()
 
 
-def test_the_service_runs_a_command_that_there_is():
-    program, *words = shlex.split(SERVICE["ExecStart"])
+def test_the_worker_differs_from_the_service_in_its_command_only():
+    assert {key for key in {*SERVICE, *WORKER} if SERVICE.get(key) != WORKER.get(key)} == {
+        "ExecStart"
+    }
+    assert shlex.split(WORKER["ExecStart"])[1] == "worker"
+
+
+@pytest.mark.parametrize("service", [SERVICE, WORKER], ids=["service", "worker"])
+def test_a_service_runs_a_command_that_there_is(service: configparser.SectionProxy):
+    program, *words = shlex.split(service["ExecStart"])
 
     assert program.endswith("/.venv/bin/gateway")
     assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0
@@ -291,7 +303,7 @@ def test_every_command_that_a_page_tells_one_to_type_is_one(page: Path, tmp_path
 def test_every_file_of_the_project_that_a_page_copies_is_there(page: Path):
     text = page.read_text("utf-8").replace("\\", "/")
     named = re.findall(r"(?:/opt/rx-gateway/|(?<=\s))((?:config|docs)/[\w./-]+\w)", text)
-    systemd = re.findall(r"\brx-gateway(?:-backup)?\.(?:service|timer)\b", text)
+    systemd = re.findall(r"\brx-gateway(?:-\w+)?\.(?:service|timer)\b", text)
 
     assert [name for name in named if not (ROOT / name).exists()] == []
     assert [name for name in systemd if not (CONFIG / "systemd" / name).exists()] == []

@@ -28,6 +28,8 @@ from gateway_json_api.schema import (
 )
 
 _ORDER_FIELDS: Final = frozenset(OrderIn.__struct_fields__)
+# What a package shows of its order, and no longer does when that was emptied.
+_OF_THE_ORDER: Final = frozenset(Order.__struct_fields__) - {"site"}
 # A field's name is shown back to the caller only when it looks like one: a name, not a person's.
 _LOOKS_LIKE_A_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
@@ -95,7 +97,7 @@ def _shown(name: str) -> str | None:
 def package_out(package: Package) -> PackageOut:
     """Turn a package into what its account is shown."""
     order = package.order
-    return PackageOut(
+    shown = PackageOut(
         id=package.id,
         status=package.status,
         status_at=isoformat(package.status_at),
@@ -116,7 +118,11 @@ def package_out(package: Package) -> PackageOut:
         external_patient_id=order.external_patient_id,
         external_order_id=order.external_order_id,
         metadata=order.metadata,
+        purged=package.purged,
     )
+    if not package.purged:
+        return shown
+    return msgspec.structs.replace(shown, **dict.fromkeys(_OF_THE_ORDER))
 
 
 def update_of(package_id: str, sent: UpdateIn) -> DeliveryUpdate:
@@ -157,6 +163,7 @@ def event_out(event: Event) -> EventOut:
         recorded_at=isoformat(event.recorded_at),
         late=event.late,
         data=dict(event.data),
+        purged=event.purged,
     )
 
 

@@ -67,8 +67,12 @@ class OrdersOut(msgspec.Struct, frozen=True):
     results: list[OrderResultOut]
 
 
-class PackageOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A package and the order it carries."""
+class PackageOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A package and the order it carries.
+
+    ``purged`` is there, and true, once the order was deleted at its age: then all that
+    the order said is null.
+    """
 
     id: str
     status: Status
@@ -77,19 +81,20 @@ class PackageOut(msgspec.Struct, frozen=True, kw_only=True):
     site: str | None
     source: str
     created_at: str
-    patient_name: str
-    patient_address: str
+    patient_name: str | None
+    patient_address: str | None
     patient_phone: str | None
     patient_email: str | None
     rx_number: str | None
     copay_amount: Decimal | None
-    priority: str
-    requires_signature: bool
+    priority: str | None
+    requires_signature: bool | None
     delivery_date: date | None
     notes: str | None
     external_patient_id: str | None
     external_order_id: str | None
-    metadata: dict[str, str]
+    metadata: dict[str, str] | None
+    purged: bool = False
 
 
 class PackagesOut(msgspec.Struct, frozen=True):
@@ -170,8 +175,11 @@ class UpdatesOut(msgspec.Struct, frozen=True):
     results: list[UpdateResultOut]
 
 
-class EventOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a timeline. ``late`` news changed nothing and was sent to nobody."""
+class EventOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of a timeline. ``late`` news changed nothing and was sent to nobody.
+
+    ``purged`` is there, and true, once its data was deleted at its age.
+    """
 
     id: str
     event: str
@@ -179,6 +187,7 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: str
     late: bool
     data: dict[str, Any]
+    purged: bool = False
 
 
 class TimelineOut(msgspec.Struct, frozen=True):

@@ -1,0 +1,72 @@
+"""``gateway backup``: everything in one sealed file, while the gateway runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.console import Session, command
+from gateway.model.wire import timestamp
+from gateway.storage.backup_form import Manifest
+from gateway.storage.keyring import Keyring, load
+
+if TYPE_CHECKING:
+    from gateway.runtime import Gateway
+
+_ROWS_BETWEEN_NEWS = 50_000
+
+
+@command("backup")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+async def backup(session: Session, *, file: Path | None) -> None:
+    """Write all that is stored to FILE, as it is at one moment; the gateway goes on working.
+
+    Without FILE it goes to data_dir/backups. It is sealed with the master key, which is NOT
+    in it: keep a copy of that in another place. It fits SQLite and PostgreSQL alike.
+    """
+    from gateway.storage import audit
+    from gateway.storage.backup import write_backup
+
+    async with session.gateway() as gateway:
+        now = gateway.clock.now()
+        folder = gateway.settings.gateway.data_dir / "backups"
+        target = file or folder / f"gateway-{now:%Y%m%dT%H%M%SZ}.backup"
+        manifest = await write_backup(
+            gateway.database, gateway.hooks.tables(), keyring_of(gateway), target, now, tell
+        )
+        entry = audit.AuditEntry("default", session.actor, "backup.written", target.name)
+        await gateway.audit.note([entry])
+        where = "the settings" if gateway.settings.security.master_key else gateway.master_key_path
+    session.record({"file": str(target), "bytes": target.stat().st_size, **summary(manifest)})
+    if manifest.left_out:
+        click.echo(
+            f"gateway: not in it are the tables of plugins that are off "
+            f"({', '.join(manifest.left_out)}): enable them, then make another backup.",
+            err=True,
+        )
+    session.say(f"The master key is not in it: keep a copy of it ({where}) in another place.")
+
+
+def keyring_of(gateway: "Gateway") -> Keyring:
+    """Return the master keys that the settings name; the gateway needn't be open."""
+    text = gateway.settings.security.master_key
+    return load(gateway.master_key_path) if text is None else Keyring.parse(text)
+
+
+def tell(table: str, done: int, of: int) -> None:
+    """Say on stderr how far it is: at the end of each table, and now and then in a long one."""
+    if done == of or done % _ROWS_BETWEEN_NEWS == 0:
+        click.echo(f"{table}: {done} of {of} rows", err=True)
+
+
+def summary(manifest: Manifest) -> dict[str, Any]:
+    """Return what a backup says of itself, for a person or a program."""
+    return {
+        "made_at": timestamp(manifest.created_at),
+        "version": manifest.version,
+        "from": manifest.dialect,
+        "schema": list(manifest.heads),
+        "master_key": manifest.keyring,
+        "rows": manifest.rows,
+        "tables": [{"table": each.name, "rows": each.rows} for each in manifest.tables],
+    }

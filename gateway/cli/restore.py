@@ -1,0 +1,39 @@
+"""``gateway restore``: the way back, into SQLite or PostgreSQL."""
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.backup import keyring_of, summary, tell
+from gateway.cli.opening import read_settings
+from gateway.console import Session, command
+
+
+@command("restore")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--check", is_flag=True, help="Only check the file; no database is touched.")
+@click.option("--force", is_flag=True, help="Replace what the database holds.")
+async def restore(session: Session, *, file: Path, check: bool, force: bool) -> None:
+    """Put a backup into the database of the configuration. The gateway must not be running.
+
+    The whole file is checked first; then all of it is put back, or nothing. It needs the
+    master key that the backup was sealed with. Deliveries that were open are tried again.
+    """
+    from gateway.runtime import Gateway
+    from gateway.storage.backup_restore import Restoring
+
+    gateway = Gateway(read_settings(session.config))  # not opened: that would make a database
+    restoring = Restoring(
+        source=file,
+        keyring=keyring_of(gateway),
+        plugins=gateway.hooks.tables(),
+        actor=session.actor,
+        now=gateway.clock.now(),
+        on_progress=tell,
+    )
+    if check:
+        manifest = restoring.check()
+    else:
+        manifest = await restoring.into(gateway.settings.database.url, force=force)
+    session.record({"file": str(file), **summary(manifest)})
+    session.say("The backup is whole." if check else "Restored; start the gateway again.")

@@ -1,0 +1,144 @@
+"""``gateway storage …``: how much room is taken, what goes when, and making it smaller."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from gateway.cli.opening import read_settings
+from gateway.console import Session, command
+from gateway.errors import NotFound, StorageError
+from gateway.model.wire import timestamp
+
+if TYPE_CHECKING:
+    from gateway.storage.retention import Swept
+
+_UNITS: Final = ("bytes", "KB", "MB", "GB", "TB")
+_STEP: Final = 1024
+
+
+class _ShownByDefault(click.Group):
+    """A group that shows what there is when no command is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default in front, unless a command or help is asked for."""
+        asked = self.commands.keys() | set(ctx.help_option_names)
+        return super().parse_args(
+            ctx, args if asked & set(args) or _word(args) else ["show", *args]
+        )
+
+
+def _word(args: Sequence[str]) -> bool:
+    """Say whether a word was given first, if a wrong one: click then says what is wrong."""
+    return bool(args) and not args[0].startswith("-")
+
+
+@command("show")
+async def show(session: Session) -> None:
+    """Show the size of each table, and what goes by the [retention] settings, and when."""
+    from gateway.storage.backup import saved_tables
+    from gateway.storage.space import extent, table_sizes
+
+    async with session.gateway() as gateway:
+        whole = await extent(gateway.database)
+        tables = await table_sizes(gateway.database, saved_tables(gateway.hooks.tables()))
+        swept = await gateway.housekeeper.sweep(dry_run=True)
+        settings = gateway.settings.retention
+    session.record(
+        {
+            "database": gateway.database.dialect,
+            "size": _size(session, whole.size_bytes),
+            "free": _size(session, whole.free_bytes),
+            "gives_space_back": whole.gives_back,
+            "retention_enabled": settings.enabled,
+            "tables": [
+                {
+                    "table": each.table,
+                    "rows": each.rows,
+                    "size": _size(session, each.size_bytes),
+                    "oldest": timestamp(each.oldest),
+                }
+                for each in tables
+            ],
+            "retention": [_swept_row(session, each, "due") for each in swept],
+        }
+    )
+    if not whole.gives_back:
+        session.say(
+            "\nThis file never gets smaller: stop the gateway, then gateway storage compact."
+        )
+
+
+@command("prune")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+async def prune(session: Session, *, dry_run: bool) -> None:
+    """Empty and delete now what the [retention] settings say, also where that is turned off.
+
+    A running gateway does it by itself once an hour. What is not over stays.
+    """
+    async with session.gateway() as gateway:
+        keeper = gateway.housekeeper
+        swept = await (keeper.sweep(dry_run=True) if dry_run else keeper.prune(session.actor))
+    rows = [_swept_row(session, each, "due" if dry_run else "gone") for each in swept]
+    session.table(list(rows[0]), rows)
+
+
+@command("compact")
+async def compact(session: Session) -> None:
+    """Write a SQLite file anew without its free pages. The gateway must not be running.
+
+    Files that this version made shrink by themselves; an older one does after this. It
+    needs as much room again while it runs.
+    """
+    import sqlite3
+
+    from gateway.storage import space
+    from gateway.storage.database import Database
+
+    database = Database(read_settings(session.config).database.url)
+    path = database.path
+    await database.close()
+    if path is None:
+        session.say("PostgreSQL uses its space again by itself: there is nothing to do.")
+        session.record({"database": "postgresql"})
+        return
+    if not path.is_file():  # opening it would make an empty one
+        raise NotFound(f"There is no database at {path} yet.")
+    try:
+        before, after = space.compact(path)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(
+            f"{path} could not be written anew ({type(error).__name__}), and is as it was: see "
+            "that there is as much room again on the disk."
+        ) from error
+    session.record(
+        {"file": str(path), "before": _size(session, before), "after": _size(session, after)}
+    )
+
+
+def _swept_row(session: Session, each: "Swept", counted: str) -> Mapping[str, Any]:
+    days = None if each.kept is None else each.kept.days
+    return {
+        "what": each.what,
+        "kept_days": days if session.as_json or days else "for ever",
+        counted: each.rows,
+        "held": each.held,
+        "next_at": timestamp(each.next_at),
+    }
+
+
+def _size(session: Session, size_bytes: int | None) -> int | str | None:
+    """Return bytes as a program wants them, or as a person does."""
+    if session.as_json or size_bytes is None:
+        return size_bytes
+    size, unit = float(size_bytes), 0
+    while size >= _STEP and unit < len(_UNITS) - 1:
+        size, unit = size / _STEP, unit + 1
+    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
+
+
+storage: Final = _ShownByDefault(
+    "storage",
+    commands=[show, prune, compact],
+    help="How much is stored, what goes when, and making it smaller. Alone: show.",
+)

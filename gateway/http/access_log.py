@@ -1,0 +1,75 @@
+"""One line for each request: what was asked of us, by which key, how it went, how long it took.
+
+Never the path, the query or the body: those may say whom it is about. The route's
+template says what was asked.
+"""
+
+import logging
+from typing import Final
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.clock import Clock
+from gateway.http.auth import caller_of
+from gateway.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+# Whatever else is sent as a method is one and the same to us.
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+# Asked every few seconds by machines; in the log only when the answer is bad.
+_WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
+_UNANSWERED: Final = 499
+
+
+class AccessLog:
+    """The outermost layer: counts each request and writes its line once it was answered.
+
+    The status is 499 when we gave up before there was an answer.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, clock: Clock) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        began = self._clock.monotonic_seconds()
+        status = _UNANSWERED
+
+        async def send_noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        finally:
+            self._tell(scope, status, self._clock.monotonic_seconds() - began)
+
+    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
+        method = method if method in _METHODS else "OTHER"
+        # Absent where no route matched, and then nothing of the path is known to be harmless.
+        route = scope.get("path_template") or "unmatched"
+        self._metrics.answered(method, route, status, seconds)
+        level = logging.DEBUG if route in _WATCHED and status < 400 else logging.INFO  # noqa: PLR2004
+        if _log.isEnabledFor(level):
+            caller = caller_of(scope)
+            _log.log(
+                level,
+                "answered",
+                extra={
+                    "method": method,
+                    "route": route,
+                    "status": status,
+                    "duration_ms": round(seconds * 1000, 1),
+                    "key_id": None if caller is None else caller.actor,
+                },
+            )
