@@ -6,6 +6,7 @@ that died, work that another process (the command line) added.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Collection, Sequence
 from contextvars import Context
@@ -21,6 +22,8 @@ from gateway.records import HealthReport, Job
 _log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS: Final = 1.0
+# What a job that is running when we are asked to end may still take.
+_JOB_GRACE_SECONDS: Final = 5.0
 _SILENCE: Final = timedelta(seconds=30)
 # Retries further off than this are left to the sweep.
 _TIMER_HORIZON_SECONDS: Final = 60.0
@@ -45,6 +48,7 @@ class LocalEngine:
         self._lane_tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._background: list[asyncio.Task[None]] = []
+        self._ending = asyncio.Event()
         self._running = False
         self._sweeping = True
         self._started_at: datetime | None = None
@@ -65,17 +69,33 @@ class LocalEngine:
     async def stop(self) -> None:
         """Finish what is in flight and take nothing more; returns when all of it is stored."""
         self._running = False
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         for lane in self._lanes.values():
             lane.stop()
+        await self._end_background()
         await asyncio.gather(*self._lane_tasks, return_exceptions=True)
         await self._dispatcher.drained()
         self._metrics.in_flight.read = self._metrics.sweep_age.read = tuple
+
+    async def _end_background(self) -> None:
+        """Let the sweep and the jobs end by themselves; cut off what takes too long.
+
+        A driver that is cancelled in the middle of a statement may take that for an error of
+        its own, and a task that carries on after errors would never end.
+        """
+        self._ending.set()
+        if self._background:
+            _, slow = await asyncio.wait(self._background, timeout=_JOB_GRACE_SECONDS)
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until the end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
 
     def wake(self, destination_ids: Collection[str]) -> None:
         """Carry what is due for these destinations, now."""
@@ -158,7 +178,7 @@ class LocalEngine:
         self.wake(destination_ids)
 
     async def _sweep(self) -> None:
-        while True:
+        while not self._ending.is_set():
             try:
                 self._sweeping = await self._my_turn_to_sweep()
                 if self._sweeping:
@@ -166,16 +186,16 @@ class LocalEngine:
                 self.last_sweep_at = self._clock.now()
             except Exception as error:  # noqa: BLE001 - without it nothing would be found again
                 _log.error("the sweep failed: %s", type(error).__name__)
-            await asyncio.sleep(_SWEEP_SECONDS)
+            await self._pause(_SWEEP_SECONDS)
 
     async def _repeat(self, job: Job) -> None:
-        while True:
+        while not self._ending.is_set():
             if not self._sweeping:
-                await asyncio.sleep(_SWEEP_SECONDS)
+                await self._pause(_SWEEP_SECONDS)
                 continue
             try:
                 await job.run()
             except Exception as error:  # noqa: BLE001 - a job's fault must not end the job
                 self._metrics.job_failures.add((job.name,))
                 _log.error("job %s failed: %s", job.name, type(error).__name__)
-            await asyncio.sleep(job.every_seconds)
+            await self._pause(job.every_seconds)

@@ -469,7 +469,7 @@ def test_a_variable_must_be_text():
 def test_no_secret_is_shown_by_repr_or_by_rich():
     settings = parse(
         "[database]\nurl = 'postgresql+asyncpg://u:hush?1/#@h/d?password=hush'\n"
-        "[redis]\nurl = 'redis://:hush/@h/0?password=hush'\n"
+        "[redis]\nurl = 'redis://:hush%2F@h/0?password=hush'\n"
         "[security]\nmaster_key = 'hush'\n[plugins.shop]\nsecret = 'hush'",
     )
     out = io.StringIO()

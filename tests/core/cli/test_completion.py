@@ -59,7 +59,7 @@ def test_another_shell_is_wrong_usage(run):
 
 def test_the_core_s_commands_are_completed(complete):
     assert complete("de") == ["deliveries"]
-    assert complete("deliveries", "re") == ["resend"]
+    assert complete("deliveries", "re") == ["recover", "resend"]
     assert complete("deliveries", "list", "--state", "") == ["pending", "delivered", "exhausted"]
     assert complete("keys", "create", "--te") == ["--test"]
 

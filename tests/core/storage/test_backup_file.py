@@ -1,15 +1,20 @@
 """A backup that was changed in any way at all doesn't open, and says so in a sentence."""
 
 import io
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from uuid import UUID
 
 import msgspec
 import pytest
 from core.storage.rows import KEYRING
+from sqlalchemy import Column, DateTime, Interval, Numeric, Text, Time, Uuid
+from sqlalchemy.types import NullType
 
 from gateway.errors import ConfigurationError, SealError, StorageError
 from gateway.storage import backup_file
 from gateway.storage.backup_file import SealedWriter, records
-from gateway.storage.backup_form import BackupReader, Manifest, SavedTable
+from gateway.storage.backup_form import BackupReader, Manifest, SavedTable, fitting
 from gateway.storage.keyring import Keyring
 
 HEAD_BYTES = 38
@@ -195,3 +200,23 @@ def test_rows_come_with_their_table():
 def test_a_backup_that_does_not_hold_what_it_says_is_refused(content):
     with pytest.raises(SealError, match=INCONSISTENT):
         read_form(*content)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "read"),
+    [
+        (Text(), "a", "a"),
+        (NullType(), "as it is", "as it is"),
+        (Numeric(10, 2), "12.50", Decimal("12.50")),
+        (Numeric(10, 2), None, None),
+        (Interval(), "PT1H", timedelta(hours=1)),
+        (Time(), "23:59:00", time(23, 59)),
+        (Uuid(), str(UUID(int=5)), UUID(int=5)),
+        (DateTime(), "2026-02-28T23:59:59", datetime(2026, 2, 28, 23, 59, 59)),  # noqa: DTZ001
+        (DateTime(timezone=True), "2026-02-28T23:59:59", datetime(2026, 2, 28, 23, 59, 59, 0, UTC)),
+        (DateTime(), datetime(2026, 2, 28, 5, tzinfo=UTC), datetime(2026, 2, 28, 5)),  # noqa: DTZ001
+    ],
+    ids=str,
+)
+def test_a_value_becomes_what_the_column_takes(kind, written, read):
+    assert fitting(written, Column("a", kind)) == read

@@ -299,6 +299,17 @@ async def test_late_news_waits_for_its_package(house):
     assert (swept["other events"].held, swept["contents of other events"].held) == (1, 1)
 
 
+async def test_late_news_does_not_go_before_its_package(house):
+    package_id = await house.told(days=700)
+    await house.swept(payload_days=90)
+    await house.event(package_id, days=800, late=True)
+
+    swept = await house.swept(payload_days=90, metadata_days=730)
+
+    assert (swept["other events"].rows, swept["other events"].held) == (0, 1)
+    assert [row.purged for row in await house.rows(events)] == [True, True]
+
+
 async def test_late_news_goes_with_its_package(house):
     package_id = await house.package(days=731)
     await house.event(package_id, days=1, late=True)

@@ -13,7 +13,7 @@ from gateway.storage.database import Database
 from gateway.storage.retention_steps import STEPS
 from gateway.storage.tables import attempts, deliveries, events, packages
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 10
 
 
 @pytest.fixture
@@ -79,6 +79,16 @@ async def test_where_nothing_is_due_nobody_is_kept_from_writing(house):
 
     assert not any(each.rows for each in swept.values())
     assert watched.counts == []
+
+
+async def test_a_rehearsal_waits_for_no_writer(house):
+    await house.told(days=800)
+
+    async with house.database.begin() as connection, asyncio.timeout(PATIENCE_SECONDS):
+        await KEPT.accounts.ensure(connection, "acme", ago(0))
+        swept = await house.swept(dry_run=True, payload_days=90, metadata_days=730, log_days=30)
+
+    assert [each.rows for each in swept.values()] == [1, 0, 1, 0, 1, 0]
 
 
 async def test_a_hundred_packages_go_at_a_time_with_all_that_is_theirs(house):

@@ -178,3 +178,28 @@ async def test_an_empty_table_has_no_oldest_row(database):
     assert [(each.rows, each.oldest) for each in await table_sizes(database, [events])] == [
         (0, None)
     ]
+
+
+async def test_where_others_delete_faster_it_stops_and_goes_on_the_next_time(sqlite):
+    class Overtaken:
+        """A file in which as much becomes free as is given back."""
+
+        dialect, read = sqlite.dialect, staticmethod(sqlite.read)
+        asked: list[str] = []  # noqa: RUF012 - one test's own
+
+        async def run_script(self, statements):
+            self.asked.append(statements)
+
+    await filled(sqlite)
+
+    assert await give_back(Overtaken(), pause_seconds=0) == 0
+
+    assert Overtaken.asked == ["PRAGMA incremental_vacuum(1000)", "PRAGMA wal_checkpoint(PASSIVE)"]
+
+
+def test_a_file_that_can_not_be_opened_is_told_from_one_in_use(tmp_path):
+    folder = tmp_path / "gateway.db"
+    folder.mkdir()
+
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"), sole_connection(folder):
+        raise AssertionError  # it can't come to this

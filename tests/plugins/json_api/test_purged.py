@@ -76,8 +76,9 @@ async def _deliveries(gateway):
 async def _settled(gateway, count):
     """Wait until ``count`` deliveries are stored as delivered."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while [each.state for each in await _deliveries(gateway)] != ["delivered"] * count:
-            await asyncio.sleep(0.01)
+        found = []
+        while found != ["delivered"] * count:
+            found = [each.state for each in await _deliveries(gateway)]
 
 
 async def test_the_package_is_shown_without_its_order(gateway, key, package_id):
@@ -176,5 +177,6 @@ async def test_a_gateway_that_is_started_does_it_by_itself(harness, clock, recei
         assert "purged" not in (await gateway.get(address, key)).json()
 
     async with harness(PLUGINS, clock) as gateway, asyncio.timeout(PATIENCE_SECONDS):
-        while "purged" not in (await gateway.get(address, key)).json():
-            await asyncio.sleep(0.01)
+        shown = {}
+        while "purged" not in shown:
+            shown = (await gateway.get(address, key)).json()

@@ -1,0 +1,135 @@
+"""One line for each request, and what it is about."""
+
+import logging
+
+import pytest
+
+from gateway.http.access_log import AccessLog
+
+PLUGINS = "[plugins.json_api]\n"
+ORDERS = "/api/webhook/orders"
+GOOD = {"orders": [{"patient_name": "Maria Rodriguez", "patient_address": "1 Ocean Dr"}]}
+LOGGER = "gateway.http.access_log"
+
+
+@pytest.fixture
+def lines(caplog):
+    caplog.set_level(logging.DEBUG, LOGGER)
+    return lambda: [each for each in caplog.records if each.name == LOGGER]
+
+
+async def test_a_request_leaves_one_line_with_what_it_was_about(harness, lines):
+    async with harness(PLUGINS) as gateway:
+        issued = await gateway.gateway.keys.issue("x", account_id="default", actor="test")
+        answer = await gateway.post(f"{ORDERS}?patient=Rodriguez", issued.key, GOOD)
+
+    [line] = lines()
+    assert line.levelno == logging.INFO
+    assert (line.method, line.route, line.status) == ("POST", ORDERS, answer.status_code)
+    assert line.key_id == issued.id
+    assert 0 < line.duration_ms < 20_000
+    assert line.getMessage() == "answered"
+    assert "Rodriguez" not in str(vars(line))
+
+
+async def test_the_line_is_written_under_the_id_that_the_answer_bears(harness, caplog):
+    from gateway.cli.logs import TextLines
+
+    written = []
+
+    class Noting(logging.Handler):
+        def emit(self, record):
+            written.append(self.format(record))
+
+    handler = Noting()
+    handler.setFormatter(TextLines())
+    log = logging.getLogger(LOGGER)
+    log.addHandler(handler)
+    caplog.set_level(logging.INFO, LOGGER)
+    async with harness(PLUGINS) as gateway:
+        answers = [await gateway.get("/api/packages") for _ in range(2)]
+    log.removeHandler(handler)
+
+    for line, answer in zip(written, answers, strict=True):
+        assert f"request_id={answer.headers['x-request-id']}" in line
+    assert written[0] != written[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "route", "status"),
+    [
+        ("/api/packages/pkg_RX8872341", "/api/packages/{package_id}", 401),
+        ("/Maria/Rodriguez", "unmatched", 404),
+        ("/docs", "/docs", 200),
+    ],
+)
+async def test_the_path_is_told_by_its_template_only(harness, lines, path, route, status):
+    async with harness(PLUGINS) as gateway:
+        await gateway.get(path)
+
+    [line] = lines()
+    assert (line.route, line.status, line.key_id) == (route, status, None)
+
+
+async def test_what_machines_ask_every_few_seconds_stays_out_of_the_way(harness, lines):
+    async with harness(PLUGINS) as gateway:
+        for path in ("/health/live", "/metrics"):
+            await gateway.get(path)
+
+    assert [(line.route, line.levelno) for line in lines()] == [
+        ("/health/live", logging.DEBUG),
+        ("/metrics", logging.DEBUG),
+    ]
+
+
+async def test_a_bad_answer_about_health_is_told_like_any_other(harness, lines):
+    async with harness("[plugins.missing]\n") as gateway:
+        await gateway.get("/health/ready")
+
+    [line] = lines()
+    assert (line.levelno, line.status) == (logging.INFO, 503)
+
+
+async def test_a_fault_of_ours_leaves_its_line_too(harness, lines):
+    async with harness(PLUGINS) as gateway:
+        key = await gateway.issue_key()
+
+        async def broken(_submission):
+            raise RuntimeError("Maria Rodriguez")
+
+        gateway.gateway.intake.accept = broken
+        await gateway.post(ORDERS, key, GOOD)
+
+    [line] = lines()
+    assert line.status == 500
+
+
+async def nothing(_message=None):
+    return {}
+
+
+async def test_a_request_that_was_given_up_counts_as_499(harness, lines):
+    async def gives_up(_scope, _receive, _send):
+        raise ConnectionResetError
+
+    made = harness("")
+    log = AccessLog(gives_up, made.gateway.metrics, made.gateway.clock)
+    with pytest.raises(ConnectionResetError):
+        await log({"type": "http", "method": "GET"}, nothing, nothing)
+
+    assert [line.status for line in lines()] == [499]
+
+
+async def test_what_is_no_request_is_passed_on_unseen(harness, lines):
+    seen = []
+
+    async def app(scope, _receive, _send):
+        seen.append(scope["type"])
+
+    made = harness("")
+    await AccessLog(app, made.gateway.metrics, made.gateway.clock)(
+        {"type": "lifespan"}, nothing, nothing
+    )
+
+    assert seen == ["lifespan"]
+    assert lines() == []
