@@ -3,22 +3,23 @@
 import logging
 
 import pytest
+from core.flow.desk import until
 from core.flow.dispatching import Scripted, carried, publish
 from core.flow.gateways import add_destination, opened, sqlite_url
 
 from gateway import log_context
-from gateway.clock import SteppingClock
+from gateway.clock import SteppingClock, SystemClock
+from gateway.storage.batching import Batcher
 
 LOGGER = "gateway.flow.dispatch"
 FIELDS = ("destination_id", "delivery_id", "event_id", "attempt", "status", "error", "next_due")
 
 
-async def tried(tmp_path, toml: str = "", **outcome):
+async def tried(tmp_path, kind: type[Scripted] = Scripted, **outcome):
+    """Try one delivery; returns the ids of its destination, itself and its event."""
     clock = SteppingClock()
-    sink = Scripted(clock, **outcome)
-    async with opened(
-        sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink], toml=toml
-    ) as gateway:
+    sink = kind(clock, **outcome)
+    async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
         destination = await add_destination(gateway)
         [delivery] = await publish(gateway)
         await carried(gateway, destination)
@@ -45,14 +46,21 @@ async def test_a_try_that_failed_says_whose_it_was_and_when_the_next_is(tmp_path
     }
 
 
+class Slow(Scripted):
+    """A sink whose every try outlasts the retry schedule."""
+
+    async def deliver(self, batch):
+        self.clock.step(86_400)
+        return await super().deliver(batch)
+
+
 async def test_the_last_try_says_that_it_was(tmp_path, caplog):
-    toml = "[delivery]\nretry_schedule_seconds = []\ngive_up_after_seconds = 0.001\n"
-    clock_stands_still = {"status": None, "error": "timeout"}
-    await tried(tmp_path, toml, **clock_stands_still)
+    await tried(tmp_path, Slow, status=None, error="timeout")
     line = line_of(caplog)
 
-    assert (line["status"], line["error"]) == (None, "timeout")
-    assert line["level"] in {logging.WARNING, logging.ERROR}
+    assert line["level"] == logging.ERROR
+    assert (line["status"], line["error"], line["next_due"]) == (None, "timeout", None)
+    assert "attempt failed, the last one" in caplog.text
 
 
 async def test_a_try_that_went_well_leaves_no_line(tmp_path, caplog):
@@ -83,6 +91,7 @@ class Asking(Scripted):
     """A sink that notes under which ids it would log."""
 
     async def deliver(self, batch):
+        self.request_id = log_context.request_id.get()
         self.ids = log_context.destination_id.get(), log_context.delivery_id.get()
         return await super().deliver(batch)
 
@@ -90,13 +99,37 @@ class Asking(Scripted):
 async def test_what_a_sink_logs_goes_under_the_ids_of_its_delivery(tmp_path):
     clock = SteppingClock()
     sink = Asking(clock)
-    log_context.request_id.set("somebody-elses")
     async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
         destination = await add_destination(gateway)
         [delivery] = await publish(gateway)
         await carried(gateway, destination)
 
     assert sink.ids == (destination, delivery)
+
+
+async def test_a_delivery_is_not_logged_under_the_request_that_woke_its_lane(tmp_path):
+    sink = Asking(SystemClock(), delivered=True)
+    async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink]) as gateway:
+        await add_destination(gateway)
+        async with gateway.running():
+            log_context.request_id.set("somebodys")
+            await publish(gateway)
+            await until(lambda: len(sink.delivered) == 1)
+
+    assert sink.request_id is None
+
+
+async def test_a_batch_is_not_logged_under_the_first_request_in_it():
+    seen = []
+
+    async def flush(items):
+        seen.append(log_context.request_id.get())
+        return items
+
+    log_context.request_id.set("somebodys")
+    await Batcher(flush).submit(1)
+
+    assert seen == [None]
 
 
 async def test_several_deliveries_at_once_go_under_their_destination(tmp_path):
