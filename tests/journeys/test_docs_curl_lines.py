@@ -48,6 +48,9 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block):
         endpoint = answer.json()["id"]
         answer = await gateway.post(f"/api/webhooks/endpoints/{endpoint}/test", key)
         delivery = answer.json()["id"]
+        since = {"since": "2026-01-01T00:00:00Z"}
+        answer = await gateway.post(f"/api/webhooks/endpoints/{endpoint}/recover", key, since)
+        recovery = answer.json()["id"]
         if "rotate/finish" in block:
             await gateway.post(f"/api/webhooks/endpoints/{endpoint}/rotate", key, {})
         environment = {
@@ -57,6 +60,7 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block):
             "PACKAGE": package,
             "ENDPOINT": endpoint,
             "DELIVERY": delivery,
+            "RECOVERY": recovery,
         }
 
         process = await asyncio.create_subprocess_exec(
