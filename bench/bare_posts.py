@@ -22,9 +22,9 @@ _LEFT_TO_THE_CLIENT: Final = frozenset({"host", "content-length", "user-agent", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to send where (``request`` in base64), how often, how many at a time."""
+    """What to send where (``request`` in base64), how often, how many at a time to each."""
 
-    url: str
+    urls: list[str]
     request: str
     posts: int
     in_flight: int
@@ -41,13 +41,18 @@ async def send(job: Job) -> dict[str, float]:
     """Send everything; returns seconds and seconds of processor time."""
     headers, body = read_request(base64.b64decode(job.request))
     turns = iter(range(job.posts))
-    client = _client()
+    clients = [_client() for _ in job.urls]
     cpu, began = time.process_time(), time.monotonic()
     await asyncio.gather(
-        *(_work(client, job.url, headers, body, turns) for _ in range(job.in_flight))
+        *(
+            _work(client, url, headers, body, turns)
+            for client, url in zip(clients, job.urls, strict=True)
+            for _ in range(job.in_flight)
+        )
     )
     took = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu}
-    await client.close()
+    for client in clients:
+        await client.close()
     return took
 
 

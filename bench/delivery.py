@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from intake import BATCH, CONNECTIONS
-from stage import GatewayServer, Sink, Stage
+from stage import SINK_PORTS, GatewayServer, Sink, Stage
 
 IN_FLIGHT: Final = 32  # an endpoint's default
 # The bare loop is quick: it needs more of them to be measured for as long.
 _BARE_TIMES: Final = 3
-MANY: Final = 10
+MANY: Final = SINK_PORTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,8 @@ def measure_round(stage: Stage, sink: Sink, name: str, deliveries: int) -> list[
 def _measured(
     stage: Stage, gateway: GatewayServer, sink: Sink, deliveries: int, endpoints: int, first: int
 ) -> DeliveryRound:
-    ids = [gateway.add_endpoint(sink.url(f"/count/{n}"), "paused") for n in range(endpoints)]
+    urls = [sink.url("/count", server) for server in range(endpoints)]
+    ids = [gateway.add_endpoint(url, "paused") for url in urls]
     _seed(stage, gateway, deliveries // endpoints, first)
     sink.reset()
     gateway_cpu, sink_cpu = gateway.cpu_seconds(), sink.cpu_seconds()
@@ -58,10 +59,10 @@ def _measured(
     bare = stage.ask(
         "bare_posts.py",
         {
-            "url": sink.url("/count/bare"),
+            "urls": urls,
             "request": report["sample"],
             "posts": deliveries * _BARE_TIMES,
-            "in_flight": IN_FLIGHT * endpoints,
+            "in_flight": IN_FLIGHT,
         },
     )
     bare_took = _took(sink.wait_for(deliveries * _BARE_TIMES))

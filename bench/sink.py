@@ -1,8 +1,9 @@
 """The sink: answers 200 to every POST at once and remembers when it came. A process of its own.
 
-It prints its port and then listens on 127.0.0.1 until its standard input ends. What is
-POSTed to ``/keep…`` is remembered by the id of the package it is about, everything else
-is only counted. ``GET /report`` tells, ``GET /reset`` forgets.
+It prints its ports and then listens on 127.0.0.1 until its standard input ends; each port
+stands for somebody else's server. What is POSTed to ``/keep…`` is remembered by the id of the
+package it is about, everything else is only counted. ``GET /report`` tells, ``GET /reset``
+forgets.
 """
 
 import asyncio
@@ -105,10 +106,14 @@ async def serve() -> None:
     """Listen until standard input ends."""
     loop = asyncio.get_running_loop()
     tally = Tally()
-    server = await loop.create_server(lambda: SinkProtocol(tally), "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    servers = [
+        await loop.create_server(lambda: SinkProtocol(tally), "127.0.0.1", 0, backlog=1024)
+        for _ in range(int(sys.argv[1]))
+    ]
+    print(json.dumps([each.sockets[0].getsockname()[1] for each in servers]), flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    server.close()
+    for each in servers:
+        each.close()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,9 @@ import psutil
 
 HERE: Final = Path(__file__).parent
 KEYS: Final = 4
+SINK_PORTS: Final = 10
 _PATIENCE_SECONDS: Final = 120.0
+_LAST_WORDS: Final = 2000
 _POLL_SECONDS: Final = 0.05
 
 # Everything is on; the limits count every order and are only too high to be reached.
@@ -81,6 +83,10 @@ class Server:
 class Sink(Server):
     """The sink process."""
 
+    def __init__(self, process: subprocess.Popen[str], ports: Sequence[int]) -> None:
+        super().__init__(process, ports[0])
+        self._ports = ports
+
     def reset(self) -> None:
         """Forget what came in."""
         self.call("GET", "/reset")
@@ -98,9 +104,9 @@ class Sink(Server):
             time.sleep(_POLL_SECONDS)
         return report
 
-    def url(self, path: str) -> str:
-        """Return an address of the sink."""
-        return f"http://127.0.0.1:{self.port}{path}"
+    def url(self, path: str, server: int = 0) -> str:
+        """Return an address of the sink; each of its ports passes for another server."""
+        return f"http://127.0.0.1:{self._ports[server]}{path}"
 
 
 class GatewayServer(Server):
@@ -138,8 +144,9 @@ class Stage:
     @contextmanager
     def sink(self) -> Iterator[Sink]:
         """Run a sink."""
-        with _running([sys.executable, str(HERE / "sink.py")], self.folder) as process:
-            yield Sink(process, int(_first_line(process)))
+        command = [sys.executable, str(HERE / "sink.py"), str(SINK_PORTS)]
+        with _running(command, self.folder, self.folder / "sink.log") as process:
+            yield Sink(process, json.loads(_first_line(process, self.folder / "sink.log")))
 
     @contextmanager
     def gateway(self, name: str) -> Iterator[GatewayServer]:
@@ -147,8 +154,8 @@ class Stage:
         folder = self.folder / name
         keys = self.prepare(folder)
         command = [sys.executable, "-m", "gateway", "serve", "--json"]
-        with _running(command, folder) as process:
-            address = json.loads(_first_line(process))["address"]
+        with _running(command, folder, folder / "gateway.log") as process:
+            address = json.loads(_first_line(process, folder / "gateway.log"))["address"]
             port = int(address.rpartition(":")[2])
             yield GatewayServer(process, port, keys, database_in(folder))
 
@@ -183,15 +190,17 @@ def _output_of(script: str, *arguments: str, told: str = "") -> str:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        command,
-        cwd=folder,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def _running(command: list[str], folder: Path, log: Path) -> Iterator[subprocess.Popen[str]]:
+    with log.open("w") as file:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            cwd=folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        )
     try:
         yield process
     finally:
@@ -205,8 +214,8 @@ def _running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]
             process.wait()
 
 
-def _first_line(process: subprocess.Popen[str]) -> str:
+def _first_line(process: subprocess.Popen[str], log: Path) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line, "a process ended before it was ready; what it said stands above"
+    assert line, f"a process ended before it was ready: {log.read_text()[-_LAST_WORDS:]}"
     return line
