@@ -1,10 +1,14 @@
 """(b) How fast webhooks go out, next to a bare loop of the same client."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Final
 
-from intake import BATCH, CONNECTIONS
+from intake import BATCH, CONNECTIONS, Ceiling, measure_ceiling
+from part import Part, Plan
 from stage import SINK_PORTS, GatewayServer, Sink, Stage
+from table import Table, rate, ratio
 
 IN_FLIGHT: Final = 32  # an endpoint's default
 # The bare loop is quick: it needs more of them to be measured for as long.
@@ -27,6 +31,17 @@ class DeliveryRound:
     def ratio(self) -> float:
         """Return the gateway's part of what the bare loop does."""
         return self.deliveries_per_second / self.bare_posts_per_second
+
+
+def measure(stage: Stage, plan: Plan) -> list[Table]:
+    """Measure the ceiling once, then round by round."""
+    deliveries = plan.events or (10_000 if plan.quick else 30_000)
+    with stage.sink() as sink:
+        ceiling = measure_ceiling(stage, sink, 1.0)
+        rounds = plan.each_round(
+            lambda name: measure_round(stage, sink, name, deliveries), PART.name
+        )
+    return [_table(rounds), _fairness(ceiling, [one for each in rounds for one in each])]
 
 
 def measure_round(stage: Stage, sink: Sink, name: str, deliveries: int) -> list[DeliveryRound]:
@@ -94,3 +109,38 @@ def _seed(stage: Stage, gateway: GatewayServer, orders: int, first: int) -> None
         },
     )
     assert load["created"] == orders, "every order is new, so each is created"
+
+
+def _table(rounds: Sequence[Sequence[DeliveryRound]]) -> Table:
+    names = ("one endpoint", f"{MANY} endpoints")
+    return Table(
+        "delivery",
+        "Webhooks delivered, each second",
+        ("", "gateway", "bare posts", "ratio", "aim"),
+        [
+            (
+                name,
+                rate(each, lambda one: one.deliveries_per_second),
+                rate(each, lambda one: one.bare_posts_per_second),
+                ratio(each, lambda one: one.ratio),
+                "ratio ≥ 0.4",
+            )
+            for name, each in zip(names, zip(*rounds, strict=True), strict=True)
+        ],
+    )
+
+
+def _fairness(ceiling: Ceiling, rounds: Sequence[DeliveryRound]) -> Table:
+    """Show that the sink is not what was measured."""
+    most = ceiling.singles_per_second
+    fastest = max(each.deliveries_per_second for each in rounds)
+    cores = median(each.sink_cores for each in rounds)
+    return Table(
+        "delivery_fairness",
+        "The sink, alone with the load generator",
+        ("", "reaches", "times the gateway", "cores it used"),
+        [("sink, webhooks/s", f"{most:,.0f}", f"{most / fastest:,.0f}", f"{cores:.2f}")],
+    )
+
+
+PART: Final = Part("b", "delivery", measure, rounds=3)

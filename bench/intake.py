@@ -1,9 +1,13 @@
 """(a) How fast orders are taken in, next to a bare loop that inserts the same rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Final
 
+from part import Part, Plan
 from stage import GatewayServer, Sink, Stage, database_in
+from table import Table, rate, ratio
 
 CONNECTIONS: Final = 64
 BATCH: Final = 100
@@ -46,6 +50,15 @@ class IntakeRound:
     def single_ratio(self) -> float:
         """Return the same for one order at a time."""
         return self.single_requests_per_second / self.bare_single_orders_per_second
+
+
+def measure(stage: Stage, plan: Plan) -> list[Table]:
+    """Measure the ceiling once, then round by round."""
+    seconds = plan.seconds or (2.0 if plan.quick else 3.0)
+    with stage.sink() as sink:
+        ceiling = measure_ceiling(stage, sink, 1.0)
+        rounds = plan.each_round(lambda name: measure_round(stage, sink, name, seconds), PART.name)
+    return [_table(rounds), _fairness(ceiling, rounds)]
 
 
 def measure_ceiling(stage: Stage, sink: Sink, seconds: float) -> Ceiling:
@@ -116,3 +129,56 @@ def _load(
     )
     assert not load["statuses"], f"refused: {load['statuses']}"
     return load
+
+
+def _table(rounds: Sequence[IntakeRound]) -> Table:
+    return Table(
+        "intake",
+        "Orders taken in, 64 connections",
+        ("", "gateway", "bare inserts", "ratio", "aim"),
+        [
+            (
+                "batches of 100, orders/s",
+                rate(rounds, lambda each: each.batch_orders_per_second),
+                rate(rounds, lambda each: each.bare_batch_orders_per_second),
+                ratio(rounds, lambda each: each.batch_ratio),
+                "ratio ≥ 0.5",
+            ),
+            (
+                "one order a request, orders/s",
+                rate(rounds, lambda each: each.single_requests_per_second),
+                rate(rounds, lambda each: each.bare_single_orders_per_second),
+                ratio(rounds, lambda each: each.single_ratio),
+                "≥ 2,000/s",
+            ),
+        ],
+    )
+
+
+def _fairness(ceiling: Ceiling, rounds: Sequence[IntakeRound]) -> Table:
+    """Show that the load generator is not what was measured."""
+    rows = []
+    for name, most, reached, cores in (
+        (
+            "load generator, batches/s",
+            ceiling.batches_per_second,
+            median(each.batch_orders_per_second for each in rounds) / BATCH,
+            median(each.batch_load_cores for each in rounds),
+        ),
+        (
+            "load generator, single requests/s",
+            ceiling.singles_per_second,
+            median(each.single_requests_per_second for each in rounds),
+            median(each.single_load_cores for each in rounds),
+        ),
+    ):
+        rows.append((name, f"{most:,.0f}", f"{most / reached:,.0f}", f"{cores:.2f}"))
+    return Table(
+        "intake_fairness",
+        "The load generator, alone with the sink",
+        ("", "reaches", "times the gateway", "cores it used"),
+        rows,
+    )
+
+
+PART: Final = Part("a", "intake", measure, rounds=3)

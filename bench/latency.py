@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from part import Part, Plan
 from stage import Sink, Stage
+from table import Table, percentiles
 
 RATES: Final = (50, 200)
 _PERCENT: Final = (50, 95, 99)
@@ -24,6 +26,14 @@ class Latencies:
     from_sent: tuple[float, ...]
     answer: tuple[float, ...]
     load_late_ms: float
+
+
+def measure(stage: Stage, plan: Plan) -> list[Table]:
+    """Measure round by round."""
+    seconds = plan.seconds or (4.0 if plan.quick else 10.0)
+    with stage.sink() as sink:
+        rounds = plan.each_round(lambda name: measure_round(stage, sink, name, seconds), PART.name)
+    return [_table(rounds)]
 
 
 def measure_round(stage: Stage, sink: Sink, name: str, seconds: float) -> list[Latencies]:
@@ -66,3 +76,24 @@ def _percentiles(seconds: Sequence[float]) -> tuple[float, ...]:
     return tuple(
         ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000 for percent in _PERCENT
     )
+
+
+def _table(rounds: Sequence[Sequence[Latencies]]) -> Table:
+    return Table(
+        "latency",
+        "From order to webhook, milliseconds at p50 / p95 / p99",
+        ("", "accepted to delivered", "sent to delivered", "sent to accepted", "aim"),
+        [
+            (
+                f"{each[0].rate} orders/s",
+                percentiles([one.from_accepted for one in each]),
+                percentiles([one.from_sent for one in each]),
+                percentiles([one.answer for one in each]),
+                "p95 ≤ 25" if each[0].rate == RATES[-1] else "",
+            )
+            for each in zip(*rounds, strict=True)
+        ],
+    )
+
+
+PART: Final = Part("c", "latency", measure, rounds=3)

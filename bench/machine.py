@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+LOAD: Final = "others' load at the start"
 _FLUSHES: Final = 100
 _FLUSHED_BYTES: Final = 4096
 
@@ -25,7 +26,7 @@ def facts(folder: Path) -> dict[str, str]:
         "gateway": version("rx-gateway"),
         "pyreqwest": version("pyreqwest"),
         "one flush to this disk": f"{_flush_ms(folder):.2f} ms (median of {_FLUSHES})",
-        "others' load at the start": f"{_load():.1f} of {_cores()} cores",
+        LOAD: f"{_load():.1f} of {_cores()} cores",
     }
 
 
