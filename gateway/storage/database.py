@@ -7,11 +7,13 @@ queue here, in this process, instead of colliding in the file; other processes
 """
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from aiosqlite import Connection
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -25,6 +27,9 @@ APPLICATION_NAME: Final = "rx-gateway"
 """What our sessions are called in pg_stat_activity."""
 
 _BUSY_TIMEOUT_MS = 15_000
+_BUSY_PAUSE_SECONDS = 0.02
+# An error's code has more detail in its upper bits (https://www.sqlite.org/rescode.html).
+_PRIMARY_CODE: Final = 0xFF
 _PRAGMAS = (
     f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
     "PRAGMA journal_mode=WAL",
@@ -114,6 +119,11 @@ def is_outage(error: Exception) -> bool:
     return error.connection_invalidated or state.startswith(_SERVER_STATES)
 
 
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Say whether SQLite refused because somebody else has the file at the moment."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+
+
 def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -129,19 +139,41 @@ def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        cursor = connection.cursor()
-        # Only before anything is written, WAL mode included: a file that has pages keeps its
-        # mode until VACUUM, and saying it once more would wait for the writer's lock.
-        # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
-        cursor.execute("PRAGMA page_count")
-        if cursor.fetchone() == (0,):
-            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        for pragma in _PRAGMAS:
-            cursor.execute(pragma)
-        cursor.close()
+        connection.run_async(_set_up_when_free)
 
     @event.listens_for(engine.sync_engine, "begin")
     def open_transaction(connection: Any) -> None:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+async def _set_up_when_free(driver: Connection) -> None:
+    """Set a new connection up; waits for whoever has the file as long as a writer would.
+
+    Two that make the same file a WAL file hold a shared lock each and want it alone: SQLite
+    then refuses one of them at once, however long its busy timeout is
+    (https://www.sqlite.org/c3ref/busy_handler.html).
+    """
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + _BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            await _set_up(driver)
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or loop.time() > give_up_at:
+                raise
+        else:
+            return
+        await asyncio.sleep(_BUSY_PAUSE_SECONDS)
+
+
+async def _set_up(driver: Connection) -> None:
+    # Only before anything is written, WAL mode included: a file that has pages keeps its
+    # mode until VACUUM, and saying it once more would wait for the writer's lock.
+    # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
+    [(pages,)] = await driver.execute_fetchall("PRAGMA page_count")
+    if pages == 0:
+        await driver.execute_fetchall("PRAGMA auto_vacuum=INCREMENTAL")
+    for pragma in _PRAGMAS:
+        await driver.execute_fetchall(pragma)

@@ -11,15 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Conflict
-from gateway.storage.database import APPLICATION_NAME
+from gateway.storage.database import APPLICATION_NAME, is_busy
 
 _IN_USE: Final = (
     "The database is in use by another process, such as gateway serve: stop it, then try again."
 )
 _LOOKS: Final = 10
 _LOOK_AGAIN_SECONDS: Final = 0.1
-# An error's code has more detail in its upper bits (https://www.sqlite.org/rescode.html).
-_PRIMARY_CODE: Final = 0xFF
 
 
 @contextmanager
@@ -49,7 +47,7 @@ def _lock(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN EXCLUSIVE")
         connection.execute("COMMIT")  # the lock stays until the connection is closed
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+        if not is_busy(error):
             raise
         raise Conflict(_IN_USE) from error
 

@@ -1,10 +1,11 @@
 """Connections: what commits, what rolls back, and how SQLite is opened."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 from core.storage.rows import rows_in, with_all_tables
@@ -159,6 +160,41 @@ async def test_a_writer_in_another_process_is_waited_for(sqlite):
     other.stdin.write(b"\n")
     assert await asyncio.wait_for(writing, 10) == ["ours", "theirs"]
     assert await other.wait() == 0
+
+
+async def test_a_new_file_that_another_process_is_writing_to_is_waited_for(tmp_path):
+    # Given a file that is no WAL file yet, and a writer that SQLite itself won't wait for then
+    path = tmp_path / "gateway.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE facts (name TEXT, value TEXT)")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO facts VALUES ('theirs', '1')")
+
+        # When we open it, then that waits for the writer to be done
+        database = Database(f"sqlite+aiosqlite:///{path}")
+        opening = asyncio.create_task(names(database))
+        assert not (await asyncio.wait({opening}, timeout=0.1))[0]
+        other.execute("COMMIT")
+        assert await asyncio.wait_for(opening, 10) == ["theirs"]
+
+    async with database.begin() as connection:
+        assert (await connection.execute(text("PRAGMA journal_mode"))).scalar_one() == "wal"
+    await database.close()
+
+
+async def test_a_new_file_that_never_comes_free_is_an_outage(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.storage.database._BUSY_TIMEOUT_MS", 50)
+    path = tmp_path / "gateway.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE facts (name TEXT, value TEXT)")
+        other.execute("BEGIN IMMEDIATE")
+
+        database = Database(f"sqlite+aiosqlite:///{path}")
+        with pytest.raises(OperationalError, match="database is locked") as refused:
+            await names(database)
+
+    assert is_outage(refused.value)
+    await database.close()
 
 
 async def test_a_database_says_what_it_is(database, sqlite):
