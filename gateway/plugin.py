@@ -129,6 +129,14 @@ class LimitsRequests(Protocol):
         ...
 
 
+class KnowsAccounts(Protocol):
+    """The accounts: those of gateway.toml's sites, and those that a key was made for."""
+
+    async def exists(self, connection: AsyncConnection, account_id: str) -> bool:
+        """Say whether there is such an account."""
+        ...
+
+
 class KnowsSites(Protocol):
     """The sites of gateway.toml."""
 
@@ -171,6 +179,7 @@ class Gateway(Protocol):
     sites: KnowsSites
     database: Database
     sealer: Sealer
+    accounts: KnowsAccounts
     packages: PackageStore
     events: EventStore
     destinations: DestinationStore
@@ -228,6 +237,7 @@ __all__ = [
     "IntakeAnswer",
     "InvalidInput",
     "Job",
+    "KnowsAccounts",
     "KnowsSites",
     "LimitsRequests",
     "Mode",

@@ -66,6 +66,7 @@ class Gateway:
 
     database: Database
     sealer: Sealer
+    accounts: AccountStore
     packages: PackageStore
     events: EventStore
     destinations: DestinationStore
@@ -179,7 +180,8 @@ class Gateway:
 
     async def _prepare_storage(self) -> None:
         backups = self.settings.gateway.data_dir / "backups"
-        accounts = AccountStore()
+        self.accounts = AccountStore()
+        owners = {DEFAULT_ACCOUNT, *(site.account for site in self.settings.sites)}
         try:
             self.migrated = await migrate(
                 self.database, self.hooks.tables(), backups, self.clock.now()
@@ -189,15 +191,16 @@ class Gateway:
                     self._read_keyring, known=await installation.has_keyring(connection)
                 )
                 await installation.claim_keyring(connection, keyring)
-                await accounts.ensure(connection, DEFAULT_ACCOUNT, self.clock.now())
-                await accounts.replace_sites(connection, _sites(self.settings))
+                for account_id in sorted(owners):
+                    await self.accounts.ensure(connection, account_id, self.clock.now())
+                await self.accounts.replace_sites(connection, _sites(self.settings))
         except (SQLAlchemyError, OSError) as error:
             raise StorageError(
                 f"The database can't be opened ({type(error).__name__}): check [database] url, "
                 "that it can be reached from here, and that there is room on the disk."
             ) from error
         self.sealer = Sealer(keyring, lambda: self._read_keyring(known=True))
-        self.keys = Keys(self.database, accounts, self.clock, metrics=self.metrics)
+        self.keys = Keys(self.database, self.accounts, self.clock, metrics=self.metrics)
 
     def _read_keyring(self, *, known: bool) -> Keyring:
         """Read the master key; make one only where nothing was ever sealed with another."""
@@ -255,6 +258,7 @@ class Gateway:
             self.destinations,
             self.outbox,
             self.delivery_log,
+            self.hooks,
             self.clock,
             self.wake,
         )

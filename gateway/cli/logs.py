@@ -37,8 +37,15 @@ def log_to_stderr(table: LoggingTable) -> None:
     level = logging.getLevelNamesMapping()[table.level.upper()]
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
     plugins = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    for name in ("gateway", *(each.module.partition(".")[0] for each in plugins)):
+    ours = {"gateway", *(each.module.partition(".")[0] for each in plugins)}
+    for name in ours:
         logging.getLogger(name).setLevel(level)
+    # The root's level doesn't bind a library that set a level of its own.
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or _root(record) in ours)
+
+
+def _root(record: logging.LogRecord) -> str:
+    return record.name.partition(".")[0]
 
 
 class TextLines(logging.Formatter):

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.errors import Conflict, InvalidInput
 from gateway.flow.publishing import Wake
+from gateway.hooks import Hooks
 from gateway.model.delivery import Destination
 from gateway.model.event import Event, matches
 from gateway.model.ids import first_id, new_id
@@ -36,13 +37,14 @@ _PLENTY: Final = 1000
 class RecoveryRunner:
     """Starts recoveries, and carries the unfinished ones on a step at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it reads and writes, and whom it asks
         self,
         database: Database,
         events: EventStore,
         destinations: DestinationStore,
         outbox: Outbox,
         log: DeliveryLog,
+        hooks: Hooks,
         clock: Clock,
         wake: Wake,
     ) -> None:
@@ -51,6 +53,7 @@ class RecoveryRunner:
         self._destinations = destinations
         self._outbox = outbox
         self._log = log
+        self._hooks = hooks
         self._clock = clock
         self._wake = wake
 
@@ -138,6 +141,10 @@ class RecoveryRunner:
         given_up = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
         for delivery_id in given_up:
             await self._outbox.send_again(connection, destination.account_id, delivery_id, now)
+        unsent = [event for event in missed if event.id not in states]
+        # What a plugin's routing would have kept from the destination stays kept from it.
+        wanted = {event.id: (destination.id,) for event in unsent}
+        routed = self._hooks.route_events(unsent, wanted) if unsent else {}
         never = [
             NewDelivery(
                 account_id=event.account_id,
@@ -147,8 +154,8 @@ class RecoveryRunner:
                 subject=event.subject,
                 in_order=destination.ordered,
             )
-            for event in missed
-            if event.id not in states
+            for event in unsent
+            if routed[event.id]
         ]
         await self._outbox.queue(connection, never, now)
         finished = len(found) < _EVENTS_AT_ONCE

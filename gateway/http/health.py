@@ -14,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StorageError
 from gateway.http.errors import MEDIA_TYPE
-from gateway.loading import plugin_problems
 from gateway.model.wire import encode
 from gateway.records import HealthCheck, HealthReport
 from gateway.runtime import Gateway
@@ -23,6 +22,7 @@ from gateway.storage.tables import facts
 # Something is always tried within this, where anything is due and anybody carries.
 _STANDSTILL: Final = timedelta(minutes=5)
 _NOTHING_TRIED: Final = "nothing that is due was tried for five minutes; look into the log"
+_LEFT_OUT: Final = "left out at the start: {}; the log and gateway check say why"
 _READ_ONLY: Final = "the database can be read but not written: it is a standby, or set read-only"
 _DISK_FULL: Final = "the disk that holds the database is full: make room"
 _UNWRITABLE: Final = (
@@ -131,9 +131,9 @@ class Readiness:
 
     async def _plugins(self) -> HealthReport:
         plugins = self._gateway.plugins
-        problems = plugin_problems(plugins)
-        if problems:
-            return HealthReport(healthy=False, detail="; ".join(each.message for each in problems))
+        left_out = ", ".join(plugin.name for plugin in plugins if plugin.problem)
+        if left_out:  # why was logged at the start: what a plugin raised may say anything
+            return HealthReport(healthy=False, detail=_LEFT_OUT.format(left_out))
         enabled = sum(plugin.enabled for plugin in plugins)
         return HealthReport(healthy=True, detail=f"{enabled} plugins loaded")
 

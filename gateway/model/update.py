@@ -19,7 +19,18 @@ from gateway.model.package import (
 COPAY_METHODS: Final = ("cash", "card", "check", "online", "on_account", "waived")
 # Near the ends of the calendar a change of time zone is an error; nobody delivers there.
 _YEARS: Final = range(2000, 2100)
-_MAX_CHARACTERS: Final[Mapping[str, int]] = {"driver_id": 100, "notes": 2000, "event_ref": 255}
+_MAX_CHARACTERS: Final[Mapping[str, int]] = {
+    "driver_id": 100,
+    "notes": 2000,
+    "event_ref": 255,
+    "proof.photo_url": 2000,
+    "proof.signature_url": 2000,
+    "proof.signer_name": 200,
+    "proof.signer_relationship": 100,
+    "proof.id_checked": 100,
+    "proof.left_at": 200,
+}
+_DEGREES: Final[Mapping[str, int]] = {"proof.lat": 90, "proof.lng": 180}
 
 
 def check_update(update: DeliveryUpdate) -> DeliveryUpdate:
@@ -41,14 +52,30 @@ def check_update(update: DeliveryUpdate) -> DeliveryUpdate:
         value = getattr(update, name)
         if value is not None and value not in allowed:
             faults.append(Problem(f"{name} must be one of {', '.join(allowed)}", field=name))
-    for name, limit in _MAX_CHARACTERS.items():
-        value = getattr(update, name)
-        if value is not None and len(value) > limit:
-            faults.append(Problem(f"{name} has more than {limit} characters", field=name))
+    faults.extend(_out_of_bounds(update))
     faults.extend(_wrong_moments(update))
     if faults:
         raise InvalidInput("The delivery update has faults.", faults)
     return msgspec.structs.replace(update, event=event)
+
+
+def _out_of_bounds(update: DeliveryUpdate) -> Iterator[Problem]:
+    for name, limit in _MAX_CHARACTERS.items():
+        text = _told(update, name)
+        if text is not None and len(text) > limit:
+            yield Problem(f"{name} has more than {limit} characters", field=name)
+    for name, most in _DEGREES.items():
+        degrees = _told(update, name)
+        if degrees is not None and not -most <= degrees <= most:
+            yield Problem(f"{name} must be between -{most} and {most} degrees", field=name)
+
+
+def _told(update: DeliveryUpdate, name: str) -> Any:
+    """Return what the update says by this dotted name."""
+    value: Any = update
+    for part in name.split("."):
+        value = None if value is None else getattr(value, part)
+    return value
 
 
 def _wrong_moments(update: DeliveryUpdate) -> Iterator[Problem]:

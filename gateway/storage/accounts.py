@@ -22,6 +22,11 @@ class AccountStore:
         new = dialect.insert(accounts).values(id=account_id, created_at_ms=to_epoch_ms(at))
         await connection.execute(new.on_conflict_do_nothing())
 
+    async def exists(self, connection: AsyncConnection, account_id: str) -> bool:
+        """Say whether there is such an account."""
+        query = select(accounts.c.id).where(accounts.c.id == account_id)
+        return (await connection.execute(query)).first() is not None
+
     async def replace_sites(self, connection: AsyncConnection, configured: Iterable[Site]) -> None:
         """Make the table say what gateway.toml says; nothing is written when it does already."""
         wanted = {

@@ -105,6 +105,8 @@ class Batcher(Generic[Item, Answer]):
             for pair in batch:
                 await self._answer([pair])
         else:
+            if len(answers) != len(batch):  # whose is whose can't be told: nobody may wait for ever
+                answers = [_mismatch(len(batch), len(answers)) for _ in batch]
             for (_, future), answer in zip(batch, answers, strict=True):
                 _settle(future, answer)
 
@@ -113,6 +115,10 @@ def _out_of_reach(cause: Exception) -> StorageError:
     error = StorageError("The database can't be reached right now; try again shortly.")
     error.__cause__ = cause
     return error
+
+
+def _mismatch(items: int, answers: int) -> Exception:
+    return RuntimeError(f"a flush of {items} items gave {answers} answers")
 
 
 def _settle(future: asyncio.Future[Answer], answer: Answer | Exception) -> None:

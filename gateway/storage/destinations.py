@@ -117,6 +117,25 @@ class DestinationStore:
             query = query.where(destinations.c.sink == sink)
         return [self._destination(row) for row in await connection.execute(query)]
 
+    async def of_sink(
+        self, connection: AsyncConnection, sink: str, *, after_id: str, limit: int
+    ) -> Sequence[Destination]:
+        """Return every account's destinations of a kind, in the order of their ids.
+
+        For what a sink has to see to by itself; a page begins behind ``after_id``.
+        """
+        rows = await connection.execute(
+            select(destinations)
+            .where(
+                destinations.c.sink == sink,
+                destinations.c.removed_at_ms.is_(None),
+                destinations.c.id > after_id,
+            )
+            .order_by(destinations.c.id)
+            .limit(limit)
+        )
+        return [self._destination(row) for row in rows]
+
     async def for_dispatch(
         self, connection: AsyncConnection, destination_id: str
     ) -> Destination | None:

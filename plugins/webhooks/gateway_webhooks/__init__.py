@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 from litestar import Router
 
-from gateway.plugin import API_VERSION, EventType, Gateway, Sink, hookimpl
+from gateway.plugin import API_VERSION, EventType, Gateway, Job, Sink, hookimpl
 from gateway_webhooks.commands import endpoints_group
 from gateway_webhooks.demo import demo
 from gateway_webhooks.endpoints import Endpoints
@@ -26,12 +26,13 @@ class Webhooks:
         delivery = gateway.settings.delivery
         self._policy = AddressPolicy.of(delivery.allow_http, delivery.allow_networks)
         self._gateway = gateway
+        self._endpoints = Endpoints(gateway, self._policy)
         self._sender = Sender(settings, self._policy, gateway.clock)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
         """Bring the addresses under /api/webhooks."""
-        return [router(self._gateway, Endpoints(self._gateway, self._policy))]
+        return [router(self._gateway, self._endpoints)]
 
     @hookimpl
     def sinks(self) -> Sequence[Sink]:
@@ -42,6 +43,11 @@ class Webhooks:
     def event_types(self) -> Sequence[EventType]:
         """Bring the test event."""
         return [TEST_EVENT_TYPE]
+
+    @hookimpl
+    def jobs(self) -> Sequence[Job]:
+        """Bring what ends rotations."""
+        return [Job("webhooks-rotations", self._endpoints.end_rotations, every_seconds=60)]
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 import msgspec
 
-from gateway.plugin import DEFAULT_ACCOUNT, Caller, Mode, Session, command
+from gateway.plugin import DEFAULT_ACCOUNT, Caller, Mode, Session, Unavailable, command
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.guard import AddressPolicy
 from gateway_webhooks.mapping import delivery_out, endpoint_out
@@ -122,7 +122,7 @@ def _test(policy: AddressPolicy) -> click.Command:
     @_ACCOUNT
     @_TEST
     async def test(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
-        """Send a webhook.test event and show how it went.
+        """Send a webhook.test event and show how it went; ends with 1 unless it arrived.
 
         The running server sends it; without one it stays pending until there is one.
         """
@@ -130,15 +130,19 @@ def _test(policy: AddressPolicy) -> click.Command:
             caller = _caller(session, account, test_mode)
             delivery, attempts = await Endpoints(gateway, policy).test(caller, endpoint_id)
         shown = _shown(delivery_out(delivery, attempts))
-        tries = shown["attempts"]
         if session.as_json:
             session.record(shown)
-            return
-        session.say(f"{delivery.id} is {delivery.state}")
-        if tries:
-            session.table(_ATTEMPT_COLUMNS, tries)
         else:
-            session.say("No try yet: is gateway serve running?")
+            session.say(f"{delivery.id} is {delivery.state}")
+            if attempts:
+                session.table(_ATTEMPT_COLUMNS, shown["attempts"])
+        if not attempts:
+            raise Unavailable("Nothing was tried yet: see that gateway serve is running.")
+        if delivery.state != "delivered":
+            raise Unavailable(
+                "The endpoint did not take it: see the status or error above, and the log of the "
+                "server behind it."
+            )
 
     return test
 

@@ -34,6 +34,7 @@ from gateway_webhooks.mapping import (
     settings_of,
     stored,
 )
+from gateway_webhooks.rotation import as_of, over, rotated, rotating
 from gateway_webhooks.schema import EndpointChange, EndpointIn
 from gateway_webhooks.settings import EndpointSettings
 from gateway_webhooks.signing import new_secret
@@ -55,7 +56,10 @@ class Endpoints:
         self._policy = policy
 
     async def add(self, caller: Caller, sent: EndpointIn) -> tuple[Destination, str]:
-        """Add an endpoint; returns it with its secret, which is shown this once."""
+        """Add an endpoint; returns it with its secret, which is shown this once.
+
+        Raises ``NotFound`` when there is no such account, ``InvalidInput``.
+        """
         check_url(sent.url, self._policy)
         check_endpoint(sent)
         secret, now = new_secret(), self._gateway.clock.now()
@@ -77,6 +81,10 @@ class Endpoints:
             created_at=now,
         )
         async with self._gateway.database.begin() as connection:
+            if not await self._gateway.accounts.exists(connection, caller.account_id):
+                raise NotFound(
+                    "There is no such account; its first key makes it (gateway keys create)."
+                )
             await self._gateway.destinations.add(connection, destination)
         await self._note(caller, "endpoint.added", destination.id)
         return destination, secret
@@ -84,7 +92,9 @@ class Endpoints:
     async def list(self, caller: Caller) -> Sequence[Destination]:
         """Return the endpoints that ``caller`` may see, oldest first."""
         async with self._gateway.database.read() as connection:
-            return await self._gateway.destinations.list(connection, caller, SINK)
+            found = await self._gateway.destinations.list(connection, caller, SINK)
+        now = self._gateway.clock.now()
+        return [as_of(now, each) for each in found]
 
     async def get(self, caller: Caller, endpoint_id: str) -> Destination:
         """Return one endpoint; raises ``NotFound``."""
@@ -92,7 +102,7 @@ class Endpoints:
             found = await self._gateway.destinations.get(connection, caller, endpoint_id)
         if found is None or found.sink != SINK:
             raise _not_found()
-        return found
+        return as_of(self._gateway.clock.now(), found)
 
     async def change(self, caller: Caller, endpoint_id: str, change: EndpointChange) -> Destination:
         """Change an endpoint; what ``change`` leaves out stays as it is."""
@@ -140,32 +150,20 @@ class Endpoints:
         now, fresh = self._gateway.clock.now(), new_secret()
 
         def edit(before: Destination) -> Destination:
-            in_use, riding_along = settings_of(before).secrets_at(now)
-            if riding_along is not None:
-                raise Conflict("A rotation is running already; finish it, then start another.")
-            settings = msgspec.structs.replace(
-                settings_of(before),
-                secret=in_use,
-                next_secret=fresh,
-                rotation_ends_at=now + timedelta(hours=overlap_hours),
-            )
-            return msgspec.structs.replace(before, settings=stored(settings))
+            return rotating(before, fresh, now + timedelta(hours=overlap_hours))
 
         return await self._edit(caller, endpoint_id, "endpoint.rotated", edit), fresh
 
     async def finish_rotation(self, caller: Caller, endpoint_id: str) -> Destination:
         """End the overlap now: the new secret takes over, the old one is forgotten."""
+        return await self._edit(caller, endpoint_id, "endpoint.rotation_finished", rotated)
 
-        def edit(before: Destination) -> Destination:
-            settings = settings_of(before)
-            if settings.next_secret is None:
-                raise Conflict("No rotation is running; start one first.")
-            settings = msgspec.structs.replace(
-                settings, secret=settings.next_secret, next_secret=None, rotation_ends_at=None
-            )
-            return msgspec.structs.replace(before, settings=stored(settings))
-
-        return await self._edit(caller, endpoint_id, "endpoint.rotation_finished", edit)
+    async def end_rotations(self) -> None:
+        """Forget the secrets whose overlap has ended, of every account; a job calls this."""
+        async for each in over(self._gateway):
+            owner = Caller(each.account_id, each.mode, "gateway")
+            with suppress(NotFound):  # it was removed a moment ago
+                await self._edit(owner, each.id, "endpoint.rotation_ended", lambda ended: ended)
 
     async def test(self, caller: Caller, endpoint_id: str) -> tuple[Delivery, Sequence[Attempt]]:
         """Send a test event and wait a moment for the first try.
@@ -252,13 +250,16 @@ class Endpoints:
         action: str,
         edit: Callable[[Destination], Destination],
     ) -> Destination:
-        """Read, change and write in one transaction, so that two edits can't undo each other."""
+        """Read, change and write in one transaction, so that two edits can't undo each other.
+
+        ``edit`` is given the endpoint as it is now, without a rotation that is over.
+        """
         destinations = self._gateway.destinations
         async with self._gateway.database.begin() as connection:
             before = await destinations.get(connection, caller, endpoint_id, for_update=True)
             if before is None or before.sink != SINK:
                 raise _not_found()
-            after = edit(before)
+            after = edit(as_of(self._gateway.clock.now(), before))
             await destinations.change(connection, after)
         await self._note(caller, action, endpoint_id)
         if after.state == "active":

@@ -28,10 +28,19 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     next_secret: str | None = None
     rotation_ends_at: datetime | None = None
 
+    def as_of(self, now: datetime) -> "EndpointSettings":
+        """Return what holds at ``now``: of a rotation that is over only the new secret is left."""
+        if self.next_secret is None or self.rotation_ends_at is None or now < self.rotation_ends_at:
+            return self
+        return self.ended()
+
+    def ended(self) -> "EndpointSettings":
+        """Return what is left when a rotation ends: the new secret alone."""
+        return msgspec.structs.replace(
+            self, secret=self.next_secret, next_secret=None, rotation_ends_at=None
+        )
+
     def secrets_at(self, now: datetime) -> tuple[str, str | None]:
         """Return the secret in use and the one that rides along, if any."""
-        if self.next_secret is None:
-            return self.secret, None
-        if self.rotation_ends_at is not None and now >= self.rotation_ends_at:
-            return self.next_secret, None
-        return self.secret, self.next_secret
+        current = self.as_of(now)
+        return current.secret, current.next_secret

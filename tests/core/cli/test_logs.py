@@ -187,6 +187,18 @@ def test_libraries_are_never_heard_below_warning(stderr, level):
     assert said == (["error speaks"] if level == "error" else ["warning speaks", "error speaks"])
 
 
+@pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "sqlalchemy.engine", "gatewayish"])
+def test_a_library_with_a_level_of_its_own_is_not_heard_below_warning_either(stderr, name):
+    log_to_stderr(LoggingTable(level="debug"))
+    log = logging.getLogger(name)
+    log.setLevel(logging.DEBUG)
+    log.info("GET https://example.com/?name=Maria")
+    log.warning("the connection was lost")
+
+    [line] = stderr()
+    assert line.endswith(f"{name}: the connection was lost")
+
+
 def test_each_line_is_an_object_when_the_settings_say_so(stderr):
     log_to_stderr(LoggingTable(format="json"))
     logging.getLogger("gateway").info("a line\nand another")

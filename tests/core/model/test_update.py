@@ -254,3 +254,34 @@ def test_money_and_moments_go_out_as_the_contract_writes_them():
     assert b'"delivered_at":"2026-04-19T18:41:57Z"' in written
     assert b'"captured_at":"2026-04-19T18:41:57Z"' in written
     assert b'"copay_collected":12.50' in written
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("photo_url", 2000),
+        ("signature_url", 2000),
+        ("signer_name", 200),
+        ("signer_relationship", 100),
+        ("id_checked", 100),
+        ("left_at", 200),
+    ],
+)
+def test_what_a_proof_says_is_bounded(name, most):
+    proof = msgspec.structs.replace(PROOF, **{name: "x" * most})
+    assert check_update(msgspec.structs.replace(GOOD, proof=proof)).proof == proof
+
+    longer = msgspec.structs.replace(PROOF, **{name: "x" * (most + 1)})
+    text = f"proof.{name} has more than {most} characters"
+    assert faults_of(proof=longer) == (Problem(text, field=f"proof.{name}"),)
+
+
+@pytest.mark.parametrize(("name", "most"), [("lat", 90), ("lng", 180)])
+def test_a_place_is_on_the_globe(name, most):
+    for degrees in (most, -most, 0.0):
+        proof = msgspec.structs.replace(PROOF, **{name: degrees})
+        assert check_update(msgspec.structs.replace(GOOD, proof=proof)).proof == proof
+    text = f"proof.{name} must be between -{most} and {most} degrees"
+    for degrees in (most + 0.001, -most - 0.001):
+        nowhere = msgspec.structs.replace(PROOF, **{name: degrees})
+        assert faults_of(proof=nowhere) == (Problem(text, field=f"proof.{name}"),)

@@ -249,3 +249,24 @@ async def test_who_waits_for_it_to_drain_may_give_up_without_stopping_it():
     store.gate.set()
 
     assert await asyncio.wait_for(answer, PATIENCE_SECONDS) == 10
+
+
+@pytest.mark.parametrize("answers", [[], [10], [10, 20, 30, 40]], ids=len)
+async def test_a_flush_that_answers_for_another_number_leaves_nobody_waiting(answers):
+    store = Store(held=True)
+
+    async def flush(items):
+        await store.flush(items)
+        return answers if len(items) == 3 else [0] * len(items)
+
+    batcher = Batcher(flush)
+    first = batcher.put(0)
+    await store.started.wait()
+    rest = [batcher.put(number) for number in (1, 2, 3)]
+    store.gate.set()
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await first == 0
+        failed = await asyncio.gather(*rest, return_exceptions=True)
+    assert [str(each) for each in failed] == [f"a flush of 3 items gave {len(answers)} answers"] * 3
+    assert await batcher.submit(4) == 0  # it goes on

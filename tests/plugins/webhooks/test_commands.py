@@ -51,13 +51,16 @@ class CommandLine:
         self.config = config
 
     def run(self, *words, code=0):
-        arguments = ["endpoints", *words, "--config", str(self.config)]
+        return self.main("endpoints", *words, code=code)
+
+    def main(self, *words, code=0):
+        arguments = [*words, "--config", str(self.config)]
         done = CliRunner().invoke(main, arguments, prog_name="gateway", catch_exceptions=False)
         assert done.exit_code == code, done.output
         return done
 
-    def json(self, *words):
-        return json.loads(self.run(*words, "--json").stdout)
+    def json(self, *words, code=0):
+        return json.loads(self.run(*words, "--json", code=code).stdout)
 
     def add(self, *words):
         return self.json("add", URL, *words)
@@ -130,6 +133,7 @@ def test_list_says_when_there_is_nothing(gateway):
 
 def test_test_data_and_other_accounts_are_looked_at_when_asked_for(gateway):
     live, test = gateway.add(), gateway.add("--test")
+    gateway.main("keys", "create", "--name", "theirs", "--account", "another")
     other = gateway.add("--account", "another")
     assert (live["mode"], test["mode"]) == ("live", "test")
     assert [each["id"] for each in gateway.json("list")] == [live["id"]]
@@ -242,16 +246,30 @@ def test_wrong_usage_ends_with_2(gateway, words):
     assert gateway.run(*words, code=2).stdout == ""
 
 
-def test_without_a_server_a_test_event_stays_pending(gateway, monkeypatch):
+def test_without_a_server_a_test_event_stays_pending_and_that_is_no_success(gateway, monkeypatch):
     monkeypatch.setattr("gateway_webhooks.endpoints._TEST_PATIENCE_SECONDS", 0.05)
     endpoint_id = gateway.add()["id"]
-    delivery = gateway.json("test", endpoint_id)
+    delivery = gateway.json("test", endpoint_id, code=1)
     assert (delivery["state"], delivery["attempts"]) == ("pending", [])
     assert (delivery["endpoint_id"], delivery["event"]) == (endpoint_id, "webhook.test")
-    printed = gateway.run("test", endpoint_id).stdout
-    assert re.fullmatch(
-        r"dlv_[0-9a-f]{32} is pending\nNo try yet: is gateway serve running\?\n", printed
+    done = gateway.run("test", endpoint_id, code=1)
+    assert re.fullmatch(r"dlv_[0-9a-f]{32} is pending\n", done.stdout)
+    reason = "gateway: Nothing was tried yet: see that gateway serve is running.\n"
+    assert done.stderr == reason
+
+
+def test_an_endpoint_for_an_account_that_is_not_there_is_refused(gateway):
+    assert gateway.refused("add", URL, "--account", "tpyo") == (
+        "gateway: There is no such account; its first key makes it (gateway keys create).\n"
     )
+    assert gateway.json("list", "--account", "tpyo") == []
+
+
+def test_an_account_that_has_a_site_is_there_before_its_first_key(gateway):
+    banner = '[[sites]]\naccount = "banner"\ncode = "north"\nname = "Northside"\n'
+    gateway.config.write_text(CONFIGURATION + banner, "utf-8")
+    added = gateway.add("--account", "banner", "--site", "north")
+    assert added["site"] == "north"
 
 
 def test_a_disabled_endpoint_is_not_tested(gateway):

@@ -17,6 +17,10 @@ CONFIGURATION = """
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
 """
+REFUSED = (
+    "gateway: The endpoint did not take it: see the status or error above, and the log of the "
+    "server behind it.\n"
+)
 
 
 @pytest.fixture
@@ -31,6 +35,8 @@ def gateway(tmp_path):
             CliRunner().invoke, main, arguments, prog_name="gateway", catch_exceptions=False
         )
         assert done.exit_code == code, done.output
+        if code:
+            assert done.stderr == REFUSED
         return done.stdout
 
     return run
@@ -40,7 +46,7 @@ async def test_a_test_event_shows_how_it_went(gateway, harness):
     async with Receiver([200, 503]) as receiver, harness(CONFIGURATION):
         added = json.loads(await gateway("add", receiver.url, "--json"))
         delivery = json.loads(await gateway("test", added["id"], "--json"))
-        printed = (await gateway("test", added["id"])).splitlines()
+        printed = (await gateway("test", added["id"], code=1)).splitlines()
     assert list(delivery) == [
         "id",
         "endpoint_id",

@@ -5,7 +5,9 @@ import hmac
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 
+from gateway.storage.tables import audit
 from gateway.testing import Receiver, SteppingClock
 
 START = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
@@ -156,3 +158,83 @@ async def test_changing_an_endpoint_does_not_touch_a_running_rotation(rotation):
     webhook, signatures = await rotation.signatures()
     assert signatures == (by(old, webhook), by(new, webhook))
     assert webhook.headers["x-a"] == "1"
+
+
+async def kept(rotation):
+    gateway = rotation.desk.harness.gateway
+    async with gateway.database.read() as connection:
+        [found] = await gateway.destinations.list(connection, rotation.desk.harness.caller())
+    return str(found.settings)
+
+
+async def end_rotations(rotation):
+    jobs = {job.name: job for job in rotation.desk.harness.gateway.hooks.jobs()}
+    await jobs["webhooks-rotations"].run()
+
+
+async def test_when_the_overlap_ends_by_time_the_old_secret_is_forgotten(rotation):
+    new = (await rotation.rotate({"overlap_hours": 1}))["secret"]
+    rotation.clock.step(HOUR - 1)
+    await end_rotations(rotation)
+    assert rotation.first_secret in await kept(rotation)
+    rotation.clock.step(1)
+    await end_rotations(rotation)
+    assert rotation.first_secret not in await kept(rotation)
+    assert new in await kept(rotation)
+    webhook, signatures = await rotation.signatures()
+    assert signatures == (by(new, webhook), None)
+
+
+async def test_the_end_of_a_rotation_stands_in_the_audit_trail_once(rotation):
+    await rotation.rotate({"overlap_hours": 1})
+    rotation.clock.step(HOUR)
+    await end_rotations(rotation)
+    await end_rotations(rotation)
+    gateway = rotation.desk.harness.gateway
+    async with gateway.database.read() as connection:
+        found = await connection.execute(
+            select(audit.c.actor, audit.c.subject).where(
+                audit.c.action == "endpoint.rotation_ended"
+            )
+        )
+        assert [tuple(row) for row in found] == [("gateway", rotation.path.rpartition("/")[2])]
+
+
+async def test_a_rotation_that_is_over_is_shown_no_more(rotation):
+    await rotation.rotate({"overlap_hours": 1})
+    rotation.clock.step(HOUR)
+    assert (await rotation.desk.ask("GET", rotation.path))["rotation_ends_at"] is None
+    listed = await rotation.desk.ask("GET", "/webhooks/endpoints")
+    assert [each["rotation_ends_at"] for each in listed["endpoints"]] == [None]
+    assert await rotation.finish(409) == {"error": "No rotation is running; start one first."}
+
+
+async def test_a_change_after_the_overlap_forgets_the_old_secret_too(rotation):
+    await rotation.rotate({"overlap_hours": 1})
+    rotation.clock.step(HOUR)
+    changed = await rotation.desk.ask("PATCH", rotation.path, {"description": "board"})
+    assert changed["rotation_ends_at"] is None
+    assert rotation.first_secret not in await kept(rotation)
+
+
+async def test_all_rotations_that_are_over_end_however_many_endpoints_there_are(
+    rotation, monkeypatch
+):
+    monkeypatch.setattr("gateway_webhooks.rotation._LOOKED_AT_ONCE", 2)
+    others = [await rotation.desk.add(rotation.receiver.url) for _ in range(4)]
+    removed, *ending = [f"/webhooks/endpoints/{each['id']}" for each in others]
+    for path in (removed, *ending):
+        await rotation.desk.ask("POST", f"{path}/rotate", {"overlap_hours": 1})
+    await rotation.desk.ask("DELETE", removed, status=204)
+    rotation.clock.step(HOUR)
+    await end_rotations(rotation)
+    settings = await kept_by_all(rotation)
+    assert len(settings) == 4
+    assert [each for each in settings if each["next_secret"]] == []
+
+
+async def kept_by_all(rotation):
+    gateway = rotation.desk.harness.gateway
+    async with gateway.database.read() as connection:
+        found = await gateway.destinations.list(connection, rotation.desk.harness.caller())
+    return [each.settings for each in found]
