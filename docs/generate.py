@@ -52,6 +52,7 @@ def hooks_page(_gateway: Gateway) -> str:
 def _short(signature: str) -> str:
     for long in (
         "collections.abc.",
+        "contextlib.",
         "gateway.model.event.",
         "gateway.model.order.",
         "gateway.records.",

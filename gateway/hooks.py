@@ -7,8 +7,13 @@ that one that raises is named and the others still run.
 import inspect
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -84,6 +89,28 @@ class Hooks:
     def tables(self) -> list[PluginTables]:
         """Return every plugin's tables."""
         return [tables for _, found in self._at_start("tables", PluginTables) for tables in found]
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Enter what plugins open, and leave it in reverse when the block ends."""
+        async with AsyncExitStack() as stack:
+            for implementation in self._implementations("lifespan"):
+                for each in self._brought(implementation, AbstractAsyncContextManager):
+                    try:
+                        await each.__aenter__()
+                    except PluginError:
+                        raise
+                    except Exception as error:
+                        name = implementation.plugin_name
+                        raise PluginError(f"plugin {name} failed to open: {error}") from error
+                    stack.push_async_callback(self._leave, implementation, each)
+            yield
+
+    async def _leave(
+        self, implementation: pluggy.HookImpl, opened: AbstractAsyncContextManager[object]
+    ) -> None:
+        with self._passed_over(implementation):
+            await opened.__aexit__(None, None, None)
 
     def cli_commands(self) -> list[click.Command]:
         """Return every plugin's commands; a plugin that raises is left out and logged."""
@@ -165,19 +192,23 @@ class Hooks:
     def _at_start(self, hook: str, kind: type[Record]) -> Iterator[tuple[str, list[Record]]]:
         """Yield what each plugin brings, with its name; a record alone is a list of one."""
         for implementation in self._implementations(hook):
-            name = implementation.plugin_name
-            try:
-                found = _called(implementation)
-                brought = [found] if isinstance(found, kind) else list(found or ())
-            except PluginError:
-                raise
-            except Exception as error:
-                raise PluginError(f"plugin {name} failed in {hook}: {error}") from error
-            if not all(isinstance(each, kind) for each in brought):
-                raise PluginError(
-                    f"plugin {name} brings something in {hook} that is no {kind.__name__}"
-                )
-            yield name, brought
+            yield implementation.plugin_name, self._brought(implementation, kind)
+
+    @staticmethod
+    def _brought(implementation: pluggy.HookImpl, kind: type[Any]) -> list[Any]:
+        name, hook = implementation.plugin_name, implementation.function.__name__
+        try:
+            found = _called(implementation)
+            brought = [found] if isinstance(found, kind) else list(found or ())
+        except PluginError:
+            raise
+        except Exception as error:
+            raise PluginError(f"plugin {name} failed in {hook}: {error}") from error
+        if not all(isinstance(each, kind) for each in brought):
+            raise PluginError(
+                f"plugin {name} brings something in {hook} that is no {kind.__name__}"
+            )
+        return brought
 
     @contextmanager
     def _passed_over(self, implementation: pluggy.HookImpl) -> Iterator[None]:

@@ -20,6 +20,7 @@ returns; the core calls that with a deadline.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import click
@@ -97,6 +98,22 @@ class GatewayHooks:
         Returns: the tables' metadata and the folder of their migrations, or ``None``.
         Errors: raising stops the start.
         Example: ``return PluginTables(metadata, Path(__file__).parent / "migrations")``
+        Since: 1
+        """
+        raise AssertionError  # a specification: pluggy never runs it
+
+    @hookspec
+    def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:
+        """Bring what has to be opened and closed: connections, files, work that runs by itself.
+
+        When: each time the gateway is opened, by the server, a worker or a command; so be
+            quick, and leave what is done again and again to a job.
+        Returns: async context managers. Each is entered once everything is connected, in this
+            order, and left before anything is disconnected, in reverse; give new ones each time
+            unless yours can be entered again.
+        Errors: raising here or on entering stops the start, with what was entered left again;
+            raising on leaving is logged and counted, and the others are left all the same.
+        Example: ``return [self._client]``
         Since: 1
         """
         raise AssertionError  # a specification: pluggy never runs it

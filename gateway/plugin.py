@@ -5,10 +5,6 @@ A plugin imports from here and from nowhere else in the gateway (its tests also 
 page. What each hook is for stands in :mod:`gateway.hookspecs`.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Literal, Protocol
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
@@ -50,6 +46,21 @@ from gateway.model.submission import (
     UpdateAnswer,
 )
 from gateway.model.wire import decode, encode, problem_of, timestamp
+from gateway.offering import (
+    Audits,
+    Gateway,
+    HasRecorded,
+    KnowsAccounts,
+    KnowsSites,
+    LimitsRequests,
+    RecordsEvents,
+    Recovers,
+    TakesOrders,
+    TakesUpdates,
+)
+from gateway.outbound.client import OutboundClient
+from gateway.outbound.guard import AddressGuard, Resolver, check_url
+from gateway.outbound.messages import OutboundAnswer, OutboundRequest
 from gateway.records import (
     Batch,
     HealthCheck,
@@ -70,141 +81,11 @@ from gateway.storage.packages import SEARCH_FIELDS, PackageFilter, PackageStore
 from gateway.storage.sealing import Sealer
 from gateway.version import __version__
 
-
-class TakesOrders(Protocol):
-    """Intake: orders go in here, whichever plugin they came through."""
-
-    async def accept(self, submission: Submission) -> IntakeAnswer:
-        """Take a submission in; answers after the commit. Each order is judged alone.
-
-        Raises ``Conflict`` while the first request with the same idempotency key is
-        still running, ``IdempotencyKeyReused`` when it came with another body.
-        """
-        ...
-
-
-class TakesUpdates(Protocol):
-    """Tracking: what happened to a package on its way goes in here."""
-
-    async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateAnswer:
-        """Apply one update; answers after the commit.
-
-        Raises ``InvalidInput``, ``NotFound`` or ``Conflict``.
-        """
-        ...
-
-
-class HasRecorded(Protocol):
-    """What one transaction recorded."""
-
-    @property
-    def events(self) -> Sequence[Event]:
-        """The events, in the order of their drafts."""
-        ...
-
-    @property
-    def delivery_ids(self) -> Sequence[str]:
-        """The deliveries that the events brought about."""
-        ...
-
-
-class RecordsEvents(Protocol):
-    """Publishing: events are recorded and fanned out here."""
-
-    async def publish(self, drafts: Sequence[EventDraft]) -> HasRecorded:
-        """Record ``drafts`` in a transaction of their own, and wake the engine."""
-        ...
-
-
-class LimitsRequests(Protocol):
-    """Counts what a key does against what it may."""
-
-    async def take(
-        self,
-        policy: Literal["orders", "orders_per_hour", "updates", "reads"],
-        actor: str,
-        cost: int = 1,
-    ) -> None:
-        """Count ``cost``; raises ``RateLimited`` past the limit."""
-        ...
-
-
-class KnowsAccounts(Protocol):
-    """The accounts: those of gateway.toml's sites, and those that a key was made for."""
-
-    async def exists(self, connection: AsyncConnection, account_id: str) -> bool:
-        """Say whether there is such an account."""
-        ...
-
-
-class KnowsSites(Protocol):
-    """The sites of gateway.toml."""
-
-    def known(self, account_id: str, code: str) -> bool:
-        """Say whether the account has a site of this code."""
-        ...
-
-
-class Recovers(Protocol):
-    """Recovery: what a destination missed is sent again, a few at a time."""
-
-    async def start(
-        self, destination: Destination, since: datetime, until: datetime | None
-    ) -> Recovery:
-        """Begin; returns at once. Raises ``Conflict`` or ``InvalidInput``."""
-        ...
-
-    async def get(self, account_id: str, recovery_id: str) -> Recovery | None:
-        """Return how far one has got."""
-        ...
-
-
-class Audits(Protocol):
-    """The audit trail."""
-
-    async def note(self, entries: Sequence[AuditEntry]) -> None:
-        """Write down who did or saw what; returns after the commit."""
-        ...
-
-
-class Gateway(Protocol):
-    """What the gateway offers a plugin; handed to its ``__init__`` and open later.
-
-    ``settings``, ``clock``, ``catalog()`` and ``sites`` can be used at once; all else once
-    a hook's record is called: nothing is connected while plugins are built.
-    """
-
-    settings: Settings
-    clock: Clock
-    sites: KnowsSites
-    database: Database
-    sealer: Sealer
-    accounts: KnowsAccounts
-    packages: PackageStore
-    events: EventStore
-    destinations: DestinationStore
-    outbox: Outbox
-    delivery_log: DeliveryLog
-    intake: TakesOrders
-    tracking: TakesUpdates
-    publishing: RecordsEvents
-    limits: LimitsRequests
-    recovery: Recovers
-    audit: Audits
-
-    def catalog(self) -> Sequence[EventType]:
-        """Return every event type there is, the core's and the plugins'."""
-        ...
-
-    def wake(self, destination_ids: Sequence[str]) -> None:
-        """Tell the engine that these destinations have something due."""
-        ...
-
-
 __all__ = [
     "API_VERSION",
     "DEFAULT_ACCOUNT",
     "SEARCH_FIELDS",
+    "AddressGuard",
     "AsyncConnection",
     "Attempt",
     "AttemptFilter",
@@ -246,6 +127,9 @@ __all__ = [
     "NotFound",
     "Order",
     "OrderResult",
+    "OutboundAnswer",
+    "OutboundClient",
+    "OutboundRequest",
     "Outbox",
     "Outcome",
     "Package",
@@ -258,6 +142,7 @@ __all__ = [
     "RecordsEvents",
     "Recovers",
     "Recovery",
+    "Resolver",
     "Review",
     "Sealer",
     "Session",
@@ -274,6 +159,7 @@ __all__ = [
     "UnsupportedMedia",
     "UpdateAnswer",
     "__version__",
+    "check_url",
     "command",
     "decode",
     "encode",

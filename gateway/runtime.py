@@ -13,7 +13,7 @@ There is no module-level state: a test builds as many as it likes.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -83,6 +83,7 @@ class Gateway:
     dispatcher: Dispatcher
     backlog: BacklogReader
     migrated: Migrated
+    _lifespan: AbstractAsyncContextManager[None]
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
@@ -116,6 +117,8 @@ class Gateway:
             on_failure.push_async_callback(self.database.close)
             await self._prepare_storage()
             self._wire()
+            self._lifespan = self.hooks.lifespan()
+            await self._lifespan.__aenter__()
             on_failure.pop_all()
         return self
 
@@ -125,7 +128,8 @@ class Gateway:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish what is being stored, then disconnect."""
+        """Let plugins close what they opened, finish what is being stored, then disconnect."""
+        await self._lifespan.__aexit__(None, None, None)
         await self.intake.drained()
         await self.tracking.drained()
         await self.audit.drained()

@@ -64,7 +64,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ``status`` is the other side's answer where there is one (an HTTP status),
     ``error`` a short class of failure where there is none (``timeout``, ``dns`` …),
     ``excerpt`` at most 2 KB of the answer. ``retry_after_seconds`` is the earliest
-    the other side wants to hear again; ``gone`` says it never wants to.
+    the other side wants to hear again; ``gone`` says it never wants to. A delivery
+    that needed no call is ``delivered``, with the reason as a word in ``error``.
     """
 
     delivery_id: str

@@ -135,12 +135,13 @@ class PluginContract:
         """Also where nobody listens: in time, and with a reason."""
         hooks = gateway.gateway.hooks
         event_types = [*core_event_types(), *hooks.event_types()]
-        with sinks.closed_port() as port:
-            for sink in hooks.sinks().values():
-                settings = self.destination_settings(sink, port)
-                clock = gateway.gateway.clock
-                async with asyncio.timeout(60):
-                    assert not await sinks.sink_faults(sink, settings, event_types, clock)
+        async with gateway:
+            with sinks.closed_port() as port:
+                for sink in hooks.sinks().values():
+                    settings = self.destination_settings(sink, port)
+                    clock = gateway.gateway.clock
+                    async with asyncio.timeout(60):
+                        assert not await sinks.sink_faults(sink, settings, event_types, clock)
 
     def test_its_routes_say_what_they_are_for(self, gateway: GatewayHarness) -> None:
         """In a summary and a docstring: the API's documentation is made of them."""
@@ -180,6 +181,17 @@ class PluginContract:
                     report = await check.check()
                 assert isinstance(report, HealthReport), check.name
                 assert report.detail.strip(), check.name
+
+    @pytest.mark.asyncio
+    async def test_what_it_opens_it_closes_and_can_open_again(
+        self, gateway: GatewayHarness
+    ) -> None:
+        """The command line and the server each open the gateway; nothing is left behind."""
+        opened = gateway.gateway
+        for _ in range(2):
+            async with opened:
+                pass
+        assert not [each for each in opened.hooks.failures if each[1] == "lifespan"]
 
     def test_its_jobs_have_names_and_do_not_spin(self, gateway: GatewayHarness) -> None:
         """Each has a name of its own and a time between two rounds."""

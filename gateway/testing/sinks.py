@@ -135,7 +135,7 @@ def _outcome_faults(
     if sorted(each.delivery_id for each in outcomes) != sorted(each.id for each in deliveries):
         yield "not one outcome for each delivery"
     for outcome in outcomes:
-        if outcome.delivered:
+        if outcome.delivered and outcome.error is None:  # with one, it says why there was no call
             yield "said to be delivered where nobody listens"
         elif outcome.status is None and outcome.error is None:
             yield "failed without a status or an error"

@@ -107,7 +107,7 @@ async def test_a_sink_that_is_honest_has_no_faults():
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"delivered": True}, "said to be delivered where nobody listens"),
+        ({"delivered": True, "error": None}, "said to be delivered where nobody listens"),
         ({"error": None}, "failed without a status or an error"),
         ({"started_at": datetime(2026, 1, 1)}, "started_at has no time zone"),  # noqa: DTZ001
         ({"duration_ms": -1}, "duration_ms is less than nothing"),
@@ -116,6 +116,10 @@ async def test_a_sink_that_is_honest_has_no_faults():
 )
 async def test_an_outcome_that_is_wrong_is_found(changes, fault):
     assert set(await faults_of(answering(**changes))) == {f"package.created: {fault}"}
+
+
+async def test_a_delivery_that_needed_no_call_may_say_so():
+    assert await faults_of(answering(delivered=True, error="nothing_to_tell")) == []
 
 
 async def test_outcomes_that_are_missing_or_somebody_elses_are_found():

@@ -4,6 +4,7 @@ import asyncio
 import stat
 import sys
 import threading
+from contextlib import asynccontextmanager
 
 import pytest
 from core.flow.desk import until
@@ -221,6 +222,48 @@ async def test_what_a_plugin_brings_wrongly_stops_the_start(tmp_path, plugins):
 
     with pytest.raises(PluginError, match=r"plugin (Brings|Twin) "):
         async with opened(sqlite_url(tmp_path), tmp_path, plugins=plugins):
+            pass
+    await until(lambda: database_threads() <= threads)
+
+
+class Opens:
+    """A plugin that takes an order when it is opened, and another when it is closed."""
+
+    def __init__(self, gateway=None):
+        self.gateway = gateway
+        self.taken = []
+
+    @hookimpl
+    def lifespan(self):
+        return [self.opened()]
+
+    @asynccontextmanager
+    async def opened(self):
+        if self.gateway is None:
+            raise OSError("no such port")
+        self.taken.append(await self.gateway.intake.accept(submission(order())))
+        yield
+        self.taken.append(await self.gateway.intake.accept(submission(order())))
+
+
+async def test_what_a_plugin_opens_and_closes_finds_everything_connected(tmp_path):
+    gateway = Gateway(configured(tmp_path))
+    plugin = Opens(gateway)
+    gateway.hooks.register(plugin, "opens")
+    async with gateway:
+        assert len(plugin.taken) == 1
+    assert len(plugin.taken) == 2
+
+    async with Gateway(configured(tmp_path)) as again:
+        ids = {answer.results[0].package_id for answer in plugin.taken}
+        assert set(await packages(again)) == ids
+
+
+async def test_a_plugin_that_cannot_open_stops_the_start(tmp_path):
+    threads = database_threads()
+
+    with pytest.raises(PluginError, match="plugin Opens failed to open: no such port"):
+        async with opened(sqlite_url(tmp_path), tmp_path, plugins=[Opens()]):
             pass
     await until(lambda: database_threads() <= threads)
 

@@ -40,6 +40,11 @@ class AcmeErp:
         return [Job("acme-erp-cancellations", poll.run, self._settings.poll_seconds)]
 
     @hookimpl
+    def lifespan(self) -> Sequence[Bridge]:
+        """Keep connections to the ERP while the gateway is open."""
+        return [self._bridge]
+
+    @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
         """Bring the question whether the ERP can be reached."""
         return [HealthCheck("acme-erp", self._bridge.health)]

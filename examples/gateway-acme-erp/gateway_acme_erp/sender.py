@@ -1,9 +1,7 @@
 """Everything that is said to the ERP's HTTP bridge: the sink, and what else we ask it."""
 
 import asyncio
-import ssl
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Final
 
 import httpx
@@ -14,6 +12,7 @@ from gateway.plugin import (
     Clock,
     HealthReport,
     Outcome,
+    Unavailable,
     decode,
     encode,
 )
@@ -29,36 +28,40 @@ _ASK_SECONDS: Final = 4.0
 
 
 class Bridge:
-    """The ERP's bridge. A plugin is told of no end, so no connection outlives a call."""
+    """The ERP's bridge. Connections are kept for the next call until the gateway stops."""
 
     def __init__(self, settings: AcmeErpSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
+        self._client: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> None:
+        """Be there to be called."""
+        self._client = self._made()
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Close all connections."""
+        await self._opened.aclose()
+        self._client = None
 
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
         """Try each delivery of the batch once, side by side."""
-        async with self._client() as client:
-            return await asyncio.gather(
-                *(self._tell(client, each, batch) for each in batch.deliveries)
-            )
+        return await asyncio.gather(*(self._tell(each, batch) for each in batch.deliveries))
 
     async def cancellations(self) -> Sequence[Cancellation]:
         """Ask which orders were called off and not yet answered for."""
-        async with self._client(_ASK_SECONDS) as client:
-            answer = (await client.get("/cancellations")).raise_for_status()
+        answer = (await self._opened.get("/cancellations")).raise_for_status()
         return decode(answer.content, Cancellations).waiting
 
     async def answer_cancellation(self, cancellation_id: str, result: str) -> None:
         """Say what became of one; the bridge doesn't bring it up again."""
         body = encode({"id": cancellation_id, "result": result})
-        async with self._client(_ASK_SECONDS) as client:
-            (await client.post("/cancellations", content=body)).raise_for_status()
+        (await self._opened.post("/cancellations", content=body)).raise_for_status()
 
     async def health(self) -> HealthReport:
         """Ask whether it is there."""
         try:
-            async with self._client(_ASK_SECONDS) as client:
-                (await client.get("/ping")).raise_for_status()
+            (await self._opened.get("/ping")).raise_for_status()
         except httpx.HTTPError as error:
             text = (
                 f"no good answer ({type(error).__name__}): see that the bridge runs and lets us in"
@@ -66,9 +69,7 @@ class Bridge:
             return HealthReport(healthy=False, detail=text)
         return HealthReport(healthy=True, detail="the bridge answers")
 
-    async def _tell(
-        self, client: httpx.AsyncClient, delivery: ClaimedDelivery, batch: Batch
-    ) -> Outcome:
+    async def _tell(self, delivery: ClaimedDelivery, batch: Batch) -> Outcome:
         started_at, began = self._clock.now(), self._clock.monotonic_seconds()
         store: ErpStore = batch.settings
         body = encode(erp_event(delivery.event, store.store))
@@ -79,7 +80,7 @@ class Bridge:
             # One deadline from connecting to the last byte; httpx would bound each step alone.
             async with (
                 asyncio.timeout(batch.timeout_seconds),
-                client.stream("POST", "/events", content=body) as answer,
+                self._opened.stream("POST", "/events", content=body, timeout=None) as answer,
             ):
                 status = answer.status_code
                 # The first piece only: an answer without an end is not ours to keep.
@@ -98,7 +99,13 @@ class Bridge:
             excerpt=excerpt,
         )
 
-    def _client(self, timeout_seconds: float | None = None) -> httpx.AsyncClient:
+    @property
+    def _opened(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise Unavailable("The ERP is called while the gateway is open; open it first.")
+        return self._client
+
+    def _made(self) -> httpx.AsyncClient:
         headers = {
             "Authorization": f"Bearer {self._settings.token}",
             "Content-Type": "application/json",
@@ -107,11 +114,6 @@ class Bridge:
         return httpx.AsyncClient(
             base_url=self._settings.bridge_url,
             headers=headers,
-            timeout=timeout_seconds,
+            timeout=_ASK_SECONDS,
             trust_env=False,  # no proxy, no .netrc: what gateway.toml says and nothing else
-            verify=self._trusted,
         )
-
-    @cached_property
-    def _trusted(self) -> ssl.SSLContext:
-        return ssl.create_default_context()  # reads files: not for each batch anew

@@ -1,15 +1,15 @@
 """Signed webhooks, in the ScriptRun, AutoRx and Standard Webhooks forms."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 import click
 from litestar import Router
 
-from gateway.plugin import API_VERSION, EventType, Gateway, Job, Sink, hookimpl
+from gateway.plugin import API_VERSION, AddressGuard, EventType, Gateway, Job, Sink, hookimpl
 from gateway_webhooks.commands import endpoints_group
 from gateway_webhooks.demo import demo
 from gateway_webhooks.endpoints import Endpoints
-from gateway_webhooks.guard import AddressPolicy
 from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
 from gateway_webhooks.routes import router
 from gateway_webhooks.sender import Sender
@@ -24,10 +24,15 @@ class Webhooks:
 
     def __init__(self, settings: WebhooksSettings, gateway: Gateway) -> None:
         delivery = gateway.settings.delivery
-        self._policy = AddressPolicy.of(delivery.allow_http, delivery.allow_networks)
+        self._guard = AddressGuard.of(delivery.allow_http, delivery.allow_networks)
         self._gateway = gateway
-        self._endpoints = Endpoints(gateway, self._policy)
-        self._sender = Sender(settings, self._policy, gateway.clock)
+        self._endpoints = Endpoints(gateway, self._guard)
+        self._sender = Sender(settings, self._guard, gateway.clock)
+
+    @hookimpl
+    def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:
+        """Let go of the connections to endpoints when the gateway stops."""
+        return [self._sender.client]
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
@@ -52,4 +57,4 @@ class Webhooks:
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
         """Bring ``gateway endpoints`` and ``gateway demo``."""
-        return [endpoints_group(self._policy), demo]
+        return [endpoints_group(self._guard), demo]

@@ -5,9 +5,16 @@ from typing import Any
 import click
 import msgspec
 
-from gateway.plugin import DEFAULT_ACCOUNT, Caller, Mode, Session, Unavailable, command
+from gateway.plugin import (
+    DEFAULT_ACCOUNT,
+    AddressGuard,
+    Caller,
+    Mode,
+    Session,
+    Unavailable,
+    command,
+)
 from gateway_webhooks.endpoints import Endpoints
-from gateway_webhooks.guard import AddressPolicy
 from gateway_webhooks.mapping import delivery_out, endpoint_out
 from gateway_webhooks.schema import EndpointChange, EndpointIn, Status
 from gateway_webhooks.settings import Format
@@ -21,25 +28,25 @@ _ACCOUNT = click.option(
 _TEST = click.option("--test", "test_mode", is_flag=True, help="Look at test data, not live.")
 
 
-def endpoints_group(policy: AddressPolicy) -> click.Group:
-    """Make the group; ``policy`` is which addresses may be called."""
+def endpoints_group(guard: AddressGuard) -> click.Group:
+    """Make the group; ``guard`` is which addresses may be called."""
     group = click.Group("endpoints", help="Who is told what happens: webhook endpoints.")
     for each in (
-        _add(policy),
-        _list(policy),
-        _show(policy),
-        _test(policy),
-        _rotate(policy),
-        _switch("enable", "active", "Switch an endpoint on again.", policy),
-        _switch("disable", "disabled", "Switch an endpoint off; it gets no events.", policy),
-        _switch("pause", "paused", "Hold an endpoint's deliveries back for later.", policy),
-        _remove(policy),
+        _add(guard),
+        _list(guard),
+        _show(guard),
+        _test(guard),
+        _rotate(guard),
+        _switch("enable", "active", "Switch an endpoint on again.", guard),
+        _switch("disable", "disabled", "Switch an endpoint off; it gets no events.", guard),
+        _switch("pause", "paused", "Hold an endpoint's deliveries back for later.", guard),
+        _remove(guard),
     ):
         group.add_command(each)
     return group
 
 
-def _add(policy: AddressPolicy) -> click.Command:
+def _add(guard: AddressGuard) -> click.Command:
     @command("add")
     @click.argument("url")
     @click.option(
@@ -79,7 +86,7 @@ def _add(policy: AddressPolicy) -> click.Command:
             ordered=ordered,
         )
         async with session.gateway() as gateway:
-            service = Endpoints(gateway, policy)
+            service = Endpoints(gateway, guard)
             destination, secret = await service.add(_caller(session, account, test_mode), sent)
         shown = _shown(endpoint_out(destination, secret))
         session.record({"id": shown.pop("id"), "secret": shown.pop("secret"), **shown})
@@ -88,20 +95,20 @@ def _add(policy: AddressPolicy) -> click.Command:
     return add
 
 
-def _list(policy: AddressPolicy) -> click.Command:
+def _list(guard: AddressGuard) -> click.Command:
     @command("list")
     @_ACCOUNT
     @_TEST
     async def list_endpoints(session: Session, *, account: str, test_mode: bool) -> None:
         """List endpoints, oldest first."""
         async with session.gateway() as gateway:
-            found = await Endpoints(gateway, policy).list(_caller(session, account, test_mode))
+            found = await Endpoints(gateway, guard).list(_caller(session, account, test_mode))
         session.table(_COLUMNS, [_shown(endpoint_out(each)) for each in found])
 
     return list_endpoints
 
 
-def _show(policy: AddressPolicy) -> click.Command:
+def _show(guard: AddressGuard) -> click.Command:
     @command("show")
     @click.argument("endpoint_id", metavar="ID")
     @_ACCOUNT
@@ -110,13 +117,13 @@ def _show(policy: AddressPolicy) -> click.Command:
         """Show one endpoint; its secret stays hidden."""
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
-            found = await Endpoints(gateway, policy).get(caller, endpoint_id)
+            found = await Endpoints(gateway, guard).get(caller, endpoint_id)
         session.record(_shown(endpoint_out(found)))
 
     return show
 
 
-def _test(policy: AddressPolicy) -> click.Command:
+def _test(guard: AddressGuard) -> click.Command:
     @command("test")
     @click.argument("endpoint_id", metavar="ID")
     @_ACCOUNT
@@ -128,7 +135,7 @@ def _test(policy: AddressPolicy) -> click.Command:
         """
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
-            delivery, attempts = await Endpoints(gateway, policy).test(caller, endpoint_id)
+            delivery, attempts = await Endpoints(gateway, guard).test(caller, endpoint_id)
         shown = _shown(delivery_out(delivery, attempts))
         if session.as_json:
             session.record(shown)
@@ -147,7 +154,7 @@ def _test(policy: AddressPolicy) -> click.Command:
     return test
 
 
-def _rotate(policy: AddressPolicy) -> click.Command:
+def _rotate(guard: AddressGuard) -> click.Command:
     @command("rotate")
     @click.argument("endpoint_id", metavar="ID")
     @click.option("--overlap-hours", type=float, default=24.0, show_default=True)
@@ -165,7 +172,7 @@ def _rotate(policy: AddressPolicy) -> click.Command:
     ) -> None:
         """Make a new secret; the one in use goes on signing until the overlap ends."""
         async with session.gateway() as gateway:
-            service = Endpoints(gateway, policy)
+            service = Endpoints(gateway, guard)
             caller = _caller(session, account, test_mode)
             if finish:
                 after = await service.finish_rotation(caller, endpoint_id)
@@ -179,7 +186,7 @@ def _rotate(policy: AddressPolicy) -> click.Command:
     return rotate
 
 
-def _switch(name: str, state: Status, help_text: str, policy: AddressPolicy) -> click.Command:
+def _switch(name: str, state: Status, help_text: str, guard: AddressGuard) -> click.Command:
     @command(name, help=help_text)
     @click.argument("endpoint_id", metavar="ID")
     @_ACCOUNT
@@ -188,13 +195,13 @@ def _switch(name: str, state: Status, help_text: str, policy: AddressPolicy) -> 
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
             change = EndpointChange(status=state)
-            after = await Endpoints(gateway, policy).change(caller, endpoint_id, change)
+            after = await Endpoints(gateway, guard).change(caller, endpoint_id, change)
         session.record(_shown(endpoint_out(after)))
 
     return switch
 
 
-def _remove(policy: AddressPolicy) -> click.Command:
+def _remove(guard: AddressGuard) -> click.Command:
     @command("remove")
     @click.argument("endpoint_id", metavar="ID")
     @_ACCOUNT
@@ -203,7 +210,7 @@ def _remove(policy: AddressPolicy) -> click.Command:
         """Take an endpoint away, and its secret with it; its log stays."""
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
-            await Endpoints(gateway, policy).remove(caller, endpoint_id)
+            await Endpoints(gateway, guard).remove(caller, endpoint_id)
         session.record({"id": endpoint_id, "removed": True})
 
     return remove

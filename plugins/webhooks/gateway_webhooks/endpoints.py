@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.plugin import (
+    AddressGuard,
     Attempt,
     AuditEntry,
     Caller,
@@ -22,9 +23,9 @@ from gateway.plugin import (
     NotFound,
     Problem,
     Recovery,
+    check_url,
     new_id,
 )
-from gateway_webhooks.guard import AddressPolicy, check_url
 from gateway_webhooks.mapping import (
     SINK,
     TEST_EVENT_TYPE,
@@ -51,16 +52,16 @@ def _not_found() -> NotFound:
 class Endpoints:
     """Adds, changes, tries out and takes away endpoints."""
 
-    def __init__(self, gateway: Gateway, policy: AddressPolicy) -> None:
+    def __init__(self, gateway: Gateway, guard: AddressGuard) -> None:
         self._gateway = gateway
-        self._policy = policy
+        self._guard = guard
 
     async def add(self, caller: Caller, sent: EndpointIn) -> tuple[Destination, str]:
         """Add an endpoint; returns it with its secret, which is shown this once.
 
         Raises ``NotFound`` when there is no such account, ``InvalidInput``.
         """
-        check_url(sent.url, self._policy)
+        check_url(sent.url, self._guard)
         check_endpoint(sent)
         secret, now = new_secret(), self._gateway.clock.now()
         settings = EndpointSettings(
@@ -111,7 +112,7 @@ class Endpoints:
             wanted = changed(before, change)
             # What stays as it is may be against the rules of today: it can still be switched off.
             if change.url is not UNSET:
-                check_url(wanted.url, self._policy)
+                check_url(wanted.url, self._guard)
             site = before.site if change.site is UNSET else self._site(caller, wanted.site)
             check_endpoint(wanted)
             settings = msgspec.structs.replace(

@@ -2,53 +2,37 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from gateway.plugin import (
+    AddressGuard,
     Batch,
     ClaimedDelivery,
     Clock,
-    InvalidInput,
+    OutboundClient,
+    OutboundRequest,
     Outcome,
-    Unavailable,
-    __version__,
+    Resolver,
 )
-from gateway_webhooks.client import IPAddress, PinnedClient, Reply, Target
 from gateway_webhooks.formats import write
-from gateway_webhooks.guard import AddressPolicy, Resolver, SystemResolver, check_url, resolve
-from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
+from gateway_webhooks.settings import WebhooksSettings
 
-USER_AGENT: Final = f"rx-gateway/{__version__}"
 _GONE: Final = 410
-# How long checked addresses may be dialled before the name is looked up and checked anew.
-_ADDRESSES_KEPT_SECONDS: Final = 5.0
-_MOST_KEPT: Final = 1024
-
-
-class _Admitted(NamedTuple):
-    target: Target
-    addresses: Sequence[IPAddress]
-    until: float
 
 
 class Sender:
-    """Delivers webhooks. The address that was checked is the address that is dialled."""
+    """Delivers webhooks, through a client that dials only addresses that were checked."""
 
     def __init__(
         self,
         settings: WebhooksSettings,
-        policy: AddressPolicy,
+        guard: AddressGuard,
         clock: Clock,
         resolver: Resolver | None = None,
     ) -> None:
+        self.client = OutboundClient(clock, guard, resolver)
         self._settings = settings
-        self._policy = policy
         self._clock = clock
-        self._resolver = resolver or SystemResolver()
-        self._client = PinnedClient(clock, USER_AGENT)
-        self._admitted: dict[str, _Admitted] = {}
 
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
         """Try each delivery of the batch once."""
@@ -58,69 +42,24 @@ class Sender:
 
     async def _try(self, delivery: ClaimedDelivery, batch: Batch) -> Outcome:
         started_at = self._clock.now()
-        reply = await self._post(delivery, batch.settings, batch.timeout_seconds, started_at)
+        message = write(delivery, batch.settings, self._settings, started_at)
+        answer = await self.client.send(
+            OutboundRequest(
+                url=batch.settings.url,
+                body=message.body,
+                headers=message.headers,
+                timeout_seconds=batch.timeout_seconds,
+                attempt=delivery.attempt,
+            )
+        )
         return Outcome(
             delivery_id=delivery.id,
-            delivered=reply.status is not None and 200 <= reply.status < 300,  # noqa: PLR2004
+            delivered=answer.is_success,
             started_at=started_at,
-            duration_ms=reply.duration_ms,
-            status=reply.status,
-            error=reply.error,
-            excerpt=reply.excerpt,
-            retry_after_seconds=retry_after_seconds(reply.retry_after, self._clock.now()),
-            gone=reply.status == _GONE,
+            duration_ms=answer.duration_ms,
+            status=answer.status,
+            error=answer.error,
+            excerpt=answer.body,
+            retry_after_seconds=answer.retry_after_seconds(self._clock.now()),
+            gone=answer.status == _GONE,
         )
-
-    async def _post(
-        self,
-        delivery: ClaimedDelivery,
-        endpoint: EndpointSettings,
-        timeout_seconds: float,
-        now: datetime,
-    ) -> Reply:
-        began = self._clock.monotonic_seconds()
-        try:
-            admitted = await self._admit(endpoint.url, timeout_seconds)
-        except InvalidInput:
-            return Reply(error="refused_address", duration_ms=self._ms_since(began))
-        except Unavailable:
-            return Reply(error="dns", duration_ms=self._ms_since(began))
-        # A host with several addresses is tried at the next one next time.
-        address = admitted.addresses[(delivery.attempt - 1) % len(admitted.addresses)]
-        message = write(delivery, endpoint, self._settings, now)
-        left = timeout_seconds - (self._clock.monotonic_seconds() - began)
-        return await self._client.post(
-            admitted.target, address, message.headers, message.body, left
-        )
-
-    async def _admit(self, url: str, timeout_seconds: float) -> _Admitted:
-        now = self._clock.monotonic_seconds()
-        known = self._admitted.get(url)
-        if known is not None and now < known.until:
-            return known
-        target = check_url(url, self._policy)
-        addresses = await resolve(target, self._policy, self._resolver, timeout_seconds)
-        if len(self._admitted) >= _MOST_KEPT:
-            self._admitted.clear()
-        admitted = _Admitted(target, addresses, now + _ADDRESSES_KEPT_SECONDS)
-        self._admitted[url] = admitted
-        return admitted
-
-    def _ms_since(self, began: float) -> int:
-        return int((self._clock.monotonic_seconds() - began) * 1000)
-
-
-def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """Read ``Retry-After``: whole seconds or a date (RFC 9110, section 10.2.3)."""
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isdecimal() and text.isascii():
-        return float(text[:9])
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # OverflowError: a year of twenty digits
-        return None
-    if moment.tzinfo is None:  # the old asctime form says no zone and means UTC
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())

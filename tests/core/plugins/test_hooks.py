@@ -248,6 +248,81 @@ def test_a_hook_that_would_have_to_be_awaited_is_refused_and_leaves_nothing_behi
     assert hooks.failures == {}
 
 
+class Door:
+    """Opens and closes, and writes down that it did; fails where it is told to."""
+
+    def __init__(self, name, said, *, enter=None, leave=None):
+        self.name, self.said, self.enter, self.leave = name, said, enter, leave
+
+    async def __aenter__(self):
+        if self.enter:
+            raise self.enter
+        self.said.append(f"{self.name} in")
+
+    async def __aexit__(self, *error):
+        self.said.append(f"{self.name} out")
+        if self.leave:
+            raise self.leave
+
+
+async def test_what_plugins_open_is_entered_in_order_and_left_in_reverse():
+    said = []
+    hooks = hooks_of(
+        one=plugin(lifespan=lambda: [Door("a", said), Door("b", said)]),
+        two=plugin(lifespan=lambda: None),
+        three=plugin(lifespan=lambda: Door("c", said)),
+    )
+    for _ in range(2):
+        async with hooks.lifespan():
+            said.append("open")
+
+    assert said == ["a in", "b in", "c in", "open", "c out", "b out", "a out"] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError("no such port"), "plugin three failed to open: no such port"),
+        (PluginError("Ask ACME for a licence."), "Ask ACME for a licence."),
+    ],
+)
+async def test_what_cannot_be_opened_stops_the_start_and_closes_what_was_opened(error, message):
+    said = []
+    hooks = hooks_of(
+        one=plugin(lifespan=lambda: [Door("a", said)]),
+        three=plugin(lifespan=lambda: [Door("b", said), Door("c", said, enter=error)]),
+    )
+    with pytest.raises(PluginError) as raised:
+        async with hooks.lifespan():
+            said.append("open")
+
+    assert raised.value.message == message
+    assert said == ["a in", "b in", "b out", "a out"]
+
+
+async def test_what_cannot_be_closed_is_counted_and_the_others_are_closed(caplog):
+    said = []
+    hooks = hooks_of(
+        one=plugin(lifespan=lambda: [Door("a", said)]),
+        broken=plugin(lifespan=lambda: [Door("b", said, leave=OSError("secret"))]),
+    )
+    async with hooks.lifespan():
+        pass
+
+    assert said == ["a in", "b in", "b out", "a out"]
+    assert hooks.failures == {("broken", "lifespan"): 1}
+    assert caplog.messages == ["plugin broken failed in lifespan and was passed over: OSError"]
+
+
+@pytest.mark.parametrize("answer", [["a word"], 3])
+async def test_what_cannot_be_opened_at_all_is_named_with_its_hook(answer):
+    hooks = hooks_of(acme=plugin(lifespan=lambda: answer))
+
+    with pytest.raises(PluginError, match=r"plugin acme .* lifespan"):
+        async with hooks.lifespan():
+            pass
+
+
 def test_two_gateways_share_no_plugins():
     hooks_of(one=plugin(sinks=lambda: [sink("erp")]))
 

@@ -4,16 +4,15 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 
 import pytest
-from gateway_webhooks.guard import AddressPolicy
-from gateway_webhooks.sender import Sender, retry_after_seconds
+from gateway_webhooks.sender import Sender
 from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
 from hostile import answering, serving, silent
 
-from gateway.plugin import Batch
+from gateway.plugin import AddressGuard, Batch
 from gateway.testing import Receiver, SteppingClock
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
-LOOPBACK = AddressPolicy.of(allow_http=True, allow_networks=["127.0.0.0/8"])
+LOOPBACK = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8"])
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
@@ -38,34 +37,6 @@ def batch(url, *deliveries, timeout_seconds=5.0, **endpoint):
 
 def sender(names=None, clock=None):
     return Sender(WebhooksSettings(), LOOPBACK, clock or SteppingClock(NOW), names)
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None),
-        ("0", 0.0),
-        ("120", 120.0),
-        (" 7 ", 7.0),
-        ("99999999999999999999", 999999999.0),
-        ("Sun, 22 Nov 2026 12:01:30 GMT", 90.0),
-        ("Sunday, 22-Nov-26 12:01:30 GMT", 90.0),
-        ("Sun Nov 22 12:01:30 2026", 90.0),
-        ("Sun, 22 Nov 2026 13:01:30 +0100", 90.0),
-        ("Sun, 22 Nov 2026 11:59:00 GMT", 0.0),
-        ("", None),
-        ("soon", None),
-        ("-5", None),
-        ("1.5", None),
-        ("1e3", None),
-        ("٣", None),
-        ("Sun, 99 Nov 2026 12:00:00 GMT", None),
-        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
-        ("Sun, 06 Nov 1994 08:49:37 +99999999999999999", None),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_as_a_date_and_nonsense_is_ignored(header, seconds):
-    assert retry_after_seconds(header, NOW) == seconds
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -171,22 +142,13 @@ async def test_a_checked_address_is_good_for_five_seconds(claimed):
     assert {each.headers["host"] for each in receiver.received} == {f"hooks.example.com:{port}"}
 
 
-async def test_checked_addresses_do_not_pile_up(claimed):
-    names = Names("127.0.0.1")
-    made = sender(names)
-    for number in range(1025):
-        await made._admit(f"http://hooks.example.com:{number + 1}/", 1.0)
-    assert len(made._admitted) == 1
-    assert len(names.asked) == 1025
-
-
 async def test_a_host_that_has_no_address_is_a_dns_failure(claimed):
     [outcome] = await sender(Names()).deliver(batch("http://hooks.example.com/", claimed()))
     assert (outcome.delivered, outcome.error) == (False, "dns")
 
 
 async def test_a_url_that_may_not_be_called_any_more_is_refused(claimed):
-    strict = Sender(WebhooksSettings(), AddressPolicy.of(False, []), SteppingClock(NOW), Names())  # noqa: FBT003
+    strict = Sender(WebhooksSettings(), AddressGuard.of(False, []), SteppingClock(NOW), Names())  # noqa: FBT003
     [outcome] = await strict.deliver(batch("http://127.0.0.1/", claimed()))
     assert (outcome.delivered, outcome.error) == (False, "refused_address")
 
@@ -211,3 +173,14 @@ async def test_an_endpoints_own_headers_are_sent(claimed):
     headers = receiver.received[0].headers
     assert (headers["authorization"], headers["x-tenant"]) == ("Bearer abc", "7")
     assert ip_address(headers["host"].partition(":")[0]).is_loopback
+
+
+async def test_the_plugins_connections_end_with_the_gateway(open_desk):
+    async with serving(answering("204 Fine")) as server:
+        async with open_desk() as desk:
+            url = f"http://127.0.0.1:{server.port}/"
+            await desk.add(url, events=["package.created"])
+            await desk.order()
+            await server.until(lambda seen: seen.requests)
+            assert server.gone == 0
+        await server.until(lambda seen: seen.gone == seen.connections, seconds=2.0)

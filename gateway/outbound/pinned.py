@@ -1,4 +1,4 @@
-"""POST to somebody else's server: one address, one deadline, a few KB of the answer.
+"""Ask somebody else's server: one address, one deadline, a few KB of the answer.
 
 The only module that knows pyreqwest (https://github.com/MarkusSintonen/pyreqwest),
 which wraps the Rust crates reqwest, hyper and url. The server at the other end is
@@ -9,8 +9,8 @@ taken for hostile:
   the host name of the URL.
 * Redirects are answers like any other. Nothing is decompressed, no cookie is kept.
 * One deadline spans everything from connecting to the last byte that is read.
-* At most 16 KB of an answer's body are taken in before the connection is
-  dropped, and 2 KB kept. hyper ends an answer whose head has more than about
+* At most 16 KB more of an answer's body are taken in than are asked for before
+  the connection is dropped. hyper ends an answer whose head has more than about
   400 KB or 100 fields.
 
 Clients are made on first use: a runtime that was started before a fork is dead
@@ -18,10 +18,9 @@ in the child.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -37,34 +36,21 @@ from pyreqwest.exceptions import (
     RequestTimeoutError,
 )
 from pyreqwest.http import Url
+from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
-from gateway.plugin import Clock, InvalidInput
-
-EXCERPT_BYTES: Final = 2048
-"""How much of an answer is kept."""
+from gateway.clock import Clock
+from gateway.errors import InvalidInput
+from gateway.outbound.messages import Failure, OutboundAnswer, OutboundRequest
 
 _READ_BYTES: Final = 16 * 1024
 
 # Node closes an idle connection after 5 s (https://nodejs.org/api/http.html#serverkeepalivetimeout);
-# a POST that crosses that close would fail for nothing, so we let go first.
+# a request that crosses that close would fail for nothing, so we let go first.
 _IDLE_SECONDS: Final = 4.0
 _IDLE_PER_CLIENT: Final = 64
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
-
-Failure = Literal[
-    "timeout",  # the deadline passed, whatever was going on
-    "connect",  # nobody took the connection
-    "dns",  # the host name has no address, or nobody could say (for the caller to report)
-    "tls",  # the certificate or the handshake is no good, or this machine trusts no authority
-    "closed_early",  # the connection ended before the answer did
-    "bad_answer",  # what came back is no HTTP, or its head is far too large
-    "bad_request",  # a header of ours can't be sent
-    "refused_address",  # not an address that may be dialled for this URL
-    "stopped",  # this client was closed meanwhile
-]
-"""Why there is no answer; these words stand in the delivery log."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,20 +65,6 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     address: IPAddress | None = None
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """How a POST ended: either ``status`` is set, or ``error`` says why there is none.
-
-    ``excerpt`` is the start of the answer's body as it came over the wire, at most
-    2 KB; ``retry_after`` that header's text, unread.
-    """
-
-    duration_ms: int
-    status: int | None = None
-    error: Failure | None = None
-    excerpt: bytes = b""
-    retry_after: str | None = None
 
 
 def read_url(url: str) -> Target | None:
@@ -135,17 +107,17 @@ class PinnedClient:
         self._max_clients = max_clients
         self._clients: OrderedDict[tuple[str, int, IPAddress], Client] = OrderedDict()
 
-    async def post(
+    async def send(
         self,
         target: Target,
         address: IPAddress,
-        headers: Sequence[tuple[str, str]] | Mapping[str, str],
-        body: bytes,
+        request: OutboundRequest,
         timeout_seconds: float,
-    ) -> Reply:
-        """POST ``body`` to ``address`` for ``target``; whatever the other side does is a Reply.
+    ) -> OutboundAnswer:
+        """Send to ``address`` for ``target``; whatever the other side does is an answer.
 
-        Cancelling stops the wait at once, but not the request: pyreqwest 0.15 lets
+        ``target`` is where the request's URL leads, ``timeout_seconds`` what is left of its
+        deadline. Cancelling stops the wait at once, but not the request: pyreqwest 0.15 lets
         it run in its own thread, at the longest until the deadline.
         """
         started = self._clock.monotonic_seconds()
@@ -156,20 +128,12 @@ class PinnedClient:
             error = "timeout"
         else:
             try:
-                request = (
-                    self._client_for(target, address)
-                    .post(target.url)
-                    .headers(headers)
-                    .body_bytes(body)
-                    .timeout(timedelta(seconds=timeout_seconds))
-                    .streamed_read_buffer_limit(_READ_BYTES)
-                    .build_streamed()
-                )
-                async with request as response:
-                    excerpt = await response.body_reader.read(EXCERPT_BYTES)
-                    return Reply(
+                async with self._built(target, address, request, timeout_seconds) as response:
+                    body, cut = await _start_of(response, request.keep_bytes)
+                    return OutboundAnswer(
                         status=response.status,
-                        excerpt=b"" if excerpt is None else excerpt.to_bytes(),
+                        body=body,
+                        cut=cut,
                         retry_after=_retry_after(response),
                         duration_ms=self._ms_since(started),
                     )
@@ -177,10 +141,23 @@ class PinnedClient:
                 error = _classify(failure)
             except ValueError:
                 error = "bad_request"
-        return Reply(error=error, duration_ms=self._ms_since(started))
+        return OutboundAnswer(error=error, duration_ms=self._ms_since(started))
+
+    def _built(
+        self, target: Target, address: IPAddress, request: OutboundRequest, timeout_seconds: float
+    ) -> StreamRequest:
+        return (
+            self._client_for(target, address)
+            .request(request.method, target.url)
+            .headers(request.headers)
+            .body_bytes(request.body)
+            .timeout(timedelta(seconds=timeout_seconds))
+            .streamed_read_buffer_limit(_READ_BYTES)
+            .build_streamed()
+        )
 
     async def close(self) -> None:
-        """Close all connections; a POST that is still waiting is answered with ``stopped``."""
+        """Close all connections; a request that is still waiting is answered with ``stopped``."""
         while self._clients:
             _, client = self._clients.popitem()
             await client.close()
@@ -233,6 +210,19 @@ def _read_roots(pem: bytes | None) -> tuple[bytes, ...]:
     except ValueError:
         sentence = "The extra root certificates can't be read; give one or more in PEM form."
         raise InvalidInput(sentence) from None
+
+
+async def _start_of(response: Response, keep_bytes: int) -> tuple[bytes, bool]:
+    """Read at most ``keep_bytes`` of the body, and say whether there may be more."""
+    pieces: list[bytes] = []
+    missing = keep_bytes
+    while missing > 0:
+        piece = await response.body_reader.read(missing)
+        if piece is None:
+            return b"".join(pieces), False
+        pieces.append(piece.to_bytes())
+        missing -= len(piece)
+    return b"".join(pieces), True
 
 
 def _retry_after(response: Response) -> str | None:

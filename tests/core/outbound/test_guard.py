@@ -8,25 +8,25 @@ import traceback
 from ipaddress import ip_address
 
 import pytest
-from gateway_webhooks.client import Target, read_url
-from gateway_webhooks.guard import (
-    AddressPolicy,
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pyreqwest.http import Url
+
+from gateway.errors import InvalidInput, Unavailable
+from gateway.outbound.guard import (
+    AddressGuard,
     SystemResolver,
     blocked_reason,
     check_url,
     embedded_reason,
     resolve,
 )
-from hypothesis import example, given
-from hypothesis import strategies as st
-from pyreqwest.http import Url
+from gateway.outbound.pinned import Target, read_url
 
-from gateway.errors import InvalidInput, Unavailable
-
-STRICT = AddressPolicy()
-HTTP = AddressPolicy.of(allow_http=True, allow_networks=[])
-LOOPBACK = AddressPolicy.of(allow_http=True, allow_networks=["127.0.0.0/8", "::1/128"])
-EVERYTHING = AddressPolicy.of(allow_http=True, allow_networks=["0.0.0.0/0", "::/0"])
+STRICT = AddressGuard()
+HTTP = AddressGuard.of(allow_http=True, allow_networks=[])
+LOOPBACK = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8", "::1/128"])
+EVERYTHING = AddressGuard.of(allow_http=True, allow_networks=["0.0.0.0/0", "::/0"])
 POLICIES = [STRICT, HTTP, LOOPBACK, EVERYTHING]
 
 USUAL_FORM = (
@@ -37,10 +37,10 @@ ENCODE = "percent-encode spaces, backslashes and all that is not ASCII"
 PORT = "leave the port out, or have the host's network added to allow_networks"
 
 
-def refusal_of(url: str, policy: AddressPolicy = STRICT) -> str:
+def refusal_of(url: str, guard: AddressGuard = STRICT) -> str:
     """Return the sentence for the field ``url``, and see that it is the only one."""
     with pytest.raises(InvalidInput) as caught:
-        check_url(url, policy)
+        check_url(url, guard)
     (problem,) = caught.value.details
     assert problem.field == "url"
     assert caught.value.message == f"The endpoint's URL can't be used: {problem.message}."
@@ -157,9 +157,9 @@ def test_another_port_is_taken_only_where_a_network_is_allowed() -> None:
         ":443",
     ],
 )
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_host_or_port_in_an_odd_spelling_is_refused_whatever_is_allowed(host, policy) -> None:
-    assert refusal_of(f"https://{host}/", policy) == USUAL_FORM
+@pytest.mark.parametrize("guard", POLICIES)
+def test_a_host_or_port_in_an_odd_spelling_is_refused_whatever_is_allowed(host, guard) -> None:
+    assert refusal_of(f"https://{host}/", guard) == USUAL_FORM
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,9 @@ def test_a_host_or_port_in_an_odd_spelling_is_refused_whatever_is_allowed(host, 
         ("https://hooks.example.com/\ud800", ENCODE),
     ],
 )
-@pytest.mark.parametrize("policy", [STRICT, LOOPBACK])
-def test_a_url_that_two_readers_could_read_differently_is_refused(url, sentence, policy) -> None:
-    assert refusal_of(url, policy) == sentence
+@pytest.mark.parametrize("guard", [STRICT, LOOPBACK])
+def test_a_url_that_two_readers_could_read_differently_is_refused(url, sentence, guard) -> None:
+    assert refusal_of(url, guard) == sentence
 
 
 @pytest.mark.parametrize("userinfo", ["user:pass@", "user@", ":@", "@", "8.8.8.8@", "a%40b@"])
@@ -334,7 +334,7 @@ def test_a_special_address_in_a_url_is_refused_unless_its_network_is_allowed(tex
     host = f"[{address}]" if address.version == 6 else text
 
     assert refusal_of(f"https://{host}/") == private(reason)
-    only_it = AddressPolicy.of(allow_http=False, allow_networks=[text])
+    only_it = AddressGuard.of(allow_http=False, allow_networks=[text])
     assert check_url(f"https://{host}:8443/", only_it).address == address
     assert only_it.refusal(address, standard_port=False) is None
 
@@ -355,7 +355,7 @@ def test_networks_that_can_not_be_read_are_each_named_by_their_place() -> None:
     entries = ["127.0.0.0/8", "10.0.0.1/8", "SECRET", "fd00::/8", "1.2.3.0/33"]
 
     with pytest.raises(InvalidInput) as caught:
-        AddressPolicy.of(allow_http=False, allow_networks=entries)
+        AddressGuard.of(allow_http=False, allow_networks=entries)
 
     assert caught.value.message == "allow_networks has entries that are no networks."
     assert [(p.field, p.index) for p in caught.value.details] == [
@@ -449,7 +449,7 @@ async def test_an_address_in_the_url_is_not_looked_up_but_judged_again() -> None
 
 
 async def test_localhost_needs_only_one_of_its_two_networks_allowed() -> None:
-    v4_only = AddressPolicy.of(allow_http=True, allow_networks=["127.0.0.0/8"])
+    v4_only = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8"])
     target = check_url("http://localhost:9000/", v4_only)
     dns = FakeDns(["::1", "127.0.0.1"])
 
@@ -573,12 +573,12 @@ URLS = st.one_of(
 )
 
 
-@given(url=URLS, policy=st.sampled_from(POLICIES))
-@example(url="https://①②⑦.⓪.⓪.①/", policy=EVERYTHING)
-@example(url="http://[::ffff:7f00:1]:9/", policy=EVERYTHING)
-def test_a_url_is_refused_or_leads_exactly_where_it_says(url, policy) -> None:
+@given(url=URLS, guard=st.sampled_from(POLICIES))
+@example(url="https://①②⑦.⓪.⓪.①/", guard=EVERYTHING)
+@example(url="http://[::ffff:7f00:1]:9/", guard=EVERYTHING)
+def test_a_url_is_refused_or_leads_exactly_where_it_says(url, guard) -> None:
     try:
-        target = check_url(url, policy)
+        target = check_url(url, guard)
     except InvalidInput:
         return
 
@@ -597,6 +597,6 @@ def test_a_url_is_refused_or_leads_exactly_where_it_says(url, policy) -> None:
     standard = target.port == (443 if target.scheme == "https" else 80)
     if literal is not None:
         assert str(literal) == target.host
-        assert policy.refusal(literal, standard_port=standard) is None
-    assert target.scheme == "https" or policy.allow_http
-    assert standard or policy.allow_networks
+        assert guard.refusal(literal, standard_port=standard) is None
+    assert target.scheme == "https" or guard.allow_http
+    assert standard or guard.allow_networks

@@ -12,13 +12,15 @@ from ipaddress import ip_address
 
 import hostile
 import pytest
-from gateway_webhooks.client import PinnedClient, Reply, Target
-from gateway_webhooks.guard import AddressPolicy, check_url, resolve
 from pyreqwest.client import ClientBuilder
 
 from gateway.clock import SystemClock
 from gateway.errors import InvalidInput
+from gateway.outbound.guard import AddressGuard, check_url, resolve
+from gateway.outbound.messages import OutboundAnswer, OutboundRequest
+from gateway.outbound.pinned import IPAddress, PinnedClient, Target
 
+Headers = list[tuple[str, str]] | dict[str, str]
 LOOPBACK = ip_address("127.0.0.1")
 HEADERS = [("Content-Type", "application/json"), ("X-Twice", "1"), ("X-Twice", "2")]
 DEADLINE_SECONDS = 0.3  # for what must run into it
@@ -42,13 +44,25 @@ async def client() -> AsyncIterator[PinnedClient]:
     await made.close()
 
 
+async def posted(
+    client: PinnedClient,
+    target: Target,
+    address: IPAddress,
+    headers: Headers,
+    body: bytes,
+    timeout_seconds: float,
+) -> OutboundAnswer:
+    request = OutboundRequest(url=target.url, headers=headers, body=body)
+    return await client.send(target, address, request, timeout_seconds)
+
+
 async def post(
     client: PinnedClient, server: hostile.Server, timeout_seconds: float = LONG_SECONDS
-) -> Reply:
-    return await client.post(target_of(server), LOOPBACK, HEADERS, b'{"a":1}', timeout_seconds)
+) -> OutboundAnswer:
+    return await posted(client, target_of(server), LOOPBACK, HEADERS, b'{"a":1}', timeout_seconds)
 
 
-async def reply_to(client: PinnedClient, answer: hostile.Answer, **limits: float) -> Reply:
+async def reply_to(client: PinnedClient, answer: hostile.Answer, **limits: float) -> OutboundAnswer:
     async with hostile.serving(answer) as server:
         return await post(client, server, **limits)
 
@@ -60,7 +74,7 @@ async def test_a_post_carries_the_body_and_the_headers_and_nothing_that_betrays_
     async with hostile.serving(hostile.answering("202 Accepted", b"thanks")) as server:
         reply = await post(client, server)
 
-    assert (reply.status, reply.error, reply.excerpt) == (202, None, b"thanks")
+    assert (reply.status, reply.error, reply.body) == (202, None, b"thanks")
     assert reply.retry_after is None
     (request,) = server.requests
     assert request.line == "POST /in HTTP/1.1"
@@ -77,7 +91,7 @@ async def test_a_post_carries_the_body_and_the_headers_and_nothing_that_betrays_
 
 async def test_headers_may_be_a_mapping_as_well(client) -> None:
     async with hostile.serving(hostile.answering()) as server:
-        await client.post(target_of(server), LOOPBACK, {"X-One": "1"}, b"", LONG_SECONDS)
+        await posted(client, target_of(server), LOOPBACK, {"X-One": "1"}, b"", LONG_SECONDS)
 
     assert server.requests[0].headers["x-one"] == "1"
 
@@ -96,7 +110,7 @@ async def test_a_header_that_can_not_be_sent_is_reported_and_nothing_goes_out(
     client, header
 ) -> None:
     async with hostile.serving(hostile.answering()) as server:
-        reply = await client.post(target_of(server), LOOPBACK, [header], b"", LONG_SECONDS)
+        reply = await posted(client, target_of(server), LOOPBACK, [header], b"", LONG_SECONDS)
 
     assert (reply.status, reply.error) == (None, "bad_request")
     assert server.connections == 0
@@ -117,7 +131,7 @@ async def test_no_time_left_means_no_connection(client) -> None:
 async def test_any_status_is_an_answer(client, status) -> None:
     reply = await reply_to(client, hostile.answering(f"{status} Whatever"))
 
-    assert (reply.status, reply.error, reply.excerpt) == (status, None, b"")
+    assert (reply.status, reply.error, reply.body) == (status, None, b"")
 
 
 @pytest.mark.parametrize("status", ["301 A", "302 A", "303 A", "307 A", "308 A"])
@@ -152,15 +166,15 @@ async def test_two_kilobytes_of_the_answer_are_kept(client) -> None:
 
     reply = await reply_to(client, hostile.answering(body=body))
 
-    assert reply.excerpt == body[:2048]
+    assert reply.body == body[:2048]
 
 
 async def test_a_gzip_bomb_stays_packed(client) -> None:
     async with hostile.serving(hostile.gzip_bomb(10_000_000)) as server:
         reply = await post(client, server)
 
-    assert (reply.status, len(reply.excerpt)) == (200, 2048)
-    assert reply.excerpt.startswith(b"\x1f\x8b")
+    assert (reply.status, len(reply.body)) == (200, 2048)
+    assert reply.body.startswith(b"\x1f\x8b")
     assert "accept-encoding" not in server.requests[0].headers
 
 
@@ -175,7 +189,7 @@ async def test_of_a_huge_answer_only_the_start_is_taken(client) -> None:
         await server.until(lambda seen: seen.gone == 1)
 
     assert (reply.status, reply.error) == (200, None)
-    assert reply.excerpt == b"a" * 2048
+    assert reply.body == b"a" * 2048
     assert server.sent_bytes < FEW_BYTES
 
 
@@ -190,7 +204,7 @@ async def test_an_endless_answer_is_dropped_after_its_start(client, head, piece)
         await server.until(lambda seen: seen.gone == 1)
 
     assert (reply.status, reply.error) == (200, None)
-    assert reply.excerpt == b"a" * 2048
+    assert reply.body == b"a" * 2048
     assert server.sent_bytes < FEW_BYTES
 
 
@@ -210,7 +224,7 @@ async def test_an_answer_with_a_head_or_frame_without_end_is_bad(client, answer)
         reply = await post(client, server)
         await server.until(lambda seen: seen.gone == 1)
 
-    assert (reply.status, reply.error, reply.excerpt) == (None, "bad_answer", b"")
+    assert (reply.status, reply.error, reply.body) == (None, "bad_answer", b"")
     assert server.sent_bytes < FEW_BYTES
 
 
@@ -240,7 +254,7 @@ async def test_a_server_that_reads_nothing_is_left_at_the_deadline(client) -> No
     with socket.create_server(("127.0.0.1", 0), backlog=1) as deaf:
         target = target_of(hostile.Server(port=deaf.getsockname()[1]))
         body = bytes(20_000_000)
-        reply = await client.post(target, LOOPBACK, [], body, DEADLINE_SECONDS)
+        reply = await posted(client, target, LOOPBACK, [], body, DEADLINE_SECONDS)
 
     assert reply.error == "timeout"
 
@@ -248,7 +262,7 @@ async def test_a_server_that_reads_nothing_is_left_at_the_deadline(client) -> No
 async def test_a_tls_handshake_that_hangs_is_left_at_the_deadline(client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         target = target_of(hostile.Server(port=deaf.getsockname()[1]), "https")
-        reply = await client.post(target, LOOPBACK, [], b"", DEADLINE_SECONDS)
+        reply = await posted(client, target, LOOPBACK, [], b"", DEADLINE_SECONDS)
 
     assert reply.error == "timeout"
 
@@ -271,7 +285,7 @@ async def test_a_tls_handshake_that_hangs_is_left_at_the_deadline(client) -> Non
 async def test_a_connection_that_ends_too_early_is_no_answer(client, data, reset) -> None:
     reply = await reply_to(client, hostile.saying(data, reset=reset))
 
-    assert (reply.status, reply.error, reply.excerpt) == (None, "closed_early", b"")
+    assert (reply.status, reply.error, reply.body) == (None, "closed_early", b"")
 
 
 @pytest.mark.parametrize(
@@ -317,11 +331,11 @@ async def test_the_address_that_was_checked_is_the_one_dialled(client) -> None:
     async def rebinding(_host: str) -> list[str]:
         return [answers.pop(0)]
 
-    policy = AddressPolicy.of(allow_http=True, allow_networks=["127.0.0.0/8"])
+    guard = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8"])
     async with hostile.serving(hostile.answering()) as server:
-        target = check_url(f"http://rebinding.invalid:{server.port}/", policy)
-        (address,) = await resolve(target, policy, rebinding)
-        reply = await client.post(target, address, [], b"", LONG_SECONDS)
+        target = check_url(f"http://rebinding.invalid:{server.port}/", guard)
+        (address,) = await resolve(target, guard, rebinding)
+        reply = await posted(client, target, address, [], b"", LONG_SECONDS)
 
     assert reply.status == 200
     assert server.requests[0].headers["host"] == f"rebinding.invalid:{server.port}"
@@ -334,19 +348,19 @@ async def test_a_name_that_moved_is_dialled_anew_though_a_connection_is_open(cli
         moved = hostile.serving(hostile.answering(body=b"new"), host="127.0.0.2", port=old.port)
         async with moved as new:
             target = target_of(old)
-            before = await client.post(target, LOOPBACK, [], b"", LONG_SECONDS)
-            after = await client.post(target, ip_address("127.0.0.2"), [], b"", LONG_SECONDS)
+            before = await posted(client, target, LOOPBACK, [], b"", LONG_SECONDS)
+            after = await posted(client, target, ip_address("127.0.0.2"), [], b"", LONG_SECONDS)
 
-    assert (before.excerpt, after.excerpt) == (b"old", b"new")
+    assert (before.body, after.body) == (b"old", b"new")
     assert (old.connections, new.connections) == (1, 1)
 
 
 async def test_for_an_address_in_the_url_no_other_is_dialled(client) -> None:
-    policy = AddressPolicy.of(allow_http=True, allow_networks=["127.0.0.0/8"])
+    guard = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8"])
     async with hostile.serving(hostile.answering()) as server:
-        target = check_url(f"http://127.0.0.1:{server.port}/", policy)
-        wrong = await client.post(target, ip_address("127.0.0.2"), [], b"", LONG_SECONDS)
-        right = await client.post(target, LOOPBACK, [], b"", LONG_SECONDS)
+        target = check_url(f"http://127.0.0.1:{server.port}/", guard)
+        wrong = await posted(client, target, ip_address("127.0.0.2"), [], b"", LONG_SECONDS)
+        right = await posted(client, target, LOOPBACK, [], b"", LONG_SECONDS)
 
     assert (wrong.status, wrong.error) == (None, "refused_address")
     assert right.status == 200
@@ -369,7 +383,7 @@ async def test_proxies_of_the_environment_are_not_used(client, monkeypatch) -> N
         plain = ClientBuilder().timeout(timedelta(seconds=LONG_SECONDS)).build()
         await plain.post(target_of(server).url).build().send()
 
-    assert reply.excerpt == b"server"
+    assert reply.body == b"server"
     assert (seen_by_proxy, proxy.connections) == (0, 1)
 
 
@@ -418,13 +432,13 @@ async def test_the_least_recently_used_host_gives_up_its_idle_connections() -> N
     client = PinnedClient(SystemClock(), "test", max_clients=2)
     async with hostile.serving(hostile.answering()) as server:
         for host in ("a.invalid", "b.invalid", "a.invalid", "c.invalid"):
-            await client.post(target_of(server, host=host), LOOPBACK, [], b"", LONG_SECONDS)
+            await posted(client, target_of(server, host=host), LOOPBACK, [], b"", LONG_SECONDS)
         await server.until(lambda seen: seen.gone == 1)
         opened_so_far = server.connections
         for host in ("a.invalid", "c.invalid"):
-            await client.post(target_of(server, host=host), LOOPBACK, [], b"", LONG_SECONDS)
+            await posted(client, target_of(server, host=host), LOOPBACK, [], b"", LONG_SECONDS)
         still_opened = server.connections
-        await client.post(target_of(server, host="b.invalid"), LOOPBACK, [], b"", LONG_SECONDS)
+        await posted(client, target_of(server, host="b.invalid"), LOOPBACK, [], b"", LONG_SECONDS)
         await client.close()
 
         assert (opened_so_far, still_opened, server.connections) == (3, 3, 4)
@@ -450,7 +464,7 @@ async def test_what_is_in_flight_outlives_its_place_among_the_recently_used() ->
         await slow.until(lambda seen: seen.gone == 1)
         await client.close()
 
-    assert (reply.status, reply.excerpt) == (200, b"late")
+    assert (reply.status, reply.body) == (200, b"late")
 
 
 async def test_closing_answers_who_still_waits_and_ends_idle_connections(client) -> None:
@@ -489,11 +503,11 @@ def authority() -> hostile.Authority:
 
 async def tls_reply(
     authority: hostile.Authority, *names: str, days_left: int = 1, trusted: bytes | None = None
-) -> Reply:
+) -> OutboundAnswer:
     client = PinnedClient(SystemClock(), "test", extra_root_pem=trusted)
     context = authority.serve_as(*names, days_left=days_left)
     async with hostile.serving(hostile.answering(body=b"private"), tls=context) as server:
-        reply = await client.post(target_of(server, "https"), LOOPBACK, [], b"", LONG_SECONDS)
+        reply = await posted(client, target_of(server, "https"), LOOPBACK, [], b"", LONG_SECONDS)
         await client.close()
     assert len(server.requests) == (1 if reply.status else 0)
     return reply
@@ -504,7 +518,7 @@ async def test_a_good_certificate_of_a_trusted_authority_is_delivered_to(authori
 
     reply = await tls_reply(authority, "pinned.invalid", trusted=both)
 
-    assert (reply.status, reply.excerpt) == (200, b"private")
+    assert (reply.status, reply.body) == (200, b"private")
 
 
 @pytest.mark.parametrize("names", [("other.invalid",), ("127.0.0.1",), ("invalid",)])
@@ -527,14 +541,14 @@ async def test_a_certificate_that_has_run_out_is_refused(authority) -> None:
 
 
 async def test_a_url_with_an_address_needs_a_certificate_for_that_address(authority) -> None:
-    policy = AddressPolicy.of(allow_http=False, allow_networks=["127.0.0.0/8"])
+    guard = AddressGuard.of(allow_http=False, allow_networks=["127.0.0.0/8"])
     client = PinnedClient(SystemClock(), "test", extra_root_pem=authority.pem)
     replies = []
     for name in ("127.0.0.1", "localhost"):
         answer, context = hostile.answering(), authority.serve_as(name)
         async with hostile.serving(answer, tls=context) as server:
-            target = check_url(f"https://127.0.0.1:{server.port}/", policy)
-            replies.append(await client.post(target, LOOPBACK, [], b"", LONG_SECONDS))
+            target = check_url(f"https://127.0.0.1:{server.port}/", guard)
+            replies.append(await posted(client, target, LOOPBACK, [], b"", LONG_SECONDS))
     await client.close()
 
     assert [(reply.status, reply.error) for reply in replies] == [(200, None), (None, "tls")]
@@ -549,7 +563,7 @@ async def test_a_server_that_speaks_no_tls_is_a_tls_failure(client, data) -> Non
 
     async with await asyncio.start_server(speak, "127.0.0.1", 0) as listener:
         server = hostile.Server(port=listener.sockets[0].getsockname()[1])
-        reply = await client.post(target_of(server, "https"), LOOPBACK, [], b"", LONG_SECONDS)
+        reply = await posted(client, target_of(server, "https"), LOOPBACK, [], b"", LONG_SECONDS)
 
     assert (reply.status, reply.error) == (None, "tls")
 
@@ -568,13 +582,13 @@ def test_extra_roots_that_are_no_certificates_are_refused(pem) -> None:
 WITHOUT_AUTHORITIES = """
 import asyncio, ipaddress
 from gateway.clock import SystemClock
-from gateway_webhooks.client import PinnedClient, read_url
+from gateway.outbound.messages import OutboundRequest
+from gateway.outbound.pinned import PinnedClient, read_url
 
 async def main():
     client = PinnedClient(SystemClock(), "test")
-    reply = await client.post(
-        read_url("https://127.0.0.1:9/"), ipaddress.ip_address("127.0.0.1"), [], b"", 1.0
-    )
+    target, address = read_url("https://127.0.0.1:9/"), ipaddress.ip_address("127.0.0.1")
+    reply = await client.send(target, address, OutboundRequest(url=target.url), 1.0)
     print(reply.status, reply.error)
 
 asyncio.run(main())

@@ -7,7 +7,7 @@ lead into the operator's own network. Three gates stand in a row:
    its host and port is the client's as well.
 2. :func:`resolve` looks the host up once and takes the answer only if every
    address in it may be called.
-3. :class:`~gateway_webhooks.client.PinnedClient` dials an address that passed
+3. :class:`~gateway.outbound.pinned.PinnedClient` dials an address that passed
    here; it looks nothing up itself.
 
 The tables are written out because ``ipaddress.is_global`` changes its mind
@@ -27,8 +27,8 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from threading import Thread
 from typing import Final, Self, TypeAlias
 
-from gateway.plugin import InvalidInput, Problem, Unavailable
-from gateway_webhooks.client import IPAddress, Target, read_url
+from gateway.errors import InvalidInput, Problem, Unavailable
+from gateway.outbound.pinned import IPAddress, Target, read_url
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Resolver: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
@@ -124,7 +124,7 @@ def blocked_reason(address: IPAddress) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class AddressPolicy:
+class AddressGuard:
     """What the operator allows beyond public addresses over https on port 443.
 
     ``allow_http`` lets plain http to port 80 through; ``allow_networks`` may be
@@ -168,26 +168,26 @@ class AddressPolicy:
         return None if standard_port else _OTHER_PORT
 
 
-def check_url(url: str, policy: AddressPolicy) -> Target:
+def check_url(url: str, guard: AddressGuard) -> Target:
     """Read an endpoint's URL; a host that is a name may still be refused by :func:`resolve`.
 
     Raises InvalidInput, for the field ``url``, with one sentence that says what to change.
     """
-    scheme, host, port = _read_strictly(url, policy)
+    scheme, host, port = _read_strictly(url, guard)
     target = read_url(url)
     # Where the client would read something else than what stands there, it is a trick or a slip.
     if target is None or (target.scheme, _as_written(target), target.port) != (scheme, host, port):
         raise _refused(_USUAL_FORM)
     if target.address is not None:
-        _require_allowed([target.address], target, policy)
+        _require_allowed([target.address], target, guard)
     elif not _NAME.fullmatch(host):
         raise _refused(_USUAL_FORM)
-    elif not _on_standard_port(target) and not policy.allow_networks:
+    elif not _on_standard_port(target) and not guard.allow_networks:
         raise _refused(_OTHER_PORT)
     return target
 
 
-def _read_strictly(url: str, policy: AddressPolicy) -> tuple[str, str, int]:
+def _read_strictly(url: str, guard: AddressGuard) -> tuple[str, str, int]:
     """Return scheme, host (lower case, IPv6 in brackets) and port, or refuse what isn't plain."""
     if len(url) > MAX_URL_CHARS:
         raise _refused(f"shorten it to {MAX_URL_CHARS} characters or fewer")
@@ -197,7 +197,7 @@ def _read_strictly(url: str, policy: AddressPolicy) -> tuple[str, str, int]:
     if parts is None:
         raise _refused("write it as https://host/path")
     scheme = parts["scheme"].lower()
-    if scheme != "https" and not (scheme == "http" and policy.allow_http):
+    if scheme != "https" and not (scheme == "http" and guard.allow_http):
         raise _refused("begin it with https:// (plain http needs allow_http)")
     if "#" in url:
         raise _refused("leave out the # and what follows it")
@@ -214,7 +214,7 @@ def _as_written(target: Target) -> str:
 
 
 async def resolve(
-    target: Target, policy: AddressPolicy, resolver: Resolver, timeout_seconds: float = 5.0
+    target: Target, guard: AddressGuard, resolver: Resolver, timeout_seconds: float = 5.0
 ) -> list[IPAddress]:
     """Return the addresses of ``target``, each of which may be dialled, in the resolver's order.
 
@@ -234,8 +234,8 @@ async def resolve(
         raise Unavailable("The endpoint's host name has no address; check it.")
     if target.host == "localhost":
         # It is no stranger's name (RFC 6761) and often both 127.0.0.1 and ::1: one is enough.
-        found = [address for address in found if policy.trusts(address)] or found
-    _require_allowed(found, target, policy)
+        found = [address for address in found if guard.trusts(address)] or found
+    _require_allowed(found, target, guard)
     return found
 
 
@@ -286,9 +286,9 @@ def _on_standard_port(target: Target) -> bool:
     return target.port == _STANDARD_PORTS[target.scheme]
 
 
-def _require_allowed(found: Iterable[IPAddress], target: Target, policy: AddressPolicy) -> None:
+def _require_allowed(found: Iterable[IPAddress], target: Target, guard: AddressGuard) -> None:
     for address in found:
-        refusal = policy.refusal(address, standard_port=_on_standard_port(target))
+        refusal = guard.refusal(address, standard_port=_on_standard_port(target))
         if refusal is not None:
             raise _refused(refusal)
 

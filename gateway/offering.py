@@ -1,0 +1,157 @@
+"""What the gateway offers a plugin: the object that is handed to its ``__init__``.
+
+Each part is a small Protocol, so that a plugin's own tests may put something in its place.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import Clock
+from gateway.model.account import Caller
+from gateway.model.delivery import Destination
+from gateway.model.event import Event, EventDraft, EventType
+from gateway.model.package import DeliveryUpdate
+from gateway.model.recovery import Recovery
+from gateway.model.submission import IntakeAnswer, Submission, UpdateAnswer
+from gateway.settings import Settings
+from gateway.storage.audit import AuditEntry
+from gateway.storage.database import Database
+from gateway.storage.deliveries import Outbox
+from gateway.storage.delivery_log import DeliveryLog
+from gateway.storage.destinations import DestinationStore
+from gateway.storage.events import EventStore
+from gateway.storage.packages import PackageStore
+from gateway.storage.sealing import Sealer
+
+
+class TakesOrders(Protocol):
+    """Intake: orders go in here, whichever plugin they came through."""
+
+    async def accept(self, submission: Submission) -> IntakeAnswer:
+        """Take a submission in; answers after the commit. Each order is judged alone.
+
+        Raises ``Conflict`` while the first request with the same idempotency key is
+        still running, ``IdempotencyKeyReused`` when it came with another body.
+        """
+        ...
+
+
+class TakesUpdates(Protocol):
+    """Tracking: what happened to a package on its way goes in here."""
+
+    async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateAnswer:
+        """Apply one update; answers after the commit.
+
+        Raises ``InvalidInput``, ``NotFound`` or ``Conflict``.
+        """
+        ...
+
+
+class HasRecorded(Protocol):
+    """What one transaction recorded."""
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The events, in the order of their drafts."""
+        ...
+
+    @property
+    def delivery_ids(self) -> Sequence[str]:
+        """The deliveries that the events brought about."""
+        ...
+
+
+class RecordsEvents(Protocol):
+    """Publishing: events are recorded and fanned out here."""
+
+    async def publish(self, drafts: Sequence[EventDraft]) -> HasRecorded:
+        """Record ``drafts`` in a transaction of their own, and wake the engine."""
+        ...
+
+
+class LimitsRequests(Protocol):
+    """Counts what a key does against what it may."""
+
+    async def take(
+        self,
+        policy: Literal["orders", "orders_per_hour", "updates", "reads"],
+        actor: str,
+        cost: int = 1,
+    ) -> None:
+        """Count ``cost``; raises ``RateLimited`` past the limit."""
+        ...
+
+
+class KnowsAccounts(Protocol):
+    """The accounts: those of gateway.toml's sites, and those that a key was made for."""
+
+    async def exists(self, connection: AsyncConnection, account_id: str) -> bool:
+        """Say whether there is such an account."""
+        ...
+
+
+class KnowsSites(Protocol):
+    """The sites of gateway.toml."""
+
+    def known(self, account_id: str, code: str) -> bool:
+        """Say whether the account has a site of this code."""
+        ...
+
+
+class Recovers(Protocol):
+    """Recovery: what a destination missed is sent again, a few at a time."""
+
+    async def start(
+        self, destination: Destination, since: datetime, until: datetime | None
+    ) -> Recovery:
+        """Begin; returns at once. Raises ``Conflict`` or ``InvalidInput``."""
+        ...
+
+    async def get(self, account_id: str, recovery_id: str) -> Recovery | None:
+        """Return how far one has got."""
+        ...
+
+
+class Audits(Protocol):
+    """The audit trail."""
+
+    async def note(self, entries: Sequence[AuditEntry]) -> None:
+        """Write down who did or saw what; returns after the commit."""
+        ...
+
+
+class Gateway(Protocol):
+    """What the gateway offers a plugin; handed to its ``__init__`` and open later.
+
+    ``settings``, ``clock``, ``catalog()`` and ``sites`` can be used at once; all else once
+    a hook's record is called: nothing is connected while plugins are built.
+    """
+
+    settings: Settings
+    clock: Clock
+    sites: KnowsSites
+    database: Database
+    sealer: Sealer
+    accounts: KnowsAccounts
+    packages: PackageStore
+    events: EventStore
+    destinations: DestinationStore
+    outbox: Outbox
+    delivery_log: DeliveryLog
+    intake: TakesOrders
+    tracking: TakesUpdates
+    publishing: RecordsEvents
+    limits: LimitsRequests
+    recovery: Recovers
+    audit: Audits
+
+    def catalog(self) -> Sequence[EventType]:
+        """Return every event type there is, the core's and the plugins'."""
+        ...
+
+    def wake(self, destination_ids: Sequence[str]) -> None:
+        """Tell the engine that these destinations have something due."""
+        ...
