@@ -78,23 +78,23 @@ def measure_round(stage: Stage, sink: Sink, name: str, seconds: float) -> Intake
         warm_up = _load(stage, gateway.port, gateway.keys, _WARM_UP_SECONDS, 1, _WARM_UP_FROM)
         batches = _measured(stage, gateway, seconds, BATCH, _BATCHES_FROM)
         singles = _measured(stage, gateway, seconds, 1, _SINGLES_FROM)
-    stage.prepare(f"{name}-bare")
+    bare = stage.prepare(f"{name}-bare")
     job = {
         "rows_from": str(gateway.database),
-        "into": str(database_in(stage.folder / f"{name}-bare")),
+        "into": str(database_in(bare.folder)),
         "steps": [(warm_up["created"] + batches["created"], BATCH), (singles["created"], 1)],
         "seconds": seconds * _BARE_PATIENCE,
     }
-    bare = [each["orders"] / each["seconds"] for each in stage.ask("bare_inserts.py", job)]
+    rates = [each["orders"] / each["seconds"] for each in stage.ask("bare_inserts.py", job)]
     return IntakeRound(
         batch_orders_per_second=batches["created"] / batches["seconds"],
         batch_gateway_cores=batches["gateway_cores"],
         batch_load_cores=batches["load_cores"],
-        bare_batch_orders_per_second=bare[0],
+        bare_batch_orders_per_second=rates[0],
         single_requests_per_second=singles["created"] / singles["seconds"],
         single_gateway_cores=singles["gateway_cores"],
         single_load_cores=singles["load_cores"],
-        bare_single_orders_per_second=bare[1],
+        bare_single_orders_per_second=rates[1],
     )
 
 

@@ -15,29 +15,42 @@ _NOT_YET: Final = "*Not measured yet.*"
 
 
 def written(
-    template: str, page: str, tables: Sequence[Table], stamp: str, facts: Mapping[str, str]
+    template: str,
+    page: str,
+    tables: Sequence[Table] = (),
+    stamp: str = "",
+    facts: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page anew: ``tables`` with ``stamp`` over each, the others as ``page`` has them.
 
     Raises ``ValueError`` when the template has no place for a table.
     """
     form = Template(template)
-    places = set(form.get_identifiers()) - {"machine"}
-    if missing := {table.key for table in tables} - places:
+    places = form.get_identifiers()
+    if missing := {table.key for table in tables}.difference(places):
         sentence = f"performance.md.template has no place for: {', '.join(sorted(missing))}"
         raise ValueError(sentence)
     blocks = dict.fromkeys(places, _NOT_YET)
-    blocks |= {key: block for key, block in _BLOCK.findall(page) if key in places}
+    blocks |= {key: block for key, block in _BLOCK.findall(page) if key in blocks}
     blocks |= {table.key: f"{stamp}\n\n{table.as_markdown()}" for table in tables}
-    machine = "\n".join(f"- {name}: {value}" for name, value in facts.items())
-    marked = {
-        key: f"<!-- {key}: begin -->\n{block}\n<!-- {key}: end -->" for key, block in blocks.items()
-    }
-    return form.substitute(marked, machine=machine)
+    if facts is not None:
+        blocks["machine"] = "\n".join(f"- {name}: {value}" for name, value in facts.items())
+    return form.substitute(
+        {
+            key: f"<!-- {key}: begin -->\n{block}\n<!-- {key}: end -->"
+            for key, block in blocks.items()
+        }
+    )
 
 
-def write(tables: Sequence[Table], stamp: str, facts: Mapping[str, str]) -> None:
-    """Write docs/performance.md."""
+def write(
+    tables: Sequence[Table] = (), stamp: str = "", facts: Mapping[str, str] | None = None
+) -> None:
+    """Write docs/performance.md; with nothing new to show, only as the template has it by now."""
     before = PAGE.read_text("utf-8") if PAGE.exists() else ""
     after = written(_TEMPLATE.read_text("utf-8"), before, tables, stamp, facts)
     PAGE.write_text(after, "utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -16,6 +16,7 @@ import delivery
 import intake
 import latency
 import page
+import scaling
 from machine import LOAD, facts
 from part import Part, Plan
 from stage import Stage
@@ -25,6 +26,7 @@ PARTS: Final[Sequence[Part]] = (
     intake.PART,
     delivery.PART,
     latency.PART,
+    scaling.PART,
 )
 
 

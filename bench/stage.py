@@ -1,59 +1,38 @@
 """The processes that a measurement needs, and the folder they work in."""
 
+import asyncio
 import http.client
 import json
 import os
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
+from setups import SQLITE, Setup
+from sqlalchemy import NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 HERE: Final = Path(__file__).parent
 KEYS: Final = 4
-SINK_PORTS: Final = 10
+SINK_PORTS: Final = 100
 _PATIENCE_SECONDS: Final = 120.0
 _LAST_WORDS: Final = 2000
 _POLL_SECONDS: Final = 0.05
 
-# Everything is on; the limits count every order and are only too high to be reached.
-_CONFIGURATION: Final = """
-[gateway]
-port = 0
-data_dir = "data"
-
-[database]
-url = "sqlite+aiosqlite:///data/gateway.db"
-
-[delivery]
-allow_http = true
-allow_networks = ["127.0.0.0/8"]
-
-[limits]
-orders_requests_per_minute = 100_000_000
-orders_per_hour = 1_000_000_000
-reads_per_minute = 100_000_000
-updates_requests_per_minute = 100_000_000
-
-[[sites]]
-code = "main"
-name = "Lakeside Pharmacy"
-timezone = "America/New_York"
-
-[plugins.json_api]
-[plugins.webhooks]
-"""
+Process = subprocess.Popen[str]
 
 
 class Server:
     """A process that answers HTTP on a free port of 127.0.0.1."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, process: Process, port: int) -> None:
         self.port = port
         self._process = process
         self._watched = psutil.Process(process.pid)
@@ -73,9 +52,9 @@ class Server:
             content = None if body is None else json.dumps(body)
             connection.request(method, path, content, given)
             answer = connection.getresponse()
-            text = answer.read()
-            assert answer.status < 300, f"{method} {path}: {answer.status} {text[:500]!r}"
-            return json.loads(text)
+            said = answer.read()
+            assert answer.status < 300, f"{method} {path}: {answer.status} {said[:500]!r}"
+            return json.loads(said)
         finally:
             connection.close()
 
@@ -83,7 +62,7 @@ class Server:
 class Sink(Server):
     """The sink process."""
 
-    def __init__(self, process: subprocess.Popen[str], ports: Sequence[int]) -> None:
+    def __init__(self, process: Process, ports: Sequence[int]) -> None:
         super().__init__(process, ports[0])
         self._ports = ports
 
@@ -110,19 +89,29 @@ class Sink(Server):
 
 
 class GatewayServer(Server):
-    """``gateway serve`` on a fresh SQLite file, with a few keys."""
+    """``gateway serve`` on a fresh database, its workers if it has some, and a few keys."""
 
-    def __init__(
-        self, process: subprocess.Popen[str], port: int, keys: list[str], database: Path
-    ) -> None:
-        super().__init__(process, port)
-        self.keys = keys
-        self.database = database
+    def __init__(self, processes: Mapping[str, Process], port: int, made: "Made") -> None:
+        super().__init__(processes["serve"], port)
+        self.keys = made.keys
+        self.database = database_in(made.folder)
+        self._url = made.url
+        self._all = {name: psutil.Process(each.pid) for name, each in processes.items()}
 
-    def add_endpoint(self, url: str, status: str) -> str:
+    def cpu_seconds(self) -> float:
+        """Return what server and workers used of the processors since they began."""
+        times = [each.cpu_times() for each in self._all.values()]
+        return sum(each.user + each.system for each in times)
+
+    def memory_mb(self) -> dict[str, float]:
+        """Return how much memory each process holds (resident set), in megabytes."""
+        return {name: each.memory_info().rss / 1e6 for name, each in self._all.items()}
+
+    def add_endpoint(self, url: str, status: str, **more: Any) -> str:
         """Subscribe ``url`` to everything; returns the endpoint's id."""
-        made = self.call("POST", "/api/webhooks/endpoints", {"url": url}, self._key())
-        self.switch(made["id"], status)
+        made = self.call("POST", "/api/webhooks/endpoints", {"url": url, **more}, self._key())
+        if status != made["status"]:
+            self.switch(made["id"], status)
         return str(made["id"])
 
     def switch(self, endpoint_id: str, status: str) -> None:
@@ -131,8 +120,36 @@ class GatewayServer(Server):
             "PATCH", f"/api/webhooks/endpoints/{endpoint_id}", {"status": status}, self._key()
         )
 
+    def switch_all(self, before: str, after: str) -> None:
+        """Switch all those endpoints in one statement; the next sweep, within a second, sees it."""
+        self.run_sql(
+            "UPDATE destinations SET state = :after WHERE state = :before",
+            before=before,
+            after=after,
+        )
+
+    def run_sql(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement on the gateway's database, beside it; returns its rows, if any."""
+
+        async def run() -> list[tuple[Any, ...]]:
+            engine = create_async_engine(self._url, poolclass=NullPool)
+            async with engine.begin() as connection:
+                done = await connection.execute(text(statement), values)
+                return [tuple(row) for row in done] if done.returns_rows else []
+
+        return asyncio.run(run())
+
     def _key(self) -> dict[str, str]:
         return {"X-API-Key": self.keys[0]}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A folder with a configuration, and a database that is up to date."""
+
+    folder: Path
+    url: str
+    keys: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,23 +166,35 @@ class Stage:
             yield Sink(process, json.loads(_first_line(process, self.folder / "sink.log")))
 
     @contextmanager
-    def gateway(self, name: str) -> Iterator[GatewayServer]:
+    def gateway(self, name: str, setup: Setup = SQLITE, sites: int = 1) -> Iterator[GatewayServer]:
         """Run a gateway in a new folder of its own."""
-        folder = self.folder / name
-        keys = self.prepare(folder)
-        command = [sys.executable, "-m", "gateway", "serve", "--json"]
-        with _running(command, folder, folder / "gateway.log") as process:
-            address = json.loads(_first_line(process, folder / "gateway.log"))["address"]
-            port = int(address.rpartition(":")[2])
-            yield GatewayServer(process, port, keys, database_in(folder))
+        with ExitStack() as running:
+            configuration = running.enter_context(setup.configuration(sites))
+            made = self.prepare(name, configuration)
+            names = ["serve", *(f"worker {number + 1}" for number in range(setup.workers))]
+            processes, said = {}, {}
+            for each in names:
+                command = [sys.executable, "-m", "gateway", each.split()[0], "--json"]
+                log = made.folder / f"{each}.log"
+                processes[each] = running.enter_context(_running(command, made.folder, log))
+                said[each] = json.loads(_first_line(processes[each], log))
+            port = int(said["serve"]["address"].rpartition(":")[2])
+            yield GatewayServer(processes, port, made)
 
-    def prepare(self, name: Path | str) -> list[str]:
-        """Make a folder with a configuration and a database that is up to date."""
+    def prepare(self, name: str, configuration: str = "") -> Made:
+        """Make a folder with a configuration (SQLite's, if none is given) and a database."""
+        if not configuration:
+            with SQLITE.configuration(1) as usual:
+                return self.prepare(name, usual)
         folder = self.folder / name
         folder.mkdir()
         config = folder / "gateway.toml"
-        config.write_text(_CONFIGURATION)
-        return list(json.loads(_output_of("prepare.py", str(config), str(KEYS))))
+        config.write_text(configuration)
+        keys = json.loads(_output_of("prepare.py", str(config), str(KEYS)))
+        url = str(tomllib.loads(configuration)["database"]["url"])
+        if url.startswith("sqlite"):
+            url = f"sqlite+aiosqlite:///{database_in(folder)}"
+        return Made(folder, url, keys)
 
     def ask(self, script: str, job: Mapping[str, Any]) -> Any:
         """Run one of the scripts beside this one on a job; returns what it prints."""
@@ -190,7 +219,7 @@ def _output_of(script: str, *arguments: str, told: str = "") -> str:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, log: Path) -> Iterator[subprocess.Popen[str]]:
+def _running(command: list[str], folder: Path, log: Path) -> Iterator[Process]:
     with log.open("w") as file:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command,
@@ -214,7 +243,7 @@ def _running(command: list[str], folder: Path, log: Path) -> Iterator[subprocess
             process.wait()
 
 
-def _first_line(process: subprocess.Popen[str], log: Path) -> str:
+def _first_line(process: Process, log: Path) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, f"a process ended before it was ready: {log.read_text()[-_LAST_WORDS:]}"
