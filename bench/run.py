@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import delivery
+import history
 import intake
 import latency
 import page
@@ -27,6 +28,7 @@ PARTS: Final[Sequence[Part]] = (
     delivery.PART,
     latency.PART,
     scaling.PART,
+    history.PART,
 )
 
 

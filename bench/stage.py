@@ -29,6 +29,15 @@ _POLL_SECONDS: Final = 0.05
 Process = subprocess.Popen[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A folder with a configuration, and a database that is up to date."""
+
+    folder: Path
+    url: str
+    keys: list[str]
+
+
 class Server:
     """A process that answers HTTP on a free port of 127.0.0.1."""
 
@@ -91,7 +100,7 @@ class Sink(Server):
 class GatewayServer(Server):
     """``gateway serve`` on a fresh database, its workers if it has some, and a few keys."""
 
-    def __init__(self, processes: Mapping[str, Process], port: int, made: "Made") -> None:
+    def __init__(self, processes: Mapping[str, Process], port: int, made: Made) -> None:
         super().__init__(processes["serve"], port)
         self.keys = made.keys
         self.database = database_in(made.folder)
@@ -144,15 +153,6 @@ class GatewayServer(Server):
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A folder with a configuration, and a database that is up to date."""
-
-    folder: Path
-    url: str
-    keys: list[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Stage:
     """Where processes are started. ``folder`` is theirs to write to."""
 
@@ -168,11 +168,21 @@ class Stage:
     @contextmanager
     def gateway(self, name: str, setup: Setup = SQLITE, sites: int = 1) -> Iterator[GatewayServer]:
         """Run a gateway in a new folder of its own."""
+        with self.ground(name, setup, sites) as made, self.running(made, setup) as gateway:
+            yield gateway
+
+    @contextmanager
+    def ground(self, name: str, setup: Setup = SQLITE, sites: int = 1) -> Iterator[Made]:
+        """Prepare a folder of its own for a gateway; the servers that it needs run meanwhile."""
+        with setup.configuration(sites) as configuration:
+            yield self.prepare(name, configuration)
+
+    @contextmanager
+    def running(self, made: Made, setup: Setup) -> Iterator[GatewayServer]:
+        """Run a gateway where it was prepared."""
+        names = ["serve", *(f"worker {number + 1}" for number in range(setup.workers))]
+        processes, said = {}, {}
         with ExitStack() as running:
-            configuration = running.enter_context(setup.configuration(sites))
-            made = self.prepare(name, configuration)
-            names = ["serve", *(f"worker {number + 1}" for number in range(setup.workers))]
-            processes, said = {}, {}
             for each in names:
                 command = [sys.executable, "-m", "gateway", each.split()[0], "--json"]
                 log = made.folder / f"{each}.log"
