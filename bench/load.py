@@ -40,6 +40,7 @@ class Job:
     first_order: int = 0
     most_requests: int = 1_000_000
     rate: float = 0.0
+    sites: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,7 +107,7 @@ class Pressure:
         self.load = Load()
         self._job = job
         self._requests = Requests(
-            f"127.0.0.1:{job.port}", job.keys, job.orders_per_request, job.first_order
+            f"127.0.0.1:{job.port}", job.keys, job.orders_per_request, job.first_order, job.sites
         )
         self._connections: list[Connection] = []
         self._idle: deque[Connection] = deque()

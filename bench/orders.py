@@ -21,13 +21,23 @@ class Requests:
     """``POST /api/webhook/orders`` with ``size`` orders each, no two orders the same.
 
     ``first`` is the number of the first order: loads that meet the same gateway take care
-    that their numbers don't overlap.
+    that their numbers don't overlap. With ``sites`` each order of a request names one, in turn.
     """
 
-    def __init__(self, host: str, keys: Sequence[str], size: int, first: int = 0) -> None:
+    def __init__(
+        self,
+        host: str,
+        keys: Sequence[str],
+        size: int,
+        first: int = 0,
+        sites: Sequence[str] = (),
+    ) -> None:
         self._size = size
         self._next = first
-        self._forms = [_form(host, key, size) for key in keys]
+        orders = [_order(place) for place in range(size)]
+        for place, order in enumerate(orders if sites else ()):
+            order["site"] = sites[place % len(sites)]
+        self._forms = [_form(host, key, orders) for key in keys]
 
     def make(self, connection: int) -> bytes:
         """Return the next request; each connection stays with one key."""
@@ -55,8 +65,7 @@ def _order(place: int) -> dict[str, Any]:
     }
 
 
-def _form(host: str, key: str, size: int) -> bytes:
-    orders = [_order(place) for place in range(size)]
+def _form(host: str, key: str, orders: Sequence[dict[str, Any]]) -> bytes:
     body = json.dumps({"orders": orders}, separators=(",", ":")).encode()
     head = (
         f"POST /api/webhook/orders HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {key}\r\n"

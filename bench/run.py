@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import bigrun
 import delivery
 import history
 import intake
 import latency
 import page
 import scaling
+import soak
 from machine import LOAD, facts
 from part import Part, Plan
 from stage import Stage
@@ -29,6 +31,8 @@ PARTS: Final[Sequence[Part]] = (
     latency.PART,
     scaling.PART,
     history.PART,
+    soak.PART,
+    bigrun.PART,
 )
 
 

@@ -1,9 +1,9 @@
 """The sink: answers 200 to every POST at once and remembers when it came. A process of its own.
 
 It prints its ports and then listens on 127.0.0.1 until its standard input ends; each port
-stands for somebody else's server. What is POSTed to ``/keep…`` is remembered by the id of the
-package it is about, everything else is only counted. ``GET /report`` tells, ``GET /reset``
-forgets.
+stands for somebody else's server. What is POSTed to ``/keep`` is remembered by the id of the
+package it is about, and so is what is POSTed to ``/seen/NAME``, for each name apart; everything
+else is only counted. ``GET /report`` tells, ``GET /seen`` what was seen, ``GET /reset`` forgets.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import base64
 import json
 import sys
 import time
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from loops import run
@@ -22,8 +23,37 @@ _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 
 
+@dataclass(slots=True)
+class Seen:
+    """The packages that one name was told of, how often again, and when last of a new one."""
+
+    packages: set[str] = field(default_factory=set)
+    again: int = 0
+    last_at: float = 0.0
+
+    def take(self, package: str, now: float) -> bool:
+        """Note one; returns whether it is new."""
+        if package in self.packages:
+            self.again += 1
+            return False
+        self.packages.add(package)
+        self.last_at = now
+        return True
+
+    def report(self) -> dict[str, Any]:
+        """Tell everything."""
+        return {
+            "packages": sorted(self.packages),
+            "again": self.again,
+            "last_at": self.last_at,
+        }
+
+
 class Tally:
-    """What came in since the last reset. Times are seconds of the machine's monotonic clock."""
+    """What came in since the last reset. Times are seconds of the machine's monotonic clock.
+
+    ``different`` counts what was seen without what was seen before under the same name.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -35,6 +65,8 @@ class Tally:
         self.last_at = 0.0
         self.sample = b""
         self.arrived_at: dict[str, float] = {}
+        self.different = 0
+        self.seen: dict[str, Seen] = {}
 
     def take(self, request: bytes) -> None:
         """Note one whole request."""
@@ -45,13 +77,17 @@ class Tally:
         self.count += 1
         self.last_at = now
         if request.startswith(b"POST /keep"):
-            at = request.index(_PACKAGE) + len(_PACKAGE)
-            self.arrived_at.setdefault(request[at : at + _ID_LENGTH].decode(), now)
+            self.arrived_at.setdefault(_package(request), now)
+        elif request.startswith(b"POST /seen/"):
+            name = request[len(b"POST /seen/") :].partition(b" ")[0].decode()
+            seen = self.seen.setdefault(name, Seen())
+            self.different += seen.take(_package(request), now)
 
     def report(self) -> dict[str, Any]:
         """Tell everything; ``cpu_seconds`` is what this process used since it began."""
         return {
             "count": self.count,
+            "different": self.different,
             "first_at": self.first_at,
             "last_at": self.last_at,
             "sample": base64.b64encode(self.sample).decode(),
@@ -89,8 +125,16 @@ class SinkProtocol(asyncio.Protocol):
             return
         if request.startswith(b"GET /reset"):
             self._tally.reset()
-        body = json.dumps(self._tally.report()).encode()
+        told: dict[str, Any] = self._tally.report()
+        if request.startswith(b"GET /seen"):
+            told = {name: seen.report() for name, seen in self._tally.seen.items()}
+        body = json.dumps(told).encode()
         self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+
+def _package(request: bytes) -> str:
+    at = request.index(_PACKAGE) + len(_PACKAGE)
+    return request[at : at + _ID_LENGTH].decode()
 
 
 def body_length(head: bytes) -> int:

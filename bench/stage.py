@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,13 +84,32 @@ class Sink(Server):
         report: dict[str, Any] = self.call("GET", "/report")
         return report
 
-    def wait_for(self, count: int) -> dict[str, Any]:
-        """Wait until ``count`` requests have come in; returns the report."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while (report := self.report())["count"] < count:
-            assert time.monotonic() < deadline, f"{report['count']} of {count} arrived"
+    def seen(self) -> dict[str, dict[str, Any]]:
+        """Return what came in at ``/seen/NAME``, by name."""
+        seen: dict[str, dict[str, Any]] = self.call("GET", "/seen")
+        return seen
+
+    def wait_for(
+        self,
+        count: int,
+        what: str = "count",
+        look: Callable[[int], object] = lambda _arrived: None,
+    ) -> dict[str, Any]:
+        """Wait until ``count`` requests have come in; returns the report.
+
+        It fails when nothing more has come in for two minutes. ``what`` is the number of the
+        report that is waited for; ``look`` is called with it again and again.
+        """
+        arrived, deadline = -1, 0.0
+        while True:
+            report = self.report()
+            look(report[what])
+            if report[what] >= count:
+                return report
+            if report[what] > arrived:
+                arrived, deadline = report[what], time.monotonic() + _PATIENCE_SECONDS
+            assert time.monotonic() < deadline, f"{arrived} of {count} arrived"
             time.sleep(_POLL_SECONDS)
-        return report
 
     def url(self, path: str, server: int = 0) -> str:
         """Return an address of the sink; each of its ports passes for another server."""
@@ -164,6 +183,13 @@ class Stage:
         command = [sys.executable, str(HERE / "sink.py"), str(SINK_PORTS)]
         with _running(command, self.folder, self.folder / "sink.log") as process:
             yield Sink(process, json.loads(_first_line(process, self.folder / "sink.log")))
+
+    @contextmanager
+    def faulty(self) -> Iterator[dict[str, int]]:
+        """Run servers that fail, each in its way; yields their ports by how they fail."""
+        command, log = [sys.executable, str(HERE / "faulty.py")], self.folder / "faulty.log"
+        with _running(command, self.folder, log) as process:
+            yield json.loads(_first_line(process, log))
 
     @contextmanager
     def gateway(self, name: str, setup: Setup = SQLITE, sites: int = 1) -> Iterator[GatewayServer]:
