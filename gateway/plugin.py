@@ -34,6 +34,7 @@ from gateway.model.delivery import (
     Outcome,
 )
 from gateway.model.event import Event, EventDraft, EventType, is_pattern
+from gateway.model.health import CLOSED, Breaker, BreakerState
 from gateway.model.ids import new_id
 from gateway.model.order import Candidate, Order, Review
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
@@ -83,6 +84,7 @@ from gateway.version import __version__
 
 __all__ = [
     "API_VERSION",
+    "CLOSED",
     "DEFAULT_ACCOUNT",
     "SEARCH_FIELDS",
     "AddressGuard",
@@ -92,6 +94,8 @@ __all__ = [
     "AuditEntry",
     "Audits",
     "Batch",
+    "Breaker",
+    "BreakerState",
     "Caller",
     "Candidate",
     "ClaimedDelivery",

@@ -28,7 +28,9 @@ from gateway.engine.local import LocalEngine
 from gateway.engine.sharing import SharedMetrics, sharing
 from gateway.engine.workers import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
+from gateway.flow.breaker import BreakerRules
 from gateway.flow.dispatch import Dispatcher, DispatchRules
+from gateway.flow.giving_up import GivingUp
 from gateway.flow.intake import Intake
 from gateway.flow.publishing import Publishing
 from gateway.flow.recovery import RecoveryRunner
@@ -80,6 +82,7 @@ class Gateway:
     audit: AuditTrail
     recovery: RecoveryRunner
     housekeeper: Housekeeper
+    giving_up: GivingUp
     dispatcher: Dispatcher
     backlog: BacklogReader
     migrated: Migrated
@@ -173,6 +176,7 @@ class Gateway:
         """Return what is done again and again: the core's own, then the plugins'."""
         return [
             Job("recoveries", self.recovery.step, every_seconds=1.0),
+            Job("giving up", self.giving_up.run, every_seconds=60.0),
             Job("retention", self.housekeeper.run, every_seconds=3600.0),
             *self.hooks.jobs(),
         ]
@@ -228,6 +232,8 @@ class Gateway:
         self.housekeeper = Housekeeper(
             self.database, sealer, settings.retention, self.audit, self.clock
         )
+        rules = _rules(settings)
+        self.giving_up = GivingUp(self.database, rules.schedule.give_up_after, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
         self.publishing = Publishing(
             self.database,
@@ -274,7 +280,7 @@ class Gateway:
             self.outbox,
             self.publishing,
             sinks,
-            _rules(settings),
+            rules,
             self.clock,
             metrics=self.metrics,
         )
@@ -292,4 +298,5 @@ def _rules(settings: Settings) -> DispatchRules:
     schedule = Schedule(
         tuple(delivery.retry_schedule_seconds), timedelta(seconds=delivery.give_up_after_seconds)
     )
-    return DispatchRules(schedule, delivery.timeout_seconds)
+    breaker = BreakerRules(delivery.breaker_failures, delivery.breaker_pauses_seconds)
+    return DispatchRules(schedule, delivery.timeout_seconds, breaker)

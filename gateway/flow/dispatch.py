@@ -12,7 +12,7 @@ import random
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,14 +20,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.errors import SealError, StorageError
+from gateway.flow.breaker import BreakerRules
+from gateway.flow.condition import NOTHING, ConditionBook, Followed, Standing
 from gateway.flow.lane import Grant, Lane
 from gateway.flow.publishing import Publishing
 from gateway.flow.schedule import Schedule, next_try
 from gateway.metrics import Metrics
-from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
-from gateway.model.event import EventDraft
-from gateway.model.ids import new_id
+from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.records import Sink
+from gateway.storage import destination_health
 from gateway.storage.batching import Batcher
 from gateway.storage.database import Database
 from gateway.storage.deliveries import Outbox
@@ -47,10 +48,11 @@ NextDue = Callable[[str, datetime], None]
 
 @dataclass(frozen=True, slots=True)
 class DispatchRules:
-    """How deliveries are tried: the retry schedule, and the deadline for one try."""
+    """How deliveries are tried: the retry schedule, the deadline for one try, the breaker."""
 
     schedule: Schedule
     timeout_seconds: float
+    breaker: BreakerRules
 
     @property
     def lease_seconds(self) -> float:
@@ -61,6 +63,9 @@ class DispatchRules:
 class _Claim(NamedTuple):
     destination_id: str
     limit: int
+
+
+_Answer = Grant | Standing | None
 
 
 class Dispatcher:
@@ -87,7 +92,8 @@ class Dispatcher:
         self._clock = clock
         self._metrics = metrics or Metrics()
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
-        self._ledger: Batcher[_Claim | Settled | ClaimedDelivery, Grant | None] = Batcher(
+        self._conditions = ConditionBook(destinations, rules.breaker)
+        self._ledger: Batcher[_Claim | Settled | ClaimedDelivery, _Answer] = Batcher(
             # Lanes bound what they hold, so nothing here needs to be turned away.
             self._turn,
             max_weight=2048,
@@ -116,7 +122,8 @@ class Dispatcher:
 
     async def claim(self, destination_id: str, limit: int) -> Grant | None:
         """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
-        return await self._ledger.submit(_Claim(destination_id, limit))
+        grant = await self._ledger.submit(_Claim(destination_id, limit))
+        return grant if isinstance(grant, Grant) else None
 
     def settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> asyncio.Future[Any]:
         """Hand an outcome in; the future is done when it and what follows from it are stored."""
@@ -147,23 +154,27 @@ class Dispatcher:
 
     async def _turn(
         self, items: Sequence[_Claim | Settled | ClaimedDelivery]
-    ) -> Sequence[Grant | Exception | None]:
+    ) -> Sequence[_Answer | Exception]:
         now = self._clock.now()
+        followed = NOTHING
         settled = [item for item in items if isinstance(item, Settled)]
         released = [item for item in items if isinstance(item, ClaimedDelivery)]
         async with self._database.begin() as connection:
             if settled:
                 await self._outbox.settle(connection, settled, now)
-                await self._note_health(connection, settled, now)
+                followed = await self._conditions.follow(connection, settled, now)
             if released:
                 await self._outbox.release(connection, released, now)
-            news = await self._disable_gone(connection, settled, now)
-            published = await self._publishing.record(connection, news, now)
+            published = await self._publishing.record(connection, followed.news, now)
             answers = [
-                await self._grant(connection, item, now) if isinstance(item, _Claim) else None
+                await self._grant(connection, item, now)
+                if isinstance(item, _Claim)
+                else _standing(item, followed)
                 for item in items
             ]
         self._publishing.announce(published)
+        for destination_id, held_until in followed.held_until.items():
+            self.on_next_due(destination_id, held_until)
         for item in settled:
             self._tell(item)
         return answers
@@ -172,7 +183,9 @@ class Dispatcher:
         self, connection: AsyncConnection, claim: _Claim, now: datetime
     ) -> Grant | StorageError | None:
         try:
-            destination = await self._destinations.for_dispatch(connection, claim.destination_id)
+            destination = await self._destinations.for_dispatch(
+                connection, claim.destination_id, now
+            )
             if destination is None or destination.sink not in self._sinks:
                 return None
             sink = self._sinks[destination.sink]
@@ -185,14 +198,16 @@ class Dispatcher:
                 "add it again."
             )
         lease_seconds = self._rules.lease_seconds
+        probing = destination.breaker.opened_at is not None
+        limit = 1 if probing else claim.limit
         claimed = await self._outbox.claim(
-            connection,
-            destination.id,
-            limit=claim.limit,
-            now=now,
-            lease_seconds=lease_seconds,
+            connection, destination.id, limit=limit, now=now, lease_seconds=lease_seconds
         )
-        more = len(claimed) == claim.limit
+        if probing and claimed:
+            # Nobody else tries it meanwhile, unless we are killed and the lease runs out.
+            until = now + timedelta(seconds=lease_seconds)
+            await destination_health.hold(connection, destination.id, until)
+        more = len(claimed) == limit and not probing
         return Grant(destination, settings, sink, claimed, lease_seconds, more)
 
     def _tell(self, settled: Settled) -> None:
@@ -210,42 +225,11 @@ class Dispatcher:
             self._metrics.attempted(delivery.destination_id, "exhausted", seconds)
             _log.error("attempt failed, the last one", extra=_facts(settled))
 
-    async def _note_health(
-        self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
-    ) -> None:
-        well = {item.delivery.destination_id for item in settled if item.outcome.delivered}
-        tried = {item.delivery.destination_id for item in settled}
-        await self._destinations.succeeded(connection, well, now)
-        await self._destinations.failed(connection, tried - well, now)
 
-    async def _disable_gone(
-        self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
-    ) -> list[EventDraft]:
-        """Stop the destinations that said they are gone for good; their account is told."""
-        gone = {item.delivery.destination_id for item in settled if item.outcome.gone}
-        stopped = [
-            await self._destinations.disable(connection, destination_id, "gone")
-            for destination_id in sorted(gone)
-        ]
-        return [_disabled_event(destination, now) for destination in stopped if destination]
-
-
-def _disabled_event(destination: Destination, now: datetime) -> EventDraft:
-    return EventDraft(
-        id=new_id("evt", now),
-        type="endpoint.disabled",
-        account_id=destination.account_id,
-        mode=destination.mode,
-        site=destination.site,
-        subject=destination.id,
-        data={
-            "endpoint_id": destination.id,
-            "name": destination.name,
-            "reason": destination.state_reason,
-        },
-        occurred_at=now,
-        actor="gateway",
-    )
+def _standing(item: object, followed: Followed) -> Standing | None:
+    if isinstance(item, Settled):
+        return followed.standings.get(item.delivery.destination_id)
+    return None
 
 
 def _facts(settled: Settled) -> dict[str, Any]:

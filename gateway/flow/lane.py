@@ -13,7 +13,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from gateway import log_context
 from gateway.clock import Clock
+from gateway.flow.condition import Standing
 from gateway.flow.pacing import Pace
+from gateway.flow.trying import GRACE_SECONDS, tried
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.records import Batch, Sink
 
@@ -24,8 +26,6 @@ _FIRST_CLAIM: Final = 32
 _LARGEST_CLAIM: Final = 1024
 _QUICK_SECONDS: Final = 0.5
 _SLOW_SECONDS: Final = 2.0
-# A sink that doesn't keep to the deadline itself is cut off this much after it.
-_GRACE_SECONDS: Final = 5.0
 
 
 class Grant(NamedTuple):
@@ -50,7 +50,7 @@ class Desk(Protocol):
         ...
 
     def settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> asyncio.Future[Any]:
-        """Hand an outcome in; the future is done when it is stored."""
+        """Hand an outcome in; the future is done when it is stored, with a standing or none."""
         ...
 
     def release(self, delivery: ClaimedDelivery) -> asyncio.Future[Any]:
@@ -82,7 +82,7 @@ class Lane:
         self._at_work = 0
         self._pace = Pace(clock)
         self._more = True
-        self._gone = False
+        self._shut = False
         self._stopping = False
         self._changed = asyncio.Event()
         self.in_flight = 0
@@ -143,7 +143,7 @@ class Lane:
         return self._claim_size - waiting
 
     async def _claim(self) -> None:
-        self._more = self._gone = False
+        self._more = self._shut = False
         room = self._room()
         now = self._clock.monotonic_seconds()
         if self._grant is not None and self._grant.more:
@@ -153,9 +153,9 @@ class Lane:
         self._grant = grant
         if grant is not None:
             self._more = self._more or grant.more
-            usable_until = now + grant.lease_seconds - self._timeout_seconds - _GRACE_SECONDS
+            usable_until = now + grant.lease_seconds - self._timeout_seconds - GRACE_SECONDS
             self._waiting.extend(_Waiting(each, usable_until) for each in grant.deliveries)
-        if grant is None or self._gone or self._stopping:
+        if grant is None or self._shut or self._stopping:
             self._give_back()
         else:
             self._staff(grant.destination.max_in_flight)
@@ -204,11 +204,16 @@ class Lane:
             if grant is None or not taken:
                 return
             self._pace.took(len(taken), grant.destination.max_per_second)
-        for delivery, outcome in await self._try(grant, taken):
+        batch = Batch(grant.destination, grant.settings, taken, self._timeout_seconds)
+        self.in_flight += len(taken)
+        try:
+            outcomes = await tried(grant.sink, batch, self._clock)
+        finally:
+            self.in_flight -= len(taken)
+        for delivery, outcome in zip(taken, outcomes, strict=True):
             self._settle(delivery, outcome)
-            if outcome.gone:
-                self._gone = True
-                self._give_back()
+            if outcome.gone or outcome.busy:
+                self._shut_out()
         if self._more and self._room() > 0:
             self._changed.set()
 
@@ -225,47 +230,6 @@ class Lane:
                 self._more = True
         return taken
 
-    async def _try(
-        self, grant: Grant, taken: Sequence[ClaimedDelivery]
-    ) -> list[tuple[ClaimedDelivery, Outcome]]:
-        started_at = self._clock.now()
-        began = self._clock.monotonic_seconds()
-        batch = Batch(grant.destination, grant.settings, taken, self._timeout_seconds)
-        known: dict[str, Outcome] = {}
-        error = "no_outcome"
-        log_context.delivery_id.set(taken[0].id if len(taken) == 1 else None)
-        self.in_flight += len(taken)
-        try:
-            async with asyncio.timeout(self._timeout_seconds + _GRACE_SECONDS):
-                outcomes = await grant.sink.deliver(batch)
-            known = {outcome.delivery_id: outcome for outcome in outcomes}
-        except TimeoutError:
-            error = "timeout"
-        except asyncio.CancelledError:
-            if _is_being_cancelled():
-                raise
-            error = "sink_failed"  # it awaited something that was cancelled: its own affair
-        except Exception as failure:  # noqa: BLE001 - a sink's fault is this try's failure
-            error = "sink_failed"
-            _log.error("sink %s failed: %s", grant.sink.kind, type(failure).__name__)
-        finally:
-            self.in_flight -= len(taken)
-        elapsed_ms = int((self._clock.monotonic_seconds() - began) * 1000)
-        return [
-            (
-                delivery,
-                known.get(delivery.id)
-                or Outcome(
-                    delivery_id=delivery.id,
-                    delivered=False,
-                    started_at=started_at,
-                    duration_ms=elapsed_ms,
-                    error=error,
-                ),
-            )
-            for delivery in taken
-        ]
-
     def _settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> None:
         stored = self._desk.settle(delivery, outcome)
         if self._grant is not None and self._grant.destination.ordered:
@@ -280,19 +244,29 @@ class Lane:
     def _stored(self, stored: asyncio.Future[Any]) -> None:
         self._unsettled.discard(stored)
         self._changed.set()
-        if not stored.cancelled() and (error := stored.exception()) is not None:
-            # The lease ends by itself and the delivery is tried again: at least once.
-            _log.error(
-                "an outcome for %s could not be stored: %s",
-                self.destination_id,
-                type(error).__name__,
-            )
+        if stored.cancelled():
+            return
+        if (error := stored.exception()) is None:
+            self._obey(stored.result())
+            return
+        # The lease ends by itself and the delivery is tried again: at least once.
+        _log.error(
+            "an outcome for %s could not be stored: %s",
+            self.destination_id,
+            type(error).__name__,
+        )
+
+    def _obey(self, standing: Any) -> None:
+        if standing is Standing.HELD:
+            self._shut_out()
+        elif standing is Standing.RESUMED:
+            self.nudge()
+
+    def _shut_out(self) -> None:
+        """Give back what waits, and what a claim that is on its way brings."""
+        self._shut = True
+        self._give_back()
 
     def _give_back(self) -> None:
         while self._waiting:
             self._keep(self._desk.release(self._waiting.popleft().delivery))
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

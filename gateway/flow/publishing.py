@@ -129,6 +129,9 @@ def _matched(
         if kind not in found:
             found[kind] = [each.id for each in subscriptions if _wants(each, event)]
         wanted[event.id] = found[kind]
+        if event.subject in found[kind]:
+            # What happens to an endpoint is told to the others.
+            wanted[event.id] = [each for each in found[kind] if each != event.subject]
     return wanted
 
 

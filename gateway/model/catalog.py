@@ -101,7 +101,18 @@ def core_event_types() -> tuple[EventType, ...]:
         _endpoint(
             "endpoint.disabled", "An endpoint was switched off because it kept failing.", "gone"
         ),
-        _endpoint("endpoint.recovered", "An endpoint that was failing works again.", None),
+        _endpoint(
+            "endpoint.failing",
+            "Nothing got through to an endpoint for a day; after five it is switched off.",
+            None,
+            failing_since="2026-04-18T18:42:10Z",
+        ),
+        _endpoint(
+            "endpoint.recovered",
+            "An endpoint that was failing works again.",
+            None,
+            failing_since="2026-04-18T18:42:10Z",
+        ),
     )
 
 
@@ -120,7 +131,7 @@ def _package(
     )
 
 
-def _endpoint(name: str, meaning: str, reason: str | None) -> EventType:
+def _endpoint(name: str, meaning: str, reason: str | None, **more: str) -> EventType:
     return EventType(
         type=name,
         meaning=meaning,
@@ -128,10 +139,16 @@ def _endpoint(name: str, meaning: str, reason: str | None) -> EventType:
             "endpoint_id": "dst_0199d2c4a1b27c3e8f40a1b2c3d4e5f6",
             "name": "Dispatch board",
             "reason": reason,
+            **more,
         },
         schema={
             "type": "object",
-            "properties": {"endpoint_id": _TEXT, "name": _TEXT, "reason": _MAYBE},
+            "properties": {
+                "endpoint_id": _TEXT,
+                "name": _TEXT,
+                "reason": _MAYBE,
+                **dict.fromkeys(more, _MOMENT),
+            },
             "required": ["endpoint_id", "name", "reason"],
         },
     )

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.model.account import Mode
 from gateway.model.event import Event
+from gateway.model.health import CLOSED, Breaker
 
 DeliveryState = Literal["pending", "delivered", "exhausted"]
 DestinationState = Literal["active", "paused", "disabled"]
@@ -18,8 +19,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
     ``events`` are patterns. ``settings`` belong to the sink and are sealed in the
     database. A ``paused`` destination keeps its deliveries for later; a
-    ``disabled`` one gets none. ``failing_since`` is the first failure after the
-    last success.
+    ``disabled`` one gets none, since ``disabled_at``. ``failing_since`` is the first
+    failure after the last success.
     """
 
     id: str
@@ -38,6 +39,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     last_success_at: datetime | None = None
     failing_since: datetime | None = None
+    disabled_at: datetime | None = None
+    breaker: Breaker = CLOSED
 
 
 class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +67,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ``status`` is the other side's answer where there is one (an HTTP status),
     ``error`` a short class of failure where there is none (``timeout``, ``dns`` …),
     ``excerpt`` at most 2 KB of the answer. ``retry_after_seconds`` is the earliest
-    the other side wants to hear again; ``gone`` says it never wants to. A delivery
+    the other side wants to hear again; ``gone`` says it never wants to. ``busy`` says
+    that it has too much to do altogether: its other deliveries wait as well. A delivery
     that needed no call is ``delivered``, with the reason as a word in ``error``.
     """
 
@@ -77,6 +81,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     excerpt: bytes = b""
     retry_after_seconds: float | None = None
     gone: bool = False
+    busy: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -148,6 +148,10 @@ class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800
     )  # fmt: skip
     give_up_after_seconds: _Seconds = 86400.0
+    breaker_failures: _Count = 20
+    breaker_pauses_seconds: Annotated[tuple[_Seconds, ...], Meta(min_length=1)] = (
+        30, 60, 120, 300, 900
+    )  # fmt: skip
 
 
 class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

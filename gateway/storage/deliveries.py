@@ -19,6 +19,7 @@ from gateway.model.delivery import ClaimedDelivery
 from gateway.model.ids import new_ids
 from gateway.storage.bulk import insert_rows
 from gateway.storage.delivery_rows import NEW_ATTEMPT, NEW_DELIVERY, NewDelivery, Settled
+from gateway.storage.destination_health import not_held
 from gateway.storage.events import EventStore
 from gateway.storage.purging import refuse_purged
 from gateway.storage.sealing import Sealer
@@ -247,13 +248,15 @@ class Outbox:
         )
 
     async def destinations_with_work(self, connection: AsyncConnection, now: datetime) -> list[str]:
-        """Return the active destinations that have something due."""
+        """Return the active destinations that have something due, and aren't held back."""
         due = exists().where(
             deliveries.c.destination_id == destinations.c.id,
             deliveries.c.state == "pending",
             deliveries.c.due_at_ms <= to_epoch_ms(now),
         )
-        active = select(destinations.c.id).where(destinations.c.state == "active", due)
+        active = select(destinations.c.id).where(
+            destinations.c.state == "active", not_held(now), due
+        )
         return list((await connection.execute(active)).scalars())
 
     async def send_again(

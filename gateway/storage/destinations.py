@@ -11,6 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller, Mode
 from gateway.model.delivery import Destination
+from gateway.model.health import Condition
+from gateway.storage.destination_health import (
+    condition_columns,
+    condition_of,
+    moment,
+    ms_or_none,
+    not_held,
+)
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import destinations
 
@@ -68,11 +76,8 @@ class DestinationStore:
                 max_in_flight=destination.max_in_flight,
                 max_per_second=destination.max_per_second,
                 ordered=destination.ordered,
-                failing_since_ms=(
-                    None
-                    if destination.failing_since is None
-                    else to_epoch_ms(destination.failing_since)
-                ),
+                disabled_at_ms=ms_or_none(destination.disabled_at),
+                **condition_columns(Condition(destination.breaker, destination.failing_since)),
             )
         )
 
@@ -137,13 +142,17 @@ class DestinationStore:
         return [self._destination(row) for row in rows]
 
     async def for_dispatch(
-        self, connection: AsyncConnection, destination_id: str
+        self, connection: AsyncConnection, destination_id: str, now: datetime
     ) -> Destination | None:
-        """Return the destination when it takes deliveries now, else ``None``."""
+        """Return the destination when it takes deliveries now, else ``None``.
+
+        With its breaker half open it takes one, to see whether it works again.
+        """
         query = select(destinations).where(
             destinations.c.id == destination_id,
             destinations.c.state == "active",
             destinations.c.removed_at_ms.is_(None),
+            not_held(now),
         )
         row = (await connection.execute(query)).first()
         return None if row is None else self._destination(row)
@@ -183,34 +192,14 @@ class DestinationStore:
             for row in rows
         ]
 
-    async def succeeded(
-        self, connection: AsyncConnection, ids: Collection[str], at: datetime
-    ) -> None:
-        """Note that a delivery to each of ``ids`` went through."""
-        if ids:
-            await connection.execute(
-                update(destinations)
-                .where(destinations.c.id.in_(list(ids)))
-                .values(last_success_at_ms=to_epoch_ms(at), failing_since_ms=None)
-            )
-
-    async def failed(self, connection: AsyncConnection, ids: Collection[str], at: datetime) -> None:
-        """Note that nothing but failures came back from ``ids``; the first such moment stays."""
-        if ids:
-            await connection.execute(
-                update(destinations)
-                .where(destinations.c.id.in_(list(ids)), destinations.c.failing_since_ms.is_(None))
-                .values(failing_since_ms=to_epoch_ms(at))
-            )
-
     async def disable(
-        self, connection: AsyncConnection, destination_id: str, reason: str
+        self, connection: AsyncConnection, destination_id: str, reason: str, at: datetime
     ) -> Destination | None:
         """Stop a destination; returns it, or ``None`` when it was stopped already."""
         changed = await connection.execute(
             update(destinations)
             .where(destinations.c.id == destination_id, destinations.c.state != "disabled")
-            .values(state="disabled", state_reason=reason)
+            .values(state="disabled", state_reason=reason, disabled_at_ms=to_epoch_ms(at))
             .returning(*destinations.c)
         )
         row = changed.first()
@@ -246,10 +235,8 @@ class DestinationStore:
             max_per_second=row.max_per_second,
             ordered=bool(row.ordered),
             created_at=from_epoch_ms(row.created_at_ms),
-            last_success_at=_moment(row.last_success_at_ms),
-            failing_since=_moment(row.failing_since_ms),
+            last_success_at=moment(row.last_success_at_ms),
+            failing_since=moment(row.failing_since_ms),
+            disabled_at=moment(row.disabled_at_ms),
+            breaker=condition_of(row).breaker,
         )
-
-
-def _moment(epoch_ms: int | None) -> datetime | None:
-    return None if epoch_ms is None else from_epoch_ms(epoch_ms)

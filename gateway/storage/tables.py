@@ -165,6 +165,7 @@ events = Table(
 )
 
 # Who wants events. removed_at_ms keeps the row, and so the log, of one that was taken away.
+# failures, openings, opened_at_ms: its circuit breaker; nothing is sent before held_until_ms.
 destinations = Table(
     "destinations",
     metadata,
@@ -184,6 +185,12 @@ destinations = Table(
     Column("created_at_ms", MS, nullable=False),
     Column("last_success_at_ms", MS),
     Column("failing_since_ms", MS),
+    Column("disabled_at_ms", MS),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("openings", Integer, nullable=False, server_default=text("0")),
+    Column("opened_at_ms", MS),
+    Column("held_until_ms", MS),
+    Column("warned_at_ms", MS),
     Column("removed_at_ms", MS),
     Index("ix_destinations_account_id", "account_id"),
 )

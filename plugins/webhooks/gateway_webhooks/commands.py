@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from gateway.plugin import (
     DEFAULT_ACCOUNT,
@@ -13,10 +14,11 @@ from gateway.plugin import (
     Session,
     Unavailable,
     command,
+    timestamp,
 )
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import delivery_out, endpoint_out
-from gateway_webhooks.schema import EndpointChange, EndpointIn, Status
+from gateway_webhooks.schema import EndpointChange, EndpointIn, EndpointOut, Status
 from gateway_webhooks.settings import Format
 
 _COLUMNS = ("id", "url", "format", "events", "site", "status", "last_success_at")
@@ -37,7 +39,7 @@ def endpoints_group(guard: AddressGuard) -> click.Group:
         _show(guard),
         _test(guard),
         _rotate(guard),
-        _switch("enable", "active", "Switch an endpoint on again.", guard),
+        _enable(guard),
         _switch("disable", "disabled", "Switch an endpoint off; it gets no events.", guard),
         _switch("pause", "paused", "Hold an endpoint's deliveries back for later.", guard),
         _remove(guard),
@@ -103,7 +105,7 @@ def _list(guard: AddressGuard) -> click.Command:
         """List endpoints, oldest first."""
         async with session.gateway() as gateway:
             found = await Endpoints(gateway, guard).list(_caller(session, account, test_mode))
-        session.table(_COLUMNS, [_shown(endpoint_out(each)) for each in found])
+        session.table(_COLUMNS, [_row(session, endpoint_out(each)) for each in found])
 
     return list_endpoints
 
@@ -186,6 +188,27 @@ def _rotate(guard: AddressGuard) -> click.Command:
     return rotate
 
 
+def _enable(guard: AddressGuard) -> click.Command:
+    @command("enable")
+    @click.argument("endpoint_id", metavar="ID")
+    @_ACCOUNT
+    @_TEST
+    async def enable(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
+        """Switch an endpoint on again; it is called at once, whatever its breaker says."""
+        async with session.gateway() as gateway:
+            caller = _caller(session, account, test_mode)
+            after, missed = await Endpoints(gateway, guard).enable(caller, endpoint_id)
+        since = timestamp(missed)
+        session.record(_shown(replace(endpoint_out(after), missed_since=since)))
+        if since is not None:
+            session.say(
+                "It may have missed events. To send them again: "
+                f"gateway deliveries recover --endpoint {endpoint_id} --since {since}"
+            )
+
+    return enable
+
+
 def _switch(name: str, state: Status, help_text: str, guard: AddressGuard) -> click.Command:
     @command(name, help=help_text)
     @click.argument("endpoint_id", metavar="ID")
@@ -219,6 +242,14 @@ def _remove(guard: AddressGuard) -> click.Command:
 def _caller(session: Session, account: str, test_mode: bool) -> Caller:
     mode: Mode = "test" if test_mode else "live"
     return Caller(account, mode, session.actor)
+
+
+def _row(session: Session, out: EndpointOut) -> dict[str, Any]:
+    """Return a line of the list; a person sees at a glance which endpoints are left alone."""
+    row = _shown(out)
+    if not session.as_json and out.breaker.state == "open":
+        row["status"] = f"{out.status}, breaker open"
+    return row
 
 
 def _shown(out: msgspec.Struct) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.plugin import (
+    CLOSED,
     AddressGuard,
     Attempt,
     AuditEntry,
@@ -31,6 +32,7 @@ from gateway_webhooks.mapping import (
     TEST_EVENT_TYPE,
     changed,
     check_endpoint,
+    missed_since,
     moved_to,
     settings_of,
     stored,
@@ -128,9 +130,18 @@ class Endpoints:
                 max_per_second=wanted.max_per_second,
                 ordered=wanted.ordered,
             )
-            return after if change.status is UNSET else moved_to(after, change.status)
+            if wanted.url != settings_of(before).url:  # what is known is of the old one
+                after = msgspec.structs.replace(after, breaker=CLOSED)
+            if change.status is UNSET:
+                return after
+            return moved_to(after, change.status, self._gateway.clock.now())
 
         return await self._edit(caller, endpoint_id, "endpoint.changed", edit)
+
+    async def enable(self, caller: Caller, endpoint_id: str) -> tuple[Destination, datetime | None]:
+        """Switch an endpoint on, its breaker closed; returns since when it missed events."""
+        missed = missed_since(await self.get(caller, endpoint_id))
+        return await self.change(caller, endpoint_id, EndpointChange(status="active")), missed
 
     async def remove(self, caller: Caller, endpoint_id: str) -> None:
         """Take an endpoint away, and its secret with it; its log stays."""

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
 
 from gateway.plugin import (
+    CLOSED,
     Attempt,
     Delivery,
     Destination,
@@ -21,6 +23,7 @@ from gateway.plugin import (
 )
 from gateway_webhooks.schema import (
     AttemptOut,
+    BreakerOut,
     DeliveryOut,
     EndpointChange,
     EndpointIn,
@@ -134,15 +137,32 @@ def changed(destination: Destination, change: EndpointChange) -> EndpointIn:
     return msgspec.structs.replace(after, **given)
 
 
-def moved_to(destination: Destination, state: DestinationState) -> Destination:
+def moved_to(destination: Destination, state: DestinationState, now: datetime) -> Destination:
     """Return the endpoint in another state; one that is switched on starts with a clean sheet."""
+    if state == "active":
+        return msgspec.structs.replace(
+            destination,
+            state=state,
+            state_reason=None if state != destination.state else destination.state_reason,
+            failing_since=None,
+            disabled_at=None,
+            breaker=CLOSED,
+        )
     if state == destination.state:
         return destination
-    reason = "by_operator" if state == "disabled" else None
-    failing_since = None if state == "active" else destination.failing_since
+    disabled = state == "disabled"
     return msgspec.structs.replace(
-        destination, state=state, state_reason=reason, failing_since=failing_since
+        destination,
+        state=state,
+        state_reason="by_operator" if disabled else None,
+        disabled_at=now if disabled else destination.disabled_at,
     )
+
+
+def missed_since(destination: Destination) -> datetime | None:
+    """Return from when on an endpoint may have missed events: it failed, or was disabled."""
+    moments = (destination.failing_since, destination.disabled_at)
+    return min((each for each in moments if each is not None), default=None)
 
 
 def endpoint_out(destination: Destination, secret: str | None = None) -> EndpointOut:
@@ -165,6 +185,12 @@ def endpoint_out(destination: Destination, secret: str | None = None) -> Endpoin
         created_at=timestamp(destination.created_at),
         last_success_at=timestamp(destination.last_success_at),
         failing_since=timestamp(destination.failing_since),
+        breaker=BreakerOut(
+            state=destination.breaker.state,
+            failures=destination.breaker.failures,
+            opened_at=timestamp(destination.breaker.opened_at),
+            next_try_at=timestamp(destination.breaker.held_until),
+        ),
         rotation_ends_at=timestamp(settings.rotation_ends_at),
         secret=UNSET if secret is None else secret,
     )

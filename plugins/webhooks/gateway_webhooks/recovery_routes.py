@@ -1,17 +1,41 @@
-"""The addresses that send again what an endpoint missed."""
+"""The addresses that switch an endpoint on again, and send again what it missed."""
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
+from msgspec.structs import replace
 
-from gateway.plugin import Caller, decode, encode
+from gateway.plugin import Caller, decode, encode, timestamp
 from gateway_webhooks import schema
 from gateway_webhooks.endpoints import Endpoints
-from gateway_webhooks.mapping import recovery_out
+from gateway_webhooks.mapping import endpoint_out, recovery_out
 
 _MEDIA_TYPE = "application/json; charset=utf-8"
 
 Service = NamedDependency[SkipValidation[Endpoints]]
+
+
+@post(
+    "/endpoints/{endpoint_id:str}/enable",
+    status_code=200,
+    tags=["Endpoints"],
+    summary="Switch an endpoint on",
+    opt={"answer": schema.EndpointOut},
+)
+async def enable_endpoint(
+    endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
+) -> Response[bytes]:
+    """Switch an endpoint on again after it was paused or disabled; it is called at once.
+
+    `missed_since` says from when on it may have missed events: recover them from there.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/enable -H "X-API-Key: $KEY"
+    ```
+    """
+    enabled, missed = await endpoints.enable(caller, endpoint_id)
+    shown = replace(endpoint_out(enabled), missed_since=timestamp(missed))
+    return Response(encode(shown), media_type=_MEDIA_TYPE)
 
 
 @post(

@@ -11,7 +11,7 @@ from gateway.plugin import AttemptFilter, Caller, Gateway, InvalidInput, decode,
 from gateway_webhooks import schema
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import attempt_out, delivery_out, endpoint_out
-from gateway_webhooks.recovery_routes import recover_endpoint, show_recovery
+from gateway_webhooks.recovery_routes import enable_endpoint, recover_endpoint, show_recovery
 
 _MAX_PAGE: Final = 100
 _MAX_CURSOR: Final = 2**63 - 1
@@ -174,26 +174,6 @@ async def test_endpoint(
     ```
     """
     return _json(delivery_out(*await endpoints.test(caller, endpoint_id)))
-
-
-@post(
-    "/endpoints/{endpoint_id:str}/enable",
-    status_code=200,
-    tags=["Endpoints"],
-    summary="Switch an endpoint on",
-    opt={"answer": schema.EndpointOut},
-)
-async def enable_endpoint(
-    endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
-) -> Response[bytes]:
-    """Switch an endpoint on again after it was paused or disabled.
-
-    ```bash
-    curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/enable -H "X-API-Key: $KEY"
-    ```
-    """
-    change = schema.EndpointChange(status="active")
-    return _json(endpoint_out(await endpoints.change(caller, endpoint_id, change)))
 
 
 @get("/logs", tags=["Deliveries out"], summary="Read the log", opt={"answer": schema.LogOut})

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gateway.plugin import Mode
+from gateway.plugin import BreakerState, Mode
 from gateway_webhooks.settings import Format
 
 Status = Literal["active", "paused", "disabled"]
@@ -71,8 +71,23 @@ class RecoveryOut(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: str | None
 
 
+class BreakerOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether an endpoint is being called: ``open`` after many failures in a row.
+
+    Nothing is sent before ``next_try_at``; an open breaker lets one delivery try then.
+    """
+
+    state: BreakerState
+    failures: int
+    opened_at: str | None
+    next_try_at: str | None
+
+
 class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An endpoint; ``secret`` is there only when it was just made."""
+    """An endpoint; ``secret`` is there only when it was just made.
+
+    ``missed_since`` is there when it was just enabled: recover what it missed from then on.
+    """
 
     id: str
     url: str
@@ -90,8 +105,10 @@ class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     created_at: str | None
     last_success_at: str | None
     failing_since: str | None
+    breaker: BreakerOut
     rotation_ends_at: str | None
     secret: str | UnsetType = UNSET
+    missed_since: str | UnsetType | None = UNSET
 
 
 class EndpointsOut(msgspec.Struct, frozen=True):

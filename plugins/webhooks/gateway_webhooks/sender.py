@@ -18,6 +18,8 @@ from gateway_webhooks.formats import write
 from gateway_webhooks.settings import WebhooksSettings
 
 _GONE: Final = 410
+# Too Many Requests (RFC 6585) and Service Unavailable (RFC 9110) speak of the whole server.
+_BUSY: Final = frozenset({429, 503})
 
 
 class Sender:
@@ -62,4 +64,5 @@ class Sender:
             excerpt=answer.body,
             retry_after_seconds=answer.retry_after_seconds(self._clock.now()),
             gone=answer.status == _GONE,
+            busy=answer.status in _BUSY,
         )

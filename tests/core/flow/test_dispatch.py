@@ -14,6 +14,7 @@ from core.flow.gateways import (
 )
 
 from gateway.clock import SteppingClock
+from gateway.storage import destination_health
 
 
 async def test_a_delivery_that_arrives_is_over(database_url, tmp_path):
@@ -105,7 +106,7 @@ async def test_no_transaction_is_open_while_a_sink_delivers(database_url, tmp_pa
         async def deliver(self, batch):
             async with asyncio.timeout(5), gateway.database.begin() as connection:
                 ids = [batch.destination.id]
-                await gateway.destinations.succeeded(connection, ids, gateway.clock.now())
+                await destination_health.succeeded(connection, ids, gateway.clock.now())
             return await super().deliver(batch)
 
     sink = Writes()

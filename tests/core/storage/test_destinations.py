@@ -14,6 +14,8 @@ from core.storage.rows import (
 from sqlalchemy import select
 
 from gateway.model.account import Caller
+from gateway.model.health import Breaker, Condition
+from gateway.storage import destination_health
 from gateway.storage.destinations import Subscription
 from gateway.storage.tables import destinations
 
@@ -77,7 +79,7 @@ async def test_the_list_is_oldest_first_and_can_be_of_one_sink(connection, kept)
 async def test_a_change_writes_what_an_account_may_change_and_no_more(connection, kept):
     before = destination(LIVE)
     await kept.destinations.add(connection, before)
-    await kept.destinations.succeeded(connection, [before.id], at(5))
+    await destination_health.succeeded(connection, [before.id], at(5))
     changed = msgspec.structs.replace(
         before,
         site="north",
@@ -90,6 +92,10 @@ async def test_a_change_writes_what_an_account_may_change_and_no_more(connection
         max_per_second=0.5,
         ordered=True,
         failing_since=at(7),
+        disabled_at=at(8),
+        breaker=Breaker(
+            failures=20, openings=2, opened_at=at(9), held_until=at(10), warned_at=at(11)
+        ),
     )
 
     await kept.destinations.change(
@@ -103,7 +109,8 @@ async def test_a_change_writes_what_an_account_may_change_and_no_more(connection
 async def test_a_change_can_forget_that_it_was_failing(connection, kept):
     before = destination(LIVE)
     await kept.destinations.add(connection, before)
-    await kept.destinations.failed(connection, [before.id], at(1))
+    failing = Condition(Breaker(failures=1), at(1))
+    await destination_health.write(connection, {before.id: failing})
 
     await kept.destinations.change(connection, before)
 
@@ -118,7 +125,7 @@ async def test_a_removed_destination_is_gone_and_its_secret_with_it(connection, 
     await kept.destinations.remove(connection, gone.id, NOW)
 
     assert await kept.destinations.get(connection, LIVE, gone.id) is None
-    assert await kept.destinations.for_dispatch(connection, gone.id) is None
+    assert await kept.destinations.for_dispatch(connection, gone.id, NOW) is None
     assert await kept.destinations.list(connection, LIVE) == [stays]
     assert ids_of(await kept.destinations.subscriptions(connection, {"acme"})) == [stays.id]
     row = (await connection.execute(select(destinations).where(destinations.c.id == gone.id))).one()
@@ -133,10 +140,10 @@ async def test_only_an_active_destination_takes_deliveries(connection, kept):
     for each in (active, paused, disabled):
         await kept.destinations.add(connection, each)
 
-    assert await kept.destinations.for_dispatch(connection, active.id) == active
-    assert await kept.destinations.for_dispatch(connection, paused.id) is None
-    assert await kept.destinations.for_dispatch(connection, disabled.id) is None
-    assert await kept.destinations.for_dispatch(connection, "dst_nowhere") is None
+    assert await kept.destinations.for_dispatch(connection, active.id, NOW) == active
+    assert await kept.destinations.for_dispatch(connection, paused.id, NOW) is None
+    assert await kept.destinations.for_dispatch(connection, disabled.id, NOW) is None
+    assert await kept.destinations.for_dispatch(connection, "dst_nowhere", NOW) is None
 
 
 async def test_what_was_missed_is_sent_again_to_any_but_the_disabled_and_removed(connection, kept):
@@ -170,39 +177,15 @@ async def test_subscriptions_are_those_of_the_accounts_but_for_the_disabled(conn
     }
 
 
-async def test_the_first_failure_since_the_last_success_is_remembered(connection, kept):
-    made, other = destination(LIVE), destination(LIVE)
-    for each in (made, other):
-        await kept.destinations.add(connection, each)
-
-    async def health():
-        found = await kept.destinations.get(connection, LIVE, made.id)
-        return found.last_success_at, found.failing_since
-
-    await kept.destinations.failed(connection, [made.id], at(1))
-    await kept.destinations.failed(connection, [made.id], at(2))
-    assert await health() == (None, at(1))
-
-    await kept.destinations.succeeded(connection, [made.id], at(3))
-    assert await health() == (at(3), None)
-
-    await kept.destinations.failed(connection, [made.id], at(4))
-    assert await health() == (at(3), at(4))
-    assert await kept.destinations.get(connection, LIVE, other.id) == other
-
-
-async def test_noting_the_health_of_nobody_is_fine(connection, kept):
-    await kept.destinations.succeeded(connection, [], NOW)
-    await kept.destinations.failed(connection, [], NOW)
-
-
 async def test_a_destination_is_disabled_once(connection, kept):
     made = destination(LIVE)
     await kept.destinations.add(connection, made)
 
-    stopped = await kept.destinations.disable(connection, made.id, "gone")
+    stopped = await kept.destinations.disable(connection, made.id, "gone", at(3))
 
-    assert stopped == msgspec.structs.replace(made, state="disabled", state_reason="gone")
-    assert await kept.destinations.disable(connection, made.id, "again") is None
-    assert await kept.destinations.disable(connection, "dst_nowhere", "gone") is None
+    assert stopped == msgspec.structs.replace(
+        made, state="disabled", state_reason="gone", disabled_at=at(3)
+    )
+    assert await kept.destinations.disable(connection, made.id, "again", at(4)) is None
+    assert await kept.destinations.disable(connection, "dst_nowhere", "gone", NOW) is None
     assert await kept.destinations.get(connection, LIVE, made.id) == stopped

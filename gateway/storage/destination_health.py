@@ -1,0 +1,117 @@
+"""How destinations are, in the database: their breakers, and how long they have been failing."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.model.health import Breaker, Condition
+from gateway.storage.tables import destinations
+
+_COLUMNS = (
+    destinations.c.id,
+    destinations.c.failing_since_ms,
+    destinations.c.failures,
+    destinations.c.openings,
+    destinations.c.opened_at_ms,
+    destinations.c.held_until_ms,
+    destinations.c.warned_at_ms,
+)
+
+
+def not_held(now: datetime) -> ColumnElement[bool]:
+    """Match the destinations that are not being left alone at the moment."""
+    held_until_ms = destinations.c.held_until_ms
+    return or_(held_until_ms.is_(None), held_until_ms <= to_epoch_ms(now))
+
+
+def condition_of(row: Any) -> Condition:
+    """Read how a destination is from its row."""
+    breaker = Breaker(
+        failures=row.failures,
+        openings=row.openings,
+        opened_at=moment(row.opened_at_ms),
+        held_until=moment(row.held_until_ms),
+        warned_at=moment(row.warned_at_ms),
+    )
+    return Condition(breaker, moment(row.failing_since_ms))
+
+
+def condition_columns(condition: Condition) -> dict[str, Any]:
+    """Write how a destination is, by column."""
+    breaker, failing_since = condition
+    return {
+        "failing_since_ms": ms_or_none(failing_since),
+        "failures": breaker.failures,
+        "openings": breaker.openings,
+        "opened_at_ms": ms_or_none(breaker.opened_at),
+        "held_until_ms": ms_or_none(breaker.held_until),
+        "warned_at_ms": ms_or_none(breaker.warned_at),
+    }
+
+
+async def succeeded(
+    connection: AsyncConnection, ids: Collection[str], at: datetime
+) -> dict[str, Condition]:
+    """Note that a delivery to each of ``ids`` went through; returns how they were before."""
+    if not ids:
+        return {}
+    rows = await connection.execute(
+        update(destinations)
+        .where(destinations.c.id.in_(sorted(ids)))
+        .values(last_success_at_ms=to_epoch_ms(at))
+        .returning(*_COLUMNS)
+    )
+    return {row.id: condition_of(row) for row in rows}
+
+
+async def conditions(connection: AsyncConnection, ids: Collection[str]) -> dict[str, Condition]:
+    """Return how ``ids`` are, locked until the transaction ends."""
+    if not ids:
+        return {}
+    rows = await connection.execute(
+        select(*_COLUMNS)
+        .where(destinations.c.id.in_(sorted(ids)))
+        .order_by(destinations.c.id)
+        .with_for_update()
+    )
+    return {row.id: condition_of(row) for row in rows}
+
+
+async def write(connection: AsyncConnection, found: Mapping[str, Condition]) -> None:
+    """Write down how destinations are now."""
+    if found:
+        await connection.execute(
+            update(destinations)
+            .where(destinations.c.id == bindparam("key"))
+            .values({name: bindparam(f"new_{name}") for name in condition_columns(Condition())}),
+            [
+                {
+                    "key": destination_id,
+                    **{f"new_{k}": v for k, v in condition_columns(condition).items()},
+                }
+                for destination_id, condition in sorted(found.items())
+            ],
+        )
+
+
+async def hold(connection: AsyncConnection, destination_id: str, until: datetime) -> None:
+    """Leave a destination alone until then."""
+    await connection.execute(
+        update(destinations)
+        .where(destinations.c.id == destination_id)
+        .values(held_until_ms=to_epoch_ms(until))
+    )
+
+
+def moment(epoch_ms: int | None) -> datetime | None:
+    """Read a column of milliseconds."""
+    return None if epoch_ms is None else from_epoch_ms(epoch_ms)
+
+
+def ms_or_none(at: datetime | None) -> int | None:
+    """Write a column of milliseconds."""
+    return None if at is None else to_epoch_ms(at)

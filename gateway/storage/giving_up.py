@@ -1,0 +1,48 @@
+"""Give up what waited too long for a destination that isn't being called."""
+
+from datetime import datetime
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import to_epoch_ms
+from gateway.storage.tables import deliveries, destinations
+
+
+async def give_up(
+    connection: AsyncConnection, *, older_than: datetime, now: datetime, limit: int
+) -> dict[str, int]:
+    """Exhaust up to ``limit`` deliveries that began, or were made, before ``older_than``.
+
+    Only those of destinations that are disabled or whose breaker is open: the others try
+    theirs a last time. What is on its way at this moment is left alone. Returns how many,
+    by destination.
+    """
+    began_ms = func.coalesce(deliveries.c.first_attempt_at_ms, deliveries.c.created_at_ms)
+    overdue = (
+        select(deliveries.c.account_id, deliveries.c.id)
+        .join(destinations, destinations.c.id == deliveries.c.destination_id)
+        .where(
+            or_(destinations.c.state == "disabled", destinations.c.opened_at_ms.is_not(None)),
+            deliveries.c.state == "pending",
+            deliveries.c.due_at_ms <= to_epoch_ms(now),
+            began_ms < to_epoch_ms(older_than),
+        )
+        .limit(limit)
+        .with_for_update(of=deliveries, skip_locked=True)
+        .cte("overdue")
+    )
+    rows = await connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.account_id.in_(select(overdue.c.account_id)),
+            deliveries.c.id.in_(select(overdue.c.id)),
+            deliveries.c.state == "pending",
+        )
+        .values(state="exhausted", lease=None, finished_at_ms=to_epoch_ms(now))
+        .returning(deliveries.c.destination_id)
+    )
+    counted: dict[str, int] = {}
+    for (destination_id,) in rows:
+        counted[destination_id] = counted.get(destination_id, 0) + 1
+    return counted
