@@ -210,12 +210,17 @@ class Lane:
             outcomes = await tried(grant.sink, batch, self._clock)
         finally:
             self.in_flight -= len(taken)
+        failed = []
         for delivery, outcome in zip(taken, outcomes, strict=True):
-            self._settle(delivery, outcome)
+            stored = self._settle(delivery, outcome)
             if outcome.gone or outcome.busy:
                 self._shut_out()
+            if not outcome.delivered:
+                failed.append(stored)
         if self._more and self._room() > 0:
             self._changed.set()
+        if failed:  # whether the breaker opened is known when they are stored
+            await asyncio.wait(failed)
 
     def _next(self, count: int) -> list[ClaimedDelivery]:
         """Take the next ones that are still ours; those whose lease runs out go back."""
@@ -230,12 +235,13 @@ class Lane:
                 self._more = True
         return taken
 
-    def _settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> None:
+    def _settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> asyncio.Future[Any]:
         stored = self._desk.settle(delivery, outcome)
         if self._grant is not None and self._grant.destination.ordered:
             # The next one of the same subject may go as soon as this one is over.
             stored.add_done_callback(lambda _: self.nudge())
         self._keep(stored)
+        return stored
 
     def _keep(self, stored: asyncio.Future[Any]) -> None:
         self._unsettled.add(stored)

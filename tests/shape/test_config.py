@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from shape.tree import ROOT
 
 from gateway.cli import main, serve
-from gateway.flow import lane
+from gateway.flow import trying
 from gateway.runtime import Gateway
 from gateway.settings import DeliveryTable, Settings, load_settings
 
@@ -42,7 +42,7 @@ def profile(name: str) -> Settings:
 
 def seconds_to_stop() -> float:
     """How long a gateway with default settings may take to end in peace."""
-    return serve._GRACE_SECONDS + DeliveryTable().timeout_seconds + lane._GRACE_SECONDS
+    return serve._GRACE_SECONDS + DeliveryTable().timeout_seconds + trying.GRACE_SECONDS
 
 
 class Unit(configparser.RawConfigParser):

@@ -81,7 +81,7 @@ async def test_what_a_sink_says_when_it_fails_stays_out_of_the_log(caplog):
 
 
 async def test_a_sink_that_hangs_past_the_deadline_is_cut_off(monkeypatch):
-    monkeypatch.setattr("gateway.flow.lane._GRACE_SECONDS", 0.02)
+    monkeypatch.setattr("gateway.flow.trying.GRACE_SECONDS", 0.02)
     sink = Holding()
     desk = FakeDesk(sink.deliver)
     desk.add(0)
@@ -93,7 +93,7 @@ async def test_a_sink_that_hangs_past_the_deadline_is_cut_off(monkeypatch):
 
 
 async def test_what_a_sink_did_before_its_deadline_ran_out_is_not_cut_off(monkeypatch):
-    monkeypatch.setattr("gateway.flow.lane._GRACE_SECONDS", 10.0)
+    monkeypatch.setattr("gateway.flow.trying.GRACE_SECONDS", 10.0)
 
     async def slower_than_its_deadline(batch):
         await asyncio.sleep(0.02)

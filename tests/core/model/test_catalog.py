@@ -26,8 +26,8 @@ NAMED_BY_THE_CONTRACT = {
     "endpoint.disabled",
     "endpoint.recovered",
 }
-# docs/decisions/0005-two-more-event-types.md
-ADDED = {"package.ready", "delivery.unassigned"}
+# docs/decisions/0005-three-more-event-types.md
+ADDED = {"package.ready", "delivery.unassigned", "endpoint.failing"}
 
 
 def as_json(value):

@@ -39,6 +39,7 @@ KEYS = [
     "created_at",
     "last_success_at",
     "failing_since",
+    "breaker",
     "rotation_ends_at",
 ]
 KEYS_WITH_SECRET = ["id", "secret", *KEYS[1:]]
@@ -109,7 +110,9 @@ def test_add_prints_id_and_secret_first_and_once(gateway):
 def test_add_says_it_to_people_too(gateway):
     printed = gateway.run("add", URL).stdout
     lines = dict(re.split(r" {2,}", line, maxsplit=1) for line in printed.splitlines()[:-1])
-    assert list(lines) == KEYS_WITH_SECRET
+    before, after = KEYS_WITH_SECRET[:-2], KEYS_WITH_SECRET[-1:]
+    breaker = ["breaker.state", "breaker.failures", "breaker.opened_at", "breaker.next_try_at"]
+    assert list(lines) == [*before, *breaker, *after]
     assert lines["secret"].startswith("whsec_")
     assert (lines["url"], lines["format"], lines["events"]) == (URL, "scriptrun", "*")
     assert printed.splitlines()[-1] == "Keep the secret: it is not shown again."
@@ -151,11 +154,24 @@ def test_an_endpoint_is_paused_disabled_and_enabled(gateway):
         ("enable", "active", None),
     ):
         after = gateway.json(name, endpoint_id)
+        missed_since = after.pop("missed_since", None)
+        assert (missed_since is not None) is (name == "enable")
         assert list(after) == KEYS
         assert (after["status"], after["status_reason"]) == (status, reason)
         assert gateway.json("show", endpoint_id) == after
     printed = gateway.run("disable", endpoint_id).stdout
     assert re.search(r"^status +disabled$", printed, re.MULTILINE)
+
+
+def test_enabling_offers_to_recover_what_was_missed(gateway):
+    endpoint_id = gateway.add()["id"]
+    nothing_missed = gateway.run("enable", endpoint_id).stdout
+    assert "recover" not in nothing_missed
+    gateway.run("disable", endpoint_id)
+    printed = gateway.run("enable", endpoint_id).stdout
+    offer = re.search(r"gateway (deliveries recover --endpoint \S+ --since \S+)$", printed.strip())
+    assert endpoint_id in offer[1]
+    gateway.main(*offer[1].split())
 
 
 def test_a_secret_is_rotated_and_the_rotation_finished(gateway):

@@ -32,6 +32,7 @@ AS_ADDED = {
     "created_at": "2026-04-19T18:42:10Z",
     "last_success_at": None,
     "failing_since": None,
+    "breaker": {"state": "closed", "failures": 0, "opened_at": None, "next_try_at": None},
     "rotation_ends_at": None,
 }
 

@@ -1,6 +1,6 @@
 """What an endpoint may say of itself, and how a destination is shown: pure tables."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from gateway_webhooks.mapping import (
@@ -9,6 +9,7 @@ from gateway_webhooks.mapping import (
     check_endpoint,
     delivery_out,
     endpoint_out,
+    missed_since,
     moved_to,
     settings_of,
     stored,
@@ -18,7 +19,7 @@ from gateway_webhooks.settings import EndpointSettings
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from gateway.plugin import Attempt, Delivery, Destination, InvalidInput
+from gateway.plugin import CLOSED, Attempt, Breaker, Delivery, Destination, InvalidInput
 
 AT = datetime(2026, 4, 19, 18, 42, 10, 900_000, tzinfo=UTC)
 SETTINGS = EndpointSettings(
@@ -190,27 +191,51 @@ def test_a_change_to_null_is_a_change():
     assert after.description == "Zoé's board"
 
 
+LATER = AT + timedelta(days=1)
+OPEN = Breaker(failures=20, openings=1, opened_at=AT, held_until=LATER)
+
+
 @pytest.mark.parametrize(
-    ("before", "to", "reason", "failing_since"),
+    ("before", "to", "reason", "failing_since", "disabled_at"),
     [
-        ("active", "paused", None, AT),
-        ("active", "disabled", "by_operator", AT),
-        ("paused", "active", None, None),
-        ("paused", "disabled", "by_operator", AT),
-        ("disabled", "active", None, None),
-        ("disabled", "paused", None, AT),
+        ("active", "paused", None, AT, None),
+        ("active", "disabled", "by_operator", AT, LATER),
+        ("paused", "active", None, None, None),
+        ("paused", "disabled", "by_operator", AT, LATER),
+        ("disabled", "active", None, None, None),
+        ("disabled", "paused", None, AT, AT),
     ],
 )
-def test_an_endpoint_moves_from_state_to_state(before, to, reason, failing_since):
-    old_reason = "gone" if before == "disabled" else None
-    moved = moved_to(replace(DESTINATION, state=before, state_reason=old_reason), to)
+def test_an_endpoint_moves_from_state_to_state(before, to, reason, failing_since, disabled_at):
+    was = "gone" if before == "disabled" else None
+    disabled = AT if before == "disabled" else None
+    endpoint = replace(DESTINATION, state=before, state_reason=was, disabled_at=disabled)
+    moved = moved_to(replace(endpoint, breaker=OPEN), to, LATER)
     assert (moved.state, moved.state_reason, moved.failing_since) == (to, reason, failing_since)
+    assert moved.disabled_at == disabled_at
+    assert moved.breaker == (CLOSED if to == "active" else OPEN)
 
 
-@pytest.mark.parametrize("state", ["active", "paused", "disabled"])
+@pytest.mark.parametrize("state", ["paused", "disabled"])
 def test_an_endpoint_that_is_there_already_keeps_its_reason_and_its_history(state):
-    there = replace(DESTINATION, state=state, state_reason="gone")
-    assert moved_to(there, state) == there
+    there = replace(DESTINATION, state=state, state_reason="gone", disabled_at=AT, breaker=OPEN)
+    assert moved_to(there, state, LATER) == there
+
+
+def test_an_active_endpoint_that_is_switched_on_is_called_again_at_once():
+    there = replace(DESTINATION, breaker=OPEN)
+    assert moved_to(there, "active", LATER) == replace(there, breaker=CLOSED, failing_since=None)
+
+
+@pytest.mark.parametrize(
+    ("failing_since", "disabled_at", "missed"),
+    [(None, None, None), (AT, None, AT), (None, AT, AT), (LATER, AT, AT), (AT, LATER, AT)],
+)
+def test_an_endpoint_missed_events_since_it_failed_or_was_disabled(
+    failing_since, disabled_at, missed
+):
+    endpoint = replace(DESTINATION, failing_since=failing_since, disabled_at=disabled_at)
+    assert missed_since(endpoint) == missed
 
 
 def test_what_is_stored_of_an_endpoint_is_read_back():
