@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,13 +27,11 @@ from gateway.engine.local import LocalEngine
 from gateway.engine.sharing import SharedMetrics, sharing
 from gateway.engine.workers import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
-from gateway.flow.breaker import BreakerRules
 from gateway.flow.dispatch import Dispatcher, DispatchRules
 from gateway.flow.giving_up import GivingUp
 from gateway.flow.intake import Intake
 from gateway.flow.publishing import Publishing
 from gateway.flow.recovery import RecoveryRunner
-from gateway.flow.schedule import Schedule
 from gateway.flow.sites import SiteDirectory
 from gateway.flow.tracking import Tracking
 from gateway.hooks import Hooks
@@ -232,7 +229,7 @@ class Gateway:
         self.housekeeper = Housekeeper(
             self.database, sealer, settings.retention, self.audit, self.clock
         )
-        rules = _rules(settings)
+        rules = DispatchRules.of(settings.delivery)
         self.giving_up = GivingUp(self.database, rules.schedule.give_up_after, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
         self.publishing = Publishing(
@@ -291,12 +288,3 @@ def _sites(settings: Settings) -> Sequence[Site]:
         Site(each.account, each.code, each.name, each.timezone, each.country)
         for each in settings.sites
     ]
-
-
-def _rules(settings: Settings) -> DispatchRules:
-    delivery = settings.delivery
-    schedule = Schedule(
-        tuple(delivery.retry_schedule_seconds), timedelta(seconds=delivery.give_up_after_seconds)
-    )
-    breaker = BreakerRules(delivery.breaker_failures, delivery.breaker_pauses_seconds)
-    return DispatchRules(schedule, delivery.timeout_seconds, breaker)

@@ -28,6 +28,7 @@ from gateway.flow.schedule import Schedule, next_try
 from gateway.metrics import Metrics
 from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.records import Sink
+from gateway.settings import DeliveryTable
 from gateway.storage import destination_health
 from gateway.storage.batching import Batcher
 from gateway.storage.database import Database
@@ -53,6 +54,15 @@ class DispatchRules:
     schedule: Schedule
     timeout_seconds: float
     breaker: BreakerRules
+
+    @classmethod
+    def of(cls, table: DeliveryTable) -> "DispatchRules":
+        """Read them from ``[delivery]``."""
+        return cls(
+            Schedule(table.retry_schedule_seconds, timedelta(seconds=table.give_up_after_seconds)),
+            table.timeout_seconds,
+            BreakerRules(table.breaker_failures, table.breaker_pauses_seconds),
+        )
 
     @property
     def lease_seconds(self) -> float:
