@@ -17,7 +17,7 @@ PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11 python; d
   then echo $$each; exit; fi; done; echo python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tools demo serve test check lint types arch format bench docs lock clean
+.PHONY: help install install-tools demo serve test faults check lint types arch format bench docs lock clean
 
 help: ## show the verbs
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -38,6 +38,9 @@ test: $(TOOLS) ## every test, with branch coverage (at least 95 %)
 	@$(PY) -m coverage run -m pytest $(ARGS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
+
+faults: $(TOOLS) ## break things on purpose and see that nothing is lost
+	@$(PY) tests/journeys/faults/run.py $(ARGS)
 
 check: lint types arch test ## what has to pass before a change lands
 

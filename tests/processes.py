@@ -26,11 +26,21 @@ PATIENCE_SECONDS = 30
 
 
 class GatewayProcess:
-    """``gateway serve`` (or ``worker``) as a process of its own, on a free port, in ``folder``."""
+    """``gateway serve`` (or ``worker``) as a process of its own, on a free port, in ``folder``.
 
-    def __init__(self, folder: Path, toml: str = TOML, words: Sequence[str] = ("serve",)) -> None:
+    ``before`` is a command that runs it: ``before`` + the gateway's own words.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        toml: str = TOML,
+        words: Sequence[str] = ("serve",),
+        before: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self.words = words
+        self.before = before
         self.config = folder / "gateway.toml"
         self.log = folder / "serve.log"
         self.url = ""
@@ -47,6 +57,7 @@ class GatewayProcess:
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *self.before,
                 sys.executable,
                 *("-m", "gateway", *self.words, "--json", "--config", str(self.config)),
                 stdout=asyncio.subprocess.PIPE,

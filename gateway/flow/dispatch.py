@@ -38,8 +38,6 @@ from gateway.storage.destinations import DestinationStore
 
 _log = logging.getLogger(__name__)
 
-# A lease outlives the slowest try by this much, so that its outcome is never stored too late.
-_LEASE_MARGIN_SECONDS: Final = 45.0
 # A sink names its failures in a word. What is none may be anything, and stays out of the log.
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -49,11 +47,16 @@ NextDue = Callable[[str, datetime], None]
 
 @dataclass(frozen=True, slots=True)
 class DispatchRules:
-    """How deliveries are tried: the retry schedule, the deadline for one try, the breaker."""
+    """How deliveries are tried: the retry schedule, the deadline for one try, the breaker.
+
+    A lease outlives the slowest try by ``lease_margin_seconds``, so that its outcome is not
+    stored too late.
+    """
 
     schedule: Schedule
     timeout_seconds: float
     breaker: BreakerRules
+    lease_margin_seconds: float
 
     @classmethod
     def of(cls, table: DeliveryTable) -> "DispatchRules":
@@ -62,12 +65,13 @@ class DispatchRules:
             Schedule(table.retry_schedule_seconds, timedelta(seconds=table.give_up_after_seconds)),
             table.timeout_seconds,
             BreakerRules(table.breaker_failures, table.breaker_pauses_seconds),
+            table.lease_margin_seconds,
         )
 
     @property
     def lease_seconds(self) -> float:
         """How long a claim holds before the delivery comes due again by itself."""
-        return self.timeout_seconds + _LEASE_MARGIN_SECONDS
+        return self.timeout_seconds + self.lease_margin_seconds
 
 
 class _Claim(NamedTuple):

@@ -139,7 +139,11 @@ class RedisTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[delivery]``: where events may be sent, how long one try and all of them may take."""
+    """``[delivery]``: where events may be sent, how long one try and all of them may take.
+
+    ``lease_margin_seconds``: what a process takes to deliver stays its own for one try's
+    time and this much longer; when it is killed, others take it up after that.
+    """
 
     allow_http: bool = False
     allow_networks: tuple[Annotated[str, Check(_check_network)], ...] = ()
@@ -152,6 +156,7 @@ class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     breaker_pauses_seconds: Annotated[tuple[_Seconds, ...], Meta(min_length=1)] = (
         30, 60, 120, 300, 900
     )  # fmt: skip
+    lease_margin_seconds: Annotated[float, Meta(ge=6, le=3600)] = 45.0
 
 
 class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -70,6 +70,7 @@ def test_an_empty_file_means_what_the_contract_says():
         timeout_seconds=15,
         retry_schedule_seconds=(5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800),
         give_up_after_seconds=86400,
+        lease_margin_seconds=45,
     )
     assert settings.limits == LimitsTable(
         orders_requests_per_minute=600,
@@ -167,6 +168,7 @@ redis | url = 'h:6379' | url: expected a URL that starts with redis:// (or redis
 delivery | timeout_seconds = 0 | timeout_seconds: expected a number, above 0 and at most 120
 delivery | timeout_seconds = nan | timeout_seconds: expected a finite number
 delivery | give_up_after_seconds = inf | give_up_after_seconds: expected a finite number
+delivery | lease_margin_seconds = 5 | lease_margin_seconds: expected a number, at least 6 and at
 delivery | retry_schedule_seconds = [5, 0] | retry_schedule_seconds #2: expected a number, above 0
 delivery | retry_schedule_seconds = 5 | retry_schedule_seconds: expected a list, got a whole number
 delivery | allow_networks = ['10.0.0.1/8'] | allow_networks #1: expected a network such as 192.168
