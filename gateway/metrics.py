@@ -161,7 +161,7 @@ class Metrics:
             _REQUEST_SECONDS,
         )
         self.job_failures = Count(
-            "gateway_job_failures", "Runs of a plugin's job that ended in an error.", ("job",)
+            "gateway_job_failures", "Runs of a job that ended in an error.", ("name",)
         )
         self.plugin_failures = Reading(
             "gateway_plugin_failures",

@@ -300,7 +300,7 @@ async def test_a_job_that_fails_is_counted_from_zero_on(harness):
         await until(lambda: gateway.gateway.metrics.job_failures.values.get(("poll",)) == 1)
         page = await scraped(gateway)
 
-    failures = page.labelled("gateway_job_failures_total", "job")
+    failures = page.labelled("gateway_job_failures_total", "name")
     assert (failures["poll"], failures["fine"]) == (1, 0)
 
 
