@@ -173,6 +173,16 @@ def _waiting(backlog: Backlog) -> Iterator[Metric]:
         "How long an active endpoint has done nothing but fail; 0 when it is well.",
         labels=(ENDPOINT,),
     )
+    breaker = GaugeMetricFamily(
+        "gateway_endpoint_breaker_open",
+        "1 while an endpoint that kept failing is left alone but for one try now and then.",
+        labels=(ENDPOINT,),
+    )
+    held = GaugeMetricFamily(
+        "gateway_endpoint_held_seconds",
+        "How much longer nothing is sent: its breaker is open, or it asked for a pause.",
+        labels=(ENDPOINT,),
+    )
     states = [queue.state for queue in backlog.queues.values()]
     for state in get_args(DestinationState):
         by_state.add_metric((state,), states.count(state))
@@ -181,7 +191,9 @@ def _waiting(backlog: Backlog) -> Iterator[Metric]:
         due.add_metric((name,), queue.due)
         age.add_metric((name,), _seconds(queue.oldest_due_at, backlog.read_at))
         failing.add_metric((name,), _seconds(failing_since, backlog.read_at))
-    return iter((by_state, due, age, failing))
+        breaker.add_metric((name,), queue.breaker == "open")
+        held.add_metric((name,), _seconds(backlog.read_at, queue.held_until or backlog.read_at))
+    return iter((by_state, due, age, failing, breaker, held))
 
 
 def _seconds(since: datetime | None, at: datetime) -> float:

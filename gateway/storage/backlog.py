@@ -6,7 +6,7 @@ at a bounded number of rows, and is read at most once a second.
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -25,7 +25,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.model.delivery import DestinationState
+from gateway.model.health import BreakerState
 from gateway.storage.database import Database
+from gateway.storage.destination_health import CONDITION, condition_of, moment
 from gateway.storage.tables import attempts, deliveries, destinations
 
 _KEPT_SECONDS: Final = 1.0
@@ -41,13 +43,16 @@ class Queue:
 
     ``due`` counts what may be tried by now, and stops counting where there is very much;
     ``oldest_due_at`` is of what could go out at once: not of what waits for an earlier one
-    of its subject. Both are of an active destination; else there is 0 and ``None``.
+    of its subject, and not before a pause in which nothing is sent was over. Both are of an
+    active destination; else there is 0 and ``None``. ``held_until`` is when such a pause ends.
     """
 
     state: DestinationState
     failing_since: datetime | None
     due: int = 0
     oldest_due_at: datetime | None = None
+    breaker: BreakerState = "closed"
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +97,9 @@ class BacklogReader:
         now = self._clock.now()
         known = (
             await connection.execute(
-                select(
-                    destinations.c.id, destinations.c.state, destinations.c.failing_since_ms
-                ).where(destinations.c.removed_at_ms.is_(None))
+                select(destinations.c.state, *CONDITION).where(
+                    destinations.c.removed_at_ms.is_(None)
+                )
             )
         ).all()
         most = max(_LEAST_ROWS, _MOST_ROWS // max(1, len(known)))
@@ -102,9 +107,7 @@ class BacklogReader:
             row.id: row
             for row in await connection.execute(_counting(to_epoch_ms(now), most, self._sinks))
         }
-        queues = {
-            row.id: _queue(row.state, row.failing_since_ms, counted.get(row.id)) for row in known
-        }
+        queues = {row.id: _queue(row, counted.get(row.id), now) for row in known}
         last = (await connection.execute(_LAST_TRY)).first()
         last_try_at = None if last is None else from_epoch_ms(last[0] + last[1])
         return Backlog(now, queues, last_try_at)
@@ -171,11 +174,20 @@ def _first_due(now_ms: int, most: int, name: str) -> Subquery:
     )
 
 
-def _queue(state: DestinationState, failing_since_ms: int | None, counted: Any) -> Queue:
-    failing_since = None if failing_since_ms is None else from_epoch_ms(failing_since_ms)
-    if counted is None:
-        return Queue(state, failing_since)
-    oldest = counted.oldest_due_at_ms
-    return Queue(
-        state, failing_since, counted.due, None if oldest is None else from_epoch_ms(oldest)
+def _queue(row: Any, counted: Any, now: datetime) -> Queue:
+    condition = condition_of(row)
+    breaker, failing_since = condition
+    held_until = breaker.held_until
+    is_held = held_until is not None and held_until > now
+    queue = Queue(
+        row.state,
+        failing_since,
+        breaker=breaker.state,
+        held_until=held_until if is_held else None,
     )
+    if counted is None:
+        return queue
+    oldest = moment(counted.oldest_due_at_ms)
+    if oldest is not None and held_until is not None:
+        oldest = None if is_held else max(oldest, held_until)
+    return replace(queue, due=counted.due, oldest_due_at=oldest)

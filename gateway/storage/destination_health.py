@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,7 +11,7 @@ from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.health import Breaker, Condition
 from gateway.storage.tables import destinations
 
-_COLUMNS = (
+CONDITION: Final = (
     destinations.c.id,
     destinations.c.failing_since_ms,
     destinations.c.failures,
@@ -20,6 +20,7 @@ _COLUMNS = (
     destinations.c.held_until_ms,
     destinations.c.warned_at_ms,
 )
+"""What :func:`condition_of` reads, and whose it is."""
 
 
 def not_held(now: datetime) -> ColumnElement[bool]:
@@ -63,7 +64,7 @@ async def succeeded(
         update(destinations)
         .where(destinations.c.id.in_(sorted(ids)))
         .values(last_success_at_ms=to_epoch_ms(at))
-        .returning(*_COLUMNS)
+        .returning(*CONDITION)
     )
     return {row.id: condition_of(row) for row in rows}
 
@@ -73,7 +74,7 @@ async def conditions(connection: AsyncConnection, ids: Collection[str]) -> dict[
     if not ids:
         return {}
     rows = await connection.execute(
-        select(*_COLUMNS)
+        select(*CONDITION)
         .where(destinations.c.id.in_(sorted(ids)))
         .order_by(destinations.c.id)
         .with_for_update()

@@ -230,6 +230,26 @@ async def test_what_waits_on_purpose_turns_nothing_red(tmp_path):
     assert report.healthy
 
 
+async def test_an_endpoint_that_is_left_alone_turns_nothing_red(tmp_path):
+    clock = SteppingClock()
+    rules = "[delivery]\nbreaker_failures = 1\nbreaker_pauses_seconds = [900]\n"
+    options = {"toml": rules, "clock": clock, "plugins": [Scripted(clock)]}
+    async with opened(sqlite_url(tmp_path), tmp_path, **options) as gateway:
+        ready = Readiness(gateway)
+        swept(gateway)
+        failing = await add_destination(gateway)
+        await publish(gateway)
+        await carried(gateway, failing)
+        clock.step(899)
+        held = await engine_report(gateway, ready)
+        clock.step(301)
+        free = await engine_report(gateway, ready)
+        clock.step(1)
+        nobody_tries = await engine_report(gateway, ready)
+
+    assert (held.healthy, free.healthy, nobody_tries.healthy) == (True, True, False)
+
+
 # The rest
 
 

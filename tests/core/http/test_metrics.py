@@ -258,6 +258,32 @@ async def test_how_long_an_endpoint_has_been_failing_is_told(tmp_path):
     assert disabled.number(name, endpoint=endpoint) == 0
 
 
+async def test_whether_a_breaker_is_open_and_for_how_long_is_told(tmp_path):
+    clock = SteppingClock()
+    sink = Scripted(clock)
+    rules = "[delivery]\nbreaker_failures = 1\nbreaker_pauses_seconds = [60]\n"
+    options = {"toml": rules, "clock": clock, "plugins": [sink]}
+    async with opened(sqlite_url(tmp_path), tmp_path, **options) as gateway:
+        endpoint = await add_destination(gateway)
+        before = await page(gateway)
+        await publish(gateway)
+        await carried(gateway, endpoint)
+        clock.step(20)
+        held = await page(gateway)
+        clock.step(50)
+        over = await page(gateway)
+        sink.changes["delivered"] = True
+        await carried(gateway, endpoint)
+        clock.step(1)
+        well = await page(gateway)
+
+    def told(found):
+        names = ("gateway_endpoint_breaker_open", "gateway_endpoint_held_seconds")
+        return [found.number(name, endpoint=endpoint) for name in names]
+
+    assert [told(each) for each in (before, held, over, well)] == [[0, 0], [1, 40], [1, 0], [0, 0]]
+
+
 async def test_a_plugin_that_fails_is_counted_from_zero_on(harness):
     class Clumsy:
         @hookimpl

@@ -94,6 +94,35 @@ async def test_what_waits_on_purpose_has_no_age(database_url, tmp_path, state):
     assert backlog.queues == {stopped: Queue(state, None)}
 
 
+async def test_a_destination_that_is_left_alone_is_as_old_as_the_end_of_its_pause(
+    database_url, tmp_path
+):
+    clock = SteppingClock()
+    sink = Scripted(clock)
+    rules = "[delivery]\nbreaker_failures = 1\nbreaker_pauses_seconds = [900]\n"
+    options = {"toml": rules, "clock": clock, "plugins": [sink]}
+    async with opened(database_url, tmp_path, **options) as gateway:
+        failing = await add_destination(gateway)
+        started = clock.now()
+        await publish(gateway)
+        await carried(gateway, failing)
+        await publish(gateway, "pkg_2")
+        clock.step(899)
+        held = await reader(gateway).read()
+        clock.step(61)
+        free = await reader(gateway).read()
+
+    until = started + 15 * MINUTE
+    assert held.queues == {
+        failing: Queue("active", started, due=2, breaker="open", held_until=until)
+    }
+    assert held.oldest_age == timedelta()
+    assert free.queues == {
+        failing: Queue("active", started, due=2, oldest_due_at=until, breaker="open")
+    }
+    assert free.oldest_age == MINUTE
+
+
 async def test_what_nobody_here_can_carry_has_no_age(tmp_path):
     async with opened(sqlite_url(tmp_path), tmp_path) as gateway:
         of_a_plugin_that_is_off = await add_destination(gateway)
