@@ -56,6 +56,7 @@ class LocalEngine:
 
     async def start(self) -> None:
         """Begin to carry deliveries and to run jobs."""
+        self._dispatcher.keep_through_outages(keep=True)
         await self._dispatcher.take_back()
         self._running = True
         self._started_at = self._clock.now()
@@ -74,6 +75,7 @@ class LocalEngine:
         self._timers.clear()
         for lane in self._lanes.values():
             lane.stop()
+        self._dispatcher.keep_through_outages(keep=False)  # or we might never end
         await self._end_background()
         await asyncio.gather(*self._lane_tasks, return_exceptions=True)
         await self._dispatcher.drained()

@@ -113,6 +113,8 @@ class Dispatcher:
             max_weight=2048,
             max_waiting=1_000_000,
             observe=self._metrics.batches("ledger"),
+            # What came back from a sink is known here only; forgotten, it would be sent again.
+            keeps=lambda item: not isinstance(item, _Claim),
         )
 
     def lane(self, destination_id: str) -> Lane:
@@ -161,6 +163,10 @@ class Dispatcher:
     def release(self, delivery: ClaimedDelivery) -> asyncio.Future[Any]:
         """Give a delivery back untried; it is due again at once."""
         return self._ledger.put(delivery)
+
+    def keep_through_outages(self, *, keep: bool) -> None:
+        """Keep outcomes in memory while the database is away, or be content with one try."""
+        self._ledger.patient = keep
 
     async def drained(self) -> None:
         """Wait until all outcomes that were handed in are stored."""

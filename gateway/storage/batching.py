@@ -10,13 +10,17 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from gateway.errors import StorageError, Unavailable
 from gateway.storage.database import is_outage
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+# Between two tries to store what is kept through an outage, and for how long it is kept.
+_PAUSE_SECONDS: Final = 0.25
+_PATIENCE_SECONDS: Final = 3600.0
 
 Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]]
 """Takes items, answers for each in the same order; an exception in the answer is that item's."""
@@ -33,6 +37,9 @@ class Batcher(Generic[Item, Answer]):
     A flush that raises has stored nothing (it is one transaction). If the database
     itself is out of reach every item gets a ``StorageError``; otherwise one of the items is
     at fault, and each is tried alone so that it fails alone.
+
+    ``keeps`` names items that nobody else remembers: through an outage they wait here and
+    are tried again and again, before all others, as long as the batcher is ``patient``.
     """
 
     def __init__(
@@ -43,12 +50,16 @@ class Batcher(Generic[Item, Answer]):
         weigh: Callable[[Item], int] = lambda _: 1,
         max_waiting: int = 20_000,
         observe: Callable[[int], None] = lambda _: None,
+        keeps: Callable[[Item], bool] = lambda _: False,
     ) -> None:
         self._flush = flush
         self._max_weight = max_weight
         self._weigh = weigh
         self._max_waiting = max_waiting
         self._observe = observe
+        self._keeps = keeps
+        self.patient = True
+        self._away_since: float | None = None
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -77,7 +88,10 @@ class Batcher(Generic[Item, Answer]):
             while self._waiting:
                 batch = self._next_batch()
                 self._observe(len(batch))
-                await self._answer(batch)
+                kept = await self._answer(batch)
+                if kept:
+                    self._waiting.extendleft(reversed(kept))
+                    await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             self._running = None
 
@@ -91,24 +105,40 @@ class Batcher(Generic[Item, Answer]):
             batch.append(self._waiting.popleft())
         return batch
 
-    async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _answer(
+        self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]
+    ) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        """Flush and answer; returns what is to be tried again."""
+        kept: list[tuple[Item, asyncio.Future[Answer]]] = []
         try:
             answers = await self._flush([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - what one item brings about stays with that item
             if is_outage(error):
-                for _, future in batch:
-                    _settle(future, _out_of_reach(error))
-                return
-            if len(batch) == 1:
+                patient = self._is_patient()
+                for item, future in batch:
+                    if patient and self._keeps(item):
+                        kept.append((item, future))
+                    else:
+                        _settle(future, _out_of_reach(error))
+            elif len(batch) == 1:
                 _settle(batch[0][1], error)
-                return
-            for pair in batch:
-                await self._answer([pair])
+            else:
+                for pair in batch:
+                    kept += await self._answer([pair])
         else:
+            self._away_since = None
             if len(answers) != len(batch):  # whose is whose can't be told: nobody may wait for ever
                 answers = [_mismatch(len(batch), len(answers)) for _ in batch]
             for (_, future), answer in zip(batch, answers, strict=True):
                 _settle(future, answer)
+        return kept
+
+    def _is_patient(self) -> bool:
+        """Say whether the database may stay away a little longer."""
+        now = asyncio.get_running_loop().time()
+        if self._away_since is None:
+            self._away_since = now
+        return self.patient and now - self._away_since < _PATIENCE_SECONDS
 
 
 def _out_of_reach(cause: Exception) -> StorageError:

@@ -1,6 +1,7 @@
 """What the embedded engine lives through: a database that is away, jobs that raise, an end."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -40,6 +41,9 @@ class FakeDispatcher:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def keep_through_outages(self, *, keep):
+        pass
 
     async def drained(self):
         pass
@@ -235,6 +239,66 @@ async def test_stopping_finishes_what_is_in_flight_and_gives_the_rest_back(datab
         assert [each.attempts for each in due] == [0] * 7
         assert await gateway.dispatcher.destinations_with_work() != []
     assert len(sink.delivered) == 3
+
+
+class Door:
+    """Closes a gateway's database to all writers."""
+
+    def __init__(self, gateway, monkeypatch):
+        self.closed = False
+        self.knocks = 0
+        self._begin = gateway.database.begin
+        monkeypatch.setattr(gateway.database, "begin", self.begin)
+
+    @asynccontextmanager
+    async def begin(self):
+        if self.closed:
+            self.knocks += 1
+            raise ConnectionRefusedError
+        async with self._begin() as connection:
+            yield connection
+
+
+async def test_what_came_back_while_the_database_was_away_is_stored_when_it_is_back(
+    tmp_path, monkeypatch
+):
+    sink = Held()
+    async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink]) as gateway:
+        door = Door(gateway, monkeypatch)
+        await add_destination(gateway)
+        async with gateway.running():
+            [delivery_id] = await publish(gateway)
+            await sink.holding.until(lambda: len(sink.holding.held) == 1)
+            door.closed = True
+            sink.holding.let_go()
+            await until(lambda: door.knocks > 2)
+            door.closed = False
+            await until(lambda: gateway.engine.in_motion() == 0)
+
+            delivery, tries = await looked_up(gateway, delivery_id)
+
+    assert (delivery.state, len(tries)) == ("delivered", 1)
+    assert len(sink.delivered) == 1
+
+
+async def test_an_engine_that_is_stopped_does_not_wait_for_a_database_that_is_away(
+    tmp_path, monkeypatch
+):
+    sink = Held()
+    async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink]) as gateway:
+        door = Door(gateway, monkeypatch)
+        await add_destination(gateway)
+        async with asyncio.timeout(20), gateway.running():
+            [delivery_id] = await publish(gateway)
+            await sink.holding.until(lambda: len(sink.holding.held) == 1)
+            door.closed = True
+            sink.holding.let_go()
+            await until(lambda: door.knocks > 0)
+        door.closed = False
+
+        delivery, tries = await looked_up(gateway, delivery_id)
+
+    assert (delivery.state, len(tries)) == ("pending", 0)
 
 
 async def test_starting_takes_back_what_a_killed_process_held(tmp_path):

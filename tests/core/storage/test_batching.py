@@ -173,6 +173,45 @@ async def test_after_an_outage_the_next_item_is_tried_again():
     assert await batcher.submit(2) == 20
 
 
+async def test_what_nobody_else_remembers_is_kept_through_an_outage_and_stored_first():
+    # Given a database that is away, and items of both kinds
+    store = Store(held=True)
+    store.faults = {number: ConnectionRefusedError() for number in range(10)}
+    batcher = Batcher(store.flush, keeps=lambda item: item % 2 == 1)
+    answers = [batcher.put(number) for number in range(4)]
+    store.gate.set()
+
+    # Then one kind fails at once, and the other waits
+    for number in (0, 2):
+        with pytest.raises(StorageError):
+            await asyncio.wait_for(answers[number], PATIENCE_SECONDS)
+    assert not answers[1].done()
+    assert not answers[3].done()
+
+    # When the database is back
+    store.faults.clear()
+    answers.append(batcher.put(4))
+    kept = await asyncio.wait_for(asyncio.gather(answers[1], answers[3], answers[4]), 10)
+
+    assert kept == [10, 30, 40]
+    assert store.stored == [1, 3, 4]
+
+
+@pytest.mark.parametrize("patience_seconds", [0, 3600])
+async def test_what_is_kept_is_given_up_when_patience_ends(monkeypatch, patience_seconds):
+    monkeypatch.setattr("gateway.storage.batching._PATIENCE_SECONDS", patience_seconds)
+    store = Store()
+    store.faults = {1: ConnectionRefusedError()}
+    batcher = Batcher(store.flush, keeps=lambda _: True)
+    batcher.patient = patience_seconds == 0  # the other one is told to have none
+
+    with pytest.raises(StorageError):
+        await asyncio.wait_for(batcher.submit(1), PATIENCE_SECONDS)
+
+    assert store.batches == [[1]]
+    await batcher.drained()
+
+
 async def test_a_caller_that_goes_away_does_not_lose_its_item_or_its_neighbours():
     store = Store(held=True)
     batcher = Batcher(store.flush)
