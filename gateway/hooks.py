@@ -126,6 +126,12 @@ class Hooks:
             check for _, found in self._at_start("health_checks", HealthCheck) for check in found
         ]
 
+    def extensions(self, point: str) -> list[object]:
+        """Return what every plugin brings to ``point``."""
+        return [
+            each for _, found in self._at_start("extensions", object, point=point) for each in found
+        ]
+
     def review_orders(self, orders: Sequence[Order]) -> list[Review]:
         """Return for each order what all plugins together say; each sees what the last one kept."""
         reviews = [Review(order) for order in orders]
@@ -189,17 +195,20 @@ class Hooks:
                 if inspect.iscoroutinefunction(implementation.function):
                     raise PluginError(f"{caller.name} must be a plain function: hooks never wait")
 
-    def _at_start(self, hook: str, kind: type[Record]) -> Iterator[tuple[str, list[Record]]]:
+    def _at_start(
+        self, hook: str, kind: type[Record], **arguments: Any
+    ) -> Iterator[tuple[str, list[Record]]]:
         """Yield what each plugin brings, with its name; a record alone is a list of one."""
         for implementation in self._implementations(hook):
-            yield implementation.plugin_name, self._brought(implementation, kind)
+            yield implementation.plugin_name, self._brought(implementation, kind, **arguments)
 
     @staticmethod
-    def _brought(implementation: pluggy.HookImpl, kind: type[Any]) -> list[Any]:
+    def _brought(implementation: pluggy.HookImpl, kind: type[Any], **arguments: Any) -> list[Any]:
         name, hook = implementation.plugin_name, implementation.function.__name__
         try:
-            found = _called(implementation)
-            brought = [found] if isinstance(found, kind) else list(found or ())
+            found = _called(implementation, **arguments)
+            alone = kind is not object and isinstance(found, kind)
+            brought = [found] if alone else list(found or ())
         except PluginError:
             raise
         except Exception as error:

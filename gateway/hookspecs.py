@@ -143,6 +143,19 @@ class GatewayHooks:
         raise AssertionError  # a specification: pluggy never runs it
 
     @hookspec
+    def extensions(self, point: str) -> Sequence[object]:
+        """Bring records to a place that another plugin left open.
+
+        When: when that plugin asks, with the name of the place: ``"<plugin>.<what>"``. Which
+            places there are, and of what type their records are, stands in its documentation.
+        Returns: records for ``point``; nothing for a place that is none of yours.
+        Errors: raising, or a record of another type, stops whoever asked, with your plugin named.
+        Example: ``return [RxRule("acme", self.review)] if point == "rx_queue.rules" else []``
+        Since: 1
+        """
+        raise AssertionError  # a specification: pluggy never runs it
+
+    @hookspec
     def review_orders(self, orders: Sequence[Order]) -> Sequence[Review | None]:
         """Look at orders before anything is stored: enrich, warn or reject.
 

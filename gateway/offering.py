@@ -10,9 +10,10 @@ from typing import Literal, Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock
+from gateway.errors import Problem
 from gateway.model.account import Caller
 from gateway.model.delivery import Destination
-from gateway.model.event import Event, EventDraft, EventType
+from gateway.model.event import EventDraft, EventType, Published
 from gateway.model.package import DeliveryUpdate
 from gateway.model.recovery import Recovery
 from gateway.model.submission import IntakeAnswer, Submission, UpdateAnswer
@@ -50,25 +51,24 @@ class TakesUpdates(Protocol):
         ...
 
 
-class HasRecorded(Protocol):
-    """What one transaction recorded."""
-
-    @property
-    def events(self) -> Sequence[Event]:
-        """The events, in the order of their drafts."""
-        ...
-
-    @property
-    def delivery_ids(self) -> Sequence[str]:
-        """The deliveries that the events brought about."""
-        ...
-
-
 class RecordsEvents(Protocol):
     """Publishing: events are recorded and fanned out here."""
 
-    async def publish(self, drafts: Sequence[EventDraft]) -> HasRecorded:
+    async def publish(self, drafts: Sequence[EventDraft]) -> Published:
         """Record ``drafts`` in a transaction of their own, and wake the engine."""
+        ...
+
+    async def record(
+        self, connection: AsyncConnection, drafts: Sequence[EventDraft], now: datetime
+    ) -> Published:
+        """Record ``drafts`` in your own transaction, beside the change that they tell of.
+
+        Hand what it returns to :meth:`announce` when that transaction has committed.
+        """
+        ...
+
+    def announce(self, published: Published) -> None:
+        """Wake the engine and tell the plugins; after the commit, never before."""
         ...
 
 
@@ -100,6 +100,13 @@ class KnowsSites(Protocol):
         """Say whether the account has a site of this code."""
         ...
 
+    def resolve(self, caller: Caller, wanted: str | None) -> tuple[str | None, tuple[Problem, ...]]:
+        """Return the code of the site meant, or why it can't be told.
+
+        In this order: what was named, the key's own site, the account's only site.
+        """
+        ...
+
 
 class Recovers(Protocol):
     """Recovery: what a destination missed is sent again, a few at a time."""
@@ -120,6 +127,12 @@ class Audits(Protocol):
 
     async def note(self, entries: Sequence[AuditEntry]) -> None:
         """Write down who did or saw what; returns after the commit."""
+        ...
+
+    async def record(
+        self, connection: AsyncConnection, entries: Sequence[AuditEntry], at: datetime
+    ) -> None:
+        """Write it down in your own transaction, beside the change itself."""
         ...
 
 
@@ -150,6 +163,14 @@ class Gateway(Protocol):
 
     def catalog(self) -> Sequence[EventType]:
         """Return every event type there is, the core's and the plugins'."""
+        ...
+
+    def extensions(self, point: str) -> Sequence[object]:
+        """Return what all plugins bring to ``point``, a place that a plugin left open.
+
+        The records are of the type that the plugin which asks has documented; it checks
+        them. Raises ``PluginError`` when a plugin fails to say what it brings.
+        """
         ...
 
     def wake(self, destination_ids: Sequence[str]) -> None:

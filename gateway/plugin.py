@@ -12,11 +12,13 @@ from gateway.console import Session, command
 from gateway.errors import (
     Conflict,
     GatewayError,
+    IdempotencyKeyReused,
     InvalidInput,
     NotAllowed,
     NotAuthenticated,
     NotFound,
     PlanLimitReached,
+    PluginError,
     Problem,
     SettingsError,
     TooLarge,
@@ -33,9 +35,9 @@ from gateway.model.delivery import (
     DestinationState,
     Outcome,
 )
-from gateway.model.event import Event, EventDraft, EventType, is_pattern
+from gateway.model.event import Event, EventDraft, EventType, Published, is_pattern
 from gateway.model.health import CLOSED, Breaker, BreakerState
-from gateway.model.ids import new_id
+from gateway.model.ids import new_id, new_ids
 from gateway.model.order import Candidate, Order, Review
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
 from gateway.model.recovery import Recovery
@@ -50,7 +52,6 @@ from gateway.model.wire import decode, encode, problem_of, timestamp
 from gateway.offering import (
     Audits,
     Gateway,
-    HasRecorded,
     KnowsAccounts,
     KnowsSites,
     LimitsRequests,
@@ -73,11 +74,14 @@ from gateway.records import (
 )
 from gateway.settings import Settings
 from gateway.storage.audit import AuditEntry
+from gateway.storage.batching import Batcher
+from gateway.storage.bulk import insert_rows
 from gateway.storage.database import Database
 from gateway.storage.deliveries import Outbox
 from gateway.storage.delivery_log import AttemptFilter, DeliveryLog
 from gateway.storage.destinations import DestinationStore
 from gateway.storage.events import EventStore
+from gateway.storage.idempotency import KeptAnswer, keep_answers, kept_answers, key_id
 from gateway.storage.packages import SEARCH_FIELDS, PackageFilter, PackageStore
 from gateway.storage.sealing import Sealer
 from gateway.version import __version__
@@ -94,6 +98,7 @@ __all__ = [
     "AuditEntry",
     "Audits",
     "Batch",
+    "Batcher",
     "Breaker",
     "BreakerState",
     "Caller",
@@ -114,14 +119,15 @@ __all__ = [
     "EventType",
     "Gateway",
     "GatewayError",
-    "HasRecorded",
     "HealthCheck",
     "HealthReport",
     "Idempotency",
+    "IdempotencyKeyReused",
     "InstalledPlugin",
     "IntakeAnswer",
     "InvalidInput",
     "Job",
+    "KeptAnswer",
     "KnowsAccounts",
     "KnowsSites",
     "LimitsRequests",
@@ -140,9 +146,11 @@ __all__ = [
     "PackageFilter",
     "PackageStore",
     "PlanLimitReached",
+    "PluginError",
     "PluginTables",
     "Problem",
     "Proof",
+    "Published",
     "RecordsEvents",
     "Recovers",
     "Recovery",
@@ -169,9 +177,14 @@ __all__ = [
     "encode",
     "from_epoch_ms",
     "hookimpl",
+    "insert_rows",
     "is_pattern",
     "isoformat",
+    "keep_answers",
+    "kept_answers",
+    "key_id",
     "new_id",
+    "new_ids",
     "problem_of",
     "timestamp",
     "to_epoch_ms",

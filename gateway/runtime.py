@@ -100,6 +100,10 @@ class Gateway:
         """Return every event type there is: the core's, then the plugins'."""
         return [*core_event_types(), *self.hooks.event_types()]
 
+    def extensions(self, point: str) -> list[object]:
+        """Return what all plugins bring to ``point``, a place that a plugin left open."""
+        return self.hooks.extensions(point)
+
     def wake(self, destination_ids: Collection[str]) -> None:
         """Tell the engine, if one runs here, that these destinations have something due."""
         if self.engine is not None:

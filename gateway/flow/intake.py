@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, to_epoch_ms
 from gateway.errors import Conflict, IdempotencyKeyReused, Problem
-from gateway.flow.publishing import Published, Publishing
+from gateway.flow.publishing import Publishing
 from gateway.flow.sites import SiteDirectory
 from gateway.hooks import Hooks
 from gateway.metrics import Metrics
 from gateway.model.account import Caller
-from gateway.model.event import EventDraft
+from gateway.model.event import EventDraft, Published
 from gateway.model.ids import new_ids
 from gateway.model.order import Candidate, Order, check
 from gateway.model.submission import IntakeAnswer, OrderResult, Submission

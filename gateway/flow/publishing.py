@@ -6,14 +6,13 @@ whoever carries deliveries and tells the plugins.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock
 from gateway.hooks import Hooks
 from gateway.metrics import Metrics
-from gateway.model.event import Event, EventDraft, matches
+from gateway.model.event import Event, EventDraft, Published, matches
 from gateway.storage.database import Database
 from gateway.storage.deliveries import Outbox
 from gateway.storage.delivery_rows import NewDelivery
@@ -22,14 +21,6 @@ from gateway.storage.events import EventStore
 
 Wake = Callable[[Collection[str]], None]
 """Tells an engine that these destinations have something due. Never waits, never fails."""
-
-
-class Published(NamedTuple):
-    """What one transaction recorded: events in their order, deliveries, who gets them."""
-
-    events: Sequence[Event]
-    delivery_ids: Sequence[str]
-    destination_ids: frozenset[str]
 
 
 class Publishing:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -57,6 +57,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     status_after: str | None = None
     late: bool = False
     purged: bool = False
+
+
+class Published(NamedTuple):
+    """What one transaction recorded: events in their order, deliveries, who gets them."""
+
+    events: Sequence[Event]
+    delivery_ids: Sequence[str]
+    destination_ids: frozenset[str]
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,6 +48,12 @@ class AuditTrail:
         if entries:
             await self._batcher.submit(entries)
 
+    async def record(
+        self, connection: AsyncConnection, entries: Sequence[AuditEntry], at: datetime
+    ) -> None:
+        """Write it down in the transaction of ``connection``, beside the change itself."""
+        await append(connection, entries, at)
+
     async def drained(self) -> None:
         """Wait until everything that was noted is stored."""
         await self._batcher.drained()
