@@ -1,0 +1,89 @@
+"""Taking jobs with a lease, and finding those whose lease has ended."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, exists, select, text, update
+
+from gateway.plugin import AsyncConnection
+from gateway_rx_queue.job import Job
+from gateway_rx_queue.store import JobStore, Scope
+from gateway_rx_queue.tables import OPEN, QUEUED, WRITING, rx_jobs
+
+
+class Lease(NamedTuple):
+    """Who has a job for now: what reports have to show, and until when."""
+
+    token: str
+    until_ms: int
+
+
+async def claim(
+    connection: AsyncConnection,
+    scope: Scope,
+    limit: int,
+    now_ms: int,
+    lease: Lease,
+    store: JobStore,
+) -> list[Job]:
+    """Take up to ``limit`` jobs that are due, the longest due first, never two of a patient."""
+    due = (
+        _due(scope, now_ms)
+        .order_by(rx_jobs.c.due_at_ms, rx_jobs.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")  # a CTE, so that PostgreSQL evaluates (and locks) it exactly once
+    )
+    taken = await connection.execute(
+        update(rx_jobs)
+        .where(rx_jobs.c.id.in_(select(due.c.id)))
+        .values(
+            state="writing",
+            state_at_ms=now_ms,
+            attempts=rx_jobs.c.attempts + 1,
+            lease=lease.token,
+            lease_until_ms=lease.until_ms,
+        )
+        .returning(rx_jobs)
+    )
+    return sorted((store.job(row) for row in taken), key=lambda job: (job.due_at_ms, job.id))
+
+
+async def any_due(connection: AsyncConnection, scope: Scope, now_ms: int) -> bool:
+    """Say whether a claim would find anything."""
+    return bool((await connection.execute(_due(scope, now_ms).limit(1))).first())
+
+
+async def lost(connection: AsyncConnection, now_ms: int, limit: int, store: JobStore) -> list[Job]:
+    """Return jobs whose lease has ended, locked; the oldest first."""
+    rows = await connection.execute(
+        select(rx_jobs)
+        .where(text(WRITING), rx_jobs.c.lease_until_ms <= now_ms)
+        .order_by(rx_jobs.c.lease_until_ms)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [store.job(row) for row in rows]
+
+
+async def any_lost(connection: AsyncConnection, now_ms: int) -> bool:
+    """Say whether the lease of any job has ended."""
+    query = select(rx_jobs.c.id).where(text(WRITING), rx_jobs.c.lease_until_ms <= now_ms)
+    return bool((await connection.execute(query.limit(1))).first())
+
+
+def _due(scope: Scope, now_ms: int) -> Select[Any]:
+    """Select what may be taken: due, and no earlier job of the same patient is still open."""
+    earlier = rx_jobs.alias("earlier")
+    held_back = exists().where(
+        earlier.c.patient_index == rx_jobs.c.patient_index,
+        earlier.c.id < rx_jobs.c.id,
+        text(f"earlier.{OPEN}"),
+    )
+    query = select(rx_jobs.c.id).where(
+        rx_jobs.c.account_id == scope.account_id,
+        rx_jobs.c.mode == scope.mode,
+        text(f"rx_jobs.{QUEUED}"),
+        rx_jobs.c.due_at_ms <= now_ms,
+        ~held_back,
+    )
+    return query if scope.site is None else query.where(rx_jobs.c.site == scope.site)

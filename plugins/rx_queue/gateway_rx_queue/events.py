@@ -1,0 +1,118 @@
+"""The queue's event types, and what each event says. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from gateway.plugin import EventDraft, EventType, from_epoch_ms, isoformat, new_id
+from gateway_rx_queue.job import Job, drug_code
+from gateway_rx_queue.schema import State
+
+_TEXT: Final = {"type": "string"}
+_MAYBE: Final = {"type": ["string", "null"]}
+_QUEUE_ID: Final = "rxq_0199d2c4a1b27c3e8f40a1b2c3d4e5f6"
+_WRITTEN: Final[Mapping[str, Any]] = {
+    "patient_id": "P-1204",
+    "queue_id": _QUEUE_ID,
+    "din": "02242705",
+}
+_WRITTEN_SCHEMA: Final[Mapping[str, Any]] = {
+    "patient_id": _MAYBE,
+    "queue_id": _TEXT,
+    "din": _MAYBE,
+}
+
+
+def _type(
+    name: str, meaning: str, sample: Mapping[str, Any], properties: Mapping[str, Any]
+) -> EventType:
+    schema = {"type": "object", "properties": properties, "required": sorted(properties)}
+    return EventType(type=name, meaning=meaning, sample=sample, schema=schema)
+
+
+EVENT_TYPES: Final = (
+    _type(
+        "rx.queued",
+        "A prescription was accepted and kept.",
+        {"queue_id": _QUEUE_ID, "patient_id": "P-1204", "external_id": "FAX-2231-1"},
+        {"queue_id": _TEXT, "patient_id": _MAYBE, "external_id": _MAYBE},
+    ),
+    _type(
+        "rx.completed",
+        "The prescription is in the pharmacy system.",
+        _WRITTEN,
+        _WRITTEN_SCHEMA,
+    ),
+    _type(
+        "rx.failed",
+        "The prescription will not be written: every try failed, or a reviewer rejected it.",
+        {"reason": "patient_file_locked", "queue_id": _QUEUE_ID},
+        {"reason": _TEXT, "queue_id": _TEXT},
+    ),
+    _type(
+        "rx.excepted",
+        "A person has to look at the prescription before it is written.",
+        {"reasons": ["din_ambiguous"], "queue_id": _QUEUE_ID},
+        {"reasons": {"type": "array", "items": _TEXT}, "queue_id": _TEXT},
+    ),
+    _type(
+        "rx.resolved",
+        "A reviewer approved the prescription, and it is in the pharmacy system now.",
+        {**_WRITTEN, "resolved_by": "key_0199", "resolved_at": "2026-04-19T18:42:10Z"},
+        {**_WRITTEN_SCHEMA, "resolved_by": _MAYBE, "resolved_at": _TEXT},
+    ),
+)
+_TYPE_OF: Final[Mapping[State, str]] = {
+    "queued": "rx.queued",
+    "completed": "rx.completed",
+    "failed": "rx.failed",
+    "excepted": "rx.excepted",
+    "resolved": "rx.resolved",
+    "rejected": "rx.failed",
+}
+REJECTED: Final = "rejected_by_reviewer"
+
+
+def queued(job: Job, actor: str, now: datetime) -> EventDraft:
+    """Tell that a job was taken in."""
+    data = {
+        "queue_id": job.id,
+        "patient_id": job.patient_id,
+        "external_id": job.sheet.prescription.external_id,
+    }
+    return _draft("rx.queued", job, data, actor, now)
+
+
+def ended(job: Job, actor: str, now: datetime) -> EventDraft:
+    """Tell where a job got to: completed, resolved, failed, rejected, or before a person."""
+    data: dict[str, Any]
+    if job.state == "excepted":
+        codes = dict.fromkeys(reason.code for reason in job.sheet.reasons)
+        data = {"reasons": list(codes), "queue_id": job.id}
+    elif job.state in {"failed", "rejected"}:
+        reason = REJECTED if job.state == "rejected" else job.sheet.failure_reason
+        data = {"reason": reason, "queue_id": job.id}
+    else:
+        din = job.sheet.din_written or drug_code(job.sheet.prescription)
+        data = {"patient_id": job.patient_id, "queue_id": job.id, "din": din}
+    if job.state == "resolved":
+        at = from_epoch_ms(job.approved_at_ms or job.state_at_ms)
+        data |= {"resolved_by": job.approved_by, "resolved_at": isoformat(at)}
+    return _draft(_TYPE_OF[job.state], job, data, actor, now)
+
+
+def _draft(
+    event_type: str, job: Job, data: Mapping[str, Any], actor: str, now: datetime
+) -> EventDraft:
+    return EventDraft(
+        id=new_id("evt", now),
+        type=event_type,
+        account_id=job.account_id,
+        mode=job.mode,
+        site=job.site,
+        subject=job.id,
+        data=data,
+        occurred_at=now,
+        actor=actor,
+        status_after=job.state,
+    )

@@ -1,0 +1,113 @@
+"""A job: one drug for one patient on its way, and where it may go from where it is. Pure.
+
+::
+
+    queued → writing → completed | failed | excepted
+       ↑        │                             │
+       └────────┘ (again, later)              ├→ rejected
+       └──────────── approved by a person ────┘
+    an approved one ends as resolved instead of completed
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final
+
+import msgspec
+
+from gateway.plugin import Mode, Problem
+from gateway_rx_queue.points import Patient, Prescription, Reason
+from gateway_rx_queue.schema import State
+
+NEXT: Final[Mapping[State, frozenset[State]]] = {
+    "queued": frozenset({"writing"}),
+    "writing": frozenset({"queued", "completed", "resolved", "failed", "excepted"}),
+    "excepted": frozenset({"queued", "rejected"}),
+    "completed": frozenset(),
+    "resolved": frozenset(),
+    "failed": frozenset(),
+    "rejected": frozenset(),
+}
+"""Where a job may go. A new one begins as ``queued`` or, held up by a rule, as ``excepted``."""
+
+
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reviewer changed: dotted field names, with what stood there and what does now."""
+
+    at: str
+    actor: str
+    note: str | None = None
+    before: Mapping[str, Any] = {}
+    after: Mapping[str, Any] = {}
+
+
+class Sheet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What of a job says something of the patient: kept sealed, as one."""
+
+    prescription: Prescription
+    reasons: tuple[Reason, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    din_written: str | None = None
+    failure_reason: str | None = None
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it is stored. Times are milliseconds since 1970."""
+
+    id: str
+    account_id: str
+    mode: Mode
+    site: str | None
+    submission_id: str
+    place: int
+    source: str
+    state: State
+    state_at_ms: int
+    created_at_ms: int
+    due_at_ms: int
+    sheet: Sheet
+    attempts: int = 0
+    round: int = 0
+    lease: str | None = None
+    lease_until_ms: int | None = None
+    claimed_by: str | None = None
+    claimed_until_ms: int | None = None
+    approved_by: str | None = None
+    approved_at_ms: int | None = None
+    external_index: bytes | None = None
+    patient_index: bytes | None = None
+    fill_index: bytes | None = None
+    purged: bool = False
+
+    @property
+    def idempotency_token(self) -> str:
+        """The same for every try to write the same thing; an approval begins another one."""
+        return f"{self.id}-{self.round}"
+
+    @property
+    def patient_id(self) -> str | None:
+        """The sender's own id of the patient."""
+        return self.sheet.prescription.patient.external_patient_id
+
+
+def patient_identity(site: str | None, patient: Patient) -> str | None:
+    """Return what makes two prescriptions the same patient's, or ``None`` when nothing does.
+
+    The sender's id of the patient, else the health number, else name and date of birth.
+    """
+    place = site or ""
+    if patient.external_patient_id:
+        return f"{place}|id|{patient.external_patient_id.strip().casefold()}"
+    if patient.health_number:
+        return f"{place}|hn|{(patient.province or '').upper()}|{patient.health_number.casefold()}"
+    if patient.last_name and patient.first_name and isinstance(patient.dob, date):
+        name = f"{patient.last_name}|{patient.first_name}".casefold()
+        return f"{place}|name|{name}|{patient.dob.isoformat()}"
+    return None
+
+
+def drug_code(prescription: Prescription) -> str | None:
+    """Return the number that the drug goes by, if there is one."""
+    drug = prescription.medication
+    return drug.din or drug.npn or drug.pin

@@ -1,0 +1,85 @@
+"""What one transaction brings about: jobs, their history, their events, the audit trail."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from gateway.plugin import AsyncConnection, AuditEntry, EventDraft, Gateway, Published, to_epoch_ms
+from gateway_rx_queue import events
+from gateway_rx_queue.job import NEXT, Job
+from gateway_rx_queue.mapping import HistoryRow
+from gateway_rx_queue.schema import State
+from gateway_rx_queue.store import JobStore
+
+_TOLD: frozenset[State] = frozenset({"completed", "resolved", "failed", "rejected", "excepted"})
+
+
+class Ledger:
+    """Collects changes while they are judged, and writes them all at once."""
+
+    def __init__(self, gateway: Gateway, store: JobStore, now: datetime) -> None:
+        self.now = now
+        self.now_ms = to_epoch_ms(now)
+        self._gateway = gateway
+        self._store = store
+        self._new: list[Job] = []
+        self._changed: dict[str, tuple[Job, Job]] = {}
+        self._history: list[HistoryRow] = []
+        self._drafts: list[EventDraft] = []
+        self._audit: list[AuditEntry] = []
+
+    def add(self, job: Job, actor: str) -> None:
+        """Enter a new job; one that a rule holds up is excepted at once."""
+        self._new.append(job)
+        self._note(job, None, "queued", actor, "submitted")
+        self._drafts.append(events.queued(job, actor, self.now))
+        if job.state == "excepted":
+            self._note(job, "queued", "excepted", actor, "rules")
+            self._drafts.append(events.ended(job, actor, self.now))
+
+    def move(self, job: Job, state: State, actor: str, why: str, **changes: Any) -> Job:
+        """Move a job to ``state``; returns it as it is now."""
+        if state not in NEXT[job.state]:
+            raise AssertionError(f"a job can't go from {job.state} to {state}")
+        changes |= {"state": state, "state_at_ms": self.now_ms}
+        if job.state == "writing":
+            changes |= {"lease": None, "lease_until_ms": None}
+        moved = self.change(job, **changes)
+        self._note(job, job.state, state, actor, why)
+        if state in _TOLD:
+            self._drafts.append(events.ended(moved, actor, self.now))
+        return moved
+
+    def change(self, job: Job, **changes: Any) -> Job:
+        """Change a job where it stands; nobody is told."""
+        changed = msgspec.structs.replace(job, **changes)
+        was, _ = self._changed.get(job.id, (job, job))
+        self._changed[job.id] = (was, changed)
+        return changed
+
+    def leased(self, job: Job, actor: str) -> None:
+        """Note that a job was handed to a writer, and with it what it says of the patient."""
+        self._note(job, "queued", "writing", actor, "leased")
+        self.viewed(job, actor, "rx.leased")
+
+    def viewed(self, job: Job, actor: str, action: str) -> None:
+        """Note that somebody saw or changed what a job says of a patient."""
+        patient = job.patient_id
+        index = None
+        if patient is not None:
+            index = self._gateway.packages.index("external_patient_id", job.account_id, patient)
+        self._audit.append(AuditEntry(job.account_id, actor, action, job.id, index))
+
+    async def write(self, connection: AsyncConnection) -> Published:
+        """Write everything down; announce what it returns after the commit."""
+        await self._store.insert(connection, self._new)
+        await self._store.save(connection, list(self._changed.values()))
+        await self._store.add_history(connection, self._history)
+        await self._gateway.audit.record(connection, self._audit, self.now)
+        return await self._gateway.publishing.record(connection, self._drafts, self.now)
+
+    def _note(self, job: Job, before: State | None, after: State, actor: str, why: str) -> None:
+        self._history.append(
+            HistoryRow(job.account_id, job.id, self.now_ms, actor, before, after, why)
+        )

@@ -1,0 +1,228 @@
+"""Between the JSON shapes and the queue's own. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from gateway.plugin import Problem, from_epoch_ms, isoformat, problem_of, to_epoch_ms
+from gateway_rx_queue.job import Job
+from gateway_rx_queue.points import Medication, Patient, Prescriber, Prescription
+from gateway_rx_queue.schema import (
+    CorrectionOut,
+    HistoryOut,
+    JobDetailOut,
+    JobOut,
+    MedicationIn,
+    PatientIn,
+    PrescriberIn,
+    PrescriptionIn,
+)
+
+SOURCES: Final = ("fax", "e-rx", "api", "phone", "transfer")
+# C0 and C1 control characters; tab and line breaks pass in what may have several lines.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CODE_NOISE: Final = re.compile(r"[\s-]+")
+_LOOKS_LIKE_A_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_LARGEST_QUANTITY: Final = Decimal(1_000_000)
+_CODES: Final = frozenset({"din", "npn", "pin", "health_number"})
+_SHAPES: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "patient": PatientIn,
+    "prescriber": PrescriberIn,
+    "medication": MedicationIn,
+}
+
+
+class Candidate(NamedTuple):
+    """One thing that was sent: a prescription for each of its drugs, or the reasons why not."""
+
+    prescriptions: tuple[Prescription, ...]
+    site: str | None = None
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+class HistoryRow(NamedTuple):
+    """One change of a job, as it is stored."""
+
+    account_id: str
+    job_id: str
+    at_ms: int
+    actor: str
+    from_state: str | None
+    to_state: str
+    why: str
+
+
+def candidate(sent: Any) -> Candidate:
+    """Turn what was sent into prescriptions, or into every reason why it isn't one."""
+    if not isinstance(sent, dict):
+        return Candidate((), errors=(Problem("a prescription must be a JSON object"),))
+    warnings = tuple(_unknown_fields(sent))
+    try:
+        read = msgspec.convert(sent, PrescriptionIn)
+    except msgspec.ValidationError as error:
+        return Candidate((), errors=(problem_of(error),), warnings=warnings)
+    drugs = _drugs(read)
+    errors = [*_faults(read, drugs)]
+    if errors:
+        return Candidate((), read.site, tuple(errors), warnings)
+    base = Prescription(
+        patient=_filled(Patient, read.patient),
+        prescriber=_filled(Prescriber, read.prescriber or PrescriberIn()),
+        source=read.source or "api",
+        external_id=read.external_id or None,
+        confidence=read.confidence or {},
+    )
+    made = tuple(
+        msgspec.structs.replace(base, medication=_filled(Medication, drug)) for drug in drugs
+    )
+    return Candidate(made, read.site or None, (), warnings)
+
+
+def _drugs(read: PrescriptionIn) -> tuple[MedicationIn, ...]:
+    one = () if read.medication is None else (read.medication,)
+    return one + (read.medications or ())
+
+
+def _faults(read: PrescriptionIn, drugs: tuple[MedicationIn, ...]) -> Iterator[Problem]:
+    if not drugs:
+        yield Problem("medication is required", field="medication")
+    elif read.medication is not None and read.medications is not None:
+        yield Problem("name either medication or medications", field="medications")
+    if read.source is not None and read.source not in SOURCES:
+        yield Problem(f"source must be one of {', '.join(SOURCES)}", field="source")
+    for field in read.confidence or ():
+        if field not in _FIELDS:
+            text = "confidence names a field that a prescription doesn't have"
+            yield Problem(text, field="confidence")
+            break
+    for drug in drugs:
+        quantity = drug.quantity
+        if quantity is not None and not (
+            quantity.is_finite() and abs(quantity) <= _LARGEST_QUANTITY
+        ):
+            text = "quantity must be a number of at most 1000000"
+            yield Problem(text, field="medication.quantity")
+    parts = [("", read), ("patient.", read.patient), ("prescriber.", read.prescriber)]
+    for prefix, part in [*parts, *(("medication.", drug) for drug in drugs)]:
+        yield from _control_characters(prefix, part)
+
+
+def _control_characters(prefix: str, part: msgspec.Struct | None) -> Iterator[Problem]:
+    for field in part.__struct_fields__ if part is not None else ():
+        value = getattr(part, field)
+        texts = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(text, str) and _CONTROL.search(text) for text in texts):
+            yield Problem(f"{field} contains control characters", field=f"{prefix}{field}")
+
+
+def _filled(into: type[Any], sent: msgspec.Struct) -> Any:
+    """Return the queue's own struct: spaces around texts gone, empty texts left out."""
+    return into(**{name: _tidy(name, getattr(sent, name)) for name in sent.__struct_fields__})
+
+
+def _tidy(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        text = _CODE_NOISE.sub("", value) if name in _CODES else value.strip()
+        return text or None
+    if name in {"allergies", "din_candidates"}:
+        texts = (_tidy("din" if name == "din_candidates" else name, text) for text in value or ())
+        return tuple(text for text in texts if text)
+    return value
+
+
+def _unknown_fields(sent: Mapping[str, Any]) -> Iterator[Problem]:
+    for prefix, part, shape in _parts(sent):
+        for name in part:
+            if name not in shape.__struct_fields__:
+                shown = f"{prefix}{name}" if _LOOKS_LIKE_A_NAME.fullmatch(str(name)) else None
+                yield Problem("unknown field; it was ignored", field=shown)
+
+
+def _parts(
+    sent: Mapping[str, Any],
+) -> Iterator[tuple[str, Mapping[str, Any], type[msgspec.Struct]]]:
+    yield "", sent, PrescriptionIn
+    for name, shape in _SHAPES.items():
+        if isinstance(sent.get(name), dict):
+            yield f"{name}.", sent[name], shape
+    several = sent.get("medications")
+    for each in several if isinstance(several, list) else ():
+        if isinstance(each, dict):
+            yield "medications.", each, MedicationIn
+
+
+_FIELDS: Final = frozenset(
+    f"{part}.{name}" for part, shape in _SHAPES.items() for name in shape.__struct_fields__
+)
+
+
+def job_out(job: Job, now: datetime) -> JobOut:
+    """Turn a job into an entry of a list, without the patient."""
+    return JobOut(
+        **_standing(job, now),
+        reasons=tuple(dict.fromkeys(each.code for each in job.sheet.reasons)),
+        purged=job.purged,
+    )
+
+
+def job_detail_out(
+    job: Job, history: list[HistoryRow], linked: tuple[str, ...], now: datetime
+) -> JobDetailOut:
+    """Turn a job into everything its account may know of it."""
+    sheet = job.sheet
+    return JobDetailOut(
+        **_standing(job, now),
+        external_id=sheet.prescription.external_id,
+        din_written=sheet.din_written,
+        failure_reason=sheet.failure_reason,
+        reasons=sheet.reasons,
+        warnings=sheet.warnings,
+        corrections=tuple(
+            CorrectionOut(
+                at=each.at,
+                actor=each.actor,
+                note=each.note,
+                before=dict(each.before),
+                after=dict(each.after),
+            )
+            for each in sheet.corrections
+        ),
+        linked=linked,
+        prescription=None if job.purged else sheet.prescription,
+        history=tuple(_history_out(row) for row in history),
+        purged=job.purged,
+    )
+
+
+def _standing(job: Job, now: datetime) -> dict[str, Any]:
+    until = job.claimed_until_ms
+    held = until is not None and until > to_epoch_ms(now)
+    return {
+        "queueId": job.id,
+        "status": job.state,
+        "status_at": isoformat(from_epoch_ms(job.state_at_ms)),
+        "created_at": isoformat(from_epoch_ms(job.created_at_ms)),
+        "age_seconds": max(0, to_epoch_ms(now) - job.created_at_ms) // 1000,
+        "mode": job.mode,
+        "site": job.site,
+        "source": job.source,
+        "attempts": job.attempts,
+        "claimed_by": job.claimed_by if held else None,
+        "claimed_until": isoformat(from_epoch_ms(until)) if held and until else None,
+        "approved_by": job.approved_by,
+    }
+
+
+def _history_out(row: HistoryRow) -> HistoryOut:
+    return HistoryOut(
+        at=isoformat(from_epoch_ms(row.at_ms)),
+        actor=row.actor,
+        from_status=row.from_state,
+        to_status=row.to_state,
+        why=row.why,
+    )

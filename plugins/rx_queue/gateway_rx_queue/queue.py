@@ -1,0 +1,50 @@
+"""The queue put together: one for each process, built before anything is open."""
+
+from gateway.plugin import AuditEntry, Caller, Gateway, NotFound
+from gateway_rx_queue.cases import CaseReader
+from gateway_rx_queue.desk import Desk
+from gateway_rx_queue.intake import RxIntake
+from gateway_rx_queue.job import Job
+from gateway_rx_queue.judging import Judge
+from gateway_rx_queue.mapping import HistoryRow
+from gateway_rx_queue.review import Review
+from gateway_rx_queue.settings import RxQueueSettings
+from gateway_rx_queue.store import JobFilter, JobStore
+from gateway_rx_queue.waiting import Waiters
+
+
+class Queue:
+    """The parts of the queue, wired."""
+
+    def __init__(self, gateway: Gateway, settings: RxQueueSettings) -> None:
+        self.gateway = gateway
+        self.settings = settings
+        self.store = JobStore(gateway)
+        self.judge = Judge(gateway)
+        self.waiters = Waiters(gateway)
+        cases = CaseReader(gateway, settings, self.store)
+        self.intake = RxIntake(gateway, self.store, cases, self.judge, self.waiters)
+        self.desk = Desk(gateway, settings, self.store, self.waiters)
+        self.review = Review(gateway, settings, self.store, self.waiters)
+
+    async def show(
+        self, caller: Caller, job_id: str
+    ) -> tuple[Job, list[HistoryRow], tuple[str, ...]]:
+        """Return a job, its history and its submission's other jobs; the view is audited."""
+        async with self.gateway.database.read() as connection:
+            job = await self.store.get(connection, caller, job_id)
+            if job is None:
+                raise NotFound("There is no such job.")
+            history = await self.store.history(connection, job.id)
+            linked = await self.store.linked(connection, job)
+        patient, index = job.patient_id, None
+        if patient is not None:
+            index = self.gateway.packages.index("external_patient_id", job.account_id, patient)
+        entry = AuditEntry(job.account_id, caller.actor, "rx.viewed", job.id, index)
+        await self.gateway.audit.note([entry])
+        return job, history, linked
+
+    async def page(self, caller: Caller, wanted: JobFilter) -> list[Job]:
+        """Return jobs for a list that shows nothing of patients."""
+        async with self.gateway.database.read() as connection:
+            return await self.store.page(connection, caller, wanted)

@@ -1,0 +1,118 @@
+"""Where people review what was excepted."""
+
+import re
+from typing import Final
+
+from litestar import Response, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, RawBody, SkipValidation
+
+from gateway.plugin import Caller, InvalidInput, Problem, decode, from_epoch_ms, isoformat
+from gateway_rx_queue import schema
+from gateway_rx_queue.answers import json_answer
+from gateway_rx_queue.queue import Queue
+from gateway_rx_queue.review import Reviewer
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+OpenQueue = NamedDependency[SkipValidation[Queue]]
+
+
+@post(
+    "/{queue_id:str}/claim",
+    status_code=200,
+    tags=["Reviewing prescriptions"],
+    summary="Claim a job for review",
+    opt={"body": schema.ReviewerIn, "answer": schema.ClaimedOut},
+)
+async def claim_job(
+    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: OpenQueue
+) -> Response[bytes]:
+    r"""Keep a job that was excepted to yourself for some minutes; 409 when another has it.
+
+    Where several people share a key, `reviewer` says who it is.
+
+    ```bash
+    curl -X POST $GATEWAY/api/rx/$EXCEPTED/claim -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" -d '{"reviewer": "m.tremblay"}'
+    ```
+    """
+    reviewer = _reviewer(caller, decode(body or b"{}", schema.ReviewerIn))
+    job = await queue.review.claim(reviewer, queue_id)
+    until = isoformat(from_epoch_ms(job.claimed_until_ms or 0))
+    return json_answer(schema.ClaimedOut(job.id, job.state, reviewer.actor, until))
+
+
+@post(
+    "/{queue_id:str}/release",
+    status_code=200,
+    tags=["Reviewing prescriptions"],
+    summary="Give a claimed job back",
+    opt={"body": schema.ReviewerIn, "answer": schema.StandingOut},
+)
+async def release_job(
+    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: OpenQueue
+) -> Response[bytes]:
+    r"""Let others review a job that you had claimed.
+
+    ```bash
+    curl -X POST $GATEWAY/api/rx/$EXCEPTED/release -H "X-API-Key: $KEY"
+    ```
+    """
+    reviewer = _reviewer(caller, decode(body or b"{}", schema.ReviewerIn))
+    job = await queue.review.release(reviewer, queue_id)
+    return json_answer(schema.StandingOut(job.id, job.state))
+
+
+@post(
+    "/{queue_id:str}/resolve",
+    status_code=202,
+    tags=["Reviewing prescriptions"],
+    summary="Approve a job",
+    opt={"body": schema.ResolveIn, "answer": schema.StandingOut},
+)
+async def resolve_job(
+    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: OpenQueue
+) -> Response[bytes]:
+    r"""Approve a job with its corrections. It is written next; `rx.resolved` follows after that.
+
+    ```bash
+    curl -X POST $GATEWAY/api/rx/$EXCEPTED/resolve -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" \
+      -d '{"corrections": {"medication.din": "02242705"}, "note": "asked the prescriber"}'
+    ```
+    """
+    sent = decode(body or b"{}", schema.ResolveIn)
+    reviewer = _reviewer(caller, sent)
+    job = await queue.review.resolve(reviewer, queue_id, sent.corrections, sent.note or None)
+    return json_answer(schema.StandingOut(job.id, job.state), 202)
+
+
+@post(
+    "/{queue_id:str}/reject",
+    status_code=202,
+    tags=["Reviewing prescriptions"],
+    summary="Turn a job down",
+    opt={"body": schema.RejectIn, "answer": schema.StandingOut},
+)
+async def reject_job(
+    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: OpenQueue
+) -> Response[bytes]:
+    r"""Turn a job down for good; `rx.failed` says that a reviewer did. The reason stays here.
+
+    ```bash
+    curl -X POST $GATEWAY/api/rx/$EXCEPTED/reject -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" -d '{"reason": "written for somebody else"}'
+    ```
+    """
+    sent = decode(body, schema.RejectIn)
+    job = await queue.review.reject(_reviewer(caller, sent), queue_id, sent.reason)
+    return json_answer(schema.StandingOut(job.id, job.state), 202)
+
+
+def _reviewer(caller: Caller, sent: schema.ReviewerIn) -> Reviewer:
+    name = (sent.reviewer or "").strip()
+    if _CONTROL.search(name):
+        problem = Problem("reviewer must be one line", field="reviewer")
+        raise InvalidInput("The request body doesn't fit.", [problem])
+    return Reviewer(caller, name or None)

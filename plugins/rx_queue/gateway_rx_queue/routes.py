@@ -1,0 +1,183 @@
+"""Where prescriptions come in and are looked at; all addresses of the queue in one router."""
+
+import hashlib
+import re
+from typing import Annotated, Any, Final, cast, get_args
+
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, FromQuery, HeaderParameter, RawBody, SkipValidation
+
+from gateway.plugin import Caller, Idempotency, InvalidInput, Problem, decode
+from gateway_rx_queue import mapping, schema
+from gateway_rx_queue.agent_routes import lease_jobs, report_result
+from gateway_rx_queue.answers import json_answer, page_size
+from gateway_rx_queue.intake import Taken
+from gateway_rx_queue.queue import Queue
+from gateway_rx_queue.review_routes import claim_job, reject_job, release_job, resolve_job
+from gateway_rx_queue.store import JobFilter
+
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_MOST_AT_ONCE: Final = 100
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(name="Idempotency-Key", description="your own id of this request"),
+]
+OpenQueue = NamedDependency[SkipValidation[Queue]]
+
+
+@post(
+    "/",
+    status_code=202,
+    tags=["Prescriptions"],
+    summary="Hand in prescriptions",
+    opt={"limit": "orders", "body": schema.PrescriptionIn, "answer": schema.SubmittedOut},
+)
+async def hand_in(
+    body: RawBody,
+    caller: NamedDependency[Caller],
+    queue: OpenQueue,
+    idempotency_key: IdempotencyKey = None,
+) -> Response[bytes]:
+    r"""Take one prescription, or `{"prescriptions": [1 to 100]}` with a result for each.
+
+    The answer comes after they are safely stored. What becomes of them is told by events,
+    and by `GET /api/rx/{queueId}`. Each drug of a prescription becomes a job of its own.
+
+    ```bash
+    curl -X POST $GATEWAY/api/rx -H "X-API-Key: $KEY" -H "Content-Type: application/json" \
+      -d '{"external_id": "FAX-2231-1", "source": "fax",
+      "patient": {"external_patient_id": "P-1204", "first_name": "Ana", "last_name": "Silva",
+      "dob": "1950-02-01"}, "prescriber": {"name": "Dr. Lee"},
+      "medication": {"din": "02242705", "drug_text": "atorvastatin 20 mg tab", "quantity": 30,
+      "quantity_unit": "tab", "days_supply": 30, "sig": "1 tab daily", "refills": 3,
+      "written_date": "2026-11-01"}}'
+    ```
+    """
+    idempotency = _idempotency(idempotency_key, body)
+    sent = decode(body, Any)
+    if not isinstance(sent, dict):
+        raise InvalidInput("Send a JSON object: one prescription, or a list of prescriptions.")
+    if "prescriptions" not in sent:
+        await queue.gateway.limits.take("orders_per_hour", caller.actor)
+        taken = await queue.intake.accept(caller, [mapping.candidate(sent)], idempotency)
+        return _single_answer(taken)
+    batch = decode(body, schema.BatchBody).prescriptions
+    if not 1 <= len(batch) <= _MOST_AT_ONCE:
+        problem = Problem(f"send 1 to {_MOST_AT_ONCE} at a time", field="prescriptions")
+        text = f"prescriptions must hold 1 to {_MOST_AT_ONCE} entries."
+        raise InvalidInput(text, [problem])
+    await queue.gateway.limits.take("orders_per_hour", caller.actor, len(batch))
+    candidates = [mapping.candidate(each) for each in batch]
+    return _batch_answer(await queue.intake.accept(caller, candidates, idempotency))
+
+
+@get("/", tags=["Prescriptions"], summary="List jobs", opt={"answer": schema.JobsOut})
+async def list_jobs(
+    caller: NamedDependency[Caller],
+    queue: OpenQueue,
+    status: FromQuery[str | None] = None,
+    site: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = 50,
+) -> Response[bytes]:
+    """List jobs, newest first; those that wait for review (`status=excepted`), oldest first.
+
+    ```bash
+    curl "$GATEWAY/api/rx?status=excepted" -H "X-API-Key: $KEY"
+    ```
+    """
+    size = page_size(limit)
+    if status is not None and status not in get_args(schema.State):
+        raise InvalidInput(f"status must be one of {', '.join(get_args(schema.State))}.")
+    found = await queue.page(caller, JobFilter(size + 1, cursor, status, site))
+    now, shown = queue.gateway.clock.now(), found[:size]
+    following = shown[-1].id if len(found) > size else None
+    return json_answer(schema.JobsOut([mapping.job_out(job, now) for job in shown], following))
+
+
+@get(
+    "/{queue_id:str}",
+    tags=["Prescriptions"],
+    summary="Look a job up",
+    opt={"answer": schema.JobDetailOut},
+)
+async def look_up_job(
+    queue_id: FromPath[str], caller: NamedDependency[Caller], queue: OpenQueue
+) -> Response[bytes]:
+    """Show one job: the prescription, why it waits, what was corrected, and its history.
+
+    ```bash
+    curl $GATEWAY/api/rx/$QUEUE_ID -H "X-API-Key: $KEY"
+    ```
+    """
+    job, history, linked = await queue.show(caller, queue_id)
+    now = queue.gateway.clock.now()
+    return json_answer(mapping.job_detail_out(job, history, linked, now))
+
+
+def _idempotency(key: str | None, body: bytes) -> Idempotency | None:
+    if key is None:
+        return None
+    if not _VISIBLE.fullmatch(key):
+        raise InvalidInput("Idempotency-Key takes 1 to 255 visible ASCII characters.")
+    # Named for the address: the same key and body elsewhere is another request.
+    return Idempotency(key, hashlib.sha256(b"/api/rx\n" + body).digest())
+
+
+def _single_answer(taken: Taken) -> Response[bytes]:
+    [result] = taken.results
+    if result.status == "rejected":
+        details = [Problem(each.message, field=each.field) for each in result.errors]
+        raise InvalidInput("The prescription can't be accepted.", details)
+    queue_id = cast("str", result.queueId)
+    answer = schema.SubmittedOut(
+        queueId=queue_id,
+        status=taken.states.get(queue_id, "queued"),
+        queueIds=list(result.queueIds),
+        duplicate=result.status == "duplicate",
+        warnings=tuple(Problem(each.message, field=each.field) for each in taken.warnings),
+    )
+    return json_answer(answer, 202, _replayed(taken))
+
+
+def _batch_answer(taken: Taken) -> Response[bytes]:
+    if all(result.status == "rejected" for result in taken.results):
+        details = [
+            Problem(problem.message, index=result.index, field=problem.field)
+            for result in taken.results
+            for problem in result.errors
+        ]
+        raise InvalidInput("None of the prescriptions can be accepted.", details)
+    created = [
+        queue_id
+        for result in taken.results
+        if result.status == "created"
+        for queue_id in (result.queueIds or (cast("str", result.queueId),))
+    ]
+    answer = schema.BatchOut(len(created), created, taken.warnings, taken.results)
+    return json_answer(answer, 202, _replayed(taken))
+
+
+def _replayed(taken: Taken) -> dict[str, str] | None:
+    return {"Idempotent-Replayed": "true"} if taken.replayed else None
+
+
+def router(queue: Queue) -> Router:
+    """Put the routes together over a queue that will be open when they are called."""
+    return Router(
+        "/api/rx",
+        route_handlers=[
+            hand_in,
+            list_jobs,
+            lease_jobs,
+            look_up_job,
+            report_result,
+            claim_job,
+            release_job,
+            resolve_job,
+            reject_job,
+        ],
+        dependencies={"queue": Provide(lambda: queue, sync_to_thread=False)},
+    )

@@ -1,0 +1,280 @@
+"""The foreign shapes: what callers send, and what they are answered."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gateway.plugin import Mode, Problem
+from gateway_rx_queue.points import Prescription, Reason
+
+State = Literal["queued", "writing", "completed", "failed", "excepted", "resolved", "rejected"]
+
+_Text = Annotated[str, Meta(max_length=500)]
+_Id = Annotated[str, Meta(max_length=255)]
+_Code = Annotated[str, Meta(max_length=40)]
+_Confidence = Annotated[float, Meta(ge=0, le=1)]
+
+
+class PatientIn(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom it is for."""
+
+    external_patient_id: _Id | None = None
+    first_name: _Text | None = None
+    last_name: _Text | None = None
+    dob: Annotated[date | None, Meta(description="ISO, as in 1950-02-01")] = None
+    phone: _Text | None = None
+    address: _Text | None = None
+    health_number: _Text | None = None
+    health_number_version: _Code | None = None
+    province: Annotated[str, Meta(max_length=40, examples=["ON"])] | None = None
+    allergies: Annotated[tuple[_Text, ...], Meta(max_length=100)] | None = None
+
+
+class PrescriberIn(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wrote it."""
+
+    name: _Text | None = None
+    licence_type: Annotated[str, Meta(max_length=40, examples=["CPSO"])] | None = None
+    licence_number: _Id | None = None
+    phone: _Text | None = None
+    fax: _Text | None = None
+
+
+class MedicationIn(msgspec.Struct, frozen=True, kw_only=True):
+    """One drug. What the sender is not sure of may be left out: a person will look at it."""
+
+    din: Annotated[str, Meta(max_length=40, examples=["02242705"])] | None = None
+    npn: _Code | None = None
+    pin: _Code | None = None
+    din_candidates: (
+        Annotated[tuple[_Code, ...], Meta(max_length=50, description="when you can't decide")]
+        | None
+    ) = None
+    drug_text: _Text | None = None
+    strength: _Text | None = None
+    form: _Text | None = None
+    quantity: Decimal | None = None
+    quantity_unit: _Code | None = None
+    days_supply: int | None = None
+    sig: Annotated[str, Meta(max_length=2000)] | None = None
+    refills: int | None = None
+    no_substitution: bool | None = None
+    written_date: date | None = None
+    controlled: bool | None = None
+
+
+class PrescriptionIn(msgspec.Struct, frozen=True, kw_only=True):
+    """One prescription; each of its drugs becomes a job of its own.
+
+    Name one drug as ``medication``, several as ``medications``.
+    """
+
+    patient: PatientIn
+    medication: MedicationIn | None = None
+    medications: Annotated[tuple[MedicationIn, ...], Meta(max_length=20)] | None = None
+    prescriber: PrescriberIn | None = None
+    external_id: (
+        Annotated[str, Meta(max_length=255, description="your own id; once more is a duplicate")]
+        | None
+    ) = None
+    site: Annotated[str | None, Meta(description="a site's code")] = None
+    source: Annotated[str | None, Meta(description="fax, e-rx, api, phone or transfer")] = None
+    confidence: Annotated[
+        dict[str, _Confidence] | None,
+        Meta(description='how sure you are of a field: {"medication.din": 0.98}'),
+    ] = None
+
+
+class SubmittedOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Taken in.
+
+    ``queueIds`` is there when there was more than one drug, ``duplicate`` when the same
+    ``external_id`` was here before.
+    """
+
+    queueId: str  # noqa: N815 - the wire's name
+    status: State
+    queueIds: list[str] = []  # noqa: N815 - the wire's name
+    duplicate: bool = False
+    warnings: tuple[Problem, ...] = ()
+
+
+class BatchBody(msgspec.Struct, frozen=True):
+    """A batch before any prescription has been looked at."""
+
+    prescriptions: list[Any]
+
+
+class ResultOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one prescription of a batch."""
+
+    index: int
+    status: Literal["created", "duplicate", "rejected"]
+    queueId: str | None = None  # noqa: N815 - the wire's name
+    queueIds: tuple[str, ...] = ()  # noqa: N815 - the wire's name
+    errors: tuple[Problem, ...] = ()
+
+
+class BatchOut(msgspec.Struct, frozen=True):
+    """What became of a batch; ``created`` counts jobs."""
+
+    created: int
+    queueIds: list[str]  # noqa: N815 - the wire's name
+    warnings: tuple[Problem, ...]
+    results: tuple[ResultOut, ...]
+
+
+class HistoryOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a job."""
+
+    at: str
+    actor: str
+    from_status: str | None
+    to_status: str
+    why: str
+
+
+class CorrectionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reviewer changed, field by field, and why."""
+
+    at: str
+    actor: str
+    note: str | None
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class JobOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job in a list: nothing of the patient, and why it waits."""
+
+    queueId: str  # noqa: N815 - the wire's name
+    status: State
+    status_at: str
+    created_at: str
+    age_seconds: int
+    mode: Mode
+    site: str | None
+    source: str
+    attempts: int
+    reasons: tuple[str, ...]
+    claimed_by: str | None
+    claimed_until: str | None
+    approved_by: str | None
+    purged: bool = False
+
+
+class JobsOut(msgspec.Struct, frozen=True):
+    """A page of jobs; ``next_cursor`` is null on the last one."""
+
+    jobs: list[JobOut]
+    next_cursor: str | None
+
+
+class JobDetailOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One job with everything that is known of it. ``linked`` are its submission's other jobs.
+
+    ``purged`` is there, and true, once its content was deleted at its age.
+    """
+
+    queueId: str  # noqa: N815 - the wire's name
+    status: State
+    status_at: str
+    created_at: str
+    age_seconds: int
+    mode: Mode
+    site: str | None
+    source: str
+    external_id: str | None
+    attempts: int
+    claimed_by: str | None
+    claimed_until: str | None
+    approved_by: str | None
+    din_written: str | None
+    failure_reason: str | None
+    reasons: tuple[Reason, ...]
+    warnings: tuple[Problem, ...]
+    corrections: tuple[CorrectionOut, ...]
+    linked: tuple[str, ...]
+    prescription: Prescription | None
+    history: tuple[HistoryOut, ...]
+    purged: bool = False
+
+
+class LeaseIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many jobs are wanted, and how long to wait for the first."""
+
+    max: Annotated[int, Meta(ge=1, le=100)] = 1
+    wait_seconds: Annotated[float, Meta(ge=0, le=30)] = 0
+    lease_seconds: (
+        Annotated[float, Meta(ge=1, le=3600, description="how long you need for a job")] | None
+    ) = None
+
+
+class LeasedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that is yours until ``lease_expires_at``.
+
+    ``idempotency_token`` is the same when the same job is offered again: look whether you
+    wrote it already. ``attempt`` counts from 1.
+    """
+
+    queueId: str  # noqa: N815 - the wire's name
+    lease_token: str
+    lease_expires_at: str
+    idempotency_token: str
+    attempt: int
+    site: str | None
+    prescription: Prescription
+
+
+class LeaseOut(msgspec.Struct, frozen=True):
+    """The jobs; an empty list when there was nothing to do."""
+
+    jobs: list[LeasedOut]
+
+
+class ResultIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How it went. ``reasons`` are codes, or objects with candidates and evidence."""
+
+    lease_token: Annotated[str, Meta(max_length=200)]
+    outcome: Literal["completed", "failed", "retry", "excepted"]
+    din: Annotated[str, Meta(max_length=40, description="the one that was written")] | None = None
+    reason: Annotated[str, Meta(max_length=200, examples=["patient_file_locked"])] | None = None
+    reasons: Annotated[list[str | Reason], Meta(max_length=50)] = []
+
+
+class StandingOut(msgspec.Struct, frozen=True):
+    """Where a job stands now."""
+
+    queueId: str  # noqa: N815 - the wire's name
+    status: State
+
+
+class ReviewerIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who reviews, where several people share a key."""
+
+    reviewer: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+
+
+class ResolveIn(ReviewerIn, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is corrected, by dotted field name, and why."""
+
+    corrections: Annotated[
+        dict[str, Any], Meta(description='{"medication.din": "02242705"}; null takes a value away')
+    ] = {}
+    note: Annotated[str, Meta(max_length=2000)] | None = None
+
+
+class RejectIn(ReviewerIn, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why it is turned down; the reason stays here, receivers are told that a reviewer did."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=2000)]
+
+
+class ClaimedOut(StandingOut, frozen=True):
+    """Whose a job is for now, and until when."""
+
+    claimed_by: str
+    claimed_until: str

@@ -1,0 +1,84 @@
+"""What ``[plugins.rx_queue]`` may say."""
+
+import re
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from gateway_rx_queue.points import Thresholds
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_Positive = Annotated[float, Meta(gt=0)]
+_Count = Annotated[int, Meta(ge=1)]
+_Whole = Annotated[int, Meta(ge=0)]
+
+
+class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[plugins.rx_queue.sites.<code>]``: what holds for one site instead."""
+
+    min_confidence: _Share | None = None
+    supply_tolerance: _Positive | None = None
+    max_days_supply: _Count | None = None
+    max_written_age_days: _Count | None = None
+    duplicate_days: _Whole | None = None
+    early_refill_share: _Share | None = None
+    skip_reasons: tuple[str, ...] | None = None
+
+
+class BridgeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[plugins.rx_queue.http]``: where the writer ``http`` posts, and what signs it."""
+
+    url: str = ""
+    secret: str = ""
+    timeout_seconds: _Positive = 15.0
+
+
+class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How prescriptions are judged, and how they get into the pharmacy system.
+
+    ``writer`` is ``agent``, ``http``, ``simulator`` or one that another plugin brings. A
+    job's lease lasts ``lease_seconds``; after ``max_attempts`` tries it has failed, with
+    ``retry_schedule_seconds`` between them (the last one again and again). A reviewer's
+    claim lasts ``claim_minutes``.
+    """
+
+    writer: str = "agent"
+    min_confidence: _Share = 0.85
+    supply_tolerance: _Positive = 0.5
+    max_days_supply: _Count = 366
+    max_written_age_days: _Count = 365
+    duplicate_days: _Whole = 7
+    early_refill_share: _Share = 0.75
+    skip_reasons: tuple[str, ...] = ()
+    sites: dict[str, SiteTable] = {}
+    lease_seconds: Annotated[float, Meta(ge=1, le=3600)] = 120.0
+    max_attempts: _Count = 8
+    retry_schedule_seconds: tuple[_Positive, ...] = (5, 30, 120, 600, 1800, 3600)
+    claim_minutes: _Positive = 15.0
+    http: BridgeTable = BridgeTable()
+
+    def __post_init__(self) -> None:
+        """Refuse what could not work."""
+        if not _NAME.fullmatch(self.writer):
+            raise ValueError("writer must be a name such as agent, http or simulator")
+        if not self.retry_schedule_seconds:
+            raise ValueError("retry_schedule_seconds needs at least one number of seconds")
+        if self.writer == "http" and not (self.http.url and self.http.secret):
+            raise ValueError('writer "http" needs url and secret in [plugins.rx_queue.http]')
+
+    def thresholds(self, site: str | None) -> Thresholds:
+        """Return what holds for ``site``."""
+        own = self.sites.get(site or "")
+        values = {name: getattr(self, name) for name in Thresholds.__struct_fields__}
+        if own is not None:
+            given = {name: getattr(own, name) for name in Thresholds.__struct_fields__}
+            values |= {name: value for name, value in given.items() if value is not None}
+        return Thresholds(**values)
+
+    def pause_seconds(self, attempts: int) -> float:
+        """Return how long to wait after the ``attempts``-th try that didn't work."""
+        schedule = self.retry_schedule_seconds
+        return schedule[min(attempts, len(schedule)) - 1]

@@ -1,0 +1,248 @@
+"""Jobs in the database: sealed, found by id, by blind index, or page by page."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Row, Select, bindparam, select, update
+
+from gateway.plugin import AsyncConnection, Caller, Gateway, Mode, insert_rows
+from gateway_rx_queue.job import Job, Sheet, drug_code, patient_identity
+from gateway_rx_queue.mapping import HistoryRow
+from gateway_rx_queue.points import Prescription
+from gateway_rx_queue.schema import State
+from gateway_rx_queue.tables import rx_history, rx_jobs
+
+TABLE: Final = "rx_jobs"
+_JOB_COLUMNS: Final = tuple(column.name for column in rx_jobs.columns if column.name != "purged")
+_CHANGING: Final = (
+    *("state", "state_at_ms", "due_at_ms", "attempts", "round", "lease", "lease_until_ms"),
+    *("claimed_by", "claimed_until_ms", "approved_by", "approved_at_ms"),
+)
+_CONTENT: Final = ("patient_index", "fill_index", "payload")
+_LATEST_FILLS: Final = 10
+# Both databases take some 32,000 parameters in a statement; this stays well below.
+_PARAMETERS: Final = 5000
+
+ExternalKey = tuple[bytes, str, Mode]
+"""What makes a submission the same one: blind index of its id, account, mode."""
+
+
+class Scope(NamedTuple):
+    """Whose jobs are meant: all of an account's of one mode, or those of one site."""
+
+    account_id: str
+    mode: Mode
+    site: str | None = None
+
+    @classmethod
+    def of(cls, caller: Caller) -> "Scope":
+        """Return what a caller can see."""
+        return cls(caller.account_id, caller.mode, caller.site)
+
+
+class JobFilter(NamedTuple):
+    """Which jobs are asked for; ``before_id`` is where the last page ended."""
+
+    limit: int
+    before_id: str | None = None
+    status: str | None = None
+    site: str | None = None
+
+
+class Known(NamedTuple):
+    """A job that came in with an external id before."""
+
+    id: str
+    place: int
+    site: str | None
+    state: State
+
+
+class JobStore:
+    """Reads and writes jobs; the sealer stands between them and the disk."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway  # not open yet: its sealer is asked for when it is needed
+        self._encoder = msgspec.json.Encoder(decimal_format="number")
+        self._decoder = msgspec.json.Decoder(Sheet)
+
+    def external_key(self, account_id: str, mode: Mode, external_id: str) -> ExternalKey:
+        """Return what makes the submission that a sender calls ``external_id`` the same again."""
+        index = self._gateway.sealer.blind_index("rx_external_id", account_id, external_id)
+        return index, account_id, mode
+
+    def indexes(
+        self, account_id: str, mode: Mode, site: str | None, prescription: Prescription
+    ) -> tuple[bytes | None, bytes | None]:
+        """Return the blind indexes of the patient, and of this drug for this patient."""
+        identity = patient_identity(site, prescription.patient)
+        if identity is None:
+            return None, None
+        sealer = self._gateway.sealer
+        who = f"{mode}|{identity}"
+        patient = sealer.blind_index("rx_patient", account_id, who)
+        code = drug_code(prescription)
+        fill = sealer.blind_index("rx_fill", account_id, f"{code}|{who}") if code else None
+        return patient, fill
+
+    async def insert(self, connection: AsyncConnection, jobs: Sequence[Job]) -> None:
+        """Write new jobs."""
+        rows = [self._row(job) for job in jobs]
+        await insert_rows(connection, rx_jobs, _JOB_COLUMNS, rows)
+
+    def _row(self, job: Job) -> tuple[Any, ...]:
+        values = {"payload": self._sealed(job)}
+        return tuple(
+            values[name] if name in values else getattr(job, name) for name in _JOB_COLUMNS
+        )
+
+    def _sealed(self, job: Job) -> bytes:
+        plain = self._encoder.encode(job.sheet)
+        return self._gateway.sealer.seal(plain, table=TABLE, row_id=job.id)
+
+    async def save(self, connection: AsyncConnection, changed: Sequence[tuple[Job, Job]]) -> None:
+        """Write changed jobs: as each was, and as it is now. What didn't change stays sealed."""
+        plain = [now for was, now in changed if was.sheet is now.sheet]
+        content = [now for was, now in changed if was.sheet is not now.sheet]
+        await self._update(connection, plain, _CHANGING)
+        await self._update(connection, content, (*_CHANGING, *_CONTENT))
+
+    async def _update(
+        self, connection: AsyncConnection, jobs: Sequence[Job], columns: tuple[str, ...]
+    ) -> None:
+        if not jobs:
+            return
+        statement = (
+            update(rx_jobs)
+            .where(rx_jobs.c.id == bindparam("key"))
+            .values({name: bindparam(f"new_{name}") for name in columns})
+        )
+        rows = [
+            {
+                "key": job.id,
+                **{
+                    f"new_{name}": self._sealed(job) if name == "payload" else getattr(job, name)
+                    for name in columns
+                },
+            }
+            for job in sorted(jobs, key=lambda each: each.id)
+        ]
+        await connection.execute(statement, rows)
+
+    async def add_history(self, connection: AsyncConnection, rows: Sequence[HistoryRow]) -> None:
+        """Append changes."""
+        await insert_rows(connection, rx_history, HistoryRow._fields, rows)
+
+    async def history(self, connection: AsyncConnection, job_id: str) -> list[HistoryRow]:
+        """Return what became of a job, in the order it happened."""
+        columns = [rx_history.c[name] for name in HistoryRow._fields]
+        rows = await connection.execute(
+            select(*columns).where(rx_history.c.job_id == job_id).order_by(rx_history.c.sequence)
+        )
+        return [HistoryRow(*row) for row in rows]
+
+    async def known(
+        self, connection: AsyncConnection, keys: Collection[ExternalKey]
+    ) -> dict[ExternalKey, list[Known]]:
+        """Return the jobs that came in under ``keys`` before, in the order of their drugs."""
+        found: dict[ExternalKey, list[Known]] = {}
+        indexes = sorted({key[0] for key in keys})
+        columns = rx_jobs.c
+        for start in range(0, len(indexes), _PARAMETERS):
+            rows = await connection.execute(
+                select(
+                    *(columns.external_index, columns.account_id, columns.mode),
+                    *(columns.id, columns.place, columns.site, columns.state),
+                )
+                .where(columns.external_index.in_(indexes[start : start + _PARAMETERS]))
+                .order_by(columns.place)
+            )
+            for row in rows:
+                key = (bytes(row[0]), row[1], row[2])
+                found.setdefault(key, []).append(Known(*row[3:]))
+        return found
+
+    async def earlier(
+        self, connection: AsyncConnection, fill_indexes: Collection[bytes], since_ms: int
+    ) -> dict[bytes, list[Job]]:
+        """Return the latest jobs of each drug and patient since then, newest first."""
+        found: dict[bytes, list[Job]] = {}
+        indexes = sorted(set(fill_indexes))
+        for start in range(0, len(indexes), _PARAMETERS):
+            rows = await connection.execute(
+                select(rx_jobs)
+                .where(
+                    rx_jobs.c.fill_index.in_(indexes[start : start + _PARAMETERS]),
+                    rx_jobs.c.created_at_ms >= since_ms,
+                    rx_jobs.c.purged.is_(False),
+                )
+                .order_by(rx_jobs.c.id.desc())
+            )
+            for row in rows:
+                fills = found.setdefault(bytes(row.fill_index), [])
+                if len(fills) < _LATEST_FILLS:
+                    fills.append(self.job(row))
+        return found
+
+    async def locked(self, connection: AsyncConnection, ids: Collection[str]) -> dict[str, Job]:
+        """Return jobs by id, locked until the transaction ends, always in the same order."""
+        rows = await connection.execute(
+            select(rx_jobs)
+            .where(rx_jobs.c.id.in_(sorted(ids)))
+            .order_by(rx_jobs.c.id)
+            .with_for_update()
+        )
+        return {row.id: self.job(row) for row in rows}
+
+    async def get(self, connection: AsyncConnection, caller: Caller, job_id: str) -> Job | None:
+        """Return the job, or ``None`` when there is none that ``caller`` may see."""
+        found = await connection.execute(_visible(caller).where(rx_jobs.c.id == job_id))
+        row = found.first()
+        return None if row is None else self.job(row)
+
+    async def linked(self, connection: AsyncConnection, job: Job) -> tuple[str, ...]:
+        """Return the ids of the other drugs of the same submission."""
+        rows = await connection.execute(
+            select(rx_jobs.c.id)
+            .where(rx_jobs.c.submission_id == job.submission_id, rx_jobs.c.id != job.id)
+            .order_by(rx_jobs.c.place)
+        )
+        return tuple(row[0] for row in rows)
+
+    async def page(
+        self, connection: AsyncConnection, caller: Caller, wanted: JobFilter
+    ) -> list[Job]:
+        """Return up to ``wanted.limit`` jobs, newest first; what waits for review, oldest first."""
+        query = _visible(caller).limit(wanted.limit)
+        oldest_first = wanted.status == "excepted"
+        order = rx_jobs.c.id.asc() if oldest_first else rx_jobs.c.id.desc()
+        for column, value in ((rx_jobs.c.state, wanted.status), (rx_jobs.c.site, wanted.site)):
+            if value is not None:
+                query = query.where(column == value)
+        if wanted.before_id is not None:
+            beyond = (
+                rx_jobs.c.id > wanted.before_id
+                if oldest_first
+                else (rx_jobs.c.id < wanted.before_id)
+            )
+            query = query.where(beyond)
+        return [self.job(row) for row in await connection.execute(query.order_by(order))]
+
+    def job(self, row: Row[Any]) -> Job:
+        """Open a row."""
+        values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+        plain = self._gateway.sealer.unseal(
+            bytes(values.pop("payload")), table=TABLE, row_id=row.id
+        )
+        for name in ("external_index", "patient_index", "fill_index"):
+            values[name] = None if values[name] is None else bytes(values[name])
+        values["purged"] = bool(values["purged"])
+        return Job(sheet=self._decoder.decode(plain), **values)
+
+
+def _visible(caller: Caller) -> Select[Any]:
+    query = select(rx_jobs).where(
+        rx_jobs.c.account_id == caller.account_id, rx_jobs.c.mode == caller.mode
+    )
+    return query if caller.site is None else query.where(rx_jobs.c.site == caller.site)

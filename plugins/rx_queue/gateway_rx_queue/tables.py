@@ -1,0 +1,132 @@
+"""The queue's tables. Migrations bring a database to this shape.
+
+Times are whole milliseconds since 1970 (``…_ms``). ``payload`` is sealed; columns ending in
+``_index`` are blind indexes. No patient data stands in clear. The drug catalog is public.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Written out wherever a query means them: SQLite takes a partial index only when it can see
+# that the query asks for nothing else (https://www.sqlite.org/partialindex.html).
+QUEUED: Final = "state = 'queued'"
+WRITING: Final = "state = 'writing'"
+OPEN: Final = "state IN ('queued', 'writing')"
+OVER: Final = "state IN ('completed', 'failed', 'resolved', 'rejected')"
+
+
+def _only(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+# One drug for one patient, on its way into the pharmacy system. submission_id and place link
+# the drugs of one submission. attempts counts the tries of this round; a reviewer's approval
+# begins a new round. due_at_ms is when a queued one may be taken, lease_until_ms how long the
+# one that took it has. patient_index keeps a patient's jobs in order, fill_index finds earlier
+# ones of the same drug, external_index the sender's own id. purged: payload says nothing more.
+rx_jobs: Final = Table(
+    "rx_jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("submission_id", Text, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("state_at_ms", BigInteger, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("lease", Text),
+    Column("lease_until_ms", BigInteger),
+    Column("claimed_by", Text),
+    Column("claimed_until_ms", BigInteger),
+    Column("approved_by", Text),
+    Column("approved_at_ms", BigInteger),
+    Column("external_index", LargeBinary),
+    Column("patient_index", LargeBinary),
+    Column("fill_index", LargeBinary),
+    Column("payload", LargeBinary, nullable=False),
+    Column("purged", Boolean, nullable=False, server_default=false()),
+    Index(
+        "uq_rx_jobs_external_index",
+        *("external_index", "account_id", "mode", "place"),
+        unique=True,
+        **_only("external_index IS NOT NULL"),
+    ),
+    Index("ix_rx_jobs_due", "account_id", "mode", "due_at_ms", "id", **_only(QUEUED)),
+    Index("ix_rx_jobs_due_site", "account_id", "mode", "site", "due_at_ms", "id", **_only(QUEUED)),
+    Index("ix_rx_jobs_leased", "lease_until_ms", **_only(WRITING)),
+    Index("ix_rx_jobs_patient", "patient_index", "id", **_only(OPEN)),
+    Index("ix_rx_jobs_fill", "fill_index", "id", **_only("fill_index IS NOT NULL")),
+    Index("ix_rx_jobs_submission_id", "submission_id"),
+    Index("ix_rx_jobs_account", "account_id", "mode", "state", "id"),
+    Index("ix_rx_jobs_over", "purged", "state_at_ms", **_only(OVER)),
+)
+
+# One change of one job: who, when, from where to where, and why. Appended, never changed.
+rx_history: Final = Table(
+    "rx_history",
+    metadata,
+    Column(
+        "sequence",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    Column("account_id", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("from_state", Text),
+    Column("to_state", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Index("ix_rx_history_job_id", "job_id", "sequence"),
+)
+
+# The drug catalog: what Health Canada's extract says of each DIN.
+rx_drugs: Final = Table(
+    "rx_drugs",
+    metadata,
+    Column("din", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("ingredients", Text, nullable=False),
+    Column("strength", Text, nullable=False),
+    Column("form", Text, nullable=False),
+    Column("schedules", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("loaded_at_ms", BigInteger, nullable=False),
+)
+
+# By which words a drug is found: those of its name and of its ingredients.
+rx_drug_words: Final = Table(
+    "rx_drug_words",
+    metadata,
+    Column("word", Text, primary_key=True),
+    Column("din", Text, primary_key=True),
+    Index("ix_rx_drug_words_din", "din"),
+)
