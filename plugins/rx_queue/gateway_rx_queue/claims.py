@@ -28,7 +28,7 @@ async def claim(
     """Take up to ``limit`` jobs that are due, the longest due first, never two of a patient."""
     due = (
         _due(scope, now_ms)
-        .order_by(rx_jobs.c.due_at_ms, rx_jobs.c.id)
+        .order_by(rx_jobs.c.due_at_ms, rx_jobs.c.sequence)
         .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("due")  # a CTE, so that PostgreSQL evaluates (and locks) it exactly once
@@ -45,7 +45,7 @@ async def claim(
         )
         .returning(rx_jobs)
     )
-    return sorted((store.job(row) for row in taken), key=lambda job: (job.due_at_ms, job.id))
+    return sorted((store.job(row) for row in taken), key=lambda job: (job.due_at_ms, job.sequence))
 
 
 async def any_due(connection: AsyncConnection, scope: Scope, now_ms: int) -> bool:
@@ -76,7 +76,7 @@ def _due(scope: Scope, now_ms: int) -> Select[Any]:
     earlier = rx_jobs.alias("earlier")
     held_back = exists().where(
         earlier.c.patient_index == rx_jobs.c.patient_index,
-        earlier.c.id < rx_jobs.c.id,
+        earlier.c.sequence < rx_jobs.c.sequence,
         text(f"earlier.{OPEN}"),
     )
     query = select(rx_jobs.c.id).where(

@@ -79,6 +79,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     patient_index: bytes | None = None
     fill_index: bytes | None = None
     purged: bool = False
+    sequence: int = 0
 
     @property
     def idempotency_token(self) -> str:

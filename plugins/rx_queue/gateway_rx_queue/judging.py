@@ -55,7 +55,7 @@ class Judge:
                 return _fitting(rule, await rule.review(cases), len(cases))
         except Exception as error:  # noqa: BLE001 - a vendor's fault must not lose a prescription
             why = error.message if isinstance(error, PluginError) else type(error).__name__
-            _log.error("rule %s failed, its cases go to a person: %s", rule.name, why)  # noqa: TRY400 - a trace may hold the prescription
+            _log.error("rule %s failed, its cases go to a person: %s", rule.name, why)
         failed = Reason(code="rule_failed", message="A rule could not judge this.", rule=rule.name)
         return [[failed] for _ in cases]
 

@@ -14,7 +14,9 @@ from gateway_rx_queue.schema import State
 from gateway_rx_queue.tables import rx_history, rx_jobs
 
 TABLE: Final = "rx_jobs"
-_JOB_COLUMNS: Final = tuple(column.name for column in rx_jobs.columns if column.name != "purged")
+_JOB_COLUMNS: Final = tuple(
+    column.name for column in rx_jobs.columns if column.name not in {"purged", "sequence"}
+)
 _CHANGING: Final = (
     *("state", "state_at_ms", "due_at_ms", "attempts", "round", "lease", "lease_until_ms"),
     *("claimed_by", "claimed_until_ms", "approved_by", "approved_at_ms"),

@@ -36,19 +36,25 @@ OPEN: Final = "state IN ('queued', 'writing')"
 OVER: Final = "state IN ('completed', 'failed', 'resolved', 'rejected')"
 
 
+SEQUENCE: Final = BigInteger().with_variant(Integer, "sqlite")
+
+
 def _only(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-# One drug for one patient, on its way into the pharmacy system. submission_id and place link
-# the drugs of one submission. attempts counts the tries of this round; a reviewer's approval
-# begins a new round. due_at_ms is when a queued one may be taken, lease_until_ms how long the
-# one that took it has. patient_index keeps a patient's jobs in order, fill_index finds earlier
-# ones of the same drug, external_index the sender's own id. purged: payload says nothing more.
+# One drug for one patient, on its way into the pharmacy system. sequence is the order in which
+# they came in: ids of one millisecond, or of a clock set back, tell nothing. submission_id and
+# place link the drugs of one submission. attempts counts the tries of this round; a reviewer's
+# approval begins a new round. due_at_ms is when a queued one may be taken, lease_until_ms how
+# long the one that took it has. patient_index keeps a patient's jobs in order, fill_index finds
+# earlier ones of the same drug, external_index the sender's own id. purged: payload says nothing
+# more.
 rx_jobs: Final = Table(
     "rx_jobs",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
     Column("account_id", Text, nullable=False),
     Column("mode", Text, nullable=False),
     Column("site", Text),
@@ -72,16 +78,25 @@ rx_jobs: Final = Table(
     Column("fill_index", LargeBinary),
     Column("payload", LargeBinary, nullable=False),
     Column("purged", Boolean, nullable=False, server_default=false()),
+    Index("uq_rx_jobs_id", "id", unique=True),
     Index(
         "uq_rx_jobs_external_index",
         *("external_index", "account_id", "mode", "place"),
         unique=True,
         **_only("external_index IS NOT NULL"),
     ),
-    Index("ix_rx_jobs_due", "account_id", "mode", "due_at_ms", "id", **_only(QUEUED)),
-    Index("ix_rx_jobs_due_site", "account_id", "mode", "site", "due_at_ms", "id", **_only(QUEUED)),
+    Index("ix_rx_jobs_due", "account_id", "mode", "due_at_ms", "sequence", **_only(QUEUED)),
+    Index(
+        "ix_rx_jobs_due_site",
+        "account_id",
+        "mode",
+        "site",
+        "due_at_ms",
+        "sequence",
+        **_only(QUEUED),
+    ),
     Index("ix_rx_jobs_leased", "lease_until_ms", **_only(WRITING)),
-    Index("ix_rx_jobs_patient", "patient_index", "id", **_only(OPEN)),
+    Index("ix_rx_jobs_patient", "patient_index", "sequence", **_only(OPEN)),
     Index("ix_rx_jobs_fill", "fill_index", "id", **_only("fill_index IS NOT NULL")),
     Index("ix_rx_jobs_submission_id", "submission_id"),
     Index("ix_rx_jobs_account", "account_id", "mode", "state", "id"),
@@ -92,12 +107,7 @@ rx_jobs: Final = Table(
 rx_history: Final = Table(
     "rx_history",
     metadata,
-    Column(
-        "sequence",
-        BigInteger().with_variant(Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
     Column("account_id", Text, nullable=False),
     Column("job_id", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),

@@ -133,3 +133,16 @@ def events(gateway):
         return [(event.type, dict(event.data)) for event in found]
 
     return recorded
+
+
+@pytest.fixture
+def events_of():
+    """Return what a gateway recorded of a job: type and data, in order."""
+
+    async def recorded(gateway, queue_id, mode="live"):
+        core = gateway.gateway
+        async with core.database.read() as connection:
+            found = await core.events.of_subject(connection, gateway.caller(mode=mode), queue_id)
+        return [(event.type, dict(event.data)) for event in found]
+
+    return recorded

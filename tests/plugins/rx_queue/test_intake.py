@@ -283,10 +283,14 @@ async def test_who_looked_at_a_job_is_in_the_audit_trail(gateway, rx, submit, jo
             await connection.execute(text("SELECT action, subject, patient_index FROM audit"))
         )
     index = core.packages.index("external_patient_id", "default", "P-1204")
-    assert ("rx.viewed", queue_id, index) in [(row[0], row[1], bytes(row[2] or b"")) for row in rows]
+    assert ("rx.viewed", queue_id, index) in [
+        (row[0], row[1], bytes(row[2] or b"")) for row in rows
+    ]
 
 
-async def test_nothing_of_the_patient_stands_in_clear_in_the_database(gateway, rx, submit, tmp_path):
+async def test_nothing_of_the_patient_stands_in_clear_in_the_database(
+    gateway, rx, submit, tmp_path
+):
     await submit(rx())
     await submit(rx(external_id="S-Silva", medication__sig="Silva says so"))
 

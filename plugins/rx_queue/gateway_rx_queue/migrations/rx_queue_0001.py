@@ -50,6 +50,12 @@ def upgrade() -> None:
     op.create_index("ix_rx_history_job_id", "rx_history", ["job_id", "sequence"], unique=False)
     op.create_table(
         "rx_jobs",
+        sa.Column(
+            "sequence",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("mode", sa.Text(), nullable=False),
@@ -74,7 +80,7 @@ def upgrade() -> None:
         sa.Column("fill_index", sa.LargeBinary(), nullable=True),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("purged", sa.Boolean(), server_default=sa.false(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_rx_jobs")),
+        sa.PrimaryKeyConstraint("sequence", name=op.f("pk_rx_jobs")),
     )
     op.create_index(
         "ix_rx_jobs_account", "rx_jobs", ["account_id", "mode", "state", "id"], unique=False
@@ -82,7 +88,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_rx_jobs_due",
         "rx_jobs",
-        ["account_id", "mode", "due_at_ms", "id"],
+        ["account_id", "mode", "due_at_ms", "sequence"],
         unique=False,
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
@@ -90,7 +96,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_rx_jobs_due_site",
         "rx_jobs",
-        ["account_id", "mode", "site", "due_at_ms", "id"],
+        ["account_id", "mode", "site", "due_at_ms", "sequence"],
         unique=False,
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
@@ -122,7 +128,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_rx_jobs_patient",
         "rx_jobs",
-        ["patient_index", "id"],
+        ["patient_index", "sequence"],
         unique=False,
         sqlite_where=sa.text("state IN ('queued', 'writing')"),
         postgresql_where=sa.text("state IN ('queued', 'writing')"),
@@ -136,3 +142,4 @@ def upgrade() -> None:
         sqlite_where=sa.text("external_index IS NOT NULL"),
         postgresql_where=sa.text("external_index IS NOT NULL"),
     )
+    op.create_index("uq_rx_jobs_id", "rx_jobs", ["id"], unique=True)

@@ -1,0 +1,307 @@
+"""A writer agent: leases, reports, and what becomes of jobs whose agent went away."""
+
+import asyncio
+
+DONE = ("rx.queued", "rx.completed")
+
+
+async def test_a_job_is_leased_written_and_told_of(gateway, rx, submit, lease, report, job, events):
+    queue_id = await submit(rx())
+
+    [leased] = await lease()
+    answer = await report(leased, "completed", din="02242705")
+
+    assert leased == {
+        "queueId": queue_id,
+        "lease_token": leased["lease_token"],
+        "lease_expires_at": "2026-01-01T00:02:00Z",
+        "idempotency_token": f"{queue_id}-0",
+        "attempt": 1,
+        "site": None,
+        "prescription": (await job(queue_id))["prescription"],
+    }
+    assert answer.json() == {"queueId": queue_id, "status": "completed"}
+    assert (await events(queue_id))[1] == (
+        "rx.completed",
+        {"patient_id": "P-1204", "queue_id": queue_id, "din": "02242705"},
+    )
+    history = [(each["to_status"], each["why"]) for each in (await job(queue_id))["history"]]
+    assert history == [("queued", "submitted"), ("writing", "leased"), ("completed", "written")]
+
+
+async def test_without_a_din_in_the_report_the_ordered_one_is_told(
+    rx, submit, lease, report, events
+):
+    queue_id = await submit(rx())
+    [leased] = await lease()
+
+    await report(leased, "completed")
+
+    assert (await events(queue_id))[1][1]["din"] == "02242705"
+
+
+async def test_a_job_that_is_leased_is_not_leased_again(rx, submit, lease):
+    await submit(rx())
+
+    assert len(await lease()) == 1
+    assert await lease() == []
+
+
+async def test_when_its_lease_ends_a_job_is_offered_again_with_the_same_token(
+    clock, rx, submit, lease, report, job, events
+):
+    queue_id = await submit(rx())
+    [first] = await lease()
+    clock.step(121)
+
+    late = await report(first, "completed")
+    again = await lease(wait_seconds=10)
+
+    assert late.status_code == 409
+    [second] = again
+    assert second["idempotency_token"] == first["idempotency_token"]
+    assert second["lease_token"] != first["lease_token"]
+    assert second["attempt"] == 2
+    assert (await report(first, "completed")).status_code == 409
+    assert (await report(second, "completed")).status_code == 200
+    assert tuple(name for name, _ in await events(queue_id)) == DONE
+    assert [each["why"] for each in (await job(queue_id))["history"]] == [
+        "submitted",
+        "leased",
+        "lease_ended",
+        "leased",
+        "written",
+    ]
+
+
+async def test_nobody_reports_twice(rx, submit, lease, report, events):
+    queue_id = await submit(rx())
+    [leased] = await lease()
+
+    answers = await asyncio.gather(*(report(leased, "completed") for _ in range(5)))
+
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
+    assert tuple(name for name, _ in await events(queue_id)) == DONE
+
+
+async def test_a_token_of_somebody_else_is_refused(gateway, rx, submit, lease, report, job):
+    await submit(rx())
+    [leased] = await lease()
+    stranger = await gateway.issue_key(account_id="elsewhere")
+
+    wrong = {**leased, "lease_token": "guess"}
+    assert (await report(wrong, "completed")).status_code == 409
+    assert (await report(leased, "completed", as_key=stranger)).status_code == 404
+    assert (await report({**leased, "queueId": "rxq_x"}, "completed")).status_code == 404
+    assert (await job(leased["queueId"]))["status"] == "writing"
+
+
+async def test_a_retry_comes_back_after_a_pause_and_the_last_one_fails(
+    harness, clock, rx, events_of
+):
+    settings = "[plugins.rx_queue]\nmax_attempts = 2\nretry_schedule_seconds = [30]\n"
+    async with harness(settings, clock) as gateway:
+        key = await gateway.issue_key()
+        queue_id = (await gateway.post("/api/rx", key, rx())).json()["queueId"]
+        for attempt in (1, 2):
+            jobs = (await gateway.post("/api/rx/lease", key, {})).json()["jobs"]
+            assert [each["attempt"] for each in jobs] == [attempt]
+            body = {"lease_token": jobs[0]["lease_token"], "outcome": "retry", "reason": "busy"}
+            answer = await gateway.post(f"/api/rx/{queue_id}/result", key, body)
+            assert answer.json()["status"] == ("queued" if attempt == 1 else "failed")
+            assert (await gateway.post("/api/rx/lease", key, {})).json()["jobs"] == []
+            clock.step(30)
+
+        assert await events_of(gateway, queue_id) == [
+            (
+                "rx.queued",
+                {"queue_id": queue_id, "patient_id": "P-1204", "external_id": "FAX-2231-1"},
+            ),
+            ("rx.failed", {"reason": "busy", "queue_id": queue_id}),
+        ]
+
+
+async def test_a_job_that_kills_every_agent_fails_in_the_end(harness, clock, rx, events_of):
+    async with harness("[plugins.rx_queue]\nmax_attempts = 2\n", clock) as gateway:
+        key = await gateway.issue_key()
+        queue_id = (await gateway.post("/api/rx", key, rx())).json()["queueId"]
+        for _ in range(2):
+            leased = await gateway.post("/api/rx/lease", key, {"wait_seconds": 10})
+            assert len(leased.json()["jobs"]) == 1
+            clock.step(121)
+        async with asyncio.timeout(10):
+            while len(recorded := await events_of(gateway, queue_id)) < 2:  # noqa: ASYNC110 - a job does it
+                await asyncio.sleep(0.05)
+
+        assert recorded[1] == (
+            "rx.failed",
+            {"reason": "writer_gave_no_answer", "queue_id": queue_id},
+        )
+
+
+async def test_an_agent_can_fail_a_job_for_good(rx, submit, lease, report, job, events):
+    queue_id = await submit(rx())
+    [leased] = await lease()
+
+    await report(leased, "failed", reason="Ana Silva's file is locked")
+
+    assert (await events(queue_id))[1] == (
+        "rx.failed",
+        {"reason": "Ana Silva's file is locked", "queue_id": queue_id},
+    )
+    found = await job(queue_id)
+    assert found["failure_reason"] == "Ana Silva's file is locked"
+    assert found["history"][-1]["why"] == "writer"  # free text stays sealed
+
+
+async def test_an_agent_can_ask_a_person(rx, submit, lease, report, job, events):
+    queue_id = await submit(rx())
+    [leased] = await lease()
+    choice = {"value": "02230711", "label": "PMS-ATORVASTATIN"}
+
+    answer = await report(
+        leased,
+        "excepted",
+        reasons=["patient_ambiguous", {"code": "din_ambiguous", "candidates": [choice]}],
+    )
+
+    assert answer.json()["status"] == "excepted"
+    assert (await events(queue_id))[1] == (
+        "rx.excepted",
+        {"reasons": ["patient_ambiguous", "din_ambiguous"], "queue_id": queue_id},
+    )
+    reasons = (await job(queue_id))["reasons"]
+    assert reasons[1]["candidates"] == [choice]
+    assert [each["rule"] for each in reasons] == ["writer", "writer"]
+
+
+async def test_jobs_of_one_patient_are_handed_out_one_after_the_other(rx, submit, lease, report):
+    dins = ["02242705", "02247521", "02258595"]
+    ids = [await submit(rx(external_id=din, medication__din=din)) for din in dins]
+    other = await submit(rx(external_id="other", patient__external_patient_id="P-9"))
+
+    first = await lease()
+    assert [each["queueId"] for each in first] == [ids[0], other]
+    await report(first[0], "retry")
+    assert await lease() == []  # the first one comes first, whenever that is
+    assert [each["queueId"] for each in await lease()] == []
+
+
+async def test_the_next_of_a_patient_follows_when_the_first_is_written(rx, submit, lease, report):
+    ids = [
+        await submit(rx(external_id=din, medication__din=din)) for din in ("02242705", "02247521")
+    ]
+    [first] = await lease()
+    waiting = asyncio.create_task(lease(wait_seconds=20))
+
+    await report(first, "completed")
+
+    async with asyncio.timeout(10):
+        [second] = await waiting
+    assert [first["queueId"], second["queueId"]] == ids
+
+
+async def test_who_waits_is_woken_by_a_submission(gateway, rx, submit, lease):
+    waiting = asyncio.create_task(lease(wait_seconds=25))
+    await somebody_waits(gateway)
+
+    async with asyncio.timeout(10):
+        queue_id = await submit(rx())
+        [leased] = await waiting
+    assert leased["queueId"] == queue_id
+
+
+async def somebody_waits(gateway):
+    async with asyncio.timeout(10):
+        while not queue_of(gateway).waiters._waiting:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+
+
+def queue_of(gateway):
+    [plugin] = [
+        plugin
+        for plugin in gateway.gateway.hooks._manager.get_plugins()
+        if type(plugin).__name__ == "RxQueue"
+    ]
+    return plugin._queue
+
+
+async def test_fifty_waiting_agents_ask_the_database_once_a_second(gateway, key):
+    body = {"wait_seconds": 2.5}
+    answers = await asyncio.gather(*(gateway.post("/api/rx/lease", key, body) for _ in range(50)))
+
+    assert all(answer.json() == {"jobs": []} for answer in answers)
+    assert queue_of(gateway).waiters.looks <= 3
+
+
+async def test_what_was_committed_elsewhere_is_found_by_the_look(gateway, rx, lease, submit):
+    waiters = queue_of(gateway).waiters
+    waiting = asyncio.create_task(lease(wait_seconds=25))
+    await somebody_waits(gateway)
+    wake, waiters.wake = waiters.wake, lambda _: None  # as if another process took it in
+    queue_id = await submit(rx())
+    waiters.wake = wake
+
+    async with asyncio.timeout(10):
+        [leased] = await waiting
+    assert leased["queueId"] == queue_id
+
+
+async def test_a_key_of_one_site_is_handed_that_site_s_jobs_alone(harness, rx):
+    sites = '[[sites]]\ncode = "main"\nname = "A"\n[[sites]]\ncode = "north"\nname = "B"\n'
+    async with harness("[plugins.rx_queue]\n" + sites) as gateway:
+        key = await gateway.issue_key()
+        north = await gateway.issue_key(site="north")
+        await gateway.post("/api/rx", key, rx(site="main"))
+        second = await gateway.post("/api/rx", key, rx(site="north", external_id="B"))
+        jobs = (await gateway.post("/api/rx/lease", north, {"max": 10})).json()["jobs"]
+
+        assert [each["queueId"] for each in jobs] == [second.json()["queueId"]]
+        assert jobs[0]["site"] == "north"
+
+
+async def test_leases_and_reports_that_make_no_sense_are_refused(
+    gateway, key, rx, submit, lease, report
+):
+    for body in ({"max": 0}, {"max": 101}, {"wait_seconds": 31}, {"more": 1}, []):
+        assert (await gateway.post("/api/rx/lease", key, body)).status_code == 400
+    await submit(rx())
+    [leased] = await lease()
+    assert (await report(leased, "perhaps")).status_code == 400
+    assert (await report(leased, "excepted", reasons=["Not A Code"])).status_code == 400
+
+
+async def test_no_job_is_twice_in_flight_and_none_is_left_behind(gateway, key, rx, lease, report):
+    for start in range(0, 2000, 100):
+        batch = [
+            rx(
+                external_id=f"X-{number}",
+                patient__external_patient_id=f"P-{number % 700}",
+                medication__din=f"{number:08}",
+            )
+            for number in range(start, start + 100)
+        ]
+        answer = await gateway.post("/api/rx", key, {"prescriptions": batch})
+        assert answer.json()["created"] == 100
+    flying: set[str] = set()
+    patients: set[str] = set()
+    seen: list[str] = []
+
+    async def agent():
+        while jobs := await lease(10, wait_seconds=0.5):
+            for each in jobs:
+                patient = each["prescription"]["patient"]["external_patient_id"]
+                assert each["queueId"] not in flying
+                assert patient not in patients
+                flying.add(each["queueId"])
+                patients.add(patient)
+            for each in jobs:
+                flying.discard(each["queueId"])
+                patients.discard(each["prescription"]["patient"]["external_patient_id"])
+                assert (await report(each, "completed")).status_code == 200
+                seen.append(each["queueId"])
+
+    await asyncio.gather(*(agent() for _ in range(20)))
+
+    assert len(seen) == len(set(seen)) == 2000
+    assert (await gateway.get("/api/rx?status=queued", key)).json()["jobs"] == []

@@ -1,0 +1,194 @@
+"""Review: one person at a time, corrections kept, written before it is resolved."""
+
+import pytest
+
+
+@pytest.fixture
+async def excepted(submit, rx):
+    """A job whose DIN the sender could not decide."""
+    sent = rx(medication__din=None, medication__din_candidates=["02242705", "02230711"])
+    return await submit(sent)
+
+
+@pytest.fixture
+def review(gateway, key):
+    async def asked(queue_id, action, body=None, expect=None):
+        answer = await gateway.post(f"/api/rx/{queue_id}/{action}", key, body or {})
+        if expect is not None:
+            assert answer.status_code == expect, answer.text
+        return answer.json()
+
+    return asked
+
+
+async def test_a_reviewer_s_choice_is_written_and_only_then_resolved(
+    clock, excepted, review, lease, report, job, events
+):
+    [reason] = (await job(excepted))["reasons"]
+    assert reason["code"] == "din_ambiguous"
+    assert [each["value"] for each in reason["candidates"]] == ["02242705", "02230711"]
+    clock.step(60)
+
+    body = {"corrections": {"medication.din": "02230711"}, "note": "called", "reviewer": "m.t"}
+    answer = await review(excepted, "resolve", body, 202)
+
+    assert answer == {"queueId": excepted, "status": "queued"}
+    assert [name for name, _ in await events(excepted)] == ["rx.queued", "rx.excepted"]
+    [leased] = await lease()
+    assert leased["prescription"]["medication"]["din"] == "02230711"
+    assert "din_candidates" not in leased["prescription"]["medication"]
+    assert leased["idempotency_token"] == f"{excepted}-1"
+    clock.step(5)
+    assert (await report(leased, "completed")).json()["status"] == "resolved"
+    assert (await events(excepted))[2] == (
+        "rx.resolved",
+        {
+            "patient_id": "P-1204",
+            "queue_id": excepted,
+            "din": "02230711",
+            "resolved_by": "m.t",
+            "resolved_at": "2026-01-01T00:01:00Z",
+        },
+    )
+    found = await job(excepted)
+    assert found["corrections"] == [
+        {
+            "at": "2026-01-01T00:01:00Z",
+            "actor": "m.t",
+            "note": "called",
+            "before": {
+                "medication.din": None,
+                "medication.din_candidates": ["02242705", "02230711"],
+            },
+            "after": {"medication.din": "02230711", "medication.din_candidates": None},
+        }
+    ]
+    history = [(each["actor"], each["to_status"], each["why"]) for each in found["history"]]
+    assert history[2] == ("m.t", "queued", "approved")
+
+
+async def test_a_rejected_job_has_failed_by_a_reviewer(excepted, review, lease, job, events):
+    answer = await review(
+        excepted, "reject", {"reason": "Silva never came", "reviewer": "m.t"}, 202
+    )
+
+    assert answer == {"queueId": excepted, "status": "rejected"}
+    assert (await events(excepted))[2] == (
+        "rx.failed",
+        {"reason": "rejected_by_reviewer", "queue_id": excepted},
+    )
+    found = await job(excepted)
+    assert found["corrections"][0]["note"] == "Silva never came"
+    assert found["history"][-1]["why"] == "rejected_by_reviewer"
+    assert await lease() == []
+
+
+async def test_two_people_do_not_work_on_the_same_one(clock, excepted, review, job):
+    claimed = await review(excepted, "claim", {"reviewer": "first"}, 200)
+
+    assert claimed == {
+        "queueId": excepted,
+        "status": "excepted",
+        "claimed_by": "first",
+        "claimed_until": "2026-01-01T00:15:00Z",
+    }
+    assert (await job(excepted))["claimed_by"] == "first"
+    for action, body in (("claim", {}), ("resolve", {}), ("reject", {"reason": "no"})):
+        await review(excepted, action, {**body, "reviewer": "second"}, 409)
+    await review(excepted, "claim", {"reviewer": "first"}, 200)
+    await review(excepted, "release", {"reviewer": "first"}, 200)
+    assert (await job(excepted))["claimed_by"] is None
+    await review(excepted, "claim", {"reviewer": "second"}, 200)
+    clock.step(15 * 60 + 1)
+    await review(excepted, "resolve", {"reviewer": "first"}, 202)
+
+
+async def test_only_what_is_excepted_is_reviewed(submit, rx, review):
+    queue_id = await submit(rx())
+
+    for action, body in (
+        ("claim", {}),
+        ("release", {}),
+        ("resolve", {}),
+        ("reject", {"reason": "no"}),
+    ):
+        answer = await review(queue_id, action, body, 409)
+        assert "queued" in answer["error"]
+    await review("rxq_nope", "claim", {}, 404)
+
+
+async def test_corrections_may_be_nested_and_null_takes_a_value_away(excepted, review, lease):
+    corrections = {
+        "medication": {"din": "02230711", "quantity": 28, "days_supply": None},
+        "patient.first_name": "Anna",
+    }
+
+    await review(excepted, "resolve", {"corrections": corrections}, 202)
+
+    [leased] = await lease()
+    medication = leased["prescription"]["medication"]
+    assert medication["quantity"] == 28
+    assert "days_supply" not in medication
+    assert leased["prescription"]["patient"]["first_name"] == "Anna"
+    assert leased["prescription"]["external_id"] == "FAX-2231-1"
+    assert leased["prescription"]["confidence"] == {"medication.din": 0.98}
+
+
+async def test_corrections_that_do_not_fit_are_refused_and_change_nothing(excepted, review, job):
+    before = await job(excepted)
+    faulty = (
+        {"medication.dosage": "1"},
+        {"colour": "red"},
+        {"medication": "all of it"},
+        {"medication.quantity": "many"},
+        {"medication.din": 2230711},
+        {"patient.dob": "yesterday"},
+        {"prescriber.name": "a\x00b"},
+    )
+
+    for corrections in faulty:
+        answer = await review(excepted, "resolve", {"corrections": corrections}, 400)
+        assert answer["details"], corrections
+    await review(excepted, "reject", {}, 400)
+    await review(excepted, "reject", {"reason": ""}, 400)
+    await review(excepted, "claim", {"reviewer": "a\x07b"}, 400)
+    assert await job(excepted) == before
+
+
+async def test_what_waits_for_review_is_listed_oldest_first(gateway, key, clock, submit, rx):
+    ids = []
+    for number in range(3):
+        patient = {"external_patient_id": f"P-{number}"}
+        ids.append(await submit(rx(external_id=str(number), patient=patient, prescriber=None)))
+        clock.step(10)
+
+    first = (await gateway.get("/api/rx?status=excepted&limit=2", key)).json()
+    second = (
+        await gateway.get(f"/api/rx?status=excepted&cursor={first['next_cursor']}", key)
+    ).json()
+
+    assert [each["queueId"] for each in first["jobs"] + second["jobs"]] == ids
+    assert [each["age_seconds"] for each in first["jobs"]] == [30, 20]
+    assert first["jobs"][0]["reasons"] == ["prescriber_not_found"]
+
+
+async def test_an_approved_job_that_the_writer_excepts_goes_back_to_a_person(
+    excepted, review, lease, report, job, events
+):
+    await review(excepted, "resolve", {"corrections": {"medication.din": "02230711"}}, 202)
+    [leased] = await lease()
+
+    await report(leased, "excepted", reason="patient_not_found")
+
+    found = await job(excepted)
+    assert found["status"] == "excepted"
+    assert "approved_by" not in found or found["approved_by"] is None
+    assert [each["code"] for each in found["reasons"]] == ["patient_not_found"]
+    assert [name for name, _ in await events(excepted)] == [
+        "rx.queued",
+        "rx.excepted",
+        "rx.excepted",
+    ]
+    await review(excepted, "resolve", {}, 202)
+    [again] = await lease()
+    assert again["idempotency_token"] == f"{excepted}-2"
