@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,26 @@ BLOCKS = [
     if "curl" in block
 ]
 ORDER = {"patient_name": "A. Smith", "patient_address": "1 Ocean Dr, Miami Beach FL"}
+CLEAR = {
+    "patient": {"external_patient_id": "P-7"},
+    "prescriber": {"name": "Dr. Lee"},
+    "medication": {
+        "din": "02247521",
+        "quantity": 30,
+        "sig": "as directed",
+        "refills": 0,
+        "written_date": datetime.now(UTC).date().isoformat(),
+    },
+}
 PLUGINS = """
 [limits]
 reads_per_minute = 1000
 [plugins.json_api]
+[plugins.rx_queue]
 [plugins.webhooks]
 """
+# Nothing says whose it is: a person has to look at it.
+UNCLEAR = {"patient": {}, "medication": {"din": "02242705"}}
 
 
 def test_the_docs_have_curl_lines_for_every_address_of_the_stock_plugins():
@@ -53,7 +68,17 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block):
         recovery = answer.json()["id"]
         if "rotate/finish" in block:
             await gateway.post(f"/api/webhooks/endpoints/{endpoint}/rotate", key, {})
+        queued = {**UNCLEAR, "external_id": "queued", **CLEAR}
+        jobs = [await gateway.post("/api/rx", key, sent) for sent in (queued, UNCLEAR)]
+        leased = {"queueId": "", "lease_token": ""}
+        if "LEASED" in block:
+            answer = await gateway.post("/api/rx/lease", key, {"max": 1})
+            [leased] = answer.json()["jobs"]
         environment = {
+            "QUEUE_ID": jobs[0].json()["queueId"],
+            "EXCEPTED": jobs[1].json()["queueId"],
+            "LEASED": leased["queueId"],
+            "LEASE_TOKEN": leased["lease_token"],
             "PATH": "/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin",
             "GATEWAY": gateway.url,
             "KEY": key,

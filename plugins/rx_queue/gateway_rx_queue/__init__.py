@@ -1,6 +1,7 @@
 """Prescriptions: taken in, judged, reviewed by people, and written into the pharmacy system."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from litestar import Router
@@ -31,6 +32,11 @@ class RxQueue:
     def event_types(self) -> Sequence[EventType]:
         """Bring the five events of a prescription."""
         return EVENT_TYPES
+
+    @hookimpl
+    def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:
+        """Open the queue, and close it."""
+        return [self._queue.opened()]
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:

@@ -15,14 +15,11 @@ from gateway.plugin import (
     AsyncConnection,
     Batcher,
     Caller,
-    Conflict,
     Gateway,
     Idempotency,
-    IdempotencyKeyReused,
     KeptAnswer,
     Problem,
     keep_answers,
-    kept_answers,
     key_id,
     new_ids,
     to_epoch_ms,
@@ -33,29 +30,13 @@ from gateway_rx_queue.job import Job, Sheet
 from gateway_rx_queue.judging import Judge
 from gateway_rx_queue.ledger import Ledger
 from gateway_rx_queue.mapping import Candidate
+from gateway_rx_queue.replays import Submission, Taken, kept_form, replays
 from gateway_rx_queue.schema import ResultOut, State
 from gateway_rx_queue.store import ExternalKey, JobStore, Known, Scope
 from gateway_rx_queue.waiting import Waiters
 
 # More at once would not be faster, and the last one would wait longer.
 _JOBS_PER_TRANSACTION: Final = 1000
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """What became of a submission. ``replayed`` when it is the kept answer to an earlier one."""
-
-    results: tuple[ResultOut, ...]
-    warnings: tuple[Problem, ...] = ()
-    states: Mapping[str, State] = {}
-    """Where a job that was here before stands, by queue id."""
-    replayed: bool = False
-
-
-class _Submission(NamedTuple):
-    caller: Caller
-    candidates: tuple[Candidate, ...]
-    idempotency: Idempotency | None
-    key: tuple[str, bytes] | None
 
 
 class _Wanted(NamedTuple):
@@ -65,10 +46,6 @@ class _Wanted(NamedTuple):
     at: int
     jobs: tuple[Job, ...]
     key: ExternalKey | None
-
-
-_ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(Taken)
 
 
 class RxIntake:
@@ -87,7 +64,7 @@ class RxIntake:
         self._cases = cases
         self._judge = judge
         self._waiters = waiters
-        self._batcher: Batcher[_Submission, Taken] = Batcher(
+        self._batcher: Batcher[Submission, Taken] = Batcher(
             self._take, max_weight=_JOBS_PER_TRANSACTION, weigh=_weight
         )
 
@@ -103,7 +80,7 @@ class RxIntake:
         if idempotency is not None:
             key = key_id(caller.account_id, caller.mode, idempotency.key)
         placed = tuple(self._placed(caller, each) for each in candidates)
-        return await self._batcher.submit(_Submission(caller, placed, idempotency, key))
+        return await self._batcher.submit(Submission(caller, placed, idempotency, key))
 
     async def drained(self) -> None:
         """Wait until everything that was handed in is stored and answered."""
@@ -115,7 +92,7 @@ class RxIntake:
         site, wrong = self._gateway.sites.resolve(caller, candidate.site)
         return candidate._replace(site=site, errors=candidate.errors + wrong)
 
-    async def _take(self, batch: Sequence[_Submission]) -> Sequence[Taken | Exception]:
+    async def _take(self, batch: Sequence[Submission]) -> Sequence[Taken | Exception]:
         now = self._gateway.clock.now()
         wanted = await self._judged(batch, now)
         try:
@@ -125,7 +102,7 @@ class RxIntake:
             # we had looked. What it stored is committed: this time it is found.
             return await self._store_all(batch, wanted, now)
 
-    async def _judged(self, batch: Sequence[_Submission], now: datetime) -> list[_Wanted]:
+    async def _judged(self, batch: Sequence[Submission], now: datetime) -> list[_Wanted]:
         """Make the jobs of everything that can be kept, and ask the rules about them."""
         wanted = self._made(batch, now)
         jobs = [job for each in wanted for job in each.jobs]
@@ -136,7 +113,7 @@ class RxIntake:
         )
         return [each._replace(jobs=tuple(next(judged) for _ in each.jobs)) for each in wanted]
 
-    def _made(self, batch: Sequence[_Submission], now: datetime) -> list[_Wanted]:
+    def _made(self, batch: Sequence[Submission], now: datetime) -> list[_Wanted]:
         now_ms = to_epoch_ms(now)
         ids = iter(sorted(new_ids("rxq", now_ms, sum(map(_weight, batch)))))
         wanted = []
@@ -190,11 +167,11 @@ class RxIntake:
         return made
 
     async def _store_all(
-        self, batch: Sequence[_Submission], wanted: Sequence[_Wanted], now: datetime
+        self, batch: Sequence[Submission], wanted: Sequence[_Wanted], now: datetime
     ) -> Sequence[Taken | Exception]:
         ledger = Ledger(self._gateway, self._store, now)
         async with self._gateway.database.begin() as connection:
-            answers, fresh = await _replays(connection, batch, now)
+            answers, fresh = await replays(connection, batch, now)
             results, states = await self._enter(connection, batch, fresh, wanted, ledger)
             published = await ledger.write(connection)
             kept = []
@@ -203,7 +180,7 @@ class RxIntake:
                 submission = batch[place]
                 if submission.key and submission.idempotency:
                     digest = submission.idempotency.request_digest
-                    kept.append(KeptAnswer(submission.key, digest, _ENCODER.encode(taken)))
+                    kept.append(KeptAnswer(submission.key, digest, kept_form(taken)))
             await keep_answers(connection, kept, now)
         self._gateway.publishing.announce(published)
         stored = [job for each in wanted if each.place in fresh for job in each.jobs]
@@ -215,7 +192,7 @@ class RxIntake:
     async def _enter(
         self,
         connection: AsyncConnection,
-        batch: Sequence[_Submission],
+        batch: Sequence[Submission],
         fresh: Sequence[int],
         wanted: Sequence[_Wanted],
         ledger: Ledger,
@@ -238,7 +215,7 @@ class RxIntake:
         return results, states
 
 
-def _weight(submission: _Submission) -> int:
+def _weight(submission: Submission) -> int:
     return sum(len(each.prescriptions) for each in submission.candidates)
 
 
@@ -247,38 +224,6 @@ def _with_reasons(job: Job, reasons: tuple[Any, ...]) -> Job:
         return job
     sheet = msgspec.structs.replace(job.sheet, reasons=reasons)
     return msgspec.structs.replace(job, state="excepted", sheet=sheet)
-
-
-async def _replays(
-    connection: AsyncConnection, batch: Sequence[_Submission], now: datetime
-) -> tuple[dict[int, Taken | Exception], list[int]]:
-    """Answer what was answered before; what is left is new."""
-    kept = await kept_answers(connection, {each.key for each in batch if each.key}, now)
-    answers: dict[int, Taken | Exception] = {}
-    fresh: list[int] = []
-    running = set()
-    for place, submission in enumerate(batch):
-        key, idempotency = submission.key, submission.idempotency
-        if key is None or idempotency is None:
-            fresh.append(place)
-        elif key in kept:
-            answers[place] = _replay(kept[key], idempotency)
-        elif key in running:
-            text = "The first request with this Idempotency-Key is still running; try again."
-            answers[place] = Conflict(text)
-        else:
-            running.add(key)
-            fresh.append(place)
-    return answers, fresh
-
-
-def _replay(kept: KeptAnswer, idempotency: Idempotency) -> Taken | Exception:
-    if kept.request_digest != idempotency.request_digest:
-        return IdempotencyKeyReused(
-            "This Idempotency-Key was used with another request body; use a new key for a new "
-            "request."
-        )
-    return msgspec.structs.replace(_DECODER.decode(kept.response), replayed=True)
 
 
 def _duplicate(
@@ -301,7 +246,7 @@ def _result(index: int, status: Any, ids: tuple[str, ...]) -> ResultOut:
 
 
 def _answer(
-    submission: _Submission, stored: Mapping[int, ResultOut], states: Mapping[str, State]
+    submission: Submission, stored: Mapping[int, ResultOut], states: Mapping[str, State]
 ) -> Taken:
     results = tuple(
         stored.get(index) or ResultOut(index=index, status="rejected", errors=candidate.errors)

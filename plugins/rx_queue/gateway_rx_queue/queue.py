@@ -1,5 +1,8 @@
 """The queue put together: one for each process, built before anything is open."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from gateway.plugin import AuditEntry, Caller, Gateway, NotFound
 from gateway_rx_queue.cases import CaseReader
 from gateway_rx_queue.desk import Desk
@@ -26,6 +29,18 @@ class Queue:
         self.intake = RxIntake(gateway, self.store, cases, self.judge, self.waiters)
         self.desk = Desk(gateway, settings, self.store, self.waiters)
         self.review = Review(gateway, settings, self.store, self.waiters)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Begin; at the end let those go who wait for work, and finish what was handed in."""
+        _ = self.judge.rules  # asked for now, so that a fault in one stops the start
+        self.waiters.open()
+        try:
+            yield
+        finally:
+            self.waiters.close()
+            await self.intake.drained()
+            await self.desk.drained()
 
     async def show(
         self, caller: Caller, job_id: str

@@ -29,7 +29,7 @@ class Waiters:
         self._look_every_seconds = look_every_seconds
         self._waiting: deque[tuple[Scope, asyncio.Future[None]]] = deque()
         self._looking: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = True
         self.looks = 0
         """How often the database was asked."""
 
@@ -62,6 +62,10 @@ class Waiters:
             else:
                 if not self._waiting:
                     return
+
+    def open(self) -> None:
+        """Let agents wait (again)."""
+        self._closed = False
 
     def close(self) -> None:
         """Let everybody go, and nobody wait any more."""

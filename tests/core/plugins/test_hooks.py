@@ -111,6 +111,31 @@ def test_a_plugin_that_brings_something_else_is_named_with_its_hook(hook, answer
         getattr(hooks, hook)()
 
 
+def test_extensions_are_asked_for_by_the_name_of_their_place():
+    class Rules:
+        @hookimpl
+        def extensions(self, point):
+            return [f"rule of {point}"] if point == "acme.rules" else []
+
+    class Silent:
+        @hookimpl
+        def extensions(self):
+            return None
+
+    hooks = hooks_of(one=Rules(), two=Silent(), three=Rules())
+
+    assert hooks.extensions("acme.rules") == ["rule of acme.rules", "rule of acme.rules"]
+    assert hooks.extensions("acme.writers") == []
+
+
+@pytest.mark.parametrize("answer", [raising(ValueError("no licence")), lambda: 3])
+def test_a_plugin_that_can_not_say_what_it_brings_to_a_place_is_named(answer):
+    hooks = hooks_of(acme=plugin(extensions=answer))
+
+    with pytest.raises(PluginError, match=r"plugin acme failed in extensions: "):
+        hooks.extensions("acme.rules")
+
+
 def test_what_a_plugin_itself_says_of_its_start_is_passed_on():
     hooks = hooks_of(acme=plugin(jobs=raising(PluginError("Ask ACME for a licence."))))
 
