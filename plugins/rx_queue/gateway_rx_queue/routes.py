@@ -12,8 +12,8 @@ from gateway.plugin import Caller, Idempotency, InvalidInput, Problem, decode
 from gateway_rx_queue import mapping, schema
 from gateway_rx_queue.agent_routes import lease_jobs, report_result
 from gateway_rx_queue.answers import json_answer, page_size
-from gateway_rx_queue.intake import Taken
 from gateway_rx_queue.queue import Queue
+from gateway_rx_queue.replays import Taken
 from gateway_rx_queue.review_routes import claim_job, reject_job, release_job, resolve_job
 from gateway_rx_queue.store import JobFilter
 
