@@ -43,7 +43,7 @@ def measure_setup(stage: Stage, sink: Sink, name: str, setup: Setup, sizes: Sequ
             seed(stage, gateway, _RECENT_ORDERS, 0)
             sink.wait_for(_RECENT_ORDERS * ENDPOINTS)
             gateway.add_endpoint(sink.url("/count"), "paused")
-        job = {"config": str(made.folder / "gateway.toml"), "sizes": sizes, "turns": 20}
+        job = {"config": str(made.folder / "gateway.toml"), "sizes": sizes, "turns": 30}
         times: Times = stage.ask("history_queries.py", job)
         return times
 

@@ -36,6 +36,9 @@ metadata: Final = MetaData(
 MS = BigInteger
 # Packages that no news can move any more, and events that no package's end takes along.
 FINISHED: Final = "status IN ('cancelled', 'completed', 'failed', 'returned')"
+# What a list looks for among very many others, as the indexes that find it have it.
+EXHAUSTED: Final = "state = 'exhausted'"
+FAILED: Final = "NOT delivered"
 LOOSE: Final = "(substr(subject, 1, 4) <> 'pkg_' OR late)"
 
 
@@ -120,22 +123,16 @@ packages = Table(
     PrimaryKeyConstraint("account_id", "id"),
     Index(
         "uq_packages_order_index",
-        "order_index",
-        "account_id",
-        "mode",
-        "source",
+        *("order_index", "account_id", "mode", "source"),
         unique=True,
         **_only("order_index IS NOT NULL"),
     ),
     *(
-        Index(
-            f"ix_packages_{name}",
-            name,
-            **_only(f"{name} IS NOT NULL"),
-        )
+        Index(f"ix_packages_{name}", name, **_only(f"{name} IS NOT NULL"))
         for name in ("rx_index", "phone_index", "patient_index")
     ),
     Index("ix_packages_finished", "purged", "status_at_ms", **_only(FINISHED)),
+    Index("ix_packages_status", "account_id", "status", "id"),
 )
 
 # One thing that happened; never changed, but for its data, which is emptied in the end (purged).
@@ -228,6 +225,7 @@ deliveries = Table(
         **_only("state = 'pending' AND in_order"),
     ),
     Index("ix_deliveries_event_id", "event_id"),
+    Index("ix_deliveries_exhausted", "account_id", "state", "id", **_only(EXHAUSTED)),
 )
 
 # Events being sent again to one destination, a few at a time: where it has got to.
@@ -267,6 +265,7 @@ attempts = Table(
     Column("excerpt", BYTES),
     Index("ix_attempts_delivery_id", "delivery_id"),
     Index("ix_attempts_destination_id", "destination_id", "sequence"),
+    Index("ix_attempts_failed", "destination_id", "delivered", "sequence", **_only(FAILED)),
 )
 
 # A replayable answer. The key is kept as a digest: a caller may have put a name in it.

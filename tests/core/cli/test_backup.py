@@ -39,7 +39,7 @@ def test_what_was_saved_is_there_again(read, run, stock, file, elsewhere):
     assert names(read) == before
     assert saved["file"] == str(file)
     assert saved["bytes"] == file.stat().st_size
-    assert (saved["version"], saved["from"], saved["schema"]) == ("0.1.0", "sqlite", ["core_0003"])
+    assert (saved["version"], saved["from"], saved["schema"]) == ("0.1.0", "sqlite", ["core_0004"])
     rows = {each["table"]: each["rows"] for each in saved["tables"]}
     assert (rows["packages"], rows["events"]) == (1, 1)
     assert saved["rows"] == sum(rows.values())
