@@ -3,7 +3,7 @@
 Each part is a small Protocol, so that a plugin's own tests may put something in its place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -14,9 +14,10 @@ from gateway.errors import Problem
 from gateway.model.account import Caller
 from gateway.model.delivery import Destination
 from gateway.model.event import EventDraft, EventType, Published
+from gateway.model.order import Order
 from gateway.model.package import DeliveryUpdate
 from gateway.model.recovery import Recovery
-from gateway.model.submission import IntakeAnswer, Submission, UpdateAnswer
+from gateway.model.submission import Amended, IntakeAnswer, Redacted, Submission, UpdateAnswer
 from gateway.settings import Settings
 from gateway.storage.audit import AuditEntry
 from gateway.storage.database import Database
@@ -48,6 +49,21 @@ class TakesUpdates(Protocol):
 
         Raises ``InvalidInput``, ``NotFound`` or ``Conflict``.
         """
+        ...
+
+
+class AmendsPackages(Protocol):
+    """Amending: what a package carries is changed, or emptied, here."""
+
+    async def amend(self, caller: Caller, package_id: str, order: Order) -> Amended:
+        """Let a package carry ``order`` from now on; site and ``external_order_id`` stay.
+
+        Raises ``InvalidInput``, ``NotFound``, and ``Conflict`` once it was picked up.
+        """
+        ...
+
+    async def redact(self, caller: Caller, package_ids: Collection[str]) -> Redacted:
+        """Empty what is over of these packages, because somebody asked to be forgotten."""
         ...
 
 
@@ -156,6 +172,7 @@ class Gateway(Protocol):
     delivery_log: DeliveryLog
     intake: TakesOrders
     tracking: TakesUpdates
+    amending: AmendsPackages
     publishing: RecordsEvents
     limits: LimitsRequests
     recovery: Recovers

@@ -42,14 +42,17 @@ from gateway.model.order import Candidate, Order, Review
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
 from gateway.model.recovery import Recovery
 from gateway.model.submission import (
+    Amended,
     Idempotency,
     IntakeAnswer,
     OrderResult,
+    Redacted,
     Submission,
     UpdateAnswer,
 )
 from gateway.model.wire import decode, encode, problem_of, timestamp
 from gateway.offering import (
+    AmendsPackages,
     Audits,
     Gateway,
     KnowsAccounts,
@@ -70,6 +73,7 @@ from gateway.records import (
     InstalledPlugin,
     Job,
     PluginTables,
+    SealedColumn,
     Sink,
 )
 from gateway.settings import Settings
@@ -92,6 +96,8 @@ __all__ = [
     "DEFAULT_ACCOUNT",
     "SEARCH_FIELDS",
     "AddressGuard",
+    "Amended",
+    "AmendsPackages",
     "AsyncConnection",
     "Attempt",
     "AttemptFilter",
@@ -154,8 +160,10 @@ __all__ = [
     "RecordsEvents",
     "Recovers",
     "Recovery",
+    "Redacted",
     "Resolver",
     "Review",
+    "SealedColumn",
     "Sealer",
     "Session",
     "Settings",

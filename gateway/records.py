@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Row, Table
 
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 
@@ -54,14 +54,30 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedColumn:
+    """A column of sealed values, so that a new seal key reaches them too.
+
+    ``key`` names the columns that tell the table's rows apart; ``row_id`` returns what a
+    row's value was sealed for.
+    """
+
+    table: Table
+    column: str
+    key: tuple[str, ...]
+    row_id: Callable[[Row[Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
 class PluginTables:
     """A plugin's own tables: their metadata, and the folder of its Alembic migrations.
 
-    The first migration names the plugin as its branch label and has no parent.
+    The first migration names the plugin as its branch label and has no parent. ``sealed``
+    lists every column that holds what ``gateway.sealer`` sealed.
     """
 
     metadata: MetaData
     migrations: Path
+    sealed: Sequence[SealedColumn] = ()
 
 
 @dataclass(frozen=True, slots=True)

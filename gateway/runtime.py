@@ -12,7 +12,7 @@ There is no module-level state: a test builds as many as it likes.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -27,17 +27,18 @@ from gateway.engine.local import LocalEngine
 from gateway.engine.sharing import SharedMetrics, sharing
 from gateway.engine.workers import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
+from gateway.flow.amending import Amending
 from gateway.flow.dispatch import Dispatcher, DispatchRules
 from gateway.flow.giving_up import GivingUp
 from gateway.flow.intake import Intake
 from gateway.flow.publishing import Publishing
 from gateway.flow.recovery import RecoveryRunner
-from gateway.flow.sites import SiteDirectory
+from gateway.flow.sites import SiteDirectory, configured_sites
 from gateway.flow.tracking import Tracking
 from gateway.hooks import Hooks
 from gateway.loading import load_plugins
 from gateway.metrics import Metrics
-from gateway.model.account import DEFAULT_ACCOUNT, Site
+from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.model.catalog import core_event_types
 from gateway.model.event import EventType
 from gateway.records import Job
@@ -74,6 +75,7 @@ class Gateway:
     publishing: Publishing
     intake: Intake
     tracking: Tracking
+    amending: Amending
     keys: Keys
     limits: Limits
     audit: AuditTrail
@@ -91,7 +93,7 @@ class Gateway:
         self.metrics = Metrics()
         self.hooks = Hooks()
         self.metrics.plugin_failures.read = self.hooks.failure_counts
-        self.sites = SiteDirectory(_sites(settings))
+        self.sites = SiteDirectory(configured_sites(settings))
         self.engine: LocalEngine | WakingEngine | None = None
         self.shared_metrics: SharedMetrics | None = None
         self.plugins = load_plugins(settings, self, self.hooks)
@@ -202,7 +204,7 @@ class Gateway:
                 await installation.claim_keyring(connection, keyring)
                 for account_id in sorted(owners):
                     await self.accounts.ensure(connection, account_id, self.clock.now())
-                await self.accounts.replace_sites(connection, _sites(self.settings))
+                await self.accounts.replace_sites(connection, configured_sites(self.settings))
         except (SQLAlchemyError, OSError) as error:
             raise StorageError(
                 f"The database can't be opened ({type(error).__name__}): check [database] url, "
@@ -263,6 +265,9 @@ class Gateway:
             self.clock,
             metrics=self.metrics,
         )
+        self.amending = Amending(
+            self.database, self.packages, self.publishing, self.hooks, self.sites, self.clock
+        )
         self.recovery = RecoveryRunner(
             self.database,
             self.events,
@@ -285,10 +290,3 @@ class Gateway:
             self.clock,
             metrics=self.metrics,
         )
-
-
-def _sites(settings: Settings) -> Sequence[Site]:
-    return [
-        Site(each.account, each.code, each.name, each.timezone, each.country)
-        for each in settings.sites
-    ]

@@ -57,7 +57,8 @@ async def reseal_values(session: Session) -> None:
     """
     totals: dict[str, Progress] = {}
     async with session.gateway() as gateway:
-        async for progress in reseal(gateway.database, gateway.sealer):
+        brought = [each for tables in gateway.hooks.tables() for each in tables.sealed]
+        async for progress in reseal(gateway.database, gateway.sealer, brought):
             totals[progress.table] = progress
             if progress.resealed:
                 click.echo(

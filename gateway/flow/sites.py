@@ -1,9 +1,18 @@
 """Which site an order belongs to, and what follows from that."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gateway.errors import Problem
 from gateway.model.account import Caller, Site
+from gateway.settings import Settings
+
+
+def configured_sites(settings: Settings) -> Sequence[Site]:
+    """Return the sites that gateway.toml names."""
+    return [
+        Site(each.account, each.code, each.name, each.timezone, each.country)
+        for each in settings.sites
+    ]
 
 
 class SiteDirectory:

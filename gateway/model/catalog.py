@@ -58,6 +58,24 @@ def core_event_types() -> tuple[EventType, ...]:
                 "delivery_date": _MAYBE,
             },
         ),
+        _package(
+            "package.updated",
+            "What the package carries was changed while it was still in the pharmacy.",
+            {
+                "changed": ["patient_address", "copay_amount"],
+                "priority": "routine",
+                "requires_signature": True,
+                "copay_amount": 7.25,
+                "delivery_date": "2026-04-20",
+            },
+            {
+                "changed": {"type": "array", "items": _TEXT},
+                "priority": {"enum": ["routine", "urgent", "stat"]},
+                "requires_signature": {"type": "boolean"},
+                "copay_amount": _MONEY,
+                "delivery_date": _MAYBE,
+            },
+        ),
         *(
             _package(name, meaning, moved, moved_schema)
             for name, meaning in (

@@ -48,6 +48,9 @@ STATUS_AFTER: Final[Mapping[str, Status]] = {
 }
 EVENT_FOR: Final[Mapping[str, str]] = {status: event for event, status in STATUS_AFTER.items()}
 
+# While it is still in the pharmacy, what a package carries may change.
+AMENDABLE: Final[frozenset[str]] = frozenset({"created", "ready", "assigned", "unassigned"})
+
 _WITH_THE_DRIVER: Final[frozenset[Status]] = frozenset(
     {"picked_up", "out_for_delivery", "arrived", "attempted", "rescheduled", "returning"}
 )

@@ -1,5 +1,6 @@
 """What goes into intake and tracking, and what comes back."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -57,3 +58,25 @@ class UpdateAnswer(msgspec.Struct, frozen=True):
     package_id: str
     status: Status
     outcome: Literal["applied", "late", "duplicate"] = "applied"
+
+
+class Amended(msgspec.Struct, frozen=True):
+    """What became of a changed order: the names of the fields that are different now.
+
+    ``event_id`` is the ``package.updated`` that tells of it; both are empty when nothing was
+    different.
+    """
+
+    package_id: str
+    changed: tuple[str, ...] = ()
+    event_id: str | None = None
+
+
+class Redacted(msgspec.Struct, frozen=True):
+    """Which packages are empty now; ``kept`` says by id why others are not.
+
+    The reasons are ``under_way``, ``still_told`` and ``unknown``.
+    """
+
+    redacted: tuple[str, ...]
+    kept: Mapping[str, str]

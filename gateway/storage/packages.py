@@ -78,14 +78,14 @@ class PackageStore:
     """Reads and writes packages; the sealer stands between them and the disk."""
 
     def __init__(self, sealer: Sealer) -> None:
-        self._sealer = sealer
+        self.sealer = sealer
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(Order)
 
     def index(self, field: str, account_id: str, value: str) -> bytes:
         """Return the blind index of ``value``; spelling differences that mean nothing fold away."""
         folded = value if field == "external_order_id" else value.strip().casefold()
-        return self._sealer.blind_index(field, account_id, folded)
+        return self.sealer.blind_index(field, account_id, folded)
 
     def order_key(self, account_id: str, mode: Mode, source: str, order_id: str) -> OrderKey:
         """Return what makes the order that a source calls ``order_id`` the same one again."""
@@ -134,7 +134,7 @@ class PackageStore:
             "created",
             at_ms,
             at_ms,
-            self._sealer.seal(payload, table="packages", row_id=package.id),
+            self.sealer.seal(payload, table="packages", row_id=package.id),
             package.order_index or self._order_index(package),
             *(
                 index(field, account_id, value) if (value := getattr(order, field)) else None
@@ -189,6 +189,22 @@ class PackageStore:
                     for account, key, status, at_ms in moves
                 ],
             )
+
+    async def replace_order(
+        self, connection: AsyncConnection, package: Standing, order: Order
+    ) -> None:
+        """Let ``package`` carry ``order``, and be found by what stands in it."""
+        found_by = {
+            SEARCH_FIELDS[field]: self.index(field, package.account_id, value) if value else None
+            for field in _LOOKED_UP_BY
+            for value in (getattr(order, field),)
+        }
+        sealed = self.sealer.seal(self._encoder.encode(order), table="packages", row_id=package.id)
+        await connection.execute(
+            update(packages)
+            .where(packages.c.account_id == package.account_id, packages.c.id == package.id)
+            .values(payload=sealed, **found_by)
+        )
 
     async def get(
         self, connection: AsyncConnection, caller: Caller, package_id: str
@@ -256,7 +272,7 @@ class PackageStore:
 
     def _order(self, row: Row[Any]) -> Order:
         return self._decoder.decode(
-            self._sealer.unseal(bytes(row.payload), table="packages", row_id=row.id)
+            self.sealer.unseal(bytes(row.payload), table="packages", row_id=row.id)
         )
 
     def _package(self, row: Row[Any]) -> Package:

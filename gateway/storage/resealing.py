@@ -4,12 +4,13 @@ Row by row in bounded transactions, so that the gateway goes on working; it can 
 stopped and started again at any point.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Table, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.records import SealedColumn
 from gateway.storage.database import Database
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import attempts, destinations, events, packages
@@ -17,20 +18,11 @@ from gateway.storage.tables import attempts, destinations, events, packages
 _ROWS_AT_ONCE: Final = 500
 
 
-class _Sealed(NamedTuple):
-    """Where sealed values are: the column, the row's key, and what a value is bound to."""
-
-    table: Table
-    column: str
-    key: tuple[str, ...]
-    row_id: Callable[[Row[Any]], str]
-
-
 _SEALED: Final = (
-    _Sealed(packages, "payload", ("account_id", "id"), lambda row: str(row.id)),
-    _Sealed(events, "data", ("sequence",), lambda row: str(row.id)),
-    _Sealed(destinations, "settings", ("id",), lambda row: str(row.id)),
-    _Sealed(attempts, "excerpt", ("sequence",), lambda row: f"{row.delivery_id}:{row.number}"),
+    SealedColumn(packages, "payload", ("account_id", "id"), lambda row: str(row.id)),
+    SealedColumn(events, "data", ("sequence",), lambda row: str(row.id)),
+    SealedColumn(destinations, "settings", ("id",), lambda row: str(row.id)),
+    SealedColumn(attempts, "excerpt", ("sequence",), lambda row: f"{row.delivery_id}:{row.number}"),
 )
 
 
@@ -42,9 +34,14 @@ class Progress(NamedTuple):
     resealed: int
 
 
-async def reseal(database: Database, sealer: Sealer) -> AsyncIterator[Progress]:
-    """Seal again what needs it; yields after each transaction, at least once a table."""
-    for place in _SEALED:
+async def reseal(
+    database: Database, sealer: Sealer, brought: Sequence[SealedColumn] = ()
+) -> AsyncIterator[Progress]:
+    """Seal again what needs it; yields after each transaction, at least once a table.
+
+    ``brought`` are the sealed columns of plugins' tables.
+    """
+    for place in (*_SEALED, *brought):
         seen = resealed = 0
         after: tuple[Any, ...] | None = None
         while True:
@@ -59,7 +56,7 @@ async def reseal(database: Database, sealer: Sealer) -> AsyncIterator[Progress]:
 
 
 async def _next_rows(
-    connection: AsyncConnection, place: _Sealed, after: tuple[Any, ...] | None
+    connection: AsyncConnection, place: SealedColumn, after: tuple[Any, ...] | None
 ) -> list[Row[Any]]:
     key: list[ColumnElement[Any]] = [place.table.c[name] for name in place.key]
     query = select(place.table).order_by(*key).limit(_ROWS_AT_ONCE).with_for_update()
@@ -69,7 +66,7 @@ async def _next_rows(
 
 
 async def _reseal_rows(
-    connection: AsyncConnection, place: _Sealed, rows: list[Row[Any]], sealer: Sealer
+    connection: AsyncConnection, place: SealedColumn, rows: list[Row[Any]], sealer: Sealer
 ) -> int:
     done = 0
     for row in rows:

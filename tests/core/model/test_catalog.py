@@ -27,7 +27,8 @@ NAMED_BY_THE_CONTRACT = {
     "endpoint.recovered",
 }
 # docs/decisions/0005-three-more-event-types.md
-ADDED = {"package.ready", "delivery.unassigned", "endpoint.failing"}
+# docs/decisions/0013-packages-can-be-amended.md
+ADDED = {"package.ready", "package.updated", "delivery.unassigned", "endpoint.failing"}
 
 
 def as_json(value):

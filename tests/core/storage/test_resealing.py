@@ -13,9 +13,10 @@ from core.storage.rows import (
     queued,
     stores,
 )
-from sqlalchemy import select
+from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, insert, select
 
 from gateway.errors import SealError
+from gateway.records import SealedColumn
 from gateway.storage import resealing, tables
 from gateway.storage.delivery_log import AttemptFilter
 from gateway.storage.packages import PackageFilter
@@ -190,3 +191,31 @@ async def test_a_key_that_is_nowhere_is_missed_all_the_same():
 
     with pytest.raises(SealError, match="seal key number 3 is missing"):
         Sealer(KEYRING, lambda: ROTATED).unseal(sealed, table="packages", row_id="pkg_1")
+
+
+async def test_the_sealed_columns_of_a_plugins_table_are_sealed_again_too(database):
+    metadata = MetaData()
+    table = Table(
+        "acme_notes",
+        metadata,
+        Column("id", Text, primary_key=True),
+        Column("note", LargeBinary),
+    )
+    old = Sealer(KEYRING)
+    async with database.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+        rows = [
+            {"id": "n1", "note": old.seal(b"ring twice", table="acme_notes", row_id="note/n1")},
+            {"id": "n2", "note": None},
+        ]
+        await connection.execute(insert(table), rows)
+    column = SealedColumn(table, "note", ("id",), lambda row: f"note/{row.id}")
+    steps = [each async for each in reseal(database, Sealer(ROTATED), [column])]
+    async with database.read() as connection:
+        notes = (await connection.execute(select(table.c.note).order_by(table.c.id))).scalars()
+        first, second = notes
+
+    assert steps[-1] == Progress("acme_notes", 2, 1)
+    new = Sealer(ONLY_THE_NEW)
+    assert new.unseal(bytes(first), table="acme_notes", row_id="note/n1") == b"ring twice"
+    assert second is None
