@@ -12,4 +12,7 @@ request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=Non
 destination_id: Final[ContextVar[str | None]] = ContextVar("destination_id", default=None)
 delivery_id: Final[ContextVar[str | None]] = ContextVar("delivery_id", default=None)
 
+traceparent: Final[ContextVar[str | None]] = ContextVar("traceparent", default=None)
+"""Where the request's span stands, if it is traced (:mod:`gateway.tracing`); not for the log."""
+
 IDS: Final = (request_id, destination_id, delivery_id)

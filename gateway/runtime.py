@@ -57,6 +57,7 @@ from gateway.storage.migrating import Migrated, migrate
 from gateway.storage.packages import PackageStore
 from gateway.storage.retention import Housekeeper
 from gateway.storage.sealing import Sealer
+from gateway.tracing import Tracing, open_tracing
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Gateway:
         self.sites = SiteDirectory(configured_sites(settings))
         self.engine: LocalEngine | WakingEngine | None = None
         self.shared_metrics: SharedMetrics | None = None
+        self.tracing: Tracing | None = None
         self.plugins = load_plugins(settings, self, self.hooks)
 
     def catalog(self) -> list[EventType]:
@@ -151,6 +153,7 @@ class Gateway:
         served by one process, which carries deliveries itself.
         """
         engine = self._engine(worker_threads)
+        self.tracing = self.dispatcher.tracing = open_tracing(self.settings.tracing)
         await engine.start()
         self.engine = engine
         try:
@@ -159,6 +162,9 @@ class Gateway:
         finally:
             self.engine = self.shared_metrics = None
             await engine.stop()
+            if self.tracing is not None:
+                await self.tracing.close()
+                self.tracing = self.dispatcher.tracing = None
 
     def _engine(self, worker_threads: int) -> LocalEngine | WakingEngine:
         redis = self._shared_redis

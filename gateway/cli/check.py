@@ -17,6 +17,7 @@ from gateway.http.health import readiness
 from gateway.records import HealthReport, InstalledPlugin
 from gateway.runtime import Gateway
 from gateway.settings import Settings
+from gateway.tracing import NOT_INSTALLED, is_installed
 
 _REDIS_SECONDS: Final = 5.0
 
@@ -94,6 +95,7 @@ async def look(config: Path | None) -> Findings:
     _look_at_data_dir(settings, findings)
     standing = await _look_at_database(gateway, findings)
     await _look_at_redis(settings, findings)
+    _look_at_tracing(settings, findings)
     await _look_at_master_key(gateway, standing, findings)
     await _ask_plugins(gateway, standing, findings)
     return findings
@@ -192,6 +194,16 @@ async def _look_at_database(gateway: Gateway, findings: Findings) -> Standing | 
         return None
     findings.fine("database", standing.detail)
     return standing
+
+
+def _look_at_tracing(settings: Settings, findings: Findings) -> None:
+    endpoint = settings.tracing.endpoint
+    if endpoint is None:
+        return
+    if is_installed():
+        findings.fine("tracing", f"to {endpoint}")
+    else:
+        findings.wrong("tracing", Problem(NOT_INSTALLED, field="[tracing] endpoint"))
 
 
 async def _look_at_redis(settings: Settings, findings: Findings) -> None:

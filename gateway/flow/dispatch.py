@@ -35,6 +35,7 @@ from gateway.storage.database import Database
 from gateway.storage.deliveries import Outbox
 from gateway.storage.delivery_rows import Settled
 from gateway.storage.destinations import DestinationStore
+from gateway.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ class Dispatcher:
         self._rules = rules
         self._clock = clock
         self._metrics = metrics or Metrics()
+        self.tracing: Tracing | None = None
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
         self._conditions = ConditionBook(destinations, rules.breaker)
         self._ledger: Batcher[_Claim | Settled | ClaimedDelivery, _Answer] = Batcher(
@@ -244,6 +246,8 @@ class Dispatcher:
         else:
             self._metrics.attempted(delivery.destination_id, "exhausted", seconds)
             _log.error("attempt failed, the last one", extra=_facts(settled))
+        if self.tracing is not None:
+            self.tracing.tried(delivery.event.trace, outcome, _facts(settled))
 
 
 def _standing(item: object, followed: Followed) -> Standing | None:

@@ -32,7 +32,6 @@ from gateway.storage.packages import NewPackage, OrderKey, PackageStore
 _ANSWER_ENCODER = msgspec.json.Encoder()
 _ANSWER_DECODER = msgspec.json.Decoder(IntakeAnswer)
 
-
 # More at once would not be faster, and the last one would wait longer.
 _ORDERS_PER_TRANSACTION: Final = 2000
 
@@ -293,6 +292,7 @@ def _created_event(event_id: str, package: NewPackage, caller: Caller, now: date
         occurred_at=now,
         actor=caller.actor,
         status_after="created",
+        trace=caller.trace,
     )
 
 

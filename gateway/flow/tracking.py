@@ -170,6 +170,7 @@ class _Ledger:
             ref=report.ref,
             status_after=package.status,
             late=late,
+            trace=report.caller.trace,
         )
         self.drafts.append(draft)
         if report.ref:

@@ -5,14 +5,18 @@ template says what was asked.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
+from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway import log_context
 from gateway.clock import Clock
 from gateway.http.auth import caller_of
 from gateway.metrics import Metrics
+from gateway.tracing import Tracing, traceparent_of
 
 _log = logging.getLogger(__name__)
 
@@ -24,15 +28,22 @@ _UNANSWERED: Final = 499
 
 
 class AccessLog:
-    """The outermost layer: counts each request and writes its line once it was answered.
+    """The outermost layer: counts each request, writes its line and its span when it is over.
 
     The status is 499 when we gave up before there was an answer.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        clock: Clock,
+        tracing: Callable[[], Tracing | None] = lambda: None,
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._clock = clock
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -41,6 +52,11 @@ class AccessLog:
             return
         began = self._clock.monotonic_seconds()
         status = _UNANSWERED
+        tracing = self._tracing()
+        span = None
+        if tracing is not None and scope["path"] not in _WATCHED:
+            span = tracing.begin(Headers.from_scope(scope).get("traceparent"))
+            log_context.traceparent.set(traceparent_of(span))
 
         async def send_noting(message: Message) -> None:
             nonlocal status
@@ -51,13 +67,16 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_noting)
         finally:
-            self._tell(scope, status, self._clock.monotonic_seconds() - began)
+            method: str = scope["method"]
+            method = method if method in _METHODS else "OTHER"
+            # Absent where no route matched; then nothing of the path is known to be harmless.
+            route = scope.get("path_template") or "unmatched"
+            if tracing is not None and span is not None:
+                facts = {"request_id": log_context.request_id.get()}
+                tracing.answered(span, method, route, status, facts)
+            self._tell(scope, method, route, status, self._clock.monotonic_seconds() - began)
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
-        method = method if method in _METHODS else "OTHER"
-        # Absent where no route matched, and then nothing of the path is known to be harmless.
-        route = scope.get("path_template") or "unmatched"
+    def _tell(self, scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
         self._metrics.answered(method, route, status, seconds)
         level = logging.DEBUG if route in _WATCHED and status < 400 else logging.INFO  # noqa: PLR2004
         if _log.isEnabledFor(level):

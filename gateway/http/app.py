@@ -19,7 +19,8 @@ MAX_BODY_BYTES: Final = 1_000_000
 
 def create_app(gateway: Gateway) -> AccessLog:
     """Put the HTTP application together for a gateway that is open."""
-    return AccessLog(RequestIds(create_litestar(gateway)), gateway.metrics, gateway.clock)
+    app = RequestIds(create_litestar(gateway))
+    return AccessLog(app, gateway.metrics, gateway.clock, lambda: gateway.tracing)
 
 
 def create_litestar(gateway: Gateway) -> Litestar:

@@ -9,6 +9,7 @@ A route says what it is by its ``opt``:
 
 from typing import Any, Final
 
+import msgspec
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
@@ -18,6 +19,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from gateway.access.keys import Keys
 from gateway.access.limits import Limits
 from gateway.errors import InvalidInput, UnsupportedMedia
+from gateway.log_context import traceparent
 from gateway.model.account import Caller
 
 _CALLER: Final = "gateway_caller"
@@ -46,7 +48,8 @@ class Authentication(ASGIMiddleware):
             if method not in _READING:
                 _check_media(headers, options.get("media", _JSON))
             _check_address(scope)
-            scope["state"][_CALLER] = caller
+            trace = traceparent.get()
+            scope["state"][_CALLER] = msgspec.structs.replace(caller, trace=trace)
         await next_app(scope, receive, send)
 
 

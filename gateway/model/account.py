@@ -22,13 +22,17 @@ class Site(msgspec.Struct, frozen=True):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The one who asks, as their key says. ``site`` is set when the key reaches one site only."""
+    """The one who asks, as their key says. ``site`` is set when the key reaches one site only.
+
+    ``trace`` is the trace context of the request, where it is traced: for the events made of it.
+    """
 
     account_id: str
     mode: Mode
     actor: str
     """The key's id, or ``cli:<user>``: what the audit trail names."""
     site: str | None = None
+    trace: str | None = None
 
     def sees_site(self, site: str | None) -> bool:
         """Say whether a row of ``site`` is this caller's to see."""

@@ -36,6 +36,7 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
     status_after: str | None = None
     late: bool = False
     only_destination: str | None = None
+    trace: str | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     status_after: str | None = None
     late: bool = False
     purged: bool = False
+    trace: str | None = None
 
 
 class Published(NamedTuple):

@@ -26,6 +26,7 @@ from gateway.settings.tables import (
     RetentionTable,
     SecurityTable,
     SiteTable,
+    TracingTable,
 )
 from gateway.settings.values import References, apply_environment, parse_toml, plain
 from gateway.settings.words import Problems, expected, label_item, label_key
@@ -42,6 +43,7 @@ __all__ = [
     "SecurityTable",
     "Settings",
     "SiteTable",
+    "TracingTable",
     "load_settings",
     "parse_settings",
     "read_table",
@@ -59,6 +61,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     retention: RetentionTable = RetentionTable()
     security: SecurityTable = SecurityTable()
     logging: LoggingTable = LoggingTable()
+    tracing: TracingTable = TracingTable()
     sites: tuple[SiteTable, ...] = ()
     plugins: Annotated[Mapping[str, Any], AsIs()] = {}
 
@@ -82,6 +85,7 @@ class Settings(Discreet, frozen=True, kw_only=True):
     retention: RetentionTable = RetentionTable()
     security: SecurityTable = SecurityTable()
     logging: LoggingTable = LoggingTable()
+    tracing: TracingTable = TracingTable()
     sites: tuple[SiteTable, ...] = ()
     plugins: Mapping[str, Mapping[str, Any]] = {}
     disabled_plugins: tuple[str, ...] = ()
@@ -171,6 +175,7 @@ def _parse(
         retention=file.retention,
         security=file.security,
         logging=file.logging,
+        tracing=file.tracing,
         sites=file.sites,
         plugins=plugins,
         disabled_plugins=disabled_plugins,

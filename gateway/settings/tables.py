@@ -199,6 +199,17 @@ class LoggingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class TracingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[tracing]``: where OpenTelemetry traces go (OTLP over HTTP), and how many of them.
+
+    ``endpoint`` ends in ``/v1/traces``; absent, nothing is traced. ``sample_ratio`` of the
+    requests are traced that came without a trace of their own. Needs ``rx-gateway[otel]``.
+    """
+
+    endpoint: Annotated[str, Check(_check_public_url)] | None = None
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+
+
 class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One of ``[[sites]]``: a pharmacy; ``country`` is the default region of phone numbers."""
 

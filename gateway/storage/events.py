@@ -10,6 +10,7 @@ from sqlalchemy import Row, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.log_context import traceparent
 from gateway.model.account import Caller
 from gateway.model.event import Event, EventDraft
 from gateway.storage.bulk import insert_rows
@@ -18,7 +19,7 @@ from gateway.storage.tables import events
 
 _NEW_EVENT: Final = (
     *("id", "account_id", "mode", "site", "type", "subject", "occurred_at_ms", "recorded_at_ms"),
-    *("actor", "ref", "status_after", "late", "data"),
+    *("actor", "ref", "status_after", "late", "trace", "data"),
 )
 
 
@@ -46,6 +47,7 @@ class EventStore:
         recorded: list[Event] = []
         rows: list[tuple[Any, ...]] = []
         for draft in drafts:
+            trace = draft.trace or traceparent.get()
             data = self._sealer.seal(
                 self._encoder.encode(draft.data), table="events", row_id=draft.id
             )
@@ -63,6 +65,7 @@ class EventStore:
                     draft.ref,
                     draft.status_after,
                     draft.late,
+                    trace,
                     data,
                 )
             )
@@ -80,6 +83,7 @@ class EventStore:
                     actor=draft.actor,
                     status_after=draft.status_after,
                     late=draft.late,
+                    trace=trace,
                 )
             )
         await insert_rows(connection, events, _NEW_EVENT, rows)
@@ -186,4 +190,5 @@ class EventStore:
             status_after=row.status_after,
             late=bool(row.late),
             purged=bool(row.purged),
+            trace=row.trace,
         )

@@ -136,7 +136,7 @@ packages = Table(
 )
 
 # One thing that happened; never changed, but for its data, which is emptied in the end (purged).
-# ref is the digest of the reporter's own id of it.
+# ref is the digest of the reporter's own id of it; trace is where the request's span stands.
 events = Table(
     "events",
     metadata,
@@ -153,6 +153,7 @@ events = Table(
     Column("ref", BYTES),
     Column("status_after", Text),
     Column("late", Boolean, nullable=False),
+    Column("trace", Text),
     Column("data", BYTES, nullable=False),
     Column("purged", Boolean, nullable=False, server_default=false()),
     Index("uq_events_id", "id", unique=True),

@@ -208,7 +208,7 @@ def test_a_problem_with_a_site_names_its_number(wrong):
 
 TABLES = (
     "[gateway], [database], [redis], [delivery], [limits], [retention], [security], [logging], "
-    "[[sites]], [plugins]"
+    "[tracing], [[sites]], [plugins]"
 )
 WRONG_TABLES = f"""
 [sites] | sites: expected a list of tables, each headed by double brackets, got a table

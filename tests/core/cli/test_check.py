@@ -1,6 +1,7 @@
 """``gateway check``."""
 
 import json
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -205,3 +206,20 @@ def test_an_unhealthy_plugin_is_a_problem(run, config, install, stock):
     stock.order()
 
     assert problems(run("check", "--json")) == [("[plugins]", "health check pulse: 60 a minute")]
+
+
+TRACING = "[tracing]\nendpoint = 'http://127.0.0.1:4318/v1/traces'\n"
+
+
+def test_where_traces_go_is_said(run, config):
+    config.write_text(TRACING + config.read_text("utf-8"), "utf-8")
+
+    assert "ok       tracing: to http://127.0.0.1:4318/v1/traces" in run("check").stdout
+
+
+def test_tracing_without_opentelemetry_is_a_problem(run, config, monkeypatch):
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    config.write_text(TRACING + config.read_text("utf-8"), "utf-8")
+
+    sentence = 'needs OpenTelemetry: pip install "rx-gateway[otel]", or leave the endpoint out'
+    assert problems(run("check", "--json")) == [("[tracing] endpoint", sentence)]

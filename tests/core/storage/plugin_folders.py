@@ -6,7 +6,7 @@ from sqlalchemy import Column, MetaData, Table, Text
 
 from gateway.records import PluginTables
 
-CORE_HEAD = "core_0004"
+CORE_HEAD = "core_0005"
 
 FIRST = """
 import sqlalchemy as sa
