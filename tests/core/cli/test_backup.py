@@ -1,6 +1,7 @@
 """``gateway backup`` and ``gateway restore``: there and back, and what is refused."""
 
 import pytest
+from core.storage.plugin_folders import CORE_HEAD
 from processes import GatewayProcess
 
 from gateway.storage.keyring import Keyring
@@ -39,7 +40,7 @@ def test_what_was_saved_is_there_again(read, run, stock, file, elsewhere):
     assert names(read) == before
     assert saved["file"] == str(file)
     assert saved["bytes"] == file.stat().st_size
-    assert (saved["version"], saved["from"], saved["schema"]) == ("0.1.0", "sqlite", ["core_0004"])
+    assert (saved["version"], saved["from"], saved["schema"]) == ("0.1.0", "sqlite", [CORE_HEAD])
     rows = {each["table"]: each["rows"] for each in saved["tables"]}
     assert (rows["packages"], rows["events"]) == (1, 1)
     assert saved["rows"] == sum(rows.values())
