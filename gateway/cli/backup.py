@@ -1,7 +1,8 @@
 """``gateway backup``: everything in one sealed file, while the gateway runs."""
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,12 +14,19 @@ from gateway.storage.keyring import Keyring, load
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
-_ROWS_BETWEEN_NEWS = 50_000
+_ROWS_BETWEEN_NEWS: Final = 50_000
+_OWN_NAME: Final = re.compile(r"gateway-\d{8}T\d{6}Z\.backup")
 
 
 @command("backup")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
-async def backup(session: Session, *, file: Path | None) -> None:
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    help="Then remove all but the newest N of those without a FILE of their own.",
+    metavar="N",
+)
+async def backup(session: Session, *, file: Path | None, keep: int | None) -> None:
     """Write all that is stored to FILE, as it is at one moment; the gateway goes on working.
 
     Without FILE it goes to data_dir/backups. It is sealed with the master key, which is NOT
@@ -27,6 +35,8 @@ async def backup(session: Session, *, file: Path | None) -> None:
     from gateway.storage import audit
     from gateway.storage.backup import write_backup
 
+    if file is not None and keep is not None:
+        raise click.UsageError("--keep is for backups without a FILE: leave one of them out.")
     async with session.gateway() as gateway:
         now = gateway.clock.now()
         folder = gateway.settings.gateway.data_dir / "backups"
@@ -44,7 +54,16 @@ async def backup(session: Session, *, file: Path | None) -> None:
             f"({', '.join(manifest.left_out)}): enable them, then make another backup.",
             err=True,
         )
+    if keep is not None:
+        for old in _own_backups(folder)[:-keep]:
+            old.unlink(missing_ok=True)
+            click.echo(f"gateway: {old.name} is removed", err=True)
     session.say(f"The master key is not in it: keep a copy of it ({where}) in another place.")
+
+
+def _own_backups(folder: Path) -> list[Path]:
+    """Return the backups that bear a name of our making, oldest first."""
+    return sorted(path for path in folder.iterdir() if _OWN_NAME.fullmatch(path.name))
 
 
 def keyring_of(gateway: "Gateway") -> Keyring:

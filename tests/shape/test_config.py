@@ -1,15 +1,12 @@
 """The profiles under config/ are ready to copy: they load, and fit each other and the code."""
 
 import configparser
-import os
 import re
 import shlex
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tomllib
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -133,7 +130,7 @@ def test_the_worker_differs_from_the_service_in_its_command_only():
     assert shlex.split(WORKER["ExecStart"])[1] == "worker"
 
 
-@pytest.mark.parametrize("service", [SERVICE, WORKER], ids=["service", "worker"])
+@pytest.mark.parametrize("service", [SERVICE, WORKER, BACKUP], ids=["service", "worker", "backup"])
 def test_a_service_runs_a_command_that_there_is(service: configparser.SectionProxy):
     program, *words = shlex.split(service["ExecStart"])
 
@@ -163,36 +160,7 @@ def test_the_timer_starts_the_copy():
     # Without Unit= a timer starts the service of its own name.
     assert (CONFIG / "systemd" / "rx-gateway-backup.timer").exists()
     assert "Unit" not in unit("rx-gateway-backup.timer")["Timer"]
-    script = shlex.split(BACKUP["ExecStart"])[1]
-    assert (ROOT / Path(script).relative_to("/opt/rx-gateway")).is_file()
-
-
-@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")
-def test_the_copy_holds_what_is_not_yet_in_the_file_itself(tmp_path: Path):
-    with closing(sqlite3.connect(tmp_path / "gateway.db")) as database:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("CREATE TABLE orders (id TEXT)")
-        database.execute("INSERT INTO orders VALUES ('pkg_1')")
-        database.commit()
-        done = copied(tmp_path)
-
-    assert done.returncode == 0, done.stderr
-    [copy] = (tmp_path / "backups").iterdir()
-    assert re.fullmatch(r"day-[1-7]\.db", copy.name)
-    assert copy.stat().st_mode & 0o077 == 0
-    with closing(sqlite3.connect(copy)) as database:
-        assert database.execute("SELECT id FROM orders").fetchall() == [("pkg_1",)]
-
-
-@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")
-def test_a_copy_of_nothing_fails_and_leaves_no_empty_database(tmp_path: Path):
-    assert copied(tmp_path).returncode != 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def copied(folder: Path) -> subprocess.CompletedProcess[str]:
-    words = ["sh", str(CONFIG / "systemd" / "backup.sh"), str(folder)]
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    assert BACKUP["ExecStart"].startswith(SERVICE["ExecStart"].partition(" ")[0] + " backup ")
 
 
 def test_what_stands_in_front_passes_on_to_where_the_gateway_listens():
@@ -307,7 +275,3 @@ def test_every_file_of_the_project_that_a_page_copies_is_there(page: Path):
 
     assert [name for name in named if not (ROOT / name).exists()] == []
     assert [name for name in systemd if not (CONFIG / "systemd" / name).exists()] == []
-
-
-def test_the_script_can_be_started():
-    assert os.access(CONFIG / "systemd" / "backup.sh", os.X_OK)

@@ -78,6 +78,31 @@ def test_without_a_name_it_goes_to_the_folder_of_backups(run, config, stock):
     )
 
 
+def test_the_newest_backups_are_kept_and_what_is_not_ours_to_remove(run, config, stock):
+    stock.order(site="main")
+    folder = config.parent / "data" / "backups"
+    folder.mkdir(parents=True)
+    old = [f"gateway-2026010{day}T023000Z.backup" for day in (1, 2, 3)]
+    others = ["gateway-20260101T023000Z-before-migration.db", "mine.backup"]
+    for name in (*old, *others):
+        (folder / name).write_bytes(b"x")
+
+    result = run("backup", "--keep", "2")
+
+    left = sorted(path.name for path in folder.iterdir())
+    [made] = set(left) - {*old, *others}
+    assert left == sorted([old[2], made, *others])
+    assert [line for line in result.stderr.splitlines() if line.startswith("gateway: ")] == [
+        f"gateway: {name} is removed" for name in old[:2]
+    ]
+
+
+def test_what_is_to_be_kept_is_of_the_folder_of_backups_only(run, file):
+    assert run("backup", str(file), "--keep", "2").exit_code == 2
+    assert not file.exists()
+    assert run("backup", "--keep", "0").exit_code == 2
+
+
 def test_who_made_a_backup_and_who_restored_it_is_in_the_audit_trail(read, stock, file, elsewhere):
     stock.order(site="main")
     read("backup", str(file))
