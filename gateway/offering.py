@@ -40,6 +40,13 @@ class TakesOrders(Protocol):
         """
         ...
 
+    async def rehearse(self, submission: Submission) -> IntakeAnswer:
+        """Judge a submission as ``accept`` would, and keep nothing.
+
+        An order that would be kept is answered as ``created``, without a package id.
+        """
+        ...
+
 
 class TakesUpdates(Protocol):
     """Tracking: what happened to a package on its way goes in here."""

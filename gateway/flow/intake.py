@@ -6,15 +6,15 @@ each is answered only after it has committed.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, to_epoch_ms
-from gateway.errors import Conflict, IdempotencyKeyReused, Problem
+from gateway.errors import Conflict, Problem
+from gateway.flow.intake_answers import answer, at, created_event, duplicate, replay
 from gateway.flow.publishing import Publishing
 from gateway.flow.sites import SiteDirectory
 from gateway.hooks import Hooks
@@ -30,7 +30,6 @@ from gateway.storage.idempotency import KeptAnswer, KeyId, keep_answers, kept_an
 from gateway.storage.packages import NewPackage, OrderKey, PackageStore
 
 _ANSWER_ENCODER = msgspec.json.Encoder()
-_ANSWER_DECODER = msgspec.json.Decoder(IntakeAnswer)
 
 # More at once would not be faster, and the last one would wait longer.
 _ORDERS_PER_TRANSACTION: Final = 2000
@@ -81,12 +80,39 @@ class Intake:
         """
         reviewed = self._review(submission)
         if reviewed.key is None and not any(reviewed.orders):
-            answer = _answer(reviewed, {})
+            given = answer(reviewed.errors, reviewed.warnings, {})
         else:
-            answer = await self._batcher.submit(reviewed)
-        if not answer.replayed:
-            self._metrics.orders_taken(submission.source, (each.status for each in answer.results))
-        return answer
+            given = await self._batcher.submit(reviewed)
+        if not given.replayed:
+            self._metrics.orders_taken(submission.source, (each.status for each in given.results))
+        return given
+
+    async def rehearse(self, submission: Submission) -> IntakeAnswer:
+        """Judge a submission as :meth:`accept` would, and keep nothing.
+
+        An order that would be kept is answered as ``created``, without a package id.
+        """
+        reviewed = self._review(submission)
+        keys: dict[int, OrderKey] = {}
+        for index, order in enumerate(reviewed.orders):
+            key = None if order is None else self._order_key(submission, index, order)
+            if key is not None:
+                keys[index] = key
+        async with self._database.read() as connection:
+            known = await self._packages.known_orders(connection, set(keys.values()))
+        met: set[OrderKey] = set()
+        results: dict[int, OrderResult] = {}
+        for index, order in enumerate(reviewed.orders):
+            if order is None:
+                continue
+            key = keys.get(index)
+            if key in known:
+                results[index] = duplicate(index, order, *known[key])
+            else:
+                results[index] = OrderResult(index, "duplicate" if key in met else "created")
+            if key is not None:
+                met.add(key)
+        return answer(reviewed.errors, reviewed.warnings, results)
 
     async def drained(self) -> None:
         """Wait until everything that was handed in is stored and answered."""
@@ -101,7 +127,7 @@ class Intake:
             order, faults, remarks = self._checked(caller, candidate)
             kept.append(None if faults else order)
             errors.append(faults)
-            warnings.extend(_at(index, remark) for remark in remarks)
+            warnings.extend(at(index, remark) for remark in remarks)
         if self._hooks.review_orders_wanted:
             self._ask_plugins(kept, errors, warnings)
         idempotency = submission.idempotency
@@ -121,7 +147,7 @@ class Intake:
         for (index, _), review in zip(passed, reviews, strict=True):
             kept[index] = None if review.errors else review.order
             errors[index] = review.errors
-            warnings.extend(_at(index, remark) for remark in review.warnings)
+            warnings.extend(at(index, remark) for remark in review.warnings)
 
     def _checked(
         self, caller: Caller, candidate: Candidate
@@ -149,7 +175,7 @@ class Intake:
             answers, fresh = await self._replays(connection, batch, now)
             created, published = await self._create(connection, fresh, now)
             for place, reviewed in fresh.items():
-                answers[place] = _answer(reviewed, created[place])
+                answers[place] = answer(reviewed.errors, reviewed.warnings, created[place])
             await keep_answers(
                 connection,
                 [
@@ -181,7 +207,7 @@ class Intake:
             if key is None or idempotency is None:
                 fresh[place] = reviewed
             elif key in kept:
-                answers[place] = _replay(kept[key], idempotency.request_digest)
+                answers[place] = replay(kept[key], idempotency.request_digest)
             elif key in running:
                 answers[place] = Conflict(
                     "The first request with this Idempotency-Key is still running; try again."
@@ -201,7 +227,7 @@ class Intake:
             for index, order in enumerate(reviewed.orders)
             if order is not None
         ]
-        keys = [self._order_key(submission, order) for _, _, submission, order in wanted]
+        keys = [self._order_key(submission, index, order) for _, index, submission, order in wanted]
         known = await self._packages.known_orders(connection, {key for key in keys if key})
         now_ms = to_epoch_ms(now)
         ids = iter(sorted(new_ids("pkg", now_ms, len(wanted))))
@@ -211,7 +237,7 @@ class Intake:
         drafts: list[EventDraft] = []
         for (place, index, submission, order), key in zip(wanted, keys, strict=True):
             if key is not None and key in known:
-                results[place][index] = _duplicate(index, order, *known[key])
+                results[place][index] = duplicate(index, order, *known[key])
                 continue
             package = NewPackage(
                 next(ids),
@@ -225,76 +251,18 @@ class Intake:
             if key is not None:
                 known[key] = (package.id, order.site)
             new.append(package)
-            drafts.append(_created_event(next(event_ids), package, submission.caller, now))
+            drafts.append(created_event(next(event_ids), package, submission.caller, now))
             results[place][index] = OrderResult(index, "created", package.id)
         await self._packages.insert(connection, new)
         return results, await self._publishing.record(connection, drafts, now)
 
-    def _order_key(self, submission: Submission, order: Order) -> OrderKey | None:
-        if not order.external_order_id:
+    def _order_key(self, submission: Submission, index: int, order: Order) -> OrderKey | None:
+        caller, source = submission.caller, submission.source
+        if order.external_order_id:
+            return self._packages.order_key(
+                caller.account_id, caller.mode, source, order.external_order_id
+            )
+        reference = submission.candidates[index].reference
+        if not reference:
             return None
-        caller = submission.caller
-        return self._packages.order_key(
-            caller.account_id, caller.mode, submission.source, order.external_order_id
-        )
-
-
-def _answer(reviewed: _Reviewed, stored: Mapping[int, OrderResult]) -> IntakeAnswer:
-    results = (
-        stored.get(index) or OrderResult(index, "rejected", errors=errors)
-        for index, errors in zip(count(), reviewed.errors, strict=False)
-    )
-    return IntakeAnswer(tuple(results), reviewed.warnings)
-
-
-def _replay(kept: KeptAnswer, request_digest: bytes) -> IntakeAnswer | Exception:
-    if kept.request_digest != request_digest:
-        return IdempotencyKeyReused(
-            "This Idempotency-Key was used with another request body; use a new key for a new "
-            "request."
-        )
-    return msgspec.structs.replace(_ANSWER_DECODER.decode(kept.response), replayed=True)
-
-
-def _duplicate(index: int, order: Order, package_id: str, site: str | None) -> OrderResult:
-    """Answer with the package that is there; never let two sites' orders pass for one."""
-    if order.site == site:
-        return OrderResult(index, "duplicate", package_id)
-    problem = Problem(
-        "another site's order has this external_order_id; put the site into the id",
-        field="external_order_id",
-    )
-    return OrderResult(index, "rejected", errors=(problem,))
-
-
-def _created_event(event_id: str, package: NewPackage, caller: Caller, now: datetime) -> EventDraft:
-    order = package.order
-    data: dict[str, Any] = {
-        "package_id": package.id,
-        "external_patient_id": order.external_patient_id,
-        "rx_number": order.rx_number,
-        "external_order_id": order.external_order_id,
-        "site": order.site,
-        "source": package.source,
-        "priority": order.priority,
-        "requires_signature": order.requires_signature,
-        "copay_amount": order.copay_amount,
-        "delivery_date": order.delivery_date,
-    }
-    return EventDraft(
-        id=event_id,
-        type="package.created",
-        account_id=package.account_id,
-        mode=package.mode,
-        site=order.site,
-        subject=package.id,
-        data=data,
-        occurred_at=now,
-        actor=caller.actor,
-        status_after="created",
-        trace=caller.trace,
-    )
-
-
-def _at(index: int, problem: Problem) -> Problem:
-    return msgspec.structs.replace(problem, index=index)
+        return self._packages.reference_key(caller.account_id, caller.mode, source, reference)

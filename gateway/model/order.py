@@ -68,12 +68,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Candidate(msgspec.Struct, frozen=True):
     """One thing a source was sent: an order that may be kept, or the reasons why not.
 
-    ``order`` is ``None`` when the foreign shape could not be read at all.
+    ``order`` is ``None`` when the foreign shape could not be read at all. ``reference`` is
+    what the source knows the order by where it has no ``external_order_id``: the same
+    reference of the same source again is a duplicate. It is kept as a blind index only.
     """
 
     order: Order | None
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    reference: str | None = None
 
 
 class Review(msgspec.Struct, frozen=True):

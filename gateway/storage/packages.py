@@ -91,6 +91,11 @@ class PackageStore:
         """Return what makes the order that a source calls ``order_id`` the same one again."""
         return (self.index("external_order_id", account_id, order_id), account_id, mode, source)
 
+    def reference_key(self, account_id: str, mode: Mode, source: str, reference: str) -> OrderKey:
+        """Return the same for an order without an id, which the source knows by ``reference``."""
+        index = self._sealer.blind_index("reference", account_id, reference)
+        return (index, account_id, mode, source)
+
     async def known_orders(
         self, connection: AsyncConnection, keys: Collection[OrderKey]
     ) -> dict[OrderKey, tuple[str, str | None]]:
