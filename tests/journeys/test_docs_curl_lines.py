@@ -34,12 +34,14 @@ CLEAR = {
 PLUGINS = """
 [limits]
 reads_per_minute = 1000
+[plugins.csv]
 [plugins.json_api]
 [plugins.rx_queue]
 [plugins.webhooks]
 """
 # Nothing says whose it is: a person has to look at it.
 UNCLEAR = {"patient": {}, "medication": {"din": "02242705"}}
+FILE = "patient_name,patient_address\nA. Smith,1 Ocean Dr\n,2 Ocean Dr\n"
 
 
 def test_the_docs_have_curl_lines_for_every_address_of_the_stock_plugins():
@@ -54,7 +56,7 @@ def test_the_docs_have_curl_lines_for_every_address_of_the_stock_plugins():
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("block", BLOCKS)
-async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block):
+async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, tmp_path):
     async with Receiver() as receiver, harness(PLUGINS) as gateway:
         key = await gateway.issue_key()
         answer = await gateway.post("/api/webhook/orders", key, {"orders": [ORDER]})
@@ -66,6 +68,12 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block):
         since = {"since": "2026-01-01T00:00:00Z"}
         answer = await gateway.post(f"/api/webhooks/endpoints/{endpoint}/recover", key, since)
         recovery = answer.json()["id"]
+        (tmp_path / "orders.csv").write_text(FILE)
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        part = 'Content-Disposition: form-data; name="file"; filename="a"'
+        upload = f"--x\r\n{part}\r\n\r\n{FILE}\r\n--x--\r\n".encode()
+        answer = await gateway.post("/api/packages/import", key, upload, headers)
+        imported = answer.headers["x-import-id"]
         if "rotate/finish" in block:
             await gateway.post(f"/api/webhooks/endpoints/{endpoint}/rotate", key, {})
         queued = {**UNCLEAR, "external_id": "queued", **CLEAR}
@@ -82,6 +90,7 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block):
             "PATH": "/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin",
             "GATEWAY": gateway.url,
             "KEY": key,
+            "IMPORT": imported,
             "PACKAGE": package,
             "ENDPOINT": endpoint,
             "DELIVERY": delivery,
@@ -92,6 +101,7 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block):
             "bash",
             "-euc",
             block.replace("curl ", "curl --silent --show-error --fail-with-body "),
+            cwd=tmp_path,
             env=environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

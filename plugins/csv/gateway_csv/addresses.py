@@ -1,0 +1,37 @@
+"""One address out of the columns that it stands in. Pure."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+# Their ZIP codes begin with a zero, which a spreadsheet takes for nothing.
+_ZERO_STATES: Final = frozenset({"CT", "MA", "ME", "NH", "NJ", "PR", "RI", "VI", "VT"})
+_SHORT_ZIP: Final = re.compile(r"\d{3,4}")
+_ZIP_DIGITS: Final = 5
+
+
+def full_address(part: Callable[[str], str | None]) -> str | None:
+    """Join the parts: ``123 Main St, Apt 4, Miami, FL 33178``.
+
+    ``part`` reads a field. What the street's column says already, because it holds the whole
+    address, is not said twice.
+    """
+    street, second = part("patient_address"), part("address2")
+    city, state, postal = part("city"), part("state"), part("postal_code")
+    country = part("country")
+    region = " ".join(each for each in (state, _with_zeros(postal, state)) if each)
+    said = _folded(street or "")
+    if postal and _folded(postal) in said and (not city or _folded(city) in said):
+        return ", ".join(each for each in (street, second) if each)
+    parts = [each for each in (street, second, city, region, country) if each]
+    return ", ".join(parts) or None
+
+
+def _with_zeros(postal: str | None, state: str | None) -> str | None:
+    if postal and state and state.strip().upper() in _ZERO_STATES and _SHORT_ZIP.fullmatch(postal):
+        return postal.zfill(_ZIP_DIGITS)
+    return postal
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"\W+", "", text).casefold()

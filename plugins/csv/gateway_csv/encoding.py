@@ -1,0 +1,94 @@
+"""Which encoding a text file is in.
+
+A byte order mark says it. Without one: UTF-16 shows by its NUL bytes, UTF-8 by being
+valid from end to end, and the rest is charset-normalizer's guess among the encodings that
+spreadsheet programs write. Between look-alikes Windows' western one (cp1252) is taken:
+that is what programs in American pharmacies write.
+"""
+
+import codecs
+from typing import BinaryIO, Final
+
+from charset_normalizer import from_bytes
+
+from gateway.plugin import InvalidInput
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_USUAL: Final = "cp1252"
+_GUESSED: Final = [
+    *(_USUAL, "mac_roman", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
+    *("cp437", "cp850", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
+]
+_SAMPLE_BYTES: Final = 64 * 1024
+# Half of an ASCII text in UTF-16 is NUL; a stray one in other text is far from this.
+_MANY_NULS: Final = 0.2
+_AS_GOOD: Final = 0.01
+
+
+def encoding_of(file: BinaryIO) -> str:
+    """Return the name of a codec that reads the whole file; raises ``InvalidInput``."""
+    file.seek(0)
+    sample = file.read(_SAMPLE_BYTES)
+    for mark, name in _MARKS:
+        if sample.startswith(mark):
+            return _checked(file, name)
+    wide = _wide(sample)
+    if wide is not None:
+        return _checked(file, wide)
+    if _reads(file, "utf-8"):
+        return "utf-8"
+    return _checked(file, _guess(file))
+
+
+def _wide(sample: bytes) -> str | None:
+    halves = max(1, len(sample) // 2)
+    first, second = sample[0::2].count(0) / halves, sample[1::2].count(0) / halves
+    if max(first, second) < _MANY_NULS:
+        return None
+    return "utf-16-le" if second > first else "utf-16-be"
+
+
+def _guess(file: BinaryIO) -> str:
+    """Judge the lines that have more than ASCII in them; the others say nothing."""
+    file.seek(0)
+    telling = bytearray()
+    for line in file:
+        if not line.isascii():
+            telling += line
+            if len(telling) > _SAMPLE_BYTES:
+                break
+    guesses = from_bytes(bytes(telling), cp_isolation=_GUESSED)
+    found = {each.encoding: each.chaos for each in guesses}
+    if not found:
+        return _USUAL
+    least = min(found.values())
+    if found.get(_USUAL, 1.0) <= least + _AS_GOOD:
+        return _USUAL
+    return min(found, key=lambda name: (found[name], _GUESSED.index(name)))
+
+
+def _checked(file: BinaryIO, encoding: str) -> str:
+    if not _reads(file, encoding):
+        raise InvalidInput(
+            "The file's text can't be read: its encoding is none we know, or it is damaged. "
+            "Save it as 'CSV UTF-8' or .xlsx and import that."
+        )
+    return encoding
+
+
+def _reads(file: BinaryIO, encoding: str) -> bool:
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        while block := file.read(_SAMPLE_BYTES):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeError:
+        return False
+    return True

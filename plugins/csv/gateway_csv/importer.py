@@ -1,0 +1,258 @@
+"""The import itself: rows in bounded chunks through intake, like every other order.
+
+While one chunk is being stored the next is read, in a thread. What is held in memory of a
+file is a chunk or two, the ids of its packages, and 8 bytes of each row's content.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import timedelta
+from itertools import islice
+from types import MappingProxyType
+from typing import BinaryIO, Final, NamedTuple
+
+import msgspec
+
+from gateway.plugin import (
+    Caller,
+    Candidate,
+    Gateway,
+    IntakeAnswer,
+    InvalidInput,
+    NotAllowed,
+    Order,
+    OrderResult,
+    Problem,
+    Submission,
+)
+from gateway_csv.known import Claim, KnownRows
+from gateway_csv.mapping import Reading, ReadRow, read_row, row_problem
+from gateway_csv.rejected import Rejection
+from gateway_csv.report import Report
+from gateway_csv.rows import Row
+from gateway_csv.settings import CsvSettings, DayOrder
+from gateway_csv.table import Table, Wishes
+from gateway_csv.told import DEFAULT_SENDER, remember, remembered
+
+SOURCE: Final = "csv"
+_ROWS_AT_ONCE: Final = 1000
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+
+
+class Job(NamedTuple):
+    """One import: who asks for it, and what was said of the file.
+
+    ``is_resumed`` says that an earlier try under the same id may have got some way.
+    """
+
+    import_id: str
+    caller: Caller
+    site: str | None = None
+    dry_run: bool = False
+    again: bool = False
+    """Whether rows that were imported before are to make packages once more."""
+    dates: DayOrder | None = None
+    sender: str = DEFAULT_SENDER
+    told: Mapping[str, str] = MappingProxyType({})
+    is_resumed: bool = False
+
+
+class Hooks(NamedTuple):
+    """What an import tells while it runs: how far it is, and which rows were rejected."""
+
+    progress: Callable[[Report], Awaitable[None]]
+    rejected: Callable[[Sequence[Rejection], Reading], Awaitable[None]]
+
+
+class _Chunk(NamedTuple):
+    rows: Sequence[ReadRow]
+    indexes: Sequence[bytes]
+
+
+class Importer:
+    """Imports files for one gateway."""
+
+    def __init__(self, gateway: Gateway, settings: CsvSettings) -> None:
+        self._gateway = gateway
+        self._settings = settings
+
+    async def run(self, file: BinaryIO, job: Job, hooks: Hooks) -> Report:
+        """Import a file; returns the report.
+
+        Raises ``InvalidInput`` or ``TooLarge``, with nothing imported, for a file that can't
+        be read from its beginning to its end.
+        """
+        self._check_site(job)
+        table = Table(file, self._settings, await self._wishes(job))
+        report = Report()
+        reading, report.rows = await asyncio.to_thread(table.understand, report)
+        report.ignored_columns = reading.layout.ignored()
+        await hooks.progress(report)
+        run = _Run(self._gateway, self._settings, job, hooks, reading, report)
+        async with aclosing(_ahead(run.chunks(table.orders(reading.layout)))) as chunks:
+            async for chunk in chunks:
+                await run.take(chunk)
+        if not job.dry_run:
+            account_id = job.caller.account_id
+            await remember(self._gateway.database, account_id, job.sender, job.told)
+        return report
+
+    def _check_site(self, job: Job) -> None:
+        caller, site = job.caller, job.site
+        if site is None:
+            return
+        if caller.site is not None and caller.site != site:
+            raise NotAllowed("This key belongs to another site; leave site out, or use its key.")
+        if not self._gateway.sites.known(caller.account_id, site):
+            raise InvalidInput(
+                "There is no such site.", [Problem("name a [[sites]] code", field="site")]
+            )
+
+    async def _wishes(self, job: Job) -> Wishes:
+        account_id = job.caller.account_id
+        before = await remembered(self._gateway.database, account_id, job.sender)
+        return Wishes(
+            site=job.site,
+            country=self._country(job),
+            dates=job.dates or self._settings.dates,
+            told=job.told,
+            remembered=before,
+        )
+
+    def _country(self, job: Job) -> str:
+        wanted = job.site or job.caller.site
+        sites = [
+            each
+            for each in self._gateway.settings.sites
+            if each.account == job.caller.account_id and wanted in {None, each.code}
+        ]
+        return sites[0].country if sites else "US"
+
+
+class _Run:
+    """One import on its way through its rows."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        settings: CsvSettings,
+        job: Job,
+        hooks: Hooks,
+        reading: Reading,
+        report: Report,
+    ) -> None:
+        self._gateway = gateway
+        self._job = job
+        self._hooks = hooks
+        self._reading = reading
+        self._report = report
+        window = timedelta(days=settings.same_row_days)
+        self._known = KnownRows(gateway.database, job.caller, window)
+        self._rows_by_content: dict[int, int] = {}
+
+    def chunks(self, rows: Iterator[Row]) -> Iterator[_Chunk]:
+        """Read rows, some at a time."""
+        while some := [read_row(row, self._reading) for row in islice(rows, _ROWS_AT_ONCE)]:
+            yield _Chunk(some, [self._index(each.candidate.order) for each in some])
+
+    def _index(self, order: Order | None) -> bytes:
+        """Make what a row is known by: its order id, or all it says."""
+        if order is None:
+            return b""
+        text = f"id:{order.external_order_id}"
+        if not order.external_order_id:
+            text = _ENCODER.encode(order).decode()
+        return self._gateway.sealer.blind_index("csv row", self._job.caller.account_id, text)
+
+    async def take(self, chunk: _Chunk) -> None:
+        """Hand a chunk to intake, and write down what became of it."""
+        job, report = self._job, self._report
+        claims = await self._claims(chunk)
+        candidates = tuple(
+            _with_reference(read.candidate, index, claims.get(index))
+            for read, index in zip(chunk.rows, chunk.indexes, strict=True)
+        )
+        submission = Submission(job.caller, SOURCE, candidates)
+        intake = self._gateway.intake
+        answer = await (intake.rehearse(submission) if job.dry_run else intake.accept(submission))
+        rejections = self._reported(chunk, answer, claims)
+        if rejections:
+            await self._hooks.rejected(rejections, self._reading)
+        report.rows_done += len(chunk.rows)
+        await self._hooks.progress(report)
+
+    async def _claims(self, chunk: _Chunk) -> dict[bytes, Claim]:
+        indexes = sorted({each for each in chunk.indexes if each})
+        job, now = self._job, self._gateway.clock.now()
+        if not job.dry_run:
+            return dict(await self._known.claim(indexes, job.import_id, now, again=job.again))
+        return {} if job.again else await self._known.known(indexes, now)
+
+    def _reported(
+        self, chunk: _Chunk, answer: IntakeAnswer, claims: dict[bytes, Claim]
+    ) -> list[Rejection]:
+        layout = self._reading.layout
+        rejections: list[Rejection] = []
+        for read, index, result in zip(chunk.rows, chunk.indexes, answer.results, strict=True):
+            for remark in read.warnings:
+                self._report.add_warning(remark)
+            if result.status == "rejected":
+                problems = read.errors or tuple(
+                    row_problem(read.row, layout, each) for each in result.errors
+                )
+                rejections.append((read.row, problems))
+                self._report.rejected += 1
+                for problem in problems:
+                    self._report.add_error(problem)
+            else:
+                self._count(read.row, index, result, claims.get(index))
+        for warning in answer.warnings:
+            row = chunk.rows[warning.index or 0].row
+            self._report.add_warning(row_problem(row, layout, warning))
+        return rejections
+
+    def _count(self, row: Row, index: bytes, result: OrderResult, claim: Claim | None) -> None:
+        content = int.from_bytes(index[:8])
+        earlier = self._rows_by_content.setdefault(content, row.number)
+        if earlier != row.number:
+            self._report.warn(
+                f"the row says the same as row {earlier}, or has the same order id; it made no "
+                "package of its own",
+                row,
+            )
+        elif result.status == "created" or self._is_ours(claim):
+            self._report.add_created(result.package_id)
+        else:
+            self._report.duplicates += 1
+            self._report.warn("the row was imported before; it made no second package", row)
+
+    def _is_ours(self, claim: Claim | None) -> bool:
+        """Say whether an earlier try of this very import brought the row."""
+        job = self._job
+        return job.is_resumed and claim is not None and claim.import_id == job.import_id
+
+
+def _with_reference(candidate: Candidate, index: bytes, claim: Claim | None) -> Candidate:
+    if candidate.order is None:
+        return candidate
+    reference = index.hex() if claim is None else claim.reference(index)
+    return msgspec.structs.replace(candidate, reference=reference)
+
+
+async def _ahead(chunks: Iterator[_Chunk]) -> AsyncGenerator[_Chunk, None]:
+    """Yield chunks, and read the next one, in a thread, while one is being worked on."""
+
+    def read() -> _Chunk | None:
+        return next(chunks, None)
+
+    coming = asyncio.create_task(asyncio.to_thread(read))
+    try:
+        while (chunk := await coming) is not None:
+            coming = asyncio.create_task(asyncio.to_thread(read))
+            yield chunk
+    finally:
+        # The file is whoever gave it's to close, and a thread may still be reading it.
+        await asyncio.wait([coming])
+        if not coming.cancelled():
+            coming.exception()

@@ -1,0 +1,86 @@
+"""Rejected rows as a file: as they were sent, what is wrong behind them, safe to open.
+
+It is CSV in UTF-8 with a mark, which is what Excel takes for one. A cell that a spreadsheet
+program would run as a formula gets an apostrophe in front, which it takes for text and which
+an import takes off again (https://owasp.org/www-community/attacks/CSV_Injection). Dates and
+amounts that could be read are written in the one way that needs no neighbours to judge by:
+the rest of their column is not in this file.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from gateway_csv.cells import Unreadable, code_of, money_of, text_of
+from gateway_csv.dates import date_of
+from gateway_csv.headers import Column
+from gateway_csv.mapping import Reading
+from gateway_csv.rows import Cell, Row
+from gateway_csv.schema import RowProblem
+
+MARK: Final = "\ufeff"
+ERROR_HEADERS: Final = ("import_row", "import_error")
+_FORMULA: Final = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+
+Rejection = tuple[Row, Sequence[RowProblem]]
+
+
+def header_line(reading: Reading) -> str:
+    """Return the first line: the file's own header, and two columns more."""
+    headers = [_harmless(column.header) for column in reading.layout.columns]
+    return MARK + _lines([[*headers, *ERROR_HEADERS]])
+
+
+def rejected_lines(rejections: Iterable[Rejection], reading: Reading) -> str:
+    """Return a line for each rejected row."""
+    return _lines(
+        [
+            *(_harmless(_shown(row, column, reading)) for column in reading.layout.columns),
+            row.number,
+            _harmless("; ".join(_sentence(each) for each in problems)),
+        ]
+        for row, problems in rejections
+    )
+
+
+def harmless(text: str) -> str:
+    """Keep a spreadsheet program from running what stands in a cell."""
+    return _harmless(text)
+
+
+def _harmless(text: str) -> str:
+    stripped = text.strip()
+    return f"'{stripped}" if stripped.startswith(_FORMULA) else stripped
+
+
+def _shown(row: Row, column: Column, reading: Reading) -> str:
+    cell: Cell = row.cells[column.place] if column.place < len(row.cells) else None
+    plainly: dict[str, Callable[[Cell], object]] = {
+        "delivery_date": lambda cell: date_of(cell, reading.date_order),
+        "copay_amount": lambda cell: money_of(cell, decimal_comma=reading.decimal_comma),
+    }
+    try:
+        found = plainly.get(column.field or "", _text)(cell)
+    except Unreadable:
+        return "" if cell is None else str(cell)
+    return "" if found is None else str(found)
+
+
+def _text(cell: Cell) -> str:
+    """Return a cell as it was sent; a number without the ``.0`` that no sheet shows."""
+    if isinstance(cell, str):
+        return cell
+    return (code_of(cell) if isinstance(cell, float) else text_of(cell)) or ""
+
+
+def _sentence(problem: RowProblem) -> str:
+    column = f"{problem.column}: " if problem.column else ""
+    fix = f" ({problem.fix})" if problem.fix else ""
+    return f"{column}{problem.message}{fix}"
+
+
+def _lines(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue()

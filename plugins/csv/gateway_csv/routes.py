@@ -1,0 +1,163 @@
+"""Where files are uploaded, and where one asks how far they are."""
+
+from typing import Any, Final
+
+from litestar import Request, Response, Router, get, post
+from litestar.background_tasks import BackgroundTask
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, FromQuery, SkipValidation
+from litestar.response import Stream
+
+from gateway.plugin import Caller, Conflict, NotFound, encode
+from gateway_csv.desk import Desk
+from gateway_csv.importer import Job
+from gateway_csv.schema import ImportOut, ProgressOut, StartedOut
+from gateway_csv.settings import CsvSettings, DayOrder
+from gateway_csv.told import checked, checked_sender
+from gateway_csv.uploads import upload_of
+
+_MEDIA_TYPE: Final = "application/json; charset=utf-8"
+_WRAPPING_BYTES: Final = 100_000
+"""What multipart adds to a file."""
+
+OpenDesk = NamedDependency[SkipValidation[Desk]]
+"""The import desk of an open gateway, as a handler asks for it."""
+
+
+def router(desk: Desk, settings: CsvSettings) -> Router:
+    """Put the routes together over a desk whose gateway will be open when they are called."""
+    return Router(
+        "/api/packages",
+        route_handlers=[_import_file(settings), show_import, fetch_rejected_rows],
+        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+    )
+
+
+def _import_file(settings: CsvSettings) -> Any:
+    """Make the upload's handler: its largest body is a setting."""
+
+    @post(
+        "/import",
+        status_code=200,
+        tags=["Orders"],
+        summary="Import a spreadsheet",
+        request_max_body_size=settings.max_file_bytes + _WRAPPING_BYTES,
+        opt={"limit": "orders", "media": ("multipart/form-data",), "answer": ImportOut},
+    )
+    async def import_file(  # noqa: PLR0913, PLR0917 - one for each query parameter
+        request: Request[Any, Any, Any],
+        caller: NamedDependency[Caller],
+        desk: OpenDesk,
+        site: FromQuery[str | None] = None,
+        dry_run: FromQuery[bool] = False,
+        again: FromQuery[bool] = False,
+        background: FromQuery[bool] = False,
+        dates: FromQuery[DayOrder | None] = None,
+        sender: FromQuery[str | None] = None,
+    ) -> Response[bytes]:
+        r"""Import a CSV, TSV, .xlsx, .xls or .ods file; good rows are kept, bad ones explained.
+
+        With `dry_run=true` nothing is kept and the report is the same. The header
+        `X-Import-Id` names the import: `GET /api/packages/imports/{id}` says how far it is, and
+        `…/rejected` gives the rejected rows back as a file. With `background=true` the answer
+        is 202 and comes at once.
+
+        `site` is for rows that name none. `dates` is `day-first` or `month-first` where dates
+        such as 03/04/2026 don't tell. A second part of the body, `columns`, may name columns:
+        `{"Pt": "patient_name", "Zone": "ignore"}`; that is remembered for the `sender`. A row
+        that was imported in the last days makes no second package unless `again=true`.
+
+        ```bash
+        curl -X POST "$GATEWAY/api/packages/import?dry_run=true" -H "X-API-Key: $KEY" \
+          -F "file=@orders.csv"
+        ```
+        """
+        upload = await upload_of(request)
+        job = Job(
+            import_id="",
+            caller=caller,
+            site=site or None,
+            dry_run=dry_run,
+            again=again,
+            dates=dates,
+            sender=checked_sender(sender),
+            told=checked(upload.columns),
+        )
+        job = job._replace(import_id=await desk.store.begin(caller, dry_run=dry_run))
+        headers = {"X-Import-Id": job.import_id}
+        if background:
+            task = BackgroundTask(desk.run_unattended, upload.file, job)
+            headers["Location"] = f"/api/packages/imports/{job.import_id}"
+            return _answer(StartedOut(job.import_id), headers, 202, task)
+        report = await desk.run(upload.file, job)
+        return _answer(report.out(), headers)
+
+    return import_file
+
+
+@get(
+    "/imports/{import_id:str}",
+    tags=["Orders"],
+    summary="Ask how far an import is",
+    opt={"answer": ProgressOut},
+)
+async def show_import(
+    import_id: FromPath[str], caller: NamedDependency[Caller], desk: OpenDesk
+) -> Response[bytes]:
+    """Say how many rows are done; once it is over, `report` is what the upload was answered.
+
+    ```bash
+    curl $GATEWAY/api/packages/imports/$IMPORT -H "X-API-Key: $KEY"
+    ```
+    """
+    return _answer(await _visible(desk, caller, import_id))
+
+
+@get(
+    "/imports/{import_id:str}/rejected",
+    tags=["Orders"],
+    summary="Fetch the rejected rows of an import",
+    media_type="text/csv",
+)
+async def fetch_rejected_rows(
+    import_id: FromPath[str], caller: NamedDependency[Caller], desk: OpenDesk
+) -> Stream:
+    """Give the rejected rows back as CSV, with a column that says what is wrong with each.
+
+    Correct them in your spreadsheet program and import that file. They are kept for a day.
+
+    ```bash
+    curl -o rejected-rows.csv $GATEWAY/api/packages/imports/$IMPORT/rejected -H "X-API-Key: $KEY"
+    ```
+    """
+    found = await _visible(desk, caller, import_id)
+    if found.state == "running":
+        raise Conflict("The import is still running; fetch its rejected rows when it is done.")
+    headers = {"Content-Disposition": 'attachment; filename="rejected-rows.csv"'}
+    return Stream(
+        desk.store.rejected_parts(import_id),
+        media_type="text/csv; charset=utf-8",
+        headers=headers,
+    )
+
+
+async def _visible(desk: Desk, caller: Caller, import_id: str) -> ProgressOut:
+    found = await desk.store.get(caller, import_id)
+    if found is None:
+        raise NotFound("There is no such import, or it is too old to be kept.")
+    return found
+
+
+def _answer(
+    body: Any,
+    headers: dict[str, str] | None = None,
+    status: int = 200,
+    background: BackgroundTask | None = None,
+) -> Response[bytes]:
+    return Response(
+        encode(body),
+        status_code=status,
+        media_type=_MEDIA_TYPE,
+        headers=headers,
+        background=background,
+    )

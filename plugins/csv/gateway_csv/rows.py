@@ -1,0 +1,76 @@
+"""A row of a table, as every kind of file gives it, and the limits that hold for all."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Final, NamedTuple
+
+from gateway.plugin import InvalidInput, Problem, TooLarge
+from gateway_csv.settings import CsvSettings
+
+Cell = str | int | float | bool | date | datetime | None
+"""Text files give text only; spreadsheets give what the cell is."""
+
+_A: Final = ord("A")
+_LETTERS: Final = 26
+
+
+class Row(NamedTuple):
+    """``number`` is the one that a spreadsheet program shows beside the row, from 1."""
+
+    number: int
+    cells: Sequence[Cell]
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing stands in it."""
+        return not any(map(is_filled, self.cells))
+
+
+def is_filled(cell: Cell) -> bool:
+    """Say whether something stands in a cell."""
+    return bool(cell.strip()) if isinstance(cell, str) else cell is not None
+
+
+def column_letters(index: int) -> str:
+    """Return what a spreadsheet program calls a column, counted from 0: ``A`` … ``Z``, ``AA``."""
+    letters = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, _LETTERS)
+        letters = chr(_A + rest) + letters
+    return letters
+
+
+def within_limits(rows: Iterable[Row], settings: CsvSettings) -> Iterator[Row]:
+    """Hand rows on; raises ``TooLarge`` or ``InvalidInput`` for a table past the limits."""
+    longest = settings.max_cell_characters
+    filled = 0
+    for row in rows:
+        if len(row.cells) > settings.max_columns and any(
+            map(is_filled, row.cells[settings.max_columns :])
+        ):
+            raise InvalidInput(
+                f"Row {row.number} has more than {settings.max_columns} columns: "
+                "delete those that aren't needed, and import it again."
+            )
+        for index, cell in enumerate(row.cells):
+            if isinstance(cell, str) and len(cell) > longest:
+                raise _too_long(row.number, index, longest)
+        filled += not row.is_blank
+        if filled > settings.max_rows + 1:  # and the header
+            raise TooLarge(
+                f"The file has more than {settings.max_rows} rows: split it, and import the parts."
+            )
+        yield row
+
+
+def _too_long(number: int, index: int, longest: int) -> InvalidInput:
+    place = f"row {number}, column {column_letters(index)}"
+    problem = Problem(f"{place}: a closing quotation mark may be missing before this place")
+    return InvalidInput(f"A cell has more than {longest} characters ({place}).", [problem])
+
+
+def plain(text: str) -> str:
+    """Return text on one line, without control characters: fit to be shown."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\s]+", " ", text).strip()

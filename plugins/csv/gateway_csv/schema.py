@@ -1,0 +1,58 @@
+"""The shapes that go out: the report on an import, and how far one has got."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+State = Literal["running", "done", "failed", "interrupted"]
+
+
+class RowProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something about a row or about the whole file. ``found`` is masked: its shape only."""
+
+    message: str
+    row: Annotated[
+        int | None, Meta(description="as a spreadsheet shows it; none: the whole file")
+    ] = None
+    column: Annotated[str | None, Meta(description="the column's header")] = None
+    field: str | None = None
+    expected: str | None = None
+    found: Annotated[
+        str | None, Meta(description="the cell's shape: x for a letter, 9 for a digit")
+    ] = None
+    fix: str | None = None
+
+
+class ImportOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a file; in a dry run, what would."""
+
+    created: int
+    package_ids: list[str]
+    warnings: list[RowProblem]
+    errors: list[RowProblem]
+    ignored_columns: list[str]
+    rows: Annotated[int, Meta(description="rows that hold an order; blank ones are not counted")]
+
+
+class ProgressOut(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an import has got; ``report`` is there when it is over."""
+
+    import_id: str
+    state: State
+    dry_run: bool
+    rows: int
+    rows_done: int
+    created: int
+    duplicates: int
+    rejected: int
+    started_at: str
+    finished_at: str | None
+    error: str | None
+    report: ImportOut | None
+
+
+class StartedOut(msgspec.Struct, frozen=True):
+    """The id of an import that goes on by itself."""
+
+    import_id: str

@@ -1,0 +1,34 @@
+"""What ``[plugins.csv]`` may say."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+DayOrder = Literal["auto", "day-first", "month-first"]
+"""How ``03/04/2026`` is read; ``auto`` judges each column by all its dates."""
+
+
+class CsvSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How large a file may be, how rows are judged, and which folder is watched.
+
+    ``max_unpacked_bytes`` bounds what an .xlsx or .ods unpacks to. A row that is the same in
+    all it says as one imported in the last ``same_row_days`` makes no second package, unless
+    it has an order id, which counts for ever. The rejected rows of an upload can be fetched
+    for ``keep_rejected_hours``.
+    """
+
+    max_file_bytes: Annotated[int, Meta(ge=1)] = 32_000_000
+    max_unpacked_bytes: Annotated[int, Meta(ge=1)] = 256_000_000
+    max_rows: Annotated[int, Meta(ge=1)] = 200_000
+    max_columns: Annotated[int, Meta(ge=1, le=1000)] = 200
+    max_cell_characters: Annotated[int, Meta(ge=100, le=100_000)] = 10_000
+    dates: DayOrder = "auto"
+    same_row_days: Annotated[float, Meta(ge=0, le=365)] = 5
+    keep_rejected_hours: Annotated[float, Meta(gt=0, le=168)] = 24
+    folder: Path | None = None
+    folder_site: str | None = None
+    folder_sender: str = "folder"
+    folder_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5
+    """Between two looks; a file that is the same at two looks has stopped growing."""

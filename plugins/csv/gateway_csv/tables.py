@@ -1,0 +1,56 @@
+"""The plugin's tables. No patient data is in clear in any of them."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text
+
+metadata: Final = MetaData()
+
+known_rows: Final = Table(
+    "csv_rows",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    Column("row_index", LargeBinary, primary_key=True),  # blind: all that the row says
+    Column("import_id", Text, nullable=False),
+    Column("claimed_at_ms", BigInteger, nullable=False),
+    Index("ix_csv_rows_claimed_at_ms", "claimed_at_ms"),
+)
+
+told_columns: Final = Table(
+    "csv_columns",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("sender", Text, primary_key=True),
+    Column("header", Text, primary_key=True),  # a column's name, as somebody told it to us
+    Column("field", Text, nullable=False),
+)
+
+imports: Final = Table(
+    "csv_imports",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),  # that of the key, when it reaches one only
+    Column("state", Text, nullable=False),
+    Column("dry_run", Boolean, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("rows_done", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("duplicates", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("outcome", LargeBinary),  # sealed: the report, or why there is none
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("finished_at_ms", BigInteger),
+    Index("ix_csv_imports_updated_at_ms", "updated_at_ms"),
+)
+
+rejected: Final = Table(
+    "csv_rejected",
+    metadata,
+    Column("import_id", Text, primary_key=True),
+    Column("part", BigInteger, primary_key=True),
+    Column("content", LargeBinary, nullable=False),  # sealed: rows as they were sent
+)
