@@ -93,7 +93,7 @@ class PackageStore:
 
     def reference_key(self, account_id: str, mode: Mode, source: str, reference: str) -> OrderKey:
         """Return the same for an order without an id, which the source knows by ``reference``."""
-        index = self._sealer.blind_index("reference", account_id, reference)
+        index = self.sealer.blind_index("reference", account_id, reference)
         return (index, account_id, mode, source)
 
     async def known_orders(
