@@ -15,7 +15,7 @@ from gateway import log_context
 from gateway.clock import Clock
 from gateway.flow.condition import Standing
 from gateway.flow.pacing import Pace
-from gateway.flow.trying import GRACE_SECONDS, tried
+from gateway.flow.trying import GRACE_SECONDS, Deadlines, tried
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.records import Batch, Sink
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 # How many deliveries are taken ahead adapts between these: as many as go out in half a second.
 _FIRST_CLAIM: Final = 32
-_LARGEST_CLAIM: Final = 1024
+_LARGEST_CLAIM: Final = 4096
 _QUICK_SECONDS: Final = 0.5
 _SLOW_SECONDS: Final = 2.0
 
@@ -81,6 +81,7 @@ class Lane:
         self._claimed_at = 0.0
         self._at_work = 0
         self._pace = Pace(clock)
+        self._deadlines = Deadlines(timeout_seconds + GRACE_SECONDS)
         self._more = True
         self._shut = False
         self._stopping = False
@@ -112,6 +113,7 @@ class Lane:
         finally:
             for worker in self._workers:  # none is left, unless we are being cancelled
                 worker.cancel()
+            self._deadlines.end()
 
     async def _carry(self) -> None:
         """Claim whenever there is room, until there is no work and none can come of what runs.
@@ -198,16 +200,14 @@ class Lane:
         )
 
     async def _carry_next(self) -> None:
-        async with self._pace.turn():
-            grant = self._grant
-            taken = [] if grant is None else self._next(grant.sink.max_batch)
-            if grant is None or not taken:
-                return
-            self._pace.took(len(taken), grant.destination.max_per_second)
+        taken = await self._in_turn()
+        grant = self._grant
+        if grant is None or not taken:
+            return
         batch = Batch(grant.destination, grant.settings, taken, self._timeout_seconds)
         self.in_flight += len(taken)
         try:
-            outcomes = await tried(grant.sink, batch, self._clock)
+            outcomes = await tried(grant.sink, batch, self._clock, self._deadlines)
         finally:
             self.in_flight -= len(taken)
         failed = []
@@ -221,6 +221,18 @@ class Lane:
             self._changed.set()
         if failed:  # whether the breaker opened is known when they are stored
             await asyncio.wait(failed)
+
+    async def _in_turn(self) -> list[ClaimedDelivery]:
+        """Take what goes out next, when its time has come."""
+        grant = self._grant
+        if grant is not None and grant.destination.max_per_second is None and self._pace.is_free:
+            return self._next(grant.sink.max_batch)
+        async with self._pace.turn():
+            grant = self._grant  # it may be another one by now
+            taken = [] if grant is None else self._next(grant.sink.max_batch)
+            if grant is not None and taken:
+                self._pace.took(len(taken), grant.destination.max_per_second)
+            return taken
 
     def _next(self, count: int) -> list[ClaimedDelivery]:
         """Take the next ones that are still ours; those whose lease runs out go back."""

@@ -16,6 +16,11 @@ class Pace:
         self._turnstile = asyncio.Lock()
         self._ended = asyncio.Event()
 
+    @property
+    def is_free(self) -> bool:
+        """Say whether nobody has to wait: no slot is taken, and nobody queues."""
+        return self._next_slot == 0.0 and not self._turnstile.locked()
+
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for one's turn, and be alone meanwhile; take what is to be sent inside, not before.

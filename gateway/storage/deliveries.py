@@ -11,23 +11,21 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, func, not_, or_, select, text, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.delivery import ClaimedDelivery
 from gateway.model.ids import new_ids
 from gateway.storage.bulk import insert_rows
+from gateway.storage.claiming import Lease, set_aside, taken
 from gateway.storage.delivery_rows import NEW_ATTEMPT, NEW_DELIVERY, NewDelivery, Settled
 from gateway.storage.destination_health import not_held
 from gateway.storage.events import EventStore
 from gateway.storage.purging import refuse_purged
 from gateway.storage.sealing import Sealer
-from gateway.storage.tables import attempts, deliveries, destinations, events
+from gateway.storage.tables import attempts, deliveries, destinations
 
-# Word by word what the index ix_deliveries_in_order says of itself: otherwise SQLite would not
-# use it and compare each row with each (https://www.sqlite.org/partialindex.html).
-_ONE_IN_ORDER: Final = text("earlier.state = 'pending' AND earlier.in_order")
 _STILL_OURS: Final = (
     deliveries.c.account_id == bindparam("account"),
     deliveries.c.id == bindparam("key"),
@@ -69,59 +67,17 @@ class Outbox:
     ) -> list[ClaimedDelivery]:
         """Take up to ``limit`` due deliveries of one destination, the longest due first.
 
-        They come due again by themselves when the lease ends, unless settled before.
+        They come due again by themselves when the lease ends, unless settled before. What
+        can't be read any more is given up instead.
         """
-        now_ms = to_epoch_ms(now)
-        lease = secrets.token_hex(8)
-        # By sequence and not by id: ids of one millisecond, or of a clock set back, tell nothing.
-        earlier, before, this = deliveries.alias("earlier"), events.alias("before"), events.alias()
-        own = select(this.c.sequence).where(this.c.id == deliveries.c.event_id)
-        held_back = exists().where(
-            earlier.c.destination_id == destination_id,
-            earlier.c.subject == deliveries.c.subject,
-            _ONE_IN_ORDER,
-            before.c.id == earlier.c.event_id,
-            before.c.sequence < own.correlate(deliveries).scalar_subquery(),
-        )
-        due = (
-            select(deliveries.c.id)
-            .where(
-                deliveries.c.destination_id == destination_id,
-                deliveries.c.state == "pending",
-                deliveries.c.due_at_ms <= now_ms,
-                or_(not_(deliveries.c.in_order), not_(held_back)),
-            )
-            .order_by(deliveries.c.due_at_ms, deliveries.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("due")  # a CTE, so that PostgreSQL evaluates (and locks) it exactly once
-        )
-        account = select(destinations.c.account_id).where(destinations.c.id == destination_id)
-        taken = await connection.execute(
-            update(deliveries)
-            .where(
-                deliveries.c.account_id == account.scalar_subquery(),
-                deliveries.c.id.in_(select(due.c.id)),
-            )
-            .values(
-                due_at_ms=now_ms + int(lease_seconds * 1000),
-                lease=lease,
-                first_attempt_at_ms=func.coalesce(deliveries.c.first_attempt_at_ms, now_ms),
-            )
-            .returning(
-                deliveries.c.id,
-                deliveries.c.account_id,
-                deliveries.c.event_id,
-                deliveries.c.attempts,
-                deliveries.c.retry_index,
-                deliveries.c.created_at_ms,
-                deliveries.c.first_attempt_at_ms,
-            )
-        )
-        rows = sorted(taken)  # ids are time-ordered: oldest first
+        lease = Lease(secrets.token_hex(8), to_epoch_ms(now), int(lease_seconds * 1000))
+        rows = await taken(connection, destination_id, limit, lease)
         if not rows:
             return []
         happened = await self._events.by_id(connection, {row.event_id for row in rows})
+        unreadable = [row for row in rows if row.event_id not in happened]
+        if unreadable:
+            await set_aside(connection, destination_id, unreadable, lease.now_ms)
         return [
             ClaimedDelivery(
                 id=row.id,
@@ -130,11 +86,12 @@ class Outbox:
                 event=happened[row.event_id],
                 attempt=row.attempts + 1,
                 retry_index=row.retry_index,
-                lease=lease,
+                lease=lease.token,
                 created_at=from_epoch_ms(row.created_at_ms),
                 first_attempt_at=from_epoch_ms(row.first_attempt_at_ms),
             )
             for row in rows
+            if row.event_id in happened
         ]
 
     async def settle(

@@ -1,15 +1,17 @@
 """Events in the database: appended, never changed; their data sealed."""
 
+import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.errors import SealError
 from gateway.log_context import traceparent
 from gateway.model.account import Caller
 from gateway.model.event import Event, EventDraft
@@ -17,10 +19,32 @@ from gateway.storage.bulk import insert_rows
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import events
 
+_log = logging.getLogger(__name__)
+
 _NEW_EVENT: Final = (
     *("id", "account_id", "mode", "site", "type", "subject", "occurred_at_ms", "recorded_at_ms"),
     *("actor", "ref", "status_after", "late", "trace", "data"),
 )
+
+
+_READ: Final = select(
+    events.c.id,
+    events.c.type,
+    events.c.account_id,
+    events.c.mode,
+    events.c.site,
+    events.c.subject,
+    events.c.data,
+    events.c.occurred_at_ms,
+    events.c.recorded_at_ms,
+    events.c.actor,
+    events.c.status_after,
+    events.c.late,
+    events.c.purged,
+    events.c.trace,
+)
+# An event goes to several destinations within moments: that many are opened only once.
+_MOST_OPENED: Final = 4096
 
 
 class Told(NamedTuple):
@@ -38,6 +62,7 @@ class EventStore:
         # Decimals stay numbers with their two places: 12.50, as the wire has them.
         self._encoder = msgspec.json.Encoder(decimal_format="number")
         self._decoder = msgspec.json.Decoder(float_hook=Decimal)
+        self._opened: dict[str, Event] = {}
 
     async def append(
         self, connection: AsyncConnection, drafts: Sequence[EventDraft], recorded_at: datetime
@@ -103,9 +128,22 @@ class EventStore:
         return {(row[0], bytes(row[1])): Told(row[2], row[3]) for row in rows}
 
     async def by_id(self, connection: AsyncConnection, ids: Collection[str]) -> dict[str, Event]:
-        """Return the events of ``ids``, by id."""
-        rows = await connection.execute(select(events).where(events.c.id.in_(list(ids))))
-        return {row.id: self._event(row) for row in rows}
+        """Return the events of ``ids``, by id; without those that are gone or don't open."""
+        known = self._opened
+        found = {event_id: known[event_id] for event_id in ids if event_id in known}
+        missing = [event_id for event_id in ids if event_id not in found]
+        if missing:
+            rows = await connection.execute(_READ.where(events.c.id.in_(missing)))
+            for row in rows:
+                try:
+                    event = self._event(row)
+                except SealError as error:
+                    _log.error("event %s can't be read: %s", row[0], error.message)
+                else:
+                    found[event.id] = known[event.id] = event
+            while len(known) > _MOST_OPENED:
+                del known[next(iter(known))]
+        return found
 
     async def get(self, connection: AsyncConnection, caller: Caller, event_id: str) -> Event | None:
         """Return the event, or ``None`` when there is none that ``caller`` may see."""
@@ -155,8 +193,7 @@ class EventStore:
     ) -> list[Event]:
         """Return an account's events after ``after_id`` recorded before ``until_ms``."""
         rows = await connection.execute(
-            select(events)
-            .where(
+            _READ.where(
                 events.c.account_id == account_id,
                 events.c.id > after_id,
                 events.c.recorded_at_ms < until_ms,
@@ -169,26 +206,41 @@ class EventStore:
 
     @staticmethod
     def _visible(caller: Caller) -> Any:
-        query = select(events).where(
-            events.c.account_id == caller.account_id, events.c.mode == caller.mode
-        )
+        query = _READ.where(events.c.account_id == caller.account_id, events.c.mode == caller.mode)
         return query if caller.site is None else query.where(events.c.site == caller.site)
 
-    def _event(self, row: Row[Any]) -> Event:
-        data = self._sealer.unseal(bytes(row.data), table="events", row_id=row.id)
+    def _event(self, row: Sequence[Any]) -> Event:
+        """Read a row of ``_READ``; by position, which takes a third of the time of names."""
+        (
+            event_id,
+            kind,
+            account_id,
+            mode,
+            site,
+            subject,
+            sealed,
+            occurred_at_ms,
+            recorded_at_ms,
+            actor,
+            status_after,
+            late,
+            purged,
+            trace,
+        ) = row
+        data = self._sealer.unseal(bytes(sealed), table="events", row_id=event_id)
         return Event(
-            id=row.id,
-            type=row.type,
-            account_id=row.account_id,
-            mode=row.mode,
-            site=row.site,
-            subject=row.subject,
+            id=event_id,
+            type=kind,
+            account_id=account_id,
+            mode=mode,
+            site=site,
+            subject=subject,
             data=self._decoder.decode(data),
-            occurred_at=from_epoch_ms(row.occurred_at_ms),
-            recorded_at=from_epoch_ms(row.recorded_at_ms),
-            actor=row.actor,
-            status_after=row.status_after,
-            late=bool(row.late),
-            purged=bool(row.purged),
-            trace=row.trace,
+            occurred_at=from_epoch_ms(occurred_at_ms),
+            recorded_at=from_epoch_ms(recorded_at_ms),
+            actor=actor,
+            status_after=status_after,
+            late=bool(late),
+            purged=bool(purged),
+            trace=trace,
         )

@@ -30,14 +30,14 @@ async def test_a_lane_with_nothing_due_ends_at_once():
     assert (desk.limits, desk.settled) == ([32], {})
 
 
-async def test_a_busy_lane_takes_twice_as_much_each_time_up_to_1024():
+async def test_a_busy_lane_takes_twice_as_much_each_time_up_to_4096():
     desk = FakeDesk()
-    desk.add(*range(4000))
+    desk.add(*range(16_000))
 
     await carried(desk.lane())
 
-    assert len(desk.settled) == 4000
-    assert max(desk.limits) <= 1024
+    assert len(desk.settled) == 16_000
+    assert 2048 < max(desk.limits) <= 4096
     # A claim asks for what is missing to the size of a claim, which doubles from 32.
     assert desk.limits[0] == 32
     assert any(limit > 512 for limit in desk.limits)

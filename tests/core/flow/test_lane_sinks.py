@@ -81,7 +81,7 @@ async def test_what_a_sink_says_when_it_fails_stays_out_of_the_log(caplog):
 
 
 async def test_a_sink_that_hangs_past_the_deadline_is_cut_off(monkeypatch):
-    monkeypatch.setattr("gateway.flow.trying.GRACE_SECONDS", 0.02)
+    monkeypatch.setattr("gateway.flow.lane.GRACE_SECONDS", 0.02)
     sink = Holding()
     desk = FakeDesk(sink.deliver)
     desk.add(0)
@@ -92,8 +92,48 @@ async def test_a_sink_that_hangs_past_the_deadline_is_cut_off(monkeypatch):
     assert desk.settled["dlv_0"].duration_ms >= 30
 
 
+async def test_each_of_several_that_hang_is_cut_off_and_what_comes_after_them_is_not(monkeypatch):
+    monkeypatch.setattr("gateway.flow.lane.GRACE_SECONDS", 0.02)
+    hangs = {"dlv_0", "dlv_2", "dlv_3"}
+
+    async def some_hang(batch):
+        if batch.deliveries[0].id in hangs:
+            await asyncio.Event().wait()
+        return await at_once(batch)
+
+    desk = FakeDesk(some_hang, max_in_flight=2)
+    desk.add(*range(6))
+
+    await carried(desk.lane(timeout_seconds=0.01))
+
+    late = {key for key, outcome in desk.settled.items() if outcome.error == "timeout"}
+    assert late == hangs
+    assert {key for key, outcome in desk.settled.items() if outcome.delivered} == {
+        "dlv_1",
+        "dlv_4",
+        "dlv_5",
+    }
+
+
+async def test_a_sink_that_answers_although_it_was_cut_off_is_believed_and_may_go_on(monkeypatch):
+    monkeypatch.setattr("gateway.flow.lane.GRACE_SECONDS", 0.0)
+
+    async def stubborn(batch):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return await at_once(batch)
+
+    desk = FakeDesk(stubborn, max_in_flight=1)
+    desk.add(0, 1)
+
+    await carried(desk.lane(timeout_seconds=0.01))
+
+    assert [desk.settled[key].delivered for key in ("dlv_0", "dlv_1")] == [True, True]
+
+
 async def test_what_a_sink_did_before_its_deadline_ran_out_is_not_cut_off(monkeypatch):
-    monkeypatch.setattr("gateway.flow.trying.GRACE_SECONDS", 10.0)
+    monkeypatch.setattr("gateway.flow.lane.GRACE_SECONDS", 10.0)
 
     async def slower_than_its_deadline(batch):
         await asyncio.sleep(0.02)

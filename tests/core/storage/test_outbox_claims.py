@@ -22,7 +22,7 @@ from gateway.clock import to_epoch_ms
 from gateway.model.delivery import ClaimedDelivery
 from gateway.storage.database import Database
 from gateway.storage.delivery_rows import NewDelivery
-from gateway.storage.tables import deliveries
+from gateway.storage.tables import deliveries, events
 
 LEASE_SECONDS = 60.0
 TARGET = destination(LIVE)
@@ -255,3 +255,38 @@ async def test_what_somebody_else_is_just_taking_is_skipped_and_not_waited_for(p
         assert await take(first, 2) == ids[:2]
         assert await take(second, 3) == ids[2:]
     await database.close()
+
+
+async def spoil(connection, event_id):
+    spoilt = update(events).where(events.c.id == event_id)
+    await connection.execute(spoilt.values(data=b"\x01" * 60))
+
+
+async def test_what_cannot_be_read_any_more_is_given_up_and_holds_up_nothing(
+    connection, kept, claim
+):
+    [spoilt_event, _], [spoilt, sound] = await queued(connection, TARGET, 2)
+    await spoil(connection, spoilt_event.id)
+
+    assert ids_of(await claim()) == [sound]
+    assert await claim(at(LEASE_SECONDS - 1)) == []
+
+    delivery = await kept.log.get(connection, LIVE, spoilt)
+    [attempt] = await kept.log.attempts_of(connection, delivery)
+    assert (delivery.state, delivery.attempts, delivery.finished_at) == ("exhausted", 1, NOW)
+    assert (attempt.number, attempt.delivered, attempt.error) == (1, False, "unreadable")
+    assert (attempt.started_at, attempt.event_type) == (NOW, spoilt_event.type)
+
+
+async def test_an_event_for_several_destinations_is_opened_once(connection, kept, claim):
+    other = destination(LIVE)
+    await kept.destinations.add(connection, other)
+    [event], _ = await queued(connection, TARGET)
+    new = NewDelivery("acme", other.id, event.id, event.type, event.subject, in_order=False)
+    await kept.outbox.queue(connection, [new], NOW)
+
+    [first] = await claim()
+    await spoil(connection, event.id)
+    [second] = await claim(target=other)
+
+    assert first.event is second.event
