@@ -171,4 +171,4 @@ def _fairness(ceiling: Ceiling, rounds: Sequence[DeliveryRound]) -> Table:
     )
 
 
-PART: Final = Part("b", "delivery", measure, rounds=3)
+PART: Final = Part("b", "delivery", measure, rounds=2)

@@ -68,13 +68,14 @@ async def ask(job: Job) -> list[dict[str, float]]:
 async def _let_some_fail(gateway: Gateway) -> None:
     """Let nearly a page of what was there before have failed, to be found with any history."""
     async with gateway.database.begin() as connection:
-        for table, change in (
-            ("packages", "status = 'failed'"),
-            ("deliveries", "state = 'exhausted'"),
+        for table, change, place in (
+            ("packages", "status = 'failed'", 0),
+            ("deliveries", "state = 'exhausted'", 0),
+            ("deliveries", "state = 'pending'", _FAILED),
         ):
-            oldest = f"SELECT id FROM {table} ORDER BY id LIMIT {_FAILED}"  # noqa: S608 - constants
+            some = f"SELECT id FROM {table} ORDER BY id LIMIT {_FAILED} OFFSET {place}"  # noqa: S608 - constants
             await connection.execute(
-                text(f"UPDATE {table} SET {change} WHERE id IN ({oldest})")  # noqa: S608 - constants
+                text(f"UPDATE {table} SET {change} WHERE id IN ({some})")  # noqa: S608 - constants
             )
         one_in_five = "UPDATE attempts SET delivered = false WHERE sequence % 5 = 0"
         await connection.execute(text(one_in_five))
@@ -210,6 +211,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "backlog, for metrics and health": _backlog,
     "newest deliveries": _deliveries(None),
     "deliveries that were given up": _deliveries("exhausted"),
+    "deliveries that wait": _deliveries("pending"),
     "webhook log": _attempts(None),
     "webhook log, what failed": _attempts(delivered=False),
     "newest packages": _packages(),

@@ -117,4 +117,4 @@ def _table(rounds: Sequence[Sequence[Latencies]]) -> Table:
     )
 
 
-PART: Final = Part("c", "latency", measure, rounds=3)
+PART: Final = Part("c", "latency", measure, rounds=2)

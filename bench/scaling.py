@@ -69,4 +69,4 @@ def _table(rounds: Sequence[ScalingRound]) -> Table:
     )
 
 
-PART: Final = Part("d", "scaling", measure, rounds=3)
+PART: Final = Part("d", "scaling", measure, rounds=2)

@@ -18,6 +18,8 @@ from gateway.storage.tables import EXHAUSTED, FAILED, attempts, deliveries, dest
 # index of all, which has the same order, because the column itself is compared as well.
 _EXHAUSTED: Final = text(f"deliveries.{EXHAUSTED}")
 _FAILED: Final = text(FAILED)
+_PENDING: Final = text("deliveries.state = 'pending'")
+_FEW: Final = 1000
 
 
 class AttemptFilter(NamedTuple):
@@ -62,7 +64,23 @@ class DeliveryLog:
             query = query.where(deliveries.c.state == state)
         if state == "exhausted":
             query = query.where(_EXHAUSTED)
+        if state == "pending" and (few := await self._few_waiting(connection, caller)) is not None:
+            query = query.where(deliveries.c.id.in_(few))
         return [self._delivery(row) for row in await connection.execute(query)]
+
+    @staticmethod
+    async def _few_waiting(connection: AsyncConnection, caller: Caller) -> Sequence[str] | None:
+        """Return what waits, in no order; ``None`` when that is much.
+
+        The index of what waits is by destination. Much of it is found soon among all there is.
+        """
+        found = await connection.execute(
+            select(deliveries.c.id)
+            .where(deliveries.c.destination_id.in_(_destinations_of(caller)), _PENDING)
+            .limit(_FEW + 1)
+        )
+        ids = found.scalars().all()
+        return ids if len(ids) <= _FEW else None
 
     async def attempts_of(
         self, connection: AsyncConnection, delivery: Delivery
@@ -83,11 +101,7 @@ class DeliveryLog:
         Each destination is asked for its own newest ones (the index that serves this is
         by destination), and the newest of them all are kept.
         """
-        mine = select(destinations.c.id).where(
-            destinations.c.account_id == caller.account_id, destinations.c.mode == caller.mode
-        )
-        if caller.site is not None:
-            mine = mine.where(destinations.c.site == caller.site)
+        mine = _destinations_of(caller)
         if wanted.destination_id is not None:
             mine = mine.where(destinations.c.id == wanted.destination_id)
         newest: list[Row[Any]] = []
@@ -159,6 +173,13 @@ class DeliveryLog:
             error=row.error,
             excerpt=excerpt.decode("utf-8", errors="replace"),
         )
+
+
+def _destinations_of(caller: Caller) -> Select[tuple[str]]:
+    mine = select(destinations.c.id).where(
+        destinations.c.account_id == caller.account_id, destinations.c.mode == caller.mode
+    )
+    return mine if caller.site is None else mine.where(destinations.c.site == caller.site)
 
 
 def _narrowed(query: Select[Any], wanted: AttemptFilter) -> Select[Any]:

@@ -1,9 +1,19 @@
 """A list of few among very many is read from an index of those few, however much is over."""
 
 import pytest
-from core.storage.rows import LIVE, destination, with_all_tables
+from core.storage.rows import (
+    LIVE,
+    NOW,
+    OTHER,
+    delivered,
+    destination,
+    ids_of,
+    queued,
+    with_all_tables,
+)
 from sqlalchemy import event
 
+from gateway.storage import delivery_log
 from gateway.storage.database import Database
 from gateway.storage.delivery_log import AttemptFilter
 from gateway.storage.packages import PackageFilter
@@ -29,6 +39,10 @@ async def completed(kept, connection):
     await kept.packages.page(connection, LIVE, PackageFilter(9, status="completed"))
 
 
+async def waiting(kept, connection):
+    await kept.log.page(connection, LIVE, limit=9, state="pending")
+
+
 @pytest.mark.parametrize(
     ("asked", "searched"),
     [
@@ -41,6 +55,7 @@ async def completed(kept, connection):
             "SEARCH attempts USING INDEX ix_attempts_failed (destination_id=? AND delivered=?)",
         ),
         (completed, "SEARCH packages USING INDEX ix_packages_status (account_id=? AND status=?)"),
+        (waiting, "SEARCH deliveries USING INDEX ix_deliveries_due (destination_id=?)"),
     ],
 )
 async def test_a_list_of_few_among_many_is_read_from_their_index(
@@ -54,9 +69,31 @@ async def test_a_list_of_few_among_many_is_read_from_their_index(
             statements.append((statement, parameters))
 
         await asked(kept, connection)
-        query, values = statements[-1]
-        explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)
-        plan = [row[3] for row in explained]
+        plans = [
+            [row[3] for row in await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", of)]
+            for one, of in tuple(statements)
+        ]
 
-    assert searched in plan
+    [plan] = [plan for plan in plans if searched in plan]
     assert "USE TEMP B-TREE FOR ORDER BY" not in plan
+
+
+@pytest.mark.parametrize("few", [5, 4, 0])
+async def test_what_waits_is_listed_newest_first_whether_it_is_little_or_much(
+    connection, kept, monkeypatch, few
+):
+    monkeypatch.setattr(delivery_log, "_FEW", few)
+    mine, theirs = destination(LIVE), destination(OTHER)
+    for each in (mine, theirs):
+        await kept.destinations.add(connection, each)
+    _, ids = await queued(connection, mine, 5)
+    await queued(connection, theirs, 1)
+    [taken] = await kept.outbox.claim(connection, mine.id, limit=1, now=NOW, lease_seconds=60)
+    await kept.outbox.settle(connection, [delivered(taken, started_at=NOW)], NOW)
+    left = sorted({*ids} - {taken.id}, reverse=True)
+
+    first = await kept.log.page(connection, LIVE, limit=3, state="pending")
+    rest = await kept.log.page(connection, LIVE, limit=3, state="pending", before_id=first[-1].id)
+
+    assert ids_of(first) == left[:3]
+    assert ids_of(rest) == left[3:]
