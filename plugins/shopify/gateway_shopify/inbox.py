@@ -1,0 +1,216 @@
+"""The inbox: a webhook is stored here before it is answered, and worked off afterwards.
+
+Many webhooks that arrive together share one transaction. A message in work is leased for a
+while, so that a killed process's messages come due again by themselves; two messages about
+one order are never in work at the same time, in whatever process.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Row, delete, func, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.plugin import Batcher, Gateway, new_id, to_epoch_ms
+from gateway_shopify.tables import messages
+
+# Any number will do, as long as nothing else in the database uses it.
+_CLAIM_LOCK: Final = 0x0A0D5401
+_LEASE: Final = timedelta(seconds=120)
+_MOST_AT_ONCE: Final = 50
+# Longer than this no one waits for a fault to pass; then a person has to look.
+_BACKOFF_SECONDS: Final = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
+# How long a message that was worked off is remembered; Shopify repeats one for four hours.
+KEPT: Final = timedelta(days=7)
+
+
+class Arrival(NamedTuple):
+    """A message on its way in; ``order_index`` is set when it is about an order."""
+
+    shop: str
+    webhook_id: str
+    topic: str
+    body: bytes
+    order_index: bytes | None = None
+
+
+class Message(NamedTuple):
+    """A message in work; ``attempts`` counts this time."""
+
+    id: str
+    shop: str
+    topic: str
+    body: bytes
+    order_index: bytes | None
+    received_at_ms: int
+    attempts: int
+
+
+class Inbox:
+    """Takes messages in, hands them out, remembers those that were worked off."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._batcher: Batcher[Arrival, bool] = Batcher(self._store)
+
+    async def put(self, arrival: Arrival) -> bool:
+        """Store a message; returns after the commit whether it is a new one."""
+        return await self._batcher.submit(arrival)
+
+    async def drained(self) -> None:
+        """Wait until everything that was put in is stored."""
+        await self._batcher.drained()
+
+    async def _store(self, arrivals: Sequence[Arrival]) -> Sequence[bool]:
+        now = self._gateway.clock.now()
+        rows = {(each.shop, each.webhook_id): self._row(each, now) for each in arrivals}
+        async with self._gateway.database.begin() as connection:
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            # In one order, so that no two processes wait for each other.
+            values = [row for _, row in sorted(rows.items())]
+            new = dialect.insert(messages).values(values).on_conflict_do_nothing()
+            stored = await connection.execute(new.returning(messages.c.id))
+            ids = set(stored.scalars())
+        fresh = {key for key, row in rows.items() if row["id"] in ids}
+        answers = []
+        for each in arrivals:
+            key = (each.shop, each.webhook_id)
+            answers.append(key in fresh)
+            fresh.discard(key)  # twice in one batch: the second one is the same again
+        return answers
+
+    def _row(self, arrival: Arrival, now: datetime) -> dict[str, Any]:
+        message_id, now_ms = new_id("shm", now), to_epoch_ms(now)
+        sealed = self._gateway.sealer.seal(arrival.body, table=messages.name, row_id=message_id)
+        return {
+            "id": message_id,
+            "shop": arrival.shop,
+            "webhook_id": arrival.webhook_id,
+            "topic": arrival.topic,
+            "order_index": arrival.order_index,
+            "received_at_ms": now_ms,
+            "state": "waiting",
+            "due_at_ms": now_ms,
+            "lease_until_ms": 0,
+            "attempts": 0,
+            "body": sealed,
+        }
+
+    async def claim(self) -> list[Message]:
+        """Take messages that are due into work, the oldest first, one an order."""
+        now = self._gateway.clock.now()
+        now_ms, until_ms = to_epoch_ms(now), to_epoch_ms(now + _LEASE)
+        async with self._gateway.database.begin() as connection:
+            if connection.dialect.name == "postgresql":  # on SQLite, writers take turns anyway
+                await connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIM_LOCK}
+                )
+            rows = await self._free(connection, now_ms)
+            if rows:
+                await connection.execute(
+                    update(messages)
+                    .where(messages.c.id.in_([row.id for row in rows]))
+                    .values(lease_until_ms=until_ms, attempts=messages.c.attempts + 1)
+                )
+        return [self._message(row) for row in rows]
+
+    @staticmethod
+    async def _free(connection: AsyncConnection, now_ms: int) -> list[Row[Any]]:
+        waiting = messages.c.state == "waiting"
+        leased = select(messages.c.order_index).where(
+            waiting, messages.c.lease_until_ms > now_ms, messages.c.order_index.is_not(None)
+        )
+        busy = {bytes(index) for index in (await connection.execute(leased)).scalars()}
+        due = (
+            select(messages)
+            .where(waiting, messages.c.due_at_ms <= now_ms, messages.c.lease_until_ms <= now_ms)
+            .order_by(messages.c.id)
+            .limit(_MOST_AT_ONCE * 4)
+        )
+        free: list[Row[Any]] = []
+        for row in await connection.execute(due):
+            index = None if row.order_index is None else bytes(row.order_index)
+            if index is not None and index in busy:
+                continue
+            if index is not None:
+                busy.add(index)
+            free.append(row)
+        return free[:_MOST_AT_ONCE]
+
+    def _message(self, row: Row[Any]) -> Message:
+        body = self._gateway.sealer.unseal(bytes(row.body), table=messages.name, row_id=row.id)
+        index = None if row.order_index is None else bytes(row.order_index)
+        return Message(
+            row.id, row.shop, row.topic, body, index, row.received_at_ms, row.attempts + 1
+        )
+
+    async def finish(self, message: Message, outcome: str) -> None:
+        """Write down what became of a message, and empty it."""
+        await self._settle(message, state="done", outcome=outcome, body=None)
+
+    async def postpone(
+        self, message: Message, error: str, pause_seconds: float | None = None
+    ) -> bool:
+        """Have a message tried again later; says whether it will be, or was given up."""
+        if message.attempts > len(_BACKOFF_SECONDS):
+            await self._settle(message, state="failed", outcome=error)
+            return False
+        pause = max(_BACKOFF_SECONDS[message.attempts - 1], pause_seconds or 0)
+        due_at = self._gateway.clock.now() + timedelta(seconds=pause)
+        await self._settle(message, outcome=error, due_at_ms=to_epoch_ms(due_at))
+        return True
+
+    async def give_up(self, message: Message, error: str) -> None:
+        """Put a message aside that can't be worked off, whatever time passes."""
+        await self._settle(message, state="failed", outcome=error)
+
+    async def _settle(self, message: Message, **values: Any) -> None:
+        async with self._gateway.database.begin() as connection:
+            await connection.execute(
+                update(messages)
+                .where(messages.c.id == message.id)
+                .values(lease_until_ms=0, **values)
+            )
+
+    async def try_again(self, shop: str) -> int:
+        """Have everything tried again that was given up; says how many that is."""
+        now_ms = to_epoch_ms(self._gateway.clock.now())
+        async with self._gateway.database.begin() as connection:
+            done = await connection.execute(
+                update(messages)
+                .where(messages.c.shop == shop, messages.c.state == "failed")
+                .values(state="waiting", due_at_ms=now_ms, attempts=0)
+            )
+        return int(done.rowcount)
+
+    async def forget(self, connection: AsyncConnection, shop: str, indexes: set[bytes]) -> int:
+        """Empty whatever is kept of these orders; says how many messages that was."""
+        done = await connection.execute(
+            update(messages)
+            .where(
+                messages.c.shop == shop,
+                messages.c.order_index.in_(sorted(indexes)),
+                messages.c.body.is_not(None),
+            )
+            .values(state="done", outcome="redacted", body=None)
+        )
+        return int(done.rowcount)
+
+    async def tidy(self) -> None:
+        """Forget messages that were worked off long ago."""
+        before_ms = to_epoch_ms(self._gateway.clock.now() - KEPT)
+        async with self._gateway.database.begin() as connection:
+            await connection.execute(
+                delete(messages).where(
+                    messages.c.state == "done", messages.c.received_at_ms < before_ms
+                )
+            )
+
+    async def counts(self, shop: str) -> dict[str, int]:
+        """Return how many messages there are of each state."""
+        query = select(messages.c.state, func.count()).where(messages.c.shop == shop)
+        async with self._gateway.database.read() as connection:
+            rows = await connection.execute(query.group_by(messages.c.state))
+            return {row[0]: row[1] for row in rows}

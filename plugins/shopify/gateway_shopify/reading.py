@@ -1,0 +1,87 @@
+"""An order read back from the Admin API, in the shape that webhooks bring. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from gateway_shopify.schema import ShopifyOrder
+
+
+def order_from(node: Mapping[str, Any]) -> ShopifyOrder:
+    """Turn an ``Order`` of the GraphQL API into the order of a webhook."""
+    status = node["displayFinancialStatus"]
+    outstanding = node["totalOutstandingSet"]
+    return msgspec.convert(
+        {
+            "admin_graphql_api_id": node["id"],
+            "updated_at": node["updatedAt"],
+            "name": node["name"],
+            "cancelled_at": node["cancelledAt"],
+            "test": node["test"],
+            "financial_status": None if status is None else status.lower(),
+            "total_outstanding": outstanding and outstanding["shopMoney"]["amount"],
+            "note": node["note"],
+            "note_attributes": _attributes(node["customAttributes"]),
+            "tags": ", ".join(node["tags"]),
+            "phone": node["phone"],
+            "email": node["email"],
+            "shipping_address": _address(node["shippingAddress"]),
+            "billing_address": _address(node["billingAddress"]),
+            "customer": _customer(node["customer"]),
+            "shipping_lines": [
+                {
+                    "title": each["title"],
+                    "code": each["code"],
+                    "delivery_category": each["deliveryCategory"],
+                    "is_removed": each["isRemoved"],
+                }
+                for each in node["shippingLines"]["nodes"]
+            ],
+            "line_items": [
+                {
+                    "requires_shipping": each["requiresShipping"],
+                    "quantity": each["quantity"],
+                    "current_quantity": each["currentQuantity"],
+                    "properties": _attributes(each["customAttributes"]),
+                }
+                for each in node["lineItems"]["nodes"]
+            ],
+        },
+        ShopifyOrder,
+        strict=False,
+    )
+
+
+def _attributes(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"name": each["key"], "value": each["value"]} for each in found]
+
+
+def _address(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "name": found["name"],
+        "first_name": found["firstName"],
+        "last_name": found["lastName"],
+        "address1": found["address1"],
+        "address2": found["address2"],
+        "city": found["city"],
+        "province_code": found["provinceCode"],
+        "zip": found["zip"],
+        "country_code": found["countryCodeV2"],
+        "phone": found["phone"],
+    }
+
+
+def _customer(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    email, phone = found["defaultEmailAddress"], found["defaultPhoneNumber"]
+    return {
+        "admin_graphql_api_id": found["id"],
+        "first_name": found["firstName"],
+        "last_name": found["lastName"],
+        "email": email and email["emailAddress"],
+        "phone": phone and phone["phoneNumber"],
+    }

@@ -1,0 +1,149 @@
+"""Where Shopify's webhooks come in, and where orders that were held can be seen to."""
+
+import hashlib
+import logging
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, QueryParameter, RawBody, SkipValidation
+
+from gateway.plugin import Caller, InvalidInput, NotAuthenticated, decode, encode
+from gateway_shopify.desk import Desk
+from gateway_shopify.held import STATES
+from gateway_shopify.inbox import Arrival
+from gateway_shopify.schema import COMPLIANCE_TOPICS, TOPICS, AboutOrder, Release
+from gateway_shopify.signing import is_signed
+
+_MEDIA_TYPE: Final = "application/json; charset=utf-8"
+_MAX_BODY_BYTES: Final = 4_000_000
+_MAX_ID_CHARACTERS: Final = 200
+
+_log = logging.getLogger(__name__)
+
+OpenDesk: TypeAlias = NamedDependency[SkipValidation[Desk]]
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What Shopify is answered; only the status matters to it."""
+
+    status: str
+
+
+class HeldOrder(msgspec.Struct, frozen=True):
+    """An order of a shop, and why it made no package."""
+
+    id: str
+    shop: str
+    order: str
+    state: str
+    reason: str | None
+    why: str | None
+    problems: list[str]
+    package_id: str | None
+
+
+class HeldList(msgspec.Struct, frozen=True):
+    """A list of them."""
+
+    orders: list[HeldOrder]
+
+
+@post(
+    "/webhooks",
+    status_code=200,
+    tags=["Shopify"],
+    summary="Take a webhook of Shopify's",
+    opt={"public": True, "answer": Taken},
+    request_max_body_size=_MAX_BODY_BYTES,
+)
+async def take_webhook(
+    request: Request[Any, Any, Any], body: RawBody, desk: OpenDesk
+) -> Response[bytes]:
+    """Store a webhook and answer; it is worked off afterwards.
+
+    Shopify signs what it sends instead of using a key: `X-Shopify-Hmac-Sha256` is the HMAC of the
+    raw body with the app's client secret. `gateway shopify connect` tells Shopify this address.
+    """
+    headers = request.headers
+    shop = desk.directory.configured.get(headers.get("x-shopify-shop-domain", "").lower())
+    secrets = shop.secrets if shop else ("",)
+    signed = is_signed(body, headers.get("x-shopify-hmac-sha256"), secrets)
+    if shop is None or not signed:
+        raise NotAuthenticated("The webhook isn't signed with the secret of a shop we know.")
+    topic = headers.get("x-shopify-topic", "")
+    if topic not in TOPICS or topic.startswith("gateway/"):
+        return _answer(Taken("ignored"))
+    webhook_id = headers.get("x-shopify-webhook-id") or hashlib.sha256(body).hexdigest()
+    index = None if topic in COMPLIANCE_TOPICS else _order_index(desk, shop.domain, body)
+    arrival = Arrival(shop.domain, webhook_id[:_MAX_ID_CHARACTERS], topic, body, index)
+    is_new = await desk.inbox.put(arrival)
+    if is_new:
+        desk.processor.wake()
+    return _answer(Taken("stored" if is_new else "duplicate"))
+
+
+@get(
+    "/orders",
+    tags=["Shopify"],
+    summary="List orders that made no package",
+    opt={"answer": HeldList},
+)
+async def list_orders(
+    caller: NamedDependency[Caller],
+    desk: OpenDesk,
+    order_state: Annotated[
+        str, QueryParameter(name="state", description="held, skipped, waiting, made or cancelled")
+    ] = "held",
+) -> Response[bytes]:
+    """List the orders of your shops that are held, or in another state, with the reason.
+
+    ```bash
+    curl "$GATEWAY/api/shopify/orders?state=held" -H "X-API-Key: $KEY"
+    ```
+    """
+    if order_state not in STATES:
+        text = f"state must be one of {', '.join(STATES)}"
+        raise InvalidInput(text)
+    return _answer({"orders": await desk.held.list(caller, [order_state])})
+
+
+@post(
+    "/orders/{order_id:str}/release",
+    status_code=200,
+    tags=["Shopify"],
+    summary="Make a package of an order that was held or skipped",
+    opt={"body": Release, "answer": HeldOrder},
+)
+async def release_order(
+    order_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], desk: OpenDesk
+) -> Response[bytes]:
+    """Make a package of an order all the same; add what Shopify left out, if anything.
+
+    An order that was cancelled or refunded can't be released.
+    `GET /api/shopify/orders` has the ids.
+    """
+    release = decode(body, Release) if body else Release()
+    return _answer(await desk.held.release(caller, order_id, release))
+
+
+def router(desk: Desk) -> Router:
+    """Put the routes together over a gateway that will be open when they are called."""
+    return Router(
+        "/api/shopify",
+        route_handlers=[take_webhook, list_orders, release_order],
+        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+    )
+
+
+def _order_index(desk: Desk, shop: str, body: bytes) -> bytes | None:
+    try:
+        order_id = msgspec.json.decode(body, type=AboutOrder).gid
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None  # it is signed, so it is kept; working it off says what is wrong
+    return None if order_id is None else desk.book.index(shop, order_id)
+
+
+def _answer(body: Any) -> Response[bytes]:
+    return Response(encode(body), media_type=_MEDIA_TYPE)

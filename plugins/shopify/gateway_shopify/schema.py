@@ -1,0 +1,182 @@
+"""Shopify's shapes: the parts of its webhooks' bodies that we read.
+
+https://shopify.dev/docs/api/webhooks?reference=toml; whatever else a body has is passed over.
+Ids have more than 53 bits: they are read as whole numbers or as text, never as floats.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+API_VERSION: Final = "2026-10"
+ORDER_TOPICS: Final = frozenset(
+    {"orders/create", "orders/paid", "orders/updated", "orders/cancelled"}
+)
+# These don't bring the order along, only its id.
+CHANGE_TOPICS: Final = frozenset({"orders/edited", "refunds/create"})
+COMPLIANCE_TOPICS: Final = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
+UNINSTALLED: Final = "app/uninstalled"
+# Ours: what reconciling and releasing put into the inbox beside Shopify's own.
+RECONCILED: Final = "gateway/reconciled"
+RELEASED: Final = "gateway/released"
+SUBSCRIBED_TOPICS: Final = (*sorted(ORDER_TOPICS), *sorted(CHANGE_TOPICS), UNINSTALLED)
+TOPICS: Final = frozenset({*SUBSCRIBED_TOPICS, *COMPLIANCE_TOPICS, RECONCILED, RELEASED})
+
+
+class Attribute(msgspec.Struct, frozen=True):
+    """A note attribute of an order, or a property of a line item."""
+
+    name: str = ""
+    value: Any = None
+
+    @property
+    def text(self) -> str:
+        """The value as text; empty where there is none."""
+        return "" if self.value is None else str(self.value).strip()
+
+
+class Address(msgspec.Struct, frozen=True):
+    """A postal address as Shopify keeps it."""
+
+    name: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    address1: str | None = None
+    address2: str | None = None
+    city: str | None = None
+    province_code: str | None = None
+    zip: str | None = None
+    country_code: str | None = None
+    phone: str | None = None
+
+
+class Customer(msgspec.Struct, frozen=True):
+    """Who placed the order."""
+
+    admin_graphql_api_id: str | None = None
+    id: int | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+
+
+class ShippingLine(msgspec.Struct, frozen=True):
+    """How the order is to be shipped."""
+
+    title: str | None = None
+    code: str | None = None
+    delivery_category: str | None = None
+    is_removed: bool | None = None
+
+
+class LineItem(msgspec.Struct, frozen=True):
+    """Something that was bought."""
+
+    requires_shipping: bool | None = None
+    quantity: int | None = None
+    current_quantity: int | None = None
+    properties: list[Attribute] | None = None
+
+    @property
+    def is_to_be_shipped(self) -> bool:
+        """Whether any of it still has to go anywhere."""
+        left = self.quantity if self.current_quantity is None else self.current_quantity
+        return bool(self.requires_shipping) and left != 0
+
+
+class ShopifyOrder(msgspec.Struct, frozen=True):
+    """An order, as the webhooks about orders bring it and as it is read back from the API."""
+
+    updated_at: datetime
+    admin_graphql_api_id: str | None = None
+    id: int | None = None
+    name: str | None = None
+    cancelled_at: datetime | None = None
+    test: bool | None = None
+    financial_status: str | None = None
+    total_outstanding: Decimal | None = None
+    note: str | None = None
+    note_attributes: list[Attribute] | None = None
+    tags: str | None = None
+    phone: str | None = None
+    email: str | None = None
+    shipping_address: Address | None = None
+    billing_address: Address | None = None
+    customer: Customer | None = None
+    shipping_lines: list[ShippingLine] | None = None
+    line_items: list[LineItem] | None = None
+
+    @property
+    def gid(self) -> str:
+        """The order's id for good, such as ``gid://shopify/Order/820982911946154508``."""
+        return self.admin_graphql_api_id or order_gid(self.id or 0)
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether nothing is left to be paid."""
+        return self.financial_status == "paid"
+
+
+class OrderEdit(msgspec.Struct, frozen=True):
+    """What ``orders/edited`` says within ``order_edit``."""
+
+    order_id: int
+
+
+class AboutOrder(msgspec.Struct, frozen=True):
+    """What a webhook says of which order it is about, whatever its topic."""
+
+    admin_graphql_api_id: str | None = None
+    id: int | None = None
+    order_id: int | None = None
+    order_edit: OrderEdit | None = None
+
+    @property
+    def gid(self) -> str | None:
+        """The order's id for good, if any order is meant."""
+        if self.order_edit is not None:
+            return order_gid(self.order_edit.order_id)
+        if self.order_id is not None:
+            return order_gid(self.order_id)
+        if self.admin_graphql_api_id is not None:
+            return self.admin_graphql_api_id
+        return None if self.id is None else order_gid(self.id)
+
+
+class ComplianceRequest(msgspec.Struct, frozen=True):
+    """One of the three compliance topics.
+
+    https://shopify.dev/docs/apps/build/compliance/privacy-law-compliance
+    """
+
+    shop_domain: str
+    orders_requested: list[int] = []
+    orders_to_redact: list[int] = []
+
+    @property
+    def order_ids(self) -> list[str]:
+        """The orders that the request is about."""
+        return [order_gid(each) for each in (*self.orders_requested, *self.orders_to_redact)]
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person adds when they release an order: what Shopify didn't say."""
+
+    patient_name: str | None = None
+    patient_address: str | None = None
+    patient_phone: str | None = None
+
+
+class Released(msgspec.Struct, frozen=True):
+    """A release on its way through the inbox."""
+
+    admin_graphql_api_id: str
+    release: Release
+
+
+def order_gid(number: int) -> str:
+    """Write an order's number as the id that the Admin API knows it by."""
+    return f"gid://shopify/Order/{number}"

@@ -1,0 +1,112 @@
+"""The plugin's tables, on one page; nothing of a patient's stands in them in clear.
+
+``BYTES`` columns are sealed, but for ``order_index``, a blind index of the order's id. Times
+are whole milliseconds since 1970.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+from gateway.plugin import PluginTables, SealedColumn
+
+metadata: Final = MetaData()
+
+# A shop: the destinations that stand for it, its token, and how far it has been reconciled.
+shops: Final = Table(
+    "shopify_shops",
+    metadata,
+    Column("shop", Text, primary_key=True),
+    Column("live_destination_id", Text, nullable=False),
+    Column("test_destination_id", Text, nullable=False),
+    Column("token", LargeBinary),
+    Column("token_expires_at_ms", BigInteger),
+    Column("reconciled_to_ms", BigInteger),
+    Column("last_webhook_at_ms", BigInteger),
+    Column("connected_at_ms", BigInteger),
+    Column("uninstalled_at_ms", BigInteger),
+    Column("last_error", Text),
+)
+
+# A webhook as it came in, until it has been worked off; then its body is emptied and the row
+# remains for a while, to know the same one by when it comes again.
+messages: Final = Table(
+    "shopify_messages",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("shop", Text, nullable=False),
+    Column("webhook_id", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("order_index", LargeBinary),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("lease_until_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("outcome", Text),
+    Column("body", LargeBinary),
+    Index("uq_shopify_messages_webhook_id", "shop", "webhook_id", unique=True),
+    Index(
+        "ix_shopify_messages_waiting",
+        "due_at_ms",
+        sqlite_where=text("state = 'waiting'"),
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index("ix_shopify_messages_order_index", "order_index"),
+)
+
+# An order as we last heard of it, and what became of it here.
+orders: Final = Table(
+    "shopify_orders",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("shop", Text, nullable=False),
+    Column("order_index", LargeBinary, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("seen_at_ms", BigInteger, nullable=False),
+    Column("package_id", Text),
+    Column("fulfillment_id", Text),
+    Column("facts", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("shop", "order_index"),
+    Index("uq_shopify_orders_id", "id", unique=True),
+    Index("ix_shopify_orders_package_id", "package_id"),
+    Index("ix_shopify_orders_state", "state", "id"),
+)
+
+# A request under the compliance topics, and the report of what was done about it.
+requests: Final = Table(
+    "shopify_requests",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("shop", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("finished_at_ms", BigInteger),
+    Column("report", LargeBinary, nullable=False),
+)
+
+TABLES: Final = PluginTables(
+    metadata,
+    Path(__file__).parent / "migrations",
+    sealed=(
+        SealedColumn(shops, "token", ("shop",), lambda row: str(row.shop)),
+        SealedColumn(messages, "body", ("id",), lambda row: str(row.id)),
+        SealedColumn(orders, "facts", ("shop", "order_index"), lambda row: str(row.id)),
+        SealedColumn(requests, "report", ("id",), lambda row: str(row.id)),
+    ),
+)

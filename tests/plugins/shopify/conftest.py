@@ -1,0 +1,146 @@
+"""A gateway with the shopify plugin, and what these tests do with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import httpx
+import pytest
+from shopify_orders import SECRET, SHOP, webhook
+
+from gateway.plugin import Event, Package, PackageFilter
+from gateway.testing import GatewayHarness
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS: Final = 10.0
+TOML: Final = f"""
+[plugins.json_api]
+[plugins.shopify]
+[[sites]]
+code = "main"
+name = "Lakeside Pharmacy"
+country = "CA"
+[[plugins.shopify.shops]]
+domain = "{SHOP}"
+site = "main"
+client_secret = "{SECRET}"
+previous_client_secret = "shpss_before"
+"""
+
+
+class Desk:
+    """One gateway as a shop and a pharmacist see it."""
+
+    def __init__(self, harness: GatewayHarness, key: str) -> None:
+        self.harness = harness
+        self.gateway = harness.gateway
+        self.key = key
+
+    async def tell(self, topic: str, sent: Any, **more: Any) -> httpx.Response:
+        """Send a webhook as Shopify would."""
+        body, headers = webhook(topic, sent, **more)
+        return await self.harness.request(
+            "POST", "/api/shopify/webhooks", body=body, headers=headers
+        )
+
+    async def told(self, topic: str, sent: Any, **more: Any) -> None:
+        """Send a webhook and wait until it is worked off."""
+        answer = await self.tell(topic, sent, **more)
+        assert answer.status_code == 200, answer.text
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until nothing in the inbox waits."""
+
+        async def over() -> bool:
+            return not (await self.messages("waiting"))
+
+        await until(over)
+
+    async def messages(self, state: str) -> list[tuple[str, str | None]]:
+        """Return topic and outcome of the messages in ``state``, the oldest first."""
+        query = "SELECT topic, outcome FROM shopify_messages WHERE state = :state ORDER BY id"
+        return await self.rows(query, state=state)
+
+    async def rows(self, query: str, **values: Any) -> list[Any]:
+        """Ask the database."""
+        from sqlalchemy import text
+
+        async with self.gateway.database.read() as connection:
+            return [tuple(row) for row in await connection.execute(text(query), values)]
+
+    async def packages(self, mode: str = "live") -> list[Package]:
+        """Return all packages, the newest first."""
+        caller = self.harness.caller(mode=mode)
+        async with self.gateway.database.read() as connection:
+            return list(await self.gateway.packages.page(connection, caller, PackageFilter(100)))
+
+    async def package(self) -> Package:
+        """Return the only package there is."""
+        [found] = await self.packages()
+        return found
+
+    async def events(self, package_id: str, mode: str = "live") -> list[Event]:
+        """Return a package's timeline."""
+        caller = self.harness.caller(mode=mode)
+        async with self.gateway.database.read() as connection:
+            return await self.gateway.events.of_subject(connection, caller, package_id)
+
+    async def types(self, package_id: str) -> list[str]:
+        """Return the types of what happened to a package."""
+        return [each.type for each in await self.events(package_id)]
+
+    async def report(self, package_id: str, event: str, **fields: Any) -> None:
+        """Report a step of a delivery, as a driver's app would."""
+        path = f"/api/packages/{package_id}/events"
+        answer = await self.harness.post(path, self.key, {"event": event, **fields})
+        assert answer.status_code == 200, answer.text
+
+    async def listed(self, state: str = "held", key: str | None = None) -> list[dict[str, Any]]:
+        """Return the orders in ``state``, as a person sees them."""
+        answer = await self.harness.get(f"/api/shopify/orders?state={state}", key or self.key)
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["orders"]
+        return found
+
+
+OpenDesk = Callable[..., AbstractAsyncContextManager[Desk]]
+
+
+async def until(condition: Callable[[], Awaitable[T | None]]) -> T:
+    """Ask again and again until the answer is more than nothing; returns it."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            if found := await condition():
+                return found
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def open_desk(harness: Callable[..., GatewayHarness]) -> OpenDesk:
+    """Open gateways: ``async with open_desk('create_on = "orders/paid"') as desk``.
+
+    What is handed in is added to the shop's settings.
+    """
+
+    @asynccontextmanager
+    async def opened(shop: str = "", clock: Any = None, toml: str = TOML) -> AsyncIterator[Desk]:
+        async with harness(toml + shop, clock) as running:
+            yield Desk(running, await running.issue_key())
+
+    return opened
+
+
+@pytest.fixture
+async def desk(open_desk: OpenDesk) -> AsyncIterator[Desk]:
+    """A gateway with one shop."""
+    async with open_desk() as opened:
+        yield opened
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., Awaitable[Any]]:
+    """Wait for a condition, 10 seconds at most: ``await wait_until(is_so)``."""
+    return until

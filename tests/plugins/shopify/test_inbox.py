@@ -1,0 +1,101 @@
+"""The inbox: what is put in is handed out once at a time, and comes back if nobody finishes it."""
+
+import pytest
+from gateway_shopify.inbox import Arrival, Inbox
+from shopify_orders import SHOP
+
+from gateway.testing import SteppingClock
+
+TOML = "[plugins.shopify]"
+
+
+@pytest.fixture
+def clock():
+    return SteppingClock()
+
+
+@pytest.fixture
+async def inbox(harness, clock):
+    """The inbox of a gateway at which nobody works."""
+    async with harness(TOML, clock).gateway as gateway:
+        yield Inbox(gateway)
+
+
+def arrival(number, index=None):
+    return Arrival(SHOP, f"hook-{number}", "orders/updated", b"{}", index)
+
+
+async def test_a_message_is_new_once(inbox):
+    assert [await inbox.put(arrival(1)) for _ in range(2)] == [True, False]
+    assert await inbox.put(arrival(1)._replace(shop="other.myshopify.com"))
+
+
+async def test_a_killed_process_leaves_its_messages_to_the_next(inbox, clock):
+    await inbox.put(arrival(1))
+    [claimed] = await inbox.claim()
+    assert await inbox.claim() == []
+
+    clock.step(121)
+    [again] = await inbox.claim()
+    assert (again.id, again.body, claimed.attempts, again.attempts) == (claimed.id, b"{}", 1, 2)
+
+
+async def test_two_messages_about_one_order_are_never_in_work_together(inbox):
+    for number, index in enumerate([b"one", b"one", b"two", None, None]):
+        await inbox.put(arrival(number, index))
+    first = await inbox.claim()
+    assert sorted(each.order_index or b"" for each in first) == [b"", b"", b"one", b"two"]
+    assert await inbox.claim() == []
+
+    for each in first:
+        await inbox.finish(each, "done")
+    [last] = await inbox.claim()
+    assert last.order_index == b"one"
+
+
+async def test_a_message_that_fails_is_tried_ever_later_and_put_aside_in_the_end(inbox, clock):
+    await inbox.put(arrival(1))
+    for pause in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800):
+        [claimed] = await inbox.claim()
+        assert await inbox.postpone(claimed, "timeout")
+        clock.step(pause - 1)
+        assert await inbox.claim() == []
+        clock.step(1)
+    [claimed] = await inbox.claim()
+    assert not await inbox.postpone(claimed, "timeout")
+    assert await inbox.counts(SHOP) == {"failed": 1}
+
+
+async def test_a_shop_that_asks_for_a_pause_gets_it(inbox, clock):
+    await inbox.put(arrival(1))
+    [claimed] = await inbox.claim()
+    assert await inbox.postpone(claimed, "throttled", 60)
+    clock.step(59)
+    assert await inbox.claim() == []
+    clock.step(1)
+    assert len(await inbox.claim()) == 1
+
+
+async def test_what_was_put_aside_can_be_tried_again(inbox):
+    await inbox.put(arrival(1))
+    [claimed] = await inbox.claim()
+    await inbox.give_up(claimed, "unreadable")
+    assert (await inbox.claim(), await inbox.counts(SHOP)) == ([], {"failed": 1})
+
+    assert await inbox.try_again(SHOP) == 1
+    [again] = await inbox.claim()
+    assert again.attempts == 1
+
+
+async def test_what_was_worked_off_is_forgotten_after_a_week(inbox, clock):
+    for number in (1, 2):
+        await inbox.put(arrival(number))
+    done, waiting = await inbox.claim()
+    await inbox.finish(done, "made")
+    clock.step(7 * 86_400)
+    await inbox.tidy()
+    assert await inbox.counts(SHOP) == {"done": 1, "waiting": 1}
+    clock.step(1)
+    await inbox.tidy()
+    assert await inbox.counts(SHOP) == {"waiting": 1}
+    assert waiting.attempts == 1
