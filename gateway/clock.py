@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PASSING_SECONDS: Final = 1.0
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -34,6 +35,27 @@ class SystemClock:
     def monotonic_seconds(self) -> float:
         """Return seconds that never step back."""
         return time.monotonic()
+
+
+class StepWatch:
+    """Notices when a wall clock is set back, by the monotonic one beside it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen = self._look()
+
+    def seconds_back(self) -> float:
+        """Return by how much it was set back since this was last asked; 0 for a second or less.
+
+        So little is a correction in passing, which nobody has to be told of.
+        """
+        (was_at, was_seconds), (at, seconds) = self._seen, self._look()
+        self._seen = at, seconds
+        back = (seconds - was_seconds) - (at - was_at).total_seconds()
+        return back if back > _PASSING_SECONDS else 0.0
+
+    def _look(self) -> tuple[datetime, float]:
+        return self._clock.now(), self._clock.monotonic_seconds()
 
 
 class SteppingClock:

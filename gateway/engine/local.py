@@ -13,7 +13,7 @@ from contextvars import Context
 from datetime import datetime, timedelta
 from typing import Final
 
-from gateway.clock import Clock
+from gateway.clock import Clock, StepWatch
 from gateway.flow.dispatch import Dispatcher
 from gateway.flow.lane import Lane
 from gateway.metrics import Metrics, Readings
@@ -43,6 +43,8 @@ class LocalEngine:
         self._dispatcher = dispatcher
         self._jobs = jobs
         self._clock = clock
+        self._step_watch = StepWatch(clock)
+        self._seconds_back = 0.0
         self._metrics = metrics or Metrics()
         self._lanes: dict[str, Lane] = {}
         self._lane_tasks: set[asyncio.Task[None]] = set()
@@ -183,12 +185,24 @@ class LocalEngine:
         while not self._ending.is_set():
             try:
                 self._sweeping = await self._my_turn_to_sweep()
+                await self._mind_the_clock()
                 if self._sweeping:
                     await self._spread(await self._dispatcher.destinations_with_work())
                 self.last_sweep_at = self._clock.now()
             except Exception as error:  # noqa: BLE001 - without it nothing would be found again
                 _log.error("the sweep failed: %s", type(error).__name__)
             await self._pause(_SWEEP_SECONDS)
+
+    async def _mind_the_clock(self) -> None:
+        """See to it that a clock that was set back leaves nothing waiting for that long.
+
+        Whoever sweeps does it for all, so that it is done once.
+        """
+        self._seconds_back += self._step_watch.seconds_back()
+        if self._sweeping and self._seconds_back:
+            _log.warning("the clock was set back by %d seconds", self._seconds_back)
+            await self._dispatcher.turn_back(self._seconds_back)
+        self._seconds_back = 0.0
 
     async def _repeat(self, job: Job) -> None:
         while not self._ending.is_set():

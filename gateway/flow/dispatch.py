@@ -35,6 +35,7 @@ from gateway.storage.database import Database
 from gateway.storage.deliveries import Outbox
 from gateway.storage.delivery_rows import Settled
 from gateway.storage.destinations import DestinationStore
+from gateway.storage.turning_back import turn_back
 from gateway.tracing import Tracing
 
 _log = logging.getLogger(__name__)
@@ -137,6 +138,16 @@ class Dispatcher:
         if self._database.dialect == "sqlite":
             async with self._database.begin() as connection:
                 await self._outbox.take_back(connection, self._clock.now())
+
+    async def turn_back(self, seconds: float) -> None:
+        """Bring forward what is due, after the clock was set back by ``seconds``."""
+        async with self._database.begin() as connection:
+            await turn_back(
+                connection,
+                self._clock.now(),
+                seconds=seconds,
+                lease_seconds=self._rules.lease_seconds,
+            )
 
     async def claim(self, destination_id: str, limit: int) -> Grant | None:
         """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import msgspec
 import pytest
 from core.flow.desk import NOW, FakeDesk, Holding, until
 from core.flow.dispatching import looked_up, publish
@@ -14,6 +15,8 @@ from gateway.engine.local import LocalEngine
 from gateway.errors import StorageError
 from gateway.hookspecs import hookimpl
 from gateway.records import Job
+
+SET_BACK = "the clock was set back by 3600 seconds"
 
 
 class FakeDispatcher:
@@ -239,6 +242,60 @@ async def test_stopping_finishes_what_is_in_flight_and_gives_the_rest_back(datab
         assert [each.attempts for each in due] == [0] * 7
         assert await gateway.dispatcher.destinations_with_work() != []
     assert len(sink.delivered) == 3
+
+
+class FailsOnce(Recorder):
+    """Fails the first time."""
+
+    async def deliver(self, batch):
+        outcomes = await super().deliver(batch)
+        if len(self.delivered) > 1:
+            return outcomes
+        return [msgspec.structs.replace(each, delivered=False, status=503) for each in outcomes]
+
+
+async def test_a_clock_that_is_set_back_makes_nothing_wait(tmp_path, sweeps_quickly, caplog):
+    sink, clock = FailsOnce(), SteppingClock(NOW)
+    async with (
+        opened(sqlite_url(tmp_path), tmp_path, plugins=[sink], clock=clock) as gateway,
+        gateway.running(),
+    ):
+        # Given a delivery that is to be tried again five seconds later
+        await add_destination(gateway)
+        [delivery_id] = await publish(gateway)
+        await until(lambda: len(sink.delivered) == 1 and gateway.engine.in_motion() == 0)
+        # When the clock is set back by an hour, and goes on
+        clock.step(-3600)
+        await until(lambda: SET_BACK in caplog.messages)
+        clock.step(6)
+
+        # Then it is tried again, and not an hour later
+        await until(lambda: len(sink.delivered) == 2)
+        await until(lambda: gateway.engine.in_motion() == 0)
+        delivery, _ = await looked_up(gateway, delivery_id)
+
+    assert delivery.state == "delivered"
+
+
+async def test_a_clock_that_is_set_back_is_minded_also_when_the_database_is_away(
+    sweeps_quickly, monkeypatch
+):
+    clock, dispatcher = SteppingClock(NOW), FakeDispatcher()
+    turned_back = []
+
+    async def turn_back(seconds):
+        turned_back.append(seconds)
+        if len(turned_back) == 1:
+            raise StorageError("away")
+
+    monkeypatch.setattr(dispatcher, "turn_back", turn_back, raising=False)
+    async with Running(dispatcher, clock=clock):
+        clock.step(-3600)
+        await until(lambda: len(turned_back) == 2)
+        swept = dispatcher.swept
+        await until(lambda: dispatcher.swept > swept + 2)
+
+    assert turned_back == [3600.0, 3600.0]
 
 
 class Door:

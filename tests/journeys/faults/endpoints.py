@@ -18,6 +18,8 @@ _BAD: Final = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
 class Endpoint:
     """A receiver on a port of its own. ``signing`` is how its webhooks are signed.
 
+    It listens at ``host``; its URL says ``known_as``, which is the same unless it has a name.
+
     ``fault`` answers in the place of a good endpoint as long as it is set; with
     ``accepts`` its answers count as good ones all the same. ``acknowledged`` counts,
     by event id, the answers that a sender could have had in time.
@@ -31,12 +33,14 @@ class Endpoint:
         fault: Answer | None = None,
         accepts: bool = False,
         host: str = "127.0.0.1",
+        known_as: str | None = None,
     ) -> None:
         self.name = name
         self.signing = signing
         self.fault = fault
         self.accepts = accepts
         self.host = host
+        self.known_as = known_as or host
         self.port = servers._free_port()
         self.secret = ""
         self.id = ""
@@ -51,7 +55,7 @@ class Endpoint:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://{self.host}:{self.port}/"
+        return f"http://{self.known_as}:{self.port}/"
 
     @property
     def duplicates(self) -> int:
@@ -93,7 +97,7 @@ class Endpoint:
         self._requests.append(request)
         said = json.loads(request.body)
         event_id = request.headers.get("webhook-id") or said["id"]
-        package_id = said["data"]["package_id"]
+        package_id = said["data"].get("package_id") or said["data"]["packageId"]
         if self.package_of.setdefault(event_id, package_id) != package_id:
             await send(_BAD)  # an id that stands for two events: never acknowledged
         elif self.fault is not None and not self.accepts:

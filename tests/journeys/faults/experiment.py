@@ -12,6 +12,7 @@ Nothing here waits for a length of time: each step waits for what has to have ha
 """
 
 import asyncio
+import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,8 +28,11 @@ from processes import GatewayProcess
 from sqlalchemy import func, select
 from webhook_verifiers import run_verifier
 
+from gateway.clock import Clock
+from gateway.settings import load_settings
 from gateway.storage.database import Database
 from gateway.storage.tables import deliveries, events, packages
+from gateway.testing import GatewayHarness
 
 PATIENCE_SECONDS: Final = 120.0
 ORDERS_BEFORE: Final = 60
@@ -41,7 +45,7 @@ port = 0
 data_dir = "{data}"
 [delivery]
 allow_http = true
-allow_networks = ["127.0.0.0/8"]
+allow_networks = {networks}
 timeout_seconds = {timeout_seconds}
 lease_margin_seconds = 8
 breaker_pauses_seconds = [1]
@@ -64,8 +68,8 @@ class Row:
     """What an experiment found. ``stored`` are packages; ``events`` those to be delivered.
 
     ``delivered`` and ``exhausted`` count deliveries; ``duplicates`` webhooks that came though
-    they had been acknowledged; ``seconds`` is the time from mending to the last webhook of
-    what had been accepted by then.
+    they had been acknowledged; ``seconds`` is the time from the start of mending to the last
+    webhook of what had been accepted by then.
     """
 
     fault: str
@@ -87,10 +91,30 @@ class Stored(NamedTuple):
     states: dict[str, str]
 
 
+class ClockedGateway(GatewayProcess):
+    """A gateway in this process, by a clock of ours; its commands are still processes."""
+
+    def __init__(self, folder: Path, toml: str, clock: Clock) -> None:
+        super().__init__(folder, toml)
+        self._clock = clock
+        self._harness: GatewayHarness | None = None
+
+    async def start(self) -> None:
+        self._harness = GatewayHarness(load_settings(self.config, {}), self._clock)
+        await self._harness.__aenter__()
+        self.url = self._harness.url
+
+    async def stop(self) -> int | None:
+        if self._harness is not None:
+            await self._harness.__aexit__(None, None, None)
+        return 0
+
+
 class Experiment:
     """A gateway of real processes, endpoints that it tells, and a load of orders.
 
-    Without ``redis_url`` it is one ``gateway serve``; with it, a server and ``workers``.
+    Without ``redis_url`` it is one ``gateway serve``; with it, a server and ``workers``. With
+    a ``clock`` it runs in this process instead, and reads the time there.
     """
 
     def __init__(
@@ -101,6 +125,8 @@ class Experiment:
         redis_url: str | None = None,
         workers: int = 2,
         delivery: str = RETRIES,
+        networks: Sequence[str] = ("127.0.0.0/8",),
+        clock: Clock | None = None,
         timeout_seconds: float = 3,
         before: Sequence[str] = (),
     ) -> None:
@@ -112,19 +138,24 @@ class Experiment:
             database=self.database_url,
             delivery=delivery,
             timeout_seconds=timeout_seconds,
+            networks=json.dumps(networks),
         )
         if redis_url is not None:
             toml += f'[redis]\nurl = "{redis_url}"\n'
         # One that takes its time: there is always something on its way when things break.
         slow = Endpoint("slow", signing="scriptrun", fault=late(SLOW_SECONDS), accepts=True)
         self.endpoints = endpoints or (Endpoint("quick"), slow)
-        self.gateway = GatewayProcess(folder, toml, before=before)
+        self.gateway = (
+            GatewayProcess(folder, toml, before=before)
+            if clock is None
+            else ClockedGateway(folder, toml, clock)
+        )
         self.workers = [
             GatewayProcess(_made(folder / f"worker{number}"), toml, ("worker",))
             for number in range(workers if redis_url is not None else 0)
         ]
         self.load: Load
-        self._mended_at = 0.0
+        self._mending_at = 0.0
         self._before_mending: set[str] = set()
         self._shown_as_exhausted: dict[str, list[str]] = {}
         self._database: Database
@@ -136,11 +167,14 @@ class Experiment:
             for endpoint in self.endpoints:
                 await stack.enter_async_context(endpoint)
             await stack.enter_async_context(self.gateway)
-            for worker in self.workers:
-                await stack.enter_async_context(worker)
             self._database = Database(self.database_url, pool_size=1)
             stack.push_async_callback(self._database.close)
-            key = (await self.gateway.json("keys", "create", "--name", "test"))["key"]
+            stack.push_async_callback(self._stop_workers)
+            issued, *_ = await asyncio.gather(
+                self.gateway.json("keys", "create", "--name", "test"),
+                *(worker.start() for worker in self.workers),
+            )
+            key = issued["key"]
             for endpoint in self.endpoints:
                 await self._add(endpoint, key)
             self.load = Load(lambda: self.gateway.url, key)
@@ -150,6 +184,9 @@ class Experiment:
     async def __aexit__(self, *_: object) -> None:
         """Stop everything."""
         await self._open.aclose()
+
+    async def _stop_workers(self) -> None:
+        await asyncio.gather(*(worker.stop() for worker in self.workers))
 
     async def _add(self, endpoint: Endpoint, key: str) -> None:
         sent = {"url": endpoint.url, "format": endpoint.signing, "events": ["package.created"]}
@@ -164,9 +201,9 @@ class Experiment:
         await self.load.more(ORDERS_BEFORE)
         await self.load.until(lambda: all(each.acknowledged for each in self.endpoints))
 
-    def mended(self) -> None:
-        """Say that what was broken is well again: recovering is timed from here."""
-        self._mended_at = time.monotonic()
+    def mending(self) -> None:
+        """Say that what is broken is being mended: recovering is timed from here."""
+        self._mending_at = time.monotonic()
         self._before_mending = self._accepted()
 
     async def caught_up(self) -> None:
@@ -232,7 +269,7 @@ class Experiment:
             for event, moment in endpoint.first_at.items()
             if stored.events[event] in self._before_mending
         ]
-        seconds = max(late, default=0.0) - self._mended_at if self._mended_at else 0.0
+        seconds = max(late, default=0.0) - self._mending_at if self._mending_at else 0.0
         return Row(
             fault,
             done,

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import httpx
 
-_CLIENTS: Final = 4
 _ORDERS_A_REQUEST: Final = 5
 _PAUSE_SECONDS: Final = 0.1
 _LOOK_AGAIN_SECONDS: Final = 0.01
@@ -36,9 +35,9 @@ class Load:
         """How many orders were answered with 2xx."""
         return len(self.packages)
 
-    def start(self) -> None:
+    def start(self, senders: int = 4) -> None:
         """Begin."""
-        self._clients = [asyncio.create_task(self._hand_in(each)) for each in range(_CLIENTS)]
+        self._clients = [asyncio.create_task(self._hand_in(each)) for each in range(senders)]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Go on until ``condition`` holds."""

@@ -25,6 +25,7 @@ _EXPERIMENTS: Final = (
     "test_servers_away.py",
     "test_storage_in_trouble.py",
     "test_bad_endpoints.py",
+    "test_clock_and_names.py",
 )
 _COLUMNS: Final = (
     "fault",

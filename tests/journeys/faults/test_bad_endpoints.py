@@ -52,10 +52,10 @@ async def test_endpoints_that_misbehave_get_everything_once_they_are_mended(tmp_
             )
             assert not any(each.acknowledged for each in bad if not each.accepts)
             # When they are mended
+            experiment.mending()
             await refusing.listen()
             for endpoint in (elsewhere, *bad):
                 endpoint.fault = None
-            experiment.mended()
             await experiment.quiet()
 
             # Then each gets everything, and nobody was led astray

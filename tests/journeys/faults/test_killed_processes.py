@@ -18,8 +18,8 @@ async def test_a_server_that_is_killed_on_sqlite_loses_nothing(tmp_path, note):
 
         await experiment.gateway.kill()
         await experiment.load.until(lambda: experiment.load.refusals["connection"] > 0)
+        experiment.mending()
         await experiment.gateway.start()
-        experiment.mended()
 
         row = await experiment.verdict("server killed, on SQLite", "kill -9, then started again")
     assert row.exhausted == 0
@@ -32,8 +32,8 @@ async def test_a_server_that_is_killed_beside_its_workers_loses_nothing(many, no
 
         await experiment.gateway.kill()
         await experiment.load.until(lambda: experiment.load.refusals["connection"] > 0)
+        experiment.mending()
         await experiment.gateway.start()
-        experiment.mended()
 
         row = await experiment.verdict(
             "server killed, beside two workers", "kill -9, then started again"
@@ -54,7 +54,7 @@ async def test_a_worker_that_is_killed_leaves_its_work_to_the_other(many, note):
         await experiment.caught_up()
         await experiment.workers[1].kill()
         await experiment.load.more(20)
-        experiment.mended()
+        experiment.mending()
 
         row = await experiment.verdict("each of two workers killed", "kill -9, one after the other")
     assert row.exhausted == 0
@@ -68,9 +68,9 @@ async def test_server_and_worker_killed_in_turn_lose_nothing(many, note):
 
         for process in (experiment.gateway, *experiment.workers, experiment.gateway):
             await process.kill()
+            experiment.mending()
             await process.start()
             await experiment.load.more(20)
-        experiment.mended()
 
         row = await experiment.verdict(
             "server, both workers and server killed", "kill -9 in turn, each started again"

@@ -22,8 +22,8 @@ async def test_without_redis_orders_are_taken_and_delivered_all_the_same(many, o
         await experiment.load.more(100)
         # Nobody can be woken: the sweep finds the work
         await experiment.caught_up()
+        experiment.mending()
         await asyncio.to_thread(own_redis.start)
-        experiment.mended()
 
         row = await experiment.verdict("Redis stopped", "kill -9, 100 orders later started again")
     assert (row.exhausted, row.duplicates) == (0, 0)
@@ -38,7 +38,7 @@ async def test_a_redis_that_forgets_everything_is_not_missed(many, own_redis, no
         for _ in range(5):
             await asyncio.to_thread(own_redis.flush)
             await experiment.load.more(20)
-        experiment.mended()
+        experiment.mending()
 
         row = await experiment.verdict("Redis flushed", "FLUSHALL five times during load")
     assert (row.exhausted, row.duplicates) == (0, 0)
@@ -52,8 +52,8 @@ async def test_a_postgresql_that_is_killed_is_found_again(many, own_postgres, no
 
         await asyncio.to_thread(own_postgres.kill)
         await experiment.load.until(lambda: experiment.load.refusals["503"] > 0)
+        experiment.mending()
         await asyncio.to_thread(own_postgres.start)
-        experiment.mended()
 
         row = await experiment.verdict("PostgreSQL killed", "kill -9, then started again")
     # What came back meanwhile was kept until it could be stored

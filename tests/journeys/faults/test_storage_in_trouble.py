@@ -30,7 +30,7 @@ async def test_a_sqlite_file_that_somebody_else_locks_is_waited_for(tmp_path, no
         await experiment.under_load()
 
         await asyncio.to_thread(_hold, tmp_path / "data" / "gateway.db")
-        experiment.mended()
+        experiment.mending()
 
         row = await experiment.verdict(
             "SQLite locked by another program", f"BEGIN IMMEDIATE for {LOCKED_SECONDS} s"
@@ -71,8 +71,8 @@ async def test_a_full_disk_refuses_orders_and_loses_none(tmp_path, small_disk, n
 
         await asyncio.to_thread(_fill, small_disk / "ballast")
         await experiment.load.until(lambda: experiment.load.refusals["503"] > 10)
+        experiment.mending()
         (small_disk / "ballast").unlink()
-        experiment.mended()
 
         row = await experiment.verdict("disk full", "a small file system filled, then emptied")
     assert (row.exhausted, row.duplicates) == (0, 0)
