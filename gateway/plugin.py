@@ -7,7 +7,7 @@ page. What each hook is for stands in :mod:`gateway.hookspecs`.
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
+from gateway.clock import Clock, SystemClock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.console import Session, command
 from gateway.errors import (
     Conflict,
@@ -172,6 +172,7 @@ __all__ = [
     "Site",
     "Status",
     "Submission",
+    "SystemClock",
     "TakesOrders",
     "TakesUpdates",
     "TooLarge",

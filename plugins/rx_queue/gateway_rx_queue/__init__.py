@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
+import click
 from litestar import Router
 
-from gateway.plugin import API_VERSION, EventType, Gateway, Job, PluginTables, hookimpl
+from gateway.plugin import API_VERSION, EventType, Gateway, HealthCheck, Job, PluginTables, hookimpl
+from gateway_rx_queue.commands import rx_group
 from gateway_rx_queue.events import EVENT_TYPES
 from gateway_rx_queue.queue import Queue
 from gateway_rx_queue.routes import router
 from gateway_rx_queue.settings import RxQueueSettings
-from gateway_rx_queue.tables import metadata
+from gateway_rx_queue.tables import TABLES
 
 
 class RxQueue:
@@ -40,10 +41,20 @@ class RxQueue:
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Bring the look for jobs whose lease has ended."""
-        return [Job("rx-leases", self._queue.desk.recover_lost, every_seconds=1.0)]
+        """Bring the writing, and the look for jobs whose lease has ended."""
+        return self._queue.jobs()
 
     @hookimpl
     def tables(self) -> PluginTables:
         """Bring jobs, their history, and the drug catalog."""
-        return PluginTables(metadata, Path(__file__).parent / "migrations")
+        return TABLES
+
+    @hookimpl
+    def cli_commands(self) -> Sequence[click.Command]:
+        """Bring ``gateway rx``."""
+        return [rx_group(self._queue.settings)]
+
+    @hookimpl
+    def health_checks(self) -> Sequence[HealthCheck]:
+        """Bring the question whether there is a drug catalog."""
+        return [HealthCheck("rx-catalog", self._queue.catalog_health)]

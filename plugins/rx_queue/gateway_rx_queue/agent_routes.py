@@ -1,24 +1,21 @@
 """Where a writer agent comes for work, and reports how it went."""
 
 import asyncio
-import re
-from typing import Any, Final
+from typing import Any
 
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 
-from gateway.plugin import Caller, Conflict, InvalidInput, Problem, decode, from_epoch_ms, isoformat
+from gateway.plugin import Caller, Conflict, decode, from_epoch_ms, isoformat
 from gateway_rx_queue import schema
 from gateway_rx_queue.answers import json_answer
 from gateway_rx_queue.desk import LeaseRequest, Report
 from gateway_rx_queue.job import Job
-from gateway_rx_queue.points import Reason, WriteOutcome
+from gateway_rx_queue.outcomes import outcome_of
 from gateway_rx_queue.queue import Queue
+from gateway_rx_queue.settings import AGENT
 from gateway_rx_queue.store import Scope
-
-AGENT: Final = "agent"
-_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 OpenQueue = NamedDependency[SkipValidation[Queue]]
 
@@ -106,19 +103,9 @@ async def report_result(
     ```
     """
     sent = decode(body, schema.ResultIn)
-    outcome = _outcome(sent)
+    outcome = outcome_of(sent)
     job = await queue.desk.report(Report(caller, queue_id, sent.lease_token, outcome))
     return json_answer(schema.StandingOut(job.id, job.state))
-
-
-def _outcome(sent: schema.ResultIn) -> WriteOutcome:
-    reasons = tuple(Reason(code=each) if isinstance(each, str) else each for each in sent.reasons)
-    if not all(_CODE.fullmatch(reason.code) for reason in reasons):
-        text = "a reason's code is lower case with underscores, as in din_ambiguous"
-        raise InvalidInput("The report doesn't fit.", [Problem(text, field="reasons")])
-    return WriteOutcome(
-        outcome=sent.outcome, din=sent.din or None, reason=sent.reason or None, reasons=reasons
-    )
 
 
 def _leased_out(job: Job) -> schema.LeasedOut:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, exists, select, text, update
+from sqlalchemy import Select, exists, select, text, tuple_, update
 
 from gateway.plugin import AsyncConnection
 from gateway_rx_queue.job import Job
@@ -87,3 +87,21 @@ def _due(scope: Scope, now_ms: int) -> Select[Any]:
         ~held_back,
     )
     return query if scope.site is None else query.where(rx_jobs.c.site == scope.site)
+
+
+async def scopes_with_work(connection: AsyncConnection) -> list[Scope]:
+    """Return every account and mode that has queued jobs, one look at the index for each."""
+    scopes: list[Scope] = []
+    query = (
+        select(rx_jobs.c.account_id, rx_jobs.c.mode)
+        .where(text(f"rx_jobs.{QUEUED}"))
+        .order_by(rx_jobs.c.account_id, rx_jobs.c.mode)
+        .limit(1)
+    )
+    place = tuple_(rx_jobs.c.account_id, rx_jobs.c.mode)
+    while True:
+        after = query.where(place > tuple_(*scopes[-1][:2])) if scopes else query
+        row = (await connection.execute(after)).first()
+        if row is None:
+            return scopes
+        scopes.append(Scope(row.account_id, row.mode))

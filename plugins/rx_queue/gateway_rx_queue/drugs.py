@@ -1,12 +1,13 @@
 """The drug catalog in the database: what a rule asks it."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
-from gateway.plugin import AsyncConnection
+from gateway.plugin import AsyncConnection, insert_rows
 from gateway_rx_queue.drug_rule import strengths
 from gateway_rx_queue.points import Drug, Medication
 from gateway_rx_queue.tables import rx_drug_words, rx_drugs
@@ -16,6 +17,8 @@ _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 # Of this many products with a word in their names, the word tells nothing.
 _MOST_FOUND: Final = 400
 _PARAMETERS: Final = 5000
+_AT_ONCE: Final = 1000
+_COLUMNS: Final = tuple(column.name for column in rx_drugs.columns)
 
 
 class Catalog(NamedTuple):
@@ -57,7 +60,7 @@ def words_of(drug: Drug) -> set[str]:
 
 async def look_up(connection: AsyncConnection, drugs: Iterable[Medication]) -> Catalog:
     """Return what the catalog knows of ``drugs``: their DINs, and what their texts name."""
-    if not await count(connection):
+    if (await connection.execute(select(rx_drugs.c.din).limit(1))).first() is None:
         return EMPTY
     asked = list(drugs)
     words = {word for each in asked if (word := first_word(each.drug_text))}
@@ -97,3 +100,30 @@ async def _entries(connection: AsyncConnection, dins: list[str]) -> dict[str, Dr
                 active=bool(row.active),
             )
     return found
+
+
+async def replace(connection: AsyncConnection, drugs: Iterable[Drug], now_ms: int) -> int:
+    """Put ``drugs`` in the place of the whole catalog; returns how many there are."""
+    await connection.execute(delete(rx_drug_words))
+    await connection.execute(delete(rx_drugs))
+    stored = 0
+    for some in batched(drugs, _AT_ONCE):
+        rows = [
+            (
+                *(drug.din, drug.name, SEPARATOR.join(drug.ingredients), drug.strength),
+                *(drug.form, SEPARATOR.join(drug.schedules), drug.active, now_ms),
+            )
+            for drug in some
+        ]
+        await insert_rows(connection, rx_drugs, _COLUMNS, rows)
+        words = [(word, drug.din) for drug in some for word in sorted(words_of(drug))]
+        await insert_rows(connection, rx_drug_words, ("word", "din"), words)
+        stored += len(rows)
+    return stored
+
+
+def batched(drugs: Iterable[Drug], size: int) -> Iterator[list[Drug]]:
+    """Yield lists of up to ``size``."""
+    stream = iter(drugs)
+    while some := list(islice(stream, size)):
+        yield some

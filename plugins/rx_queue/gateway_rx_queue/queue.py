@@ -3,15 +3,21 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.plugin import AuditEntry, Caller, Gateway, NotFound
+from gateway.plugin import AuditEntry, Caller, Gateway, HealthReport, NotFound
+from gateway.plugin import Job as Recurring
+from gateway_rx_queue import drugs
 from gateway_rx_queue.cases import CaseReader
 from gateway_rx_queue.desk import Desk
 from gateway_rx_queue.intake import RxIntake
 from gateway_rx_queue.job import Job
 from gateway_rx_queue.judging import Judge
 from gateway_rx_queue.mapping import HistoryRow
+from gateway_rx_queue.points import RxWriter
+from gateway_rx_queue.pump import EVERY_SECONDS, Pump
 from gateway_rx_queue.review import Review
+from gateway_rx_queue.sender import Bridge
 from gateway_rx_queue.settings import RxQueueSettings
+from gateway_rx_queue.simulator import SIMULATOR
 from gateway_rx_queue.store import JobFilter, JobStore
 from gateway_rx_queue.waiting import Waiters
 
@@ -28,19 +34,42 @@ class Queue:
         cases = CaseReader(gateway, settings, self.store)
         self.intake = RxIntake(gateway, self.store, cases, self.judge, self.waiters)
         self.desk = Desk(gateway, settings, self.store, self.waiters)
+        self._bridge = Bridge(gateway, settings.http)
+        own = [SIMULATOR, RxWriter("http", self._bridge.write)]
+        self.pump = Pump(gateway, settings, self.desk, own)
         self.review = Review(gateway, settings, self.store, self.waiters)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Begin; at the end let those go who wait for work, and finish what was handed in."""
-        _ = self.judge.rules  # asked for now, so that a fault in one stops the start
+        # Asked for now, so that a fault in what plugins bring stops the start.
+        _ = self.judge.rules, self.pump.writer()
         self.waiters.open()
+        self.pump.open()
         try:
             yield
         finally:
             self.waiters.close()
+            await self.pump.close()
+            await self._bridge.close()
             await self.intake.drained()
             await self.desk.drained()
+
+    def jobs(self) -> list[Recurring]:
+        """Return what is done again and again."""
+        return [
+            Recurring("rx-leases", self.desk.recover_lost, every_seconds=1.0),
+            Recurring("rx-writing", self.pump.run, EVERY_SECONDS),
+        ]
+
+    async def catalog_health(self) -> HealthReport:
+        """Say whether DINs can be checked; the queue works without, and says so here."""
+        async with self.gateway.database.read() as connection:
+            known = await drugs.count(connection)
+        if known:
+            return HealthReport(healthy=True, detail=f"the drug catalog has {known} products")
+        text = "DINs are not checked: load the catalog with gateway rx load-drugs allfiles.zip"
+        return HealthReport(healthy=True, detail=text)
 
     async def show(
         self, caller: Caller, job_id: str

@@ -235,14 +235,29 @@ class LeaseOut(msgspec.Struct, frozen=True):
     jobs: list[LeasedOut]
 
 
-class ResultIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutcomeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How it went. ``reasons`` are codes, or objects with candidates and evidence."""
 
-    lease_token: Annotated[str, Meta(max_length=200)]
     outcome: Literal["completed", "failed", "retry", "excepted"]
     din: Annotated[str, Meta(max_length=40, description="the one that was written")] | None = None
     reason: Annotated[str, Meta(max_length=200, examples=["patient_file_locked"])] | None = None
     reasons: Annotated[list[str | Reason], Meta(max_length=50)] = []
+
+
+class ResultIn(OutcomeIn, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How it went, and the token of the lease."""
+
+    lease_token: Annotated[str, Meta(max_length=200)]
+
+
+class BridgeJobOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as a bridge is posted it."""
+
+    queueId: str  # noqa: N815 - the wire's name
+    idempotency_token: str
+    attempt: int
+    site: str | None
+    prescription: Prescription
 
 
 class StandingOut(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """What ``[plugins.rx_queue]`` may say."""
 
+import ipaddress
 import re
 from typing import Annotated, Final
 
@@ -7,6 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from gateway_rx_queue.points import Thresholds
+
+AGENT: Final = "agent"
+"""The writer that is none of ours: programs come for jobs."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
@@ -29,11 +33,17 @@ class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class BridgeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[plugins.rx_queue.http]``: where the writer ``http`` posts, and what signs it."""
+    """``[plugins.rx_queue.http]``: where the writer ``http`` posts, and what signs it.
+
+    ``allow_http`` and ``allow_networks`` add to those of ``[delivery]``: a bridge often
+    stands in the pharmacy's own network.
+    """
 
     url: str = ""
     secret: str = ""
     timeout_seconds: _Positive = 15.0
+    allow_http: bool = False
+    allow_networks: tuple[str, ...] = ()
 
 
 class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -45,7 +55,7 @@ class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     claim lasts ``claim_minutes``.
     """
 
-    writer: str = "agent"
+    writer: str = AGENT
     min_confidence: _Share = 0.85
     supply_tolerance: _Positive = 0.5
     max_days_supply: _Count = 366
@@ -66,6 +76,8 @@ class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             raise ValueError("writer must be a name such as agent, http or simulator")
         if not self.retry_schedule_seconds:
             raise ValueError("retry_schedule_seconds needs at least one number of seconds")
+        for network in self.http.allow_networks:
+            _check_network(network)
         if self.writer == "http" and not (self.http.url and self.http.secret):
             raise ValueError('writer "http" needs url and secret in [plugins.rx_queue.http]')
 
@@ -82,3 +94,13 @@ class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         """Return how long to wait after the ``attempts``-th try that didn't work."""
         schedule = self.retry_schedule_seconds
         return schedule[min(attempts, len(schedule)) - 1]
+
+
+def _check_network(network: str) -> None:
+    try:
+        ipaddress.ip_network(network)
+    except ValueError:
+        raise ValueError(
+            "http.allow_networks takes networks such as 192.168.1.0/24, with no bits set behind "
+            "the prefix"
+        ) from None

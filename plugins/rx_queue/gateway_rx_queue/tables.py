@@ -4,6 +4,7 @@ Times are whole milliseconds since 1970 (``…_ms``). ``payload`` is sealed; col
 ``_index`` are blind indexes. No patient data stands in clear. The drug catalog is public.
 """
 
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -19,6 +20,8 @@ from sqlalchemy import (
     false,
     text,
 )
+
+from gateway.plugin import PluginTables
 
 metadata: Final = MetaData(
     naming_convention={
@@ -140,3 +143,5 @@ rx_drug_words: Final = Table(
     Column("din", Text, primary_key=True),
     Index("ix_rx_drug_words_din", "din"),
 )
+
+TABLES: Final = PluginTables(metadata, Path(__file__).parent / "migrations")

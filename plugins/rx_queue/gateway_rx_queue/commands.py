@@ -1,0 +1,210 @@
+"""``gateway rx …``: review, the drug catalog and the agent, from the command line."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from gateway.plugin import (
+    DEFAULT_ACCOUNT,
+    Caller,
+    InvalidInput,
+    Mode,
+    Problem,
+    Session,
+    command,
+    decode,
+)
+from gateway_rx_queue import mapping
+from gateway_rx_queue.agent_command import agent_command
+from gateway_rx_queue.drug_command import load_drugs_command
+from gateway_rx_queue.queue import Queue
+from gateway_rx_queue.review import Reviewer
+from gateway_rx_queue.settings import RxQueueSettings
+from gateway_rx_queue.store import JobFilter
+
+_COLUMNS = ("queueId", "status", "age_seconds", "site", "source", "reasons", "claimed_by")
+_ACCOUNT = click.option(
+    "--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose prescriptions."
+)
+_TEST = click.option("--test", "test_mode", is_flag=True, help="Look at test data, not live.")
+_ID = click.argument("queue_id", metavar="ID")
+_AS = click.option("--as", "reviewer", help="Who reviews.  [default: your login name]")
+
+
+def rx_group(settings: RxQueueSettings) -> click.Group:
+    """Make the group."""
+    group = click.Group("rx", help="Prescriptions: look, review, and write.")
+    for each in (
+        _list(settings),
+        _show(settings),
+        _claim(settings),
+        _release(settings),
+        _resolve(settings),
+        _reject(settings),
+        load_drugs_command(),
+        agent_command(),
+    ):
+        group.add_command(each)
+    return group
+
+
+def _list(settings: RxQueueSettings) -> click.Command:
+    @command("list")
+    @click.option("--status", help="Only these: excepted, queued, writing, failed …")
+    @click.option("--site", help="Only this site's.")
+    @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+    @_ACCOUNT
+    @_TEST
+    async def list_jobs(
+        session: Session,
+        *,
+        status: str | None,
+        site: str | None,
+        limit: int,
+        account: str,
+        test_mode: bool,
+    ) -> None:
+        """List jobs, newest first; with --status excepted, those that wait, oldest first."""
+        async with session.gateway() as gateway:
+            queue = Queue(gateway, settings)
+            wanted = JobFilter(limit, status=status, site=site)
+            found = await queue.page(_caller(session, account, test_mode), wanted)
+            now = gateway.clock.now()
+        session.table(_COLUMNS, [_shown(mapping.job_out(job, now)) for job in found])
+
+    return list_jobs
+
+
+def _show(settings: RxQueueSettings) -> click.Command:
+    @command("show")
+    @_ID
+    @_ACCOUNT
+    @_TEST
+    async def show(session: Session, *, queue_id: str, account: str, test_mode: bool) -> None:
+        """Show one job with its prescription. That you looked is written down."""
+        async with session.gateway() as gateway:
+            queue = Queue(gateway, settings)
+            caller = _caller(session, account, test_mode)
+            job, history, linked = await queue.show(caller, queue_id)
+            now = gateway.clock.now()
+        session.record(_shown(mapping.job_detail_out(job, history, linked, now)))
+
+    return show
+
+
+def _claim(settings: RxQueueSettings) -> click.Command:
+    @command("claim")
+    @_ID
+    @_AS
+    @_ACCOUNT
+    @_TEST
+    async def claim(
+        session: Session, *, queue_id: str, reviewer: str | None, account: str, test_mode: bool
+    ) -> None:
+        """Keep a job to yourself for some minutes, so that no two people work on it."""
+        async with session.gateway() as gateway:
+            who = Reviewer(_caller(session, account, test_mode), reviewer)
+            job = await Queue(gateway, settings).review.claim(who, queue_id)
+        session.record({"queueId": job.id, "status": job.state, "claimed_by": job.claimed_by})
+
+    return claim
+
+
+def _release(settings: RxQueueSettings) -> click.Command:
+    @command("release")
+    @_ID
+    @_AS
+    @_ACCOUNT
+    @_TEST
+    async def release(
+        session: Session, *, queue_id: str, reviewer: str | None, account: str, test_mode: bool
+    ) -> None:
+        """Give a job back that you had claimed."""
+        async with session.gateway() as gateway:
+            who = Reviewer(_caller(session, account, test_mode), reviewer)
+            job = await Queue(gateway, settings).review.release(who, queue_id)
+        session.record({"queueId": job.id, "status": job.state})
+
+    return release
+
+
+def _resolve(settings: RxQueueSettings) -> click.Command:
+    @command("resolve")
+    @_ID
+    @click.option(
+        "--set",
+        "corrections",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Correct a field, as in medication.din=02242705; several times if needed.",
+    )
+    @click.option("--note", help="Why.")
+    @_AS
+    @_ACCOUNT
+    @_TEST
+    async def resolve(
+        session: Session,
+        *,
+        queue_id: str,
+        corrections: tuple[str, ...],
+        note: str | None,
+        reviewer: str | None,
+        account: str,
+        test_mode: bool,
+    ) -> None:
+        """Approve a job, corrected where needed; it is written next, and resolved after that."""
+        changes = dict(_correction(each) for each in corrections)
+        async with session.gateway() as gateway:
+            who = Reviewer(_caller(session, account, test_mode), reviewer)
+            job = await Queue(gateway, settings).review.resolve(who, queue_id, changes, note)
+        session.record({"queueId": job.id, "status": job.state})
+
+    return resolve
+
+
+def _reject(settings: RxQueueSettings) -> click.Command:
+    @command("reject")
+    @_ID
+    @click.option("--reason", required=True, help="Why; it stays here.")
+    @_AS
+    @_ACCOUNT
+    @_TEST
+    async def reject(
+        session: Session,
+        *,
+        queue_id: str,
+        reason: str,
+        reviewer: str | None,
+        account: str,
+        test_mode: bool,
+    ) -> None:
+        """Turn a job down for good; its receivers are told that a reviewer did."""
+        async with session.gateway() as gateway:
+            who = Reviewer(_caller(session, account, test_mode), reviewer)
+            job = await Queue(gateway, settings).review.reject(who, queue_id, reason)
+        session.record({"queueId": job.id, "status": job.state})
+
+    return reject
+
+
+def _correction(text: str) -> tuple[str, Any]:
+    """Read ``field=value``; a value is JSON where that makes a number, and text otherwise."""
+    field, separator, value = text.partition("=")
+    if not separator:
+        problem = Problem("write it as medication.din=02242705", field="--set")
+        raise InvalidInput("A correction has no value.", [problem])
+    if value in {"null", "true", "false"}:
+        return field, decode(value.encode(), Any)
+    numeric = {"medication.days_supply", "medication.refills"}
+    return field, int(value) if field in numeric and value.isdecimal() else value
+
+
+def _caller(session: Session, account: str, test_mode: bool) -> Caller:
+    mode: Mode = "test" if test_mode else "live"
+    return Caller(account, mode, session.actor)
+
+
+def _shown(out: msgspec.Struct) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(out)
+    return shown

@@ -1,0 +1,99 @@
+"""``gateway rx …`` against a gateway's own file, without a server."""
+
+import asyncio
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.cli import main
+from gateway.runtime import Gateway
+from gateway.settings import load_settings
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "gateway.toml"
+    path.write_text("[plugins.rx_queue]\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def run(config):
+    def ran(*words, expect=0):
+        result = CliRunner().invoke(main, [*words, "--config", str(config), "--json"])
+        assert result.exit_code == expect, result.output
+        return json.loads(result.stdout) if expect == 0 else result.stderr
+
+    return ran
+
+
+@pytest.fixture
+def excepted(config, rx):
+    """The id of a job that waits for a person."""
+
+    async def submitted():
+        from gateway_rx_queue import mapping
+        from gateway_rx_queue.queue import Queue
+        from gateway_rx_queue.settings import RxQueueSettings
+
+        from gateway.model.account import Caller
+
+        async with Gateway(load_settings(config, {})) as gateway:
+            queue = Queue(gateway, RxQueueSettings())
+            candidate = mapping.candidate(rx(prescriber=None, medication__sig=None))
+            taken = await queue.intake.accept(Caller("default", "live", "key_1"), [candidate], None)
+        return taken.results[0].queueId
+
+    return asyncio.run(submitted())
+
+
+def test_what_waits_is_listed_without_the_patient(run, excepted):
+    [listed] = run("rx", "list", "--status", "excepted")
+
+    assert listed["queueId"] == excepted
+    assert "sig_missing" in listed["reasons"]
+    assert "Silva" not in json.dumps(listed)
+    assert run("rx", "list", "--status", "queued") == []
+    assert run("rx", "list", "--test") == []
+
+
+def test_a_job_is_shown_claimed_and_resolved(run, excepted):
+    shown = run("rx", "show", excepted)
+    assert shown["prescription"]["patient"]["last_name"] == "Silva"
+
+    assert run("rx", "claim", excepted, "--as", "m.t")["claimed_by"] == "m.t"
+    assert "Somebody else" in run("rx", "resolve", excepted, "--as", "other", expect=1)
+    resolved = run(
+        *("rx", "resolve", excepted, "--as", "m.t", "--note", "called"),
+        *("--set", "medication.sig=1 tab daily", "--set", "prescriber.name=Dr. Lee"),
+        *("--set", "medication.refills=2", "--set", "medication.days_supply=null"),
+    )
+    assert resolved == {"queueId": excepted, "status": "queued"}
+    after = run("rx", "show", excepted)
+    assert after["approved_by"] == "m.t"
+    assert after["prescription"]["medication"]["refills"] == 2
+    assert after["corrections"][0]["after"]["prescriber.name"] == "Dr. Lee"
+
+
+def test_a_job_is_released_and_rejected(run, excepted):
+    run("rx", "claim", excepted, "--as", "m.t")
+    assert run("rx", "release", excepted, "--as", "m.t")["status"] == "excepted"
+    assert run("rx", "reject", excepted, "--reason", "double")["status"] == "rejected"
+    assert "rejected" in run("rx", "claim", excepted, expect=1)
+
+
+def test_a_correction_needs_a_value_and_a_field_that_is_there(run, excepted):
+    assert "medication.din=02242705" in run("rx", "resolve", excepted, "--set", "x", expect=1)
+    assert "medication.dose" in run(
+        "rx", "resolve", excepted, "--set", "medication.dose=1", expect=1
+    )
+    assert "no such job" in run("rx", "show", "rxq_nope", expect=1)
+
+
+def test_an_agent_without_a_key_or_a_command_says_so(run, monkeypatch):
+    monkeypatch.delenv("GATEWAY_API_KEY", raising=False)
+    words = ("rx", "agent", "--url", "http://127.0.0.1:1", "--once")
+    assert "GATEWAY_API_KEY" in run(*words, "--command", "true", expect=1)
+    monkeypatch.setenv("GATEWAY_API_KEY", "sk_live_x")
+    assert "--command" in run(*words, "--command", " ", expect=1)
