@@ -28,6 +28,7 @@ class Failed:
     tries: int
     pending: int
     exhausted: int
+    held_back: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +91,16 @@ def run_once(stage: Stage, sink: Sink, name: str, faulty: Mapping[str, int], eve
         states = _settled(gateway, told, healthy)
         seen = sink.seen()
         check(_stored(gateway), seen, states, healthy)
+        opened = "SELECT id FROM destinations WHERE opened_at_ms IS NOT NULL"
+        held_back = {told[destination_id] for (destination_id,) in gateway.run_sql(opened)}
     failed = [
-        Failed(how=how, **{each: states[site].get(each, 0) for each in ("tries", *_OPEN)})
+        Failed(
+            how=how,
+            tries=states[site]["tries"],
+            pending=states[site].get("pending", 0),
+            exhausted=states[site].get("exhausted", 0),
+            held_back=site in held_back,
+        )
         for site, how in sick.items()
         if faulty[how]
     ]
@@ -191,9 +200,16 @@ def _failing(together: Run) -> Table:
     return Table(
         "big_run_failing",
         "The failing five when the others were done",
-        ("endpoint", "delivered", "waiting for its next try", "given up", "tries"),
+        ("endpoint", "delivered", "waiting for its next try", "given up", "tries", "breaker"),
         [
-            (each.how, "0", f"{each.pending:,}", f"{each.exhausted:,}", f"{each.tries:,}")
+            (
+                each.how,
+                "0",
+                f"{each.pending:,}",
+                f"{each.exhausted:,}",
+                f"{each.tries:,}",
+                "open" if each.held_back else "closed",
+            )
             for each in together.failed
         ],
     )

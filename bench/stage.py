@@ -214,6 +214,8 @@ class Stage:
                 log = made.folder / f"{each}.log"
                 processes[each] = running.enter_context(_running(command, made.folder, log))
                 said[each] = json.loads(_first_line(processes[each], log))
+            # All are asked to end before any is waited for: each finishes what it has in flight.
+            running.callback(lambda: [each.terminate() for each in processes.values()])
             port = int(said["serve"]["address"].rpartition(":")[2])
             yield GatewayServer(processes, port, made)
 
