@@ -133,7 +133,7 @@ class Intake:
         idempotency = submission.idempotency
         key = None
         if idempotency is not None:
-            key = key_id(caller.account_id, caller.mode, idempotency.key)
+            key = key_id(caller, idempotency.key)
         return _Reviewed(submission, kept, errors, tuple(warnings), key)
 
     def _ask_plugins(

@@ -4,14 +4,14 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, Select, select, text
+from sqlalchemy import ColumnElement, Row, Select, exists, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller
 from gateway.model.delivery import Attempt, Delivery
 from gateway.storage.sealing import Sealer
-from gateway.storage.tables import EXHAUSTED, FAILED, attempts, deliveries, destinations
+from gateway.storage.tables import EXHAUSTED, FAILED, attempts, deliveries, destinations, events
 
 # Few among very many. SQLite uses an index of these few only where a query says, word by word,
 # what that says of itself (https://www.sqlite.org/partialindex.html); and it prefers it to the
@@ -34,7 +34,10 @@ class AttemptFilter(NamedTuple):
 
 
 class DeliveryLog:
-    """Reads deliveries and attempts; a row is visible to whoever sees its destination."""
+    """Reads deliveries and attempts: visible to whoever sees their destination and their event.
+
+    A destination may have been every site's, or another's, when something was sent to it.
+    """
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
@@ -112,6 +115,8 @@ class DeliveryLog:
                 .order_by(attempts.c.sequence.desc())
                 .limit(wanted.limit)
             )
+            if caller.site is not None:
+                query = query.where(_is_of_site(attempts.c.event_id, caller.site))
             newest.extend(await connection.execute(_narrowed(query, wanted)))
         newest.sort(key=lambda row: row.sequence, reverse=True)
         return [(row.sequence, self._attempt(row)) for row in newest[: wanted.limit]]
@@ -135,7 +140,11 @@ class DeliveryLog:
             .join(destinations, destinations.c.id == deliveries.c.destination_id)
             .where(deliveries.c.account_id == caller.account_id, destinations.c.mode == caller.mode)
         )
-        return query if caller.site is None else query.where(destinations.c.site == caller.site)
+        if caller.site is None:
+            return query
+        return query.where(
+            destinations.c.site == caller.site, _is_of_site(deliveries.c.event_id, caller.site)
+        )
 
     @staticmethod
     def _delivery(row: Row[Any]) -> Delivery:
@@ -180,6 +189,11 @@ def _destinations_of(caller: Caller) -> Select[tuple[str]]:
         destinations.c.account_id == caller.account_id, destinations.c.mode == caller.mode
     )
     return mine if caller.site is None else mine.where(destinations.c.site == caller.site)
+
+
+def _is_of_site(event_id: ColumnElement[str], site: str) -> ColumnElement[bool]:
+    """Match what is about an event of this site."""
+    return exists().where(events.c.id == event_id, events.c.site == site)
 
 
 def _narrowed(query: Select[Any], wanted: AttemptFilter) -> Select[Any]:

@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import to_epoch_ms
+from gateway.model.account import Caller
 from gateway.storage.tables import idempotency
 
 KEPT: Final = timedelta(hours=24)
@@ -28,9 +29,13 @@ class KeptAnswer(NamedTuple):
     response: bytes
 
 
-def key_id(account_id: str, mode: str, key: str) -> KeyId:
-    """Return what a key is stored under: its digest, for a caller may have put a name in it."""
-    return account_id, hashlib.sha256(f"{mode}:{key}".encode()).digest()
+def key_id(caller: Caller, key: str) -> KeyId:
+    """Return what a key is stored under: its digest, for a caller may have put a name in it.
+
+    Callers that are bound to a site have keys of their own: two sites may both count from 1.
+    """
+    whose = caller.mode if caller.site is None else f"{caller.mode}@{caller.site}"
+    return caller.account_id, hashlib.sha256(f"{whose}:{key}".encode()).digest()
 
 
 async def kept_answers(

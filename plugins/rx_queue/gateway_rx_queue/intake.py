@@ -78,7 +78,7 @@ class RxIntake:
         """
         key = None
         if idempotency is not None:
-            key = key_id(caller.account_id, caller.mode, idempotency.key)
+            key = key_id(caller, idempotency.key)
         placed = tuple(self._placed(caller, each) for each in candidates)
         return await self._batcher.submit(Submission(caller, placed, idempotency, key))
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
     select,
 )
 
-from gateway.model.account import ApiKey
+from gateway.model.account import ApiKey, Caller
 from gateway.records import PluginTables
 from gateway.storage.audit import AuditEntry, append
 from gateway.storage.backup import saved_tables, write_backup
@@ -126,7 +126,7 @@ async def furnish(database: Database, plugin: Shelves | None = None) -> House:
     await house.told(days=200, external_order_id="SO-3")
     await house.swept(payload_days=90)
     key = ApiKey("key_1", "acme", "PMS", "live", "sk_live_1234", "main", NOW, None)
-    answer = KeptAnswer(key_id("acme", "live", "k"), b"digest", b'{"created":1}')
+    answer = KeptAnswer(key_id(Caller("acme", "live", "key_1"), "k"), b"digest", b'{"created":1}')
     async with database.begin() as connection:
         await claim_keyring(connection, KEYRING)
         await KEPT.accounts.ensure(connection, "acme", NOW)

@@ -6,17 +6,18 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.clock import SteppingClock
+from gateway.model.account import Caller
 from gateway.storage.idempotency import KeptAnswer, keep_answers, kept_answers, key_id
 from gateway.storage.tables import idempotency
 
-KEY = key_id("acme", "live", "Maria Rodriguez 2026-04-19")
+KEY = key_id(Caller("acme", "live", "key_1"), "Maria Rodriguez 2026-04-19")
 ANSWER = KeptAnswer(KEY, b"d" * 32, b'{"results":[]}')
 DAY_SECONDS = 24 * 60 * 60
 
 
 async def test_a_kept_answer_is_found_again(connection):
     now = SteppingClock().now()
-    another = KeptAnswer(key_id("acme", "live", "key-2"), b"e" * 32, b"{}")
+    another = KeptAnswer(key_id(Caller("acme", "live", "key_1"), "key-2"), b"e" * 32, b"{}")
 
     await keep_answers(connection, [ANSWER, another], now)
 
@@ -32,9 +33,10 @@ async def test_it_is_found_by_nobody_else_and_under_no_other_key(connection):
     await keep_answers(connection, [ANSWER], now)
 
     others = {
-        key_id("other", "live", "Maria Rodriguez 2026-04-19"),
-        key_id("acme", "test", "Maria Rodriguez 2026-04-19"),
-        key_id("acme", "live", "maria rodriguez 2026-04-19"),
+        key_id(Caller("other", "live", "key_1"), "Maria Rodriguez 2026-04-19"),
+        key_id(Caller("acme", "test", "key_1"), "Maria Rodriguez 2026-04-19"),
+        key_id(Caller("acme", "live", "key_1"), "maria rodriguez 2026-04-19"),
+        key_id(Caller("acme", "live", "key_1", "north"), "Maria Rodriguez 2026-04-19"),
     }
     assert await kept_answers(connection, others, now) == {}
 

@@ -7,6 +7,7 @@ from sqlalchemy import insert, select, text
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.errors import Conflict
+from gateway.model.account import Caller
 from gateway.model.order import Order
 from gateway.model.package import ALLOWED, TERMINAL
 from gateway.storage import tables
@@ -334,7 +335,7 @@ async def test_tries_go_at_the_age_of_the_log_and_their_deliveries_stay(house):
 
 async def test_an_answer_can_be_replayed_for_a_day_and_then_it_goes(house):
     for hours, key in ((25, "old"), (23, "young")):
-        answer = KeptAnswer(key_id("acme", "live", key), b"digest", b"{}")
+        answer = KeptAnswer(key_id(Caller("acme", "live", "key_1"), key), b"digest", b"{}")
         async with house.database.begin() as connection:
             await keep_answers(connection, [answer], ago(hours / 24))
 
@@ -342,7 +343,7 @@ async def test_an_answer_can_be_replayed_for_a_day_and_then_it_goes(house):
 
     assert swept["replayable answers"].rows == 1
     [left] = await house.rows(tables.idempotency)
-    assert left.key_digest == key_id("acme", "live", "young")[1]
+    assert left.key_digest == key_id(Caller("acme", "live", "key_1"), "young")[1]
     assert swept["replayable answers"].next_at == ago(-1 / 24)
 
 
