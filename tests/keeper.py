@@ -3,9 +3,10 @@
     python -I -S keeper.py DIRECTORY USER COMMAND…
 
 Standard input is a pipe from that process. A line ``stop`` or ``kill`` on it ends the
-server; when it closes without a word, nobody is left to clean up: then the server is
-ended and DIRECTORY removed. USER is empty for no other user than ours. What the
-server prints goes to DIRECTORY/server.log. Started by ``servers.py``.
+server, ``pause`` and ``resume`` let it stand still for a while; when it closes without a
+word, nobody is left to clean up: then the server is ended and DIRECTORY removed. USER is
+empty for no other user than ours. What the server prints goes to DIRECTORY/server.log.
+Started by ``servers.py``.
 """
 
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 STOP_SECONDS: Final = 10.0
+PAUSES: Final = {"pause": signal.SIGSTOP, "resume": signal.SIGCONT}
 
 
 @contextmanager
@@ -58,7 +60,10 @@ def keep(directory: Path, user: str | None, command: Sequence[str]) -> int:
     orders: list[str] = []
 
     def obey() -> None:
-        orders.append(sys.stdin.readline().strip())
+        while (order := sys.stdin.readline().strip()) in PAUSES:
+            server.send_signal(PAUSES[order])
+        orders.append(order)
+        server.send_signal(signal.SIGCONT)  # while it stands still it hears of nothing else
         if orders != ["kill"]:
             server.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):

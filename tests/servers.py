@@ -110,6 +110,21 @@ class Server:
         """Stop as a power cut does (SIGKILL) and keep what it stored."""
         self._tell(b"kill\n")
 
+    def pause(self) -> None:
+        """Stand still until resumed: connections stay open, and nobody is answered.
+
+        Only where the server is one process.
+        """
+        self._say(b"pause\n")
+
+    def resume(self) -> None:
+        """Go on."""
+        self._say(b"resume\n")
+
+    def _say(self, order: bytes) -> None:
+        self._keeper.stdin.write(order)
+        self._keeper.stdin.flush()
+
     def _tell(self, order: bytes) -> None:
         if self._keeper is not None:
             self._keeper.communicate(order)

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 # A request waits for a count no longer than this.
 _REDIS_TIMEOUT_SECONDS: Final = 1.0
+_ALONE_SECONDS: Final = 5.0
 _REDIS_CONNECTIONS: Final = 32
 _WHAT: Final = {
     "orders": "order requests a minute",
@@ -48,6 +49,7 @@ class Limits:
         }
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._alone = False
+        self._alone_until = 0.0
         self._shared: SlidingWindowCounterRateLimiter | None = None
         self._redis: BlockingConnectionPool | None = None
         if redis is not None:
@@ -68,7 +70,8 @@ class Limits:
     async def take(self, policy: Policy, actor: str, cost: int = 1) -> None:
         """Count ``cost`` against ``actor``'s ``policy``; raises ``RateLimited`` past the limit."""
         item = self._items[policy]
-        if self._shared is None:
+        # Asking a Redis that hangs takes a while; not every request should.
+        if self._shared is None or self._clock.monotonic_seconds() < self._alone_until:
             reset_at = await _count(self._own, item, policy, actor, cost)
         else:
             try:
@@ -81,6 +84,7 @@ class Limits:
                         type(error).__name__,
                     )
                 self._alone = True
+                self._alone_until = self._clock.monotonic_seconds() + _ALONE_SECONDS
                 reset_at = await _count(self._own, item, policy, actor, cost)
         if reset_at is None:
             return

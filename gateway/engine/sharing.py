@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import redis
 
-from gateway.engine.wakeups import key
+from gateway.engine.wakeups import connected, key
 from gateway.metrics import Metrics, Rows
 from gateway.settings import RedisTable
 
@@ -36,7 +36,7 @@ class SharedMetrics:
     def __init__(self, url: str, metrics: Metrics) -> None:
         self.process = f"{socket.gethostname()}-{os.getpid()}"
         self._metrics = metrics
-        self._redis: redis.Redis = redis.Redis.from_url(url)
+        self._redis: redis.Redis = connected(url)
         self._leaving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -21,6 +21,8 @@ ACTOR: Final = "carry"
 _WOKEN_MS: Final = 5_000
 # A worker that says nothing for this long no longer carries what it carried.
 CARRIER_MS: Final = 15_000
+# A Redis that hasn't answered by then is taken for gone.
+_ANSWER_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +33,9 @@ class WakeUps:
     def __init__(self, url: str) -> None:
         # No middleware: a wake-up is never retried, timed or kept. The sweep is its safety net.
         make: Any = RedisBroker  # dramatiq doesn't type its constructor
-        self.broker: Any = make(url=url, namespace=NAMESPACE, middleware=[])
+        self.client = connected(url)
+        self.broker: Any = make(client=self.client, namespace=NAMESPACE, middleware=[])
         self.broker.declare_queue(QUEUE)
-        self.client: redis.Redis = self.broker.client
         self._waiting: set[str] = set()
         self._sending: asyncio.Task[None] | None = None
 
@@ -92,6 +94,14 @@ class WakeUps:
                 queue_name=queue, actor_name=ACTOR, args=(destination_id,), kwargs={}, options={}
             )
         )
+
+
+def connected(url: str) -> redis.Redis:
+    """Make a client that soon gives a Redis up that hangs; what it holds is worth no wait."""
+    client: redis.Redis = redis.Redis.from_url(
+        url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_ANSWER_SECONDS
+    )
+    return client
 
 
 def key(kind: str, name: str) -> str:

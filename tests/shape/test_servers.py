@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -80,6 +81,21 @@ def test_a_redis_that_was_stopped_comes_back_empty_on_the_same_port(redis_server
         own.start()
 
         assert own.url == url
+
+
+def test_a_redis_that_is_paused_answers_nobody_until_it_goes_on():
+    with running_redis() as own:
+        own.pause()
+        with socket.create_connection(("127.0.0.1", own.port), timeout=5) as connection:
+            connection.sendall(b"PING\r\n")
+            connection.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                connection.recv(100)
+            own.resume()
+            connection.settimeout(20)
+            assert connection.recv(100) == b"+PONG\r\n"
+
+        own.pause()  # one that stands still is stopped all the same
 
 
 def test_a_server_takes_another_port_when_somebody_has_the_first(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import pytest
 from core.flow.gateways import opened, sqlite_url
@@ -191,6 +192,33 @@ async def test_without_redis_each_process_counts_for_itself(moment, caplog, url)
     assert caplog.messages == [
         "Redis is out of reach (ConnectionError): limits are counted by this process alone"
     ]
+
+
+async def test_a_redis_that_hangs_is_asked_again_only_after_a_while(moment, caplog):
+    # Given a Redis that takes connections and never answers
+    asked = []
+    hung = await asyncio.start_server(lambda *streams: asked.append(streams), "127.0.0.1", 0)
+    host, port = hung.sockets[0].getsockname()
+    clock = SteppingClock(datetime.now(UTC))
+    alone = limits(f"redis://{host}:{port}/0", clock, reads_per_minute=10)
+
+    # When a key is counted several times within five seconds, and once after
+    async with asyncio.timeout(20):
+        await alone.take("reads", "key_1")
+        clock.step(4.9)
+        await alone.take("reads", "key_1")
+        first = len(asked)
+        clock.step(0.1)
+        await alone.take("reads", "key_1")
+
+    # Then it was asked twice, and nobody was turned away
+    assert first > 0
+    assert len(asked) == 2 * first
+    assert len(caplog.messages) == 1
+    await alone.close()
+    for _, writer in asked:
+        writer.close()
+    hung.close()
 
 
 async def test_a_gateway_lets_go_of_redis_when_it_closes(redis_url, tmp_path):

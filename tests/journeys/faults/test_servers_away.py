@@ -31,6 +31,24 @@ async def test_without_redis_orders_are_taken_and_delivered_all_the_same(many, o
     note(row)
 
 
+async def test_a_redis_that_hangs_holds_nothing_up(many, own_redis, note):
+    async with many as experiment:
+        await experiment.under_load()
+
+        own_redis.pause()
+        try:
+            await experiment.load.more(40)
+            await experiment.caught_up()
+            experiment.mending()
+        finally:
+            own_redis.resume()
+
+        row = await experiment.verdict("Redis hangs", "SIGSTOP, 40 orders later SIGCONT")
+    assert (row.exhausted, row.duplicates) == (0, 0)
+    assert experiment.load.refusals == {}
+    note(row)
+
+
 async def test_a_redis_that_forgets_everything_is_not_missed(many, own_redis, note):
     async with many as experiment:
         await experiment.under_load()
