@@ -16,6 +16,9 @@ PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11 python; d
   if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
   then echo $$each; exit; fi; done; echo python3)
 
+# How many tests run at a time; make test JOBS=0 runs them one after the other, in one process.
+JOBS := logical
+
 .DEFAULT_GOAL := help
 .PHONY: help install install-tools demo serve test faults check lint types arch format bench docs lock clean
 
@@ -35,7 +38,7 @@ serve: $(RUNS) ## run the gateway as gateway.toml says
 
 test: $(TOOLS) ## every test, with branch coverage (at least 95 %)
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest $(ARGS)
+	@$(PY) -m coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
 

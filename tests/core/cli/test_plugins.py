@@ -169,4 +169,5 @@ def test_a_plugin_that_is_not_installed_is_told(run):
     result = run("plugins", "check", "acme_erp")
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("gateway: No such plugin is installed; there are json_api, ")
+    assert result.stderr.startswith("gateway: No such plugin is installed; there are ")
+    assert "json_api, " in result.stderr
