@@ -3,6 +3,7 @@
 Each part is a small Protocol, so that a plugin's own tests may put something in its place.
 """
 
+import asyncio
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
@@ -168,6 +169,8 @@ class Gateway(Protocol):
 
     settings: Settings
     clock: Clock
+    stopping: asyncio.Event
+    """Set when the server is asked to end: whoever waits for news is to be answered."""
     sites: KnowsSites
     database: Database
     sealer: Sealer

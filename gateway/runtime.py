@@ -93,6 +93,7 @@ class Gateway:
         self.clock: Clock = clock or SystemClock()
         self.metrics = Metrics()
         self.hooks = Hooks()
+        self.stopping = asyncio.Event()
         self.metrics.plugin_failures.read = self.hooks.failure_counts
         self.sites = SiteDirectory(configured_sites(settings))
         self.engine: LocalEngine | WakingEngine | None = None
@@ -152,6 +153,7 @@ class Gateway:
         ``worker_threads`` is how many threads listen for wake-ups then. A SQLite file is
         served by one process, which carries deliveries itself.
         """
+        self.stopping.clear()
         engine = self._engine(worker_threads)
         self.tracing = self.dispatcher.tracing = open_tracing(self.settings.tracing)
         await engine.start()

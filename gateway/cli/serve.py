@@ -63,6 +63,7 @@ async def serve(
         server = _Server(
             _uvicorn_config(create_app(gateway)),
             on_ready=lambda: session.line({"address": address}, ready),
+            on_stop=gateway.stopping.set,
         )
         async with gateway.running():
             await server.serve(sockets=[listener])
@@ -99,15 +100,23 @@ class _Server(uvicorn.Server):
     process before the deliveries in flight are finished and stored.
     """
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so."""
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests that wait for news go, then finish all requests."""
+        self._on_stop()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -124,6 +124,7 @@ async def _serving(gateway: Gateway) -> AsyncIterator[str]:
             await asyncio.sleep(0.001)
         yield "http://{}:{}".format(*listener.getsockname())
     finally:
+        gateway.stopping.set()
         server.should_exit = True
         await task
 

@@ -68,15 +68,17 @@ async def lease_jobs(
 async def _woken(
     queue: Queue, scope: Scope, timeout_seconds: float, request: Request[Any, Any, Any]
 ) -> bool:
-    """Wait for work; an agent that hung up must not be given any."""
+    """Wait for work; an agent that hung up is given none, and the gateway's end waits for none."""
     gone = asyncio.ensure_future(request.receive())
+    stopping = asyncio.ensure_future(queue.gateway.stopping.wait())
     waiting = asyncio.ensure_future(queue.waiters.wait(scope, timeout_seconds))
+    futures = (gone, stopping, waiting)
     try:
-        await asyncio.wait((gone, waiting), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         return waiting.done() and waiting.result() and not gone.done()
     finally:
-        gone.cancel()
-        waiting.cancel()
+        for future in futures:
+            future.cancel()
 
 
 @post(

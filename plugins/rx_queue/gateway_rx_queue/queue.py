@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from gateway.plugin import AuditEntry, Caller, Gateway, HealthReport, NotFound
 from gateway.plugin import Job as Recurring
-from gateway_rx_queue import drugs
+from gateway_rx_queue import drugs, retention
 from gateway_rx_queue.cases import CaseReader
 from gateway_rx_queue.desk import Desk
 from gateway_rx_queue.intake import RxIntake
@@ -37,6 +37,7 @@ class Queue:
         self._bridge = Bridge(gateway, settings.http)
         own = [SIMULATOR, RxWriter("http", self._bridge.write)]
         self.pump = Pump(gateway, settings, self.desk, own)
+        self.retention = retention.Retention(gateway, self.store)
         self.review = Review(gateway, settings, self.store, self.waiters)
 
     @asynccontextmanager
@@ -60,6 +61,7 @@ class Queue:
         return [
             Recurring("rx-leases", self.desk.recover_lost, every_seconds=1.0),
             Recurring("rx-writing", self.pump.run, EVERY_SECONDS),
+            Recurring("rx-retention", self.retention.run, retention.EVERY_SECONDS),
         ]
 
     async def catalog_health(self) -> HealthReport:

@@ -94,14 +94,14 @@ class JobStore:
         await insert_rows(connection, rx_jobs, _JOB_COLUMNS, rows)
 
     def _row(self, job: Job) -> tuple[Any, ...]:
-        values = {"payload": self._sealed(job)}
+        values = {"payload": self.sealed(job.id, job.sheet)}
         return tuple(
             values[name] if name in values else getattr(job, name) for name in _JOB_COLUMNS
         )
 
-    def _sealed(self, job: Job) -> bytes:
-        plain = self._encoder.encode(job.sheet)
-        return self._gateway.sealer.seal(plain, table=TABLE, row_id=job.id)
+    def sealed(self, job_id: str, sheet: Sheet) -> bytes:
+        """Return a job's content as it is stored."""
+        return self._gateway.sealer.seal(self._encoder.encode(sheet), table=TABLE, row_id=job_id)
 
     async def save(self, connection: AsyncConnection, changed: Sequence[tuple[Job, Job]]) -> None:
         """Write changed jobs: as each was, and as it is now. What didn't change stays sealed."""
@@ -124,7 +124,9 @@ class JobStore:
             {
                 "key": job.id,
                 **{
-                    f"new_{name}": self._sealed(job) if name == "payload" else getattr(job, name)
+                    f"new_{name}": self.sealed(job.id, job.sheet)
+                    if name == "payload"
+                    else getattr(job, name)
                     for name in columns
                 },
             }

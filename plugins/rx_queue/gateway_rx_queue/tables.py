@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from gateway.plugin import PluginTables
+from gateway.plugin import PluginTables, SealedColumn
 
 metadata: Final = MetaData(
     naming_convention={
@@ -144,4 +144,8 @@ rx_drug_words: Final = Table(
     Index("ix_rx_drug_words_din", "din"),
 )
 
-TABLES: Final = PluginTables(metadata, Path(__file__).parent / "migrations")
+TABLES: Final = PluginTables(
+    metadata,
+    Path(__file__).parent / "migrations",
+    sealed=(SealedColumn(rx_jobs, "payload", ("sequence",), lambda row: str(row.id)),),
+)

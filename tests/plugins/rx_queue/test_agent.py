@@ -305,3 +305,35 @@ async def test_no_job_is_twice_in_flight_and_none_is_left_behind(gateway, key, r
 
     assert len(seen) == len(set(seen)) == 2000
     assert (await gateway.get("/api/rx?status=queued", key)).json()["jobs"] == []
+
+
+async def test_a_gateway_that_is_asked_to_end_does_not_wait_for_waiting_agents(harness):
+    async with harness("[plugins.rx_queue]\n") as gateway:
+        key = await gateway.issue_key()
+        waiting = asyncio.create_task(gateway.post("/api/rx/lease", key, {"wait_seconds": 30}))
+        await somebody_waits(gateway)
+        gateway.gateway.stopping.set()
+        async with asyncio.timeout(10):
+            answer = await waiting
+
+    assert answer.json() == {"jobs": []}
+
+
+async def test_an_agent_that_hung_up_is_given_nothing(gateway, key, rx, submit, lease):
+    async with asyncio.timeout(10):
+        _, writer = await asyncio.open_connection(*gateway.url[7:].split(":"))
+        body = b'{"wait_seconds": 30}'
+        writer.write(
+            b"POST /api/rx/lease HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            + f"X-API-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        await writer.drain()
+        await somebody_waits(gateway)
+        writer.close()
+        await writer.wait_closed()
+        while queue_of(gateway).waiters._waiting:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+    queue_id = await submit(rx())
+
+    assert [each["queueId"] for each in await lease()] == [queue_id]

@@ -1,0 +1,100 @@
+"""What is over is emptied when it is old enough, and later its rows go: ``[retention]``.
+
+Emptied means that the sealed content is replaced by a sealed nothing and that no blind index
+of the patient finds the job any more; id, state, times and history stay, and so does the index
+by which the same submission is known again. What is not over stays, whatever its age.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Select, delete, select, text, true, update
+
+from gateway.plugin import DEFAULT_ACCOUNT, AsyncConnection, AuditEntry, Gateway, to_epoch_ms
+from gateway_rx_queue.job import Sheet
+from gateway_rx_queue.points import Prescription
+from gateway_rx_queue.store import JobStore
+from gateway_rx_queue.tables import OVER, rx_history, rx_jobs
+
+_log = logging.getLogger(__name__)
+
+EVERY_SECONDS: Final = 3600.0
+_ROWS_AT_ONCE: Final = 500
+_PAUSE_SECONDS: Final = 0.05
+_NOTHING: Final = Sheet(prescription=Prescription())
+
+
+class Retention:
+    """Applies the settings' ages to jobs."""
+
+    def __init__(self, gateway: Gateway, store: JobStore) -> None:
+        self._gateway = gateway
+        self._store = store
+
+    async def run(self) -> None:
+        """Do what is due, unless the settings turned it off."""
+        ages = self._gateway.settings.retention
+        if not ages.enabled:
+            return
+        done = []
+        if ages.metadata_days:
+            rows = await self._all(ages.metadata_days, self._delete, purged=None)
+            done.append(f"{rows} rx jobs deleted")
+        if ages.payload_days:
+            emptied = await self._all(ages.payload_days, self._empty, purged=False)
+            done.append(f"{emptied} rx jobs emptied")
+        told = [each for each in done if not each.startswith("0 ")]
+        if told:
+            _log.info("retention: %s", ", ".join(told))
+            entry = AuditEntry(DEFAULT_ACCOUNT, "gateway", "retention.applied", ", ".join(told))
+            await self._gateway.audit.note([entry])
+
+    async def _all(self, days: int, work: Any, *, purged: bool | None) -> int:
+        """Do ``work`` on everything that is over for longer, a bounded number at a time."""
+        cutoff_ms = to_epoch_ms(self._gateway.clock.now() - timedelta(days=days))
+        query = (
+            select(rx_jobs.c.id)
+            .where(text(OVER), rx_jobs.c.state_at_ms < cutoff_ms)
+            .order_by(rx_jobs.c.purged, rx_jobs.c.state_at_ms)
+            .limit(_ROWS_AT_ONCE)
+        )
+        if purged is not None:
+            query = query.where(rx_jobs.c.purged.is_(purged))
+        total = 0
+        while True:
+            if not await self._any(query):
+                return total
+            async with self._gateway.database.begin() as connection:
+                found = await connection.execute(query.with_for_update(skip_locked=True))
+                ids = [row[0] for row in found]
+                await work(connection, ids)
+            total += len(ids)
+            if len(ids) < _ROWS_AT_ONCE:
+                return total
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _any(self, query: Select[Any]) -> bool:
+        """Look before writing: nobody waits for a look."""
+        async with self._gateway.database.read() as connection:
+            return (await connection.execute(query.limit(1))).first() is not None
+
+    async def _empty(self, connection: AsyncConnection, ids: Sequence[str]) -> None:
+        for job_id in ids:
+            await connection.execute(
+                update(rx_jobs)
+                .where(rx_jobs.c.id == job_id)
+                .values(
+                    payload=self._store.sealed(job_id, _NOTHING),
+                    patient_index=None,
+                    fill_index=None,
+                    purged=true(),
+                )
+            )
+
+    @staticmethod
+    async def _delete(connection: AsyncConnection, ids: Sequence[str]) -> None:
+        await connection.execute(delete(rx_history).where(rx_history.c.job_id.in_(ids)))
+        await connection.execute(delete(rx_jobs).where(rx_jobs.c.id.in_(ids)))
