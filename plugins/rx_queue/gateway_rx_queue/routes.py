@@ -1,5 +1,6 @@
 """Where prescriptions come in and are looked at; all addresses of the queue in one router."""
 
+import asyncio
 import hashlib
 import re
 from typing import Annotated, Any, Final, cast, get_args
@@ -9,7 +10,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, HeaderParameter, RawBody, SkipValidation
 
 from gateway.plugin import Caller, Idempotency, InvalidInput, Problem, decode
-from gateway_rx_queue import mapping, schema
+from gateway_rx_queue import fhir, mapping, schema
 from gateway_rx_queue.agent_routes import lease_jobs, report_result
 from gateway_rx_queue.answers import json_answer, page_size
 from gateway_rx_queue.queue import Queue
@@ -24,6 +25,7 @@ IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(name="Idempotency-Key", description="your own id of this request"),
 ]
+ContentType = Annotated[str, HeaderParameter(name="Content-Type")]
 OpenQueue = NamedDependency[SkipValidation[Queue]]
 
 
@@ -32,15 +34,24 @@ OpenQueue = NamedDependency[SkipValidation[Queue]]
     status_code=202,
     tags=["Prescriptions"],
     summary="Hand in prescriptions",
-    opt={"limit": "orders", "body": schema.PrescriptionIn, "answer": schema.SubmittedOut},
+    opt={
+        "limit": "orders",
+        "body": schema.PrescriptionIn,
+        "answer": schema.SubmittedOut,
+        "media": ("application/json", fhir.MEDIA_TYPE),
+    },
 )
 async def hand_in(
     body: RawBody,
     caller: NamedDependency[Caller],
     queue: OpenQueue,
     idempotency_key: IdempotencyKey = None,
+    content_type: ContentType = "",
 ) -> Response[bytes]:
     r"""Take one prescription, or `{"prescriptions": [1 to 100]}` with a result for each.
+
+    With `Content-Type: application/fhir+json` send a FHIR R4 MedicationRequest, or a Bundle of
+    them with their patients and prescribers.
 
     The answer comes after they are safely stored. What becomes of them is told by events,
     and by `GET /api/rx/{queueId}`. Each drug of a prescription becomes a job of its own.
@@ -56,14 +67,21 @@ async def hand_in(
     ```
     """
     idempotency = _idempotency(idempotency_key, body)
-    sent = decode(body, Any)
+    if content_type.partition(";")[0].strip().lower() == fhir.MEDIA_TYPE:
+        await asyncio.to_thread(fhir.check_fhir, body)
+        sent: Any = _from_fhir(decode(body, dict[str, Any]))
+    else:
+        sent = decode(body, Any)
     if not isinstance(sent, dict):
         raise InvalidInput("Send a JSON object: one prescription, or a list of prescriptions.")
     if "prescriptions" not in sent:
         await queue.gateway.limits.take("orders_per_hour", caller.actor)
         taken = await queue.intake.accept(caller, [mapping.candidate(sent)], idempotency)
         return _single_answer(taken)
-    batch = decode(body, schema.BatchBody).prescriptions
+    batch = sent["prescriptions"]
+    if not isinstance(batch, list):
+        problem = Problem("must be a list", field="prescriptions")
+        raise InvalidInput("The request body doesn't fit.", [problem])
     if not 1 <= len(batch) <= _MOST_AT_ONCE:
         problem = Problem(f"send 1 to {_MOST_AT_ONCE} at a time", field="prescriptions")
         text = f"prescriptions must hold 1 to {_MOST_AT_ONCE} entries."
@@ -115,6 +133,12 @@ async def look_up_job(
     job, history, linked = await queue.show(caller, queue_id)
     now = queue.gateway.clock.now()
     return json_answer(mapping.job_detail_out(job, history, linked, now))
+
+
+def _from_fhir(sent: dict[str, Any]) -> dict[str, Any]:
+    """Return a Bundle as a batch, a request alone as one prescription."""
+    found = fhir.prescriptions(sent)
+    return {"prescriptions": found} if sent["resourceType"] == "Bundle" else found[0]
 
 
 def _idempotency(key: str | None, body: bytes) -> Idempotency | None:

@@ -102,12 +102,6 @@ class SubmittedOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     warnings: tuple[Problem, ...] = ()
 
 
-class BatchBody(msgspec.Struct, frozen=True):
-    """A batch before any prescription has been looked at."""
-
-    prescriptions: list[Any]
-
-
 class ResultOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one prescription of a batch."""
 
