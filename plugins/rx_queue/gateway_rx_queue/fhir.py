@@ -232,7 +232,8 @@ def _is_of_type(identifier: Resource, kind: str) -> bool:
 def _type_text(identifier: Resource) -> str | None:
     kind = identifier.get("type") or {}
     codings = kind.get("coding") or [{}]
-    return kind.get("text") or codings[0].get("display") or codings[0].get("code")
+    text: str | None = kind.get("text") or codings[0].get("display") or codings[0].get("code")
+    return text
 
 
 def _telecom(resource: Resource, system: str) -> str | None:
