@@ -6,24 +6,26 @@ from pathlib import Path
 import click
 from litestar import Router
 
-from gateway.plugin import API_VERSION, Gateway, Job, PluginTables, hookimpl
-from gateway_csv.commands import import_command
+from gateway.plugin import API_VERSION, Gateway, HealthCheck, Job, PluginTables, hookimpl
+from gateway_csv.commands import csv_group
 from gateway_csv.desk import Desk
+from gateway_csv.folder import WatchedFolder
 from gateway_csv.routes import router
 from gateway_csv.settings import CsvSettings
 from gateway_csv.tables import metadata
 
 
 class Csv:
-    """The plugin ``csv``: ``POST /api/packages/import`` and ``gateway csv``."""
+    """The plugin ``csv``: ``POST /api/packages/import``, ``gateway csv``, a watched folder."""
 
     api_version = API_VERSION
     Settings = CsvSettings
 
     def __init__(self, settings: CsvSettings, gateway: Gateway) -> None:
         self._settings = settings
-        self._gateway = gateway
         self._desk = Desk(gateway, settings)
+        folder = settings.folder
+        self._watched = None if folder is None else WatchedFolder(folder, gateway, settings)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
@@ -33,9 +35,7 @@ class Csv:
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
         """Bring ``gateway csv``."""
-        group = click.Group("csv", help="Orders from spreadsheets, and packages into them.")
-        group.add_command(import_command(self._settings))
-        return [group]
+        return [csv_group(self._settings)]
 
     @hookimpl
     def tables(self) -> PluginTables:
@@ -44,5 +44,13 @@ class Csv:
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Bring the tidying up."""
-        return [Job("csv-tidy", self._desk.tidy, every_seconds=3600)]
+        """Bring the tidying up, and the looks into the folder."""
+        jobs = [Job("csv-tidy", self._desk.tidy, every_seconds=3600)]
+        if self._watched is not None:
+            jobs.append(Job("csv-folder", self._watched.look, self._settings.folder_seconds))
+        return jobs
+
+    @hookimpl
+    def health_checks(self) -> Sequence[HealthCheck]:
+        """Bring the question whether the folder can be used."""
+        return [] if self._watched is None else [HealthCheck("csv-folder", self._watched.health)]

@@ -11,6 +11,8 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+import msgspec
+
 from gateway_csv.rows import Cell
 
 _EMPTY: Final = frozenset(
@@ -23,7 +25,7 @@ _EXACT_DIGITS: Final = 15
 _WHOLE: Final = re.compile(r"([+-]?\d+)\.0+")
 _SCIENTIFIC: Final = re.compile(r"([+-]?\d)(?:[.,](\d+))?[eE]\+?(\d{1,3})")
 # The mark by which spreadsheets are told that a cell is text.
-_TEXT_MARK: Final = re.compile("'(?=[-+=@0-9\uff1d\uff0b\uff0d\uff20])")
+_TEXT_MARK: Final = re.compile("'(?='*[-+=@0-9\uff1d\uff0b\uff0d\uff20])")
 _YES: Final = frozenset({"y", "yes", "true", "t", "1", "x", "required", "oui", "\N{CHECK MARK}"})
 _NO: Final = frozenset({"n", "no", "false", "f", "0", "not required", "non"})
 _PRIORITIES: Final = {
@@ -179,6 +181,19 @@ def priority_of(cell: Cell) -> str | None:
         return None
     folded = " ".join(text.casefold().replace("-", " ").split())
     return _PRIORITIES.get(folded, folded)
+
+
+def metadata_of(cell: Cell) -> dict[str, str] | None:
+    """Read a JSON object of texts."""
+    text = text_of(cell)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, str])
+    except (msgspec.DecodeError, UnicodeError):
+        raise Unreadable(
+            'a JSON object of texts such as {"route": "7"}', "correct it, or leave the cell empty"
+        ) from None
 
 
 def masked(cell: Cell) -> str | None:

@@ -19,6 +19,7 @@ from gateway.plugin import (
     command,
     new_id,
 )
+from gateway_csv.export_command import export_command
 from gateway_csv.importer import Hooks, Importer, Job
 from gateway_csv.mapping import Reading
 from gateway_csv.rejected import Rejection, header_line, rejected_lines
@@ -31,13 +32,21 @@ _COLUMNS: Final = ("row", "column", "message", "expected", "found", "fix")
 _SHOWN: Final = 50
 _DATES: Final = ("auto", "day-first", "month-first")
 
-ACCOUNT: Final = click.option(
+_ACCOUNT: Final = click.option(
     "--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose packages."
 )
-TEST: Final = click.option("--test", "test_mode", is_flag=True, help="Test data, not live.")
+_TEST: Final = click.option("--test", "test_mode", is_flag=True, help="Test data, not live.")
 
 
-def import_command(settings: CsvSettings) -> click.Command:
+def csv_group(settings: CsvSettings) -> click.Group:
+    """Make ``gateway csv``."""
+    group = click.Group("csv", help="Orders from spreadsheets, and packages into them.")
+    group.add_command(_import(settings))
+    group.add_command(export_command())
+    return group
+
+
+def _import(settings: CsvSettings) -> click.Command:
     """Make ``gateway csv import``."""
 
     @command("import")
@@ -59,8 +68,8 @@ def import_command(settings: CsvSettings) -> click.Command:
     )
     @click.option("--sender", help="Who the file is from.  [default: default]")
     @click.option("--again", is_flag=True, help="Make packages of rows imported before, too.")
-    @ACCOUNT
-    @TEST
+    @_ACCOUNT
+    @_TEST
     async def import_file(  # noqa: PLR0913 - one for each option
         session: Session,
         *,
@@ -166,16 +175,12 @@ def _show(session: Session, report: Report, *, dry_run: bool) -> None:
     if session.as_json:
         session.record({**msgspec.to_builtins(out), "duplicates": report.duplicates})
         return
-    would = "would be " if dry_run else ""
-    session.say(
-        f"{out.rows} rows: {out.created} {would}created, {report.duplicates} imported before, "
-        f"{report.rejected} rejected."
-    )
+    session.say(report.summary(dry_run=dry_run))
     if out.ignored_columns:
         session.say(f"Ignored columns: {', '.join(out.ignored_columns)}")
     for title, problems in (("Errors", out.errors), ("Remarks", out.warnings)):
         _show_problems(session, title, problems)
-    if report.rejected and not report.created and not report.duplicates:
+    if report.is_failure:
         raise InvalidInput("None of the rows can be imported.")
 
 

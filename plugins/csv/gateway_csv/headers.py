@@ -85,6 +85,7 @@ SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
         *("reference", "ref", "ref number", "reference number", "transaction id", "orderid"),
         *("delivery id", "invoice number", "invoice"),
     ),
+    "metadata": (),
     "site": ("site code", "store code", "branch code", "pharmacy code"),
 }
 METADATA: Final = "metadata."

@@ -26,7 +26,7 @@ from gateway.plugin import (
     Problem,
     Submission,
 )
-from gateway_csv.known import Claim, KnownRows
+from gateway_csv.known import Claim, KnownRows, said_by
 from gateway_csv.mapping import Reading, ReadRow, read_row, row_problem
 from gateway_csv.rejected import Rejection
 from gateway_csv.report import Report
@@ -37,7 +37,6 @@ from gateway_csv.told import DEFAULT_SENDER, remember, remembered
 
 SOURCE: Final = "csv"
 _ROWS_AT_ONCE: Final = 1000
-_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
 
 class Job(NamedTuple):
@@ -150,6 +149,10 @@ class _Run:
         window = timedelta(days=settings.same_row_days)
         self._known = KnownRows(gateway.database, job.caller, window)
         self._rows_by_content: dict[int, int] = {}
+        codes = {
+            each.code for each in gateway.settings.sites if each.account == job.caller.account_id
+        }
+        self._site = job.caller.site or (codes.pop() if len(codes) == 1 else None)
 
     def chunks(self, rows: Iterator[Row]) -> Iterator[_Chunk]:
         """Read rows, some at a time."""
@@ -162,7 +165,7 @@ class _Run:
             return b""
         text = f"id:{order.external_order_id}"
         if not order.external_order_id:
-            text = _ENCODER.encode(order).decode()
+            text = said_by(order, self._site)
         return self._gateway.sealer.blind_index("csv row", self._job.caller.account_id, text)
 
     async def take(self, chunk: _Chunk) -> None:

@@ -6,18 +6,49 @@ the two the same row makes the same reference again. A claim holds for some days
 week's delivery may say the same as this week's and is another one.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.plugin import Caller, Database, to_epoch_ms
+from gateway.plugin import Caller, Database, Order, to_epoch_ms
 from gateway_csv.tables import known_rows
 
 _AT_ONCE: Final = 5000
+
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_CENT: Final = Decimal("0.01")
+_PHONE_DIGITS: Final = 10
+
+
+def said_by(order: Order, site: str | None) -> str:
+    """Return all that an order says, in a form in which spelling makes no difference.
+
+    ``site`` is the one that an order without one is for. A telephone number counts by its
+    last ten digits: that is what its spellings have in common.
+    """
+    phone = re.sub(r"\D", "", order.patient_phone or "")
+    email = order.patient_email or ""
+    copay = order.copay_amount
+    with suppress(InvalidOperation):  # a huge amount is intake's to refuse
+        copay = copay if copay is None else copay.quantize(_CENT) + 0
+    plain = msgspec.structs.replace(
+        order,
+        patient_phone=phone[-_PHONE_DIGITS:] if len(phone) >= _PHONE_DIGITS else None,
+        patient_email=email if "@" in email else None,
+        copay_amount=copay,
+        site=order.site or site,
+    )
+    # Not as an object: that leaves defaults out, or doesn't, by more than what they say.
+    return _ENCODER.encode(msgspec.structs.astuple(plain)).decode()
 
 
 class Claim(NamedTuple):

@@ -12,6 +12,7 @@ from gateway_csv.cells import (
     Unreadable,
     code_of,
     masked,
+    metadata_of,
     money_of,
     priority_of,
     text_of,
@@ -37,6 +38,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "copay_amount": "an amount from 0.00 to 10000.00",
     "priority": "routine, urgent or stat",
     "requires_signature": "yes or no",
+    "metadata": "a JSON object of texts",
     "delivery_date": "a date such as 2026-04-20",
     "site": "the code of one of your sites",
 }
@@ -185,7 +187,10 @@ class _RowReader:
     def _metadata(self) -> dict[str, str]:
         names = (each for each in self._reading.layout.by_field if each.startswith(METADATA))
         found = ((name.removeprefix(METADATA), self._single(name)) for name in names)
-        return {name: text for name, text in found if text}
+        return {
+            **(self._one("metadata", metadata_of) or {}),
+            **{name: text for name, text in found if text},
+        }
 
 
 def row_problem(row: Row, layout: Layout, problem: Problem) -> RowProblem:

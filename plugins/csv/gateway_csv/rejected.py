@@ -9,6 +9,7 @@ the rest of their column is not in this file.
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -21,14 +22,14 @@ from gateway_csv.schema import RowProblem
 
 MARK: Final = "\ufeff"
 ERROR_HEADERS: Final = ("import_row", "import_error")
-_FORMULA: Final = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+_FORMULA: Final = re.compile("'*[-+=@\uff1d\uff0b\uff0d\uff20]|'+[0-9]")
 
 Rejection = tuple[Row, Sequence[RowProblem]]
 
 
 def header_line(reading: Reading) -> str:
     """Return the first line: the file's own header, and two columns more."""
-    headers = [_harmless(column.header) for column in reading.layout.columns]
+    headers = [harmless(column.header) for column in reading.layout.columns]
     return MARK + _lines([[*headers, *ERROR_HEADERS]])
 
 
@@ -36,22 +37,18 @@ def rejected_lines(rejections: Iterable[Rejection], reading: Reading) -> str:
     """Return a line for each rejected row."""
     return _lines(
         [
-            *(_harmless(_shown(row, column, reading)) for column in reading.layout.columns),
+            *(harmless(_shown(row, column, reading)) for column in reading.layout.columns),
             row.number,
-            _harmless("; ".join(_sentence(each) for each in problems)),
+            harmless("; ".join(_sentence(each) for each in problems)),
         ]
         for row, problems in rejections
     )
 
 
 def harmless(text: str) -> str:
-    """Keep a spreadsheet program from running what stands in a cell."""
-    return _harmless(text)
-
-
-def _harmless(text: str) -> str:
+    """Keep a spreadsheet program from running what stands in a cell; an import undoes it."""
     stripped = text.strip()
-    return f"'{stripped}" if stripped.startswith(_FORMULA) else stripped
+    return f"'{stripped}" if _FORMULA.match(stripped) else stripped
 
 
 def _shown(row: Row, column: Column, reading: Reading) -> str:

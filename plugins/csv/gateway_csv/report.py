@@ -57,6 +57,17 @@ class Report:
         if package_id is not None:
             self._package_ids.append(package_id)
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether nothing came of the file: no row of it was any good."""
+        return bool(self.rejected) and not (self.created or self.duplicates)
+
+    def summary(self, *, dry_run: bool = False) -> str:
+        """Say it all in one line."""
+        rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        created = f"{self.created} {'would be ' if dry_run else ''}created"
+        return f"{rows}: {created}, {self.duplicates} imported before, {self.rejected} rejected."
+
     def out(self) -> ImportOut:
         """Return the report as it is sent; warnings first say what holds for the whole file."""
         before = []

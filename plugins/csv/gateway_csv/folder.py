@@ -1,0 +1,177 @@
+"""The watched folder: files put into it are imported, then moved aside with their report.
+
+A file that is the same at two looks has stopped growing. It is claimed by being renamed into
+``working/``, under a name that bears the id of its import: so whoever finds it there, after a
+crash too, goes on with the same import, and what it made already counts as made by it. The
+report and the rejected rows are written before the file itself is moved to ``done/`` or
+``failed/``, so a file that lies there has its report beside it.
+
+No file name is ever logged: it may be a patient's.
+"""
+
+import asyncio
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from gateway.plugin import DEFAULT_ACCOUNT, Caller, Gateway, GatewayError, HealthReport, new_id
+from gateway_csv.importer import Hooks, Importer, Job
+from gateway_csv.letters import RejectedFile, written_report
+from gateway_csv.report import Report
+from gateway_csv.settings import CsvSettings
+
+_log = logging.getLogger(__name__)
+
+_ACTOR: Final = "csv-folder"
+_TRIES: Final = 5
+_EMPTY_FOR_SECONDS: Final = 60
+# Half a download, a spreadsheet program's lock, somebody's hidden file.
+_NOT_YET: Final = re.compile(r"[.~].*|.*\.(?:tmp|part|partial|crdownload|filepart)", re.IGNORECASE)
+_CLAIMED: Final = re.compile(r"(?P<stamp>\d{8}T\d{6}Z)_(?P<id>imp_[0-9a-f-]+)_(?P<name>.+)")
+
+
+class _Claimed(NamedTuple):
+    """A file in ``working/``: which import it is, and what it is called afterwards."""
+
+    path: Path
+    import_id: str
+    name: str
+
+
+class WatchedFolder:
+    """Looks into one folder, again and again."""
+
+    def __init__(self, folder: Path, gateway: Gateway, settings: CsvSettings) -> None:
+        self._folder = folder
+        self._gateway = gateway
+        self._settings = settings
+        self._importer = Importer(gateway, settings)
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._tries: dict[str, int] = {}
+
+    @property
+    def _working(self) -> Path:
+        return self._folder / "working"
+
+    async def look(self) -> None:
+        """Go on with what was begun, then import what has stopped growing."""
+        for claimed in await asyncio.to_thread(self._begun):
+            await self._import(claimed, is_resumed=True)
+        for path in await asyncio.to_thread(self._settled):
+            fresh = await asyncio.to_thread(self._claim, path)
+            if fresh is not None:
+                await self._import(fresh, is_resumed=False)
+
+    async def health(self) -> HealthReport:
+        """Say whether files can be taken from the folder, and imported."""
+        site = self._settings.folder_site
+        if site is not None and not self._gateway.sites.known(DEFAULT_ACCOUNT, site):
+            detail = "folder_site of [plugins.csv] is none of the [[sites]]; correct it"
+            return HealthReport(healthy=False, detail=detail)
+        try:
+            await asyncio.to_thread(self._make_folders)
+        except OSError as error:
+            detail = f"the watched folder can't be used ({error.strerror}): look at its permissions"
+            return HealthReport(healthy=False, detail=detail)
+        return HealthReport(healthy=True, detail="the watched folder can be used")
+
+    def _make_folders(self) -> None:
+        for each in (self._working, self._folder / "done", self._folder / "failed"):
+            each.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._folder, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(0, "no permission")
+
+    def _begun(self) -> list[_Claimed]:
+        self._make_folders()
+        found = ((path, _CLAIMED.fullmatch(path.name)) for path in sorted(self._working.iterdir()))
+        return [
+            _Claimed(path, match["id"], f"{match['stamp']}_{match['name']}")
+            for path, match in found
+            if match is not None
+        ]
+
+    def _settled(self) -> list[Path]:
+        """Return the files that are as they were at the last look, oldest first."""
+        sizes: dict[str, tuple[int, int]] = {}
+        settled: list[tuple[int, Path]] = []
+        for entry in os.scandir(self._folder):
+            if _NOT_YET.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+                continue
+            stat = entry.stat(follow_symlinks=False)
+            sizes[entry.name] = (stat.st_size, stat.st_mtime_ns)
+            if self._seen.get(entry.name) == sizes[entry.name] and self._is_whole(stat):
+                settled.append((stat.st_mtime_ns, Path(entry.path)))
+        self._seen = sizes
+        return [path for _, path in sorted(settled)]
+
+    def _is_whole(self, stat: os.stat_result) -> bool:
+        """Give an empty file time: some programs make one first and fill it later."""
+        age_seconds = self._gateway.clock.now().timestamp() - stat.st_mtime
+        return stat.st_size > 0 or age_seconds > _EMPTY_FOR_SECONDS
+
+    def _claim(self, path: Path) -> _Claimed | None:
+        now = self._gateway.clock.now()
+        import_id, stamp = new_id("imp", now), f"{now:%Y%m%dT%H%M%SZ}"
+        target = self._working / f"{stamp}_{import_id}_{path.name}"
+        try:
+            path.rename(target)
+        except OSError:  # another process was quicker, or a program still holds it (Windows)
+            return None
+        self._seen.pop(path.name, None)
+        return _Claimed(target, import_id, f"{stamp}_{path.name}")
+
+    async def _import(self, claimed: _Claimed, *, is_resumed: bool) -> None:
+        job = Job(
+            import_id=claimed.import_id,
+            caller=Caller(DEFAULT_ACCOUNT, "live", _ACTOR),
+            site=self._settings.folder_site,
+            sender=self._settings.folder_sender,
+            is_resumed=is_resumed,
+        )
+        error: str | None = None
+        report = Report()
+        rejected = RejectedFile(claimed.path.with_name(f"{claimed.path.name}.rejected"))
+        try:
+            with claimed.path.open("rb") as file, rejected:
+                report = await self._importer.run(file, job, Hooks(_nobody_asks, rejected.write))
+        except FileNotFoundError:  # another process finished it
+            return
+        except GatewayError as refused:
+            error = " ".join([refused.message, *(each.message for each in refused.details)])
+        except Exception as fault:
+            # A database that is out of reach comes back; a fault of ours may not go away.
+            if not self._give_up(claimed, fault):
+                raise
+            error = "The gateway failed over this file: look into its log, and report it."
+        await asyncio.to_thread(self._put_away, claimed, report, error, rejected)
+
+    def _give_up(self, claimed: _Claimed, fault: Exception) -> bool:
+        if isinstance(fault, OSError) or type(fault).__module__.startswith("sqlalchemy"):
+            return False
+        tries = self._tries[claimed.import_id] = self._tries.get(claimed.import_id, 0) + 1
+        return tries >= _TRIES
+
+    def _put_away(
+        self, claimed: _Claimed, report: Report, error: str | None, rejected: RejectedFile
+    ) -> None:
+        is_done = error is None and not report.is_failure
+        folder = self._folder / ("done" if is_done else "failed")
+        target = folder / claimed.name
+        rejected.move_to(target.with_name(f"{claimed.name}.rejected.csv"), like=claimed.path)
+        text = written_report(report, error)
+        draft = target.with_name(f".{claimed.name}.report.txt")
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        draft.replace(target.with_name(f"{claimed.name}.report.txt"))
+        claimed.path.replace(target)
+        self._tries.pop(claimed.import_id, None)
+        _log.info(
+            "import %s of the watched folder: %s rows, %s created, %s known, %s rejected%s",
+            *(claimed.import_id, report.rows, report.created, report.duplicates, report.rejected),
+            "" if error is None else "; the file can't be imported",
+        )
+
+
+async def _nobody_asks(_report: Report) -> None:
+    """Tell nobody how far it is: the report says it when it is over."""
