@@ -1,13 +1,16 @@
 """Files as they turn up: other delimiters and encodings, titles, totals, rags, spreadsheets."""
 
 import datetime as dt
+import itertools
 import json
+import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
 
 import openpyxl
 import pytest
+from gateway_csv import sheet_process
 from plugins.csv.files import PLUGINS, SEED, Sender, saved, workbook
 
 AT_NOON = dt.datetime(2026, 4, 21, 12)  # noqa: DTZ001 - a sheet knows no zones
@@ -48,40 +51,31 @@ async def names(sender):
     return [(each["patient_name"], each["patient_address"]) for each in await sender.packages()]
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-async def test_every_delimiter_and_line_end_is_read(sender, delimiter, end):
-    lines = [
-        ["patient_name", "patient_address"],
-        ["Ana", f'"1 Elm{delimiter} Unit 2"'],
-        ["Bo", "2"],
-    ]
+async def test_every_delimiter_and_line_end_is_read(sender):
+    """One gateway for all: a name of its own for each file tells them apart."""
+    for delimiter, end in itertools.product(",;\t|", ("\n", "\r\n", "\r")):
+        name = f"Ana {ord(delimiter)} {len(end)} {ord(end[-1])}"
+        lines = [ROWS[0], (name, f'"1 Elm{delimiter} Unit 2"'), (f"{name} too", "2")]
 
-    report = await sender.send(end.join(delimiter.join(each) for each in lines))
+        report = await sender.send(end.join(delimiter.join(each) for each in lines))
 
-    assert report["created"] == 2
-    assert await names(sender) == [("Ana", f"1 Elm{delimiter} Unit 2"), ("Bo", "2")]
+        assert report["created"] == 2, (delimiter, end)
+        first, second = (await names(sender))[-2:]
+        assert (first, second) == ((name, f"1 Elm{delimiter} Unit 2"), (f"{name} too", "2"))
 
 
-@pytest.mark.parametrize(
-    ("codec", "remark"),
-    [
-        ("utf-8", None),
-        ("utf-8-sig", None),
-        ("utf-16", None),
-        ("utf-16-le", None),
-        ("utf-16-be", None),
-        ("utf-32", None),
-        ("cp1252", "cp1252"),
-        ("mac_roman", "mac_roman"),
-    ],
-)
-async def test_every_common_encoding_is_read_and_a_guess_is_told(sender, codec, remark):
-    report = await sender.send("\r\n".join(f'{a},"{b}"' for a, b in ROWS).encode(codec))
+async def test_every_common_encoding_is_read_and_a_guess_is_told(sender):
+    marked = ("utf-8-sig", "utf-16", "utf-32")
+    for codec in ("utf-8", *marked, "utf-16-le", "utf-16-be", "cp1252", "mac_roman"):
+        row = (f"José Núñez {codec}", "12 Rue Saint-Étienne, Montréal")
+        text = "\r\n".join(f'{a},"{b}"' for a, b in (ROWS[0], row))
 
-    assert await names(sender) == ROWS[1:]
-    told = [each["message"].split(":")[0] for each in report["warnings"]]
-    assert told == ([] if remark is None else [f"the text was read as {remark}"])
+        report = await sender.send(text.encode(codec))
+
+        assert (await names(sender))[-1] == row
+        told = [each["message"].split(":")[0] for each in report["warnings"]]
+        guessed = codec in {"cp1252", "mac_roman"}
+        assert told == ([f"the text was read as {codec}"] if guessed else [])
 
 
 RUSSIAN = f"{HEADER}\nИванов Иван Иванович,Москва ул Ленина 5\nПетров Пётр,Тула\n"  # noqa: RUF001
@@ -240,27 +234,27 @@ async def test_blank_columns_beyond_the_limit_do_no_harm(harness):
         assert (await sender.send(f"{HEADER},,,\na,b,,,\n"))["created"] == 1
 
 
-@pytest.mark.parametrize(
-    ("file", "error"),
-    [
-        (b"", "The file is empty"),
-        (b"\r\n \r\n", "The file is empty"),
-        (b"%PDF-1.7 ...", "The file is a PDF"),
-        (b"\x89PNG\r\n", "The file is a picture"),
-        (b"\x1f\x8b\x08...", "The file is a compressed file"),
-        (b"<html><table><tr><td>patient_name", "The file is a web page"),
-        (b"PK\x03\x04 and no more", "The spreadsheet is damaged"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 and no more", "The spreadsheet can't be opened"),
-        (b"\xff\xfep\x00\x00", "The file's text can't be read"),
-        (bytes(range(256)) * 20, "The file's text can't be read"),
-        (b"nothing that is a table", "No header was found"),
-    ],
-)
-async def test_what_is_no_table_is_refused_with_a_way_out(sender, file, error):
-    answer = await sender.post(file)
+NO_TABLES = [
+    (b"", "The file is empty"),
+    (b"\r\n \r\n", "The file is empty"),
+    (b"%PDF-1.7 ...", "The file is a PDF"),
+    (b"\x89PNG\r\n", "The file is a picture"),
+    (b"\x1f\x8b\x08...", "The file is a compressed file"),
+    (b"<html><table><tr><td>patient_name", "The file is a web page"),
+    (b"PK\x03\x04 and no more", "The spreadsheet is damaged"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 and no more", "The spreadsheet can't be opened"),
+    (b"\xff\xfep\x00\x00", "The file's text can't be read"),
+    (bytes(range(256)) * 20, "The file's text can't be read"),
+    (b"nothing that is a table", "No header was found"),
+]
 
-    assert answer.status_code == 400
-    assert answer.json()["error"].startswith(error)
+
+async def test_what_is_no_table_is_refused_with_a_way_out(sender):
+    for file, error in NO_TABLES:
+        answer = await sender.post(file)
+
+        assert answer.status_code == 400, file
+        assert answer.json()["error"].startswith(error)
 
 
 async def test_a_workbook_is_read_with_its_numbers_dates_and_booleans(sender):
@@ -408,3 +402,24 @@ async def test_told_columns_find_a_header_that_no_synonym_knows(sender):
     report = await sender.send("Nom du client;Rue\nAna;1 Elm\n", columns=told)
 
     assert report["created"] == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "last"),
+    [
+        (workbook(["patient_name"], ["Ana"]), {"end": "read", "more": 0}),
+        (b"nonsense", {"end": "damaged", "more": 0}),
+    ],
+)
+def test_the_process_that_reads_sheets_says_how_it_ended(monkeypatch, capsysbinary, file, last):
+    class Stdin:
+        buffer = BytesIO(file)
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    monkeypatch.setattr(sheet_process, "_confine", lambda: None)  # this process needs its memory
+
+    sheet_process.main()
+
+    lines = [json.loads(each) for each in capsysbinary.readouterr().out.splitlines()]
+    assert lines[-1] == last
+    assert lines[:-1] in ([], [[1, ["patient_name"]], [2, ["Ana"]]])
