@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from shopify_orders import webhook, without_protected_data
 
 from gateway.testing import Receiver
 
@@ -38,6 +39,10 @@ reads_per_minute = 1000
 [plugins.json_api]
 [plugins.rx_queue]
 [plugins.webhooks]
+[plugins.shopify]
+[[plugins.shopify.shops]]
+domain = "lakeside.myshopify.com"
+client_secret = "shpss_secret"
 """
 # Nothing says whose it is: a person has to look at it.
 UNCLEAR = {"patient": {}, "medication": {"din": "02242705"}}
@@ -52,6 +57,20 @@ def test_the_docs_have_curl_lines_for_every_address_of_the_stock_plugins():
 
     assert sections
     assert silent == []
+
+
+async def held_order(gateway, key):
+    """Send an order without its protected data; returns the id it waits under."""
+    body, headers = webhook("orders/create", without_protected_data(), secret="shpss_secret")
+    path = "/api/shopify/webhooks"
+    answer = await gateway.request("POST", path, body=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    async with asyncio.timeout(10):
+        while True:
+            answer = await gateway.get("/api/shopify/orders?state=held", key)
+            if found := answer.json()["orders"]:
+                return found[0]["id"]
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -82,7 +101,10 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, 
         if "LEASED" in block:
             answer = await gateway.post("/api/rx/lease", key, {"max": 1})
             [leased] = answer.json()["jobs"]
+        held = await held_order(gateway, key) if "HELD_ORDER" in block else ""
         environment = {
+            "HELD_ORDER": held,
+            "SHOPIFY_SECRET": "shpss_secret",
             "QUEUE_ID": jobs[0].json()["queueId"],
             "EXCEPTED": jobs[1].json()["queueId"],
             "LEASED": leased["queueId"],

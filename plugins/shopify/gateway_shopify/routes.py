@@ -61,10 +61,19 @@ class HeldList(msgspec.Struct, frozen=True):
 async def take_webhook(
     request: Request[Any, Any, Any], body: RawBody, desk: OpenDesk
 ) -> Response[bytes]:
-    """Store a webhook and answer; it is worked off afterwards.
+    r"""Store a webhook and answer; it is worked off afterwards.
 
     Shopify signs what it sends instead of using a key: `X-Shopify-Hmac-Sha256` is the HMAC of the
     raw body with the app's client secret. `gateway shopify connect` tells Shopify this address.
+    To try it out as Shopify would:
+
+    ```bash
+    echo -n '{"id": 1}' > webhook.json
+    SIGNATURE=$(openssl dgst -sha256 -hmac "$SHOPIFY_SECRET" -binary webhook.json | base64)
+    curl $GATEWAY/api/shopify/webhooks -H "X-Shopify-Shop-Domain: lakeside.myshopify.com" \
+      -H "X-Shopify-Topic: orders/updated" -H "X-Shopify-Webhook-Id: try-1" \
+      -H "X-Shopify-Hmac-Sha256: $SIGNATURE" --data-binary @webhook.json
+    ```
     """
     headers = request.headers
     shop = desk.directory.configured.get(headers.get("x-shopify-shop-domain", "").lower())
@@ -119,10 +128,16 @@ async def list_orders(
 async def release_order(
     order_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], desk: OpenDesk
 ) -> Response[bytes]:
-    """Make a package of an order all the same; add what Shopify left out, if anything.
+    r"""Make a package of an order all the same; add what Shopify left out, if anything.
 
     An order that was cancelled or refunded can't be released.
     `GET /api/shopify/orders` has the ids.
+
+    ```bash
+    curl -X POST $GATEWAY/api/shopify/orders/$HELD_ORDER/release -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" \
+      -d '{"patient_name": "A. Smith", "patient_address": "1 Ocean Dr, Miami Beach FL"}'
+    ```
     """
     release = decode(body, Release) if body else Release()
     return _answer(await desk.held.release(caller, order_id, release))
