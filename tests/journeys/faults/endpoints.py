@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack
 from typing import Final, Self
 
 import servers
-from hostile import Answer, HangUp, Request, Send, Server, serving
+from hostile import Answer, HangUp, Request, Send, Server, answering, serving
 from webhook_verifiers import Webhook
 
+_PATIENCE_SECONDS: Final = 30.0
 _GOOD: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _BAD: Final = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
 
@@ -19,10 +20,11 @@ class Endpoint:
     """A receiver on a port of its own. ``signing`` is how its webhooks are signed.
 
     It listens at ``host``; its URL says ``known_as``, which is the same unless it has a name.
+    ``trap`` counts who comes to the same port of ``trap_at``, where nobody should.
 
     ``fault`` answers in the place of a good endpoint as long as it is set; with
-    ``accepts`` its answers count as good ones all the same. ``acknowledged`` counts,
-    by event id, the answers that a sender could have had in time.
+    ``accepts`` its answers count as good ones all the same. ``acknowledged`` counts the
+    good answers that it gave, by event id.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Endpoint:
         accepts: bool = False,
         host: str = "127.0.0.1",
         known_as: str | None = None,
+        trap_at: str | None = None,
     ) -> None:
         self.name = name
         self.signing = signing
@@ -41,14 +44,15 @@ class Endpoint:
         self.accepts = accepts
         self.host = host
         self.known_as = known_as or host
-        self.port = servers._free_port()
+        self.trap_at = trap_at
+        self.port = 0
         self.secret = ""
         self.id = ""
         self.tries = 0
         self.acknowledged: Counter[str] = Counter()
         self.first_at: dict[str, float] = {}
         self.package_of: dict[str, str] = {}
-        self.server = Server()
+        self.trap = Server()
         self._requests: list[Request] = []
         self._open = AsyncExitStack()
 
@@ -56,11 +60,6 @@ class Endpoint:
     def url(self) -> str:
         """Where it listens."""
         return f"http://{self.known_as}:{self.port}/"
-
-    @property
-    def duplicates(self) -> int:
-        """How many webhooks came although they had been acknowledged."""
-        return sum(self.acknowledged.values()) - len(self.acknowledged)
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -72,10 +71,26 @@ class Endpoint:
         await self.refuse()
 
     async def listen(self) -> None:
-        """Take connections (again)."""
-        self.server = await self._open.enter_async_context(
-            serving(self._answer, host=self.host, port=self.port)
-        )
+        """Take connections; again on the port that it had before."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            port = self.port or servers._free_port()
+            async with AsyncExitStack() as stack:
+                try:
+                    await stack.enter_async_context(
+                        serving(self._answer, host=self.host, port=port)
+                    )
+                    if self.trap_at is not None:
+                        self.trap = await stack.enter_async_context(
+                            serving(answering(), host=self.trap_at, port=port)
+                        )
+                except OSError:
+                    assert time.monotonic() < deadline, "no port is free"
+                    await asyncio.sleep(0.01)  # somebody was faster, or isn't gone yet
+                    continue
+                self.port = port
+                self._open = stack.pop_all()
+                return
 
     async def refuse(self) -> None:
         """Take no more connections."""
@@ -102,16 +117,10 @@ class Endpoint:
             await send(_BAD)  # an id that stands for two events: never acknowledged
         elif self.fault is not None and not self.accepts:
             await self.fault(send, request)
-        else:
-            if self.fault is None:
-                await send(_GOOD)
-            self._acknowledge(event_id)
-            if self.fault is not None:
-                await self.fault(send, request)
-
-    def _acknowledge(self, event_id: str) -> None:
-        self.acknowledged[event_id] += 1
-        self.first_at.setdefault(event_id, time.monotonic())
+        else:  # counted first: whether an answer comes through can't be seen from here
+            self.acknowledged[event_id] += 1
+            self.first_at.setdefault(event_id, time.monotonic())
+            await (self.fault or answering())(send, request)
 
 
 def late(seconds: float) -> Answer:

@@ -14,7 +14,7 @@ Nothing here waits for a length of time: each step waits for what has to have ha
 import asyncio
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ from webhook_verifiers import run_verifier
 from gateway.clock import Clock
 from gateway.settings import load_settings
 from gateway.storage.database import Database
-from gateway.storage.tables import deliveries, events, packages
+from gateway.storage.tables import attempts, deliveries, events, packages
 from gateway.testing import GatewayHarness
 
 PATIENCE_SECONDS: Final = 120.0
@@ -47,7 +47,7 @@ data_dir = "{data}"
 allow_http = true
 allow_networks = {networks}
 timeout_seconds = {timeout_seconds}
-lease_margin_seconds = 8
+lease_margin_seconds = {lease_margin_seconds}
 breaker_pauses_seconds = [1]
 {delivery}
 [limits]
@@ -68,8 +68,8 @@ class Row:
     """What an experiment found. ``stored`` are packages; ``events`` those to be delivered.
 
     ``delivered`` and ``exhausted`` count deliveries; ``duplicates`` webhooks that came though
-    they had been acknowledged; ``seconds`` is the time from the start of mending to the last
-    webhook of what had been accepted by then.
+    they had been acknowledged; ``seconds`` is the time from the start of mending until orders
+    are accepted and the last webhook of what had been accepted before has come.
     """
 
     fault: str
@@ -84,11 +84,16 @@ class Row:
 
 
 class Stored(NamedTuple):
-    """What the database holds: package ids, package ids by event id, states by event id."""
+    """What the database holds; all but ``packages`` by event id.
+
+    ``answers_due`` are the good answers that an endpoint may have given: one, and one for
+    each that didn't come in time.
+    """
 
     packages: set[str]
     events: dict[str, str]
     states: dict[str, str]
+    answers_due: Counter[str]
 
 
 class ClockedGateway(GatewayProcess):
@@ -128,6 +133,7 @@ class Experiment:
         networks: Sequence[str] = ("127.0.0.0/8",),
         clock: Clock | None = None,
         timeout_seconds: float = 3,
+        lease_margin_seconds: float = 45,
         before: Sequence[str] = (),
     ) -> None:
         data = folder / "data"
@@ -138,6 +144,7 @@ class Experiment:
             database=self.database_url,
             delivery=delivery,
             timeout_seconds=timeout_seconds,
+            lease_margin_seconds=lease_margin_seconds,
             networks=json.dumps(networks),
         )
         if redis_url is not None:
@@ -264,12 +271,6 @@ class Experiment:
         # What was given up is shown to whoever asks
         given_up = sorted(stored.states.keys() - delivered)
         assert sorted(self._shown_as_exhausted[endpoint.id]) == given_up
-        late = [
-            moment
-            for event, moment in endpoint.first_at.items()
-            if stored.events[event] in self._before_mending
-        ]
-        seconds = max(late, default=0.0) - self._mending_at if self._mending_at else 0.0
         return Row(
             fault,
             done,
@@ -278,9 +279,20 @@ class Experiment:
             events=len(stored.events),
             delivered=len(delivered),
             exhausted=len(given_up),
-            duplicates=endpoint.duplicates,
-            seconds=max(seconds, 0.0),
+            duplicates=sum((endpoint.acknowledged - stored.answers_due).values()),
+            seconds=self._recovered_in(endpoint, stored),
         )
+
+    def _recovered_in(self, endpoint: Endpoint, stored: Stored) -> float:
+        if not self._mending_at:
+            return 0.0
+        moments = [
+            moment
+            for event, moment in endpoint.first_at.items()
+            if stored.events[event] in self._before_mending
+        ]
+        moments += [each for each in self.load.answered_at if each > self._mending_at][:1]
+        return max(*moments, self._mending_at) - self._mending_at
 
     async def _stored(self, endpoint: Endpoint) -> Stored:
         async with self._database.read() as connection:
@@ -294,8 +306,13 @@ class Experiment:
                 deliveries.c.destination_id == endpoint.id
             )
             rows = (await connection.execute(carried)).all()
+            timed_out = select(attempts.c.event_id).where(
+                attempts.c.destination_id == endpoint.id, attempts.c.error == "timeout"
+            )
+            late = Counter((await connection.execute(timed_out)).scalars())
         assert len({row.event_id for row in rows}) == len(rows)  # one delivery an event
-        return Stored(of_packages, of_events, {row.event_id: row.state for row in rows})
+        states = {row.event_id: row.state for row in rows}
+        return Stored(of_packages, of_events, states, Counter(states.keys()) + late)
 
     async def _count(self, query) -> int:
         async with self._database.read() as connection:

@@ -1,6 +1,7 @@
 """A stream of orders, as a careful sender makes it: what isn't answered well is sent again."""
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,11 +20,13 @@ class Load:
 
     ``packages`` holds, for each order, every package id it was ever answered with;
     ``refusals`` counts what else came back: statuses, and connections that broke.
+    ``answered_at`` are the monotonic times of the good answers.
     """
 
     def __init__(self, address: Callable[[], str], key: str) -> None:
         self.packages: dict[str, set[str]] = defaultdict(set)
         self.refusals: Counter[str] = Counter()
+        self.answered_at: list[float] = []
         self._address = address
         self._key = key
         self._changed = asyncio.Event()
@@ -89,6 +92,7 @@ class Load:
                 assert answer.status_code == 503, answer.text
                 self.refusals["503"] += 1
             await asyncio.sleep(_BEFORE_AGAIN_SECONDS)
+        self.answered_at.append(time.monotonic())
         for order, result in zip(orders, answer.json()["results"], strict=True):
             assert result["status"] in {"created", "duplicate"}, result
             self.packages[order["external_order_id"]].add(result["package_id"])

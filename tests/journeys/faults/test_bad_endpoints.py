@@ -16,7 +16,7 @@ from journeys.faults.experiment import Experiment
 ORDERS = 10
 MB = 1024 * 1024
 TIMEOUT_SECONDS = 1.5
-LATE_SECONDS = 2
+LATE_SECONDS = 4
 
 # By name: how it answers, and whether the sender may take that for success.
 FAULTS = {
@@ -70,7 +70,10 @@ async def test_endpoints_that_misbehave_get_everything_once_they_are_mended(tmp_
 
 async def test_an_endpoint_that_is_never_mended_is_given_up_visibly(tmp_path, note):
     dead = Endpoint("dead", fault=broken())
-    schedule = "retry_schedule_seconds = [0.2, 0.2]\ngive_up_after_seconds = 1"
+    # Without a breaker, which would let only one through each second
+    schedule = (
+        "retry_schedule_seconds = [0.2, 0.2]\ngive_up_after_seconds = 1\nbreaker_failures = 1000"
+    )
     async with Experiment(tmp_path, dead, delivery=schedule) as experiment:
         await experiment.load.send(ORDERS)
         await experiment.quiet()

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import pytest
-from hostile import answering, serving
 from journeys.faults.endpoints import Endpoint, broken
 from journeys.faults.experiment import Experiment
 from journeys.faults.nameserver import NameServer
@@ -68,10 +67,9 @@ def resolv_conf(tmp_path):
 async def test_a_name_that_moves_inside_after_the_check_leads_nobody_inside(
     tmp_path, resolv_conf, note
 ):
-    endpoint = Endpoint("moves", host=OUTSIDE, known_as=NAME)
+    endpoint = Endpoint("moves", host=OUTSIDE, known_as=NAME, trap_at=INSIDE)
     async with (
         NameServer({NAME: OUTSIDE}) as names,
-        serving(answering(), host=INSIDE, port=endpoint.port) as inside,
         Experiment(
             tmp_path, endpoint, networks=[f"{OUTSIDE}/32"], before=(*WITH_NAMES, str(resolv_conf))
         ) as experiment,
@@ -82,13 +80,13 @@ async def test_a_name_that_moves_inside_after_the_check_leads_nobody_inside(
         experiment.load.start(senders=1)
         await experiment.load.until(lambda: len(endpoint.acknowledged) > 0)
         await experiment.load.until(lambda: names.asked > asked + 1)
-        assert inside.connections == 0
+        assert endpoint.trap.connections == 0
         experiment.mending()
         names.always(NAME, OUTSIDE)
 
         row = await experiment.verdict(
             "DNS changes between check and dial", "outside once, then 127.0.0.1, then outside"
         )
-        assert inside.connections == 0
+        assert endpoint.trap.connections == 0
     assert (row.exhausted, row.duplicates) == (0, 0)
     note(row)

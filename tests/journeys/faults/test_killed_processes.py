@@ -3,13 +3,21 @@
 import pytest
 from journeys.faults.experiment import Experiment
 
+# What a killed worker had taken waits for so long; as short as it may be on a busy machine.
+LEASE_MARGIN_SECONDS = 8
+
 
 @pytest.fixture
 def many(tmp_path, own_postgres, own_redis):
     """A server and two workers, on PostgreSQL and Redis."""
     with own_postgres.fresh_database() as url:
         own_redis.flush()
-        yield Experiment(tmp_path, database_url=url, redis_url=own_redis.url)
+        yield Experiment(
+            tmp_path,
+            database_url=url,
+            redis_url=own_redis.url,
+            lease_margin_seconds=LEASE_MARGIN_SECONDS,
+        )
 
 
 async def test_a_server_that_is_killed_on_sqlite_loses_nothing(tmp_path, note):

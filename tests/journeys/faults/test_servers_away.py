@@ -31,6 +31,7 @@ async def test_without_redis_orders_are_taken_and_delivered_all_the_same(many, o
     note(row)
 
 
+@pytest.mark.long
 async def test_a_redis_that_hangs_holds_nothing_up(many, own_redis, note):
     async with many as experiment:
         await experiment.under_load()
