@@ -1,11 +1,12 @@
 """Orders from Shopify shops, and what became of them back."""
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Collection, Mapping, Sequence
 
+import click
 from litestar import Router
 
-from gateway.plugin import API_VERSION, Gateway, Job, PluginTables, hookimpl
+from gateway.plugin import API_VERSION, Event, Gateway, Job, PluginTables, Sink, hookimpl
+from gateway_shopify.commands import shopify_group
 from gateway_shopify.desk import Desk
 from gateway_shopify.routes import router
 from gateway_shopify.settings import ShopifySettings
@@ -27,12 +28,14 @@ class Shopify:
         return [router(self._desk)]
 
     @hookimpl
+    def sinks(self) -> Sequence[Sink]:
+        """Bring the way back to the shops."""
+        return self._desk.sinks()
+
+    @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Bring what works the inbox off when nobody wakes it, and what forgets."""
-        return [
-            Job("shopify-inbox", self._desk.processor.drain, every_seconds=2.0),
-            Job("shopify-tidy", self._desk.tidy, every_seconds=3600.0),
-        ]
+        """Bring what is done again and again."""
+        return self._desk.jobs()
 
     @hookimpl
     def tables(self) -> PluginTables:
@@ -40,6 +43,18 @@ class Shopify:
         return TABLES
 
     @hookimpl
-    def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:
+    def lifespan(self) -> Sequence[Desk]:
         """Have destinations for the shops, and finish what is in work at the end."""
-        return [self._desk.opened()]
+        return [self._desk]
+
+    @hookimpl
+    def cli_commands(self) -> Sequence[click.Command]:
+        """Bring ``gateway shopify``."""
+        return [shopify_group(self._desk.settings)]
+
+    @hookimpl
+    def route_events(
+        self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
+    ) -> object:
+        """Keep what is no order of Shopify's from the shops."""
+        return self._desk.route(events, wanted)

@@ -1,19 +1,23 @@
 """The plugin's parts, put together over one gateway."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, Self
 
-from gateway.plugin import AddressGuard, Gateway, OutboundClient
+from gateway.plugin import AddressGuard, Event, Gateway, Job, OutboundClient, Sink
 from gateway_shopify.compliance import Compliance
 from gateway_shopify.graph import ShopCalls
 from gateway_shopify.held import HeldOrders
 from gateway_shopify.inbox import Inbox, Message
 from gateway_shopify.orders import OrderBook
 from gateway_shopify.processing import Processor
+from gateway_shopify.reconcile import Reconciler
 from gateway_shopify.schema import COMPLIANCE_TOPICS, UNINSTALLED
-from gateway_shopify.settings import ShopifySettings, ShopSettings
-from gateway_shopify.shops import ShopDirectory
+from gateway_shopify.sender import Sender
+from gateway_shopify.settings import ShopDestination, ShopifySettings, ShopSettings
+from gateway_shopify.shops import SINK, ShopDirectory
 from gateway_shopify.tokens import Tokens
+
+_ORDERS: Final = "gid://shopify/Order/"
 
 
 class Desk:
@@ -36,15 +40,48 @@ class Desk:
             UNINSTALLED: self._uninstalled,
         }
         self.processor = Processor(gateway, shops, self.inbox, self.book, self.calls, others)
+        self.sender = Sender(shops, self.book, self.calls, gateway.clock)
+        self.reconciler = Reconciler(
+            gateway, self.directory, self.inbox, self.book, self.calls, self.processor
+        )
         self.held = HeldOrders(gateway, shops, self.inbox, self.book, self.processor)
 
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
-        """Be at work as long as the gateway is open; what was begun is finished at the end."""
-        async with self.client, self.directory.opened():
-            yield
-            await self.inbox.drained()
-            await self.processor.ended()
+    async def __aenter__(self) -> Self:
+        """Have destinations for the shops; everything else waits until it is needed."""
+        await self.directory.open()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Finish what was begun, and let go of the connections."""
+        await self.inbox.drained()
+        await self.processor.ended()
+        await self.client.close()
+
+    def sinks(self) -> list[Sink]:
+        """Return the way back to the shops."""
+        return [Sink(SINK, ShopDestination, self.sender.deliver)]
+
+    def jobs(self) -> list[Job]:
+        """Return what works the inbox off when nobody wakes it, what asks shops, what forgets."""
+        return [
+            Job("shopify-inbox", self.processor.work, every_seconds=2.0),
+            Job("shopify-reconcile", self.reconciler.run, self.settings.reconcile_seconds),
+            Job("shopify-tidy", self.tidy, every_seconds=3600.0),
+        ]
+
+    def route(
+        self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
+    ) -> dict[str, Collection[str]] | None:
+        """Keep what is about no order of Shopify's from the destinations that are shops."""
+        ours = self.directory.destination_ids
+        if not ours:
+            return None
+        return {
+            event.id: [each for each in wanted[event.id] if each not in ours]
+            for event in events
+            if not str(event.data.get("external_order_id") or "").startswith(_ORDERS)
+            and not ours.isdisjoint(wanted[event.id])
+        }
 
     async def tidy(self) -> None:
         """Forget what is over, and empty what somebody asked to have emptied."""

@@ -18,7 +18,8 @@ from gateway_shopify.tables import messages
 
 # Any number will do, as long as nothing else in the database uses it.
 _CLAIM_LOCK: Final = 0x0A0D5401
-_LEASE: Final = timedelta(seconds=120)
+# Longer than a message may take; should one take longer still, it is worked off twice.
+_LEASE: Final = timedelta(seconds=30)
 _MOST_AT_ONCE: Final = 50
 # Longer than this no one waits for a fault to pass; then a person has to look.
 _BACKOFF_SECONDS: Final = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
@@ -54,6 +55,7 @@ class Inbox:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._batcher: Batcher[Arrival, bool] = Batcher(self._store)
+        self._in_work: set[str] = set()
 
     async def put(self, arrival: Arrival) -> bool:
         """Store a message; returns after the commit whether it is a new one."""
@@ -98,6 +100,25 @@ class Inbox:
             "body": sealed,
         }
 
+    async def take_back(self) -> None:
+        """End the leases of whoever ran before us, where nobody else can be serving.
+
+        A SQLite file is served by one process at a time, so a lease that isn't our own belongs
+        to one that was killed. On PostgreSQL leases end by themselves.
+        """
+        if self._gateway.database.dialect != "sqlite":
+            return
+        async with self._gateway.database.begin() as connection:
+            await connection.execute(
+                update(messages)
+                .where(
+                    messages.c.state == "waiting",
+                    messages.c.lease_until_ms > 0,
+                    messages.c.id.not_in(sorted(self._in_work)),
+                )
+                .values(lease_until_ms=0)
+            )
+
     async def claim(self) -> list[Message]:
         """Take messages that are due into work, the oldest first, one an order."""
         now = self._gateway.clock.now()
@@ -114,6 +135,7 @@ class Inbox:
                     .where(messages.c.id.in_([row.id for row in rows]))
                     .values(lease_until_ms=until_ms, attempts=messages.c.attempts + 1)
                 )
+        self._in_work |= {row.id for row in rows}
         return [self._message(row) for row in rows]
 
     @staticmethod
@@ -167,6 +189,7 @@ class Inbox:
         await self._settle(message, state="failed", outcome=error)
 
     async def _settle(self, message: Message, **values: Any) -> None:
+        self._in_work.discard(message.id)
         async with self._gateway.database.begin() as connection:
             await connection.execute(
                 update(messages)

@@ -75,6 +75,7 @@ class Processor:
         self._others = others
         self._running: asyncio.Task[None] | None = None
         self._more = False
+        self._took_back = False
 
     def wake(self) -> None:
         """Begin to work off what is there, in this process, without waiting for it."""
@@ -96,6 +97,13 @@ class Processor:
             _log.error("working off the inbox stopped: %s", type(error).__name__)
         finally:
             self._running = None
+
+    async def work(self) -> None:
+        """Work off what nobody woke us for; the first time, what a killed process had as well."""
+        if not self._took_back:
+            await self._inbox.take_back()
+            self._took_back = True
+        await self.drain()
 
     async def drain(self) -> None:
         """Work off everything that is due."""

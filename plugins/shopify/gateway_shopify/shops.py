@@ -5,8 +5,7 @@ are made when the gateway opens, whichever process is the first, and follow gate
 shop that isn't named there any more gets nothing, and gets it again when it is back.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -46,9 +45,8 @@ class ShopDirectory:
             _require_site(gateway, each)
         self.destination_ids: frozenset[str] = frozenset()
 
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
-        """See to it that every shop has its rows; as long as the gateway is open."""
+    async def open(self) -> None:
+        """See to it that every shop has its rows, and that they are as gateway.toml has them."""
         for shop in self.configured.values():
             await self._ensure(shop)
         async with self._gateway.database.read() as connection:
@@ -58,7 +56,6 @@ class ShopDirectory:
         self.destination_ids = frozenset(
             each for row in rows for each in (row.live_destination_id, row.test_destination_id)
         )
-        yield
 
     async def row(self, shop: str) -> Row[Any]:
         """Return what the database knows of a shop of gateway.toml."""

@@ -34,7 +34,6 @@ shops: Final = Table(
     Column("token", LargeBinary),
     Column("token_expires_at_ms", BigInteger),
     Column("reconciled_to_ms", BigInteger),
-    Column("last_webhook_at_ms", BigInteger),
     Column("connected_at_ms", BigInteger),
     Column("uninstalled_at_ms", BigInteger),
     Column("last_error", Text),

@@ -1,20 +1,18 @@
 """A gateway with the shopify plugin, and what these tests do with it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import httpx
 import pytest
 from shopify_orders import SECRET, SHOP, webhook
+from shopify_waiting import until
+from sqlalchemy import text
 
 from gateway.plugin import Event, Package, PackageFilter
 from gateway.testing import GatewayHarness
 
-T = TypeVar("T")
-
-PATIENCE_SECONDS: Final = 10.0
 TOML: Final = f"""
 [plugins.json_api]
 [plugins.shopify]
@@ -66,8 +64,6 @@ class Desk:
 
     async def rows(self, query: str, **values: Any) -> list[Any]:
         """Ask the database."""
-        from sqlalchemy import text
-
         async with self.gateway.database.read() as connection:
             return [tuple(row) for row in await connection.execute(text(query), values)]
 
@@ -107,15 +103,6 @@ class Desk:
 
 
 OpenDesk = Callable[..., AbstractAsyncContextManager[Desk]]
-
-
-async def until(condition: Callable[[], Awaitable[T | None]]) -> T:
-    """Ask again and again until the answer is more than nothing; returns it."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            if found := await condition():
-                return found
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

@@ -35,9 +35,22 @@ async def test_a_killed_process_leaves_its_messages_to_the_next(inbox, clock):
     [claimed] = await inbox.claim()
     assert await inbox.claim() == []
 
-    clock.step(121)
+    clock.step(31)
     [again] = await inbox.claim()
     assert (again.id, again.body, claimed.attempts, again.attempts) == (claimed.id, b"{}", 1, 2)
+
+
+async def test_the_next_process_that_serves_the_file_need_not_wait(harness, inbox, clock):
+    for number in (1, 2):
+        await inbox.put(arrival(number))
+    claimed = await inbox.claim()
+    await inbox.take_back()
+    assert await inbox.claim() == []  # what is in work here is not taken back
+
+    async with harness(TOML, clock).gateway as gateway:
+        after = Inbox(gateway)
+        await after.take_back()
+        assert [each.id for each in await after.claim()] == [each.id for each in claimed]
 
 
 async def test_two_messages_about_one_order_are_never_in_work_together(inbox):

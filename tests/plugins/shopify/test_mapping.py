@@ -11,6 +11,7 @@ from gateway_shopify.reading import order_from
 from gateway_shopify.schema import AboutOrder, Release, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 from shopify_orders import ORDER_GID, address, line_item, order, paid
+from shopify_shop import node_of
 
 from gateway.plugin import Order, Problem
 
@@ -341,69 +342,6 @@ def test_a_release_can_not_bring_back_what_is_over_or_make_up_an_address(
     decision = decided(sent, SHOP, release)
 
     assert (decision.outcome, decision.reason) == (outcome, reason)
-
-
-def node_of(sent):
-    """Return an order as the GraphQL API would show what the webhook ``sent`` says."""
-
-    def attributes(found):
-        return [{"key": each["name"], "value": each["value"]} for each in found]
-
-    def to(found):
-        names = {
-            "firstName": "first_name",
-            "lastName": "last_name",
-            "provinceCode": "province_code",
-            "countryCodeV2": "country_code",
-        }
-        same = ("name", "address1", "address2", "city", "zip", "phone")
-        return found and (
-            {new: found[old] for new, old in names.items()} | {each: found[each] for each in same}
-        )
-
-    customer = sent["customer"]
-    return {
-        "id": sent["admin_graphql_api_id"],
-        "name": sent["name"],
-        "updatedAt": sent["updated_at"],
-        "cancelledAt": sent["cancelled_at"],
-        "test": sent["test"],
-        "displayFinancialStatus": sent["financial_status"].upper(),
-        "totalOutstandingSet": {"shopMoney": {"amount": sent["total_outstanding"]}},
-        "note": sent["note"],
-        "tags": [each.strip() for each in sent["tags"].split(",") if each],
-        "phone": sent["phone"],
-        "email": sent["email"],
-        "customAttributes": attributes(sent["note_attributes"]),
-        "shippingAddress": to(sent["shipping_address"]),
-        "billingAddress": to(sent["billing_address"]),
-        "customer": customer
-        and {
-            "id": customer["admin_graphql_api_id"],
-            "firstName": customer["first_name"],
-            "lastName": customer["last_name"],
-            "defaultEmailAddress": {"emailAddress": customer["email"]},
-            "defaultPhoneNumber": None,
-        },
-        "shippingLines": {
-            "nodes": [
-                {"title": each["title"], "code": each["code"], "deliveryCategory": None}
-                | {"isRemoved": each["is_removed"]}
-                for each in sent["shipping_lines"]
-            ]
-        },
-        "lineItems": {
-            "nodes": [
-                {
-                    "requiresShipping": each["requires_shipping"],
-                    "quantity": each["quantity"],
-                    "currentQuantity": each["current_quantity"],
-                    "customAttributes": attributes(each["properties"]),
-                }
-                for each in sent["line_items"]
-            ]
-        },
-    }
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ def upgrade() -> None:
         sa.Column("token", sa.LargeBinary()),
         sa.Column("token_expires_at_ms", sa.BigInteger()),
         sa.Column("reconciled_to_ms", sa.BigInteger()),
-        sa.Column("last_webhook_at_ms", sa.BigInteger()),
         sa.Column("connected_at_ms", sa.BigInteger()),
         sa.Column("uninstalled_at_ms", sa.BigInteger()),
         sa.Column("last_error", sa.Text()),

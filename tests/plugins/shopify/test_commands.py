@@ -1,0 +1,200 @@
+"""``gateway shopify …`` without a server: connecting, looking, releasing; exit codes."""
+
+import asyncio
+import json
+
+import pytest
+from click.testing import CliRunner
+from shopify_orders import ORDER_NUMBER, SHOP, paid, webhook, without_protected_data
+from shopify_shop import Shop
+
+from gateway.cli import main
+
+URL = "https://gateway.example.com/api/shopify/webhooks"
+
+
+@pytest.fixture
+async def shop():
+    async with Shop() as running:
+        yield running
+
+
+class CommandLine:
+    """The command line, on a configuration of the test's own, and a server now and then."""
+
+    def __init__(self, folder, harness, toml):
+        self.config = folder / "gateway.toml"
+        self.config.write_text(toml)
+        self.toml = toml
+        self.harness = harness
+
+    async def run(self, *words, code=0, typed=None):
+        arguments = ["shopify", *words, "--config", str(self.config)]
+        done = await asyncio.to_thread(
+            CliRunner().invoke, main, arguments, prog_name="gateway", input=typed
+        )
+        assert done.exit_code == code, (done.output, done.exception)
+        return done
+
+    async def json(self, *words, **more):
+        return json.loads((await self.run(*words, "--json", **more)).stdout)
+
+    async def told(self, topic, sent):
+        """Have a server take a webhook and work it off."""
+        async with self.harness(self.toml) as running:
+            body, headers = webhook(topic, sent)
+            path = "/api/shopify/webhooks"
+            answer = await running.request("POST", path, body=body, headers=headers)
+            assert answer.status_code == 200
+
+
+@pytest.fixture
+def line(tmp_path, harness, shop):
+    toml = f"""
+[plugins.json_api]
+[[sites]]
+code = "main"
+name = "Lakeside Pharmacy"
+[delivery]
+allow_http = true
+allow_networks = ["127.0.0.0/8"]
+[plugins.shopify]
+[[plugins.shopify.shops]]
+domain = "{SHOP}"
+site = "main"
+client_secret = "shpss_lakeside"
+access_token = "shpat_static"
+api_url = "{shop.url}"
+"""
+    return CommandLine(tmp_path, harness, toml)
+
+
+async def test_connect_subscribes_to_every_topic_once_and_can_be_repeated(line, shop):
+    first = await line.json("connect", SHOP, "--url", "https://gateway.example.com/")
+    again = await line.json("connect", "--url", "https://gateway.example.com")
+
+    topics = [
+        "orders/cancelled",
+        "orders/create",
+        "orders/paid",
+        "orders/updated",
+        "orders/edited",
+        "refunds/create",
+        "app/uninstalled",
+    ]
+    assert first == {
+        "shop": SHOP,
+        "name": "Lakeside",
+        "address": URL,
+        "missing_scopes": [],
+        "topics": [{"topic": each, "subscription": "new"} for each in topics],
+    }
+    assert {each["subscription"] for each in again["topics"]} == {"kept"}
+    assert [(each["topic"], each["uri"]) for each in shop.subscriptions] == [
+        (each.replace("/", "_").upper(), URL) for each in topics
+    ]
+
+
+async def test_connect_moves_the_webhooks_of_a_gateway_that_moved(line, shop):
+    other = "https://other.example.com/hooks"
+    shop.subscriptions.append({"id": "gid://1", "topic": "ORDERS_CREATE", "uri": other})
+    await line.json("connect", "--url", "https://old.example.com")
+    moved = await line.json("connect", "--url", "https://gateway.example.com")
+
+    assert {each["subscription"] for each in moved["topics"]} == {"moved"}
+    assert [each["uri"] for each in shop.subscriptions] == [other, *[URL] * 7]
+
+
+async def test_connect_names_the_scopes_that_are_missing(line, shop):
+    shop.scopes = ["read_orders", "write_fulfillments"]
+    done = await line.run("connect", "--url", "https://gateway.example.com")
+
+    assert "The app lacks access scopes" in done.output
+    assert "write_merchant_managed_fulfillment_orders" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("connect",), "Shopify only calls https addresses"),
+        (("connect", "other.myshopify.com"), "Name one of the shops of gateway.toml"),
+        (("reconcile", "--since", "yesterday"), "--since takes a date or time"),
+        (("release", "sho_1"), "There is no such order"),
+        (("requests", "shr_1"), "There is no such request"),
+    ],
+)
+async def test_what_can_not_be_done_ends_with_one_line_of_reason(line, words, reason):
+    done = await line.run(*words, code=1)
+
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"gateway: {reason}")
+
+
+async def test_connect_says_when_the_shop_refuses(line, shop):
+    shop.tokens.clear()
+    done = await line.run("connect", "--url", "https://gateway.example.com", code=1)
+
+    assert done.stderr == (
+        "gateway: The shop could not be asked (access_denied); see gateway shopify status.\n"
+    )
+
+
+async def test_reconcile_fetches_what_is_older_when_it_is_told_to(line, shop):
+    shop.add(paid())
+    done = await line.json("reconcile", "--since", "2026-11-20")
+    again = await line.run("reconcile", "--since", "2026-11-20T00:00:00-05:00")
+
+    assert done == {"shop": SHOP, "since": "2026-11-20T00:00:00Z", "seen": 1, "news": 1}
+    assert "1 orders looked at" in again.stderr
+    assert "news   0" in again.stdout
+
+
+async def test_status_says_how_each_shop_is(line, shop):
+    await line.told("orders/paid", paid())
+    await line.told("orders/create", b"{")
+    await line.json("connect", "--url", "https://gateway.example.com")
+    [found] = await line.json("status")
+
+    assert found["shop"] == SHOP
+    assert (found["packages"], found["held"], found["failed"], found["waiting"]) == (1, 0, 1, 0)
+    assert found["connected_at"] is not None
+    assert found["last_webhook_at"] is not None
+    assert found["last_error"] is None
+    assert "packages" in (await line.run("status")).stdout
+
+
+async def test_a_held_order_is_listed_and_released_with_what_a_person_types(line):
+    await line.told("orders/create", without_protected_data())
+    [held] = await line.json("held")
+    typed = "Ana Silva\n1 Lake Rd\n+16135550100\n"
+    released = await line.json("release", held["id"], "--add", typed=typed)
+
+    assert (held["reason"], held["order"]) == ("protected_data_missing", "#1001")
+    assert released["state"] == "made"
+    assert await line.json("held") == []
+    assert (await line.run("release", held["id"], code=1)).stderr.startswith("gateway: The order")
+
+
+async def test_what_was_put_aside_is_worked_off_once_more(line):
+    await line.told("orders/create", b"{")
+
+    assert await line.json("retry") == {"shop": SHOP, "tried_again": 1, "failed": 1}
+
+
+async def test_requests_under_privacy_law_are_listed_and_shown(line):
+    asked = {"shop_domain": SHOP, "orders_requested": [ORDER_NUMBER]}
+    await line.told("orders/paid", paid())
+    await line.told("customers/data_request", asked)
+    [found] = await line.json("requests")
+    shown = await line.json("requests", found["id"])
+
+    assert (found["topic"], found["shop"]) == ("customers/data_request", SHOP)
+    assert shown["report"]["found"][0]["package"]["order"]["patient_name"] == "Maria Rodriguez"
+
+
+async def test_without_a_shop_everything_says_so(line):
+    line.config.write_text("[plugins.shopify]")
+
+    assert await line.json("status") == []
+    done = await line.run("connect", code=1)
+    assert done.stderr.startswith("gateway: There is no shop in gateway.toml")

@@ -1,0 +1,71 @@
+"""What ``[plugins.shopify]`` may say; shops come and go with gateway.toml."""
+
+import pytest
+from shopify_orders import SHOP
+from sqlalchemy import text
+
+from gateway.testing import SteppingClock
+
+START = """
+[[sites]]
+code = "main"
+name = "Lakeside"
+[[sites]]
+code = "north"
+name = "Northside"
+[plugins.shopify]
+"""
+GOOD = f'[[plugins.shopify.shops]]\ndomain = "{SHOP}"\nclient_secret = "s"\nsite = "main"\n'
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("reconcile_seconds = 1", "reconcile_seconds"),
+        ('[[plugins.shopify.shops]]\ndomain = "x"', "client_secret"),
+        (GOOD.replace(SHOP, "shop.example.com"), "domain: expected the shop's own one"),
+        (GOOD.replace('"s"', '""'), "client_secret: expected the app's client secret"),
+        (GOOD + GOOD, "two of them have the same domain"),
+        (GOOD.replace('"main"', '"south"'), "expected one of the account's sites (main, north)"),
+        (GOOD.replace('site = "main"', ""), "expected one of the account's sites (main, north)"),
+        (GOOD + 'account = "other"', "there are none; add [[sites]]"),
+        (GOOD + 'create_on = "orders/delete"', "create_on"),
+        (GOOD + 'refund_on = ["delivery.completed"]', "refund_on"),
+        (GOOD + 'colour = "red"', "colour"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_key(harness, toml, words):
+    [plugin] = [each for each in harness(START + toml).gateway.plugins if each.name == "shopify"]
+
+    assert words in (plugin.problem or "")
+    assert "shpss" not in (plugin.problem or "")
+
+
+async def states(gateway):
+    async with gateway.database.read() as connection:
+        query = text("SELECT state, state_reason, site FROM destinations ORDER BY id")
+        return [tuple(row) for row in await connection.execute(query)]
+
+
+async def test_a_shop_has_two_destinations_that_follow_gateway_toml(harness):
+    clock = SteppingClock()
+    with_token = GOOD + 'access_token = "t"\n'
+    expected = {
+        with_token: ("active", None, "main"),
+        "": ("disabled", "shop_not_configured", "main"),
+        GOOD: ("disabled", "no_credentials", "main"),
+        with_token.replace('"main"', '"north"'): ("active", None, "north"),
+    }
+    for toml, state in expected.items():
+        async with harness(START + toml, clock).gateway as gateway:
+            assert await states(gateway) == [state] * 2, toml
+
+
+async def test_a_destination_that_a_person_switched_off_stays_off(harness):
+    toml = START + GOOD + 'access_token = "t"\n'
+    async with harness(toml).gateway as gateway, gateway.database.begin() as connection:
+        await connection.execute(
+            text("UPDATE destinations SET state = 'disabled', state_reason = 'by_operator'")
+        )
+    async with harness(toml).gateway as gateway:
+        assert await states(gateway) == [("disabled", "by_operator", "main")] * 2
