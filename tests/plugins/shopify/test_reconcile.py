@@ -23,10 +23,15 @@ def clock():
 
 
 @pytest.fixture
-async def desk(open_desk, shop, clock):
+async def desk(open_desk, shop, clock, wait_until):
     asked = f'api_url = "{shop.url}"\naccess_token = "shpat_static"\n'
     async with open_desk(asked, clock) as opened:
-        await shop.until(lambda it: "UpdatedOrders" in it.calls)  # the job's first look
+
+        async def looked():
+            query = "SELECT 1 FROM shopify_shops WHERE reconciled_to_ms IS NOT NULL"
+            return await opened.rows(query)
+
+        await wait_until(looked)  # the job looks when the gateway starts
         yield opened
 
 
