@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import bigrun
+import csv_import
 import delivery
 import history
 import intake
@@ -33,6 +34,7 @@ PARTS: Final[Sequence[Part]] = (
     history.PART,
     soak.PART,
     bigrun.PART,
+    csv_import.PART,
 )
 
 

@@ -33,6 +33,7 @@ orders_per_hour = 1_000_000_000
 reads_per_minute = 100_000_000
 updates_requests_per_minute = 100_000_000
 
+[plugins.csv]
 [plugins.json_api]
 [plugins.webhooks]
 """
