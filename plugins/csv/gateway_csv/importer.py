@@ -1,7 +1,7 @@
 """The import itself: rows in bounded chunks through intake, like every other order.
 
 While one chunk is being stored the next is read, in a thread. What is held in memory of a
-file is a chunk or two, the ids of its packages, and 8 bytes of each row's content.
+file is a chunk or two; for each row, the id of its package and a number that tells it from others.
 """
 
 import asyncio
