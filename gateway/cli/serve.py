@@ -14,7 +14,7 @@ import uvicorn
 from gateway.cli.logs import log_to_stderr
 from gateway.cli.memory import calm_garbage_collection
 from gateway.cli.opening import read_settings
-from gateway.cli.supervising import supervise
+from gateway.cli.supervising import ending_with, supervise, supervised, supervisor_option
 from gateway.console import Session, command
 from gateway.errors import ConfigurationError
 from gateway.http.access_log import AccessLog
@@ -37,8 +37,15 @@ _BACKLOG: Final = 2048
     help="Processes that serve HTTP; more than one needs [redis] and PostgreSQL.",
 )
 @click.option("--socket-fd", type=int, hidden=True, help="A listening socket to inherit.")
+@supervisor_option
 async def serve(
-    session: Session, *, host: str | None, port: int | None, workers: int, socket_fd: int | None
+    session: Session,
+    *,
+    host: str | None,
+    port: int | None,
+    workers: int,
+    socket_fd: int | None,
+    supervisor: int | None,
 ) -> None:
     """Take orders over HTTP and carry deliveries, until SIGTERM or Ctrl-C.
 
@@ -65,7 +72,7 @@ async def serve(
             on_ready=lambda: session.line({"address": address}, ready),
             on_stop=gateway.stopping.set,
         )
-        async with gateway.running():
+        async with gateway.running(), ending_with(supervisor, server.stop):
             await server.serve(sockets=[listener])
 
 
@@ -87,7 +94,7 @@ def _refuse_many(settings: Settings) -> None:
 
 
 def _child(session: Session, listener: socket.socket) -> list[str]:
-    words = [sys.executable, "-m", "gateway", "serve", "--socket-fd", str(listener.fileno())]
+    words = supervised(["serve", "--socket-fd", str(listener.fileno())])
     if session.as_json:
         words.append("--json")
     return words if session.config is None else [*words, "--config", str(session.config)]
@@ -129,8 +136,12 @@ class _Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def stop(self) -> None:
+        """Take no more requests, finish those that are being answered, and end."""
         self.should_exit = True
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stop()
 
 
 def _uvicorn_config(app: AccessLog) -> uvicorn.Config:

@@ -1,16 +1,56 @@
-"""Several processes of one command: started together, replaced when they die, ended together."""
+"""Several processes of one command: started together, replaced when they die, ended together.
+
+Each is told who supervises it (``--supervisor PID``), and ends when that process is gone: one
+that was killed can't end them, and they would hold its port for ever.
+"""
 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import FrameType
 from typing import Final
+
+import click
 
 _log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS: Final = 1.0
+
+
+supervisor_option: Final = click.option(
+    "--supervisor", type=int, hidden=True, help="The process to end with."
+)
+
+
+def supervised(words: Sequence[str]) -> list[str]:
+    """Return the command that runs the gateway with ``words``, supervised by this process."""
+    return [sys.executable, "-m", "gateway", *words, "--supervisor", str(os.getpid())]
+
+
+@contextlib.asynccontextmanager
+async def ending_with(supervisor: int | None, end: Callable[[], None]) -> AsyncIterator[None]:
+    """Call ``end`` when the process ``supervisor``, if there is one, is gone."""
+
+    async def watch() -> None:
+        # An orphan gets another parent; on Windows it keeps the dead one, and isn't found out.
+        while True:
+            if os.getppid() != supervisor:
+                break
+            await asyncio.sleep(_PAUSE_SECONDS)
+        _log.error("the supervising process is gone; ending")
+        end()
+
+    watching = None if supervisor is None else asyncio.create_task(watch(), name="supervisor")
+    try:
+        yield
+    finally:
+        if watching is not None:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
 
 async def supervise(commands: Sequence[Sequence[str]], pass_fds: Sequence[int] = ()) -> None:

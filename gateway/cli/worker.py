@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 from types import FrameType
 
@@ -11,7 +10,7 @@ import click
 from gateway.cli.logs import log_to_stderr
 from gateway.cli.memory import calm_garbage_collection
 from gateway.cli.opening import read_settings
-from gateway.cli.supervising import supervise
+from gateway.cli.supervising import ending_with, supervise, supervised, supervisor_option
 from gateway.console import Session, command
 from gateway.errors import ConfigurationError
 
@@ -25,14 +24,15 @@ from gateway.errors import ConfigurationError
     show_default=True,
     help="Threads that listen for wake-ups; deliveries themselves need none.",
 )
-async def worker(session: Session, *, processes: int, threads: int) -> None:
+@supervisor_option
+async def worker(session: Session, *, processes: int, threads: int, supervisor: int | None) -> None:
     """Carry deliveries, woken through Redis, until SIGTERM or Ctrl-C.
 
     Needs [redis] and PostgreSQL. Start as many as you like, on as many machines.
     """
     if processes > 1:
         words = ["worker", "--threads", str(threads), *_config(session.config)]
-        await supervise([[sys.executable, "-m", "gateway", *words]] * processes)
+        await supervise([supervised(words)] * processes)
         return
     log_to_stderr(read_settings(session.config).logging)
     async with session.gateway() as gateway:
@@ -56,7 +56,8 @@ async def worker(session: Session, *, processes: int, threads: int) -> None:
         calm_garbage_collection()
         async with gateway.running(worker_threads=threads):
             session.line({"worker": "ready"}, "Ready: deliveries are being carried")
-            await stopped.wait()
+            async with ending_with(supervisor, stopped.set):
+                await stopped.wait()
 
 
 def _config(path: Path | None) -> list[str]:

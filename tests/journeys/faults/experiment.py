@@ -129,6 +129,7 @@ class Experiment:
         database_url: str | None = None,
         redis_url: str | None = None,
         workers: int = 2,
+        words: Sequence[str] = ("serve",),
         delivery: str = RETRIES,
         networks: Sequence[str] = ("127.0.0.0/8",),
         clock: Clock | None = None,
@@ -153,7 +154,7 @@ class Experiment:
         slow = Endpoint("slow", signing="scriptrun", fault=late(SLOW_SECONDS), accepts=True)
         self.endpoints = endpoints or (Endpoint("quick"), slow)
         self.gateway = (
-            GatewayProcess(folder, toml, before=before)
+            GatewayProcess(folder, toml, words, before=before)
             if clock is None
             else ClockedGateway(folder, toml, clock)
         )
@@ -292,7 +293,7 @@ class Experiment:
             if stored.events[event] in self._before_mending
         ]
         moments += [each for each in self.load.answered_at if each > self._mending_at][:1]
-        return max(*moments, self._mending_at) - self._mending_at
+        return max([*moments, self._mending_at]) - self._mending_at
 
     async def _stored(self, endpoint: Endpoint) -> Stored:
         async with self._database.read() as connection:

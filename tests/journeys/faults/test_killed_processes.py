@@ -1,7 +1,9 @@
 """Promises 1 and 2 across kill -9, of whichever process, during load."""
 
+import asyncio
+
 import pytest
-from journeys.faults.experiment import Experiment
+from journeys.faults.experiment import PATIENCE_SECONDS, Experiment
 
 # What a killed worker had taken waits for so long; as short as it may be on a busy machine.
 LEASE_MARGIN_SECONDS = 8
@@ -47,6 +49,31 @@ async def test_a_server_that_is_killed_beside_its_workers_loses_nothing(many, no
             "server killed, beside two workers", "kill -9, then started again"
         )
     assert (row.exhausted, row.duplicates) == (0, 0)  # those who deliver were not touched
+    note(row)
+
+
+async def test_a_server_of_several_processes_that_is_killed_leaves_none_of_them_behind(
+    tmp_path, own_postgres, own_redis, note
+):
+    with own_postgres.fresh_database() as url:
+        own_redis.flush()
+        words = ("serve", "--workers", "2")
+        async with Experiment(
+            tmp_path, database_url=url, redis_url=own_redis.url, workers=1, words=words
+        ) as experiment:
+            await experiment.under_load()
+
+            # What it prints to is closed when the last of its processes has ended
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await experiment.gateway.kill()
+            await experiment.load.until(lambda: experiment.load.refusals["connection"] > 0)
+            experiment.mending()
+            await experiment.gateway.start()
+
+            row = await experiment.verdict(
+                "server of two processes killed", "kill -9 of the one that supervises them"
+            )
+    assert (row.exhausted, row.duplicates) == (0, 0)
     note(row)
 
 
