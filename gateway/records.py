@@ -4,13 +4,14 @@ A record holds data and async callables. The core calls those with a deadline an
 writes down how it went; a hook itself is quick and never waits.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from sqlalchemy import MetaData, Row, Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 
@@ -67,17 +68,26 @@ class SealedColumn:
     row_id: Callable[[Row[Any]], str]
 
 
+Unresolved = Callable[[AsyncConnection, Collection[str]], Awaitable[Collection[str]]]
+"""Of these ids, those of things that are not over yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class PluginTables:
     """A plugin's own tables: their metadata, and the folder of its Alembic migrations.
 
     The first migration names the plugin as its branch label and has no parent. ``sealed``
     lists every column that holds what ``gateway.sealer`` sealed.
+
+    ``unresolved`` is given ids that events are about, and returns those of your own things
+    that are not over yet: as long as they aren't, housekeeping leaves what was told of them
+    alone, whatever its age.
     """
 
     metadata: MetaData
     migrations: Path
     sealed: Sequence[SealedColumn] = ()
+    unresolved: Unresolved | None = None
 
 
 @dataclass(frozen=True, slots=True)

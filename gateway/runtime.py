@@ -240,8 +240,9 @@ class Gateway:
         self.outbox = Outbox(sealer, self.events)
         self.delivery_log = DeliveryLog(sealer)
         self.audit = AuditTrail(self.database, self.clock, metrics=self.metrics)
+        tables, ages = self.hooks.tables(), settings.retention
         self.housekeeper = Housekeeper(
-            self.database, sealer, settings.retention, self.audit, self.clock
+            self.database, sealer, ages, self.audit, self.clock, tables=tables
         )
         rules = DispatchRules.of(settings.delivery)
         self.giving_up = GivingUp(self.database, rules.schedule.give_up_after, self.clock)

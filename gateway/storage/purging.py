@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Conflict
 from gateway.model.order import Order
+from gateway.records import Unresolved
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import attempts, deliveries, events, idempotency, packages
 
@@ -36,12 +37,16 @@ Rows = Sequence[Row[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One transaction of one step. A rehearsal locks and changes nothing."""
+    """One transaction of one step. A rehearsal locks and changes nothing.
+
+    ``unresolved`` are the plugins' ways of telling which of their things are not over yet.
+    """
 
     connection: AsyncConnection
     sealer: Sealer
     cutoff_ms: int
     rehearsal: bool
+    unresolved: Sequence[Unresolved] = ()
 
 
 async def refuse_purged(connection: AsyncConnection, account_id: str, delivery_id: str) -> None:
@@ -84,16 +89,17 @@ async def delivered_packages(turn: Turn, rows: Rows) -> Rows:
 
 
 async def delivered_events(turn: Turn, rows: Rows) -> Rows:
-    """Leave out events still under way, and late ones whose package isn't emptied yet."""
+    """Leave out events that are not over, and late ones whose package isn't emptied yet."""
     return await _left(turn, rows, packages.c.purged == false())
 
 
 async def parted_events(turn: Turn, rows: Rows) -> Rows:
-    """Leave out events still under way, and late ones whose package is still there."""
+    """Leave out events that are not over, and late ones whose package is still there."""
     return await _left(turn, rows, true())
 
 
 async def _left(turn: Turn, rows: Rows, unless: ColumnElement[bool]) -> Rows:
+    """Leave out what is still to be delivered, or about a thing that is not over."""
     sent = await turn.connection.execute(
         select(deliveries.c.event_id).where(
             deliveries.c.event_id.in_([row.id for row in rows]), deliveries.c.state == "pending"
@@ -107,8 +113,15 @@ async def _left(turn: Turn, rows: Rows, unless: ColumnElement[bool]) -> Rows:
         )
     )
     belonging = {tuple(row) for row in theirs}
+    not_over: set[str] = set()
+    for of_a_plugin in turn.unresolved:
+        not_over.update(await of_a_plugin(turn.connection, {row.subject for row in rows}))
     return [
-        row for row in rows if row.id not in busy and (row.account_id, row.subject) not in belonging
+        row
+        for row in rows
+        if row.id not in busy
+        and row.subject not in not_over
+        and (row.account_id, row.subject) not in belonging
     ]
 
 

@@ -6,6 +6,7 @@ same order is known again. Whatever its age, nothing is touched of
 
 - packages that are not finished, or one of whose events is still to be delivered;
 - events with a pending delivery, pending deliveries and their tries;
+- events about something of a plugin's that the plugin says is not over;
 - the audit trail, whose chain must hold, and the tables of plugins.
 
 It works in short transactions of a bounded number of rows, so that orders and deliveries
@@ -22,6 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.model.account import DEFAULT_ACCOUNT
+from gateway.records import PluginTables
 from gateway.settings import RetentionTable
 from gateway.storage.audit import AuditEntry, AuditTrail
 from gateway.storage.database import Database
@@ -64,6 +66,7 @@ class Housekeeper:
         trail: AuditTrail,
         clock: Clock,
         *,
+        tables: Sequence[PluginTables] = (),
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._database = database
@@ -71,6 +74,7 @@ class Housekeeper:
         self._ages = ages
         self._trail = trail
         self._clock = clock
+        self._unresolved = [each.unresolved for each in tables if each.unresolved is not None]
         self._pause_seconds = pause_seconds
 
     async def run(self) -> None:
@@ -115,7 +119,7 @@ class Housekeeper:
         while True:
             opened = self._database.begin() if writing else self._database.read()
             async with opened as connection:
-                turn = Turn(connection, self._sealer, cutoff_ms, rehearsal=not writing)
+                turn = Turn(connection, self._sealer, cutoff_ms, not writing, self._unresolved)
                 found = await step.after(turn, place)
                 due = list(
                     itertools.takewhile(lambda row: step.over_since_ms(row) < cutoff_ms, found)

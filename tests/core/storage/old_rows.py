@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.model.delivery import Destination
 from gateway.model.package import Status
+from gateway.records import PluginTables
 from gateway.settings import RetentionTable
 from gateway.storage.audit import AuditTrail
 from gateway.storage.database import Database
@@ -44,12 +45,21 @@ class House:
         self.database = database
         self.clock = SteppingClock(NOW)
         self.trail = AuditTrail(database, self.clock)
+        self.tables: list[PluginTables] = []
         self.keeper = self.kept_for(**ages)
 
     def kept_for(self, **ages: Any) -> Housekeeper:
         """Return somebody who goes by other settings; by default nothing goes."""
         settings = RetentionTable(**{"payload_days": 0, "metadata_days": 0, "log_days": 0, **ages})
-        return Housekeeper(self.database, SEALER, settings, self.trail, self.clock, pause_seconds=0)
+        return Housekeeper(
+            self.database,
+            SEALER,
+            settings,
+            self.trail,
+            self.clock,
+            tables=self.tables,
+            pause_seconds=0,
+        )
 
     async def swept(self, *, dry_run: bool = False, **ages: Any) -> dict[str, Swept]:
         """Sweep by other settings; returns what became of each kind of thing."""

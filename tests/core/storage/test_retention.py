@@ -1,15 +1,18 @@
 """What is over is emptied at its age, and its rows go later; what is not is never touched."""
 
+from pathlib import Path
+
 import pytest
 from core.storage.old_rows import BOARD, KEPT, House, ago
 from core.storage.rows import LIVE, SEALER
-from sqlalchemy import insert, select, text
+from sqlalchemy import MetaData, insert, select, text
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.errors import Conflict
 from gateway.model.account import Caller
 from gateway.model.order import Order
 from gateway.model.package import ALLOWED, TERMINAL
+from gateway.records import PluginTables
 from gateway.storage import tables
 from gateway.storage.audit import AuditEntry, first_broken_link
 from gateway.storage.idempotency import KeptAnswer, keep_answers, key_id
@@ -277,6 +280,31 @@ async def test_an_event_about_no_package_is_not_touched_before_it_is_delivered(h
 
     assert await house.rows(events) == before
     assert (swept["other events"].held, swept["contents of other events"].held) == (1, 1)
+
+
+async def test_an_event_about_something_that_a_plugin_says_is_not_over_is_never_touched(house):
+    asked = []
+
+    async def unresolved(_connection, subjects):
+        asked.append(set(subjects))
+        return {"rxq_open", "somebody_elses"} & set(subjects)
+
+    plugin = PluginTables(MetaData(), Path(), unresolved=unresolved)
+    house.tables = [PluginTables(MetaData(), Path()), plugin]
+    await house.event("rxq_open", days=5000, type="rx.excepted")
+    await house.event("rxq_over", days=5000, type="rx.completed")
+
+    emptied = await house.swept(payload_days=90)
+    gone = await house.swept(metadata_days=730)
+
+    assert (emptied["contents of other events"].rows, emptied["contents of other events"].held) == (
+        1,
+        1,
+    )
+    assert (gone["other events"].rows, gone["other events"].held) == (1, 1)
+    [left] = await house.rows(events)
+    assert (left.subject, left.purged) == ("rxq_open", False)
+    assert {"rxq_open", "rxq_over"} in asked
 
 
 async def test_late_news_of_a_package_that_was_emptied_is_emptied_at_its_own_age(house):
