@@ -230,7 +230,7 @@ class Gateway:
         return load_or_create(self.master_key_path)
 
     def _wire(self) -> None:
-        settings, sealer = self.settings, self.sealer
+        settings, sealer, tables = self.settings, self.sealer, self.hooks.tables()
         # Asked for now, so that a fault in what a plugin brings stops the start.
         self.hooks.event_types()
         self.hooks.health_checks()
@@ -240,9 +240,8 @@ class Gateway:
         self.outbox = Outbox(sealer, self.events)
         self.delivery_log = DeliveryLog(sealer)
         self.audit = AuditTrail(self.database, self.clock, metrics=self.metrics)
-        tables, ages = self.hooks.tables(), settings.retention
         self.housekeeper = Housekeeper(
-            self.database, sealer, ages, self.audit, self.clock, tables=tables
+            self.database, sealer, settings.retention, self.audit, self.clock, tables=tables
         )
         rules = DispatchRules.of(settings.delivery)
         self.giving_up = GivingUp(self.database, rules.schedule.give_up_after, self.clock)

@@ -4,6 +4,7 @@ Times are whole milliseconds since 1970 (``…_ms``). ``payload`` is sealed; col
 ``_index`` are blind indexes. No patient data stands in clear. The drug catalog is public.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +19,11 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    select,
     text,
 )
 
-from gateway.plugin import PluginTables, SealedColumn
+from gateway.plugin import AsyncConnection, PluginTables, SealedColumn
 
 metadata: Final = MetaData(
     naming_convention={
@@ -144,8 +146,16 @@ rx_drug_words: Final = Table(
     Index("ix_rx_drug_words_din", "din"),
 )
 
+
+async def _unresolved(connection: AsyncConnection, ids: Collection[str]) -> Collection[str]:
+    """Return those of ``ids`` that are jobs which wait for an agent, or for a person."""
+    waiting = select(rx_jobs.c.id).where(rx_jobs.c.id.in_(sorted(ids)), text(f"NOT ({OVER})"))
+    return set((await connection.execute(waiting)).scalars())
+
+
 TABLES: Final = PluginTables(
     metadata,
     Path(__file__).parent / "migrations",
     sealed=(SealedColumn(rx_jobs, "payload", ("sequence",), lambda row: str(row.id)),),
+    unresolved=_unresolved,
 )

@@ -111,3 +111,19 @@ def test_a_new_seal_key_reaches_prescriptions_too(tmp_path, rx):
         result = CliRunner().invoke(main, [*words, "--config", str(config)])
         assert result.exit_code == 0, result.output
     assert "rx_jobs: 1 of 1 sealed again" in result.stderr
+
+
+async def test_what_was_told_of_a_job_stays_until_the_job_is_over(retained, clock, rx):
+    """It is the core that empties events; the queue says which of its jobs are not over."""
+    key = await retained.issue_key()
+    waits = (await retained.post("/api/rx", key, rx(prescriber=None))).json()["queueId"]
+    over = (await retained.post("/api/rx", key, rx(external_id="B", prescriber=None))).json()
+    await retained.post(f"/api/rx/{over['queueId']}/reject", key, {"reason": "no"})
+    clock.step(11 * DAY)
+
+    await retained.gateway.housekeeper.run()
+
+    async with retained.gateway.database.read() as connection:
+        found = await connection.execute(text("SELECT subject, purged FROM events"))
+        told = {(row.subject, bool(row.purged)) for row in found}
+    assert told == {(waits, False), (over["queueId"], True)}
