@@ -3,12 +3,13 @@
     python -I -S keeper.py DIRECTORY USER COMMAND…
 
 Standard input is a pipe from that process. A line ``stop`` or ``kill`` on it ends the
-server, ``pause`` and ``resume`` let it stand still for a while; when it closes without a
-word, nobody is left to clean up: then the server is ended and DIRECTORY removed. USER is
-empty for no other user than ours. What the server prints goes to DIRECTORY/server.log.
-Started by ``servers.py``.
+server, ``pause`` and ``resume`` let it stand still for a while, and are answered with a line
+once that is so. When the pipe closes without a word, nobody is left to clean up: then the
+server is ended and DIRECTORY removed. USER is empty for no other user than ours. What the
+server prints goes to DIRECTORY/server.log. Started by ``servers.py``.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -41,6 +42,7 @@ def kept(
     return subprocess.Popen(
         [sys.executable, "-I", "-S", __file__, directory, user or "", *command],
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         start_new_session=True,  # a Ctrl-C meant for the tests is not for the servers
     )
 
@@ -62,6 +64,10 @@ def keep(directory: Path, user: str | None, command: Sequence[str]) -> int:
     def obey() -> None:
         while (order := sys.stdin.readline().strip()) in PAUSES:
             server.send_signal(PAUSES[order])
+            # A signal is only sent by then: what follows must find it done.
+            done = os.WSTOPPED if order == "pause" else os.WCONTINUED
+            os.waitid(os.P_PID, server.pid, done | os.WEXITED | os.WNOWAIT)
+            print("done", flush=True)  # noqa: T201 - to whoever started us
         orders.append(order)
         server.send_signal(signal.SIGCONT)  # while it stands still it hears of nothing else
         if orders != ["kill"]:

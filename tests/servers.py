@@ -124,6 +124,7 @@ class Server:
     def _say(self, order: bytes) -> None:
         self._keeper.stdin.write(order)
         self._keeper.stdin.flush()
+        self._keeper.stdout.readline()
 
     def _tell(self, order: bytes) -> None:
         if self._keeper is not None:
