@@ -15,7 +15,7 @@ from typing import Any, Final
 
 _TABLES: Final = ("packages", "events", "deliveries")
 # As the gateway sets them (gateway/storage/database.py).
-_PRAGMAS: Final = (
+PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
@@ -56,7 +56,7 @@ def insert(job: Job) -> list[dict[str, float]]:
     ]
     taken, measured = 0, []
     with closing(sqlite3.connect(job.into, isolation_level=None)) as connection:
-        for pragma in _PRAGMAS:
+        for pragma in PRAGMAS:
             connection.execute(pragma)
         for count, size in job.steps:
             first, end, began = taken, min(taken + count, orders), time.monotonic()

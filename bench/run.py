@@ -19,6 +19,7 @@ import history
 import intake
 import latency
 import page
+import rx_queue
 import scaling
 import soak
 from machine import LOAD, facts
@@ -35,6 +36,7 @@ PARTS: Final[Sequence[Part]] = (
     soak.PART,
     bigrun.PART,
     csv_import.PART,
+    rx_queue.PART,
 )
 
 
