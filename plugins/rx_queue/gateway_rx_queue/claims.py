@@ -1,6 +1,6 @@
 """Taking jobs with a lease, and finding those whose lease has ended."""
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Select, exists, select, text, tuple_, update
 
@@ -8,6 +8,8 @@ from gateway.plugin import AsyncConnection
 from gateway_rx_queue.job import Job
 from gateway_rx_queue.store import JobStore, Scope
 from gateway_rx_queue.tables import OPEN, QUEUED, WRITING, rx_jobs
+
+_EARLIER: Final = rx_jobs.alias("earlier")
 
 
 class Lease(NamedTuple):
@@ -73,10 +75,9 @@ async def any_lost(connection: AsyncConnection, now_ms: int) -> bool:
 
 def _due(scope: Scope, now_ms: int) -> Select[Any]:
     """Select what may be taken: due, and no earlier job of the same patient is still open."""
-    earlier = rx_jobs.alias("earlier")
     held_back = exists().where(
-        earlier.c.patient_index == rx_jobs.c.patient_index,
-        earlier.c.sequence < rx_jobs.c.sequence,
+        _EARLIER.c.patient_index == rx_jobs.c.patient_index,
+        _EARLIER.c.sequence < rx_jobs.c.sequence,
         text(f"earlier.{OPEN}"),
     )
     query = select(rx_jobs.c.id).where(
