@@ -20,6 +20,23 @@ ORDER_GID = f"gid://shopify/Order/{ORDER_NUMBER}"
 _webhook_ids = itertools.count(1)
 
 
+def shopify_toml() -> str:
+    """Return settings for a gateway with one shop; what is added belongs to that shop."""
+    return f"""
+[plugins.json_api]
+[plugins.shopify]
+[[sites]]
+code = "main"
+name = "Lakeside Pharmacy"
+country = "CA"
+[[plugins.shopify.shops]]
+domain = "{SHOP}"
+site = "main"
+client_secret = "{SECRET}"
+previous_client_secret = "shpss_before"
+"""
+
+
 def address(**changes: Any) -> dict[str, Any]:
     return {
         "first_name": "Maria",

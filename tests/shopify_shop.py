@@ -94,6 +94,11 @@ class Shop:
         [fulfillment] = self.fulfillments(gid)
         return [each["status"] for each in fulfillment["events"]["nodes"]]
 
+    def drop_everyone(self) -> None:
+        """Close every connection, whatever is being answered on it."""
+        for task in self._serving:
+            task.cancel()
+
     async def until(self, condition: Any, seconds: float = 20.0) -> None:
         """Wait until ``condition(shop)`` holds."""
         async with asyncio.timeout(seconds):

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from gateway.plugin import (
     Caller,
+    Destination,
     InvalidInput,
     NotFound,
     Session,
@@ -112,7 +113,7 @@ def _retry(settings: ShopifySettings) -> click.Command:
         async with _opened(session, settings) as desk:
             chosen = _chosen(settings, shop)
             count = await desk.inbox.try_again(chosen.domain)
-            await desk.processor.drain()
+            await desk.worker.drain()
             left = (await desk.inbox.counts(chosen.domain)).get("failed", 0)
         session.record({"shop": chosen.domain, "tried_again": count, "failed": left})
 
@@ -219,9 +220,12 @@ async def _standing(desk: Desk, shop: ShopSettings) -> dict[str, Any]:
     newest = select(func.max(messages.c.received_at_ms)).where(messages.c.shop == shop.domain)
     async with desk.gateway.database.read() as connection:
         last_ms = (await connection.execute(newest)).scalar()
+    destination = await desk.directory.destination(shop)
     return {
         "shop": shop.domain,
         "site": shop.site,
+        "destination_id": None if destination is None else destination.id,
+        "told": "no" if destination is None else _told(destination),
         "connected_at": _at(row.connected_at_ms),
         "last_webhook_at": _at(last_ms),
         "reconciled_to": _at(row.reconciled_to_ms),
@@ -232,6 +236,13 @@ async def _standing(desk: Desk, shop: ShopSettings) -> dict[str, Any]:
         "packages": orders.get("made", 0),
         "held": orders.get("held", 0),
     }
+
+
+def _told(destination: Destination) -> str:
+    """Say whether the shop is told what happens, and why not."""
+    if destination.state == "active":
+        return "yes"
+    return f"no: {destination.state_reason or destination.state}"
 
 
 def _at(epoch_ms: int | None) -> str | None:

@@ -16,6 +16,7 @@ from gateway_shopify.sender import Sender
 from gateway_shopify.settings import ShopDestination, ShopifySettings, ShopSettings
 from gateway_shopify.shops import SINK, ShopDirectory
 from gateway_shopify.tokens import Tokens
+from gateway_shopify.working import Worker
 
 _ORDERS: Final = "gid://shopify/Order/"
 
@@ -39,12 +40,13 @@ class Desk:
             **dict.fromkeys(COMPLIANCE_TOPICS, self.compliance.answer),
             UNINSTALLED: self._uninstalled,
         }
-        self.processor = Processor(gateway, shops, self.inbox, self.book, self.calls, others)
+        processor = Processor(gateway, shops, self.inbox, self.book, self.calls, others)
+        self.worker = Worker(self.inbox, processor)
         self.sender = Sender(shops, self.book, self.calls, gateway.clock)
         self.reconciler = Reconciler(
-            gateway, self.directory, self.inbox, self.book, self.calls, self.processor
+            gateway, self.directory, self.inbox, self.book, self.calls, self.worker
         )
-        self.held = HeldOrders(gateway, shops, self.inbox, self.book, self.processor)
+        self.held = HeldOrders(gateway, shops, self.inbox, self.book, self.worker)
 
     async def __aenter__(self) -> Self:
         """Have destinations for the shops; everything else waits until it is needed."""
@@ -54,7 +56,7 @@ class Desk:
     async def __aexit__(self, *_error: object) -> None:
         """Finish what was begun, and let go of the connections."""
         await self.inbox.drained()
-        await self.processor.ended()
+        await self.worker.stop()
         await self.client.close()
 
     def sinks(self) -> list[Sink]:
@@ -64,7 +66,7 @@ class Desk:
     def jobs(self) -> list[Job]:
         """Return what works the inbox off when nobody wakes it, what asks shops, what forgets."""
         return [
-            Job("shopify-inbox", self.processor.work, every_seconds=2.0),
+            Job("shopify-inbox", self.worker.work, every_seconds=2.0),
             Job("shopify-reconcile", self.reconciler.run, self.settings.reconcile_seconds),
             Job("shopify-tidy", self.tidy, every_seconds=3600.0),
         ]

@@ -9,13 +9,14 @@ from gateway.plugin import AuditEntry, Caller, Conflict, Gateway, NotFound, new_
 from gateway_shopify.inbox import Arrival, Inbox
 from gateway_shopify.mapping import REASONS
 from gateway_shopify.orders import Known, OrderBook
-from gateway_shopify.processing import Processor
 from gateway_shopify.schema import RELEASED, Release, Released
 from gateway_shopify.settings import ShopSettings
+from gateway_shopify.working import Worker
 
 STATES: Final = ("held", "skipped", "waiting", "made", "cancelled")
 _RELEASABLE: Final = frozenset({"held", "skipped", "waiting"})
 _LIMIT: Final = 200
+_PATIENCE_SECONDS: Final = 10.0
 _MORE_REASONS: Final = {
     **REASONS,
     "too_late": "it changed after the package had left the pharmacy: see to it by hand",
@@ -33,13 +34,13 @@ class HeldOrders:
         shops: Mapping[str, ShopSettings],
         inbox: Inbox,
         book: OrderBook,
-        processor: Processor,
+        worker: Worker,
     ) -> None:
         self._gateway = gateway
         self._shops = shops
         self._inbox = inbox
         self._book = book
-        self._processor = processor
+        self._worker = worker
 
     async def list(self, caller: Caller, states: Sequence[str]) -> list[dict[str, Any]]:
         """Return the orders in one of ``states`` that ``caller`` may see, the newest first."""
@@ -61,7 +62,7 @@ class HeldOrders:
         await self._inbox.put(Arrival(known.shop, webhook_id, RELEASED, body, known.index))
         entry = AuditEntry(caller.account_id, caller.actor, "shopify.released", known.id)
         await self._gateway.audit.note([entry])
-        await self._processor.drain()
+        await self._worker.drain(_PATIENCE_SECONDS)
         after = await self._book.by_id(order_id)
         return shown(after or known)
 

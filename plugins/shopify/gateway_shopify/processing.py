@@ -5,7 +5,6 @@ reference, amending finds nothing different. So a message is finished last, and 
 is killed in the middle leaves it to the next.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -56,7 +55,7 @@ Handler = Callable[[ShopSettings, Message], Awaitable[str]]
 
 
 class Processor:
-    """Works messages off."""
+    """Sees to messages, one at a time."""
 
     def __init__(
         self,
@@ -73,44 +72,9 @@ class Processor:
         self._book = book
         self._calls = calls
         self._others = others
-        self._running: asyncio.Task[None] | None = None
-        self._more = False
-        self._took_back = False
 
-    def wake(self) -> None:
-        """Begin to work off what is there, in this process, without waiting for it."""
-        self._more = True
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
-
-    async def ended(self) -> None:
-        """Wait until what was begun here is worked off."""
-        while self._running is not None:
-            await asyncio.wait([self._running])
-
-    async def _run(self) -> None:
-        try:
-            while self._more:
-                self._more = False
-                await self.drain()
-        except Exception as error:  # noqa: BLE001 - the job tries again, whatever it was
-            _log.error("working off the inbox stopped: %s", type(error).__name__)
-        finally:
-            self._running = None
-
-    async def work(self) -> None:
-        """Work off what nobody woke us for; the first time, what a killed process had as well."""
-        if not self._took_back:
-            await self._inbox.take_back()
-            self._took_back = True
-        await self.drain()
-
-    async def drain(self) -> None:
-        """Work off everything that is due."""
-        while claimed := await self._inbox.claim():
-            await asyncio.gather(*(self._work_off(each) for each in claimed))
-
-    async def _work_off(self, message: Message) -> None:
+    async def work_off(self, message: Message) -> None:
+        """See to a message; whatever goes wrong is written down with it."""
         shop = self._shops.get(message.shop)
         if shop is None:
             await self._inbox.give_up(message, "shop_not_configured")

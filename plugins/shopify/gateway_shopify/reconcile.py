@@ -17,10 +17,10 @@ from gateway_shopify.failures import ShopUnreachable
 from gateway_shopify.graph import ShopCalls
 from gateway_shopify.inbox import Arrival, Inbox
 from gateway_shopify.orders import OrderBook
-from gateway_shopify.processing import Processor
 from gateway_shopify.schema import RECONCILED, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 from gateway_shopify.shops import ShopDirectory
+from gateway_shopify.working import Worker
 
 # An order may become visible to a search a little later than it says it changed.
 _OVERLAP: Final = timedelta(minutes=5)
@@ -49,14 +49,14 @@ class Reconciler:
         inbox: Inbox,
         book: OrderBook,
         calls: ShopCalls,
-        processor: Processor,
+        worker: Worker,
     ) -> None:
         self._gateway = gateway
         self._directory = directory
         self._inbox = inbox
         self._book = book
         self._calls = calls
-        self._processor = processor
+        self._worker = worker
 
     async def run(self) -> None:
         """Ask every shop that can be asked; one that fails is noted, and asked next time."""
@@ -91,7 +91,7 @@ class Reconciler:
                 news += await self._take(shop, sent)
             seen += len(page)
             progress(seen)
-            await self._processor.drain()
+            await self._worker.drain()
             if cursor is None:
                 break
         reached_ms = to_epoch_ms(began_at)

@@ -17,7 +17,7 @@ from gateway_shopify.schema import COMPLIANCE_TOPICS, TOPICS, AboutOrder, Releas
 from gateway_shopify.signing import is_signed
 
 _MEDIA_TYPE: Final = "application/json; charset=utf-8"
-_MAX_BODY_BYTES: Final = 4_000_000
+_MAX_BODY_BYTES: Final = 2_000_000
 _MAX_ID_CHARACTERS: Final = 200
 
 _log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ async def take_webhook(
     arrival = Arrival(shop.domain, webhook_id[:_MAX_ID_CHARACTERS], topic, body, index)
     is_new = await desk.inbox.put(arrival)
     if is_new:
-        desk.processor.wake()
+        desk.worker.wake()
     return _answer(Taken("stored" if is_new else "duplicate"))
 
 

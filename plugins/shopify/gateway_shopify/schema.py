@@ -109,6 +109,11 @@ class ShopifyOrder(msgspec.Struct, frozen=True):
     shipping_lines: list[ShippingLine] | None = None
     line_items: list[LineItem] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse an order that nobody could be told about."""
+        if self.admin_graphql_api_id is None and self.id is None:
+            raise ValueError("id: expected the order's id")
+
     @property
     def gid(self) -> str:
         """The order's id for good, such as ``gid://shopify/Order/820982911946154508``."""

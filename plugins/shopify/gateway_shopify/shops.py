@@ -14,7 +14,16 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.plugin import Caller, Destination, Gateway, Mode, SettingsError, new_id, to_epoch_ms
+from gateway.plugin import (
+    CLOSED,
+    Caller,
+    Destination,
+    Gateway,
+    Mode,
+    SettingsError,
+    new_id,
+    to_epoch_ms,
+)
 from gateway_shopify.settings import ShopDestination, ShopSettings
 from gateway_shopify.tables import shops
 
@@ -79,9 +88,18 @@ class ShopDirectory:
         await self._follow(await self.row(shop.domain))
 
     async def connected(self, shop: ShopSettings, at: datetime) -> None:
-        """Tell a shop what happens, from now on or again."""
+        """Tell a shop what happens, from now on or again, whyever it was switched off."""
         await self.note(shop.domain, uninstalled_at_ms=None, connected_at_ms=to_epoch_ms(at))
-        await self._follow(await self.row(shop.domain))
+        row = await self.row(shop.domain)
+        ids = (row.live_destination_id, row.test_destination_id)
+        for destination_id, mode in zip(ids, _MODES, strict=True):
+            await self._switch(destination_id, mode, shop.account, shop, None, anew=True)
+
+    async def destination(self, shop: ShopSettings) -> Destination | None:
+        """Return the destination that stands for a shop's live orders."""
+        row = await self.row(shop.domain)
+        async with self._gateway.database.read() as connection:
+            return await self._found(connection, row.live_destination_id, "live", shop.account)
 
     async def _ensure(self, shop: ShopSettings) -> None:
         query = select(shops.c.shop).where(shops.c.shop == shop.domain)
@@ -141,6 +159,8 @@ class ShopDirectory:
         account: str | None,
         shop: ShopSettings | None,
         reason: str | None,
+        *,
+        anew: bool = False,
     ) -> None:
         ours = {NOT_CONFIGURED, UNINSTALLED, NO_CREDENTIALS}
         async with self._gateway.database.read() as connection:
@@ -150,9 +170,19 @@ class ShopDirectory:
         after = found
         may_change = found.state != "disabled" or found.state_reason in ours
         if reason is not None and may_change:
-            after = msgspec.structs.replace(found, state="disabled", state_reason=reason)
-        elif reason is None and found.state_reason in ours:
-            after = msgspec.structs.replace(found, state="active", state_reason=None)
+            since = found.disabled_at or self._gateway.clock.now()
+            after = msgspec.structs.replace(
+                found, state="disabled", state_reason=reason, disabled_at=since
+            )
+        elif reason is None and found.state == "disabled" and (anew or found.state_reason in ours):
+            after = msgspec.structs.replace(
+                found,
+                state="active",
+                state_reason=None,
+                disabled_at=None,
+                failing_since=None,
+                breaker=CLOSED,
+            )
         if shop is not None:
             after = msgspec.structs.replace(after, site=shop.site, events=EVENTS)
         if after != found:

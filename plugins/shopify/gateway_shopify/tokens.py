@@ -4,6 +4,7 @@ https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/c
 """
 
 import asyncio
+from collections import defaultdict
 from datetime import timedelta
 from typing import Final
 from urllib.parse import urlencode
@@ -32,7 +33,7 @@ class Tokens:
     def __init__(self, gateway: Gateway, client: OutboundClient) -> None:
         self._gateway = gateway
         self._client = client
-        self._turn = asyncio.Lock()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def get(
         self, shop: ShopSettings, timeout_seconds: float, *, instead_of: str | None = None
@@ -43,7 +44,7 @@ class Tokens:
         """
         if shop.access_token is not None:
             return shop.access_token
-        async with self._turn:  # one asks, the others get the same
+        async with self._turns[shop.domain]:  # one asks, the others get the same
             kept = await self._kept(shop)
             if kept is not None and kept != instead_of:
                 return kept

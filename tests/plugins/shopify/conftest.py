@@ -6,26 +6,14 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from shopify_orders import SECRET, SHOP, webhook
+from shopify_orders import shopify_toml, webhook
 from shopify_waiting import until
 from sqlalchemy import text
 
 from gateway.plugin import Event, Package, PackageFilter
 from gateway.testing import GatewayHarness
 
-TOML: Final = f"""
-[plugins.json_api]
-[plugins.shopify]
-[[sites]]
-code = "main"
-name = "Lakeside Pharmacy"
-country = "CA"
-[[plugins.shopify.shops]]
-domain = "{SHOP}"
-site = "main"
-client_secret = "{SECRET}"
-previous_client_secret = "shpss_before"
-"""
+TOML: Final = shopify_toml()
 
 
 class Desk:

@@ -2,7 +2,7 @@
 
 import pytest
 from gateway_shopify.sender import STATUS_OF
-from shopify_orders import ORDER_GID, ORDER_NUMBER, paid
+from shopify_orders import ORDER_GID, ORDER_NUMBER, order, paid
 from shopify_shop import CLIENT_ID, Shop
 from shopify_waiting import until
 from sqlalchemy import text
@@ -371,6 +371,28 @@ async def test_a_shop_that_can_not_be_asked_leaves_the_message_for_later(open_de
         clock.step(7)  # as Retry-After says; the inbox by itself would have waited 5 s
         await desk.settled()
         assert len(await desk.packages()) == 1
+
+
+async def test_a_shop_that_hangs_holds_up_nobody_elses_orders(open_desk, shop):
+    second = """
+[[plugins.shopify.shops]]
+domain = "second.myshopify.com"
+site = "main"
+client_secret = "shpss_second"
+"""
+    shop.on["Order"] = ["hang"]
+    async with open_desk(reached(shop, second) + QUICK.replace("0.5\n", "20\n", 1)) as desk:
+        await desk.tell("orders/edited", {"order_edit": {"id": 5, "order_id": 8}})
+        await shop.until(lambda it: "Order" in it.calls)
+        sent = order(id=9, admin_graphql_api_id="gid://shopify/Order/9")
+        await desk.tell("orders/create", sent, shop="second.myshopify.com", secret="shpss_second")
+
+        async def made_meanwhile():
+            return await desk.messages("done")
+
+        assert await until(made_meanwhile, seconds=5.0) == [("orders/create", "made")]
+        assert await desk.messages("waiting") == [("orders/edited", None)]
+        shop.drop_everyone()
 
 
 async def test_an_order_that_is_not_there_any_more_makes_nothing(desk, shop):

@@ -130,6 +130,17 @@ async def test_what_can_not_be_done_ends_with_one_line_of_reason(line, words, re
     assert done.stderr.startswith(f"gateway: {reason}")
 
 
+async def test_connect_switches_a_shop_on_again_whyever_it_was_off(line, shop):
+    await line.told("app/uninstalled", {"id": 1})
+    [gone] = await line.json("status")
+    await line.json("connect", "--url", "https://gateway.example.com")
+    [back] = await line.json("status")
+
+    assert (gone["told"], gone["uninstalled_at"] is None) == ("no: app_uninstalled", False)
+    assert (back["told"], back["uninstalled_at"]) == ("yes", None)
+    assert back["destination_id"] == gone["destination_id"]
+
+
 async def test_connect_says_when_the_shop_refuses(line, shop):
     shop.tokens.clear()
     done = await line.run("connect", "--url", "https://gateway.example.com", code=1)

@@ -1,6 +1,9 @@
 """The inbox: what is put in is handed out once at a time, and comes back if nobody finishes it."""
 
+import asyncio
+
 import pytest
+from gateway_shopify import working
 from gateway_shopify.inbox import Arrival, Inbox
 from shopify_orders import SHOP
 
@@ -112,3 +115,43 @@ async def test_what_was_worked_off_is_forgotten_after_a_week(inbox, clock):
     await inbox.tidy()
     assert await inbox.counts(SHOP) == {"waiting": 1}
     assert waiting.attempts == 1
+
+
+async def test_stopping_leaves_what_hangs_to_another_time(inbox, clock, monkeypatch):
+    monkeypatch.setattr(working, "_GRACE_SECONDS", 0.05)
+    hangs, began = asyncio.Event(), asyncio.Event()
+
+    class Hanging:
+        async def work_off(self, _message):
+            began.set()
+            await hangs.wait()
+
+    worker = working.Worker(inbox, Hanging())
+    await inbox.put(arrival(1))
+    worker.wake()
+    await asyncio.wait_for(began.wait(), 5)
+    await inbox.put(arrival(2))
+    await worker.stop()
+
+    assert await inbox.counts(SHOP) == {"waiting": 2}
+    clock.step(31)
+    assert len(await inbox.claim()) == 2
+
+
+async def test_a_fault_of_the_database_ends_the_work_and_not_the_worker(inbox, caplog):
+    class Failing:
+        async def work_off(self, _message):
+            raise OSError("the database is away")
+
+    worker = working.Worker(inbox, Failing())
+    await inbox.put(arrival(1))
+    await worker.drain()
+    claim, inbox.claim = inbox.claim, None
+    await worker.drain()
+    inbox.claim = claim
+
+    assert caplog.messages == [
+        "a webhook is left for later: OSError",
+        "working off the inbox stopped: TypeError",
+    ]
+    await worker.drain()

@@ -183,7 +183,16 @@ client_secret = "shpss_north"
 
 
 async def test_a_signed_body_that_can_not_be_read_is_put_aside(desk):
-    bodies = (b"", b"{", b"null", b"[]", b'{"id": "x"}', b"\xff", b'{"updated_at": "soon"}')
+    bodies = (
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'{"id": "x"}',
+        b"\xff",
+        b'{"updated_at": "soon"}',
+        b'{"updated_at": "2026-11-20T10:00:00Z"}',
+    )
     for body in bodies:
         await desk.told("orders/create", body)
 
