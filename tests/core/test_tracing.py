@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from gateway.errors import ConfigurationError
 from gateway.settings import TracingTable
 from gateway.testing import Receiver
-from gateway.tracing import Tracing, open_tracing
+from gateway.tracing import Tracing, open_tracing, traceparent_of
 
 PLUGINS = """
 [plugins.json_api]
@@ -214,6 +214,20 @@ def test_without_an_endpoint_nothing_is_traced_and_nothing_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+async def test_what_was_not_sent_yet_is_sent_at_the_end():
+    async with Receiver() as collector:
+        tracing = open_tracing(TracingTable(endpoint=f"{collector.url}/v1/traces"))
+        span = tracing.begin(f"00-{TRACE}-{SPAN}-01")
+        assert traceparent_of(span).startswith(f"00-{TRACE}-")
+        tracing.answered(span, "GET", "/api/packages", 200, {"request_id": None})
+        await tracing.close()
+        [sent] = collector.received
+
+    assert (sent.method, sent.path) == ("POST", "/v1/traces")
+    assert bytes.fromhex(TRACE) in sent.body
+    assert b"GET /api/packages" in sent.body
 
 
 def test_an_endpoint_without_opentelemetry_is_refused_with_what_to_install(monkeypatch):
