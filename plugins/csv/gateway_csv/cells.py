@@ -37,6 +37,7 @@ _CURRENCY: Final = re.compile(r"(?:ca|us|c)?\$|€|£|\b(?:usd|cad|eur)\b", re.I
 _DECIMAL_COMMA: Final = re.compile(r".*\d,\d{1,2}\D*")
 _MONEY: Final = re.compile(r"\d+|\d{1,3}(?:[ .,']\d{3})+", re.ASCII)
 _CENTS: Final = re.compile(r"\d*", re.ASCII)
+_MONEY_CHARACTERS: Final = 60
 _CENT_PLACES: Final = 6
 
 
@@ -105,7 +106,12 @@ def _shortened() -> Unreadable:
 
 def uses_decimal_comma(cells: Iterable[Cell]) -> bool:
     """Judge a column of amounts: whether its cents stand behind a comma."""
-    return any(isinstance(each, str) and _DECIMAL_COMMA.fullmatch(each.strip()) for each in cells)
+    return any(
+        isinstance(each, str)
+        and len(each) <= _MONEY_CHARACTERS
+        and _DECIMAL_COMMA.fullmatch(each.strip())
+        for each in cells
+    )
 
 
 def money_of(cell: Cell, *, decimal_comma: bool) -> Decimal | None:
@@ -120,6 +126,8 @@ def money_of(cell: Cell, *, decimal_comma: bool) -> Decimal | None:
     text = text_of(cell)
     if text is None:
         return None
+    if len(text) > _MONEY_CHARACTERS:
+        raise _no_amount()
     text = " ".join(_CURRENCY.sub("", text).split())  # the spaces between thousands are many
     negative = text.startswith(("(", "-")) or text.endswith("-")
     digits = text.strip("()-+ ").strip()

@@ -32,6 +32,7 @@ _SERIAL: Final = re.compile(r"(\d{5})(?:\.\d+)?")
 _SERIAL_START: Final = date(1899, 12, 30)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 _TWELVE: Final = 12
+_LONGEST: Final = 60
 _MONTH_FIRST_COUNTRIES: Final = frozenset({"US"})
 _UNDECIDED_COUNTRIES: Final = frozenset({"CA"})
 """Canada writes its dates both ways."""
@@ -46,7 +47,11 @@ class Evidence(NamedTuple):
 
     def and_of(self, cell: Cell) -> "Evidence":
         """Add what one more cell says."""
-        if not isinstance(cell, str) or not (found := _NUMERIC.fullmatch(_day_part(cell))):
+        if (
+            not isinstance(cell, str)
+            or len(cell) > _LONGEST
+            or not (found := _NUMERIC.fullmatch(_day_part(cell)))
+        ):
             return self
         first, second = int(found[1]), int(found[3])
         if first > _TWELVE >= second:
@@ -88,6 +93,8 @@ def date_of(cell: Cell, order: Order | None) -> date | None:
 
 
 def _written(day: str, order: Order | None) -> date:
+    if len(day) > _LONGEST:
+        raise _no_date()
     serial = _SERIAL.fullmatch(day)
     if serial:
         return _plausible(_SERIAL_START + timedelta(days=int(serial[1])))
@@ -102,6 +109,8 @@ def _written(day: str, order: Order | None) -> date:
 
 
 def _day_part(text: str) -> str:
+    if len(text) > _LONGEST:  # no date, and patterns take their time with it
+        return text
     return _CLOCK.sub("", _WEEKDAY.sub("", text.strip())).strip()
 
 

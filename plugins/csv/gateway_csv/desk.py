@@ -23,6 +23,10 @@ _FAULT: Final = (
 )
 
 
+# An import that was begun needs its claims, should the gateway have been off for weeks.
+_CLAIM_DAYS: Final = 60
+
+
 class Desk:
     """Runs imports of uploaded files, each under the id that it was given."""
 
@@ -74,9 +78,10 @@ class Desk:
     async def tidy(self) -> None:
         """Delete what is older than the settings keep it."""
         now = self._gateway.clock.now()
+        days = max(self._settings.same_row_days, _CLAIM_DAYS)
         await asyncio.gather(
             self.store.forget(now - timedelta(hours=self._settings.keep_rejected_hours)),
-            forget_rows(self._gateway.database, now - timedelta(days=self._settings.same_row_days)),
+            forget_rows(self._gateway.database, now - timedelta(days=days)),
         )
 
 

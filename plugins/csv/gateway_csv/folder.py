@@ -96,13 +96,19 @@ class WatchedFolder:
         """Return the files that are as they were at the last look, oldest first."""
         sizes: dict[str, tuple[int, int]] = {}
         settled: list[tuple[int, Path]] = []
-        for entry in os.scandir(self._folder):
-            if _NOT_YET.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+        with os.scandir(self._folder) as entries:
+            names = [each.name for each in entries if each.is_file(follow_symlinks=False)]
+        for name in names:
+            if _NOT_YET.fullmatch(name):
                 continue
-            stat = entry.stat(follow_symlinks=False)
-            sizes[entry.name] = (stat.st_size, stat.st_mtime_ns)
-            if self._seen.get(entry.name) == sizes[entry.name] and self._is_whole(stat):
-                settled.append((stat.st_mtime_ns, Path(entry.path)))
+            path = self._folder / name
+            try:
+                stat = path.lstat()
+            except FileNotFoundError:  # somebody took it back
+                continue
+            sizes[name] = (stat.st_size, stat.st_mtime_ns)
+            if self._seen.get(name) == sizes[name] and self._is_whole(stat):
+                settled.append((stat.st_mtime_ns, path))
         self._seen = sizes
         return [path for _, path in sorted(settled)]
 

@@ -14,10 +14,12 @@ from rapidfuzz import fuzz, process
 How = Literal["name", "synonym", "told", "remembered"]
 
 _PATIENT: Final = ("patient", "pt", "customer", "client", "recipient", "member")
+# A word that may well mean something else is none: "Order" may be the order of the stops, "Unit"
+# that of a drug, "Instructions" the directions for use, which a driver must not see.
 SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "patient_name": (
         *("name", "full name", "patient full name", "patient", "recipient", "recipient name"),
-        *("customer", "customer name", "client name", "pt name", "pt", "ship to", "deliver to"),
+        *("customer", "customer name", "client name", "pt name", "pt"),
         *("ship to name", "delivery name", "patients name", "member name"),
     ),
     "last_first": (
@@ -30,18 +32,18 @@ SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "patient_address": (
         *("address", "full address", "delivery address", "shipping address", "street address"),
         *("address1", "address 1", "address line 1", "addr", "addr1", "addr 1", "street"),
-        *("street 1", "street1", "street name", "ship to address", "home address"),
+        *("street 1", "street1", "ship to address", "home address"),
         *("patient street", "mailing address", "deliver to address"),
     ),
     "address2": (
         *("address2", "address 2", "address line 2", "addr2", "addr 2", "street 2", "street2"),
-        *("unit", "apt", "suite", "apartment", "unit number", "apt number", "apt unit"),
+        *("apt", "suite", "apartment", "unit number", "apt number", "apt unit"),
     ),
     "city": ("city", "town", "municipality", "delivery city", "shipping city"),
-    "state": ("state", "province", "prov", "st", "state province", "region", "prov state"),
+    "state": ("state", "province", "prov", "state province", "prov state"),
     "postal_code": (
         *("zip", "zip code", "zipcode", "postal code", "postal", "postcode", "post code"),
-        *("zip postal code", "zip postal", "postalcode", "pc"),
+        *("zip postal code", "zip postal", "postalcode"),
     ),
     "country": ("country", "country code"),
     "patient_phone": (
@@ -50,29 +52,29 @@ SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
         *("phone 1", "phone1", "phone 2", "phone2", "contact number", "contact phone", "ph"),
         *("daytime phone", "primary phone", "delivery phone", "work phone"),
     ),
-    "patient_email": ("email", "e mail", "email address", "e mail address", "mail"),
+    "patient_email": ("email", "e mail", "email address", "e mail address"),
     "rx_number": (
         *("rx", "rx number", "rx no", "rxnumber", "rxno", "script", "script number", "script no"),
         *("prescription", "prescription number", "prescription no", "rx id", "rx numbers"),
     ),
     "copay_amount": (
         *("copay", "co pay", "copayment", "co payment", "copay amount", "co pay amount"),
-        *("patient pay", "pt pay", "patient pays", "amount due", "balance due", "due", "cod"),
-        *("collect", "amount to collect", "to collect", "cash on delivery", "patient pay amount"),
+        *("patient pay", "pt pay", "patient pays", "amount due", "balance due", "cod"),
+        *("amount to collect", "to collect", "cash on delivery", "patient pay amount"),
         *("patient owes", "copay due"),
     ),
-    "priority": ("urgency", "delivery priority", "service level", "rush"),
+    "priority": ("urgency", "delivery priority", "service level"),
     "requires_signature": (
         *("signature", "signature required", "sig required", "sign", "signature needed"),
         *("needs signature", "requires sig", "sig req", "signature req", "must sign"),
     ),
     "delivery_date": (
         *("deliver on", "deliver by", "delivery day", "date of delivery", "scheduled date"),
-        *("delivery dt", "scheduled delivery", "scheduled delivery date", "requested date"),
-        *("requested delivery date", "ship date", "deliver date", "due date"),
+        *("delivery dt", "scheduled delivery", "scheduled delivery date"),
+        *("requested delivery date", "deliver date"),
     ),
     "notes": (
-        *("note", "comment", "comments", "remarks", "instructions", "delivery instructions"),
+        *("note", "comment", "comments", "remarks", "delivery instructions"),
         *("delivery notes", "special instructions", "delivery note", "driver notes", "memo"),
         *("delivery comments",),
     ),
@@ -81,9 +83,9 @@ SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
         *("client id", "patient code", "external patient", "patientid"),
     ),
     "external_order_id": (
-        *("order id", "order number", "order no", "order", "order ref", "order reference"),
-        *("reference", "ref", "ref number", "reference number", "transaction id", "orderid"),
-        *("delivery id", "invoice number", "invoice"),
+        *("order id", "order number", "order no", "order ref", "order reference"),
+        *("ref number", "reference number", "transaction id", "orderid"),
+        *("delivery id", "invoice number"),
     ),
     "metadata": (),
     "site": ("site code", "store code", "branch code", "pharmacy code"),
@@ -124,7 +126,7 @@ def _known() -> dict[str, str]:
         for each in others:
             names.setdefault(each, field)
             if each.split(" ", 1)[0] not in _PATIENT and field not in {"country", "site"}:
-                for who in ("patient", "pt", "customer", "recipient", "delivery"):
+                for who in ("patient", "pt", "customer", "recipient"):
                     names.setdefault(f"{who} {each}", field)
     return names
 

@@ -18,6 +18,7 @@ from gateway.plugin import (
     Caller,
     Candidate,
     Gateway,
+    GatewayError,
     IntakeAnswer,
     InvalidInput,
     NotAllowed,
@@ -25,6 +26,7 @@ from gateway.plugin import (
     OrderResult,
     Problem,
     Submission,
+    Unavailable,
 )
 from gateway_csv.known import Claim, KnownRows, said_by
 from gateway_csv.mapping import Reading, ReadRow, read_row, row_problem
@@ -80,7 +82,7 @@ class Importer:
         """Import a file; returns the report.
 
         Raises ``InvalidInput`` or ``TooLarge``, with nothing imported, for a file that can't
-        be read from its beginning to its end.
+        be read from its beginning to its end; ``Unavailable`` when it stops in the middle.
         """
         self._check_site(job)
         table = Table(file, self._settings, await self._wishes(job))
@@ -89,9 +91,18 @@ class Importer:
         report.ignored_columns = reading.layout.ignored()
         await hooks.progress(report)
         run = _Run(self._gateway, self._settings, job, hooks, reading, report)
-        async with aclosing(_ahead(run.chunks(table.orders(reading.layout)))) as chunks:
-            async for chunk in chunks:
-                await run.take(chunk)
+        try:
+            async with aclosing(_ahead(run.chunks(table.orders(reading.layout)))) as chunks:
+                async for chunk in chunks:
+                    await run.take(chunk)
+        except GatewayError as error:
+            if report.rows_done == 0 or job.dry_run:
+                raise
+            raise Unavailable(
+                f"The import stopped after {report.rows_done} of {report.rows} rows "
+                f"({error.message}) Send the same file again: what was imported already makes no "
+                "second package."
+            ) from error
         if not job.dry_run:
             account_id = job.caller.account_id
             await remember(self._gateway.database, account_id, job.sender, job.told)

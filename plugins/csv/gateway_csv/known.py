@@ -81,7 +81,7 @@ class KnownRows:
     ) -> Mapping[bytes, Claim]:
         """Return a claim for each of ``indexes``, one of ``import_id`` where none holds.
 
-        With ``again`` those of other imports don't hold.
+        An import's own claims hold however long ago it was begun; with ``again`` no others do.
         """
         now_ms = to_epoch_ms(now)
         ordered = sorted(set(indexes))  # all processes lock rows in one order
@@ -91,7 +91,7 @@ class KnownRows:
             stale = [
                 (index, claim)
                 for index, claim in sorted(found.items())
-                if self._is_over(claim, now) or (again and claim.import_id != import_id)
+                if claim.import_id != import_id and (again or self._is_over(claim, now))
             ]
             if stale:
                 await self._replace(connection, stale, import_id, now_ms)

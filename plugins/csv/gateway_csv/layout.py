@@ -16,6 +16,7 @@ _TOTAL: Final = re.compile(
     r"(number of )?(records|rows|orders|deliveries)\s*:?\s*\d*|end of (report|file)\b.*",
     re.IGNORECASE,
 )
+_TOTAL_CHARACTERS: Final = 80
 _NAME_PARTS: Final = frozenset({"patient_name", "last_first", "first_name", "last_name"})
 _ADDRESS_PARTS: Final = frozenset({"patient_address", "city", "postal_code"})
 
@@ -104,7 +105,11 @@ def _suggestions(rows: Sequence[Row]) -> list[Problem]:
 
 def is_header_again(layout: Layout, row: Row) -> bool:
     """Say whether a row repeats the header, as reports do on every page."""
-    return [_text(each) for each in row.cells] == [_text(each) for each in layout.header.cells]
+    header = layout.header.cells
+    # Nearly every row differs in its first cell; only one that doesn't is looked at further.
+    if not row.cells or _text(row.cells[0]) != _text(header[0]):
+        return False
+    return [_text(each) for each in row.cells] == [_text(each) for each in header]
 
 
 def is_total(layout: Layout, row: Row) -> bool:
@@ -113,7 +118,7 @@ def is_total(layout: Layout, row: Row) -> bool:
     if any(is_filled(cell_at(row, each)) for each in addresses):
         return False
     texts = [each.strip() for each in row.cells if isinstance(each, str) and each.strip()]
-    return bool(texts) and bool(_TOTAL.fullmatch(texts[0]))
+    return bool(texts) and bool(_TOTAL.fullmatch(texts[0][:_TOTAL_CHARACTERS]))
 
 
 def surplus(layout: Layout, row: Row) -> int:

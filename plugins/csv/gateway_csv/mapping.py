@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 _CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
 _TEXTS: Final = ("patient_email", "site")
-_BREAKS: Final = re.compile(r"\s*[\r\n\t]+\s*")
+_BREAKS: Final = re.compile(r"[\r\n\t]+")
 EXPECTED: Final[Mapping[str, str]] = {
     "patient_name": "a name",
     "patient_address": "an address",
@@ -226,4 +226,6 @@ def _unreadable(row: Row, column: Column, cell: Cell, error: Unreadable) -> RowP
 
 
 def _on_one_line(text: str | None) -> str | None:
-    return text if text is None else _BREAKS.sub(" ", text)
+    if text is None or not _BREAKS.search(text):
+        return text
+    return " ".join(filter(None, map(str.strip, _BREAKS.split(text))))

@@ -1,6 +1,5 @@
 """A row of a table, as every kind of file gives it, and the limits that hold for all."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Final, NamedTuple
@@ -62,15 +61,15 @@ def within_limits(rows: Iterable[Row], settings: CsvSettings) -> Iterator[Row]:
             raise TooLarge(
                 f"The file has more than {settings.max_rows} rows: split it, and import the parts."
             )
-        yield row
+        # A million blank cells behind the last one are nobody's.
+        yield row if len(row.cells) <= settings.max_columns else _cut(row, settings.max_columns)
+
+
+def _cut(row: Row, columns: int) -> Row:
+    return Row(row.number, row.cells[:columns])
 
 
 def _too_long(number: int, index: int, longest: int) -> InvalidInput:
     place = f"row {number}, column {column_letters(index)}"
     problem = Problem(f"{place}: a closing quotation mark may be missing before this place")
     return InvalidInput(f"A cell has more than {longest} characters ({place}).", [problem])
-
-
-def plain(text: str) -> str:
-    """Return text on one line, without control characters: fit to be shown."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\s]+", " ", text).strip()

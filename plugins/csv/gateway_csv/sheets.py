@@ -37,7 +37,7 @@ def sheet_rows(file: BinaryIO, tell_others: Callable[[int], None]) -> Iterator[R
     ``tell_others`` is told at the end how many sheets come after it and were not read.
     """
     decoder = msgspec.json.Decoder()
-    with _process() as process:
+    with _process() as (process, deadline):
         file.seek(0)
         try:
             # It reads everything before it writes anything, so neither waits for the other.
@@ -47,6 +47,7 @@ def sheet_rows(file: BinaryIO, tell_others: Callable[[int], None]) -> Iterator[R
             raise InvalidInput(_DAMAGED) from None
         end = "damaged"  # unless it lives to say something else
         for line in process.stdout:
+            deadline.cancel()  # it has read everything; from now on it waits for us
             try:
                 said = decoder.decode(line)
             except msgspec.DecodeError:  # it was killed in the middle of a line
@@ -62,7 +63,7 @@ def sheet_rows(file: BinaryIO, tell_others: Callable[[int], None]) -> Iterator[R
 
 
 @contextmanager
-def _process() -> Iterator[Any]:
+def _process() -> Iterator[tuple[Any, threading.Timer]]:
     process = subprocess.Popen(  # noqa: S603 - our own script, run by our own interpreter
         [sys.executable, "-I", str(_SCRIPT)],
         stdin=subprocess.PIPE,
@@ -73,7 +74,7 @@ def _process() -> Iterator[Any]:
     deadline.daemon = True
     deadline.start()
     try:
-        yield process
+        yield process, deadline
     finally:
         deadline.cancel()
         process.kill()

@@ -13,6 +13,9 @@ from gateway_csv.rows import Row
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SAMPLE_ROWS: Final = 60
 _BLOCK_BYTES: Final = 64 * 1024
+# A table of the most columns and the longest cells there may be is not as wide as that.
+_LINE_CHARACTERS: Final = 2_000_000
+_HEADERS_LOOKED_AT: Final = 1000
 # Excel's own way of naming the delimiter: a first line "sep=;".
 _SEP: Final = "sep="
 _SEP_CHARACTERS: Final = len(_SEP) + 1
@@ -46,7 +49,10 @@ def form_of(file: BinaryIO, known: Known) -> TextForm:
             return (0, 0, 0)
         widths = [len(cells) for cells in sample if len(cells) > 1]
         usual = max(set(widths), key=widths.count, default=0)
-        headers = max((known([str(each) for each in cells]) for cells in sample), default=0)
+        headers = max(
+            (known([str(each) for each in cells[:_HEADERS_LOOKED_AT]]) for cells in sample),
+            default=0,
+        )
         return (headers, widths.count(usual), usual)
 
     return TextForm(encoding, max(DELIMITERS, key=fits))
@@ -103,9 +109,15 @@ class _Lent(io.RawIOBase):
 
 def _lines(file: BinaryIO, encoding: str) -> Iterator[str]:
     file.seek(0)
+    longest = _LINE_CHARACTERS
     for line in io.TextIOWrapper(
         io.BufferedReader(_Lent(file), _BLOCK_BYTES), encoding, newline=""
     ):
+        if len(line) > longest:
+            raise InvalidInput(
+                f"A line of the file has more than {longest} characters: it is no table, or the "
+                "ends of its lines got lost. Export it again."
+            )
         yield line.replace("\0", "") if "\0" in line else line
 
 

@@ -94,6 +94,12 @@ def test_what_was_said_of_the_file_counts_for_more():
     assert judged("03/04/2026").was_assumed("day-first") is False
 
 
+def test_a_cell_too_long_for_a_date_is_refused_at_once():
+    assert judged("T" * 10_000 + "1") == Evidence()
+    with pytest.raises(Unreadable):
+        date_of("Apr" + " " * 9_000 + "x", None)
+
+
 async def test_one_date_decides_for_the_others_of_its_column(sender):
     await sender.send(f"{HEADER}\nAna,1 Elm,03/04/2026\nBo,2 Elm,25/04/2026\n")
 

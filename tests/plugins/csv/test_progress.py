@@ -7,6 +7,8 @@ import pytest
 from plugins.csv.files import PLUGINS, SEED, Sender
 from sqlalchemy import text
 
+from gateway.errors import StorageError
+from gateway.flow.intake import Intake
 from gateway.testing import SteppingClock
 
 BAD = SEED + ",9 Nowhere Lane,,,,,,\nBo,,,,,,,\n"
@@ -154,13 +156,15 @@ async def test_after_some_days_the_same_row_is_another_delivery(harness):
             clock.step(days * 86400)
             created.append((await sender.send(SEED))["created"])
         [tidy] = [each for each in gateway.gateway.hooks.jobs() if each.name == "csv-tidy"]
-        clock.step(86400)
-        await tidy.run()
-        async with gateway.gateway.database.read() as connection:
-            left = await connection.scalar(text("SELECT count(*) FROM csv_rows"))
+        left = []
+        for days in (30, 40):
+            clock.step(days * 86400)
+            await tidy.run()
+            async with gateway.gateway.database.read() as connection:
+                left.append(await connection.scalar(text("SELECT count(*) FROM csv_rows")))
 
     assert created == [2, 0, 0, 2, 0]
-    assert left == 0
+    assert left == [2, 0]
 
 
 async def test_an_import_that_falls_silent_was_interrupted(harness):
@@ -186,3 +190,32 @@ async def test_an_import_that_falls_silent_was_interrupted(harness):
 @pytest.mark.parametrize("path", ["imp_nonsense", "imp_nonsense/rejected"])
 async def test_an_import_that_there_is_not_is_404(gateway, key, path):
     assert (await gateway.get(f"{IMPORTS}/{path}", key)).status_code == 404
+
+
+async def test_an_import_that_stops_in_the_middle_says_so_and_is_finished_by_sending_it_again(
+    sender, monkeypatch
+):
+    rows = 2500
+    file = "patient_name,patient_address\n" + "".join(f"Ana,{n} Elm\n" for n in range(rows))
+    real, calls = Intake.accept, 0
+
+    async def failing(intake, submission):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise StorageError("The database went away.")
+        return await real(intake, submission)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Intake, "accept", failing)
+        answer = await sender.post(file)
+    again = await sender.send(file)
+
+    assert answer.status_code == 503
+    assert answer.json()["error"] == (
+        "The import stopped after 1000 of 2500 rows (The database went away.) Send the same file "
+        "again: what was imported already makes no second package."
+    )
+    assert (again["created"], again["rows"]) == (1500, rows)
+    assert again["warnings"][0]["message"].startswith("1000 rows were imported before")
+    assert len(again["warnings"]) == 1001

@@ -212,6 +212,7 @@ async def test_a_quotation_mark_that_is_never_closed_imports_nothing(sender):
             "A cell has more than 100 characters (row 2, column B).",
         ),
         ("", f'{HEADER}\na,"{"b" * 140_000}"\n', 400, "The file can't be read past row"),
+        ("", f"{HEADER}\na,b{',' * 2_000_000}\n", 400, "A line of the file has more than"),
     ],
 )
 async def test_a_table_past_a_limit_imports_nothing_and_says_which(
@@ -379,6 +380,20 @@ async def test_an_ods_that_repeats_itself_into_a_bomb_ends_its_own_process_only(
 
     assert answer.status_code in {400, 413}
     assert (await sender.send(SEED))["created"] == 2
+
+
+async def test_a_million_blank_cells_do_no_harm(sender):
+    assert (await sender.send(f"{HEADER}\nAna,1 Elm{',' * 1_000_000}\n"))["created"] == 1
+
+
+async def test_names_that_may_mean_something_else_are_left_alone(sender):
+    ambiguous = ["Order", "Unit", "Instructions", "St", "Due", "Ref", "Ship to", "Delivery State"]
+    report = await sender.send(f"{HEADER},{','.join(ambiguous)}\nAna,1 Elm{',1' * 8}\n")
+
+    assert report["ignored_columns"] == ambiguous
+    [package] = await sender.packages()
+    assert package["patient_address"] == "1 Elm"
+    assert package["external_order_id"] is None
 
 
 async def test_a_zip_of_something_else_and_one_with_a_password_are_refused(sender):
