@@ -25,10 +25,10 @@ _CLAIM: Final = f"""
         WHERE account_id = 'default' AND mode = 'live' AND state = 'queued'
             AND due_at_ms <= 9000000000000
             AND NOT EXISTS (
-                SELECT 1 FROM rx_jobs AS earlier
-                WHERE earlier.patient_index = rx_jobs.patient_index
-                    AND earlier.sequence < rx_jobs.sequence
-                    AND earlier.state IN ('queued', 'writing'))
+                SELECT 1 FROM rx_jobs AS other
+                WHERE other.patient_index = rx_jobs.patient_index
+                    AND other.state IN ('queued', 'writing')
+                    AND (other.sequence < rx_jobs.sequence OR other.state = 'writing'))
         ORDER BY due_at_ms, sequence LIMIT {_AT_ONCE})
     RETURNING *
 """  # noqa: S608 - a number of our own

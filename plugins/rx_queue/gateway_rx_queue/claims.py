@@ -2,14 +2,16 @@
 
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, exists, select, text, tuple_, update
+from sqlalchemy import Select, exists, or_, select, text, tuple_, update
 
 from gateway.plugin import AsyncConnection
 from gateway_rx_queue.job import Job
 from gateway_rx_queue.store import JobStore, Scope
 from gateway_rx_queue.tables import OPEN, QUEUED, WRITING, rx_jobs
 
-_EARLIER: Final = rx_jobs.alias("earlier")
+_OTHER: Final = rx_jobs.alias("other")
+# Any number will do, as long as nothing else in the database uses it.
+_CLAIM_LOCK: Final = 0x0A0D18
 
 
 class Lease(NamedTuple):
@@ -28,6 +30,12 @@ async def claim(
     store: JobStore,
 ) -> list[Job]:
     """Take up to ``limit`` jobs that are due, the longest due first, never two of a patient."""
+    if connection.dialect.name == "postgresql":
+        # One claim of an account after the other: each has to see whom the last one took.
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(:key, hashtext(:account))"),
+            {"key": _CLAIM_LOCK, "account": scope.account_id},
+        )
     due = (
         _due(scope, now_ms)
         .order_by(rx_jobs.c.due_at_ms, rx_jobs.c.sequence)
@@ -74,11 +82,14 @@ async def any_lost(connection: AsyncConnection, now_ms: int) -> bool:
 
 
 def _due(scope: Scope, now_ms: int) -> Select[Any]:
-    """Select what may be taken: due, and no earlier job of the same patient is still open."""
+    """Select what may be taken: due, and no job of the same patient is before it or being written.
+
+    A later one may be: while a person looked at this one, that one was leased.
+    """
     held_back = exists().where(
-        _EARLIER.c.patient_index == rx_jobs.c.patient_index,
-        _EARLIER.c.sequence < rx_jobs.c.sequence,
-        text(f"earlier.{OPEN}"),
+        _OTHER.c.patient_index == rx_jobs.c.patient_index,
+        text(f"other.{OPEN}"),
+        or_(_OTHER.c.sequence < rx_jobs.c.sequence, text(f"other.{WRITING}")),
     )
     query = select(rx_jobs.c.id).where(
         rx_jobs.c.account_id == scope.account_id,

@@ -187,6 +187,22 @@ async def test_jobs_of_one_patient_are_handed_out_one_after_the_other(rx, submit
     assert [each["queueId"] for each in await lease()] == []
 
 
+async def test_an_approved_job_waits_for_a_later_one_of_its_patient_that_is_being_written(
+    gateway, key, rx, submit, lease, report
+):
+    held_up = await submit(rx(medication__sig=None))
+    later = await submit(rx(external_id="later", medication__din="02247521"))
+    [leased] = await lease()
+    assert leased["queueId"] == later
+
+    answer = await gateway.post(f"/api/rx/{held_up}/resolve", key, {})
+    assert answer.status_code == 202
+    assert await lease() == []
+    await report(leased, "completed")
+    [next_one] = await lease()
+    assert next_one["queueId"] == held_up
+
+
 async def test_the_next_of_a_patient_follows_when_the_first_is_written(rx, submit, lease, report):
     ids = [
         await submit(rx(external_id=din, medication__din=din)) for din in ("02242705", "02247521")

@@ -298,3 +298,50 @@ async def test_nothing_of_the_patient_stands_in_clear_in_the_database(
     assert files
     for secret in (b"Silva", b"P-1204", b"1950-02-01", b"atorvastatin", b"02242705", b"1234567897"):
         assert not any(secret in each for each in files), secret
+
+
+async def test_a_batch_of_which_nothing_can_be_kept_is_refused_with_every_reason(gateway, key, rx):
+    answer = await gateway.post("/api/rx", key, {"prescriptions": [{}, rx(source="owl")]})
+
+    assert answer.status_code == 400
+    assert [(each["index"], each.get("field")) for each in answer.json()["details"]] == [
+        (0, None),
+        (1, "source"),
+    ]
+    many = await gateway.post("/api/rx", key, {"prescriptions": "all"})
+    assert many.status_code == 400
+
+
+async def test_the_same_idempotency_key_at_the_same_time_is_never_stored_twice(gateway, key, rx):
+    headers = {"Idempotency-Key": "at-once"}
+    sent = rx(external_id=None)
+
+    answers = await asyncio.gather(
+        *(gateway.post("/api/rx", key, sent, headers) for _ in range(10))
+    )
+
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    ids = {answer.json()["queueId"] for answer in answers if answer.status_code == 202}
+    assert len(ids) == 1
+    assert len((await gateway.get("/api/rx", key)).json()["jobs"]) == 1
+
+
+async def test_patients_without_an_id_are_told_apart_by_number_or_name(gateway, key, rx, lease):
+    named = {"first_name": "Ana", "last_name": "Silva", "dob": "1950-02-01"}
+    numbered = {"health_number": "1234 567 897", "province": "ON"}
+    patients = [
+        named,
+        {**named, "last_name": "SILVA "},
+        numbered,
+        {**numbered},
+        {**named, "dob": "1951-02-01"},
+    ]
+    batch = [
+        rx(external_id=str(place), patient=patient, medication__din=f"{place:08}")
+        for place, patient in enumerate(patients)
+    ]
+
+    await gateway.post("/api/rx", key, {"prescriptions": batch})
+
+    leased = await lease()
+    assert [each["prescription"]["external_id"] for each in leased] == ["0", "2", "4"]

@@ -10,7 +10,7 @@ from processes import TOML, GatewayProcess
 
 from gateway.clock import SystemClock
 from gateway.errors import InvalidInput, NotAuthenticated
-from gateway.plugin import AddressGuard, OutboundClient
+from gateway.plugin import AddressGuard, OutboundAnswer, OutboundClient
 from gateway.testing import Receiver
 
 GUARD = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8"])
@@ -176,6 +176,64 @@ async def test_a_gateway_out_of_reach_is_waited_for_until_the_agent_is_stopped(c
             agent.stop()
             async with asyncio.timeout(10):
                 await running
+
+
+async def test_a_report_that_got_no_answer_is_sent_again(live, live_key, rx, command):
+    queue_id = await submitted(live, live_key, rx)
+    async with OutboundClient(SystemClock(), GUARD) as client:
+        send, refused = client.send, []
+
+        async def lossy(request):
+            if request.url.endswith("/result") and not refused:
+                refused.append(request.url)
+                return OutboundAnswer(duration_ms=1, error="timeout")
+            return await send(request)
+
+        client.send = lossy
+        settings = AgentSettings(live.url, live_key, command)
+        agent = Agent(settings, client, SystemClock())
+        await agent.run(once=True)
+
+    assert len(refused) == 1
+    assert agent.done == 1
+    assert (await state(live, live_key, queue_id))["status"] == "completed"
+
+
+async def test_a_job_that_is_no_longer_ours_is_left_alone(live, live_key, rx, tmp_path, caplog):
+    queue_id = await submitted(live, live_key, rx)
+    async with OutboundClient(SystemClock(), GUARD) as client:
+        send = client.send
+
+        async def too_late(request):
+            if request.url.endswith("/result"):
+                return OutboundAnswer(duration_ms=1, status=409)
+            return await send(request)
+
+        client.send = too_late
+        words = [sys.executable, "-c", ""]
+        agent = Agent(AgentSettings(live.url, live_key, words), client, SystemClock())
+        await agent.run(once=True)
+
+    assert agent.done == 0
+    assert f"{queue_id} is no longer ours" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (OutboundAnswer(duration_ms=1, status=403), NotAuthenticated),
+        (OutboundAnswer(duration_ms=1, status=400), InvalidInput),
+        (OutboundAnswer(duration_ms=1, status=200, cut=True), InvalidInput),
+    ],
+)
+async def test_an_answer_that_no_patience_mends_ends_the_agent(command, answer, error):
+    class Deaf:
+        async def send(self, _request):
+            return answer
+
+    agent = Agent(AgentSettings("http://127.0.0.1", "k", command), Deaf(), SystemClock())
+    with pytest.raises(error):
+        await agent.run()
 
 
 async def test_an_agent_killed_after_its_write_writes_with_the_same_token_again(

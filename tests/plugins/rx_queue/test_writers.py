@@ -281,3 +281,48 @@ def test_settings_that_can_not_work_are_refused(harness):
         assert word in problem, line
     fine = harness("[plugins.rx_queue.sites.main]\nmin_confidence = 0.5\n")
     assert [each.problem for each in fine.gateway.plugins if each.name == "rx_queue"] == [None]
+
+
+async def test_a_write_that_outlives_the_end_is_offered_again(harness, rx, monkeypatch):
+    from gateway_rx_queue import pump
+
+    monkeypatch.setattr(pump, "_GRACE_SECONDS", 0.05)
+    began = asyncio.Event()
+
+    async def write(jobs):
+        began.set()
+        await asyncio.Event().wait()
+
+    gateway = harness('[plugins.rx_queue]\nwriter = "acme"\n')
+    bring(gateway, RxWriter("acme", write))
+    async with gateway:
+        key = await gateway.issue_key()
+        queue_id = await submitted(gateway, key, rx(medication__written_date=today(gateway)))
+        async with asyncio.timeout(10):
+            await began.wait()
+    async with gateway.gateway as again, again.database.read() as connection:
+        from sqlalchemy import text
+
+        rows = await connection.execute(text("SELECT id, state FROM rx_jobs"))
+        assert list(rows) == [(queue_id, "writing")]  # until its lease ends
+
+
+async def test_a_report_that_comes_too_late_changes_nothing(harness, rx, clock, caplog):
+    tries = []
+
+    async def write(jobs):
+        tries.append(jobs[0].attempt)
+        if len(tries) == 1:
+            clock.step(121)  # the lease ends while it writes
+        return [WriteOutcome(outcome="completed")]
+
+    gateway = harness('[plugins.rx_queue]\nwriter = "acme"\n' + LIMITS, clock)
+    bring(gateway, RxWriter("acme", write))
+    async with gateway:
+        key = await gateway.issue_key()
+        queue_id = await submitted(gateway, key, rx())
+        found = await until(gateway, key, queue_id, "completed")
+
+    assert tries == [1, 2]
+    assert "took longer than its lease" in caplog.text
+    assert [each["why"] for each in found["history"]].count("written") == 1
