@@ -43,6 +43,11 @@ PRESCRIPTION = {
     },
     "medication": {"drug_text": "walnuts 20 mg", "sig": "Ottoline knows"},
 }
+FILE = (
+    b"Patient,Delivery address,Phone,Rx,Zephyrine\n"
+    b"Zephyrine Quackenbush,77 Wisteria Hollow,+1 (305) 555-1234,RX-ZQ-88231,walnuts\n"
+    b"Zephyrine Quackenbush,,walnuts,,Ottoline\n"
+)
 REPORT = {
     "driver_id": "drv-zephyrine",
     "notes": "left with Ottoline",
@@ -178,3 +183,18 @@ class Journey:
         assert queued.status_code == httpx.codes.ACCEPTED, queued.text
         await self.send("POST", "/api/rx", json={**PRESCRIPTION, "patient": "Zephyrine"})
         await self.send("POST", "/api/webhooks/endpoints", json={"url": "zephyrine://walnuts"})
+
+    async def uploads(self) -> None:
+        """Hand files in that are hers, and some that are none."""
+        path = "/api/packages/import"
+        for name, content in (
+            ("Zephyrine Quackenbush.csv", FILE),
+            ("walnuts.xlsx", b"PK\x03\x04Zephyrine"),
+            ("walnuts.csv", b"Zephyrine\x00\xff\xfe"),
+            ("walnuts.csv", b""),
+        ):
+            files = {"file": (name, content, "text/csv")}
+            await self.send("POST", f"{path}?sender=Zephyrine", files=files)
+        await self.send("POST", f"{path}?dates=walnuts&site=Zephyrine", files=files)
+        await self.send("POST", path, content=FILE, headers={"Content-Type": "text/walnuts"})
+        await self.send("GET", f"{path}s/Zephyrine/rejected")

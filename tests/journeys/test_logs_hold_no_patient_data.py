@@ -20,7 +20,7 @@ from gateway.cli.logs import TextLines
 from gateway.hookspecs import hookimpl
 from gateway.records import Job, Sink
 
-PLUGINS = "[plugins.json_api]\n[plugins.webhooks]\n[plugins.rx_queue]\n"
+PLUGINS = "[plugins.json_api]\n[plugins.webhooks]\n[plugins.rx_queue]\n[plugins.csv]\n"
 SETTINGS = """
 [delivery]
 allow_http = true
@@ -44,6 +44,7 @@ async def gone_through(journey: Journey, failing: str, well: str) -> Scraped:
     package = await journey.orders()
     await journey.searches(package)
     await journey.reports(package)
+    await journey.uploads()
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             page = Scraped((await journey.http.get("/metrics")).text)
