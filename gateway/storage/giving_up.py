@@ -12,13 +12,14 @@ from gateway.storage.tables import deliveries, destinations
 async def give_up(
     connection: AsyncConnection, *, older_than: datetime, now: datetime, limit: int
 ) -> dict[str, int]:
-    """Exhaust up to ``limit`` deliveries that began, or were made, before ``older_than``.
+    """Exhaust up to ``limit`` deliveries that began, or came due untried, before ``older_than``.
 
     Only those of destinations that are disabled or whose breaker is open: the others try
     theirs a last time. What is on its way at this moment is left alone. Returns how many,
     by destination.
     """
-    began_ms = func.coalesce(deliveries.c.first_attempt_at_ms, deliveries.c.created_at_ms)
+    # Not from when it was made: one that is sent again begins anew, however old it is.
+    began_ms = func.coalesce(deliveries.c.first_attempt_at_ms, deliveries.c.due_at_ms)
     overdue = (
         select(deliveries.c.account_id, deliveries.c.id)
         .join(destinations, destinations.c.id == deliveries.c.destination_id)

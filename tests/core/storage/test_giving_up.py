@@ -71,3 +71,17 @@ async def test_no_more_than_asked_for_at_a_time(connection, waiting):
     first, second, third = [await given_up(connection, limit=1) for _ in range(3)]
     assert (len(first), len(second), third) == (1, 1, {})
     assert {*first, *second} == {opened, other}
+
+
+async def test_what_was_sent_again_has_a_whole_schedule_before_it(connection, kept, waiting):
+    """It was made long ago, and is as good as new."""
+    _, again = await waiting(OPEN)
+    assert len(await given_up(connection)) == 1
+    await kept.outbox.send_again(connection, "acme", again, at(DAY))
+
+    async def after(seconds):
+        older_than = at(seconds - DAY)
+        return await give_up(connection, older_than=older_than, now=at(seconds), limit=10)
+
+    assert await after(2 * DAY) == {}
+    assert len(await after(2 * DAY + 1)) == 1
