@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -78,7 +79,8 @@ class GatewayProcess:
         """Ask it to end (SIGTERM); returns its exit code."""
         if self._process is None:
             return None
-        self._process.terminate()
+        with suppress(ProcessLookupError):  # it ended by itself; its code says how
+            self._process.terminate()
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self._process.communicate()
         code = self._process.returncode

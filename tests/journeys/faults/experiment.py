@@ -199,7 +199,11 @@ class Experiment:
     async def _add(self, endpoint: Endpoint, key: str) -> None:
         sent = {"url": endpoint.url, "format": endpoint.signing, "events": ["package.created"]}
         async with httpx.AsyncClient(headers={"X-API-Key": key}, timeout=30) as http:
-            answer = await http.post(f"{self.gateway.url}/api/webhooks/endpoints", json=sent)
+            try:
+                answer = await http.post(f"{self.gateway.url}/api/webhooks/endpoints", json=sent)
+            except httpx.TransportError as error:
+                error.add_note(f"the gateway's log: {self.gateway.log.read_text()[-2000:]}")
+                raise
         assert answer.status_code == 201, answer.text
         endpoint.id, endpoint.secret = answer.json()["id"], answer.json()["secret"]
 
