@@ -55,8 +55,9 @@ class Desk:
 
     async def __aexit__(self, *_error: object) -> None:
         """Finish what was begun, and let go of the connections."""
-        await self.inbox.drained()
         await self.worker.stop()
+        await self.inbox.drained()
+        await self.book.drained()
         await self.client.close()
 
     def sinks(self) -> list[Sink]:

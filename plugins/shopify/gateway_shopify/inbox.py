@@ -5,22 +5,24 @@ while, so that a killed process's messages come due again by themselves; two mes
 one order are never in work at the same time, in whatever process.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, delete, func, select, text, update
+from sqlalchemy import Row, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import Batcher, Gateway, new_id, to_epoch_ms
-from gateway_shopify.tables import messages
+from gateway_shopify.tables import WAITING, messages
 
 # Any number will do, as long as nothing else in the database uses it.
 _CLAIM_LOCK: Final = 0x0A0D5401
 # Longer than a message may take; should one take longer still, it is worked off twice.
 _LEASE: Final = timedelta(seconds=30)
-_MOST_AT_ONCE: Final = 50
+_MOST_AT_ONCE: Final = 20
 # Longer than this no one waits for a fault to pass; then a person has to look.
 _BACKOFF_SECONDS: Final = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
 # How long a message that was worked off is remembered; Shopify repeats one for four hours.
@@ -49,21 +51,46 @@ class Message(NamedTuple):
     attempts: int
 
 
+class _Settled(NamedTuple):
+    """What is to be written down about a message."""
+
+    id: str
+    values: dict[str, Any]
+
+
 class Inbox:
     """Takes messages in, hands them out, remembers those that were worked off."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._batcher: Batcher[Arrival, bool] = Batcher(self._store)
+        self._settler: Batcher[_Settled, None] = Batcher(self._write)
         self._in_work: set[str] = set()
+        self._arriving = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     async def put(self, arrival: Arrival) -> bool:
         """Store a message; returns after the commit whether it is a new one."""
-        return await self._batcher.submit(arrival)
+        self._arriving += 1
+        self._quiet.clear()
+        try:
+            return await self._batcher.submit(arrival)
+        finally:
+            self._arriving -= 1
+            if self._arriving == 0:
+                self._quiet.set()
+
+    async def quiet(self, patience_seconds: float) -> None:
+        """Wait until nobody waits for an answer, but no longer than ``patience_seconds``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_seconds):
+                await self._quiet.wait()
 
     async def drained(self) -> None:
-        """Wait until everything that was put in is stored."""
+        """Wait until everything that was put in, or seen to, is stored."""
         await self._batcher.drained()
+        await self._settler.drained()
 
     async def _store(self, arrivals: Sequence[Arrival]) -> Sequence[bool]:
         now = self._gateway.clock.now()
@@ -140,7 +167,7 @@ class Inbox:
 
     @staticmethod
     async def _free(connection: AsyncConnection, now_ms: int) -> list[Row[Any]]:
-        waiting = messages.c.state == "waiting"
+        waiting = text(WAITING)
         leased = select(messages.c.order_index).where(
             waiting, messages.c.lease_until_ms > now_ms, messages.c.order_index.is_not(None)
         )
@@ -170,7 +197,7 @@ class Inbox:
 
     async def finish(self, message: Message, outcome: str) -> None:
         """Write down what became of a message, and empty it."""
-        await self._settle(message, state="done", outcome=outcome, body=None)
+        await self._settle(message, state="done", outcome=outcome)
 
     async def postpone(
         self, message: Message, error: str, pause_seconds: float | None = None
@@ -190,12 +217,27 @@ class Inbox:
 
     async def _settle(self, message: Message, **values: Any) -> None:
         self._in_work.discard(message.id)
+        await self._settler.submit(_Settled(message.id, values))
+
+    async def _write(self, settled: Sequence[_Settled]) -> Sequence[None]:
+        """Settle many messages in one transaction: those that are done in one statement."""
+        done = [each for each in settled if each.values.get("state") == "done"]
         async with self._gateway.database.begin() as connection:
-            await connection.execute(
-                update(messages)
-                .where(messages.c.id == message.id)
-                .values(lease_until_ms=0, **values)
-            )
+            if done:
+                await connection.execute(
+                    update(messages)
+                    .where(messages.c.id == bindparam("key"))
+                    .values(state="done", lease_until_ms=0, body=None, outcome=bindparam("became")),
+                    [{"key": each.id, "became": each.values["outcome"]} for each in done],
+                )
+            for each in settled:
+                if each.values.get("state") != "done":
+                    await connection.execute(
+                        update(messages)
+                        .where(messages.c.id == each.id)
+                        .values(lease_until_ms=0, **each.values)
+                    )
+        return [None] * len(settled)
 
     async def try_again(self, shop: str) -> int:
         """Have everything tried again that was given up; says how many that is."""

@@ -1,17 +1,21 @@
 """What is known of each order: how new our news of it is, and what became of it here."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.plugin import Gateway, Mode, new_id, to_epoch_ms
+from gateway.plugin import Batcher, Gateway, Mode, new_id, to_epoch_ms
 from gateway_shopify.schema import Release, ShopifyOrder
 from gateway_shopify.tables import orders
 
+_CHANGES: Final = (
+    *("id", "mode", "state", "reason"),
+    *("updated_at_ms", "seen_at_ms", "package_id", "facts"),
+)
 State = Literal["made", "waiting", "held", "skipped", "cancelled"]
 
 
@@ -51,6 +55,7 @@ class OrderBook:
         self._gateway = gateway
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(Facts)
+        self._batcher: Batcher[Known, None] = Batcher(self._write)
 
     def index(self, shop: str, order_id: str) -> bytes:
         """Return the blind index of an order's id."""
@@ -100,11 +105,33 @@ class OrderBook:
             return {row[0]: row[1] for row in rows}
 
     async def save(self, known: Known) -> None:
-        """Write an order as it stands now."""
+        """Write an order as it stands now; returns after the commit."""
+        await self._batcher.submit(known)
+
+    async def drained(self) -> None:
+        """Wait until everything that was saved is stored."""
+        await self._batcher.drained()
+
+    async def _write(self, batch: Sequence[Known]) -> Sequence[None]:
+        async with self._gateway.database.begin() as connection:
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            new = dialect.insert(orders)
+            await connection.execute(
+                new.on_conflict_do_update(
+                    index_elements=["shop", "order_index"],
+                    set_={name: new.excluded[name] for name in _CHANGES},
+                ),
+                [self._row(known) for known in sorted(batch, key=lambda each: each.index)],
+            )
+        return [None] * len(batch)
+
+    def _row(self, known: Known) -> dict[str, Any]:
         sealed = self._gateway.sealer.seal(
             self._encoder.encode(known.facts), table=orders.name, row_id=known.id
         )
-        values: dict[str, Any] = {
+        return {
+            "shop": known.shop,
+            "order_index": known.index,
             "id": known.id,
             "mode": known.mode,
             "state": known.state,
@@ -114,13 +141,6 @@ class OrderBook:
             "package_id": known.package_id,
             "facts": sealed,
         }
-        key = {"shop": known.shop, "order_index": known.index}
-        async with self._gateway.database.begin() as connection:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            new = dialect.insert(orders).values(**key, **values)
-            await connection.execute(
-                new.on_conflict_do_update(index_elements=["shop", "order_index"], set_=values)
-            )
 
     async def fulfilled(self, known: Known, fulfillment_id: str) -> None:
         """Remember the fulfillment that stands for the package in the shop."""

@@ -13,7 +13,8 @@ from gateway_shopify.inbox import Inbox
 from gateway_shopify.processing import Processor
 
 # Below this many in work, the next are taken.
-_FEW: Final = 25
+_FEW: Final = 10
+_PATIENCE_SECONDS: Final = 0.5
 _GRACE_SECONDS: Final = 5.0
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class Worker:
             while True:
                 self._news.clear()
                 may_take = len(in_work) <= _FEW and not self._stopping
+                if may_take:  # answering comes first: Shopify gives us a few seconds
+                    await self._inbox.quiet(_PATIENCE_SECONDS)
                 claimed = await self._inbox.claim() if may_take else []
                 in_work |= {asyncio.create_task(self._processor.work_off(each)) for each in claimed}
                 if in_work:

@@ -41,13 +41,14 @@ def upgrade() -> None:
     op.create_index(
         "uq_shopify_messages_webhook_id", "shopify_messages", ["shop", "webhook_id"], unique=True
     )
-    op.create_index(
-        "ix_shopify_messages_waiting",
-        "shopify_messages",
-        ["due_at_ms"],
-        sqlite_where=sa.text("state = 'waiting'"),
-        postgresql_where=sa.text("state = 'waiting'"),
-    )
+    for name, column in (("waiting", "id"), ("in_work", "lease_until_ms")):
+        op.create_index(
+            f"ix_shopify_messages_{name}",
+            "shopify_messages",
+            [column],
+            sqlite_where=sa.text("state = 'waiting'"),
+            postgresql_where=sa.text("state = 'waiting'"),
+        )
     op.create_index("ix_shopify_messages_order_index", "shopify_messages", ["order_index"])
     op.create_table(
         "shopify_orders",
