@@ -149,6 +149,18 @@ async def test_what_was_done_though_no_answer_came_is_not_done_again(open_desk, 
     assert shop.told(ORDER_GID) == ["DELIVERED"]
 
 
+async def test_a_lost_answer_makes_no_second_fulfillment_of_what_lies_elsewhere(open_desk, shop):
+    shop.add(paid(), fulfillmentOrders=shop.fulfillment_orders("OPEN", "OPEN", locations=(1, 2)))
+    shop.on["CreateFulfillment"] = ["do_and_drop"]
+    async with open_desk(reached(shop) + QUICK) as desk:
+        package = await made(desk)
+        await desk.report(package.id, "delivery.completed")
+        await tries(desk)
+
+    assert len(shop.fulfillments(ORDER_GID)) == 1
+    assert shop.told(ORDER_GID) == ["DELIVERED"]
+
+
 async def test_user_errors_are_failures_and_stand_in_the_log(open_desk, shop):
     shop.on["CreateFulfillment"] = ["user_error"]
     async with open_desk(reached(shop) + QUICK) as desk:
