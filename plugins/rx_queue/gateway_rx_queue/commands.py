@@ -29,7 +29,7 @@ _ACCOUNT = click.option(
 )
 _TEST = click.option("--test", "test_mode", is_flag=True, help="Look at test data, not live.")
 _ID = click.argument("queue_id", metavar="ID")
-_AS = click.option("--as", "reviewer", help="Who reviews.  [default: your login name]")
+_AS = click.option("--as", "reviewer", help="Who reviews; stands beside your login name.")
 
 
 def rx_group(settings: RxQueueSettings) -> click.Group:

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.plugin import Gateway, PluginError
 from gateway_rx_queue.points import RULES, Reason, RxCase, RxRule
-from gateway_rx_queue.rules import stock_reasons
+from gateway_rx_queue.rules import STOCK_RULES, Rule
 
 _log = logging.getLogger(__name__)
 
@@ -54,10 +54,33 @@ class Judge:
             async with asyncio.timeout(self._deadline_seconds):
                 return _fitting(rule, await rule.review(cases), len(cases))
         except Exception as error:  # noqa: BLE001 - a vendor's fault must not lose a prescription
-            why = error.message if isinstance(error, PluginError) else type(error).__name__
-            _log.error("rule %s failed, its cases go to a person: %s", rule.name, why)
-        failed = Reason(code="rule_failed", message="A rule could not judge this.", rule=rule.name)
+            failed = _failed(rule.name, error)
         return [[failed] for _ in cases]
+
+
+def stock_reasons(case: RxCase) -> list[Reason]:
+    """Return what all stock rules say of a case, but for what its site wants to skip."""
+    skipped = case.thresholds.skip_reasons
+    return [
+        msgspec.structs.replace(reason, rule=name)
+        for name, rule in STOCK_RULES.items()
+        for reason in _said(name, rule, case)
+        if reason.code not in skipped
+    ]
+
+
+def _said(name: str, rule: Rule, case: RxCase) -> list[Reason]:
+    try:
+        return [*rule(case)]
+    except Exception as error:  # noqa: BLE001 - our fault must not lose one, nor those beside it
+        return [_failed(name, error)]
+
+
+def _failed(name: str, error: Exception) -> Reason:
+    """Log that a rule failed, and say so; but for our own errors, only of which kind it was."""
+    why = error.message if isinstance(error, PluginError) else type(error).__name__
+    _log.error("rule %s failed, its cases go to a person: %s", name, why)
+    return Reason(code="rule_failed", message="A rule could not judge this.", rule=name)
 
 
 def _fitting(

@@ -102,8 +102,9 @@ def _faults(read: PrescriptionIn, drugs: tuple[MedicationIn, ...]) -> Iterator[P
             break
     for drug in drugs:
         quantity = drug.quantity
+        # Compared as it is: arithmetic on 1e999999999 overflows.
         if quantity is not None and not (
-            quantity.is_finite() and abs(quantity) <= _LARGEST_QUANTITY
+            quantity.is_finite() and -_LARGEST_QUANTITY <= quantity <= _LARGEST_QUANTITY
         ):
             text = "quantity must be a number of at most 1000000"
             yield Problem(text, field="medication.quantity")

@@ -1,5 +1,7 @@
 """What a person does about a job that was excepted: claim it, correct it, resolve or reject it."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -25,18 +27,22 @@ from gateway_rx_queue.store import JobStore, Scope
 from gateway_rx_queue.waiting import Waiters
 
 _PARTS: Final = ("patient", "prescriber", "medication")
+_FIELD: Final = re.compile(r"[a-z_.]{1,64}")
 
 
 class Reviewer(NamedTuple):
-    """Who reviews: the caller, and the person's name where several share a key."""
+    """Who reviews: the caller, and the person's name where several share a key.
+
+    The name is only what the caller says: it stands beside the key, never in its place.
+    """
 
     caller: Caller
     name: str | None = None
 
     @property
     def actor(self) -> str:
-        """How history and events call this person."""
-        return self.name or self.caller.actor
+        """How history, events and claims call this person: ``key_…``, or ``key_…/m.tremblay``."""
+        return f"{self.caller.actor}/{self.name}" if self.name else self.caller.actor
 
 
 class Review:
@@ -162,15 +168,25 @@ def corrected(prescription: Prescription, corrections: Mapping[str, Any]) -> Pre
     """
     written: dict[str, Any] = msgspec.to_builtins(prescription)
     parts = {name: dict(written.get(name, {})) for name in _PARTS}
+    given = Counter[str]()
     for part, field, value in _fields(corrections):
         parts[part][field] = value
+        given[f"{part}.{field}"] += 1
         if (part, field) == ("medication", "din"):
             parts[part].pop("din_candidates", None)  # they were chosen from
     candidate = mapping.candidate({**parts, "source": prescription.source})
-    unknown = [each for each in candidate.warnings if each.field]
+    # Every warning is of a field that there isn't; one that is no name at all isn't repeated.
     problems = [
         *candidate.errors,
-        *(Problem("there is no such field", field=each.field) for each in unknown),
+        *(
+            Problem("there is no such field", field=each.field or "corrections")
+            for each in candidate.warnings
+        ),
+        *(
+            Problem("is corrected twice", field=name if _FIELD.fullmatch(name) else "corrections")
+            for name, times in given.items()
+            if times > 1
+        ),
     ]
     if problems:
         raise InvalidInput("The corrections don't fit.", problems)

@@ -30,7 +30,8 @@ async def claim_job(
 ) -> Response[bytes]:
     r"""Keep a job that was excepted to yourself for some minutes; 409 when another has it.
 
-    Where several people share a key, `reviewer` says who it is.
+    Where several people share a key, `reviewer` says who it is: the claim, and what history and
+    events say, is then of the key and that name, as in `key_0199/m.tremblay`.
 
     ```bash
     curl -X POST $GATEWAY/api/rx/$EXCEPTED/claim -H "X-API-Key: $KEY" \

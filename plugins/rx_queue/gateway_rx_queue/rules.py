@@ -10,10 +10,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
-import msgspec
-
 from gateway_rx_queue.drug_rule import drug_identity
 from gateway_rx_queue.points import EarlierFill, Reason, RxCase
+from gateway_rx_queue.schema import LONGEST_SUPPLY_DAYS
 from gateway_rx_queue.sig import daily_use, same_unit
 
 Rule = Callable[[RxCase], Iterator[Reason]]
@@ -95,18 +94,24 @@ def supply(case: RxCase) -> Iterator[Reason]:
     use = daily_use(drug.sig) if drug.sig else None
     if use is None or drug.quantity is None or not same_unit(use.unit, drug.quantity_unit):
         return
-    shortest, longest = drug.quantity / use.most, drug.quantity / use.least
+    shortest = drug.quantity / use.most
+    longest = drug.quantity / use.least if use.least else None  # "0-1 tab" may last for ever
     tolerance = Decimal(str(limits.supply_tolerance))
-    if not shortest * (1 - min(tolerance, Decimal(1))) <= days <= longest * (1 + tolerance):
+    too_short = days < shortest * (1 - min(tolerance, Decimal(1)))
+    if too_short or (longest is not None and days > longest * (1 + tolerance)):
         yield Reason(
             code="days_supply_implausible",
             field="medication.days_supply",
             message="Quantity and directions don't make this many days.",
             evidence={
                 "days_supply": days,
-                "by_quantity_and_sig": [round(float(shortest), 1), round(float(longest), 1)],
+                "by_quantity_and_sig": [_shown_days(shortest), _shown_days(longest)],
             },
         )
+
+
+def _shown_days(days: Decimal | None) -> float | None:
+    return None if days is None else round(float(days), 1)
 
 
 def repeats(case: RxCase) -> Iterator[Reason]:
@@ -121,7 +126,8 @@ def repeats(case: RxCase) -> Iterator[Reason]:
             )
             return
     for fill in case.earlier:
-        days = fill.days_supply or 0
+        # Some were stored before there was a bound; no date is that far away.
+        days = min(fill.days_supply or 0, LONGEST_SUPPLY_DAYS)
         if fill.filled_on is None or days <= 0:
             continue
         soonest = fill.filled_on + timedelta(days=int(days * limits.early_refill_share))
@@ -200,13 +206,3 @@ STOCK_RULES: Final[dict[str, Rule]] = {
     "controlled": controlled,
     "allergies": allergies,
 }
-
-
-def stock_reasons(case: RxCase) -> list[Reason]:
-    """Return what all stock rules say of a case, but for what its site wants to skip."""
-    return [
-        msgspec.structs.replace(reason, rule=name)
-        for name, rule in STOCK_RULES.items()
-        for reason in rule(case)
-        if reason.code not in case.thresholds.skip_reasons
-    ]

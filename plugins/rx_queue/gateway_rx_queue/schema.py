@@ -2,7 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,9 @@ from gateway.plugin import Mode, Problem
 from gateway_rx_queue.points import Prescription, Reason
 
 State = Literal["queued", "writing", "completed", "failed", "excepted", "resolved", "rejected"]
+
+LONGEST_SUPPLY_DAYS: Final = 3650
+"""More is a slip of the pen, or of whoever read it: ten years."""
 
 _Text = Annotated[str, Meta(max_length=500)]
 _Id = Annotated[str, Meta(max_length=255)]
@@ -58,7 +61,7 @@ class MedicationIn(msgspec.Struct, frozen=True, kw_only=True):
     form: _Text | None = None
     quantity: Decimal | None = None
     quantity_unit: _Code | None = None
-    days_supply: int | None = None
+    days_supply: Annotated[int, Meta(ge=1, le=LONGEST_SUPPLY_DAYS)] | None = None
     sig: Annotated[str, Meta(max_length=2000)] | None = None
     refills: int | None = None
     no_substitution: bool | None = None

@@ -56,7 +56,7 @@ _N_TIMES: Final = re.compile(
 
 
 class DailyUse(NamedTuple):
-    """How much of ``unit`` is used a day, at least and at most."""
+    """How much of ``unit`` is used a day: at least, which may be 0, and at most, which isn't."""
 
     least: Decimal
     most: Decimal
@@ -74,8 +74,10 @@ def daily_use(sig: str) -> DailyUse | None:
         return None
     first, second, unit, half, _ = doses[0].groups()
     least = _number(half or first)
-    most = _number(second) if second else least
-    return DailyUse(least * times, max(least, most) * times, _UNITS[unit or "tab"])
+    most = max(least, _number(second)) if second else least
+    if most == 0:
+        return None  # nothing is ever used up
+    return DailyUse(least * times, most * times, _UNITS[unit or "tab"])
 
 
 def same_unit(unit: str, quantity_unit: str | None) -> bool:

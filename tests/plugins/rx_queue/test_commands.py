@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -62,7 +63,8 @@ def test_a_job_is_shown_claimed_and_resolved(run, excepted):
     shown = run("rx", "show", excepted)
     assert shown["prescription"]["patient"]["last_name"] == "Silva"
 
-    assert run("rx", "claim", excepted, "--as", "m.t")["claimed_by"] == "m.t"
+    claimed_by = run("rx", "claim", excepted, "--as", "m.t")["claimed_by"]
+    assert re.fullmatch(r"cli:[^/]+/m\.t", claimed_by)
     assert "Somebody else" in run("rx", "resolve", excepted, "--as", "other", expect=1)
     resolved = run(
         *("rx", "resolve", excepted, "--as", "m.t", "--note", "called"),
@@ -71,7 +73,7 @@ def test_a_job_is_shown_claimed_and_resolved(run, excepted):
     )
     assert resolved == {"queueId": excepted, "status": "queued"}
     after = run("rx", "show", excepted)
-    assert after["approved_by"] == "m.t"
+    assert after["approved_by"] == claimed_by
     assert after["prescription"]["medication"]["refills"] == 2
     assert after["corrections"][0]["after"]["prescriber.name"] == "Dr. Lee"
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from gateway_rx_queue.rules import STOCK_RULES
+
 SITES = """
 [[sites]]
 code = "main"
@@ -81,6 +83,7 @@ async def test_of_a_batch_the_good_ones_are_kept_and_the_bad_ones_explained(gate
         rx(external_id="A"),
         rx(external_id="B", source="owl"),
         "nonsense",
+        rx(external_id="C", medication__quantity="1e999999999"),
     ]
 
     answer = await gateway.post("/api/rx", key, {"prescriptions": batch})
@@ -112,6 +115,16 @@ async def test_of_a_batch_the_good_ones_are_kept_and_the_bad_ones_explained(gate
             "status": "rejected",
             "errors": [{"message": "a prescription must be a JSON object"}],
         },
+        {
+            "index": 5,
+            "status": "rejected",
+            "errors": [
+                {
+                    "message": "quantity must be a number of at most 1000000",
+                    "field": "medication.quantity",
+                }
+            ],
+        },
     ]
 
 
@@ -135,6 +148,15 @@ async def test_what_can_not_be_read_is_a_400_that_names_fields_and_no_values(gat
     faulty = (
         (rx(patient__dob="Silva"), "patient.dob"),
         (rx(medication__quantity=10**9), "medication.quantity"),
+        (rx(medication__quantity=-(10**9)), "medication.quantity"),
+        (rx(medication__quantity="1e999999999"), "medication.quantity"),
+        (rx(medication__quantity="-1e999999999"), "medication.quantity"),
+        (rx(medication__quantity="NaN"), "medication.quantity"),
+        (rx(medication__quantity="sNaN"), "medication.quantity"),
+        (rx(medication__quantity="-Infinity"), "medication.quantity"),
+        (rx(medication__days_supply=0), "medication.days_supply"),
+        (rx(medication__days_supply=3651), "medication.days_supply"),
+        (rx(medication__days_supply=10**30), "medication.days_supply"),
         (rx(patient__first_name="Silva\x00"), "patient.first_name"),
         (rx(confidence={"medication.din": 7}), "confidence[...]"),
         (rx(confidence={"Silva": 0.5}), "confidence"),
@@ -169,6 +191,33 @@ async def test_unknown_fields_and_wrong_check_digits_are_warnings(gateway, key, 
     found = await job(answer["queueId"])
     assert found["warnings"] == answer["warnings"]
     assert found["prescription"]["patient"]["health_number"] == "1234567890"
+
+
+async def test_a_stock_rule_that_fails_sends_its_case_to_a_person_and_the_others_on(
+    gateway, key, rx, job, caplog, monkeypatch
+):
+    def breaks(case):
+        if case.prescription.external_id == "B":
+            raise ZeroDivisionError(case.prescription.patient.last_name)
+        yield from ()
+
+    monkeypatch.setitem(STOCK_RULES, "supply", breaks)
+    batch = [
+        rx(external_id=name, patient__external_patient_id=name, medication__sig=sig)
+        for name, sig in (("A", "1 tab daily"), ("B", None), ("C", "1 tab daily"))
+    ]
+
+    answer = await gateway.post("/api/rx", key, {"prescriptions": batch})
+
+    assert answer.status_code == 202
+    found = [await job(each["queueId"]) for each in answer.json()["results"]]
+    assert [each["status"] for each in found] == ["queued", "excepted", "queued"]
+    assert [(each["code"], each["rule"]) for each in found[1]["reasons"]] == [
+        ("sig_missing", "required_fields"),
+        ("rule_failed", "supply"),
+    ]
+    assert "rule supply failed, its cases go to a person: ZeroDivisionError" in caplog.text
+    assert "Silva" not in caplog.text
 
 
 async def test_a_prescription_that_a_rule_holds_up_is_excepted_at_once(

@@ -21,10 +21,17 @@ def review(gateway, key):
     return asked
 
 
+@pytest.fixture
+async def key_name(excepted, job):
+    """How history calls the key that these tests use."""
+    return (await job(excepted))["history"][0]["actor"]
+
+
 async def test_a_reviewer_s_choice_is_written_and_only_then_resolved(
     clock, excepted, review, lease, report, job, events
 ):
-    [reason] = (await job(excepted))["reasons"]
+    found = await job(excepted)
+    [reason], key_name = found["reasons"], found["history"][0]["actor"]
     assert reason["code"] == "din_ambiguous"
     assert [each["value"] for each in reason["candidates"]] == ["02242705", "02230711"]
     clock.step(60)
@@ -46,7 +53,7 @@ async def test_a_reviewer_s_choice_is_written_and_only_then_resolved(
             "patient_id": "P-1204",
             "queue_id": excepted,
             "din": "02230711",
-            "resolved_by": "m.t",
+            "resolved_by": f"{key_name}/m.t",
             "resolved_at": "2026-01-01T00:01:00Z",
         },
     )
@@ -54,7 +61,7 @@ async def test_a_reviewer_s_choice_is_written_and_only_then_resolved(
     assert found["corrections"] == [
         {
             "at": "2026-01-01T00:01:00Z",
-            "actor": "m.t",
+            "actor": f"{key_name}/m.t",
             "note": "called",
             "before": {
                 "medication.din": None,
@@ -64,7 +71,7 @@ async def test_a_reviewer_s_choice_is_written_and_only_then_resolved(
         }
     ]
     history = [(each["actor"], each["to_status"], each["why"]) for each in found["history"]]
-    assert history[2] == ("m.t", "queued", "approved")
+    assert history[2] == (f"{key_name}/m.t", "queued", "approved")
 
 
 async def test_a_rejected_job_has_failed_by_a_reviewer(excepted, review, lease, job, events):
@@ -83,16 +90,16 @@ async def test_a_rejected_job_has_failed_by_a_reviewer(excepted, review, lease, 
     assert await lease() == []
 
 
-async def test_two_people_do_not_work_on_the_same_one(clock, excepted, review, job):
+async def test_two_people_do_not_work_on_the_same_one(clock, excepted, review, job, key_name):
     claimed = await review(excepted, "claim", {"reviewer": "first"}, 200)
 
     assert claimed == {
         "queueId": excepted,
         "status": "excepted",
-        "claimed_by": "first",
+        "claimed_by": f"{key_name}/first",
         "claimed_until": "2026-01-01T00:15:00Z",
     }
-    assert (await job(excepted))["claimed_by"] == "first"
+    assert (await job(excepted))["claimed_by"] == f"{key_name}/first"
     for action, body in (("claim", {}), ("resolve", {}), ("reject", {"reason": "no"})):
         await review(excepted, action, {**body, "reviewer": "second"}, 409)
     await review(excepted, "claim", {"reviewer": "first"}, 200)
@@ -144,6 +151,10 @@ async def test_corrections_that_do_not_fit_are_refused_and_change_nothing(except
         {"medication.din": 2230711},
         {"patient.dob": "yesterday"},
         {"prescriber.name": "a\x00b"},
+        {"medication.quantity": "1e999999999"},
+        {"medication.quantity": "-1e999999999"},
+        {"medication.quantity": "Infinity"},
+        {"medication.days_supply": 10_000_000},
     )
 
     for corrections in faulty:
@@ -153,6 +164,71 @@ async def test_corrections_that_do_not_fit_are_refused_and_change_nothing(except
     await review(excepted, "reject", {"reason": ""}, 400)
     await review(excepted, "claim", {"reviewer": "a\x07b"}, 400)
     assert await job(excepted) == before
+
+
+MISSPELT = (
+    {"medication.din ": "02230711"},
+    {"medication.days supply": 30},
+    {"patient..last_name": "Silva"},
+    {"medication.": "02230711"},
+    {"medication": {"": "02230711"}},
+    {"medication": {"din\n": "02230711"}},
+    {" medication.din": "02230711"},
+    {"medication.quantity": 30, "prescriber.Jos\u00e9 Silva": "02230711"},
+)
+
+
+@pytest.mark.parametrize("corrections", MISSPELT)
+async def test_a_misspelt_correction_is_refused_and_not_left_out(
+    excepted, review, job, corrections
+):
+    before = await job(excepted)
+
+    answer = await review(excepted, "resolve", {"corrections": corrections}, 400)
+
+    assert [each["field"] for each in answer["details"]] == ["corrections"]
+    assert not any(text in str(answer) for text in ("Silva", "02230711"))
+    assert await job(excepted) == before
+
+
+async def test_a_field_that_is_corrected_twice_is_refused(excepted, review, job):
+    before = await job(excepted)
+    corrections = {"medication.din": "02230711", "medication": {"din": "02242705"}}
+
+    answer = await review(excepted, "resolve", {"corrections": corrections}, 400)
+
+    assert answer["details"] == [{"message": "is corrected twice", "field": "medication.din"}]
+    assert await job(excepted) == before
+
+
+async def test_nobody_reviews_in_another_key_s_name(gateway, key_name, excepted, review, job):
+    other = await gateway.issue_key()
+    await review(excepted, "claim", {}, 200)
+
+    for name in (key_name, f"{key_name}/m.t"):
+        answer = await gateway.post(f"/api/rx/{excepted}/resolve", other, {"reviewer": name})
+        assert answer.status_code == 409
+    await review(excepted, "release", {}, 200)
+    sent = {"reviewer": key_name, "corrections": {"medication.din": "02230711"}}
+    assert (await gateway.post(f"/api/rx/{excepted}/resolve", other, sent)).status_code == 202
+
+    actor = (await job(excepted))["corrections"][0]["actor"]
+    assert actor.startswith("key_")
+    assert actor.endswith(f"/{key_name}")
+    assert not actor.startswith(key_name)
+    assert (await job(excepted))["approved_by"] == actor
+
+
+async def test_two_people_of_one_key_and_two_keys_of_one_name_are_different(
+    gateway, excepted, review
+):
+    other = await gateway.issue_key()
+    await review(excepted, "claim", {"reviewer": "m.t"}, 200)
+
+    await review(excepted, "claim", {}, 409)
+    answer = await gateway.post(f"/api/rx/{excepted}/claim", other, {"reviewer": "m.t"})
+    assert answer.status_code == 409
+    await review(excepted, "resolve", {"reviewer": "m.t"}, 202)
 
 
 async def test_what_waits_for_review_is_listed_oldest_first(gateway, key, clock, submit, rx):

@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 from gateway_rx_queue.identifiers import passes_luhn, warnings_of
+from gateway_rx_queue.judging import stock_reasons
 from gateway_rx_queue.points import (
     Drug,
     EarlierFill,
@@ -16,7 +17,6 @@ from gateway_rx_queue.points import (
     RxCase,
     Thresholds,
 )
-from gateway_rx_queue.rules import stock_reasons
 from gateway_rx_queue.sig import daily_use
 
 TODAY = date(2026, 11, 22)
@@ -80,6 +80,10 @@ MEDICATIONS = [
     ({"days_supply": 400}, ["days_supply_implausible"]),
     ({"days_supply": None}, []),
     ({"days_supply": 90, "sig": "as directed"}, []),
+    ({"days_supply": 90, "sig": "0 tab daily"}, []),
+    ({"days_supply": 90, "sig": "0-1 tab daily"}, []),
+    ({"days_supply": 90, "sig": "0 to 2 tabs daily"}, []),
+    ({"days_supply": 14, "sig": "0-1 tab daily"}, ["days_supply_implausible"]),
     ({"days_supply": 90, "quantity_unit": "box"}, []),
     ({"quantity": Decimal(0)}, ["quantity_missing"]),
     ({"quantity": Decimal(-5)}, ["quantity_missing"]),
@@ -214,7 +218,26 @@ EARLIER = [
         ],
         [],
     ),
+    (
+        # From before days had a bound: ten years are believed, of what no calendar holds.
+        [
+            fill(
+                state="completed",
+                created_on=date(2026, 10, 1),
+                filled_on=date(2026, 10, 30),
+                written_date=date(2026, 10, 1),
+                days_supply=10_000_000,
+            )
+        ],
+        ["early_refill"],
+    ),
 ]
+
+
+def test_a_dose_that_may_be_nothing_has_no_longest_supply():
+    [reason] = stock_reasons(case(medication={"days_supply": 14, "sig": "0-1 tab daily"}))
+
+    assert reason.evidence == {"days_supply": 14, "by_quantity_and_sig": [30.0, None]}
 
 
 @pytest.mark.parametrize(("earlier", "expected"), EARLIER)
@@ -240,6 +263,11 @@ SIGS = [
     ("1 tab 3 times a day", (3, 3, "tablet")),
     ("1 cap b.i.d", (2, 2, "capsule")),
     ("10 units every evening", (10, 10, "unit")),
+    ("0-1 tab daily", (0, 1, "tablet")),
+    ("0 to 2 tabs bid", (0, 4, "tablet")),
+    ("0 tab daily", None),
+    ("0-0 tab daily", None),
+    ("0.00 ml daily", None),
     ("1 tab daily prn", None),
     ("1 tab weekly", None),
     ("1 tab every other day", None),

@@ -1,0 +1,66 @@
+"""Whatever JSON comes to ``POST /api/rx``: it is taken, or refused, and never a fault of ours."""
+
+import copy
+
+import pytest
+from gateway_rx_queue.schema import MedicationIn, PatientIn, PrescriberIn, PrescriptionIn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+TEXTS = ("", "0", "0-1 tab daily", "1e999999999", "-1e-999999999", "NaN", "9999-12-31", "½")
+PARTS = {"patient": PatientIn, "prescriber": PrescriberIn, "medication": MedicationIn}
+FIELDS = [("", name) for name in PrescriptionIn.__struct_fields__] + [
+    (part, name) for part, shape in PARTS.items() for name in shape.__struct_fields__
+]
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from((0, -1, 3650, 2**63, -(10**30), 1e308, -1e-308))
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.dates().map(str)
+    | st.decimals().map(str)
+    | st.sampled_from(TEXTS)
+    | st.text(max_size=20)
+)
+anything = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+# A good one with some fields changed comes further than what is nonsense from the start.
+changes = st.lists(st.tuples(st.sampled_from(FIELDS), leaves | anything), min_size=1, max_size=4)
+
+
+def changed(sent, fields):
+    made = copy.deepcopy(sent)
+    for (part, name), value in fields:
+        where = made.get(part) if part else made
+        if isinstance(where, dict):
+            where[name] = value
+    return made
+
+
+@pytest.fixture
+def sent(rx):
+    return rx(external_id=None)
+
+
+# Bounded by their number: each of them goes through HTTP and into the database.
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(several=st.lists(changes, min_size=1, max_size=8), nonsense=anything)
+async def test_no_json_is_a_fault_of_ours(gateway, key, sent, several, nonsense):
+    ones = [changed(sent, fields) for fields in several]
+
+    for body in (ones[0], {"prescriptions": [*ones, sent]}, {"prescriptions": nonsense}, nonsense):
+        answer = await gateway.post("/api/rx", key, body)
+        assert answer.status_code in {202, 400}, answer.text
