@@ -8,6 +8,7 @@
     │   └── PluginError           a plugin can't be imported, built or called
     ├── StorageError              the database can't be reached, read or migrated
     │   └── SealError             a sealed value can't be opened (wrong key, moved, damaged)
+    │       └── SealKeyMissing    … because its key isn't here
     ├── InvalidInput              what was sent can't be understood or accepted
     │   ├── TooLarge              … because there is too much of it
     │   └── UnsupportedMedia      … because of its content type
@@ -69,6 +70,10 @@ class StorageError(GatewayError):
 
 class SealError(StorageError):
     """A sealed value can't be opened with the keys at hand, or was moved or damaged."""
+
+
+class SealKeyMissing(SealError):
+    """The value is sound, but its key isn't here: another machine may have it."""
 
 
 class InvalidInput(GatewayError):

@@ -244,7 +244,8 @@ class Gateway:
             self.database, sealer, settings.retention, self.audit, self.clock, tables=tables
         )
         rules = DispatchRules.of(settings.delivery)
-        self.giving_up = GivingUp(self.database, rules.schedule.give_up_after, self.clock)
+        sinks = self.hooks.sinks()
+        self.giving_up = GivingUp(self.database, rules, sinks, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
         self.publishing = Publishing(
             self.database,
@@ -286,7 +287,6 @@ class Gateway:
             self.clock,
             self.wake,
         )
-        sinks = self.hooks.sinks()
         self.backlog = BacklogReader(self.database, self.clock, sinks)
         self.dispatcher = Dispatcher(
             self.database,

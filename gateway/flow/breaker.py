@@ -53,38 +53,53 @@ def course(
         if outcome.delivered:
             if condition.breaker.opened_at or condition.breaker.warned_at:
                 recovered_from = condition.failing_since or now
-            condition = WELL
+            condition = _worked(condition.breaker, now)
         else:
             condition = Condition(
                 _failed(condition.breaker, outcome, rules, now), condition.failing_since or now
             )
     if condition.failing_since is None:
         return Course(condition, recovered_from)
-    lasted = now - condition.failing_since
-    if lasted >= DISABLES_AFTER:
-        return Course(condition, recovered_from, disable=True)
-    if lasted >= WARNS_AFTER and condition.breaker.warned_at is None:
+    lasted, warned_at = now - condition.failing_since, condition.breaker.warned_at
+    if lasted >= WARNS_AFTER and warned_at is None:
         warned = condition.breaker.changed(warned_at=now)
         return Course(Condition(warned, condition.failing_since), recovered_from, warn=True)
+    # Never without a warning long before: two failures may lie five days apart.
+    if warned_at is not None and now - warned_at >= DISABLES_AFTER - WARNS_AFTER:
+        return Course(condition, recovered_from, disable=lasted >= DISABLES_AFTER)
     return Course(condition, recovered_from)
+
+
+def _worked(breaker: Breaker, now: datetime) -> Condition:
+    """Return how a destination is after a success: well, but a pause it asked for goes on."""
+    if breaker.opened_at is None and breaker.held_until is not None and now < breaker.held_until:
+        return Condition(Breaker(held_until=breaker.held_until), None)
+    return WELL
 
 
 def _failed(breaker: Breaker, outcome: Outcome, rules: BreakerRules, now: datetime) -> Breaker:
     failures = breaker.failures + 1
     after = breaker.changed(failures=failures)
-    # What was on its way already when the breaker opened says nothing new.
-    probed = breaker.opened_at is not None and outcome.started_at >= breaker.opened_at
-    if probed or (breaker.opened_at is None and failures >= rules.failures):
-        pause = rules.pauses_seconds[min(breaker.openings, len(rules.pauses_seconds) - 1)]
+    if breaker.opened_at is None:
+        opens = failures >= rules.failures
+    else:
+        # What was begun before its pause was over says nothing new.
+        opens = outcome.started_at >= breaker.opened_at + _pause(breaker.openings - 1, rules)
+    if opens:
         after = after.changed(
             openings=breaker.openings + 1,
             opened_at=now,
-            held_until=now + timedelta(seconds=pause),
+            held_until=now + _pause(breaker.openings, rules),
         )
     if outcome.busy:
         until = now + timedelta(seconds=_hold_seconds(outcome))
         after = after.changed(held_until=max(after.held_until or until, until))
     return after
+
+
+def _pause(openings: int, rules: BreakerRules) -> timedelta:
+    pauses = rules.pauses_seconds
+    return timedelta(seconds=pauses[min(openings, len(pauses) - 1)])
 
 
 def _hold_seconds(outcome: Outcome) -> float:

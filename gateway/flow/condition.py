@@ -62,14 +62,16 @@ class ConditionBook:
         """Write down what ``settled`` says of each destination; returns what follows from it."""
         outcomes: dict[str, list[Outcome]] = defaultdict(list)
         for item in settled:
-            outcomes[item.delivery.destination_id].append(item.outcome)
+            if not _needed_no_call(item.outcome):
+                outcomes[item.delivery.destination_id].append(item.outcome)
         worked = {key for key, each in outcomes.items() if any(o.delivered for o in each)}
         failed = {key for key, each in outcomes.items() if not all(o.delivered for o in each)}
-        before = await destination_health.succeeded(connection, worked, now)
+        # All in one order, so that two processes never wait for each other.
+        before = await destination_health.conditions(connection, outcomes) if failed else {}
+        before |= await destination_health.succeeded(connection, worked, now)
         troubled = failed | {key for key, each in before.items() if each != WELL}
         if not troubled:
             return NOTHING
-        before |= await destination_health.conditions(connection, troubled - before.keys())
         courses = {
             key: course(before[key], outcomes[key], self._rules, now)
             for key in sorted(troubled & before.keys())  # one may have been removed meanwhile
@@ -119,6 +121,11 @@ class ConditionBook:
                 _log.warning("endpoint failing", extra={"destination_id": key, "since": since})
                 news.append(_event("endpoint.failing", about, now, failing_since=since))
         return news
+
+
+def _needed_no_call(outcome: Outcome) -> bool:
+    """Say whether nobody was asked: then nothing is known of how the destination is."""
+    return outcome.delivered and outcome.status is None and outcome.error is not None
 
 
 def _standings(

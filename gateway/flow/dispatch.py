@@ -22,7 +22,8 @@ from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.errors import SealError, StorageError
 from gateway.flow.breaker import BreakerRules
 from gateway.flow.condition import NOTHING, ConditionBook, Followed, Standing
-from gateway.flow.lane import Grant, Lane
+from gateway.flow.desk import Grant
+from gateway.flow.lane import Lane
 from gateway.flow.publishing import Publishing
 from gateway.flow.schedule import Schedule, next_try
 from gateway.metrics import Metrics

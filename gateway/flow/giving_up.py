@@ -6,33 +6,54 @@ visible, and sent again by a recovery.
 """
 
 import logging
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.clock import Clock
+from gateway.flow.dispatch import DispatchRules
 from gateway.storage import giving_up
 from gateway.storage.database import Database
 
 _log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 1000
+# Who runs every minute and was not run for this long was off, or asleep.
+_ASLEEP: Final = timedelta(minutes=10)
 
 
 class GivingUp:
     """Gives up what is overdue; run it now and then."""
 
-    def __init__(self, database: Database, give_up_after: timedelta, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, rules: DispatchRules, sinks: Collection[str], clock: Clock
+    ) -> None:
         self._database = database
-        self._give_up_after = give_up_after
+        self._give_up_after = rules.schedule.give_up_after
+        # We may have been off for days: whoever was failing before is tried first.
+        self._patience = timedelta(seconds=max(rules.breaker.pauses_seconds) + rules.lease_seconds)
+        self._sinks = sinks
         self._clock = clock
+        self._last_run_at: datetime | None = None
+        self._awake_since = clock.now()
 
     async def run(self) -> None:
-        """Give up all that is overdue, some in each transaction."""
+        """Give up all that is overdue, some in each transaction; nothing while just awake."""
+        now = self._clock.now()
+        if self._last_run_at is None or abs(now - self._last_run_at) > _ASLEEP:
+            self._awake_since = now
+        self._last_run_at = now
+        if now - self._awake_since < self._patience:
+            return
         while True:
             now = self._clock.now()
             async with self._database.begin() as connection:
                 counted = await giving_up.give_up(
-                    connection, older_than=now - self._give_up_after, now=now, limit=_AT_ONCE
+                    connection,
+                    older_than=now - self._give_up_after,
+                    now=now,
+                    limit=_AT_ONCE,
+                    sinks=self._sinks,
                 )
             for destination_id, count in sorted(counted.items()):
                 _log.error(

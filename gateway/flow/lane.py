@@ -8,16 +8,16 @@ there is.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from gateway import log_context
 from gateway.clock import Clock
 from gateway.flow.condition import Standing
+from gateway.flow.desk import Desk, Grant
 from gateway.flow.pacing import Pace
 from gateway.flow.trying import GRACE_SECONDS, Deadlines, tried
-from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
-from gateway.records import Batch, Sink
+from gateway.model.delivery import ClaimedDelivery, Outcome
+from gateway.records import Batch
 
 _log = logging.getLogger(__name__)
 
@@ -26,36 +26,8 @@ _FIRST_CLAIM: Final = 32
 _LARGEST_CLAIM: Final = 4096
 _QUICK_SECONDS: Final = 0.5
 _SLOW_SECONDS: Final = 2.0
-
-
-class Grant(NamedTuple):
-    """Deliveries taken for one destination, with all that is needed to try them.
-
-    ``more`` says that there may be further ones; ``lease_seconds`` how long they are ours.
-    """
-
-    destination: Destination
-    settings: Any
-    sink: Sink
-    deliveries: Sequence[ClaimedDelivery]
-    lease_seconds: float
-    more: bool
-
-
-class Desk(Protocol):
-    """Where a lane takes deliveries from and hands outcomes in."""
-
-    async def claim(self, destination_id: str, limit: int) -> Grant | None:
-        """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
-        ...
-
-    def settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> asyncio.Future[Any]:
-        """Hand an outcome in; the future is done when it is stored, with a standing or none."""
-        ...
-
-    def release(self, delivery: ClaimedDelivery) -> asyncio.Future[Any]:
-        """Give a delivery back untried."""
-        ...
+# A destination that is disabled, or gets another address, hears nothing more after this.
+_KNOWN_SECONDS: Final = 2.0
 
 
 class _Waiting(NamedTuple):
@@ -137,9 +109,14 @@ class Lane:
                 return
 
     def _room(self) -> int:
-        """How many to take now: none while more than half of the last claim still waits."""
+        """How many to take now: none while more than half of the last claim still waits.
+
+        But now and then at least one, to hear whether the destination was changed meanwhile.
+        """
         waiting = len(self._waiting)
         unsettled = len(self._unsettled)
+        if self._is_stale():
+            return max(self._claim_size - waiting, 1)
         if waiting > self._claim_size // 2 or unsettled > 2 * _LARGEST_CLAIM:
             return 0
         return self._claim_size - waiting
@@ -161,6 +138,11 @@ class Lane:
             self._give_back()
         else:
             self._staff(grant.destination.max_in_flight)
+
+    def _is_stale(self) -> bool:
+        """Say whether what is known of the destination is old, and there is more to send."""
+        age = self._clock.monotonic_seconds() - self._claimed_at
+        return bool(self._waiting) and age > _KNOWN_SECONDS
 
     def _adapt(self, took_seconds: float, max_in_flight: int) -> None:
         if took_seconds < _QUICK_SECONDS:
@@ -217,6 +199,7 @@ class Lane:
                 self._shut_out()
             if not outcome.delivered:
                 failed.append(stored)
+        self._more = self._more or self._is_stale()
         if self._more and self._room() > 0:
             self._changed.set()
         if failed:  # whether the breaker opened is known when they are stored

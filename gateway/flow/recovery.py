@@ -6,7 +6,7 @@ then), or the delivery was given up. Each gets the full retry schedule. It waits
 while the destination still has plenty to do, so that news is not held up behind it.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -31,6 +31,8 @@ from gateway.storage.events import EventStore
 from gateway.storage.tables import deliveries
 
 _EVENTS_AT_ONCE: Final = 500
+# An id is made before the event is recorded: the first ones may bear an earlier time.
+_SLACK: Final = timedelta(minutes=10)
 _PLENTY: Final = 1000
 
 
@@ -78,7 +80,7 @@ class RecoveryRunner:
             destination_id=destination.id,
             since=since,
             until=end,
-            cursor=first_id("evt", since),
+            cursor=first_id("evt", max(since - _SLACK, from_epoch_ms(0))),
             looked_at=0,
             queued=0,
             state="running",
@@ -136,7 +138,8 @@ class RecoveryRunner:
             until_ms=to_epoch_ms(recovery.until),
             limit=_EVENTS_AT_ONCE,
         )
-        missed = [event for event in found if _wanted(destination, event)]
+        meant = [event for event in found if event.recorded_at >= recovery.since]
+        missed = [event for event in meant if _wanted(destination, event)]
         states = await self._log.states(connection, destination.id, [e.id for e in missed])
         given_up = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
         for delivery_id in given_up:
@@ -162,7 +165,7 @@ class RecoveryRunner:
         return msgspec.structs.replace(
             recovery,
             cursor=found[-1].id if found else recovery.cursor,
-            looked_at=recovery.looked_at + len(found),
+            looked_at=recovery.looked_at + len(meant),
             queued=recovery.queued + len(given_up) + len(never),
             state="done" if finished else "running",
             finished_at=now if finished else None,

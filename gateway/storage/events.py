@@ -11,7 +11,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
-from gateway.errors import SealError
+from gateway.errors import SealError, SealKeyMissing
 from gateway.log_context import traceparent
 from gateway.model.account import Caller
 from gateway.model.event import Event, EventDraft
@@ -137,6 +137,8 @@ class EventStore:
             for row in rows:
                 try:
                     event = self._event(row)
+                except SealKeyMissing:
+                    raise  # it is sound: whoever has the key can send it
                 except SealError as error:
                     _log.error("event %s can't be read: %s", row[0], error.message)
                 else:

@@ -30,7 +30,7 @@ from typing import Self
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from gateway.errors import ConfigurationError, SealError
+from gateway.errors import ConfigurationError, SealKeyMissing
 
 KEY_BYTES = 32
 HIGHEST_SEAL_ID = 0xFFFF  # two bytes in the header of every sealed value
@@ -148,9 +148,9 @@ class Keyring:
         return f"<Keyring {self.fingerprint()} seal_ids={list(self.seal_ids)}>"
 
 
-def missing_seal_key(seal_id: int) -> SealError:
+def missing_seal_key(seal_id: int) -> SealKeyMissing:
     """Say which seal key a value asks for."""
-    return SealError(
+    return SealKeyMissing(
         f"seal key number {seal_id} is missing: put its seal-{seal_id} line back "
         "into the master key and restart"
     )

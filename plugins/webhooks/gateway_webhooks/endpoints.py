@@ -131,7 +131,7 @@ class Endpoints:
                 ordered=wanted.ordered,
             )
             if wanted.url != settings_of(before).url:  # what is known is of the old one
-                after = msgspec.structs.replace(after, breaker=CLOSED)
+                after = msgspec.structs.replace(after, breaker=CLOSED, failing_since=None)
             if change.status is UNSET:
                 return after
             return moved_to(after, change.status, self._gateway.clock.now())

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from gateway.clock import Clock, SystemClock
-from gateway.flow.lane import Grant, Lane
+from gateway.flow.desk import Grant
+from gateway.flow.lane import Lane
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import Event
 from gateway.records import Batch, Sink

@@ -72,6 +72,12 @@ def test_what_was_on_its_way_when_it_opened_makes_it_no_worse():
     assert found == Breaker(failures=32, openings=1, opened_at=NOW, held_until=at(30))
 
 
+def test_what_was_begun_before_its_pause_was_over_makes_it_no_worse():
+    just_after = [outcome(started=0.001)] * 29
+    found = after(*just_after, before=OPEN, now=at(5)).condition.breaker
+    assert (found.openings, found.held_until) == (1, at(30))
+
+
 def test_a_success_closes_it_and_tells_since_when_it_had_failed():
     found = after(outcome(delivered=True, started=30), before=OPEN, now=at(31))
     assert found == (WELL, NOW, False, False)
@@ -109,23 +115,36 @@ def test_being_busy_never_shortens_a_pause():
     assert after(busy, before=OPEN).condition.breaker.held_until == at(30)
 
 
+def test_a_success_that_was_on_its_way_does_not_end_the_pause_that_another_was_asked_for():
+    busy = after(outcome(busy=True, retry_after_seconds=600.0)).condition
+    found = after(outcome(delivered=True, started=-1), before=busy, now=at(1)).condition
+    assert found == Condition(Breaker(held_until=at(600)), None)
+    over = after(outcome(delivered=True, started=600), before=found, now=at(601)).condition
+    assert over == WELL
+
+
 DAY = 86_400.0
 
 
-@pytest.mark.parametrize(
-    ("seconds", "warn", "disable"),
-    [
-        (DAY - 1, False, False),
-        (DAY, True, False),
-        (5 * DAY - 1, True, False),
-        (5 * DAY, False, True),
-    ],
-)
-def test_a_day_without_success_warns_and_five_days_disable(seconds, warn, disable):
+@pytest.mark.parametrize(("seconds", "warn"), [(DAY - 1, False), (DAY, True), (9 * DAY, True)])
+def test_a_day_without_success_warns_and_never_disables_at_once(seconds, warn):
     failing = after(FAILED).condition
     found = after(outcome(started=seconds), before=failing, now=at(seconds))
-    assert (found.warn, found.disable) == (warn, disable)
+    assert (found.warn, found.disable) == (warn, False)
     assert (found.condition.breaker.warned_at is not None) is warn
+
+
+@pytest.mark.parametrize(("seconds", "disable"), [(5 * DAY - 1, False), (5 * DAY, True)])
+def test_five_days_without_success_disable_who_was_warned_after_one(seconds, disable):
+    warned = after(FAILED, before=after(FAILED).condition, now=at(DAY)).condition
+    found = after(outcome(started=seconds), before=warned, now=at(seconds))
+    assert (found.warn, found.disable) == (False, disable)
+
+
+def test_who_was_warned_late_has_four_days_from_then():
+    late = after(FAILED, before=after(FAILED).condition, now=at(9 * DAY)).condition
+    found = [after(FAILED, before=late, now=at(day * DAY)).disable for day in (12.9, 13)]
+    assert found == [False, True]
 
 
 def test_the_warning_comes_once():
@@ -158,4 +177,4 @@ def test_whatever_comes_back_the_breaker_is_open_only_while_failing(outcomes):
         assert breaker.failures >= RULES.failures
         assert breaker.held_until >= at(30)
     if outcomes and outcomes[-1].delivered:
-        assert found.condition == WELL
+        assert breaker == Breaker(held_until=breaker.held_until)

@@ -1,9 +1,19 @@
 """A destination that keeps failing, all the way: held, tried, warned about, disabled, back."""
 
-from core.flow.dispatching import Scripted, carried, looked_up, publish
-from core.flow.gateways import add_destination, destination, opened, sqlite_url
+import asyncio
 
-from gateway.clock import SteppingClock
+from core.flow.desk import Holding, until
+from core.flow.dispatching import Scripted, carried, looked_up, publish
+from core.flow.gateways import (
+    Recorder,
+    add_destination,
+    change_destination,
+    destination,
+    opened,
+    sqlite_url,
+)
+
+from gateway.clock import SteppingClock, SystemClock
 
 RULES = """
 [delivery]
@@ -12,6 +22,18 @@ breaker_pauses_seconds = [30, 60]
 retry_schedule_seconds = [1]
 """
 DAY = 86_400
+
+
+class Held(Recorder):
+    """A sink that holds what it is handed until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.holding = Holding()
+
+    async def deliver(self, batch):
+        await self.holding.deliver(batch)
+        return await super().deliver(batch)
 
 
 def told(sink, watching):
@@ -108,7 +130,7 @@ async def test_a_day_without_success_warns_and_five_disable(tmp_path):
     async with opened(url, tmp_path, clock=clock, plugins=[sink]) as gateway:
         target = await add_destination(gateway, events=("*", "endpoint.*"), name="Old")
         watching = await add_destination(gateway, events=("endpoint.*",))
-        for _ in range(7):
+        for _ in range(8):
             await publish(gateway)
             await carried(gateway, target)
             clock.step(DAY - 1000)
@@ -126,6 +148,13 @@ async def test_a_day_without_success_warns_and_five_disable(tmp_path):
     ]
 
 
+async def looked_after(gateway, clock):
+    """Let the half hour pass in which nobody is given up on, with the job run as it is."""
+    for _ in range(6):
+        clock.step(300)
+        await gateway.giving_up.run()
+
+
 async def test_what_waits_behind_an_open_breaker_is_given_up_after_a_whole_schedule(tmp_path):
     clock = SteppingClock()
     sink = Scripted(clock)
@@ -134,11 +163,89 @@ async def test_what_waits_behind_an_open_breaker_is_given_up_after_a_whole_sched
         target = await add_destination(gateway, max_in_flight=1)
         ids = await publish(gateway, *(f"pkg_{n}" for n in range(6)))
         await carried(gateway, target)
-        clock.step(DAY)
-        await gateway.giving_up.run()
+        await looked_after(gateway, clock)
         early = [(await looked_up(gateway, each))[0].state for each in ids]
-        clock.step(1)
-        await gateway.giving_up.run()
+        clock.step(DAY)
+        await gateway.giving_up.run()  # we were asleep: the destination is tried first
+        awake = [(await looked_up(gateway, each))[0].state for each in ids]
+        await looked_after(gateway, clock)
         late = [(await looked_up(gateway, each))[0].state for each in ids]
-    assert early == ["pending"] * 6
+    assert early == awake == ["pending"] * 6
     assert late == ["exhausted"] * 6
+
+
+async def test_a_busy_sinks_pause_outlives_the_successes_that_were_on_their_way(tmp_path):
+    class Limited(Scripted):
+        calls = 0
+
+        async def deliver(self, batch):
+            self.calls += 1
+            if self.calls == 2:
+                self.changes = {"status": 429, "busy": True, "retry_after_seconds": 600.0}
+                return await super().deliver(batch)
+            await asyncio.sleep(0.05)
+            self.changes = {"delivered": True, "status": 200}
+            return await super().deliver(batch)
+
+    sink = Limited(SystemClock())
+    async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink]) as gateway:
+        target = await add_destination(gateway, max_in_flight=4)
+        await publish(gateway, *(f"pkg_{n}" for n in range(40)))
+        await carried(gateway, target)
+        held_until = (await destination(gateway, target)).breaker.held_until
+    assert sink.calls <= 4
+    assert held_until is not None
+
+
+async def test_many_that_fail_at_once_open_it_once(database_url, tmp_path):
+    class Quick(Scripted):
+        calls = 0
+
+        async def deliver(self, batch):
+            self.calls += 1
+            await asyncio.sleep(0.001 * (self.calls % 7))
+            return await super().deliver(batch)
+
+    sink = Quick(SystemClock())
+    async with opened(database_url, tmp_path, plugins=[sink]) as gateway:
+        target = await add_destination(gateway, max_in_flight=256)
+        await publish(gateway, *(f"pkg_{n}" for n in range(300)))
+        await carried(gateway, target)
+        breaker = (await destination(gateway, target)).breaker
+    assert breaker.openings == 1
+    assert (breaker.held_until - breaker.opened_at).total_seconds() == 30
+
+
+async def test_a_delivery_that_needed_no_call_says_nothing_of_how_it_is(tmp_path):
+    clock = SteppingClock()
+    sink = Scripted(clock)
+    url = sqlite_url(tmp_path)
+    async with opened(url, tmp_path, toml=RULES, clock=clock, plugins=[sink]) as gateway:
+        target = await add_destination(gateway, max_in_flight=1)
+        await publish(gateway, "pkg_1", "pkg_2")
+        await carried(gateway, target)
+        sink.changes = {"delivered": True, "status": None, "error": "nothing_to_tell"}
+        await publish(gateway, "pkg_3")
+        await carried(gateway, target)
+        after = await destination(gateway, target)
+    assert (after.breaker.failures, after.last_success_at) == (2, None)
+
+
+async def test_a_lane_hears_soon_that_its_destination_was_disabled(tmp_path):
+    clock = SteppingClock()
+    sink = Held()
+    async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
+        target = await add_destination(gateway, max_in_flight=1)
+        await publish(gateway, *(f"pkg_{n}" for n in range(100)))
+        running = asyncio.create_task(carried(gateway, target))
+        await sink.holding.until(lambda: len(sink.holding.held) == 1)
+        await change_destination(gateway, target, state="disabled")
+        clock.step(2.1)
+        for number in range(1, 100):
+            sink.holding.let_go()
+            await until(lambda n=number: len(sink.holding.seen) > n or running.done())
+            if running.done():
+                break
+        await running
+    # One was on its way, and a few more went while the database was asked; 100 wait.
+    assert len(sink.delivered) < 50

@@ -35,7 +35,9 @@ def new_delivery(destination_id):
 
 
 async def given_up(connection, limit=10):
-    return await give_up(connection, older_than=at(0.001), now=at(DAY), limit=limit)
+    return await give_up(
+        connection, older_than=at(0.001), now=at(DAY), limit=limit, sinks=[destination(LIVE).sink]
+    )
 
 
 async def test_it_is_given_up_where_the_breaker_is_open_or_the_destination_disabled(
@@ -55,6 +57,22 @@ async def test_the_healthy_and_the_paused_keep_theirs(connection, waiting):
     await waiting()
     await waiting(state="paused")
     assert await given_up(connection) == {}
+
+
+async def test_a_paused_one_keeps_its_own_though_its_breaker_is_open(connection, waiting):
+    await waiting(OPEN, state="paused")
+    assert await given_up(connection) == {}
+
+
+async def test_who_has_not_been_failing_for_as_long_is_tried_first(connection, waiting):
+    lately = Condition(OPEN.breaker, at(DAY - 60))
+    await waiting(lately)
+    assert await given_up(connection) == {}
+
+
+async def test_what_nobody_can_send_any_more_is_given_up(connection, waiting):
+    orphan, _ = await waiting(sink="of a plugin that is gone")
+    assert await given_up(connection) == {orphan: 1}
 
 
 async def test_what_is_younger_or_on_its_way_is_left_alone(connection, waiting):
@@ -81,7 +99,10 @@ async def test_what_was_sent_again_has_a_whole_schedule_before_it(connection, ke
 
     async def after(seconds):
         older_than = at(seconds - DAY)
-        return await give_up(connection, older_than=older_than, now=at(seconds), limit=10)
+        sinks = [destination(LIVE).sink]
+        return await give_up(
+            connection, older_than=older_than, now=at(seconds), limit=10, sinks=sinks
+        )
 
     assert await after(2 * DAY) == {}
     assert len(await after(2 * DAY + 1)) == 1

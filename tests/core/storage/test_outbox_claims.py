@@ -4,24 +4,30 @@ import asyncio
 
 import pytest
 from core.storage.rows import (
+    KEYRING,
     LIVE,
     NOW,
     OTHER,
     at,
     delivered,
     destination,
+    draft,
     failed,
     ids_of,
     queued,
     rows_in,
+    stores,
     with_all_tables,
 )
 from sqlalchemy import update
 
 from gateway.clock import to_epoch_ms
+from gateway.errors import SealKeyMissing
 from gateway.model.delivery import ClaimedDelivery
 from gateway.storage.database import Database
 from gateway.storage.delivery_rows import NewDelivery
+from gateway.storage.keyring import Keyring
+from gateway.storage.sealing import Sealer
 from gateway.storage.tables import deliveries, events
 
 LEASE_SECONDS = 60.0
@@ -259,7 +265,7 @@ async def test_what_somebody_else_is_just_taking_is_skipped_and_not_waited_for(p
 
 async def spoil(connection, event_id):
     spoilt = update(events).where(events.c.id == event_id)
-    await connection.execute(spoilt.values(data=b"\x01" * 60))
+    await connection.execute(spoilt.values(data=b"\x01\x00\x01" + bytes(57)))
 
 
 async def test_what_cannot_be_read_any_more_is_given_up_and_holds_up_nothing(
@@ -290,3 +296,18 @@ async def test_an_event_for_several_destinations_is_opened_once(connection, kept
     [second] = await claim(target=other)
 
     assert first.event is second.event
+
+
+async def test_what_another_machine_has_the_key_for_is_left_for_it(connection, kept, claim):
+    newer = Keyring(KEYRING.index_key, (*KEYRING.seal_keys, (2, bytes(range(64, 96)))))
+    elsewhere = stores(Sealer(newer))
+    await kept.destinations.add(connection, other := destination(LIVE))
+    [event] = await elsewhere.events.append(connection, [draft(LIVE)], NOW)
+    new = NewDelivery("acme", other.id, event.id, event.type, event.subject, in_order=False)
+    [delivery_id] = await elsewhere.outbox.queue(connection, [new], NOW)
+
+    with pytest.raises(SealKeyMissing):
+        await claim(target=other)
+
+    delivery = await kept.log.get(connection, LIVE, delivery_id)
+    assert (delivery.state, delivery.attempts) == ("pending", 0)
