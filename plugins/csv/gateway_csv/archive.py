@@ -15,7 +15,12 @@ from gateway.plugin import InvalidInput, TooLarge
 _MOST_MEMBERS: Final = 5000
 _BLOCK_BYTES: Final = 256 * 1024
 # A sheet is unpacked as a rectangle: one cell far out makes it as large as a bomb.
-_MOST_CELLS: Final = 20_000_000
+MOST_CELLS: Final = 5_000_000
+TOO_FAR_OUT: Final = (
+    f"The sheet reaches too far out: from its first cell to its last it has more than "
+    f"{MOST_CELLS // 1_000_000} million, blank ones included. Delete what stands beyond the table, "
+    "or save it as CSV."
+)
 _PLACE: Final = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
 _PLACE_BYTES: Final = 16
 _SHEETS: Final = "xl/worksheets/"
@@ -68,10 +73,8 @@ def _unpack_into_nothing(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> N
                 rows = max(rows, int(number))
                 columns = max(columns, _column_number(letters))
             rest = block[-_PLACE_BYTES:]
-    if rows * columns > _MOST_CELLS:
-        raise TooLarge(
-            "The sheet reaches too far out: delete what stands beyond the table, or save it as CSV."
-        )
+    if rows * columns > MOST_CELLS:
+        raise TooLarge(TOO_FAR_OUT)
 
 
 def _column_number(letters: bytes) -> int:

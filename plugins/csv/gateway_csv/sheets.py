@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from gateway.plugin import InvalidInput, TooLarge
+from gateway_csv.archive import MOST_CELLS, TOO_FAR_OUT
 from gateway_csv.rows import Cell, Row
 
 _SCRIPT: Final = Path(__file__).with_name("sheet_process.py")
@@ -24,6 +25,7 @@ _DAMAGED: Final = (
 )
 _ENDS: Final[Mapping[str, tuple[type[InvalidInput], str]]] = {
     "damaged": (InvalidInput, _DAMAGED),
+    "far": (TooLarge, TOO_FAR_OUT),
     "memory": (
         TooLarge,
         "The spreadsheet takes too much memory: save it as CSV, or split it.",
@@ -65,7 +67,7 @@ def sheet_rows(file: BinaryIO, tell_others: Callable[[int], None]) -> Iterator[R
 @contextmanager
 def _process() -> Iterator[tuple[Any, threading.Timer]]:
     process = subprocess.Popen(  # noqa: S603 - our own script, run by our own interpreter
-        [sys.executable, "-I", str(_SCRIPT)],
+        [sys.executable, "-I", str(_SCRIPT), str(MOST_CELLS)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

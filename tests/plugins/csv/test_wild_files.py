@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 import json
+import re
 import sys
 import zipfile
 from io import BytesIO
@@ -281,6 +282,7 @@ async def test_a_workbook_is_read_with_its_numbers_dates_and_booleans(sender):
     ]
     assert [(each["row"], each["field"], each.get("found")) for each in report["errors"]] == [
         (6, "delivery_date", "?"),
+        (6, "copay_amount", "9.999"),
         (7, "patient_name", None),
     ]
     assert (6, "the telephone number was left out") in [
@@ -369,6 +371,51 @@ async def test_a_cell_far_out_does_not_make_a_sheet_as_large_as_a_bomb(sender):
     assert answer.json()["error"].startswith("The sheet reaches too far out")
 
 
+async def test_one_cell_a_million_rows_down_and_some_columns_out_is_refused_at_once(sender):
+    book = openpyxl.Workbook()
+    for place, value in {"A1": "patient_name", "B1": "patient_address", "S1048576": "x"}.items():
+        book.active[place] = value
+
+    answer = await sender.post(saved(book))
+
+    assert answer.status_code == 413
+    assert "more than 5 million" in answer.json()["error"]
+
+
+async def test_cells_that_do_not_say_where_they_are_can_not_reach_far_out_either(sender):
+    """Places in a sheet may be left out; a reader counts, and so the archive says nothing."""
+    content = BytesIO(workbook([*HEADER.split(","), *"cdefgh"], ["Ana", "1 Elm", *"cdefgh"]))
+    file = BytesIO()
+    with zipfile.ZipFile(content) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+        for each in old.namelist():
+            text = old.read(each)
+            if each.startswith("xl/worksheets/"):
+                text = re.sub(rb'<c r="[A-Z]+[0-9]+"', b"<c", text)
+                text = text.replace(b'<row r="2"', b'<row r="1048576"')
+            new.writestr(each, text)
+
+    answer = await sender.post(file.getvalue())
+
+    assert answer.status_code == 413
+    assert answer.json()["error"].startswith("The sheet reaches too far out")
+
+
+def test_blank_rows_are_left_out_where_they_are_read_and_the_others_keep_their_numbers(
+    monkeypatch, capsysbinary
+):
+    book = openpyxl.Workbook()
+    for place, value in {"B3": "patient_name", "B900000": "Ana"}.items():
+        book.active[place] = value
+
+    lines = read_by_the_process(monkeypatch, capsysbinary, saved(book))
+
+    assert lines == [
+        [3, [None, "patient_name"]],
+        [900_000, [None, "Ana"]],
+        {"end": "read", "more": 0},
+    ]
+
+
 async def test_an_ods_that_repeats_itself_into_a_bomb_ends_its_own_process_only(sender):
     cell = (
         '<table:table-cell table:number-columns-repeated="16384" office:value-type="string">'
@@ -427,14 +474,19 @@ async def test_told_columns_find_a_header_that_no_synonym_knows(sender):
     ],
 )
 def test_the_process_that_reads_sheets_says_how_it_ended(monkeypatch, capsysbinary, file, last):
+    lines = read_by_the_process(monkeypatch, capsysbinary, file)
+
+    assert lines[-1] == last
+    assert lines[:-1] in ([], [[1, ["patient_name"]], [2, ["Ana"]]])
+
+
+def read_by_the_process(monkeypatch, capsysbinary, file):
     class Stdin:
         buffer = BytesIO(file)
 
     monkeypatch.setattr(sys, "stdin", Stdin)
     monkeypatch.setattr(sheet_process, "_confine", lambda: None)  # this process needs its memory
 
-    sheet_process.main()
+    sheet_process.main(5_000_000)
 
-    lines = [json.loads(each) for each in capsysbinary.readouterr().out.splitlines()]
-    assert lines[-1] == last
-    assert lines[:-1] in ([], [[1, ["patient_name"]], [2, ["Ana"]]])
+    return [json.loads(each) for each in capsysbinary.readouterr().out.splitlines()]
