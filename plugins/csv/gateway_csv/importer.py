@@ -28,16 +28,16 @@ from gateway.plugin import (
     Submission,
     Unavailable,
 )
+from gateway_csv.faults import with_all_faults
 from gateway_csv.known import Claim, KnownRows, said_by
-from gateway_csv.mapping import Reading, ReadRow, read_row, row_problem
+from gateway_csv.mapping import SOURCE, Reading, ReadRow, read_row, row_problem
 from gateway_csv.rejected import Rejection
 from gateway_csv.report import Report
 from gateway_csv.rows import Row
 from gateway_csv.settings import CsvSettings, DayOrder
 from gateway_csv.table import Table, Wishes
-from gateway_csv.told import DEFAULT_SENDER, remember, remembered
+from gateway_csv.told import DEFAULT_SENDER, Memory, remember, remembered
 
-SOURCE: Final = "csv"
 _ROWS_AT_ONCE: Final = 1000
 
 
@@ -104,8 +104,8 @@ class Importer:
                 "second package."
             ) from error
         if not job.dry_run:
-            account_id = job.caller.account_id
-            await remember(self._gateway.database, account_id, job.sender, job.told)
+            memory = Memory.of(job.caller, job.sender)
+            await remember(self._gateway.database, memory, job.told)
         return report
 
     def _check_site(self, job: Job) -> None:
@@ -120,8 +120,7 @@ class Importer:
             )
 
     async def _wishes(self, job: Job) -> Wishes:
-        account_id = job.caller.account_id
-        before = await remembered(self._gateway.database, account_id, job.sender)
+        before = await remembered(self._gateway.database, Memory.of(job.caller, job.sender))
         return Wishes(
             site=job.site,
             country=self._country(job),
@@ -182,6 +181,8 @@ class _Run:
     async def take(self, chunk: _Chunk) -> None:
         """Hand a chunk to intake, and write down what became of it."""
         job, report = self._job, self._report
+        rows = await with_all_faults(self._gateway, job.caller, chunk.rows, self._reading.layout)
+        chunk = chunk._replace(rows=rows)
         claims = await self._claims(chunk)
         candidates = tuple(
             _with_reference(read.candidate, index, claims.get(index))

@@ -25,6 +25,7 @@ from gateway_csv.layout import Layout, surplus
 from gateway_csv.rows import Cell, Row
 from gateway_csv.schema import RowProblem
 
+SOURCE: Final = "csv"
 T = TypeVar("T")
 
 _CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
@@ -48,10 +49,11 @@ _FIXES: Final[Mapping[str, str]] = {
     "patient_phone": "correct the number, or leave the cell empty",
     "site": "enter a site's code, or leave the cell empty and name the site for the whole file",
 }
-_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "patient_name": ("patient_name", "last_first", "last_name", "first_name"),
     "patient_address": ("patient_address", "city", "postal_code"),
 }
+"""The columns that a field may be made of, the likeliest first."""
 _CORRECT: Final = "correct the cell"
 
 
@@ -66,12 +68,17 @@ class Reading(NamedTuple):
 
 
 class ReadRow(NamedTuple):
-    """A row that was read: the candidate for intake, and what the file's reader has to say."""
+    """A row that was read: the candidate for intake, and what the file's reader has to say.
+
+    ``rest`` is what could be read of a row with ``errors``: nothing is made of it, but intake
+    may find more that is wrong with it.
+    """
 
     row: Row
     candidate: Candidate
     errors: tuple[RowProblem, ...] = ()
     warnings: tuple[RowProblem, ...] = ()
+    rest: Order | None = None
 
 
 def read_row(row: Row, reading: Reading) -> ReadRow:
@@ -104,7 +111,9 @@ class _RowReader:
             return ReadRow(row, Candidate(None), tuple(self._errors))
         order = self._order()
         errors, warnings = tuple(self._errors), tuple(self._warnings)
-        return ReadRow(row, Candidate(None if errors else order), errors, warnings)
+        if errors:
+            return ReadRow(row, Candidate(None), errors, warnings, order)
+        return ReadRow(row, Candidate(order), errors, warnings)
 
     def _order(self) -> Order:
         values: dict[str, Any] = {field: self._code(field) for field in _CODES}
@@ -196,7 +205,7 @@ class _RowReader:
 def row_problem(row: Row, layout: Layout, problem: Problem) -> RowProblem:
     """Say of a problem that intake found which cell it is about, and what to do."""
     field = problem.field
-    names = _PARTS.get(field or "", (field or "",))
+    names = PARTS.get(field or "", (field or "",))
     columns = [column for name in names for column in layout.by_field.get(name, ())]
     column = next(iter(columns), None)
     cell = None

@@ -119,7 +119,9 @@ class Table:
         if self._other_sheets:
             report.assume("only the first sheet that has anything on it was read")
         for column in layout.columns:
-            if column.how in {"synonym", "remembered"}:
+            if column.how == "remembered" and column.field is None:
+                report.assume("the column was ignored, as was told before", column.header)
+            elif column.how in {"synonym", "remembered"}:
                 report.assume(f"the column was read as {column.field}", column.header)
             elif column.looks_like is not None:
                 report.assume(

@@ -21,6 +21,8 @@ told_columns: Final = Table(
     "csv_columns",
     metadata,
     Column("account_id", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    Column("site", Text, primary_key=True),  # that of the key; empty: one of all sites
     Column("sender", Text, primary_key=True),
     Column("header", Text, primary_key=True),  # a column's name, as somebody told it to us
     Column("field", Text, nullable=False),

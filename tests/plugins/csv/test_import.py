@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from plugins.csv.files import PLUGINS, SEED, Sender
+from plugins.csv.files import PLUGINS, SEED, Sender, workbook
 
 HEADER = "patient_name,patient_address"
 SITES = """
@@ -235,6 +235,27 @@ async def test_a_name_that_only_looks_like_a_field_is_suggested_and_not_taken(se
     ]
 
 
+async def test_what_a_test_key_or_another_sites_key_tells_changes_no_other_reading(harness):
+    told = json.dumps({"patient_phone": "ignore"})
+    async with harness(PLUGINS + SITES) as gateway:
+
+        async def key(**bound):
+            return Sender(gateway, await gateway.issue_key(**bound))
+
+        live, north = await key(), await key(site="north")
+        for each in (await key(mode="test"), await key(site="main")):
+            await each.send(SEED, "?sender=sx&site=main", columns=told)
+        whole = await live.send(SEED, "?sender=sx&site=north")
+        sites = await north.send(SEED, "?sender=sx&again=true")
+        phones = [each["patient_phone"] for each in await north.packages()]
+        await north.send(SEED, "?sender=sx&again=true", columns=told)
+        again = await north.send(SEED, "?sender=sx&again=true")
+
+    assert whole["ignored_columns"] == sites["ignored_columns"] == []
+    assert phones == ["+13055551234", "+13055559876"] * 2
+    assert again["ignored_columns"] == ["patient_phone"]
+
+
 async def test_a_told_column_is_remembered_for_its_sender_and_no_other(sender):
     file = "Who,patient_address,Zone\n{},1 Elm,7\n"
     told = json.dumps({"Who": "patient_name", "Zone": "metadata.zone"})
@@ -259,6 +280,80 @@ async def test_a_column_may_be_told_to_be_ignored(sender):
     [package] = await sender.packages()
     assert package["patient_phone"] is None
     assert report["ignored_columns"] == ["Phone"]
+
+
+async def test_a_column_that_is_still_ignored_is_named_as_that(sender):
+    told = json.dumps({"Phone": "ignore"})
+    await sender.send(f"{HEADER},Phone\nAna,1 Elm,3055551234\n", columns=told)
+
+    report = await sender.send(f"{HEADER},Phone\nBo,2 Elm,3055551234\n")
+
+    assert report["warnings"] == [
+        {"column": "Phone", "message": "the column was ignored, as was told before"}
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "\0zone", "a\nb", "z" * 101, "z" * 100_000])
+async def test_a_name_of_metadata_that_no_package_could_have_is_400(sender, name):
+    told = json.dumps({"Zone": f"metadata.{name}"})
+    file = f"{HEADER},Zone\nAna,1 Elm,7\n"
+
+    answer = await sender.post(file, columns=told)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "A column was given a field that there is not."
+    assert len(answer.content) < 1000
+    assert await sender.packages() == []
+    assert (await sender.send(file))["ignored_columns"] == ["Zone"]
+
+
+async def test_the_longest_name_of_metadata_is_taken(sender):
+    name = "z" * 100
+    told = json.dumps({"Zone": f"metadata.{name}"})
+
+    await sender.send(f"{HEADER},Zone\nAna,1 Elm,7\n", columns=told)
+
+    [package] = await sender.packages()
+    assert package["metadata"] == {name: "7"}
+
+
+async def test_a_row_has_all_its_faults_told_whoever_finds_them(sender):
+    file = (
+        f"{HEADER},copay_amount,priority,phone,order_id\n"
+        ",1 Elm,twelve,whenever,nobody,\n"
+        f"Bo,2 Elm,5,,,\n,,x,,,{'9' * 300}\n"
+    )
+
+    report = await sender.send(file)
+    rehearsed = await sender.send(file, "?dry_run=true&again=true")
+
+    assert [(each["row"], each["field"]) for each in report["errors"]] == [
+        (2, "copay_amount"),
+        (2, "patient_name"),
+        (2, "priority"),
+        (4, "copay_amount"),
+        (4, "external_order_id"),
+        (4, "patient_name"),
+        (4, "patient_address"),
+    ]
+    assert [each["message"] for each in report["errors"][:2]] == [
+        "copay_amount can't be read",
+        "patient_name is required",
+    ]
+    assert (2, "patient_phone") in [
+        (each.get("row"), each.get("field")) for each in report["warnings"]
+    ]
+    assert (report["created"], len(await sender.packages())) == (1, 1)
+    assert rehearsed["errors"] == report["errors"]
+
+
+async def test_what_could_not_be_read_is_not_called_missing_too(sender):
+    report = await sender.send(workbook(["city", "zip", "name"], ["Miami", 1.3e17, "Ana"]))
+    [error] = report["errors"]
+    assert error["field"] == "postal_code"
+
+    whole = await sender.send(workbook(["patient_name", "zip"], ["Ana", 1.3e17]))
+    assert [each["field"] for each in whole["errors"]] == ["postal_code"]
 
 
 async def test_a_file_without_a_header_is_refused_and_nothing_of_it_repeated(sender):

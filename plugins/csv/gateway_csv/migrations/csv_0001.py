@@ -23,6 +23,8 @@ def upgrade() -> None:
     op.create_table(
         "csv_columns",
         sa.Column("account_id", sa.Text(), primary_key=True),
+        sa.Column("mode", sa.Text(), primary_key=True),
+        sa.Column("site", sa.Text(), primary_key=True),
         sa.Column("sender", sa.Text(), primary_key=True),
         sa.Column("header", sa.Text(), primary_key=True),
         sa.Column("field", sa.Text(), nullable=False),
