@@ -31,7 +31,7 @@ def check_fhir(body: bytes) -> None:
     """
     sent = decode(body, Any)
     kind = sent.get("resourceType") if isinstance(sent, dict) else None
-    if kind not in {"Bundle", "MedicationRequest"}:
+    if not isinstance(kind, str) or kind not in {"Bundle", "MedicationRequest"}:
         raise InvalidInput("Send a FHIR Bundle or MedicationRequest: see resourceType.")
     try:
         module = importlib.import_module(f"fhir.resources.R4B.{kind.lower()}")
@@ -42,11 +42,12 @@ def check_fhir(body: bytes) -> None:
         ) from error
     try:
         getattr(module, kind).model_validate_json(body)
-    except ValueError as error:
+    except (ValueError, LookupError, TypeError) as error:
+        # The last two: it looks up, and puts together, a resourceType that may be anything.
         raise InvalidInput("The request body is not valid FHIR R4.", _problems(error)) from None
 
 
-def _problems(error: ValueError) -> list[Problem]:
+def _problems(error: Exception) -> list[Problem]:
     """Name the places at fault; what the library says of them may repeat a value."""
     found: Sequence[Mapping[str, Any]] = getattr(error, "errors", list)()
     places = dict.fromkeys(".".join(_part(each) for each in one["loc"]) for one in found)
@@ -103,6 +104,8 @@ class _Reader:
             resource = entry.get("resource")
             if not isinstance(resource, dict):
                 continue
+            if "resourceType" not in resource:
+                raise InvalidInput("A resource in the Bundle has no resourceType.")
             self._resources.append(resource)
             if "id" in resource:
                 self._by_reference[f"{resource['resourceType']}/{resource['id']}"] = resource
@@ -198,7 +201,7 @@ class _Reader:
             "refills": dispense.get("numberOfRepeatsAllowed"),
             "sig": "; ".join(sigs) or None,
             "no_substitution": _no_substitution(request),
-            "written_date": (request.get("authoredOn") or "")[:10] or None,
+            "written_date": _day(request.get("authoredOn")),
         }
 
 
@@ -255,8 +258,23 @@ def _concept_text(concept: Resource | None) -> str | None:
     return (concept or {}).get("text") or shown
 
 
+def _day(moment: Any) -> str | None:
+    if not isinstance(moment, str | None):
+        raise _unread("authoredOn", "a text: 2026-04-19, or more exact")
+    return (moment or "")[:10] or None
+
+
+def _unread(field: str, wanted: str) -> InvalidInput:
+    """Refuse what the library lets pass though FHIR's JSON has another type there."""
+    return InvalidInput(
+        "A MedicationRequest cannot be read.", [Problem(f"must be {wanted}", field=field)]
+    )
+
+
 def _days(duration: Resource | None) -> int | None:
     value = (duration or {}).get("value")
+    if isinstance(value, str):
+        raise _unread("dispenseRequest.expectedSupplyDuration.value", "a number")
     unit = (duration or {}).get("code") or (duration or {}).get("unit") or ""
     factor = _DAYS.get(unit.lower())
     if value is None or factor is None or value != int(value):

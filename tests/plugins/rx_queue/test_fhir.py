@@ -9,6 +9,7 @@ pytest.importorskip("fhir.resources", reason="the extra fhir is not installed")
 
 HEADERS = {"Content-Type": "application/fhir+json"}
 DIN = "http://terminology.hl7.org/NamingSystem/ca-hc-din"
+DURATION = "dispenseRequest.expectedSupplyDuration.value"
 REQUEST = {
     "resourceType": "MedicationRequest",
     "id": "m1",
@@ -76,6 +77,10 @@ ENTRIES = [
 def bundle(*requests):
     whole = [*ENTRIES, *({"resource": request} for request in requests)]
     return {"resourceType": "Bundle", "type": "collection", "entry": whole}
+
+
+def lasting(value):
+    return {"expectedSupplyDuration": {"value": value, "code": "d"}}
 
 
 def request(**changes):
@@ -194,6 +199,16 @@ async def test_requests_of_one_group_are_one_prescription_with_linked_jobs(send,
         (bundle(request(authoredOn="Silva")), "not valid FHIR", "entry.4.resource.authoredOn"),
         (bundle(request(Silva="Silva")), "not valid FHIR", "entry.4.resource.Silva"),
         (request(status="cancelled"), "no order to dispense", "status"),
+        ({"resourceType": ["Bundle"]}, "Bundle or MedicationRequest", None),
+        (bundle({"resourceType": "Silva"}), "not valid FHIR", None),
+        (bundle({"resourceType": ["Silva"]}), "not valid FHIR", None),
+        (bundle({"resourceType": 7}), "not valid FHIR", None),
+        (request(contained=[{"resourceType": "Silva"}]), "not valid FHIR", None),
+        (bundle({}), "no resourceType", None),
+        (request(authoredOn=20251220), "cannot be read", "authoredOn"),
+        (request(dispenseRequest=lasting("1.5")), "cannot be read", DURATION),
+        (request(dispenseRequest=lasting("30")), "cannot be read", DURATION),
+        (request(dispenseRequest=lasting(1e308)), "", "medication.days_supply"),
     ],
 )
 async def test_what_is_no_order_in_fhir_is_refused(send, body, message, field):
