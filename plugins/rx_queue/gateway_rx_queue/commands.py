@@ -28,6 +28,7 @@ _ACCOUNT = click.option(
     "--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose prescriptions."
 )
 _TEST = click.option("--test", "test_mode", is_flag=True, help="Look at test data, not live.")
+_MOST_DIGITS = 9  # more than any of these numbers has; int() refuses thousands of them
 _ID = click.argument("queue_id", metavar="ID")
 _AS = click.option("--as", "reviewer", help="Who reviews; stands beside your login name.")
 
@@ -197,7 +198,8 @@ def _correction(text: str) -> tuple[str, Any]:
     if value in {"null", "true", "false"}:
         return field, decode(value.encode(), Any)
     numeric = {"medication.days_supply", "medication.refills"}
-    return field, int(value) if field in numeric and value.isdecimal() else value
+    is_number = value.isdecimal() and len(value) <= _MOST_DIGITS
+    return field, int(value) if field in numeric and is_number else value
 
 
 def _caller(session: Session, account: str, test_mode: bool) -> Caller:

@@ -78,6 +78,14 @@ def test_a_job_is_shown_claimed_and_resolved(run, excepted):
     assert after["corrections"][0]["after"]["prescriber.name"] == "Dr. Lee"
 
 
+@pytest.mark.parametrize("digits", ["0", "3651", "9" * 5000])
+def test_a_number_out_of_bounds_is_refused_by_its_field(run, excepted, digits):
+    said = run("rx", "resolve", excepted, "--set", f"medication.days_supply={digits}", expect=1)
+
+    assert "medication.days_supply" in said
+    assert run("rx", "show", excepted)["status"] == "excepted"
+
+
 def test_a_job_is_released_and_rejected(run, excepted):
     run("rx", "claim", excepted, "--as", "m.t")
     assert run("rx", "release", excepted, "--as", "m.t")["status"] == "excepted"
