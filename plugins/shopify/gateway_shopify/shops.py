@@ -162,20 +162,28 @@ class ShopDirectory:
         *,
         anew: bool = False,
     ) -> None:
+        async with self._gateway.database.begin() as connection:
+            # Locked until it is written back: what others change meanwhile would be lost.
+            found = await self._found(connection, destination_id, mode, account, for_update=True)
+            if found is None:
+                return
+            after = self._switched(found, reason, anew=anew)
+            if shop is not None:
+                after = msgspec.structs.replace(after, site=shop.site, events=EVENTS)
+            if after != found:
+                await self._gateway.destinations.change(connection, after)
+
+    def _switched(self, found: Destination, reason: str | None, *, anew: bool) -> Destination:
+        """Return a destination switched off for ``reason``, or on where there is none."""
         ours = {NOT_CONFIGURED, UNINSTALLED, NO_CREDENTIALS}
-        async with self._gateway.database.read() as connection:
-            found = await self._found(connection, destination_id, mode, account)
-        if found is None:
-            return
-        after = found
         may_change = found.state != "disabled" or found.state_reason in ours
         if reason is not None and may_change:
             since = found.disabled_at or self._gateway.clock.now()
-            after = msgspec.structs.replace(
+            return msgspec.structs.replace(
                 found, state="disabled", state_reason=reason, disabled_at=since
             )
-        elif reason is None and found.state == "disabled" and (anew or found.state_reason in ours):
-            after = msgspec.structs.replace(
+        if reason is None and found.state == "disabled" and (anew or found.state_reason in ours):
+            return msgspec.structs.replace(
                 found,
                 state="active",
                 state_reason=None,
@@ -183,20 +191,25 @@ class ShopDirectory:
                 failing_since=None,
                 breaker=CLOSED,
             )
-        if shop is not None:
-            after = msgspec.structs.replace(after, site=shop.site, events=EVENTS)
-        if after != found:
-            async with self._gateway.database.begin() as connection:
-                await self._gateway.destinations.change(connection, after)
+        return found
 
     async def _found(
-        self, connection: AsyncConnection, destination_id: str, mode: Mode, account: str | None
+        self,
+        connection: AsyncConnection,
+        destination_id: str,
+        mode: Mode,
+        account: str | None,
+        *,
+        for_update: bool = False,
     ) -> Destination | None:
-        if account is not None:
-            caller = Caller(account, mode, "shopify")
-            return await self._gateway.destinations.get(connection, caller, destination_id)
-        every = await self._gateway.destinations.of_sink(connection, SINK, after_id="", limit=1000)
-        return next((each for each in every if each.id == destination_id), None)
+        destinations = self._gateway.destinations
+        if account is None:  # its shop is not in gateway.toml, which would say whose it is
+            every = await destinations.of_sink(connection, SINK, after_id="", limit=1000)
+            account = next((each.account_id for each in every if each.id == destination_id), None)
+        if account is None:
+            return None
+        caller = Caller(account, mode, "shopify")
+        return await destinations.get(connection, caller, destination_id, for_update=for_update)
 
 
 def _require_site(gateway: Gateway, shop: ShopSettings) -> None:

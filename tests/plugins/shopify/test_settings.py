@@ -1,5 +1,8 @@
 """What ``[plugins.shopify]`` may say; shops come and go with gateway.toml."""
 
+import asyncio
+
+import msgspec
 import pytest
 from shopify_orders import SHOP
 from sqlalchemy import text
@@ -69,3 +72,39 @@ async def test_a_destination_that_a_person_switched_off_stays_off(harness):
         )
     async with harness(toml).gateway as gateway:
         assert await states(gateway) == [("disabled", "by_operator", "main")] * 2
+
+
+async def test_switching_a_destination_undoes_nothing_that_others_change_meanwhile(
+    harness, database_url, monkeypatch
+):
+    toml = f'[database]\nurl = "{database_url}"\n{START}{GOOD}access_token = "t"\n'
+    async with harness(toml) as running:
+        gateway, caller = running.gateway, running.caller()
+        destinations = gateway.destinations
+        real = destinations.get
+        [desk] = [each for each in gateway.hooks.jobs() if each.name == "shopify-tidy"]
+        directory = desk.run.__self__.directory
+        shop = directory.configured[SHOP]
+        changes = []
+
+        async def rename(destination_id):
+            async with gateway.database.begin() as connection:
+                found = await real(connection, caller, destination_id, for_update=True)
+                renamed = msgspec.structs.replace(found, name="Renamed")
+                await destinations.change(connection, renamed)
+
+        async def read_slowly(connection, whose, destination_id, **how):
+            found = await real(connection, whose, destination_id, **how)
+            if whose.mode == "live" and not changes:
+                changes.append(asyncio.create_task(rename(destination_id)))
+                # Whoever reads under the lock leaves the other one waiting: that is no failure.
+                await asyncio.wait(changes, timeout=0.3)
+            return found
+
+        monkeypatch.setattr(destinations, "get", read_slowly)
+        await directory.uninstalled(shop, gateway.clock.now())
+        await asyncio.gather(*changes)
+        monkeypatch.undo()
+        found = await directory.destination(shop)
+
+    assert (found.name, found.state_reason) == ("Renamed", "app_uninstalled")
