@@ -3,15 +3,18 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Self
 
+import msgspec
+
 from gateway.plugin import AddressGuard, Event, Gateway, Job, OutboundClient, Sink
 from gateway_shopify.compliance import Compliance
+from gateway_shopify.failures import Unreadable
 from gateway_shopify.graph import ShopCalls
 from gateway_shopify.held import HeldOrders
 from gateway_shopify.inbox import Inbox, Message
 from gateway_shopify.orders import OrderBook
 from gateway_shopify.processing import Processor
 from gateway_shopify.reconcile import Reconciler
-from gateway_shopify.schema import COMPLIANCE_TOPICS, UNINSTALLED
+from gateway_shopify.schema import COMPLIANCE_TOPICS, UNINSTALLED, GoneShop
 from gateway_shopify.sender import Sender
 from gateway_shopify.settings import ShopDestination, ShopifySettings, ShopSettings
 from gateway_shopify.shops import SINK, ShopDirectory
@@ -91,6 +94,9 @@ class Desk:
         await self.inbox.tidy()
         await self.compliance.follow_up(self.settings.shops)
 
-    async def _uninstalled(self, shop: ShopSettings, _message: Message) -> str:
+    async def _uninstalled(self, shop: ShopSettings, message: Message) -> str:
+        # The topic isn't part of what is signed: an order's body must not pass for this.
+        if not msgspec.json.decode(message.body, type=GoneShop).is_of(shop.domain):
+            raise Unreadable("the body is not this shop")
         await self.directory.uninstalled(shop, self.gateway.clock.now())
         return "uninstalled"

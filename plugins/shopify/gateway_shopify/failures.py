@@ -1,4 +1,4 @@
-"""What may go wrong with a call to a shop."""
+"""What may go wrong with a call to a shop, or with what it sends."""
 
 from gateway.plugin import Unavailable
 
@@ -23,3 +23,7 @@ class ShopUnreachable(Unavailable):
         self.status = status
         self.excerpt = excerpt
         self.retry_after_seconds = retry_after_seconds
+
+
+class Unreadable(ValueError):
+    """A webhook's body is not what its topic says; the text says why, without any value."""

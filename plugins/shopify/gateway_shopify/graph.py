@@ -5,18 +5,21 @@ is a failure like any other, and ``THROTTLED`` says how long to wait by its ``th
 (https://shopify.dev/docs/api/usage/limits).
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from gateway.plugin import Clock, OutboundAnswer, OutboundClient, OutboundRequest
+from gateway.plugin import Clock, OutboundAnswer, OutboundClient, OutboundRequest, problem_of
 from gateway_shopify import queries
 from gateway_shopify.failures import ShopUnreachable
 from gateway_shopify.reading import order_from
 from gateway_shopify.schema import API_VERSION, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 from gateway_shopify.tokens import Tokens
+
+_log = logging.getLogger(__name__)
 
 _ANSWER_BYTES: Final = 4_000_000
 _UNAUTHORIZED: Final = 401
@@ -74,7 +77,7 @@ class ShopCalls:
         wanted = {"query": f"updated_at:>='{since}'", "after": after, "first": _PAGE}
         page = (await self.ask(shop, queries.UPDATED_ORDERS, wanted))["orders"]
         info = page["pageInfo"]
-        return [order_from(node) for node in page["nodes"]], (
+        return list(_readable(shop, page["nodes"])), (
             info["endCursor"] if info["hasNextPage"] else None
         )
 
@@ -167,6 +170,20 @@ _WORDS: Final = {
     423: "shop_locked",
     429: "throttled",
 }
+
+
+def _readable(shop: ShopSettings, nodes: Sequence[Mapping[str, Any]]) -> Iterator[ShopifyOrder]:
+    """Yield the orders that can be read; one that can't must not hold up all the others."""
+    for node in nodes:
+        try:
+            yield order_from(node)
+        except msgspec.ValidationError as error:
+            fault = problem_of(error)
+            _log.error(
+                "an order of a shop can't be read: %s",
+                fault.message,
+                extra={"shop": shop.domain, "field": fault.field},
+            )
 
 
 def _refused(read: _Answer, status: int | None) -> ShopUnreachable:

@@ -38,6 +38,7 @@ REASONS: Final = {
 
 _MAX_NOTES: Final = 2000
 _MAX_RX: Final = 100
+_MAX_ORDER_NAME: Final = 100
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _BREAK: Final = re.compile(r"[\t\r\n]+")
 _DATE: Final = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})")
@@ -129,8 +130,13 @@ def order_of(
         external_patient_id=_first(attributes, shop.patient_id_from) or _customer_id(sent),
         external_order_id=sent.gid,
         site=shop.site,
-        metadata={"shopify_shop": shop.domain, "shopify_order": _line(sent.name)},
+        metadata={"shopify_shop": shop.domain, "shopify_order": name_of_order(sent) or ""},
     )
+
+
+def name_of_order(sent: ShopifyOrder) -> str | None:
+    """Return what the shop calls the order, such as ``#1001``, as far as a line has room."""
+    return _line((sent.name or "")[:_MAX_ORDER_NAME]) or None
 
 
 def name_of(sent: ShopifyOrder) -> str:

@@ -26,10 +26,10 @@ from gateway.plugin import (
     problem_of,
     to_epoch_ms,
 )
-from gateway_shopify.failures import ShopUnreachable
+from gateway_shopify.failures import ShopUnreachable, Unreadable
 from gateway_shopify.graph import ShopCalls
 from gateway_shopify.inbox import Inbox, Message
-from gateway_shopify.mapping import Decision, decide
+from gateway_shopify.mapping import Decision, decide, name_of_order
 from gateway_shopify.orders import Facts, Known, OrderBook, State
 from gateway_shopify.schema import (
     CHANGE_TOPICS,
@@ -83,13 +83,14 @@ class Processor:
             outcome = await self._handle(shop, message)
         except ShopUnreachable as error:
             await self._inbox.postpone(message, error.word, error.retry_after_seconds)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            fault = problem_of(error) if isinstance(error, msgspec.ValidationError) else None
+        except (msgspec.MsgspecError, UnicodeDecodeError, Unreadable) as error:
+            reason = _reason(error)
             _log.error(
-                "a webhook can't be read",
-                extra={"shop": shop.domain, "topic": message.topic, "field": fault and fault.field},
+                "a webhook can't be read: %s",
+                reason,
+                extra={"shop": shop.domain, "topic": message.topic},
             )
-            await self._inbox.give_up(message, "unreadable")
+            await self._inbox.give_up(message, f"unreadable: {reason}")
         except Exception as error:  # noqa: BLE001 - one message's fault must not stop the others
             _log.error(
                 "a webhook was not worked off: %s",
@@ -157,7 +158,11 @@ class Processor:
         """Make a package of the order, or write down why not."""
         mode: Mode = "test" if sent.test else "live"
         facts = Facts(
-            order_id=sent.gid, name=sent.name, paid=sent.is_paid, sent=sent, release=release
+            order_id=sent.gid,
+            name=name_of_order(sent),
+            paid=sent.is_paid,
+            sent=sent,
+            release=release,
         )
         standing = Known(
             id=known.id if known else self._book.fresh_id(),
@@ -189,7 +194,7 @@ class Processor:
         self, shop: ShopSettings, sent: ShopifyOrder, decision: Decision, known: Known
     ) -> Known:
         """Let the package follow what became of its order, as far as it still can."""
-        facts = msgspec.structs.replace(known.facts, name=sent.name, paid=sent.is_paid)
+        facts = msgspec.structs.replace(known.facts, name=name_of_order(sent), paid=sent.is_paid)
         after = msgspec.structs.replace(
             known, updated_at_ms=to_epoch_ms(sent.updated_at), facts=facts, reason=None
         )
@@ -237,6 +242,16 @@ class Processor:
         except GatewayError:  # it is over, or on its way back already
             return None if package.status == "cancelled" else "too_late"
         return None
+
+
+def _reason(error: Exception) -> str:
+    """Say why a body can't be read; no value of it is repeated."""
+    if isinstance(error, Unreadable):
+        return str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return "it is no JSON"
+    problem = problem_of(error)
+    return f"{problem.field}: {problem.message}" if problem.field else problem.message
 
 
 def _is_stale(known: Known, sent: ShopifyOrder, *, first_news: bool) -> bool:

@@ -6,9 +6,10 @@ Ids have more than 53 bits: they are read as whole numbers or as text, never as 
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 API_VERSION: Final = "2026-10"
 ORDER_TOPICS: Final = frozenset(
@@ -90,7 +91,7 @@ class LineItem(msgspec.Struct, frozen=True):
 class ShopifyOrder(msgspec.Struct, frozen=True):
     """An order, as the webhooks about orders bring it and as it is read back from the API."""
 
-    updated_at: datetime
+    updated_at: Annotated[datetime, Meta(tz=True)]
     admin_graphql_api_id: str | None = None
     id: int | None = None
     name: str | None = None
@@ -110,9 +111,11 @@ class ShopifyOrder(msgspec.Struct, frozen=True):
     line_items: list[LineItem] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an order that nobody could be told about."""
+        """Refuse an order that nobody could be told about, and money that is no number."""
         if self.admin_graphql_api_id is None and self.id is None:
             raise ValueError("id: expected the order's id")
+        if self.total_outstanding is not None and not self.total_outstanding.is_finite():
+            raise ValueError("total_outstanding: expected an amount of money")
 
     @property
     def gid(self) -> str:
@@ -149,6 +152,20 @@ class AboutOrder(msgspec.Struct, frozen=True):
         if self.admin_graphql_api_id is not None:
             return self.admin_graphql_api_id
         return None if self.id is None else order_gid(self.id)
+
+
+class GoneShop(msgspec.Struct, frozen=True):
+    """What ``app/uninstalled`` brings: the shop itself.
+
+    https://shopify.dev/docs/api/admin-rest/latest/resources/shop
+    """
+
+    myshopify_domain: str | None = None
+    domain: str | None = None
+
+    def is_of(self, domain: str) -> bool:
+        """Say whether it is the shop of this ``myshopify.com`` domain."""
+        return (self.myshopify_domain or self.domain or "").lower() == domain
 
 
 class ComplianceRequest(msgspec.Struct, frozen=True):

@@ -131,7 +131,7 @@ async def test_what_can_not_be_done_ends_with_one_line_of_reason(line, words, re
 
 
 async def test_connect_switches_a_shop_on_again_whyever_it_was_off(line, shop):
-    await line.told("app/uninstalled", {"id": 1})
+    await line.told("app/uninstalled", {"id": 1, "myshopify_domain": SHOP})
     [gone] = await line.json("status")
     await line.json("connect", "--url", "https://gateway.example.com")
     [back] = await line.json("status")

@@ -298,6 +298,42 @@ async def test_a_shop_that_takes_the_app_away_gets_nothing_any_more(desk):
     assert await desk.rows(query) == [("disabled", "app_uninstalled")] * 2
 
 
+async def test_only_the_shop_itself_says_that_it_took_the_app_away(desk):
+    """The topic isn't signed: whoever has seen a signed body can send it under this one."""
+    for body in (
+        order(),
+        order(name=SHOP, note=SHOP, shipping_address=address(domain=SHOP)),
+        {"shop_id": 1, "shop_domain": SHOP},
+        {"id": 1, "myshopify_domain": "other.myshopify.com", "domain": SHOP},
+        {"id": 1},
+    ):
+        await desk.told("app/uninstalled", body)
+
+    reason = "unreadable: the body is not this shop"
+    assert await desk.messages("failed") == [("app/uninstalled", reason)] * 5
+    assert await desk.rows("SELECT uninstalled_at_ms FROM shopify_shops") == [(None,)]
+    query = "SELECT state_reason FROM destinations"
+    assert await desk.rows(query) == [("no_credentials",)] * 2
+
+
+async def test_a_shop_is_known_by_its_own_domain_whatever_it_shows_to_customers(desk):
+    sent = {"id": 1, "myshopify_domain": SHOP.title(), "domain": "www.example.com"}
+    await desk.told("app/uninstalled", sent)
+
+    assert await desk.messages("done") == [("app/uninstalled", "uninstalled")]
+
+
+async def test_an_order_of_a_very_long_name_is_kept_under_its_beginning(desk):
+    name = "#" + "1" * 100_000
+    await desk.told("orders/create", order(name=name, shipping_address=None))
+    [held] = await desk.listed()
+    await desk.told("orders/updated", changed(name=name))
+    [made] = await desk.listed("made")
+
+    assert held["order"] == made["order"] == name[:100]
+    assert (await desk.package()).order.metadata["shopify_order"] == name[:100]
+
+
 async def test_a_change_without_the_order_waits_for_the_news_that_brings_it(desk):
     """Without a token nothing can be asked; orders/updated comes along anyway."""
     package = await made(desk)

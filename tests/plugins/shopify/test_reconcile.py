@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from shopify_orders import ORDER_GID, paid
+from shopify_orders import ORDER_GID, SHOP, paid
 from shopify_shop import Shop
 
 from gateway.testing import SteppingClock
@@ -69,6 +69,16 @@ async def test_an_order_told_of_twice_and_fetched_as_well_is_one_package(desk, s
     assert await desk.types(package.id) == ["package.created"]
 
 
+async def test_an_order_that_can_not_be_read_holds_up_no_other(desk, shop, caplog):
+    later = (NOW + timedelta(seconds=30)).isoformat()
+    shop.add(numbered(1, updated_at=later, total_outstanding="NaN"))
+    shop.add(numbered(2, updated_at=later))
+    await reconcile(desk)
+
+    assert (await desk.package()).order.external_order_id == "gid://shopify/Order/2"
+    assert "total_outstanding: expected an amount of money" in caplog.text
+
+
 async def test_many_orders_come_page_by_page(desk, shop):
     for number in range(60):
         moment = (NOW + timedelta(seconds=number)).isoformat()
@@ -116,7 +126,7 @@ async def test_a_fetched_order_that_was_cancelled_calls_its_package_off(desk, sh
 
 
 async def test_a_shop_that_took_the_app_away_is_not_asked(desk, shop):
-    await desk.told("app/uninstalled", {"id": 1})
+    await desk.told("app/uninstalled", {"id": 1, "myshopify_domain": SHOP})
     before = len(shop.calls)
     await reconcile(desk)
 

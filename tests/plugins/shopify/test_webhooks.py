@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 import shopify_orders
 from shopify_orders import ORDER_GID, SHOP, order, paid, webhook
@@ -183,20 +184,29 @@ client_secret = "shpss_north"
 
 
 async def test_a_signed_body_that_can_not_be_read_is_put_aside(desk):
-    bodies = (
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b'{"id": "x"}',
-        b"\xff",
-        b'{"updated_at": "soon"}',
-        b'{"updated_at": "2026-11-20T10:00:00Z"}',
-    )
+    no_amount = "total_outstanding: expected an amount of money"
+    bodies = {
+        b"": "it is no JSON",
+        b"{": "it is no JSON",
+        b"\xff": "it is no JSON",
+        b"null": "Expected object, got null",
+        b"[]": "Expected object, got array",
+        b'{"id": "x"}': "id: Expected int | null, got str",
+        b'{"updated_at": "soon"}': "updated_at: Invalid RFC3339 encoded datetime",
+        b'{"updated_at": "2026-11-20T10:00:00Z"}': "id: expected the order's id",
+        b'{"id": 1, "updated_at": "2026-11-20T10:00:00"}': (
+            "updated_at: Expected datetime with a timezone component"
+        ),
+        msgspec.json.encode(order(total_outstanding="NaN")): no_amount,
+        msgspec.json.encode(order(total_outstanding="sNaN")): no_amount,
+        msgspec.json.encode(paid(total_outstanding="-Infinity")): no_amount,
+    }
     for body in bodies:
         await desk.told("orders/create", body)
 
-    assert await desk.messages("failed") == [("orders/create", "unreadable")] * len(bodies)
+    assert await desk.messages("failed") == [
+        ("orders/create", f"unreadable: {reason}") for reason in bodies.values()
+    ]
     assert await desk.packages() == []
 
 
