@@ -16,7 +16,7 @@ from gateway.storage.tables import deliveries, destinations
 async def turn_back(
     connection: AsyncConnection, now: datetime, *, seconds: float, lease_seconds: float
 ) -> None:
-    """Bring forward, by ``seconds``, what was to be done later than ``now``.
+    """Bring forward, by ``seconds``, what was to be done, or had happened, later than ``now``.
 
     A lease is only ever brought to where one that began this moment would end: it may be one
     that did, and what is on its way must not be sent a second time.
@@ -40,6 +40,20 @@ async def turn_back(
         .where(held_until_ms > now_ms)
         .values(held_until_ms=_earlier(held_until_ms, by_ms, now_ms))
     )
+    # What happened can't lie ahead: from there on, nothing would ever be given up or closed.
+    first_ms = deliveries.c.first_attempt_at_ms
+    await connection.execute(pending.where(first_ms > now_ms).values({first_ms: first_ms - by_ms}))
+    for happened_ms in (
+        destinations.c.opened_at_ms,
+        destinations.c.failing_since_ms,
+        destinations.c.warned_at_ms,
+        destinations.c.disabled_at_ms,
+    ):
+        await connection.execute(
+            update(destinations)
+            .where(happened_ms > now_ms)
+            .values({happened_ms: happened_ms - by_ms})
+        )
 
 
 def _earlier(column: ColumnElement[int], by_ms: int, now_ms: int) -> ColumnElement[int]:

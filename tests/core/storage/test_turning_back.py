@@ -7,6 +7,7 @@ from core.storage.rows import LIVE, NOW, at, delivered, destination, failed, que
 from sqlalchemy import select
 
 from gateway.clock import to_epoch_ms
+from gateway.model.health import Breaker, Condition
 from gateway.storage import destination_health
 from gateway.storage.tables import deliveries, destinations
 from gateway.storage.turning_back import turn_back
@@ -86,3 +87,21 @@ async def test_what_is_over_or_due_stays_as_it_is(connection, kept, dues):
     await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
 
     assert await dues(now) == before
+
+
+async def test_what_happened_lies_no_longer_ahead(connection, kept, dues):
+    [taken] = await kept.outbox.claim(
+        connection, TARGET.id, limit=1, now=NOW, lease_seconds=LEASE_SECONDS
+    )
+    await kept.outbox.settle(connection, [failed(taken, at(30))], NOW)
+    opened = Breaker(failures=20, openings=1, opened_at=NOW, held_until=at(30), warned_at=NOW)
+    await destination_health.write(connection, {TARGET.id: Condition(opened, NOW)})
+    now = at(-HOUR)
+
+    await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
+
+    found = await kept.log.get(connection, LIVE, taken.id)
+    shown = await kept.destinations.get(connection, LIVE, TARGET.id)
+    assert (found.first_attempt_at, shown.failing_since) == (now, now)
+    assert (shown.breaker.opened_at, shown.breaker.warned_at) == (now, now)
+    assert shown.breaker.held_until == now + timedelta(seconds=30)
