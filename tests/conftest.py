@@ -6,22 +6,18 @@ it are skipped and a line at the end says so; with ``REQUIRE_SERVERS=1`` they fa
 A test that stops a server runs one of its own: see ``servers.py``.
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import pytest
-from servers import PostgresServer, RedisServer, ServerMissing, running_postgres, running_redis
-
-WITHOUT: Final = "needs a server: "
+from servers import PostgresServer, RedisServer, running_postgres, running_redis
+from servers_asked_for import WITHOUT, skipped_if_missing
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """PostgreSQL for the whole run."""
-    with _skipped_if_missing(), running_postgres() as server:
+    with skipped_if_missing(), running_postgres() as server:
         yield server
 
 
@@ -35,7 +31,7 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """Redis for the whole run."""
-    with _skipped_if_missing(), running_redis() as server:
+    with skipped_if_missing(), running_redis() as server:
         yield server
 
 
@@ -53,16 +49,6 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
-
-
-@contextmanager
-def _skipped_if_missing() -> Iterator[None]:
-    try:
-        yield
-    except ServerMissing as missing:
-        if os.environ.get("REQUIRE_SERVERS"):
-            raise
-        pytest.skip(f"{WITHOUT}{missing}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -77,8 +77,8 @@ class Lane:
         log_context.destination_id.set(self.destination_id)
         try:
             await self._carry()
-        except Exception:
-            # No claim could be made: the database is away, say. What is in flight is finished.
+        except Exception:  # whatever kept a claim from being made; it is raised again
+            # The database is away, say. What is in flight is finished.
             self.stop()
             await self._carry()
             raise

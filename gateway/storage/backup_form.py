@@ -116,7 +116,7 @@ def fitting(value: Any, column: Column[Any]) -> Any:
     """Return a value that was read from a backup as the column takes it."""
     try:
         kind = column.type.python_type
-    except NotImplementedError:  # a type of one database's own: its values were text
+    except NotImplementedError:  # SQLAlchemy knows no Python type for it: its values were text
         return value
     if kind not in _WRITTEN_AS_TEXT or value is None:
         return value

@@ -35,7 +35,7 @@ def sole_connection(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
             _lock(connection)
             yield connection
-    except BaseException:
+    except BaseException:  # also Ctrl-C: no empty file may be taken for a database; raised again
         if is_new:
             path.unlink(missing_ok=True)
         raise

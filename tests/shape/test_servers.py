@@ -14,6 +14,7 @@ import pytest
 import servers
 from redis.asyncio import Redis
 from servers import RedisServer, ServerMissing, running_redis
+from servers_asked_for import skipped_if_missing
 
 TESTS = Path(servers.__file__).parent
 
@@ -145,3 +146,29 @@ def test_a_missing_server_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
         servers.running_postgres(),
     ):
         pass
+
+
+def test_a_missing_server_skips_a_test_and_fails_it_where_none_may_be_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("PATH", os.devnull)
+
+    monkeypatch.delenv("REQUIRE_SERVERS", raising=False)
+    with (
+        pytest.raises(pytest.skip.Exception, match=r"^needs a server: Redis is not installed"),
+        skipped_if_missing(),
+        running_redis(),
+    ):
+        pass
+    monkeypatch.setenv("REQUIRE_SERVERS", "1")
+    with pytest.raises(ServerMissing), skipped_if_missing(), running_redis():
+        pass
+
+
+def test_no_test_decides_for_itself_what_a_missing_server_means():
+    deciding = {
+        path.name
+        for path in TESTS.rglob("*.py")
+        if "except ServerMissing" in path.read_text("utf-8") and path != Path(__file__)
+    }
+    assert deciding == {"servers_asked_for.py"}

@@ -39,7 +39,7 @@ def check_archive(file: BinaryIO, max_unpacked_bytes: int) -> None:
         raise InvalidInput(
             "The spreadsheet is damaged and can't be opened: export it again."
         ) from None
-    except (NotImplementedError, RuntimeError):
+    except (NotImplementedError, RuntimeError):  # zipfile's: an odd compression, a password
         raise InvalidInput(
             "The spreadsheet is protected by a password or packed in an unusual way: save it "
             "without a password and import it again."

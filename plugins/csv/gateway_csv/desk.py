@@ -59,8 +59,7 @@ class Desk:
             details = [each.message for each in error.details]
             await store.end(job.import_id, None, " ".join([error.message, *details]))
             raise
-        except Exception:
-            # Whatever it was, who asks how far the import is must not wait for ever.
+        except Exception:  # whoever asks how far it is must not wait for ever; it is raised again
             await store.end(job.import_id, None, _FAULT)
             raise
         await store.end(job.import_id, report)

@@ -60,7 +60,7 @@ def _new_file(path: Path) -> Iterator[TextIO]:
     try:
         with path.open("w", encoding="utf-8", newline="") as out:
             yield out
-    except BaseException:
+    except BaseException:  # also Ctrl-C: half an export must not pass for one; raised again
         with suppress(OSError):
             path.unlink()
         raise

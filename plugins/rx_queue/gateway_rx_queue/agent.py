@@ -231,6 +231,7 @@ async def carry_out(agent: Agent, *, once: bool) -> None:
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # not to be had on Windows
+        # asyncio raises it on Windows, where Ctrl-C ends the agent as it ends any program.
+        with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, agent.stop)
     await agent.run(once=once)

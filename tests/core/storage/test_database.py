@@ -9,7 +9,8 @@ from contextlib import closing, suppress
 
 import pytest
 from core.storage.rows import rows_in, with_all_tables
-from servers import ServerMissing, running_postgres
+from servers import running_postgres
+from servers_asked_for import skipped_if_missing
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -282,11 +283,8 @@ async def test_what_an_item_brings_about_is_no_outage(database):
 
 @pytest.fixture
 def own_server():
-    try:
-        with running_postgres(durable=True) as server:
-            yield server
-    except ServerMissing as missing:
-        pytest.skip(f"needs a server: {missing}")
+    with skipped_if_missing(), running_postgres(durable=True) as server:
+        yield server
 
 
 async def test_a_server_that_dies_is_an_outage_and_is_found_again_when_it_is_back(own_server):

@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 from journeys.faults.experiment import Row
-from servers import PostgresServer, RedisServer, ServerMissing, running_postgres, running_redis
+from servers import PostgresServer, RedisServer, running_postgres, running_redis
+from servers_asked_for import skipped_if_missing
 
 LONG: Final = "takes half a minute: make faults and .ci/run try it (or FAULTS=all)"
 
@@ -33,18 +34,12 @@ def note(record_property) -> Callable[[Row], None]:
 @pytest.fixture(scope="package")
 def own_postgres() -> Iterator[PostgresServer]:
     """PostgreSQL that may be killed: what it committed is on disk."""
-    try:
-        with running_postgres(durable=True) as server:
-            yield server
-    except ServerMissing as missing:
-        pytest.skip(f"needs a server: {missing}")
+    with skipped_if_missing(), running_postgres(durable=True) as server:
+        yield server
 
 
 @pytest.fixture(scope="package")
 def own_redis() -> Iterator[RedisServer]:
     """Redis that may be stopped."""
-    try:
-        with running_redis() as server:
-            yield server
-    except ServerMissing as missing:
-        pytest.skip(f"needs a server: {missing}")
+    with skipped_if_missing(), running_redis() as server:
+        yield server
