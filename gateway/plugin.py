@@ -7,6 +7,7 @@ page. What each hook is for stands in :mod:`gateway.hookspecs`.
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.answering import json_answer, page_size
 from gateway.clock import Clock, SystemClock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.console import Session, command
 from gateway.errors import (
@@ -189,11 +190,13 @@ __all__ = [
     "insert_rows",
     "is_pattern",
     "isoformat",
+    "json_answer",
     "keep_answers",
     "kept_answers",
     "key_id",
     "new_id",
     "new_ids",
+    "page_size",
     "problem_of",
     "timestamp",
     "to_epoch_ms",

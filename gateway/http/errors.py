@@ -12,11 +12,9 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
 from gateway import errors
+from gateway.answering import json_answer
 from gateway.errors import GatewayError, Problem, RateLimited
 from gateway.http.request_ids import fault_sentence, log_fault
-from gateway.model.wire import encode
-
-MEDIA_TYPE: Final = "application/json; charset=utf-8"
 
 # The first match along the error's own ancestry counts.
 STATUS: Final[Mapping[type[GatewayError], int]] = {
@@ -52,7 +50,7 @@ def answer(
     body: dict[str, Any] = {"error": sentence}
     if details:
         body["details"] = details
-    return Response(encode(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    return json_answer(body, status, headers)
 
 
 def on_gateway_error(_request: Request[Any, Any, Any], error: GatewayError) -> Response[bytes]:

@@ -12,9 +12,8 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.answering import json_answer
 from gateway.errors import StorageError
-from gateway.http.errors import MEDIA_TYPE
-from gateway.model.wire import encode
 from gateway.records import HealthCheck, HealthReport
 from gateway.runtime import Gateway
 from gateway.storage.tables import facts
@@ -164,7 +163,7 @@ def health_router(gateway: Gateway) -> Router:
         }
         body = ReadyAnswer("ok" if healthy else "failing", checks)
         status = 200 if healthy else 503
-        return Response(encode(body), status_code=status, media_type=MEDIA_TYPE)
+        return json_answer(body, status)
 
     handlers: list[HTTPRouteHandler] = [live, ready]
     return Router("/health", route_handlers=handlers, tags=["Health"])

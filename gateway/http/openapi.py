@@ -15,10 +15,9 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 
+from gateway.answering import json_answer
 from gateway.errors import Problem
 from gateway.http.docs.page import render_page
-from gateway.http.errors import MEDIA_TYPE
-from gateway.model.wire import encode
 from gateway.version import __version__
 
 _PUBLIC: Final = {"public": True}
@@ -59,7 +58,7 @@ def docs_router() -> Router:
 
     @get("/openapi.json", opt=_PUBLIC, sync_to_thread=False)
     def document(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return Response(encode(described(request.app)), media_type=MEDIA_TYPE)
+        return json_answer(described(request.app))
 
     @get("/docs", opt=_PUBLIC, media_type="text/html", sync_to_thread=False)
     def page(request: Request[Any, Any, Any]) -> str:

@@ -9,7 +9,7 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.routes import HTTPRoute
 
-from gateway.http.errors import MEDIA_TYPE
+from gateway.answering import JSON
 from gateway.testing.harness import GatewayHarness
 
 _WRITING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -133,7 +133,7 @@ def _answer_faults(
 
 
 def _has_our_shape(answer: httpx.Response) -> bool:
-    if answer.headers.get("content-type") != MEDIA_TYPE:
+    if answer.headers.get("content-type") != JSON:
         return False
     error = answer.json().get("error")
     return isinstance(error, str) and bool(error)

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, SkipValidation
 from litestar.response import Stream
 
-from gateway.plugin import Caller, Conflict, NotFound, encode
+from gateway.plugin import Caller, Conflict, NotFound, json_answer
 from gateway_csv.desk import Desk
 from gateway_csv.importer import Job
 from gateway_csv.schema import ImportOut, ProgressOut, StartedOut
@@ -16,7 +16,6 @@ from gateway_csv.settings import CsvSettings, DayOrder
 from gateway_csv.told import checked, checked_sender
 from gateway_csv.uploads import upload_of
 
-_MEDIA_TYPE: Final = "application/json; charset=utf-8"
 _WRAPPING_BYTES: Final = 100_000
 """What multipart adds to a file."""
 
@@ -88,9 +87,9 @@ def _import_file(settings: CsvSettings) -> Any:
         if background:
             task = BackgroundTask(desk.run_unattended, upload.file, job)
             headers["Location"] = f"/api/packages/imports/{job.import_id}"
-            return _answer(StartedOut(job.import_id), headers, 202, task)
+            return json_answer(StartedOut(job.import_id), 202, headers, task)
         report = await desk.run(upload.file, job)
-        return _answer(report.out(), headers)
+        return json_answer(report.out(), headers=headers)
 
     return import_file
 
@@ -110,7 +109,7 @@ async def show_import(
     curl $GATEWAY/api/packages/imports/$IMPORT -H "X-API-Key: $KEY"
     ```
     """
-    return _answer(await _visible(desk, caller, import_id))
+    return json_answer(await _visible(desk, caller, import_id))
 
 
 @get(
@@ -146,18 +145,3 @@ async def _visible(desk: Desk, caller: Caller, import_id: str) -> ProgressOut:
     if found is None:
         raise NotFound("There is no such import, or it is too old to be kept.")
     return found
-
-
-def _answer(
-    body: Any,
-    headers: dict[str, str] | None = None,
-    status: int = 200,
-    background: BackgroundTask | None = None,
-) -> Response[bytes]:
-    return Response(
-        encode(body),
-        status_code=status,
-        media_type=_MEDIA_TYPE,
-        headers=headers,
-        background=background,
-    )

@@ -1,25 +1,16 @@
-"""What the addresses have in common: how an answer is written, how big a page is."""
+"""What the addresses have in common: how big a batch is, which time is meant, what is wrong."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
-from litestar import Response
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from gateway.plugin import Gateway, InvalidInput, Problem, encode
-
-_MAX_PAGE: Final = 100
+from gateway.plugin import Gateway, InvalidInput, Problem
 
 OpenGateway = NamedDependency[SkipValidation[Gateway]]
 """The gateway, open, as a handler asks for it."""
-
-
-def json_answer(body: Any, headers: dict[str, str] | None = None) -> Response[bytes]:
-    """Answer with ``body`` as the wire has it."""
-    media_type = "application/json; charset=utf-8"
-    return Response(encode(body), media_type=media_type, headers=headers)
 
 
 def check_size(sent: Sequence[Any], name: str, most: int) -> None:
@@ -27,13 +18,6 @@ def check_size(sent: Sequence[Any], name: str, most: int) -> None:
     if not 1 <= len(sent) <= most:
         problem = Problem(f"send 1 to {most} at a time", field=name)
         raise InvalidInput(f"{name} must hold 1 to {most} entries.", [problem])
-
-
-def page_size(limit: int) -> int:
-    """Return how many to show; raises ``InvalidInput`` outside of 1 to 100."""
-    if not 1 <= limit <= _MAX_PAGE:
-        raise InvalidInput(f"limit must be between 1 and {_MAX_PAGE}.")
-    return limit
 
 
 def aware(moment: datetime | None) -> datetime | None:

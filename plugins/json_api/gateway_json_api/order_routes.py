@@ -15,9 +15,10 @@ from gateway.plugin import (
     InvalidInput,
     Submission,
     decode,
+    json_answer,
 )
 from gateway_json_api import mapping, schema
-from gateway_json_api.answers import OpenGateway, all_problems, check_size, json_answer
+from gateway_json_api.answers import OpenGateway, all_problems, check_size
 
 SOURCE: Final = "json_api"
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -81,4 +82,4 @@ def _orders_answer(answer: IntakeAnswer) -> Response[bytes]:
         "warnings": answer.warnings,
         "results": answer.results,
     }
-    return json_answer(body, {"Idempotent-Replayed": "true"} if answer.replayed else None)
+    return json_answer(body, headers={"Idempotent-Replayed": "true"} if answer.replayed else None)

@@ -17,9 +17,11 @@ from gateway.plugin import (
     Package,
     PackageFilter,
     decode,
+    json_answer,
+    page_size,
 )
 from gateway_json_api import mapping, schema
-from gateway_json_api.answers import OpenGateway, aware, json_answer, page_size
+from gateway_json_api.answers import OpenGateway, aware
 
 
 @get("/packages", tags=["Packages"], summary="List packages", opt={"answer": schema.PackagesOut})

@@ -18,9 +18,10 @@ from gateway.plugin import (
     Problem,
     UpdateAnswer,
     decode,
+    json_answer,
 )
 from gateway_json_api import mapping, schema
-from gateway_json_api.answers import OpenGateway, all_problems, check_size, json_answer
+from gateway_json_api.answers import OpenGateway, all_problems, check_size
 from gateway_json_api.settings import JsonApiSettings
 
 

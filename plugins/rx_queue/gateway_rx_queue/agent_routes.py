@@ -7,9 +7,8 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 
-from gateway.plugin import Caller, Conflict, decode, from_epoch_ms, isoformat
+from gateway.plugin import Caller, Conflict, decode, from_epoch_ms, isoformat, json_answer
 from gateway_rx_queue import schema
-from gateway_rx_queue.answers import json_answer
 from gateway_rx_queue.desk import LeaseRequest, Report
 from gateway_rx_queue.job import Job
 from gateway_rx_queue.outcomes import outcome_of

@@ -7,9 +7,16 @@ from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 
-from gateway.plugin import Caller, InvalidInput, Problem, decode, from_epoch_ms, isoformat
+from gateway.plugin import (
+    Caller,
+    InvalidInput,
+    Problem,
+    decode,
+    from_epoch_ms,
+    isoformat,
+    json_answer,
+)
 from gateway_rx_queue import schema
-from gateway_rx_queue.answers import json_answer
 from gateway_rx_queue.queue import Queue
 from gateway_rx_queue.review import Reviewer
 

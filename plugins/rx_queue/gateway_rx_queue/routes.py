@@ -9,10 +9,17 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, HeaderParameter, RawBody, SkipValidation
 
-from gateway.plugin import Caller, Idempotency, InvalidInput, Problem, decode
+from gateway.plugin import (
+    Caller,
+    Idempotency,
+    InvalidInput,
+    Problem,
+    decode,
+    json_answer,
+    page_size,
+)
 from gateway_rx_queue import fhir, mapping, schema
 from gateway_rx_queue.agent_routes import lease_jobs, report_result
-from gateway_rx_queue.answers import json_answer, page_size
 from gateway_rx_queue.queue import Queue
 from gateway_rx_queue.replays import Taken
 from gateway_rx_queue.review_routes import claim_job, reject_job, release_job, resolve_job

@@ -9,14 +9,13 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter, RawBody, SkipValidation
 
-from gateway.plugin import Caller, InvalidInput, NotAuthenticated, decode, encode
+from gateway.plugin import Caller, InvalidInput, NotAuthenticated, decode, json_answer
 from gateway_shopify.desk import Desk
 from gateway_shopify.held import STATES
 from gateway_shopify.inbox import Arrival
 from gateway_shopify.schema import COMPLIANCE_TOPICS, TOPICS, AboutOrder, Release
 from gateway_shopify.signing import is_signed
 
-_MEDIA_TYPE: Final = "application/json; charset=utf-8"
 _MAX_BODY_BYTES: Final = 2_000_000
 _MAX_ID_CHARACTERS: Final = 200
 
@@ -83,14 +82,14 @@ async def take_webhook(
         raise NotAuthenticated("The webhook isn't signed with the secret of a shop we know.")
     topic = headers.get("x-shopify-topic", "")
     if topic not in TOPICS or topic.startswith("gateway/"):
-        return _answer(Taken("ignored"))
+        return json_answer(Taken("ignored"))
     webhook_id = headers.get("x-shopify-webhook-id") or hashlib.sha256(body).hexdigest()
     index = None if topic in COMPLIANCE_TOPICS else _order_index(desk, shop.domain, body)
     arrival = Arrival(shop.domain, webhook_id[:_MAX_ID_CHARACTERS], topic, body, index)
     is_new = await desk.inbox.put(arrival)
     if is_new:
         desk.worker.wake()
-    return _answer(Taken("stored" if is_new else "duplicate"))
+    return json_answer(Taken("stored" if is_new else "duplicate"))
 
 
 @get(
@@ -115,7 +114,7 @@ async def list_orders(
     if order_state not in STATES:
         text = f"state must be one of {', '.join(STATES)}"
         raise InvalidInput(text)
-    return _answer({"orders": await desk.held.list(caller, [order_state])})
+    return json_answer({"orders": await desk.held.list(caller, [order_state])})
 
 
 @post(
@@ -140,7 +139,7 @@ async def release_order(
     ```
     """
     release = decode(body, Release) if body else Release()
-    return _answer(await desk.held.release(caller, order_id, release))
+    return json_answer(await desk.held.release(caller, order_id, release))
 
 
 def router(desk: Desk) -> Router:
@@ -158,7 +157,3 @@ def _order_index(desk: Desk, shop: str, body: bytes) -> bytes | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None  # it is signed, so it is kept; working it off says what is wrong
     return None if order_id is None else desk.book.index(shop, order_id)
-
-
-def _answer(body: Any) -> Response[bytes]:
-    return Response(encode(body), media_type=_MEDIA_TYPE)

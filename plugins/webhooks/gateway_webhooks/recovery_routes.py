@@ -5,12 +5,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 from msgspec.structs import replace
 
-from gateway.plugin import Caller, decode, encode, timestamp
+from gateway.plugin import Caller, decode, json_answer, timestamp
 from gateway_webhooks import schema
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import endpoint_out, recovery_out
-
-_MEDIA_TYPE = "application/json; charset=utf-8"
 
 Service = NamedDependency[SkipValidation[Endpoints]]
 
@@ -35,7 +33,7 @@ async def enable_endpoint(
     """
     enabled, missed = await endpoints.enable(caller, endpoint_id)
     shown = replace(endpoint_out(enabled), missed_since=timestamp(missed))
-    return Response(encode(shown), media_type=_MEDIA_TYPE)
+    return json_answer(shown)
 
 
 @post(
@@ -62,7 +60,7 @@ async def recover_endpoint(
     """
     sent = decode(body, schema.RecoverIn)
     recovery = await endpoints.recover(caller, endpoint_id, sent.since, sent.until)
-    return Response(encode(recovery_out(recovery)), media_type=_MEDIA_TYPE, status_code=202)
+    return json_answer(recovery_out(recovery), 202)
 
 
 @get(
@@ -81,4 +79,4 @@ async def show_recovery(
     ```
     """
     found = await endpoints.recovery(caller, recovery_id)
-    return Response(encode(recovery_out(found)), media_type=_MEDIA_TYPE)
+    return json_answer(recovery_out(found))

@@ -1,19 +1,26 @@
 """The addresses under ``/api/webhooks``: endpoints, deliveries, the log."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from litestar import Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, RawBody, SkipValidation
 
-from gateway.plugin import AttemptFilter, Caller, Gateway, InvalidInput, decode, encode
+from gateway.plugin import (
+    AttemptFilter,
+    Caller,
+    Gateway,
+    InvalidInput,
+    decode,
+    json_answer,
+    page_size,
+)
 from gateway_webhooks import schema
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import attempt_out, delivery_out, endpoint_out
 from gateway_webhooks.recovery_routes import enable_endpoint, recover_endpoint, show_recovery
 
-_MAX_PAGE: Final = 100
 _MAX_CURSOR: Final = 2**63 - 1
 _OUTCOMES: Final = {"delivered": True, "failed": False}
 
@@ -34,7 +41,7 @@ async def list_endpoints(caller: NamedDependency[Caller], endpoints: Service) ->
     ```
     """
     found = await endpoints.list(caller)
-    return _json(schema.EndpointsOut([endpoint_out(each) for each in found]))
+    return json_answer(schema.EndpointsOut([endpoint_out(each) for each in found]))
 
 
 @post(
@@ -56,7 +63,7 @@ async def add_endpoint(
     ```
     """
     destination, secret = await endpoints.add(caller, decode(body, schema.EndpointIn))
-    return _json(endpoint_out(destination, secret), 201)
+    return json_answer(endpoint_out(destination, secret), 201)
 
 
 @get(
@@ -74,7 +81,7 @@ async def show_endpoint(
     curl $GATEWAY/api/webhooks/endpoints/$ENDPOINT -H "X-API-Key: $KEY"
     ```
     """
-    return _json(endpoint_out(await endpoints.get(caller, endpoint_id)))
+    return json_answer(endpoint_out(await endpoints.get(caller, endpoint_id)))
 
 
 @patch(
@@ -97,7 +104,7 @@ async def change_endpoint(
     ```
     """
     change = decode(body, schema.EndpointChange)
-    return _json(endpoint_out(await endpoints.change(caller, endpoint_id, change)))
+    return json_answer(endpoint_out(await endpoints.change(caller, endpoint_id, change)))
 
 
 @delete("/endpoints/{endpoint_id:str}", status_code=204, tags=["Endpoints"], summary="Take it away")
@@ -135,7 +142,7 @@ async def rotate_secret(
     """
     sent = decode(body or b"{}", schema.RotateIn)
     destination, secret = await endpoints.rotate(caller, endpoint_id, sent.overlap_hours)
-    return _json(endpoint_out(destination, secret))
+    return json_answer(endpoint_out(destination, secret))
 
 
 @post(
@@ -154,7 +161,7 @@ async def finish_rotation(
     curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/rotate/finish -H "X-API-Key: $KEY"
     ```
     """
-    return _json(endpoint_out(await endpoints.finish_rotation(caller, endpoint_id)))
+    return json_answer(endpoint_out(await endpoints.finish_rotation(caller, endpoint_id)))
 
 
 @post(
@@ -173,7 +180,7 @@ async def test_endpoint(
     curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/test -H "X-API-Key: $KEY"
     ```
     """
-    return _json(delivery_out(*await endpoints.test(caller, endpoint_id)))
+    return json_answer(delivery_out(*await endpoints.test(caller, endpoint_id)))
 
 
 @get("/logs", tags=["Deliveries out"], summary="Read the log", opt={"answer": schema.LogOut})
@@ -193,8 +200,7 @@ async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
     curl "$GATEWAY/api/webhooks/logs?outcome=failed&limit=10" -H "X-API-Key: $KEY"
     ```
     """
-    if not 1 <= limit <= _MAX_PAGE:
-        raise InvalidInput(f"limit must be between 1 and {_MAX_PAGE}.")
+    size = page_size(limit)
     if cursor is not None and not 0 < cursor <= _MAX_CURSOR:
         raise InvalidInput("cursor must be the next_cursor of an earlier page.")
     if outcome is not None and outcome not in _OUTCOMES:
@@ -202,13 +208,13 @@ async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
     if since is not None and since.tzinfo is None:
         since = since.replace(tzinfo=UTC)
     wanted = AttemptFilter(
-        limit + 1, cursor, endpoint, event, _OUTCOMES[outcome] if outcome else None, since
+        size + 1, cursor, endpoint, event, _OUTCOMES[outcome] if outcome else None, since
     )
     async with gateway.database.read() as connection:
         found = await gateway.delivery_log.attempts_page(connection, caller, wanted)
-    shown = found[:limit]
-    next_cursor = str(shown[-1][0]) if len(found) > limit else None
-    return _json(schema.LogOut([attempt_out(each) for _, each in shown], next_cursor))
+    shown = found[:size]
+    next_cursor = str(shown[-1][0]) if len(found) > size else None
+    return json_answer(schema.LogOut([attempt_out(each) for _, each in shown], next_cursor))
 
 
 @get(
@@ -226,7 +232,7 @@ async def show_delivery(
     curl $GATEWAY/api/webhooks/deliveries/$DELIVERY -H "X-API-Key: $KEY"
     ```
     """
-    return _json(delivery_out(*await endpoints.delivery(caller, delivery_id)))
+    return json_answer(delivery_out(*await endpoints.delivery(caller, delivery_id)))
 
 
 @post(
@@ -245,7 +251,7 @@ async def resend_delivery(
     curl -X POST $GATEWAY/api/webhooks/deliveries/$DELIVERY/resend -H "X-API-Key: $KEY"
     ```
     """
-    return _json(delivery_out(*await endpoints.resend(caller, delivery_id)))
+    return json_answer(delivery_out(*await endpoints.resend(caller, delivery_id)))
 
 
 def router(gateway: Gateway, endpoints: Endpoints) -> Router:
@@ -273,8 +279,3 @@ def router(gateway: Gateway, endpoints: Endpoints) -> Router:
             "endpoints": Provide(lambda: endpoints, sync_to_thread=False),
         },
     )
-
-
-def _json(body: Any, status_code: int = 200) -> Response[bytes]:
-    media_type = "application/json; charset=utf-8"
-    return Response(encode(body), media_type=media_type, status_code=status_code)
