@@ -142,8 +142,7 @@ class RecoveryRunner:
         missed = [event for event in meant if _wanted(destination, event)]
         states = await self._log.states(connection, destination.id, [e.id for e in missed])
         given_up = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
-        for delivery_id in given_up:
-            await self._outbox.send_again(connection, destination.account_id, delivery_id, now)
+        await self._outbox.send_all_again(connection, destination.account_id, given_up, now)
         unsent = [event for event in missed if event.id not in states]
         # What a plugin's routing would have kept from the destination stays kept from it.
         wanted = {event.id: (destination.id,) for event in unsent}

@@ -223,10 +223,26 @@ class Outbox:
 
         Raises ``Conflict`` when what it said was emptied meanwhile.
         """
-        await refuse_purged(connection, account_id, delivery_id)
+        await self.send_all_again(connection, account_id, [delivery_id], now)
+
+    async def send_all_again(
+        self,
+        connection: AsyncConnection,
+        account_id: str,
+        delivery_ids: Collection[str],
+        now: datetime,
+    ) -> None:
+        """Start the retry schedules of some hundred deliveries anew, all due at once.
+
+        Raises ``Conflict`` when what one of them said was emptied meanwhile; then none is changed.
+        """
+        if not delivery_ids:
+            return
+        ids = sorted(delivery_ids)
+        await refuse_purged(connection, account_id, ids)
         await connection.execute(
             update(deliveries)
-            .where(deliveries.c.account_id == account_id, deliveries.c.id == delivery_id)
+            .where(deliveries.c.account_id == account_id, deliveries.c.id.in_(ids))
             .values(
                 state="pending",
                 retry_index=0,

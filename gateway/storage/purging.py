@@ -49,15 +49,18 @@ class Turn:
     unresolved: Sequence[Unresolved] = ()
 
 
-async def refuse_purged(connection: AsyncConnection, account_id: str, delivery_id: str) -> None:
-    """Raise ``Conflict`` when what a delivery said was emptied; else it stays until we are done."""
+async def refuse_purged(
+    connection: AsyncConnection, account_id: str, delivery_ids: Sequence[str]
+) -> None:
+    """Raise ``Conflict`` if what one of them said was emptied; else all stays until we are done."""
     found = await connection.execute(
         select(events.c.purged)
         .join(deliveries, deliveries.c.event_id == events.c.id)
-        .where(deliveries.c.account_id == account_id, deliveries.c.id == delivery_id)
+        .where(deliveries.c.account_id == account_id, deliveries.c.id.in_(delivery_ids))
+        .order_by(events.c.sequence)  # as who empties locks them
         .with_for_update(read=True, of=events)
     )
-    if found.scalar():
+    if any(found.scalars()):
         raise Conflict(
             "What this delivery said was deleted at its age ([retention] payload_days): "
             "there is nothing left to send."

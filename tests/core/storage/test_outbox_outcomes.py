@@ -11,7 +11,7 @@ from core.storage.rows import (
     queued,
     rows_in,
 )
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from gateway.model.delivery import Attempt, Delivery
 from gateway.storage.tables import attempts
@@ -254,6 +254,39 @@ async def test_another_accounts_delivery_is_not_sent_again(connection, kept, cla
     await kept.outbox.send_again(connection, "other", delivery_id, at(2))
 
     assert (await looked_up(delivery_id))[0].state == "delivered"
+
+
+async def test_any_number_is_sent_again_in_two_statements_and_no_other_is_touched(
+    connection, kept, claim, looked_up
+):
+    await queued(connection, TARGET, 4)
+    taken = await claim(NOW)
+    await kept.outbox.settle(connection, [failed(each) for each in taken], at(1))
+    statements = []
+
+    @event.listens_for(connection.sync_connection, "before_cursor_execute")
+    def note(_connection, _cursor, statement, *_):
+        statements.append(statement.split(maxsplit=1)[0])
+
+    await kept.outbox.send_all_again(connection, "acme", [each.id for each in taken[:3]], at(100))
+
+    assert statements == ["SELECT", "UPDATE"]
+    states = [(await looked_up(each.id))[0].state for each in taken]
+    assert states == ["pending", "pending", "pending", "exhausted"]
+    again = await claim(at(100))
+    assert [(each.id, each.attempt, each.retry_index) for each in again] == [
+        (each.id, 2, 0) for each in taken[:3]
+    ]
+
+
+async def test_sending_nothing_again_is_nothing(connection, kept, claim):
+    await queued(connection, TARGET)
+    (taken,) = await claim(NOW)
+    await kept.outbox.settle(connection, [failed(taken)], at(1))
+
+    await kept.outbox.send_all_again(connection, "acme", [], at(100))
+
+    assert await claim(at(100)) == []
 
 
 async def test_what_the_other_side_answered_is_sealed(connection, kept, claim):

@@ -469,6 +469,19 @@ async def test_what_was_emptied_can_not_be_sent_again(house):
     assert [row.state for row in await house.rows(deliveries)] == ["delivered"]
 
 
+async def test_none_is_sent_again_when_one_of_them_was_emptied(house):
+    await house.told(days=91)
+    await house.swept(payload_days=90)
+    await house.told(days=1, external_order_id="SO-2")
+    ids = [delivery.id for delivery in await house.rows(deliveries)]
+
+    with pytest.raises(Conflict, match=r"^What this delivery said was deleted at its age"):
+        async with house.database.begin() as connection:
+            await KEPT.outbox.send_all_again(connection, "acme", ids, ago(0))
+
+    assert [row.state for row in await house.rows(deliveries)] == ["delivered", "delivered"]
+
+
 async def test_what_is_there_can_be_sent_again(house):
     await house.told(days=91)
     [delivery] = await house.rows(deliveries)
