@@ -7,7 +7,7 @@ visible, and sent again by a recovery.
 
 import logging
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from gateway.clock import Clock
@@ -34,13 +34,12 @@ class GivingUp:
         self._patience = timedelta(seconds=max(rules.breaker.pauses_seconds) + rules.lease_seconds)
         self._sinks = sinks
         self._clock = clock
-        self._last_run_at: datetime | None = None
-        self._awake_since = clock.now()
+        self._last_run_at = self._awake_since = clock.now()
 
     async def run(self) -> None:
         """Give up all that is overdue, some in each transaction; nothing while just awake."""
         now = self._clock.now()
-        if self._last_run_at is None or abs(now - self._last_run_at) > _ASLEEP:
+        if abs(now - self._last_run_at) > _ASLEEP:
             self._awake_since = now
         self._last_run_at = now
         if now - self._awake_since < self._patience:
