@@ -7,12 +7,12 @@ process that is killed in the middle leaves nothing out.
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
-from gateway.plugin import Gateway, from_epoch_ms, to_epoch_ms
+from gateway.plugin import Gateway, from_epoch_ms, isoformat, to_epoch_ms
 from gateway_shopify.failures import ShopUnreachable
 from gateway_shopify.graph import ShopCalls
 from gateway_shopify.inbox import Arrival, Inbox
@@ -84,9 +84,8 @@ class Reconciler:
         start = since or await self._since(shop, began_at)
         seen = news = 0
         cursor: str | None = None
-        written = start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         while True:
-            page, cursor = await self._calls.updated_orders(shop, written, cursor)
+            page, cursor = await self._calls.updated_orders(shop, isoformat(start), cursor)
             for sent in page:
                 news += await self._take(shop, sent)
             seen += len(page)
