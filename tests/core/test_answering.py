@@ -22,7 +22,7 @@ def client_of(answer: Response[bytes]) -> TestClient:
     def handler() -> Response[bytes]:
         return answer
 
-    return create_test_client([handler])
+    return create_test_client([handler], logging_config=None)  # the tests after it log as before
 
 
 def test_a_record_is_answered_as_json_in_utf_8():
