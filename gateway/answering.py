@@ -1,4 +1,4 @@
-"""How an address answers: JSON in the one form the gateway speaks, pages of one size."""
+"""How an address answers: JSON in the one form the gateway speaks."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,11 +6,9 @@ from typing import Any, Final
 from litestar import Response
 from litestar.background_tasks import BackgroundTask
 
-from gateway.errors import InvalidInput
 from gateway.model.wire import encode
 
 JSON: Final = "application/json; charset=utf-8"
-_MAX_PAGE: Final = 100
 
 
 def json_answer(
@@ -27,10 +25,3 @@ def json_answer(
         headers=headers,
         background=background,
     )
-
-
-def page_size(limit: int) -> int:
-    """Return how many to show; raises ``InvalidInput`` outside of 1 to 100."""
-    if not 1 <= limit <= _MAX_PAGE:
-        raise InvalidInput(f"limit must be between 1 and {_MAX_PAGE}.")
-    return limit

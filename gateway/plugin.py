@@ -7,7 +7,8 @@ page. What each hook is for stands in :mod:`gateway.hookspecs`.
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.answering import json_answer, page_size
+from gateway.answering import json_answer
+from gateway.asking import IdempotencyKey, idempotency_of, page_size
 from gateway.clock import Clock, SystemClock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.console import Session, command
 from gateway.errors import (
@@ -86,7 +87,13 @@ from gateway.storage.deliveries import Outbox
 from gateway.storage.delivery_log import AttemptFilter, DeliveryLog
 from gateway.storage.destinations import DestinationStore
 from gateway.storage.events import EventStore
-from gateway.storage.idempotency import KeptAnswer, keep_answers, kept_answers, key_id
+from gateway.storage.idempotency import (
+    KeptAnswer,
+    KeyedRequest,
+    earlier_answers,
+    keep_answers,
+    keyed_request,
+)
 from gateway.storage.packages import SEARCH_FIELDS, PackageFilter, PackageStore
 from gateway.storage.sealing import Sealer
 from gateway.version import __version__
@@ -129,12 +136,14 @@ __all__ = [
     "HealthCheck",
     "HealthReport",
     "Idempotency",
+    "IdempotencyKey",
     "IdempotencyKeyReused",
     "InstalledPlugin",
     "IntakeAnswer",
     "InvalidInput",
     "Job",
     "KeptAnswer",
+    "KeyedRequest",
     "KnowsAccounts",
     "KnowsSites",
     "LimitsRequests",
@@ -184,16 +193,17 @@ __all__ = [
     "check_url",
     "command",
     "decode",
+    "earlier_answers",
     "encode",
     "from_epoch_ms",
     "hookimpl",
+    "idempotency_of",
     "insert_rows",
     "is_pattern",
     "isoformat",
     "json_answer",
     "keep_answers",
-    "kept_answers",
-    "key_id",
+    "keyed_request",
     "new_id",
     "new_ids",
     "page_size",

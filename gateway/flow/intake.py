@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, to_epoch_ms
-from gateway.errors import Conflict, Problem
-from gateway.flow.intake_answers import answer, at, created_event, duplicate, replay
+from gateway.errors import Problem
+from gateway.flow.intake_answers import answer, at, created_event, duplicate, replayed
 from gateway.flow.publishing import Publishing
 from gateway.flow.sites import SiteDirectory
 from gateway.hooks import Hooks
@@ -26,7 +26,13 @@ from gateway.model.order import Candidate, Order, check
 from gateway.model.submission import IntakeAnswer, OrderResult, Submission
 from gateway.storage.batching import Batcher
 from gateway.storage.database import Database
-from gateway.storage.idempotency import KeptAnswer, KeyId, keep_answers, kept_answers, key_id
+from gateway.storage.idempotency import (
+    KeptAnswer,
+    KeyedRequest,
+    earlier_answers,
+    keep_answers,
+    keyed_request,
+)
 from gateway.storage.packages import NewPackage, OrderKey, PackageStore
 
 _ANSWER_ENCODER = msgspec.json.Encoder()
@@ -42,7 +48,7 @@ class _Reviewed(NamedTuple):
     orders: Sequence[Order | None]
     errors: Sequence[tuple[Problem, ...]]
     warnings: tuple[Problem, ...]
-    key: KeyId | None
+    request: KeyedRequest | None
 
 
 class Intake:
@@ -79,7 +85,7 @@ class Intake:
         still running, ``IdempotencyKeyReused`` when it came with another body.
         """
         reviewed = self._review(submission)
-        if reviewed.key is None and not any(reviewed.orders):
+        if reviewed.request is None and not any(reviewed.orders):
             given = answer(reviewed.errors, reviewed.warnings, {})
         else:
             given = await self._batcher.submit(reviewed)
@@ -130,11 +136,8 @@ class Intake:
             warnings.extend(at(index, remark) for remark in remarks)
         if self._hooks.review_orders_wanted:
             self._ask_plugins(kept, errors, warnings)
-        idempotency = submission.idempotency
-        key = None
-        if idempotency is not None:
-            key = key_id(caller, idempotency.key)
-        return _Reviewed(submission, kept, errors, tuple(warnings), key)
+        request = keyed_request(caller, submission.idempotency)
+        return _Reviewed(submission, kept, errors, tuple(warnings), request)
 
     def _ask_plugins(
         self,
@@ -172,50 +175,27 @@ class Intake:
     async def _store_once(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeAnswer | Exception]:
         now = self._clock.now()
         async with self._database.begin() as connection:
-            answers, fresh = await self._replays(connection, batch, now)
+            requests = [reviewed.request for reviewed in batch]
+            earlier, places = await earlier_answers(connection, requests, now)
+            answers: dict[int, IntakeAnswer | Exception] = {
+                place: replayed(found) if isinstance(found, bytes) else found
+                for place, found in earlier.items()
+            }
+            fresh = {place: batch[place] for place in places}
             created, published = await self._create(connection, fresh, now)
             for place, reviewed in fresh.items():
                 answers[place] = answer(reviewed.errors, reviewed.warnings, created[place])
             await keep_answers(
                 connection,
                 [
-                    KeptAnswer(
-                        reviewed.key,
-                        reviewed.submission.idempotency.request_digest,
-                        _ANSWER_ENCODER.encode(answers[place]),
-                    )
+                    KeptAnswer(*reviewed.request, _ANSWER_ENCODER.encode(answers[place]))
                     for place, reviewed in fresh.items()
-                    if reviewed.key and reviewed.submission.idempotency
+                    if reviewed.request
                 ],
                 now,
             )
         self._publishing.announce(published)
         return [answers[place] for place in range(len(batch))]
-
-    @staticmethod
-    async def _replays(
-        connection: AsyncConnection, batch: Sequence[_Reviewed], now: datetime
-    ) -> tuple[dict[int, IntakeAnswer | Exception], dict[int, _Reviewed]]:
-        """Answer what was answered before; what is left is new."""
-        keys = {reviewed.key for reviewed in batch if reviewed.key}
-        kept = await kept_answers(connection, keys, now)
-        answers: dict[int, IntakeAnswer | Exception] = {}
-        fresh: dict[int, _Reviewed] = {}
-        running: set[KeyId] = set()
-        for place, reviewed in enumerate(batch):
-            key, idempotency = reviewed.key, reviewed.submission.idempotency
-            if key is None or idempotency is None:
-                fresh[place] = reviewed
-            elif key in kept:
-                answers[place] = replay(kept[key], idempotency.request_digest)
-            elif key in running:
-                answers[place] = Conflict(
-                    "The first request with this Idempotency-Key is still running; try again."
-                )
-            else:
-                running.add(key)
-                fresh[place] = reviewed
-        return answers, fresh
 
     async def _create(
         self, connection: AsyncConnection, fresh: Mapping[int, _Reviewed], now: datetime

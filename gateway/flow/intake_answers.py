@@ -6,12 +6,11 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import IdempotencyKeyReused, Problem
+from gateway.errors import Problem
 from gateway.model.account import Caller
 from gateway.model.event import EventDraft
 from gateway.model.order import Order
 from gateway.model.submission import IntakeAnswer, OrderResult
-from gateway.storage.idempotency import KeptAnswer
 from gateway.storage.packages import NewPackage
 
 _ANSWER_DECODER = msgspec.json.Decoder(IntakeAnswer)
@@ -30,14 +29,9 @@ def answer(
     return IntakeAnswer(tuple(results), warnings)
 
 
-def replay(kept: KeptAnswer, request_digest: bytes) -> IntakeAnswer | Exception:
-    """Return the kept answer again, unless it was given to another request."""
-    if kept.request_digest != request_digest:
-        return IdempotencyKeyReused(
-            "This Idempotency-Key was used with another request body; use a new key for a new "
-            "request."
-        )
-    return msgspec.structs.replace(_ANSWER_DECODER.decode(kept.response), replayed=True)
+def replayed(response: bytes) -> IntakeAnswer:
+    """Return an answer that was kept, marked as such."""
+    return msgspec.structs.replace(_ANSWER_DECODER.decode(response), replayed=True)
 
 
 def duplicate(index: int, order: Order, package_id: str, site: str | None) -> OrderResult:

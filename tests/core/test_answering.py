@@ -1,13 +1,11 @@
-"""How an address answers: JSON in one form, and no page larger than agreed."""
+"""How an address answers: JSON in one form."""
 
 import msgspec
-import pytest
 from litestar import Response, get
 from litestar.background_tasks import BackgroundTask
 from litestar.testing import TestClient, create_test_client
 
-from gateway.answering import json_answer, page_size
-from gateway.errors import InvalidInput
+from gateway.answering import json_answer
 
 
 class Taken(msgspec.Struct):
@@ -53,16 +51,3 @@ def test_what_is_left_to_do_is_done_once_the_answer_was_sent():
         client.get("/")
 
     assert done == ["imp_1"]
-
-
-@pytest.mark.parametrize("limit", [1, 50, 100])
-def test_a_page_holds_as_many_as_asked_for(limit):
-    assert page_size(limit) == limit
-
-
-@pytest.mark.parametrize("limit", [-1, 0, 101, 2**63])
-def test_a_page_of_another_size_is_refused(limit):
-    with pytest.raises(InvalidInput) as caught:
-        page_size(limit)
-
-    assert caught.value.message == "limit must be between 1 and 100."

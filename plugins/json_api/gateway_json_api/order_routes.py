@@ -1,32 +1,25 @@
 """Where orders come in."""
 
-import hashlib
-import re
-from typing import Annotated, Final
+from typing import Final
 
 from litestar import Response, post
 from litestar.di import NamedDependency
-from litestar.params import HeaderParameter, RawBody
+from litestar.params import RawBody
 
 from gateway.plugin import (
     Caller,
-    Idempotency,
+    IdempotencyKey,
     IntakeAnswer,
     InvalidInput,
     Submission,
     decode,
+    idempotency_of,
     json_answer,
 )
 from gateway_json_api import mapping, schema
 from gateway_json_api.answers import OpenGateway, all_problems, check_size
 
 SOURCE: Final = "json_api"
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
-
-IdempotencyKey = Annotated[
-    str | None,
-    HeaderParameter(name="Idempotency-Key", description="your own id of this request"),
-]
 
 
 @post(
@@ -54,21 +47,13 @@ async def hand_in_orders(
       "patient_address": "123 Main St, Miami, FL 33178"}]}'
     ```
     """
-    idempotency = _idempotency(idempotency_key, body)
+    idempotency = idempotency_of(idempotency_key, body)
     sent = decode(body, schema.OrdersBody).orders
     check_size(sent, "orders", gateway.settings.limits.orders_per_batch)
     await gateway.limits.take("orders_per_hour", caller.actor, len(sent))
     candidates = tuple(mapping.candidate(each) for each in sent)
     answer = await gateway.intake.accept(Submission(caller, SOURCE, candidates, idempotency))
     return _orders_answer(answer)
-
-
-def _idempotency(key: str | None, body: bytes) -> Idempotency | None:
-    if key is None:
-        return None
-    if not _VISIBLE.fullmatch(key):
-        raise InvalidInput("Idempotency-Key takes 1 to 255 visible ASCII characters.")
-    return Idempotency(key, hashlib.sha256(body).digest())
 
 
 def _orders_answer(answer: IntakeAnswer) -> Response[bytes]:

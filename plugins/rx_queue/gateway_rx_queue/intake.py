@@ -19,8 +19,9 @@ from gateway.plugin import (
     Idempotency,
     KeptAnswer,
     Problem,
+    earlier_answers,
     keep_answers,
-    key_id,
+    keyed_request,
     new_ids,
     to_epoch_ms,
 )
@@ -30,9 +31,9 @@ from gateway_rx_queue.job import Job, Sheet
 from gateway_rx_queue.judging import Judge
 from gateway_rx_queue.ledger import Ledger
 from gateway_rx_queue.mapping import Candidate
-from gateway_rx_queue.replays import Submission, Taken, kept_form, replays
 from gateway_rx_queue.schema import ResultOut, State
 from gateway_rx_queue.store import ExternalKey, JobStore, Known, Scope
+from gateway_rx_queue.submitting import Submission, Taken, kept_form, replayed
 from gateway_rx_queue.waiting import Waiters
 
 # More at once would not be faster, and the last one would wait longer.
@@ -76,11 +77,9 @@ class RxIntake:
         Raises ``Conflict`` while the first request with the same idempotency key is still
         running, ``IdempotencyKeyReused`` when it came with another body.
         """
-        key = None
-        if idempotency is not None:
-            key = key_id(caller, idempotency.key)
         placed = tuple(self._placed(caller, each) for each in candidates)
-        return await self._batcher.submit(Submission(caller, placed, idempotency, key))
+        request = keyed_request(caller, idempotency)
+        return await self._batcher.submit(Submission(caller, placed, request))
 
     async def drained(self) -> None:
         """Wait until everything that was handed in is stored and answered."""
@@ -171,16 +170,20 @@ class RxIntake:
     ) -> Sequence[Taken | Exception]:
         ledger = Ledger(self._gateway, self._store, now)
         async with self._gateway.database.begin() as connection:
-            answers, fresh = await replays(connection, batch, now)
+            requests = [submission.request for submission in batch]
+            earlier, fresh = await earlier_answers(connection, requests, now)
+            answers: dict[int, Taken | Exception] = {
+                place: replayed(found) if isinstance(found, bytes) else found
+                for place, found in earlier.items()
+            }
             results, states = await self._enter(connection, batch, fresh, wanted, ledger)
             published = await ledger.write(connection)
             kept = []
             for place in fresh:
                 answers[place] = taken = _answer(batch[place], results[place], states)
-                submission = batch[place]
-                if submission.key and submission.idempotency:
-                    digest = submission.idempotency.request_digest
-                    kept.append(KeptAnswer(submission.key, digest, kept_form(taken)))
+                request = requests[place]
+                if request is not None:
+                    kept.append(KeptAnswer(*request, kept_form(taken)))
             await keep_answers(connection, kept, now)
         self._gateway.publishing.announce(published)
         stored = [job for each in wanted if each.place in fresh for job in each.jobs]

@@ -1,8 +1,6 @@
 """Where prescriptions come in and are looked at; all addresses of the queue in one router."""
 
 import asyncio
-import hashlib
-import re
 from typing import Annotated, Any, Final, cast, get_args
 
 from litestar import Response, Router, get, post
@@ -11,27 +9,23 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, RawBody, SkipV
 
 from gateway.plugin import (
     Caller,
-    Idempotency,
+    IdempotencyKey,
     InvalidInput,
     Problem,
     decode,
+    idempotency_of,
     json_answer,
     page_size,
 )
 from gateway_rx_queue import fhir, mapping, schema
 from gateway_rx_queue.agent_routes import lease_jobs, report_result
 from gateway_rx_queue.queue import Queue
-from gateway_rx_queue.replays import Taken
 from gateway_rx_queue.review_routes import claim_job, reject_job, release_job, resolve_job
 from gateway_rx_queue.store import JobFilter
+from gateway_rx_queue.submitting import Taken
 
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _MOST_AT_ONCE: Final = 100
 
-IdempotencyKey = Annotated[
-    str | None,
-    HeaderParameter(name="Idempotency-Key", description="your own id of this request"),
-]
 ContentType = Annotated[str, HeaderParameter(name="Content-Type")]
 OpenQueue = NamedDependency[SkipValidation[Queue]]
 
@@ -73,7 +67,8 @@ async def hand_in(
       "written_date": "2026-11-01"}}'
     ```
     """
-    idempotency = _idempotency(idempotency_key, body)
+    # Named for the address: the same key and body elsewhere is another request.
+    idempotency = idempotency_of(idempotency_key, b"/api/rx\n" + body)
     if content_type.partition(";")[0].strip().lower() == fhir.MEDIA_TYPE:
         await asyncio.to_thread(fhir.check_fhir, body)
         sent: Any = _from_fhir(decode(body, dict[str, Any]))
@@ -146,15 +141,6 @@ def _from_fhir(sent: dict[str, Any]) -> dict[str, Any]:
     """Return a Bundle as a batch, a request alone as one prescription."""
     found = fhir.prescriptions(sent)
     return {"prescriptions": found} if sent["resourceType"] == "Bundle" else found[0]
-
-
-def _idempotency(key: str | None, body: bytes) -> Idempotency | None:
-    if key is None:
-        return None
-    if not _VISIBLE.fullmatch(key):
-        raise InvalidInput("Idempotency-Key takes 1 to 255 visible ASCII characters.")
-    # Named for the address: the same key and body elsewhere is another request.
-    return Idempotency(key, hashlib.sha256(b"/api/rx\n" + body).digest())
 
 
 def _single_answer(taken: Taken) -> Response[bytes]:

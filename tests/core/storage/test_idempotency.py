@@ -6,8 +6,18 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.clock import SteppingClock
+from gateway.errors import Conflict, IdempotencyKeyReused
 from gateway.model.account import Caller
-from gateway.storage.idempotency import KeptAnswer, keep_answers, kept_answers, key_id
+from gateway.model.submission import Idempotency
+from gateway.storage.idempotency import (
+    KeptAnswer,
+    KeyedRequest,
+    earlier_answers,
+    keep_answers,
+    kept_answers,
+    key_id,
+    keyed_request,
+)
 from gateway.storage.tables import idempotency
 
 KEY = key_id(Caller("acme", "live", "key_1"), "Maria Rodriguez 2026-04-19")
@@ -91,3 +101,44 @@ async def test_asking_for_nothing_and_keeping_nothing_is_fine(connection):
     await keep_answers(connection, [], now)
 
     assert await kept_answers(connection, set(), now) == {}
+
+
+def test_a_request_is_known_by_its_key_and_its_digest():
+    caller = Caller("acme", "live", "key_1")
+
+    assert keyed_request(caller, None) is None
+    assert keyed_request(caller, Idempotency("Maria Rodriguez 2026-04-19", b"d")) == KeyedRequest(
+        KEY, b"d"
+    )
+
+
+async def test_of_requests_that_come_together_each_new_one_is_done_once(connection):
+    now = SteppingClock().now()
+    another = key_id(Caller("acme", "live", "key_1"), "key-2")
+    await keep_answers(connection, [ANSWER], now)
+
+    answers, fresh = await earlier_answers(
+        connection,
+        [
+            None,
+            KeyedRequest(KEY, ANSWER.request_digest),
+            KeyedRequest(another, b"e" * 32),
+            KeyedRequest(another, b"e" * 32),
+            KeyedRequest(KEY, b"f" * 32),
+            None,
+        ],
+        now,
+    )
+
+    assert fresh == [0, 2, 5]
+    assert list(answers) == [1, 3, 4]
+    assert answers[1] == ANSWER.response
+    running, reused = answers[3], answers[4]
+    assert isinstance(running, Conflict)
+    assert running.message == (
+        "The first request with this Idempotency-Key is still running; try again."
+    )
+    assert isinstance(reused, IdempotencyKeyReused)
+    assert reused.message == (
+        "This Idempotency-Key was used with another request body; use a new key for a new request."
+    )
