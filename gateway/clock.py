@@ -93,3 +93,8 @@ def isoformat(moment: datetime) -> str:
     """Write an aware datetime as the wire does: ``2026-04-19T18:42:10Z``, whole seconds, UTC."""
     # An aware moment's own form is quicker than strftime, and every webhook bears a few of them.
     return moment.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
+
+
+def aware(moment: datetime) -> datetime:
+    """Read a moment that names no time zone as UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.answering import json_answer
 from gateway.asking import IdempotencyKey, idempotency_of, page_size
-from gateway.clock import Clock, SystemClock, from_epoch_ms, isoformat, to_epoch_ms
+from gateway.clock import Clock, SystemClock, aware, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.console import Session, command
 from gateway.errors import (
     Conflict,
@@ -53,6 +53,7 @@ from gateway.model.submission import (
     UpdateAnswer,
 )
 from gateway.model.wire import decode, encode, problem_of, timestamp
+from gateway.moments import Moment, moment_of
 from gateway.offering import (
     AmendsPackages,
     Audits,
@@ -148,6 +149,7 @@ __all__ = [
     "KnowsSites",
     "LimitsRequests",
     "Mode",
+    "Moment",
     "NotAllowed",
     "NotAuthenticated",
     "NotFound",
@@ -190,6 +192,7 @@ __all__ = [
     "UnsupportedMedia",
     "UpdateAnswer",
     "__version__",
+    "aware",
     "check_url",
     "command",
     "decode",
@@ -204,6 +207,7 @@ __all__ = [
     "json_answer",
     "keep_answers",
     "keyed_request",
+    "moment_of",
     "new_id",
     "new_ids",
     "page_size",

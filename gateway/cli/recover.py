@@ -1,9 +1,8 @@
 """``gateway deliveries recover``: send again what an endpoint missed."""
 
 import asyncio
-import re
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,34 +11,12 @@ from gateway.console import Session, command
 from gateway.errors import NotFound
 from gateway.model.recovery import Recovery
 from gateway.model.wire import timestamp
+from gateway.moments import Moment, moment_of
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
-_AGO: Final = re.compile(r"(\d{1,5})\s*([mhd])")
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 _LOOK_SECONDS: Final = 0.5
-
-
-class Moment(click.ParamType[datetime | timedelta]):
-    """A time as ISO 8601 has it, or how long ago: 90m, 24h, 7d."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime | timedelta:
-        """Return a moment in UTC, or the time that has passed since."""
-        if isinstance(value, (datetime, timedelta)):
-            return value
-        ago = _AGO.fullmatch(value.strip())
-        if ago:
-            return timedelta(**{_UNITS[ago.group(2)]: int(ago.group(1))})
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail("write 2026-04-19T18:00:00Z, or how long ago: 90m, 24h, 7d", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @command("recover")
@@ -72,8 +49,8 @@ async def recover(
         if destination is None:
             raise NotFound("There is no such endpoint; gateway endpoints list shows the ids.")
         now = gateway.clock.now()
-        start = now - since if isinstance(since, timedelta) else since
-        end = now - until if isinstance(until, timedelta) else until
+        start = moment_of(since, now)
+        end = None if until is None else moment_of(until, now)
         recovery = await gateway.recovery.start(destination, start, end)
         entry = audit.AuditEntry(
             account, session.actor, "endpoint.recovery_started", destination.id

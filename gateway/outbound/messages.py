@@ -1,12 +1,13 @@
 """What is sent to somebody else's server, and what comes back of it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
 import msgspec
 
+from gateway.clock import aware
 from gateway.version import __version__
 
 USER_AGENT: Final = f"rx-gateway/{__version__}"
@@ -80,6 +81,5 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):  # OverflowError: a year of twenty digits
         return None
-    if moment.tzinfo is None:  # the old asctime form says no zone and means UTC
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    # The old asctime form says no zone and means UTC.
+    return max(0.0, (aware(moment) - now).total_seconds())

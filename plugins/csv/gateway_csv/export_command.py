@@ -2,13 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TextIO
 
 import click
 
-from gateway.plugin import DEFAULT_ACCOUNT, Caller, InvalidInput, Session, command
+from gateway.plugin import (
+    DEFAULT_ACCOUNT,
+    Caller,
+    InvalidInput,
+    Moment,
+    Session,
+    command,
+    moment_of,
+)
 from gateway_csv.export import Wanted, export
 
 # The file holds patients' names and addresses: nobody's but the one's who asked for it.
@@ -22,7 +30,7 @@ def export_command() -> click.Command:
     @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
     @click.option("--site", help="Only this site's packages.")
     @click.option("--status", help="Only packages in this status.")
-    @click.option("--since", type=click.DateTime(), help="Only packages created since (UTC).")
+    @click.option("--since", type=Moment(), help="Only packages created since: a time, or 7d.")
     @click.option("--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose packages.")
     @click.option("--test", "test_mode", is_flag=True, help="Test data, not live.")
     async def export_file(
@@ -31,16 +39,16 @@ def export_command() -> click.Command:
         file: Path,
         site: str | None,
         status: str | None,
-        since: datetime | None,
+        since: datetime | timedelta | None,
         account: str,
         test_mode: bool,
     ) -> None:
         """Write packages to a new CSV FILE, newest first; it can be imported again."""
         caller = Caller(account, "test" if test_mode else "live", session.actor)
-        wanted = Wanted(site, status, since and since.replace(tzinfo=UTC))
         with _new_file(file) as out:
             async with session.gateway() as gateway:
-                count = await export(gateway, caller, wanted, out)
+                start = None if since is None else moment_of(since, gateway.clock.now())
+                count = await export(gateway, caller, Wanted(site, status, start), out)
         session.record({"exported": count})
 
     return export_file

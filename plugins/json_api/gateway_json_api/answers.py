@@ -1,7 +1,6 @@
-"""What the addresses have in common: how big a batch is, which time is meant, what is wrong."""
+"""What the addresses have in common: how big a batch is, what is wrong."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from litestar.di import NamedDependency
@@ -18,11 +17,6 @@ def check_size(sent: Sequence[Any], name: str, most: int) -> None:
     if not 1 <= len(sent) <= most:
         problem = Problem(f"send 1 to {most} at a time", field=name)
         raise InvalidInput(f"{name} must hold 1 to {most} entries.", [problem])
-
-
-def aware(moment: datetime | None) -> datetime | None:
-    """Read a time that names no zone as UTC."""
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def all_problems(faults: Iterable[tuple[int, Sequence[Problem]]]) -> list[Problem]:

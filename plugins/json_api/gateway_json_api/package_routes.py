@@ -16,12 +16,13 @@ from gateway.plugin import (
     NotFound,
     Package,
     PackageFilter,
+    aware,
     decode,
     json_answer,
     page_size,
 )
 from gateway_json_api import mapping, schema
-from gateway_json_api.answers import OpenGateway, aware
+from gateway_json_api.answers import OpenGateway
 
 
 @get("/packages", tags=["Packages"], summary="List packages", opt={"answer": schema.PackagesOut})
@@ -42,7 +43,8 @@ async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query paramete
     ```
     """
     size = page_size(limit)
-    wanted = PackageFilter(size + 1, cursor, status, site, source, aware(since))
+    start = None if since is None else aware(since)
+    wanted = PackageFilter(size + 1, cursor, status, site, source, start)
     async with gateway.database.read() as connection:
         found = await gateway.packages.page(connection, caller, wanted)
     return await _page(gateway, found, size, caller)

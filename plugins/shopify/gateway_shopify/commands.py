@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -13,10 +13,12 @@ from gateway.plugin import (
     Caller,
     Destination,
     InvalidInput,
+    Moment,
     NotFound,
     Session,
     command,
     from_epoch_ms,
+    moment_of,
     timestamp,
 )
 from gateway_shopify.connecting import connect as connect_shop
@@ -86,15 +88,17 @@ def _status(settings: ShopifySettings) -> click.Command:
 def _reconcile(settings: ShopifySettings) -> click.Command:
     @command("reconcile")
     @_SHOP
-    @click.option("--since", help="From then on, such as 2026-11-20 or 2026-11-20T08:00:00-05:00.")
-    async def reconcile(session: Session, *, shop: str | None, since: str | None) -> None:
+    @click.option("--since", type=Moment(), help="A time such as 2026-11-20, or how long ago: 7d.")
+    async def reconcile(
+        session: Session, *, shop: str | None, since: datetime | timedelta | None
+    ) -> None:
         """Fetch the orders of SHOP that changed, and work off what we did not know.
 
         The gateway does this by itself every quarter of an hour. With --since it looks further
         back than the last time; an order that is known makes no second package.
         """
-        start = None if since is None else _moment(since)
-        async with _opened(session, settings) as desk:
+        async with session.gateway() as gateway, Desk(settings, gateway) as desk:
+            start = None if since is None else moment_of(since, gateway.clock.now())
 
             def progress(seen: int) -> None:
                 click.echo(f"{seen} orders looked at", err=True)
@@ -200,14 +204,6 @@ def _chosen(settings: ShopifySettings, domain: str | None) -> ShopSettings:
             else "There is no shop in gateway.toml; add [[plugins.shopify.shops]]."
         )
     return found[0]
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput("--since takes a date or time such as 2026-11-20T08:00:00Z.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _caller(session: Session, account: str, test_mode: bool) -> Caller:

@@ -1,6 +1,6 @@
 """The addresses under ``/api/webhooks``: endpoints, deliveries, the log."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from litestar import Response, Router, delete, get, patch, post
@@ -12,6 +12,7 @@ from gateway.plugin import (
     Caller,
     Gateway,
     InvalidInput,
+    aware,
     decode,
     json_answer,
     page_size,
@@ -205,11 +206,9 @@ async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
         raise InvalidInput("cursor must be the next_cursor of an earlier page.")
     if outcome is not None and outcome not in _OUTCOMES:
         raise InvalidInput("outcome must be delivered or failed.")
-    if since is not None and since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
-    wanted = AttemptFilter(
-        size + 1, cursor, endpoint, event, _OUTCOMES[outcome] if outcome else None, since
-    )
+    delivered = _OUTCOMES[outcome] if outcome else None
+    start = None if since is None else aware(since)
+    wanted = AttemptFilter(size + 1, cursor, endpoint, event, delivered, start)
     async with gateway.database.read() as connection:
         found = await gateway.delivery_log.attempts_page(connection, caller, wanted)
     shown = found[:size]

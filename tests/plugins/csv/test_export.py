@@ -88,11 +88,12 @@ def test_only_what_is_asked_for_is_exported(cli):
                 ["--status", "completed"],
                 ["--since", "2026-01-01"],
                 ["--since", "2100-01-01"],
+                ["--since", "1h"],
             ]
         )
     ]
 
-    assert counts == [2, 0, 2, 0, 2, 0]
+    assert counts == [2, 0, 2, 0, 2, 0, 2]
 
 
 def test_a_file_that_is_there_or_cannot_be_is_told_and_left_alone(cli):

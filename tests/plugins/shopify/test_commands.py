@@ -118,7 +118,6 @@ async def test_connect_names_the_scopes_that_are_missing(line, shop):
     [
         (("connect",), "Shopify only calls https addresses"),
         (("connect", "other.myshopify.com"), "Name one of the shops of gateway.toml"),
-        (("reconcile", "--since", "yesterday"), "--since takes a date or time"),
         (("release", "sho_1"), "There is no such order"),
         (("requests", "shr_1"), "There is no such request"),
     ],
@@ -128,6 +127,12 @@ async def test_what_can_not_be_done_ends_with_one_line_of_reason(line, words, re
 
     assert done.stdout == ""
     assert done.stderr.startswith(f"gateway: {reason}")
+
+
+async def test_a_time_that_is_none_is_wrong_usage(line):
+    done = await line.run("reconcile", "--since", "yesterday", code=2)
+
+    assert "'--since': write 2026-04-19T18:00:00Z, or how long ago: 90m, 24h, 7d" in done.stderr
 
 
 async def test_connect_switches_a_shop_on_again_whyever_it_was_off(line, shop):
@@ -154,10 +159,12 @@ async def test_reconcile_fetches_what_is_older_when_it_is_told_to(line, shop):
     shop.add(paid())
     done = await line.json("reconcile", "--since", "2026-11-20")
     again = await line.run("reconcile", "--since", "2026-11-20T00:00:00-05:00")
+    ancient = await line.json("reconcile", "--since", "0001-01-01T00:00:00+14:00")
 
     assert done == {"shop": SHOP, "since": "2026-11-20T00:00:00Z", "seen": 1, "news": 1}
     assert "1 orders looked at" in again.stderr
     assert "news   0" in again.stdout
+    assert ancient == {"shop": SHOP, "since": "1970-01-01T00:00:00Z", "seen": 1, "news": 0}
 
 
 async def test_status_says_how_each_shop_is(line, shop):
