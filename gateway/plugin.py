@@ -40,7 +40,7 @@ from gateway.model.delivery import (
 from gateway.model.event import Event, EventDraft, EventType, Published, is_pattern
 from gateway.model.health import CLOSED, Breaker, BreakerState
 from gateway.model.ids import new_id, new_ids
-from gateway.model.order import Candidate, Order, Review
+from gateway.model.order import CONTROL_CHARACTERS, MAX_CHARACTERS, Candidate, Order, Review
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
 from gateway.model.recovery import Recovery
 from gateway.model.submission import (
@@ -102,7 +102,9 @@ from gateway.version import __version__
 __all__ = [
     "API_VERSION",
     "CLOSED",
+    "CONTROL_CHARACTERS",
     "DEFAULT_ACCOUNT",
+    "MAX_CHARACTERS",
     "SEARCH_FIELDS",
     "AddressGuard",
     "Amended",

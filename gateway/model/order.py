@@ -31,9 +31,10 @@ MAX_CHARACTERS: Final[Mapping[str, int]] = {
     "external_order_id": 255,
     "site": 40,
 }
+"""How long each text of an order may be."""
 _MULTILINE: Final = frozenset({"notes", "patient_address"})
-# C0 and C1 control characters; tab and line breaks pass where several lines make sense.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""C0 and C1, which no text of an order may have; tab and line breaks pass in several lines."""
 # One look that clears nearly every text there is.
 _SUSPECT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TEXTS: Final = attrgetter(*MAX_CHARACTERS)
@@ -141,7 +142,7 @@ def _with_usable_contacts(order: Order, country: str, warnings: list[Problem]) -
 def _check_text(name: str, value: str, limit: int, errors: list[Problem]) -> None:
     if len(value) > limit:
         errors.append(Problem(f"{name} has more than {limit} characters", field=name))
-    if _CONTROL.search(value) or (name not in _MULTILINE and _LINE_BREAK.search(value)):
+    if CONTROL_CHARACTERS.search(value) or (name not in _MULTILINE and _LINE_BREAK.search(value)):
         errors.append(Problem(f"{name} contains control characters", field=name))
 
 

@@ -8,7 +8,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from gateway.plugin import Problem, from_epoch_ms, isoformat, problem_of, to_epoch_ms
+from gateway.plugin import (
+    CONTROL_CHARACTERS,
+    Problem,
+    from_epoch_ms,
+    isoformat,
+    problem_of,
+    to_epoch_ms,
+)
 from gateway_rx_queue.job import Job
 from gateway_rx_queue.points import Medication, Patient, Prescriber, Prescription
 from gateway_rx_queue.schema import (
@@ -23,8 +30,6 @@ from gateway_rx_queue.schema import (
 )
 
 SOURCES: Final = ("fax", "e-rx", "api", "phone", "transfer")
-# C0 and C1 control characters; tab and line breaks pass in what may have several lines.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _CODE_NOISE: Final = re.compile(r"[\s-]+")
 _LOOKS_LIKE_A_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _LARGEST_QUANTITY: Final = Decimal(1_000_000)
@@ -117,7 +122,7 @@ def _control_characters(prefix: str, part: msgspec.Struct | None) -> Iterator[Pr
     for field in part.__struct_fields__ if part is not None else ():
         value = getattr(part, field)
         texts = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(text, str) and _CONTROL.search(text) for text in texts):
+        if any(isinstance(text, str) and CONTROL_CHARACTERS.search(text) for text in texts):
             yield Problem(f"{field} contains control characters", field=f"{prefix}{field}")
 
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from gateway.plugin import Order, Problem
+from gateway.plugin import CONTROL_CHARACTERS, MAX_CHARACTERS, Order, Problem
 from gateway_shopify.schema import Address, Attribute, Release, ShippingLine, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 
@@ -36,10 +36,9 @@ REASONS: Final = {
 }
 """Why an order makes no package, or not yet: words that are kept, and what they mean."""
 
-_MAX_NOTES: Final = 2000
-_MAX_RX: Final = 100
+_MAX_NOTES: Final = MAX_CHARACTERS["notes"]
+_MAX_RX: Final = MAX_CHARACTERS["rx_number"]
 _MAX_ORDER_NAME: Final = 100
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _BREAK: Final = re.compile(r"[\t\r\n]+")
 _DATE: Final = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})")
 
@@ -229,7 +228,7 @@ def _notes(
     warnings: list[Problem],
 ) -> str | None:
     lines = [sent.note or "", *(f"{each.name}: {each.text}" for each in _named(attributes, names))]
-    text = _CONTROL.sub(" ", "\n".join(each.strip() for each in lines if each.strip()))
+    text = CONTROL_CHARACTERS.sub(" ", "\n".join(each.strip() for each in lines if each.strip()))
     if len(text) > _MAX_NOTES:
         sentence = f"the notes have more than {_MAX_NOTES} characters; the rest was left out"
         warnings.append(Problem(sentence, field="notes"))
@@ -280,4 +279,4 @@ def _folded(text: str | None) -> str:
 
 def _line(text: str | None) -> str:
     """Put text on one line, without what no label can show."""
-    return _BREAK.sub(" ", _CONTROL.sub(" ", text or "")).strip()
+    return _BREAK.sub(" ", CONTROL_CHARACTERS.sub(" ", text or "")).strip()
