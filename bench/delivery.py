@@ -37,11 +37,17 @@ class DeliveryRound:
     endpoints: int
     gateway: Pressed
     bare_posts_per_second: float
+    guarded_posts_per_second: float
 
     @property
     def ratio(self) -> float:
         """Return the gateway's part of what the bare loop does."""
         return self.gateway.deliveries_per_second / self.bare_posts_per_second
+
+    @property
+    def guarded_ratio(self) -> float:
+        """Return the gateway's part of what its own client does alone."""
+        return self.gateway.deliveries_per_second / self.guarded_posts_per_second
 
 
 def measure(stage: Stage, plan: Plan) -> list[Table]:
@@ -70,25 +76,37 @@ def measure_round(
         for step, endpoints in enumerate(ENDPOINTS):
             pressed = press(stage, gateway, sink, deliveries, endpoints, step * _STEP)
             posts = deliveries * _BARE_TIMES
-            sink.reset()
-            stage.ask(
-                "bare_posts.py",
-                {
-                    "urls": [sink.url("/count", server) for server in range(endpoints)],
-                    "request": pressed.sample,
-                    "posts": posts,
-                    "in_flight": IN_FLIGHT,
-                },
-            )
+            urls = [sink.url("/count", server) for server in range(endpoints)]
             measured.append(
                 DeliveryRound(
                     setup=setup,
                     endpoints=endpoints,
                     gateway=pressed,
-                    bare_posts_per_second=posts / _took(sink.wait_for(posts)),
+                    bare_posts_per_second=post(stage, sink, urls, pressed.sample, posts),
+                    guarded_posts_per_second=post(
+                        stage, sink, urls, pressed.sample, posts, guarded=True
+                    ),
                 )
             )
     return measured
+
+
+def post(
+    stage: Stage, sink: Sink, urls: Sequence[str], sample: str, posts: int, *, guarded: bool = False
+) -> float:
+    """Send ``sample`` so often in a bare loop; returns how many came in each second."""
+    sink.reset()
+    stage.ask(
+        "bare_posts.py",
+        {
+            "urls": urls,
+            "request": sample,
+            "posts": posts,
+            "in_flight": IN_FLIGHT,
+            "guarded": guarded,
+        },
+    )
+    return posts / _took(sink.wait_for(posts))
 
 
 def press(
@@ -143,12 +161,14 @@ def _table(rounds: Sequence[Sequence[DeliveryRound]]) -> Table:
     return Table(
         "delivery",
         "Webhooks delivered, each second",
-        ("", "endpoints", "gateway", "bare posts", "ratio", "aim"),
+        ("", "endpoints", "gateway", "its client alone", "ratio", "bare posts", "ratio", "aim"),
         [
             (
                 each[0].setup.name,
                 str(each[0].endpoints),
                 rate(each, lambda one: one.gateway.deliveries_per_second),
+                rate(each, lambda one: one.guarded_posts_per_second),
+                ratio(each, lambda one: one.guarded_ratio),
                 rate(each, lambda one: one.bare_posts_per_second),
                 ratio(each, lambda one: one.ratio),
                 "ratio ≥ 0.35" if each[0].setup.postgresql else "ratio ≥ 0.5",

@@ -1,7 +1,6 @@
 """What passes between a lane and whoever keeps the deliveries: grants, outcomes, returns."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
@@ -22,6 +21,10 @@ class Grant(NamedTuple):
     more: bool
 
 
+Stored = Callable[[Any], None]
+"""Told when something handed in is stored: a standing or ``None``, or the exception."""
+
+
 class Desk(Protocol):
     """Where a lane takes deliveries from and hands outcomes in."""
 
@@ -29,10 +32,12 @@ class Desk(Protocol):
         """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
         ...
 
-    def settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> asyncio.Future[Any]:
-        """Hand an outcome in; the future is done when it is stored, with a standing or none."""
+    def settle(
+        self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored, *, at_once: bool
+    ) -> None:
+        """Hand an outcome in, to be stored ``at_once`` or together with others."""
         ...
 
-    def release(self, delivery: ClaimedDelivery) -> asyncio.Future[Any]:
+    def release(self, delivery: ClaimedDelivery, stored: Stored) -> None:
         """Give a delivery back untried."""
         ...

@@ -6,7 +6,6 @@ came back and takes what goes out next. No transaction is open while a sink talk
 to somebody else's server.
 """
 
-import asyncio
 import logging
 import random
 import re
@@ -22,7 +21,7 @@ from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.errors import SealError, StorageError
 from gateway.flow.breaker import BreakerRules
 from gateway.flow.condition import NOTHING, ConditionBook, Followed, Standing
-from gateway.flow.desk import Grant
+from gateway.flow.desk import Grant, Stored
 from gateway.flow.lane import Lane
 from gateway.flow.publishing import Publishing
 from gateway.flow.schedule import Schedule, next_try
@@ -155,8 +154,15 @@ class Dispatcher:
         grant = await self._ledger.submit(_Claim(destination_id, limit))
         return grant if isinstance(grant, Grant) else None
 
-    def settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> asyncio.Future[Any]:
-        """Hand an outcome in; the future is done when it and what follows from it are stored."""
+    def settle(
+        self,
+        delivery: ClaimedDelivery,
+        outcome: Outcome,
+        stored: Stored,
+        *,
+        at_once: bool = True,
+    ) -> None:
+        """Hand an outcome in; ``stored`` is told when it and what follows from it are stored."""
         due_at = None
         if not outcome.delivered:
             due_at = next_try(
@@ -167,16 +173,14 @@ class Dispatcher:
                 retry_after_seconds=outcome.retry_after_seconds,
                 jitter=random.random(),  # noqa: S311 - spreads retries, guards no secret
             )
-        stored = self._ledger.put(
-            Settled(delivery, outcome, None if due_at is None else to_epoch_ms(due_at))
-        )
+        next_due_ms = None if due_at is None else to_epoch_ms(due_at)
+        self._ledger.hand_in(Settled(delivery, outcome, next_due_ms), stored, at_once=at_once)
         if due_at is not None:
             self.on_next_due(delivery.destination_id, due_at)
-        return stored
 
-    def release(self, delivery: ClaimedDelivery) -> asyncio.Future[Any]:
+    def release(self, delivery: ClaimedDelivery, stored: Stored) -> None:
         """Give a delivery back untried; it is due again at once."""
-        return self._ledger.put(delivery)
+        self._ledger.hand_in(delivery, stored)
 
     def keep_through_outages(self, *, keep: bool) -> None:
         """Keep outcomes in memory while the database is away, or be content with one try."""

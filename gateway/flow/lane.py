@@ -8,12 +8,13 @@ there is.
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gateway import log_context
 from gateway.clock import Clock
 from gateway.flow.condition import Standing
-from gateway.flow.desk import Desk, Grant
+from gateway.flow.desk import Desk, Grant, Stored
 from gateway.flow.pacing import Pace
 from gateway.flow.trying import GRACE_SECONDS, Deadlines, tried
 from gateway.model.delivery import ClaimedDelivery, Outcome
@@ -26,6 +27,7 @@ _FIRST_CLAIM: Final = 32
 _LARGEST_CLAIM: Final = 4096
 _QUICK_SECONDS: Final = 0.5
 _SLOW_SECONDS: Final = 2.0
+_GROWTH: Final = 4
 # A destination that is disabled, or gets another address, hears nothing more after this.
 _KNOWN_SECONDS: Final = 2.0
 
@@ -47,7 +49,7 @@ class Lane:
         self._timeout_seconds = timeout_seconds
         self._waiting: deque[_Waiting] = deque()
         self._workers: set[asyncio.Task[None]] = set()
-        self._unsettled: set[asyncio.Future[Any]] = set()
+        self._unsettled = 0
         self._grant: Grant | None = None
         self._claim_size = _FIRST_CLAIM
         self._claimed_at = 0.0
@@ -114,10 +116,9 @@ class Lane:
         But now and then at least one, to hear whether the destination was changed meanwhile.
         """
         waiting = len(self._waiting)
-        unsettled = len(self._unsettled)
         if self._is_stale():
             return max(self._claim_size - waiting, 1)
-        if waiting > self._claim_size // 2 or unsettled > 2 * _LARGEST_CLAIM:
+        if waiting > self._claim_size // 2 or self._unsettled > 2 * _LARGEST_CLAIM:
             return 0
         return self._claim_size - waiting
 
@@ -146,7 +147,7 @@ class Lane:
 
     def _adapt(self, took_seconds: float, max_in_flight: int) -> None:
         if took_seconds < _QUICK_SECONDS:
-            self._claim_size = min(self._claim_size * 2, _LARGEST_CLAIM)
+            self._claim_size = min(self._claim_size * _GROWTH, _LARGEST_CLAIM)
         elif took_seconds > _SLOW_SECONDS:
             self._claim_size = max(self._claim_size // 2, min(max_in_flight, _FIRST_CLAIM))
 
@@ -194,11 +195,14 @@ class Lane:
             self.in_flight -= len(taken)
         failed = []
         for delivery, outcome in zip(taken, outcomes, strict=True):
-            stored = self._settle(delivery, outcome)
             if outcome.gone or outcome.busy:
                 self._shut_out()
-            if not outcome.delivered:
-                failed.append(stored)
+            if outcome.delivered:
+                self._settle(delivery, outcome, self._over)
+            else:
+                known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._settle(delivery, outcome, partial(self._failed, known))
+                failed.append(known)
         self._more = self._more or self._is_stale()
         if self._more and self._room() > 0:
             self._changed.set()
@@ -226,36 +230,43 @@ class Lane:
             if now < usable_until:
                 taken.append(delivery)
             else:
-                self._keep(self._desk.release(delivery))
+                self._release(delivery)
                 self._more = True
         return taken
 
-    def _settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> asyncio.Future[Any]:
-        stored = self._desk.settle(delivery, outcome)
-        if self._grant is not None and self._grant.destination.ordered:
-            # The next one of the same subject may go as soon as this one is over.
-            stored.add_done_callback(lambda _: self.nudge())
-        self._keep(stored)
-        return stored
+    def _settle(self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored) -> None:
+        self._desk.settle(delivery, outcome, stored, at_once=self._is_ordered())
+        self._unsettled += 1
 
-    def _keep(self, stored: asyncio.Future[Any]) -> None:
-        self._unsettled.add(stored)
-        stored.add_done_callback(self._stored)
+    def _release(self, delivery: ClaimedDelivery) -> None:
+        self._desk.release(delivery, self._stored)
+        self._unsettled += 1
 
-    def _stored(self, stored: asyncio.Future[Any]) -> None:
-        self._unsettled.discard(stored)
+    def _over(self, answer: Any) -> None:
+        self._stored(answer)
+        if self._is_ordered():
+            self.nudge()  # the next one of the same subject may go
+
+    def _failed(self, known: asyncio.Future[None], answer: Any) -> None:
+        self._over(answer)
+        if not known.done():
+            known.set_result(None)
+
+    def _stored(self, answer: Any) -> None:
+        self._unsettled -= 1
         self._changed.set()
-        if stored.cancelled():
-            return
-        if (error := stored.exception()) is None:
-            self._obey(stored.result())
+        if not isinstance(answer, Exception):
+            self._obey(answer)
             return
         # The lease ends by itself and the delivery is tried again: at least once.
         _log.error(
             "an outcome for %s could not be stored: %s",
             self.destination_id,
-            type(error).__name__,
+            type(answer).__name__,
         )
+
+    def _is_ordered(self) -> bool:
+        return self._grant is not None and self._grant.destination.ordered
 
     def _obey(self, standing: Any) -> None:
         if standing is Standing.HELD:
@@ -270,4 +281,4 @@ class Lane:
 
     def _give_back(self) -> None:
         while self._waiting:
-            self._keep(self._desk.release(self._waiting.popleft().delivery))
+            self._release(self._waiting.popleft().delivery)

@@ -3,14 +3,16 @@
 An awaited statement costs a thread hop or a network round trip whatever it does,
 and a durable commit costs a disk flush. So callers hand in items one at a time;
 while one flush runs the rest queue up, and the next flush takes them all.
-Nobody waits for a timer: an idle batcher flushes at once.
+An idle batcher flushes at once. Nobody waits for a timer, except who says that there is
+no haste: such items let a busy batcher rest, so that fewer flushes take more of them.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Final, Generic, TypeVar
+from functools import partial
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from gateway.errors import StorageError, Unavailable
 from gateway.storage.database import is_outage
@@ -22,8 +24,22 @@ Answer = TypeVar("Answer")
 _PAUSE_SECONDS: Final = 0.25
 _PATIENCE_SECONDS: Final = 3600.0
 
+# How long a batcher rests after a flush while nobody is in haste: as many times as long as the
+# flush took, so that it works a fifth of the time, but no longer than a moment.
+_REST: Final = 4.0
+_LONGEST_REST_SECONDS: Final = 0.05
+
 Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]]
 """Takes items, answers for each in the same order; an exception in the answer is that item's."""
+
+Told = Callable[[Answer | Exception], None]
+"""Called with an item's answer, or with what went wrong; it may not raise."""
+
+
+class _Waiting(NamedTuple, Generic[Item, Answer]):
+    item: Item
+    told: Told[Answer]
+    at_once: bool
 
 
 class Batcher(Generic[Item, Answer]):
@@ -60,7 +76,11 @@ class Batcher(Generic[Item, Answer]):
         self._keeps = keeps
         self.patient = True
         self._away_since: float | None = None
-        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[_Waiting[Item, Answer]] = deque()
+        self._in_haste = 0
+        self._haste = asyncio.Event()
+        self._rests_until = 0.0
+        self._draining = 0
         self._running: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
@@ -69,68 +89,103 @@ class Batcher(Generic[Item, Answer]):
 
     def put(self, item: Item) -> asyncio.Future[Answer]:
         """Hand in ``item`` without waiting; the future is its answer."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.hand_in(item, partial(_settle, answer))
+        return answer
+
+    def hand_in(self, item: Item, told: Told[Answer], *, at_once: bool = True) -> None:
+        """Hand in ``item``; ``told`` is called with its answer as soon as there is one.
+
+        Not ``at_once``, it may lie for up to 50 ms while there is much to do.
+        """
         if len(self._waiting) >= self._max_waiting:
             raise Unavailable("The gateway is taking in more than it can store; try again shortly.")
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, answer))
+        self._waiting.append(_Waiting(item, told, at_once))
+        if at_once:
+            self._in_haste += 1
         if self._running is None:
             # A batch is many callers' work: what it logs must not go under the first one's name.
             self._running = asyncio.create_task(self._run(), context=Context())
-        return answer
+        elif at_once or len(self._waiting) >= self._max_weight:
+            self._haste.set()
 
     async def drained(self) -> None:
         """Wait until nothing is queued or running: what was submitted has been answered."""
-        while self._running is not None:
-            await asyncio.shield(self._running)
+        self._draining += 1
+        self._haste.set()
+        try:
+            while self._running is not None:
+                await asyncio.shield(self._running)
+        finally:
+            self._draining -= 1
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
+                await self._rest(loop)
                 batch = self._next_batch()
                 self._observe(len(batch))
+                began = loop.time()
                 kept = await self._answer(batch)
+                ended = loop.time()
+                self._rests_until = ended + min((ended - began) * _REST, _LONGEST_REST_SECONDS)
                 if kept:
                     self._waiting.extendleft(reversed(kept))
+                    self._in_haste += sum(each.at_once for each in kept)
                     await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             self._running = None
 
-    def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
-        batch = [self._waiting.popleft()]
-        weight = self._weigh(batch[0][0])
+    async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let more come in, while the last flush was just now and nobody is in haste."""
+        if self._in_haste or self._draining or len(self._waiting) >= self._max_weight:
+            return
+        if loop.time() >= self._rests_until:
+            return
+        self._haste.clear()
+        timer = loop.call_at(self._rests_until, self._haste.set)
+        await self._haste.wait()
+        timer.cancel()
+
+    def _next_batch(self) -> list[_Waiting[Item, Answer]]:
+        batch: list[_Waiting[Item, Answer]] = []
+        weight = 0
         while self._waiting:
-            weight += self._weigh(self._waiting[0][0])
-            if weight > self._max_weight:
+            weight += self._weigh(self._waiting[0].item)
+            if weight > self._max_weight and batch:
                 break
-            batch.append(self._waiting.popleft())
+            taken = self._waiting.popleft()
+            self._in_haste -= taken.at_once
+            batch.append(taken)
         return batch
 
     async def _answer(
-        self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]
-    ) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        self, batch: Sequence[_Waiting[Item, Answer]]
+    ) -> list[_Waiting[Item, Answer]]:
         """Flush and answer; returns what is to be tried again."""
-        kept: list[tuple[Item, asyncio.Future[Answer]]] = []
+        kept: list[_Waiting[Item, Answer]] = []
         try:
-            answers = await self._flush([item for item, _ in batch])
+            answers = await self._flush([each.item for each in batch])
         except Exception as error:  # noqa: BLE001 - what one item brings about stays with that item
             if is_outage(error):
                 patient = self._is_patient()
-                for item, future in batch:
-                    if patient and self._keeps(item):
-                        kept.append((item, future))
+                for each in batch:
+                    if patient and self._keeps(each.item):
+                        kept.append(each)
                     else:
-                        _settle(future, _out_of_reach(error))
+                        each.told(_out_of_reach(error))
             elif len(batch) == 1:
-                _settle(batch[0][1], error)
+                batch[0].told(error)
             else:
-                for pair in batch:
-                    kept += await self._answer([pair])
+                for each in batch:
+                    kept += await self._answer([each])
         else:
             self._away_since = None
             if len(answers) != len(batch):  # whose is whose can't be told: nobody may wait for ever
                 answers = [_mismatch(len(batch), len(answers)) for _ in batch]
-            for (_, future), answer in zip(batch, answers, strict=True):
-                _settle(future, answer)
+            for each, answer in zip(batch, answers, strict=True):
+                each.told(answer)
         return kept
 
     def _is_patient(self) -> bool:

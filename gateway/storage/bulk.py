@@ -4,14 +4,18 @@ SQLAlchemy's own way of inserting many rows looks at every value of every row; t
 costs more than SQLite does. And an ``executemany`` on SQLite gives the interpreter
 away and waits to get it back after each row, so that it stands still while the
 event loop is busy. One statement with many rows gives it away once.
+
+A list of ids in a condition is one parameter, so that the statement is the same however
+many there are: both databases then prepare it once.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import Table
+from sqlalchemy import ARRAY, ColumnElement, Table, Text, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 # Statements of these many rows and no others, so that SQLite compiles each of them once. The
@@ -37,6 +41,17 @@ async def insert_rows(
             await connection.exec_driver_sql(_sqlite(table.name, columns, 1), list(rows[start:]))
     elif rows:
         await connection.exec_driver_sql(_postgresql(table.name, columns), list(rows))
+
+
+def among(
+    connection: AsyncConnection, column: ColumnElement[str], values: Collection[str]
+) -> ColumnElement[bool]:
+    """Match rows whose ``column`` is one of ``values``."""
+    if connection.dialect.name == "sqlite":
+        # https://www.sqlite.org/json1.html#jeach
+        each = func.json_each(bindparam(None, json.dumps(list(values)), Text)).table_valued("value")
+        return column.in_(select(each.c.value))
+    return column == any_(bindparam(None, list(values), ARRAY(Text)))
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.delivery import ClaimedDelivery
 from gateway.model.ids import new_ids
-from gateway.storage.bulk import insert_rows
+from gateway.storage.bulk import among, insert_rows
 from gateway.storage.claiming import Lease, set_aside, taken
 from gateway.storage.delivery_rows import NEW_ATTEMPT, NEW_DELIVERY, NewDelivery, Settled
 from gateway.storage.destination_health import not_held
@@ -116,7 +116,7 @@ class Outbox:
                 update(deliveries)
                 .where(
                     deliveries.c.account_id == account_id,
-                    deliveries.c.id.in_(ids),
+                    among(connection, deliveries.c.id, ids),
                     deliveries.c.state != "delivered",
                 )
                 .values(

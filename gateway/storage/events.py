@@ -15,7 +15,7 @@ from gateway.errors import SealError, SealKeyMissing
 from gateway.log_context import traceparent
 from gateway.model.account import Caller
 from gateway.model.event import Event, EventDraft
-from gateway.storage.bulk import insert_rows
+from gateway.storage.bulk import among, insert_rows
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import events
 
@@ -133,7 +133,7 @@ class EventStore:
         found = {event_id: known[event_id] for event_id in ids if event_id in known}
         missing = [event_id for event_id in ids if event_id not in found]
         if missing:
-            rows = await connection.execute(_READ.where(events.c.id.in_(missing)))
+            rows = await connection.execute(_READ.where(among(connection, events.c.id, missing)))
             for row in rows:
                 try:
                     event = self._event(row)

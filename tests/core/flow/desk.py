@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.clock import Clock, SystemClock
-from gateway.flow.desk import Grant
+from gateway.flow.desk import Grant, Stored
 from gateway.flow.lane import Lane
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import Event
@@ -156,31 +156,36 @@ class FakeDesk:
         more = len(taken) == limit
         return Grant(self.destination, None, self.sink, taken, self.lease_seconds, more)
 
-    def settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> asyncio.Future[Any]:
+    def settle(
+        self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored, *, at_once: bool
+    ) -> None:
+        assert at_once is self.destination.ordered
+
         def store() -> None:
             assert delivery.id not in self.settled, "the same delivery was tried twice"
             self.settled[delivery.id] = outcome
 
-        return self._stored(store)
+        self._write(store, stored)
 
-    def release(self, delivery: ClaimedDelivery) -> asyncio.Future[Any]:
+    def release(self, delivery: ClaimedDelivery, stored: Stored) -> None:
         def give_back() -> None:
             self.released.append(delivery.id)
             self.due.append(delivery)
 
-        return self._stored(give_back)
+        self._write(give_back, stored)
 
-    def _stored(self, write: Callable[[], None]) -> asyncio.Future[Any]:
+    def _write(self, write: Callable[[], None], stored: Stored) -> None:
         async def store() -> None:
             await self.storing.wait()
             if self.failing is not None:
-                raise self.failing
+                stored(self.failing)
+                return
             write()
+            stored(None)
 
         task = asyncio.create_task(store())
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
-        return task
 
 
 async def until(condition: Callable[[], bool]) -> None:

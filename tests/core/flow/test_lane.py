@@ -193,11 +193,13 @@ async def test_the_next_of_a_subject_follows_as_soon_as_the_one_before_is_stored
     desk.due.append(claimed(0))
     settle = desk.settle
 
-    def settle_in_order(delivery, result):
-        stored = settle(delivery, result)
-        if held_back:
-            stored.add_done_callback(lambda _: desk.due.append(held_back.popleft()))
-        return stored
+    def settle_in_order(delivery, result, stored, *, at_once):
+        def follow(answer):
+            if held_back:
+                desk.due.append(held_back.popleft())
+            stored(answer)
+
+        settle(delivery, result, follow, at_once=at_once)
 
     desk.settle = settle_in_order
 

@@ -178,7 +178,7 @@ async def test_a_worker_that_dies_gives_the_rest_back(caplog):
     desk = FakeDesk(max_in_flight=1)
     desk.add(0, 1, 2)
 
-    def settle(_delivery, _outcome):
+    def settle(*_arguments, **_options):
         raise RuntimeError("a fault of ours")
 
     desk.settle = settle

@@ -309,3 +309,95 @@ async def test_a_flush_that_answers_for_another_number_leaves_nobody_waiting(ans
         failed = await asyncio.gather(*rest, return_exceptions=True)
     assert [str(each) for each in failed] == [f"a flush of 3 items gave {len(answers)} answers"] * 3
     assert await batcher.submit(4) == 0  # it goes on
+
+
+class Resting:
+    """A batcher that rests for as long as it may: its first flush took very long."""
+
+    def __init__(self):
+        self.store = Store(held=True)
+        self.batcher = Batcher(self.store.flush, max_weight=5)
+        self.told = []
+        self.something_new = asyncio.Event()
+
+    async def __aenter__(self):
+        self.batcher.hand_in(0, self.hear)
+        await self.store.started.wait()
+        await asyncio.sleep(0.1)  # four times this is more than the longest rest
+        self.store.gate.set()
+        await self.until(1)
+        return self
+
+    async def __aexit__(self, *_):
+        await self.batcher.drained()
+
+    def lay(self, *numbers):
+        for number in numbers:
+            self.batcher.hand_in(number, self.hear, at_once=False)
+
+    def hear(self, answer):
+        self.told.append(answer)
+        self.something_new.set()
+
+    async def until(self, count):
+        """Wait until so many were told their answers; a bounded time."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(self.told) < count:
+                self.something_new.clear()
+                await self.something_new.wait()
+
+
+async def test_what_has_no_haste_waits_for_others_while_a_busy_batcher_rests():
+    async with Resting() as resting:
+        began = asyncio.get_running_loop().time()
+        resting.lay(1)
+        await asyncio.sleep(0)
+        resting.lay(2, 3)
+        await resting.until(4)
+        ended = asyncio.get_running_loop().time()
+
+    assert resting.store.batches == [[0], [1, 2, 3]]
+    assert resting.told == [0, 10, 20, 30]
+    assert ended - began > 0.01
+
+
+async def test_who_is_in_haste_takes_along_what_lies():
+    async with Resting() as resting:
+        resting.batcher._rests_until += 1000
+        resting.lay(1, 2)
+        await asyncio.sleep(0)
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await resting.batcher.submit(3) == 30
+        assert resting.store.batches == [[0], [1, 2, 3]]
+
+
+async def test_a_batcher_that_has_a_full_batch_rests_no_longer():
+    async with Resting() as resting:
+        resting.batcher._rests_until += 1000
+        resting.lay(1, 2, 3, 4, 5)
+        await resting.until(6)
+
+    assert resting.store.batches == [[0], [1, 2, 3, 4, 5]]
+
+
+async def test_draining_ends_the_rest():
+    async with Resting() as resting:
+        resting.batcher._rests_until += 1000
+        resting.lay(1)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await resting.batcher.drained()
+
+        assert resting.store.batches == [[0], [1]]
+
+
+async def test_an_idle_batcher_stores_at_once_what_has_no_haste():
+    store = Store()
+    batcher = Batcher(store.flush)
+    told = asyncio.get_running_loop().create_future()
+
+    batcher.hand_in(1, told.set_result, at_once=False)
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await told == 10
