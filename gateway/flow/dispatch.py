@@ -242,7 +242,8 @@ class Dispatcher:
             connection, destination.id, limit=limit, now=now, lease_seconds=lease_seconds
         )
         if probing and claimed:
-            # Nobody else tries it meanwhile, unless we are killed and the lease runs out.
+            # Nobody else tries it meanwhile, unless we are killed and the lease runs out. It ends
+            # at the lease's own moment: by that it is known when the delivery is given back.
             until = now + timedelta(seconds=lease_seconds)
             await destination_health.hold(connection, destination.id, until)
         more = len(claimed) == limit and not probing

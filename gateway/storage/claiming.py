@@ -16,11 +16,11 @@ _ONE_IN_ORDER: Final = text("earlier.state = 'pending' AND earlier.in_order")
 
 
 class Lease(NamedTuple):
-    """A claim's hold on what it took: ``token`` proves it, from ``now_ms`` for ``lasts_ms``."""
+    """A claim's hold on what it took: ``token`` proves it, from ``now_ms`` until ``ends_ms``."""
 
     token: str
     now_ms: int
-    lasts_ms: int
+    ends_ms: int
 
 
 class Taken(NamedTuple):
@@ -74,7 +74,7 @@ async def taken(
             deliveries.c.id.in_(select(due.c.id)),
         )
         .values(
-            due_at_ms=lease.now_ms + lease.lasts_ms,
+            due_at_ms=lease.ends_ms,
             lease=lease.token,
             first_attempt_at_ms=func.coalesce(deliveries.c.first_attempt_at_ms, lease.now_ms),
         )

@@ -8,10 +8,10 @@ destinations it touches.
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy import bindparam, exists, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -20,7 +20,7 @@ from gateway.model.ids import new_ids
 from gateway.storage.bulk import among, insert_rows
 from gateway.storage.claiming import Lease, set_aside, taken
 from gateway.storage.delivery_rows import NEW_ATTEMPT, NEW_DELIVERY, NewDelivery, Settled
-from gateway.storage.destination_health import not_held
+from gateway.storage.destination_health import give_probes_back, not_held
 from gateway.storage.events import EventStore
 from gateway.storage.purging import refuse_purged
 from gateway.storage.sealing import Sealer
@@ -70,7 +70,8 @@ class Outbox:
         They come due again by themselves when the lease ends, unless settled before. What
         can't be read any more is given up instead.
         """
-        lease = Lease(secrets.token_hex(8), to_epoch_ms(now), int(lease_seconds * 1000))
+        now_ms, ends_ms = to_epoch_ms(now), to_epoch_ms(now + timedelta(seconds=lease_seconds))
+        lease = Lease(secrets.token_hex(8), now_ms, ends_ms)
         rows = await taken(connection, destination_id, limit, lease)
         if not rows:
             return []
@@ -181,6 +182,7 @@ class Outbox:
         self, connection: AsyncConnection, claimed: Collection[ClaimedDelivery], now: datetime
     ) -> None:
         """Give back what was taken and not tried: due at once, its first try not begun."""
+        await give_probes_back(connection, now, sorted({item.lease for item in claimed}))
         await connection.execute(
             update(deliveries)
             .where(*_STILL_OURS)
@@ -198,9 +200,16 @@ class Outbox:
 
     async def take_back(self, connection: AsyncConnection, now: datetime) -> None:
         """End every lease: what was taken by a process that is gone is due again at once."""
+        await give_probes_back(connection, now)
         await connection.execute(
             update(deliveries)
-            .where(deliveries.c.state == "pending", deliveries.c.lease.is_not(None))
+            .where(
+                # So that SQLite finds them by the index of what is due, among very many others.
+                deliveries.c.destination_id.in_(select(destinations.c.id)),
+                text("deliveries.state = 'pending'"),
+                deliveries.c.due_at_ms > to_epoch_ms(now),
+                deliveries.c.lease.is_not(None),
+            )
             .values(due_at_ms=to_epoch_ms(now), lease=None)
         )
 

@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.health import Breaker, Condition
-from gateway.storage.tables import destinations
+from gateway.storage.tables import deliveries, destinations
 
 CONDITION: Final = (
     destinations.c.id,
@@ -105,6 +105,32 @@ async def hold(connection: AsyncConnection, destination_id: str, until: datetime
         update(destinations)
         .where(destinations.c.id == destination_id)
         .values(held_until_ms=to_epoch_ms(until))
+    )
+
+
+async def give_probes_back(
+    connection: AsyncConnection, now: datetime, leases: Collection[str] | None = None
+) -> None:
+    """Let destinations be tried again whose one try behind an open breaker comes to nothing.
+
+    Asked for before the deliveries are given back: those taken under ``leases``, or all. Such a
+    try holds its destination for exactly as long as it has its delivery. A pause that the
+    breaker makes, or that the other side asked for, ends at another moment and goes on.
+    """
+    probe = exists().where(
+        deliveries.c.destination_id == destinations.c.id,
+        text("deliveries.state = 'pending'"),  # as the index says it, or SQLite won't use that
+        deliveries.c.due_at_ms == destinations.c.held_until_ms,
+        deliveries.c.lease.is_not(None) if leases is None else deliveries.c.lease.in_(leases),
+    )
+    await connection.execute(
+        update(destinations)
+        .where(
+            destinations.c.opened_at_ms.is_not(None),
+            destinations.c.held_until_ms > to_epoch_ms(now),
+            probe,
+        )
+        .values(held_until_ms=to_epoch_ms(now))
     )
 
 

@@ -25,3 +25,10 @@ async def connection(database):
 def kept():
     """The stores."""
     return stores()
+
+
+@pytest.fixture
+async def sqlite_database(tmp_path):
+    opened = Database(f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}")
+    yield await with_all_tables(opened)
+    await opened.close()

@@ -9,21 +9,12 @@ from core.storage.rows import (
     destination,
     ids_of,
     queued,
-    with_all_tables,
 )
 from sqlalchemy import event
 
 from gateway.storage import delivery_log
-from gateway.storage.database import Database
 from gateway.storage.delivery_log import AttemptFilter
 from gateway.storage.packages import PackageFilter
-
-
-@pytest.fixture
-async def sqlite_database(tmp_path):
-    opened = Database(f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}")
-    yield await with_all_tables(opened)
-    await opened.close()
 
 
 async def given_up(kept, connection):
