@@ -1,14 +1,15 @@
 """Take due deliveries in one statement, safe against any number of processes."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import exists, func, not_, or_, select, text, update
+from sqlalchemy import Text, bindparam, exists, func, not_, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.storage.bulk import insert_rows
 from gateway.storage.delivery_rows import NEW_ATTEMPT
-from gateway.storage.tables import attempts, deliveries, destinations, events
+from gateway.storage.tables import MS, attempts, deliveries, destinations, events
 
 # Word by word what the index ix_deliveries_in_order says of itself: otherwise SQLite would not
 # use it and compare each row with each (https://www.sqlite.org/partialindex.html).
@@ -36,16 +37,12 @@ class Taken(NamedTuple):
     first_attempt_at_ms: int
 
 
-async def taken(
-    connection: AsyncConnection, destination_id: str, limit: int, lease: Lease
-) -> list[Taken]:
-    """Take up to ``limit`` due deliveries of one destination, the longest due first.
-
-    Returned in the order they were made, which their ids tell.
-    """
+def _take() -> ReturningUpdate[Any]:
+    """Write the statement; its parts are many, so it is written once and not for each claim."""
     # By sequence and not by id: ids of one millisecond, or of a clock set back, tell nothing.
     earlier, before, this = deliveries.alias("earlier"), events.alias("before"), events.alias()
     own = select(this.c.sequence).where(this.c.id == deliveries.c.event_id)
+    destination_id, now_ms = bindparam("of_destination", type_=Text), bindparam("now_ms", type_=MS)
     held_back = exists().where(
         earlier.c.destination_id == destination_id,
         earlier.c.subject == deliveries.c.subject,
@@ -58,27 +55,49 @@ async def taken(
         .where(
             deliveries.c.destination_id == destination_id,
             deliveries.c.state == "pending",
-            deliveries.c.due_at_ms <= lease.now_ms,
+            deliveries.c.due_at_ms <= now_ms,
             or_(not_(deliveries.c.in_order), not_(held_back)),
         )
         .order_by(deliveries.c.due_at_ms, deliveries.c.id)
-        .limit(limit)
+        .limit(bindparam("most"))
         .with_for_update(skip_locked=True)
         .cte("due")  # a CTE, so that PostgreSQL evaluates (and locks) it exactly once
     )
     account = select(destinations.c.account_id).where(destinations.c.id == destination_id)
-    rows = await connection.execute(
+    return (
         update(deliveries)
         .where(
             deliveries.c.account_id == account.scalar_subquery(),
             deliveries.c.id.in_(select(due.c.id)),
         )
         .values(
-            due_at_ms=lease.ends_ms,
-            lease=lease.token,
-            first_attempt_at_ms=func.coalesce(deliveries.c.first_attempt_at_ms, lease.now_ms),
+            due_at_ms=bindparam("until_ms"),
+            lease=bindparam("token"),
+            first_attempt_at_ms=func.coalesce(deliveries.c.first_attempt_at_ms, now_ms),
         )
         .returning(*(deliveries.c[name] for name in Taken._fields))
+    )
+
+
+_TAKE: Final = _take()
+
+
+async def taken(
+    connection: AsyncConnection, destination_id: str, limit: int, lease: Lease
+) -> list[Taken]:
+    """Take up to ``limit`` due deliveries of one destination, the longest due first.
+
+    Returned in the order they were made, which their ids tell.
+    """
+    rows = await connection.execute(
+        _TAKE,
+        {
+            "of_destination": destination_id,
+            "now_ms": lease.now_ms,
+            "until_ms": lease.ends_ms,
+            "token": lease.token,
+            "most": limit,
+        },
     )
     # Plain tuples: a Row's attributes cost more than all the rest of a claim.
     return sorted(map(Taken._make, rows))
