@@ -27,7 +27,7 @@ _FIRST_CLAIM: Final = 32
 _LARGEST_CLAIM: Final = 4096
 _QUICK_SECONDS: Final = 0.5
 _SLOW_SECONDS: Final = 2.0
-_GROWTH: Final = 4
+_GROWTH: Final = 8
 # A destination that is disabled, or gets another address, hears nothing more after this.
 _KNOWN_SECONDS: Final = 2.0
 
@@ -124,12 +124,11 @@ class Lane:
 
     async def _claim(self) -> None:
         self._more = self._shut = False
-        room = self._room()
         now = self._clock.monotonic_seconds()
         if self._grant is not None and self._grant.more:
             self._adapt(now - self._claimed_at, self._grant.destination.max_in_flight)
         self._claimed_at = now
-        grant = await self._desk.claim(self.destination_id, room)
+        grant = await self._desk.claim(self.destination_id, max(self._room(), 1))
         self._grant = grant
         if grant is not None:
             self._more = self._more or grant.more

@@ -30,7 +30,7 @@ async def test_a_lane_with_nothing_due_ends_at_once():
     assert (desk.limits, desk.settled) == ([32], {})
 
 
-async def test_a_busy_lane_takes_twice_as_much_each_time_up_to_4096():
+async def test_a_busy_lane_takes_eight_times_as_much_each_time_up_to_4096():
     desk = FakeDesk()
     desk.add(*range(16_000))
 
@@ -38,8 +38,9 @@ async def test_a_busy_lane_takes_twice_as_much_each_time_up_to_4096():
 
     assert len(desk.settled) == 16_000
     assert max(desk.limits) <= 4096
-    # A claim asks for what is missing to the size of a claim, which doubles from 32.
+    # A claim asks for what is missing to the size of a claim, which grows from 32.
     assert desk.limits[0] == 32
+    assert 128 < desk.limits[1] <= 256
     assert any(limit > 512 for limit in desk.limits)
 
 
