@@ -4,6 +4,7 @@ A plugin that is not enabled is never imported. One that fails is reported with 
 distribution and version, as data, and the others are loaded all the same.
 """
 
+import difflib
 import importlib.metadata
 import importlib.util
 import logging
@@ -54,7 +55,7 @@ def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[Inst
         brought[entry_point.name].append((entry_point, distribution))
     for name, table in settings.plugins.items():
         if name not in brought:
-            problem = f"no installed distribution brings a plugin {name}; pip install it first"
+            problem = f"no installed distribution brings a plugin {name}; {_instead(name, brought)}"
             installed[name] = InstalledPlugin(name, "missing", "", enabled=True, problem=problem)
             continue
         try:
@@ -97,6 +98,12 @@ def plugin_problems(plugins: Iterable[InstalledPlugin]) -> list[Problem]:
         for plugin in plugins
         if plugin.problem
     ]
+
+
+def _instead(name: str, brought: Iterable[str]) -> str:
+    """Say what to do about a plugin that nobody brings."""
+    nearest = difflib.get_close_matches(name, list(brought), 1)
+    return f"did you mean {nearest[0]}?" if nearest else "pip install it first"
 
 
 def _origin(plugin: InstalledPlugin) -> str:

@@ -4,6 +4,7 @@ Nothing is made, migrated or changed by asking.
 """
 
 import os
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
 from gateway.cli.standing import Standing, look_at_database, look_at_master_key
 from gateway.console import Session, command
 from gateway.errors import ConfigurationError, GatewayError, PluginError, Problem, SettingsError
-from gateway.http.health import readiness
+from gateway.http.health import LEAST_FREE_BYTES, readiness
 from gateway.records import HealthReport, InstalledPlugin
 from gateway.runtime import Gateway
 from gateway.settings import Settings
@@ -178,7 +179,12 @@ def _look_at_data_dir(settings: Settings, findings: Findings) -> None:
     nearest = next(each for each in (directory, *directory.parents) if each.exists())
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
         state = "can be written" if nearest == directory else "will be created, and can be"
-        findings.fine("data_dir", f"{directory} {state}")
+        free_bytes = shutil.disk_usage(nearest).free
+        if free_bytes < LEAST_FREE_BYTES:
+            text = f"the disk of {nearest} is full ({free_bytes >> 20} MB are left): make room"
+            findings.wrong("data_dir", Problem(text, field="[gateway] data_dir"))
+        else:
+            findings.fine("data_dir", f"{directory} {state}")
     else:
         text = (
             f"{nearest} is no folder that can be written: choose another, or change its permissions"

@@ -48,6 +48,24 @@ def read_settings(config: Path | None) -> "Settings":
     )
 
 
+def tell_of_beginning_anew(config: Path | None, settings: "Settings") -> None:
+    """Say so where a database is about to be made though there is no configuration.
+
+    A command that was given in the wrong folder would otherwise look as if all was lost.
+    """
+    from sqlalchemy.engine import make_url
+
+    url = make_url(settings.database.url)
+    path = Path(url.database or "")
+    is_anew = url.get_backend_name() == "sqlite" and not path.exists()
+    if config is None and not DEFAULT_FILE.exists() and is_anew:
+        click.echo(
+            f"gateway: There is no gateway.toml in {Path.cwd()}: beginning with an empty database "
+            f"there, {path}. If you meant another one, go to its folder or say --config.",
+            err=True,
+        )
+
+
 @asynccontextmanager
 async def open_gateway(config: Path | None) -> AsyncIterator["Gateway"]:
     """Open the gateway that ``config`` describes."""
@@ -56,7 +74,9 @@ async def open_gateway(config: Path | None) -> AsyncIterator["Gateway"]:
     from gateway.runtime import Gateway
 
     try:
-        async with Gateway(read_settings(config)) as gateway:
+        settings = read_settings(config)
+        tell_of_beginning_anew(config, settings)
+        async with Gateway(settings) as gateway:
             yield gateway
     except SQLAlchemyError as error:
         raise StorageError(

@@ -38,7 +38,8 @@ async def recover(
 ) -> None:
     """Send again the events that an endpoint wanted and never had.
 
-    The running gateway does it, a few at a time, and goes on after a restart.
+    What waits for its next try goes out at once, too: say this when an endpoint is back after
+    hours. The running gateway does it, a few at a time, and goes on after a restart.
     """
     from gateway.storage import audit
 

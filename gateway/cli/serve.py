@@ -1,6 +1,7 @@
 """``gateway serve``: HTTP and the engine in one process."""
 
 import contextlib
+import errno
 import signal
 import socket
 import sys
@@ -13,7 +14,7 @@ import uvicorn
 
 from gateway.cli.logs import log_to_stderr
 from gateway.cli.memory import calm_garbage_collection
-from gateway.cli.opening import read_settings
+from gateway.cli.opening import read_settings, tell_of_beginning_anew
 from gateway.cli.supervising import ending_with, supervise, supervised, supervisor_option
 from gateway.console import Session, command
 from gateway.errors import ConfigurationError
@@ -53,6 +54,8 @@ async def serve(
     """
     settings = read_settings(session.config)
     log_to_stderr(settings.logging)
+    if supervisor is None:
+        tell_of_beginning_anew(session.config, settings)
     if workers > 1:
         _refuse_many(settings)
         with _listener(settings, host, port) as listener:
@@ -158,6 +161,23 @@ def _uvicorn_config(app: AccessLog) -> uvicorn.Config:
     )
 
 
+def _why_not(error: OSError) -> str:
+    """Say what to do about an address that can't be listened on."""
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return (
+            "this machine has no such address; [gateway] host is 127.0.0.1 for this machine alone, "
+            "0.0.0.0 for all of its addresses"
+        )
+    if error.errno == errno.EADDRINUSE:
+        return (
+            "another program has it, perhaps a gateway that runs already; end that one, or choose "
+            "a port with --port or [gateway] port"
+        )
+    if isinstance(error, PermissionError):
+        return "this user may not; choose a port above 1023 with --port or [gateway] port"
+    return f"{error.strerror}; choose another with --host and --port"
+
+
 def _listener(settings: Settings, host: str | None, port: int | None) -> socket.socket:
     place = (host or settings.gateway.host, settings.gateway.port if port is None else port)
     try:
@@ -165,8 +185,7 @@ def _listener(settings: Settings, host: str | None, port: int | None) -> socket.
         listener = socket.create_server(place, family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigurationError(
-            f"Can't listen on {place[0]} port {place[1]} ({error.strerror}): another program may "
-            "have it; choose one with --port."
+            f"Can't listen on {place[0]} port {place[1]}: {_why_not(error)}."
         ) from error
     # Accepted connections inherit it. uvloop sets it anyway; asyncio only where it made the
     # listener, and without it every answer but a connection's first takes 40 ms longer.

@@ -2,8 +2,9 @@
 
 It walks the account's events of the time asked for, and queues those that the
 destination wants and never had: no delivery was made for them (it was disabled
-then), or the delivery was given up. Each gets the full retry schedule. It waits
-while the destination still has plenty to do, so that news is not held up behind it.
+then), the delivery was given up, or it waits for its next try, which after a long
+outage may be hours away. Each gets the full retry schedule. It waits while the
+destination has plenty to do by now, so that news is not held up behind it.
 """
 
 from datetime import datetime, timedelta
@@ -109,7 +110,7 @@ class RecoveryRunner:
                         recovery, state="done", finished_at=self._clock.now()
                     )
                     await recoveries.note(connection, done)
-                elif await self._waiting(connection, destination.id) < _PLENTY:
+                elif await self._waiting(connection, destination.id, self._clock.now()) < _PLENTY:
                     await recoveries.note(
                         connection, await self._advance(connection, recovery, destination)
                     )
@@ -117,11 +118,18 @@ class RecoveryRunner:
         self._wake(woken)
 
     @staticmethod
-    async def _waiting(connection: AsyncConnection, destination_id: str) -> int:
-        """Count what the destination still has to do, no further than plenty."""
+    async def _waiting(connection: AsyncConnection, destination_id: str, now: datetime) -> int:
+        """Count what the destination has to do by now, no further than plenty.
+
+        What waits for its next try holds nothing up; and after an outage it is what is to go.
+        """
         some = (
             select(deliveries.c.id)
-            .where(deliveries.c.destination_id == destination_id, deliveries.c.state == "pending")
+            .where(
+                deliveries.c.destination_id == destination_id,
+                deliveries.c.state == "pending",
+                deliveries.c.due_at_ms <= to_epoch_ms(now),
+            )
             .limit(_PLENTY)
             .subquery()
         )
@@ -140,9 +148,9 @@ class RecoveryRunner:
         )
         meant = [event for event in found if event.recorded_at >= recovery.since]
         missed = [event for event in meant if _wanted(destination, event)]
-        states = await self._log.states(connection, destination.id, [e.id for e in missed])
-        given_up = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
-        await self._outbox.send_all_again(connection, destination.account_id, given_up, now)
+        states = await self._log.states(connection, destination.id, [e.id for e in missed], now)
+        again = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
+        await self._outbox.send_all_again(connection, destination.account_id, again, now)
         unsent = [event for event in missed if event.id not in states]
         # What a plugin's routing would have kept from the destination stays kept from it.
         wanted = {event.id: (destination.id,) for event in unsent}
@@ -165,7 +173,7 @@ class RecoveryRunner:
             recovery,
             cursor=found[-1].id if found else recovery.cursor,
             looked_at=recovery.looked_at + len(meant),
-            queued=recovery.queued + len(given_up) + len(never),
+            queued=recovery.queued + len(again) + len(never),
             state="done" if finished else "running",
             finished_at=now if finished else None,
         )

@@ -14,7 +14,7 @@ from litestar.types import ExceptionHandlersMap
 from gateway import errors
 from gateway.answering import json_answer
 from gateway.errors import GatewayError, Problem, RateLimited
-from gateway.http.request_ids import fault_sentence, log_fault
+from gateway.http.request_ids import fault_sentence, log_fault, log_outage
 
 # The first match along the error's own ancestry counts.
 STATUS: Final[Mapping[type[GatewayError], int]] = {
@@ -58,6 +58,8 @@ def on_gateway_error(_request: Request[Any, Any, Any], error: GatewayError) -> R
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == 500:  # noqa: PLR2004
         return on_fault(_request, error)
+    if isinstance(error, errors.StorageError):
+        log_outage(error)
     headers = _limit_headers(error) if isinstance(error, RateLimited) else None
     return answer(status, error.message, error.details, headers)
 

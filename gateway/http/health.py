@@ -18,6 +18,9 @@ from gateway.records import HealthCheck, HealthReport
 from gateway.runtime import Gateway
 from gateway.storage.tables import facts
 
+LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
+"""With less room on its disk, a SQLite database counts as full."""
+
 # Something is always tried within this, where anything is due and anybody carries.
 _STANDSTILL: Final = timedelta(minutes=5)
 _NOTHING_TRIED: Final = "nothing that is due was tried for five minutes; look into the log"
@@ -55,7 +58,7 @@ class Readiness:
         gateway: Gateway,
         *,
         deadline_seconds: float = 5.0,
-        least_free_bytes: int = 32 * 1024 * 1024,
+        least_free_bytes: int = LEAST_FREE_BYTES,
     ) -> None:
         self._gateway = gateway
         self._deadline_seconds = deadline_seconds

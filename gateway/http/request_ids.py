@@ -8,6 +8,7 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.errors import StorageError
 from gateway.log_context import request_id
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,15 @@ def log_fault(error: Exception) -> None:
     """Log where an unforeseen exception happened, under the request's id."""
     where = "".join(traceback.format_tb(error.__traceback__))
     _log.error("request %s failed: %s\n%s", request_id.get(), type(error).__name__, where)
+
+
+def log_outage(error: StorageError) -> None:
+    """Log what kept a request from the database: a class or SQLite's own code, never its words."""
+    cause: BaseException = error
+    while reason := cause.__cause__ or getattr(cause, "orig", None):
+        cause = reason
+    code = getattr(cause, "sqlite_errorname", type(cause).__name__)
+    _log.warning("the database could not be used", extra={"cause": code})
 
 
 def fault_sentence() -> str:

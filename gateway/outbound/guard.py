@@ -198,7 +198,7 @@ def _read_strictly(url: str, guard: AddressGuard) -> tuple[str, str, int]:
         raise _refused("write it as https://host/path")
     scheme = parts["scheme"].lower()
     if scheme != "https" and not (scheme == "http" and guard.allow_http):
-        raise _refused("begin it with https:// (plain http needs allow_http)")
+        raise _refused("begin it with https:// (http:// needs allow_http = true under [delivery])")
     if "#" in url:
         raise _refused("leave out the # and what follows it")
     if "@" in parts["authority"]:

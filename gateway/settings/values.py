@@ -21,7 +21,8 @@ _SEPARATOR: Final = "__"
 _TOML_MESSAGE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)")
 
 _TOML_HINTS: Final = {
-    "Invalid value": "; text needs quotes around it",
+    "Invalid value": "; text needs quotes around it, true and false are written small",
+    "Illegal character '\\n'": "; the quote that ends the text is missing",
     "Unescaped '\\' in a string": "; put a Windows path between single quotes",
     "Invalid hex value": "; put a Windows path between single quotes",
 }

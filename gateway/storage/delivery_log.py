@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, exists, select, text
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -122,16 +122,30 @@ class DeliveryLog:
         return [(row.sequence, self._attempt(row)) for row in newest[: wanted.limit]]
 
     async def states(
-        self, connection: AsyncConnection, destination_id: str, event_ids: Collection[str]
+        self,
+        connection: AsyncConnection,
+        destination_id: str,
+        event_ids: Collection[str],
+        now: datetime,
     ) -> dict[str, tuple[str, bool]]:
-        """Return delivery id, and whether it was given up, for events that have a delivery."""
+        """Return delivery id, and whether it rests, for events that have a delivery.
+
+        One rests when it was given up, or failed and waits for a next try that is not due yet.
+        """
+        waits = and_(
+            deliveries.c.state == "pending",
+            deliveries.c.lease.is_(None),
+            deliveries.c.first_attempt_at_ms.is_not(None),
+            deliveries.c.due_at_ms > to_epoch_ms(now),
+        )
+        rests = or_(deliveries.c.state == "exhausted", waits).label("rests")
         rows = await connection.execute(
-            select(deliveries.c.event_id, deliveries.c.id, deliveries.c.state).where(
+            select(deliveries.c.event_id, deliveries.c.id, rests).where(
                 deliveries.c.event_id.in_(list(event_ids)),
                 deliveries.c.destination_id == destination_id,
             )
         )
-        return {row.event_id: (row.id, row.state == "exhausted") for row in rows}
+        return {row.event_id: (row.id, bool(row.rests)) for row in rows}
 
     @staticmethod
     def _visible(caller: Caller) -> Select[Any]:

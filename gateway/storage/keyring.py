@@ -166,10 +166,15 @@ def load(path: Path) -> Keyring:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             content = file.read()
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"{path}: the master key is not there; put back the copy that you keep of it (what "
+            "gateway backup writes doesn't hold it)"
+        ) from error
     except OSError as error:
         raise ConfigurationError(
-            f"{path}: the master key can't be read ({error.strerror}); restore it from your backup "
-            "or give the gateway's user access to it"
+            f"{path}: the master key can't be read ({error.strerror}); give the gateway's user "
+            "access to it"
         ) from error
     if sys.platform != "win32" and mode & 0o077:
         raise ConfigurationError(

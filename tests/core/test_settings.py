@@ -239,13 +239,19 @@ def test_a_site_code_stands_for_one_site_and_is_told_beside_other_problems():
     ]
 
 
+QUOTES = "text needs quotes around it, true and false are written small"
 WINDOWS = "put a Windows path between single quotes"
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[gateway]\nhost = abc", "line 2, column 8: invalid value; text needs quotes around it"),
+        ("[gateway]\nhost = abc", f"line 2, column 8: invalid value; {QUOTES}"),
+        ("[delivery]\nallow_http = True", f"line 2, column 14: invalid value; {QUOTES}"),
+        (
+            '[gateway]\nhost = "abc\nport = 1',
+            "line 2, column 12: illegal character '\\n'; the quote that ends the text is missing",
+        ),
         ("[gateway]\nhost = 'abc", 'line 2, column 12: expected "\'"'),
         ('a = "C:\\Users"', f"line 1, column 10: invalid hex value; {WINDOWS}"),
         ('a = "C:\\data"', f"line 1, column 10: unescaped '\\' in a string; {WINDOWS}"),

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from core.cli.findings import problems
 
+from gateway.cli import check
 from gateway.storage.keyring import Keyring
 
 
@@ -87,6 +88,16 @@ def test_a_data_dir_that_cannot_be_made_is_a_problem(run, config):
     ]
 
 
+def test_a_full_disk_is_a_problem(run, config, monkeypatch):
+    monkeypatch.setattr(check, "LEAST_FREE_BYTES", 10**18)
+
+    [(field, message)] = problems(run("check", "--json"))
+
+    assert field == "[gateway] data_dir"
+    assert message.startswith(f"the disk of {config.parent} is full (")
+    assert message.endswith(" MB are left): make room")
+
+
 def test_a_master_key_that_was_lost_is_a_problem(run, config, stock):
     stock.order(site="main")
     (config.parent / "data" / "master.key").unlink()
@@ -94,7 +105,10 @@ def test_a_master_key_that_was_lost_is_a_problem(run, config, stock):
     [(field, message)] = problems(run("check", "--json"))
 
     assert field == "[gateway] data_dir"
-    assert "the master key can't be read (No such file or directory); restore it" in message
+    assert message.endswith(
+        "the master key is not there; put back the copy that you keep of it (what gateway backup "
+        "writes doesn't hold it)"
+    )
 
 
 def test_the_master_key_of_another_database_is_a_problem(run, config, stock, tmp_path):

@@ -9,7 +9,7 @@ from core.flow.gateways import (
     draft,
     opened,
 )
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.storage.tables import deliveries
@@ -78,6 +78,53 @@ async def test_what_one_recovery_queued_the_next_leaves_alone(database_url, tmp_
 
     assert (done.state, done.looked_at, done.queued) == ("done", 3, 0)
     assert taken == ["pkg_0", "pkg_1", "pkg_2"]
+
+
+async def test_what_waits_for_its_next_try_is_tried_at_once(database_url, tmp_path):
+    plugins = [Recorder()]
+    async with opened(database_url, tmp_path, clock=SteppingClock(), plugins=plugins) as gateway:
+        board, since = await given_up(gateway, 1002)
+        hours = {"state": "pending", "finished_at_ms": None, "first_attempt_at_ms": 1}
+        later = {"due_at_ms": to_epoch_ms(gateway.clock.now()) + 8 * 3_600_000}
+        async with gateway.database.begin() as connection:
+            await connection.execute(update(deliveries).values(hours | later))
+        recovery = await gateway.recovery.start(board, since, None)
+        for _ in range(3):
+            await gateway.recovery.step()
+        half = await gateway.recovery.get("default", recovery.id)
+        first = await due(gateway, board.id)
+        await gateway.recovery.step()
+        done = await gateway.recovery.get("default", recovery.id)
+        rest = await due(gateway, board.id)
+
+    assert (half.state, half.queued) == ("running", 1000)  # the third step waited: plenty is due
+    assert (done.state, done.looked_at, done.queued) == ("done", 1002, 1002)
+    assert (len(first), rest) == (1000, ["pkg_1000", "pkg_1001"])
+
+
+async def test_what_is_being_tried_or_never_was_is_left_as_it_is(database_url, tmp_path):
+    plugins = [Recorder()]
+    async with opened(database_url, tmp_path, clock=SteppingClock(), plugins=plugins) as gateway:
+        board, since = await given_up(gateway, 2)
+        later = to_epoch_ms(gateway.clock.now()) + 60_000
+        async with gateway.database.begin() as connection:
+            await connection.execute(
+                update(deliveries).values(
+                    state="pending", finished_at_ms=None, due_at_ms=later, lease="theirs"
+                )
+            )
+            one = select(func.min(deliveries.c.id)).scalar_subquery()
+            await connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == one)
+                .values(lease=None, first_attempt_at_ms=None)
+            )
+        recovery = await gateway.recovery.start(board, since, None)
+        await gateway.recovery.step()
+
+        done = await gateway.recovery.get("default", recovery.id)
+
+    assert (done.state, done.looked_at, done.queued) == ("done", 2, 0)
 
 
 async def test_a_destination_that_wants_it_no_more_is_not_sent_it_again(database_url, tmp_path):

@@ -1,9 +1,12 @@
 """One line for each request, and what it is about."""
 
 import logging
+import sqlite3
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from gateway.errors import StorageError
 from gateway.http.access_log import AccessLog
 
 PLUGINS = "[plugins.json_api]\n"
@@ -102,6 +105,25 @@ async def test_a_fault_of_ours_leaves_its_line_too(harness, lines):
 
     [line] = lines()
     assert line.status == 500
+
+
+async def test_what_keeps_a_request_from_the_database_is_logged_without_its_words(harness, caplog):
+    async def full(_submission):
+        cause = sqlite3.OperationalError("Maria Rodriguez")
+        cause.sqlite_errorname = "SQLITE_FULL"
+        error = OperationalError("INSERT Maria", {}, cause)
+        raise StorageError("The database can't be reached right now; try again.") from error
+
+    async with harness(PLUGINS) as gateway:
+        key = await gateway.issue_key()
+        gateway.gateway.intake.accept = full
+        answer = await gateway.post(ORDERS, key, GOOD)
+
+    [line] = [each for each in caplog.records if each.getMessage().startswith("the database")]
+    assert answer.status_code == 503
+    assert (line.getMessage(), line.levelno) == ("the database could not be used", logging.WARNING)
+    assert line.cause == "SQLITE_FULL"
+    assert "Maria" not in caplog.text
 
 
 async def nothing(_message=None):

@@ -83,7 +83,7 @@ def test_a_plain_https_url_is_taken_and_read_as_the_client_reads_it(url, host, p
 def test_plain_http_is_taken_only_when_the_setting_allows_it() -> None:
     assert check_url("http://hooks.example.com/", HTTP).port == 80
     refusal = refusal_of("http://hooks.example.com/")
-    assert refusal == "begin it with https:// (plain http needs allow_http)"
+    assert refusal == "begin it with https:// (http:// needs allow_http = true under [delivery])"
 
 
 def test_another_port_is_taken_only_where_a_network_is_allowed() -> None:
@@ -170,9 +170,18 @@ def test_a_host_or_port_in_an_odd_spelling_is_refused_whatever_is_allowed(host, 
         ("//hooks.example.com/", "write it as https://host/path"),
         ("https:hooks.example.com", "write it as https://host/path"),
         ("https:/hooks.example.com", "write it as https://host/path"),
-        ("ftp://hooks.example.com/", "begin it with https:// (plain http needs allow_http)"),
-        ("file:///etc/passwd", "begin it with https:// (plain http needs allow_http)"),
-        ("ws://hooks.example.com/", "begin it with https:// (plain http needs allow_http)"),
+        (
+            "ftp://hooks.example.com/",
+            "begin it with https:// (http:// needs allow_http = true under [delivery])",
+        ),
+        (
+            "file:///etc/passwd",
+            "begin it with https:// (http:// needs allow_http = true under [delivery])",
+        ),
+        (
+            "ws://hooks.example.com/",
+            "begin it with https:// (http:// needs allow_http = true under [delivery])",
+        ),
         ("https:///hooks.example.com", USUAL_FORM),
         ("https://hooks.example.com/#top", "leave out the # and what follows it"),
         ("https://hooks.example.com#@8.8.8.8/", "leave out the # and what follows it"),

@@ -72,6 +72,15 @@ def test_a_plugin_that_is_enabled_but_not_installed_is_told_of(tmp_path):
     )
 
 
+def test_a_plugin_that_is_nearly_spelt_right_is_told_how(site, tmp_path):
+    site.plugin("acme_erp")
+    _, plugins = loaded(tmp_path, "[plugins.acme_epr]")
+
+    assert plugins["acme_epr"].problem == (
+        "no installed distribution brings a plugin acme_epr; did you mean acme_erp?"
+    )
+
+
 def test_a_broken_plugin_does_not_silence_the_others(site, tmp_path, caplog):
     site.plugin("one")
     site.plugin("broken", "raise RuntimeError('no libacme')", version="0.9")

@@ -182,7 +182,7 @@ async def test_which_events_have_a_delivery_to_a_destination_and_how_it_stands(
     found = {each: await kept.log.get(connection, LIVE, each) for each in (well, given_up, waiting)}
 
     states = await kept.log.states(
-        connection, made.id, [*(each.event_id for each in found.values()), "evt_nowhere"]
+        connection, made.id, [*(each.event_id for each in found.values()), "evt_nowhere"], NOW
     )
 
     assert states == {
@@ -190,4 +190,4 @@ async def test_which_events_have_a_delivery_to_a_destination_and_how_it_stands(
         found[given_up].event_id: (given_up, True),
         events[0].id: (waiting, False),
     }
-    assert await kept.log.states(connection, "dst_another", [events[0].id]) == {}
+    assert await kept.log.states(connection, "dst_another", [events[0].id], NOW) == {}

@@ -229,8 +229,8 @@ def test_an_id_that_nobody_has_ends_with_1(gateway, words):
 def test_what_cannot_be_added_ends_with_1_and_every_reason(gateway):
     assert gateway.refused("add", "ftp://example.com/") == (
         "gateway: The endpoint's URL can't be used: begin it with https:// "
-        "(plain http needs allow_http).\n"
-        "  url: begin it with https:// (plain http needs allow_http)\n"
+        "(http:// needs allow_http = true under [delivery]).\n"
+        "  url: begin it with https:// (http:// needs allow_http = true under [delivery])\n"
     )
     assert gateway.refused("add", URL, "--events", " ,", "--name", "n" * 201) == (
         "gateway: The endpoint has faults.\n"

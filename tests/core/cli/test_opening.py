@@ -1,0 +1,64 @@
+"""What a command says before it opens anything."""
+
+import errno
+import socket
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.cli import main
+from gateway.errors import ConfigurationError
+
+
+def test_a_command_in_the_wrong_folder_says_that_it_begins_anew(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    first = CliRunner().invoke(main, ["keys", "list"])
+    second = CliRunner().invoke(main, ["keys", "list"])
+
+    assert first.stderr == (
+        f"gateway: There is no gateway.toml in {tmp_path}: beginning with an empty database there, "
+        f"{tmp_path / 'data' / 'gateway.db'}. If you meant another one, go to its folder or say "
+        "--config.\n"
+    )
+    assert (second.exit_code, second.stderr) == (0, "")
+
+
+def test_where_there_is_a_configuration_nothing_is_said(run):
+    assert run("keys", "list").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("127.0.0.1", "another program has it, perhaps a gateway that runs already; end that one"),
+        ("127.0.0.300", "this machine has no such address; [gateway] host is 127.0.0.1 for this"),
+        ("192.0.2.1", "this machine has no such address; [gateway] host is 127.0.0.1 for this"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_told_with_what_to_do(run, host, why):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = run("serve", "--host", host, "--port", str(port))
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"gateway: Can't listen on {host} port {port}: {why}")
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (PermissionError(errno.EACCES, "no"), "this user may not; choose a port above 1023"),
+        (OSError(errno.ENOBUFS, "No room"), "No room; choose another with --host and --port"),
+    ],
+)
+def test_whatever_else_keeps_it_from_listening_is_told_too(run, monkeypatch, error, why):
+    def refuse(*_address, **_options):
+        raise error
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    result = run("serve", "--port", "0")
+
+    assert result.exit_code == 1
+    assert why in result.stderr
+    assert ConfigurationError.__name__ not in result.output
