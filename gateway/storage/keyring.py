@@ -166,16 +166,11 @@ def load(path: Path) -> Keyring:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             content = file.read()
-    except FileNotFoundError as error:
-        raise ConfigurationError(
-            f"{path}: the master key is not there; put back the copy that you keep of it (what "
-            "gateway backup writes doesn't hold it)"
-        ) from error
     except OSError as error:
-        raise ConfigurationError(
-            f"{path}: the master key can't be read ({error.strerror}); give the gateway's user "
-            "access to it"
-        ) from error
+        text = f"can't be read ({error.strerror}); give the gateway's user access to it"
+        if isinstance(error, FileNotFoundError):
+            text = "is not there; put back the copy that you keep of it (no backup holds it)"
+        raise ConfigurationError(f"{path}: the master key {text}") from error
     if sys.platform != "win32" and mode & 0o077:
         raise ConfigurationError(
             f"{path}: others than its owner may read or change the master key "

@@ -106,8 +106,7 @@ def test_a_master_key_that_was_lost_is_a_problem(run, config, stock):
 
     assert field == "[gateway] data_dir"
     assert message.endswith(
-        "the master key is not there; put back the copy that you keep of it (what gateway backup "
-        "writes doesn't hold it)"
+        "the master key is not there; put back the copy that you keep of it (no backup holds it)"
     )
 
 
