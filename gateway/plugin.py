@@ -78,6 +78,7 @@ from gateway.records import (
     PluginTables,
     SealedColumn,
     Sink,
+    WaitColumn,
 )
 from gateway.settings import Settings
 from gateway.storage.audit import AuditEntry
@@ -193,6 +194,7 @@ __all__ = [
     "Unavailable",
     "UnsupportedMedia",
     "UpdateAnswer",
+    "WaitColumn",
     "__version__",
     "aware",
     "check_url",

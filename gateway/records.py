@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import MetaData, Row, Table
+from sqlalchemy import Column, MetaData, Row, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
@@ -68,6 +68,19 @@ class SealedColumn:
     row_id: Callable[[Row[Any]], str]
 
 
+@dataclass(frozen=True, slots=True)
+class WaitColumn:
+    """A column of moments (ms since 1970) that something waits for: when it is due, or free.
+
+    When the clock is set back, those that lie ahead are brought forward by as much, to the
+    present at most. Where it is when a lease ends, ``lease_seconds`` is the longest one: no
+    lease is cut short that may have been taken just now.
+    """
+
+    column: Column[Any]
+    lease_seconds: float = 0.0
+
+
 Unresolved = Callable[[AsyncConnection, Collection[str]], Awaitable[Collection[str]]]
 """Of these ids, those of things that are not over yet."""
 
@@ -82,12 +95,15 @@ class PluginTables:
     ``unresolved`` is given ids that events are about, and returns those of your own things
     that are not over yet: as long as they aren't, housekeeping leaves what was told of them
     alone, whatever its age.
+
+    ``waits`` lists the columns of moments that something waits for.
     """
 
     metadata: MetaData
     migrations: Path
     sealed: Sequence[SealedColumn] = ()
     unresolved: Unresolved | None = None
+    waits: Sequence[WaitColumn] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,8 +243,7 @@ class Gateway:
         self.housekeeper = Housekeeper(
             self.database, sealer, settings.retention, self.audit, self.clock, tables=tables
         )
-        rules = DispatchRules.of(settings.delivery)
-        sinks = self.hooks.sinks()
+        rules, sinks = DispatchRules.of(settings.delivery), self.hooks.sinks()
         self.giving_up = GivingUp(self.database, rules, sinks, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
         self.publishing = Publishing(
@@ -296,5 +295,6 @@ class Gateway:
             sinks,
             rules,
             self.clock,
+            waits=[wait for each in tables for wait in each.waits],
             metrics=self.metrics,
         )

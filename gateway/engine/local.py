@@ -194,14 +194,10 @@ class LocalEngine:
             await self._pause(_SWEEP_SECONDS)
 
     async def _mind_the_clock(self) -> None:
-        """See to it that a clock that was set back leaves nothing waiting for that long.
-
-        Whoever sweeps does it for all, so that it is done once.
-        """
+        """Let the time be kept; whoever sweeps does it for all, so that it is done once."""
         self._seconds_back += self._step_watch.seconds_back()
-        if self._sweeping and self._seconds_back:
-            _log.warning("the clock was set back by %d seconds", self._seconds_back)
-            await self._dispatcher.turn_back(self._seconds_back)
+        if self._sweeping:
+            await self._dispatcher.timekeeper.keep(self._seconds_back)
         self._seconds_back = 0.0
 
     async def _repeat(self, job: Job) -> None:

@@ -25,9 +25,10 @@ from gateway.flow.desk import Grant, Stored
 from gateway.flow.lane import Lane
 from gateway.flow.publishing import Publishing
 from gateway.flow.schedule import Schedule, next_try
+from gateway.flow.timekeeping import Timekeeper
 from gateway.metrics import Metrics
 from gateway.model.delivery import ClaimedDelivery, Outcome
-from gateway.records import Sink
+from gateway.records import Sink, WaitColumn
 from gateway.settings import DeliveryTable
 from gateway.storage import destination_health
 from gateway.storage.batching import Batcher
@@ -35,7 +36,6 @@ from gateway.storage.database import Database
 from gateway.storage.deliveries import Outbox
 from gateway.storage.delivery_rows import Settled
 from gateway.storage.destinations import DestinationStore
-from gateway.storage.turning_back import turn_back
 from gateway.tracing import Tracing
 
 _log = logging.getLogger(__name__)
@@ -97,6 +97,7 @@ class Dispatcher:
         rules: DispatchRules,
         clock: Clock,
         *,
+        waits: Sequence[WaitColumn] = (),
         metrics: Metrics | None = None,
     ) -> None:
         self._database = database
@@ -107,6 +108,9 @@ class Dispatcher:
         self._rules = rules
         self._clock = clock
         self._metrics = metrics or Metrics()
+        self.timekeeper = Timekeeper(
+            database, clock, lease_seconds=rules.lease_seconds, waits=waits
+        )
         self.tracing: Tracing | None = None
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
         self._conditions = ConditionBook(destinations, rules.breaker)
@@ -138,16 +142,6 @@ class Dispatcher:
         if self._database.dialect == "sqlite":
             async with self._database.begin() as connection:
                 await self._outbox.take_back(connection, self._clock.now())
-
-    async def turn_back(self, seconds: float) -> None:
-        """Bring forward what is due, after the clock was set back by ``seconds``."""
-        async with self._database.begin() as connection:
-            await turn_back(
-                connection,
-                self._clock.now(),
-                seconds=seconds,
-                lease_seconds=self._rules.lease_seconds,
-            )
 
     async def claim(self, destination_id: str, limit: int) -> Grant | None:
         """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
