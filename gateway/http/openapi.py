@@ -96,8 +96,11 @@ def _describe(
 ) -> None:
     if options.get("public"):
         operation["security"] = []
-    if "body" in options:
-        operation["requestBody"] = {"required": True, "content": _json(schemas[options["body"]])}
+    if "body" in options or "media" in options:
+        first, *others = options.get("media", ("application/json",))
+        shape = {"schema": schemas[options["body"]]} if "body" in options else {}
+        content = {first: shape} | {media: {} for media in others}
+        operation["requestBody"] = {"required": True, "content": content}
     responses = operation.setdefault("responses", {})
     for status, response in responses.items():
         if status.startswith("2") and "answer" in options:

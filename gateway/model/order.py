@@ -102,7 +102,8 @@ def check(order: Order, country: str) -> Review:
         ("patient_name", order.patient_name),
         ("patient_address", order.patient_address),
     ):
-        if not value.strip():
+        # A source that reads a foreign shape by hand may hand in None for what it didn't find.
+        if not (value or "").strip():
             errors.append(Problem(f"{name} is required", field=name))
     if order.priority not in PRIORITIES:
         errors.append(Problem(f"priority must be one of {', '.join(PRIORITIES)}", field="priority"))

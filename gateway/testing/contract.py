@@ -89,20 +89,22 @@ class PluginContract:
     def _configuration_of(self, plugin: str) -> str:
         if self.configuration is not None:
             return self.configuration
-        return _sample(plugin).read_text(encoding="utf-8")
+        return _read_sample(plugin)
 
     def test_its_part_of_gateway_toml_is_shipped_and_can_be_used_as_it_is(
         self, plugin: str, tmp_path: Path
     ) -> None:
         """``gateway init`` writes it: with it the plugin starts, or is switched off."""
-        text = _sample(plugin).read_text(encoding="utf-8")
+        text = _read_sample(plugin)
         settings = parse_settings(text, source=None, directory=tmp_path, environ={})
         assert {plugin} == {*settings.plugins, *settings.disabled_plugins}
         assert _problem(Gateway(settings), plugin) is None
 
     def test_it_starts(self, plugin: str, gateway: GatewayHarness) -> None:
         """With ``configuration``, which all that follows is tried with."""
-        assert plugin in gateway.gateway.settings.plugins
+        switched_on = plugin in gateway.gateway.settings.plugins
+        where = "its sample" if self.configuration is None else "configuration"
+        assert switched_on, f"{where} switches it off: give the test class a configuration with it"
         assert _problem(gateway.gateway, plugin) is None
 
     def test_its_hooks_take_what_they_are_given_and_never_wait(self, plugin_class: type) -> None:
@@ -222,8 +224,11 @@ def _package(name: str) -> Path:
     return Path(folders[0] if folders else spec.origin or "")
 
 
-def _sample(name: str) -> Path:
-    return _package(name) / SETTINGS_SAMPLE
+def _read_sample(name: str) -> str:
+    sample = _package(name) / SETTINGS_SAMPLE
+    if not sample.is_file():
+        pytest.fail(f"{sample} is missing: gateway init writes it, so put [plugins.{name}] into it")
+    return sample.read_text(encoding="utf-8")
 
 
 def _problem(gateway: Gateway, name: str) -> str | None:

@@ -238,9 +238,11 @@ async def test_routes_that_take_garbage_fall_over_it_or_repeat_it_are_found(harn
     async with gateway:
         tried = found(*handlers)
         open_doors = await routes.access_faults(gateway, tried)
-        faults = set(await routes.garbage_faults(gateway, tried))
+        found_faults = await routes.garbage_faults(gateway, tried)
+        faults = set(found_faults)
 
     assert open_doors == []
+    assert len(found_faults) == len(faults)  # each is told once, not for every body
     assert faults == {
         "POST /api/acme/open answers 201 to what is no JSON",
         "POST /api/acme/falls answers 500 to garbage",

@@ -16,6 +16,14 @@ class TestGood(PluginContract):
 
 class TestBad(PluginContract):
     name = "bad"
+
+
+class TestBare(PluginContract):
+    name = "bare"
+
+
+class TestOff(PluginContract):
+    name = "off"
 """
 MORE = """
     @hookimpl
@@ -38,6 +46,9 @@ def test_a_vendor_is_told_what_their_plugin_breaks_and_nothing_else(tmp_path):
     bad = changed("import msgspec\n", "import msgspec\nfrom gateway.errors import Problem\n", bad)
     Site(tmp_path).plugin("good")
     Site(tmp_path).plugin("bad", bad)
+    Site(tmp_path).plugin("bare")
+    Site(tmp_path).plugin("off")
+    (tmp_path / "found_off" / "gateway.sample.toml").write_text("[plugins.off]\nenabled = false\n")
     for name in ("good", "bad"):
         sample = tmp_path / f"found_{name}" / "gateway.sample.toml"
         sample.write_text(f"[plugins.{name}]\n")
@@ -53,7 +64,11 @@ def test_a_vendor_is_told_what_their_plugin_breaks_and_nothing_else(tmp_path):
     )
     ended = [line.partition(" - ")[0].split("::") for line in done.stdout.splitlines()]
     passed = [each[1:] for each in ended if each[0] == "PASSED test_acme.py"]
-    failed = [each[1:] for each in ended if each[0] == "FAILED test_acme.py"]
+    failed = [
+        each[1:]
+        for each in ended
+        if each[0] == "FAILED test_acme.py" and each[1] in {"TestGood", "TestBad"}
+    ]
 
     assert sorted(failed) == [
         ["TestBad", "test_it_comes_in_through_the_one_door"],
@@ -63,3 +78,6 @@ def test_a_vendor_is_told_what_their_plugin_breaks_and_nothing_else(tmp_path):
     ], done.stdout
     assert len([each for each in passed if each[0] == "TestGood"]) == 17
     assert "imports gateway.errors" in done.stdout  # its asserts say what was found
+    sample = tmp_path / "found_bare" / "gateway.sample.toml"
+    assert f"{sample} is missing: gateway init writes it, so put [plugins.bare]" in done.stdout
+    assert "its sample switches it off: give the test class a configuration with it" in done.stdout

@@ -183,6 +183,22 @@ async def test_health_live_ready_and_the_docs_need_no_key(gateway):
     assert ORDERS in document.json()["paths"]
 
 
+async def test_an_address_is_described_with_the_forms_of_body_that_it_takes(harness):
+    async with harness("[plugins.json_api]\n[plugins.csv]\n[plugins.rx_queue]\n") as gateway:
+        paths = (await gateway.get("/openapi.json")).json()["paths"]
+
+    def taken(path):
+        content = paths[path]["post"]["requestBody"]["content"]
+        return {media: each.get("schema") for media, each in content.items()}
+
+    assert taken(ORDERS).keys() == {"application/json"}
+    assert taken("/api/packages/import") == {"multipart/form-data": None}
+    assert taken("/api/rx") == {
+        "application/json": {"$ref": "#/components/schemas/PrescriptionIn"},
+        "application/fhir+json": None,
+    }
+
+
 async def _swept(gateway):
     while gateway.gateway.engine.last_sweep_at is None:  # noqa: ASYNC110 - nothing tells
         await asyncio.sleep(0.01)

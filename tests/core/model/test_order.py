@@ -71,7 +71,7 @@ def test_a_name_and_an_address_are_enough():
 
 
 @pytest.mark.parametrize("field", ["patient_name", "patient_address"])
-@pytest.mark.parametrize("value", ["", " ", "\u00a0\u2003"])
+@pytest.mark.parametrize("value", ["", " ", "\u00a0\u2003", None])
 def test_a_required_field_that_is_blank_is_refused(field, value):
     assert errors_of(**{field: value}) == (Problem(f"{field} is required", field=field),)
 
