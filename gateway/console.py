@@ -17,6 +17,7 @@ prints for a person can't play tricks on the terminal: control characters are es
 import asyncio
 import functools
 import getpass
+import io
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -98,10 +99,11 @@ class Session:
 
     def line(self, values: Mapping[str, Any], text: str) -> None:
         """Print one thing of an endless list: ``text``, or a line of JSON."""
-        click.echo(encode(values).decode() if self.as_json else text)
+        click.echo(encode(values) if self.as_json else text)
 
     def _json(self, values: Any) -> None:
-        click.echo(encode(values).decode())
+        # As bytes: JSON is UTF-8 (RFC 8259, 8.1), whatever the terminal's encoding is.
+        click.echo(encode(values))
 
 
 def config_option() -> click.Option:
@@ -144,6 +146,15 @@ def command(
         return made_command
 
     return made
+
+
+def print_what_can_be_printed() -> None:
+    """Let no command fail over a letter that the terminal's encoding lacks: it gets a ``?``.
+
+    Windows gives a program whose output goes to a file an encoding with 256 letters.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
 
 
 def fail(error: GatewayError) -> NoReturn:

@@ -11,6 +11,7 @@ from gateway.answering import json_answer
 from gateway.asking import IdempotencyKey, idempotency_of, page_size
 from gateway.clock import Clock, SystemClock, aware, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.console import Session, command
+from gateway.ending import when_asked_to_end
 from gateway.errors import (
     Conflict,
     GatewayError,
@@ -218,4 +219,5 @@ __all__ = [
     "problem_of",
     "timestamp",
     "to_epoch_ms",
+    "when_asked_to_end",
 ]

@@ -14,7 +14,13 @@ from typing import Final
 import click
 
 from gateway.cli.opening import Brought, open_gateway, plugin_commands
-from gateway.console import CONFIG_OPTION, Session, config_option, fail
+from gateway.console import (
+    CONFIG_OPTION,
+    Session,
+    config_option,
+    fail,
+    print_what_can_be_printed,
+)
 from gateway.version import __version__
 
 # The core's commands as --help groups them. Each is an object of its own name in a module
@@ -36,6 +42,7 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Make the session first: even --help needs to know which configuration it is about."""
+        print_what_can_be_printed()
         ctx.obj = Session(open_gateway, _config_of(args))
         return super().parse_args(ctx, args)
 

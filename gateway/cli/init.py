@@ -1,6 +1,8 @@
 """``gateway init``: a gateway.toml to begin with."""
 
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -40,13 +42,20 @@ async def init(session: Session, directory: Path | None) -> None:
 
 
 def _next_steps(config: Path | None, directory: Path | None) -> list[str]:
-    option = "" if config is None else f" --config {shlex.quote(str(config))}"
+    option = "" if config is None else f" --config {_quoted(config)}"
     return [
-        *([] if directory is None else [f"cd {shlex.quote(str(directory))}"]),
+        *([] if directory is None else [f"cd {_quoted(directory)}"]),
         f"gateway check{option}",
         f'gateway keys create --name "my first key"{option}',
         f"gateway serve{option}",
     ]
+
+
+def _quoted(path: Path) -> str:
+    """Write a path as the system's shell wants it; Windows' knows double quotes only."""
+    if sys.platform == "win32":
+        return subprocess.list2cmdline([str(path)])
+    return shlex.quote(str(path))
 
 
 def _in_the_way(path: Path) -> str:

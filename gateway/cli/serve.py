@@ -2,11 +2,9 @@
 
 import contextlib
 import errno
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Final
 
 import click
@@ -17,6 +15,7 @@ from gateway.cli.memory import calm_garbage_collection
 from gateway.cli.opening import read_settings, tell_of_beginning_anew
 from gateway.cli.supervising import ending_with, supervise, supervised, supervisor_option
 from gateway.console import Session, command
+from gateway.ending import when_asked_to_end
 from gateway.errors import ConfigurationError
 from gateway.http.access_log import AccessLog
 from gateway.http.app import create_app
@@ -131,20 +130,12 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stop on a signal, and don't raise it again afterwards."""
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._stop) for number in signals}
-        try:
+        with when_asked_to_end(self.stop):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def stop(self) -> None:
         """Take no more requests, finish those that are being answered, and end."""
         self.should_exit = True
-
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self.stop()
 
 
 def _uvicorn_config(app: AccessLog) -> uvicorn.Config:

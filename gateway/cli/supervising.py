@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from types import FrameType
 from typing import Final
 
 import click
+
+from gateway.ending import when_asked_to_end
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ async def ending_with(supervisor: int | None, end: Callable[[], None]) -> AsyncI
     """Call ``end`` when the process ``supervisor``, if there is one, is gone."""
 
     async def watch() -> None:
-        # An orphan gets another parent; on Windows it keeps the dead one, and isn't found out.
+        # An orphan gets another parent. Not on Windows, where nothing is supervised.
         while True:
             if os.getppid() != supervisor:
                 break
@@ -59,14 +59,8 @@ async def supervise(commands: Sequence[Sequence[str]], pass_fds: Sequence[int] =
     ``pass_fds`` are open files, a listening socket for one, that each process inherits.
     """
     ending = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(ending.set)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    await asyncio.gather(*(_keep(command, ending, pass_fds) for command in commands))
+    with when_asked_to_end(ending.set):
+        await asyncio.gather(*(_keep(command, ending, pass_fds) for command in commands))
 
 
 async def _keep(command: Sequence[str], ending: asyncio.Event, pass_fds: Sequence[int]) -> None:

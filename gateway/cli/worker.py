@@ -1,9 +1,8 @@
 """``gateway worker``: processes that carry deliveries, beside those that serve."""
 
 import asyncio
-import signal
+import sys
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -12,6 +11,7 @@ from gateway.cli.memory import calm_garbage_collection
 from gateway.cli.opening import read_settings
 from gateway.cli.supervising import ending_with, supervise, supervised, supervisor_option
 from gateway.console import Session, command
+from gateway.ending import when_asked_to_end
 from gateway.errors import ConfigurationError
 
 
@@ -31,6 +31,11 @@ async def worker(session: Session, *, processes: int, threads: int, supervisor: 
     Needs [redis] and PostgreSQL. Start as many as you like, on as many machines.
     """
     if processes > 1:
+        if sys.platform == "win32":
+            raise ConfigurationError(
+                "Windows can't ask a process to finish and end, so none is supervised there: run "
+                "gateway worker several times instead of --processes."
+            )
         words = ["worker", "--threads", str(threads), *_config(session.config)]
         await supervise([supervised(words)] * processes)
         return
@@ -46,18 +51,12 @@ async def worker(session: Session, *, processes: int, threads: int, supervisor: 
                 "(set [database] url, or leave [redis] out)."
             )
         stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(stopped.set)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
         calm_garbage_collection()
-        async with gateway.running(worker_threads=threads):
-            session.line({"worker": "ready"}, "Ready: deliveries are being carried")
-            async with ending_with(supervisor, stopped.set):
-                await stopped.wait()
+        with when_asked_to_end(stopped.set):
+            async with gateway.running(worker_threads=threads):
+                session.line({"worker": "ready"}, "Ready: deliveries are being carried")
+                async with ending_with(supervisor, stopped.set):
+                    await stopped.wait()
 
 
 def _config(path: Path | None) -> list[str]:

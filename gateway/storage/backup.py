@@ -6,9 +6,7 @@ the file: without it nobody can read the file, and with both everybody can.
 """
 
 import asyncio
-import os
 import sqlite3
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -24,6 +22,7 @@ from gateway.errors import Conflict, StorageError
 from gateway.records import PluginTables
 from gateway.storage.backup_form import BackupWriter, Manifest, Progress, SavedTable
 from gateway.storage.database import Database
+from gateway.storage.disk import flush_names_to_disk, flush_to_disk
 from gateway.storage.keyring import Keyring
 from gateway.storage.migrating import heads_of, known_revisions
 from gateway.storage.tables import metadata
@@ -96,12 +95,9 @@ def _appearing(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
             part.chmod(0o600)
             yield file, folder
             file.flush()
-            os.fsync(file.fileno())
+            flush_to_disk(file.fileno())
         part.rename(target)
-    if sys.platform != "win32":  # the name has to reach the disk too; Windows has no such call
-        descriptor = os.open(target.parent, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+    flush_names_to_disk(target.parent)
 
 
 @asynccontextmanager

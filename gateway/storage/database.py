@@ -34,6 +34,9 @@ _PRAGMAS = (
     f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
+    # macOS would leave it in the drive's cache; elsewhere this means nothing.
+    # https://www.sqlite.org/pragma.html#pragma_fullfsync
+    "PRAGMA fullfsync=ON",
     "PRAGMA foreign_keys=ON",
     "PRAGMA cache_size=-32768",
     "PRAGMA temp_store=MEMORY",

@@ -43,6 +43,7 @@ def sole_connection(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _lock(connection: sqlite3.Connection) -> None:
     try:
+        connection.execute("PRAGMA fullfsync=ON")  # as in database.py
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("BEGIN EXCLUSIVE")
         connection.execute("COMMIT")  # the lock stays until the connection is closed

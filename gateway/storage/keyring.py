@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.errors import ConfigurationError, SealKeyMissing
+from gateway.storage.disk import flush_names_to_disk, flush_to_disk
 
 KEY_BYTES = 32
 HIGHEST_SEAL_ID = 0xFFFF  # two bytes in the header of every sealed value
@@ -212,7 +213,7 @@ def save(path: Path, keyring: Keyring) -> None:
                 if owner.st_uid != os.geteuid():  # root rotates what the service must read
                     os.chown(temporary, owner.st_uid, owner.st_gid)
             temporary.replace(path)
-        _fsync_directory(path.parent)
+        flush_names_to_disk(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -262,7 +263,7 @@ def _create(path: Path) -> None:
             else:
                 path.hardlink_to(temporary)
         for each in (directory, *(made.parent for made in new)):
-            _fsync_directory(each)
+            flush_names_to_disk(each)
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -276,20 +277,10 @@ def _written_beside(path: Path, keyring: Keyring) -> Iterator[Path]:
         with os.fdopen(descriptor, "wb") as file:
             file.write(keyring.to_text().encode())
             file.flush()
-            os.fsync(file.fileno())
+            flush_to_disk(file.fileno())
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _fsync_directory(directory: Path) -> None:
-    """Make a new name in a directory survive power loss; Windows has no such call."""
-    if sys.platform != "win32":
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigurationError:

@@ -1,5 +1,6 @@
 """Spreadsheets (.xlsx, .xls, .ods), row by row out of a process of their own."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -45,7 +46,9 @@ def sheet_rows(file: BinaryIO, tell_others: Callable[[int], None]) -> Iterator[R
             # It reads everything before it writes anything, so neither waits for the other.
             shutil.copyfileobj(file, process.stdin)
             process.stdin.close()
-        except BrokenPipeError:
+        except OSError as error:
+            if not _nobody_reads(error):
+                raise
             raise InvalidInput(_DAMAGED) from None
         end = "damaged"  # unless it lives to say something else
         for line in process.stdout:
@@ -84,9 +87,16 @@ def _process() -> Iterator[tuple[Any, threading.Timer]]:
             if pipe is not None:
                 try:
                     pipe.close()
-                except BrokenPipeError:
-                    continue  # what was left to say has nobody to hear it
+                except OSError as error:
+                    if not _nobody_reads(error):
+                        raise
+                    # What was left to say has nobody to hear it.
         process.wait()
+
+
+def _nobody_reads(error: OSError) -> bool:
+    """Say whether a pipe's other end is gone, which Windows calls an invalid argument."""
+    return isinstance(error, BrokenPipeError) or error.errno == errno.EINVAL
 
 
 def _cell(said: Any) -> Cell:

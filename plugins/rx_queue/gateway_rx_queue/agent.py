@@ -28,6 +28,7 @@ from gateway.plugin import (
     Unavailable,
     decode,
     encode,
+    when_asked_to_end,
 )
 from gateway_rx_queue.schema import LeasedOut, LeaseOut, OutcomeIn
 
@@ -227,11 +228,5 @@ def _check(answer: OutboundAnswer) -> None:
 
 async def carry_out(agent: Agent, *, once: bool) -> None:
     """Run an agent until it is interrupted or terminated; what runs then is finished."""
-    import signal
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # asyncio raises it on Windows, where Ctrl-C ends the agent as it ends any program.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, agent.stop)
-    await agent.run(once=once)
+    with when_asked_to_end(agent.stop):
+        await agent.run(once=once)

@@ -54,7 +54,7 @@ def agent_command() -> click.Command:
         """
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
         key = _key(key_file)
-        argv = shlex.split(words, posix=os.name == "posix")
+        argv = _split(words)
         if not argv:
             raise InvalidInput("--command is empty: name the program that writes a job.")
         settings = AgentSettings(url, key, argv, slots, lease_seconds)
@@ -67,6 +67,19 @@ def agent_command() -> click.Command:
         session.record({"done": made.done})
 
     return agent
+
+
+def _split(words: str) -> list[str]:
+    """Split a command as a shell would; on Windows a backslash stands between folders."""
+    lexer = shlex.shlex(words, posix=True)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    if sys.platform == "win32":
+        lexer.escape, lexer.quotes = "", '"'
+    try:
+        return list(lexer)
+    except ValueError:  # no closing quotation
+        raise InvalidInput("--command has a quotation mark too few: close each one.") from None
 
 
 def _key(key_file: Path | None) -> str:

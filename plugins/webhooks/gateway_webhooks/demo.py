@@ -177,7 +177,7 @@ def _serving(config: Path) -> Iterator[str]:
             [sys.executable, "-m", "gateway", "serve", "--json", "--config", str(config)],
             stdout=subprocess.PIPE,
             stderr=stderr,
-            text=True,
+            encoding="utf-8",
         )
     try:
         line = server.stdout.readline() if server.stdout else ""
@@ -197,7 +197,8 @@ def _gateway(config: Path, *words: str) -> dict[str, Any]:
     done = subprocess.run(  # noqa: S603 - this same program, with words of our own
         [sys.executable, "-m", "gateway", *words, "--json", "--config", str(config)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",  # what it says of an error is in the terminal's encoding
         timeout=_PATIENCE_SECONDS,
         check=False,
     )

@@ -1,6 +1,7 @@
 """Files as they turn up: other delimiters and encodings, titles, totals, rags, spreadsheets."""
 
 import datetime as dt
+import errno
 import itertools
 import json
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from gateway_csv import sheet_process
+from gateway_csv import sheet_process, sheets
 from plugins.csv.files import PLUGINS, SEED, Sender, saved, workbook
 
 AT_NOON = dt.datetime(2026, 4, 21, 12)  # noqa: DTZ001 - a sheet knows no zones
@@ -490,3 +491,15 @@ def read_by_the_process(monkeypatch, capsysbinary, file):
     sheet_process.main(5_000_000)
 
     return [json.loads(each) for each in capsysbinary.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_gone"),
+    [
+        (BrokenPipeError(errno.EPIPE, "broken pipe"), True),
+        (OSError(errno.EINVAL, "Invalid argument"), True),  # Windows
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+    ],
+)
+def test_a_reader_of_spreadsheets_that_is_gone_is_told_from_other_trouble(error, is_gone):
+    assert sheets._nobody_reads(error) is is_gone

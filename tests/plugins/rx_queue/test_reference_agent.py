@@ -3,11 +3,15 @@
 import asyncio
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
+from gateway_rx_queue import agent_command
 from gateway_rx_queue.agent import Agent, AgentSettings, outcome_of_command
 from processes import TOML, GatewayProcess
 
+from gateway.cli import main
 from gateway.clock import SystemClock
 from gateway.errors import InvalidInput, NotAuthenticated
 from gateway.plugin import AddressGuard, OutboundAnswer, OutboundClient
@@ -287,3 +291,31 @@ async def test_an_agent_killed_after_its_write_writes_with_the_same_token_again(
         "leased",
         "written",
     ]
+
+
+@pytest.mark.parametrize(
+    ("platform", "words", "split"),
+    [
+        ("linux", "write --to 'my shop' \"a b\" c\\ d", ["write", "--to", "my shop", "a b", "c d"]),
+        (
+            "win32",
+            r'"C:\Program Files\writer\write.exe" --log=C:\logs # "D:\my shop"',
+            [r"C:\Program Files\writer\write.exe", r"--log=C:\logs", "#", r"D:\my shop"],
+        ),
+    ],
+)
+def test_the_command_is_split_as_the_systems_shell_would(monkeypatch, platform, words, split):
+    monkeypatch.setattr(agent_command, "sys", SimpleNamespace(platform=platform))
+
+    assert agent_command._split(words) == split
+
+
+def test_a_command_with_an_open_quotation_is_refused_in_one_line():
+    words = ["rx", "agent", "--url", "http://127.0.0.1:9", "--command", '"write']
+
+    said = CliRunner().invoke(main, words, env={"GATEWAY_API_KEY": "sk_live_1"})
+
+    assert (said.exit_code, said.stderr) == (
+        1,
+        "gateway: --command has a quotation mark too few: close each one.\n",
+    )
