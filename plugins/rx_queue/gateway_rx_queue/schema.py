@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from gateway.plugin import Mode, Problem
 from gateway_rx_queue.points import Prescription, Reason
+from gateway_rx_queue.settings import LONGEST_LEASE_SECONDS
 
 State = Literal["queued", "writing", "completed", "failed", "excepted", "resolved", "rejected"]
 
@@ -206,7 +207,10 @@ class LeaseIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max: Annotated[int, Meta(ge=1, le=100)] = 1
     wait_seconds: Annotated[float, Meta(ge=0, le=30)] = 0
     lease_seconds: (
-        Annotated[float, Meta(ge=1, le=3600, description="how long you need for a job")] | None
+        Annotated[
+            float, Meta(ge=1, le=LONGEST_LEASE_SECONDS, description="how long you need for a job")
+        ]
+        | None
     ) = None
 
 

@@ -12,6 +12,7 @@ from gateway_rx_queue.points import Thresholds
 AGENT: Final = "agent"
 """The writer that is none of ours: programs come for jobs."""
 
+LONGEST_LEASE_SECONDS: Final = 3600
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -64,7 +65,7 @@ class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     early_refill_share: _Share = 0.75
     skip_reasons: tuple[str, ...] = ()
     sites: dict[str, SiteTable] = {}
-    lease_seconds: Annotated[float, Meta(ge=1, le=3600)] = 120.0
+    lease_seconds: Annotated[float, Meta(ge=1, le=LONGEST_LEASE_SECONDS)] = 120.0
     max_attempts: _Count = 8
     retry_schedule_seconds: tuple[_Positive, ...] = (5, 30, 120, 600, 1800, 3600)
     claim_minutes: _Positive = 15.0

@@ -16,12 +16,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import Batcher, Gateway, new_id, to_epoch_ms
-from gateway_shopify.tables import WAITING, messages
+from gateway_shopify.tables import LEASE_SECONDS, WAITING, messages
 
 # Any number will do, as long as nothing else in the database uses it.
 _CLAIM_LOCK: Final = 0x0A0D5401
-# Longer than a message may take; should one take longer still, it is worked off twice.
-_LEASE: Final = timedelta(seconds=30)
+_LEASE: Final = timedelta(seconds=LEASE_SECONDS)
 _MOST_AT_ONCE: Final = 20
 # Longer than this no one waits for a fault to pass; then a person has to look.
 _BACKOFF_SECONDS: Final = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)

@@ -99,7 +99,8 @@ class Reconciler:
 
     async def _since(self, shop: ShopSettings, now: datetime) -> datetime:
         row = await self._directory.row(shop.domain)
-        if row.reconciled_to_ms is None:
+        # A clock that was ahead wrote down a time that is still to come: nobody knows which it was.
+        if row.reconciled_to_ms is None or row.reconciled_to_ms > to_epoch_ms(now):
             return now - _FIRST_LOOK_BACK
         return from_epoch_ms(row.reconciled_to_ms) - _OVERLAP
 

@@ -20,11 +20,13 @@ from sqlalchemy import (
     text,
 )
 
-from gateway.plugin import PluginTables, SealedColumn
+from gateway.plugin import PluginTables, SealedColumn, WaitColumn
 
 metadata: Final = MetaData()
 # Said word for word in queries too: only then does a database use an index of these rows alone.
 WAITING: Final = "state = 'waiting'"
+# Longer than a message may take; should one take longer still, it is worked off twice.
+LEASE_SECONDS: Final = 30.0
 
 # A shop: the destinations that stand for it, its token, and how far it has been reconciled.
 shops: Final = Table(
@@ -112,5 +114,9 @@ TABLES: Final = PluginTables(
         SealedColumn(messages, "body", ("id",), lambda row: str(row.id)),
         SealedColumn(orders, "facts", ("shop", "order_index"), lambda row: str(row.id)),
         SealedColumn(requests, "report", ("id",), lambda row: str(row.id)),
+    ),
+    waits=(
+        WaitColumn(messages.c.due_at_ms),
+        WaitColumn(messages.c.lease_until_ms, lease_seconds=LEASE_SECONDS),
     ),
 )

@@ -74,6 +74,32 @@ async def test_when_its_lease_ends_a_job_is_offered_again_with_the_same_token(
     ]
 
 
+async def test_a_clock_that_is_set_back_keeps_no_job_from_agents(
+    gateway, clock, rx, submit, lease, report
+):
+    people = [
+        rx(external_id=name, patient__external_patient_id=name, patient__last_name=name)
+        for name in ("Roy", "Tran", "Wong")
+    ]
+    tried, taken = [await submit(each) for each in people[:2]]
+    first, second = await lease()
+    await report(first, "retry", reason="busy")
+    waiting = await submit(people[2])
+
+    clock.step(-86_400)
+
+    # What is due can be taken, the other two wait for as long as they would have anyway
+    found = await lease(wait_seconds=20)
+    assert [each["queueId"] for each in found] == [waiting]
+    assert (await report(found[0], "completed")).status_code == 200
+    clock.step(6)
+    assert [each["queueId"] for each in await lease()] == [tried]
+    clock.step(100)
+    assert (await report(second, "retry", reason="busy")).status_code == 200
+    clock.step(6)
+    assert [each["queueId"] for each in await lease()] == [taken]
+
+
 async def test_nobody_reports_twice(rx, submit, lease, report, events):
     queue_id = await submit(rx())
     [leased] = await lease()

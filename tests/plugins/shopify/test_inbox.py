@@ -43,6 +43,27 @@ async def test_a_killed_process_leaves_its_messages_to_the_next(inbox, clock):
     assert (again.id, again.body, claimed.attempts, again.attempts) == (claimed.id, b"{}", 1, 2)
 
 
+async def test_a_clock_that_is_set_back_makes_no_message_wait(harness, clock):
+    async with harness(TOML, clock).gateway as gateway:
+        inbox = Inbox(gateway)
+        for number in (1, 2):
+            await inbox.put(arrival(number))
+        later, lost = await inbox.claim()
+        await inbox.put(arrival(3))
+        assert await inbox.postpone(later, "busy")
+
+        clock.step(-3600)
+        assert await inbox.claim() == []
+        await gateway.dispatcher.timekeeper.keep(3600.0)
+
+        [third] = await inbox.claim()
+        await inbox.finish(third, "done")
+        clock.step(5)
+        assert [each.id for each in await inbox.claim()] == [later.id]
+        clock.step(25)
+        assert [each.id for each in await inbox.claim()] == [lost.id]
+
+
 async def test_the_next_process_that_serves_the_file_need_not_wait(harness, inbox, clock):
     for number in (1, 2):
         await inbox.put(arrival(number))

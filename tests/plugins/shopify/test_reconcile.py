@@ -102,6 +102,19 @@ async def test_it_looks_from_where_it_ended_the_last_time_with_some_overlap(desk
     ]
 
 
+async def test_after_a_clock_that_was_ahead_it_looks_back_for_some_hours(desk, shop, clock):
+    clock.step(3 * 86_400)
+    await reconcile(desk)
+    clock.step(-2 * 86_400)
+    shop.add(numbered(1, updated_at=(clock.now() - timedelta(hours=3)).isoformat()))
+    shop.add(numbered(2, updated_at=(clock.now() - timedelta(hours=5)).isoformat()))
+    await reconcile(desk)
+
+    assert [each.order.external_order_id for each in await desk.packages()] == [
+        "gid://shopify/Order/1"
+    ]
+
+
 async def test_a_shop_that_can_not_be_asked_is_noted_and_asked_again_from_the_same_place(
     desk, shop, clock
 ):
