@@ -131,7 +131,7 @@ class _Ledger:
         # A phone's clock may run ahead; what it reports can't have happened later than now.
         occurred_at = min(report.update.occurred_at or self._now, self._now)
         reported = STATUS_AFTER[report.update.event]
-        if _is_late(package, occurred_at):
+        if _is_late(package, occurred_at, self._now):
             return self._record(report, package, reported, occurred_at, late=True)
         status = destined_status(package.status, reported)
         if status is None:
@@ -193,12 +193,13 @@ def references(package: Standing) -> dict[str, Any]:
     return data
 
 
-def _is_late(package: Standing, occurred_at: datetime) -> bool:
+def _is_late(package: Standing, occurred_at: datetime, now: datetime) -> bool:
     """Say whether news is older than the state it finds.
 
     Compared in whole seconds, as reporters give them. A package that was only created
-    has no delivery news yet, so nothing can be late for it.
+    has no delivery news yet, so nothing can be late for it; nor can it for a state that
+    begins later than now, which a clock wrote down that was set back since.
     """
-    if package.status == "created":
+    if package.status == "created" or package.status_at_ms > to_epoch_ms(now):
         return False
     return to_epoch_ms(occurred_at) // 1000 < package.status_at_ms // 1000

@@ -207,6 +207,20 @@ async def test_news_of_the_same_second_is_not_late(gateway, clock):
     assert (answer.outcome, answer.status) == ("applied", "picked_up")
 
 
+async def test_news_is_not_late_for_a_state_of_a_clock_that_was_ahead(gateway, clock):
+    package_id = await package(gateway)
+    await gateway.tracking.apply(LIVE, update(package_id, "delivery.picked_up"))
+
+    clock.step(-3600)
+    answer = await gateway.tracking.apply(LIVE, update(package_id, "delivery.completed"))
+    clock.step(10)
+    late = clock.now() - timedelta(seconds=20)
+    offline = update(package_id, "delivery.arrived", occurred_at=late)
+
+    assert (answer.outcome, answer.status) == ("applied", "completed")
+    assert (await gateway.tracking.apply(LIVE, offline)).outcome == "late"
+
+
 async def test_the_first_news_of_a_package_is_never_late(gateway, clock):
     """Orders may be handed in after the driver left: created is when we heard of it."""
     package_id = await package(gateway)
