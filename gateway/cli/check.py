@@ -252,7 +252,12 @@ async def _look_at_master_key(
 
 async def _ask_plugins(gateway: Gateway, standing: Standing | None, findings: Findings) -> None:
     names = {each.name for each in gateway.hooks.health_checks()} if not findings.problems else ()
-    for name, report in (await ask_plugins(gateway, standing, names)).items():
+    try:
+        reports = await ask_plugins(gateway, standing, names)
+    except PluginError as error:  # one that can't be opened as the settings have it
+        findings.wrong("plugins", Problem(error.message, field="[plugins]"))
+        return
+    for name, report in reports.items():
         if report.healthy:
             findings.fine(name, report.detail)
         else:

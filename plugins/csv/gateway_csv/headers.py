@@ -21,29 +21,34 @@ SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
         *("name", "full name", "patient full name", "patient", "recipient", "recipient name"),
         *("customer", "customer name", "client name", "pt name", "pt"),
         *("ship to name", "delivery name", "patients name", "member name"),
+        *("nom complet", "nom du patient", "nom du client", "destinataire"),
     ),
     "last_first": (
         *("last first", "last name first name", "patient last first", "name last first"),
         *("patient name last first", "lastname firstname", "surname first name"),
     ),
-    "first_name": ("first name", "firstname", "first", "given name", "fname", "forename"),
+    "first_name": ("first name", "firstname", "first", "given name", "fname", "forename", "prenom"),
     "middle_name": ("middle name", "middle", "middle initial", "mi"),
-    "last_name": ("last name", "lastname", "last", "surname", "family name", "lname"),
+    # "Nom" is the whole name in one file, and the last one beside "Prénom": it is asked about.
+    "last_name": (
+        *("last name", "lastname", "last", "surname", "family name", "lname", "nom de famille"),
+    ),
     "patient_address": (
         *("address", "full address", "delivery address", "shipping address", "street address"),
         *("address1", "address 1", "address line 1", "addr", "addr1", "addr 1", "street"),
         *("street 1", "street1", "ship to address", "home address"),
         *("patient street", "mailing address", "deliver to address"),
+        *("adresse", "adresse de livraison", "adresse du patient"),
     ),
     "address2": (
         *("address2", "address 2", "address line 2", "addr2", "addr 2", "street 2", "street2"),
         *("apt", "suite", "apartment", "unit number", "apt number", "apt unit"),
     ),
-    "city": ("city", "town", "municipality", "delivery city", "shipping city"),
+    "city": ("city", "town", "municipality", "delivery city", "shipping city", "ville"),
     "state": ("state", "province", "prov", "state province", "prov state"),
     "postal_code": (
         *("zip", "zip code", "zipcode", "postal code", "postal", "postcode", "post code"),
-        *("zip postal code", "zip postal", "postalcode"),
+        *("zip postal code", "zip postal", "postalcode", "code postal"),
     ),
     "country": ("country", "country code"),
     "patient_phone": (
@@ -51,11 +56,13 @@ SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
         *("cell phone", "cell number", "mobile", "mobile phone", "mobile number", "home phone"),
         *("phone 1", "phone1", "phone 2", "phone2", "contact number", "contact phone", "ph"),
         *("daytime phone", "primary phone", "delivery phone", "work phone"),
+        *("numero de telephone", "no de telephone", "cellulaire"),
     ),
-    "patient_email": ("email", "e mail", "email address", "e mail address"),
+    "patient_email": ("email", "e mail", "email address", "e mail address", "courriel"),
     "rx_number": (
         *("rx", "rx number", "rx no", "rxnumber", "rxno", "script", "script number", "script no"),
         *("prescription", "prescription number", "prescription no", "rx id", "rx numbers"),
+        *("ordonnance", "numero dordonnance", "no dordonnance", "no ordonnance"),
     ),
     "copay_amount": (
         *("copay", "co pay", "copayment", "co payment", "copay amount", "co pay amount"),
@@ -67,16 +74,17 @@ SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "requires_signature": (
         *("signature", "signature required", "sig required", "sign", "signature needed"),
         *("needs signature", "requires sig", "sig req", "signature req", "must sign"),
+        *("signature requise",),
     ),
     "delivery_date": (
         *("deliver on", "deliver by", "delivery day", "date of delivery", "scheduled date"),
         *("delivery dt", "scheduled delivery", "scheduled delivery date"),
-        *("requested delivery date", "deliver date"),
+        *("requested delivery date", "deliver date", "date de livraison"),
     ),
     "notes": (
         *("note", "comment", "comments", "remarks", "delivery instructions"),
         *("delivery notes", "special instructions", "delivery note", "driver notes", "memo"),
-        *("delivery comments",),
+        *("delivery comments", "commentaire", "commentaires", "remarque", "remarques"),
     ),
     "external_patient_id": (
         *("patient id", "patient number", "patient no", "mrn", "pt id", "customer id"),
@@ -114,8 +122,10 @@ class Column(NamedTuple):
 
 
 def normal(header: str) -> str:
-    """Fold what makes no difference: case, accents of width, punctuation, ``#`` for number."""
-    text = unicodedata.normalize("NFKC", header).casefold().replace("#", " number ")
+    """Fold what makes no difference: case, accents, width, punctuation, ``#`` for number."""
+    parts = unicodedata.normalize("NFKD", header.casefold())
+    plain = "".join(each for each in parts if not unicodedata.combining(each))
+    text = plain.replace("#", " number ")
     text = text.replace("'", "").replace("\N{RIGHT SINGLE QUOTATION MARK}", "")
     return _WORDS.sub(" ", text).strip()
 

@@ -59,7 +59,8 @@ class Pump:
         found = [each for each in writers if each.name == name]
         if len(found) != 1:
             names = ", ".join(sorted({AGENT, *(each.name for each in writers)}))
-            raise PluginError(f"[plugins.rx_queue] writer must be one of {names}, each there once")
+            why = "is brought by two plugins" if found else f"must be one of {names}"
+            raise PluginError(f"[plugins.rx_queue] writer {why}")
         return found[0]
 
     async def run(self) -> None:

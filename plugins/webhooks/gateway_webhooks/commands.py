@@ -21,7 +21,7 @@ from gateway_webhooks.mapping import delivery_out, endpoint_out
 from gateway_webhooks.schema import EndpointChange, EndpointIn, EndpointOut, Status
 from gateway_webhooks.settings import Format
 
-_COLUMNS = ("id", "url", "format", "events", "site", "status", "last_success_at")
+_COLUMNS = ("id", "url", "format", "events", "site", "status", "failing_since", "last_success_at")
 _ATTEMPT_COLUMNS = ("attempt", "started_at", "duration_ms", "outcome", "status", "error")
 
 _ACCOUNT = click.option(

@@ -208,6 +208,18 @@ def test_an_unhealthy_plugin_is_a_problem(run, config, install, stock):
     assert problems(run("check", "--json")) == [("[plugins]", "health check pulse: 60 a minute")]
 
 
+def test_a_plugin_that_cannot_be_opened_is_a_problem_like_any_other(run, config, install, stock):
+    shut = "    @hookimpl\n    def lifespan(self):\n        raise RuntimeError('no key')\n"
+    install("pulse", PULSE.replace("    async def check", f"{shut}\n    async def check"))
+    stock.order(site="main")
+    config.write_text("[plugins.pulse]\n")
+
+    [(field, message)] = problems(run("check", "--json"))
+
+    assert field == "[plugins]"
+    assert message.startswith("plugin pulse failed in lifespan")
+
+
 TRACING = "[tracing]\nendpoint = 'http://127.0.0.1:4318/v1/traces'\n"
 
 

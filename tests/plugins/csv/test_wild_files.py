@@ -80,6 +80,23 @@ async def test_every_common_encoding_is_read_and_a_guess_is_told(sender):
         assert told == ([f"the text was read as {codec}"] if guessed else [])
 
 
+async def test_a_french_file_from_a_windows_computer_is_read_as_it_is(sender):
+    text = (
+        "Nom du patient;Adresse;Ville;Code postal;Téléphone;Date de livraison;Remarques;Nom\r\n"
+        "Hélène Côté;12 rue Élan;Montréal;H2X 1Y4;514-555-1234;25/04/2026;Sonner;?\r\n"
+    )
+
+    report = await sender.send(text.encode("cp1252"))
+
+    [package] = await sender.packages()
+    assert report["created"] == 1
+    assert package["patient_name"] == "Hélène Côté"
+    assert package["patient_address"] == "12 rue Élan, Montréal, H2X 1Y4"
+    assert package["delivery_date"] == "2026-04-25"
+    assert package["notes"] == "Sonner"
+    assert report["ignored_columns"] == ["Nom"]
+
+
 RUSSIAN = f"{HEADER}\nИванов Иван Иванович,Москва ул Ленина 5\nПетров Пётр,Тула\n"  # noqa: RUF001
 
 

@@ -256,6 +256,7 @@ async def test_a_write_that_is_running_at_the_end_is_finished(harness, rx):
     [
         ((), "writer must be one of agent, http, simulator"),
         (("a writer",), "no RxWriter"),
+        ((RxWriter("acme", None), RxWriter("acme", None)), "writer is brought by two plugins"),
     ],
 )
 async def test_a_writer_that_nobody_brings_stops_the_start(harness, records, message):

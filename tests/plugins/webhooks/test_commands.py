@@ -123,9 +123,9 @@ def test_list_prints_a_table(gateway):
     second = gateway.add("--format", "standard")
     lines = [re.split(r" {2,}", line) for line in gateway.run("list").stdout.splitlines()]
     assert lines == [
-        ["id", "url", "format", "events", "site", "status", "last success at"],
-        [first["id"], URL, "scriptrun", "delivery.*, rx.*", "main", "active", "-"],
-        [second["id"], URL, "standard", "*", "-", "active", "-"],
+        ["id", "url", "format", "events", "site", "status", "failing since", "last success at"],
+        [first["id"], URL, "scriptrun", "delivery.*, rx.*", "main", "active", "-", "-"],
+        [second["id"], URL, "standard", "*", "-", "active", "-", "-"],
     ]
 
 
