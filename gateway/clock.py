@@ -11,6 +11,8 @@ from typing import Final, Protocol
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PASSING_SECONDS: Final = 1.0
 _MILLISECOND: Final = timedelta(milliseconds=1)
+# Windows' own conversion knows no moment before 1970, and none after the year 3000.
+_YEAR_2900_MS: Final = 29_348_006_400_000
 
 
 class Clock(Protocol):
@@ -86,7 +88,9 @@ def to_epoch_ms(moment: datetime) -> int:
 
 def from_epoch_ms(epoch_ms: int) -> datetime:
     """Turn milliseconds since 1970 into an aware UTC datetime."""
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC)
+    if 0 <= epoch_ms < _YEAR_2900_MS:
+        return datetime.fromtimestamp(epoch_ms / 1000, UTC)  # in half the time
+    return _EPOCH + timedelta(milliseconds=epoch_ms)
 
 
 def isoformat(moment: datetime) -> str:

@@ -164,6 +164,8 @@ def _why_not(error: OSError) -> str:
             "another program has it, perhaps a gateway that runs already; end that one, or choose "
             "a port with --port or [gateway] port"
         )
+    if isinstance(error, PermissionError) and sys.platform == "win32":
+        return "Windows or another program keeps it; choose another with --port or [gateway] port"
     if isinstance(error, PermissionError):
         return "this user may not; choose a port above 1023 with --port or [gateway] port"
     return f"{error.strerror}; choose another with --host and --port"

@@ -1,8 +1,11 @@
-"""Noticing that the wall clock was set back."""
+"""Moments as tables hold them, and noticing that the wall clock was set back."""
+
+import datetime as dt
 
 import pytest
 
-from gateway.clock import SteppingClock, StepWatch
+from gateway import clock as clock_module
+from gateway.clock import SteppingClock, StepWatch, from_epoch_ms, to_epoch_ms
 
 
 def test_a_clock_that_goes_on_was_not_set_back():
@@ -34,3 +37,27 @@ def test_a_second_is_no_step(seconds, noticed):
     clock.step(-seconds)
 
     assert watch.seconds_back() == noticed
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        dt.datetime(1, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=dt.UTC),
+        dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(2026, 4, 19, 18, 42, 10, 7_000, tzinfo=dt.UTC),
+        dt.datetime(2900, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=dt.UTC),
+    ],
+)
+def test_a_moment_comes_back_as_it_was_also_where_windows_knows_few(monkeypatch, moment):
+    class Windows(dt.datetime):
+        @classmethod
+        def fromtimestamp(cls, seconds, zone):
+            if not 0 <= seconds < 32_536_799_999:
+                raise OSError(22, "Invalid argument")
+            return dt.datetime.fromtimestamp(seconds, zone)
+
+    monkeypatch.setattr(clock_module, "datetime", Windows)
+
+    assert from_epoch_ms(to_epoch_ms(moment)) == moment

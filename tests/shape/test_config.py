@@ -1,6 +1,7 @@
 """The profiles under config/ are ready to copy: they load, and fit each other and the code."""
 
 import configparser
+import plistlib
 import re
 import shlex
 import shutil
@@ -23,6 +24,7 @@ from gateway.settings import DeliveryTable, Settings, load_settings
 CONFIG: Final = ROOT / "config"
 PAGES: Final = (
     ROOT / "docs" / "how-to" / "run-as-a-service.md",
+    ROOT / "docs" / "how-to" / "windows-and-macos.md",
     CONFIG / "windows" / "README.md",
     CONFIG / "compose" / "compose.yaml",
 )
@@ -242,6 +244,18 @@ def test_the_image_is_built_from_files_that_there_are_and_from_no_others(compose
     assert "*" in ignored
     assert {line[1:] for line in ignored if line.startswith("!")} == copied
     assert lines.index("USER rx-gateway") < lines.index('CMD ["gateway", "serve"]')
+
+
+def test_launchd_starts_a_command_that_there_is_and_gives_it_time_to_end():
+    with (CONFIG / "macos" / "rx-gateway.plist").open("rb") as file:
+        service = plistlib.load(file)
+    program, *words = service["ProgramArguments"]
+
+    assert program == "/opt/rx-gateway/.venv/bin/gateway"
+    assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0
+    assert service["ExitTimeOut"] >= seconds_to_stop()
+    assert service["Umask"] == 0o077
+    assert service["RunAtLoad"] is service["KeepAlive"] is True
 
 
 def commands_on(page: Path) -> list[str]:

@@ -2,11 +2,12 @@
 
 import errno
 import socket
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from gateway.cli import main
+from gateway.cli import main, serve
 from gateway.errors import ConfigurationError
 
 
@@ -62,3 +63,11 @@ def test_whatever_else_keeps_it_from_listening_is_told_too(run, monkeypatch, err
     assert result.exit_code == 1
     assert why in result.stderr
     assert ConfigurationError.__name__ not in result.output
+
+
+def test_windows_keeps_ports_above_1023_to_itself_too(monkeypatch):
+    monkeypatch.setattr(serve, "sys", SimpleNamespace(platform="win32"))
+
+    assert serve._why_not(PermissionError(errno.EACCES, "no")) == (
+        "Windows or another program keeps it; choose another with --port or [gateway] port"
+    )
