@@ -20,6 +20,7 @@ from gateway.errors import ConfigurationError
 from gateway.http.access_log import AccessLog
 from gateway.http.app import create_app
 from gateway.settings import Settings
+from gateway.storage.serving import sole_server
 
 # How long a request in flight may take to end once we were asked to stop.
 _GRACE_SECONDS: Final = 20
@@ -74,8 +75,10 @@ async def serve(
             on_ready=lambda: session.line({"address": address}, ready),
             on_stop=gateway.stopping.set,
         )
-        async with gateway.running(), ending_with(supervisor, server.stop):
-            await server.serve(sockets=[listener])
+        path = gateway.database.path
+        with contextlib.nullcontext() if path is None else sole_server(path):
+            async with gateway.running(), ending_with(supervisor, server.stop):
+                await server.serve(sockets=[listener])
 
 
 def _refuse_many(settings: Settings) -> None:

@@ -107,3 +107,18 @@ async def test_the_demo_tells_its_story_and_exits_with_0(tmp_path):
     assert "answered 500" in out
     assert "attempt 2" in out
     assert "WRONG" not in out
+
+
+async def test_a_second_server_on_the_same_file_is_refused_until_the_first_is_gone(tmp_path):
+    async with GatewayProcess(tmp_path) as first:
+        code, _, err = await first.run("serve")
+        listed = await first.run("keys", "list")  # commands go on working beside it
+        await first.kill()
+        await first.start()
+
+    assert code == 1
+    assert err == (
+        f"gateway: Another gateway serves {tmp_path / 'data' / 'gateway.db'} already: stop that "
+        "one first. Several at a time need PostgreSQL and [redis].\n"
+    )
+    assert listed[0] == 0

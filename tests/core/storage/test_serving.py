@@ -1,0 +1,46 @@
+"""The lock of the one server of a SQLite file; that processes keep out of each other's way is
+tried with real ones, in the journeys."""
+
+import sys
+
+import pytest
+
+from gateway.errors import Conflict
+from gateway.storage.serving import sole_server
+
+if sys.platform == "win32":
+    pytest.skip("fcntl is POSIX", allow_module_level=True)
+
+import fcntl
+
+
+def test_the_lock_is_free_again_afterwards(tmp_path):
+    for _ in range(2):
+        with sole_server(tmp_path / "gateway.db"):
+            assert (tmp_path / "gateway.db.serving").read_bytes() == b""
+
+
+@pytest.mark.parametrize("taken", [BlockingIOError, PermissionError])
+def test_whoever_finds_it_taken_is_told(tmp_path, monkeypatch, taken):
+    def refuse(*_words):
+        raise taken
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+
+    with (
+        pytest.raises(Conflict, match="Another gateway serves"),
+        sole_server(tmp_path / "gateway.db"),
+    ):
+        pytest.fail("it went on")
+
+
+def test_where_there_are_no_locks_the_server_starts(tmp_path, monkeypatch):
+    def refuse(*_words):
+        raise OSError("No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+
+    with sole_server(tmp_path / "gateway.db"):
+        pass
+    with sole_server(tmp_path / "nowhere" / "gateway.db"):
+        pass
