@@ -133,9 +133,8 @@ class _Bar:
     async def show(self, report: Report) -> None:
         """Move to how far the import is."""
         if self._bar is None:
-            made = click.progressbar(
-                length=report.rows, label=f"{report.rows} rows", file=sys.stderr
-            )
+            label = f"{report.rows} row{'s' * (report.rows != 1)}"
+            made = click.progressbar(length=report.rows, label=label, file=sys.stderr)
             self._bar = self._stack.enter_context(made)
         self._bar.update(report.rows_done - self._done)
         self._done = report.rows_done
