@@ -116,7 +116,7 @@ async def test_what_was_due_before_the_start_goes_out_at_the_start(site):
 
 async def test_what_fails_is_tried_again_until_it_is_given_up(site):
     sink = Scripted(SystemClock())
-    toml = "[delivery]\nretry_schedule_seconds = [0.05, 0.05]\ngive_up_after_seconds = 0.3\n"
+    toml = "[delivery]\nretry_schedule_seconds = [0.05, 0.05]\ngive_up_after_seconds = 2.0\n"
     async with site(sink, toml) as here:
         await add_destination(here.front)
         async with here.running():
