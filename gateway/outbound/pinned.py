@@ -15,8 +15,14 @@ taken for hostile:
 
 Clients are made on first use: a runtime that was started before a fork is dead
 in the child.
+
+The runtime's thread lets go of a request's Python objects a moment after the answer
+is there. Where Python has begun to end by then the process is aborted, up to 3.13
+(https://github.com/python/cpython/issues/87135), so its end is put off a little.
 """
 
+import atexit
+import time
 from collections import OrderedDict
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -49,6 +55,8 @@ _READ_BYTES: Final = 16 * 1024
 # a request that crosses that close would fail for nothing, so we let go first.
 _IDLE_SECONDS: Final = 4.0
 _IDLE_PER_CLIENT: Final = 64
+
+_LETS_GO_SECONDS: Final = 0.1
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -192,10 +200,17 @@ class PinnedClient:
         )
         for root in self._extra_roots:
             builder = builder.add_root_certificate_der(root)
+        atexit.unregister(_let_it_rest)
+        atexit.register(_let_it_rest)  # once, whatever the number of clients
         return builder.build()
 
     def _ms_since(self, started: float) -> int:
         return round((self._clock.monotonic_seconds() - started) * 1000)
+
+
+def _let_it_rest() -> None:
+    """Give the runtime's thread the time to let go of what was Python's."""
+    time.sleep(_LETS_GO_SECONDS)
 
 
 def _read_roots(pem: bytes | None) -> tuple[bytes, ...]:

@@ -251,8 +251,7 @@ async def test_ctrl_c_lets_the_agent_finish_the_job_it_has(shop):
         said = await ended(agent)
         job = (await client.get(f"/api/rx/{queued}")).json()
 
-    # Not its exit code: the HTTP client's own threads may trip over Python's end (pyreqwest 0.15).
-    assert said.out == b'{"done":1}\n', said.err
+    assert (said.code, said.out) == (0, b'{"done":1}\n'), said.err
     assert job["status"] == "completed"
 
 
