@@ -1,6 +1,7 @@
 """The Batcher: many callers, one flush at a time, and nobody fails for somebody else."""
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
@@ -197,6 +198,94 @@ async def test_what_nobody_else_remembers_is_kept_through_an_outage_and_stored_f
     assert store.stored == [1, 3, 4]
 
 
+class Away:
+    """A store that is out of reach at the first flush, and there from then on."""
+
+    def __init__(self, *, held: bool = False) -> None:
+        self.store = Store(held=held)
+        self.is_away = True
+
+    async def flush(self, items):
+        if not self.is_away:
+            return await self.store.flush(items)
+        self.store.started.set()
+        await self.store.gate.wait()
+        self.is_away = False
+        raise ConnectionRefusedError
+
+
+async def test_what_was_kept_through_an_outage_goes_before_what_came_in_meanwhile():
+    away = Away(held=True)
+    batcher = Batcher(away.flush, keeps=lambda _: True)
+    kept = batcher.put(1)
+    await away.store.started.wait()
+    newer = batcher.put(2)
+
+    away.store.gate.set()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await asyncio.gather(kept, newer) == [10, 20]
+    assert away.store.stored == [1, 2]
+
+
+async def test_what_is_tried_alone_when_an_outage_begins_is_kept_too():
+    # Given a batch that failed, so that each of it is tried alone; and then the database goes
+    store = Store(held=True)
+    faults = {(1, 2): Conflict("no"), (2,): ConnectionRefusedError()}
+
+    async def flush(items):
+        if fault := faults.pop(tuple(items), None):
+            raise fault
+        return await store.flush(items)
+
+    batcher = Batcher(flush, keeps=lambda _: True)
+    first = batcher.put(0)
+    await store.started.wait()
+    both = [batcher.put(number) for number in (1, 2)]
+    store.gate.set()
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await asyncio.gather(first, *both) == [0, 10, 20]
+    assert faults == {}
+
+
+async def test_after_an_outage_nobody_in_haste_has_to_rest():
+    away = Away()
+    batcher = Batcher(away.flush, keeps=lambda _: True)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await batcher.submit(1) == 10
+        await batcher.drained()
+        batcher._rests_until += 1000
+
+        assert await batcher.submit(2) == 20
+
+
+async def test_a_later_outage_is_met_with_new_patience(monkeypatch):
+    # Given an outage that is over
+    away = Away()
+    batcher = Batcher(away.flush, keeps=lambda _: True)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await batcher.submit(1) == 10
+        # When there is one again, longer after the first than patience lasts
+        monkeypatch.setattr("gateway.storage.batching._PATIENCE_SECONDS", 0.001)
+        away.is_away = True
+
+        # Then what nobody else remembers is kept again
+        assert await batcher.submit(2) == 20
+
+
+async def test_a_batch_runs_under_nobodys_name():
+    whose = ContextVar("whose", default="nobody's")
+    found = []
+
+    async def flush(items):
+        found.append(whose.get())
+        return items
+
+    whose.set("the first one's")
+    assert await Batcher(flush).submit(1) == 1
+    assert found == ["nobody's"]
+
+
 @pytest.mark.parametrize("patience_seconds", [0, 3600])
 async def test_what_is_kept_is_given_up_when_patience_ends(monkeypatch, patience_seconds):
     monkeypatch.setattr("gateway.storage.batching._PATIENCE_SECONDS", patience_seconds)
@@ -329,7 +418,8 @@ class Resting:
         return self
 
     async def __aexit__(self, *_):
-        await self.batcher.drained()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self.batcher.drained()
 
     def lay(self, *numbers):
         for number in numbers:
@@ -372,20 +462,50 @@ async def test_who_is_in_haste_takes_along_what_lies():
         assert resting.store.batches == [[0], [1, 2, 3]]
 
 
-async def test_a_batcher_that_has_a_full_batch_rests_no_longer():
+@pytest.mark.parametrize("before", [0, 1], ids=["none lay there", "one lay there"])
+async def test_a_batcher_that_has_a_full_batch_rests_no_longer(before):
     async with Resting() as resting:
         resting.batcher._rests_until += 1000
-        resting.lay(1, 2, 3, 4, 5)
+        numbers = [1, 2, 3, 4, 5]
+        resting.lay(*numbers[:before])
+        await asyncio.sleep(0)
+        resting.lay(*numbers[before:])
         await resting.until(6)
 
     assert resting.store.batches == [[0], [1, 2, 3, 4, 5]]
 
 
-async def test_draining_ends_the_rest():
+async def test_no_rest_is_longer_than_a_moment():
+    async with Resting() as resting:
+        left_seconds = resting.batcher._rests_until - asyncio.get_running_loop().time()
+        assert left_seconds <= 0.05
+
+
+async def test_a_haste_that_is_over_does_not_end_the_next_rest():
     async with Resting() as resting:
         resting.batcher._rests_until += 1000
         resting.lay(1)
         await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await resting.batcher.submit(2) == 20
+        resting.batcher._rests_until += 1000
+        resting.lay(3)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert resting.store.batches == [[0], [1, 2]]
+
+        resting.batcher.hand_in(4, resting.hear)
+        await resting.until(4)
+    assert resting.store.batches == [[0], [1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("turns", [0, 1], ids=["about to rest", "at rest"])
+async def test_draining_ends_the_rest(turns):
+    async with Resting() as resting:
+        resting.batcher._rests_until += 1000
+        resting.lay(1)
+        for _ in range(turns):
+            await asyncio.sleep(0)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await resting.batcher.drained()
 
