@@ -70,7 +70,10 @@ def _guess(file: BinaryIO) -> str:
     least = min(found.values())
     if found.get(_USUAL, 1.0) <= least + _AS_GOOD:
         return _USUAL
-    return min(found, key=lambda name: (found[name], _GUESSED.index(name)))
+    best = min(found, key=lambda name: (found[name], _GUESSED.index(name)))
+    # Of encodings that read it alike only one is among the guesses: name the one people know.
+    is_same = telling.decode(_USUAL, "replace") == telling.decode(best, "replace")
+    return _USUAL if is_same else best
 
 
 def _checked(file: BinaryIO, encoding: str) -> str:

@@ -97,6 +97,19 @@ async def test_a_french_file_from_a_windows_computer_is_read_as_it_is(sender):
     assert report["ignored_columns"] == ["Nom"]
 
 
+async def test_what_two_encodings_read_alike_is_said_to_be_in_the_one_people_know(sender):
+    text = (
+        "Patient;Adresse;Téléphone;Copay;Deliver on\r\n"
+        "Renée Côté;12 rue Élan, Montréal, QC H2X 1Y4;514-555-1234;12,50;25/04/2026\r\n"
+        "Zoë Müller;9 Main St, Toronto, ON M5V 2T6;4165559876;;26/04/2026\r\n"
+    )
+
+    report = await sender.send(text.encode("cp1252"))
+
+    told = [each["message"].split(":")[0] for each in report["warnings"]]
+    assert "the text was read as cp1252" in told
+
+
 RUSSIAN = f"{HEADER}\nИванов Иван Иванович,Москва ул Ленина 5\nПетров Пётр,Тула\n"  # noqa: RUF001
 
 
