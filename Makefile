@@ -20,7 +20,7 @@ PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11 python; d
 JOBS := logical
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tools demo serve test coverage faults check lint types arch format bench docs lock clean
+.PHONY: help install install-tools demo serve test fuzz coverage faults check lint types arch format bench docs lock clean
 
 help: ## show the verbs
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -38,6 +38,9 @@ serve: $(RUNS) ## run the gateway as gateway.toml says
 
 test: $(TOOLS) ## every test
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+fuzz: $(TOOLS) ## the tests that make their input up, with something new each time
+	@HYPOTHESIS_PROFILE=searching $(PY) -m pytest -n $(JOBS) --dist worksteal -m hypothesis $(ARGS)
 
 coverage: $(TOOLS) ## the same with branch coverage (at least 95 %), which takes twice as long
 	@$(PY) -m coverage erase

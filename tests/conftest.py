@@ -4,14 +4,28 @@
 first SQLite and then PostgreSQL. Where a server isn't installed, the tests that need
 it are skipped and a line at the end says so; with ``REQUIRE_SERVERS=1`` they fail.
 A test that stops a server runs one of its own: see ``servers.py``.
+
+What hypothesis makes up is the same in each run, so that a run says something of the
+change and not of chance. ``make fuzz`` lets it look for something new.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from servers import PostgresServer, RedisServer, running_postgres, running_redis
 from servers_asked_for import WITHOUT, skipped_if_missing
+
+# A busy machine is no failure.
+settings.register_profile(
+    "searching", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile(
+    "steady", settings.get_profile("searching"), derandomize=True, database=None
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.model.order import Order, check
+from gateway.model.order import MAX_METADATA_ENTRIES, Order, check
 
 GOOD = Order(
     patient_name="Maria Rodriguez",
@@ -266,6 +266,8 @@ def test_no_order_whatever_raises_and_no_problem_repeats_what_was_sent(order, co
     for name, limit in LIMITS.items():
         allowed.add(Problem(f"{name} has more than {limit} characters", field=name))
         allowed.add(Problem(f"{name} contains control characters", field=name))
+    allowed.add(Problem("metadata names have at most 100 characters, values 500", field="metadata"))
+    allowed.add(Problem(f"metadata has more than {MAX_METADATA_ENTRIES} entries", field="metadata"))
     allowed.add(Problem("priority must be one of routine, urgent, stat", field="priority"))
     assert set(review.errors) | set(review.warnings) <= allowed
 
