@@ -5,7 +5,7 @@ import random
 from collections import deque
 
 import pytest
-from core.flow.desk import FakeDesk, Holding, at_once, carried, claimed, until
+from core.flow.desk import FakeDesk, Holding, at_once, carried, claimed, outcome, until
 
 from gateway.clock import SteppingClock
 
@@ -187,9 +187,14 @@ async def test_what_comes_due_while_outcomes_are_being_stored_goes_out_in_the_sa
     assert list(desk.settled) == ["dlv_0", "dlv_1"]
 
 
-async def test_the_next_of_a_subject_follows_as_soon_as_the_one_before_is_stored():
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_the_next_of_a_subject_follows_as_soon_as_the_one_before_is_stored(delivered):
     """An ordered destination gets the next of a subject only when the first one is over."""
-    desk = FakeDesk(ordered=True)
+
+    async def deliver(batch):
+        return [outcome(each, delivered=delivered) for each in batch.deliveries]
+
+    desk = FakeDesk(deliver, ordered=True)
     held_back = deque(claimed(number) for number in range(1, 50))
     desk.due.append(claimed(0))
     settle = desk.settle
@@ -207,6 +212,22 @@ async def test_the_next_of_a_subject_follows_as_soon_as_the_one_before_is_stored
     await carried(desk.lane())
 
     assert list(desk.settled) == [f"dlv_{number}" for number in range(50)]
+
+
+async def test_a_lane_takes_no_more_while_much_is_still_to_be_stored(monkeypatch):
+    monkeypatch.setattr("gateway.flow.lane._LARGEST_CLAIM", 16)
+    desk = FakeDesk(max_in_flight=4)
+    desk.add(*range(500))
+    desk.storing.clear()
+    running = asyncio.create_task(carried(desk.lane()))
+    await until(lambda: len(desk.due) < 460)
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert len(desk.due) > 400
+
+    desk.storing.set()
+    await running
+    assert len(desk.settled) == 500
 
 
 @pytest.mark.parametrize("seed", range(4))

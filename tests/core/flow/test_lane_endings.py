@@ -25,9 +25,10 @@ async def test_a_paused_destination_gets_nothing_more_and_loses_nothing():
     assert [each.id for each in desk.due] == [f"dlv_{number}" for number in range(2, 10)]
 
 
-async def test_a_destination_that_is_gone_gets_nothing_that_still_waited():
+@pytest.mark.parametrize("said", ["gone", "busy"])
+async def test_a_destination_that_is_gone_or_busy_gets_nothing_that_still_waited(said):
     async def deliver(batch):
-        return [outcome(each, delivered=False, gone=True) for each in batch.deliveries]
+        return [outcome(each, delivered=False, **{said: True}) for each in batch.deliveries]
 
     desk = FakeDesk(deliver, max_in_flight=1)
     desk.add(*range(10))

@@ -143,6 +143,23 @@ async def test_a_name_without_an_address_is_a_dns_failure(client, names):
     assert (answer.status, answer.error) == (None, "dns")
 
 
+async def test_a_name_is_looked_up_and_judged_anew_after_five_seconds(names):
+    clock = SteppingClock(NOW)
+    async with (
+        OutboundClient(clock, LOOPBACK, names) as client,
+        serving(answering("200 OK", b"")) as server,
+    ):
+        request = OutboundRequest(url=f"http://erp.example.com:{server.port}/in")
+        assert (await client.send(request)).status == 200
+        names.addresses = ["10.0.0.7"]
+        clock.step(4.9)
+        assert (await client.send(request)).status == 200
+        clock.step(0.2)
+
+        assert (await client.send(request)).error == "refused_address"
+    assert len(names.asked) == 2
+
+
 async def test_checked_addresses_do_not_pile_up(client, names):
     for number in range(1025):
         await client._admit(f"http://hooks.example.com:{number + 1}/", 1.0)

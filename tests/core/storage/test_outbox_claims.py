@@ -87,6 +87,21 @@ async def test_the_longest_due_go_first(connection, claim):
     assert ids_of(await claim(limit=3)) == [later[1]]
 
 
+async def test_a_retry_goes_by_when_it_came_due_and_is_handed_out_in_the_order_it_was_made(
+    connection, kept, claim
+):
+    # Given an older delivery whose retry came due after a newer one did
+    _, (older, newer) = await queued(connection, TARGET, 2, moment=at(-20))
+    (first,) = await claim(at(-19), limit=1)
+    await kept.outbox.settle(connection, [failed(first, at(-5))], at(-18))
+
+    # Then the newer one goes first when only one goes, and the older one when both do
+    (alone,) = await claim(limit=1)
+    await kept.outbox.release(connection, [alone], at(0))
+    assert (first.id, alone.id) == (older, newer)
+    assert ids_of(await claim(limit=2)) == [older, newer]
+
+
 async def test_what_is_due_later_is_left_for_later(connection, claim):
     _, ids = await queued(connection, TARGET, moment=at(30))
 
