@@ -33,6 +33,13 @@ async def test_a_message_is_new_once(inbox):
     assert await inbox.put(arrival(1)._replace(shop="other.myshopify.com"))
 
 
+async def test_of_the_same_message_many_times_at_once_one_is_new(inbox):
+    waiting = [inbox.put(arrival(number)) for number in (1, 2, 2, 2)]
+
+    assert await asyncio.gather(*waiting) == [True, True, False, False]
+    assert len(await inbox.claim()) == 2
+
+
 async def test_a_killed_process_leaves_its_messages_to_the_next(inbox, clock):
     await inbox.put(arrival(1))
     [claimed] = await inbox.claim()

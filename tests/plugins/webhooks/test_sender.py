@@ -60,6 +60,7 @@ async def test_everything_else_failed_and_a_redirect_is_not_followed(claimed, st
         assert elsewhere.received == []
     assert (outcome.delivered, outcome.status, outcome.error) == (False, status, None)
     assert not outcome.gone
+    assert outcome.busy == (status in {429, 503})
 
 
 async def test_410_says_that_the_endpoint_is_gone(claimed):
