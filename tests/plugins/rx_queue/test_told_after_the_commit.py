@@ -1,0 +1,36 @@
+"""What is told of a prescription is stored by then: nothing is announced before the commit."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+
+@pytest.fixture
+def told(gateway, monkeypatch):
+    """What was announced, and how often another connection finds each in the database."""
+    seen = []
+    running = gateway.gateway
+    announce = running.publishing.announce
+
+    def look(published):
+        with closing(sqlite3.connect(running.database.path)) as connection:
+            for event in published.events:
+                query = "SELECT count(*) FROM events WHERE id = ?"
+                seen.append((event.type, connection.execute(query, (event.id,)).fetchone()[0]))
+        announce(published)
+
+    monkeypatch.setattr(running.publishing, "announce", look)
+    return seen
+
+
+async def test_an_event_of_a_prescription_is_stored_when_it_is_announced(
+    told, submit, rx, lease, report
+):
+    await submit(rx())
+    [leased] = await lease()
+    assert (await report(leased, "completed")).status_code == 200
+
+    assert told[0] == ("rx.queued", 1)
+    assert [found for _, found in told] == [1] * len(told)
+    assert len(told) >= 2
