@@ -34,3 +34,15 @@ async def test_an_event_of_a_prescription_is_stored_when_it_is_announced(
     assert told[0] == ("rx.queued", 1)
     assert [found for _, found in told] == [1] * len(told)
     assert len(told) >= 2
+
+
+async def test_what_a_reviewer_decides_is_stored_when_it_is_announced(
+    told, gateway, key, submit, rx
+):
+    excepted = await submit(rx(medication__din=None, medication__din_candidates=["02242705"]))
+    before = len(told)
+
+    answer = await gateway.post(f"/api/rx/{excepted}/reject", key, {"reason": "not ours"})
+
+    assert answer.status_code == 202, answer.text
+    assert [found for _, found in told[before:]] == [1]
