@@ -102,6 +102,14 @@ async def until(is_so):
             await asyncio.sleep(0.05)
 
 
+async def test_a_second_server_of_the_same_file_is_refused(shop):
+    async with serving(shop):
+        said = await ended(await start(shop, ["-m", "gateway", "serve", "--json"]))
+
+    assert (said.code, said.out) == (1, b"")
+    assert said.err.startswith("gateway: Another gateway serves ")
+
+
 async def test_every_module_can_be_imported(tmp_path):
     said = await python(tmp_path, IMPORT_ALL)
 

@@ -17,6 +17,7 @@ import asyncio.subprocess  # before the modules it needs are gone
 import builtins
 import contextlib
 import errno
+import fcntl
 import getpass  # noqa: F401 - as above
 import os
 import pathlib
@@ -90,9 +91,23 @@ def import_(name, globals=None, locals=None, fromlist=(), level=0):  # noqa: A00
     return really_import(name, globals, locals, fromlist, level)
 
 
+def locking(descriptor: int, mode: int, count: int) -> None:
+    """Lock ``count`` bytes from where the file stands, or refuse at once."""
+    assert mode == msvcrt.LK_NBLCK, "the only way that is pretended"
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, count, 0, os.SEEK_CUR)
+    except OSError as error:
+        raise PermissionError(errno.EACCES, "somebody else has locked it") from error
+
+
+msvcrt = types.ModuleType("msvcrt")
+msvcrt.LK_NBLCK = 2
+msvcrt.locking = locking
+
 builtins.__import__ = import_
 for each in MISSING_MODULES:
     sys.modules[each] = None
+sys.modules["msvcrt"] = msvcrt
 
 
 def no_handler(_loop, _number, _callback, *_args):
