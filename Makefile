@@ -48,6 +48,9 @@ coverage: $(TOOLS) ## the same with branch coverage (at least 95 %), which takes
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
 
+faults: $(TOOLS) ## break things on purpose and see that nothing is lost
+	@$(PY) tests/journeys/faults/run.py $(ARGS)
+
 check: lint types arch test ## what has to pass before a change lands
 
 lint: $(TOOLS) ## ruff: rules and formatting
