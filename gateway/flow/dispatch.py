@@ -149,12 +149,7 @@ class Dispatcher:
         return grant if isinstance(grant, Grant) else None
 
     def settle(
-        self,
-        delivery: ClaimedDelivery,
-        outcome: Outcome,
-        stored: Stored,
-        *,
-        at_once: bool = True,
+        self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored, *, at_once: bool
     ) -> None:
         """Hand an outcome in; ``stored`` is told when it and what follows from it are stored."""
         due_at = None

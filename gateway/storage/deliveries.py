@@ -251,7 +251,7 @@ class Outbox:
         await refuse_purged(connection, account_id, ids)
         await connection.execute(
             update(deliveries)
-            .where(deliveries.c.account_id == account_id, deliveries.c.id.in_(ids))
+            .where(deliveries.c.account_id == account_id, among(connection, deliveries.c.id, ids))
             .values(
                 state="pending",
                 retry_index=0,

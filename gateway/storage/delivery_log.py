@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller
 from gateway.model.delivery import Attempt, Delivery
+from gateway.storage.bulk import among
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import EXHAUSTED, FAILED, attempts, deliveries, destinations, events
 
@@ -141,7 +142,7 @@ class DeliveryLog:
         rests = or_(deliveries.c.state == "exhausted", waits).label("rests")
         rows = await connection.execute(
             select(deliveries.c.event_id, deliveries.c.id, rests).where(
-                deliveries.c.event_id.in_(list(event_ids)),
+                among(connection, deliveries.c.event_id, event_ids),
                 deliveries.c.destination_id == destination_id,
             )
         )

@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.errors import Conflict
 from gateway.model.order import Order
 from gateway.records import Unresolved
+from gateway.storage.bulk import among
 from gateway.storage.sealing import Sealer
 from gateway.storage.tables import attempts, deliveries, events, idempotency, packages
 
@@ -56,7 +57,10 @@ async def refuse_purged(
     found = await connection.execute(
         select(events.c.purged)
         .join(deliveries, deliveries.c.event_id == events.c.id)
-        .where(deliveries.c.account_id == account_id, deliveries.c.id.in_(delivery_ids))
+        .where(
+            deliveries.c.account_id == account_id,
+            among(connection, deliveries.c.id, delivery_ids),
+        )
         .order_by(events.c.sequence)  # as who empties locks them
         .with_for_update(read=True, of=events)
     )

@@ -45,6 +45,11 @@ async def due(gateway, destination_id):
     return [each.event.subject for each in taken]
 
 
+async def progress(gateway, recovery, board):
+    """Tell how far it is, and take what it made due since this was last asked."""
+    return await gateway.recovery.get("default", recovery.id), await due(gateway, board.id)
+
+
 async def test_what_was_given_up_is_queued_step_by_step_in_its_order(database_url, tmp_path):
     plugins = [Recorder()]
     async with opened(database_url, tmp_path, clock=SteppingClock(), plugins=plugins) as gateway:
@@ -52,11 +57,9 @@ async def test_what_was_given_up_is_queued_step_by_step_in_its_order(database_ur
         recovery = await gateway.recovery.start(board, since, None)
 
         await gateway.recovery.step()
-        half = await gateway.recovery.get("default", recovery.id)
-        first = await due(gateway, board.id)
+        half, first = await progress(gateway, recovery, board)
         await gateway.recovery.step()
-        done = await gateway.recovery.get("default", recovery.id)
-        rest = await due(gateway, board.id)
+        done, rest = await progress(gateway, recovery, board)
 
     assert (half.state, half.looked_at, half.queued) == ("running", 500, 500)
     assert (done.state, done.looked_at, done.queued) == ("done", EVENTS, EVENTS)
@@ -91,11 +94,9 @@ async def test_what_waits_for_its_next_try_is_tried_at_once(database_url, tmp_pa
         recovery = await gateway.recovery.start(board, since, None)
         for _ in range(3):
             await gateway.recovery.step()
-        half = await gateway.recovery.get("default", recovery.id)
-        first = await due(gateway, board.id)
+        half, first = await progress(gateway, recovery, board)
         await gateway.recovery.step()
-        done = await gateway.recovery.get("default", recovery.id)
-        rest = await due(gateway, board.id)
+        done, rest = await progress(gateway, recovery, board)
 
     assert (half.state, half.queued) == ("running", 1000)  # the third step waited: plenty is due
     assert (done.state, done.looked_at, done.queued) == ("done", 1002, 1002)
