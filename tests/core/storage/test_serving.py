@@ -9,7 +9,7 @@ from gateway.errors import Conflict
 from gateway.storage.serving import sole_server
 
 if sys.platform == "win32":
-    pytest.skip("fcntl is POSIX", allow_module_level=True)
+    pytest.skip("it makes fcntl fail, which Windows lacks", allow_module_level=True)
 
 import fcntl
 
