@@ -23,10 +23,10 @@ from gateway.model.account import DEFAULT_ACCOUNT, Caller
 from gateway.model.delivery import Outcome
 from gateway.runtime import Gateway
 from gateway.settings import load_settings
-from gateway.storage.backlog import BacklogReader
-from gateway.storage.delivery_log import AttemptFilter
 from gateway.storage.delivery_rows import NewDelivery, Settled
-from gateway.storage.packages import PackageFilter
+from gateway.storage.stores.backlog import BacklogReader
+from gateway.storage.stores.delivery_log import AttemptFilter
+from gateway.storage.stores.packages import PackageFilter
 
 PAGE: Final = 50
 TAKEN: Final = 100

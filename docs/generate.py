@@ -18,14 +18,14 @@ import msgspec
 from gateway import errors
 from gateway.cli import main
 from gateway.cli.opening import open_gateway
-from gateway.console import Session
 from gateway.hookspecs import GatewayHooks
 from gateway.http.app import create_litestar
 from gateway.http.errors import STATUS
 from gateway.http.openapi import openapi_document
-from gateway.loading import default_configuration
 from gateway.model.wire import encode
+from gateway.plugin_loader import default_configuration
 from gateway.runtime import Gateway
+from gateway.sdk.cli import Session
 from gateway.settings import load_settings
 
 REFERENCE: Final = Path(__file__).parent / "reference"
@@ -55,7 +55,7 @@ def _short(signature: str) -> str:
         "contextlib.",
         "gateway.model.event.",
         "gateway.model.order.",
-        "gateway.records.",
+        "gateway.sdk.records.",
         "litestar.router.",
         "click.core.",
     ):

@@ -26,7 +26,8 @@ from gateway.hookspecs import PROJECT, GatewayHooks
 from gateway.model.catalog import core_event_types
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
-from gateway.records import HealthCheck, Job, PluginTables, Sink
+from gateway.sdk.records import HealthCheck, Job, Sink
+from gateway.storage.plugin_tables import PluginTables
 
 _log = logging.getLogger(__name__)
 

@@ -29,7 +29,8 @@ from litestar import Router
 
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
-from gateway.records import HealthCheck, Job, PluginTables, Sink
+from gateway.sdk.records import HealthCheck, Job, Sink
+from gateway.storage.plugin_tables import PluginTables
 
 PROJECT: Final = "gateway"
 API_VERSION: Final = 1

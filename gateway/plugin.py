@@ -7,11 +7,7 @@ page. What each hook is for stands in :mod:`gateway.hookspecs`.
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.answering import json_answer
-from gateway.asking import IdempotencyKey, idempotency_of, page_size
 from gateway.clock import Clock, SystemClock, aware, from_epoch_ms, isoformat, to_epoch_ms
-from gateway.console import Session, command
-from gateway.ending import when_asked_to_end
 from gateway.errors import (
     Conflict,
     GatewayError,
@@ -30,6 +26,7 @@ from gateway.errors import (
 )
 from gateway.hookspecs import API_VERSION, hookimpl
 from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode, Site
+from gateway.model.circuit_breaker import CLOSED, Breaker, BreakerState
 from gateway.model.delivery import (
     Attempt,
     ClaimedDelivery,
@@ -39,7 +36,6 @@ from gateway.model.delivery import (
     Outcome,
 )
 from gateway.model.event import Event, EventDraft, EventType, Published, is_pattern
-from gateway.model.health import CLOSED, Breaker, BreakerState
 from gateway.model.ids import new_id, new_ids
 from gateway.model.order import CONTROL_CHARACTERS, MAX_CHARACTERS, Candidate, Order, Review
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
@@ -54,8 +50,12 @@ from gateway.model.submission import (
     UpdateAnswer,
 )
 from gateway.model.wire import decode, encode, problem_of, timestamp
-from gateway.moments import Moment, moment_of
-from gateway.offering import (
+from gateway.outbound.client import OutboundClient
+from gateway.outbound.messages import OutboundAnswer, OutboundRequest
+from gateway.outbound.ssrf_guard import AddressGuard, Resolver, check_url
+from gateway.sdk.cli import Moment, Session, command, moment_of
+from gateway.sdk.http import IdempotencyKey, idempotency_of, json_answer, page_size
+from gateway.sdk.protocols import (
     AmendsPackages,
     Audits,
     Gateway,
@@ -67,38 +67,27 @@ from gateway.offering import (
     TakesOrders,
     TakesUpdates,
 )
-from gateway.outbound.client import OutboundClient
-from gateway.outbound.guard import AddressGuard, Resolver, check_url
-from gateway.outbound.messages import OutboundAnswer, OutboundRequest
-from gateway.records import (
-    Batch,
-    HealthCheck,
-    HealthReport,
-    InstalledPlugin,
-    Job,
-    PluginTables,
-    SealedColumn,
-    Sink,
-    WaitColumn,
-)
+from gateway.sdk.records import Batch, HealthCheck, HealthReport, InstalledPlugin, Job, Sink
+from gateway.sdk.signals import when_asked_to_end
 from gateway.settings import Settings
-from gateway.storage.audit import AuditEntry
-from gateway.storage.batching import Batcher
+from gateway.storage.batcher import Batcher
 from gateway.storage.bulk import insert_rows
+from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
-from gateway.storage.deliveries import Outbox
-from gateway.storage.delivery_log import AttemptFilter, DeliveryLog
-from gateway.storage.destinations import DestinationStore
-from gateway.storage.events import EventStore
-from gateway.storage.idempotency import (
+from gateway.storage.plugin_tables import PluginTables, SealedColumn, WaitColumn
+from gateway.storage.stores.audit import AuditEntry
+from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
+from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.events import EventStore
+from gateway.storage.stores.idempotency import (
     KeptAnswer,
     KeyedRequest,
     earlier_answers,
     keep_answers,
     keyed_request,
 )
-from gateway.storage.packages import SEARCH_FIELDS, PackageFilter, PackageStore
-from gateway.storage.sealing import Sealer
+from gateway.storage.stores.outbox import Outbox
+from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter, PackageStore
 from gateway.version import __version__
 
 __all__ = [

@@ -20,44 +20,44 @@ from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.access.keys import Keys
-from gateway.access.limits import Limits
+from gateway.auth.api_keys import Keys
+from gateway.auth.rate_limits import Limits
 from gateway.clock import Clock, SystemClock
-from gateway.engine.local import LocalEngine
-from gateway.engine.sharing import SharedMetrics, sharing
-from gateway.engine.workers import WakingEngine, WorkerEngine
+from gateway.delivery.dispatcher import Dispatcher, DispatchRules
+from gateway.delivery.engine import LocalEngine
+from gateway.delivery.expiry import GivingUp
+from gateway.delivery.publisher import Publishing
+from gateway.delivery.recovery import RecoveryRunner
+from gateway.delivery.redis_engine import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
-from gateway.flow.amending import Amending
-from gateway.flow.dispatch import Dispatcher, DispatchRules
-from gateway.flow.giving_up import GivingUp
-from gateway.flow.intake import Intake
-from gateway.flow.publishing import Publishing
-from gateway.flow.recovery import RecoveryRunner
-from gateway.flow.sites import SiteDirectory, configured_sites
-from gateway.flow.tracking import Tracking
 from gateway.hooks import Hooks
-from gateway.loading import load_plugins
-from gateway.metrics import Metrics
+from gateway.intake.amendments import Amending
+from gateway.intake.orders import Intake
+from gateway.intake.sites import SiteDirectory, configured_sites
+from gateway.intake.updates import Tracking
 from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.model.catalog import core_event_types
 from gateway.model.event import EventType
-from gateway.records import Job
+from gateway.observability.metrics import Metrics
+from gateway.observability.metrics_sharing import SharedMetrics, sharing
+from gateway.observability.tracing import Tracing, open_tracing
+from gateway.plugin_loader import load_plugins
+from gateway.sdk.records import Job
 from gateway.settings import RedisTable, Settings
-from gateway.storage import installation
-from gateway.storage.accounts import AccountStore
-from gateway.storage.audit import AuditTrail
-from gateway.storage.backlog import BacklogReader
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.crypto.keyring import Keyring, load, load_or_create
 from gateway.storage.database import Database
-from gateway.storage.deliveries import Outbox
-from gateway.storage.delivery_log import DeliveryLog
-from gateway.storage.destinations import DestinationStore
-from gateway.storage.events import EventStore
-from gateway.storage.keyring import Keyring, load, load_or_create
-from gateway.storage.migrating import Migrated, migrate
-from gateway.storage.packages import PackageStore
-from gateway.storage.retention import Housekeeper
-from gateway.storage.sealing import Sealer
-from gateway.tracing import Tracing, open_tracing
+from gateway.storage.maintenance.migrate import Migrated, migrate
+from gateway.storage.retention.policy import Housekeeper
+from gateway.storage.stores import installation
+from gateway.storage.stores.accounts import AccountStore
+from gateway.storage.stores.audit import AuditTrail
+from gateway.storage.stores.backlog import BacklogReader
+from gateway.storage.stores.delivery_log import DeliveryLog
+from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.events import EventStore
+from gateway.storage.stores.outbox import Outbox
+from gateway.storage.stores.packages import PackageStore
 
 _log = logging.getLogger(__name__)
 

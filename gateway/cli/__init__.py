@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from gateway.cli.opening import Brought, open_gateway, plugin_commands
-from gateway.console import (
+from gateway.sdk.cli import (
     CONFIG_OPTION,
     Session,
     config_option,

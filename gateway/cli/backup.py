@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gateway.console import Session, command
 from gateway.model.wire import timestamp
+from gateway.sdk.cli import Session, command
 from gateway.storage.backup_form import Manifest
-from gateway.storage.keyring import Keyring, load
+from gateway.storage.crypto.keyring import Keyring, load
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
@@ -32,8 +32,8 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
     Without FILE it goes to data_dir/backups. It is sealed with the master key, which is NOT
     in it: keep a copy of that in another place. It fits SQLite and PostgreSQL alike.
     """
-    from gateway.storage import audit
-    from gateway.storage.backup import write_backup
+    from gateway.storage.backup.write import write_backup
+    from gateway.storage.stores import audit
 
     if file is not None and keep is not None:
         raise click.UsageError("--keep is for backups without a FILE: leave one of them out.")

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
-from gateway.cli.standing import Standing, look_at_database, look_at_master_key
-from gateway.console import Session, command
+from gateway.cli.preflight import Standing, look_at_database, look_at_master_key
 from gateway.errors import ConfigurationError, GatewayError, PluginError, Problem, SettingsError
 from gateway.http.health import LEAST_FREE_BYTES, readiness
-from gateway.records import HealthReport, InstalledPlugin
+from gateway.observability.tracing import NOT_INSTALLED, is_installed
 from gateway.runtime import Gateway
+from gateway.sdk.cli import Session, command
+from gateway.sdk.records import HealthReport, InstalledPlugin
 from gateway.settings import Settings
-from gateway.tracing import NOT_INSTALLED, is_installed
 
 _REDIS_SECONDS: Final = 5.0
 

@@ -7,11 +7,11 @@ import click
 
 from gateway.cli.reach import caller_of, many_rows, one_row
 from gateway.cli.recover import recover
-from gateway.console import Session, command
 from gateway.errors import Conflict, NotFound
 from gateway.model.account import Caller
 from gateway.model.delivery import Attempt, Delivery, DeliveryState
 from gateway.model.wire import timestamp
+from gateway.sdk.cli import Session, command
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
@@ -44,7 +44,7 @@ async def list_deliveries(
 @one_row
 async def show(session: Session, *, delivery_id: str, account: str, test_data: bool) -> None:
     """Show one delivery and each try: when, how long, and what was answered."""
-    from gateway.storage import audit
+    from gateway.storage.stores import audit
 
     caller = caller_of(session, account, test_data=test_data)
     async with session.gateway() as gateway:
@@ -62,7 +62,7 @@ async def resend(session: Session, *, delivery_id: str, account: str, test_data:
 
     A running gateway takes it up within about a second; without one it waits for the next.
     """
-    from gateway.storage import audit
+    from gateway.storage.stores import audit
 
     caller = caller_of(session, account, test_data=test_data)
     async with session.gateway() as gateway:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from gateway.cli.reach import caller_of, many_rows, one_row
-from gateway.console import Session, command
 from gateway.errors import NotFound
 from gateway.model.account import Caller
 from gateway.model.event import Event
 from gateway.model.wire import timestamp
+from gateway.sdk.cli import Session, command
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
@@ -149,7 +149,7 @@ def _id_before(event_id: str, milliseconds: int) -> str:
 
 
 async def _note_viewed(gateway: "Gateway", session: Session, shown: Sequence[Event]) -> None:
-    from gateway.storage.audit import AuditEntry
+    from gateway.storage.stores.audit import AuditEntry
 
     await gateway.audit.note(
         [

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from gateway.cli.opening import DEFAULT_FILE
-from gateway.console import Session, command
 from gateway.errors import ConfigurationError
+from gateway.sdk.cli import Session, command
 
 
 @command("init")
@@ -23,7 +23,7 @@ async def init(session: Session, directory: Path | None) -> None:
     if directory is not None and session.config is not None:
         raise click.UsageError("Name a DIR or a --config file, not both.")
     path = (session.config or (directory or Path()) / DEFAULT_FILE).absolute()
-    from gateway.loading import default_configuration
+    from gateway.plugin_loader import default_configuration
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

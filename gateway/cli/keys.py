@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gateway.cli.reach import account_option
-from gateway.console import Session, command
 from gateway.errors import InvalidInput
 from gateway.model.wire import timestamp
+from gateway.sdk.cli import Session, command
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway import log_context
-from gateway.loading import ENTRY_POINT_GROUP
+from gateway.observability import log_context
+from gateway.plugin_loader import ENTRY_POINT_GROUP
 from gateway.settings import LoggingTable
 
 # What an entry may bear beside its message, in this order.

@@ -1,6 +1,6 @@
 """``gateway migrate``: the schema, brought up to date."""
 
-from gateway.console import Session, command
+from gateway.sdk.cli import Session, command
 
 
 @command("migrate")

@@ -41,7 +41,7 @@ def read_settings(config: Path | None) -> "Settings":
         return load_settings(config, os.environ)
     if DEFAULT_FILE.exists():
         return load_settings(DEFAULT_FILE, os.environ)
-    from gateway.loading import default_configuration
+    from gateway.plugin_loader import default_configuration
 
     return parse_settings(
         default_configuration(), source=None, directory=Path.cwd(), environ=os.environ
@@ -87,7 +87,7 @@ async def open_gateway(config: Path | None) -> AsyncIterator["Gateway"]:
 
 def plugin_commands(config: Path | None) -> Brought:
     """Ask the enabled plugins for their commands; nothing is connected for it."""
-    from gateway.loading import plugin_problems
+    from gateway.plugin_loader import plugin_problems
     from gateway.runtime import Gateway
 
     with unlogged():

@@ -10,13 +10,13 @@ import pluggy
 
 from gateway.cli.check import ask_plugins, loading_problems, start_problems
 from gateway.cli.opening import read_settings, unlogged
-from gateway.cli.standing import look_at_database
-from gateway.console import Session, command
+from gateway.cli.preflight import look_at_database
 from gateway.errors import ConfigurationError, NotFound, PluginError, Problem
 from gateway.hookspecs import PROJECT, GatewayHooks
-from gateway.loading import ENTRY_POINT_GROUP
-from gateway.records import InstalledPlugin
+from gateway.plugin_loader import ENTRY_POINT_GROUP
 from gateway.runtime import Gateway
+from gateway.sdk.cli import Session, command
+from gateway.sdk.records import InstalledPlugin
 from gateway.settings import Settings
 
 _COLUMNS: Final = ("name", "enabled", "version", "distribution", "health")

@@ -5,8 +5,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from gateway.console import Session
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
+from gateway.sdk.cli import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 

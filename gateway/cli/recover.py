@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gateway.cli.reach import account_option, caller_of, test_option
-from gateway.console import Session, command
 from gateway.errors import NotFound
 from gateway.model.recovery import Recovery
 from gateway.model.wire import timestamp
-from gateway.moments import Moment, moment_of
+from gateway.sdk.cli import Moment, Session, command, moment_of
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
@@ -41,7 +40,7 @@ async def recover(
     What waits for its next try goes out at once, too: say this when an endpoint is back after
     hours. The running gateway does it, a few at a time, and goes on after a restart.
     """
-    from gateway.storage import audit
+    from gateway.storage.stores import audit
 
     caller = caller_of(session, account, test_data=test_data)
     async with session.gateway() as gateway:

@@ -6,7 +6,7 @@ import click
 
 from gateway.cli.backup import keyring_of, summary, tell
 from gateway.cli.opening import read_settings
-from gateway.console import Session, command
+from gateway.sdk.cli import Session, command
 
 
 @command("restore")
@@ -20,7 +20,7 @@ async def restore(session: Session, *, file: Path, check: bool, force: bool) -> 
     master key that the backup was sealed with. Deliveries that were open are tried again.
     """
     from gateway.runtime import Gateway
-    from gateway.storage.backup_restore import Restoring
+    from gateway.storage.backup.restore import Restoring
 
     gateway = Gateway(read_settings(session.config))  # not opened: that would make a database
     restoring = Restoring(

@@ -2,12 +2,12 @@
 
 import click
 
-from gateway.console import Session, command
 from gateway.errors import ConfigurationError
 from gateway.runtime import Gateway
-from gateway.storage.audit import AuditEntry
-from gateway.storage.keyring import Keyring, load, save
-from gateway.storage.resealing import Progress, reseal
+from gateway.sdk.cli import Session, command
+from gateway.storage.crypto.keyring import Keyring, load, save
+from gateway.storage.crypto.reencryption import Progress, reseal
+from gateway.storage.stores.audit import AuditEntry
 
 
 @click.group("seal")

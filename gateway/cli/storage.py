@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from gateway.cli.opening import read_settings
-from gateway.console import Session, command
 from gateway.errors import NotFound, StorageError
 from gateway.model.wire import timestamp
+from gateway.sdk.cli import Session, command
 
 if TYPE_CHECKING:
-    from gateway.storage.retention import Swept
+    from gateway.storage.retention.policy import Swept
 
 _UNITS: Final = ("bytes", "KB", "MB", "GB", "TB")
 _STEP: Final = 1024
@@ -36,8 +36,8 @@ def _word(args: Sequence[str]) -> bool:
 @command("show")
 async def show(session: Session) -> None:
     """Show the size of each table, and what goes by the [retention] settings, and when."""
-    from gateway.storage.backup import saved_tables
-    from gateway.storage.space import extent, table_sizes
+    from gateway.storage.backup.write import saved_tables
+    from gateway.storage.maintenance.space import extent, table_sizes
 
     async with session.gateway() as gateway:
         whole = await extent(gateway.database)
@@ -92,8 +92,8 @@ async def compact(session: Session) -> None:
     """
     import sqlite3
 
-    from gateway.storage import space
     from gateway.storage.database import Database
+    from gateway.storage.maintenance import space
 
     database = Database(read_settings(session.config).database.url)
     path = database.path

@@ -12,11 +12,11 @@ from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import log_context
 from gateway.clock import Clock
 from gateway.http.auth import caller_of
-from gateway.metrics import Metrics
-from gateway.tracing import Tracing, traceparent_of
+from gateway.observability import log_context
+from gateway.observability.metrics import Metrics
+from gateway.observability.tracing import Tracing, traceparent_of
 
 _log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from gateway.access.keys import Keys
-from gateway.access.limits import Limits
+from gateway.auth.api_keys import Keys
+from gateway.auth.rate_limits import Limits
 from gateway.errors import InvalidInput, UnsupportedMedia
-from gateway.log_context import traceparent
 from gateway.model.account import Caller
+from gateway.observability.log_context import traceparent
 
 _CALLER: Final = "gateway_caller"
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})

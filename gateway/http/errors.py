@@ -12,9 +12,9 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
 from gateway import errors
-from gateway.answering import json_answer
 from gateway.errors import GatewayError, Problem, RateLimited
 from gateway.http.request_ids import fault_sentence, log_fault, log_outage
+from gateway.sdk.http import json_answer
 
 # The first match along the error's own ancestry counts.
 STATUS: Final[Mapping[type[GatewayError], int]] = {

@@ -12,11 +12,11 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.answering import json_answer
 from gateway.errors import StorageError
-from gateway.records import HealthCheck, HealthReport
 from gateway.runtime import Gateway
-from gateway.storage.tables import facts
+from gateway.sdk.http import json_answer
+from gateway.sdk.records import HealthCheck, HealthReport
+from gateway.storage.schema import facts
 
 LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
 """With less room on its disk, a SQLite database counts as full."""

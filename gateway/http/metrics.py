@@ -28,8 +28,8 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.engine.sharing import Taken
-from gateway.metrics import (
+from gateway.model.delivery import DestinationState
+from gateway.observability.metrics import (
     ENDPOINT,
     OUTCOMES,
     Count,
@@ -40,9 +40,9 @@ from gateway.metrics import (
     Rows,
     Spread,
 )
-from gateway.model.delivery import DestinationState
+from gateway.observability.metrics_sharing import Taken
 from gateway.runtime import Gateway
-from gateway.storage.backlog import Backlog, BacklogReader
+from gateway.storage.stores.backlog import Backlog, BacklogReader
 from gateway.version import __version__
 
 _log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 
-from gateway.answering import json_answer
 from gateway.errors import Problem
 from gateway.http.docs.page import render_page
+from gateway.sdk.http import json_answer
 from gateway.version import __version__
 
 _PUBLIC: Final = {"public": True}

@@ -9,7 +9,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import StorageError
-from gateway.log_context import request_id
+from gateway.observability.log_context import request_id
 
 _log = logging.getLogger(__name__)
 

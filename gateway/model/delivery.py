@@ -7,8 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.model.account import Mode
+from gateway.model.circuit_breaker import CLOSED, Breaker
 from gateway.model.event import Event
-from gateway.model.health import CLOSED, Breaker
 
 DeliveryState = Literal["pending", "delivered", "exhausted"]
 DestinationState = Literal["active", "paused", "disabled"]

@@ -1,6 +1,6 @@
 """The client that plugins call other servers with: a checked address, one deadline.
 
-The name is looked up and judged (:mod:`gateway.outbound.guard`), and the address that
+The name is looked up and judged (:mod:`gateway.outbound.ssrf_guard`), and the address that
 passed is the one that is dialled (:mod:`gateway.outbound.pinned`).
 """
 
@@ -10,9 +10,9 @@ from typing import Final, NamedTuple, Self
 
 from gateway.clock import Clock
 from gateway.errors import InvalidInput, Unavailable
-from gateway.outbound.guard import AddressGuard, Resolver, SystemResolver, check_url, resolve
 from gateway.outbound.messages import USER_AGENT, OutboundAnswer, OutboundRequest
 from gateway.outbound.pinned import IPAddress, PinnedClient, Target
+from gateway.outbound.ssrf_guard import AddressGuard, Resolver, SystemResolver, check_url, resolve
 
 # How long checked addresses may be dialled before the name is looked up and checked anew.
 _ADDRESSES_KEPT_SECONDS: Final = 5.0

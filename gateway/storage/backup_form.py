@@ -15,8 +15,8 @@ import msgspec
 from sqlalchemy import Column, DateTime
 
 from gateway.errors import SealError
-from gateway.storage.backup_file import SealedWriter, records
-from gateway.storage.keyring import Keyring
+from gateway.storage.backup.format import SealedWriter, records
+from gateway.storage.crypto.keyring import Keyring
 
 Progress = Callable[[str, int, int], None]
 """Told of a table, how many of its rows are done, and how many it has."""
@@ -103,7 +103,7 @@ class BackupReader:
 def verify(path: Path, keyring: Keyring) -> Manifest:
     """Read a whole backup and check every part of it; returns what it says of itself.
 
-    Raises as :func:`gateway.storage.backup_file.records` does.
+    Raises as :func:`gateway.storage.backup.format.records` does.
     """
     with path.open("rb") as file:
         reader = BackupReader(file, keyring)

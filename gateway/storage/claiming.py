@@ -9,7 +9,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.storage.bulk import insert_rows
 from gateway.storage.delivery_rows import NEW_ATTEMPT
-from gateway.storage.tables import MS, attempts, deliveries, destinations, events
+from gateway.storage.schema import MS, attempts, deliveries, destinations, events
 
 # Word by word what the index ix_deliveries_in_order says of itself: otherwise SQLite would not
 # use it and compare each row with each (https://www.sqlite.org/partialindex.html).

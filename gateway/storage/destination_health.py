@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, bindparam, exists, or_, select, text, upda
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
-from gateway.model.health import Breaker, Condition
-from gateway.storage.tables import deliveries, destinations
+from gateway.model.circuit_breaker import Breaker, Condition
+from gateway.storage.schema import deliveries, destinations
 
 CONDITION: Final = (
     destinations.c.id,

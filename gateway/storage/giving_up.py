@@ -7,7 +7,7 @@ from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import to_epoch_ms
-from gateway.storage.tables import deliveries, destinations
+from gateway.storage.schema import deliveries, destinations
 
 
 async def give_up(

@@ -10,9 +10,9 @@ from gateway.clock import to_epoch_ms
 from gateway.model.account import Caller
 from gateway.model.package import TERMINAL
 from gateway.model.submission import Redacted
-from gateway.storage.purging import Turn, delivered_packages, empty_packages
-from gateway.storage.sealing import Sealer
-from gateway.storage.tables import packages
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.retention.erasure import Turn, delivered_packages, empty_packages
+from gateway.storage.schema import packages
 
 _SOON_MS = 1  # whatever was made before this moment may go
 

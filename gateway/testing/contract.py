@@ -25,12 +25,13 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Connection, inspect
 
-from gateway.loading import ENTRY_POINT_GROUP, SETTINGS_SAMPLE, installed_plugins
 from gateway.model.catalog import core_event_types
-from gateway.records import HealthReport, PluginTables, Sink
+from gateway.plugin_loader import ENTRY_POINT_GROUP, SETTINGS_SAMPLE, installed_plugins
 from gateway.runtime import Gateway
+from gateway.sdk.records import HealthReport, Sink
 from gateway.settings import Settings, parse_settings
-from gateway.storage.tables import metadata as core_tables
+from gateway.storage.plugin_tables import PluginTables
+from gateway.storage.schema import metadata as core_tables
 from gateway.testing import inspection, routes, sinks
 from gateway.testing.harness import GatewayHarness, MakeHarness
 

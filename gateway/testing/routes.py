@@ -9,7 +9,7 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.routes import HTTPRoute
 
-from gateway.answering import JSON
+from gateway.sdk.http import JSON
 from gateway.testing.harness import GatewayHarness
 
 _WRITING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -14,7 +14,7 @@ from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import Event, EventType
 from gateway.model.ids import new_id
-from gateway.records import Batch, Sink
+from gateway.sdk.records import Batch, Sink
 
 _TIMEOUT_SECONDS: Final = 3.0
 _GRACE_SECONDS: Final = 2.0

@@ -93,7 +93,7 @@ def test_hooks_that_do_not_fit_are_found():
     "line",
     [
         "import gateway",
-        "import gateway.storage.tables as tables",
+        "import gateway.storage.schema as tables",
         "from gateway.model.order import Order",
         "from gateway import hooks",
         "def later():\n    from gateway.errors import NotFound",

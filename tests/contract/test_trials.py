@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 import pytest
-from core.flow.gateways import opened, sqlite_url
+from core.gateways import opened, sqlite_url
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, RawBody
 from sqlalchemy import Column, MetaData, Table, Text
@@ -16,7 +16,8 @@ from gateway.hookspecs import hookimpl
 from gateway.model.catalog import core_event_types
 from gateway.model.delivery import Outcome
 from gateway.plugin import InvalidInput, decode
-from gateway.records import PluginTables, Sink
+from gateway.sdk.records import Sink
+from gateway.storage.plugin_tables import PluginTables
 from gateway.testing import contract, routes, sinks
 
 

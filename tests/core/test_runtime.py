@@ -7,9 +7,9 @@ import threading
 from contextlib import asynccontextmanager
 
 import pytest
-from core.flow.desk import until
-from core.flow.dispatching import publish
-from core.flow.gateways import (
+from core.delivery.desk import until
+from core.delivery.dispatching import publish
+from core.gateways import (
     LIVE,
     TWO_SITES,
     Recorder,
@@ -23,14 +23,14 @@ from core.flow.gateways import (
 from sqlalchemy import text
 
 from gateway.clock import SteppingClock
-from gateway.engine.local import LocalEngine
-from gateway.engine.workers import WakingEngine, WorkerEngine
+from gateway.delivery.engine import LocalEngine
+from gateway.delivery.redis_engine import WakingEngine, WorkerEngine
 from gateway.errors import ConfigurationError, PluginError, StorageError
 from gateway.hookspecs import hookimpl
 from gateway.model.catalog import core_event_types
 from gateway.model.event import EventType
-from gateway.records import HealthCheck
 from gateway.runtime import Gateway
+from gateway.sdk.records import HealthCheck
 from gateway.settings import parse_settings
 
 

@@ -5,11 +5,11 @@ import shutil
 
 import httpx
 import pytest
-from core.flow.gateways import opened
+from core.gateways import opened
 from processes import TOML, GatewayProcess
 from sqlalchemy import func, select
 
-from gateway.storage.tables import deliveries, events, packages
+from gateway.storage.schema import deliveries, events, packages
 from gateway.testing import Receiver
 
 AT_ONCE = 20

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from gateway.storage.backup import saved_tables
+from gateway.storage.backup.write import saved_tables
 from gateway.testing import Receiver
 
 TOML = """

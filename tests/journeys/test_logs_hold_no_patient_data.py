@@ -10,15 +10,15 @@ import json
 import logging
 
 import pytest
-from core.flow.desk import until
-from core.flow.gateways import NoSettings, add_destination
+from core.delivery.desk import until
+from core.gateways import NoSettings, add_destination
 from journeys.patient import PATIENT, Journey, echoing, traces_in, traces_on_disk
 from processes import PATIENCE_SECONDS, GatewayProcess
 from scraping import Scraped
 
 from gateway.cli.logs import TextLines
 from gateway.hookspecs import hookimpl
-from gateway.records import Job, Sink
+from gateway.sdk.records import Job, Sink
 
 PLUGINS = "[plugins.json_api]\n[plugins.webhooks]\n[plugins.rx_queue]\n[plugins.csv]\n"
 SETTINGS = """

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from shape.tree import ROOT
 
 from gateway.cli import main, serve
-from gateway.flow import trying
+from gateway.delivery import attempt as trying
 from gateway.runtime import Gateway
 from gateway.settings import DeliveryTable, Settings, load_settings
 

@@ -50,12 +50,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("module", "text", "broken"),
     [
-        ("gateway/model/up.py", "import gateway.flow", "gateway.model.up -> gateway.flow"),
+        ("gateway/model/up.py", "import gateway.intake", "gateway.model.up -> gateway.intake"),
         ("gateway/storage/up.py", "import gateway.hooks", "gateway.storage.up -> gateway.hooks"),
         (
-            "gateway/access/aside.py",
+            "gateway/auth/aside.py",
             "import gateway.hooks",
-            "gateway.access.aside -> gateway.hooks",
+            "gateway.auth.aside -> gateway.hooks",
         ),
         ("gateway/stray.py", "", "- gateway.stray"),
         (
@@ -66,8 +66,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("gateway/model/wet.py", "import socket", "gateway.model.wet -> socket"),
         (
             "plugins/webhooks/gateway_webhooks/past.py",
-            "import gateway.storage.tables",
-            "gateway_webhooks.past -> gateway.storage.tables",
+            "import gateway.storage.schema",
+            "gateway_webhooks.past -> gateway.storage.schema",
         ),
         (
             "plugins/webhooks/gateway_webhooks/friend.py",

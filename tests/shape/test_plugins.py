@@ -49,7 +49,7 @@ def test_plugins_come_in_through_the_one_door():
         "import gateway",
         "from gateway import plugin",
         "from gateway.model.order import Order",
-        "def late():\n    import gateway.storage.tables",
+        "def late():\n    import gateway.storage.schema",
         "from gateway.testing import GatewayHarness",
         "import gateway_json_api",
     ],

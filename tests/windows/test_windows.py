@@ -115,7 +115,7 @@ async def test_every_module_can_be_imported(tmp_path):
 
     assert (said.code, said.err) == (0, "")
     names = said.out.decode().split()
-    assert {"gateway.cli.serve", "gateway_csv.sheets", "gateway_shopify.routes"} <= {*names}
+    assert {"gateway.cli.serve", "gateway_csv.read.sheets", "gateway_shopify.routes"} <= {*names}
     assert len(names) > 200
 
 

@@ -8,9 +8,9 @@ from litestar import Router
 
 from gateway.plugin import API_VERSION, Gateway, HealthCheck, Job, PluginTables, hookimpl
 from gateway_csv.commands import csv_group
-from gateway_csv.desk import Desk
 from gateway_csv.folder import WatchedFolder
 from gateway_csv.routes import router
+from gateway_csv.service import Desk
 from gateway_csv.settings import CsvSettings
 from gateway_csv.tables import metadata
 

@@ -19,6 +19,7 @@ from gateway.plugin import (
     command,
     new_id,
 )
+from gateway_csv.columns.column_mappings import checked, checked_sender
 from gateway_csv.export_command import export_command
 from gateway_csv.importer import Hooks, Importer, Job
 from gateway_csv.mapping import Reading
@@ -26,7 +27,6 @@ from gateway_csv.rejected import Rejection, header_line, rejected_lines
 from gateway_csv.report import Report
 from gateway_csv.schema import RowProblem
 from gateway_csv.settings import CsvSettings, DayOrder
-from gateway_csv.told import checked, checked_sender
 
 _COLUMNS: Final = ("row", "column", "message", "expected", "found", "fix")
 _SHOWN: Final = 50

@@ -8,8 +8,8 @@ it is judged as in a dry run.
 from collections.abc import Sequence
 
 from gateway.plugin import Caller, Candidate, Gateway, Problem, Submission
-from gateway_csv.layout import Layout
 from gateway_csv.mapping import PARTS, SOURCE, ReadRow, row_problem
+from gateway_csv.read.layout import Layout
 from gateway_csv.schema import RowProblem
 
 

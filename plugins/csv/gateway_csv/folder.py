@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.plugin import DEFAULT_ACCOUNT, Caller, Gateway, GatewayError, HealthReport, new_id
+from gateway_csv.folder_reports import RejectedFile, written_report
 from gateway_csv.importer import Hooks, Importer, Job
-from gateway_csv.letters import RejectedFile, written_report
 from gateway_csv.report import Report
 from gateway_csv.settings import CsvSettings
 

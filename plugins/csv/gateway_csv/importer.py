@@ -28,15 +28,15 @@ from gateway.plugin import (
     Submission,
     Unavailable,
 )
+from gateway_csv.columns.column_mappings import DEFAULT_SENDER, Memory, remember, remembered
 from gateway_csv.faults import with_all_faults
-from gateway_csv.known import Claim, KnownRows, said_by
 from gateway_csv.mapping import SOURCE, Reading, ReadRow, read_row, row_problem
+from gateway_csv.read.rows import Row
+from gateway_csv.read.table import Table, Wishes
 from gateway_csv.rejected import Rejection
 from gateway_csv.report import Report
-from gateway_csv.rows import Row
+from gateway_csv.row_dedup import Claim, KnownRows, said_by
 from gateway_csv.settings import CsvSettings, DayOrder
-from gateway_csv.table import Table, Wishes
-from gateway_csv.told import DEFAULT_SENDER, Memory, remember, remembered
 
 _ROWS_AT_ONCE: Final = 1000
 

@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from gateway.plugin import Candidate, Order, Problem
-from gateway_csv.addresses import full_address
-from gateway_csv.cells import (
+from gateway_csv.columns.addresses import full_address
+from gateway_csv.columns.cells import (
     Unreadable,
     code_of,
     masked,
@@ -18,11 +18,11 @@ from gateway_csv.cells import (
     text_of,
     yes_or_no,
 )
-from gateway_csv.dates import Order as DateOrder
-from gateway_csv.dates import date_of
-from gateway_csv.headers import METADATA, Column
-from gateway_csv.layout import Layout, surplus
-from gateway_csv.rows import Cell, Row
+from gateway_csv.columns.dates import Order as DateOrder
+from gateway_csv.columns.dates import date_of
+from gateway_csv.columns.headers import METADATA, Column
+from gateway_csv.read.layout import Layout, surplus
+from gateway_csv.read.rows import Cell, Row
 from gateway_csv.schema import RowProblem
 
 SOURCE: Final = "csv"

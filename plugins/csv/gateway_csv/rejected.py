@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from gateway_csv.cells import Unreadable, code_of, money_of, text_of
-from gateway_csv.dates import date_of
-from gateway_csv.headers import Column
+from gateway_csv.columns.cells import Unreadable, code_of, money_of, text_of
+from gateway_csv.columns.dates import date_of
+from gateway_csv.columns.headers import Column
 from gateway_csv.mapping import Reading
-from gateway_csv.rows import Cell, Row
+from gateway_csv.read.rows import Cell, Row
 from gateway_csv.schema import RowProblem
 
 MARK: Final = "\ufeff"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway_csv.rows import Row
+from gateway_csv.read.rows import Row
 from gateway_csv.schema import ImportOut, RowProblem
 
 MOST_TOLD: Final = 1000

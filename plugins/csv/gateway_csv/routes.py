@@ -9,11 +9,11 @@ from litestar.params import FromPath, FromQuery, SkipValidation
 from litestar.response import Stream
 
 from gateway.plugin import Caller, Conflict, NotFound, json_answer
-from gateway_csv.desk import Desk
+from gateway_csv.columns.column_mappings import checked, checked_sender
 from gateway_csv.importer import Job
 from gateway_csv.schema import ImportOut, ProgressOut, StartedOut
+from gateway_csv.service import Desk
 from gateway_csv.settings import CsvSettings, DayOrder
-from gateway_csv.told import checked, checked_sender
 from gateway_csv.uploads import upload_of
 
 _WRAPPING_BYTES: Final = 100_000

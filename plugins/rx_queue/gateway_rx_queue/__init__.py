@@ -9,8 +9,8 @@ from litestar import Router
 from gateway.plugin import API_VERSION, EventType, Gateway, HealthCheck, Job, PluginTables, hookimpl
 from gateway_rx_queue.commands import rx_group
 from gateway_rx_queue.events import EVENT_TYPES
-from gateway_rx_queue.queue import Queue
 from gateway_rx_queue.routes import router
+from gateway_rx_queue.service import Queue
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.tables import TABLES
 

@@ -9,10 +9,10 @@ from litestar.params import FromPath, RawBody, SkipValidation
 
 from gateway.plugin import Caller, Conflict, decode, from_epoch_ms, isoformat, json_answer
 from gateway_rx_queue import schema
-from gateway_rx_queue.desk import LeaseRequest, Report
 from gateway_rx_queue.job import Job
+from gateway_rx_queue.leasing import LeaseRequest, Report
 from gateway_rx_queue.outcomes import outcome_of
-from gateway_rx_queue.queue import Queue
+from gateway_rx_queue.service import Queue
 from gateway_rx_queue.settings import AGENT
 from gateway_rx_queue.store import Scope
 

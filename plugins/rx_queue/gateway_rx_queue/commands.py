@@ -16,12 +16,12 @@ from gateway.plugin import (
     decode,
 )
 from gateway_rx_queue import mapping
-from gateway_rx_queue.agent_command import agent_command
-from gateway_rx_queue.drug_command import load_drugs_command
-from gateway_rx_queue.queue import Queue
+from gateway_rx_queue.drugs.command import load_drugs_command
 from gateway_rx_queue.review import Reviewer
+from gateway_rx_queue.service import Queue
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobFilter
+from gateway_rx_queue.writers.agent_command import agent_command
 
 _COLUMNS = ("queueId", "status", "age_seconds", "site", "source", "reasons", "claimed_by")
 _ACCOUNT = click.option(

@@ -25,16 +25,16 @@ from gateway.plugin import (
     new_ids,
     to_epoch_ms,
 )
-from gateway_rx_queue.cases import CaseReader
-from gateway_rx_queue.identifiers import warnings_of
+from gateway_rx_queue.changes import Ledger
 from gateway_rx_queue.job import Job, Sheet
-from gateway_rx_queue.judging import Judge
-from gateway_rx_queue.ledger import Ledger
+from gateway_rx_queue.long_poll import Waiters
 from gateway_rx_queue.mapping import Candidate
+from gateway_rx_queue.rules.identifiers import warnings_of
+from gateway_rx_queue.rules.rule_context import CaseReader
+from gateway_rx_queue.rules.rule_runner import Judge
 from gateway_rx_queue.schema import ResultOut, State
 from gateway_rx_queue.store import ExternalKey, JobStore, Known, Scope
 from gateway_rx_queue.submitting import Submission, Taken, kept_form, replayed
-from gateway_rx_queue.waiting import Waiters
 
 # More at once would not be faster, and the last one would wait longer.
 _JOBS_PER_TRANSACTION: Final = 1000

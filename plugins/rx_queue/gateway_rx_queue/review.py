@@ -19,12 +19,12 @@ from gateway.plugin import (
     to_epoch_ms,
 )
 from gateway_rx_queue import mapping
+from gateway_rx_queue.changes import Ledger
 from gateway_rx_queue.job import Correction, Job
-from gateway_rx_queue.ledger import Ledger
+from gateway_rx_queue.long_poll import Waiters
 from gateway_rx_queue.points import Prescription
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobStore, Scope
-from gateway_rx_queue.waiting import Waiters
 
 _PARTS: Final = ("patient", "prescriber", "medication")
 _FIELD: Final = re.compile(r"[a-z_.]{1,64}")

@@ -17,8 +17,8 @@ from gateway.plugin import (
     json_answer,
 )
 from gateway_rx_queue import schema
-from gateway_rx_queue.queue import Queue
 from gateway_rx_queue.review import Reviewer
+from gateway_rx_queue.service import Queue
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

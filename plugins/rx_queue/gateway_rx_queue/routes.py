@@ -19,8 +19,8 @@ from gateway.plugin import (
 )
 from gateway_rx_queue import fhir, mapping, schema
 from gateway_rx_queue.agent_routes import lease_jobs, report_result
-from gateway_rx_queue.queue import Queue
 from gateway_rx_queue.review_routes import claim_job, reject_job, release_job, resolve_job
+from gateway_rx_queue.service import Queue
 from gateway_rx_queue.store import JobFilter
 from gateway_rx_queue.submitting import Taken
 

@@ -7,8 +7,8 @@ from litestar import Router
 
 from gateway.plugin import API_VERSION, Event, Gateway, Job, PluginTables, Sink, hookimpl
 from gateway_shopify.commands import shopify_group
-from gateway_shopify.desk import Desk
 from gateway_shopify.routes import router
+from gateway_shopify.service import Desk
 from gateway_shopify.settings import ShopifySettings
 from gateway_shopify.tables import TABLES
 

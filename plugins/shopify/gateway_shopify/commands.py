@@ -22,9 +22,9 @@ from gateway.plugin import (
     timestamp,
 )
 from gateway_shopify.connecting import connect as connect_shop
-from gateway_shopify.desk import Desk
-from gateway_shopify.held import STATES
+from gateway_shopify.held_orders import STATES
 from gateway_shopify.schema import Release
+from gateway_shopify.service import Desk
 from gateway_shopify.settings import ShopifySettings, ShopSettings
 from gateway_shopify.tables import messages
 

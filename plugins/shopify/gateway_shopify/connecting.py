@@ -5,8 +5,8 @@ from typing import Any, Final
 import msgspec
 
 from gateway.plugin import Gateway, InvalidInput, to_epoch_ms
-from gateway_shopify import queries
-from gateway_shopify.graph import ShopCalls
+from gateway_shopify.admin_api import queries
+from gateway_shopify.admin_api.client import ShopCalls
 from gateway_shopify.schema import SUBSCRIBED_TOPICS
 from gateway_shopify.settings import ShopSettings
 from gateway_shopify.shops import ShopDirectory

@@ -13,14 +13,14 @@ from typing import Final
 import msgspec
 
 from gateway.plugin import Gateway, from_epoch_ms, isoformat, to_epoch_ms
-from gateway_shopify.failures import ShopUnreachable
-from gateway_shopify.graph import ShopCalls
+from gateway_shopify.admin_api.client import ShopCalls
+from gateway_shopify.errors import ShopUnreachable
 from gateway_shopify.inbox import Arrival, Inbox
+from gateway_shopify.inbox_worker import Worker
 from gateway_shopify.orders import OrderBook
 from gateway_shopify.schema import RECONCILED, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 from gateway_shopify.shops import ShopDirectory
-from gateway_shopify.working import Worker
 
 # An order may become visible to a search a little later than it says it changed.
 _OVERLAP: Final = timedelta(minutes=5)

@@ -10,10 +10,10 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter, RawBody, SkipValidation
 
 from gateway.plugin import Caller, InvalidInput, NotAuthenticated, decode, json_answer
-from gateway_shopify.desk import Desk
-from gateway_shopify.held import STATES
+from gateway_shopify.held_orders import STATES
 from gateway_shopify.inbox import Arrival
 from gateway_shopify.schema import COMPLIANCE_TOPICS, TOPICS, AboutOrder, Release
+from gateway_shopify.service import Desk
 from gateway_shopify.signing import is_signed
 
 _MAX_BODY_BYTES: Final = 2_000_000

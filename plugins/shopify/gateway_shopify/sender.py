@@ -15,9 +15,9 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 
 from gateway.plugin import Batch, ClaimedDelivery, Clock, Event, Outcome, timestamp
-from gateway_shopify import queries
-from gateway_shopify.failures import ShopUnreachable
-from gateway_shopify.graph import ShopCalls
+from gateway_shopify.admin_api import queries
+from gateway_shopify.admin_api.client import ShopCalls
+from gateway_shopify.errors import ShopUnreachable
 from gateway_shopify.orders import Known, OrderBook
 from gateway_shopify.settings import ShopSettings
 

@@ -20,7 +20,7 @@ from gateway.model.submission import Submission
 from gateway.runtime import Gateway
 from gateway.settings import load_settings
 from gateway.storage.delivery_rows import Settled
-from gateway.storage.tables import audit
+from gateway.storage.schema import audit
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ import pytest
 from core.storage.plugin_folders import CORE_HEAD
 from processes import GatewayProcess
 
-from gateway.storage.keyring import Keyring
+from gateway.storage.crypto.keyring import Keyring
 
 ORDER = {"patient_name": "Ana Silva", "patient_address": "1 Elm St"}
 

@@ -9,7 +9,7 @@ import pytest
 from core.cli.findings import problems
 
 from gateway.cli import check
-from gateway.storage.keyring import Keyring
+from gateway.storage.crypto.keyring import Keyring
 
 
 def test_a_database_behind_this_version_is_updated_by_the_next_start(run, config):

@@ -1,4 +1,4 @@
-"""What a command prints, and how it ends: :mod:`gateway.console`."""
+"""What a command prints, and how it ends: :mod:`gateway.sdk.cli`."""
 
 import asyncio
 import getpass
@@ -11,8 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from gateway.console import Session, command
 from gateway.errors import InvalidInput, Problem, SettingsError
+from gateway.sdk.cli import Session, command
 
 NESTED = {
     "id": "pkg_1",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from gateway.storage.tables import deliveries
+from gateway.storage.schema import deliveries
 from gateway.testing import Receiver
 
 ORDER = {"patient_name": "Ana Silva", "patient_address": "1 Elm St"}

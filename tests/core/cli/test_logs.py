@@ -8,8 +8,8 @@ from contextvars import copy_context
 
 import pytest
 
-from gateway import log_context
 from gateway.cli.logs import FIELDS, JsonLines, TextLines, log_to_stderr
+from gateway.observability import log_context
 from gateway.settings import LoggingTable
 
 SECRET = "Maria Rodriguez"
@@ -155,7 +155,7 @@ def test_no_exception_where_there_is_none():
 
 
 def say_something_everywhere() -> None:
-    for name in ("gateway.flow.dispatch", "gateway_webhooks.sender", "aiosqlite", "httpx"):
+    for name in ("gateway.delivery.dispatcher", "gateway_webhooks.sender", "aiosqlite", "httpx"):
         for level in ("debug", "info", "warning", "error"):
             getattr(logging.getLogger(name), level)("%s speaks", level)
 
@@ -170,7 +170,7 @@ def test_the_gateway_and_its_plugins_are_heard_from_the_level_on(stderr, level):
     of_the_gateway = [line for line in stderr() if " gateway" in line]
     assert of_the_gateway == [
         line
-        for name in ("gateway.flow.dispatch", "gateway_webhooks.sender")
+        for name in ("gateway.delivery.dispatcher", "gateway_webhooks.sender")
         for said in heard
         for line in of_the_gateway
         if line.endswith(f" {said.upper():<7} {name}: {said} speaks")

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from gateway.cli import main
 from gateway.clock import SystemClock, to_epoch_ms
-from gateway.storage.tables import packages
+from gateway.storage.schema import packages
 
 KINDS = [
     ("packages", 730),

@@ -4,16 +4,16 @@ import asyncio
 import sqlite3
 
 import pytest
-from core.flow.dispatching import Scripted, carried, publish
-from core.flow.gateways import Recorder, add_destination, change_destination, opened, sqlite_url
+from core.delivery.dispatching import Scripted, carried, publish
+from core.gateways import Recorder, add_destination, change_destination, opened, sqlite_url
 from servers import running_postgres
 from sqlalchemy import text
 
 from gateway.clock import SteppingClock
-from gateway.engine.local import LocalEngine
+from gateway.delivery.engine import LocalEngine
 from gateway.hookspecs import hookimpl
 from gateway.http.health import Readiness, readiness
-from gateway.records import HealthCheck, HealthReport
+from gateway.sdk.records import HealthCheck, HealthReport
 
 NOTHING_TRIED = "nothing that is due was tried for five minutes; look into the log"
 

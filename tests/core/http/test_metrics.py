@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from core.flow.desk import Holding, until
-from core.flow.dispatching import Scripted, carried, publish
-from core.flow.gateways import (
+from core.delivery.desk import Holding, until
+from core.delivery.dispatching import Scripted, carried, publish
+from core.gateways import (
     Recorder,
     add_destination,
     change_destination,
@@ -21,7 +21,7 @@ from gateway.clock import SteppingClock
 from gateway.hookspecs import hookimpl
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import MetricsPage
-from gateway.records import Job
+from gateway.sdk.records import Job
 from gateway.testing import Receiver
 from gateway.version import __version__
 

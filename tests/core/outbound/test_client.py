@@ -7,8 +7,8 @@ from hostile import answering, big_body, serving
 
 from gateway.clock import SteppingClock
 from gateway.outbound.client import OutboundClient
-from gateway.outbound.guard import AddressGuard
 from gateway.outbound.messages import OutboundRequest, retry_after_seconds
+from gateway.outbound.ssrf_guard import AddressGuard
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 LOOPBACK = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8"])

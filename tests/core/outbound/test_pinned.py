@@ -16,9 +16,9 @@ from pyreqwest.client import ClientBuilder
 
 from gateway.clock import SystemClock
 from gateway.errors import InvalidInput
-from gateway.outbound.guard import AddressGuard, check_url, resolve
 from gateway.outbound.messages import OutboundAnswer, OutboundRequest
 from gateway.outbound.pinned import IPAddress, PinnedClient, Target
+from gateway.outbound.ssrf_guard import AddressGuard, check_url, resolve
 
 Headers = list[tuple[str, str]] | dict[str, str]
 LOOPBACK = ip_address("127.0.0.1")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.hooks import Hooks
-from gateway.loading import load_plugins
-from gateway.records import InstalledPlugin
+from gateway.plugin_loader import load_plugins
+from gateway.sdk.records import InstalledPlugin
 from gateway.settings import Settings, parse_settings
 
 PLUGIN = """

@@ -10,8 +10,9 @@ from gateway.hooks import Hooks
 from gateway.hookspecs import hookimpl
 from gateway.model.event import EventType
 from gateway.model.order import Order, Review
-from gateway.records import HealthCheck, Job, PluginTables, Sink
+from gateway.sdk.records import HealthCheck, Job, Sink
 from gateway.settings import GatewayTable
+from gateway.storage.plugin_tables import PluginTables
 
 ORDER = Order(patient_name="Ana", patient_address="1 Main St")
 

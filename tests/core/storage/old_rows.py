@@ -23,12 +23,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.model.delivery import Destination
 from gateway.model.package import Status
-from gateway.records import PluginTables
 from gateway.settings import RetentionTable
-from gateway.storage.audit import AuditTrail
 from gateway.storage.database import Database
 from gateway.storage.delivery_rows import NewDelivery
-from gateway.storage.retention import Housekeeper, Swept
+from gateway.storage.plugin_tables import PluginTables
+from gateway.storage.retention.policy import Housekeeper, Swept
+from gateway.storage.stores.audit import AuditTrail
 
 KEPT = stores()
 BOARD = destination(id="dst_board", moment=NOW - timedelta(days=2000))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Column, MetaData, Table, Text
 
-from gateway.records import PluginTables
+from gateway.storage.plugin_tables import PluginTables
 
 CORE_HEAD = "core_0005"
 

@@ -15,17 +15,17 @@ from gateway.model.event import Event, EventDraft
 from gateway.model.ids import new_id
 from gateway.model.order import Order
 from gateway.model.package import Package
-from gateway.storage.accounts import AccountStore
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.crypto.keyring import Keyring
 from gateway.storage.database import Database
-from gateway.storage.deliveries import Outbox
-from gateway.storage.delivery_log import DeliveryLog
 from gateway.storage.delivery_rows import NewDelivery, Settled
-from gateway.storage.destinations import DestinationStore
-from gateway.storage.events import EventStore
-from gateway.storage.keyring import Keyring
-from gateway.storage.packages import NewPackage, PackageStore
-from gateway.storage.sealing import Sealer
-from gateway.storage.tables import metadata
+from gateway.storage.schema import metadata
+from gateway.storage.stores.accounts import AccountStore
+from gateway.storage.stores.delivery_log import DeliveryLog
+from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.events import EventStore
+from gateway.storage.stores.outbox import Outbox
+from gateway.storage.stores.packages import NewPackage, PackageStore
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOW_MS = to_epoch_ms(NOW)

@@ -28,15 +28,15 @@ from sqlalchemy import (
 )
 
 from gateway.model.account import ApiKey, Caller
-from gateway.records import PluginTables
-from gateway.storage.audit import AuditEntry, append
-from gateway.storage.backup import saved_tables, write_backup
+from gateway.storage.backup.restore import Restoring
+from gateway.storage.backup.write import saved_tables, write_backup
 from gateway.storage.backup_form import Manifest
-from gateway.storage.backup_restore import Restoring
 from gateway.storage.database import Database
-from gateway.storage.idempotency import KeptAnswer, keep_answers, key_id
-from gateway.storage.installation import claim_keyring
-from gateway.storage.migrating import migrate
+from gateway.storage.maintenance.migrate import migrate
+from gateway.storage.plugin_tables import PluginTables
+from gateway.storage.stores.audit import AuditEntry, append
+from gateway.storage.stores.idempotency import KeptAnswer, keep_answers, key_id
+from gateway.storage.stores.installation import claim_keyring
 
 MIGRATION = """
 import sqlalchemy as sa

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.errors import StorageError
 from gateway.storage.database import Database, is_outage
-from gateway.storage.tables import facts
+from gateway.storage.schema import facts
 
 HOLDING_THE_FILE = """
 import sqlite3, sys

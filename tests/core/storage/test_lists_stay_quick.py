@@ -12,9 +12,9 @@ from core.storage.rows import (
 )
 from sqlalchemy import event
 
-from gateway.storage import delivery_log
-from gateway.storage.delivery_log import AttemptFilter
-from gateway.storage.packages import PackageFilter
+from gateway.storage.stores import delivery_log
+from gateway.storage.stores.delivery_log import AttemptFilter
+from gateway.storage.stores.packages import PackageFilter
 
 
 async def given_up(kept, connection):

@@ -22,11 +22,11 @@ from gateway.model.recovery import Recovery
 from gateway.model.submission import Idempotency, Submission
 from gateway.runtime import Gateway
 from gateway.settings import parse_settings
-from gateway.storage import recoveries
-from gateway.storage.audit import AuditEntry
 from gateway.storage.database import Database
 from gateway.storage.delivery_rows import Settled
-from gateway.storage.tables import metadata
+from gateway.storage.schema import metadata
+from gateway.storage.stores import recoveries
+from gateway.storage.stores.audit import AuditEntry
 
 CALLER = Caller(DEFAULT_ACCOUNT, "live", "key_1")
 MARK = "Quillfeather"  # stands in every text that must not be found

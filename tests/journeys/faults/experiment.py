@@ -31,7 +31,7 @@ from webhook_verifiers import run_verifier
 from gateway.clock import Clock
 from gateway.settings import load_settings
 from gateway.storage.database import Database
-from gateway.storage.tables import attempts, deliveries, events, packages
+from gateway.storage.schema import attempts, deliveries, events, packages
 from gateway.testing import GatewayHarness
 
 PATIENCE_SECONDS: Final = 120.0

@@ -4,7 +4,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from gateway_csv.cells import (
+from gateway_csv.columns.cells import (
     Unreadable,
     code_of,
     masked,

@@ -3,8 +3,8 @@
 import datetime as dt
 
 import pytest
-from gateway_csv.cells import Unreadable
-from gateway_csv.dates import Evidence, date_of
+from gateway_csv.columns.cells import Unreadable
+from gateway_csv.columns.dates import Evidence, date_of
 from plugins.csv.files import PLUGINS, Sender
 
 DAY = dt.date(2026, 4, 20)

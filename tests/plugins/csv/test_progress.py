@@ -8,7 +8,7 @@ from plugins.csv.files import PLUGINS, SEED, Sender
 from sqlalchemy import text
 
 from gateway.errors import StorageError
-from gateway.flow.intake import Intake
+from gateway.intake.orders import Intake
 from gateway.testing import SteppingClock
 
 BAD = SEED + ",9 Nowhere Lane,,,,,,\nBo,,,,,,,\n"

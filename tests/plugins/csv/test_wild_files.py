@@ -12,7 +12,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from gateway_csv import sheet_process, sheets
+from gateway_csv.read import sheet_process, sheets
 from plugins.csv.files import PLUGINS, SEED, Sender, saved, workbook
 
 AT_NOON = dt.datetime(2026, 4, 21, 12)  # noqa: DTZ001 - a sheet knows no zones

@@ -35,7 +35,7 @@ def excepted(config, rx):
 
     async def submitted():
         from gateway_rx_queue import mapping
-        from gateway_rx_queue.queue import Queue
+        from gateway_rx_queue.service import Queue
         from gateway_rx_queue.settings import RxQueueSettings
 
         from gateway.model.account import Caller

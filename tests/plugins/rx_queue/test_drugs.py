@@ -107,8 +107,8 @@ def test_what_is_no_extract_is_refused(run, tmp_path, name, content, message):
 async def loaded(gateway, *paths):
     from pathlib import Path
 
-    from gateway_rx_queue import drugs
-    from gateway_rx_queue.dpd import Extract
+    from gateway_rx_queue.drugs import catalog as drugs
+    from gateway_rx_queue.drugs.dpd import Extract
 
     extract = Extract()
     for path in paths:

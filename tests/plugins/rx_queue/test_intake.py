@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway_rx_queue.rules import STOCK_RULES
+from gateway_rx_queue.rules.stock import STOCK_RULES
 
 SITES = """
 [[sites]]

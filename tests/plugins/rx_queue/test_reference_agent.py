@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from gateway_rx_queue import agent_command
-from gateway_rx_queue.agent import Agent, AgentSettings, outcome_of_command
+from gateway_rx_queue.writers import agent_command
+from gateway_rx_queue.writers.agent import Agent, AgentSettings, outcome_of_command
 from processes import TOML, GatewayProcess
 
 from gateway.cli import main

@@ -90,7 +90,7 @@ async def test_nothing_goes_where_it_is_turned_off(harness, clock, rx):
 
 def test_a_new_seal_key_reaches_prescriptions_too(tmp_path, rx):
     from gateway_rx_queue import mapping
-    from gateway_rx_queue.queue import Queue
+    from gateway_rx_queue.service import Queue
     from gateway_rx_queue.settings import RxQueueSettings
 
     from gateway.model.account import Caller

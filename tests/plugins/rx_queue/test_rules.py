@@ -5,8 +5,6 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from gateway_rx_queue.identifiers import passes_luhn, warnings_of
-from gateway_rx_queue.judging import stock_reasons
 from gateway_rx_queue.points import (
     Drug,
     EarlierFill,
@@ -17,7 +15,9 @@ from gateway_rx_queue.points import (
     RxCase,
     Thresholds,
 )
-from gateway_rx_queue.sig import daily_use
+from gateway_rx_queue.rules.identifiers import passes_luhn, warnings_of
+from gateway_rx_queue.rules.rule_runner import stock_reasons
+from gateway_rx_queue.rules.sig import daily_use
 
 TODAY = date(2026, 11, 22)
 GOOD = Prescription(

@@ -285,7 +285,7 @@ def test_settings_that_can_not_work_are_refused(harness):
 
 
 async def test_a_write_that_outlives_the_end_is_offered_again(harness, rx, monkeypatch):
-    from gateway_rx_queue import pump
+    from gateway_rx_queue.writers import push_writer as pump
 
     monkeypatch.setattr(pump, "_GRACE_SECONDS", 0.05)
     began = asyncio.Event()

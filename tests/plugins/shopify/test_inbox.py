@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from gateway_shopify import working
+from gateway_shopify import inbox_worker as working
 from gateway_shopify.inbox import Arrival, Inbox
 from shopify_orders import SHOP
 

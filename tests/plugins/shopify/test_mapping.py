@@ -6,8 +6,8 @@ from decimal import Decimal
 import msgspec
 import pytest
 import shopify_orders
+from gateway_shopify.admin_api.graphql_orders import order_from
 from gateway_shopify.mapping import REASONS, decide
-from gateway_shopify.reading import order_from
 from gateway_shopify.schema import AboutOrder, Release, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 from shopify_orders import ORDER_GID, address, line_item, order, paid

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select
 
-from gateway.storage.tables import audit
+from gateway.storage.schema import audit
 from gateway.testing import Receiver, SteppingClock
 
 START = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)

@@ -1,1 +1,0 @@
-"""Who is calling, and how much they may."""

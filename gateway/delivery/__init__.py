@@ -1,0 +1,1 @@
+"""Events out: publish, dispatch, retry, circuit breaker, expiry, and the engines."""

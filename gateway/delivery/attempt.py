@@ -1,0 +1,125 @@
+"""Hand deliveries to a sink, with a deadline: whatever it does, there is an outcome for each."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gateway.clock import Clock
+from gateway.model.delivery import Outcome
+from gateway.observability import log_context
+from gateway.sdk.records import Batch, Sink
+
+_log = logging.getLogger(__name__)
+
+# A sink that doesn't keep to the deadline itself is cut off this much after it.
+GRACE_SECONDS: Final = 5.0
+
+
+class _Try:
+    """One try under way: it ends before ``deadline``, or is cut off."""
+
+    __slots__ = ("cut_off", "deadline", "task")
+
+    def __init__(self, deadline: float, task: asyncio.Task[Any]) -> None:
+        self.deadline = deadline
+        self.task: asyncio.Task[Any] | None = task
+        self.cut_off = False
+
+
+class Deadlines:
+    """Cuts off tries that take longer than ``seconds``, all with one timer.
+
+    ``asyncio.timeout`` sets a timer for each try and takes it back: a tenth of what a
+    delivery costs. All tries of a lane may take equally long, so the oldest ends first.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._running: deque[_Try] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> _Try:
+        """Note that the running task begins a try."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - only tasks carry deliveries
+        loop = asyncio.get_running_loop()
+        started = _Try(loop.time() + self._seconds, task)
+        running = self._running
+        while running and running[0].task is None:
+            running.popleft()
+        running.append(started)
+        if self._timer is None:
+            self._timer = loop.call_at(started.deadline, self._ring)
+        return started
+
+    @staticmethod
+    def over(this: _Try) -> None:
+        """Note that a try ended; what cut it off goes no further."""
+        if this.cut_off and this.task is not None:
+            this.task.uncancel()
+        this.task = None
+
+    def end(self) -> None:
+        """Take the timer back: nothing is under way any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._timer = None
+        running = self._running
+        while running and (running[0].task is None or running[0].deadline <= now):
+            late = running.popleft()
+            if late.task is not None:
+                late.cut_off = True
+                late.task.cancel()
+        if running:
+            self._timer = loop.call_at(running[0].deadline, self._ring)
+
+
+async def tried(sink: Sink, batch: Batch, clock: Clock, deadlines: Deadlines) -> Sequence[Outcome]:
+    """Try the deliveries of ``batch``; returns an outcome for each, in their order."""
+    started_at = clock.now()
+    began = clock.monotonic_seconds()
+    taken = batch.deliveries
+    error = "no_outcome"
+    known: dict[str, Outcome] = {}
+    log_context.delivery_id.set(taken[0].id if len(taken) == 1 else None)
+    this = deadlines.begin()
+    try:
+        outcomes = await sink.deliver(batch)
+        known = {outcome.delivery_id: outcome for outcome in outcomes}
+    except TimeoutError:
+        error = "timeout"
+    except asyncio.CancelledError:
+        if this.cut_off and this.task is not None and this.task.cancelling() == 1:
+            error = "timeout"  # the one cancellation is ours
+        elif _is_being_cancelled():
+            raise
+        else:
+            error = "sink_failed"  # it awaited something that was cancelled: its own affair
+    except Exception as failure:  # noqa: BLE001 - a sink's fault is this try's failure
+        error = "sink_failed"
+        _log.error("sink %s failed: %s", sink.kind, type(failure).__name__)
+    finally:
+        deadlines.over(this)
+    elapsed_ms = int((clock.monotonic_seconds() - began) * 1000)
+    return [
+        known.get(delivery.id)
+        or Outcome(
+            delivery_id=delivery.id,
+            delivered=False,
+            started_at=started_at,
+            duration_ms=elapsed_ms,
+            error=error,
+        )
+        for delivery in taken
+    ]
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,281 @@
+"""Claim due deliveries → hand them to the sink → record the outcomes.
+
+Claims and outcomes of all destinations go through one
+:class:`~gateway.storage.batcher.Batcher`, so that one transaction settles what
+came back and takes what goes out next. No transaction is open while a sink talks
+to somebody else's server.
+"""
+
+import logging
+import random
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
+from gateway.delivery.circuit_breaker import BreakerRules
+from gateway.delivery.clock_skew import Timekeeper
+from gateway.delivery.desk import Grant, Stored
+from gateway.delivery.endpoint_health import NOTHING, ConditionBook, Followed, Standing
+from gateway.delivery.lane import Lane
+from gateway.delivery.publisher import Publishing
+from gateway.delivery.retry_schedule import Schedule, next_try
+from gateway.errors import SealError, StorageError
+from gateway.model.delivery import ClaimedDelivery, Outcome
+from gateway.observability.metrics import Metrics
+from gateway.observability.tracing import Tracing
+from gateway.sdk.records import Sink
+from gateway.settings import DeliveryTable
+from gateway.storage import destination_health
+from gateway.storage.batcher import Batcher
+from gateway.storage.database import Database
+from gateway.storage.delivery_rows import Settled
+from gateway.storage.plugin_tables import WaitColumn
+from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.outbox import Outbox
+
+_log = logging.getLogger(__name__)
+
+# A sink names its failures in a word. What is none may be anything, and stays out of the log.
+_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+NextDue = Callable[[str, datetime], None]
+"""Told of a destination and the moment when something that failed is to be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchRules:
+    """How deliveries are tried: the retry schedule, the deadline for one try, the breaker.
+
+    A lease outlives the slowest try by ``lease_margin_seconds``, so that its outcome is not
+    stored too late.
+    """
+
+    schedule: Schedule
+    timeout_seconds: float
+    breaker: BreakerRules
+    lease_margin_seconds: float
+
+    @classmethod
+    def of(cls, table: DeliveryTable) -> "DispatchRules":
+        """Read them from ``[delivery]``."""
+        return cls(
+            Schedule(table.retry_schedule_seconds, timedelta(seconds=table.give_up_after_seconds)),
+            table.timeout_seconds,
+            BreakerRules(table.breaker_failures, table.breaker_pauses_seconds),
+            table.lease_margin_seconds,
+        )
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a claim holds before the delivery comes due again by itself."""
+        return self.timeout_seconds + self.lease_margin_seconds
+
+
+class _Claim(NamedTuple):
+    destination_id: str
+    limit: int
+
+
+_Answer = Grant | Standing | None
+
+
+class Dispatcher:
+    """Carries deliveries to sinks. One for each process that runs an engine."""
+
+    def __init__(  # noqa: PLR0913 - what it reads and writes, and whom it tells
+        self,
+        database: Database,
+        destinations: DestinationStore,
+        outbox: Outbox,
+        publishing: Publishing,
+        sinks: Mapping[str, Sink],
+        rules: DispatchRules,
+        clock: Clock,
+        *,
+        waits: Sequence[WaitColumn] = (),
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._database = database
+        self._destinations = destinations
+        self._outbox = outbox
+        self._publishing = publishing
+        self._sinks = sinks
+        self._rules = rules
+        self._clock = clock
+        self._metrics = metrics or Metrics()
+        self.timekeeper = Timekeeper(
+            database, clock, lease_seconds=rules.lease_seconds, waits=waits
+        )
+        self.tracing: Tracing | None = None
+        self.on_next_due: NextDue = lambda _destination_id, _due_at: None
+        self._conditions = ConditionBook(destinations, rules.breaker)
+        self._ledger: Batcher[_Claim | Settled | ClaimedDelivery, _Answer] = Batcher(
+            # Lanes bound what they hold, so nothing here needs to be turned away.
+            self._turn,
+            max_weight=2048,
+            max_waiting=1_000_000,
+            observe=self._metrics.batches("ledger"),
+            # What came back from a sink is known here only; forgotten, it would be sent again.
+            keeps=lambda item: not isinstance(item, _Claim),
+        )
+
+    def lane(self, destination_id: str) -> Lane:
+        """Open a lane for one destination."""
+        return Lane(destination_id, self, self._clock, self._rules.timeout_seconds)
+
+    async def destinations_with_work(self) -> Collection[str]:
+        """Return the active destinations that have something due now."""
+        async with self._database.read() as connection:
+            return await self._outbox.destinations_with_work(connection, self._clock.now())
+
+    async def take_back(self) -> None:
+        """End the leases of whoever ran before us, where nobody else can be running.
+
+        A SQLite file is served by one process at a time, so a lease found at its start
+        belongs to one that was killed. On PostgreSQL leases end by themselves.
+        """
+        if self._database.dialect == "sqlite":
+            async with self._database.begin() as connection:
+                await self._outbox.take_back(connection, self._clock.now())
+
+    async def claim(self, destination_id: str, limit: int) -> Grant | None:
+        """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
+        grant = await self._ledger.submit(_Claim(destination_id, limit))
+        return grant if isinstance(grant, Grant) else None
+
+    def settle(
+        self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored, *, at_once: bool
+    ) -> None:
+        """Hand an outcome in; ``stored`` is told when it and what follows from it are stored."""
+        due_at = None
+        if not outcome.delivered:
+            due_at = next_try(
+                self._rules.schedule,
+                retry_index=delivery.retry_index,
+                first_attempt_at=delivery.first_attempt_at,
+                now=self._clock.now(),
+                retry_after_seconds=outcome.retry_after_seconds,
+                jitter=random.random(),  # noqa: S311 - spreads retries, guards no secret
+            )
+        next_due_ms = None if due_at is None else to_epoch_ms(due_at)
+        self._ledger.hand_in(Settled(delivery, outcome, next_due_ms), stored, at_once=at_once)
+        if due_at is not None:
+            self.on_next_due(delivery.destination_id, due_at)
+
+    def release(self, delivery: ClaimedDelivery, stored: Stored) -> None:
+        """Give a delivery back untried; it is due again at once."""
+        self._ledger.hand_in(delivery, stored)
+
+    def keep_through_outages(self, *, keep: bool) -> None:
+        """Keep outcomes in memory while the database is away, or be content with one try."""
+        self._ledger.patient = keep
+
+    async def drained(self) -> None:
+        """Wait until all outcomes that were handed in are stored."""
+        await self._ledger.drained()
+
+    async def _turn(
+        self, items: Sequence[_Claim | Settled | ClaimedDelivery]
+    ) -> Sequence[_Answer | Exception]:
+        now = self._clock.now()
+        followed = NOTHING
+        settled = [item for item in items if isinstance(item, Settled)]
+        released = [item for item in items if isinstance(item, ClaimedDelivery)]
+        async with self._database.begin() as connection:
+            if settled:
+                await self._outbox.settle(connection, settled, now)
+                followed = await self._conditions.follow(connection, settled, now)
+            if released:
+                await self._outbox.release(connection, released, now)
+            published = await self._publishing.record(connection, followed.news, now)
+            answers = [
+                await self._grant(connection, item, now)
+                if isinstance(item, _Claim)
+                else _standing(item, followed)
+                for item in items
+            ]
+        self._publishing.announce(published)
+        for destination_id, held_until in followed.held_until.items():
+            self.on_next_due(destination_id, held_until)
+        for item in settled:
+            self._tell(item)
+        return answers
+
+    async def _grant(
+        self, connection: AsyncConnection, claim: _Claim, now: datetime
+    ) -> Grant | StorageError | None:
+        try:
+            destination = await self._destinations.for_dispatch(
+                connection, claim.destination_id, now
+            )
+            if destination is None or destination.sink not in self._sinks:
+                return None
+            sink = self._sinks[destination.sink]
+            settings = msgspec.convert(destination.settings, sink.settings)
+        except SealError as error:
+            return error  # nothing was written yet, so the other destinations' turn goes on
+        except msgspec.ValidationError:
+            return StorageError(
+                f"What {claim.destination_id} is set to no longer fits its sink: remove it and "
+                "add it again."
+            )
+        lease_seconds = self._rules.lease_seconds
+        probing = destination.breaker.opened_at is not None
+        limit = 1 if probing else claim.limit
+        claimed = await self._outbox.claim(
+            connection, destination.id, limit=limit, now=now, lease_seconds=lease_seconds
+        )
+        if probing and claimed:
+            # Nobody else tries it meanwhile, unless we are killed and the lease runs out. It ends
+            # at the lease's own moment: by that it is known when the delivery is given back.
+            until = now + timedelta(seconds=lease_seconds)
+            await destination_health.hold(connection, destination.id, until)
+        more = len(claimed) == limit and not probing
+        return Grant(destination, settings, sink, claimed, lease_seconds, more)
+
+    def _tell(self, settled: Settled) -> None:
+        """Count a try that is stored; each that failed gets a line in the log."""
+        delivery, outcome, next_due_ms = settled
+        seconds = outcome.duration_ms / 1000
+        if outcome.delivered:
+            self._metrics.attempted(delivery.destination_id, "delivered", seconds)
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("attempt delivered", extra=_facts(settled))
+        elif next_due_ms is not None:
+            self._metrics.attempted(delivery.destination_id, "failed", seconds)
+            _log.warning("attempt failed", extra=_facts(settled))
+        else:
+            self._metrics.attempted(delivery.destination_id, "exhausted", seconds)
+            _log.error("attempt failed, the last one", extra=_facts(settled))
+        if self.tracing is not None:
+            self.tracing.tried(delivery.event.trace, outcome, _facts(settled))
+
+
+def _standing(item: object, followed: Followed) -> Standing | None:
+    if isinstance(item, Settled):
+        return followed.standings.get(item.delivery.destination_id)
+    return None
+
+
+def _facts(settled: Settled) -> dict[str, Any]:
+    """Return what the log says of a try: ids, numbers and words of our own."""
+    delivery, outcome, next_due_ms = settled
+    error = outcome.error
+    if error is not None and not _WORD.fullmatch(error):
+        error = "other"
+    return {
+        "destination_id": delivery.destination_id,
+        "delivery_id": delivery.id,
+        "event_id": delivery.event.id,
+        "attempt": delivery.attempt,
+        "status": outcome.status,
+        "error": error,
+        "duration_ms": outcome.duration_ms,
+        "next_due": None if next_due_ms is None else isoformat(from_epoch_ms(next_due_ms)),
+    }

@@ -1,0 +1,213 @@
+"""The embedded engine: asyncio tasks in the serving process, one lane a destination.
+
+It is woken right after a commit, so the first try starts within milliseconds. A
+sweep finds what nobody woke it for: retries that came due, deliveries of a process
+that died, work that another process (the command line) added.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Collection, Sequence
+from contextvars import Context
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.clock import Clock, StepWatch
+from gateway.delivery.dispatcher import Dispatcher
+from gateway.delivery.lane import Lane
+from gateway.observability.metrics import Metrics, Readings
+from gateway.sdk.records import HealthReport, Job
+
+_log = logging.getLogger(__name__)
+
+_SWEEP_SECONDS: Final = 1.0
+# What a job that is running when we are asked to end may still take.
+_JOB_GRACE_SECONDS: Final = 5.0
+_SILENCE: Final = timedelta(seconds=30)
+# Retries further off than this are left to the sweep.
+_TIMER_HORIZON_SECONDS: Final = 60.0
+
+
+class LocalEngine:
+    """Runs lanes, the sweep and the plugins' jobs in this process."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        jobs: Sequence[Job],
+        clock: Clock,
+        *,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._jobs = jobs
+        self._clock = clock
+        self._step_watch = StepWatch(clock)
+        self._seconds_back = 0.0
+        self._metrics = metrics or Metrics()
+        self._lanes: dict[str, Lane] = {}
+        self._lane_tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._background: list[asyncio.Task[None]] = []
+        self._ending = asyncio.Event()
+        self._running = False
+        self._sweeping = True
+        self._started_at: datetime | None = None
+        self.last_sweep_at: datetime | None = None
+
+    async def start(self) -> None:
+        """Begin to carry deliveries and to run jobs."""
+        self._dispatcher.keep_through_outages(keep=True)
+        await self._dispatcher.take_back()
+        self._running = True
+        self._started_at = self._clock.now()
+        self._be_counted()
+        self._dispatcher.on_next_due = self._wake_at
+        self._background = [
+            asyncio.create_task(self._sweep(), name="sweep"),
+            *(asyncio.create_task(self._repeat(job), name=job.name) for job in self._jobs),
+        ]
+
+    async def stop(self) -> None:
+        """Finish what is in flight and take nothing more; returns when all of it is stored."""
+        self._running = False
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for lane in self._lanes.values():
+            lane.stop()
+        self._dispatcher.keep_through_outages(keep=False)  # or we might never end
+        await self._end_background()
+        await asyncio.gather(*self._lane_tasks, return_exceptions=True)
+        await self._dispatcher.drained()
+        self._metrics.in_flight.read = self._metrics.sweep_age.read = tuple
+
+    async def _end_background(self) -> None:
+        """Let the sweep and the jobs end by themselves; cut off what takes too long.
+
+        A driver that is cancelled in the middle of a statement may take that for an error of
+        its own, and a task that carries on after errors would never end.
+        """
+        self._ending.set()
+        if self._background:
+            _, slow = await asyncio.wait(self._background, timeout=_JOB_GRACE_SECONDS)
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until the end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
+
+    def wake(self, destination_ids: Collection[str]) -> None:
+        """Carry what is due for these destinations, now."""
+        if not self._running:
+            return
+        for destination_id in destination_ids:
+            lane = self._lanes.get(destination_id)
+            if lane is not None:
+                lane.nudge()
+                continue
+            lane = self._dispatcher.lane(destination_id)
+            self._lanes[destination_id] = lane
+            # A lane is nobody's in particular: not to be logged under whoever woke it first.
+            task = asyncio.create_task(self._carry(lane), context=Context())
+            self._lane_tasks.add(task)
+            task.add_done_callback(self._lane_tasks.discard)
+
+    def in_motion(self) -> int:
+        """Return how many destinations are being served at this moment."""
+        return len(self._lanes)
+
+    async def _carry(self, lane: Lane) -> None:
+        try:
+            await lane.run()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the sweep opens another lane
+            _log.error(
+                "carrying deliveries to %s stopped: %s", lane.destination_id, type(error).__name__
+            )
+        finally:
+            del self._lanes[lane.destination_id]
+
+    def _wake_at(self, destination_id: str, due_at: datetime) -> None:
+        delay = (due_at - self._clock.now()).total_seconds()
+        if not self._running or delay > _TIMER_HORIZON_SECONDS:
+            return
+        loop = asyncio.get_running_loop()
+        # A hair later than due, so that the claim's clock agrees that it is.
+        when = loop.time() + max(delay, 0) + 0.002
+        earlier = self._timers.get(destination_id)
+        if earlier is not None and not earlier.cancelled() and earlier.when() <= when:
+            return
+        if earlier is not None:
+            earlier.cancel()
+        self._timers[destination_id] = loop.call_at(when, self._ring, destination_id)
+
+    def _ring(self, destination_id: str) -> None:
+        self._timers.pop(destination_id, None)
+        self.wake([destination_id])
+
+    async def health(self, now: datetime) -> HealthReport:
+        """Say whether deliveries are moving."""
+        heard_of = self.last_sweep_at or self._started_at
+        if heard_of is None or now - heard_of > _SILENCE:
+            return HealthReport(
+                healthy=False, detail="deliveries are not moving; look into the log"
+            )
+        return HealthReport(healthy=True, detail="deliveries are moving")
+
+    def _be_counted(self) -> None:
+        """Let the metrics read how it goes."""
+        self._metrics.in_flight.read = self._in_flight
+        self._metrics.sweep_age.read = self._sweep_age
+        for job in self._jobs:
+            self._metrics.job_failures.add((job.name,), 0)
+
+    def _in_flight(self) -> Readings:
+        return [((each.destination_id,), each.in_flight) for each in self._lanes.values()]
+
+    def _sweep_age(self) -> Readings:
+        if self.last_sweep_at is None:
+            return ()
+        return (((), (self._clock.now() - self.last_sweep_at).total_seconds()),)
+
+    async def _my_turn_to_sweep(self) -> bool:
+        """Say whether this process sweeps now, and runs the jobs; alone, it always does."""
+        return True
+
+    async def _spread(self, destination_ids: Collection[str]) -> None:
+        """See to it that what the sweep found is carried."""
+        self.wake(destination_ids)
+
+    async def _sweep(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self._sweeping = await self._my_turn_to_sweep()
+                await self._mind_the_clock()
+                if self._sweeping:
+                    await self._spread(await self._dispatcher.destinations_with_work())
+                self.last_sweep_at = self._clock.now()
+            except Exception as error:  # noqa: BLE001 - without it nothing would be found again
+                _log.error("the sweep failed: %s", type(error).__name__)
+            await self._pause(_SWEEP_SECONDS)
+
+    async def _mind_the_clock(self) -> None:
+        """Let the time be kept; whoever sweeps does it for all, so that it is done once."""
+        self._seconds_back += self._step_watch.seconds_back()
+        if self._sweeping:
+            await self._dispatcher.timekeeper.keep(self._seconds_back)
+        self._seconds_back = 0.0
+
+    async def _repeat(self, job: Job) -> None:
+        while not self._ending.is_set():
+            if not self._sweeping:
+                await self._pause(_SWEEP_SECONDS)
+                continue
+            try:
+                await job.run()
+            except Exception as error:  # noqa: BLE001 - a job's fault must not end the job
+                self._metrics.job_failures.add((job.name,))
+                _log.error("job %s failed: %s", job.name, type(error).__name__)
+            await self._pause(job.every_seconds)

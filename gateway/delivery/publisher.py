@@ -1,0 +1,135 @@
+"""Record events and fan them out to destinations, inside the caller's transaction.
+
+Afterwards, when the transaction has committed, :meth:`Publishing.announce` wakes
+whoever carries deliveries and tells the plugins.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import Clock
+from gateway.hooks import Hooks
+from gateway.model.event import Event, EventDraft, Published, matches
+from gateway.observability.metrics import Metrics
+from gateway.storage.database import Database
+from gateway.storage.delivery_rows import NewDelivery
+from gateway.storage.stores.destinations import DestinationStore, Subscription
+from gateway.storage.stores.events import EventStore
+from gateway.storage.stores.outbox import Outbox
+
+Wake = Callable[[Collection[str]], None]
+"""Tells an engine that these destinations have something due. Never waits, never fails."""
+
+
+class Publishing:
+    """Writes events, with a delivery for each destination that wants one."""
+
+    def __init__(  # noqa: PLR0913 - what it writes to, and whom it tells
+        self,
+        database: Database,
+        clock: Clock,
+        events: EventStore,
+        destinations: DestinationStore,
+        outbox: Outbox,
+        hooks: Hooks,
+        wake: Wake,
+        *,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._events = events
+        self._destinations = destinations
+        self._outbox = outbox
+        self._hooks = hooks
+        self._wake = wake
+        self._metrics = metrics or Metrics()
+
+    async def record(
+        self, connection: AsyncConnection, drafts: Sequence[EventDraft], now: datetime
+    ) -> Published:
+        """Write ``drafts`` and their deliveries in the transaction of ``connection``.
+
+        Late news is recorded for the timeline and sent to nobody: it changes nothing,
+        and what it tells of has been overtaken.
+        """
+        recorded = await self._events.append(connection, drafts, now)
+        news = [
+            (event, draft) for event, draft in zip(recorded, drafts, strict=True) if not event.late
+        ]
+        if not news:
+            return Published(recorded, (), frozenset())
+        accounts = {event.account_id for event, _ in news}
+        known = {
+            subscription.id: subscription
+            for subscription in await self._destinations.subscriptions(connection, accounts)
+        }
+        if not known:
+            return Published(recorded, (), frozenset())
+        wanted = self._hooks.route_events(
+            [event for event, _ in news], _matched(news, known.values())
+        )
+        deliveries = [
+            NewDelivery(
+                account_id=event.account_id,
+                destination_id=destination_id,
+                event_id=event.id,
+                event_type=event.type,
+                subject=event.subject,
+                in_order=known[destination_id].ordered,
+            )
+            for event, _ in news
+            for destination_id in wanted[event.id]
+        ]
+        ids = await self._outbox.queue(connection, deliveries, now)
+        return Published(recorded, ids, frozenset(each.destination_id for each in deliveries))
+
+    async def publish(self, drafts: Sequence[EventDraft]) -> Published:
+        """Record ``drafts`` in a transaction of their own, and announce them."""
+        async with self._database.begin() as connection:
+            published = await self.record(connection, drafts, self._clock.now())
+        self.announce(published)
+        return published
+
+    def announce(self, published: Published) -> None:
+        """Wake the engine and tell the plugins; call it after the commit, never before."""
+        if published.destination_ids:
+            self._wake(published.destination_ids)
+        if published.events:
+            self._metrics.events_recorded(event.type for event in published.events)
+            self._hooks.events_recorded(published.events)
+
+
+def _matched(
+    news: Iterable[tuple[Event, EventDraft]], subscriptions: Collection[Subscription]
+) -> Mapping[str, Collection[str]]:
+    """Match account, mode, site and pattern; equal events are matched once."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    wanted: dict[str, Collection[str]] = {}
+    for event, draft in news:
+        kind = (event.account_id, event.mode, event.site or "", event.type)
+        if draft.only_destination is not None:
+            wanted[event.id] = [
+                each.id
+                for each in subscriptions
+                if each.id == draft.only_destination and each.account_id == event.account_id
+            ]
+            continue
+        if kind not in found:
+            found[kind] = [each.id for each in subscriptions if _wants(each, event)]
+        wanted[event.id] = found[kind]
+        if event.subject in found[kind]:
+            # What happens to an endpoint is told to the others.
+            wanted[event.id] = [each for each in found[kind] if each != event.subject]
+    return wanted
+
+
+def _wants(subscription: Subscription, event: Event) -> bool:
+    return (
+        subscription.account_id == event.account_id
+        and subscription.mode == event.mode
+        and (subscription.site is None or subscription.site == event.site)
+        and matches(subscription.events, event.type)
+    )

@@ -1,0 +1,190 @@
+"""Send again what a destination missed: a job that is durable, paced, and shows its progress.
+
+It walks the account's events of the time asked for, and queues those that the
+destination wants and never had: no delivery was made for them (it was disabled
+then), the delivery was given up, or it waits for its next try, which after a long
+outage may be hours away. Each gets the full retry schedule. It waits while the
+destination has plenty to do by now, so that news is not held up behind it.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
+from gateway.delivery.publisher import Wake
+from gateway.errors import Conflict, InvalidInput
+from gateway.hooks import Hooks
+from gateway.model.delivery import Destination
+from gateway.model.event import Event, matches
+from gateway.model.ids import first_id, new_id
+from gateway.model.recovery import Recovery
+from gateway.storage.database import Database
+from gateway.storage.delivery_rows import NewDelivery
+from gateway.storage.schema import deliveries
+from gateway.storage.stores import recoveries
+from gateway.storage.stores.delivery_log import DeliveryLog
+from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.events import EventStore
+from gateway.storage.stores.outbox import Outbox
+
+_EVENTS_AT_ONCE: Final = 500
+# An id is made before the event is recorded: the first ones may bear an earlier time.
+_SLACK: Final = timedelta(minutes=10)
+_PLENTY: Final = 1000
+
+
+class RecoveryRunner:
+    """Starts recoveries, and carries the unfinished ones on a step at a time."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what it reads and writes, and whom it asks
+        self,
+        database: Database,
+        events: EventStore,
+        destinations: DestinationStore,
+        outbox: Outbox,
+        log: DeliveryLog,
+        hooks: Hooks,
+        clock: Clock,
+        wake: Wake,
+    ) -> None:
+        self._database = database
+        self._events = events
+        self._destinations = destinations
+        self._outbox = outbox
+        self._log = log
+        self._hooks = hooks
+        self._clock = clock
+        self._wake = wake
+
+    async def start(
+        self, destination: Destination, since: datetime, until: datetime | None
+    ) -> Recovery:
+        """Begin to send again what ``destination`` missed; returns at once.
+
+        Raises ``Conflict`` while it is disabled, ``InvalidInput`` for a time that makes none.
+        """
+        now = self._clock.now()
+        end = min(until or now, now)
+        # Nothing happened before; and the year 1 of an eastern zone has no moment in UTC.
+        since = max(since, from_epoch_ms(0))
+        if since >= end:
+            raise InvalidInput("since must be before until, and in the past.")
+        if destination.state == "disabled":
+            raise Conflict("The endpoint is disabled; enable it, then recover what it missed.")
+        recovery = Recovery(
+            id=new_id("rcv", now),
+            account_id=destination.account_id,
+            destination_id=destination.id,
+            since=since,
+            until=end,
+            cursor=first_id("evt", max(since - _SLACK, from_epoch_ms(0))),
+            looked_at=0,
+            queued=0,
+            state="running",
+            created_at=now,
+            finished_at=None,
+        )
+        async with self._database.begin() as connection:
+            await recoveries.add(connection, recovery)
+        return recovery
+
+    async def get(self, account_id: str, recovery_id: str) -> Recovery | None:
+        """Return how far a recovery has got."""
+        async with self._database.read() as connection:
+            return await recoveries.get(connection, account_id, recovery_id)
+
+    async def step(self) -> None:
+        """Carry every unfinished recovery on by one batch of events."""
+        woken: set[str] = set()
+        async with self._database.begin() as connection:
+            for recovery in await recoveries.running(connection):
+                destination = await self._destinations.for_recovery(
+                    connection, recovery.destination_id
+                )
+                if destination is None:
+                    done = msgspec.structs.replace(
+                        recovery, state="done", finished_at=self._clock.now()
+                    )
+                    await recoveries.note(connection, done)
+                elif await self._waiting(connection, destination.id, self._clock.now()) < _PLENTY:
+                    await recoveries.note(
+                        connection, await self._advance(connection, recovery, destination)
+                    )
+                    woken.add(destination.id)
+        self._wake(woken)
+
+    @staticmethod
+    async def _waiting(connection: AsyncConnection, destination_id: str, now: datetime) -> int:
+        """Count what the destination has to do by now, no further than plenty.
+
+        What waits for its next try holds nothing up; and after an outage it is what is to go.
+        """
+        some = (
+            select(deliveries.c.id)
+            .where(
+                deliveries.c.destination_id == destination_id,
+                deliveries.c.state == "pending",
+                deliveries.c.due_at_ms <= to_epoch_ms(now),
+            )
+            .limit(_PLENTY)
+            .subquery()
+        )
+        return int((await connection.execute(select(func.count()).select_from(some))).scalar_one())
+
+    async def _advance(
+        self, connection: AsyncConnection, recovery: Recovery, destination: Destination
+    ) -> Recovery:
+        now = self._clock.now()
+        found = await self._events.between(
+            connection,
+            destination.account_id,
+            after_id=recovery.cursor,
+            until_ms=to_epoch_ms(recovery.until),
+            limit=_EVENTS_AT_ONCE,
+        )
+        meant = [event for event in found if event.recorded_at >= recovery.since]
+        missed = [event for event in meant if _wanted(destination, event)]
+        states = await self._log.states(connection, destination.id, [e.id for e in missed], now)
+        again = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
+        await self._outbox.send_all_again(connection, destination.account_id, again, now)
+        unsent = [event for event in missed if event.id not in states]
+        # What a plugin's routing would have kept from the destination stays kept from it.
+        wanted = {event.id: (destination.id,) for event in unsent}
+        routed = self._hooks.route_events(unsent, wanted) if unsent else {}
+        never = [
+            NewDelivery(
+                account_id=event.account_id,
+                destination_id=destination.id,
+                event_id=event.id,
+                event_type=event.type,
+                subject=event.subject,
+                in_order=destination.ordered,
+            )
+            for event in unsent
+            if routed[event.id]
+        ]
+        await self._outbox.queue(connection, never, now)
+        finished = len(found) < _EVENTS_AT_ONCE
+        return msgspec.structs.replace(
+            recovery,
+            cursor=found[-1].id if found else recovery.cursor,
+            looked_at=recovery.looked_at + len(meant),
+            queued=recovery.queued + len(again) + len(never),
+            state="done" if finished else "running",
+            finished_at=now if finished else None,
+        )
+
+
+def _wanted(destination: Destination, event: Event) -> bool:
+    return (
+        not event.late
+        and not event.purged
+        and event.mode == destination.mode
+        and (destination.site is None or destination.site == event.site)
+        and matches(destination.events, event.type)
+        and event.subject != destination.id
+    )

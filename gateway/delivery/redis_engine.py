@@ -1,0 +1,194 @@
+"""The engine on many machines: dramatiq over Redis carries wake-ups to worker processes.
+
+A serving process only sends wake-ups (:class:`WakingEngine`). A worker process
+(:class:`WorkerEngine`) is the embedded engine, woken by dramatiq instead of by a
+commit of its own. A message is "this destination has work", never one a delivery.
+
+One worker at a time carries a destination, so that ``max_in_flight`` and
+``max_per_second`` hold for all of them together: it leaves its name in Redis, and
+wake-ups that reach another are passed on to it. When Redis is gone, whoever sweeps
+carries what it finds; the database's row locks keep any two from taking the same
+delivery.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import dramatiq
+import redis
+
+from gateway.clock import Clock
+from gateway.delivery.dispatcher import Dispatcher
+from gateway.delivery.engine import LocalEngine
+from gateway.delivery.wakeups import ACTOR, CARRIER_MS, QUEUE, WakeUps, own_queue
+from gateway.observability.metrics import Metrics
+from gateway.observability.redis_client import key
+from gateway.sdk.records import HealthReport, Job
+
+_log = logging.getLogger(__name__)
+
+# How often an idle worker asks Redis for messages; it bounds what a wake-up adds to latency.
+_POLL_MS: Final = 10
+_HEARTBEAT_SECONDS: Final = 5.0
+_HEARTBEAT_MS: Final = 20_000
+# Whoever sweeps keeps doing so; another takes over when it says nothing for this long.
+_SWEEPER_MS: Final = 3_000
+_HEARTBEATS: Final = "workers"
+
+
+class WakingEngine:
+    """For a serving process: tells the workers, carries nothing itself."""
+
+    def __init__(self, url: str) -> None:
+        self._wakeups = WakeUps(url)
+
+    async def start(self) -> None:
+        """Do nothing: Redis is connected to when there is something to say."""
+
+    async def stop(self) -> None:
+        """Send what is to be sent, then disconnect."""
+        await self._wakeups.close()
+
+    def wake(self, destination_ids: Collection[str]) -> None:
+        """Tell a worker that these destinations have something due."""
+        self._wakeups.wake(destination_ids)
+
+    async def health(self, _now: datetime) -> HealthReport:
+        """Say whether some worker is there to carry deliveries."""
+        try:
+            workers = await asyncio.to_thread(self._count_workers)
+        except (redis.RedisError, OSError) as error:
+            return HealthReport(
+                healthy=False, detail=f"Redis is out of reach ({type(error).__name__})"
+            )
+        if workers == 0:
+            return HealthReport(
+                healthy=False, detail="no worker runs; start one with gateway worker"
+            )
+        return HealthReport(healthy=True, detail=f"{workers} workers carry deliveries")
+
+    def _count_workers(self) -> int:
+        found = self._wakeups.client.scan_iter(match=key(_HEARTBEATS, "*"), count=1000)
+        return sum(1 for _ in found)
+
+
+class WorkerEngine(LocalEngine):
+    """For a worker process: the embedded engine, woken through Redis."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        jobs: Sequence[Job],
+        clock: Clock,
+        url: str,
+        threads: int,
+        *,
+        metrics: Metrics | None = None,
+    ) -> None:
+        super().__init__(dispatcher, jobs, clock, metrics=metrics)
+        self._sweeping = False
+        self.id = secrets.token_hex(6)
+        self._wakeups = WakeUps(url)
+        self._threads = threads
+        self._worker: Any = None
+        self._heart: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self) -> None:
+        """Begin to carry deliveries, and to listen for wake-ups."""
+        self._loop = asyncio.get_running_loop()
+        await super().start()
+        self._heart = asyncio.create_task(self._beat(), name="heartbeat")
+        await asyncio.to_thread(self._listen)
+
+    async def stop(self) -> None:
+        """Listen no more, finish what is in flight, leave the rest to the others."""
+        if self._worker is not None:
+            await asyncio.to_thread(self._worker.stop)
+        if self._heart is not None:
+            self._heart.cancel()
+            await asyncio.gather(self._heart, return_exceptions=True)
+        await super().stop()
+        await asyncio.to_thread(self._sign_off)
+        await self._wakeups.close()
+
+    def _listen(self) -> None:
+        broker = self._wakeups.broker
+        broker.declare_queue(own_queue(self.id))
+        dramatiq.Actor(
+            self._on_wake_up,
+            broker=broker,
+            actor_name=ACTOR,
+            queue_name=QUEUE,
+            priority=0,
+            options={},
+        )
+        self._worker = dramatiq.Worker(
+            broker, worker_threads=self._threads, worker_timeout=_POLL_MS
+        )
+        self._worker.start()
+
+    def _on_wake_up(self, destination_id: str) -> None:
+        """Take a destination on, or pass the wake-up on; dramatiq calls this in a thread of its."""
+        client = self._wakeups.client
+        client.delete(key("woken", destination_id))
+        name = key("carrier", destination_id)
+        if not client.set(name, self.id, nx=True, px=CARRIER_MS):
+            carrier = client.get(name)
+            if isinstance(carrier, bytes) and carrier.decode() != self.id:
+                self._wakeups.enqueue(destination_id, carrier.decode())
+                return
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.wake, [destination_id])
+
+    async def _my_turn_to_sweep(self) -> bool:
+        try:
+            return await asyncio.to_thread(self._take_sweep)
+        except (redis.RedisError, OSError):
+            return True  # nobody can be asked: better twice than never
+
+    def _take_sweep(self) -> bool:
+        client, name = self._wakeups.client, key("sweeper", "now")
+        if client.set(name, self.id, nx=True, px=_SWEEPER_MS):
+            return True
+        holder = client.get(name)
+        if isinstance(holder, bytes) and holder.decode() == self.id:
+            client.pexpire(name, _SWEEPER_MS)
+            return True
+        return False
+
+    async def _spread(self, destination_ids: Collection[str]) -> None:
+        """Share what the sweep found with all workers; without Redis, carry it here."""
+        try:
+            await self._wakeups.send(destination_ids)
+        except (redis.RedisError, OSError):
+            self.wake(destination_ids)
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._sign_on, list(self._lanes))
+            except (redis.RedisError, OSError) as error:
+                _log.warning("Redis is out of reach: %s", type(error).__name__)
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+    def _sign_on(self, carrying: Sequence[str]) -> None:
+        with self._wakeups.client.pipeline(transaction=False) as pipe:
+            pipe.set(key(_HEARTBEATS, self.id), 1, px=_HEARTBEAT_MS)
+            for each in carrying:
+                pipe.set(key("carrier", each), self.id, px=CARRIER_MS)
+            pipe.execute()
+
+    def _sign_off(self) -> None:
+        client = self._wakeups.client
+        try:
+            client.delete(key(_HEARTBEATS, self.id))
+            for name in client.scan_iter(match=key("carrier", "*"), count=1000):
+                if client.get(name) == self.id.encode():
+                    client.delete(name)
+        except (redis.RedisError, OSError) as error:
+            _log.warning("Redis is out of reach: %s", type(error).__name__)

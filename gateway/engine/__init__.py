@@ -1,1 +1,0 @@
-"""Who runs dispatch: this process, or workers on many machines."""

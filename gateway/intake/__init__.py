@@ -1,0 +1,1 @@
+"""Orders in: review, deduplicate, then package, event and deliveries in one transaction."""

@@ -1,0 +1,125 @@
+"""Change what a package carries while it is still in the pharmacy; empty it when asked to.
+
+A source whose orders can be edited hands the whole order in again; what is different is
+kept, and subscribers are told which fields are. A patient, or a shop on their behalf, may
+ask to be forgotten: what is over is then emptied as retention would do it, only sooner.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from gateway.clock import Clock
+from gateway.delivery.publisher import Publishing
+from gateway.errors import Conflict, InvalidInput, NotFound
+from gateway.hooks import Hooks
+from gateway.intake.sites import SiteDirectory
+from gateway.intake.updates import references
+from gateway.model.account import Caller
+from gateway.model.event import EventDraft
+from gateway.model.ids import new_id
+from gateway.model.order import Order, check
+from gateway.model.package import AMENDABLE
+from gateway.model.submission import Amended, Redacted
+from gateway.storage.database import Database
+from gateway.storage.redacting import empty_finished
+from gateway.storage.stores.packages import PackageStore, Standing
+
+_TOLD: Final = ("priority", "requires_signature", "copay_amount", "delivery_date")
+
+
+class Amending:
+    """Changes and empties packages."""
+
+    def __init__(
+        self,
+        database: Database,
+        packages: PackageStore,
+        publishing: Publishing,
+        hooks: Hooks,
+        sites: SiteDirectory,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._packages = packages
+        self._publishing = publishing
+        self._hooks = hooks
+        self._sites = sites
+        self._clock = clock
+
+    async def amend(self, caller: Caller, package_id: str, order: Order) -> Amended:
+        """Let a package carry ``order`` from now on; site and ``external_order_id`` stay.
+
+        Returns after the commit; the same order again changes nothing and tells nobody.
+        Raises ``InvalidInput`` for an order that would be refused, ``NotFound``, and
+        ``Conflict`` once the package was picked up or called off.
+        """
+        async with self._database.begin() as connection:
+            key = (caller.account_id, package_id)
+            standings = await self._packages.standings(connection, {key}, for_update=True)
+            package = standings.get(package_id)
+            if package is None or package.mode != caller.mode or not caller.sees_site(package.site):
+                raise NotFound("There is no such package.")
+            if package.status not in AMENDABLE:
+                raise Conflict(f"The package is {package.status}; its order can't change any more.")
+            kept = self._reviewed(package, order)
+            changed = _differences(package.order, kept)
+            if not changed:
+                return Amended(package_id)
+            await self._packages.replace_order(connection, package, kept)
+            now = self._clock.now()
+            draft = _updated_event(package._replace(order=kept), caller, changed, now)
+            published = await self._publishing.record(connection, [draft], now)
+        self._publishing.announce(published)
+        return Amended(package_id, changed, draft.id)
+
+    async def redact(self, caller: Caller, package_ids: Collection[str]) -> Redacted:
+        """Empty packages, their events and the answers to these; finished ones only.
+
+        Returns after the commit with the ids that are empty now, and why others are not:
+        ``under_way`` (ask again when it is over), ``still_told`` (an event of it waits for
+        its receiver) or ``unknown``.
+        """
+        async with self._database.begin() as connection:
+            return await empty_finished(
+                connection, self._packages.sealer, caller, package_ids, self._clock.now()
+            )
+
+    def _reviewed(self, package: Standing, order: Order) -> Order:
+        whole = msgspec.structs.replace(
+            order, site=package.site, external_order_id=package.order.external_order_id
+        )
+        review = check(whole, self._sites.country(package.account_id, package.site))
+        errors = review.errors
+        kept = review.order or whole
+        if not errors:
+            [asked] = self._hooks.review_orders([kept])
+            errors, kept = asked.errors, asked.order or kept
+        if errors:
+            raise InvalidInput("The changed order can't be accepted.", errors)
+        return kept
+
+
+def _differences(before: Order, after: Order) -> tuple[str, ...]:
+    names: Sequence[str] = Order.__struct_fields__
+    return tuple(name for name in names if getattr(before, name) != getattr(after, name))
+
+
+def _updated_event(
+    package: Standing, caller: Caller, changed: Sequence[str], now: datetime
+) -> EventDraft:
+    told: dict[str, Any] = {name: getattr(package.order, name) for name in _TOLD}
+    return EventDraft(
+        id=new_id("evt", now),
+        type="package.updated",
+        account_id=package.account_id,
+        mode=package.mode,
+        site=package.site,
+        subject=package.id,
+        data={**references(package), **told, "changed": list(changed)},
+        occurred_at=now,
+        actor=caller.actor,
+        status_after=package.status,
+    )

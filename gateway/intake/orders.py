@@ -1,0 +1,248 @@
+"""Accept orders: review → deduplicate → package + event + deliveries, in one transaction.
+
+Many requests share one transaction (:class:`~gateway.storage.batcher.Batcher`);
+each is answered only after it has committed.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import msgspec
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import Clock, to_epoch_ms
+from gateway.delivery.publisher import Publishing
+from gateway.errors import Problem
+from gateway.hooks import Hooks
+from gateway.intake.intake_answers import answer, at, created_event, duplicate, replayed
+from gateway.intake.sites import SiteDirectory
+from gateway.model.account import Caller
+from gateway.model.event import EventDraft, Published
+from gateway.model.ids import new_ids
+from gateway.model.order import Candidate, Order, check
+from gateway.model.submission import IntakeAnswer, OrderResult, Submission
+from gateway.observability.metrics import Metrics
+from gateway.storage.batcher import Batcher
+from gateway.storage.database import Database
+from gateway.storage.stores.idempotency import (
+    KeptAnswer,
+    KeyedRequest,
+    earlier_answers,
+    keep_answers,
+    keyed_request,
+)
+from gateway.storage.stores.packages import NewPackage, OrderKey, PackageStore
+
+_ANSWER_ENCODER = msgspec.json.Encoder()
+
+# More at once would not be faster, and the last one would wait longer.
+_ORDERS_PER_TRANSACTION: Final = 2000
+
+
+class _Reviewed(NamedTuple):
+    """A submission that passed review: an order to keep, or the reasons, for each place."""
+
+    submission: Submission
+    orders: Sequence[Order | None]
+    errors: Sequence[tuple[Problem, ...]]
+    warnings: tuple[Problem, ...]
+    request: KeyedRequest | None
+
+
+class Intake:
+    """Takes orders in. One for each process."""
+
+    def __init__(
+        self,
+        database: Database,
+        packages: PackageStore,
+        publishing: Publishing,
+        hooks: Hooks,
+        sites: SiteDirectory,
+        clock: Clock,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._database = database
+        self._packages = packages
+        self._publishing = publishing
+        self._hooks = hooks
+        self._sites = sites
+        self._clock = clock
+        self._metrics = metrics or Metrics()
+        self._batcher: Batcher[_Reviewed, IntakeAnswer] = Batcher(
+            self._store,
+            max_weight=_ORDERS_PER_TRANSACTION,
+            weigh=lambda reviewed: len(reviewed.orders),
+            observe=self._metrics.batches("intake"),
+        )
+
+    async def accept(self, submission: Submission) -> IntakeAnswer:
+        """Take a submission in; each order is judged alone, and none of them is lost.
+
+        Raises ``Conflict`` while the first request with the same idempotency key is
+        still running, ``IdempotencyKeyReused`` when it came with another body.
+        """
+        reviewed = self._review(submission)
+        if reviewed.request is None and not any(reviewed.orders):
+            given = answer(reviewed.errors, reviewed.warnings, {})
+        else:
+            given = await self._batcher.submit(reviewed)
+        if not given.replayed:
+            self._metrics.orders_taken(submission.source, (each.status for each in given.results))
+        return given
+
+    async def rehearse(self, submission: Submission) -> IntakeAnswer:
+        """Judge a submission as :meth:`accept` would, and keep nothing.
+
+        An order that would be kept is answered as ``created``, without a package id.
+        """
+        reviewed = self._review(submission)
+        keys: dict[int, OrderKey] = {}
+        for index, order in enumerate(reviewed.orders):
+            key = None if order is None else self._order_key(submission, index, order)
+            if key is not None:
+                keys[index] = key
+        async with self._database.read() as connection:
+            known = await self._packages.known_orders(connection, set(keys.values()))
+        met: set[OrderKey] = set()
+        results: dict[int, OrderResult] = {}
+        for index, order in enumerate(reviewed.orders):
+            if order is None:
+                continue
+            key = keys.get(index)
+            if key in known:
+                results[index] = duplicate(index, order, *known[key])
+            else:
+                results[index] = OrderResult(index, "duplicate" if key in met else "created")
+            if key is not None:
+                met.add(key)
+        return answer(reviewed.errors, reviewed.warnings, results)
+
+    async def drained(self) -> None:
+        """Wait until everything that was handed in is stored and answered."""
+        await self._batcher.drained()
+
+    def _review(self, submission: Submission) -> _Reviewed:
+        caller = submission.caller
+        kept: list[Order | None] = []
+        errors: list[tuple[Problem, ...]] = []
+        warnings: list[Problem] = []
+        for index, candidate in enumerate(submission.candidates):
+            order, faults, remarks = self._checked(caller, candidate)
+            kept.append(None if faults else order)
+            errors.append(faults)
+            warnings.extend(at(index, remark) for remark in remarks)
+        if self._hooks.review_orders_wanted:
+            self._ask_plugins(kept, errors, warnings)
+        request = keyed_request(caller, submission.idempotency)
+        return _Reviewed(submission, kept, errors, tuple(warnings), request)
+
+    def _ask_plugins(
+        self,
+        kept: list[Order | None],
+        errors: list[tuple[Problem, ...]],
+        warnings: list[Problem],
+    ) -> None:
+        passed = [(index, order) for index, order in enumerate(kept) if order is not None]
+        reviews = self._hooks.review_orders([order for _, order in passed])
+        for (index, _), review in zip(passed, reviews, strict=True):
+            kept[index] = None if review.errors else review.order
+            errors[index] = review.errors
+            warnings.extend(at(index, remark) for remark in review.warnings)
+
+    def _checked(
+        self, caller: Caller, candidate: Candidate
+    ) -> tuple[Order | None, tuple[Problem, ...], tuple[Problem, ...]]:
+        if candidate.order is None or candidate.errors:
+            return None, candidate.errors, candidate.warnings
+        site, wrong_site = self._sites.resolve(caller, candidate.order.site)
+        review = check(candidate.order, self._sites.country(caller.account_id, site))
+        order = review.order
+        if order is not None and order.site != site:
+            order = msgspec.structs.replace(order, site=site)
+        return order, review.errors + wrong_site, candidate.warnings + review.warnings
+
+    async def _store(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeAnswer | Exception]:
+        try:
+            return await self._store_once(batch)
+        except IntegrityError:
+            # Another process stored one of these orders, or an answer under one of these keys,
+            # after we had looked. What it stored is committed: this time it is found.
+            return await self._store_once(batch)
+
+    async def _store_once(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeAnswer | Exception]:
+        now = self._clock.now()
+        async with self._database.begin() as connection:
+            requests = [reviewed.request for reviewed in batch]
+            earlier, places = await earlier_answers(connection, requests, now)
+            answers: dict[int, IntakeAnswer | Exception] = {
+                place: replayed(found) if isinstance(found, bytes) else found
+                for place, found in earlier.items()
+            }
+            fresh = {place: batch[place] for place in places}
+            created, published = await self._create(connection, fresh, now)
+            for place, reviewed in fresh.items():
+                answers[place] = answer(reviewed.errors, reviewed.warnings, created[place])
+            await keep_answers(
+                connection,
+                [
+                    KeptAnswer(*reviewed.request, _ANSWER_ENCODER.encode(answers[place]))
+                    for place, reviewed in fresh.items()
+                    if reviewed.request
+                ],
+                now,
+            )
+        self._publishing.announce(published)
+        return [answers[place] for place in range(len(batch))]
+
+    async def _create(
+        self, connection: AsyncConnection, fresh: Mapping[int, _Reviewed], now: datetime
+    ) -> tuple[dict[int, dict[int, OrderResult]], Published]:
+        """Store the new orders; answers for each by place in the batch and index."""
+        wanted = [
+            (place, index, reviewed.submission, order)
+            for place, reviewed in fresh.items()
+            for index, order in enumerate(reviewed.orders)
+            if order is not None
+        ]
+        keys = [self._order_key(submission, index, order) for _, index, submission, order in wanted]
+        known = await self._packages.known_orders(connection, {key for key in keys if key})
+        now_ms = to_epoch_ms(now)
+        ids = iter(sorted(new_ids("pkg", now_ms, len(wanted))))
+        event_ids = iter(sorted(new_ids("evt", now_ms, len(wanted))))
+        results: dict[int, dict[int, OrderResult]] = {place: {} for place in fresh}
+        new: list[NewPackage] = []
+        drafts: list[EventDraft] = []
+        for (place, index, submission, order), key in zip(wanted, keys, strict=True):
+            if key is not None and key in known:
+                results[place][index] = duplicate(index, order, *known[key])
+                continue
+            package = NewPackage(
+                next(ids),
+                submission.caller.account_id,
+                submission.caller.mode,
+                submission.source,
+                order,
+                now_ms,
+                None if key is None else key[0],
+            )
+            if key is not None:
+                known[key] = (package.id, order.site)
+            new.append(package)
+            drafts.append(created_event(next(event_ids), package, submission.caller, now))
+            results[place][index] = OrderResult(index, "created", package.id)
+        await self._packages.insert(connection, new)
+        return results, await self._publishing.record(connection, drafts, now)
+
+    def _order_key(self, submission: Submission, index: int, order: Order) -> OrderKey | None:
+        caller, source = submission.caller, submission.source
+        if order.external_order_id:
+            return self._packages.order_key(
+                caller.account_id, caller.mode, source, order.external_order_id
+            )
+        reference = submission.candidates[index].reference
+        if not reference:
+            return None
+        return self._packages.reference_key(caller.account_id, caller.mode, source, reference)

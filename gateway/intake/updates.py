@@ -1,0 +1,205 @@
+"""Apply delivery updates: state machine → event, in one transaction.
+
+Updates that arrive together share a transaction, and the packages they are about
+are locked in it, so that two reports of one package are judged one after the other.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple, cast
+
+from gateway.clock import Clock, to_epoch_ms
+from gateway.delivery.publisher import Publishing
+from gateway.errors import Conflict, InvalidInput, NotFound
+from gateway.model.account import Caller
+from gateway.model.event import EventDraft
+from gateway.model.ids import new_id
+from gateway.model.package import (
+    EVENT_FOR,
+    STATUS_AFTER,
+    DeliveryUpdate,
+    Status,
+    destined_status,
+)
+from gateway.model.submission import UpdateAnswer
+from gateway.model.update import check_update, facts_of
+from gateway.observability.metrics import Metrics
+from gateway.storage.batcher import Batcher
+from gateway.storage.database import Database
+from gateway.storage.stores.events import EventStore, Told
+from gateway.storage.stores.packages import PackageStore, Standing
+
+_REFUSED: Final = "refused"
+
+
+class _Report(NamedTuple):
+    caller: Caller
+    update: DeliveryUpdate
+    ref: bytes | None
+
+
+class Tracking:
+    """Takes delivery updates. One for each process."""
+
+    def __init__(
+        self,
+        database: Database,
+        packages: PackageStore,
+        events: EventStore,
+        publishing: Publishing,
+        clock: Clock,
+        *,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._database = database
+        self._packages = packages
+        self._events = events
+        self._publishing = publishing
+        self._clock = clock
+        self._metrics = metrics or Metrics()
+        self._batcher: Batcher[_Report, UpdateAnswer] = Batcher(
+            self._apply, observe=self._metrics.batches("tracking")
+        )
+
+    async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateAnswer:
+        """Apply one update; returns after the commit.
+
+        Raises ``InvalidInput`` for a faulty update, ``NotFound`` for a package that is not
+        the caller's, ``Conflict`` when the package can't go there from where it is.
+        """
+        ref = update.event_ref
+        digest = None if ref is None else hashlib.sha256(ref.encode()).digest()
+        try:
+            checked = check_update(update)
+        except InvalidInput:
+            self._metrics.updates_taken((_REFUSED,))
+            raise
+        return await self._batcher.submit(_Report(caller, checked, digest))
+
+    async def drained(self) -> None:
+        """Wait until everything that was handed in is stored and answered."""
+        await self._batcher.drained()
+
+    async def _apply(self, reports: Sequence[_Report]) -> Sequence[UpdateAnswer | Exception]:
+        async with self._database.begin() as connection:
+            standings = await self._packages.standings(
+                connection,
+                {(each.caller.account_id, each.update.package_id) for each in reports},
+                for_update=True,
+            )
+            # Not before: another process may have moved a package while we waited for it, and
+            # what a reporter tells without a time of its own would then be older than that.
+            now = self._clock.now()
+            refs = {(each.update.package_id, each.ref) for each in reports if each.ref}
+            ledger = _Ledger(standings, await self._events.by_ref(connection, refs), now)
+            answers = [ledger.judge(report) for report in reports]
+            await self._packages.move(connection, ledger.moves())
+            published = await self._publishing.record(connection, ledger.drafts, now)
+        self._publishing.announce(published)
+        self._metrics.updates_taken(
+            _REFUSED if isinstance(each, Exception) else each.outcome for each in answers
+        )
+        return answers
+
+
+class _Ledger:
+    """Where each package of one batch stands while its reports are judged in turn."""
+
+    def __init__(
+        self,
+        standings: Mapping[str, Standing],
+        told: Mapping[tuple[str, bytes], Told],
+        now: datetime,
+    ) -> None:
+        self._standings = dict(standings)
+        self._told = dict(told)
+        self._now = now
+        self._moved: set[str] = set()
+        self.drafts: list[EventDraft] = []
+
+    def judge(self, report: _Report) -> UpdateAnswer | Exception:
+        """Decide one report; what it changes is seen by the next."""
+        package = self._standings.get(report.update.package_id)
+        caller = report.caller
+        if package is None or package.mode != caller.mode or not caller.sees_site(package.site):
+            return NotFound("There is no such package.")
+        told = self._told.get((package.id, report.ref)) if report.ref else None
+        if told is not None:
+            stood = cast("Status", told.status_after or package.status)
+            return UpdateAnswer(told.event_id, package.id, stood, "duplicate")
+        # A phone's clock may run ahead; what it reports can't have happened later than now.
+        occurred_at = min(report.update.occurred_at or self._now, self._now)
+        reported = STATUS_AFTER[report.update.event]
+        if _is_late(package, occurred_at, self._now):
+            return self._record(report, package, reported, occurred_at, late=True)
+        status = destined_status(package.status, reported)
+        if status is None:
+            return Conflict(
+                f"The package is {package.status}; {report.update.event} can't follow that."
+            )
+        moved = package._replace(status=status, status_at_ms=to_epoch_ms(occurred_at))
+        self._standings[package.id] = moved
+        self._moved.add(package.id)
+        return self._record(report, moved, status, occurred_at, late=False)
+
+    def moves(self) -> list[tuple[str, str, Status, int]]:
+        """Return where the packages that moved stand at the end."""
+        ends = (self._standings[package_id] for package_id in sorted(self._moved))
+        return [(each.account_id, each.id, each.status, each.status_at_ms) for each in ends]
+
+    def _record(
+        self,
+        report: _Report,
+        package: Standing,
+        reported: Status,
+        occurred_at: datetime,
+        *,
+        late: bool,
+    ) -> UpdateAnswer:
+        draft = EventDraft(
+            id=new_id("evt", self._now),
+            type=EVENT_FOR[reported],
+            account_id=package.account_id,
+            mode=package.mode,
+            site=package.site,
+            subject=package.id,
+            data={**references(package), **facts_of(report.update, reported, occurred_at)},
+            occurred_at=occurred_at,
+            actor=report.caller.actor,
+            ref=report.ref,
+            status_after=package.status,
+            late=late,
+            trace=report.caller.trace,
+        )
+        self.drafts.append(draft)
+        if report.ref:
+            self._told[package.id, report.ref] = Told(draft.id, package.status)
+        return UpdateAnswer(draft.id, package.id, package.status, "late" if late else "applied")
+
+
+def references(package: Standing) -> dict[str, Any]:
+    """Return how an event refers to a package: by the ids its account knows it by."""
+    order = package.order
+    data: dict[str, Any] = {
+        "package_id": package.id,
+        "external_patient_id": order.external_patient_id,
+        "rx_number": order.rx_number,
+    }
+    if order.external_order_id is not None:
+        data["external_order_id"] = order.external_order_id
+    if package.site is not None:
+        data["site"] = package.site
+    return data
+
+
+def _is_late(package: Standing, occurred_at: datetime, now: datetime) -> bool:
+    """Say whether news is older than the state it finds.
+
+    Compared in whole seconds, as reporters give them. A package that was only created
+    has no delivery news yet, so nothing can be late for it; nor can it for a state that
+    begins later than now, which a clock wrote down that was set back since.
+    """
+    if package.status == "created" or package.status_at_ms > to_epoch_ms(now):
+        return False
+    return to_epoch_ms(occurred_at) // 1000 < package.status_at_ms // 1000

@@ -1,0 +1,1 @@
+"""Metrics, traces, log fields, and the shared Redis connection."""

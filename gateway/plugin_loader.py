@@ -1,0 +1,159 @@
+"""Finding plugins, importing the enabled ones, and saying what went wrong with which.
+
+A plugin that is not enabled is never imported. One that fails is reported with its
+distribution and version, as data, and the others are loaded all the same.
+"""
+
+import difflib
+import importlib.metadata
+import importlib.util
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from gateway.errors import ConfigurationError, PluginError, Problem, SettingsError
+from gateway.hooks import Hooks
+from gateway.hookspecs import API_VERSION
+from gateway.sdk.records import InstalledPlugin
+from gateway.settings import Settings, read_table
+
+ENTRY_POINT_GROUP: Final = "gateway.plugins"
+SETTINGS_SAMPLE: Final = "gateway.sample.toml"
+
+_log = logging.getLogger(__name__)
+
+
+def installed_plugins(settings: Settings) -> list[InstalledPlugin]:
+    """Return every plugin that is installed, enabled or not, without importing any."""
+    return [
+        InstalledPlugin(
+            name=entry_point.name,
+            distribution=distribution,
+            version=version,
+            enabled=entry_point.name in settings.plugins,
+            settings_file=_settings_file(entry_point),
+        )
+        for entry_point, distribution, version in _entry_points()
+    ]
+
+
+def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[InstalledPlugin]:
+    """Import, build and register the enabled plugins, in the order gateway.toml names them.
+
+    Returns every installed plugin, with its ``problem`` where it has one; a plugin
+    that is enabled but not installed is listed with the distribution ``missing``.
+    """
+    installed = {plugin.name: plugin for plugin in installed_plugins(settings)}
+    brought = defaultdict(list)
+    for entry_point, distribution, _ in _entry_points():
+        brought[entry_point.name].append((entry_point, distribution))
+    for name, table in settings.plugins.items():
+        if name not in brought:
+            problem = f"no installed distribution brings a plugin {name}; {_instead(name, brought)}"
+            installed[name] = InstalledPlugin(name, "missing", "", enabled=True, problem=problem)
+            continue
+        try:
+            if len(brought[name]) > 1:
+                both = " and ".join(sorted(distribution for _, distribution in brought[name]))
+                raise PluginError(f"{both} bring a plugin of this name; uninstall all but one")
+            hooks.register(_built(brought[name][0][0], settings, table, gateway), name)
+        except ConfigurationError as error:
+            lines = "; ".join(detail.message for detail in error.details) or error.message
+            installed[name] = replace(installed[name], problem=lines)
+    for plugin in installed.values():
+        if plugin.problem:
+            _log.error(
+                "plugin %s (%s) is left out: %s",
+                plugin.name,
+                _origin(plugin),
+                plugin.problem,
+            )
+    return list(installed.values())
+
+
+def default_configuration() -> str:
+    """Return gateway.toml as ``gateway init`` writes it: the core's part, then each plugin's own.
+
+    It also serves where there is no gateway.toml at all.
+    """
+    samples = [plugin.settings_file for plugin in installed_plugins(Settings())]
+    parts = [(Path(__file__).parent / SETTINGS_SAMPLE).read_text(encoding="utf-8")]
+    parts.extend(sample.read_text(encoding="utf-8") for sample in samples if sample)
+    return "\n".join(part.strip() + "\n" for part in parts)
+
+
+def plugin_problems(plugins: Iterable[InstalledPlugin]) -> list[Problem]:
+    """Return one problem for each plugin that could not be loaded."""
+    return [
+        Problem(
+            f"plugin {plugin.name} ({_origin(plugin)}): {plugin.problem}",
+            field=f"[plugins.{plugin.name}]",
+        )
+        for plugin in plugins
+        if plugin.problem
+    ]
+
+
+def _instead(name: str, brought: Iterable[str]) -> str:
+    """Say what to do about a plugin that nobody brings."""
+    nearest = difflib.get_close_matches(name, list(brought), 1)
+    return f"did you mean {nearest[0]}?" if nearest else "pip install it first"
+
+
+def _origin(plugin: InstalledPlugin) -> str:
+    return f"{plugin.distribution} {plugin.version}".strip()
+
+
+def _built(
+    entry_point: EntryPoint, settings: Settings, table: Mapping[str, Any], gateway: object
+) -> object:
+    try:
+        plugin_class = entry_point.load()
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"can't be imported: {type(error).__name__}: {error}") from error
+    version = getattr(plugin_class, "api_version", None)
+    if version != API_VERSION:
+        raise PluginError(
+            f"speaks plugin API version {version}, this gateway speaks {API_VERSION}; "
+            "install a version of the plugin that matches"
+        )
+    settings_type = getattr(plugin_class, "Settings", None)
+    if not (isinstance(settings_type, type) and issubclass(settings_type, msgspec.Struct)):
+        raise PluginError("has no Settings: a msgspec.Struct class attribute of that name")
+    read = read_table(
+        table,
+        settings_type,
+        where=f"plugins.{entry_point.name}",
+        file=settings.file,
+        directory=settings.directory,
+    )
+    try:
+        return plugin_class(read, gateway)
+    except (SettingsError, PluginError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"can't be started: {type(error).__name__}: {error}") from error
+
+
+def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
+    found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    for entry_point in sorted(found, key=lambda each: each.name):
+        if entry_point.dist is None:
+            yield entry_point, "unknown", ""
+        else:
+            yield entry_point, entry_point.dist.name, entry_point.dist.version
+
+
+def _settings_file(entry_point: EntryPoint) -> Path | None:
+    """Find the sample beside the plugin's package; a top-level package isn't imported by this."""
+    spec = importlib.util.find_spec(entry_point.module.partition(".")[0])
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(spec.submodule_search_locations[0]) / SETTINGS_SAMPLE
+    return path if path.is_file() else None

@@ -1,0 +1,1 @@
+"""The parts of the public door that are defined nowhere else: records, protocols, helpers."""

@@ -1,0 +1,1 @@
+"""Backups: written while serving, one encrypted file, restored only when whole."""

@@ -1,0 +1,153 @@
+"""The file of a backup: sealed records in an order that can't be changed unnoticed.
+
+The file begins with::
+
+    16 bytes  "rx-gateway bkup" and the version of this form, 1
+     8 bytes  fingerprint of the keyring, so that a wrong key is told from damage
+     2 bytes  number of the seal key, big-endian
+    12 bytes  random: the first half of every nonce
+
+and goes on with records, each::
+
+     4 bytes  length of the rest, big-endian
+     n bytes  AES-256-GCM ciphertext of the compressed record (zlib)
+    16 bytes  tag
+
+Nonces are those of XAES-256-GCM (:mod:`gateway.storage.crypto.encryption`). Their second half is
+1 for the last record and 0 for all others, and the record's number: a record that was
+left out, moved, repeated or taken from another file doesn't open, and neither does what
+was cut off (STREAM, https://eprint.iacr.org/2015/189). The head of the file is
+associated data of every record. The last record is empty.
+"""
+
+import os
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+from cryptography.exceptions import InvalidTag
+
+from gateway.errors import ConfigurationError, SealError, StorageError
+from gateway.storage.crypto.encryption import ExtendedNonceCipher
+from gateway.storage.crypto.keyring import Keyring, derived_key
+
+MAX_RECORD_BYTES: Final = 256 * 1024 * 1024
+"""No record is larger; what says so is damaged."""
+
+_NAME: Final = b"rx-gateway bkup"
+_VERSION: Final = 1
+_FINGERPRINT_BYTES: Final = 8
+_SEAL_ID_BYTES: Final = 2
+_RANDOM_BYTES: Final = 12
+_HEAD_BYTES: Final = len(_NAME) + 1 + _FINGERPRINT_BYTES + _SEAL_ID_BYTES + _RANDOM_BYTES
+_LENGTH_BYTES: Final = 4
+_TAG_BYTES: Final = 16
+_PURPOSE: Final = "rx-gateway backup v1"
+# What is sealed can't be compressed; of the rest a little effort gets nearly all there is.
+_COMPRESSION: Final = 3
+
+
+class SealedWriter:
+    """Writes records, in their order; without :meth:`finish` the file counts as cut off."""
+
+    def __init__(self, file: BinaryIO, keyring: Keyring) -> None:
+        self._file = file
+        random = os.urandom(_RANDOM_BYTES)
+        self._head = b"".join(
+            (
+                _NAME,
+                bytes((_VERSION,)),
+                bytes.fromhex(keyring.fingerprint()),
+                keyring.active_id.to_bytes(_SEAL_ID_BYTES),
+                random,
+            )
+        )
+        self._cipher = _Cipher(keyring.seal_key(keyring.active_id), self._head)
+        file.write(self._head)
+
+    def write(self, record: bytes) -> None:
+        """Write one record."""
+        self._put(zlib.compress(record, _COMPRESSION), is_last=False)
+
+    def finish(self) -> None:
+        """Write the end."""
+        self._put(b"", is_last=True)
+
+    def _put(self, content: bytes, *, is_last: bool) -> None:
+        sealed = self._cipher.seal(content, is_last=is_last)
+        if len(sealed) > MAX_RECORD_BYTES:
+            raise StorageError("A row is too large for a backup: take it out, then try again.")
+        self._file.write(len(sealed).to_bytes(_LENGTH_BYTES) + sealed)
+
+
+def records(file: BinaryIO, keyring: Keyring) -> Iterator[bytes]:
+    """Yield the records of a backup; each was checked, and at the end that none is missing.
+
+    Raises ``StorageError`` when it is no backup of a form known here, ``ConfigurationError``
+    when it was sealed with another master key, ``SealError`` when it is damaged.
+    """
+    head = file.read(_HEAD_BYTES)
+    cipher = _Cipher(_key_for(head, keyring), head)
+    while True:
+        length = int.from_bytes(file.read(_LENGTH_BYTES))
+        # One more byte than there may be: behind the last record the file has to end.
+        sealed = file.read(length) if _TAG_BYTES <= length <= MAX_RECORD_BYTES else b""
+        if len(sealed) < max(length, _TAG_BYTES):
+            raise _damaged()
+        if length == _TAG_BYTES:
+            cipher.open(sealed, is_last=True)
+            if file.read(1):
+                raise _damaged()
+            return
+        yield zlib.decompress(cipher.open(sealed, is_last=False))
+
+
+class _Cipher:
+    """Seals or opens one record after the other, each with the nonce of its number."""
+
+    def __init__(self, seal_key: bytes, head: bytes) -> None:
+        self._head = head
+        self._random = head[-_RANDOM_BYTES:]
+        self._cipher = ExtendedNonceCipher(derived_key(seal_key, _PURPOSE)).at(
+            self._random + bytes(_RANDOM_BYTES)
+        )
+        self._number = 0
+
+    def seal(self, content: bytes, *, is_last: bool) -> bytes:
+        return self._cipher.encrypt(self._nonce(is_last=is_last), content, self._head)
+
+    def open(self, sealed: bytes, *, is_last: bool) -> bytes:
+        try:
+            return self._cipher.decrypt(self._nonce(is_last=is_last), sealed, self._head)
+        except InvalidTag:
+            raise _damaged() from None
+
+    def _nonce(self, *, is_last: bool) -> bytes:
+        number = self._number.to_bytes(_RANDOM_BYTES - 1)
+        self._number += 1
+        return bytes((is_last,)) + number
+
+
+def _key_for(head: bytes, keyring: Keyring) -> bytes:
+    """Read the head: the seal key that it names, or a sentence about why there is none."""
+    if len(head) < _HEAD_BYTES or not head.startswith(_NAME):
+        raise StorageError("This is no backup that gateway backup made.")
+    version, rest = head[len(_NAME)], head[len(_NAME) + 1 :]
+    if version != _VERSION:
+        raise StorageError("The backup was made by a newer version: install that one to read it.")
+    fingerprint = rest[:_FINGERPRINT_BYTES].hex()
+    if fingerprint != keyring.fingerprint():
+        raise ConfigurationError(
+            f"The backup was sealed with another master key (fingerprint {fingerprint}, here is "
+            f"{keyring.fingerprint()}): put the master.key that was kept with it into [gateway] "
+            "data_dir, or set [security] master_key to it."
+        )
+    start = _FINGERPRINT_BYTES
+    return keyring.seal_key(int.from_bytes(rest[start : start + _SEAL_ID_BYTES]))
+
+
+def _damaged() -> SealError:
+    return SealError(
+        "The backup is damaged: part of it was changed or is missing. Nothing of it was used; "
+        "take another copy of it, or an earlier backup."
+    )

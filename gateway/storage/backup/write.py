@@ -1,0 +1,152 @@
+"""From a database to a file, while the gateway runs: every row as it was at one moment.
+
+SQLite is copied aside first, with its own online backup, which is quick and holds up no
+writer; PostgreSQL is read in one repeatable-read transaction. The master key is not in
+the file: without it nobody can read the file, and with both everybody can.
+"""
+
+import asyncio
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from sqlalchemy import Select, Table, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import Conflict, StorageError
+from gateway.storage.backup_form import BackupWriter, Manifest, Progress, SavedTable
+from gateway.storage.crypto.keyring import Keyring
+from gateway.storage.database import Database
+from gateway.storage.disk import flush_names_to_disk, flush_to_disk
+from gateway.storage.maintenance.migrate import heads_of, known_revisions
+from gateway.storage.plugin_tables import PluginTables
+from gateway.storage.schema import metadata
+from gateway.version import __version__
+
+_ROWS_AT_ONCE: Final = 500
+
+
+def saved_tables(plugins: Sequence[PluginTables]) -> list[Table]:
+    """Return the tables that a backup holds: the core's, then the plugins', parents first."""
+    return [
+        table
+        for source in (metadata, *(each.metadata for each in plugins))
+        for table in source.sorted_tables
+    ]
+
+
+async def write_backup(
+    database: Database,
+    plugins: Sequence[PluginTables],
+    keyring: Keyring,
+    target: Path,
+    now: datetime,
+    on_progress: Progress = lambda _table, _done, _of: None,
+) -> Manifest:
+    """Write every row to ``target``, which must not be there yet; readable by its owner only.
+
+    The file appears whole or not at all, and is on disk when this returns.
+    """
+    tables, known = saved_tables(plugins), known_revisions(plugins)
+    try:
+        with _appearing(target) as (file, folder):
+            async with _snapshot(database, folder) as connection:
+                heads = await heads_of(connection)
+                manifest = Manifest(
+                    version=__version__,
+                    created_at=now,
+                    dialect=database.dialect,
+                    heads=tuple(sorted(heads & known)),
+                    keyring=keyring.fingerprint(),
+                    tables=tuple([await _announced(connection, table) for table in tables]),
+                    left_out=tuple(sorted(heads - known)),
+                )
+                writer = BackupWriter(file, keyring, manifest)
+                for place, table in enumerate(tables):
+                    saved = manifest.tables[place]
+                    await _write(connection, writer, place, table, saved, on_progress)
+                writer.finish()
+    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+        raise StorageError(
+            f"The backup could not be written ({type(error).__name__}): see that the database can "
+            f"be read, and that there is room in {target.parent} for twice its size."
+        ) from error
+    return manifest
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a new file that becomes ``target`` at the end, in a folder nobody else may look into.
+
+    The folder is beside the target: there has to be room there anyway.
+    """
+    if target.exists():
+        raise Conflict(f"{target} is there already: name another file.")
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".gateway-backup-", dir=target.parent) as name:
+        folder = Path(name)
+        part = folder / "part"
+        with part.open("xb") as file:
+            part.chmod(0o600)
+            yield file, folder
+            file.flush()
+            flush_to_disk(file.fileno())
+        part.rename(target)
+    flush_names_to_disk(target.parent)
+
+
+@asynccontextmanager
+async def _snapshot(database: Database, folder: Path) -> AsyncIterator[AsyncConnection]:
+    """Open a connection that sees one moment for as long as it is open."""
+    if database.path is None:
+        async with database.read() as connection:
+            await connection.execute(
+                text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            )
+            yield connection
+        return
+    copy = folder / "copy.db"
+    await asyncio.to_thread(_copy, database.path, copy)
+    copied = Database(f"sqlite+aiosqlite:///{copy.as_posix()}")
+    try:
+        async with copied.read() as connection:
+            yield connection
+    finally:
+        await copied.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as opened, closing(sqlite3.connect(target)) as copy:
+        opened.backup(copy)  # in one step: what is written meanwhile doesn't begin it anew
+
+
+async def _announced(connection: AsyncConnection, table: Table) -> SavedTable:
+    count = await connection.execute(select(func.count()).select_from(table))
+    columns = tuple(str(column.name) for column in _all_rows(table).selected_columns)
+    return SavedTable(str(table.name), columns, int(count.scalar_one()))
+
+
+async def _write(
+    connection: AsyncConnection,
+    writer: BackupWriter,
+    place: int,
+    table: Table,
+    saved: SavedTable,
+    on_progress: Progress,
+) -> None:
+    done = 0
+    async with connection.stream(_all_rows(table)) as found:
+        async for rows in found.partitions(_ROWS_AT_ONCE):
+            writer.rows(place, rows)
+            done += len(rows)
+            on_progress(saved.name, done, saved.rows)
+
+
+def _all_rows(table: Table) -> Select[Any]:
+    stored = [column for column in table.columns if column.computed is None]
+    return select(*stored).order_by(*table.primary_key)

@@ -1,0 +1,1 @@
+"""Sealing: envelope encryption, keyrings, and re-encryption under a new key."""

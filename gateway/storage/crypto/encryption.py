@@ -1,0 +1,158 @@
+"""Sealing: what the database holds of a patient can't be read without the master key.
+
+A sealed value is laid out as::
+
+    1 byte   version, 1
+    2 bytes  number of the seal key, big-endian
+    24 bytes nonce
+    n bytes  AES-256-GCM ciphertext, as long as the plaintext
+    16 bytes tag
+
+Its associated data is the first three bytes, the table, a NUL and the row id, so
+a value moved to another row or table doesn't open.
+
+Why 24 bytes of nonce: with 12 random bytes one AES-GCM key is good for 2^32
+values (NIST SP 800-38D, section 8.3), and somebody would have to count them over
+all processes and restarts. Here the first half of the nonce derives a key for
+this value alone and the second half is that key's GCM nonce; 2^80 values stay
+safe and nobody counts. This is XAES-256-GCM, https://c2sp.org/XAES-256-GCM,
+unchanged. Its price is 12 bytes and about 1 µs a value.
+
+Every nonce comes straight from the operating system: a buffer in this process
+would save 0.04 µs and would have to be emptied at every fork. Sealing many at
+once would save 9 %, so there is no call for it.
+"""
+
+import hmac
+import os
+from collections.abc import Callable
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+
+from gateway.errors import SealError
+from gateway.storage.crypto.keyring import Keyring, derived_key, missing_seal_key
+
+VERSION = 1
+BLIND_INDEX_BYTES = 16
+
+_HEADER_BYTES = 3
+_NONCE_BYTES = 24
+_NONCE_END = _HEADER_BYTES + _NONCE_BYTES
+_TAG_BYTES = 16
+_BLOCK_BYTES = 16
+
+
+class ExtendedNonceCipher:
+    """XAES-256-GCM under one 32-byte key: AES-256-GCM with nonces of 24 bytes."""
+
+    __slots__ = ("_aes", "_mask")
+
+    def __init__(self, key: bytes) -> None:
+        # One block at a time under a secret key is what the derivation asks for;
+        # no data is ever encrypted this way.
+        self._aes = Cipher(AES(key), ECB()).encryptor()  # noqa: S305
+        # CMAC's subkey K1 (NIST SP 800-38B, section 6.1): double in GF(2^128).
+        doubled = int.from_bytes(self._aes.update(bytes(_BLOCK_BYTES))) << 1
+        k1 = ((doubled ^ 0x87) if doubled >> 128 else doubled) & (2**128 - 1)
+        blocks = (b"\x00\x01X\x00" + bytes(12)) + (b"\x00\x02X\x00" + bytes(12))
+        self._mask = int.from_bytes(blocks) ^ (k1 << 128 | k1)
+
+    def at(self, nonce: bytes) -> AESGCM:
+        """Return the cipher for ``nonce[:12]``; its own nonce is ``nonce[12:]``."""
+        half = int.from_bytes(nonce[:12])
+        return AESGCM(self._aes.update(((half << 128 | half) ^ self._mask).to_bytes(32)))
+
+
+class Sealer:
+    """Seals and opens values, and computes blind indexes, with the keys of one keyring.
+
+    Safe to share between threads and to take across a fork. ``reload`` reads the
+    keyring anew: it is asked when a value bears a number that is not known yet,
+    because another process rotated the keys.
+    """
+
+    __slots__ = ("_active", "_active_header", "_active_id", "_ciphers", "_index", "_reload")
+
+    def __init__(self, keyring: Keyring, reload: Callable[[], Keyring] | None = None) -> None:
+        self._reload = reload
+        self._adopt(keyring)
+
+    def _adopt(self, keyring: Keyring) -> None:
+        self._ciphers = {
+            seal_id: ExtendedNonceCipher(derived_key(key, "rx-gateway seal v1"))
+            for seal_id, key in keyring.seal_keys
+        }
+        self._active_id = keyring.active_id
+        self._active = self._ciphers[self._active_id]
+        self._active_header = bytes((VERSION, *self._active_id.to_bytes(2)))
+        index_key = derived_key(keyring.index_key, "rx-gateway blind index v1")
+        self._index = hmac.new(index_key, digestmod="sha256")
+
+    def seal(self, plaintext: bytes, *, table: str, row_id: str) -> bytes:
+        """Seal a value for one row of one table with the newest key; 43 bytes longer."""
+        nonce = os.urandom(_NONCE_BYTES)
+        header = self._active_header
+        return (
+            header
+            + nonce
+            + self._active.at(nonce).encrypt(nonce[12:], plaintext, _place(header, table, row_id))
+        )
+
+    def unseal(self, sealed: bytes, *, table: str, row_id: str) -> bytes:
+        """Open what was sealed for this row of this table, with whichever key sealed it.
+
+        Raises SealError if that key is missing, or the value was moved or changed.
+        """
+        seal_id = key_id_of(sealed)
+        if seal_id not in self._ciphers and self._reload is not None:
+            self._adopt(self._reload())
+        cipher = self._ciphers.get(seal_id)
+        if cipher is None:
+            raise missing_seal_key(seal_id)
+        nonce = sealed[_HEADER_BYTES:_NONCE_END]
+        place = _place(sealed[:_HEADER_BYTES], table, row_id)
+        try:
+            return cipher.at(nonce).decrypt(nonce[12:], sealed[_NONCE_END:], place)
+        except InvalidTag:
+            raise SealError(
+                f"a sealed value in {table} doesn't open: it was changed, moved from another row, "
+                "or sealed under another master key; restore the row or the master key from backup"
+            ) from None
+
+    def needs_resealing(self, sealed: bytes) -> bool:
+        """Tell whether a value was sealed with another key than the newest."""
+        return key_id_of(sealed) != self._active_id
+
+    def blind_index(self, field: str, account_id: str, value: str) -> bytes:
+        """Return 16 bytes to find a value by without storing it: keyed, one-way, exact match.
+
+        The same value gives other bytes in another field or account, and the
+        same bytes after a rotation. Fold case and spaces before calling.
+        """
+        # Lengths in front keep ("ab", "c") and ("a", "bc") apart. "surrogatepass":
+        # what isn't proper text is simply not found.
+        scoped = f"{len(field)}:{field}{len(account_id)}:{account_id}{value}"
+        mac = self._index.copy()  # keyed once: half the time of hmac.digest
+        mac.update(scoped.encode("utf-8", "surrogatepass"))
+        return mac.digest()[:BLIND_INDEX_BYTES]
+
+
+def key_id_of(sealed: bytes) -> int:
+    """Return the number of the key a value was sealed with; SealError if it isn't one."""
+    if len(sealed) < _NONCE_END + _TAG_BYTES or sealed[0] != VERSION:
+        raise SealError(
+            "a stored value isn't sealed in a form this version knows: it was damaged, "
+            "or written by a newer gateway; restore it or upgrade"
+        )
+    return sealed[1] << 8 | sealed[2]
+
+
+def _place(header: bytes, table: str, row_id: str) -> bytes:
+    """Bind a value to its place; a table name holds no NUL, so the first one ends it."""
+    if "\0" in table:
+        raise SealError("a table's name can't hold a NUL character")
+    return header + f"{table}\0{row_id}".encode()

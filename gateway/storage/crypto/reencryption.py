@@ -1,0 +1,85 @@
+"""After a rotation: sealing again, with the newest key, what an older one sealed.
+
+Row by row in bounded transactions, so that the gateway goes on working; it can be
+stopped and started again at any point.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Row, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.database import Database
+from gateway.storage.plugin_tables import SealedColumn
+from gateway.storage.schema import attempts, destinations, events, packages
+
+_ROWS_AT_ONCE: Final = 500
+
+
+_SEALED: Final = (
+    SealedColumn(packages, "payload", ("account_id", "id"), lambda row: str(row.id)),
+    SealedColumn(events, "data", ("sequence",), lambda row: str(row.id)),
+    SealedColumn(destinations, "settings", ("id",), lambda row: str(row.id)),
+    SealedColumn(attempts, "excerpt", ("sequence",), lambda row: f"{row.delivery_id}:{row.number}"),
+)
+
+
+class Progress(NamedTuple):
+    """How far it is in one table: rows looked at, and rows sealed again."""
+
+    table: str
+    seen: int
+    resealed: int
+
+
+async def reseal(
+    database: Database, sealer: Sealer, brought: Sequence[SealedColumn] = ()
+) -> AsyncIterator[Progress]:
+    """Seal again what needs it; yields after each transaction, at least once a table.
+
+    ``brought`` are the sealed columns of plugins' tables.
+    """
+    for place in (*_SEALED, *brought):
+        seen = resealed = 0
+        after: tuple[Any, ...] | None = None
+        while True:
+            async with database.begin() as connection:
+                rows = await _next_rows(connection, place, after)
+                resealed += await _reseal_rows(connection, place, rows, sealer)
+            seen += len(rows)
+            yield Progress(place.table.name, seen, resealed)
+            if len(rows) < _ROWS_AT_ONCE:
+                break
+            after = tuple(getattr(rows[-1], name) for name in place.key)
+
+
+async def _next_rows(
+    connection: AsyncConnection, place: SealedColumn, after: tuple[Any, ...] | None
+) -> list[Row[Any]]:
+    key: list[ColumnElement[Any]] = [place.table.c[name] for name in place.key]
+    query = select(place.table).order_by(*key).limit(_ROWS_AT_ONCE).with_for_update()
+    if after is not None:
+        query = query.where(tuple_(*key) > tuple_(*after))
+    return list(await connection.execute(query))
+
+
+async def _reseal_rows(
+    connection: AsyncConnection, place: SealedColumn, rows: list[Row[Any]], sealer: Sealer
+) -> int:
+    done = 0
+    for row in rows:
+        stored: bytes | None = getattr(row, place.column)
+        if stored is None or not sealer.needs_resealing(bytes(stored)):
+            continue
+        name, row_id = place.table.name, place.row_id(row)
+        plain = sealer.unseal(bytes(stored), table=name, row_id=row_id)
+        same = [place.table.c[part] == getattr(row, part) for part in place.key]
+        await connection.execute(
+            update(place.table)
+            .where(*same)
+            .values({place.column: sealer.seal(plain, table=name, row_id=row_id)})
+        )
+        done += 1
+    return done

@@ -1,0 +1,1 @@
+"""Migrations, disk space, locks, and due times after a clock step."""

@@ -1,0 +1,96 @@
+"""Moving along what is due, when the clock that said when was set back.
+
+Everything that waits for a moment was written down by the clock as it was before. By the
+clock as it is now those moments lie too far off: an hour too far, say. What time it was is
+noted now and then, so that this is seen also of a clock that is set back while nobody runs.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, case, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.storage.plugin_tables import WaitColumn
+from gateway.storage.schema import deliveries, destinations, facts
+
+_CLOCK: Final = "clock"
+
+
+async def noted_time(connection: AsyncConnection) -> datetime | None:
+    """Return what time it was when that was noted last, locked until the transaction ends."""
+    noted = select(facts.c.value).where(facts.c.name == _CLOCK).with_for_update()
+    value = (await connection.execute(noted)).scalar()
+    return None if value is None else from_epoch_ms(int(value))
+
+
+async def note_time(connection: AsyncConnection, now: datetime) -> None:
+    """Note what time it is."""
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    noted = dialect.insert(facts).values(name=_CLOCK, value=str(to_epoch_ms(now)))
+    await connection.execute(
+        noted.on_conflict_do_update(index_elements=["name"], set_={"value": noted.excluded.value})
+    )
+
+
+async def turn_back(
+    connection: AsyncConnection,
+    now: datetime,
+    *,
+    seconds: float,
+    lease_seconds: float,
+    waits: Iterable[WaitColumn] = (),
+) -> None:
+    """Bring forward, by ``seconds``, what was to be done, or had happened, later than ``now``.
+
+    A lease is only ever brought to where one that began this moment would end: it may be one
+    that did, and what is on its way must not be sent a second time. ``waits`` are plugins'.
+    """
+    now_ms, by_ms = to_epoch_ms(now), int(seconds * 1000)
+    due_at_ms, held_until_ms = deliveries.c.due_at_ms, destinations.c.held_until_ms
+    lease_ends_ms = now_ms + int(lease_seconds * 1000)
+    pending = update(deliveries).where(deliveries.c.state == "pending")
+    await connection.execute(
+        pending.where(deliveries.c.lease.is_(None), due_at_ms > now_ms).values(
+            due_at_ms=_earlier(due_at_ms, by_ms, now_ms)
+        )
+    )
+    await connection.execute(
+        pending.where(deliveries.c.lease.is_not(None), due_at_ms > lease_ends_ms).values(
+            due_at_ms=lease_ends_ms
+        )
+    )
+    await connection.execute(
+        update(destinations)
+        .where(held_until_ms > now_ms)
+        .values(held_until_ms=_earlier(held_until_ms, by_ms, now_ms))
+    )
+    # What happened can't lie ahead: from there on, nothing would ever be given up or closed.
+    first_ms = deliveries.c.first_attempt_at_ms
+    await connection.execute(pending.where(first_ms > now_ms).values({first_ms: first_ms - by_ms}))
+    for happened_ms in (
+        destinations.c.opened_at_ms,
+        destinations.c.failing_since_ms,
+        destinations.c.warned_at_ms,
+        destinations.c.disabled_at_ms,
+    ):
+        await connection.execute(
+            update(destinations)
+            .where(happened_ms > now_ms)
+            .values({happened_ms: happened_ms - by_ms})
+        )
+    for wait in waits:
+        # One that began this moment may end so late: what lies no further off may be one.
+        since_ms = now_ms + int(wait.lease_seconds * 1000)
+        await connection.execute(
+            update(wait.column.table)
+            .where(wait.column > since_ms)
+            .values({wait.column: _earlier(wait.column, by_ms, now_ms)})
+        )
+
+
+def _earlier(column: ColumnElement[int], by_ms: int, now_ms: int) -> ColumnElement[int]:
+    return case((column - by_ms < now_ms, now_ms), else_=column - by_ms)

@@ -1,0 +1,166 @@
+"""Bringing the schema up to date: Alembic, one branch for the core and one a plugin.
+
+A SQLite file is copied aside before it is changed; going back is putting the copy
+back.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import StorageError
+from gateway.storage.database import Database
+from gateway.storage.plugin_tables import PluginTables
+
+if TYPE_CHECKING:  # it takes a tenth of a second to import, and most commands never need it
+    from alembic.script import ScriptDirectory
+
+_CORE: Final = "core"
+_MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
+# Any number will do, as long as nothing else in the database uses it.
+_MIGRATION_LOCK: Final = 0x0A0D16
+
+
+class Migrated(NamedTuple):
+    """What was done: revisions applied, and the copy made before, if any."""
+
+    revisions: Sequence[str]
+    backup: Path | None
+
+
+async def migrate(
+    database: Database, tables: Sequence[PluginTables], backups: Path, now: datetime
+) -> Migrated:
+    """Bring the schema to what this version needs; does nothing when it is there already.
+
+    Safe to call from several processes at once: one does it, the others wait.
+    """
+    scripts = _scripts(tables)
+    if database.path is not None:
+        database.path.parent.mkdir(parents=True, exist_ok=True)
+    async with database.read() as connection:
+        if not _missing(scripts, await connection.run_sync(_current)):
+            return Migrated((), None)
+    backup = None
+    try:
+        async with database.begin() as connection:
+            await _take_turn(connection)
+            # Looked at again: who held the lock before us may have done it all.
+            current = await connection.run_sync(_current)
+            missing = _missing(scripts, current)
+            if missing and current and database.path is not None:
+                backup = await asyncio.to_thread(_copy, database.path, backups, now)
+            if missing:
+                await connection.run_sync(_upgrade, scripts)
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        kept = "" if backup is None else f" The database as it was is in {backup.name}."
+        raise StorageError(
+            f"The schema could not be brought up to date ({type(error).__name__}).{kept}"
+        ) from error
+    return Migrated(sorted(missing), backup)
+
+
+async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:
+    """Say whether the schema is behind what this version needs."""
+    scripts = _scripts(tables)
+    if database.path is not None and not database.path.exists():
+        return True
+    async with database.read() as connection:
+        return bool(_missing(scripts, await connection.run_sync(_current)))
+
+
+async def heads_of(connection: AsyncConnection) -> set[str]:
+    """Return the revisions that a database is at, those of plugins that are off among them."""
+    return await connection.run_sync(_current)
+
+
+def known_revisions(tables: Sequence[PluginTables]) -> set[str]:
+    """Return every revision that this version and its plugins can bring a database to."""
+    return {script.revision for script in _scripts(tables).walk_revisions()}
+
+
+async def upgrade(
+    connection: AsyncConnection,
+    tables: Sequence[PluginTables],
+    heads: Collection[str] | None = None,
+) -> None:
+    """Bring the schema to ``heads``, or to what this version needs, within a transaction.
+
+    Until that ends, whoever else wants to migrate waits.
+    """
+    await _take_turn(connection)
+    to = "heads" if heads is None else tuple(heads)
+    await connection.run_sync(_upgrade, _scripts(tables), to)
+
+
+async def _take_turn(connection: AsyncConnection) -> None:
+    if connection.dialect.name == "postgresql":  # on SQLite, writers take turns anyway
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
+        )
+
+
+def _scripts(tables: Sequence[PluginTables]) -> "ScriptDirectory":
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "newline")
+    places = [_MIGRATIONS / "versions", *(each.migrations for each in tables)]
+    config.set_main_option("version_locations", "\n".join(str(place) for place in places))
+    return ScriptDirectory.from_config(config)
+
+
+def _missing(scripts: "ScriptDirectory", current: set[str]) -> set[str]:
+    """Return the revisions to be reached. What a plugin that is off brought stays as it is."""
+    core = {script.revision for script in scripts.walk_revisions("base", f"{_CORE}@head")}
+    if current and not current & core:
+        raise StorageError(
+            "The database was brought up to date by a newer version: install that one again, "
+            "or put back the copy that it made before."
+        )
+    return set(scripts.get_heads()) - current
+
+
+def _current(connection: Connection) -> set[str]:
+    from alembic.migration import MigrationContext
+
+    return set(MigrationContext.configure(connection).get_current_heads())
+
+
+def _upgrade(
+    connection: Connection, scripts: "ScriptDirectory", to: str | tuple[str, ...] = "heads"
+) -> None:
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+
+    known = {script.revision for script in scripts.walk_revisions()}
+
+    def steps(current: Collection[str], _context: Any) -> Any:
+        # What alembic.command.upgrade does, but that refuses a revision it has no script of;
+        # it has no public name for it, and hands in all heads where the annotation says one.
+        here: Any = tuple(each for each in current if each in known)
+        there: Any = to
+        return scripts._upgrade_revs(there, here)  # noqa: SLF001
+
+    config = Config(attributes={"connection": connection})
+    with EnvironmentContext(config, scripts, fn=steps):
+        scripts.run_env()
+
+
+def _copy(path: Path, backups: Path, now: datetime) -> Path:
+    """Copy a SQLite file in use, with SQLite's own online backup."""
+    backups.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target = backups / f"{path.stem}-{now:%Y%m%dT%H%M%SZ}-before-migration.db"
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+    return target

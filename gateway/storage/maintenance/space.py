@@ -1,0 +1,128 @@
+"""How much room the database takes, and giving back what it no longer needs.
+
+SQLite keeps the pages of deleted rows for later and never makes its file smaller by
+itself. A file made by this version can hand free pages back a few at a time
+(``auto_vacuum=INCREMENTAL``); an older one has to be written anew once, which
+:func:`compact` does. PostgreSQL reuses space by itself.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from sqlalchemy import Table, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms
+from gateway.storage.database import Database
+from gateway.storage.maintenance.locks import sole_connection
+
+_PAGES_AT_ONCE: Final = 1000
+_INCREMENTAL: Final = 2
+# The first of these that a table has says how old a row is.
+_AGE_COLUMNS: Final = ("recorded_at_ms", "started_at_ms", "at_ms", "created_at_ms")
+
+
+class TableSize(NamedTuple):
+    """One table: ``size_bytes`` with its indexes, ``None`` where the database can't tell."""
+
+    table: str
+    rows: int
+    size_bytes: int | None
+    oldest: datetime | None
+
+
+class Extent(NamedTuple):
+    """The whole database. ``free_bytes`` will be used again; it shrinks if ``gives_back``."""
+
+    size_bytes: int
+    free_bytes: int
+    gives_back: bool
+
+
+async def table_sizes(database: Database, tables: Sequence[Table]) -> list[TableSize]:
+    """Return the size of each of ``tables``, the largest first."""
+    async with database.read() as connection:
+        sizes = await _bytes_of(connection)
+        found = [await _size(connection, table, sizes) for table in tables]
+    return sorted(found, key=lambda each: (-(each.size_bytes or 0), -each.rows, each.table))
+
+
+async def extent(database: Database) -> Extent:
+    """Return the size of the whole database."""
+    async with database.read() as connection:
+        if database.dialect == "postgresql":
+            return Extent(
+                await _number(connection, "SELECT pg_database_size(current_database())"),
+                0,
+                gives_back=True,
+            )
+        page = await _number(connection, "PRAGMA page_size")
+        pages = await _number(connection, "PRAGMA page_count")
+        free = await _number(connection, "PRAGMA freelist_count")
+        mode = await _number(connection, "PRAGMA auto_vacuum")
+    return Extent(page * pages, page * free, gives_back=mode == _INCREMENTAL)
+
+
+async def give_back(database: Database, *, pause_seconds: float) -> int:
+    """Hand SQLite's free pages back to the disk, a few at a time; returns how many bytes."""
+    if database.dialect != "sqlite":
+        return 0
+    before = await extent(database)
+    left = before.free_bytes if before.gives_back else 0
+    while left > 0:
+        await database.run_script(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+        was, left = left, (await extent(database)).free_bytes
+        if left >= was:  # somebody else deletes faster; the next run goes on
+            break
+        await asyncio.sleep(pause_seconds)
+    if before.gives_back and before.free_bytes:
+        # The file itself ends earlier once the log is written into it; nobody is waited for.
+        await database.run_script("PRAGMA wal_checkpoint(PASSIVE)")
+    return max(before.size_bytes - (await extent(database)).size_bytes, 0)
+
+
+def compact(path: Path) -> tuple[int, int]:
+    """Write a SQLite file anew without its free pages; returns its bytes before and after.
+
+    It shrinks by itself from then on. Needs as much room again while it runs, and raises
+    ``Conflict`` while anybody else has the file open.
+    """
+    with sole_connection(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        before = path.stat().st_size
+        connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return before, path.stat().st_size
+
+
+async def _number(connection: AsyncConnection, query: str) -> int:
+    return int((await connection.execute(text(query))).scalar_one())
+
+
+async def _size(connection: AsyncConnection, table: Table, sizes: Mapping[str, int]) -> TableSize:
+    aged = next((table.c[name] for name in _AGE_COLUMNS if name in table.c), None)
+    query = select(func.count(), *([] if aged is None else [func.min(aged)])).select_from(table)
+    row = (await connection.execute(query)).one()
+    oldest = None if aged is None or row[1] is None else from_epoch_ms(row[1])
+    return TableSize(str(table.name), row[0], sizes.get(table.name), oldest)
+
+
+async def _bytes_of(connection: AsyncConnection) -> dict[str, int]:
+    """Return bytes by table, indexes included; nothing where SQLite was built without dbstat."""
+    query = (
+        "SELECT relname, pg_total_relation_size(oid) FROM pg_class "
+        "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+    )
+    if connection.dialect.name == "sqlite":
+        known = text("SELECT count(*) FROM pragma_module_list WHERE name = 'dbstat'")
+        if not (await connection.execute(known)).scalar_one():
+            return {}
+        query = (
+            "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s "
+            "JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1"
+        )
+    return {name: int(size) for name, size in await connection.execute(text(query))}

@@ -1,0 +1,1 @@
+"""Retention by age, and erasure of patient data."""

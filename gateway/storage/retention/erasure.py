@@ -1,0 +1,253 @@
+"""Emptying and deleting: what may go by now, and what goes along with it.
+
+Every function works on rows that a step of :mod:`gateway.storage.retention.steps` found,
+within that step's transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    false,
+    select,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import Conflict
+from gateway.model.order import Order
+from gateway.storage.bulk import among
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.plugin_tables import Unresolved
+from gateway.storage.schema import attempts, deliveries, events, idempotency, packages
+
+_NO_ORDER: Final = msgspec.json.encode(Order(patient_name="", patient_address=""))
+_NO_DATA: Final = b"{}"
+
+Rows = Sequence[Row[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One transaction of one step. A rehearsal locks and changes nothing.
+
+    ``unresolved`` are the plugins' ways of telling which of their things are not over yet.
+    """
+
+    connection: AsyncConnection
+    sealer: Sealer
+    cutoff_ms: int
+    rehearsal: bool
+    unresolved: Sequence[Unresolved] = ()
+
+
+async def refuse_purged(
+    connection: AsyncConnection, account_id: str, delivery_ids: Sequence[str]
+) -> None:
+    """Raise ``Conflict`` if what one of them said was emptied; else all stays until we are done."""
+    found = await connection.execute(
+        select(events.c.purged)
+        .join(deliveries, deliveries.c.event_id == events.c.id)
+        .where(
+            deliveries.c.account_id == account_id,
+            among(connection, deliveries.c.id, delivery_ids),
+        )
+        .order_by(events.c.sequence)  # as who empties locks them
+        .with_for_update(read=True, of=events)
+    )
+    if any(found.scalars()):
+        raise Conflict(
+            "What this delivery said was deleted at its age ([retention] payload_days): "
+            "there is nothing left to send."
+        )
+
+
+async def delivered_packages(turn: Turn, rows: Rows) -> Rows:
+    """Leave out packages one of whose events is still under way, and those just made.
+
+    A reporter may say that a new package ended long ago.
+    """
+    ids = [row.id for row in rows]
+    if not turn.rehearsal and turn.connection.dialect.name == "postgresql":
+        # Whoever sends one of these again looks at its event first, and has to wait for us.
+        locked = select(events.c.sequence).where(events.c.subject.in_(ids))
+        await turn.connection.execute(locked.order_by(events.c.sequence).with_for_update())
+    under_way = await turn.connection.execute(
+        select(events.c.account_id, events.c.subject)
+        .join(deliveries, deliveries.c.event_id == events.c.id)
+        .where(events.c.subject.in_(ids), deliveries.c.state == "pending")
+        .distinct()
+    )
+    busy = {tuple(row) for row in under_way}
+    return [
+        row
+        for row in rows
+        if row.created_at_ms < turn.cutoff_ms and (row.account_id, row.id) not in busy
+    ]
+
+
+async def delivered_events(turn: Turn, rows: Rows) -> Rows:
+    """Leave out events that are not over, and late ones whose package isn't emptied yet."""
+    return await _left(turn, rows, packages.c.purged == false())
+
+
+async def parted_events(turn: Turn, rows: Rows) -> Rows:
+    """Leave out events that are not over, and late ones whose package is still there."""
+    return await _left(turn, rows, true())
+
+
+async def _left(turn: Turn, rows: Rows, unless: ColumnElement[bool]) -> Rows:
+    """Leave out what is still to be delivered, or about a thing that is not over."""
+    sent = await turn.connection.execute(
+        select(deliveries.c.event_id).where(
+            deliveries.c.event_id.in_([row.id for row in rows]), deliveries.c.state == "pending"
+        )
+    )
+    busy = set(sent.scalars())
+    late = {(row.account_id, row.subject) for row in rows if row.late}
+    theirs = await turn.connection.execute(
+        select(packages.c.account_id, packages.c.id).where(
+            tuple_(packages.c.account_id, packages.c.id).in_(late), unless
+        )
+    )
+    belonging = {tuple(row) for row in theirs}
+    not_over: set[str] = set()
+    for of_a_plugin in turn.unresolved:
+        not_over.update(await of_a_plugin(turn.connection, {row.subject for row in rows}))
+    return [
+        row
+        for row in rows
+        if row.id not in busy
+        and row.subject not in not_over
+        and (row.account_id, row.subject) not in belonging
+    ]
+
+
+async def settled_attempts(turn: Turn, rows: Rows) -> Rows:
+    """Leave out the tries of deliveries that are still under way."""
+    found = await turn.connection.execute(
+        select(deliveries.c.id).where(
+            tuple_(deliveries.c.account_id, deliveries.c.id).in_(
+                {(row.account_id, row.delivery_id) for row in rows}
+            ),
+            deliveries.c.state == "pending",
+        )
+    )
+    busy = set(found.scalars())
+    return [row for row in rows if row.delivery_id not in busy]
+
+
+async def every_one(_turn: Turn, rows: Rows) -> Rows:
+    """Leave out nothing."""
+    return rows
+
+
+async def empty_packages(turn: Turn, rows: Rows) -> None:
+    """Empty packages, their events, and what receivers answered to these."""
+    about = _about(rows)
+    full: Select[Any] = select(events.c.sequence, events.c.id).where(
+        about, events.c.purged == false()
+    )
+    await _empty(turn, list(await turn.connection.execute(full)), about)
+    await turn.connection.execute(
+        update(packages)
+        .where(packages.c.account_id == bindparam("account"), packages.c.id == bindparam("key"))
+        .values(
+            payload=bindparam("nothing"),
+            purged=true(),
+            rx_index=None,
+            phone_index=None,
+            patient_index=None,
+        ),
+        [
+            {
+                "account": row.account_id,
+                "key": row.id,
+                "nothing": turn.sealer.seal(_NO_ORDER, table="packages", row_id=row.id),
+            }
+            for row in rows
+        ],
+    )
+
+
+async def empty_events(turn: Turn, rows: Rows) -> None:
+    """Empty events, and what receivers answered to them."""
+    await _empty(turn, rows, events.c.id.in_([row.id for row in rows]))
+
+
+async def _empty(turn: Turn, rows: Rows, which: ColumnElement[bool]) -> None:
+    """Empty ``rows``, and what receivers answered to any of ``which``."""
+    if rows:
+        await turn.connection.execute(
+            update(events)
+            .where(events.c.sequence == bindparam("key"))
+            .values(data=bindparam("nothing"), purged=true()),
+            [
+                {
+                    "key": row.sequence,
+                    "nothing": turn.sealer.seal(_NO_DATA, table="events", row_id=row.id),
+                }
+                for row in rows
+            ],
+        )
+    await turn.connection.execute(
+        update(attempts)
+        .where(attempts.c.delivery_id.in_(_sent(which)), attempts.c.excerpt.is_not(None))
+        .values(excerpt=None)
+    )
+
+
+async def delete_packages(turn: Turn, rows: Rows) -> None:
+    """Delete packages with their events, deliveries and tries."""
+    await _delete(turn, _about(rows))
+    await turn.connection.execute(
+        delete(packages).where(
+            packages.c.account_id == bindparam("account"), packages.c.id == bindparam("key")
+        ),
+        [{"account": row.account_id, "key": row.id} for row in rows],
+    )
+
+
+async def delete_events(turn: Turn, rows: Rows) -> None:
+    """Delete events with their deliveries and tries."""
+    await _delete(turn, events.c.id.in_([row.id for row in rows]))
+
+
+async def _delete(turn: Turn, which: ColumnElement[bool]) -> None:
+    await turn.connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(_sent(which))))
+    told = select(events.c.id).where(which)
+    await turn.connection.execute(delete(deliveries).where(deliveries.c.event_id.in_(told)))
+    await turn.connection.execute(delete(events).where(which))
+
+
+async def delete_attempts(turn: Turn, rows: Rows) -> None:
+    """Delete tries."""
+    gone = attempts.c.sequence.in_([row.sequence for row in rows])
+    await turn.connection.execute(delete(attempts).where(gone))
+
+
+async def delete_answers(turn: Turn, rows: Rows) -> None:
+    """Delete answers that nobody can ask for any more."""
+    key = tuple_(idempotency.c.account_id, idempotency.c.key_digest)
+    gone = key.in_([(row.account_id, row.key_digest) for row in rows])
+    await turn.connection.execute(delete(idempotency).where(gone))
+
+
+def _about(rows: Rows) -> ColumnElement[bool]:
+    """Pick the events that are about these packages."""
+    accounts = {row.account_id for row in rows}
+    return events.c.subject.in_([row.id for row in rows]) & events.c.account_id.in_(accounts)
+
+
+def _sent(which: ColumnElement[bool]) -> Select[Any]:
+    told = select(events.c.id).where(which)
+    return select(deliveries.c.id).where(deliveries.c.event_id.in_(told))

@@ -1,0 +1,153 @@
+"""Housekeeping: what is over is emptied when it is old enough, and later its rows go.
+
+Emptied means that everything sealed is replaced by a sealed nothing, and that no blind
+index finds it any more; ids, status and times stay, and so does the index by which the
+same order is known again. Whatever its age, nothing is touched of
+
+- packages that are not finished, or one of whose events is still to be delivered;
+- events with a pending delivery, pending deliveries and their tries;
+- events about something of a plugin's that the plugin says is not over;
+- the audit trail, whose chain must hold, and the tables of plugins.
+
+It works in short transactions of a bounded number of rows, so that orders and deliveries
+get their turn in between. It can be stopped anywhere: the next run finds what is left.
+Any number of processes may do it at once.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
+from gateway.model.account import DEFAULT_ACCOUNT
+from gateway.settings import RetentionTable
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.database import Database
+from gateway.storage.maintenance.space import give_back
+from gateway.storage.plugin_tables import PluginTables
+from gateway.storage.retention.erasure import Turn
+from gateway.storage.retention.steps import STEPS, Step
+from gateway.storage.stores.audit import AuditEntry, AuditTrail
+
+_log = logging.getLogger(__name__)
+
+PAUSE_SECONDS: Final = 0.05
+"""Between two transactions."""
+
+# Of these going nobody needs a record: they are about calls, not about patients.
+_UNRECORDED: Final = frozenset({"attempts", "replayable answers"})
+
+
+class Swept(NamedTuple):
+    """What became of one kind of thing.
+
+    ``kept`` is how long the settings keep it (``None``: for ever). ``rows`` went, ``held``
+    are old enough and have to stay for now, the next one is old enough at ``next_at``.
+    """
+
+    what: str
+    kept: timedelta | None
+    rows: int = 0
+    held: int = 0
+    next_at: datetime | None = None
+
+
+class Housekeeper:
+    """Applies the settings' ages to a database."""
+
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        ages: RetentionTable,
+        trail: AuditTrail,
+        clock: Clock,
+        *,
+        tables: Sequence[PluginTables] = (),
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._ages = ages
+        self._trail = trail
+        self._clock = clock
+        self._unresolved = [each.unresolved for each in tables if each.unresolved is not None]
+        self._pause_seconds = pause_seconds
+
+    async def run(self) -> None:
+        """Do what is due, as a job does it: unless the settings turned it off."""
+        if self._ages.enabled:
+            await self.prune("gateway")
+
+    async def prune(self, actor: str) -> list[Swept]:
+        """Do what is due, write down that it was done, and give the disk its space back."""
+        swept = await self.sweep()
+        done = [f"{each.rows} {each.what}" for each in swept if each.rows]
+        recorded = [
+            f"{each.rows} {each.what}"
+            for each in swept
+            if each.rows and each.what not in _UNRECORDED
+        ]
+        if recorded:
+            entry = AuditEntry(DEFAULT_ACCOUNT, actor, "retention.applied", ", ".join(recorded))
+            await self._trail.note([entry])
+        if done:
+            _log.info("retention: %s", ", ".join(done))
+        await give_back(self._database, pause_seconds=self._pause_seconds)
+        return swept
+
+    async def sweep(self, *, dry_run: bool = False) -> list[Swept]:
+        """Empty and delete what is due; with ``dry_run`` only say what that would be."""
+        now = self._clock.now()
+        found: dict[str, Swept] = {}
+        for step in STEPS:
+            kept = step.age(self._ages)
+            swept = Swept(step.what, kept)
+            if kept is not None:
+                swept = await self._walk(step, now, kept, dry_run=dry_run)
+            found[step.what] = _together(found.get(step.what), swept)
+        return list(found.values())
+
+    async def _walk(self, step: Step, now: datetime, kept: timedelta, *, dry_run: bool) -> Swept:
+        cutoff_ms = to_epoch_ms(now - kept)
+        swept = Swept(step.what, kept)
+        place: tuple[Any, ...] | None = None
+        writing = False  # not before something is due: nobody waits for a look
+        while True:
+            opened = self._database.begin() if writing else self._database.read()
+            async with opened as connection:
+                turn = Turn(connection, self._sealer, cutoff_ms, not writing, self._unresolved)
+                found = await step.after(turn, place)
+                due = list(
+                    itertools.takewhile(lambda row: step.over_since_ms(row) < cutoff_ms, found)
+                )
+                if due and not writing and not dry_run:
+                    writing = True
+                    continue
+                free = await step.free(turn, due) if due else due
+                if free and writing:
+                    await step.work(turn, free)
+            held = swept.held + len(due) - len(free)
+            swept = swept._replace(rows=swept.rows + len(free), held=held)
+            if len(due) < step.at_once:
+                return swept._replace(next_at=_next_at(step, found[len(due) :], kept))
+            place = step.place_of(due[-1])
+            await asyncio.sleep(self._pause_seconds)
+
+
+def _next_at(step: Step, young: Sequence[Any], kept: timedelta) -> datetime | None:
+    return from_epoch_ms(step.over_since_ms(young[0])) + kept if young else None
+
+
+def _together(one: Swept | None, other: Swept) -> Swept:
+    if one is None:
+        return other
+    moments = [each for each in (one.next_at, other.next_at) if each is not None]
+    return other._replace(
+        rows=one.rows + other.rows,
+        held=one.held + other.held,
+        next_at=min(moments, default=None),
+    )

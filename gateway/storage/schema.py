@@ -1,0 +1,299 @@
+"""The whole schema on one page. Migrations bring a database to this shape; a test compares.
+
+Times are whole milliseconds since 1970 (``…_ms``). ``BYTES`` columns named
+``payload``, ``data``, ``settings`` and ``excerpt`` are sealed
+(:mod:`gateway.storage.crypto.encryption`); those ending in ``_index`` are blind indexes.
+No patient data stands anywhere in clear. Every row names its account.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    false,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+MS = BigInteger
+# Packages that no news can move any more, and events that no package's end takes along.
+FINISHED: Final = "status IN ('cancelled', 'completed', 'failed', 'returned')"
+# What a list looks for among very many others, as the indexes that find it have it.
+EXHAUSTED: Final = "state = 'exhausted'"
+FAILED: Final = "NOT delivered"
+LOOSE: Final = "(substr(subject, 1, 4) <> 'pkg_' OR late)"
+
+
+class BYTES(LargeBinary):
+    """Bytes, handed to the driver as they are: both of ours take them without wrapping."""
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Return nothing: there is nothing to process."""
+
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Limit an index to the rows that the queries it serves ask for."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+# A fact about the installation itself, such as which keyring its values are sealed with.
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# A tenant.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created_at_ms", MS, nullable=False),
+)
+
+# A pharmacy of an account, as gateway.toml names it.
+sites = Table(
+    "sites",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("country", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "code"),
+)
+
+# A credential: the SHA-256 of the key, and enough of its beginning to recognise it by.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("prefix", Text, nullable=False),
+    Column("digest", BYTES, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Column("revoked_at_ms", MS),
+    Index("uq_api_keys_digest", "digest", unique=True),
+)
+
+# One order being delivered. order_index is unique for each source, so that the same order
+# can't come in twice; the other indexes answer exact look-ups. purged: payload says nothing more.
+packages = Table(
+    "packages",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("source", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("status_at_ms", MS, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Column("order_index", BYTES),
+    Column("rx_index", BYTES),
+    Column("phone_index", BYTES),
+    Column("patient_index", BYTES),
+    Column("payload", BYTES, nullable=False),
+    Column("purged", Boolean, nullable=False, server_default=false()),
+    PrimaryKeyConstraint("account_id", "id"),
+    Index(
+        "uq_packages_order_index",
+        *("order_index", "account_id", "mode", "source"),
+        unique=True,
+        **_only("order_index IS NOT NULL"),
+    ),
+    *(
+        Index(f"ix_packages_{name}", name, **_only(f"{name} IS NOT NULL"))
+        for name in ("rx_index", "phone_index", "patient_index")
+    ),
+    Index("ix_packages_finished", "purged", "status_at_ms", **_only(FINISHED)),
+    Index("ix_packages_status", "account_id", "status", "id"),
+)
+
+# One thing that happened; never changed, but for its data, which is emptied in the end (purged).
+# ref is the digest of the reporter's own id of it; trace is where the request's span stands.
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("occurred_at_ms", MS, nullable=False),
+    Column("recorded_at_ms", MS, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("ref", BYTES),
+    Column("status_after", Text),
+    Column("late", Boolean, nullable=False),
+    Column("trace", Text),
+    Column("data", BYTES, nullable=False),
+    Column("purged", Boolean, nullable=False, server_default=false()),
+    Index("uq_events_id", "id", unique=True),
+    Index("ix_events_subject", "subject", "sequence"),
+    Index("uq_events_ref", "subject", "ref", unique=True, **_only("ref IS NOT NULL")),
+    Index("ix_events_loose", "purged", "recorded_at_ms", **_only(LOOSE)),
+)
+
+# Who wants events. removed_at_ms keeps the row, and so the log, of one that was taken away.
+# failures, openings, opened_at_ms: its circuit breaker; nothing is sent before held_until_ms.
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("sink", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("events", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("state_reason", Text),
+    Column("settings", BYTES, nullable=False),
+    Column("max_in_flight", Integer, nullable=False),
+    Column("max_per_second", Float),
+    Column("ordered", Boolean, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Column("last_success_at_ms", MS),
+    Column("failing_since_ms", MS),
+    Column("disabled_at_ms", MS),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("openings", Integer, nullable=False, server_default=text("0")),
+    Column("opened_at_ms", MS),
+    Column("held_until_ms", MS),
+    Column("warned_at_ms", MS),
+    Column("removed_at_ms", MS),
+    Index("ix_destinations_account_id", "account_id"),
+)
+
+# One event on its way to one destination: the outbox. due_at_ms is when it may be tried next;
+# taking it pushes that to the end of the lease, so that a killed process's rows come due again
+# by themselves.
+# retry_index is the place in the retry schedule; sending again by hand sets it back to 0.
+# in_order: an earlier one of the same subject must be over before this one goes.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("destination_id", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("in_order", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("retry_index", Integer, nullable=False),
+    Column("due_at_ms", MS, nullable=False),
+    Column("lease", Text),
+    Column("created_at_ms", MS, nullable=False),
+    Column("first_attempt_at_ms", MS),
+    Column("finished_at_ms", MS),
+    PrimaryKeyConstraint("account_id", "id"),
+    Index("ix_deliveries_due", "destination_id", "due_at_ms", **_only("state = 'pending'")),
+    Index(
+        "ix_deliveries_in_order",
+        "destination_id",
+        "subject",
+        "id",
+        **_only("state = 'pending' AND in_order"),
+    ),
+    Index("ix_deliveries_event_id", "event_id"),
+    Index("ix_deliveries_exhausted", "account_id", "state", "id", **_only(EXHAUSTED)),
+)
+
+# Events being sent again to one destination, a few at a time: where it has got to.
+recoveries = Table(
+    "recoveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("destination_id", Text, nullable=False),
+    Column("since_ms", MS, nullable=False),
+    Column("until_ms", MS, nullable=False),
+    Column("cursor", Text, nullable=False),
+    Column("looked_at", Integer, nullable=False),
+    Column("queued", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Column("finished_at_ms", MS),
+    Index("ix_recoveries_running", "id", **_only("state = 'running'")),
+)
+
+# One try (the webhook log).
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("account_id", Text, nullable=False),
+    Column("destination_id", Text, nullable=False),
+    Column("delivery_id", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("started_at_ms", MS, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("delivered", Boolean, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("excerpt", BYTES),
+    Index("ix_attempts_delivery_id", "delivery_id"),
+    Index("ix_attempts_destination_id", "destination_id", "sequence"),
+    Index("ix_attempts_failed", "destination_id", "delivered", "sequence", **_only(FAILED)),
+)
+
+# A replayable answer. The key is kept as a digest: a caller may have put a name in it.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("key_digest", BYTES, nullable=False),
+    Column("request_digest", BYTES, nullable=False),
+    Column("response", BYTES, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    PrimaryKeyConstraint("account_id", "key_digest"),
+    Index("ix_idempotency_created_at_ms", "created_at_ms"),
+)
+
+# Who did or saw what. digest covers the row and the digest before it, so that a row that
+# was changed or taken out shows. patient_index names the record without naming the patient.
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("account_id", Text, nullable=False),
+    Column("at_ms", MS, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("patient_index", BYTES),
+    Column("digest", BYTES, nullable=False),
+    Index("ix_audit_patient_index", "patient_index"),
+)

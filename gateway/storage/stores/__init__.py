@@ -1,0 +1,1 @@
+"""One store for each table or group of tables: typed reads and writes."""

@@ -1,0 +1,193 @@
+"""How much waits to be delivered, for how long, and when something was tried last.
+
+For whoever watches. It is asked for again and again, so it is read from indexes, looks
+at a bounded number of rows, and is read at most once a second.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Subquery,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
+from gateway.model.circuit_breaker import BreakerState
+from gateway.model.delivery import DestinationState
+from gateway.storage.database import Database
+from gateway.storage.destination_health import CONDITION, condition_of, moment
+from gateway.storage.schema import attempts, deliveries, destinations
+
+_KEPT_SECONDS: Final = 1.0
+_DEADLINE_SECONDS: Final = 5.0
+# So many rows are looked at for all destinations together, and for each at least so many.
+_MOST_ROWS: Final = 100_000
+_LEAST_ROWS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What waits for one destination.
+
+    ``due`` counts what may be tried by now, and stops counting where there is very much;
+    ``oldest_due_at`` is of what could go out at once: not of what waits for an earlier one
+    of its subject, and not before a pause in which nothing is sent was over. Both are of an
+    active destination; else there is 0 and ``None``. ``held_until`` is when such a pause ends.
+    """
+
+    state: DestinationState
+    failing_since: datetime | None
+    due: int = 0
+    oldest_due_at: datetime | None = None
+    breaker: BreakerState = "closed"
+    held_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """All queues as they were at ``read_at``, by destination; and when the last try ended."""
+
+    read_at: datetime
+    queues: Mapping[str, Queue]
+    last_try_at: datetime | None
+
+    @property
+    def oldest_age(self) -> timedelta:
+        """How long the oldest delivery that could go out has been due."""
+        due = (each.oldest_due_at for each in self.queues.values())
+        return max((self.read_at - at for at in due if at is not None), default=timedelta())
+
+
+class BacklogReader:
+    """Reads the backlog. ``sinks`` are the kinds that this gateway carries to."""
+
+    def __init__(self, database: Database, clock: Clock, sinks: Collection[str]) -> None:
+        self._database = database
+        self._clock = clock
+        self._sinks = sorted(sinks)
+        self._turn = asyncio.Lock()
+        self._kept: Backlog | None = None
+        self._kept_until = 0.0
+
+    async def read(self) -> Backlog:
+        """Return the backlog, as it was a second ago at most.
+
+        Raises what the database raises, or ``TimeoutError`` after five seconds.
+        """
+        async with self._turn:
+            if self._kept is None or self._clock.monotonic_seconds() >= self._kept_until:
+                async with asyncio.timeout(_DEADLINE_SECONDS), self._database.read() as connection:
+                    self._kept = await self._read(connection)
+                self._kept_until = self._clock.monotonic_seconds() + _KEPT_SECONDS
+            return self._kept
+
+    async def _read(self, connection: AsyncConnection) -> Backlog:
+        now = self._clock.now()
+        known = (
+            await connection.execute(
+                select(destinations.c.state, *CONDITION).where(
+                    destinations.c.removed_at_ms.is_(None)
+                )
+            )
+        ).all()
+        most = max(_LEAST_ROWS, _MOST_ROWS // max(1, len(known)))
+        counted = {
+            row.id: row
+            for row in await connection.execute(_counting(to_epoch_ms(now), most, self._sinks))
+        }
+        queues = {row.id: _queue(row, counted.get(row.id), now) for row in known}
+        last = (await connection.execute(_LAST_TRY)).first()
+        last_try_at = None if last is None else from_epoch_ms(last[0] + last[1])
+        return Backlog(now, queues, last_try_at)
+
+
+# These stand in the statements as they do in the indexes' own conditions: SQLite uses a partial
+# index only where it finds those word by word (https://www.sqlite.org/partialindex.html).
+_PENDING: Final[ColumnElement[str]] = literal_column("'pending'")
+_LAST_TRY: Final = (
+    select(attempts.c.started_at_ms, attempts.c.duration_ms)
+    .order_by(attempts.c.sequence.desc())
+    .limit(1)
+)
+
+
+def _counting(now_ms: int, most: int, sinks: Collection[str]) -> Any:
+    """Count what is due for each active destination, and find the oldest that could go."""
+    first = _first_due(now_ms, most, "first_due")
+    due: ScalarSelect[int] = select(func.count()).select_from(first).scalar_subquery()
+    rows = _first_due(now_ms, most, "could_go")
+    other = deliveries.alias("other")
+    held_back = exists().where(
+        other.c.destination_id == rows.c.destination_id,
+        other.c.subject == rows.c.subject,
+        other.c.state == _PENDING,
+        literal_column("other.in_order"),
+        # + 0: or SQLite would rather go through all that is due later, by the index of that.
+        other.c.due_at_ms + 0 > now_ms,
+    )
+    oldest = (
+        select(func.min(rows.c.due_at_ms))
+        .where(or_(not_(rows.c.in_order), not_(held_back)))
+        .scalar_subquery()
+    )
+    return select(
+        destinations.c.id,
+        due.correlate(destinations).label("due"),
+        oldest.correlate(destinations).label("oldest_due_at_ms"),
+    ).where(
+        destinations.c.removed_at_ms.is_(None),
+        destinations.c.state == "active",
+        destinations.c.sink.in_(sinks),
+    )
+
+
+def _first_due(now_ms: int, most: int, name: str) -> Subquery:
+    """Select the first ``most`` due deliveries of the destination of the outer statement."""
+    return (
+        select(
+            deliveries.c.destination_id,
+            deliveries.c.subject,
+            deliveries.c.in_order,
+            deliveries.c.due_at_ms,
+        )
+        .where(
+            deliveries.c.destination_id == destinations.c.id,
+            deliveries.c.state == _PENDING,
+            deliveries.c.due_at_ms <= now_ms,
+        )
+        .order_by(deliveries.c.due_at_ms)
+        .limit(most)
+        .correlate(destinations)
+        .subquery(name)
+    )
+
+
+def _queue(row: Any, counted: Any, now: datetime) -> Queue:
+    condition = condition_of(row)
+    breaker, failing_since = condition
+    held_until = breaker.held_until
+    is_held = held_until is not None and held_until > now
+    queue = Queue(
+        row.state,
+        failing_since,
+        breaker=breaker.state,
+        held_until=held_until if is_held else None,
+    )
+    if counted is None:
+        return queue
+    oldest = moment(counted.oldest_due_at_ms)
+    if oldest is not None and held_until is not None:
+        oldest = None if is_held else max(oldest, held_until)
+    return replace(queue, due=counted.due, oldest_due_at=oldest)

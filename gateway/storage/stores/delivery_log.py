@@ -1,0 +1,229 @@
+"""Looking back: deliveries, and the tries that each of them took."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.model.account import Caller
+from gateway.model.delivery import Attempt, Delivery
+from gateway.storage.bulk import among
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.schema import EXHAUSTED, FAILED, attempts, deliveries, destinations, events
+
+# Few among very many. SQLite uses an index of these few only where a query says, word by word,
+# what that says of itself (https://www.sqlite.org/partialindex.html); and it prefers it to the
+# index of all, which has the same order, because the column itself is compared as well.
+_EXHAUSTED: Final = text(f"deliveries.{EXHAUSTED}")
+_FAILED: Final = text(FAILED)
+_PENDING: Final = text("deliveries.state = 'pending'")
+_FEW: Final = 1000
+
+
+class AttemptFilter(NamedTuple):
+    """Which tries are asked for; ``before_sequence`` is where the last page ended."""
+
+    limit: int
+    before_sequence: int | None = None
+    destination_id: str | None = None
+    event_type: str | None = None
+    delivered: bool | None = None
+    since: datetime | None = None
+
+
+class DeliveryLog:
+    """Reads deliveries and attempts: visible to whoever sees their destination and their event.
+
+    A destination may have been every site's, or another's, when something was sent to it.
+    """
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    async def get(
+        self, connection: AsyncConnection, caller: Caller, delivery_id: str
+    ) -> Delivery | None:
+        """Return the delivery, or ``None`` when there is none that ``caller`` may see."""
+        query = self._visible(caller).where(deliveries.c.id == delivery_id)
+        row = (await connection.execute(query)).first()
+        return None if row is None else self._delivery(row)
+
+    async def page(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        *,
+        limit: int,
+        before_id: str | None = None,
+        state: str | None = None,
+    ) -> list[Delivery]:
+        """Return up to ``limit`` deliveries, newest first."""
+        query = self._visible(caller).order_by(deliveries.c.id.desc()).limit(limit)
+        if before_id is not None:
+            query = query.where(deliveries.c.id < before_id)
+        if state is not None:
+            query = query.where(deliveries.c.state == state)
+        if state == "exhausted":
+            query = query.where(_EXHAUSTED)
+        if state == "pending" and (few := await self._few_waiting(connection, caller)) is not None:
+            query = query.where(deliveries.c.id.in_(few))
+        return [self._delivery(row) for row in await connection.execute(query)]
+
+    @staticmethod
+    async def _few_waiting(connection: AsyncConnection, caller: Caller) -> Sequence[str] | None:
+        """Return what waits, in no order; ``None`` when that is much.
+
+        The index of what waits is by destination. Much of it is found soon among all there is.
+        """
+        found = await connection.execute(
+            select(deliveries.c.id)
+            .where(deliveries.c.destination_id.in_(_destinations_of(caller)), _PENDING)
+            .limit(_FEW + 1)
+        )
+        ids = found.scalars().all()
+        return ids if len(ids) <= _FEW else None
+
+    async def attempts_of(
+        self, connection: AsyncConnection, delivery: Delivery
+    ) -> Sequence[Attempt]:
+        """Return the tries of one delivery, first to last."""
+        rows = await connection.execute(
+            select(attempts)
+            .where(attempts.c.delivery_id == delivery.id)
+            .order_by(attempts.c.sequence)
+        )
+        return [self._attempt(row) for row in rows]
+
+    async def attempts_page(
+        self, connection: AsyncConnection, caller: Caller, wanted: AttemptFilter
+    ) -> list[tuple[int, Attempt]]:
+        """Return up to ``wanted.limit`` tries with their sequence, newest first.
+
+        Each destination is asked for its own newest ones (the index that serves this is
+        by destination), and the newest of them all are kept.
+        """
+        mine = _destinations_of(caller)
+        if wanted.destination_id is not None:
+            mine = mine.where(destinations.c.id == wanted.destination_id)
+        newest: list[Row[Any]] = []
+        for destination_id in (await connection.execute(mine)).scalars().all():
+            query = (
+                select(attempts)
+                .where(attempts.c.destination_id == destination_id)
+                .order_by(attempts.c.sequence.desc())
+                .limit(wanted.limit)
+            )
+            if caller.site is not None:
+                query = query.where(_is_of_site(attempts.c.event_id, caller.site))
+            newest.extend(await connection.execute(_narrowed(query, wanted)))
+        newest.sort(key=lambda row: row.sequence, reverse=True)
+        return [(row.sequence, self._attempt(row)) for row in newest[: wanted.limit]]
+
+    async def states(
+        self,
+        connection: AsyncConnection,
+        destination_id: str,
+        event_ids: Collection[str],
+        now: datetime,
+    ) -> dict[str, tuple[str, bool]]:
+        """Return delivery id, and whether it rests, for events that have a delivery.
+
+        One rests when it was given up, or failed and waits for a next try that is not due yet.
+        """
+        waits = and_(
+            deliveries.c.state == "pending",
+            deliveries.c.lease.is_(None),
+            deliveries.c.first_attempt_at_ms.is_not(None),
+            deliveries.c.due_at_ms > to_epoch_ms(now),
+        )
+        rests = or_(deliveries.c.state == "exhausted", waits).label("rests")
+        rows = await connection.execute(
+            select(deliveries.c.event_id, deliveries.c.id, rests).where(
+                among(connection, deliveries.c.event_id, event_ids),
+                deliveries.c.destination_id == destination_id,
+            )
+        )
+        return {row.event_id: (row.id, bool(row.rests)) for row in rows}
+
+    @staticmethod
+    def _visible(caller: Caller) -> Select[Any]:
+        query = (
+            select(deliveries)
+            .join(destinations, destinations.c.id == deliveries.c.destination_id)
+            .where(deliveries.c.account_id == caller.account_id, destinations.c.mode == caller.mode)
+        )
+        if caller.site is None:
+            return query
+        return query.where(
+            destinations.c.site == caller.site, _is_of_site(deliveries.c.event_id, caller.site)
+        )
+
+    @staticmethod
+    def _delivery(row: Row[Any]) -> Delivery:
+        return Delivery(
+            id=row.id,
+            account_id=row.account_id,
+            destination_id=row.destination_id,
+            event_id=row.event_id,
+            event_type=row.event_type,
+            subject=row.subject,
+            state=row.state,
+            attempts=row.attempts,
+            due_at=from_epoch_ms(row.due_at_ms) if row.state == "pending" else None,
+            created_at=from_epoch_ms(row.created_at_ms),
+            first_attempt_at=_moment(row.first_attempt_at_ms),
+            finished_at=_moment(row.finished_at_ms),
+        )
+
+    def _attempt(self, row: Row[Any]) -> Attempt:
+        excerpt = b""
+        if row.excerpt:
+            excerpt = self._sealer.unseal(
+                bytes(row.excerpt), table="attempts", row_id=f"{row.delivery_id}:{row.number}"
+            )
+        return Attempt(
+            delivery_id=row.delivery_id,
+            destination_id=row.destination_id,
+            event_id=row.event_id,
+            event_type=row.event_type,
+            number=row.number,
+            started_at=from_epoch_ms(row.started_at_ms),
+            duration_ms=row.duration_ms,
+            delivered=bool(row.delivered),
+            status=row.status,
+            error=row.error,
+            excerpt=excerpt.decode("utf-8", errors="replace"),
+        )
+
+
+def _destinations_of(caller: Caller) -> Select[tuple[str]]:
+    mine = select(destinations.c.id).where(
+        destinations.c.account_id == caller.account_id, destinations.c.mode == caller.mode
+    )
+    return mine if caller.site is None else mine.where(destinations.c.site == caller.site)
+
+
+def _is_of_site(event_id: ColumnElement[str], site: str) -> ColumnElement[bool]:
+    """Match what is about an event of this site."""
+    return exists().where(events.c.id == event_id, events.c.site == site)
+
+
+def _narrowed(query: Select[Any], wanted: AttemptFilter) -> Select[Any]:
+    if wanted.before_sequence is not None:
+        query = query.where(attempts.c.sequence < wanted.before_sequence)
+    if wanted.event_type is not None:
+        query = query.where(attempts.c.event_type == wanted.event_type)
+    if wanted.delivered is not None:
+        query = query.where(attempts.c.delivered == wanted.delivered)
+    if wanted.delivered is False:
+        query = query.where(_FAILED)
+    if wanted.since is not None:
+        query = query.where(attempts.c.started_at_ms >= to_epoch_ms(wanted.since))
+    return query
+
+
+def _moment(epoch_ms: int | None) -> datetime | None:
+    return None if epoch_ms is None else from_epoch_ms(epoch_ms)

@@ -1,0 +1,248 @@
+"""Events in the database: appended, never changed; their data sealed."""
+
+import logging
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.errors import SealError, SealKeyMissing
+from gateway.model.account import Caller
+from gateway.model.event import Event, EventDraft
+from gateway.observability.log_context import traceparent
+from gateway.storage.bulk import among, insert_rows
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.schema import events
+
+_log = logging.getLogger(__name__)
+
+_NEW_EVENT: Final = (
+    *("id", "account_id", "mode", "site", "type", "subject", "occurred_at_ms", "recorded_at_ms"),
+    *("actor", "ref", "status_after", "late", "trace", "data"),
+)
+
+
+_READ: Final = select(
+    events.c.id,
+    events.c.type,
+    events.c.account_id,
+    events.c.mode,
+    events.c.site,
+    events.c.subject,
+    events.c.data,
+    events.c.occurred_at_ms,
+    events.c.recorded_at_ms,
+    events.c.actor,
+    events.c.status_after,
+    events.c.late,
+    events.c.purged,
+    events.c.trace,
+)
+# An event goes to several destinations within moments: that many are opened only once.
+_MOST_OPENED: Final = 4096
+
+
+class Told(NamedTuple):
+    """What was answered when a report with the same reference came in before."""
+
+    event_id: str
+    status_after: str | None
+
+
+class EventStore:
+    """Appends and reads events."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        # Decimals stay numbers with their two places: 12.50, as the wire has them.
+        self._encoder = msgspec.json.Encoder(decimal_format="number")
+        self._decoder = msgspec.json.Decoder(float_hook=Decimal)
+        self._opened: dict[str, Event] = {}
+
+    async def append(
+        self, connection: AsyncConnection, drafts: Sequence[EventDraft], recorded_at: datetime
+    ) -> list[Event]:
+        """Write ``drafts`` in their order and return them as recorded."""
+        recorded_at_ms = to_epoch_ms(recorded_at)
+        recorded: list[Event] = []
+        rows: list[tuple[Any, ...]] = []
+        for draft in drafts:
+            trace = draft.trace or traceparent.get()
+            data = self._sealer.seal(
+                self._encoder.encode(draft.data), table="events", row_id=draft.id
+            )
+            rows.append(
+                (
+                    draft.id,
+                    draft.account_id,
+                    draft.mode,
+                    draft.site,
+                    draft.type,
+                    draft.subject,
+                    to_epoch_ms(draft.occurred_at),
+                    recorded_at_ms,
+                    draft.actor,
+                    draft.ref,
+                    draft.status_after,
+                    draft.late,
+                    trace,
+                    data,
+                )
+            )
+            recorded.append(
+                Event(
+                    id=draft.id,
+                    type=draft.type,
+                    account_id=draft.account_id,
+                    mode=draft.mode,
+                    site=draft.site,
+                    subject=draft.subject,
+                    data=draft.data,
+                    occurred_at=draft.occurred_at,
+                    recorded_at=recorded_at,
+                    actor=draft.actor,
+                    status_after=draft.status_after,
+                    late=draft.late,
+                    trace=trace,
+                )
+            )
+        await insert_rows(connection, events, _NEW_EVENT, rows)
+        return recorded
+
+    async def by_ref(
+        self, connection: AsyncConnection, refs: Collection[tuple[str, bytes]]
+    ) -> dict[tuple[str, bytes], Told]:
+        """Return what was answered for those ``(subject, ref)`` that were reported before."""
+        if not refs:
+            return {}
+        rows = await connection.execute(
+            select(events.c.subject, events.c.ref, events.c.id, events.c.status_after).where(
+                tuple_(events.c.subject, events.c.ref).in_(list(refs))
+            )
+        )
+        return {(row[0], bytes(row[1])): Told(row[2], row[3]) for row in rows}
+
+    async def by_id(self, connection: AsyncConnection, ids: Collection[str]) -> dict[str, Event]:
+        """Return the events of ``ids``, by id; without those that are gone or don't open."""
+        known = self._opened
+        found = {event_id: known[event_id] for event_id in ids if event_id in known}
+        missing = [event_id for event_id in ids if event_id not in found]
+        if missing:
+            rows = await connection.execute(_READ.where(among(connection, events.c.id, missing)))
+            for row in rows:
+                try:
+                    event = self._event(row)
+                except SealKeyMissing:
+                    raise  # it is sound: whoever has the key can send it
+                except SealError as error:
+                    _log.error("event %s can't be read: %s", row[0], error.message)
+                else:
+                    found[event.id] = known[event.id] = event
+            while len(known) > _MOST_OPENED:
+                del known[next(iter(known))]
+        return found
+
+    async def get(self, connection: AsyncConnection, caller: Caller, event_id: str) -> Event | None:
+        """Return the event, or ``None`` when there is none that ``caller`` may see."""
+        found = await connection.execute(self._visible(caller).where(events.c.id == event_id))
+        row = found.first()
+        return None if row is None else self._event(row)
+
+    async def of_subject(
+        self, connection: AsyncConnection, caller: Caller, subject: str
+    ) -> list[Event]:
+        """Return what happened to ``subject``, in the order it was recorded."""
+        rows = await connection.execute(
+            self._visible(caller).where(events.c.subject == subject).order_by(events.c.sequence)
+        )
+        return [self._event(row) for row in rows]
+
+    async def page(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        *,
+        limit: int,
+        before_id: str | None = None,
+        after_id: str | None = None,
+        event_type: str | None = None,
+    ) -> list[Event]:
+        """Return up to ``limit`` events, newest first; with ``after_id`` the next, oldest first."""
+        query = self._visible(caller).limit(limit)
+        if event_type is not None:
+            query = query.where(events.c.type == event_type)
+        if after_id is not None:
+            query = query.where(events.c.id > after_id).order_by(events.c.id)
+        else:
+            query = query.order_by(events.c.id.desc())
+        if before_id is not None:
+            query = query.where(events.c.id < before_id)
+        return [self._event(row) for row in await connection.execute(query)]
+
+    async def between(
+        self,
+        connection: AsyncConnection,
+        account_id: str,
+        *,
+        after_id: str,
+        until_ms: int,
+        limit: int,
+    ) -> list[Event]:
+        """Return an account's events after ``after_id`` recorded before ``until_ms``."""
+        rows = await connection.execute(
+            _READ.where(
+                events.c.account_id == account_id,
+                events.c.id > after_id,
+                events.c.recorded_at_ms < until_ms,
+            )
+            .order_by(events.c.id)
+            .limit(limit)
+            .with_for_update(read=True)  # what is read here isn't emptied before it is queued
+        )
+        return [self._event(row) for row in rows]
+
+    @staticmethod
+    def _visible(caller: Caller) -> Any:
+        query = _READ.where(events.c.account_id == caller.account_id, events.c.mode == caller.mode)
+        return query if caller.site is None else query.where(events.c.site == caller.site)
+
+    def _event(self, row: Sequence[Any]) -> Event:
+        """Read a row of ``_READ``; by position, which takes a third of the time of names."""
+        (
+            event_id,
+            kind,
+            account_id,
+            mode,
+            site,
+            subject,
+            sealed,
+            occurred_at_ms,
+            recorded_at_ms,
+            actor,
+            status_after,
+            late,
+            purged,
+            trace,
+        ) = row
+        data = self._sealer.unseal(bytes(sealed), table="events", row_id=event_id)
+        return Event(
+            id=event_id,
+            type=kind,
+            account_id=account_id,
+            mode=mode,
+            site=site,
+            subject=subject,
+            data=self._decoder.decode(data),
+            occurred_at=from_epoch_ms(occurred_at_ms),
+            recorded_at=from_epoch_ms(recorded_at_ms),
+            actor=actor,
+            status_after=status_after,
+            late=bool(late),
+            purged=bool(purged),
+            trace=trace,
+        )

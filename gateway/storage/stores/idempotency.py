@@ -1,0 +1,129 @@
+"""Replayable answers: the first answer to an idempotency key, kept for a day.
+
+(draft-ietf-httpapi-idempotency-key-header; what Stripe's API made customary.)
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from sqlalchemy import delete, insert, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import to_epoch_ms
+from gateway.errors import Conflict, GatewayError, IdempotencyKeyReused
+from gateway.model.account import Caller
+from gateway.model.submission import Idempotency
+from gateway.storage.schema import idempotency
+
+KEPT: Final = timedelta(hours=24)
+
+KeyId = tuple[str, bytes]
+"""Account and digest of the key."""
+
+
+class KeyedRequest(NamedTuple):
+    """A request that came with an idempotency key, and what tells it from another."""
+
+    key: KeyId
+    request_digest: bytes
+
+
+class KeptAnswer(NamedTuple):
+    """An answer that was given: to which request, and what it said."""
+
+    key: KeyId
+    request_digest: bytes
+    response: bytes
+
+
+def key_id(caller: Caller, key: str) -> KeyId:
+    """Return what a key is stored under: its digest, for a caller may have put a name in it.
+
+    Callers that are bound to a site have keys of their own: two sites may both count from 1.
+    """
+    whose = caller.mode if caller.site is None else f"{caller.mode}@{caller.site}"
+    return caller.account_id, hashlib.sha256(f"{whose}:{key}".encode()).digest()
+
+
+def keyed_request(caller: Caller, idempotency: Idempotency | None) -> KeyedRequest | None:
+    """Return what a request is known by, ``None`` when it came without a key."""
+    if idempotency is None:
+        return None
+    return KeyedRequest(key_id(caller, idempotency.key), idempotency.request_digest)
+
+
+async def earlier_answers(
+    connection: AsyncConnection, requests: Sequence[KeyedRequest | None], now: datetime
+) -> tuple[dict[int, bytes | GatewayError], list[int]]:
+    """Sort requests that are seen to together: answered before, or new.
+
+    Returns by place what was answered then, or the error to answer with: the key was used for
+    another request, or the first one with it stands further up. Then the places of the new ones.
+    """
+    kept = await kept_answers(connection, {each.key for each in requests if each}, now)
+    answers: dict[int, bytes | GatewayError] = {}
+    fresh: list[int] = []
+    running: set[KeyId] = set()
+    for place, request in enumerate(requests):
+        if request is None:
+            fresh.append(place)
+        elif request.key in kept:
+            answers[place] = _again(kept[request.key], request)
+        elif request.key in running:
+            answers[place] = Conflict(
+                "The first request with this Idempotency-Key is still running; try again."
+            )
+        else:
+            running.add(request.key)
+            fresh.append(place)
+    return answers, fresh
+
+
+def _again(kept: KeptAnswer, request: KeyedRequest) -> bytes | GatewayError:
+    if kept.request_digest == request.request_digest:
+        return kept.response
+    return IdempotencyKeyReused(
+        "This Idempotency-Key was used with another request body; use a new key for a new request."
+    )
+
+
+async def kept_answers(
+    connection: AsyncConnection, keys: Collection[KeyId], now: datetime
+) -> dict[KeyId, KeptAnswer]:
+    """Return the answers still kept for ``keys``; older ones are forgotten on the way."""
+    if not keys:
+        return {}
+    same = tuple_(idempotency.c.account_id, idempotency.c.key_digest).in_(list(keys))
+    await connection.execute(
+        delete(idempotency).where(same, idempotency.c.created_at_ms < to_epoch_ms(now - KEPT))
+    )
+    rows = await connection.execute(select(idempotency).where(same))
+    answers = (
+        KeptAnswer(
+            (row.account_id, bytes(row.key_digest)), bytes(row.request_digest), bytes(row.response)
+        )
+        for row in rows
+    )
+    return {answer.key: answer for answer in answers}
+
+
+async def keep_answers(
+    connection: AsyncConnection, answers: Sequence[KeptAnswer], now: datetime
+) -> None:
+    """Store first answers, in the transaction of what they tell of."""
+    if answers:
+        await connection.execute(
+            insert(idempotency),
+            [
+                {
+                    "account_id": answer.key[0],
+                    "key_digest": answer.key[1],
+                    "request_digest": answer.request_digest,
+                    "response": answer.response,
+                    "created_at_ms": to_epoch_ms(now),
+                }
+                for answer in sorted(answers)  # one order for all: nobody locks anybody out
+            ],
+        )

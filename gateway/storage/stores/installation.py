@@ -1,0 +1,42 @@
+"""Facts about the installation: which keyring its values are sealed with."""
+
+from typing import Final
+
+from sqlalchemy import insert, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import ConfigurationError
+from gateway.storage.crypto.keyring import Keyring
+from gateway.storage.schema import facts
+
+_KEYRING = "keyring"
+# Any number will do, as long as nothing else in the database uses it.
+_START_LOCK: Final = 0x0A0D18
+
+
+async def has_keyring(connection: AsyncConnection) -> bool:
+    """Say whether values were sealed here before, so that no new key may be made.
+
+    From here to the end of the transaction, processes that start at once take turns.
+    """
+    if connection.dialect.name == "postgresql":  # on SQLite, writers take turns anyway
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _START_LOCK})
+    return await _fingerprint(connection) is not None
+
+
+async def claim_keyring(connection: AsyncConnection, keyring: Keyring) -> None:
+    """Note whose keyring this database is sealed with; raises when it is another one's."""
+    known = await _fingerprint(connection)
+    if known is None:
+        await connection.execute(insert(facts).values(name=_KEYRING, value=keyring.fingerprint()))
+    elif known != keyring.fingerprint():
+        raise ConfigurationError(
+            "The master key is not the one this database was sealed with: put the right "
+            "master.key into [gateway] data_dir, or set [security] master_key to it."
+        )
+
+
+async def _fingerprint(connection: AsyncConnection) -> str | None:
+    found = await connection.execute(select(facts.c.value).where(facts.c.name == _KEYRING))
+    value: str | None = found.scalar()
+    return value

@@ -1,0 +1,295 @@
+"""Packages in the database: kept sealed, found by id, by blind index, or page by page."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Row, bindparam, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.model.account import Caller, Mode
+from gateway.model.order import Order
+from gateway.model.package import Package, Status
+from gateway.storage.bulk import insert_rows
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.schema import packages
+
+SEARCH_FIELDS: Final[Mapping[str, str]] = {
+    "rx_number": "rx_index",
+    "patient_phone": "phone_index",
+    "external_patient_id": "patient_index",
+    "external_order_id": "order_index",
+}
+_LOOKED_UP_BY: Final = ("rx_number", "patient_phone", "external_patient_id")
+_NEW_PACKAGE: Final = (
+    *("id", "account_id", "mode", "site", "source", "status", "status_at_ms", "created_at_ms"),
+    *("payload", "order_index", *(SEARCH_FIELDS[field] for field in _LOOKED_UP_BY)),
+)
+_ORDER_INDEX: Final = _NEW_PACKAGE.index("order_index")
+
+# Both databases take some 32,000 parameters in a statement; this stays well below.
+_PARAMETERS: Final = 5000
+
+OrderKey = tuple[bytes, str, Mode, str]
+"""What makes an order the same one: blind index of its id, account, mode, source."""
+
+
+class NewPackage(NamedTuple):
+    """A package about to be written.
+
+    ``order_index`` is the first part of its ``OrderKey``, where that was made before.
+    """
+
+    id: str
+    account_id: str
+    mode: Mode
+    source: str
+    order: Order
+    created_at_ms: int
+    order_index: bytes | None = None
+
+
+class Standing(NamedTuple):
+    """Where a package stands: what tracking needs to know of it."""
+
+    id: str
+    account_id: str
+    mode: Mode
+    site: str | None
+    status: Status
+    status_at_ms: int
+    order: Order
+
+
+class PackageFilter(NamedTuple):
+    """Which packages are asked for; ``before_id`` is where the last page ended."""
+
+    limit: int
+    before_id: str | None = None
+    status: str | None = None
+    site: str | None = None
+    source: str | None = None
+    since: datetime | None = None
+
+
+class PackageStore:
+    """Reads and writes packages; the sealer stands between them and the disk."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self.sealer = sealer
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder(Order)
+
+    def index(self, field: str, account_id: str, value: str) -> bytes:
+        """Return the blind index of ``value``; spelling differences that mean nothing fold away."""
+        folded = value if field == "external_order_id" else value.strip().casefold()
+        return self.sealer.blind_index(field, account_id, folded)
+
+    def order_key(self, account_id: str, mode: Mode, source: str, order_id: str) -> OrderKey:
+        """Return what makes the order that a source calls ``order_id`` the same one again."""
+        return (self.index("external_order_id", account_id, order_id), account_id, mode, source)
+
+    def reference_key(self, account_id: str, mode: Mode, source: str, reference: str) -> OrderKey:
+        """Return the same for an order without an id, which the source knows by ``reference``."""
+        index = self.sealer.blind_index("reference", account_id, reference)
+        return (index, account_id, mode, source)
+
+    async def known_orders(
+        self, connection: AsyncConnection, keys: Collection[OrderKey]
+    ) -> dict[OrderKey, tuple[str, str | None]]:
+        """Return package id and site for those of ``keys`` that are stored already."""
+        known: dict[OrderKey, tuple[str, str | None]] = {}
+        indexes = sorted({key[0] for key in keys})
+        for start in range(0, len(indexes), _PARAMETERS):
+            some = indexes[start : start + _PARAMETERS]
+            rows = await connection.execute(
+                select(
+                    packages.c.order_index,
+                    packages.c.account_id,
+                    packages.c.mode,
+                    packages.c.source,
+                    packages.c.id,
+                    packages.c.site,
+                ).where(packages.c.order_index.in_(some))
+            )
+            known.update(
+                {(bytes(row[0]), row[1], row[2], row[3]): (row[4], row[5]) for row in rows}
+            )
+        return known
+
+    async def insert(self, connection: AsyncConnection, new: Sequence[NewPackage]) -> None:
+        """Write ``new`` packages, each in status ``created``."""
+        rows = [self._row(package) for package in new]
+        # All processes lock the unique index in one order, so that none waits for the other.
+        rows.sort(key=lambda row: row[_ORDER_INDEX] or b"")
+        await insert_rows(connection, packages, _NEW_PACKAGE, rows)
+
+    def _row(self, package: NewPackage) -> tuple[Any, ...]:
+        order, account_id, index = package.order, package.account_id, self.index
+        at_ms = package.created_at_ms
+        payload = self._encoder.encode(order)
+        return (
+            package.id,
+            account_id,
+            package.mode,
+            order.site,
+            package.source,
+            "created",
+            at_ms,
+            at_ms,
+            self.sealer.seal(payload, table="packages", row_id=package.id),
+            package.order_index or self._order_index(package),
+            *(
+                index(field, account_id, value) if (value := getattr(order, field)) else None
+                for field in _LOOKED_UP_BY
+            ),
+        )
+
+    def _order_index(self, package: NewPackage) -> bytes | None:
+        order_id = package.order.external_order_id
+        return self.index("external_order_id", package.account_id, order_id) if order_id else None
+
+    async def standings(
+        self, connection: AsyncConnection, ids: Iterable[tuple[str, str]], *, for_update: bool
+    ) -> dict[str, Standing]:
+        """Return where the packages of ``(account id, package id)`` stand, by package id.
+
+        ``for_update`` locks the rows until the transaction ends (PostgreSQL; on SQLite
+        the transaction itself is the lock), always in the same order.
+        """
+        query = (
+            select(packages)
+            .where(tuple_(packages.c.account_id, packages.c.id).in_(list(ids)))
+            .order_by(packages.c.id)
+        )
+        rows = await connection.execute(query.with_for_update() if for_update else query)
+        return {
+            row.id: Standing(
+                id=row.id,
+                account_id=row.account_id,
+                mode=row.mode,
+                site=row.site,
+                status=row.status,
+                status_at_ms=row.status_at_ms,
+                order=self._order(row),
+            )
+            for row in rows
+        }
+
+    async def move(
+        self, connection: AsyncConnection, moves: Sequence[tuple[str, str, Status, int]]
+    ) -> None:
+        """Set status and its time for each ``(account id, package id, status, epoch ms)``."""
+        if moves:
+            await connection.execute(
+                update(packages)
+                .where(
+                    packages.c.account_id == bindparam("account"), packages.c.id == bindparam("key")
+                )
+                .values(status=bindparam("new_status"), status_at_ms=bindparam("new_at")),
+                [
+                    {"account": account, "key": key, "new_status": status, "new_at": at_ms}
+                    for account, key, status, at_ms in moves
+                ],
+            )
+
+    async def replace_order(
+        self, connection: AsyncConnection, package: Standing, order: Order
+    ) -> None:
+        """Let ``package`` carry ``order``, and be found by what stands in it."""
+        found_by = {
+            SEARCH_FIELDS[field]: self.index(field, package.account_id, value) if value else None
+            for field in _LOOKED_UP_BY
+            for value in (getattr(order, field),)
+        }
+        sealed = self.sealer.seal(self._encoder.encode(order), table="packages", row_id=package.id)
+        await connection.execute(
+            update(packages)
+            .where(packages.c.account_id == package.account_id, packages.c.id == package.id)
+            .values(payload=sealed, **found_by)
+        )
+
+    async def get(
+        self, connection: AsyncConnection, caller: Caller, package_id: str
+    ) -> Package | None:
+        """Return the package, or ``None`` when there is none that ``caller`` may see."""
+        found = await connection.execute(
+            self._visible(caller).where(packages.c.id == package_id).limit(1)
+        )
+        row = found.first()
+        return None if row is None else self._package(row)
+
+    async def page(
+        self, connection: AsyncConnection, caller: Caller, wanted: PackageFilter
+    ) -> list[Package]:
+        """Return up to ``wanted.limit`` packages, newest first."""
+        query = self._visible(caller).order_by(packages.c.id.desc()).limit(wanted.limit)
+        for column, value in (
+            (packages.c.status, wanted.status),
+            (packages.c.site, wanted.site),
+            (packages.c.source, wanted.source),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if wanted.before_id is not None:
+            query = query.where(packages.c.id < wanted.before_id)
+        if wanted.since is not None:
+            query = query.where(packages.c.created_at_ms >= to_epoch_ms(wanted.since))
+        return [self._package(row) for row in await connection.execute(query)]
+
+    async def search(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        field: str,
+        value: str,
+        *,
+        limit: int,
+        before_id: str | None = None,
+    ) -> list[Package]:
+        """Return packages whose ``field`` (a key of ``SEARCH_FIELDS``) is exactly ``value``."""
+        column = packages.c[SEARCH_FIELDS[field]]
+        query = (
+            self._visible(caller)
+            .where(column == self.index(field, caller.account_id, value))
+            .order_by(packages.c.id.desc())
+            .limit(limit)
+        )
+        if before_id is not None:
+            query = query.where(packages.c.id < before_id)
+        return [self._package(row) for row in await connection.execute(query)]
+
+    def patient_index(self, package: Package | Standing) -> bytes | None:
+        """Return what the audit trail names the patient's record by."""
+        reference = package.order.external_patient_id
+        if reference is None:
+            return None
+        return self.index("external_patient_id", package.account_id, reference)
+
+    @staticmethod
+    def _visible(caller: Caller) -> Any:
+        query = select(packages).where(
+            packages.c.account_id == caller.account_id, packages.c.mode == caller.mode
+        )
+        return query if caller.site is None else query.where(packages.c.site == caller.site)
+
+    def _order(self, row: Row[Any]) -> Order:
+        return self._decoder.decode(
+            self.sealer.unseal(bytes(row.payload), table="packages", row_id=row.id)
+        )
+
+    def _package(self, row: Row[Any]) -> Package:
+        return Package(
+            id=row.id,
+            account_id=row.account_id,
+            mode=row.mode,
+            site=row.site,
+            source=row.source,
+            status=row.status,
+            status_at=from_epoch_ms(row.status_at_ms),
+            created_at=from_epoch_ms(row.created_at_ms),
+            order=self._order(row),
+            purged=bool(row.purged),
+        )

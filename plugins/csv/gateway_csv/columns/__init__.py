@@ -1,0 +1,1 @@
+"""From columns to fields: headers, dates, addresses, and values in cells."""

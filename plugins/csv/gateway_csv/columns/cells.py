@@ -1,0 +1,216 @@
+"""What a cell says: texts, numbers written as text, amounts of money, yes and no. Pure.
+
+A cell that can't be read raises :class:`Unreadable`; nothing is ever guessed into another
+number. A spreadsheet keeps 15 digits of a number and may show fewer: what it cut off is
+gone, so such a cell is refused, not rounded.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+import msgspec
+
+from gateway_csv.read.rows import Cell
+
+_EMPTY: Final = frozenset(
+    {"", "-", "--", "\N{EN DASH}", "\N{EM DASH}", "n/a", "#n/a", "n.a.", "null", "(null)"}
+    | {"none", "nil", "(blank)", "(empty)", "not available", "unknown", "#value!", "#ref!"}
+)
+# Somebody's name may be Null or None; nobody's is a dash.
+_EMPTY_NAME: Final = frozenset({"", "-", "--", "\N{EN DASH}", "\N{EM DASH}", "n/a", "#n/a"})
+_EXACT_DIGITS: Final = 15
+_WHOLE: Final = re.compile(r"([+-]?\d+)\.0+")
+_SCIENTIFIC: Final = re.compile(r"([+-]?\d)(?:[.,](\d+))?[eE]\+?(\d{1,3})")
+# The mark by which spreadsheets are told that a cell is text.
+_TEXT_MARK: Final = re.compile("'(?='*[-+=@0-9\uff1d\uff0b\uff0d\uff20])")
+_YES: Final = frozenset({"y", "yes", "true", "t", "1", "x", "required", "oui", "\N{CHECK MARK}"})
+_NO: Final = frozenset({"n", "no", "false", "f", "0", "not required", "non"})
+_PRIORITIES: Final = {
+    **dict.fromkeys(("normal", "standard", "regular", "low", "medium"), "routine"),
+    **dict.fromkeys(("rush", "high", "asap", "same day", "express", "priority"), "urgent"),
+    **dict.fromkeys(("emergency", "critical", "immediate"), "stat"),
+}
+_CURRENCY: Final = re.compile(r"(?:ca|us|c)?\$|€|£|\b(?:usd|cad|eur)\b", re.IGNORECASE)
+_DECIMAL_COMMA: Final = re.compile(r".*\d,\d{1,2}\D*")
+_MONEY: Final = re.compile(r"\d+|\d{1,3}(?:[ .,']\d{3})+", re.ASCII)
+_CENTS: Final = re.compile(r"\d*", re.ASCII)
+_MONEY_CHARACTERS: Final = 60
+_CENT_PLACES: Final = 6
+
+
+class Unreadable(ValueError):
+    """A cell says something else than its column should. ``expected`` is what, ``fix`` how."""
+
+    def __init__(self, expected: str, fix: str) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.fix = fix
+
+
+def text_of(cell: Cell, *, is_name: bool = False) -> str | None:
+    """Return what a cell says as text, or ``None`` when it is empty in one of the usual ways."""
+    if cell is None or isinstance(cell, bool):
+        return None if cell is None else str(cell).lower()
+    if isinstance(cell, float):
+        return _number_text(cell)
+    if isinstance(cell, datetime):
+        return cell.isoformat(sep=" ")
+    if isinstance(cell, int | date):
+        return str(cell)
+    text = cell.strip()
+    if text.startswith("'"):
+        text = _TEXT_MARK.sub("", text, count=1)
+    return None if text.casefold() in (_EMPTY_NAME if is_name else _EMPTY) else text
+
+
+def code_of(cell: Cell) -> str | None:
+    """Return a number that is a name: of a prescription, a patient, a telephone.
+
+    ``13055551234.0`` loses its ``.0``; ``1.3E+10`` is read only where no digit is missing.
+    """
+    text = text_of(cell)
+    if text is None:
+        return None
+    whole = _WHOLE.fullmatch(text)
+    if whole:
+        return whole[1]
+    scientific = _SCIENTIFIC.fullmatch(text)
+    if scientific is None:
+        return text
+    first, places, exponent = scientific[1], scientific[2] or "", int(scientific[3])
+    # As many digits as the number has: then none was rounded away.
+    if len(places) != exponent or len(places) >= _EXACT_DIGITS:
+        raise _shortened()
+    return first + places
+
+
+def _number_text(number: float) -> str:
+    if number != number or number in {float("inf"), float("-inf")}:  # noqa: PLR0124 - is it a NaN
+        raise Unreadable("a number", "correct the cell")
+    if not number.is_integer():
+        return repr(number)
+    if abs(number) >= 10**_EXACT_DIGITS:
+        raise _shortened()
+    return str(int(number))
+
+
+def _shortened() -> Unreadable:
+    return Unreadable(
+        "all digits of the number",
+        "the spreadsheet shortened the number: format the column as text, enter it again",
+    )
+
+
+def uses_decimal_comma(cells: Iterable[Cell]) -> bool:
+    """Judge a column of amounts: whether its cents stand behind a comma."""
+    return any(
+        isinstance(each, str)
+        and len(each) <= _MONEY_CHARACTERS
+        and _DECIMAL_COMMA.fullmatch(each.strip())
+        for each in cells
+    )
+
+
+def money_of(cell: Cell, *, decimal_comma: bool) -> Decimal | None:
+    """Read an amount: ``$1,250.00``, ``12,50``, ``(5.00)`` for minus five.
+
+    ``decimal_comma`` decides what ``1.250`` and ``1,250`` mean, which say it alone by nothing.
+    """
+    if isinstance(cell, bool):
+        raise _no_amount()
+    if isinstance(cell, int | float):
+        return _decimal(repr(round(cell, _CENT_PLACES)))
+    text = text_of(cell)
+    if text is None:
+        return None
+    if len(text) > _MONEY_CHARACTERS:
+        raise _no_amount()
+    text = " ".join(_CURRENCY.sub("", text).split())  # the spaces between thousands are many
+    negative = text.startswith(("(", "-")) or text.endswith("-")
+    digits = text.strip("()-+ ").strip()
+    whole, cents = _parted(digits, decimal_comma=decimal_comma)
+    if not _MONEY.fullmatch(whole) or not _CENTS.fullmatch(cents):
+        raise _no_amount()
+    amount = _decimal(re.sub(r"\D", "", whole) + (f".{cents}" if cents else ""))
+    return -amount if negative else amount
+
+
+def _parted(digits: str, *, decimal_comma: bool) -> tuple[str, str]:
+    """Part dollars from cents at the last separator, if that is one between them."""
+    place = max(digits.rfind("."), digits.rfind(","))
+    if place < 0:
+        return digits, ""
+    mark, cents = digits[place], digits[place + 1 :]
+    others = digits[:place]
+    between = {each for each in others if each in ",."}
+    if mark in between:  # 1,250,000: it stands more than once, so it parts thousands
+        return digits, ""
+    if len(cents) == 3 and not between and mark == ("." if decimal_comma else ","):  # noqa: PLR2004
+        return digits, ""
+    return others or "0", cents or "0"
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise _no_amount() from None
+    if not amount.is_finite():
+        raise _no_amount()
+    return amount
+
+
+def _no_amount() -> Unreadable:
+    return Unreadable("an amount such as 12.50", "enter dollars and cents, or leave the cell empty")
+
+
+def yes_or_no(cell: Cell) -> bool | None:
+    """Read ``Y``, ``yes``, ``1``, ``x`` and their opposites."""
+    if isinstance(cell, bool):
+        return cell
+    text = text_of(cell)
+    if text is None:
+        return None
+    folded = _WHOLE.sub(r"\1", text).casefold()
+    if folded in _YES:
+        return True
+    if folded in _NO:
+        return False
+    raise Unreadable("yes or no", "enter yes or no, or leave the cell empty")
+
+
+def priority_of(cell: Cell) -> str | None:
+    """Return a priority in the gateway's words; one it doesn't know is left to intake."""
+    text = text_of(cell)
+    if text is None:
+        return None
+    folded = " ".join(text.casefold().replace("-", " ").split())
+    return _PRIORITIES.get(folded, folded)
+
+
+def metadata_of(cell: Cell) -> dict[str, str] | None:
+    """Read a JSON object of texts."""
+    text = text_of(cell)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, str])
+    except (msgspec.DecodeError, UnicodeError):
+        raise Unreadable(
+            'a JSON object of texts such as {"route": "7"}', "correct it, or leave the cell empty"
+        ) from None
+
+
+def masked(cell: Cell) -> str | None:
+    """Return a cell's shape without what it says: letters as ``x``, digits as ``9``."""
+    if cell is None or cell == "":
+        return None
+    text = re.sub(r"\d", "9", re.sub(r"[^\W\d_]", "x", str(cell).strip()))
+    text = re.sub(r"[^\x20-\x7e]", "?", text)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+_SHOWN: Final = 24

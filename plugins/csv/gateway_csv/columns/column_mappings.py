@@ -1,0 +1,108 @@
+"""What columns are, as somebody told us: remembered for each sender of files.
+
+Live and test data, and the keys of different sites, each have memories of their own: what a
+test key tells must not change how live files are read, nor one site how another's are.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Self
+
+from sqlalchemy import delete, insert, select
+
+from gateway.plugin import Caller, Database, InvalidInput, Problem
+from gateway_csv.columns.headers import METADATA, SYNONYMS, normal
+from gateway_csv.tables import told_columns
+
+DEFAULT_SENDER: Final = "default"
+IGNORE: Final = "ignore"
+_SENDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+_LONGEST: Final = 80
+_LONGEST_METADATA: Final = 100
+"""What a package's metadata takes for a name."""
+_MOST: Final = 200
+
+
+class Memory(NamedTuple):
+    """Whose columns are remembered; ``site`` is that of the key, empty for one of all sites."""
+
+    account_id: str
+    mode: str
+    site: str
+    sender: str
+
+    @classmethod
+    def of(cls, caller: Caller, sender: str) -> Self:
+        """Return where a caller's columns for a sender's files are kept."""
+        return cls(caller.account_id, caller.mode, caller.site or "", sender)
+
+
+def checked(told: Mapping[str, str]) -> dict[str, str]:
+    """Return what was told, by normal header; an ignored column's field is empty.
+
+    Raises ``InvalidInput`` for a field that there is not, or that no package could have.
+    """
+    if len(told) > _MOST:
+        raise InvalidInput(f"At most {_MOST} columns can be named.")
+    found: dict[str, str] = {}
+    for header, field in told.items():
+        name = normal(header)
+        is_field = field in {*SYNONYMS, IGNORE} or _is_metadata(field)
+        if not name or len(header) > _LONGEST or not is_field:
+            fields = ", ".join([*SYNONYMS, f"{METADATA}…", IGNORE])
+            raise InvalidInput(
+                "A column was given a field that there is not.",
+                [
+                    Problem(
+                        f"name a column's header and one of: {fields}; a name of metadata has at "
+                        f"most {_LONGEST_METADATA} characters, none of them a control character",
+                        field="columns",
+                    )
+                ],
+            )
+        found[name] = "" if field == IGNORE else field
+    return found
+
+
+def checked_sender(sender: str | None) -> str:
+    """Return a sender's name; raises ``InvalidInput`` for what is none."""
+    if sender is None:
+        return DEFAULT_SENDER
+    if not _SENDER.fullmatch(sender):
+        raise InvalidInput("sender takes 1 to 40 letters, digits, dots, hyphens and underscores.")
+    return sender
+
+
+async def remembered(database: Database, memory: Memory) -> dict[str, str]:
+    """Return what was told before."""
+    async with database.read() as connection:
+        rows = await connection.execute(
+            select(told_columns.c.header, told_columns.c.field).where(*_in(memory))
+        )
+        return {row[0]: row[1] for row in rows}
+
+
+async def remember(database: Database, memory: Memory, told: Mapping[str, str]) -> None:
+    """Keep what was told, in place of what was told of the same columns before."""
+    if not told:
+        return
+    async with database.begin() as connection:
+        await connection.execute(
+            delete(told_columns).where(*_in(memory), told_columns.c.header.in_(list(told)))
+        )
+        await connection.execute(
+            insert(told_columns),
+            [
+                {**memory._asdict(), "header": header, "field": field}
+                for header, field in told.items()
+            ],
+        )
+
+
+def _in(memory: Memory) -> list[Any]:
+    return [told_columns.c[name] == value for name, value in memory._asdict().items()]
+
+
+def _is_metadata(field: str) -> bool:
+    name = field.removeprefix(METADATA)
+    return name != field and 0 < len(name) <= _LONGEST_METADATA and name.isprintable()

@@ -1,0 +1,154 @@
+"""Dates, judged by the column: ``03/04/2026`` alone is two dates, its neighbours say which."""
+
+import re
+from datetime import date, datetime, timedelta
+from typing import Final, Literal, NamedTuple
+
+from gateway_csv.columns.cells import Unreadable, text_of
+from gateway_csv.read.rows import Cell
+from gateway_csv.settings import DayOrder
+
+Order = Literal["day-first", "month-first"]
+
+_ISO: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})")
+_COMPACT: Final = re.compile(r"(20\d{2})(\d{2})(\d{2})")
+_NUMERIC: Final = re.compile(r"(\d{1,2})([-/. ])(\d{1,2})\2(\d{4}|\d{2})")
+_WORDED: Final = re.compile(
+    r"(?:(?P<day>\d{1,2})(?:st|nd|rd|th)?[ -]+)?(?P<month>[a-z]{3,9})\.?,?[ -]+"
+    r"(?:(?P<day2>\d{1,2})(?:st|nd|rd|th)?,?[ -]+)?(?P<year>\d{4}|\d{2})",
+    re.IGNORECASE,
+)
+_WEEKDAY: Final = re.compile(r"^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[.,]*\s+", re.IGNORECASE)
+_CLOCK: Final = re.compile(
+    r"[ T]+\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[ap]\.?m\.?)?(?:Z|[+-]\d{2}:?\d{2})?$",
+    re.IGNORECASE,
+)
+_MONTHS: Final = (
+    *("jan", "feb", "mar", "apr", "may", "jun"),
+    *("jul", "aug", "sep", "oct", "nov", "dec"),
+)
+_SERIAL: Final = re.compile(r"(\d{5})(?:\.\d+)?")
+# Day 0 of Excel's calendar, its leap day of 1900 that never was counted in.
+_SERIAL_START: Final = date(1899, 12, 30)
+_FIRST_YEAR, _LAST_YEAR = 2000, 2100
+_TWELVE: Final = 12
+_LONGEST: Final = 60
+_MONTH_FIRST_COUNTRIES: Final = frozenset({"US"})
+_UNDECIDED_COUNTRIES: Final = frozenset({"CA"})
+"""Canada writes its dates both ways."""
+
+
+class Evidence(NamedTuple):
+    """How many dates of a column can only be read one way, and how many both ways."""
+
+    day_first: int = 0
+    month_first: int = 0
+    either: int = 0
+
+    def and_of(self, cell: Cell) -> "Evidence":
+        """Add what one more cell says."""
+        if (
+            not isinstance(cell, str)
+            or len(cell) > _LONGEST
+            or not (found := _NUMERIC.fullmatch(_day_part(cell)))
+        ):
+            return self
+        first, second = int(found[1]), int(found[3])
+        if first > _TWELVE >= second:
+            return self._replace(day_first=self.day_first + 1)
+        if second > _TWELVE >= first:
+            return self._replace(month_first=self.month_first + 1)
+        return self._replace(either=self.either + (first != second))
+
+    def order(self, wanted: DayOrder, country: str) -> Order | None:
+        """Decide; ``None`` when nothing decides it, or the column contradicts itself."""
+        if wanted != "auto":
+            return wanted
+        if self.day_first and self.month_first:
+            return None
+        if self.day_first or self.month_first:
+            return "day-first" if self.day_first else "month-first"
+        if country in _UNDECIDED_COUNTRIES:
+            return None
+        return "month-first" if country in _MONTH_FIRST_COUNTRIES else "day-first"
+
+    @property
+    def contradicts_itself(self) -> bool:
+        """Whether some dates can only be day-first and others only month-first."""
+        return bool(self.day_first and self.month_first)
+
+    def was_assumed(self, wanted: DayOrder) -> bool:
+        """Whether it was the country that decided how dates were read."""
+        return wanted == "auto" and bool(self.either) and not (self.day_first or self.month_first)
+
+
+def date_of(cell: Cell, order: Order | None) -> date | None:
+    """Read a date as its column is read; raises ``Unreadable``."""
+    if isinstance(cell, datetime):
+        return _plausible(cell.date())
+    if isinstance(cell, date):
+        return _plausible(cell)
+    text = text_of(cell)
+    return None if text is None else _written(_day_part(text), order)
+
+
+def _written(day: str, order: Order | None) -> date:
+    if len(day) > _LONGEST:
+        raise _no_date()
+    serial = _SERIAL.fullmatch(day)
+    if serial:
+        return _plausible(_SERIAL_START + timedelta(days=int(serial[1])))
+    for pattern in (_ISO, _COMPACT):
+        if found := pattern.fullmatch(day):
+            return _made(int(found[1]), int(found[2]), int(found[3]))
+    if found := _NUMERIC.fullmatch(day):
+        return _numeric(found, order)
+    if found := _WORDED.fullmatch(day):
+        return _worded(found)
+    raise _no_date()
+
+
+def _day_part(text: str) -> str:
+    if len(text) > _LONGEST:  # no date, and patterns take their time with it
+        return text
+    return _CLOCK.sub("", _WEEKDAY.sub("", text.strip())).strip()
+
+
+def _numeric(found: re.Match[str], order: Order | None) -> date:
+    first, second, year = int(found[1]), int(found[3]), _year(found[4])
+    if order is None and first != second:
+        raise Unreadable(
+            "a date that can be read in one way only",
+            "write dates as 2026-04-20, or say whether the day or the month comes first "
+            "(--dates, ?dates=)",
+        )
+    return _made(year, first, second) if order == "month-first" else _made(year, second, first)
+
+
+def _worded(found: re.Match[str]) -> date:
+    month = found["month"].lower()
+    day = found["day"] or found["day2"]
+    if day is None or month[:3] not in _MONTHS or (found["day"] and found["day2"]):
+        raise _no_date()
+    return _made(_year(found["year"]), _MONTHS.index(month[:3]) + 1, int(day))
+
+
+def _year(digits: str) -> int:
+    return int(digits) + 2000 if len(digits) == 2 else int(digits)  # noqa: PLR2004
+
+
+def _made(year: int, month: int, day: int) -> date:
+    try:
+        return _plausible(date(year, month, day))
+    except ValueError:
+        raise _no_date() from None
+
+
+def _plausible(found: date) -> date:
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise _no_date()
+    return found
+
+
+def _no_date() -> Unreadable:
+    return Unreadable("a date such as 2026-04-20", "correct the date, or leave the cell empty")

@@ -1,0 +1,1 @@
+"""From a file's bytes to rows: type, encoding, dialect, sheets, and where the table is."""

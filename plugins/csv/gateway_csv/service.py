@@ -1,0 +1,100 @@
+"""The import desk: takes uploads in, and keeps how each of them goes."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import BinaryIO, Final
+
+from gateway.plugin import Gateway, GatewayError
+from gateway_csv.importer import Hooks, Importer, Job
+from gateway_csv.mapping import Reading
+from gateway_csv.rejected import Rejection, header_line, rejected_lines
+from gateway_csv.report import Report
+from gateway_csv.row_dedup import forget_rows
+from gateway_csv.settings import CsvSettings
+from gateway_csv.store import ImportStore
+
+_log = logging.getLogger(__name__)
+
+_FAULT: Final = (
+    "The import stopped because of a fault of the gateway: look into its log, then send the file "
+    "again; what was imported already makes no second package."
+)
+
+
+# An import that was begun needs its claims, should the gateway have been off for weeks.
+_CLAIM_DAYS: Final = 60
+
+
+class Desk:
+    """Runs imports of uploaded files, each under the id that it was given."""
+
+    def __init__(self, gateway: Gateway, settings: CsvSettings) -> None:
+        self._gateway = gateway
+        self._settings = settings
+        self._importer = Importer(gateway, settings)
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway that this desk belongs to."""
+        return self._gateway
+
+    @property
+    def store(self) -> ImportStore:
+        """How imports went."""
+        return ImportStore(self._gateway)
+
+    async def run(self, file: BinaryIO, job: Job) -> Report:
+        """Import a file; raises what the importer raises, written down before."""
+        store = self.store
+        parts = _Parts(store, job.import_id)
+
+        async def progress(report: Report) -> None:
+            await store.progress(job.import_id, report)
+
+        try:
+            report = await self._importer.run(file, job, Hooks(progress, parts.keep))
+        except GatewayError as error:
+            details = [each.message for each in error.details]
+            await store.end(job.import_id, None, " ".join([error.message, *details]))
+            raise
+        except Exception:  # whoever asks how far it is must not wait for ever; it is raised again
+            await store.end(job.import_id, None, _FAULT)
+            raise
+        await store.end(job.import_id, report)
+        return report
+
+    async def run_unattended(self, file: BinaryIO, job: Job) -> None:
+        """Import a file when nobody waits for the answer: how it went is asked for later."""
+        try:
+            await self.run(file, job)
+        except GatewayError:
+            return  # written down, and the sender's to mend
+        except Exception as error:  # noqa: BLE001 - the answer is long sent; nobody else tells of it
+            _log.error("import %s failed: %s", job.import_id, type(error).__name__)
+
+    async def tidy(self) -> None:
+        """Delete what is older than the settings keep it."""
+        now = self._gateway.clock.now()
+        days = max(self._settings.same_row_days, _CLAIM_DAYS)
+        await asyncio.gather(
+            self.store.forget(now - timedelta(hours=self._settings.keep_rejected_hours)),
+            forget_rows(self._gateway.database, now - timedelta(days=days)),
+        )
+
+
+class _Parts:
+    """Keeps rejected rows, a part for each chunk that has some."""
+
+    def __init__(self, store: ImportStore, import_id: str) -> None:
+        self._store = store
+        self._import_id = import_id
+        self._count = 0
+
+    async def keep(self, rejections: Sequence[Rejection], reading: Reading) -> None:
+        """Keep these rows; the first part begins with the header."""
+        header = header_line(reading) if self._count == 0 else ""
+        text = header + rejected_lines(rejections, reading)
+        await self._store.keep_rejected(self._import_id, self._count, text)
+        self._count += 1

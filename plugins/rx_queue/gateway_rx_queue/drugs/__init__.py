@@ -1,0 +1,1 @@
+"""The drug catalog: loading Health Canada's extract, and look-ups."""

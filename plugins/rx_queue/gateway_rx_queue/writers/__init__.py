@@ -1,0 +1,1 @@
+"""Writers: how a prescription gets into the pharmacy system."""

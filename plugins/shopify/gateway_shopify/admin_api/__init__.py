@@ -1,0 +1,1 @@
+"""Shopify's Admin API: access tokens, queries, calls, and orders read back."""

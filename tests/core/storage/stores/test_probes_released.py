@@ -1,0 +1,109 @@
+"""A try behind an open breaker that comes to nothing leaves its destination to the next one."""
+
+import pytest
+from core.storage.rows import LIVE, NOW, at, destination, queued
+from sqlalchemy import event
+
+from gateway.model.circuit_breaker import Breaker, Condition
+from gateway.storage.destination_health import conditions, hold, write
+
+LEASE_SECONDS = 60.0
+OPEN = Breaker(failures=20, openings=1, opened_at=at(-30), held_until=NOW)
+
+
+@pytest.fixture
+def probe(connection, kept):
+    """Take a delivery as the one try of a destination whose breaker is open."""
+
+    async def take(breaker=OPEN, ends=LEASE_SECONDS):
+        target = destination(LIVE)
+        await kept.destinations.add(connection, target)
+        await write(connection, {target.id: Condition(breaker, at(-60))})
+        await queued(connection, target, 2)
+        [taken] = await kept.outbox.claim(
+            connection, target.id, limit=1, now=NOW, lease_seconds=LEASE_SECONDS
+        )
+        await hold(connection, target.id, at(ends))
+        return taken
+
+    return take
+
+
+@pytest.fixture
+def held_until(connection):
+    async def read(taken):
+        found = await conditions(connection, [taken.destination_id])
+        return found[taken.destination_id].breaker.held_until
+
+    return read
+
+
+async def test_a_try_given_back_unmade_holds_nobody_any_more(connection, kept, probe, held_until):
+    taken, other = await probe(), await probe()
+
+    await kept.outbox.release(connection, [taken], at(1))
+
+    assert await held_until(taken) == at(1)
+    assert await held_until(other) == at(LEASE_SECONDS)
+    found = await conditions(connection, [taken.destination_id])
+    assert found[taken.destination_id].breaker.state == "open"
+
+
+async def test_the_try_of_a_dead_process_holds_nobody_any_more(connection, kept, probe, held_until):
+    taken = [await probe(), await probe()]
+
+    await kept.outbox.take_back(connection, at(1))
+
+    assert [await held_until(each) for each in taken] == [at(1), at(1)]
+
+
+@pytest.mark.parametrize("until", [LEASE_SECONDS - 0.001, LEASE_SECONDS + 0.001, 3600])
+async def test_a_pause_that_ends_at_another_moment_goes_on(
+    connection, kept, probe, held_until, until
+):
+    taken, other = await probe(ends=until), await probe(ends=until)
+
+    await kept.outbox.release(connection, [taken], at(1))
+    await kept.outbox.take_back(connection, at(2))
+
+    assert await held_until(taken) == await held_until(other) == at(until)
+
+
+async def test_a_pause_that_was_asked_for_goes_on_though_no_breaker_is_open(
+    connection, kept, probe, held_until
+):
+    taken = await probe(Breaker(failures=1, held_until=NOW))
+
+    await kept.outbox.release(connection, [taken], at(1))
+    await kept.outbox.take_back(connection, at(2))
+
+    assert await held_until(taken) == at(LEASE_SECONDS)
+
+
+async def test_a_hold_that_is_over_stays_as_it_was(connection, kept, probe, held_until):
+    taken = await probe()
+
+    await kept.outbox.release(connection, [taken], at(LEASE_SECONDS + 5))
+
+    assert await held_until(taken) == at(LEASE_SECONDS)
+
+
+async def test_taking_back_looks_at_what_is_due_later_only(sqlite_database, kept):
+    statements = []
+    async with sqlite_database.begin() as connection:
+
+        @event.listens_for(connection.sync_connection, "before_cursor_execute")
+        def note(_connection, _cursor, statement, parameters, *_):
+            statements.append((statement, parameters))
+
+        await kept.outbox.take_back(connection, NOW)
+        plans = [
+            [row[3] for row in await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", of)]
+            for one, of in tuple(statements)
+        ]
+
+    of_probes, of_leases = plans
+    in_index = "USING INDEX ix_deliveries_due (destination_id=? AND due_at_ms"
+    assert f"SEARCH deliveries {in_index}=?)" in of_probes
+    assert f"SEARCH deliveries {in_index}>?)" in of_leases
+    assert not [step for step in of_leases if step.startswith("SCAN deliveries")]
