@@ -23,9 +23,9 @@ from gateway.model.account import DEFAULT_ACCOUNT, Caller
 from gateway.model.delivery import Outcome
 from gateway.runtime import Gateway
 from gateway.settings import load_settings
-from gateway.storage.delivery_rows import NewDelivery, Settled
 from gateway.storage.stores.backlog import BacklogReader
 from gateway.storage.stores.delivery_log import AttemptFilter
+from gateway.storage.stores.outbox import NewDelivery, Settled
 from gateway.storage.stores.packages import PackageFilter
 
 PAGE: Final = 50

@@ -71,9 +71,8 @@ from gateway.sdk.records import Batch, HealthCheck, HealthReport, InstalledPlugi
 from gateway.sdk.signals import when_asked_to_end
 from gateway.settings import Settings
 from gateway.storage.batcher import Batcher
-from gateway.storage.bulk import insert_rows
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import Database
+from gateway.storage.database import Database, insert_rows
 from gateway.storage.plugin_tables import PluginTables, SealedColumn, WaitColumn
 from gateway.storage.stores.audit import AuditEntry
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog

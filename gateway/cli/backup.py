@@ -8,7 +8,7 @@ import click
 
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command
-from gateway.storage.backup_form import Manifest
+from gateway.storage.backup.format import Manifest
 from gateway.storage.crypto.keyring import Keyring, load
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
-from gateway.cli.reach import caller_of, many_rows, one_row
+from gateway.cli.opening import caller_of, many_rows, one_row
 from gateway.cli.recover import recover
 from gateway.errors import Conflict, NotFound
 from gateway.model.account import Caller

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gateway.cli.reach import caller_of, many_rows, one_row
+from gateway.cli.opening import caller_of, many_rows, one_row
 from gateway.errors import NotFound
 from gateway.model.account import Caller
 from gateway.model.event import Event

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from gateway.cli.reach import account_option
+from gateway.cli.opening import account_option
 from gateway.errors import InvalidInput
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command

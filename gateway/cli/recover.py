@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from gateway.cli.reach import account_option, caller_of, test_option
+from gateway.cli.opening import account_option, caller_of, test_option
 from gateway.errors import NotFound
 from gateway.model.recovery import Recovery
 from gateway.model.wire import timestamp

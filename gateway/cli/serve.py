@@ -11,16 +11,21 @@ import click
 import uvicorn
 
 from gateway.cli.logs import log_to_stderr
-from gateway.cli.memory import calm_garbage_collection
 from gateway.cli.opening import read_settings, tell_of_beginning_anew
-from gateway.cli.process import ending_with, supervise, supervised, supervisor_option
+from gateway.cli.process import (
+    calm_garbage_collection,
+    ending_with,
+    supervise,
+    supervised,
+    supervisor_option,
+)
 from gateway.errors import ConfigurationError
 from gateway.http.access_log import AccessLog
 from gateway.http.app import create_app
 from gateway.sdk.cli import Session, command
 from gateway.sdk.signals import when_asked_to_end
 from gateway.settings import Settings
-from gateway.storage.serving import sole_server
+from gateway.storage.maintenance.locks import sole_server
 
 # How long a request in flight may take to end once we were asked to stop.
 _GRACE_SECONDS: Final = 20

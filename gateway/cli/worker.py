@@ -7,9 +7,14 @@ from pathlib import Path
 import click
 
 from gateway.cli.logs import log_to_stderr
-from gateway.cli.memory import calm_garbage_collection
 from gateway.cli.opening import read_settings
-from gateway.cli.process import ending_with, supervise, supervised, supervisor_option
+from gateway.cli.process import (
+    calm_garbage_collection,
+    ending_with,
+    supervise,
+    supervised,
+    supervisor_option,
+)
 from gateway.errors import ConfigurationError
 from gateway.sdk.cli import Session, command
 from gateway.sdk.signals import when_asked_to_end

@@ -20,9 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.delivery.circuit_breaker import BreakerRules
 from gateway.delivery.clock_skew import Timekeeper
-from gateway.delivery.desk import Grant, Stored
 from gateway.delivery.endpoint_health import NOTHING, ConditionBook, Followed, Standing
-from gateway.delivery.lane import Lane
+from gateway.delivery.lane import Grant, Lane, Stored
 from gateway.delivery.publisher import Publishing
 from gateway.delivery.retry_schedule import Schedule, next_try
 from gateway.errors import SealError, StorageError
@@ -31,13 +30,12 @@ from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.sdk.records import Sink
 from gateway.settings import DeliveryTable
-from gateway.storage import destination_health
 from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
-from gateway.storage.delivery_rows import Settled
 from gateway.storage.plugin_tables import WaitColumn
+from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.destinations import DestinationStore
-from gateway.storage.stores.outbox import Outbox
+from gateway.storage.stores.outbox import Outbox, Settled
 
 _log = logging.getLogger(__name__)
 
@@ -235,7 +233,7 @@ class Dispatcher:
             # Nobody else tries it meanwhile, unless we are killed and the lease runs out. It ends
             # at the lease's own moment: by that it is known when the delivery is given back.
             until = now + timedelta(seconds=lease_seconds)
-            await destination_health.hold(connection, destination.id, until)
+            await destination_store.hold(connection, destination.id, until)
         more = len(claimed) == limit and not probing
         return Grant(destination, settings, sink, claimed, lease_seconds, more)
 

@@ -19,9 +19,9 @@ from gateway.model.circuit_breaker import WELL, Condition
 from gateway.model.delivery import Destination, Outcome
 from gateway.model.event import EventDraft
 from gateway.model.ids import new_id
-from gateway.storage import destination_health
-from gateway.storage.delivery_rows import Settled
+from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.outbox import Settled
 
 _log = logging.getLogger(__name__)
 
@@ -67,8 +67,8 @@ class ConditionBook:
         worked = {key for key, each in outcomes.items() if any(o.delivered for o in each)}
         failed = {key for key, each in outcomes.items() if not all(o.delivered for o in each)}
         # All in one order, so that two processes never wait for each other.
-        before = await destination_health.conditions(connection, outcomes) if failed else {}
-        before |= await destination_health.succeeded(connection, worked, now)
+        before = await destination_store.conditions(connection, outcomes) if failed else {}
+        before |= await destination_store.succeeded(connection, worked, now)
         troubled = failed | {key for key, each in before.items() if each != WELL}
         if not troubled:
             return NOTHING
@@ -76,7 +76,7 @@ class ConditionBook:
             key: course(before[key], outcomes[key], self._rules, now)
             for key in sorted(troubled & before.keys())  # one may have been removed meanwhile
         }
-        await destination_health.write(
+        await destination_store.write(
             connection,
             {key: each.condition for key, each in courses.items() if each.condition != before[key]},
         )

@@ -12,8 +12,8 @@ from typing import Final
 
 from gateway.clock import Clock
 from gateway.delivery.dispatcher import DispatchRules
-from gateway.storage import giving_up
 from gateway.storage.database import Database
+from gateway.storage.stores import outbox
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class GivingUp:
         while True:
             now = self._clock.now()
             async with self._database.begin() as connection:
-                counted = await giving_up.give_up(
+                counted = await outbox.give_up(
                     connection,
                     older_than=now - self._give_up_after,
                     now=now,

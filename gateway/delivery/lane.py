@@ -6,19 +6,101 @@ there is.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from gateway.clock import Clock
 from gateway.delivery.attempt import GRACE_SECONDS, Deadlines, tried
-from gateway.delivery.desk import Desk, Grant, Stored
 from gateway.delivery.endpoint_health import Standing
-from gateway.delivery.pacing import Pace
-from gateway.model.delivery import ClaimedDelivery, Outcome
+from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.observability import log_context
-from gateway.sdk.records import Batch
+from gateway.sdk.records import Batch, Sink
+
+
+class Pace:
+    """A turnstile: whoever wants to send passes it one by one, each when its time has come."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._next_slot = 0.0
+        self._turnstile = asyncio.Lock()
+        self._ended = asyncio.Event()
+
+    @property
+    def is_free(self) -> bool:
+        """Say whether nobody has to wait: no slot is taken, and nobody queues."""
+        return self._next_slot == 0.0 and not self._turnstile.locked()
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for one's turn, and be alone meanwhile; take what is to be sent inside, not before.
+
+        What is taken while one waits may be somebody else's by the time one sends.
+        """
+        async with self._turnstile:
+            pause = self.pause_seconds()
+            if pause > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._ended.wait()
+            yield
+
+    def took(self, count: int, max_per_second: float | None) -> None:
+        """Note that ``count`` are going out now; the next may go when their time is over."""
+        if max_per_second:
+            began = max(self._next_slot, self._clock.monotonic_seconds())
+            self._next_slot = began + count / max_per_second
+
+    def pause_seconds(self) -> float:
+        """Return how long until the next may go; 0 when it may go now."""
+        if self._ended.is_set():
+            return 0.0
+        return max(0.0, self._next_slot - self._clock.monotonic_seconds())
+
+    def end(self) -> None:
+        """Let everybody who waits through: there is nothing left to be sent."""
+        self._ended.set()
+
+
+class Grant(NamedTuple):
+    """Deliveries taken for one destination, with all that is needed to try them.
+
+    ``more`` says that there may be further ones; ``lease_seconds`` how long they are ours.
+    """
+
+    destination: Destination
+    settings: Any
+    sink: Sink
+    deliveries: Sequence[ClaimedDelivery]
+    lease_seconds: float
+    more: bool
+
+
+Stored = Callable[[Any], None]
+"""Told when something handed in is stored: a standing or ``None``, or the exception."""
+
+
+class Desk(Protocol):
+    """Where a lane takes deliveries from and hands outcomes in."""
+
+    async def claim(self, destination_id: str, limit: int) -> Grant | None:
+        """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
+        ...
+
+    def settle(
+        self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored, *, at_once: bool
+    ) -> None:
+        """Hand an outcome in, to be stored ``at_once`` or together with others."""
+        ...
+
+    def release(self, delivery: ClaimedDelivery, stored: Stored) -> None:
+        """Give a delivery back untried."""
+        ...
+
 
 _log = logging.getLogger(__name__)
 

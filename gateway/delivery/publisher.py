@@ -14,10 +14,9 @@ from gateway.hooks import Hooks
 from gateway.model.event import Event, EventDraft, Published, matches
 from gateway.observability.metrics import Metrics
 from gateway.storage.database import Database
-from gateway.storage.delivery_rows import NewDelivery
 from gateway.storage.stores.destinations import DestinationStore, Subscription
 from gateway.storage.stores.events import EventStore
-from gateway.storage.stores.outbox import Outbox
+from gateway.storage.stores.outbox import NewDelivery, Outbox
 
 Wake = Callable[[Collection[str]], None]
 """Tells an engine that these destinations have something due. Never waits, never fails."""

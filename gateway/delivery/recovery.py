@@ -23,13 +23,12 @@ from gateway.model.event import Event, matches
 from gateway.model.ids import first_id, new_id
 from gateway.model.recovery import Recovery
 from gateway.storage.database import Database
-from gateway.storage.delivery_rows import NewDelivery
 from gateway.storage.schema import deliveries
 from gateway.storage.stores import recoveries
 from gateway.storage.stores.delivery_log import DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.events import EventStore
-from gateway.storage.stores.outbox import Outbox
+from gateway.storage.stores.outbox import NewDelivery, Outbox
 
 _EVENTS_AT_ONCE: Final = 500
 # An id is made before the event is recorded: the first ones may bear an earlier time.

@@ -5,13 +5,12 @@ from typing import Final
 from litestar import Litestar
 from litestar.di import Provide
 
-from gateway.http.access_log import AccessLog
+from gateway.http.access_log import AccessLog, RequestIds
 from gateway.http.auth import Authentication, provide_caller
 from gateway.http.errors import HANDLERS
 from gateway.http.health import health_router
 from gateway.http.metrics import metrics_router
 from gateway.http.openapi import docs_router, openapi_config
-from gateway.http.request_ids import RequestIds
 from gateway.runtime import Gateway
 
 MAX_BODY_BYTES: Final = 1_000_000

@@ -13,7 +13,7 @@ from litestar.types import ExceptionHandlersMap
 
 from gateway import errors
 from gateway.errors import GatewayError, Problem, RateLimited
-from gateway.http.request_ids import fault_sentence, log_fault, log_outage
+from gateway.http.access_log import fault_sentence, log_fault, log_outage
 from gateway.sdk.http import json_answer
 
 # The first match along the error's own ancestry counts.

@@ -24,7 +24,7 @@ from gateway.model.order import Order, check
 from gateway.model.package import AMENDABLE
 from gateway.model.submission import Amended, Redacted
 from gateway.storage.database import Database
-from gateway.storage.redacting import empty_finished
+from gateway.storage.retention.erasure import empty_finished
 from gateway.storage.stores.packages import PackageStore, Standing
 
 _TOLD: Final = ("priority", "requires_signature", "copay_amount", "delivery_date")

@@ -28,8 +28,16 @@ from gateway.settings.tables import (
     SiteTable,
     TracingTable,
 )
-from gateway.settings.values import References, apply_environment, parse_toml, plain
-from gateway.settings.words import Problems, expected, label_item, label_key
+from gateway.settings.values import (
+    Problems,
+    References,
+    apply_environment,
+    expected,
+    label_item,
+    label_key,
+    parse_toml,
+    plain,
+)
 
 __all__ = [
     "Check",

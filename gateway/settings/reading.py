@@ -16,8 +16,18 @@ from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_or
 import msgspec
 
 from gateway.errors import Problem
-from gateway.settings.values import UNUSABLE, OutsideText, from_origin, parse_value, plain
-from gateway.settings.words import Problems, expected, label_item, label_key, name_type
+from gateway.settings.values import (
+    UNUSABLE,
+    OutsideText,
+    Problems,
+    expected,
+    from_origin,
+    label_item,
+    label_key,
+    name_type,
+    parse_value,
+    plain,
+)
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -7,14 +7,29 @@ queue here, in this process, instead of colliding in the file; other processes
 """
 
 import asyncio
+import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from aiosqlite import Connection
-from sqlalchemy import event, make_url, text
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    event,
+    func,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -180,3 +195,51 @@ async def _set_up(driver: Connection) -> None:
         await driver.execute_fetchall("PRAGMA auto_vacuum=INCREMENTAL")
     for pragma in _PRAGMAS:
         await driver.execute_fetchall(pragma)
+
+
+# Statements of these many rows and no others, so that SQLite compiles each of them once. The
+# largest stays below the 32,766 parameters that it takes.
+_ROWS_AT_ONCE: Final = (1024, 512, 256, 128, 64)
+
+
+async def insert_rows(
+    connection: AsyncConnection,
+    table: Table,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+) -> None:
+    """Insert ``rows``, each the values of ``columns`` in their order, as the driver takes them."""
+    start = 0
+    if connection.dialect.name == "sqlite":
+        for size in _ROWS_AT_ONCE:
+            while len(rows) - start >= size:
+                some = tuple(chain.from_iterable(rows[start : start + size]))
+                await connection.exec_driver_sql(_sqlite(table.name, columns, size), some)
+                start += size
+        if start < len(rows):
+            await connection.exec_driver_sql(_sqlite(table.name, columns, 1), list(rows[start:]))
+    elif rows:
+        await connection.exec_driver_sql(_postgresql(table.name, columns), list(rows))
+
+
+def among(
+    connection: AsyncConnection, column: ColumnElement[str], values: Collection[str]
+) -> ColumnElement[bool]:
+    """Match rows whose ``column`` is one of ``values``."""
+    if connection.dialect.name == "sqlite":
+        # https://www.sqlite.org/json1.html#jeach
+        each = func.json_each(bindparam(None, json.dumps(list(values)), Text)).table_valued("value")
+        return column.in_(select(each.c.value))
+    return column == any_(bindparam(None, list(values), ARRAY(Text)))
+
+
+@lru_cache(maxsize=256)
+def _sqlite(table: str, columns: tuple[str, ...], count: int) -> str:
+    row = f"({','.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({','.join(columns)}) VALUES {','.join([row] * count)}"  # noqa: S608 - names of our own
+
+
+@lru_cache(maxsize=64)
+def _postgresql(table: str, columns: tuple[str, ...]) -> str:
+    row = ",".join(f"${number}" for number in range(1, len(columns) + 1))
+    return f"INSERT INTO {table} ({','.join(columns)}) VALUES ({row})"  # noqa: S608 - as above

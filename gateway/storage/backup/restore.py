@@ -33,8 +33,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import to_epoch_ms
 from gateway.errors import ConfigurationError, Conflict, StorageError
 from gateway.model.account import DEFAULT_ACCOUNT
+from gateway.storage.backup.format import BackupReader, Manifest, Progress, fitting, verify
 from gateway.storage.backup.write import saved_tables
-from gateway.storage.backup_form import BackupReader, Manifest, Progress, fitting, verify
 from gateway.storage.crypto.keyring import Keyring
 from gateway.storage.database import Database
 from gateway.storage.maintenance.locks import refuse_others, sole_connection

@@ -19,10 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Conflict, StorageError
-from gateway.storage.backup_form import BackupWriter, Manifest, Progress, SavedTable
-from gateway.storage.crypto.keyring import Keyring
+from gateway.storage.backup.format import BackupWriter, Manifest, Progress, SavedTable
+from gateway.storage.crypto.keyring import Keyring, flush_names_to_disk, flush_to_disk
 from gateway.storage.database import Database
-from gateway.storage.disk import flush_names_to_disk, flush_to_disk
 from gateway.storage.maintenance.migrate import heads_of, known_revisions
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import metadata

@@ -31,7 +31,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.errors import ConfigurationError, SealKeyMissing
-from gateway.storage.disk import flush_names_to_disk, flush_to_disk
 
 KEY_BYTES = 32
 HIGHEST_SEAL_ID = 0xFFFF  # two bytes in the header of every sealed value
@@ -288,3 +287,28 @@ def _unwritable(path: Path, error: OSError) -> ConfigurationError:
         f"{path}: the master key can't be written ({error.strerror}); make its directory writable "
         "for the gateway's user, on a disk that knows hard links, or set the master key yourself"
     )
+
+
+def flush_to_disk(descriptor: int) -> None:
+    """Bring an open file's bytes onto the disk itself.
+
+    On macOS fsync leaves them in the drive's cache; F_FULLFSYNC doesn't, where the volume
+    knows it (https://developer.apple.com/library/archive/documentation/System/Conceptual/ManPages_iPhoneOS/man2/fsync.2.html).
+    """
+    if sys.platform == "darwin":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # a volume on the network may not
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+def flush_names_to_disk(directory: Path) -> None:
+    """Make a new name in a directory survive power loss; Windows has no such call."""
+    if sys.platform != "win32":
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            flush_to_disk(descriptor)
+        finally:
+            os.close(descriptor)

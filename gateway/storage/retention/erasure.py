@@ -1,11 +1,12 @@
 """Emptying and deleting: what may go by now, and what goes along with it.
 
-Every function works on rows that a step of :mod:`gateway.storage.retention.steps` found,
+Every function works on rows that a step of :mod:`gateway.storage.retention.policy` found,
 within that step's transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -23,9 +24,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.errors import Conflict
+from gateway.clock import to_epoch_ms
+from gateway.model.account import Caller
 from gateway.model.order import Order
-from gateway.storage.bulk import among
+from gateway.model.package import TERMINAL
+from gateway.model.submission import Redacted
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.plugin_tables import Unresolved
 from gateway.storage.schema import attempts, deliveries, events, idempotency, packages
@@ -48,27 +51,6 @@ class Turn:
     cutoff_ms: int
     rehearsal: bool
     unresolved: Sequence[Unresolved] = ()
-
-
-async def refuse_purged(
-    connection: AsyncConnection, account_id: str, delivery_ids: Sequence[str]
-) -> None:
-    """Raise ``Conflict`` if what one of them said was emptied; else all stays until we are done."""
-    found = await connection.execute(
-        select(events.c.purged)
-        .join(deliveries, deliveries.c.event_id == events.c.id)
-        .where(
-            deliveries.c.account_id == account_id,
-            among(connection, deliveries.c.id, delivery_ids),
-        )
-        .order_by(events.c.sequence)  # as who empties locks them
-        .with_for_update(read=True, of=events)
-    )
-    if any(found.scalars()):
-        raise Conflict(
-            "What this delivery said was deleted at its age ([retention] payload_days): "
-            "there is nothing left to send."
-        )
 
 
 async def delivered_packages(turn: Turn, rows: Rows) -> Rows:
@@ -251,3 +233,42 @@ def _about(rows: Rows) -> ColumnElement[bool]:
 def _sent(which: ColumnElement[bool]) -> Select[Any]:
     told = select(events.c.id).where(which)
     return select(deliveries.c.id).where(deliveries.c.event_id.in_(told))
+
+
+_SOON_MS = 1  # whatever was made before this moment may go
+
+
+async def empty_finished(
+    connection: AsyncConnection,
+    sealer: Sealer,
+    caller: Caller,
+    package_ids: Collection[str],
+    now: datetime,
+) -> Redacted:
+    """Empty those of ``package_ids`` that are over; one that is empty already counts as done."""
+    query = (
+        select(packages)
+        .where(
+            packages.c.account_id == caller.account_id,
+            packages.c.mode == caller.mode,
+            packages.c.id.in_(sorted(package_ids)),
+        )
+        .order_by(packages.c.id)
+        .with_for_update()
+    )
+    if caller.site is not None:
+        query = query.where(packages.c.site == caller.site)
+    rows = list(await connection.execute(query))
+    turn = Turn(connection, sealer, to_epoch_ms(now) + _SOON_MS, rehearsal=False)
+    full = [row for row in rows if row.status in TERMINAL and not row.purged]
+    free = await delivered_packages(turn, full) if full else []
+    if free:
+        await empty_packages(turn, free)
+    emptied = {row.id for row in free} | {row.id for row in rows if row.purged}
+    kept = dict.fromkeys(package_ids, "unknown")
+    kept |= {row.id: "under_way" for row in rows}
+    kept |= {row.id: "still_told" for row in full}
+    return Redacted(
+        tuple(sorted(emptied)),
+        {each: reason for each, reason in sorted(kept.items()) if each not in emptied},
+    )

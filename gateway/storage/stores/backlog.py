@@ -27,8 +27,8 @@ from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.model.circuit_breaker import BreakerState
 from gateway.model.delivery import DestinationState
 from gateway.storage.database import Database
-from gateway.storage.destination_health import CONDITION, condition_of, moment
 from gateway.storage.schema import attempts, deliveries, destinations
+from gateway.storage.stores.destinations import CONDITION, condition_of, moment
 
 _KEPT_SECONDS: Final = 1.0
 _DEADLINE_SECONDS: Final = 5.0

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller
 from gateway.model.delivery import Attempt, Delivery
-from gateway.storage.bulk import among
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.database import among
 from gateway.storage.schema import EXHAUSTED, FAILED, attempts, deliveries, destinations, events
 
 # Few among very many. SQLite uses an index of these few only where a query says, word by word,

@@ -15,8 +15,8 @@ from gateway.errors import SealError, SealKeyMissing
 from gateway.model.account import Caller
 from gateway.model.event import Event, EventDraft
 from gateway.observability.log_context import traceparent
-from gateway.storage.bulk import among, insert_rows
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.database import among, insert_rows
 from gateway.storage.schema import events
 
 _log = logging.getLogger(__name__)

@@ -9,22 +9,188 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, exists, select, text, update
+from sqlalchemy import (
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
-from gateway.model.delivery import ClaimedDelivery
+from gateway.errors import Conflict
+from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.model.ids import new_ids
-from gateway.storage.bulk import among, insert_rows
-from gateway.storage.claiming import Lease, set_aside, taken
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.delivery_rows import NEW_ATTEMPT, NEW_DELIVERY, NewDelivery, Settled
-from gateway.storage.destination_health import give_probes_back, not_held
-from gateway.storage.retention.erasure import refuse_purged
-from gateway.storage.schema import attempts, deliveries, destinations
+from gateway.storage.database import among, insert_rows
+from gateway.storage.schema import MS, attempts, deliveries, destinations, events
+from gateway.storage.stores.destinations import give_probes_back, not_held
 from gateway.storage.stores.events import EventStore
+
+# Word by word what the index ix_deliveries_in_order says of itself: otherwise SQLite would not
+# use it and compare each row with each (https://www.sqlite.org/partialindex.html).
+_ONE_IN_ORDER: Final = text("earlier.state = 'pending' AND earlier.in_order")
+
+
+class Lease(NamedTuple):
+    """A claim's hold on what it took: ``token`` proves it, from ``now_ms`` until ``ends_ms``."""
+
+    token: str
+    now_ms: int
+    ends_ms: int
+
+
+class Taken(NamedTuple):
+    """A delivery's row as a claim returns it."""
+
+    id: str
+    account_id: str
+    event_id: str
+    event_type: str
+    attempts: int
+    retry_index: int
+    created_at_ms: int
+    first_attempt_at_ms: int
+
+
+def _take() -> ReturningUpdate[Any]:
+    """Write the statement; its parts are many, so it is written once and not for each claim."""
+    # By sequence and not by id: ids of one millisecond, or of a clock set back, tell nothing.
+    earlier, before, this = deliveries.alias("earlier"), events.alias("before"), events.alias()
+    own = select(this.c.sequence).where(this.c.id == deliveries.c.event_id)
+    destination_id, now_ms = bindparam("of_destination", type_=Text), bindparam("now_ms", type_=MS)
+    held_back = exists().where(
+        earlier.c.destination_id == destination_id,
+        earlier.c.subject == deliveries.c.subject,
+        _ONE_IN_ORDER,
+        before.c.id == earlier.c.event_id,
+        before.c.sequence < own.correlate(deliveries).scalar_subquery(),
+    )
+    due = (
+        select(deliveries.c.id)
+        .where(
+            deliveries.c.destination_id == destination_id,
+            deliveries.c.state == "pending",
+            deliveries.c.due_at_ms <= now_ms,
+            or_(not_(deliveries.c.in_order), not_(held_back)),
+        )
+        .order_by(deliveries.c.due_at_ms, deliveries.c.id)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
+        .cte("due")  # a CTE, so that PostgreSQL evaluates (and locks) it exactly once
+    )
+    account = select(destinations.c.account_id).where(destinations.c.id == destination_id)
+    return (
+        update(deliveries)
+        .where(
+            deliveries.c.account_id == account.scalar_subquery(),
+            deliveries.c.id.in_(select(due.c.id)),
+        )
+        .values(
+            due_at_ms=bindparam("until_ms"),
+            lease=bindparam("token"),
+            first_attempt_at_ms=func.coalesce(deliveries.c.first_attempt_at_ms, now_ms),
+        )
+        .returning(*(deliveries.c[name] for name in Taken._fields))
+    )
+
+
+_TAKE: Final = _take()
+
+
+async def taken(
+    connection: AsyncConnection, destination_id: str, limit: int, lease: Lease
+) -> list[Taken]:
+    """Take up to ``limit`` due deliveries of one destination, the longest due first.
+
+    Returned in the order they were made, which their ids tell.
+    """
+    rows = await connection.execute(
+        _TAKE,
+        {
+            "of_destination": destination_id,
+            "now_ms": lease.now_ms,
+            "until_ms": lease.ends_ms,
+            "token": lease.token,
+            "most": limit,
+        },
+    )
+    # Plain tuples: a Row's attributes cost more than all the rest of a claim.
+    return sorted(map(Taken._make, rows))
+
+
+async def set_aside(
+    connection: AsyncConnection, destination_id: str, rows: Sequence[Taken], now_ms: int
+) -> None:
+    """Give up what can't be read, so that it shows and holds up nothing behind it."""
+    await connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.account_id.in_({row.account_id for row in rows}),
+            deliveries.c.id.in_([row.id for row in rows]),
+        )
+        .values(
+            state="exhausted",
+            attempts=deliveries.c.attempts + 1,
+            lease=None,
+            finished_at_ms=now_ms,
+        )
+    )
+    outcome = (now_ms, 0, False, None, "unreadable", None)
+    tries = [
+        (
+            *(row.account_id, destination_id, row.id, row.event_id, row.event_type),
+            row.attempts + 1,
+            *outcome,
+        )
+        for row in rows
+    ]
+    await insert_rows(connection, attempts, NEW_ATTEMPT, tries)
+
+
+class NewDelivery(NamedTuple):
+    """One event for one destination, about to be queued."""
+
+    account_id: str
+    destination_id: str
+    event_id: str
+    event_type: str
+    subject: str
+    in_order: bool
+
+
+NEW_DELIVERY: Final = (
+    "id",
+    *NewDelivery._fields,
+    *("state", "attempts", "retry_index", "due_at_ms", "created_at_ms"),
+)
+
+
+NEW_ATTEMPT: Final = (
+    *("account_id", "destination_id", "delivery_id", "event_id", "event_type", "number"),
+    *("started_at_ms", "duration_ms", "delivered", "status", "error", "excerpt"),
+)
+
+
+class Settled(NamedTuple):
+    """A try that is over: whose it was, how it went, and when the next is due.
+
+    ``next_due_ms`` is ``None`` when there is no next one: it was delivered, or given up.
+    """
+
+    delivery: ClaimedDelivery
+    outcome: Outcome
+    next_due_ms: int | None
+
 
 _STILL_OURS: Final = (
     deliveries.c.account_id == bindparam("account"),
@@ -260,4 +426,81 @@ class Outbox:
                 first_attempt_at_ms=None,
                 finished_at_ms=None,
             )
+        )
+
+
+async def give_up(
+    connection: AsyncConnection,
+    *,
+    older_than: datetime,
+    now: datetime,
+    limit: int,
+    sinks: Collection[str],
+) -> dict[str, int]:
+    """Exhaust up to ``limit`` deliveries that began, or came due untried, before ``older_than``.
+
+    Only those of destinations that nobody calls: disabled, failing all that time behind an
+    open breaker, or of a sink that is none of ``sinks``. The others try theirs a last time,
+    and a paused one keeps them. What is on its way at this moment is left alone. Returns how
+    many, by destination.
+    """
+    # Not from when it was made: one that is sent again begins anew, however old it is.
+    began_ms = func.coalesce(deliveries.c.first_attempt_at_ms, deliveries.c.due_at_ms)
+    not_called = and_(
+        destinations.c.state == "active",
+        or_(
+            destinations.c.sink.not_in(sorted(sinks)),
+            and_(
+                destinations.c.opened_at_ms.is_not(None),
+                destinations.c.failing_since_ms < to_epoch_ms(older_than),
+            ),
+        ),
+    )
+    overdue = (
+        select(deliveries.c.account_id, deliveries.c.id)
+        .join(destinations, destinations.c.id == deliveries.c.destination_id)
+        .where(
+            or_(destinations.c.state == "disabled", not_called),
+            deliveries.c.state == "pending",
+            deliveries.c.due_at_ms <= to_epoch_ms(now),
+            began_ms < to_epoch_ms(older_than),
+        )
+        .limit(limit)
+        .with_for_update(of=deliveries, skip_locked=True)
+        .cte("overdue")
+    )
+    rows = await connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.account_id.in_(select(overdue.c.account_id)),
+            deliveries.c.id.in_(select(overdue.c.id)),
+            deliveries.c.state == "pending",
+        )
+        .values(state="exhausted", lease=None, finished_at_ms=to_epoch_ms(now))
+        .returning(deliveries.c.destination_id)
+    )
+    counted: dict[str, int] = {}
+    for (destination_id,) in rows:
+        counted[destination_id] = counted.get(destination_id, 0) + 1
+    return counted
+
+
+async def refuse_purged(
+    connection: AsyncConnection, account_id: str, delivery_ids: Sequence[str]
+) -> None:
+    """Raise ``Conflict`` if what one of them said was emptied; else all stays until we are done."""
+    found = await connection.execute(
+        select(events.c.purged)
+        .join(deliveries, deliveries.c.event_id == events.c.id)
+        .where(
+            deliveries.c.account_id == account_id,
+            among(connection, deliveries.c.id, delivery_ids),
+        )
+        .order_by(events.c.sequence)  # as who empties locks them
+        .with_for_update(read=True, of=events)
+    )
+    if any(found.scalars()):
+        raise Conflict(
+            "What this delivery said was deleted at its age ([retention] payload_days): "
+            "there is nothing left to send."
         )

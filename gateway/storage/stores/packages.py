@@ -12,8 +12,8 @@ from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller, Mode
 from gateway.model.order import Order
 from gateway.model.package import Package, Status
-from gateway.storage.bulk import insert_rows
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.database import insert_rows
 from gateway.storage.schema import packages
 
 SEARCH_FIELDS: Final[Mapping[str, str]] = {

@@ -7,11 +7,18 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 
-from gateway.plugin import Caller, Conflict, decode, from_epoch_ms, isoformat, json_answer
+from gateway.plugin import (
+    Caller,
+    Conflict,
+    decode,
+    from_epoch_ms,
+    isoformat,
+    json_answer,
+)
 from gateway_rx_queue import schema
 from gateway_rx_queue.job import Job
 from gateway_rx_queue.leasing import LeaseRequest, Report
-from gateway_rx_queue.outcomes import outcome_of
+from gateway_rx_queue.mapping import outcome_of
 from gateway_rx_queue.service import Queue
 from gateway_rx_queue.settings import AGENT
 from gateway_rx_queue.store import Scope

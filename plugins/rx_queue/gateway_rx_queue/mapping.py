@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.plugin import (
     CONTROL_CHARACTERS,
+    InvalidInput,
     Problem,
     from_epoch_ms,
     isoformat,
@@ -17,13 +18,21 @@ from gateway.plugin import (
     to_epoch_ms,
 )
 from gateway_rx_queue.job import Job
-from gateway_rx_queue.points import Medication, Patient, Prescriber, Prescription
+from gateway_rx_queue.points import (
+    Medication,
+    Patient,
+    Prescriber,
+    Prescription,
+    Reason,
+    WriteOutcome,
+)
 from gateway_rx_queue.schema import (
     CorrectionOut,
     HistoryOut,
     JobDetailOut,
     JobOut,
     MedicationIn,
+    OutcomeIn,
     PatientIn,
     PrescriberIn,
     PrescriptionIn,
@@ -231,4 +240,18 @@ def _history_out(row: HistoryRow) -> HistoryOut:
         from_status=row.from_state,
         to_status=row.to_state,
         why=row.why,
+    )
+
+
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+
+
+def outcome_of(sent: OutcomeIn) -> WriteOutcome:
+    """Return what was reported; raises ``InvalidInput`` for a reason that is no code."""
+    reasons = tuple(Reason(code=each) if isinstance(each, str) else each for each in sent.reasons)
+    if not all(_CODE.fullmatch(reason.code) for reason in reasons):
+        text = "a reason's code is lower case with underscores, as in din_ambiguous"
+        raise InvalidInput("The report doesn't fit.", [Problem(text, field="reasons")])
+    return WriteOutcome(
+        outcome=sent.outcome, din=sent.din or None, reason=sent.reason or None, reasons=reasons
     )

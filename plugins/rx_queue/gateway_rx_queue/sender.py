@@ -17,7 +17,7 @@ from gateway.plugin import (
     decode,
     encode,
 )
-from gateway_rx_queue.outcomes import outcome_of
+from gateway_rx_queue.mapping import outcome_of
 from gateway_rx_queue.points import WriteJob, WriteOutcome
 from gateway_rx_queue.schema import BridgeJobOut, OutcomeIn
 from gateway_rx_queue.settings import BridgeTable

@@ -19,8 +19,8 @@ from gateway.model.order import Candidate, Order
 from gateway.model.submission import Submission
 from gateway.runtime import Gateway
 from gateway.settings import load_settings
-from gateway.storage.delivery_rows import Settled
 from gateway.storage.schema import audit
+from gateway.storage.stores.outbox import Settled
 
 T = TypeVar("T")
 

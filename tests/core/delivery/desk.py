@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.clock import Clock, SystemClock
-from gateway.delivery.desk import Grant, Stored
-from gateway.delivery.lane import Lane
+from gateway.delivery.lane import Grant, Lane, Stored
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import Event
 from gateway.sdk.records import Batch, Sink

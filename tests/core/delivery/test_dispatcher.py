@@ -14,7 +14,7 @@ from core.gateways import (
 )
 
 from gateway.clock import SteppingClock
-from gateway.storage import destination_health
+from gateway.storage.stores import destinations as destination_store
 
 
 async def test_a_delivery_that_arrives_is_over(database_url, tmp_path):
@@ -106,7 +106,7 @@ async def test_no_transaction_is_open_while_a_sink_delivers(database_url, tmp_pa
         async def deliver(self, batch):
             async with asyncio.timeout(5), gateway.database.begin() as connection:
                 ids = [batch.destination.id]
-                await destination_health.succeeded(connection, ids, gateway.clock.now())
+                await destination_store.succeeded(connection, ids, gateway.clock.now())
             return await super().deliver(batch)
 
     sink = Writes()

@@ -6,7 +6,7 @@ import time
 from core.delivery.desk import FakeDesk, Holding, at_once, carried, until
 
 from gateway.clock import SteppingClock, SystemClock
-from gateway.delivery.pacing import Pace
+from gateway.delivery.lane import Pace
 
 
 class Watching:

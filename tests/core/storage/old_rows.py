@@ -25,10 +25,10 @@ from gateway.model.delivery import Destination
 from gateway.model.package import Status
 from gateway.settings import RetentionTable
 from gateway.storage.database import Database
-from gateway.storage.delivery_rows import NewDelivery
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.retention.policy import Housekeeper, Swept
 from gateway.storage.stores.audit import AuditTrail
+from gateway.storage.stores.outbox import NewDelivery
 
 KEPT = stores()
 BOARD = destination(id="dst_board", moment=NOW - timedelta(days=2000))

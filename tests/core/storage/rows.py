@@ -18,13 +18,12 @@ from gateway.model.package import Package
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.crypto.keyring import Keyring
 from gateway.storage.database import Database
-from gateway.storage.delivery_rows import NewDelivery, Settled
 from gateway.storage.schema import metadata
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.delivery_log import DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.events import EventStore
-from gateway.storage.stores.outbox import Outbox
+from gateway.storage.stores.outbox import NewDelivery, Outbox, Settled
 from gateway.storage.stores.packages import NewPackage, PackageStore
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

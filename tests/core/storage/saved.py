@@ -28,9 +28,9 @@ from sqlalchemy import (
 )
 
 from gateway.model.account import ApiKey, Caller
+from gateway.storage.backup.format import Manifest
 from gateway.storage.backup.restore import Restoring
 from gateway.storage.backup.write import saved_tables, write_backup
-from gateway.storage.backup_form import Manifest
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import migrate
 from gateway.storage.plugin_tables import PluginTables

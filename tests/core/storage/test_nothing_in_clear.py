@@ -23,10 +23,10 @@ from gateway.model.submission import Idempotency, Submission
 from gateway.runtime import Gateway
 from gateway.settings import parse_settings
 from gateway.storage.database import Database
-from gateway.storage.delivery_rows import Settled
 from gateway.storage.schema import metadata
 from gateway.storage.stores import recoveries
 from gateway.storage.stores.audit import AuditEntry
+from gateway.storage.stores.outbox import Settled
 
 CALLER = Caller(DEFAULT_ACCOUNT, "live", "key_1")
 MARK = "Quillfeather"  # stands in every text that must not be found

@@ -15,13 +15,13 @@ from sqlalchemy import func, insert, select, text, update
 from gateway.clock import to_epoch_ms
 from gateway.errors import ConfigurationError, Conflict, StorageError
 from gateway.storage.backup import restore as backup_restore
-from gateway.storage.backup_form import verify
+from gateway.storage.backup.format import verify
 from gateway.storage.database import Database
-from gateway.storage.delivery_rows import NewDelivery
 from gateway.storage.maintenance.migrate import heads_of
 from gateway.storage.maintenance.space import extent
 from gateway.storage.schema import audit, deliveries, events, facts, packages
 from gateway.storage.stores.audit import first_broken_link
+from gateway.storage.stores.outbox import NewDelivery
 
 KINDS = ("sqlite", "postgresql")
 

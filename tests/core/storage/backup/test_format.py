@@ -13,8 +13,14 @@ from sqlalchemy.types import NullType
 
 from gateway.errors import ConfigurationError, SealError, StorageError
 from gateway.storage.backup import format as backup_file
-from gateway.storage.backup.format import SealedWriter, records
-from gateway.storage.backup_form import BackupReader, Manifest, SavedTable, fitting
+from gateway.storage.backup.format import (
+    BackupReader,
+    Manifest,
+    SavedTable,
+    SealedWriter,
+    fitting,
+    records,
+)
 from gateway.storage.crypto.keyring import Keyring
 
 HEAD_BYTES = 38

@@ -1,4 +1,4 @@
-"""What outlives a power cut: :mod:`gateway.storage.disk`."""
+"""What outlives a power cut: :mod:`gateway.storage.crypto.keyring`."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import text
 
-from gateway.storage import disk
+from gateway.storage.crypto import keyring
 from gateway.storage.database import Database
 
 FULL = "F_FULLFSYNC"
@@ -32,33 +32,33 @@ def mac(monkeypatch, flushed):
         flushed.append((descriptor, what))
 
     monkeypatch.setitem(sys.modules, "fcntl", SimpleNamespace(F_FULLFSYNC=FULL, fcntl=control))
-    monkeypatch.setattr(disk, "sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr(keyring, "sys", SimpleNamespace(platform="darwin"))
 
 
 @pytest.mark.usefixtures("mac")
 def test_on_a_mac_a_file_is_flushed_out_of_the_drives_cache_too(flushed):
-    disk.flush_to_disk(FILE)
+    keyring.flush_to_disk(FILE)
 
     assert flushed == [(FILE, FULL)]
 
 
 @pytest.mark.usefixtures("mac")
 def test_on_a_mac_a_volume_that_does_not_know_that_gets_a_plain_fsync(flushed):
-    disk.flush_to_disk(FILE_ON_THE_NETWORK)
+    keyring.flush_to_disk(FILE_ON_THE_NETWORK)
 
     assert flushed == [(FILE_ON_THE_NETWORK, "fsync")]
 
 
 def test_windows_has_no_call_for_a_folder(monkeypatch, flushed, tmp_path):
-    monkeypatch.setattr(disk, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(keyring, "sys", SimpleNamespace(platform="win32"))
 
-    disk.flush_names_to_disk(tmp_path)
+    keyring.flush_names_to_disk(tmp_path)
 
     assert flushed == []
 
 
 def test_elsewhere_a_folder_is_flushed_as_a_file_is(flushed, tmp_path):
-    disk.flush_names_to_disk(tmp_path)
+    keyring.flush_names_to_disk(tmp_path)
 
     assert [how for _, how in flushed] == ["fsync"]
 

@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from gateway.clock import to_epoch_ms
 from gateway.model.circuit_breaker import Breaker, Condition
-from gateway.storage import destination_health
 from gateway.storage.maintenance.clock_skew import turn_back
 from gateway.storage.schema import deliveries, destinations
+from gateway.storage.stores import destinations as destination_store
 
 HOUR = 3600.0
 LEASE_SECONDS = 60.0
@@ -67,7 +67,7 @@ async def test_a_lease_lasts_no_longer_than_a_new_one_and_is_not_cut_short(conne
 
 
 async def test_a_destination_that_is_left_alone_is_so_for_no_longer(connection, dues):
-    await destination_health.hold(connection, TARGET.id, at(90))
+    await destination_store.hold(connection, TARGET.id, at(90))
     now = at(-HOUR)
 
     await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
@@ -95,7 +95,7 @@ async def test_what_happened_lies_no_longer_ahead(connection, kept, dues):
     )
     await kept.outbox.settle(connection, [failed(taken, at(30))], NOW)
     opened = Breaker(failures=20, openings=1, opened_at=NOW, held_until=at(30), warned_at=NOW)
-    await destination_health.write(connection, {TARGET.id: Condition(opened, NOW)})
+    await destination_store.write(connection, {TARGET.id: Condition(opened, NOW)})
     now = at(-HOUR)
 
     await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from gateway.errors import Conflict
-from gateway.storage.serving import sole_server
+from gateway.storage.maintenance.locks import sole_server
 
 if sys.platform == "win32":
     pytest.skip("it makes fcntl fail, which Windows lacks", allow_module_level=True)

@@ -10,7 +10,7 @@ from sqlalchemy import insert, text, tuple_
 
 from gateway.clock import to_epoch_ms
 from gateway.storage.database import Database
-from gateway.storage.retention.steps import STEPS
+from gateway.storage.retention.policy import STEPS
 from gateway.storage.schema import attempts, deliveries, events, packages
 
 PATIENCE_SECONDS = 10

@@ -3,8 +3,8 @@
 from core.storage.rows import LIVE, NOW, at, destination
 
 from gateway.model.circuit_breaker import WELL, Breaker, Condition
-from gateway.storage import destination_health
-from gateway.storage.destination_health import conditions, hold, succeeded, write
+from gateway.storage.stores import destinations as destination_store
+from gateway.storage.stores.destinations import conditions, hold, succeeded, write
 
 POORLY = Condition(
     Breaker(failures=21, openings=2, opened_at=at(1), held_until=at(61), warned_at=at(2)), NOW
@@ -57,6 +57,6 @@ async def test_who_is_held_takes_nothing_until_the_time_is_over(connection, kept
 
 
 async def test_the_module_names_every_column_of_a_condition():
-    columns = destination_health.condition_columns(POORLY)
+    columns = destination_store.condition_columns(POORLY)
     assert len(columns) == len(Breaker.__struct_fields__) + 1
     assert None not in columns.values()

@@ -15,8 +15,8 @@ from sqlalchemy import select
 
 from gateway.model.account import Caller
 from gateway.model.circuit_breaker import Breaker, Condition
-from gateway.storage import destination_health
 from gateway.storage.schema import destinations
+from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.destinations import Subscription
 
 
@@ -79,7 +79,7 @@ async def test_the_list_is_oldest_first_and_can_be_of_one_sink(connection, kept)
 async def test_a_change_writes_what_an_account_may_change_and_no_more(connection, kept):
     before = destination(LIVE)
     await kept.destinations.add(connection, before)
-    await destination_health.succeeded(connection, [before.id], at(5))
+    await destination_store.succeeded(connection, [before.id], at(5))
     changed = msgspec.structs.replace(
         before,
         site="north",
@@ -110,7 +110,7 @@ async def test_a_change_can_forget_that_it_was_failing(connection, kept):
     before = destination(LIVE)
     await kept.destinations.add(connection, before)
     failing = Condition(Breaker(failures=1), at(1))
-    await destination_health.write(connection, {before.id: failing})
+    await destination_store.write(connection, {before.id: failing})
 
     await kept.destinations.change(connection, before)
 

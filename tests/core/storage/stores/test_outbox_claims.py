@@ -27,8 +27,8 @@ from gateway.model.delivery import ClaimedDelivery
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.crypto.keyring import Keyring
 from gateway.storage.database import Database
-from gateway.storage.delivery_rows import NewDelivery
 from gateway.storage.schema import deliveries, events
+from gateway.storage.stores.outbox import NewDelivery
 
 LEASE_SECONDS = 60.0
 TARGET = destination(LIVE)

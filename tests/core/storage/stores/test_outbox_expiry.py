@@ -6,10 +6,9 @@ from sqlalchemy import update
 
 from gateway.clock import to_epoch_ms
 from gateway.model.circuit_breaker import Breaker, Condition
-from gateway.storage.delivery_rows import NewDelivery
-from gateway.storage.destination_health import write
-from gateway.storage.giving_up import give_up
 from gateway.storage.schema import deliveries
+from gateway.storage.stores.destinations import write
+from gateway.storage.stores.outbox import NewDelivery, give_up
 
 OPEN = Condition(Breaker(failures=20, openings=1, opened_at=NOW, held_until=at(30)), NOW)
 DAY = 86_400

@@ -5,7 +5,7 @@ from core.storage.rows import LIVE, NOW, at, destination, queued
 from sqlalchemy import event
 
 from gateway.model.circuit_breaker import Breaker, Condition
-from gateway.storage.destination_health import conditions, hold, write
+from gateway.storage.stores.destinations import conditions, hold, write
 
 LEASE_SECONDS = 60.0
 OPEN = Breaker(failures=20, openings=1, opened_at=at(-30), held_until=NOW)
