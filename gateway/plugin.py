@@ -41,49 +41,49 @@ from gateway.model.order import CONTROL_CHARACTERS, MAX_CHARACTERS, Candidate, O
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
 from gateway.model.recovery import Recovery
 from gateway.model.submission import (
-    Amended,
+    AmendmentResult,
+    ErasureResult,
     Idempotency,
-    IntakeAnswer,
+    IntakeResult,
     OrderResult,
-    Redacted,
     Submission,
-    UpdateAnswer,
+    UpdateResult,
 )
 from gateway.model.wire import decode, encode, problem_of, timestamp
 from gateway.outbound.client import OutboundClient
-from gateway.outbound.messages import OutboundAnswer, OutboundRequest
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from gateway.outbound.ssrf_guard import AddressGuard, Resolver, check_url
-from gateway.sdk.cli import Moment, Session, command, moment_of
-from gateway.sdk.http import IdempotencyKey, idempotency_of, json_answer, page_size
+from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
+from gateway.sdk.http import IdempotencyKey, idempotency_key, json_response, page_size
 from gateway.sdk.protocols import (
-    AmendsPackages,
-    Audits,
+    AccountLookup,
+    AuditRecorder,
+    EventPublisher,
     Gateway,
-    KnowsAccounts,
-    KnowsSites,
-    LimitsRequests,
-    RecordsEvents,
-    Recovers,
-    TakesOrders,
-    TakesUpdates,
+    OrderIntake,
+    PackageAmendments,
+    RecoveryService,
+    RequestLimiter,
+    SiteLookup,
+    UpdateIntake,
 )
 from gateway.sdk.records import Batch, HealthCheck, HealthReport, InstalledPlugin, Job, Sink
-from gateway.sdk.signals import when_asked_to_end
+from gateway.sdk.signals import on_termination
 from gateway.settings import Settings
 from gateway.storage.batcher import Batcher
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database, insert_rows
-from gateway.storage.plugin_tables import PluginTables, SealedColumn, WaitColumn
+from gateway.storage.plugin_tables import DueColumn, PluginTables, SealedColumn
 from gateway.storage.stores.audit import AuditEntry
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.idempotency import (
-    KeptAnswer,
     KeyedRequest,
-    earlier_answers,
-    keep_answers,
+    StoredResponse,
     keyed_request,
+    split_replays,
+    store_responses,
 )
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter, PackageStore
@@ -96,14 +96,14 @@ __all__ = [
     "DEFAULT_ACCOUNT",
     "MAX_CHARACTERS",
     "SEARCH_FIELDS",
+    "AccountLookup",
     "AddressGuard",
-    "Amended",
-    "AmendsPackages",
+    "AmendmentResult",
     "AsyncConnection",
     "Attempt",
     "AttemptFilter",
     "AuditEntry",
-    "Audits",
+    "AuditRecorder",
     "Batch",
     "Batcher",
     "Breaker",
@@ -120,8 +120,11 @@ __all__ = [
     "Destination",
     "DestinationState",
     "DestinationStore",
+    "DueColumn",
+    "ErasureResult",
     "Event",
     "EventDraft",
+    "EventPublisher",
     "EventStore",
     "EventType",
     "Gateway",
@@ -132,27 +135,24 @@ __all__ = [
     "IdempotencyKey",
     "IdempotencyKeyReused",
     "InstalledPlugin",
-    "IntakeAnswer",
+    "IntakeResult",
     "InvalidInput",
     "Job",
-    "KeptAnswer",
     "KeyedRequest",
-    "KnowsAccounts",
-    "KnowsSites",
-    "LimitsRequests",
     "Mode",
-    "Moment",
     "NotAllowed",
     "NotAuthenticated",
     "NotFound",
     "Order",
+    "OrderIntake",
     "OrderResult",
-    "OutboundAnswer",
     "OutboundClient",
     "OutboundRequest",
+    "OutboundResponse",
     "Outbox",
     "Outcome",
     "Package",
+    "PackageAmendments",
     "PackageFilter",
     "PackageStore",
     "PlanLimitReached",
@@ -161,10 +161,9 @@ __all__ = [
     "Problem",
     "Proof",
     "Published",
-    "RecordsEvents",
-    "Recovers",
     "Recovery",
-    "Redacted",
+    "RecoveryService",
+    "RequestLimiter",
     "Resolver",
     "Review",
     "SealedColumn",
@@ -174,38 +173,39 @@ __all__ = [
     "SettingsError",
     "Sink",
     "Site",
+    "SiteLookup",
     "Status",
+    "StoredResponse",
     "Submission",
     "SystemClock",
-    "TakesOrders",
-    "TakesUpdates",
+    "TimeOrAgo",
     "TooLarge",
     "Unavailable",
     "UnsupportedMedia",
-    "UpdateAnswer",
-    "WaitColumn",
+    "UpdateIntake",
+    "UpdateResult",
     "__version__",
     "aware",
     "check_url",
     "command",
     "decode",
-    "earlier_answers",
     "encode",
     "from_epoch_ms",
     "hookimpl",
-    "idempotency_of",
+    "idempotency_key",
     "insert_rows",
     "is_pattern",
     "isoformat",
-    "json_answer",
-    "keep_answers",
+    "json_response",
     "keyed_request",
-    "moment_of",
     "new_id",
     "new_ids",
+    "on_termination",
     "page_size",
     "problem_of",
+    "resolve_time",
+    "split_replays",
+    "store_responses",
     "timestamp",
     "to_epoch_ms",
-    "when_asked_to_end",
 ]

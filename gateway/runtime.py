@@ -73,10 +73,10 @@ class Gateway:
     destinations: DestinationStore
     outbox: Outbox
     delivery_log: DeliveryLog
-    publishing: Publishing
+    publisher: Publishing
     intake: Intake
     tracking: Tracking
-    amending: Amending
+    amendments: Amending
     keys: Keys
     limits: Limits
     audit: AuditTrail
@@ -246,7 +246,7 @@ class Gateway:
         rules, sinks = DispatchRules.of(settings.delivery), self.hooks.sinks()
         self.giving_up = GivingUp(self.database, rules, sinks, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
-        self.publishing = Publishing(
+        self.publisher = Publishing(
             self.database,
             self.clock,
             self.events,
@@ -259,7 +259,7 @@ class Gateway:
         self.intake = Intake(
             self.database,
             self.packages,
-            self.publishing,
+            self.publisher,
             self.hooks,
             self.sites,
             self.clock,
@@ -269,12 +269,12 @@ class Gateway:
             self.database,
             self.packages,
             self.events,
-            self.publishing,
+            self.publisher,
             self.clock,
             metrics=self.metrics,
         )
-        self.amending = Amending(
-            self.database, self.packages, self.publishing, self.hooks, self.sites, self.clock
+        self.amendments = Amending(
+            self.database, self.packages, self.publisher, self.hooks, self.sites, self.clock
         )
         self.recovery = RecoveryRunner(
             self.database,
@@ -291,10 +291,10 @@ class Gateway:
             self.database,
             self.destinations,
             self.outbox,
-            self.publishing,
+            self.publisher,
             sinks,
             rules,
             self.clock,
-            waits=[wait for each in tables for wait in each.waits],
+            waits=[column for each in tables for column in each.due_columns],
             metrics=self.metrics,
         )

@@ -19,7 +19,7 @@ from gateway.sdk.cli import (
     Session,
     config_option,
     fail,
-    print_what_can_be_printed,
+    replace_unprintable,
 )
 from gateway.version import __version__
 
@@ -42,7 +42,7 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Make the session first: even --help needs to know which configuration it is about."""
-        print_what_can_be_printed()
+        replace_unprintable()
         ctx.obj = Session(open_gateway, _config_of(args))
         return super().parse_args(ctx, args)
 

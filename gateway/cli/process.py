@@ -15,7 +15,7 @@ from typing import Final
 
 import click
 
-from gateway.sdk.signals import when_asked_to_end
+from gateway.sdk.signals import on_termination
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ async def supervise(commands: Sequence[Sequence[str]], pass_fds: Sequence[int] =
     ``pass_fds`` are open files, a listening socket for one, that each process inherits.
     """
     ending = asyncio.Event()
-    with when_asked_to_end(ending.set):
+    with on_termination(ending.set):
         await asyncio.gather(*(_keep(command, ending, pass_fds) for command in commands))
 
 

@@ -10,7 +10,7 @@ from gateway.cli.opening import account_option, caller_of, test_option
 from gateway.errors import NotFound
 from gateway.model.recovery import Recovery
 from gateway.model.wire import timestamp
-from gateway.sdk.cli import Moment, Session, command, moment_of
+from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
@@ -20,8 +20,8 @@ _LOOK_SECONDS: Final = 0.5
 
 @command("recover")
 @click.option("--endpoint", "endpoint_id", required=True, metavar="ID")
-@click.option("--since", type=Moment(), required=True, help="A time, or how long ago: 24h.")
-@click.option("--until", type=Moment(), help="The same.  [default: now]")
+@click.option("--since", type=TimeOrAgo(), required=True, help="A time, or how long ago: 24h.")
+@click.option("--until", type=TimeOrAgo(), help="The same.  [default: now]")
 @click.option("--wait", is_flag=True, help="Show the progress until it is done.")
 @account_option
 @test_option
@@ -49,8 +49,8 @@ async def recover(
         if destination is None:
             raise NotFound("There is no such endpoint; gateway endpoints list shows the ids.")
         now = gateway.clock.now()
-        start = moment_of(since, now)
-        end = None if until is None else moment_of(until, now)
+        start = resolve_time(since, now)
+        end = None if until is None else resolve_time(until, now)
         recovery = await gateway.recovery.start(destination, start, end)
         entry = audit.AuditEntry(
             account, session.actor, "endpoint.recovery_started", destination.id

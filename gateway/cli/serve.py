@@ -23,7 +23,7 @@ from gateway.errors import ConfigurationError
 from gateway.http.access_log import AccessLog
 from gateway.http.app import create_app
 from gateway.sdk.cli import Session, command
-from gateway.sdk.signals import when_asked_to_end
+from gateway.sdk.signals import on_termination
 from gateway.settings import Settings
 from gateway.storage.maintenance.locks import sole_server
 
@@ -138,7 +138,7 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stop on a signal, and don't raise it again afterwards."""
-        with when_asked_to_end(self.stop):
+        with on_termination(self.stop):
             yield
 
     def stop(self) -> None:

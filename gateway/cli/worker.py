@@ -17,7 +17,7 @@ from gateway.cli.process import (
 )
 from gateway.errors import ConfigurationError
 from gateway.sdk.cli import Session, command
-from gateway.sdk.signals import when_asked_to_end
+from gateway.sdk.signals import on_termination
 
 
 @command("worker")
@@ -57,7 +57,7 @@ async def worker(session: Session, *, processes: int, threads: int, supervisor: 
             )
         stopped = asyncio.Event()
         calm_garbage_collection()
-        with when_asked_to_end(stopped.set):
+        with on_termination(stopped.set):
             async with gateway.running(worker_threads=threads):
                 session.line({"worker": "ready"}, "Ready: deliveries are being carried")
                 async with ending_with(supervisor, stopped.set):

@@ -12,7 +12,7 @@ from typing import Final
 from gateway.clock import Clock
 from gateway.storage.database import Database
 from gateway.storage.maintenance.clock_skew import note_time, noted_time, turn_back
-from gateway.storage.plugin_tables import WaitColumn
+from gateway.storage.plugin_tables import DueColumn
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Timekeeper:
         clock: Clock,
         *,
         lease_seconds: float,
-        waits: Sequence[WaitColumn] = (),
+        waits: Sequence[DueColumn] = (),
     ) -> None:
         self._database = database
         self._clock = clock

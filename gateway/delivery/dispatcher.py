@@ -32,7 +32,7 @@ from gateway.sdk.records import Sink
 from gateway.settings import DeliveryTable
 from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
-from gateway.storage.plugin_tables import WaitColumn
+from gateway.storage.plugin_tables import DueColumn
 from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.outbox import Outbox, Settled
@@ -96,7 +96,7 @@ class Dispatcher:
         rules: DispatchRules,
         clock: Clock,
         *,
-        waits: Sequence[WaitColumn] = (),
+        waits: Sequence[DueColumn] = (),
         metrics: Metrics | None = None,
     ) -> None:
         self._database = database

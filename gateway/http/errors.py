@@ -14,7 +14,7 @@ from litestar.types import ExceptionHandlersMap
 from gateway import errors
 from gateway.errors import GatewayError, Problem, RateLimited
 from gateway.http.access_log import fault_sentence, log_fault, log_outage
-from gateway.sdk.http import json_answer
+from gateway.sdk.http import json_response
 
 # The first match along the error's own ancestry counts.
 STATUS: Final[Mapping[type[GatewayError], int]] = {
@@ -50,7 +50,7 @@ def answer(
     body: dict[str, Any] = {"error": sentence}
     if details:
         body["details"] = details
-    return json_answer(body, status, headers)
+    return json_response(body, status, headers)
 
 
 def on_gateway_error(_request: Request[Any, Any, Any], error: GatewayError) -> Response[bytes]:

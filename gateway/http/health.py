@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StorageError
 from gateway.runtime import Gateway
-from gateway.sdk.http import json_answer
+from gateway.sdk.http import json_response
 from gateway.sdk.records import HealthCheck, HealthReport
 from gateway.storage.schema import facts
 
@@ -166,7 +166,7 @@ def health_router(gateway: Gateway) -> Router:
         }
         body = ReadyAnswer("ok" if healthy else "failing", checks)
         status = 200 if healthy else 503
-        return json_answer(body, status)
+        return json_response(body, status)
 
     handlers: list[HTTPRouteHandler] = [live, ready]
     return Router("/health", route_handlers=handlers, tags=["Health"])

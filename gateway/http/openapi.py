@@ -17,7 +17,7 @@ from litestar.routes import HTTPRoute
 
 from gateway.errors import Problem
 from gateway.http.docs.page import render_page
-from gateway.sdk.http import json_answer
+from gateway.sdk.http import json_response
 from gateway.version import __version__
 
 _PUBLIC: Final = {"public": True}
@@ -58,7 +58,7 @@ def docs_router() -> Router:
 
     @get("/openapi.json", opt=_PUBLIC, sync_to_thread=False)
     def document(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return json_answer(described(request.app))
+        return json_response(described(request.app))
 
     @get("/docs", opt=_PUBLIC, media_type="text/html", sync_to_thread=False)
     def page(request: Request[Any, Any, Any]) -> str:

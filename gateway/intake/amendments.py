@@ -22,7 +22,7 @@ from gateway.model.event import EventDraft
 from gateway.model.ids import new_id
 from gateway.model.order import Order, check
 from gateway.model.package import AMENDABLE
-from gateway.model.submission import Amended, Redacted
+from gateway.model.submission import AmendmentResult, ErasureResult
 from gateway.storage.database import Database
 from gateway.storage.retention.erasure import empty_finished
 from gateway.storage.stores.packages import PackageStore, Standing
@@ -49,7 +49,7 @@ class Amending:
         self._sites = sites
         self._clock = clock
 
-    async def amend(self, caller: Caller, package_id: str, order: Order) -> Amended:
+    async def amend(self, caller: Caller, package_id: str, order: Order) -> AmendmentResult:
         """Let a package carry ``order`` from now on; site and ``external_order_id`` stay.
 
         Returns after the commit; the same order again changes nothing and tells nobody.
@@ -67,15 +67,15 @@ class Amending:
             kept = self._reviewed(package, order)
             changed = _differences(package.order, kept)
             if not changed:
-                return Amended(package_id)
+                return AmendmentResult(package_id)
             await self._packages.replace_order(connection, package, kept)
             now = self._clock.now()
             draft = _updated_event(package._replace(order=kept), caller, changed, now)
             published = await self._publishing.record(connection, [draft], now)
         self._publishing.announce(published)
-        return Amended(package_id, changed, draft.id)
+        return AmendmentResult(package_id, changed, draft.id)
 
-    async def redact(self, caller: Caller, package_ids: Collection[str]) -> Redacted:
+    async def erase(self, caller: Caller, package_ids: Collection[str]) -> ErasureResult:
         """Empty packages, their events and the answers to these; finished ones only.
 
         Returns after the commit with the ids that are empty now, and why others are not:

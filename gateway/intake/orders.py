@@ -21,16 +21,16 @@ from gateway.model.account import Caller
 from gateway.model.event import EventDraft, Published
 from gateway.model.ids import new_ids
 from gateway.model.order import Candidate, Order, check
-from gateway.model.submission import IntakeAnswer, OrderResult, Submission
+from gateway.model.submission import IntakeResult, OrderResult, Submission
 from gateway.observability.metrics import Metrics
 from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
 from gateway.storage.stores.idempotency import (
-    KeptAnswer,
     KeyedRequest,
-    earlier_answers,
-    keep_answers,
+    StoredResponse,
     keyed_request,
+    split_replays,
+    store_responses,
 )
 from gateway.storage.stores.packages import NewPackage, OrderKey, PackageStore
 
@@ -70,14 +70,14 @@ class Intake:
         self._sites = sites
         self._clock = clock
         self._metrics = metrics or Metrics()
-        self._batcher: Batcher[_Reviewed, IntakeAnswer] = Batcher(
+        self._batcher: Batcher[_Reviewed, IntakeResult] = Batcher(
             self._store,
             max_weight=_ORDERS_PER_TRANSACTION,
             weigh=lambda reviewed: len(reviewed.orders),
             observe=self._metrics.batches("intake"),
         )
 
-    async def accept(self, submission: Submission) -> IntakeAnswer:
+    async def accept(self, submission: Submission) -> IntakeResult:
         """Take a submission in; each order is judged alone, and none of them is lost.
 
         Raises ``Conflict`` while the first request with the same idempotency key is
@@ -92,7 +92,7 @@ class Intake:
             self._metrics.orders_taken(submission.source, (each.status for each in given.results))
         return given
 
-    async def rehearse(self, submission: Submission) -> IntakeAnswer:
+    async def rehearse(self, submission: Submission) -> IntakeResult:
         """Judge a submission as :meth:`accept` would, and keep nothing.
 
         An order that would be kept is answered as ``created``, without a package id.
@@ -163,7 +163,7 @@ class Intake:
             order = msgspec.structs.replace(order, site=site)
         return order, review.errors + wrong_site, candidate.warnings + review.warnings
 
-    async def _store(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeAnswer | Exception]:
+    async def _store(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeResult | Exception]:
         try:
             return await self._store_once(batch)
         except IntegrityError:
@@ -171,12 +171,12 @@ class Intake:
             # after we had looked. What it stored is committed: this time it is found.
             return await self._store_once(batch)
 
-    async def _store_once(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeAnswer | Exception]:
+    async def _store_once(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeResult | Exception]:
         now = self._clock.now()
         async with self._database.begin() as connection:
             requests = [reviewed.request for reviewed in batch]
-            earlier, places = await earlier_answers(connection, requests, now)
-            answers: dict[int, IntakeAnswer | Exception] = {
+            earlier, places = await split_replays(connection, requests, now)
+            answers: dict[int, IntakeResult | Exception] = {
                 place: replayed(found) if isinstance(found, bytes) else found
                 for place, found in earlier.items()
             }
@@ -184,10 +184,10 @@ class Intake:
             created, published = await self._create(connection, fresh, now)
             for place, reviewed in fresh.items():
                 answers[place] = answer(reviewed.errors, reviewed.warnings, created[place])
-            await keep_answers(
+            await store_responses(
                 connection,
                 [
-                    KeptAnswer(*reviewed.request, _ANSWER_ENCODER.encode(answers[place]))
+                    StoredResponse(*reviewed.request, _ANSWER_ENCODER.encode(answers[place]))
                     for place, reviewed in fresh.items()
                     if reviewed.request
                 ],
@@ -247,23 +247,23 @@ class Intake:
         return self._packages.reference_key(caller.account_id, caller.mode, source, reference)
 
 
-_ANSWER_DECODER = msgspec.json.Decoder(IntakeAnswer)
+_ANSWER_DECODER = msgspec.json.Decoder(IntakeResult)
 
 
 def answer(
     errors: Sequence[tuple[Problem, ...]],
     warnings: tuple[Problem, ...],
     stored: Mapping[int, OrderResult],
-) -> IntakeAnswer:
+) -> IntakeResult:
     """Answer for each place: what was stored there, or why nothing was."""
     results = (
         stored.get(index) or OrderResult(index, "rejected", errors=faults)
         for index, faults in enumerate(errors)
     )
-    return IntakeAnswer(tuple(results), warnings)
+    return IntakeResult(tuple(results), warnings)
 
 
-def replayed(response: bytes) -> IntakeAnswer:
+def replayed(response: bytes) -> IntakeResult:
     """Return an answer that was kept, marked as such."""
     return msgspec.structs.replace(_ANSWER_DECODER.decode(response), replayed=True)
 

@@ -22,7 +22,7 @@ from gateway.model.package import (
     Status,
     destined_status,
 )
-from gateway.model.submission import UpdateAnswer
+from gateway.model.submission import UpdateResult
 from gateway.model.update import check_update, facts_of
 from gateway.observability.metrics import Metrics
 from gateway.storage.batcher import Batcher
@@ -58,11 +58,11 @@ class Tracking:
         self._publishing = publishing
         self._clock = clock
         self._metrics = metrics or Metrics()
-        self._batcher: Batcher[_Report, UpdateAnswer] = Batcher(
+        self._batcher: Batcher[_Report, UpdateResult] = Batcher(
             self._apply, observe=self._metrics.batches("tracking")
         )
 
-    async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateAnswer:
+    async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateResult:
         """Apply one update; returns after the commit.
 
         Raises ``InvalidInput`` for a faulty update, ``NotFound`` for a package that is not
@@ -81,7 +81,7 @@ class Tracking:
         """Wait until everything that was handed in is stored and answered."""
         await self._batcher.drained()
 
-    async def _apply(self, reports: Sequence[_Report]) -> Sequence[UpdateAnswer | Exception]:
+    async def _apply(self, reports: Sequence[_Report]) -> Sequence[UpdateResult | Exception]:
         async with self._database.begin() as connection:
             standings = await self._packages.standings(
                 connection,
@@ -118,7 +118,7 @@ class _Ledger:
         self._moved: set[str] = set()
         self.drafts: list[EventDraft] = []
 
-    def judge(self, report: _Report) -> UpdateAnswer | Exception:
+    def judge(self, report: _Report) -> UpdateResult | Exception:
         """Decide one report; what it changes is seen by the next."""
         package = self._standings.get(report.update.package_id)
         caller = report.caller
@@ -127,7 +127,7 @@ class _Ledger:
         told = self._told.get((package.id, report.ref)) if report.ref else None
         if told is not None:
             stood = cast("Status", told.status_after or package.status)
-            return UpdateAnswer(told.event_id, package.id, stood, "duplicate")
+            return UpdateResult(told.event_id, package.id, stood, "duplicate")
         # A phone's clock may run ahead; what it reports can't have happened later than now.
         occurred_at = min(report.update.occurred_at or self._now, self._now)
         reported = STATUS_AFTER[report.update.event]
@@ -156,7 +156,7 @@ class _Ledger:
         occurred_at: datetime,
         *,
         late: bool,
-    ) -> UpdateAnswer:
+    ) -> UpdateResult:
         draft = EventDraft(
             id=new_id("evt", self._now),
             type=EVENT_FOR[reported],
@@ -175,7 +175,7 @@ class _Ledger:
         self.drafts.append(draft)
         if report.ref:
             self._told[package.id, report.ref] = Told(draft.id, package.status)
-        return UpdateAnswer(draft.id, package.id, package.status, "late" if late else "applied")
+        return UpdateResult(draft.id, package.id, package.status, "late" if late else "applied")
 
 
 def references(package: Standing) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class OrderResult(msgspec.Struct, frozen=True, omit_defaults=True):
     errors: tuple[Problem, ...] = ()
 
 
-class IntakeAnswer(msgspec.Struct, frozen=True):
+class IntakeResult(msgspec.Struct, frozen=True):
     """What became of a submission. ``replayed`` when it is the kept answer to an earlier one."""
 
     results: tuple[OrderResult, ...]
@@ -47,7 +47,7 @@ class IntakeAnswer(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-class UpdateAnswer(msgspec.Struct, frozen=True):
+class UpdateResult(msgspec.Struct, frozen=True):
     """What became of a delivery update; ``status`` is where the package stood after it.
 
     ``late`` news is in the timeline and changed nothing; a ``duplicate`` repeats the
@@ -60,7 +60,7 @@ class UpdateAnswer(msgspec.Struct, frozen=True):
     outcome: Literal["applied", "late", "duplicate"] = "applied"
 
 
-class Amended(msgspec.Struct, frozen=True):
+class AmendmentResult(msgspec.Struct, frozen=True):
     """What became of a changed order: the names of the fields that are different now.
 
     ``event_id`` is the ``package.updated`` that tells of it; both are empty when nothing was
@@ -72,7 +72,7 @@ class Amended(msgspec.Struct, frozen=True):
     event_id: str | None = None
 
 
-class Redacted(msgspec.Struct, frozen=True):
+class ErasureResult(msgspec.Struct, frozen=True):
     """Which packages are empty now; ``kept`` says by id why others are not.
 
     The reasons are ``under_way``, ``still_told`` and ``unknown``.

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Self
 
 from gateway.clock import Clock
 from gateway.errors import InvalidInput, Unavailable
-from gateway.outbound.messages import USER_AGENT, OutboundAnswer, OutboundRequest
+from gateway.outbound.messages import USER_AGENT, OutboundRequest, OutboundResponse
 from gateway.outbound.pinned import IPAddress, PinnedClient, Target
 from gateway.outbound.ssrf_guard import AddressGuard, Resolver, SystemResolver, check_url, resolve
 
@@ -45,7 +45,7 @@ class OutboundClient:
         self._pinned = PinnedClient(clock, USER_AGENT, extra_root_pem)
         self._admitted: dict[str, _Admitted] = {}
 
-    async def send(self, request: OutboundRequest) -> OutboundAnswer:
+    async def send(self, request: OutboundRequest) -> OutboundResponse:
         """Send ``request`` once; whatever goes wrong is an answer with an ``error``.
 
         A redirect is an answer like any other and is not followed. A URL that may not be
@@ -55,9 +55,9 @@ class OutboundClient:
         try:
             admitted = await self._admit(request.url, request.timeout_seconds)
         except InvalidInput:
-            return OutboundAnswer(error="refused_address", duration_ms=self._ms_since(began))
+            return OutboundResponse(error="refused_address", duration_ms=self._ms_since(began))
         except Unavailable:
-            return OutboundAnswer(error="dns", duration_ms=self._ms_since(began))
+            return OutboundResponse(error="dns", duration_ms=self._ms_since(began))
         # A host with several addresses is tried at the next one next time.
         address = admitted.addresses[(request.attempt - 1) % len(admitted.addresses)]
         left = request.timeout_seconds - (self._clock.monotonic_seconds() - began)

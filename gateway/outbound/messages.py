@@ -46,7 +46,7 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
 
 
-class OutboundAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):
     """How a request ended: either ``status`` is set, or ``error`` says why there is none.
 
     ``body`` is the start of the answer's body as it came over the wire, and ``cut`` says

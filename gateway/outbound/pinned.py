@@ -47,7 +47,7 @@ from pyreqwest.response import Response
 
 from gateway.clock import Clock
 from gateway.errors import InvalidInput
-from gateway.outbound.messages import Failure, OutboundAnswer, OutboundRequest
+from gateway.outbound.messages import Failure, OutboundRequest, OutboundResponse
 
 _READ_BYTES: Final = 16 * 1024
 
@@ -121,7 +121,7 @@ class PinnedClient:
         address: IPAddress,
         request: OutboundRequest,
         timeout_seconds: float,
-    ) -> OutboundAnswer:
+    ) -> OutboundResponse:
         """Send to ``address`` for ``target``; whatever the other side does is an answer.
 
         ``target`` is where the request's URL leads, ``timeout_seconds`` what is left of its
@@ -138,7 +138,7 @@ class PinnedClient:
             try:
                 async with self._built(target, address, request, timeout_seconds) as response:
                     body, cut = await _start_of(response, request.keep_bytes)
-                    return OutboundAnswer(
+                    return OutboundResponse(
                         status=response.status,
                         body=body,
                         cut=cut,
@@ -149,7 +149,7 @@ class PinnedClient:
                 error = _classify(failure)
             except ValueError:
                 error = "bad_request"
-        return OutboundAnswer(error=error, duration_ms=self._ms_since(started))
+        return OutboundResponse(error=error, duration_ms=self._ms_since(started))
 
     def _built(
         self, target: Target, address: IPAddress, request: OutboundRequest, timeout_seconds: float

@@ -151,7 +151,7 @@ def command(
     return made
 
 
-def print_what_can_be_printed() -> None:
+def replace_unprintable() -> None:
     """Let no command fail over a letter that the terminal's encoding lacks: it gets a ``?``.
 
     Windows gives a program whose output goes to a file an encoding with 256 letters.
@@ -236,14 +236,14 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 _FIRST: Final = from_epoch_ms(0)
 
 
-class Moment(click.ParamType[datetime | timedelta]):
+class TimeOrAgo(click.ParamType[datetime | timedelta]):
     """A time as ISO 8601 has it, in UTC where it names no zone, or how long ago: 90m, 24h, 7d.
 
-    A command turns what it is given into a moment with :func:`moment_of`:
+    A command turns what it is given into a moment with :func:`resolve_time`:
 
     .. code-block:: python
 
-        @click.option("--since", type=Moment(), help="A time, or how long ago: 24h.")
+        @click.option("--since", type=TimeOrAgo(), help="A time, or how long ago: 24h.")
     """
 
     name = "time"
@@ -263,7 +263,7 @@ class Moment(click.ParamType[datetime | timedelta]):
             self.fail("write 2026-04-19T18:00:00Z, or how long ago: 90m, 24h, 7d", param, ctx)
 
 
-def moment_of(told: datetime | timedelta, now: datetime) -> datetime:
+def resolve_time(told: datetime | timedelta, now: datetime) -> datetime:
     """Return the moment that was meant, none before 1970."""
     # The year 1 of an eastern zone has no moment in UTC, and nothing of ours happened then.
     return max(_FIRST, now - told if isinstance(told, timedelta) else told)

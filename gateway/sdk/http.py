@@ -24,7 +24,7 @@ IdempotencyKey = Annotated[
 (draft-ietf-httpapi-idempotency-key-header)."""
 
 
-def idempotency_of(key: str | None, request: bytes) -> Idempotency | None:
+def idempotency_key(key: str | None, request: bytes) -> Idempotency | None:
     """Return a request's idempotency, ``None`` without a key; raises ``InvalidInput``.
 
     ``request`` is what has to be the same for it to be the same request: the body, and the
@@ -47,7 +47,7 @@ def page_size(limit: int) -> int:
 JSON: Final = "application/json; charset=utf-8"
 
 
-def json_answer(
+def json_response(
     body: Any,
     status_code: int = 200,
     headers: Mapping[str, str] | None = None,

@@ -18,7 +18,13 @@ from gateway.model.event import EventDraft, EventType, Published
 from gateway.model.order import Order
 from gateway.model.package import DeliveryUpdate
 from gateway.model.recovery import Recovery
-from gateway.model.submission import Amended, IntakeAnswer, Redacted, Submission, UpdateAnswer
+from gateway.model.submission import (
+    AmendmentResult,
+    ErasureResult,
+    IntakeResult,
+    Submission,
+    UpdateResult,
+)
 from gateway.settings import Settings
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
@@ -30,10 +36,10 @@ from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import PackageStore
 
 
-class TakesOrders(Protocol):
+class OrderIntake(Protocol):
     """Intake: orders go in here, whichever plugin they came through."""
 
-    async def accept(self, submission: Submission) -> IntakeAnswer:
+    async def accept(self, submission: Submission) -> IntakeResult:
         """Take a submission in; answers after the commit. Each order is judged alone.
 
         Raises ``Conflict`` while the first request with the same idempotency key is
@@ -41,7 +47,7 @@ class TakesOrders(Protocol):
         """
         ...
 
-    async def rehearse(self, submission: Submission) -> IntakeAnswer:
+    async def rehearse(self, submission: Submission) -> IntakeResult:
         """Judge a submission as ``accept`` would, and keep nothing.
 
         An order that would be kept is answered as ``created``, without a package id.
@@ -49,10 +55,10 @@ class TakesOrders(Protocol):
         ...
 
 
-class TakesUpdates(Protocol):
+class UpdateIntake(Protocol):
     """Tracking: what happened to a package on its way goes in here."""
 
-    async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateAnswer:
+    async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateResult:
         """Apply one update; answers after the commit.
 
         Raises ``InvalidInput``, ``NotFound`` or ``Conflict``.
@@ -60,22 +66,22 @@ class TakesUpdates(Protocol):
         ...
 
 
-class AmendsPackages(Protocol):
+class PackageAmendments(Protocol):
     """Amending: what a package carries is changed, or emptied, here."""
 
-    async def amend(self, caller: Caller, package_id: str, order: Order) -> Amended:
+    async def amend(self, caller: Caller, package_id: str, order: Order) -> AmendmentResult:
         """Let a package carry ``order`` from now on; site and ``external_order_id`` stay.
 
         Raises ``InvalidInput``, ``NotFound``, and ``Conflict`` once it was picked up.
         """
         ...
 
-    async def redact(self, caller: Caller, package_ids: Collection[str]) -> Redacted:
+    async def erase(self, caller: Caller, package_ids: Collection[str]) -> ErasureResult:
         """Empty what is over of these packages, because somebody asked to be forgotten."""
         ...
 
 
-class RecordsEvents(Protocol):
+class EventPublisher(Protocol):
     """Publishing: events are recorded and fanned out here."""
 
     async def publish(self, drafts: Sequence[EventDraft]) -> Published:
@@ -96,7 +102,7 @@ class RecordsEvents(Protocol):
         ...
 
 
-class LimitsRequests(Protocol):
+class RequestLimiter(Protocol):
     """Counts what a key does against what it may."""
 
     async def take(
@@ -109,7 +115,7 @@ class LimitsRequests(Protocol):
         ...
 
 
-class KnowsAccounts(Protocol):
+class AccountLookup(Protocol):
     """The accounts: those of gateway.toml's sites, and those that a key was made for."""
 
     async def exists(self, connection: AsyncConnection, account_id: str) -> bool:
@@ -117,7 +123,7 @@ class KnowsAccounts(Protocol):
         ...
 
 
-class KnowsSites(Protocol):
+class SiteLookup(Protocol):
     """The sites of gateway.toml."""
 
     def known(self, account_id: str, code: str) -> bool:
@@ -132,7 +138,7 @@ class KnowsSites(Protocol):
         ...
 
 
-class Recovers(Protocol):
+class RecoveryService(Protocol):
     """Recovery: what a destination missed is sent again, a few at a time."""
 
     async def start(
@@ -146,7 +152,7 @@ class Recovers(Protocol):
         ...
 
 
-class Audits(Protocol):
+class AuditRecorder(Protocol):
     """The audit trail."""
 
     async def note(self, entries: Sequence[AuditEntry]) -> None:
@@ -171,22 +177,22 @@ class Gateway(Protocol):
     clock: Clock
     stopping: asyncio.Event
     """Set when the server is asked to end: whoever waits for news is to be answered."""
-    sites: KnowsSites
+    sites: SiteLookup
     database: Database
     sealer: Sealer
-    accounts: KnowsAccounts
+    accounts: AccountLookup
     packages: PackageStore
     events: EventStore
     destinations: DestinationStore
     outbox: Outbox
     delivery_log: DeliveryLog
-    intake: TakesOrders
-    tracking: TakesUpdates
-    amending: AmendsPackages
-    publishing: RecordsEvents
-    limits: LimitsRequests
-    recovery: Recovers
-    audit: Audits
+    intake: OrderIntake
+    tracking: UpdateIntake
+    amendments: PackageAmendments
+    publisher: EventPublisher
+    limits: RequestLimiter
+    recovery: RecoveryService
+    audit: AuditRecorder
 
     def catalog(self) -> Sequence[EventType]:
         """Return every event type there is, the core's and the plugins'."""

@@ -13,7 +13,7 @@ _SIGNALS: Final = ("SIGINT", "SIGTERM", *_OF_WINDOWS)
 
 
 @contextlib.contextmanager
-def when_asked_to_end(end: Callable[[], None]) -> Iterator[None]:
+def on_termination(end: Callable[[], None]) -> Iterator[None]:
     """Have the running event loop call ``end``, where else the process would just be over.
 
     For the main thread. Until the block is over: then signals mean what they meant before.

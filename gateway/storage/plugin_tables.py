@@ -24,7 +24,7 @@ class SealedColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitColumn:
+class DueColumn:
     """A column of moments (ms since 1970) that something waits for: when it is due, or free.
 
     When the clock is set back, those that lie ahead are brought forward by as much, to the
@@ -51,11 +51,11 @@ class PluginTables:
     that are not over yet: as long as they aren't, housekeeping leaves what was told of them
     alone, whatever its age.
 
-    ``waits`` lists the columns of moments that something waits for.
+    ``due_columns`` lists the columns of moments that something waits for.
     """
 
     metadata: MetaData
     migrations: Path
     sealed: Sequence[SealedColumn] = ()
     unresolved: Unresolved | None = None
-    waits: Sequence[WaitColumn] = ()
+    due_columns: Sequence[DueColumn] = ()

@@ -10,7 +10,7 @@ import msgspec
 from gateway.plugin import (
     Candidate,
     Event,
-    IntakeAnswer,
+    IntakeResult,
     Order,
     Problem,
     Review,
@@ -47,7 +47,7 @@ def candidate(sent: Any, store: str | None) -> Candidate:
     )
 
 
-def taken(answer: IntakeAnswer) -> OrdersTaken:
+def taken(answer: IntakeResult) -> OrdersTaken:
     """Turn intake's answer into what ACME is answered. No value that was sent is repeated."""
     orders = [
         OrderTaken(each.index, each.status, each.package_id, [_sentence(p) for p in each.errors])

@@ -6,7 +6,7 @@ from litestar import Response, Router, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import RawBody, SkipValidation
 
-from gateway.plugin import Caller, Gateway, InvalidInput, Submission, decode, json_answer
+from gateway.plugin import Caller, Gateway, InvalidInput, Submission, decode, json_response
 from gateway_acme_erp import mapping, schema
 
 SOURCE: Final = "acme_erp"
@@ -41,7 +41,7 @@ async def take_orders(
     await gateway.limits.take("orders_per_hour", caller.actor, len(batch.orders))
     candidates = tuple(mapping.candidate(each, batch.store) for each in batch.orders)
     answer = await gateway.intake.accept(Submission(caller, SOURCE, candidates))
-    return json_answer(mapping.taken(answer))
+    return json_response(mapping.taken(answer))
 
 
 def router(gateway: Gateway) -> Router:

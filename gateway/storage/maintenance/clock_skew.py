@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
-from gateway.storage.plugin_tables import WaitColumn
+from gateway.storage.plugin_tables import DueColumn
 from gateway.storage.schema import deliveries, destinations, facts
 
 _CLOCK: Final = "clock"
@@ -42,7 +42,7 @@ async def turn_back(
     *,
     seconds: float,
     lease_seconds: float,
-    waits: Iterable[WaitColumn] = (),
+    waits: Iterable[DueColumn] = (),
 ) -> None:
     """Bring forward, by ``seconds``, what was to be done, or had happened, later than ``now``.
 

@@ -28,7 +28,7 @@ from gateway.clock import to_epoch_ms
 from gateway.model.account import Caller
 from gateway.model.order import Order
 from gateway.model.package import TERMINAL
-from gateway.model.submission import Redacted
+from gateway.model.submission import ErasureResult
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.plugin_tables import Unresolved
 from gateway.storage.schema import attempts, deliveries, events, idempotency, packages
@@ -244,7 +244,7 @@ async def empty_finished(
     caller: Caller,
     package_ids: Collection[str],
     now: datetime,
-) -> Redacted:
+) -> ErasureResult:
     """Empty those of ``package_ids`` that are over; one that is empty already counts as done."""
     query = (
         select(packages)
@@ -268,7 +268,7 @@ async def empty_finished(
     kept = dict.fromkeys(package_ids, "unknown")
     kept |= {row.id: "under_way" for row in rows}
     kept |= {row.id: "still_told" for row in full}
-    return Redacted(
+    return ErasureResult(
         tuple(sorted(emptied)),
         {each: reason for each, reason in sorted(kept.items()) if each not in emptied},
     )

@@ -30,7 +30,7 @@ class KeyedRequest(NamedTuple):
     request_digest: bytes
 
 
-class KeptAnswer(NamedTuple):
+class StoredResponse(NamedTuple):
     """An answer that was given: to which request, and what it said."""
 
     key: KeyId
@@ -54,7 +54,7 @@ def keyed_request(caller: Caller, idempotency: Idempotency | None) -> KeyedReque
     return KeyedRequest(key_id(caller, idempotency.key), idempotency.request_digest)
 
 
-async def earlier_answers(
+async def split_replays(
     connection: AsyncConnection, requests: Sequence[KeyedRequest | None], now: datetime
 ) -> tuple[dict[int, bytes | GatewayError], list[int]]:
     """Sort requests that are seen to together: answered before, or new.
@@ -62,7 +62,7 @@ async def earlier_answers(
     Returns by place what was answered then, or the error to answer with: the key was used for
     another request, or the first one with it stands further up. Then the places of the new ones.
     """
-    kept = await kept_answers(connection, {each.key for each in requests if each}, now)
+    kept = await stored_responses(connection, {each.key for each in requests if each}, now)
     answers: dict[int, bytes | GatewayError] = {}
     fresh: list[int] = []
     running: set[KeyId] = set()
@@ -81,7 +81,7 @@ async def earlier_answers(
     return answers, fresh
 
 
-def _again(kept: KeptAnswer, request: KeyedRequest) -> bytes | GatewayError:
+def _again(kept: StoredResponse, request: KeyedRequest) -> bytes | GatewayError:
     if kept.request_digest == request.request_digest:
         return kept.response
     return IdempotencyKeyReused(
@@ -89,9 +89,9 @@ def _again(kept: KeptAnswer, request: KeyedRequest) -> bytes | GatewayError:
     )
 
 
-async def kept_answers(
+async def stored_responses(
     connection: AsyncConnection, keys: Collection[KeyId], now: datetime
-) -> dict[KeyId, KeptAnswer]:
+) -> dict[KeyId, StoredResponse]:
     """Return the answers still kept for ``keys``; older ones are forgotten on the way."""
     if not keys:
         return {}
@@ -101,7 +101,7 @@ async def kept_answers(
     )
     rows = await connection.execute(select(idempotency).where(same))
     answers = (
-        KeptAnswer(
+        StoredResponse(
             (row.account_id, bytes(row.key_digest)), bytes(row.request_digest), bytes(row.response)
         )
         for row in rows
@@ -109,8 +109,8 @@ async def kept_answers(
     return {answer.key: answer for answer in answers}
 
 
-async def keep_answers(
-    connection: AsyncConnection, answers: Sequence[KeptAnswer], now: datetime
+async def store_responses(
+    connection: AsyncConnection, answers: Sequence[StoredResponse], now: datetime
 ) -> None:
     """Store first answers, in the transaction of what they tell of."""
     if answers:

@@ -12,10 +12,10 @@ from gateway.plugin import (
     DEFAULT_ACCOUNT,
     Caller,
     InvalidInput,
-    Moment,
     Session,
+    TimeOrAgo,
     command,
-    moment_of,
+    resolve_time,
 )
 from gateway_csv.export import Wanted, export
 
@@ -30,7 +30,7 @@ def export_command() -> click.Command:
     @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
     @click.option("--site", help="Only this site's packages.")
     @click.option("--status", help="Only packages in this status.")
-    @click.option("--since", type=Moment(), help="Only packages created since: a time, or 7d.")
+    @click.option("--since", type=TimeOrAgo(), help="Only packages created since: a time, or 7d.")
     @click.option("--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose packages.")
     @click.option("--test", "test_mode", is_flag=True, help="Test data, not live.")
     async def export_file(
@@ -47,7 +47,7 @@ def export_command() -> click.Command:
         caller = Caller(account, "test" if test_mode else "live", session.actor)
         with _new_file(file) as out:
             async with session.gateway() as gateway:
-                start = None if since is None else moment_of(since, gateway.clock.now())
+                start = None if since is None else resolve_time(since, gateway.clock.now())
                 count = await export(gateway, caller, Wanted(site, status, start), out)
         session.record({"exported": count})
 

@@ -19,7 +19,7 @@ from gateway.plugin import (
     Candidate,
     Gateway,
     GatewayError,
-    IntakeAnswer,
+    IntakeResult,
     InvalidInput,
     NotAllowed,
     Order,
@@ -237,7 +237,7 @@ class _Run:
         return {} if job.again else await self._known.known(indexes, now)
 
     def _reported(
-        self, chunk: _Chunk, answer: IntakeAnswer, claims: dict[bytes, Claim]
+        self, chunk: _Chunk, answer: IntakeResult, claims: dict[bytes, Claim]
     ) -> list[Rejection]:
         layout = self._reading.layout
         rejections: list[Rejection] = []

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, SkipValidation
 from litestar.response import Stream
 
-from gateway.plugin import Caller, Conflict, NotFound, json_answer
+from gateway.plugin import Caller, Conflict, NotFound, json_response
 from gateway_csv.columns.column_mappings import checked, checked_sender
 from gateway_csv.importer import Job
 from gateway_csv.schema import ImportOut, ProgressOut, StartedOut
@@ -87,9 +87,9 @@ def _import_file(settings: CsvSettings) -> Any:
         if background:
             task = BackgroundTask(desk.run_unattended, upload.file, job)
             headers["Location"] = f"/api/packages/imports/{job.import_id}"
-            return json_answer(StartedOut(job.import_id), 202, headers, task)
+            return json_response(StartedOut(job.import_id), 202, headers, task)
         report = await desk.run(upload.file, job)
-        return json_answer(report.out(), headers=headers)
+        return json_response(report.out(), headers=headers)
 
     return import_file
 
@@ -109,7 +109,7 @@ async def show_import(
     curl $GATEWAY/api/packages/imports/$IMPORT -H "X-API-Key: $KEY"
     ```
     """
-    return json_answer(await _visible(desk, caller, import_id))
+    return json_response(await _visible(desk, caller, import_id))
 
 
 @get(

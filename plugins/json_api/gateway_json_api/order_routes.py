@@ -9,12 +9,12 @@ from litestar.params import RawBody
 from gateway.plugin import (
     Caller,
     IdempotencyKey,
-    IntakeAnswer,
+    IntakeResult,
     InvalidInput,
     Submission,
     decode,
-    idempotency_of,
-    json_answer,
+    idempotency_key,
+    json_response,
 )
 from gateway_json_api import mapping, schema
 from gateway_json_api.answers import OpenGateway, all_problems, check_size
@@ -33,7 +33,7 @@ async def hand_in_orders(
     body: RawBody,
     caller: NamedDependency[Caller],
     gateway: OpenGateway,
-    idempotency_key: IdempotencyKey = None,
+    key: IdempotencyKey = None,
 ) -> Response[bytes]:
     r"""Take a batch of orders; each is judged alone, and the good ones are kept.
 
@@ -47,7 +47,7 @@ async def hand_in_orders(
       "patient_address": "123 Main St, Miami, FL 33178"}]}'
     ```
     """
-    idempotency = idempotency_of(idempotency_key, body)
+    idempotency = idempotency_key(key, body)
     sent = decode(body, schema.OrdersBody).orders
     check_size(sent, "orders", gateway.settings.limits.orders_per_batch)
     await gateway.limits.take("orders_per_hour", caller.actor, len(sent))
@@ -56,7 +56,7 @@ async def hand_in_orders(
     return _orders_answer(answer)
 
 
-def _orders_answer(answer: IntakeAnswer) -> Response[bytes]:
+def _orders_answer(answer: IntakeResult) -> Response[bytes]:
     if all(result.status == "rejected" for result in answer.results):
         details = all_problems((result.index, result.errors) for result in answer.results)
         raise InvalidInput("None of the orders can be accepted.", details)
@@ -67,4 +67,4 @@ def _orders_answer(answer: IntakeAnswer) -> Response[bytes]:
         "warnings": answer.warnings,
         "results": answer.results,
     }
-    return json_answer(body, headers={"Idempotent-Replayed": "true"} if answer.replayed else None)
+    return json_response(body, headers={"Idempotent-Replayed": "true"} if answer.replayed else None)

@@ -18,7 +18,7 @@ from gateway.plugin import (
     PackageFilter,
     aware,
     decode,
-    json_answer,
+    json_response,
     page_size,
 )
 from gateway_json_api import mapping, schema
@@ -96,7 +96,7 @@ async def look_up_package(
     """
     package = await _visible(gateway, package_id, caller)
     await _note_viewed(gateway, [package], caller)
-    return json_answer(mapping.package_out(package))
+    return json_response(mapping.package_out(package))
 
 
 @get(
@@ -118,7 +118,7 @@ async def show_timeline(
     async with gateway.database.read() as connection:
         events = await gateway.events.of_subject(connection, caller, package_id)
     await _note_viewed(gateway, [package], caller)
-    return json_answer(schema.TimelineOut([mapping.event_out(event) for event in events]))
+    return json_response(schema.TimelineOut([mapping.event_out(event) for event in events]))
 
 
 @get(
@@ -136,7 +136,7 @@ def list_event_types(gateway: OpenGateway) -> Response[bytes]:
     ```
     """
     entries = [mapping.event_type_out(entry) for entry in gateway.catalog()]
-    return json_answer(schema.CatalogOut(entries))
+    return json_response(schema.CatalogOut(entries))
 
 
 async def _visible(gateway: Gateway, package_id: str, caller: Caller) -> Package:
@@ -153,7 +153,7 @@ async def _page(
     shown = found[:size]
     await _note_viewed(gateway, shown, caller)
     cursor = shown[-1].id if len(found) > size else None
-    return json_answer(schema.PackagesOut([mapping.package_out(each) for each in shown], cursor))
+    return json_response(schema.PackagesOut([mapping.package_out(each) for each in shown], cursor))
 
 
 async def _note_viewed(gateway: Gateway, packages: Sequence[Package], caller: Caller) -> None:

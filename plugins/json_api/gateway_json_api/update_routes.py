@@ -16,9 +16,9 @@ from gateway.plugin import (
     InvalidInput,
     NotFound,
     Problem,
-    UpdateAnswer,
+    UpdateResult,
     decode,
-    json_answer,
+    json_response,
 )
 from gateway_json_api import mapping, schema
 from gateway_json_api.answers import OpenGateway, all_problems, check_size
@@ -48,7 +48,7 @@ async def report_update(
     """
     update = mapping.update_of(package_id, decode(body, schema.UpdateIn))
     done = await gateway.tracking.apply(caller, update)
-    return json_answer(schema.UpdateOut(done.event_id, done.package_id, done.status))
+    return json_response(schema.UpdateOut(done.event_id, done.package_id, done.status))
 
 
 @post(
@@ -81,7 +81,7 @@ async def report_updates(
     if accepted == 0:
         details = all_problems((result.index, result.errors) for result in results)
         raise InvalidInput("None of the updates can be accepted.", details)
-    return json_answer(schema.UpdatesOut(accepted, list(results)))
+    return json_response(schema.UpdatesOut(accepted, list(results)))
 
 
 async def _apply(gateway: Gateway, caller: Caller, index: int, sent: Any) -> schema.UpdateResultOut:
@@ -93,7 +93,7 @@ async def _apply(gateway: Gateway, caller: Caller, index: int, sent: Any) -> sch
     return _applied(index, update, done)
 
 
-def _applied(index: int, update: DeliveryUpdate, done: UpdateAnswer) -> schema.UpdateResultOut:
+def _applied(index: int, update: DeliveryUpdate, done: UpdateResult) -> schema.UpdateResultOut:
     return schema.UpdateResultOut(
         index, done.outcome, done.event_id, update.package_id, done.status
     )

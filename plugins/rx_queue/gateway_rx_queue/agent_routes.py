@@ -13,7 +13,7 @@ from gateway.plugin import (
     decode,
     from_epoch_ms,
     isoformat,
-    json_answer,
+    json_response,
 )
 from gateway_rx_queue import schema
 from gateway_rx_queue.job import Job
@@ -68,7 +68,7 @@ async def lease_jobs(
         if left <= 0 or not await _woken(queue, lease.scope, left, request):
             break
         jobs = await queue.desk.lease(lease)
-    return json_answer(schema.LeaseOut([_leased_out(job) for job in jobs]))
+    return json_response(schema.LeaseOut([_leased_out(job) for job in jobs]))
 
 
 async def _woken(
@@ -113,7 +113,7 @@ async def report_result(
     sent = decode(body, schema.ResultIn)
     outcome = outcome_of(sent)
     job = await queue.desk.report(Report(caller, queue_id, sent.lease_token, outcome))
-    return json_answer(schema.StandingOut(job.id, job.state))
+    return json_response(schema.StandingOut(job.id, job.state))
 
 
 def _leased_out(job: Job) -> schema.LeasedOut:

@@ -77,7 +77,7 @@ class Ledger:
         await self._store.save(connection, list(self._changed.values()))
         await self._store.add_history(connection, self._history)
         await self._gateway.audit.record(connection, self._audit, self.now)
-        return await self._gateway.publishing.record(connection, self._drafts, self.now)
+        return await self._gateway.publisher.record(connection, self._drafts, self.now)
 
     def _note(self, job: Job, before: State | None, after: State, actor: str, why: str) -> None:
         self._history.append(

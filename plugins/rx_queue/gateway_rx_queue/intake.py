@@ -17,12 +17,12 @@ from gateway.plugin import (
     Caller,
     Gateway,
     Idempotency,
-    KeptAnswer,
     Problem,
-    earlier_answers,
-    keep_answers,
+    StoredResponse,
     keyed_request,
     new_ids,
+    split_replays,
+    store_responses,
     to_epoch_ms,
 )
 from gateway_rx_queue.changes import Ledger
@@ -171,7 +171,7 @@ class RxIntake:
         ledger = Ledger(self._gateway, self._store, now)
         async with self._gateway.database.begin() as connection:
             requests = [submission.request for submission in batch]
-            earlier, fresh = await earlier_answers(connection, requests, now)
+            earlier, fresh = await split_replays(connection, requests, now)
             answers: dict[int, Taken | Exception] = {
                 place: replayed(found) if isinstance(found, bytes) else found
                 for place, found in earlier.items()
@@ -183,9 +183,9 @@ class RxIntake:
                 answers[place] = taken = _answer(batch[place], results[place], states)
                 request = requests[place]
                 if request is not None:
-                    kept.append(KeptAnswer(*request, kept_form(taken)))
-            await keep_answers(connection, kept, now)
-        self._gateway.publishing.announce(published)
+                    kept.append(StoredResponse(*request, kept_form(taken)))
+            await store_responses(connection, kept, now)
+        self._gateway.publisher.announce(published)
         stored = [job for each in wanted if each.place in fresh for job in each.jobs]
         self._waiters.wake(
             Scope(job.account_id, job.mode, job.site) for job in stored if job.state == "queued"

@@ -102,7 +102,7 @@ class Desk:
                 for job in lost:
                     self._again(ledger, job, "gateway", "lease_ended", NO_ANSWER, at_once=True)
                 published = await ledger.write(connection)
-            self._gateway.publishing.announce(published)
+            self._gateway.publisher.announce(published)
             self._waiters.wake(_places(lost))
             if len(lost) < _LOST_AT_ONCE:
                 return
@@ -123,7 +123,7 @@ class Desk:
             for place, ask in _by_account(batch):
                 answers[place] = await self._handed_out(connection, handing, ask)
             await handing.write(connection)
-        self._gateway.publishing.announce(published)
+        self._gateway.publisher.announce(published)
         self._waiters.wake(_places(each for each in answers.values() if isinstance(each, Job)))
         return [answers[place] for place in range(len(batch))]
 

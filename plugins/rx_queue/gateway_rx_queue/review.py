@@ -157,7 +157,7 @@ class Review:
                 raise Conflict("Somebody else is reviewing this job; ask them to release it.")
             decided = decide(ledger, job)
             published = await ledger.write(connection)
-        self._gateway.publishing.announce(published)
+        self._gateway.publisher.announce(published)
         return decided
 
 

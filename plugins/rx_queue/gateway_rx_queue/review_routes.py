@@ -14,7 +14,7 @@ from gateway.plugin import (
     decode,
     from_epoch_ms,
     isoformat,
-    json_answer,
+    json_response,
 )
 from gateway_rx_queue import schema
 from gateway_rx_queue.review import Reviewer
@@ -48,7 +48,7 @@ async def claim_job(
     reviewer = _reviewer(caller, decode(body or b"{}", schema.ReviewerIn))
     job = await queue.review.claim(reviewer, queue_id)
     until = isoformat(from_epoch_ms(job.claimed_until_ms or 0))
-    return json_answer(schema.ClaimedOut(job.id, job.state, reviewer.actor, until))
+    return json_response(schema.ClaimedOut(job.id, job.state, reviewer.actor, until))
 
 
 @post(
@@ -69,7 +69,7 @@ async def release_job(
     """
     reviewer = _reviewer(caller, decode(body or b"{}", schema.ReviewerIn))
     job = await queue.review.release(reviewer, queue_id)
-    return json_answer(schema.StandingOut(job.id, job.state))
+    return json_response(schema.StandingOut(job.id, job.state))
 
 
 @post(
@@ -93,7 +93,7 @@ async def resolve_job(
     sent = decode(body or b"{}", schema.ResolveIn)
     reviewer = _reviewer(caller, sent)
     job = await queue.review.resolve(reviewer, queue_id, sent.corrections, sent.note or None)
-    return json_answer(schema.StandingOut(job.id, job.state), 202)
+    return json_response(schema.StandingOut(job.id, job.state), 202)
 
 
 @post(
@@ -115,7 +115,7 @@ async def reject_job(
     """
     sent = decode(body, schema.RejectIn)
     job = await queue.review.reject(_reviewer(caller, sent), queue_id, sent.reason)
-    return json_answer(schema.StandingOut(job.id, job.state), 202)
+    return json_response(schema.StandingOut(job.id, job.state), 202)
 
 
 def _reviewer(caller: Caller, sent: schema.ReviewerIn) -> Reviewer:

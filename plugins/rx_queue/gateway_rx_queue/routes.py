@@ -13,8 +13,8 @@ from gateway.plugin import (
     InvalidInput,
     Problem,
     decode,
-    idempotency_of,
-    json_answer,
+    idempotency_key,
+    json_response,
     page_size,
 )
 from gateway_rx_queue import fhir, mapping, schema
@@ -46,7 +46,7 @@ async def hand_in(
     body: RawBody,
     caller: NamedDependency[Caller],
     queue: OpenQueue,
-    idempotency_key: IdempotencyKey = None,
+    key: IdempotencyKey = None,
     content_type: ContentType = "",
 ) -> Response[bytes]:
     r"""Take one prescription, or `{"prescriptions": [1 to 100]}` with a result for each.
@@ -68,7 +68,7 @@ async def hand_in(
     ```
     """
     # Named for the address: the same key and body elsewhere is another request.
-    idempotency = idempotency_of(idempotency_key, b"/api/rx\n" + body)
+    idempotency = idempotency_key(key, b"/api/rx\n" + body)
     if content_type.partition(";")[0].strip().lower() == fhir.MEDIA_TYPE:
         await asyncio.to_thread(fhir.check_fhir, body)
         sent: Any = _from_fhir(decode(body, dict[str, Any]))
@@ -114,7 +114,7 @@ async def list_jobs(
     found = await queue.page(caller, JobFilter(size + 1, cursor, status, site))
     now, shown = queue.gateway.clock.now(), found[:size]
     following = shown[-1].id if len(found) > size else None
-    return json_answer(schema.JobsOut([mapping.job_out(job, now) for job in shown], following))
+    return json_response(schema.JobsOut([mapping.job_out(job, now) for job in shown], following))
 
 
 @get(
@@ -134,7 +134,7 @@ async def look_up_job(
     """
     job, history, linked = await queue.show(caller, queue_id)
     now = queue.gateway.clock.now()
-    return json_answer(mapping.job_detail_out(job, history, linked, now))
+    return json_response(mapping.job_detail_out(job, history, linked, now))
 
 
 def _from_fhir(sent: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _single_answer(taken: Taken) -> Response[bytes]:
         duplicate=result.status == "duplicate",
         warnings=tuple(Problem(each.message, field=each.field) for each in taken.warnings),
     )
-    return json_answer(answer, 202, _replayed(taken))
+    return json_response(answer, 202, _replayed(taken))
 
 
 def _batch_answer(taken: Taken) -> Response[bytes]:
@@ -174,7 +174,7 @@ def _batch_answer(taken: Taken) -> Response[bytes]:
         for queue_id in (result.queueIds or (cast("str", result.queueId),))
     ]
     answer = schema.BatchOut(len(created), created, taken.warnings, taken.results)
-    return json_answer(answer, 202, _replayed(taken))
+    return json_response(answer, 202, _replayed(taken))
 
 
 def _replayed(taken: Taken) -> dict[str, str] | None:

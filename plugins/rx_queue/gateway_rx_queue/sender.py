@@ -11,9 +11,9 @@ from gateway.plugin import (
     AddressGuard,
     Gateway,
     InvalidInput,
-    OutboundAnswer,
     OutboundClient,
     OutboundRequest,
+    OutboundResponse,
     decode,
     encode,
 )
@@ -84,7 +84,7 @@ def signature(secret: str, body: bytes, now: datetime) -> str:
     return f"t={timestamp},v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
 
 
-def outcome_from(answer: OutboundAnswer) -> WriteOutcome:
+def outcome_from(answer: OutboundResponse) -> WriteOutcome:
     """Read a bridge's answer.
 
     A 2xx with an outcome in its body is that outcome, with an empty body it is completed. A

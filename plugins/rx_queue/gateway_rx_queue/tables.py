@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from gateway.plugin import AsyncConnection, PluginTables, SealedColumn, WaitColumn
+from gateway.plugin import AsyncConnection, DueColumn, PluginTables, SealedColumn
 from gateway_rx_queue.settings import LONGEST_LEASE_SECONDS
 
 metadata: Final = MetaData(
@@ -159,9 +159,9 @@ TABLES: Final = PluginTables(
     Path(__file__).parent / "migrations",
     sealed=(SealedColumn(rx_jobs, "payload", ("sequence",), lambda row: str(row.id)),),
     unresolved=_unresolved,
-    waits=(
-        WaitColumn(rx_jobs.c.due_at_ms),
-        WaitColumn(rx_jobs.c.lease_until_ms, lease_seconds=LONGEST_LEASE_SECONDS),
-        WaitColumn(rx_jobs.c.claimed_until_ms),
+    due_columns=(
+        DueColumn(rx_jobs.c.due_at_ms),
+        DueColumn(rx_jobs.c.lease_until_ms, lease_seconds=LONGEST_LEASE_SECONDS),
+        DueColumn(rx_jobs.c.claimed_until_ms),
     ),
 )

@@ -13,12 +13,12 @@ from gateway.plugin import (
     Caller,
     Destination,
     InvalidInput,
-    Moment,
     NotFound,
     Session,
+    TimeOrAgo,
     command,
     from_epoch_ms,
-    moment_of,
+    resolve_time,
     timestamp,
 )
 from gateway_shopify.connecting import connect as connect_shop
@@ -88,7 +88,7 @@ def _status(settings: ShopifySettings) -> click.Command:
 def _reconcile(settings: ShopifySettings) -> click.Command:
     @command("reconcile")
     @_SHOP
-    @click.option("--since", type=Moment(), help="A time such as 2026-11-20, or how long ago: 7d.")
+    @click.option("--since", type=TimeOrAgo(), help="A time (2026-11-20), or how long ago: 7d.")
     async def reconcile(
         session: Session, *, shop: str | None, since: datetime | timedelta | None
     ) -> None:
@@ -98,7 +98,7 @@ def _reconcile(settings: ShopifySettings) -> click.Command:
         back than the last time; an order that is known makes no second package.
         """
         async with session.gateway() as gateway, Desk(settings, gateway) as desk:
-            start = None if since is None else moment_of(since, gateway.clock.now())
+            start = None if since is None else resolve_time(since, gateway.clock.now())
 
             def progress(seen: int) -> None:
                 click.echo(f"{seen} orders looked at", err=True)

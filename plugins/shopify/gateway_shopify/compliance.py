@@ -145,7 +145,7 @@ class Compliance:
         for mode, ids in packages.items():
             if not ids:
                 continue
-            done = await self._gateway.amending.redact(_caller(shop, mode), ids)
+            done = await self._gateway.amendments.erase(_caller(shop, mode), ids)
             redacted.extend(done.redacted)
             for package_id, reason in done.kept.items():
                 if reason in WHY_KEPT:

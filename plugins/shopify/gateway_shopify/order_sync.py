@@ -211,7 +211,7 @@ class Processor:
 
     async def _amend(self, caller: Caller, package_id: str, order: Order) -> str | None:
         try:
-            await self._gateway.amending.amend(caller, package_id, order)
+            await self._gateway.amendments.amend(caller, package_id, order)
         except Conflict:
             return "too_late"
         except InvalidInput:

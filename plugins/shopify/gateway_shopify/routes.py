@@ -9,7 +9,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter, RawBody, SkipValidation
 
-from gateway.plugin import Caller, InvalidInput, NotAuthenticated, decode, json_answer
+from gateway.plugin import Caller, InvalidInput, NotAuthenticated, decode, json_response
 from gateway_shopify.held_orders import STATES
 from gateway_shopify.inbox import Arrival
 from gateway_shopify.schema import COMPLIANCE_TOPICS, TOPICS, AboutOrder, Release
@@ -82,14 +82,14 @@ async def take_webhook(
         raise NotAuthenticated("The webhook isn't signed with the secret of a shop we know.")
     topic = headers.get("x-shopify-topic", "")
     if topic not in TOPICS or topic.startswith("gateway/"):
-        return json_answer(Taken("ignored"))
+        return json_response(Taken("ignored"))
     webhook_id = headers.get("x-shopify-webhook-id") or hashlib.sha256(body).hexdigest()
     index = None if topic in COMPLIANCE_TOPICS else _order_index(desk, shop.domain, body)
     arrival = Arrival(shop.domain, webhook_id[:_MAX_ID_CHARACTERS], topic, body, index)
     is_new = await desk.inbox.put(arrival)
     if is_new:
         desk.worker.wake()
-    return json_answer(Taken("stored" if is_new else "duplicate"))
+    return json_response(Taken("stored" if is_new else "duplicate"))
 
 
 @get(
@@ -114,7 +114,7 @@ async def list_orders(
     if order_state not in STATES:
         text = f"state must be one of {', '.join(STATES)}"
         raise InvalidInput(text)
-    return json_answer({"orders": await desk.held.list(caller, [order_state])})
+    return json_response({"orders": await desk.held.list(caller, [order_state])})
 
 
 @post(
@@ -139,7 +139,7 @@ async def release_order(
     ```
     """
     release = decode(body, Release) if body else Release()
-    return json_answer(await desk.held.release(caller, order_id, release))
+    return json_response(await desk.held.release(caller, order_id, release))
 
 
 def router(desk: Desk) -> Router:

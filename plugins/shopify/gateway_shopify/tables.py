@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-from gateway.plugin import PluginTables, SealedColumn, WaitColumn
+from gateway.plugin import DueColumn, PluginTables, SealedColumn
 
 metadata: Final = MetaData()
 # Said word for word in queries too: only then does a database use an index of these rows alone.
@@ -115,8 +115,8 @@ TABLES: Final = PluginTables(
         SealedColumn(orders, "facts", ("shop", "order_index"), lambda row: str(row.id)),
         SealedColumn(requests, "report", ("id",), lambda row: str(row.id)),
     ),
-    waits=(
-        WaitColumn(messages.c.due_at_ms),
-        WaitColumn(messages.c.lease_until_ms, lease_seconds=LEASE_SECONDS),
+    due_columns=(
+        DueColumn(messages.c.due_at_ms),
+        DueColumn(messages.c.lease_until_ms, lease_seconds=LEASE_SECONDS),
     ),
 )

@@ -197,7 +197,7 @@ class Endpoints:
             actor=caller.actor,
             only_destination=destination.id,
         )
-        published = await self._gateway.publishing.publish([draft])
+        published = await self._gateway.publisher.publish([draft])
         if not published.delivery_ids:
             raise Conflict("The endpoint is disabled; enable it, then test it.")
         delivery_id = published.delivery_ids[0]

@@ -5,7 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 from msgspec.structs import replace
 
-from gateway.plugin import Caller, decode, json_answer, timestamp
+from gateway.plugin import Caller, decode, json_response, timestamp
 from gateway_webhooks import schema
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import endpoint_out, recovery_out
@@ -33,7 +33,7 @@ async def enable_endpoint(
     """
     enabled, missed = await endpoints.enable(caller, endpoint_id)
     shown = replace(endpoint_out(enabled), missed_since=timestamp(missed))
-    return json_answer(shown)
+    return json_response(shown)
 
 
 @post(
@@ -60,7 +60,7 @@ async def recover_endpoint(
     """
     sent = decode(body, schema.RecoverIn)
     recovery = await endpoints.recover(caller, endpoint_id, sent.since, sent.until)
-    return json_answer(recovery_out(recovery), 202)
+    return json_response(recovery_out(recovery), 202)
 
 
 @get(
@@ -79,4 +79,4 @@ async def show_recovery(
     ```
     """
     found = await endpoints.recovery(caller, recovery_id)
-    return json_answer(recovery_out(found))
+    return json_response(recovery_out(found))

@@ -14,7 +14,7 @@ from gateway.plugin import (
     InvalidInput,
     aware,
     decode,
-    json_answer,
+    json_response,
     page_size,
 )
 from gateway_webhooks import schema
@@ -42,7 +42,7 @@ async def list_endpoints(caller: NamedDependency[Caller], endpoints: Service) ->
     ```
     """
     found = await endpoints.list(caller)
-    return json_answer(schema.EndpointsOut([endpoint_out(each) for each in found]))
+    return json_response(schema.EndpointsOut([endpoint_out(each) for each in found]))
 
 
 @post(
@@ -64,7 +64,7 @@ async def add_endpoint(
     ```
     """
     destination, secret = await endpoints.add(caller, decode(body, schema.EndpointIn))
-    return json_answer(endpoint_out(destination, secret), 201)
+    return json_response(endpoint_out(destination, secret), 201)
 
 
 @get(
@@ -82,7 +82,7 @@ async def show_endpoint(
     curl $GATEWAY/api/webhooks/endpoints/$ENDPOINT -H "X-API-Key: $KEY"
     ```
     """
-    return json_answer(endpoint_out(await endpoints.get(caller, endpoint_id)))
+    return json_response(endpoint_out(await endpoints.get(caller, endpoint_id)))
 
 
 @patch(
@@ -105,7 +105,7 @@ async def change_endpoint(
     ```
     """
     change = decode(body, schema.EndpointChange)
-    return json_answer(endpoint_out(await endpoints.change(caller, endpoint_id, change)))
+    return json_response(endpoint_out(await endpoints.change(caller, endpoint_id, change)))
 
 
 @delete("/endpoints/{endpoint_id:str}", status_code=204, tags=["Endpoints"], summary="Take it away")
@@ -143,7 +143,7 @@ async def rotate_secret(
     """
     sent = decode(body or b"{}", schema.RotateIn)
     destination, secret = await endpoints.rotate(caller, endpoint_id, sent.overlap_hours)
-    return json_answer(endpoint_out(destination, secret))
+    return json_response(endpoint_out(destination, secret))
 
 
 @post(
@@ -162,7 +162,7 @@ async def finish_rotation(
     curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/rotate/finish -H "X-API-Key: $KEY"
     ```
     """
-    return json_answer(endpoint_out(await endpoints.finish_rotation(caller, endpoint_id)))
+    return json_response(endpoint_out(await endpoints.finish_rotation(caller, endpoint_id)))
 
 
 @post(
@@ -181,7 +181,7 @@ async def test_endpoint(
     curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/test -H "X-API-Key: $KEY"
     ```
     """
-    return json_answer(delivery_out(*await endpoints.test(caller, endpoint_id)))
+    return json_response(delivery_out(*await endpoints.test(caller, endpoint_id)))
 
 
 @get("/logs", tags=["Deliveries out"], summary="Read the log", opt={"answer": schema.LogOut})
@@ -213,7 +213,7 @@ async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
         found = await gateway.delivery_log.attempts_page(connection, caller, wanted)
     shown = found[:size]
     next_cursor = str(shown[-1][0]) if len(found) > size else None
-    return json_answer(schema.LogOut([attempt_out(each) for _, each in shown], next_cursor))
+    return json_response(schema.LogOut([attempt_out(each) for _, each in shown], next_cursor))
 
 
 @get(
@@ -231,7 +231,7 @@ async def show_delivery(
     curl $GATEWAY/api/webhooks/deliveries/$DELIVERY -H "X-API-Key: $KEY"
     ```
     """
-    return json_answer(delivery_out(*await endpoints.delivery(caller, delivery_id)))
+    return json_response(delivery_out(*await endpoints.delivery(caller, delivery_id)))
 
 
 @post(
@@ -250,7 +250,7 @@ async def resend_delivery(
     curl -X POST $GATEWAY/api/webhooks/deliveries/$DELIVERY/resend -H "X-API-Key: $KEY"
     ```
     """
-    return json_answer(delivery_out(*await endpoints.resend(caller, delivery_id)))
+    return json_response(delivery_out(*await endpoints.resend(caller, delivery_id)))
 
 
 def router(gateway: Gateway, endpoints: Endpoints) -> Router:

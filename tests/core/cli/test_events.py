@@ -116,7 +116,7 @@ def test_a_list_can_be_narrowed_down(read, stock):
     _, north = stock.order(site="north")
     _, test = stock.order(site="main", mode="test")
     _, acme = stock.order(account="acme")
-    stock.do(lambda gateway: gateway.publishing.publish([draft(gateway, "evt_9")]))
+    stock.do(lambda gateway: gateway.publisher.publish([draft(gateway, "evt_9")]))
 
     def listed(*words):
         return [row["id"] for row in read("events", "list", *words)]
@@ -160,7 +160,7 @@ def followed(gateway, event_type=None):
 
 
 async def record(gateway, event_id, event_type="delivery.assigned"):
-    await gateway.publishing.publish([draft(gateway, event_id, event_type)])
+    await gateway.publisher.publish([draft(gateway, event_id, event_type)])
 
 
 def ids(found):

@@ -43,7 +43,7 @@ class Scripted(Recorder):
 async def publish(gateway: Gateway, *subjects: str, **changes: Any) -> list[str]:
     """Publish an event about each of ``subjects``; returns the ids of the deliveries."""
     drafts = [draft(gateway, subject=each, **changes) for each in subjects or ("pkg_1",)]
-    return list((await gateway.publishing.publish(drafts)).delivery_ids)
+    return list((await gateway.publisher.publish(drafts)).delivery_ids)
 
 
 async def carried(gateway: Gateway, destination_id: str) -> None:

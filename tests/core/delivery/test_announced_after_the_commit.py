@@ -52,7 +52,7 @@ async def report(gateway):
 
 
 async def amend(gateway):
-    await gateway.amending.amend(LIVE, await package(gateway), order(rx_number="RX-2"))
+    await gateway.amendments.amend(LIVE, await package(gateway), order(rx_number="RX-2"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Column, Engine, MetaData, Table, Text, event,
 from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.delivery.clock_skew import Timekeeper
 from gateway.storage.maintenance.clock_skew import noted_time
-from gateway.storage.plugin_tables import WaitColumn
+from gateway.storage.plugin_tables import DueColumn
 
 AHEAD = timedelta(days=3)
 LEASE_SECONDS = 60.0
@@ -177,7 +177,7 @@ async def test_what_plugins_wait_for_is_brought_forward_and_no_lease_is_cut_shor
         Column("due_at_ms", BigInteger),
         Column("lease_until_ms", BigInteger),
     )
-    waits = [WaitColumn(rows.c.due_at_ms), WaitColumn(rows.c.lease_until_ms, lease_seconds=120)]
+    waits = [DueColumn(rows.c.due_at_ms), DueColumn(rows.c.lease_until_ms, lease_seconds=120)]
     clock = SteppingClock(NOW)
     now_ms, hour_ms = to_epoch_ms(NOW), 3_600_000
     given = {

@@ -49,7 +49,7 @@ async def gateway(tmp_path):
 async def test_a_destination_gets_what_its_patterns_ask_for(gateway, patterns, wanted):
     destination_id = await add_destination(gateway, events=patterns)
     types = ["package.created", "delivery.completed", "endpoint.disabled", "webhook.test"]
-    published = await gateway.publishing.publish([draft(gateway, each) for each in types])
+    published = await gateway.publisher.publish([draft(gateway, each) for each in types])
 
     assert [each[1] for each in await deliveries(gateway)] == wanted
     assert len(published.delivery_ids) == len(wanted)
@@ -71,7 +71,7 @@ async def test_a_destination_gets_what_its_patterns_ask_for(gateway, patterns, w
 )
 async def test_account_mode_site_and_state_decide_who_gets_an_event(gateway, changes, is_wanted):
     await add_destination(gateway, **changes)
-    published = await gateway.publishing.publish([draft(gateway, site="main")])
+    published = await gateway.publisher.publish([draft(gateway, site="main")])
 
     assert bool(published.delivery_ids) == is_wanted
 
@@ -79,7 +79,7 @@ async def test_account_mode_site_and_state_decide_who_gets_an_event(gateway, cha
 async def test_an_event_without_a_site_goes_to_those_that_listen_to_every_site(gateway):
     everywhere = await add_destination(gateway)
     await add_destination(gateway, site="main")
-    published = await gateway.publishing.publish([draft(gateway, site=None)])
+    published = await gateway.publisher.publish([draft(gateway, site=None)])
 
     assert published.destination_ids == {everywhere}
 
@@ -88,7 +88,7 @@ async def test_a_removed_destination_gets_nothing(gateway):
     destination_id = await add_destination(gateway)
     async with gateway.database.begin() as connection:
         await gateway.destinations.remove(connection, destination_id, gateway.clock.now())
-    published = await gateway.publishing.publish([draft(gateway)])
+    published = await gateway.publisher.publish([draft(gateway)])
 
     assert list(published.delivery_ids) == []
 
@@ -98,7 +98,7 @@ async def test_events_of_several_accounts_and_modes_in_one_batch_keep_apart(data
         live = await add_destination(gateway)
         test = await add_destination(gateway, mode="test")
         other = await add_destination(gateway, account_id="other")
-        published = await gateway.publishing.publish(
+        published = await gateway.publisher.publish(
             [
                 draft(gateway, subject="live"),
                 draft(gateway, subject="test", mode="test"),
@@ -119,7 +119,7 @@ async def test_events_of_several_accounts_and_modes_in_one_batch_keep_apart(data
 async def test_an_event_for_one_destination_goes_nowhere_else(gateway):
     wanted = await add_destination(gateway, events=("rx.*",))
     await add_destination(gateway, events=("*", "webhook.test"))
-    published = await gateway.publishing.publish(
+    published = await gateway.publisher.publish(
         [draft(gateway, "webhook.test", only_destination=wanted)]
     )
 
@@ -132,7 +132,7 @@ async def test_an_event_for_one_destination_never_crosses_accounts_nor_wakes_a_d
 ):
     theirs = await add_destination(gateway, **changes)
     # Somebody of that account is in the same batch, so their destinations are known.
-    published = await gateway.publishing.publish(
+    published = await gateway.publisher.publish(
         [
             draft(gateway, "webhook.test", only_destination=theirs),
             draft(gateway, "endpoint.disabled", account_id="other"),
@@ -174,21 +174,21 @@ async def test_plugins_and_engine_are_told_after_the_commit_and_never_without_on
     async with opened(sqlite_url(tmp_path), tmp_path, plugins=[watcher]) as gateway:
         destination_id = await add_destination(gateway)
         woken = []
-        gateway.publishing._wake = woken.append
+        gateway.publisher._wake = woken.append
 
         async with gateway.database.begin() as connection:
-            published = await gateway.publishing.record(
+            published = await gateway.publisher.record(
                 connection, [draft(gateway)], gateway.clock.now()
             )
             assert (watcher.told, woken) == ([], [])
         assert (watcher.told, woken) == ([], [])  # recording alone announces nothing
-        gateway.publishing.announce(published)
+        gateway.publisher.announce(published)
         assert watcher.told == [["delivery.completed"]]
         assert woken == [{destination_id}]
 
         twice = draft(gateway)
         with pytest.raises(IntegrityError):
-            await gateway.publishing.publish([draft(gateway), twice, twice])
+            await gateway.publisher.publish([draft(gateway), twice, twice])
         assert len(watcher.told) == len(woken) == 1
         assert len(await deliveries(gateway)) == 1
 
@@ -196,9 +196,9 @@ async def test_plugins_and_engine_are_told_after_the_commit_and_never_without_on
 async def test_where_nobody_listens_plugins_are_told_and_nobody_is_woken(tmp_path):
     watcher = Watcher()
     async with opened(sqlite_url(tmp_path), tmp_path, plugins=[watcher]) as gateway:
-        gateway.publishing._wake = pytest.fail
+        gateway.publisher._wake = pytest.fail
         await gateway.intake.accept(submission(order()))
-        nothing = await gateway.publishing.publish([])
+        nothing = await gateway.publisher.publish([])
 
         assert watcher.told == [["package.created"]]
         assert nothing == ([], (), frozenset())
@@ -208,7 +208,7 @@ async def test_a_paused_destination_keeps_its_deliveries_for_later(tmp_path):
     sink = Recorder()
     async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink]) as gateway:
         destination_id = await add_destination(gateway, state="paused")
-        await gateway.publishing.publish([draft(gateway)])
+        await gateway.publisher.publish([draft(gateway)])
         assert await gateway.dispatcher.destinations_with_work() == []
         await change_destination(gateway, destination_id, state="active")
         assert await gateway.dispatcher.destinations_with_work() == [destination_id]

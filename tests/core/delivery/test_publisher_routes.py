@@ -28,7 +28,7 @@ async def routed(tmp_path, *answers):
         first = await add_destination(gateway, name="first")
         second = await add_destination(gateway, name="second")
         theirs = await add_destination(gateway, account_id="other")
-        await gateway.publishing.publish(
+        await gateway.publisher.publish(
             [draft(gateway), draft(gateway, account_id="other", subject="pkg_9")]
         )
         got = [each[0] for each in await deliveries(gateway)]

@@ -26,7 +26,7 @@ async def given_up(gateway, count=EVENTS):
     for number in range(count):
         clock.step(0.001)  # their ids are then in their order
         drafts.append(draft(gateway, subject=f"pkg_{number}"))
-    await gateway.publishing.publish(drafts)
+    await gateway.publisher.publish(drafts)
     clock.step(60)
     ended = {"state": "exhausted", "retry_index": 7, "finished_at_ms": to_epoch_ms(clock.now())}
     async with gateway.database.begin() as connection:

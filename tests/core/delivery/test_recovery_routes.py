@@ -28,9 +28,9 @@ async def test_a_recovery_leaves_out_what_a_plugin_would_not_have_sent(database_
     async with opened(database_url, tmp_path, clock=clock, plugins=plugins) as gateway:
         board = await add_destination(gateway)
         # Given one event that the plugin kept away, and two of which one would have been
-        await gateway.publishing.publish([draft(gateway, subject="pkg_1", data={"sample": True})])
+        await gateway.publisher.publish([draft(gateway, subject="pkg_1", data={"sample": True})])
         await change_destination(gateway, board, state="disabled")
-        await gateway.publishing.publish(
+        await gateway.publisher.publish(
             [
                 draft(gateway, subject="pkg_2", data={"sample": True}),
                 draft(gateway, subject="pkg_3"),

@@ -23,7 +23,7 @@ from gateway.errors import Conflict, InvalidInput, NotFound, Problem
 from gateway.hookspecs import hookimpl
 from gateway.model.account import Caller
 from gateway.model.order import Review
-from gateway.model.submission import Amended
+from gateway.model.submission import AmendmentResult
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_a_changed_order_is_carried_found_and_told_of_by_field_names(datab
             copay_amount=Decimal("7.5"),
             external_order_id="SO-2",
         )
-        answer = await gateway.amending.amend(LIVE, package_id, changed)
+        answer = await gateway.amendments.amend(LIVE, package_id, changed)
 
         kept = (await carried(gateway, package_id)).order
         assert (kept.patient_address, kept.rx_number) == ("9 New St", "RX-2")
@@ -87,7 +87,7 @@ async def test_the_same_order_again_changes_nothing_and_tells_nobody(gateway):
     package_id = await package(gateway, patient_phone="+13055551234")
     same = order(patient_phone="(305) 555-1234")
 
-    assert await gateway.amending.amend(LIVE, package_id, same) == Amended(package_id)
+    assert await gateway.amendments.amend(LIVE, package_id, same) == AmendmentResult(package_id)
     assert len(await timeline(gateway, package_id)) == 1
 
 
@@ -96,7 +96,7 @@ async def test_subscribers_are_told_of_a_change(tmp_path):
     async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink]) as gateway:
         destination = await add_destination(gateway, events=("package.updated",))
         package_id = await package(gateway)
-        await gateway.amending.amend(LIVE, package_id, order(notes="at the back door"))
+        await gateway.amendments.amend(LIVE, package_id, order(notes="at the back door"))
         async with gateway.database.begin() as connection:
             due = await gateway.outbox.claim(
                 connection, destination, limit=9, now=gateway.clock.now(), lease_seconds=60
@@ -110,7 +110,7 @@ async def test_what_is_still_in_the_pharmacy_can_be_changed(gateway, event):
     package_id = await package(gateway)
     await gateway.tracking.apply(LIVE, update(package_id, event))
 
-    answer = await gateway.amending.amend(LIVE, package_id, order(notes="ring twice"))
+    answer = await gateway.amendments.amend(LIVE, package_id, order(notes="ring twice"))
     assert answer.changed == ("notes",)
 
 
@@ -120,7 +120,7 @@ async def test_what_has_left_or_is_over_can_not_be_changed(gateway, event):
     status = (await gateway.tracking.apply(LIVE, update(package_id, event))).status
 
     with pytest.raises(Conflict) as raised:
-        await gateway.amending.amend(LIVE, package_id, order(notes="ring twice"))
+        await gateway.amendments.amend(LIVE, package_id, order(notes="ring twice"))
     assert raised.value.message == f"The package is {status}; its order can't change any more."
     assert (await carried(gateway, package_id)).order.notes is None
 
@@ -130,14 +130,14 @@ async def test_somebody_elses_package_is_not_there(gateway, caller):
     package_id = await package(gateway)
 
     with pytest.raises(NotFound):
-        await gateway.amending.amend(caller, package_id, order(notes="ring twice"))
+        await gateway.amendments.amend(caller, package_id, order(notes="ring twice"))
 
 
 async def test_a_changed_order_must_pass_the_same_rules(gateway):
     package_id = await package(gateway)
 
     with pytest.raises(InvalidInput) as raised:
-        await gateway.amending.amend(LIVE, package_id, order(patient_name=" "))
+        await gateway.amendments.amend(LIVE, package_id, order(patient_name=" "))
     problem = Problem("patient_name is required", field="patient_name")
     assert raised.value.details == (problem,)
     assert (await carried(gateway, package_id)).order == ORDER
@@ -160,8 +160,8 @@ async def test_plugins_review_a_changed_order_too(tmp_path):
     async with opened(sqlite_url(tmp_path), tmp_path, plugins=[Reviews()]) as gateway:
         package_id = await package(gateway)
         with pytest.raises(InvalidInput) as raised:
-            await gateway.amending.amend(LIVE, package_id, order(patient_address="1 Moon"))
-        await gateway.amending.amend(LIVE, package_id, order(patient_address="1 Main"))
+            await gateway.amendments.amend(LIVE, package_id, order(patient_address="1 Moon"))
+        await gateway.amendments.amend(LIVE, package_id, order(patient_address="1 Main"))
 
         assert raised.value.details == (Problem("outside our area"),)
         assert (await carried(gateway, package_id)).order.patient_address == "1 MAIN"
@@ -170,7 +170,7 @@ async def test_plugins_review_a_changed_order_too(tmp_path):
 async def test_a_change_can_not_move_a_package_to_another_site(tmp_path):
     async with opened(sqlite_url(tmp_path), tmp_path, toml=TWO_SITES) as gateway:
         package_id = await package(gateway, site="main")
-        answer = await gateway.amending.amend(LIVE, package_id, order(site="north", notes="n"))
+        answer = await gateway.amendments.amend(LIVE, package_id, order(site="north", notes="n"))
 
         assert answer.changed == ("notes",)
         assert (await carried(gateway, package_id)).site == "main"
@@ -185,7 +185,7 @@ async def test_redacting_empties_what_is_over_and_says_why_the_rest_is_kept(data
         told = await package(gateway, rx_number="RX-1")
         await gateway.tracking.apply(LIVE, update(told, "delivery.failed"))
         asked = [over, under_way, told, "pkg_nowhere"]
-        answer = await gateway.amending.redact(LIVE, asked)
+        answer = await gateway.amendments.erase(LIVE, asked)
 
         assert answer.redacted == (over,)
         kept = {under_way: "under_way", told: "still_told", "pkg_nowhere": "unknown"}
@@ -200,7 +200,7 @@ async def test_redacting_empties_what_is_over_and_says_why_the_rest_is_kept(data
         assert sorted(await found(gateway, "rx_number", "RX-1")) == sorted([under_way, told])
         assert (await carried(gateway, under_way)).order.rx_number == "RX-1"
         # … and the same again is fine, while the same order again is still known.
-        assert (await gateway.amending.redact(LIVE, [over])).redacted == (over,)
+        assert (await gateway.amendments.erase(LIVE, [over])).redacted == (over,)
         assert await package(gateway, external_order_id="SO-1") == over
 
 
@@ -208,7 +208,7 @@ async def test_redacting_empties_what_is_over_and_says_why_the_rest_is_kept(data
 async def test_nobody_empties_somebody_elses_package(gateway, caller):
     package_id = await package(gateway)
     await gateway.tracking.apply(LIVE, update(package_id, "delivery.completed"))
-    answer = await gateway.amending.redact(caller, [package_id])
+    answer = await gateway.amendments.erase(caller, [package_id])
 
     assert (answer.redacted, answer.kept) == ((), {package_id: "unknown"})
     assert not (await carried(gateway, package_id)).purged

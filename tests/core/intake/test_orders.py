@@ -200,7 +200,7 @@ async def test_where_everything_is_rejected_the_database_is_not_asked(gateway):
             raise AssertionError
 
     intake = Intake(
-        Closed(), gateway.packages, gateway.publishing, gateway.hooks, gateway.sites, gateway.clock
+        Closed(), gateway.packages, gateway.publisher, gateway.hooks, gateway.sites, gateway.clock
     )
     answer = await intake.accept(submission(order(patient_name="")))
 
@@ -240,7 +240,7 @@ class HeldAtCommit:
 
 def intake_over(database, gateway) -> Intake:
     return Intake(
-        database, gateway.packages, gateway.publishing, gateway.hooks, gateway.sites, gateway.clock
+        database, gateway.packages, gateway.publisher, gateway.hooks, gateway.sites, gateway.clock
     )
 
 

@@ -162,7 +162,7 @@ async def test_two_processes_that_report_the_same_packages_do_not_lock_each_othe
             return_exceptions=True,
         )
 
-        assert {type(each).__name__ for each in answers} <= {"UpdateAnswer", "Conflict"}
+        assert {type(each).__name__ for each in answers} <= {"UpdateResult", "Conflict"}
         assert {await status(one, each) for each in ids} == {"arrived"}
 
 

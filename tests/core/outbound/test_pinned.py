@@ -16,7 +16,7 @@ from pyreqwest.client import ClientBuilder
 
 from gateway.clock import SystemClock
 from gateway.errors import InvalidInput
-from gateway.outbound.messages import OutboundAnswer, OutboundRequest
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from gateway.outbound.pinned import IPAddress, PinnedClient, Target
 from gateway.outbound.ssrf_guard import AddressGuard, check_url, resolve
 
@@ -51,18 +51,20 @@ async def posted(
     headers: Headers,
     body: bytes,
     timeout_seconds: float,
-) -> OutboundAnswer:
+) -> OutboundResponse:
     request = OutboundRequest(url=target.url, headers=headers, body=body)
     return await client.send(target, address, request, timeout_seconds)
 
 
 async def post(
     client: PinnedClient, server: hostile.Server, timeout_seconds: float = LONG_SECONDS
-) -> OutboundAnswer:
+) -> OutboundResponse:
     return await posted(client, target_of(server), LOOPBACK, HEADERS, b'{"a":1}', timeout_seconds)
 
 
-async def reply_to(client: PinnedClient, answer: hostile.Answer, **limits: float) -> OutboundAnswer:
+async def reply_to(
+    client: PinnedClient, answer: hostile.Answer, **limits: float
+) -> OutboundResponse:
     async with hostile.serving(answer) as server:
         return await post(client, server, **limits)
 
@@ -503,7 +505,7 @@ def authority() -> hostile.Authority:
 
 async def tls_reply(
     authority: hostile.Authority, *names: str, days_left: int = 1, trusted: bytes | None = None
-) -> OutboundAnswer:
+) -> OutboundResponse:
     client = PinnedClient(SystemClock(), "test", extra_root_pem=trusted)
     context = authority.serve_as(*names, days_left=days_left)
     async with hostile.serving(hostile.answering(body=b"private"), tls=context) as server:

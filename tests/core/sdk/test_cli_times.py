@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from gateway.sdk.cli import Moment, moment_of
+from gateway.sdk.cli import TimeOrAgo, resolve_time
 
 NOW = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
 
@@ -23,26 +23,26 @@ NOW = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
     ],
 )
 def test_a_time_or_how_long_ago_is_a_moment(text, meant):
-    told = Moment().convert(text, None, None)
+    told = TimeOrAgo().convert(text, None, None)
 
-    assert moment_of(told, NOW) == meant
+    assert resolve_time(told, NOW) == meant
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "7", "7w", "-7d", "2026-13-01", "1000000d"])
 def test_anything_else_is_refused_with_how_to_write_it(text):
     with pytest.raises(click.BadParameter) as caught:
-        Moment().convert(text, None, None)
+        TimeOrAgo().convert(text, None, None)
 
     assert caught.value.message == "write 2026-04-19T18:00:00Z, or how long ago: 90m, 24h, 7d"
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "99999d"])
 def test_nothing_is_meant_before_1970(text):
-    told = Moment().convert(text, None, None)
+    told = TimeOrAgo().convert(text, None, None)
 
-    assert moment_of(told, NOW) == datetime(1970, 1, 1, tzinfo=UTC)
+    assert resolve_time(told, NOW) == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def test_what_was_read_already_stays_as_it_is():
-    assert Moment().convert(NOW, None, None) is NOW
-    assert Moment().convert(timedelta(hours=1), None, None) == timedelta(hours=1)
+    assert TimeOrAgo().convert(NOW, None, None) is NOW
+    assert TimeOrAgo().convert(timedelta(hours=1), None, None) == timedelta(hours=1)

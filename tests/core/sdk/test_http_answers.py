@@ -5,7 +5,7 @@ from litestar import Response, get
 from litestar.background_tasks import BackgroundTask
 from litestar.testing import TestClient, create_test_client
 
-from gateway.sdk.http import json_answer
+from gateway.sdk.http import json_response
 
 
 class Taken(msgspec.Struct):
@@ -24,7 +24,7 @@ def client_of(answer: Response[bytes]) -> TestClient:
 
 
 def test_a_record_is_answered_as_json_in_utf_8():
-    with client_of(json_answer(Taken("José", 2))) as client:
+    with client_of(json_response(Taken("José", 2))) as client:
         answer = client.get("/")
 
     assert answer.status_code == 200
@@ -33,7 +33,7 @@ def test_a_record_is_answered_as_json_in_utf_8():
 
 
 def test_an_answer_has_the_status_and_the_headers_it_is_given():
-    with client_of(json_answer([], 202, {"X-Import-Id": "imp_1"})) as client:
+    with client_of(json_response([], 202, {"X-Import-Id": "imp_1"})) as client:
         answer = client.get("/")
 
     assert answer.status_code == 202
@@ -47,7 +47,7 @@ def test_what_is_left_to_do_is_done_once_the_answer_was_sent():
     async def finish(name: str) -> None:
         done.append(name)
 
-    with client_of(json_answer({}, background=BackgroundTask(finish, "imp_1"))) as client:
+    with client_of(json_response({}, background=BackgroundTask(finish, "imp_1"))) as client:
         client.get("/")
 
     assert done == ["imp_1"]

@@ -6,22 +6,22 @@ import pytest
 
 from gateway.errors import InvalidInput
 from gateway.model.submission import Idempotency
-from gateway.sdk.http import idempotency_of, page_size
+from gateway.sdk.http import idempotency_key, page_size
 
 
 def test_a_request_without_a_key_is_like_no_other():
-    assert idempotency_of(None, b"{}") is None
+    assert idempotency_key(None, b"{}") is None
 
 
 @pytest.mark.parametrize("key", ["a", "!~", "k" * 255])
 def test_a_request_with_a_key_is_known_by_it_and_by_what_it_asks(key):
-    assert idempotency_of(key, b"{}") == Idempotency(key, hashlib.sha256(b"{}").digest())
+    assert idempotency_key(key, b"{}") == Idempotency(key, hashlib.sha256(b"{}").digest())
 
 
 @pytest.mark.parametrize("key", ["", "two words", "k" * 256, "schlüssel", "a\n"])
 def test_a_key_of_other_characters_is_refused(key):
     with pytest.raises(InvalidInput) as caught:
-        idempotency_of(key, b"{}")
+        idempotency_key(key, b"{}")
 
     assert caught.value.message == "Idempotency-Key takes 1 to 255 visible ASCII characters."
 

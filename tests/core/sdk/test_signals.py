@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from gateway.sdk.signals import when_asked_to_end
+from gateway.sdk.signals import on_termination
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -14,7 +14,7 @@ async def test_a_signal_calls_what_ends_the_program_and_nothing_else(number):
     asked = asyncio.Event()
     before = signal.getsignal(number)
 
-    with when_asked_to_end(asked.set):
+    with on_termination(asked.set):
         os.kill(os.getpid(), number)
         async with asyncio.timeout(10):
             await asked.wait()
@@ -30,7 +30,7 @@ async def test_a_handler_that_was_not_set_from_python_becomes_the_default(monkey
         return before
 
     monkeypatch.setattr(signal, "signal", replaced)
-    with when_asked_to_end(lambda: None):
+    with on_termination(lambda: None):
         assert None not in handlers.values()
 
     assert {*handlers.values()} == {signal.SIG_DFL}

@@ -35,7 +35,7 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import migrate
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.stores.audit import AuditEntry, append
-from gateway.storage.stores.idempotency import KeptAnswer, keep_answers, key_id
+from gateway.storage.stores.idempotency import StoredResponse, key_id, store_responses
 from gateway.storage.stores.installation import claim_keyring
 
 MIGRATION = """
@@ -126,12 +126,14 @@ async def furnish(database: Database, plugin: Shelves | None = None) -> House:
     await house.told(days=200, external_order_id="SO-3")
     await house.swept(payload_days=90)
     key = ApiKey("key_1", "acme", "PMS", "live", "sk_live_1234", "main", NOW, None)
-    answer = KeptAnswer(key_id(Caller("acme", "live", "key_1"), "k"), b"digest", b'{"created":1}')
+    answer = StoredResponse(
+        key_id(Caller("acme", "live", "key_1"), "k"), b"digest", b'{"created":1}'
+    )
     async with database.begin() as connection:
         await claim_keyring(connection, KEYRING)
         await KEPT.accounts.ensure(connection, "acme", NOW)
         await KEPT.accounts.add_key(connection, key, bytes(32))
-        await keep_answers(connection, [answer], NOW)
+        await store_responses(connection, [answer], NOW)
         await append(connection, [AuditEntry("acme", "key_1", "x.viewed", "pkg_1")] * 3, NOW)
         if plugin is not None:
             await connection.execute(insert(plugin.shelves), [SHELF, {**SHELF, "flag": False}])

@@ -11,7 +11,7 @@ def told(gateway, monkeypatch):
     """What was announced, and how often another connection finds each in the database."""
     seen = []
     running = gateway.gateway
-    announce = running.publishing.announce
+    announce = running.publisher.announce
 
     def look(published):
         with closing(sqlite3.connect(running.database.path)) as connection:
@@ -20,7 +20,7 @@ def told(gateway, monkeypatch):
                 seen.append((event.type, connection.execute(query, (event.id,)).fetchone()[0]))
         announce(published)
 
-    monkeypatch.setattr(running.publishing, "announce", look)
+    monkeypatch.setattr(running.publisher, "announce", look)
     return seen
 
 

@@ -14,7 +14,7 @@ from processes import TOML, GatewayProcess
 from gateway.cli import main
 from gateway.clock import SystemClock
 from gateway.errors import InvalidInput, NotAuthenticated
-from gateway.plugin import AddressGuard, OutboundAnswer, OutboundClient
+from gateway.plugin import AddressGuard, OutboundClient, OutboundResponse
 from gateway.testing import Receiver
 
 GUARD = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8"])
@@ -190,7 +190,7 @@ async def test_a_report_that_got_no_answer_is_sent_again(live, live_key, rx, com
         async def lossy(request):
             if request.url.endswith("/result") and not refused:
                 refused.append(request.url)
-                return OutboundAnswer(duration_ms=1, error="timeout")
+                return OutboundResponse(duration_ms=1, error="timeout")
             return await send(request)
 
         client.send = lossy
@@ -210,7 +210,7 @@ async def test_a_job_that_is_no_longer_ours_is_left_alone(live, live_key, rx, tm
 
         async def too_late(request):
             if request.url.endswith("/result"):
-                return OutboundAnswer(duration_ms=1, status=409)
+                return OutboundResponse(duration_ms=1, status=409)
             return await send(request)
 
         client.send = too_late
@@ -225,9 +225,9 @@ async def test_a_job_that_is_no_longer_ours_is_left_alone(live, live_key, rx, tm
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (OutboundAnswer(duration_ms=1, status=403), NotAuthenticated),
-        (OutboundAnswer(duration_ms=1, status=400), InvalidInput),
-        (OutboundAnswer(duration_ms=1, status=200, cut=True), InvalidInput),
+        (OutboundResponse(duration_ms=1, status=403), NotAuthenticated),
+        (OutboundResponse(duration_ms=1, status=400), InvalidInput),
+        (OutboundResponse(duration_ms=1, status=200, cut=True), InvalidInput),
     ],
 )
 async def test_an_answer_that_no_patience_mends_ends_the_agent(command, answer, error):

@@ -10,7 +10,7 @@ from gateway_rx_queue.sender import outcome_from
 
 from gateway.errors import PluginError
 from gateway.hookspecs import hookimpl
-from gateway.plugin import OutboundAnswer
+from gateway.plugin import OutboundResponse
 from gateway.testing import Receiver
 
 SIMULATOR = '[plugins.rx_queue]\nwriter = "simulator"\nretry_schedule_seconds = [0.05]\n'
@@ -132,7 +132,7 @@ async def test_a_bridge_in_a_private_network_has_to_be_allowed(harness, rx):
 
 
 def answered(status, body=b"", **more):
-    return OutboundAnswer(duration_ms=1, status=status, body=body, **more)
+    return OutboundResponse(duration_ms=1, status=status, body=body, **more)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def answered(status, body=b"", **more):
         (answered(429), "retry", "bridge_answered_429"),
         (answered(500), "retry", "bridge_answered_500"),
         (answered(302), "retry", "bridge_answered_302"),
-        (OutboundAnswer(duration_ms=1, error="timeout"), "retry", "bridge_timeout"),
+        (OutboundResponse(duration_ms=1, error="timeout"), "retry", "bridge_timeout"),
     ],
 )
 def test_what_a_bridge_s_answer_means(answer, outcome, reason):

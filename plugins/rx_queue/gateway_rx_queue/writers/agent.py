@@ -22,13 +22,13 @@ from gateway.plugin import (
     Clock,
     InvalidInput,
     NotAuthenticated,
-    OutboundAnswer,
     OutboundClient,
     OutboundRequest,
+    OutboundResponse,
     Unavailable,
     decode,
     encode,
-    when_asked_to_end,
+    on_termination,
 )
 from gateway_rx_queue.schema import LeasedOut, LeaseOut, OutcomeIn
 
@@ -170,7 +170,7 @@ class Agent:
             return {"outcome": "retry", "reason": "command_timed_out"}
         return outcome_of_command(process.returncode or 0, output)
 
-    async def _ask(self, path: str, body: Any, timeout_seconds: float) -> OutboundAnswer:
+    async def _ask(self, path: str, body: Any, timeout_seconds: float) -> OutboundResponse:
         return await self._client.send(
             OutboundRequest(
                 url=self._settings.url.rstrip("/") + path,
@@ -206,7 +206,7 @@ def outcome_of_command(exit_code: int, output: bytes) -> dict[str, Any]:
     return read
 
 
-def _check(answer: OutboundAnswer) -> None:
+def _check(answer: OutboundResponse) -> None:
     """Raise what an answer without jobs means."""
     if answer.error is not None:
         text = f"The gateway can't be reached ({answer.error}); trying again."
@@ -228,5 +228,5 @@ def _check(answer: OutboundAnswer) -> None:
 
 async def carry_out(agent: Agent, *, once: bool) -> None:
     """Run an agent until it is interrupted or terminated; what runs then is finished."""
-    with when_asked_to_end(agent.stop):
+    with on_termination(agent.stop):
         await agent.run(once=once)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.plugin import Clock, OutboundAnswer, OutboundClient, OutboundRequest, problem_of
+from gateway.plugin import Clock, OutboundClient, OutboundRequest, OutboundResponse, problem_of
 from gateway_shopify.admin_api import queries
 from gateway_shopify.admin_api.graphql_orders import order_from
 from gateway_shopify.admin_api.tokens import Tokens
@@ -127,7 +127,7 @@ class ShopCalls:
         query: str,
         variables: Mapping[str, Any],
         timeout_seconds: float,
-    ) -> OutboundAnswer:
+    ) -> OutboundResponse:
         return await self._client.send(
             OutboundRequest(
                 url=f"{shop.base_url}/admin/api/{API_VERSION}/graphql.json",
@@ -142,7 +142,7 @@ class ShopCalls:
             )
         )
 
-    def _data(self, answer: OutboundAnswer) -> dict[str, Any]:
+    def _data(self, answer: OutboundResponse) -> dict[str, Any]:
         if answer.error is not None:
             raise ShopUnreachable(answer.error)
         if not answer.is_success:

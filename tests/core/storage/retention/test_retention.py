@@ -17,7 +17,7 @@ from gateway.storage.crypto.reencryption import reseal
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import attempts, audit, deliveries, events, packages
 from gateway.storage.stores.audit import AuditEntry, first_broken_link
-from gateway.storage.stores.idempotency import KeptAnswer, keep_answers, key_id
+from gateway.storage.stores.idempotency import StoredResponse, key_id, store_responses
 
 EVERYTHING = {"payload_days": 1, "metadata_days": 2, "log_days": 1}
 
@@ -363,9 +363,9 @@ async def test_tries_go_at_the_age_of_the_log_and_their_deliveries_stay(house):
 
 async def test_an_answer_can_be_replayed_for_a_day_and_then_it_goes(house):
     for hours, key in ((25, "old"), (23, "young")):
-        answer = KeptAnswer(key_id(Caller("acme", "live", "key_1"), key), b"digest", b"{}")
+        answer = StoredResponse(key_id(Caller("acme", "live", "key_1"), key), b"digest", b"{}")
         async with house.database.begin() as connection:
-            await keep_answers(connection, [answer], ago(hours / 24))
+            await store_responses(connection, [answer], ago(hours / 24))
 
     swept = await house.swept()
 

@@ -11,28 +11,28 @@ from gateway.model.account import Caller
 from gateway.model.submission import Idempotency
 from gateway.storage.schema import idempotency
 from gateway.storage.stores.idempotency import (
-    KeptAnswer,
     KeyedRequest,
-    earlier_answers,
-    keep_answers,
-    kept_answers,
+    StoredResponse,
     key_id,
     keyed_request,
+    split_replays,
+    store_responses,
+    stored_responses,
 )
 
 KEY = key_id(Caller("acme", "live", "key_1"), "Maria Rodriguez 2026-04-19")
-ANSWER = KeptAnswer(KEY, b"d" * 32, b'{"results":[]}')
+ANSWER = StoredResponse(KEY, b"d" * 32, b'{"results":[]}')
 DAY_SECONDS = 24 * 60 * 60
 
 
 async def test_a_kept_answer_is_found_again(connection):
     now = SteppingClock().now()
-    another = KeptAnswer(key_id(Caller("acme", "live", "key_1"), "key-2"), b"e" * 32, b"{}")
+    another = StoredResponse(key_id(Caller("acme", "live", "key_1"), "key-2"), b"e" * 32, b"{}")
 
-    await keep_answers(connection, [ANSWER, another], now)
+    await store_responses(connection, [ANSWER, another], now)
 
-    assert await kept_answers(connection, {KEY}, now) == {KEY: ANSWER}
-    assert await kept_answers(connection, {KEY, another.key}, now) == {
+    assert await stored_responses(connection, {KEY}, now) == {KEY: ANSWER}
+    assert await stored_responses(connection, {KEY, another.key}, now) == {
         KEY: ANSWER,
         another.key: another,
     }
@@ -40,7 +40,7 @@ async def test_a_kept_answer_is_found_again(connection):
 
 async def test_it_is_found_by_nobody_else_and_under_no_other_key(connection):
     now = SteppingClock().now()
-    await keep_answers(connection, [ANSWER], now)
+    await store_responses(connection, [ANSWER], now)
 
     others = {
         key_id(Caller("other", "live", "key_1"), "Maria Rodriguez 2026-04-19"),
@@ -48,11 +48,11 @@ async def test_it_is_found_by_nobody_else_and_under_no_other_key(connection):
         key_id(Caller("acme", "live", "key_1"), "maria rodriguez 2026-04-19"),
         key_id(Caller("acme", "live", "key_1", "north"), "Maria Rodriguez 2026-04-19"),
     }
-    assert await kept_answers(connection, others, now) == {}
+    assert await stored_responses(connection, others, now) == {}
 
 
 async def test_the_key_itself_is_not_kept(connection):
-    await keep_answers(connection, [ANSWER], SteppingClock().now())
+    await store_responses(connection, [ANSWER], SteppingClock().now())
 
     row = (await connection.execute(select(idempotency))).one()
 
@@ -63,44 +63,44 @@ async def test_the_key_itself_is_not_kept(connection):
 
 async def test_an_answer_is_kept_for_a_day_and_then_forgotten(connection):
     clock = SteppingClock()
-    await keep_answers(connection, [ANSWER], clock.now())
+    await store_responses(connection, [ANSWER], clock.now())
 
     clock.step(DAY_SECONDS)
-    assert await kept_answers(connection, {KEY}, clock.now()) == {KEY: ANSWER}
+    assert await stored_responses(connection, {KEY}, clock.now()) == {KEY: ANSWER}
 
     clock.step(0.001)
-    assert await kept_answers(connection, {KEY}, clock.now()) == {}
+    assert await stored_responses(connection, {KEY}, clock.now()) == {}
     assert await rows_in(connection, idempotency) == 0
 
 
 async def test_a_forgotten_key_may_be_used_anew(connection):
     clock = SteppingClock()
-    await keep_answers(connection, [ANSWER], clock.now())
+    await store_responses(connection, [ANSWER], clock.now())
     clock.step(DAY_SECONDS + 1)
-    assert await kept_answers(connection, {KEY}, clock.now()) == {}
+    assert await stored_responses(connection, {KEY}, clock.now()) == {}
 
-    later = KeptAnswer(KEY, b"f" * 32, b'{"results":[1]}')
-    await keep_answers(connection, [later], clock.now())
+    later = StoredResponse(KEY, b"f" * 32, b'{"results":[1]}')
+    await store_responses(connection, [later], clock.now())
 
-    assert await kept_answers(connection, {KEY}, clock.now()) == {KEY: later}
+    assert await stored_responses(connection, {KEY}, clock.now()) == {KEY: later}
 
 
 async def test_the_database_itself_keeps_one_answer_for_a_key(database):
     now = SteppingClock().now()
     async with database.begin() as connection:
-        await keep_answers(connection, [ANSWER], now)
+        await store_responses(connection, [ANSWER], now)
 
     with pytest.raises(IntegrityError):
         async with database.begin() as connection:
-            await keep_answers(connection, [ANSWER], now)
+            await store_responses(connection, [ANSWER], now)
 
 
 async def test_asking_for_nothing_and_keeping_nothing_is_fine(connection):
     now = SteppingClock().now()
 
-    await keep_answers(connection, [], now)
+    await store_responses(connection, [], now)
 
-    assert await kept_answers(connection, set(), now) == {}
+    assert await stored_responses(connection, set(), now) == {}
 
 
 def test_a_request_is_known_by_its_key_and_its_digest():
@@ -115,9 +115,9 @@ def test_a_request_is_known_by_its_key_and_its_digest():
 async def test_of_requests_that_come_together_each_new_one_is_done_once(connection):
     now = SteppingClock().now()
     another = key_id(Caller("acme", "live", "key_1"), "key-2")
-    await keep_answers(connection, [ANSWER], now)
+    await store_responses(connection, [ANSWER], now)
 
-    answers, fresh = await earlier_answers(
+    answers, fresh = await split_replays(
         connection,
         [
             None,

@@ -8,7 +8,7 @@ async def test_claiming_in_order_looks_each_subject_up_in_its_index(tmp_path):
     statements = []
     async with opened(sqlite_url(tmp_path), tmp_path) as gateway:
         ordered = await add_destination(gateway, ordered=True)
-        await gateway.publishing.publish([draft(gateway, subject=f"pkg_{n}") for n in range(3)])
+        await gateway.publisher.publish([draft(gateway, subject=f"pkg_{n}") for n in range(3)])
         async with gateway.database.begin() as connection:
 
             @event.listens_for(connection.sync_connection, "before_cursor_execute")
