@@ -234,7 +234,7 @@ async def test_the_demo_tells_its_whole_story(tmp_path):
     said = await gateway(tmp_path, "demo")
 
     assert (said.code, said.err) == (0, "")
-    assert "Done. Every webhook arrived, and every signature was right." in said.out.decode(
+    assert "Done. Every webhook arrived, and every signature was valid." in said.out.decode(
         "cp1252"
     )
 

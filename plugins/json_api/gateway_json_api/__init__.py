@@ -10,7 +10,7 @@ from gateway_json_api.settings import JsonApiSettings
 
 
 class JsonApi:
-    """The plugin ``json_api``: ``/api/webhook/orders``, ``/api/packages`` and their kin."""
+    """The plugin ``json_api``: the routes of orders, packages and delivery updates."""
 
     api_version = API_VERSION
     Settings = JsonApiSettings
@@ -21,5 +21,5 @@ class JsonApi:
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
-        """Bring the addresses."""
+        """Register the routes."""
         return [router(self._gateway, self._settings)]

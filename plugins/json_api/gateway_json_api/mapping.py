@@ -1,4 +1,4 @@
-"""Between the JSON shapes and the gateway's own. Pure."""
+"""Conversions between the JSON shapes and the gateway's own. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -28,16 +28,16 @@ from gateway_json_api.schema import (
 )
 
 _ORDER_FIELDS: Final = frozenset(OrderIn.__struct_fields__)
-# What a package shows of its order, and no longer does when that was emptied.
-_OF_THE_ORDER: Final = frozenset(Order.__struct_fields__) - {"site"}
-# A field's name is shown back to the caller only when it looks like one: a name, not a person's.
-_LOOKS_LIKE_A_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+# The order's fields of a package, which are null once the order was erased.
+_ORDER_OUT_FIELDS: Final = frozenset(Order.__struct_fields__) - {"site"}
+# An unknown field's name is repeated only if it looks like an identifier, not like patient data.
+_FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 def candidate(sent: Any) -> Candidate:
-    """Turn one entry of ``orders`` into an order, or into every reason why it isn't one."""
+    """Convert one entry of ``orders`` into an order, or into every fault it has."""
     if not isinstance(sent, dict):
         return Candidate(None, (Problem("an order must be a JSON object"),))
     warnings = _unknown_fields(sent) if sent.keys() - _ORDER_FIELDS else ()
@@ -68,7 +68,7 @@ def _order(sent: OrderIn) -> Order:
 
 
 def faults(sent: Mapping[str, Any], shape: type[Shape]) -> list[Problem]:
-    """Return every field of ``sent`` that doesn't fit ``shape``, not only the first."""
+    """Return the faults of all fields of ``sent`` that don't fit ``shape``."""
     found: list[Problem] = []
     for field in msgspec.structs.fields(shape):
         if field.name not in sent or (field.required and sent[field.name] is None):
@@ -91,11 +91,11 @@ def _unknown_fields(sent: Mapping[str, Any]) -> tuple[Problem, ...]:
 
 
 def _shown(name: str) -> str | None:
-    return name if _LOOKS_LIKE_A_NAME.fullmatch(name) else None
+    return name if _FIELD_NAME.fullmatch(name) else None
 
 
 def package_out(package: Package) -> PackageOut:
-    """Turn a package into what its account is shown."""
+    """Convert a package for its account."""
     order = package.order
     shown = PackageOut(
         id=package.id,
@@ -122,11 +122,11 @@ def package_out(package: Package) -> PackageOut:
     )
     if not package.purged:
         return shown
-    return msgspec.structs.replace(shown, **dict.fromkeys(_OF_THE_ORDER))
+    return msgspec.structs.replace(shown, **dict.fromkeys(_ORDER_OUT_FIELDS))
 
 
 def update_of(package_id: str, sent: UpdateIn) -> DeliveryUpdate:
-    """Turn an update into the gateway's own."""
+    """Convert an update into the gateway's own."""
     return DeliveryUpdate(
         package_id=package_id,
         event=sent.event,
@@ -142,7 +142,7 @@ def update_of(package_id: str, sent: UpdateIn) -> DeliveryUpdate:
 
 
 def batch_update(sent: Any) -> DeliveryUpdate:
-    """Turn one entry of ``events`` into an update; raises ``InvalidInput`` with every fault."""
+    """Convert one entry of ``events``; raises ``InvalidInput`` with every fault."""
     if not isinstance(sent, dict):
         raise InvalidInput("An update must be a JSON object.")
     try:
@@ -155,7 +155,7 @@ def batch_update(sent: Any) -> DeliveryUpdate:
 
 
 def event_out(event: Event) -> EventOut:
-    """Turn an event into an entry of a timeline."""
+    """Convert an event into a timeline entry."""
     return EventOut(
         id=event.id,
         event=event.type,
@@ -168,7 +168,7 @@ def event_out(event: Event) -> EventOut:
 
 
 def event_type_out(entry: EventType) -> EventTypeOut:
-    """Turn an entry of the catalog into what is shown."""
+    """Convert an event type into a catalog entry."""
     return EventTypeOut(
         type=entry.type,
         meaning=entry.meaning,

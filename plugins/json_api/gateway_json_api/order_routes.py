@@ -1,4 +1,4 @@
-"""Where orders come in."""
+"""The route that takes orders in."""
 
 from typing import Final
 
@@ -26,19 +26,19 @@ SOURCE: Final = "json_api"
     "/webhook/orders",
     status_code=200,
     tags=["Orders"],
-    summary="Hand in orders",
+    summary="Create orders",
     opt={"limit": "orders", "body": schema.OrdersIn, "answer": schema.OrdersOut},
 )
-async def hand_in_orders(
+async def create_orders(
     body: RawBody,
     caller: NamedDependency[Caller],
     gateway: OpenGateway,
     key: IdempotencyKey = None,
 ) -> Response[bytes]:
-    r"""Take a batch of orders; each is judged alone, and the good ones are kept.
+    r"""Create packages from a batch of orders. Each order is accepted or rejected alone.
 
-    The answer comes after they are safely stored. Send an `Idempotency-Key` header to make
-    a repeated request harmless, or give each order your own `external_order_id`.
+    Accepted orders are stored before the response. To make a repeated request harmless, send
+    an `Idempotency-Key` header, or give each order your own `external_order_id`.
 
     ```bash
     curl -X POST $GATEWAY/api/webhook/orders -H "X-API-Key: $KEY" \

@@ -1,4 +1,4 @@
-"""Where packages are looked at."""
+"""The routes that read packages and their timelines."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -36,7 +36,7 @@ async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query paramete
     cursor: FromQuery[str | None] = None,
     limit: FromQuery[int] = 50,
 ) -> Response[bytes]:
-    """List packages, newest first. `cursor` is the last answer's `next_cursor`.
+    """List packages, newest first. `cursor` is the `next_cursor` of the page before.
 
     ```bash
     curl "$GATEWAY/api/packages?status=created&limit=10" -H "X-API-Key: $KEY"
@@ -60,7 +60,7 @@ async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query paramete
 async def search_packages(
     body: RawBody, caller: NamedDependency[Caller], gateway: OpenGateway
 ) -> Response[bytes]:
-    r"""Find packages by one exact value. It is a POST so that no patient stands in a URL.
+    r"""Find packages by one exact value. It is a POST so that URLs hold no patient data.
 
     ```bash
     curl -X POST $GATEWAY/api/packages/search -H "X-API-Key: $KEY" \
@@ -70,7 +70,7 @@ async def search_packages(
     sent = decode(body, schema.SearchIn)
     named = [(name, value) for name in SEARCH_FIELDS if (value := getattr(sent, name))]
     if len(named) != 1:
-        raise InvalidInput(f"Name exactly one of {', '.join(SEARCH_FIELDS)}.")
+        raise InvalidInput(f"Send exactly one of {', '.join(SEARCH_FIELDS)}.")
     (field, value), size = named[0], page_size(sent.limit)
     async with gateway.database.read() as connection:
         found = await gateway.packages.search(
@@ -82,20 +82,20 @@ async def search_packages(
 @get(
     "/packages/{package_id:str}",
     tags=["Packages"],
-    summary="Look a package up",
+    summary="Show a package",
     opt={"answer": schema.PackageOut},
 )
-async def look_up_package(
+async def show_package(
     package_id: FromPath[str], caller: NamedDependency[Caller], gateway: OpenGateway
 ) -> Response[bytes]:
-    """Show one package and the order it carries.
+    """Show one package with its order.
 
     ```bash
     curl $GATEWAY/api/packages/$PACKAGE -H "X-API-Key: $KEY"
     ```
     """
     package = await _visible(gateway, package_id, caller)
-    await _note_viewed(gateway, [package], caller)
+    await _audit_views(gateway, [package], caller)
     return json_response(mapping.package_out(package))
 
 
@@ -108,7 +108,7 @@ async def look_up_package(
 async def show_timeline(
     package_id: FromPath[str], caller: NamedDependency[Caller], gateway: OpenGateway
 ) -> Response[bytes]:
-    """Show what happened to a package, in the order it was recorded.
+    """List the events of a package in the order they were recorded.
 
     ```bash
     curl $GATEWAY/api/packages/$PACKAGE/events -H "X-API-Key: $KEY"
@@ -117,7 +117,7 @@ async def show_timeline(
     package = await _visible(gateway, package_id, caller)
     async with gateway.database.read() as connection:
         events = await gateway.events.of_subject(connection, caller, package_id)
-    await _note_viewed(gateway, [package], caller)
+    await _audit_views(gateway, [package], caller)
     return json_response(schema.TimelineOut([mapping.event_out(event) for event in events]))
 
 
@@ -129,7 +129,7 @@ async def show_timeline(
     sync_to_thread=False,
 )
 def list_event_types(gateway: OpenGateway) -> Response[bytes]:
-    """List every event that can be subscribed to, with a sample and a JSON schema.
+    """List every event type with a sample and a JSON schema.
 
     ```bash
     curl $GATEWAY/api/event-types -H "X-API-Key: $KEY"
@@ -151,12 +151,12 @@ async def _page(
     gateway: Gateway, found: Sequence[Package], size: int, caller: Caller
 ) -> Response[bytes]:
     shown = found[:size]
-    await _note_viewed(gateway, shown, caller)
+    await _audit_views(gateway, shown, caller)
     cursor = shown[-1].id if len(found) > size else None
     return json_response(schema.PackagesOut([mapping.package_out(each) for each in shown], cursor))
 
 
-async def _note_viewed(gateway: Gateway, packages: Sequence[Package], caller: Caller) -> None:
+async def _audit_views(gateway: Gateway, packages: Sequence[Package], caller: Caller) -> None:
     await gateway.audit.note(
         [
             AuditEntry(

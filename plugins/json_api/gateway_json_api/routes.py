@@ -1,4 +1,4 @@
-"""The addresses of the JSON API, in one router."""
+"""The router of the JSON API."""
 
 from litestar import Router
 from litestar.di import Provide
@@ -9,14 +9,14 @@ from gateway_json_api.settings import JsonApiSettings
 
 
 def router(gateway: Gateway, settings: JsonApiSettings) -> Router:
-    """Put the routes together over a gateway that will be open when they are called."""
+    """Build the router. The gateway is open by the time a route is called."""
     return Router(
         "/api",
         route_handlers=[
-            order_routes.hand_in_orders,
+            order_routes.create_orders,
             package_routes.list_packages,
             package_routes.search_packages,
-            package_routes.look_up_package,
+            package_routes.show_package,
             package_routes.show_timeline,
             package_routes.list_event_types,
             update_routes.report_update,

@@ -1,4 +1,4 @@
-"""The foreign shapes: what callers send, and what they are answered."""
+"""Request and response bodies of the JSON API."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ class OrderIn(msgspec.Struct, frozen=True, kw_only=True):
 
     patient_name: Annotated[str, Meta(examples=["Maria Rodriguez"])]
     patient_address: Annotated[str, Meta(examples=["123 Main St, Miami, FL 33178"])]
-    patient_phone: Annotated[str | None, Meta(description="E.164, or as it is written")] = None
+    patient_phone: Annotated[str | None, Meta(description="E.164, or any usual spelling")] = None
     patient_email: str | None = None
     rx_number: str | None = None
     copay_amount: Annotated[
@@ -38,19 +38,19 @@ class OrderIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrdersIn(msgspec.Struct, frozen=True):
-    """A batch of 1 to 100 orders, each judged alone."""
+    """A batch of 1 to 100 orders, each accepted or rejected alone."""
 
     orders: list[OrderIn]
 
 
 class OrdersBody(msgspec.Struct, frozen=True):
-    """The same batch before any order has been looked at."""
+    """The same batch before its orders are validated."""
 
     orders: list[Any]
 
 
 class OrderResultOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one order."""
+    """The result of one order."""
 
     index: int
     status: Literal["created", "duplicate", "rejected"]
@@ -59,7 +59,7 @@ class OrderResultOut(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OrdersOut(msgspec.Struct, frozen=True):
-    """What became of a batch of orders."""
+    """The results of a batch of orders."""
 
     created: int
     package_ids: list[str]
@@ -68,10 +68,10 @@ class OrdersOut(msgspec.Struct, frozen=True):
 
 
 class PackageOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A package and the order it carries.
+    """A package with its order.
 
-    ``purged`` is there, and true, once the order was deleted at its age: then all that
-    the order said is null.
+    ``purged`` is present, and true, once retention deleted the order: then the order's
+    fields are null.
     """
 
     id: str
@@ -98,14 +98,14 @@ class PackageOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PackagesOut(msgspec.Struct, frozen=True):
-    """A page of packages; ``next_cursor`` is null on the last one."""
+    """A page of packages; ``next_cursor`` is null on the last page."""
 
     packages: list[PackageOut]
     next_cursor: str | None
 
 
 class SearchIn(msgspec.Struct, frozen=True, kw_only=True):
-    """Exactly one thing to look for, in full."""
+    """Exactly one value to search for, in full."""
 
     rx_number: str | None = None
     patient_phone: str | None = None
@@ -116,7 +116,7 @@ class SearchIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpdateIn(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to a package on its way."""
+    """One step of a package's delivery."""
 
     event: Annotated[str, Meta(examples=["delivery.completed"])]
     occurred_at: datetime | None = None
@@ -127,30 +127,30 @@ class UpdateIn(msgspec.Struct, frozen=True, kw_only=True):
     failure_reason: str | None = None
     notes: str | None = None
     event_ref: Annotated[
-        str | None, Meta(description="your own id of this report; a second time changes nothing")
+        str | None, Meta(description="your own id of this report; a repeated id changes nothing")
     ] = None
 
 
 class PackageUpdateIn(UpdateIn, frozen=True, kw_only=True):
-    """The same, with the package it is about."""
+    """A delivery update with the id of its package."""
 
     package_id: str
 
 
 class UpdatesIn(msgspec.Struct, frozen=True):
-    """A batch of updates, each judged alone."""
+    """A batch of updates, each accepted or rejected alone."""
 
     events: list[PackageUpdateIn]
 
 
 class UpdatesBody(msgspec.Struct, frozen=True):
-    """The same batch before any update has been looked at."""
+    """The same batch before its updates are validated."""
 
     events: list[Any]
 
 
 class UpdateOut(msgspec.Struct, frozen=True):
-    """The event that was recorded, and where the package stands."""
+    """The recorded event and the package's status after it."""
 
     event_id: str
     package_id: str
@@ -158,7 +158,7 @@ class UpdateOut(msgspec.Struct, frozen=True):
 
 
 class UpdateResultOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one update of a batch."""
+    """The result of one update of a batch."""
 
     index: int
     status: Literal["applied", "late", "duplicate", "rejected"]
@@ -169,16 +169,16 @@ class UpdateResultOut(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class UpdatesOut(msgspec.Struct, frozen=True):
-    """What became of a batch of updates; ``accepted`` counts all but the rejected."""
+    """The results of a batch of updates; ``accepted`` counts all but the rejected."""
 
     accepted: int
     results: list[UpdateResultOut]
 
 
 class EventOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One entry of a timeline. ``late`` news changed nothing and was sent to nobody.
+    """One event of a timeline. A ``late`` event changed no status and was not delivered.
 
-    ``purged`` is there, and true, once its data was deleted at its age.
+    ``purged`` is present, and true, once retention deleted its data.
     """
 
     id: str
@@ -191,7 +191,7 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TimelineOut(msgspec.Struct, frozen=True):
-    """What happened to a package, in the order it was recorded."""
+    """The events of a package in the order they were recorded."""
 
     events: list[EventOut]
 
@@ -206,6 +206,6 @@ class EventTypeOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogOut(msgspec.Struct, frozen=True):
-    """Every event type there is."""
+    """All event types."""
 
     event_types: list[EventTypeOut]

@@ -1,9 +1,9 @@
-"""What ``[plugins.json_api]`` may say."""
+"""Settings of ``[plugins.json_api]``."""
 
 import msgspec
 
 
 class JsonApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``updates_per_batch`` bounds ``POST /api/delivery-events``; it is at least 1."""
+    """``updates_per_batch``: the most updates in one ``POST /api/delivery-events``; at least 1."""
 
     updates_per_batch: int = 100

@@ -1,4 +1,4 @@
-"""Where delivery updates come in, one or many at a time."""
+"""The routes that take delivery updates, one or a batch."""
 
 import asyncio
 from typing import Any
@@ -29,7 +29,7 @@ from gateway_json_api.settings import JsonApiSettings
     "/packages/{package_id:str}/events",
     status_code=200,
     tags=["Deliveries"],
-    summary="Report what happened to a package",
+    summary="Report a delivery update",
     opt={"body": schema.UpdateIn, "answer": schema.UpdateOut},
 )
 async def report_update(
@@ -38,7 +38,7 @@ async def report_update(
     caller: NamedDependency[Caller],
     gateway: OpenGateway,
 ) -> Response[bytes]:
-    r"""Report one step of a delivery; subscribers are told.
+    r"""Report one step of a delivery; subscribed endpoints are notified.
 
     ```bash
     curl -X POST $GATEWAY/api/packages/$PACKAGE/events -H "X-API-Key: $KEY" \
@@ -55,7 +55,7 @@ async def report_update(
     "/delivery-events",
     status_code=200,
     tags=["Deliveries"],
-    summary="Report what happened to many packages",
+    summary="Report a batch of delivery updates",
     opt={"body": schema.UpdatesIn, "answer": schema.UpdatesOut},
 )
 async def report_updates(
@@ -64,7 +64,7 @@ async def report_updates(
     gateway: OpenGateway,
     settings: NamedDependency[JsonApiSettings],
 ) -> Response[bytes]:
-    r"""Report steps of many deliveries; each is judged alone, in the order they stand.
+    r"""Report steps of many deliveries. Each is accepted or rejected alone, in order.
 
     ```bash
     curl -X POST $GATEWAY/api/delivery-events -H "X-API-Key: $KEY" \

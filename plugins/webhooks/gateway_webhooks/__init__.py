@@ -1,4 +1,4 @@
-"""Signed webhooks, in the ScriptRun, AutoRx and Standard Webhooks forms."""
+"""Signed webhooks in the ScriptRun, AutoRx and Standard Webhooks formats."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -31,30 +31,30 @@ class Webhooks:
 
     @hookimpl
     def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:
-        """Let go of the connections to endpoints when the gateway stops."""
+        """Close the connections to endpoints when the gateway stops."""
         return [self._sender.client]
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
-        """Bring the addresses under /api/webhooks."""
+        """Register the routes under /api/webhooks."""
         return [router(self._gateway, self._endpoints)]
 
     @hookimpl
     def sinks(self) -> Sequence[Sink]:
-        """Bring the sink that POSTs."""
+        """Register the sink that POSTs events to endpoints."""
         return [Sink(SINK, EndpointSettings, self._sender.deliver)]
 
     @hookimpl
     def event_types(self) -> Sequence[EventType]:
-        """Bring the test event."""
+        """Register the ``webhook.test`` event."""
         return [TEST_EVENT_TYPE]
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Bring what ends rotations."""
+        """Register the job that ends secret rotations."""
         return [Job("webhooks-rotations", self._endpoints.end_rotations, every_seconds=60)]
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
-        """Bring ``gateway endpoints`` and ``gateway demo``."""
+        """Register ``gateway endpoints`` and ``gateway demo``."""
         return [endpoints_group(self._guard), demo]

@@ -1,4 +1,4 @@
-"""``gateway endpoints …``: what can be done with endpoints, from the command line."""
+"""``gateway endpoints …``: manage endpoints from the command line."""
 
 from typing import Any
 
@@ -25,14 +25,16 @@ _COLUMNS = ("id", "url", "format", "events", "site", "status", "failing_since", 
 _ATTEMPT_COLUMNS = ("attempt", "started_at", "duration_ms", "outcome", "status", "error")
 
 _ACCOUNT = click.option(
-    "--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose endpoints."
+    "--account", default=DEFAULT_ACCOUNT, show_default=True, help="The account of the endpoints."
 )
-_TEST = click.option("--test", "test_mode", is_flag=True, help="Look at test data, not live.")
+_TEST = click.option(
+    "--test", "test_mode", is_flag=True, help="Use test data instead of live data."
+)
 
 
 def endpoints_group(guard: AddressGuard) -> click.Group:
-    """Make the group; ``guard`` is which addresses may be called."""
-    group = click.Group("endpoints", help="Who is told what happens: webhook endpoints.")
+    """Build the command group; ``guard`` decides which addresses may be called."""
+    group = click.Group("endpoints", help="Webhook endpoints: the servers that receive events.")
     for each in (
         _add(guard),
         _list(guard),
@@ -40,8 +42,10 @@ def endpoints_group(guard: AddressGuard) -> click.Group:
         _test(guard),
         _rotate(guard),
         _enable(guard),
-        _switch("disable", "disabled", "Switch an endpoint off; it gets no events.", guard),
-        _switch("pause", "paused", "Hold an endpoint's deliveries back for later.", guard),
+        _set_status("disable", "disabled", "Disable an endpoint; it receives no events.", guard),
+        _set_status(
+            "pause", "paused", "Pause an endpoint; its deliveries wait until it is enabled.", guard
+        ),
         _remove(guard),
     ):
         group.add_command(each)
@@ -57,11 +61,11 @@ def _add(guard: AddressGuard) -> click.Command:
         type=click.Choice(["scriptrun", "autorx", "standard"]),
         default="scriptrun",
         show_default=True,
-        help="How events are written and signed.",
+        help="How events are serialized and signed.",
     )
     @click.option("--events", default="*", show_default=True, help="Patterns, comma-separated.")
     @click.option("--site", help="Only this site's events.  [default: every site's]")
-    @click.option("--name", default="", help="What you call it.")
+    @click.option("--name", default="", help="A name for your own use.")
     @click.option("--ordered", is_flag=True, help="Keep one package's events in their order.")
     @_ACCOUNT
     @_TEST
@@ -77,7 +81,7 @@ def _add(guard: AddressGuard) -> click.Command:
         account: str,
         test_mode: bool,
     ) -> None:
-        """Subscribe URL to events. Prints the signing secret, this once."""
+        """Subscribe URL to events. Prints the signing secret, which is shown only once."""
         patterns = [each.strip() for each in events.split(",") if each.strip()]
         sent = EndpointIn(
             url=url,
@@ -116,7 +120,7 @@ def _show(guard: AddressGuard) -> click.Command:
     @_ACCOUNT
     @_TEST
     async def show(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
-        """Show one endpoint; its secret stays hidden."""
+        """Show one endpoint; its secret is never shown."""
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
             found = await Endpoints(gateway, guard).get(caller, endpoint_id)
@@ -131,9 +135,9 @@ def _test(guard: AddressGuard) -> click.Command:
     @_ACCOUNT
     @_TEST
     async def test(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
-        """Send a webhook.test event and show how it went; ends with 1 unless it arrived.
+        """Send a webhook.test event and show the result; exits with 1 unless it arrived.
 
-        The running server sends it; without one it stays pending until there is one.
+        The running server sends it; without one the delivery stays pending.
         """
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
@@ -146,11 +150,11 @@ def _test(guard: AddressGuard) -> click.Command:
             if attempts:
                 session.table(_ATTEMPT_COLUMNS, shown["attempts"])
         if not attempts:
-            raise Unavailable("Nothing was tried yet: see that gateway serve is running.")
+            raise Unavailable("No attempt was made yet: check that gateway serve is running.")
         if delivery.state != "delivered":
             raise Unavailable(
-                "The endpoint did not take it: see the status or error above, and the log of the "
-                "server behind it."
+                "The endpoint did not accept it: see the status or error above, and the log of its "
+                "server."
             )
 
     return test
@@ -160,7 +164,7 @@ def _rotate(guard: AddressGuard) -> click.Command:
     @command("rotate")
     @click.argument("endpoint_id", metavar="ID")
     @click.option("--overlap-hours", type=float, default=24.0, show_default=True)
-    @click.option("--finish", is_flag=True, help="Let the new secret take over now.")
+    @click.option("--finish", is_flag=True, help="End the overlap now: only the new secret signs.")
     @_ACCOUNT
     @_TEST
     async def rotate(
@@ -172,7 +176,7 @@ def _rotate(guard: AddressGuard) -> click.Command:
         account: str,
         test_mode: bool,
     ) -> None:
-        """Make a new secret; the one in use goes on signing until the overlap ends."""
+        """Make a new secret; the secret in use keeps signing until the overlap ends."""
         async with session.gateway() as gateway:
             service = Endpoints(gateway, guard)
             caller = _caller(session, account, test_mode)
@@ -194,7 +198,7 @@ def _enable(guard: AddressGuard) -> click.Command:
     @_ACCOUNT
     @_TEST
     async def enable(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
-        """Switch an endpoint on again; it is called at once, whatever its breaker says."""
+        """Enable an endpoint and close its breaker; its due deliveries start at once."""
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
             after, missed = await Endpoints(gateway, guard).enable(caller, endpoint_id)
@@ -209,7 +213,7 @@ def _enable(guard: AddressGuard) -> click.Command:
     return enable
 
 
-def _switch(name: str, state: Status, help_text: str, guard: AddressGuard) -> click.Command:
+def _set_status(name: str, state: Status, help_text: str, guard: AddressGuard) -> click.Command:
     @command(name, help=help_text)
     @click.argument("endpoint_id", metavar="ID")
     @_ACCOUNT
@@ -230,7 +234,7 @@ def _remove(guard: AddressGuard) -> click.Command:
     @_ACCOUNT
     @_TEST
     async def remove(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
-        """Take an endpoint away, and its secret with it; its log stays."""
+        """Remove an endpoint and its secret; its log stays."""
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
             await Endpoints(gateway, guard).remove(caller, endpoint_id)
@@ -245,7 +249,7 @@ def _caller(session: Session, account: str, test_mode: bool) -> Caller:
 
 
 def _row(session: Session, out: EndpointOut) -> dict[str, Any]:
-    """Return a line of the list; a person sees at a glance which endpoints are left alone."""
+    """Return a row of the list; on a terminal the status shows an open breaker."""
     row = _shown(out)
     if not session.as_json and out.breaker.state == "open":
         row["status"] = f"{out.status}, breaker open"

@@ -1,7 +1,7 @@
-"""``gateway demo``: the whole story on one screen, told by doing it.
+"""``gateway demo``: an order's whole way on one screen.
 
 It starts a gateway on a temporary SQLite file and a subscriber's server, then uses
-both from outside, over HTTP and the command line, as anybody would.
+both from outside, over HTTP and the command line.
 """
 
 import json
@@ -21,8 +21,8 @@ import click
 from gateway.plugin import GatewayError, Session, command
 from gateway_webhooks.demo_receiver import Arrival, DemoReceiver
 
-_PATIENCE_SECONDS: Final = 30.0
-_LOOKS: Final = 100
+_TIMEOUT_SECONDS: Final = 30.0
+_MAX_POLLS: Final = 100
 _CONFIGURATION: Final = """
 [gateway]
 port = 0
@@ -42,7 +42,7 @@ _ORDER: Final[Mapping[str, Any]] = {
     "priority": "routine",
     "requires_signature": True,
 }
-_DRIVER: Final = (
+_DRIVER_REPORTS: Final = (
     {"event": "delivery.picked_up", "driver_id": "drv_b12c"},
     {"event": "delivery.out_for_delivery", "driver_id": "drv_b12c"},
     {
@@ -53,38 +53,38 @@ _DRIVER: Final = (
         "copay_method": "card",
     },
 )
-# package.created and three steps of the driver's go to both endpoints; one of them is retried.
-_WEBHOOKS: Final = 2 * (1 + len(_DRIVER)) + 1
+# package.created and the driver's three reports go to both endpoints; one is retried.
+_WEBHOOKS: Final = 2 * (1 + len(_DRIVER_REPORTS)) + 1
 
 
 @command("demo")
 async def demo(session: Session) -> None:
-    """Show the whole story: an order comes in, signed webhooks go out, one is retried.
+    """Play an order through: it comes in, signed webhooks go out, one is retried.
 
-    Everything happens on this machine, in a temporary folder. Exits with 0 only if all
-    of it happened.
+    Everything happens on this machine, in a temporary folder. The exit code is 0 only if
+    every step succeeded.
     """
-    told = _Story(session)
+    run = _Run(session)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         config = Path(folder) / "gateway.toml"
         config.write_text(_CONFIGURATION, encoding="utf-8")
         with DemoReceiver() as receiver, _serving(config) as address:
-            told.tell(receiver, address, config)
+            run.play(receiver, address, config)
     if session.as_json:
-        session.record({"ok": True, "webhooks": [each._asdict() for each in told.arrivals]})
+        session.record({"ok": True, "webhooks": [each._asdict() for each in run.arrivals]})
 
 
-class _Story:
+class _Run:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.arrivals: list[Arrival] = []
 
-    def tell(self, receiver: DemoReceiver, address: str, config: Path) -> None:
-        self._step(f"A gateway runs at {address}, on a SQLite file of its own.")
+    def play(self, receiver: DemoReceiver, address: str, config: Path) -> None:
+        self._step(f"A gateway runs at {address}, on a temporary SQLite file.")
         key = _gateway(config, "keys", "create", "--name", "demo")["key"]
-        self._step(f"It made an API key: {key[:12]}…  (shown once, stored as a hash)")
+        self._step(f"An API key was created: {key[:12]}…  (shown once, stored as a hash)")
         self._subscribe(receiver, config, "/board", "scriptrun", "a dispatch board")
-        self._subscribe(receiver, config, "/ledger", "autorx", "a ledger that is having a bad day")
+        self._subscribe(receiver, config, "/ledger", "autorx", "a ledger that fails once")
 
         self._step("An order comes in: POST /api/webhook/orders")
         answer = _call("POST", f"{address}/api/webhook/orders", key, {"orders": [_ORDER]})
@@ -92,33 +92,33 @@ class _Story:
         self._note(f"200, created {answer['created']}: {package_id}")
         self._watch(receiver, 2)
 
-        for report in _DRIVER:
+        for report in _DRIVER_REPORTS:
             self._step(f"The driver reports {report['event']}")
             url = f"{address}/api/packages/{package_id}/events"
             done = _call("POST", url, key, report)
             self._note(f"200, the package is {done['status']}")
             self._watch(receiver, 2)
 
-        self._step("The ledger answered 500 once. It gets the same event again:")
+        self._step("The ledger answered 500 once. It receives the same event again:")
         self._watch(receiver, 1)
         self._check()
-        self._step("The log of that delivery, as GET /api/webhooks/logs has it:")
+        self._step("The attempts of that delivery, from GET /api/webhooks/logs:")
         self._log(address, key)
-        self._step("Done. Every webhook arrived, and every signature was right.", last=True)
+        self._step("Done. Every webhook arrived, and every signature was valid.", last=True)
 
     def _subscribe(
-        self, receiver: DemoReceiver, config: Path, path: str, wire_format: str, who: str
+        self, receiver: DemoReceiver, config: Path, path: str, wire_format: str, name: str
     ) -> None:
         url = receiver.url(path)
-        added = _gateway(config, "endpoints", "add", url, "--format", wire_format, "--name", who)
+        added = _gateway(config, "endpoints", "add", url, "--format", wire_format, "--name", name)
         receiver.secrets[path] = added["secret"]
-        self._step(f"{who.capitalize()} subscribes: {url}  ({wire_format} format)")
+        self._step(f"{name.capitalize()} subscribes: {url}  ({wire_format} format)")
         self._note(f"its signing secret: {added['secret'][:12]}…  (shown once, stored sealed)")
 
     def _watch(self, receiver: DemoReceiver, count: int) -> None:
         for _ in range(count):
             try:
-                arrival = receiver.arrivals.get(timeout=_PATIENCE_SECONDS)
+                arrival = receiver.arrivals.get(timeout=_TIMEOUT_SECONDS)
             except queue.Empty:
                 raise GatewayError("The demo failed: a webhook did not arrive.") from None
             self.arrivals.append(arrival)
@@ -142,21 +142,21 @@ class _Story:
         if not all(arrival.verified for arrival in self.arrivals):
             raise GatewayError("The demo failed: a signature was wrong.")
         if len(self.arrivals) != _WEBHOOKS or [each.attempt for each in again] != [1, 2]:
-            raise GatewayError("The demo failed: the retry did not come as it should.")
+            raise GatewayError("The demo failed: the retry did not arrive as expected.")
 
     def _log(self, address: str, key: str) -> None:
         query = "event=delivery.completed&limit=10"
-        tries: list[dict[str, Any]] = []
-        for _ in range(_LOOKS):
+        attempts: list[dict[str, Any]] = []
+        for _ in range(_MAX_POLLS):
             log = _call("GET", f"{address}/api/webhooks/logs?{query}", key)["attempts"]
             failed = [each for each in log if each["outcome"] == "failed"]
-            tries = [
+            attempts = [
                 each for each in log if failed and each["delivery_id"] == failed[0]["delivery_id"]
             ]
-            if len(tries) == 2:  # noqa: PLR2004
+            if len(attempts) == 2:  # noqa: PLR2004
                 break
             time.sleep(0.1)
-        for each in sorted(tries, key=lambda each: int(each["attempt"])):
+        for each in sorted(attempts, key=lambda each: int(each["attempt"])):
             self._note(
                 f"attempt {each['attempt']}  {each['started_at']}  status {each['status']}  "
                 f"{each['outcome']} in {each['duration_ms']} ms"
@@ -173,7 +173,7 @@ class _Story:
 def _serving(config: Path) -> Iterator[str]:
     log = config.with_name("serve.log")
     with log.open("wb") as stderr:
-        server = subprocess.Popen(  # noqa: S603 - this same program, with words of our own
+        server = subprocess.Popen(  # noqa: S603 - this same program, with fixed arguments
             [sys.executable, "-m", "gateway", "serve", "--json", "--config", str(config)],
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -182,39 +182,41 @@ def _serving(config: Path) -> Iterator[str]:
     try:
         line = server.stdout.readline() if server.stdout else ""
         if not line:
-            said = log.read_text(encoding="utf-8", errors="replace").strip()
-            raise GatewayError(f"The demo failed: the gateway did not start. {said[-500:]}")
+            output = log.read_text(encoding="utf-8", errors="replace").strip()
+            raise GatewayError(f"The demo failed: the gateway did not start. {output[-500:]}")
         yield json.loads(line)["address"]
     finally:
         server.terminate()
-        server.wait(timeout=_PATIENCE_SECONDS)
+        server.wait(timeout=_TIMEOUT_SECONDS)
         if server.stdout:
             server.stdout.close()
 
 
-def _gateway(config: Path, *words: str) -> dict[str, Any]:
-    """Run ``gateway …`` as a person would, and read what it prints."""
-    done = subprocess.run(  # noqa: S603 - this same program, with words of our own
-        [sys.executable, "-m", "gateway", *words, "--json", "--config", str(config)],
+def _gateway(config: Path, *arguments: str) -> dict[str, Any]:
+    """Run a ``gateway`` command and return the JSON it prints."""
+    done = subprocess.run(  # noqa: S603 - this same program, with fixed arguments
+        [sys.executable, "-m", "gateway", *arguments, "--json", "--config", str(config)],
         capture_output=True,
         encoding="utf-8",
-        errors="replace",  # what it says of an error is in the terminal's encoding
-        timeout=_PATIENCE_SECONDS,
+        errors="replace",  # error messages are in the terminal's encoding
+        timeout=_TIMEOUT_SECONDS,
         check=False,
     )
     if done.returncode != 0:
-        raise GatewayError(f"The demo failed at gateway {words[0]} {words[1]}: {done.stderr}")
+        raise GatewayError(
+            f"The demo failed at gateway {arguments[0]} {arguments[1]}: {done.stderr}"
+        )
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
 
 def _call(method: str, url: str, key: str, body: Any = None) -> dict[str, Any]:
-    request = urllib.request.Request(  # noqa: S310 - an address of our own, on 127.0.0.1
+    request = urllib.request.Request(  # noqa: S310 - our own server on 127.0.0.1
         url,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={"X-API-Key": key, "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
         answer: dict[str, Any] = json.load(response)
     return answer

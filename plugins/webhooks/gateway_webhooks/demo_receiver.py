@@ -1,6 +1,6 @@
-"""A subscriber's server, as the demo plays it: it verifies every webhook it gets.
+"""The subscriber's server of the demo: it verifies every webhook it receives.
 
-It shares no code with the side that signs: this is what a receiver writes, following
+It shares no code with the signing side: a receiver writes this, following
 docs/how-to/verify-a-webhook.md.
 """
 
@@ -16,7 +16,7 @@ _FAIL_FIRST = "delivery.completed"
 
 
 class Arrival(NamedTuple):
-    """A webhook that came in: where, what, whether its signature holds, what it was answered."""
+    """A received webhook: path, event, whether its signature is valid, the status answered."""
 
     path: str
     event: str
@@ -27,7 +27,7 @@ class Arrival(NamedTuple):
 
 
 class DemoReceiver:
-    """Listens on 127.0.0.1. ``/board`` takes all; ``/ledger`` fails once, to show a retry."""
+    """Listens on 127.0.0.1. ``/board`` accepts all; ``/ledger`` fails once, to show a retry."""
 
     def __init__(self) -> None:
         self.secrets: dict[str, str] = {}
@@ -37,35 +37,35 @@ class DemoReceiver:
         self._server.daemon_threads = True
 
     def url(self, path: str) -> str:
-        """Return the address of one of its endpoints."""
+        """Return the URL of one of its endpoints."""
         return f"http://127.0.0.1:{self._server.server_port}{path}"
 
     def __enter__(self) -> Self:
-        """Start to listen."""
+        """Start listening."""
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
-        """Judge one webhook as a receiver would, and return the status to answer with."""
+        """Verify one webhook as a receiver does, and return the status to answer with."""
         secret = self.secrets[path]
         if path == "/board":
-            verified = _scriptrun_holds(headers.get("x-scriptrun-signature", ""), body, secret)
+            verified = _is_scriptrun_valid(headers.get("x-scriptrun-signature", ""), body, secret)
         else:
             given = headers.get("x-autorx-signature", "")
             expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
             verified = hmac.compare_digest(given, expected)
-        said: dict[str, Any] = json.loads(body)
+        read: dict[str, Any] = json.loads(body)
         answer = 200 if verified else 401
-        if path == "/ledger" and said["event"] == _FAIL_FIRST and not self._failed_once.is_set():
+        if path == "/ledger" and read["event"] == _FAIL_FIRST and not self._failed_once.is_set():
             self._failed_once.set()
             answer = 500
         self.arrivals.put(
-            Arrival(path, said["event"], said["id"], said.get("attempt"), verified, answer)
+            Arrival(path, read["event"], read["id"], read.get("attempt"), verified, answer)
         )
         return answer
 
@@ -83,12 +83,12 @@ class DemoReceiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Stay quiet: the demo says what came in."""
+                """Log nothing: the demo prints each arrival."""
 
         return Handler
 
 
-def _scriptrun_holds(header: str, body: bytes, secret: str) -> bool:
+def _is_scriptrun_valid(header: str, body: bytes, secret: str) -> bool:
     parts = dict(part.partition("=")[::2] for part in header.split(","))
     signed = f"{parts.get('t', '')}.".encode() + body
     expected = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()

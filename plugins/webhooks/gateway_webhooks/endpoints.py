@@ -1,4 +1,4 @@
-"""What can be done with endpoints; HTTP and the command line do it through here."""
+"""The use cases of endpoints, for HTTP and the command line."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -37,13 +37,13 @@ from gateway_webhooks.mapping import (
     settings_of,
     stored,
 )
-from gateway_webhooks.rotation import as_of, over, rotated, rotating
+from gateway_webhooks.rotation import as_of, ended_rotations, rotated, rotating
 from gateway_webhooks.schema import EndpointChange, EndpointIn
 from gateway_webhooks.settings import EndpointSettings
 from gateway_webhooks.signing import new_secret
 
 _MAX_OVERLAP_HOURS: Final = 24 * 30
-_TEST_PATIENCE_SECONDS: Final = 5.0
+_TEST_TIMEOUT_SECONDS: Final = 5.0
 _TEST_POLL_SECONDS: Final = 0.05
 
 
@@ -52,16 +52,16 @@ def _not_found() -> NotFound:
 
 
 class Endpoints:
-    """Adds, changes, tries out and takes away endpoints."""
+    """Adds, changes, tests and removes endpoints."""
 
     def __init__(self, gateway: Gateway, guard: AddressGuard) -> None:
         self._gateway = gateway
         self._guard = guard
 
     async def add(self, caller: Caller, sent: EndpointIn) -> tuple[Destination, str]:
-        """Add an endpoint; returns it with its secret, which is shown this once.
+        """Add an endpoint; return it with its secret, which is shown only once.
 
-        Raises ``NotFound`` when there is no such account, ``InvalidInput``.
+        Raises ``NotFound`` for an unknown account, ``InvalidInput`` for faulty fields.
         """
         check_url(sent.url, self._guard)
         check_endpoint(sent)
@@ -86,10 +86,10 @@ class Endpoints:
         async with self._gateway.database.begin() as connection:
             if not await self._gateway.accounts.exists(connection, caller.account_id):
                 raise NotFound(
-                    "There is no such account; its first key makes it (gateway keys create)."
+                    "There is no such account; create a key for it first (gateway keys create)."
                 )
             await self._gateway.destinations.add(connection, destination)
-        await self._note(caller, "endpoint.added", destination.id)
+        await self._audit(caller, "endpoint.added", destination.id)
         return destination, secret
 
     async def list(self, caller: Caller) -> Sequence[Destination]:
@@ -108,11 +108,11 @@ class Endpoints:
         return as_of(self._gateway.clock.now(), found)
 
     async def change(self, caller: Caller, endpoint_id: str, change: EndpointChange) -> Destination:
-        """Change an endpoint; what ``change`` leaves out stays as it is."""
+        """Change an endpoint; fields that ``change`` leaves out keep their values."""
 
         def edit(before: Destination) -> Destination:
             wanted = changed(before, change)
-            # What stays as it is may be against the rules of today: it can still be switched off.
+            # An old URL may break today's rules; the endpoint can still be disabled.
             if change.url is not UNSET:
                 check_url(wanted.url, self._guard)
             site = before.site if change.site is UNSET else self._site(caller, wanted.site)
@@ -130,7 +130,7 @@ class Endpoints:
                 max_per_second=wanted.max_per_second,
                 ordered=wanted.ordered,
             )
-            if wanted.url != settings_of(before).url:  # what is known is of the old one
+            if wanted.url != settings_of(before).url:  # its health was the old URL's
                 after = msgspec.structs.replace(after, breaker=CLOSED, failing_since=None)
             if change.status is UNSET:
                 return after
@@ -139,23 +139,23 @@ class Endpoints:
         return await self._edit(caller, endpoint_id, "endpoint.changed", edit)
 
     async def enable(self, caller: Caller, endpoint_id: str) -> tuple[Destination, datetime | None]:
-        """Switch an endpoint on, its breaker closed; returns since when it missed events."""
+        """Enable an endpoint and close its breaker; return the time it missed events from."""
         missed = missed_since(await self.get(caller, endpoint_id))
         return await self.change(caller, endpoint_id, EndpointChange(status="active")), missed
 
     async def remove(self, caller: Caller, endpoint_id: str) -> None:
-        """Take an endpoint away, and its secret with it; its log stays."""
+        """Remove an endpoint and its secret; its log stays."""
         destination = await self.get(caller, endpoint_id)
         async with self._gateway.database.begin() as connection:
             await self._gateway.destinations.remove(
                 connection, destination.id, self._gateway.clock.now()
             )
-        await self._note(caller, "endpoint.removed", destination.id)
+        await self._audit(caller, "endpoint.removed", destination.id)
 
     async def rotate(
         self, caller: Caller, endpoint_id: str, overlap_hours: float
     ) -> tuple[Destination, str]:
-        """Make a new secret that rides along until the overlap ends; returns it this once."""
+        """Start a rotation; return the new secret, which is shown only once."""
         if not 0 <= overlap_hours <= _MAX_OVERLAP_HOURS:
             text = f"overlap_hours must be between 0 and {_MAX_OVERLAP_HOURS}"
             raise InvalidInput(text, [Problem(text, field="overlap_hours")])
@@ -167,21 +167,21 @@ class Endpoints:
         return await self._edit(caller, endpoint_id, "endpoint.rotated", edit), fresh
 
     async def finish_rotation(self, caller: Caller, endpoint_id: str) -> Destination:
-        """End the overlap now: the new secret takes over, the old one is forgotten."""
+        """End the overlap now: the new secret takes over, the old one is deleted."""
         return await self._edit(caller, endpoint_id, "endpoint.rotation_finished", rotated)
 
     async def end_rotations(self) -> None:
-        """Forget the secrets whose overlap has ended, of every account; a job calls this."""
-        async for each in over(self._gateway):
+        """Delete the secrets whose overlap has ended, of every account; a job calls this."""
+        async for each in ended_rotations(self._gateway):
             owner = Caller(each.account_id, each.mode, "gateway")
             with suppress(NotFound):  # it was removed a moment ago
                 await self._edit(owner, each.id, "endpoint.rotation_ended", lambda ended: ended)
 
     async def test(self, caller: Caller, endpoint_id: str) -> tuple[Delivery, Sequence[Attempt]]:
-        """Send a test event and wait a moment for the first try.
+        """Send a test event and wait up to five seconds for its first attempt.
 
-        The delivery is still pending when nothing carries deliveries right now, or the
-        endpoint takes its time.
+        The delivery is still pending when no process runs deliveries, or the endpoint is
+        slow.
         """
         destination = await self.get(caller, endpoint_id)
         now = self._gateway.clock.now()
@@ -201,7 +201,7 @@ class Endpoints:
         if not published.delivery_ids:
             raise Conflict("The endpoint is disabled; enable it, then test it.")
         delivery_id = published.delivery_ids[0]
-        deadline = self._gateway.clock.monotonic_seconds() + _TEST_PATIENCE_SECONDS
+        deadline = self._gateway.clock.monotonic_seconds() + _TEST_TIMEOUT_SECONDS
         while True:
             delivery, attempts = await self.delivery(caller, delivery_id)
             if attempts or self._gateway.clock.monotonic_seconds() > deadline:
@@ -211,7 +211,7 @@ class Endpoints:
     async def delivery(
         self, caller: Caller, delivery_id: str
     ) -> tuple[Delivery, Sequence[Attempt]]:
-        """Return a delivery with its tries; raises ``NotFound``."""
+        """Return a delivery with its attempts; raises ``NotFound``."""
         async with self._gateway.database.read() as connection:
             log = self._gateway.delivery_log
             delivery = await log.get(connection, caller, delivery_id)
@@ -220,9 +220,9 @@ class Endpoints:
             return delivery, await log.attempts_of(connection, delivery)
 
     async def resend(self, caller: Caller, delivery_id: str) -> tuple[Delivery, Sequence[Attempt]]:
-        """Start a delivery's full retry schedule anew, at once.
+        """Restart a delivery's full retry schedule at once.
 
-        Raises ``Conflict`` when its endpoint was removed: there is nowhere to send it.
+        Raises ``Conflict`` when its endpoint was removed.
         """
         delivery, _ = await self.delivery(caller, delivery_id)
         try:
@@ -234,23 +234,23 @@ class Endpoints:
                 connection, delivery.account_id, delivery.id, self._gateway.clock.now()
             )
         self._gateway.wake([delivery.destination_id])
-        await self._note(caller, "delivery.resent", delivery.id)
+        await self._audit(caller, "delivery.resent", delivery.id)
         return await self.delivery(caller, delivery_id)
 
     async def recover(
         self, caller: Caller, endpoint_id: str, since: datetime, until: datetime | None
     ) -> Recovery:
-        """Begin to send again what an endpoint missed since then."""
+        """Start to send the events again that an endpoint missed since ``since``."""
         destination = await self.get(caller, endpoint_id)
         recovery = await self._gateway.recovery.start(destination, since, until)
-        await self._note(caller, "endpoint.recovery_started", destination.id)
+        await self._audit(caller, "endpoint.recovery_started", destination.id)
         return recovery
 
     async def recovery(self, caller: Caller, recovery_id: str) -> Recovery:
-        """Return how far a recovery has got; raises ``NotFound``."""
+        """Return the progress of a recovery; raises ``NotFound``."""
         found = await self._gateway.recovery.get(caller.account_id, recovery_id)
         if found is not None:
-            with suppress(NotFound):  # its endpoint is out of this key's reach, or gone
+            with suppress(NotFound):  # this key can't see its endpoint, or it was removed
                 await self.get(caller, found.destination_id)
                 return found
         raise NotFound("There is no such recovery.")
@@ -262,9 +262,9 @@ class Endpoints:
         action: str,
         edit: Callable[[Destination], Destination],
     ) -> Destination:
-        """Read, change and write in one transaction, so that two edits can't undo each other.
+        """Read, change and write in one transaction: concurrent edits don't undo each other.
 
-        ``edit`` is given the endpoint as it is now, without a rotation that is over.
+        ``edit`` is called with the current endpoint, without a rotation that has ended.
         """
         destinations = self._gateway.destinations
         async with self._gateway.database.begin() as connection:
@@ -273,24 +273,24 @@ class Endpoints:
                 raise _not_found()
             after = edit(as_of(self._gateway.clock.now(), before))
             await destinations.change(connection, after)
-        await self._note(caller, action, endpoint_id)
+        await self._audit(caller, action, endpoint_id)
         if after.state == "active":
             self._gateway.wake([endpoint_id])
         return after
 
-    async def _note(self, caller: Caller, action: str, subject: str) -> None:
+    async def _audit(self, caller: Caller, action: str, subject: str) -> None:
         await self._gateway.audit.note(
             [AuditEntry(caller.account_id, caller.actor, action, subject)]
         )
 
     def _site(self, caller: Caller, wanted: str | None) -> str | None:
-        """Return the site an endpoint listens to; a site's own key can't reach further."""
+        """Return the site an endpoint subscribes to; a site's own key is limited to that site."""
         if caller.site is not None:
             if wanted not in (None, caller.site):
                 text = "this key belongs to another site"
                 raise InvalidInput("The endpoint has faults.", [Problem(text, field="site")])
             return caller.site
         if wanted is not None and not self._gateway.sites.known(caller.account_id, wanted):
-            text = "name one of the account's sites, as gateway.toml has them"
+            text = "unknown site; use the code of one of the account's sites in gateway.toml"
             raise InvalidInput("The endpoint has faults.", [Problem(text, field="site")])
         return wanted

@@ -1,4 +1,4 @@
-"""One event, written in each of the three formats, with its headers. Pure.
+"""Serialize an event in each of the three formats, with its headers. Pure.
 
 The bytes made here are the bytes that are signed and sent.
 """
@@ -13,7 +13,7 @@ from gateway_webhooks.signing import sign_autorx, sign_scriptrun, sign_standard
 
 
 class Message(NamedTuple):
-    """A webhook ready to go: the body, and the headers that belong to it."""
+    """A webhook ready to be sent: its body and headers."""
 
     body: bytes
     headers: dict[str, str]
@@ -22,7 +22,7 @@ class Message(NamedTuple):
 def write(
     delivery: ClaimedDelivery, endpoint: EndpointSettings, settings: WebhooksSettings, now: datetime
 ) -> Message:
-    """Write and sign a delivery for one try, at ``now``."""
+    """Serialize and sign a delivery for one attempt, at ``now``."""
     secret, next_secret = endpoint.secrets_at(now)
     if endpoint.format == "scriptrun":
         message = _scriptrun(delivery, secret, next_secret, now)

@@ -1,4 +1,4 @@
-"""Between endpoints as callers see them and destinations as the gateway keeps them. Pure."""
+"""Conversions between endpoints (the HTTP shapes) and destinations (the stored records). Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ from gateway_webhooks.settings import EndpointSettings
 SINK: Final = "webhooks"
 TEST_EVENT_TYPE: Final = EventType(
     type="webhook.test",
-    meaning="Somebody tried an endpoint out; nothing happened to any order.",
+    meaning="A test of an endpoint; no order changed.",
     sample={"endpoint_id": "dst_0199d2c4a1b27c3e8f40a1b2c3d4e5f6", "message": "It works."},
     schema={
         "type": "object",
@@ -47,14 +47,14 @@ _MAX_PATTERNS: Final = 50
 _MAX_HEADERS: Final = 20
 _MAX_IN_FLIGHT: Final = 256
 _MAX_CHARACTERS: Final = 200
-# Slower than this, and what waits for its turn outlives the lease on it many times over.
+# At a slower rate a delivery would wait for its turn far longer than its lease.
 _MIN_PER_SECOND: Final = 0.01
 _MAX_PER_SECOND: Final = 100_000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 # RFC 9110: a field name is a token; a value is visible characters, spaces and tabs.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]{0,998}[\x21-\x7e])?")
-# Ours to set, or the connection's.
+# Set by the gateway or by the connection.
 _RESERVED: Final = re.compile(
     r"host|connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|keep-alive|"
     r"proxy-.*|user-agent|accept-encoding|webhook-.*|x-scriptrun-.*|x-autorx-.*",
@@ -63,18 +63,18 @@ _RESERVED: Final = re.compile(
 
 
 def settings_of(destination: Destination) -> EndpointSettings:
-    """Read the sink's own part of a destination."""
+    """Return the sink's own settings of a destination."""
     return msgspec.convert(destination.settings, EndpointSettings)
 
 
 def stored(settings: EndpointSettings) -> Mapping[str, Any]:
-    """Write the sink's own part of a destination."""
+    """Return the sink's own settings in the form that a destination stores."""
     written: dict[str, Any] = msgspec.to_builtins(settings)
     return written
 
 
 def check_endpoint(sent: EndpointIn) -> None:
-    """Raise ``InvalidInput`` with everything that is wrong but the URL itself."""
+    """Raise ``InvalidInput`` with every fault but those of the URL."""
     problems: list[Problem] = []
     if not sent.events or not all(_is_pattern(each) for each in sent.events):
         text = "events takes patterns such as *, delivery.* or package.created"
@@ -107,16 +107,18 @@ def _header_problems(headers: Mapping[str, str]) -> list[Problem]:
     if len(headers) > _MAX_HEADERS:
         return [Problem(f"at most {_MAX_HEADERS} headers", field="headers")]
     if not all(_HEADER_NAME.fullmatch(name) for name in headers):
-        return [Problem("a header's name has characters that none may have", field="headers")]
+        return [
+            Problem("a header's name has characters that are not allowed there", field="headers")
+        ]
     if not all(_HEADER_VALUE.fullmatch(value) for value in headers.values()):
         return [Problem("a header's value must be visible ASCII characters", field="headers")]
     if any(_RESERVED.fullmatch(name) for name in headers):
-        return [Problem("a header has a name that the gateway sets itself", field="headers")]
+        return [Problem("a header has a name that is reserved for the gateway", field="headers")]
     return []
 
 
 def changed(destination: Destination, change: EndpointChange) -> EndpointIn:
-    """Return the endpoint as it would be after ``change``, in the form of a new one."""
+    """Return the endpoint after ``change``, in the form of a new one."""
     settings = settings_of(destination)
     after = EndpointIn(
         url=settings.url,
@@ -138,7 +140,7 @@ def changed(destination: Destination, change: EndpointChange) -> EndpointIn:
 
 
 def moved_to(destination: Destination, state: DestinationState, now: datetime) -> Destination:
-    """Return the endpoint in another state; one that is switched on starts with a clean sheet."""
+    """Return the endpoint in another state; activating it resets its health."""
     if state == "active":
         return msgspec.structs.replace(
             destination,
@@ -160,13 +162,13 @@ def moved_to(destination: Destination, state: DestinationState, now: datetime) -
 
 
 def missed_since(destination: Destination) -> datetime | None:
-    """Return from when on an endpoint may have missed events: it failed, or was disabled."""
-    moments = (destination.failing_since, destination.disabled_at)
-    return min((each for each in moments if each is not None), default=None)
+    """Return the time since which an endpoint fails or is disabled, if any."""
+    times = (destination.failing_since, destination.disabled_at)
+    return min((each for each in times if each is not None), default=None)
 
 
 def endpoint_out(destination: Destination, secret: str | None = None) -> EndpointOut:
-    """Turn a destination into what its account is shown; header values stay hidden."""
+    """Convert a destination for its account; values of headers are left out."""
     settings = settings_of(destination)
     return EndpointOut(
         id=destination.id,
@@ -197,7 +199,7 @@ def endpoint_out(destination: Destination, secret: str | None = None) -> Endpoin
 
 
 def attempt_out(attempt: Attempt) -> AttemptOut:
-    """Turn a try into an entry of the log."""
+    """Convert an attempt into a log entry."""
     return AttemptOut(
         endpoint_id=attempt.destination_id,
         delivery_id=attempt.delivery_id,
@@ -214,7 +216,7 @@ def attempt_out(attempt: Attempt) -> AttemptOut:
 
 
 def recovery_out(recovery: Recovery) -> RecoveryOut:
-    """Turn a recovery into what its account is shown."""
+    """Convert a recovery for its account."""
     return RecoveryOut(
         id=recovery.id,
         endpoint_id=recovery.destination_id,
@@ -228,7 +230,7 @@ def recovery_out(recovery: Recovery) -> RecoveryOut:
 
 
 def delivery_out(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryOut:
-    """Turn a delivery and its tries into what its account is shown."""
+    """Convert a delivery and its attempts for its account."""
     return DeliveryOut(
         id=delivery.id,
         endpoint_id=delivery.destination_id,

@@ -1,4 +1,4 @@
-"""The addresses that switch an endpoint on again, and send again what it missed."""
+"""The routes that enable an endpoint again and recover its missed events."""
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -17,15 +17,15 @@ Service = NamedDependency[SkipValidation[Endpoints]]
     "/endpoints/{endpoint_id:str}/enable",
     status_code=200,
     tags=["Endpoints"],
-    summary="Switch an endpoint on",
+    summary="Enable an endpoint",
     opt={"answer": schema.EndpointOut},
 )
 async def enable_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
 ) -> Response[bytes]:
-    """Switch an endpoint on again after it was paused or disabled; it is called at once.
+    """Enable an endpoint that was paused or disabled; its due deliveries start at once.
 
-    `missed_since` says from when on it may have missed events: recover them from there.
+    `missed_since` is the time from which it may have missed events: recover from there.
 
     ```bash
     curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/enable -H "X-API-Key: $KEY"
@@ -40,7 +40,7 @@ async def enable_endpoint(
     "/endpoints/{endpoint_id:str}/recover",
     status_code=202,
     tags=["Endpoints"],
-    summary="Send again what it missed",
+    summary="Recover missed events",
     opt={"body": schema.RecoverIn, "answer": schema.RecoveryOut},
 )
 async def recover_endpoint(
@@ -49,9 +49,9 @@ async def recover_endpoint(
     caller: NamedDependency[Caller],
     endpoints: Service,
 ) -> Response[bytes]:
-    r"""Send again the events since then that the endpoint wanted and never had.
+    r"""Send the events since `since` that the endpoint subscribes to and never received.
 
-    It goes on by itself, a few at a time, also after a restart.
+    The recovery runs in the background, a few events at a time, also after a restart.
 
     ```bash
     curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/recover -H "X-API-Key: $KEY" \
@@ -66,13 +66,13 @@ async def recover_endpoint(
 @get(
     "/recoveries/{recovery_id:str}",
     tags=["Endpoints"],
-    summary="See how far a recovery is",
+    summary="Show the progress of a recovery",
     opt={"answer": schema.RecoveryOut},
 )
 async def show_recovery(
     recovery_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
 ) -> Response[bytes]:
-    """Show how many events a recovery has looked at, and how many it sends again.
+    """Show how many events a recovery has examined, and how many it has queued.
 
     ```bash
     curl $GATEWAY/api/webhooks/recoveries/$RECOVERY -H "X-API-Key: $KEY"

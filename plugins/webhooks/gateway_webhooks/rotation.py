@@ -1,4 +1,4 @@
-"""A secret is being replaced: both sign for a while, then the new one alone is left."""
+"""Secret rotation: both secrets sign during the overlap, then only the new one."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -10,20 +10,20 @@ from gateway.plugin import Conflict, Destination, Gateway
 from gateway_webhooks.mapping import SINK, settings_of, stored
 from gateway_webhooks.settings import EndpointSettings
 
-_LOOKED_AT_ONCE: Final = 500
+_PAGE_SIZE: Final = 500
 
 
 def rotating(endpoint: Destination, fresh: str, ends_at: datetime) -> Destination:
-    """Return the endpoint with ``fresh`` riding along; raises ``Conflict`` while one does."""
+    """Return the endpoint with ``fresh`` as its next secret; ``Conflict`` if it has one."""
     settings = settings_of(endpoint)
     if settings.next_secret is not None:
-        raise Conflict("A rotation is running already; finish it, then start another.")
+        raise Conflict("A rotation is already running; finish it, then start another.")
     settings = msgspec.structs.replace(settings, next_secret=fresh, rotation_ends_at=ends_at)
     return _with(endpoint, settings)
 
 
 def rotated(endpoint: Destination) -> Destination:
-    """Return the endpoint with the new secret alone; raises ``Conflict`` when there is none."""
+    """Return the endpoint with only the new secret; ``Conflict`` if there is none."""
     settings = settings_of(endpoint)
     if settings.next_secret is None:
         raise Conflict("No rotation is running; start one first.")
@@ -31,27 +31,27 @@ def rotated(endpoint: Destination) -> Destination:
 
 
 def as_of(now: datetime, endpoint: Destination) -> Destination:
-    """Return the endpoint as it is at ``now``: of a rotation that is over nothing is left."""
+    """Return the endpoint as of ``now``, without a rotation that has ended."""
     settings = settings_of(endpoint)
     current = settings.as_of(now)
     return endpoint if current is settings else _with(endpoint, current)
 
 
-async def over(gateway: Gateway) -> AsyncIterator[Destination]:
-    """Yield the endpoints, every account's, that still hold a secret whose overlap has ended."""
-    place = ""
+async def ended_rotations(gateway: Gateway) -> AsyncIterator[Destination]:
+    """Yield the endpoints of all accounts that still store a secret whose overlap has ended."""
+    after_id = ""
     while True:
         async with gateway.database.read() as connection:
             found = await gateway.destinations.of_sink(
-                connection, SINK, after_id=place, limit=_LOOKED_AT_ONCE
+                connection, SINK, after_id=after_id, limit=_PAGE_SIZE
             )
         now = gateway.clock.now()
         for each in found:
             if as_of(now, each) is not each:
                 yield each
-        if len(found) < _LOOKED_AT_ONCE:
+        if len(found) < _PAGE_SIZE:
             return
-        place = found[-1].id
+        after_id = found[-1].id
 
 
 def _with(endpoint: Destination, settings: EndpointSettings) -> Destination:

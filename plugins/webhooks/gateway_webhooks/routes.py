@@ -1,4 +1,4 @@
-"""The addresses under ``/api/webhooks``: endpoints, deliveries, the log."""
+"""The routes under ``/api/webhooks``: endpoints, deliveries, the log."""
 
 from datetime import datetime
 from typing import Final
@@ -55,7 +55,7 @@ async def list_endpoints(caller: NamedDependency[Caller], endpoints: Service) ->
 async def add_endpoint(
     body: RawBody, caller: NamedDependency[Caller], endpoints: Service
 ) -> Response[bytes]:
-    r"""Subscribe a server to events. The answer holds its signing secret, shown this once.
+    r"""Subscribe a server to events. The answer holds its signing secret, shown only once.
 
     ```bash
     curl -X POST $GATEWAY/api/webhooks/endpoints -H "X-API-Key: $KEY" \
@@ -70,13 +70,13 @@ async def add_endpoint(
 @get(
     "/endpoints/{endpoint_id:str}",
     tags=["Endpoints"],
-    summary="Look an endpoint up",
+    summary="Show an endpoint",
     opt={"answer": schema.EndpointOut},
 )
 async def show_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
 ) -> Response[bytes]:
-    """Show one endpoint; its secret and the values of its headers stay hidden.
+    """Show one endpoint. Its secret and the values of its headers are never shown.
 
     ```bash
     curl $GATEWAY/api/webhooks/endpoints/$ENDPOINT -H "X-API-Key: $KEY"
@@ -97,7 +97,7 @@ async def change_endpoint(
     caller: NamedDependency[Caller],
     endpoints: Service,
 ) -> Response[bytes]:
-    r"""Change what is sent along; the rest stays as it is. The format can't be changed.
+    r"""Change the fields that are sent; the others stay as they are. The format is fixed.
 
     ```bash
     curl -X PATCH $GATEWAY/api/webhooks/endpoints/$ENDPOINT -H "X-API-Key: $KEY" \
@@ -108,11 +108,16 @@ async def change_endpoint(
     return json_response(endpoint_out(await endpoints.change(caller, endpoint_id, change)))
 
 
-@delete("/endpoints/{endpoint_id:str}", status_code=204, tags=["Endpoints"], summary="Take it away")
+@delete(
+    "/endpoints/{endpoint_id:str}",
+    status_code=204,
+    tags=["Endpoints"],
+    summary="Remove an endpoint",
+)
 async def remove_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
 ) -> None:
-    """Take an endpoint away, and its secret with it. Its log stays.
+    """Remove an endpoint and its secret. Its delivery log stays.
 
     ```bash
     curl -X DELETE $GATEWAY/api/webhooks/endpoints/$ENDPOINT -H "X-API-Key: $KEY"
@@ -125,7 +130,7 @@ async def remove_endpoint(
     "/endpoints/{endpoint_id:str}/rotate",
     status_code=200,
     tags=["Endpoints"],
-    summary="Make a new secret",
+    summary="Rotate the secret",
     opt={"body": schema.RotateIn, "answer": schema.EndpointOut},
 )
 async def rotate_secret(
@@ -134,7 +139,7 @@ async def rotate_secret(
     caller: NamedDependency[Caller],
     endpoints: Service,
 ) -> Response[bytes]:
-    r"""Make a new secret, shown this once. The one in use goes on signing for the overlap.
+    r"""Make a new secret, shown only once. The secret in use keeps signing for the overlap.
 
     ```bash
     curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/rotate -H "X-API-Key: $KEY" \
@@ -150,13 +155,13 @@ async def rotate_secret(
     "/endpoints/{endpoint_id:str}/rotate/finish",
     status_code=200,
     tags=["Endpoints"],
-    summary="Let the new secret take over",
+    summary="Finish a rotation",
     opt={"answer": schema.EndpointOut},
 )
 async def finish_rotation(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
 ) -> Response[bytes]:
-    """End the overlap now: the new secret signs alone, the old one is forgotten.
+    """End the overlap now: the new secret signs alone, the old one is deleted.
 
     ```bash
     curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/rotate/finish -H "X-API-Key: $KEY"
@@ -175,7 +180,7 @@ async def finish_rotation(
 async def test_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
 ) -> Response[bytes]:
-    """Send a `webhook.test` event and show how its first try went.
+    """Send a `webhook.test` event and show the result of its first attempt.
 
     ```bash
     curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/test -H "X-API-Key: $KEY"
@@ -184,7 +189,12 @@ async def test_endpoint(
     return json_response(delivery_out(*await endpoints.test(caller, endpoint_id)))
 
 
-@get("/logs", tags=["Deliveries out"], summary="Read the log", opt={"answer": schema.LogOut})
+@get(
+    "/logs",
+    tags=["Deliveries out"],
+    summary="List delivery attempts",
+    opt={"answer": schema.LogOut},
+)
 async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
     caller: NamedDependency[Caller],
     gateway: NamedDependency[SkipValidation[Gateway]],
@@ -195,7 +205,7 @@ async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
     cursor: FromQuery[int | None] = None,
     limit: FromQuery[int] = 50,
 ) -> Response[bytes]:
-    """List every try, newest first. `outcome` is `delivered` or `failed`.
+    """List every attempt, newest first. `outcome` is `delivered` or `failed`.
 
     ```bash
     curl "$GATEWAY/api/webhooks/logs?outcome=failed&limit=10" -H "X-API-Key: $KEY"
@@ -219,13 +229,13 @@ async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
 @get(
     "/deliveries/{delivery_id:str}",
     tags=["Deliveries out"],
-    summary="Look a delivery up",
+    summary="Show a delivery",
     opt={"answer": schema.DeliveryOut},
 )
 async def show_delivery(
     delivery_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
 ) -> Response[bytes]:
-    """Show one event on its way to one endpoint, with every try of it.
+    """Show the delivery of one event to one endpoint, with every attempt.
 
     ```bash
     curl $GATEWAY/api/webhooks/deliveries/$DELIVERY -H "X-API-Key: $KEY"
@@ -238,13 +248,13 @@ async def show_delivery(
     "/deliveries/{delivery_id:str}/resend",
     status_code=200,
     tags=["Deliveries out"],
-    summary="Send it again",
+    summary="Resend a delivery",
     opt={"answer": schema.DeliveryOut},
 )
 async def resend_delivery(
     delivery_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
 ) -> Response[bytes]:
-    """Send a delivery again, now, with a full retry schedule.
+    """Resend a delivery now, with a full retry schedule.
 
     ```bash
     curl -X POST $GATEWAY/api/webhooks/deliveries/$DELIVERY/resend -H "X-API-Key: $KEY"
@@ -254,7 +264,7 @@ async def resend_delivery(
 
 
 def router(gateway: Gateway, endpoints: Endpoints) -> Router:
-    """Put the routes together over a gateway that will be open when they are called."""
+    """Build the router. The gateway is open by the time a route is called."""
     return Router(
         "/api/webhooks",
         route_handlers=[

@@ -1,4 +1,4 @@
-"""The foreign shapes: endpoints, deliveries and the log as callers see them."""
+"""Request and response bodies: endpoints, deliveries and the log as callers see them."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -29,7 +29,7 @@ class EndpointIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may change about an endpoint; what is left out stays as it is."""
+    """A change of an endpoint; a field that is left out keeps its value."""
 
     url: str | UnsetType = UNSET
     events: list[str] | UnsetType = UNSET
@@ -46,20 +46,20 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class RotateIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long the secret in use goes on signing."""
+    """``overlap_hours``: how long the secret in use keeps signing."""
 
     overlap_hours: float = 24
 
 
 class RecoverIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From when on events are sent again, and up to when (now, if it is left out)."""
+    """The period whose events are sent again; ``until`` defaults to now."""
 
     since: Annotated[datetime, Meta(tz=True)]
     until: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class RecoveryOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A recovery: ``looked_at`` counts events, ``queued`` those that are sent again."""
+    """A recovery: ``looked_at`` counts examined events, ``queued`` those that are sent again."""
 
     id: str
     endpoint_id: str
@@ -72,9 +72,9 @@ class RecoveryOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BreakerOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether an endpoint is being called: ``open`` after many failures in a row.
+    """The endpoint's circuit breaker: ``open`` after many consecutive failures.
 
-    Nothing is sent before ``next_try_at``; an open breaker lets one delivery try then.
+    Nothing is sent before ``next_try_at``; then one delivery probes the endpoint.
     """
 
     state: BreakerState
@@ -84,9 +84,9 @@ class BreakerOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An endpoint; ``secret`` is there only when it was just made.
+    """An endpoint; ``secret`` is present only when it was just created or rotated.
 
-    ``missed_since`` is there when it was just enabled: recover what it missed from then on.
+    ``missed_since`` is present when it was just enabled: the time to recover events from.
     """
 
     id: str
@@ -118,7 +118,7 @@ class EndpointsOut(msgspec.Struct, frozen=True):
 
 
 class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One try. ``response`` is the beginning of what was answered."""
+    """One attempt. ``response`` is the beginning of the endpoint's response."""
 
     endpoint_id: str
     delivery_id: str
@@ -134,14 +134,14 @@ class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogOut(msgspec.Struct, frozen=True):
-    """A page of tries, newest first; ``next_cursor`` is null on the last one."""
+    """A page of attempts, newest first; ``next_cursor`` is null on the last page."""
 
     attempts: list[AttemptOut]
     next_cursor: str | None
 
 
 class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One event on its way to one endpoint, and every try of it."""
+    """The delivery of one event to one endpoint, with every attempt."""
 
     id: str
     endpoint_id: str

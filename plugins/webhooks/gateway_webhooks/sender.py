@@ -1,4 +1,4 @@
-"""The sink: writes a delivery, dials the endpoint, says how it went."""
+"""The sink: serializes a delivery, calls the endpoint, reports the outcome."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from gateway_webhooks.formats import write
 from gateway_webhooks.settings import WebhooksSettings
 
 _GONE: Final = 410
-# Too Many Requests (RFC 6585) and Service Unavailable (RFC 9110) speak of the whole server.
+# Too Many Requests (RFC 6585) and Service Unavailable (RFC 9110) concern the whole server.
 _BUSY: Final = frozenset({429, 503})
 
 
 class Sender:
-    """Delivers webhooks, through a client that dials only addresses that were checked."""
+    """Delivers webhooks through a client that dials only checked addresses."""
 
     def __init__(
         self,
@@ -37,12 +37,12 @@ class Sender:
         self._clock = clock
 
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
-        """Try each delivery of the batch once."""
+        """Attempt each delivery of the batch once."""
         if len(batch.deliveries) == 1:
-            return [await self._try(batch.deliveries[0], batch)]
-        return await asyncio.gather(*(self._try(each, batch) for each in batch.deliveries))
+            return [await self._attempt(batch.deliveries[0], batch)]
+        return await asyncio.gather(*(self._attempt(each, batch) for each in batch.deliveries))
 
-    async def _try(self, delivery: ClaimedDelivery, batch: Batch) -> Outcome:
+    async def _attempt(self, delivery: ClaimedDelivery, batch: Batch) -> Outcome:
         started_at = self._clock.now()
         message = write(delivery, batch.settings, self._settings, started_at)
         answer = await self.client.send(

@@ -1,4 +1,4 @@
-"""Sign a webhook in each of the three formats, byte for byte as receivers check it.
+"""Sign a webhook in each of the three formats, exactly as receivers verify it.
 
 =========== ================================= ============================== ==================
 format      header                            what is signed                 the HMAC key
@@ -9,8 +9,8 @@ standard    ``v1,<base64>``, space separated  ``<id>.<unix>.<raw body>``     the
                                                                              ``whsec_``, decoded
 =========== ================================= ============================== ==================
 
-Every MAC is HMAC-SHA256 (RFC 2104). Timestamps are whole seconds since 1970 of
-the attempt, bodies the very bytes that go out. All functions are pure.
+Every MAC is HMAC-SHA256 (RFC 2104). A timestamp is that of the attempt, in whole
+seconds since 1970; a body is the exact bytes that are sent. All functions are pure.
 
 Sources: the ScriptRun and AutoRx webhook pages;
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.plugin import InvalidInput
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - names the kind of secret, is none
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of secrets, not a secret
 PRIVATE_KEY_PREFIX = "whsk_"
 PUBLIC_KEY_PREFIX = "whpk_"
 
@@ -38,8 +38,7 @@ _SEED_BYTES = 32
 def new_secret() -> str:
     """Make a signing secret: ``whsec_`` and 32 random bytes in standard base64, padded.
 
-    The same shape serves all three formats, so an endpoint can change its
-    format and keep its secret.
+    All three formats take this shape.
     """
     return SECRET_PREFIX + _base64(secrets.token_bytes(_SECRET_BYTES))
 
@@ -95,7 +94,7 @@ def new_private_key() -> str:
 
 
 def public_key_of(private_key: str) -> str:
-    """Return the ``whpk_<base64>`` key that a receiver verifies with; it is no secret.
+    """Return the ``whpk_<base64>`` public key that a receiver verifies with.
 
     Raises InvalidInput as :func:`sign_standard_asymmetric` does.
     """
@@ -105,12 +104,12 @@ def public_key_of(private_key: str) -> str:
 def sign_standard_asymmetric(private_key: str, message_id: str, timestamp: int, body: bytes) -> str:
     """Return one ``webhook-signature`` entry made with ed25519 (RFC 8032): ``v1a,<base64>``.
 
-    It signs the same bytes as :func:`sign_standard` and can stand beside its
+    It signs the same bytes as :func:`sign_standard` and can be listed beside its
     entries, separated by a space. ``private_key`` is ``whsk_`` and the base64 of
     the 32-byte seed, or of the seed and the public key together (64 bytes): the
     specification leaves this open, and published libraries use either.
 
-    Raises InvalidInput when the key is neither, or its two halves don't belong together.
+    Raises InvalidInput when the key is neither, or its two halves don't match.
     """
     message = _standard_message(message_id, timestamp, body)
     return f"v1a,{_base64(_ed25519_key(private_key).sign(message))}"
@@ -122,7 +121,7 @@ def _keyed(key: bytes) -> hmac.HMAC:
 
 
 def _mac(key: bytes, message: bytes) -> bytes:
-    """Return HMAC-SHA256; a key that is prepared already takes half the time."""
+    """Return HMAC-SHA256; the prepared key is cached, which halves the time."""
     mac = _keyed(key).copy()
     mac.update(message)
     return mac.digest()
@@ -159,8 +158,8 @@ def _base64(raw: bytes) -> str:
 
 
 def _from_base64(text: str) -> bytes:
-    """Decode standard base64, padded or not; what is not base64 decodes to nothing."""
+    """Decode standard base64, padded or not; return ``b""`` for anything else."""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except ValueError:  # binascii.Error, or letters outside ASCII
+    except ValueError:  # binascii.Error, or characters outside ASCII
         return b""

@@ -1,4 +1,4 @@
-"""Packages out: looked up, listed, searched, and never somebody else's."""
+"""Packages out: looked up, listed, searched, and never another account's."""
 
 import pytest
 

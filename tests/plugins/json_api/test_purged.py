@@ -54,7 +54,7 @@ async def key(gateway):
 
 @pytest.fixture
 async def package_id(gateway, key, clock, receiver):
-    """A package that was completed, told of, and emptied 91 days later."""
+    """A package that was completed, delivered to endpoints, and erased 91 days later."""
     await gateway.post("/api/webhooks/endpoints", key, {"url": receiver.url})
     sent = await gateway.post("/api/webhook/orders", key, {"orders": [ORDER]})
     [package_id] = sent.json()["package_ids"]

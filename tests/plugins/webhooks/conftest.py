@@ -13,9 +13,9 @@ from gateway.plugin import ClaimedDelivery, Event
 from gateway.testing import GatewayHarness
 
 T = TypeVar("T")
-OpenDesk = Callable[..., AbstractAsyncContextManager["Desk"]]
+OpenApi = Callable[..., AbstractAsyncContextManager["ApiClient"]]
 
-PATIENCE_SECONDS: Final = 10.0
+TIMEOUT_SECONDS: Final = 10.0
 PLUGINS: Final = """
 [plugins.json_api]
 [plugins.webhooks]
@@ -25,16 +25,16 @@ updates_requests_per_minute = 1000000
 """
 
 
-class Desk:
+class ApiClient:
     """One key's view of a gateway: endpoints are added, orders come in, the log is read."""
 
     def __init__(self, harness: GatewayHarness, key: str) -> None:
         self.harness = harness
         self.key = key
 
-    async def with_key(self, **reach: Any) -> "Desk":
+    async def with_key(self, **reach: Any) -> "ApiClient":
         """Return the same gateway as another key reaches it."""
-        return Desk(self.harness, await self.harness.issue_key(**reach))
+        return ApiClient(self.harness, await self.harness.issue_key(**reach))
 
     async def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """Send a request to ``/api`` + ``path``."""
@@ -83,7 +83,7 @@ class Desk:
         return attempts
 
     async def logged(self, count: int, query: str = "") -> list[dict[str, Any]]:
-        """Wait until the log holds ``count`` tries; returns them, newest first."""
+        """Wait until the log holds ``count`` attempts; returns them, newest first."""
 
         async def enough() -> list[dict[str, Any]] | None:
             found = await self.log(query)
@@ -151,7 +151,7 @@ def claimed_delivery(**facts: Any) -> ClaimedDelivery:
 
 async def until(condition: Callable[[], Awaitable[T | None]]) -> T:
     """Ask again and again until the answer is more than nothing; returns it."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while True:
             if found := await condition():
                 return found
@@ -159,21 +159,21 @@ async def until(condition: Callable[[], Awaitable[T | None]]) -> T:
 
 
 @pytest.fixture
-def open_desk(harness: Callable[..., GatewayHarness]) -> OpenDesk:
-    """Open gateways: ``async with open_desk("[[sites]] …", clock=…) as desk``."""
+def open_api(harness: Callable[..., GatewayHarness]) -> OpenApi:
+    """Open gateways: ``async with open_api("[[sites]] …", clock=…) as api``."""
 
     @asynccontextmanager
-    async def opened(toml: str = "", clock: Any = None) -> AsyncIterator[Desk]:
+    async def opened(toml: str = "", clock: Any = None) -> AsyncIterator[ApiClient]:
         async with harness(PLUGINS + toml, clock) as running:
-            yield Desk(running, await running.issue_key())
+            yield ApiClient(running, await running.issue_key())
 
     return opened
 
 
 @pytest.fixture
-async def desk(open_desk: OpenDesk) -> AsyncIterator[Desk]:
+async def api(open_api: OpenApi) -> AsyncIterator[ApiClient]:
     """A gateway as it is without further settings, with a live key."""
-    async with open_desk() as opened:
+    async with open_api() as opened:
         yield opened
 
 

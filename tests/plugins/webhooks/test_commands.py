@@ -182,7 +182,7 @@ def test_a_secret_is_rotated_and_the_rotation_finished(gateway):
     assert rotated["secret"] != added["secret"]
     assert rotated["rotation_ends_at"] is not None
     assert gateway.refused("rotate", added["id"]) == (
-        "gateway: A rotation is running already; finish it, then start another.\n"
+        "gateway: A rotation is already running; finish it, then start another.\n"
     )
     finished = gateway.json("rotate", added["id"], "--finish")
     assert list(finished) == KEYS
@@ -222,7 +222,7 @@ def test_an_endpoint_is_removed(gateway):
     ],
     ids=" ".join,
 )
-def test_an_id_that_nobody_has_ends_with_1(gateway, words):
+def test_an_unknown_id_exits_with_1(gateway, words):
     assert gateway.refused(*words) == "gateway: There is no such endpoint.\n"
 
 
@@ -239,7 +239,7 @@ def test_what_cannot_be_added_ends_with_1_and_every_reason(gateway):
     )
     assert gateway.refused("add", URL, "--site", "nowhere") == (
         "gateway: The endpoint has faults.\n"
-        "  name one of the account's sites, as gateway.toml has them\n"
+        "  unknown site; use the code of one of the account's sites in gateway.toml\n"
     )
     assert gateway.json("list") == []
 
@@ -263,20 +263,20 @@ def test_wrong_usage_ends_with_2(gateway, words):
 
 
 def test_without_a_server_a_test_event_stays_pending_and_that_is_no_success(gateway, monkeypatch):
-    monkeypatch.setattr("gateway_webhooks.endpoints._TEST_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("gateway_webhooks.endpoints._TEST_TIMEOUT_SECONDS", 0.05)
     endpoint_id = gateway.add()["id"]
     delivery = gateway.json("test", endpoint_id, code=1)
     assert (delivery["state"], delivery["attempts"]) == ("pending", [])
     assert (delivery["endpoint_id"], delivery["event"]) == (endpoint_id, "webhook.test")
     done = gateway.run("test", endpoint_id, code=1)
     assert re.fullmatch(r"dlv_[0-9a-f]{32} is pending\n", done.stdout)
-    reason = "gateway: Nothing was tried yet: see that gateway serve is running.\n"
+    reason = "gateway: No attempt was made yet: check that gateway serve is running.\n"
     assert done.stderr == reason
 
 
 def test_an_endpoint_for_an_account_that_is_not_there_is_refused(gateway):
     assert gateway.refused("add", URL, "--account", "tpyo") == (
-        "gateway: There is no such account; its first key makes it (gateway keys create).\n"
+        "gateway: There is no such account; create a key for it first (gateway keys create).\n"
     )
     assert gateway.json("list", "--account", "tpyo") == []
 

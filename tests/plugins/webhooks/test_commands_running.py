@@ -18,8 +18,8 @@ allow_http = true
 allow_networks = ["127.0.0.0/8"]
 """
 REFUSED = (
-    "gateway: The endpoint did not take it: see the status or error above, and the log of the "
-    "server behind it.\n"
+    "gateway: The endpoint did not accept it: see the status or error above, and the log of its "
+    "server.\n"
 )
 
 
@@ -80,9 +80,9 @@ async def test_a_test_event_shows_how_it_went(gateway, harness):
     )
     assert receiver.received[0].json()["id"] == delivery["event_id"]
     assert re.fullmatch(r"dlv_[0-9a-f]{32} is pending", printed[0])
-    headings, tried = (re.split(r" {2,}", line) for line in printed[1:])
+    headings, attempt = (re.split(r" {2,}", line) for line in printed[1:])
     assert headings == ["attempt", "started at", "duration ms", "outcome", "status", "error"]
-    assert (tried[0], *tried[3:]) == ("1", "failed", "503", "-")
+    assert (attempt[0], *attempt[3:]) == ("1", "failed", "503", "-")
 
 
 async def test_an_endpoint_added_meanwhile_gets_the_next_event(gateway, harness):

@@ -14,80 +14,80 @@ retry_schedule_seconds = [0.05]
 
 
 def switched_on_by(way):
-    async def switch(desk, endpoint_id):
+    async def switch(api, endpoint_id):
         if way == "PATCH":
-            return await desk.change(endpoint_id, status="active")
-        return await desk.ask("POST", f"/webhooks/endpoints/{endpoint_id}/enable")
+            return await api.change(endpoint_id, status="active")
+        return await api.ask("POST", f"/webhooks/endpoints/{endpoint_id}/enable")
 
     return switch
 
 
 @pytest.mark.parametrize("way", ["PATCH", "enable"])
-async def test_a_paused_endpoint_keeps_its_deliveries_and_gets_them_when_resumed(open_desk, way):
-    async with Receiver() as receiver, open_desk() as desk:
-        added = await desk.add(f"{receiver.url}/paused", events=["package.created"])
-        await desk.add(f"{receiver.url}/other", events=["package.created"])
-        await desk.change(added["id"], status="paused")
-        packages = [await desk.order(), await desk.order()]
+async def test_a_paused_endpoint_keeps_its_deliveries_and_gets_them_when_resumed(open_api, way):
+    async with Receiver() as receiver, open_api() as api:
+        added = await api.add(f"{receiver.url}/paused", events=["package.created"])
+        await api.add(f"{receiver.url}/other", events=["package.created"])
+        await api.change(added["id"], status="paused")
+        packages = [await api.order(), await api.order()]
         await receiver.wait_for(2)
-        await desk.idle()
+        await api.idle()
         assert [each.path for each in receiver.received] == ["/other", "/other"]
 
-        shown = await switched_on_by(way)(desk, added["id"])
+        shown = await switched_on_by(way)(api, added["id"])
         assert (shown["status"], shown["status_reason"]) == ("active", None)
         arrived = (await receiver.wait_for(4))[2:]
     assert [each.path for each in arrived] == ["/paused", "/paused"]
     assert {each.json()["data"]["package_id"] for each in arrived} == set(packages)
 
 
-async def test_a_resumed_endpoint_is_called_at_once_without_waiting_for_the_sweep(open_desk):
-    async with open_desk() as desk, serving(silent()) as server:
-        added = await desk.add(f"http://127.0.0.1:{server.port}/", events=["package.created"])
-        await desk.change(added["id"], status="paused")
-        await desk.order()
-        await desk.idle()
-        await desk.change(added["id"], status="active")
-        assert desk.harness.gateway.engine.in_motion() == 1
+async def test_a_resumed_endpoint_is_called_at_once_without_waiting_for_the_sweep(open_api):
+    async with open_api() as api, serving(silent()) as server:
+        added = await api.add(f"http://127.0.0.1:{server.port}/", events=["package.created"])
+        await api.change(added["id"], status="paused")
+        await api.order()
+        await api.idle()
+        await api.change(added["id"], status="active")
+        assert api.harness.gateway.engine.in_motion() == 1
 
 
-async def test_a_disabled_endpoint_gets_nothing_that_happens_meanwhile(open_desk):
-    async with Receiver() as receiver, open_desk() as desk:
-        added = await desk.add(receiver.url, events=["package.created"])
-        shown = await desk.change(added["id"], status="disabled")
+async def test_a_disabled_endpoint_gets_nothing_that_happens_meanwhile(open_api):
+    async with Receiver() as receiver, open_api() as api:
+        added = await api.add(receiver.url, events=["package.created"])
+        shown = await api.change(added["id"], status="disabled")
         assert (shown["status"], shown["status_reason"]) == ("disabled", "by_operator")
-        await desk.order()
-        await switched_on_by("enable")(desk, added["id"])
-        package_id = await desk.order()
+        await api.order()
+        await switched_on_by("enable")(api, added["id"])
+        package_id = await api.order()
         await receiver.wait_for(1)
-        await desk.idle()
+        await api.idle()
     [webhook] = receiver.received
     assert webhook.json()["data"]["package_id"] == package_id
 
 
-async def test_what_waited_when_an_endpoint_was_disabled_goes_out_when_it_is_enabled(open_desk):
-    async with Receiver() as receiver, open_desk() as desk:
-        added = await desk.add(receiver.url, events=["package.created"])
-        await desk.change(added["id"], status="paused")
-        package_id = await desk.order()
-        await desk.change(added["id"], status="disabled")
+async def test_what_waited_when_an_endpoint_was_disabled_goes_out_when_it_is_enabled(open_api):
+    async with Receiver() as receiver, open_api() as api:
+        added = await api.add(receiver.url, events=["package.created"])
+        await api.change(added["id"], status="paused")
+        package_id = await api.order()
+        await api.change(added["id"], status="disabled")
         assert receiver.received == []
-        await switched_on_by("enable")(desk, added["id"])
+        await switched_on_by("enable")(api, added["id"])
         [webhook] = await receiver.wait_for(1)
     assert webhook.json()["data"]["package_id"] == package_id
 
 
-async def test_switching_to_the_state_it_is_in_changes_nothing(desk):
-    added = await desk.add("http://127.0.0.1:9/")
-    disabled = await desk.change(added["id"], status="disabled")
-    assert await desk.change(added["id"], status="disabled") == disabled
-    paused = await desk.change(added["id"], status="paused")
+async def test_switching_to_the_state_it_is_in_changes_nothing(api):
+    added = await api.add("http://127.0.0.1:9/")
+    disabled = await api.change(added["id"], status="disabled")
+    assert await api.change(added["id"], status="disabled") == disabled
+    paused = await api.change(added["id"], status="paused")
     assert (paused["status"], paused["status_reason"]) == ("paused", None)
 
 
-async def test_an_unknown_state_is_refused(desk):
-    added = await desk.add("http://127.0.0.1:9/")
+async def test_an_unknown_state_is_refused(api):
+    added = await api.add("http://127.0.0.1:9/")
     path = f"/webhooks/endpoints/{added['id']}"
-    refused = await desk.ask("PATCH", path, {"status": "sleeping"}, 400)
+    refused = await api.ask("PATCH", path, {"status": "sleeping"}, 400)
     assert refused == {
         "error": "The request body doesn't fit.",
         "details": [{"message": "Invalid enum value …", "field": "status"}],
@@ -95,64 +95,64 @@ async def test_an_unknown_state_is_refused(desk):
 
 
 async def test_an_endpoint_shows_since_when_it_fails_and_when_it_last_went_well(
-    open_desk, wait_until
+    open_api, wait_until
 ):
-    async with Receiver([500]) as receiver, open_desk(RETRY_AT_ONCE) as desk:
-        added = await desk.add(receiver.url, events=["package.created"])
-        await desk.order()
+    async with Receiver([500]) as receiver, open_api(RETRY_AT_ONCE) as api:
+        added = await api.add(receiver.url, events=["package.created"])
+        await api.order()
 
         async def recovered():
-            shown = await desk.show(added["id"])
+            shown = await api.show(added["id"])
             return shown if shown["last_success_at"] else None
 
         shown = await wait_until(recovered)
-        [success, failure] = await desk.logged(2)
+        [success, failure] = await api.logged(2)
         assert (success["outcome"], failure["outcome"]) == ("delivered", "failed")
         assert shown["last_success_at"] >= success["started_at"]
         assert shown["failing_since"] is None
 
 
-async def test_enabling_an_endpoint_that_failed_gives_it_a_clean_sheet(open_desk, wait_until):
-    async with Receiver([500] * 5) as receiver, open_desk() as desk:
-        added = await desk.add(receiver.url, events=["package.created"])
-        await desk.order()
+async def test_enabling_an_endpoint_that_failed_gives_it_a_clean_sheet(open_api, wait_until):
+    async with Receiver([500] * 5) as receiver, open_api() as api:
+        added = await api.add(receiver.url, events=["package.created"])
+        await api.order()
 
         async def failing():
-            shown = await desk.show(added["id"])
+            shown = await api.show(added["id"])
             return shown if shown["failing_since"] else None
 
         failed = await wait_until(failing)
-        paused = await desk.change(added["id"], status="paused")
+        paused = await api.change(added["id"], status="paused")
         assert paused["failing_since"] == failed["failing_since"]
-        enabled = await desk.change(added["id"], status="active")
+        enabled = await api.change(added["id"], status="active")
         assert enabled["failing_since"] is None
 
 
 async def test_an_endpoint_that_answers_410_is_disabled_at_once_and_the_others_are_told(
-    open_desk, wait_until
+    open_api, wait_until
 ):
-    async with Receiver([410]) as gone, Receiver() as others, open_desk() as desk:
-        elsewhere = await desk.with_key(account_id="another")
+    async with Receiver([410]) as gone, Receiver() as others, open_api() as api:
+        elsewhere = await api.with_key(account_id="another")
         await elsewhere.add(f"{others.url}/another-account", events=["endpoint.*", "*"])
-        added = await desk.add(
+        added = await api.add(
             gone.url, description="old board", events=["package.created", "endpoint.*"]
         )
-        await desk.add(f"{others.url}/by-name", events=["endpoint.disabled"])
-        await desk.add(f"{others.url}/by-group", events=["endpoint.*"])
-        await desk.add(f"{others.url}/star", events=["*"])
-        await desk.order()
+        await api.add(f"{others.url}/by-name", events=["endpoint.disabled"])
+        await api.add(f"{others.url}/by-group", events=["endpoint.*"])
+        await api.add(f"{others.url}/star", events=["*"])
+        await api.order()
         await others.wait_for(3)
 
         async def disabled():
-            shown = await desk.show(added["id"])
+            shown = await api.show(added["id"])
             return shown if shown["status"] == "disabled" else None
 
         shown = await wait_until(disabled)
         assert shown["status_reason"] == "gone"
-        await desk.order()
+        await api.order()
         await others.wait_for(4)
-        await desk.idle()
-        log = await desk.log(f"?endpoint={added['id']}")
+        await api.idle()
+        log = await api.log(f"?endpoint={added['id']}")
 
     assert len(gone.received) == 1
     assert [(each["status"], each["outcome"]) for each in log] == [(410, "failed")]
@@ -163,26 +163,26 @@ async def test_an_endpoint_that_answers_410_is_disabled_at_once_and_the_others_a
         ("/star", "package.created"),
         ("/star", "package.created"),
     ]
-    told = next(each for each in others.received if each.path == "/by-name")
-    assert told.json()["data"] == {
+    received = next(each for each in others.received if each.path == "/by-name")
+    assert received.json()["data"] == {
         "endpoint_id": added["id"],
         "name": "old board",
         "reason": "gone",
     }
 
 
-async def test_an_endpoint_that_was_gone_and_came_back_is_enabled_again(open_desk, wait_until):
-    async with Receiver([410]) as receiver, open_desk(RETRY_AT_ONCE) as desk:
-        added = await desk.add(receiver.url, events=["package.created"])
-        await desk.order()
+async def test_an_endpoint_that_was_gone_and_came_back_is_enabled_again(open_api, wait_until):
+    async with Receiver([410]) as receiver, open_api(RETRY_AT_ONCE) as api:
+        added = await api.add(receiver.url, events=["package.created"])
+        await api.order()
 
         async def disabled():
-            return (await desk.show(added["id"]))["status"] == "disabled"
+            return (await api.show(added["id"]))["status"] == "disabled"
 
         await wait_until(disabled)
-        enabled = await desk.ask("POST", f"/webhooks/endpoints/{added['id']}/enable")
+        enabled = await api.ask("POST", f"/webhooks/endpoints/{added['id']}/enable")
         assert (enabled["status"], enabled["status_reason"]) == ("active", None)
         await receiver.wait_for(2)
-        [retried, first] = await desk.logged(2)
+        [retried, first] = await api.logged(2)
     assert (first["status"], retried["status"]) == (410, 200)
     assert retried["delivery_id"] == first["delivery_id"]

@@ -60,9 +60,9 @@ CHANGES = [
 ]
 
 
-async def test_an_endpoint_is_added_with_defaults_and_its_secret_is_shown_once(open_desk):
-    async with open_desk(clock=SteppingClock(START)) as desk:
-        answer = await desk.call("POST", "/webhooks/endpoints", {"url": URL})
+async def test_an_endpoint_is_added_with_defaults_and_its_secret_is_shown_once(open_api):
+    async with open_api(clock=SteppingClock(START)) as api:
+        answer = await api.call("POST", "/webhooks/endpoints", {"url": URL})
         assert answer.status_code == 201
         assert answer.headers["content-type"] == "application/json; charset=utf-8"
         added = answer.json()
@@ -71,9 +71,9 @@ async def test_an_endpoint_is_added_with_defaults_and_its_secret_is_shown_once(o
         assert secret.startswith("whsec_")
         assert len(secret) == len("whsec_") + 44
         assert added == AS_ADDED
-        shown = await desk.call("GET", f"/webhooks/endpoints/{endpoint_id}")
-        listed = await desk.call("GET", "/webhooks/endpoints")
-        changed = await desk.call("PATCH", f"/webhooks/endpoints/{endpoint_id}", {})
+        shown = await api.call("GET", f"/webhooks/endpoints/{endpoint_id}")
+        listed = await api.call("GET", "/webhooks/endpoints")
+        changed = await api.call("PATCH", f"/webhooks/endpoints/{endpoint_id}", {})
     assert shown.json() == {"id": endpoint_id, **AS_ADDED}
     assert listed.json() == {"endpoints": [{"id": endpoint_id, **AS_ADDED}]}
     assert changed.json() == {"id": endpoint_id, **AS_ADDED}
@@ -81,7 +81,7 @@ async def test_an_endpoint_is_added_with_defaults_and_its_secret_is_shown_once(o
         assert "whsec_" not in answer.text
 
 
-async def test_an_endpoint_is_added_with_everything_that_can_be_said_of_it(open_desk):
+async def test_an_endpoint_is_added_with_everything_that_can_be_said_of_it(open_api):
     fields = {
         "format": "standard",
         "events": ["delivery.*", "rx.completed"],
@@ -91,30 +91,30 @@ async def test_an_endpoint_is_added_with_everything_that_can_be_said_of_it(open_
         "max_in_flight": 4,
         "ordered": True,
     }
-    async with open_desk(SITES) as desk:
-        added = await desk.add(URL, headers={"X-Token": "t0p-s3cret", "X-B": "2"}, **fields)
-        shown = await desk.call("GET", f"/webhooks/endpoints/{added['id']}")
+    async with open_api(SITES) as api:
+        added = await api.add(URL, headers={"X-Token": "t0p-s3cret", "X-B": "2"}, **fields)
+        shown = await api.call("GET", f"/webhooks/endpoints/{added['id']}")
     assert {name: added[name] for name in fields} == fields
     assert shown.json()["header_names"] == ["X-Token", "X-B"]
     assert "t0p-s3cret" not in shown.text
     assert "t0p-s3cret" not in str(added)
 
 
-async def test_endpoints_are_listed_oldest_first(open_desk):
-    async with open_desk(clock=(clock := SteppingClock(START))) as desk:
+async def test_endpoints_are_listed_oldest_first(open_api):
+    async with open_api(clock=(clock := SteppingClock(START))) as api:
         added = []
         for _ in range(3):
-            added.append((await desk.add(URL))["id"])
+            added.append((await api.add(URL))["id"])
             clock.step(1)
-        listed = await desk.ask("GET", "/webhooks/endpoints")
+        listed = await api.ask("GET", "/webhooks/endpoints")
     assert [each["id"] for each in listed["endpoints"]] == added
 
 
-async def test_two_endpoints_never_get_the_same_secret(desk):
-    assert (await desk.add(URL))["secret"] != (await desk.add(URL))["secret"]
+async def test_two_endpoints_never_get_the_same_secret(api):
+    assert (await api.add(URL))["secret"] != (await api.add(URL))["secret"]
 
 
-async def test_one_field_is_changed_and_the_rest_stays(open_desk):
+async def test_one_field_is_changed_and_the_rest_stays(open_api):
     as_added = {
         "format": "autorx",
         "site": "main",
@@ -123,21 +123,21 @@ async def test_one_field_is_changed_and_the_rest_stays(open_desk):
         "max_in_flight": 8,
         "ordered": True,
     }
-    async with open_desk(SITES) as desk:
+    async with open_api(SITES) as api:
         for change, shown in CHANGES:
-            added = await desk.add(URL, headers={"X-Old": "v4lue"}, **as_added)
+            added = await api.add(URL, headers={"X-Old": "v4lue"}, **as_added)
             del added["secret"]
-            changed = await desk.change(added["id"], **change)
+            changed = await api.change(added["id"], **change)
             assert (change, changed) == (change, {**added, **shown})
-            assert await desk.show(added["id"]) == changed
+            assert await api.show(added["id"]) == changed
             assert "v4lue" not in str(changed)
 
 
-async def test_what_was_changed_is_what_is_sent(open_desk):
-    async with Receiver() as old, Receiver() as new, open_desk() as desk:
-        added = await desk.add(f"{old.url}/a", headers={"X-Old": "1"})
-        await desk.change(added["id"], url=f"{new.url}/b", headers={"X-New": "2"})
-        await desk.order()
+async def test_what_was_changed_is_what_is_sent(open_api):
+    async with Receiver() as old, Receiver() as new, open_api() as api:
+        added = await api.add(f"{old.url}/a", headers={"X-Old": "1"})
+        await api.change(added["id"], url=f"{new.url}/b", headers={"X-New": "2"})
+        await api.order()
         [webhook] = await new.wait_for(1)
     assert webhook.path == "/b"
     assert webhook.headers["x-new"] == "2"
@@ -145,28 +145,28 @@ async def test_what_was_changed_is_what_is_sent(open_desk):
     assert old.received == []
 
 
-async def test_the_format_of_an_endpoint_cannot_change(desk):
-    added = await desk.add(URL, format="autorx")
+async def test_the_format_of_an_endpoint_cannot_change(api):
+    added = await api.add(URL, format="autorx")
     path = f"/webhooks/endpoints/{added['id']}"
-    refused = await desk.ask("PATCH", path, {"format": "standard"}, 400)
+    refused = await api.ask("PATCH", path, {"format": "standard"}, 400)
     assert refused == {
         "error": "The request body doesn't fit.",
         "details": [{"message": "Object contains unknown field format"}],
     }
-    assert (await desk.show(added["id"]))["format"] == "autorx"
+    assert (await api.show(added["id"]))["format"] == "autorx"
 
 
-async def test_a_change_with_one_fault_changes_nothing(desk):
-    added = await desk.add(URL)
+async def test_a_change_with_one_fault_changes_nothing(api):
+    added = await api.add(URL)
     path = f"/webhooks/endpoints/{added['id']}"
-    refused = await desk.ask("PATCH", path, {"description": "new", "max_in_flight": 0}, 400)
+    refused = await api.ask("PATCH", path, {"description": "new", "max_in_flight": 0}, 400)
     assert refused == {
         "error": "The endpoint has faults.",
         "details": [
             {"message": "max_in_flight must be between 1 and 256", "field": "max_in_flight"}
         ],
     }
-    assert (await desk.show(added["id"]))["description"] == ""
+    assert (await api.show(added["id"]))["description"] == ""
 
 
 @pytest.mark.parametrize("status", ["paused", "disabled"])
@@ -199,29 +199,29 @@ async def test_an_endpoint_is_changed_though_its_site_is_no_longer_configured(ha
         assert moved.status_code == 400
 
 
-async def test_a_removed_endpoint_is_gone_and_its_log_stays(open_desk):
-    async with Receiver() as receiver, open_desk() as desk:
-        added = await desk.add(receiver.url)
-        await desk.order()
-        [logged] = await desk.logged(1)
+async def test_a_removed_endpoint_is_gone_and_its_log_stays(open_api):
+    async with Receiver() as receiver, open_api() as api:
+        added = await api.add(receiver.url)
+        await api.order()
+        [logged] = await api.logged(1)
         path = f"/webhooks/endpoints/{added['id']}"
-        answer = await desk.call("DELETE", path)
+        answer = await api.call("DELETE", path)
         assert (answer.status_code, answer.content) == (204, b"")
-        await desk.ask("GET", path, status=404)
-        await desk.ask("PATCH", path, {}, 404)
-        await desk.ask("DELETE", path, status=404)
-        assert await desk.ask("GET", "/webhooks/endpoints") == {"endpoints": []}
-        assert await desk.log() == [logged]
-        assert await desk.log(f"?endpoint={added['id']}") == [logged]
-        assert (await desk.delivery(logged["delivery_id"]))["attempts"] == [logged]
-        await desk.order()
-        await desk.idle()
+        await api.ask("GET", path, status=404)
+        await api.ask("PATCH", path, {}, 404)
+        await api.ask("DELETE", path, status=404)
+        assert await api.ask("GET", "/webhooks/endpoints") == {"endpoints": []}
+        assert await api.log() == [logged]
+        assert await api.log(f"?endpoint={added['id']}") == [logged]
+        assert (await api.delivery(logged["delivery_id"]))["attempts"] == [logged]
+        await api.order()
+        await api.idle()
     assert len(receiver.received) == 1
 
 
-async def test_the_secret_of_a_removed_endpoint_is_gone_from_the_database(desk):
-    added = await desk.add(URL, headers={"X-Token": "t0p-s3cret"})
-    gateway = desk.harness.gateway
+async def test_the_secret_of_a_removed_endpoint_is_gone_from_the_database(api):
+    added = await api.add(URL, headers={"X-Token": "t0p-s3cret"})
+    gateway = api.harness.gateway
     query = f"SELECT settings FROM destinations WHERE id = '{added['id']}'"
 
     async def kept():
@@ -232,12 +232,12 @@ async def test_the_secret_of_a_removed_endpoint_is_gone_from_the_database(desk):
     before = await kept()
     assert added["secret"].encode() in before
     assert b"t0p-s3cret" in before
-    await desk.ask("DELETE", f"/webhooks/endpoints/{added['id']}", status=204)
+    await api.ask("DELETE", f"/webhooks/endpoints/{added['id']}", status=204)
     assert await kept() == b"{}"
 
 
-async def test_secrets_and_headers_are_sealed_in_the_database(desk, tmp_path):
-    added = await desk.add(URL, headers={"X-Token": "t0p-s3cret"})
+async def test_secrets_and_headers_are_sealed_in_the_database(api, tmp_path):
+    added = await api.add(URL, headers={"X-Token": "t0p-s3cret"})
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     kept = b"".join(path.read_bytes() for path in files)
     assert added["id"].encode() in kept
@@ -246,14 +246,14 @@ async def test_secrets_and_headers_are_sealed_in_the_database(desk, tmp_path):
     assert b"t0p-s3cret" not in kept
 
 
-async def test_what_is_done_to_an_endpoint_stands_in_the_audit_trail(desk):
-    added = await desk.add(URL)
+async def test_what_is_done_to_an_endpoint_stands_in_the_audit_trail(api):
+    added = await api.add(URL)
     path = f"/webhooks/endpoints/{added['id']}"
-    await desk.change(added["id"], description="new")
-    await desk.ask("POST", f"{path}/rotate", {})
-    await desk.ask("POST", f"{path}/rotate/finish")
-    await desk.ask("DELETE", path, status=204)
-    async with desk.harness.gateway.database.read() as connection:
+    await api.change(added["id"], description="new")
+    await api.ask("POST", f"{path}/rotate", {})
+    await api.ask("POST", f"{path}/rotate/finish")
+    await api.ask("DELETE", path, status=204)
+    async with api.harness.gateway.database.read() as connection:
         rows = await connection.exec_driver_sql(
             f"SELECT action FROM audit WHERE subject = '{added['id']}' ORDER BY sequence"
         )

@@ -81,14 +81,14 @@ thorough = settings(max_examples=150, deadline=None, database=None, derandomize=
 
 @pytest.fixture(autouse=True)
 def nothing_in_the_log(caplog):
-    """Hold, after each test, that the log has nothing of what was sent, and tells of no fault."""
+    """Hold, after each test, that the log contains nothing that was sent, and no fault."""
     caplog.set_level("DEBUG", logger="gateway")
     yield
     of_the_test = ("httpx", "httpcore")  # the client that plays the caller
     records = [each for each in caplog.get_records("call") if not each.name.startswith(of_the_test)]
-    told = [caplog.handler.format(each) for each in records if each.levelname != "DEBUG"]
-    told += [each.getMessage() for each in records if each.name.startswith("gateway")]
-    assert not any(MARK in each for each in told)
+    lines = [caplog.handler.format(each) for each in records if each.levelname != "DEBUG"]
+    lines += [each.getMessage() for each in records if each.name.startswith("gateway")]
+    assert not any(MARK in each for each in lines)
     assert [each.name for each in records if each.levelname in {"ERROR", "CRITICAL"}] == []
 
 
@@ -123,11 +123,11 @@ def assert_harmless(answer):
     ids=["add", "change", "rotate", "recover"],
 )
 @pytest.mark.parametrize("bodies", [BODIES, BROKEN], ids=["odd", "broken"])
-async def test_no_body_breaks_a_route_or_comes_back(desk, method, path, bodies):
-    endpoint_id = (await desk.add("http://127.0.0.1:9/"))["id"]
+async def test_no_body_breaks_a_route_or_comes_back(api, method, path, bodies):
+    endpoint_id = (await api.add("http://127.0.0.1:9/"))["id"]
 
     async def check(body):
-        answer = await desk.call(method, path.format(endpoint_id), body)
+        answer = await api.call(method, path.format(endpoint_id), body)
         assert_harmless(answer)
         if answer.status_code < 300 and b'"headers"' in body:
             assert list(answer.json()["header_names"]) == list(json.loads(body)["headers"])
@@ -136,23 +136,23 @@ async def test_no_body_breaks_a_route_or_comes_back(desk, method, path, bodies):
 
 
 @pytest.mark.parametrize("route", ["rotate/finish", "enable"])
-async def test_a_route_that_takes_no_body_does_not_mind_one(desk, route):
-    endpoint_id = (await desk.add("http://127.0.0.1:9/"))["id"]
+async def test_a_route_that_takes_no_body_does_not_mind_one(api, route):
+    endpoint_id = (await api.add("http://127.0.0.1:9/"))["id"]
 
     async def check(body):
-        assert_harmless(await desk.call("POST", f"/webhooks/endpoints/{endpoint_id}/{route}", body))
+        assert_harmless(await api.call("POST", f"/webhooks/endpoints/{endpoint_id}/{route}", body))
 
     await for_each(BODIES | BROKEN, check)
 
 
-async def test_no_query_breaks_the_log_or_comes_back(desk):
+async def test_no_query_breaks_the_log_or_comes_back(api):
     async def check(query):
-        assert_harmless(await desk.call("GET", f"/webhooks/logs?{query}"))
+        assert_harmless(await api.call("GET", f"/webhooks/logs?{query}"))
 
     await for_each(QUERIES, check)
 
 
-async def test_no_id_breaks_a_route_or_comes_back(desk):
+async def test_no_id_breaks_a_route_or_comes_back(api):
     async def check(name):
         for method, path in (
             ("GET", "/webhooks/endpoints/{}"),
@@ -162,20 +162,20 @@ async def test_no_id_breaks_a_route_or_comes_back(desk):
             ("GET", "/webhooks/deliveries/{}"),
             ("POST", "/webhooks/deliveries/{}/resend"),
         ):
-            assert_harmless(await desk.call(method, path.format(name)))
+            assert_harmless(await api.call(method, path.format(name)))
 
     await for_each(PATHS, check)
 
 
-async def test_no_method_but_those_that_are_there_is_taken(desk):
-    endpoint_id = (await desk.add("http://127.0.0.1:9/"))["id"]
+async def test_no_method_but_those_that_are_there_is_taken(api):
+    endpoint_id = (await api.add("http://127.0.0.1:9/"))["id"]
     for method, path in (
         ("PUT", f"/webhooks/endpoints/{endpoint_id}"),
         ("DELETE", "/webhooks/endpoints"),
         ("POST", "/webhooks/logs"),
         ("GET", f"/webhooks/endpoints/{endpoint_id}/test"),
     ):
-        answer = await desk.call(method, path, {"url": URL} if method != "GET" else None)
+        answer = await api.call(method, path, {"url": URL} if method != "GET" else None)
         assert answer.status_code == 405
         assert_harmless(answer)
 
@@ -183,15 +183,15 @@ async def test_no_method_but_those_that_are_there_is_taken(desk):
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"[]", b"{", b'{"url"', b"\xff\xfe", b"[" * 100_000]
 )
-async def test_a_body_that_is_no_object_is_refused(desk, body):
-    answer = await desk.call("POST", "/webhooks/endpoints", body)
+async def test_a_body_that_is_no_object_is_refused(api, body):
+    answer = await api.call("POST", "/webhooks/endpoints", body)
     assert answer.status_code == 400
     assert_harmless(answer)
 
 
-async def test_a_nul_character_is_refused_on_either_database(open_desk, database_url):
-    async with open_desk(f'[database]\nurl = "{database_url}"\n') as desk:
-        endpoint_id = (await desk.add("http://127.0.0.1:9/"))["id"]
+async def test_a_nul_character_is_refused_on_either_database(open_api, database_url):
+    async with open_api(f'[database]\nurl = "{database_url}"\n') as api:
+        endpoint_id = (await api.add("http://127.0.0.1:9/"))["id"]
         for method, path, body in (
             ("GET", "/webhooks/endpoints/%00", None),
             ("GET", "/webhooks/deliveries/dlv_%00", None),
@@ -204,21 +204,21 @@ async def test_a_nul_character_is_refused_on_either_database(open_desk, database
             ("PATCH", f"/webhooks/endpoints/{endpoint_id}", {"site": f"{MARK}\0"}),
             ("PATCH", f"/webhooks/endpoints/{endpoint_id}", {"headers": {f"{MARK}\0": ""}}),
         ):
-            answer = await desk.call(method, path, body)
+            answer = await api.call(method, path, body)
             assert (method, path, answer.status_code) == (method, path, 400)
             assert_harmless(answer)
 
 
-async def test_a_recovery_from_before_there_were_computers_begins_in_1970(desk):
-    endpoint_id = (await desk.add("http://127.0.0.1:9/"))["id"]
+async def test_a_recovery_from_before_there_were_computers_begins_in_1970(api):
+    endpoint_id = (await api.add("http://127.0.0.1:9/"))["id"]
     for since in ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z"):
         path = f"/webhooks/endpoints/{endpoint_id}/recover"
-        recovery = await desk.ask("POST", path, {"since": since}, 202)
+        recovery = await api.ask("POST", path, {"since": since}, 202)
         assert recovery["since"] == "1970-01-01T00:00:00Z"
 
 
-async def test_an_unheard_of_id_is_not_found_on_either_database(open_desk, database_url):
-    async with open_desk(f'[database]\nurl = "{database_url}"\n') as desk:
+async def test_an_unheard_of_id_is_not_found_on_either_database(open_api, database_url):
+    async with open_api(f'[database]\nurl = "{database_url}"\n') as api:
         for text in ("💊", "'; DROP TABLE destinations; --", "%", "dst_" * 500, "\ufffe"):
-            answer = await desk.call("GET", f"/webhooks/endpoints/{quote(text, safe='')}")
+            answer = await api.call("GET", f"/webhooks/endpoints/{quote(text, safe='')}")
             assert answer.status_code == 404

@@ -16,28 +16,28 @@ give_up_after_seconds = 60
 """
 
 
-async def pages(desk, query):
+async def pages(api, query):
     """Follow the cursor to the end; returns the pages."""
     found, cursor = [], ""
     while cursor is not None:
-        page = await desk.ask("GET", f"/webhooks/logs?{query}{cursor}")
+        page = await api.ask("GET", f"/webhooks/logs?{query}{cursor}")
         assert page.keys() == {"attempts", "next_cursor"}
         found.append(page["attempts"])
         cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
     return found
 
 
-async def test_the_log_is_paged_newest_first_without_a_gap_or_a_repetition(open_desk):
-    async with Receiver() as receiver, open_desk() as desk:
+async def test_the_log_is_paged_newest_first_without_a_gap_or_a_repetition(open_api):
+    async with Receiver() as receiver, open_api() as api:
         for name in ("a", "b"):
-            await desk.add(f"{receiver.url}/{name}", events=["package.created"])
+            await api.add(f"{receiver.url}/{name}", events=["package.created"])
         for _ in range(5):
-            await desk.order()
-        everything = await desk.logged(10)
+            await api.order()
+        everything = await api.logged(10)
         assert len({(each["endpoint_id"], each["event_id"]) for each in everything}) == 10
-        in_threes = await pages(desk, "limit=3")
-        in_fives = await pages(desk, "limit=5")
-        alone = await pages(desk, "limit=10")
+        in_threes = await pages(api, "limit=3")
+        in_fives = await pages(api, "limit=5")
+        alone = await pages(api, "limit=10")
     assert [len(page) for page in in_threes] == [3, 3, 3, 1]
     assert [len(page) for page in in_fives] == [5, 5]  # no empty page at the end
     assert [len(page) for page in alone] == [10]
@@ -47,16 +47,16 @@ async def test_the_log_is_paged_newest_first_without_a_gap_or_a_repetition(open_
     assert started == sorted(started, reverse=True)
 
 
-async def test_the_log_is_filtered_by_endpoint_event_and_outcome(open_desk):
-    async with Receiver() as well, Receiver([500] * 9) as ill, open_desk() as desk:
-        good = (await desk.add(well.url))["id"]
-        bad = (await desk.add(ill.url, events=["package.created"]))["id"]
-        package_id = await desk.order()
-        await desk.report(package_id, "delivery.completed")
-        await desk.logged(3)
+async def test_the_log_is_filtered_by_endpoint_event_and_outcome(open_api):
+    async with Receiver() as well, Receiver([500] * 9) as ill, open_api() as api:
+        good = (await api.add(well.url))["id"]
+        bad = (await api.add(ill.url, events=["package.created"]))["id"]
+        package_id = await api.order()
+        await api.report(package_id, "delivery.completed")
+        await api.logged(3)
 
         async def found(query):
-            return {(each["endpoint_id"], each["event"]) for each in await desk.log(f"?{query}")}
+            return {(each["endpoint_id"], each["event"]) for each in await api.log(f"?{query}")}
 
         created, completed = "package.created", "delivery.completed"
         assert await found("") == {(good, created), (good, completed), (bad, created)}
@@ -70,18 +70,18 @@ async def test_the_log_is_filtered_by_endpoint_event_and_outcome(open_desk):
         assert await found("endpoint=dst_0") == set()
 
 
-async def test_the_log_is_read_from_a_moment_on(open_desk):
+async def test_the_log_is_read_from_a_moment_on(open_api):
     clock = SteppingClock(START)
-    async with Receiver() as receiver, open_desk(clock=clock) as desk:
-        await desk.add(receiver.url)
-        await desk.order()
-        await desk.logged(1)
+    async with Receiver() as receiver, open_api(clock=clock) as api:
+        await api.add(receiver.url)
+        await api.order()
+        await api.logged(1)
         clock.step(60)
-        await desk.order()
-        await desk.logged(2)
+        await api.order()
+        await api.logged(2)
 
         async def count(since):
-            return len(await desk.log(f"?since={since}"))
+            return len(await api.log(f"?since={since}"))
 
         assert await count("2026-04-19T18:42:10Z") == 2
         assert await count("2026-04-19T18:42:11Z") == 1
@@ -90,7 +90,7 @@ async def test_the_log_is_read_from_a_moment_on(open_desk):
         assert await count("2026-04-19T18:43:11Z") == 0
 
 
-async def test_a_page_that_cannot_be_is_refused(desk):
+async def test_a_page_that_cannot_be_is_refused(api):
     cursor = "cursor must be the next_cursor of an earlier page."
     for query, sentence in (
         ("limit=0", "limit must be between 1 and 100."),
@@ -103,24 +103,24 @@ async def test_a_page_that_cannot_be_is_refused(desk):
         ("limit=many", "The request can't be understood."),
         ("since=yesterday", "The request can't be understood."),
     ):
-        refused = await desk.ask("GET", f"/webhooks/logs?{query}", status=400)
+        refused = await api.ask("GET", f"/webhooks/logs?{query}", status=400)
         assert (query, refused["error"]) == (query, sentence)
 
 
-async def test_the_largest_page_and_the_last_cursor_are_taken(desk):
-    assert await desk.ask("GET", "/webhooks/logs?limit=100&cursor=9223372036854775807") == {
+async def test_the_largest_page_and_the_last_cursor_are_taken(api):
+    assert await api.ask("GET", "/webhooks/logs?limit=100&cursor=9223372036854775807") == {
         "attempts": [],
         "next_cursor": None,
     }
 
 
-async def test_a_delivery_is_shown_with_its_tries(open_desk):
+async def test_a_delivery_is_shown_with_its_attempts(open_api):
     clock = SteppingClock(START)
-    async with Receiver() as receiver, open_desk(clock=clock) as desk:
-        added = await desk.add(receiver.url)
-        package_id = await desk.order()
-        [logged] = await desk.logged(1)
-        delivery = await desk.delivery(logged["delivery_id"])
+    async with Receiver() as receiver, open_api(clock=clock) as api:
+        added = await api.add(receiver.url)
+        package_id = await api.order()
+        [logged] = await api.logged(1)
+        delivery = await api.delivery(logged["delivery_id"])
     assert logged.pop("duration_ms") == 0  # the clock stood still
     assert logged == {
         "endpoint_id": added["id"],
@@ -148,44 +148,44 @@ async def test_a_delivery_is_shown_with_its_tries(open_desk):
     }
 
 
-async def test_a_delivered_webhook_is_sent_again_under_the_same_id(open_desk):
-    async with Receiver() as receiver, open_desk() as desk:
-        await desk.add(receiver.url, format="autorx")
-        await desk.order()
-        [logged] = await desk.logged(1)
+async def test_a_delivered_webhook_is_sent_again_under_the_same_id(open_api):
+    async with Receiver() as receiver, open_api() as api:
+        await api.add(receiver.url, format="autorx")
+        await api.order()
+        [logged] = await api.logged(1)
         path = f"/webhooks/deliveries/{logged['delivery_id']}/resend"
-        again = await desk.ask("POST", path)
+        again = await api.ask("POST", path)
         assert again["id"] == logged["delivery_id"]
         assert again["attempts"][0] == logged
         first, second = await receiver.wait_for(2)
-        await desk.logged(2)
-        delivery = await desk.delivery_in("delivered", logged["delivery_id"])
+        await api.logged(2)
+        delivery = await api.delivery_in("delivered", logged["delivery_id"])
     assert first.json()["id"] == second.json()["id"] == logged["event_id"]
     assert (first.json()["attempt"], second.json()["attempt"]) == (1, 2)
     assert [each["attempt"] for each in delivery["attempts"]] == [1, 2]
 
 
-async def test_an_exhausted_delivery_is_sent_again_with_the_full_schedule(open_desk):
+async def test_an_exhausted_delivery_is_sent_again_with_the_full_schedule(open_api):
     clock = SteppingClock(START)
-    async with Receiver([500] * 5) as receiver, open_desk(ONE_MINUTE, clock=clock) as desk:
-        endpoint_id = (await desk.add(receiver.url, format="autorx"))["id"]
-        await desk.order()
-        [first] = await desk.logged(1)
+    async with Receiver([500] * 5) as receiver, open_api(ONE_MINUTE, clock=clock) as api:
+        endpoint_id = (await api.add(receiver.url, format="autorx"))["id"]
+        await api.order()
+        [first] = await api.logged(1)
         delivery_id = first["delivery_id"]
-        for tries, seconds in ((2, 6), (3, 54)):
-            desk.later(seconds, endpoint_id)
-            await desk.logged(tries)
-        exhausted = await desk.delivery(delivery_id)
+        for attempts, seconds in ((2, 6), (3, 54)):
+            api.later(seconds, endpoint_id)
+            await api.logged(attempts)
+        exhausted = await api.delivery(delivery_id)
         assert (exhausted["state"], exhausted["next_attempt_at"]) == ("exhausted", None)
         assert [each["attempt"] for each in exhausted["attempts"]] == [1, 2, 3]
 
-        again = await desk.ask("POST", f"/webhooks/deliveries/{delivery_id}/resend")
+        again = await api.ask("POST", f"/webhooks/deliveries/{delivery_id}/resend")
         assert again["finished_at"] is None
-        await desk.logged(4)
-        for tries, seconds in ((5, 6), (6, 54)):
-            desk.later(seconds, endpoint_id)
-            await desk.logged(tries)
-        delivery = await desk.delivery(delivery_id)
+        await api.logged(4)
+        for attempts, seconds in ((5, 6), (6, 54)):
+            api.later(seconds, endpoint_id)
+            await api.logged(attempts)
+        delivery = await api.delivery(delivery_id)
     assert delivery["state"] == "delivered"
     assert [
         (each["attempt"], each["started_at"], each["status"]) for each in delivery["attempts"]
@@ -200,42 +200,42 @@ async def test_an_exhausted_delivery_is_sent_again_with_the_full_schedule(open_d
     assert [each.json()["attempt"] for each in receiver.received] == [1, 2, 3, 4, 5, 6]
 
 
-async def test_sending_again_does_not_wait_for_the_sweep(open_desk):
+async def test_sending_again_does_not_wait_for_the_sweep(open_api):
     answers = [answering(), silent()]
 
     async def answer(send, request):
         await answers.pop(0)(send, request)
 
-    async with open_desk() as desk, serving(answer) as server:
-        await desk.add(f"http://127.0.0.1:{server.port}/")
-        await desk.order()
-        [logged] = await desk.logged(1)
-        await desk.idle()
-        await desk.ask("POST", f"/webhooks/deliveries/{logged['delivery_id']}/resend")
-        assert desk.harness.gateway.engine.in_motion() == 1
+    async with open_api() as api, serving(answer) as server:
+        await api.add(f"http://127.0.0.1:{server.port}/")
+        await api.order()
+        [logged] = await api.logged(1)
+        await api.idle()
+        await api.ask("POST", f"/webhooks/deliveries/{logged['delivery_id']}/resend")
+        assert api.harness.gateway.engine.in_motion() == 1
 
 
-async def test_a_delivery_to_a_paused_endpoint_is_sent_again_once_that_is_resumed(open_desk):
-    async with Receiver() as receiver, open_desk() as desk:
-        added = await desk.add(receiver.url)
-        await desk.order()
-        [logged] = await desk.logged(1)
-        await desk.change(added["id"], status="paused")
+async def test_a_delivery_to_a_paused_endpoint_is_sent_again_once_that_is_resumed(open_api):
+    async with Receiver() as receiver, open_api() as api:
+        added = await api.add(receiver.url)
+        await api.order()
+        [logged] = await api.logged(1)
+        await api.change(added["id"], status="paused")
         path = f"/webhooks/deliveries/{logged['delivery_id']}/resend"
-        assert (await desk.ask("POST", path))["state"] == "pending"
-        await desk.change(added["id"], status="active")
+        assert (await api.ask("POST", path))["state"] == "pending"
+        await api.change(added["id"], status="active")
         await receiver.wait_for(2)
-        await desk.delivery_in("delivered", logged["delivery_id"])
+        await api.delivery_in("delivered", logged["delivery_id"])
 
 
-async def test_a_delivery_to_a_removed_endpoint_is_not_sent_again(open_desk):
-    async with Receiver() as receiver, open_desk() as desk:
-        added = await desk.add(receiver.url)
-        await desk.order()
-        [logged] = await desk.logged(1)
-        await desk.ask("DELETE", f"/webhooks/endpoints/{added['id']}", status=204)
+async def test_a_delivery_to_a_removed_endpoint_is_not_sent_again(open_api):
+    async with Receiver() as receiver, open_api() as api:
+        added = await api.add(receiver.url)
+        await api.order()
+        [logged] = await api.logged(1)
+        await api.ask("DELETE", f"/webhooks/endpoints/{added['id']}", status=204)
         path = f"/webhooks/deliveries/{logged['delivery_id']}/resend"
-        assert await desk.ask("POST", path, status=409) == {
+        assert await api.ask("POST", path, status=409) == {
             "error": "The endpoint was removed; there is nowhere to send this."
         }
-        assert (await desk.delivery(logged["delivery_id"]))["state"] == "delivered"
+        assert (await api.delivery(logged["delivery_id"]))["state"] == "delivered"

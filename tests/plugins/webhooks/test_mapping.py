@@ -51,9 +51,9 @@ LONG = ("description", "description has more than 200 characters")
 CONTROL = ("description", "description must be one line, without control characters")
 IN_FLIGHT = ("max_in_flight", "max_in_flight must be between 1 and 256")
 RATE = ("max_per_second", "max_per_second must be between 0.01 and 100000")
-NAME = ("headers", "a header's name has characters that none may have")
+NAME = ("headers", "a header's name has characters that are not allowed there")
 VALUE = ("headers", "a header's value must be visible ASCII characters")
-RESERVED = ("headers", "a header has a name that the gateway sets itself")
+RESERVED = ("headers", "a header has a name that is reserved for the gateway")
 
 
 def problems_of(**fields):
@@ -254,7 +254,7 @@ def test_an_endpoint_is_shown_without_its_secrets():
     assert endpoint_out(DESTINATION, "whsec_s3cret").secret == "whsec_s3cret"
 
 
-def test_a_delivery_is_shown_with_its_tries_in_order():
+def test_a_delivery_is_shown_with_its_attempts_in_order():
     delivery = Delivery(
         id="dlv_1",
         account_id="default",

@@ -28,7 +28,7 @@ ROUTES = [
     ("GET", "/webhooks/deliveries/{delivery_id}", None),
     ("POST", "/webhooks/deliveries/{delivery_id}/resend", None),
 ]
-NOBODYS = {"endpoint_id": "dst_0", "delivery_id": "dlv_0", "recovery_id": "rcv_0"}
+UNKNOWN_IDS = {"endpoint_id": "dst_0", "delivery_id": "dlv_0", "recovery_id": "rcv_0"}
 STRANGERS = {
     "another account": {"account_id": "another"},
     "a test key": {"mode": "test"},
@@ -43,8 +43,8 @@ def by_path(receiver):
     return {path: sorted(events) for path, events in found.items()}
 
 
-async def test_the_table_has_every_address_that_takes_an_id(desk):
-    paths = (await desk.harness.get("/openapi.json")).json()["paths"]
+async def test_the_table_has_every_address_that_takes_an_id(api):
+    paths = (await api.harness.get("/openapi.json")).json()["paths"]
     documented = {
         (method.upper(), path.removeprefix("/api"))
         for path, operations in paths.items()
@@ -55,16 +55,16 @@ async def test_the_table_has_every_address_that_takes_an_id(desk):
 
 
 @pytest.mark.parametrize("reach", STRANGERS.values(), ids=STRANGERS.keys())
-async def test_an_id_of_somebody_else_is_not_found_whatever_is_asked_of_it(open_desk, reach):
-    async with Receiver() as receiver, open_desk(SITES) as desk:
-        added = await desk.add(receiver.url, site="main", events=["package.created"])
+async def test_another_accounts_id_is_not_found_in_any_call(open_api, reach):
+    async with Receiver() as receiver, open_api(SITES) as api:
+        added = await api.add(receiver.url, site="main", events=["package.created"])
         del added["secret"]
-        await desk.order(site="main")
-        [logged] = await desk.logged(1)
+        await api.order(site="main")
+        [logged] = await api.logged(1)
         path = f"/webhooks/endpoints/{added['id']}/recover"
-        recovery = await desk.ask("POST", path, {"since": "2020-01-01T00:00:00Z"}, 202)
-        before = await desk.show(added["id"]), await desk.delivery(logged["delivery_id"])
-        stranger = await desk.with_key(**reach)
+        recovery = await api.ask("POST", path, {"since": "2020-01-01T00:00:00Z"}, 202)
+        before = await api.show(added["id"]), await api.delivery(logged["delivery_id"])
+        stranger = await api.with_key(**reach)
 
         ids = {
             "endpoint_id": added["id"],
@@ -73,30 +73,30 @@ async def test_an_id_of_somebody_else_is_not_found_whatever_is_asked_of_it(open_
         }
         for method, path, body in ROUTES:
             theirs = await stranger.call(method, path.format(**ids), body)
-            nobodys = await stranger.call(method, path.format(**NOBODYS), body)
+            unknown = await stranger.call(method, path.format(**UNKNOWN_IDS), body)
             assert (method, path, theirs.status_code) == (method, path, 404)
-            assert theirs.content == nobodys.content
+            assert theirs.content == unknown.content
         assert await stranger.ask("GET", "/webhooks/endpoints") == {"endpoints": []}
         assert await stranger.log() == []
         assert await stranger.log(f"?endpoint={added['id']}") == []
 
-        await desk.idle()
-        after = await desk.show(added["id"]), await desk.delivery(logged["delivery_id"])
+        await api.idle()
+        after = await api.show(added["id"]), await api.delivery(logged["delivery_id"])
         assert after == before
     assert len(receiver.received) == 1
 
 
-@pytest.mark.parametrize("key", [None, "sk_live_nobodys"], ids=["no key", "nobody's key"])
-async def test_nothing_is_answered_without_a_key_that_holds(desk, key):
-    added = await desk.add(URL)
-    stranger = type(desk)(desk.harness, key)
+@pytest.mark.parametrize("key", [None, "sk_live_unknown"], ids=["no key", "unknown key"])
+async def test_nothing_is_answered_without_a_key_that_holds(api, key):
+    added = await api.add(URL)
+    stranger = type(api)(api.harness, key)
     for method, path, body in ROUTES:
-        ids = NOBODYS | {"endpoint_id": added["id"]}
+        ids = UNKNOWN_IDS | {"endpoint_id": added["id"]}
         answer = await stranger.call(method, path.format(**ids), body)
         assert (method, path, answer.status_code) == (method, path, 401)
 
 
-async def test_each_endpoint_gets_the_events_that_its_patterns_ask_for(open_desk):
+async def test_each_endpoint_gets_the_events_that_its_patterns_ask_for(open_api):
     patterns = {
         "star": ["*"],
         "group": ["delivery.*"],
@@ -105,14 +105,14 @@ async def test_each_endpoint_gets_the_events_that_its_patterns_ask_for(open_desk
         "twice": ["delivery.*", "delivery.completed"],
         "other": ["rx.*", "endpoint.*", "webhook.*", "deliver.*"],
     }
-    async with Receiver() as receiver, open_desk() as desk:
+    async with Receiver() as receiver, open_api() as api:
         for name, events in patterns.items():
-            await desk.add(f"{receiver.url}/{name}", events=events)
-        package_id = await desk.order()
-        await desk.report(package_id, "delivery.picked_up")
-        await desk.report(package_id, "delivery.completed")
+            await api.add(f"{receiver.url}/{name}", events=events)
+        package_id = await api.order()
+        await api.report(package_id, "delivery.picked_up")
+        await api.report(package_id, "delivery.completed")
         await receiver.wait_for(10)
-        await desk.idle()
+        await api.idle()
     assert by_path(receiver) == {
         "star": ["delivery.completed", "delivery.picked_up", "package.created"],
         "group": ["delivery.completed", "delivery.picked_up"],
@@ -122,23 +122,23 @@ async def test_each_endpoint_gets_the_events_that_its_patterns_ask_for(open_desk
     }
 
 
-async def test_an_endpoint_of_a_site_gets_that_sites_events_only(open_desk):
-    async with Receiver() as receiver, open_desk(SITES) as desk:
-        await desk.add(f"{receiver.url}/main", site="main")
-        await desk.add(f"{receiver.url}/north", site="north")
-        await desk.add(f"{receiver.url}/all")
-        at_main = await desk.order(site="main")
-        at_north = await desk.order(site="north")
+async def test_an_endpoint_of_a_site_gets_that_sites_events_only(open_api):
+    async with Receiver() as receiver, open_api(SITES) as api:
+        await api.add(f"{receiver.url}/main", site="main")
+        await api.add(f"{receiver.url}/north", site="north")
+        await api.add(f"{receiver.url}/all")
+        at_main = await api.order(site="main")
+        at_north = await api.order(site="north")
         await receiver.wait_for(4)
-        await desk.idle()
+        await api.idle()
     arrived = sorted((each.path, each.json()["data"]["package_id"]) for each in receiver.received)
     assert arrived == sorted(
         [("/main", at_main), ("/north", at_north), ("/all", at_main), ("/all", at_north)]
     )
 
 
-async def test_what_a_test_key_brings_about_reaches_test_endpoints_only(open_desk):
-    async with Receiver() as receiver, open_desk() as live:
+async def test_what_a_test_key_brings_about_reaches_test_endpoints_only(open_api):
+    async with Receiver() as receiver, open_api() as live:
         test = await live.with_key(mode="test")
         added = await test.add(f"{receiver.url}/test")
         assert added["mode"] == "test"
@@ -156,32 +156,32 @@ async def test_what_a_test_key_brings_about_reaches_test_endpoints_only(open_des
     assert logged["endpoint_id"] == added["id"]
 
 
-async def test_a_key_of_a_site_sees_and_makes_that_sites_endpoints_only(open_desk):
-    async with Receiver() as receiver, open_desk(SITES) as desk:
-        at_main = await desk.with_key(site="main")
-        everywhere = await desk.add(f"{receiver.url}/all")
-        await desk.add(f"{receiver.url}/north", site="north")
+async def test_a_key_of_a_site_sees_and_makes_that_sites_endpoints_only(open_api):
+    async with Receiver() as receiver, open_api(SITES) as api:
+        at_main = await api.with_key(site="main")
+        everywhere = await api.add(f"{receiver.url}/all")
+        await api.add(f"{receiver.url}/north", site="north")
         own = await at_main.add(f"{receiver.url}/own")
         assert own["site"] == "main"
         assert (await at_main.add(f"{receiver.url}/named", site="main"))["site"] == "main"
         listed = (await at_main.ask("GET", "/webhooks/endpoints"))["endpoints"]
         assert [each["url"].rpartition("/")[2] for each in listed] == ["own", "named"]
         await at_main.ask("GET", f"/webhooks/endpoints/{everywhere['id']}", status=404)
-        await desk.order(site="main")
+        await api.order(site="main")
         await receiver.wait_for(3)
-        await desk.logged(3)
+        await api.logged(3)
         logged = await at_main.log()
         assert {each["endpoint_id"] for each in logged} == {each["id"] for each in listed}
 
 
 @pytest.mark.parametrize("site", ["north", "elsewhere"])
-async def test_a_key_of_a_site_cannot_reach_further(open_desk, site):
+async def test_a_key_of_a_site_cannot_reach_further(open_api, site):
     refusal = {
         "error": "The endpoint has faults.",
         "details": [{"message": "this key belongs to another site", "field": "site"}],
     }
-    async with open_desk(SITES) as desk:
-        at_main = await desk.with_key(site="main")
+    async with open_api(SITES) as api:
+        at_main = await api.with_key(site="main")
         sent = {"url": URL, "site": site}
         assert await at_main.ask("POST", "/webhooks/endpoints", sent, 400) == refusal
         added = await at_main.add(URL)
@@ -191,20 +191,21 @@ async def test_a_key_of_a_site_cannot_reach_further(open_desk, site):
         assert (await at_main.change(added["id"], site=None))["site"] == "main"
 
 
-async def test_a_site_that_the_account_does_not_have_is_refused(open_desk):
+async def test_a_site_that_the_account_does_not_have_is_refused(open_api):
     foreign = SITES + '[[sites]]\ncode = "far"\nname = "Far"\naccount = "another"\n'
-    async with open_desk(foreign) as desk:
+    async with open_api(foreign) as api:
         for site in ("far", "nowhere", ""):
-            assert await desk.ask(
+            assert await api.ask(
                 "POST", "/webhooks/endpoints", {"url": URL, "site": site}, 400
             ) == {
                 "error": "The endpoint has faults.",
                 "details": [
                     {
-                        "message": "name one of the account's sites, as gateway.toml has them",
+                        "message": "unknown site; use the code of one of the account's sites in "
+                        "gateway.toml",
                         "field": "site",
                     }
                 ],
             }
-        another = await desk.with_key(account_id="another")
+        another = await api.with_key(account_id="another")
         assert (await another.add(URL, site="far"))["site"] == "far"

@@ -27,29 +27,29 @@ def by(secret, webhook):
 class Rotation:
     """An autorx endpoint whose secret is rotated, on a clock that is moved by hand."""
 
-    def __init__(self, desk, clock, receiver, endpoint):
-        self.desk, self.clock, self.receiver = desk, clock, receiver
+    def __init__(self, api, clock, receiver, endpoint):
+        self.api, self.clock, self.receiver = api, clock, receiver
         self.path = f"/webhooks/endpoints/{endpoint['id']}"
 
     async def rotate(self, body=None, status=200):
-        return await self.desk.ask("POST", f"{self.path}/rotate", body, status)
+        return await self.api.ask("POST", f"{self.path}/rotate", body, status)
 
     async def finish(self, status=200):
-        return await self.desk.ask("POST", f"{self.path}/rotate/finish", status=status)
+        return await self.api.ask("POST", f"{self.path}/rotate/finish", status=status)
 
     async def signatures(self):
         """Send a test event; returns the webhook that arrived and its signatures."""
-        await self.desk.ask("POST", f"{self.path}/test")
+        await self.api.ask("POST", f"{self.path}/test")
         webhook = self.receiver.received[-1]
         return webhook, signed_with(webhook)
 
 
 @pytest.fixture
-async def rotation(open_desk):
+async def rotation(open_api):
     clock = SteppingClock(START)
-    async with Receiver() as receiver, open_desk(clock=clock) as desk:
-        endpoint = await desk.add(receiver.url, format="autorx")
-        made = Rotation(desk, clock, receiver, endpoint)
+    async with Receiver() as receiver, open_api(clock=clock) as api:
+        endpoint = await api.add(receiver.url, format="autorx")
+        made = Rotation(api, clock, receiver, endpoint)
         made.first_secret = endpoint["secret"]
         yield made
 
@@ -61,7 +61,7 @@ async def test_a_new_secret_is_shown_once_and_rides_along_for_a_day(rotation):
     assert new.startswith("whsec_")
     assert new != old
     assert rotated["rotation_ends_at"] == "2026-04-20T18:42:10Z"
-    shown = await rotation.desk.call("GET", rotation.path)
+    shown = await rotation.api.call("GET", rotation.path)
     assert "whsec_" not in shown.text
     assert shown.json()["rotation_ends_at"] == "2026-04-20T18:42:10Z"
 
@@ -88,7 +88,7 @@ async def test_a_second_rotation_waits_for_the_first(rotation):
     old = rotation.first_secret
     new = (await rotation.rotate())["secret"]
     assert await rotation.rotate(status=409) == {
-        "error": "A rotation is running already; finish it, then start another."
+        "error": "A rotation is already running; finish it, then start another."
     }
     webhook, signatures = await rotation.signatures()
     assert signatures == (by(old, webhook), by(new, webhook))
@@ -116,11 +116,11 @@ async def test_a_rotation_that_was_never_started_cannot_be_finished(rotation):
 
 
 async def test_a_finished_rotation_forgets_the_old_secret(rotation):
-    gateway = rotation.desk.harness.gateway
+    gateway = rotation.api.harness.gateway
     await rotation.rotate()
     await rotation.finish()
     async with gateway.database.read() as connection:
-        [kept] = await gateway.destinations.list(connection, rotation.desk.harness.caller())
+        [kept] = await gateway.destinations.list(connection, rotation.api.harness.caller())
     assert rotation.first_secret not in str(kept.settings)
 
 
@@ -131,7 +131,7 @@ async def test_an_overlap_is_between_none_and_thirty_days(rotation):
             "error": sentence,
             "details": [{"message": sentence, "field": "overlap_hours"}],
         }
-    assert (await rotation.desk.ask("GET", rotation.path))["rotation_ends_at"] is None
+    assert (await rotation.api.ask("GET", rotation.path))["rotation_ends_at"] is None
 
 
 async def test_thirty_days_are_the_longest_overlap(rotation):
@@ -154,21 +154,21 @@ async def test_a_rotation_with_a_body_that_does_not_fit_is_refused(rotation):
 async def test_changing_an_endpoint_does_not_touch_a_running_rotation(rotation):
     old = rotation.first_secret
     new = (await rotation.rotate())["secret"]
-    await rotation.desk.ask("PATCH", rotation.path, {"headers": {"X-A": "1"}})
+    await rotation.api.ask("PATCH", rotation.path, {"headers": {"X-A": "1"}})
     webhook, signatures = await rotation.signatures()
     assert signatures == (by(old, webhook), by(new, webhook))
     assert webhook.headers["x-a"] == "1"
 
 
 async def kept(rotation):
-    gateway = rotation.desk.harness.gateway
+    gateway = rotation.api.harness.gateway
     async with gateway.database.read() as connection:
-        [found] = await gateway.destinations.list(connection, rotation.desk.harness.caller())
+        [found] = await gateway.destinations.list(connection, rotation.api.harness.caller())
     return str(found.settings)
 
 
 async def end_rotations(rotation):
-    jobs = {job.name: job for job in rotation.desk.harness.gateway.hooks.jobs()}
+    jobs = {job.name: job for job in rotation.api.harness.gateway.hooks.jobs()}
     await jobs["webhooks-rotations"].run()
 
 
@@ -190,7 +190,7 @@ async def test_the_end_of_a_rotation_stands_in_the_audit_trail_once(rotation):
     rotation.clock.step(HOUR)
     await end_rotations(rotation)
     await end_rotations(rotation)
-    gateway = rotation.desk.harness.gateway
+    gateway = rotation.api.harness.gateway
     async with gateway.database.read() as connection:
         found = await connection.execute(
             select(audit.c.actor, audit.c.subject).where(
@@ -203,8 +203,8 @@ async def test_the_end_of_a_rotation_stands_in_the_audit_trail_once(rotation):
 async def test_a_rotation_that_is_over_is_shown_no_more(rotation):
     await rotation.rotate({"overlap_hours": 1})
     rotation.clock.step(HOUR)
-    assert (await rotation.desk.ask("GET", rotation.path))["rotation_ends_at"] is None
-    listed = await rotation.desk.ask("GET", "/webhooks/endpoints")
+    assert (await rotation.api.ask("GET", rotation.path))["rotation_ends_at"] is None
+    listed = await rotation.api.ask("GET", "/webhooks/endpoints")
     assert [each["rotation_ends_at"] for each in listed["endpoints"]] == [None]
     assert await rotation.finish(409) == {"error": "No rotation is running; start one first."}
 
@@ -212,7 +212,7 @@ async def test_a_rotation_that_is_over_is_shown_no_more(rotation):
 async def test_a_change_after_the_overlap_forgets_the_old_secret_too(rotation):
     await rotation.rotate({"overlap_hours": 1})
     rotation.clock.step(HOUR)
-    changed = await rotation.desk.ask("PATCH", rotation.path, {"description": "board"})
+    changed = await rotation.api.ask("PATCH", rotation.path, {"description": "board"})
     assert changed["rotation_ends_at"] is None
     assert rotation.first_secret not in await kept(rotation)
 
@@ -220,12 +220,12 @@ async def test_a_change_after_the_overlap_forgets_the_old_secret_too(rotation):
 async def test_all_rotations_that_are_over_end_however_many_endpoints_there_are(
     rotation, monkeypatch
 ):
-    monkeypatch.setattr("gateway_webhooks.rotation._LOOKED_AT_ONCE", 2)
-    others = [await rotation.desk.add(rotation.receiver.url) for _ in range(4)]
+    monkeypatch.setattr("gateway_webhooks.rotation._PAGE_SIZE", 2)
+    others = [await rotation.api.add(rotation.receiver.url) for _ in range(4)]
     removed, *ending = [f"/webhooks/endpoints/{each['id']}" for each in others]
     for path in (removed, *ending):
-        await rotation.desk.ask("POST", f"{path}/rotate", {"overlap_hours": 1})
-    await rotation.desk.ask("DELETE", removed, status=204)
+        await rotation.api.ask("POST", f"{path}/rotate", {"overlap_hours": 1})
+    await rotation.api.ask("DELETE", removed, status=204)
     rotation.clock.step(HOUR)
     await end_rotations(rotation)
     settings = await kept_by_all(rotation)
@@ -234,7 +234,7 @@ async def test_all_rotations_that_are_over_end_however_many_endpoints_there_are(
 
 
 async def kept_by_all(rotation):
-    gateway = rotation.desk.harness.gateway
+    gateway = rotation.api.harness.gateway
     async with gateway.database.read() as connection:
-        found = await gateway.destinations.list(connection, rotation.desk.harness.caller())
+        found = await gateway.destinations.list(connection, rotation.api.harness.caller())
     return [each.settings for each in found]

@@ -1,4 +1,4 @@
-"""One try of a delivery: which address is dialled, how the answer is read, what is kept."""
+"""One attempt of a delivery: which address is dialled, how the answer is read, what is kept."""
 
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -17,7 +17,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 class Names:
-    """A name server that says what it is told to, and counts who asks."""
+    """A name server with fixed answers that counts its look-ups."""
 
     def __init__(self, *addresses):
         self.addresses = list(addresses)
@@ -101,7 +101,7 @@ async def test_an_endpoint_that_never_answers_is_a_timeout(claimed):
     assert (outcome.delivered, outcome.status, outcome.error) == (False, None, "timeout")
 
 
-async def test_a_batch_of_many_is_tried_side_by_side_and_answered_in_order(claimed):
+async def test_a_batch_of_many_is_attempted_concurrently_and_answered_in_order(claimed):
     deliveries = [claimed(id=f"evt_{number}", data={"n": number}) for number in range(5)]
     async with Receiver() as receiver:
         outcomes = await sender().deliver(batch(receiver.url, *deliveries))
@@ -154,7 +154,7 @@ async def test_a_url_that_may_not_be_called_any_more_is_refused(claimed):
     assert (outcome.delivered, outcome.error) == (False, "refused_address")
 
 
-async def test_a_host_with_several_addresses_is_tried_at_the_next_one_each_time(claimed):
+async def test_each_attempt_dials_the_next_address_of_a_host_with_several(claimed):
     # Nobody listens at the second and third; on this port the first one answers.
     names = Names("127.0.0.1", "127.0.0.2", "127.0.0.3")
     async with Receiver() as receiver:
@@ -176,12 +176,12 @@ async def test_an_endpoints_own_headers_are_sent(claimed):
     assert ip_address(headers["host"].partition(":")[0]).is_loopback
 
 
-async def test_the_plugins_connections_end_with_the_gateway(open_desk):
+async def test_the_plugins_connections_end_with_the_gateway(open_api):
     async with serving(answering("204 Fine")) as server:
-        async with open_desk() as desk:
+        async with open_api() as api:
             url = f"http://127.0.0.1:{server.port}/"
-            await desk.add(url, events=["package.created"])
-            await desk.order()
+            await api.add(url, events=["package.created"])
+            await api.order()
             await server.until(lambda seen: seen.requests)
             assert server.gone == 0
         await server.until(lambda seen: seen.gone == seen.connections, seconds=2.0)

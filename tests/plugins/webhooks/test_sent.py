@@ -43,16 +43,16 @@ def special_headers(webhook):
     return {name: value for name, value in webhook.headers.items() if name not in ON_EVERY_WEBHOOK}
 
 
-async def test_one_event_goes_to_three_endpoints_in_three_formats(open_desk):
-    async with Receiver() as receiver, open_desk(clock=SteppingClock(START)) as desk:
+async def test_one_event_goes_to_three_endpoints_in_three_formats(open_api):
+    async with Receiver() as receiver, open_api(clock=SteppingClock(START)) as api:
         secrets = {}
         for wire_format in ("scriptrun", "autorx", "standard"):
-            added = await desk.add(
+            added = await api.add(
                 f"{receiver.url}/{wire_format}", format=wire_format, events=["delivery.*"]
             )
             secrets[wire_format] = added["secret"]
-        package_id = await desk.order(rx_number="RX-Zoé", external_patient_id="PMS-9081")
-        event_id = await desk.report(package_id, "delivery.completed", **COMPLETED)
+        package_id = await api.order(rx_number="RX-Zoé", external_patient_id="PMS-9081")
+        event_id = await api.report(package_id, "delivery.completed", **COMPLETED)
         arrived = {each.path[1:]: each for each in await receiver.wait_for(3)}
 
     snake = (
@@ -100,14 +100,14 @@ async def test_one_event_goes_to_three_endpoints_in_three_formats(open_desk):
         assert webhook.headers["content-length"] == f"{len(webhook.body)}"
 
 
-async def test_an_autorx_endpoint_that_fails_twice_gets_attempts_1_2_3_under_one_id(open_desk):
-    async with Receiver([500, 500]) as receiver, open_desk(RETRY_AT_ONCE) as desk:
-        added = await desk.add(receiver.url, format="autorx", events=["delivery.completed"])
-        package_id = await desk.order()
-        event_id = await desk.report(package_id, "delivery.completed", **COMPLETED)
+async def test_an_autorx_endpoint_that_fails_twice_gets_attempts_1_2_3_under_one_id(open_api):
+    async with Receiver([500, 500]) as receiver, open_api(RETRY_AT_ONCE) as api:
+        added = await api.add(receiver.url, format="autorx", events=["delivery.completed"])
+        package_id = await api.order()
+        event_id = await api.report(package_id, "delivery.completed", **COMPLETED)
         arrived = await receiver.wait_for(3)
-        log = await desk.logged(3)
-        delivery = await desk.delivery_in("delivered", log[0]["delivery_id"])
+        log = await api.logged(3)
+        delivery = await api.delivery_in("delivered", log[0]["delivery_id"])
 
     bodies = [webhook.json() for webhook in arrived]
     assert [body["attempt"] for body in bodies] == [1, 2, 3]
@@ -138,20 +138,20 @@ async def test_an_autorx_endpoint_that_fails_twice_gets_attempts_1_2_3_under_one
     assert delivery["next_attempt_at"] is None
 
 
-async def test_a_delivery_that_fails_until_its_schedule_ends_is_exhausted(open_desk):
+async def test_a_delivery_that_fails_until_its_schedule_ends_is_exhausted(open_api):
     schedule = RETRY_AT_ONCE.replace("[0.05, 0.05]", "[5, 10]") + "give_up_after_seconds = 60\n"
     clock = SteppingClock(START)
-    async with Receiver([500] * 9) as receiver, open_desk(schedule, clock=clock) as desk:
-        endpoint_id = (await desk.add(receiver.url, events=["package.created"]))["id"]
-        await desk.order()
-        [first] = await desk.logged(1)
-        # Each wait may be a tenth longer; the last try is made when a minute is over.
-        for tries, seconds in ((2, 5.5), (3, 11), (4, 43.5)):
-            desk.later(seconds, endpoint_id)
-            await desk.logged(tries)
-        delivery = await desk.delivery(first["delivery_id"])
-        desk.later(3600, endpoint_id)
-        await desk.idle()
+    async with Receiver([500] * 9) as receiver, open_api(schedule, clock=clock) as api:
+        endpoint_id = (await api.add(receiver.url, events=["package.created"]))["id"]
+        await api.order()
+        [first] = await api.logged(1)
+        # Each wait may be a tenth longer; the last attempt is made when a minute is over.
+        for attempts, seconds in ((2, 5.5), (3, 11), (4, 43.5)):
+            api.later(seconds, endpoint_id)
+            await api.logged(attempts)
+        delivery = await api.delivery(first["delivery_id"])
+        api.later(3600, endpoint_id)
+        await api.idle()
     assert [(each["attempt"], each["started_at"]) for each in delivery["attempts"]] == [
         (1, "2026-04-19T18:42:10Z"),
         (2, "2026-04-19T18:42:15Z"),
@@ -164,16 +164,16 @@ async def test_a_delivery_that_fails_until_its_schedule_ends_is_exhausted(open_d
     assert len(receiver.received) == 4
 
 
-async def test_a_scriptrun_body_stays_the_same_while_its_signature_follows_the_attempt(open_desk):
+async def test_a_scriptrun_body_stays_the_same_while_its_signature_follows_the_attempt(open_api):
     async with (
         Receiver([503]) as receiver,
-        open_desk(clock=SteppingClock(START)) as desk,
+        open_api(clock=SteppingClock(START)) as api,
     ):
-        added = await desk.add(receiver.url, events=["package.created"])
-        await desk.order()
+        added = await api.add(receiver.url, events=["package.created"])
+        await api.order()
         await receiver.wait_for(1)
-        await desk.logged(1)
-        desk.later(6, added["id"])
+        await api.logged(1)
+        api.later(6, added["id"])
         first, second = await receiver.wait_for(2)
     assert first.body == second.body
     for webhook, unix in ((first, UNIX), (second, UNIX + 6)):
@@ -196,14 +196,14 @@ async def test_autorx_in_base64_is_a_setting_of_the_plugin(harness):
 
 
 async def test_an_endpoint_whose_network_is_no_longer_allowed_is_not_called_and_the_log_says_so(
-    open_desk,
+    open_api,
 ):
     async with Receiver() as receiver:
-        async with open_desk() as desk:
-            added = await desk.add(receiver.url, events=["package.created"])
-        async with open_desk("[delivery]\nallow_http = true\n") as desk:
-            await desk.order()
-            [logged] = await desk.logged(1)
+        async with open_api() as api:
+            added = await api.add(receiver.url, events=["package.created"])
+        async with open_api("[delivery]\nallow_http = true\n") as api:
+            await api.order()
+            [logged] = await api.logged(1)
         assert receiver.received == []
     assert logged["endpoint_id"] == added["id"]
     assert (logged["outcome"], logged["status"], logged["error"]) == (
