@@ -1,4 +1,4 @@
-"""Prescriptions: taken in, judged, reviewed by people, and written into the pharmacy system."""
+"""Prescription queue: intake, rules, review, and writing into the pharmacy system."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -10,51 +10,51 @@ from gateway.plugin import API_VERSION, EventType, Gateway, HealthCheck, Job, Pl
 from gateway_rx_queue.commands import rx_group
 from gateway_rx_queue.events import EVENT_TYPES
 from gateway_rx_queue.routes import router
-from gateway_rx_queue.service import Queue
+from gateway_rx_queue.service import RxService
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.tables import TABLES
 
 
 class RxQueue:
-    """The plugin ``rx_queue``: ``/api/rx``, its writers and its reviewers."""
+    """The plugin ``rx_queue``: ``/api/rx``, its writers and its review."""
 
     api_version = API_VERSION
     Settings = RxQueueSettings
 
     def __init__(self, settings: RxQueueSettings, gateway: Gateway) -> None:
-        self._queue = Queue(gateway, settings)
+        self._queue = RxService(gateway, settings)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
-        """Bring the addresses under /api/rx."""
+        """Return the routes under /api/rx."""
         return [router(self._queue)]
 
     @hookimpl
     def event_types(self) -> Sequence[EventType]:
-        """Bring the five events of a prescription."""
+        """Return the event types ``rx.*``."""
         return EVENT_TYPES
 
     @hookimpl
     def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:
-        """Open the queue, and close it."""
+        """Return the context that opens and closes the queue."""
         return [self._queue.opened()]
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Bring the writing, and the look for jobs whose lease has ended."""
+        """Return the recurring jobs: push writing, expired leases, retention."""
         return self._queue.jobs()
 
     @hookimpl
     def tables(self) -> PluginTables:
-        """Bring jobs, their history, and the drug catalog."""
+        """Return the tables of jobs, history and the drug catalog."""
         return TABLES
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
-        """Bring ``gateway rx``."""
+        """Return the group ``gateway rx``."""
         return [rx_group(self._queue.settings)]
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
-        """Bring the question whether there is a drug catalog."""
+        """Return the check of the drug catalog."""
         return [HealthCheck("rx-catalog", self._queue.catalog_health)]

@@ -1,4 +1,4 @@
-"""Where a writer agent comes for work, and reports how it went."""
+"""The routes of writer agents: lease and result."""
 
 import asyncio
 from typing import Any
@@ -19,30 +19,30 @@ from gateway_rx_queue import schema
 from gateway_rx_queue.job import Job
 from gateway_rx_queue.leasing import LeaseRequest, Report
 from gateway_rx_queue.mapping import outcome_of
-from gateway_rx_queue.service import Queue
+from gateway_rx_queue.service import RxService
 from gateway_rx_queue.settings import AGENT
 from gateway_rx_queue.store import Scope
 
-OpenQueue = NamedDependency[SkipValidation[Queue]]
+Service = NamedDependency[SkipValidation[RxService]]
 
 
 @post(
     "/lease",
     status_code=200,
     tags=["Writer agents"],
-    summary="Take jobs to write",
+    summary="Lease jobs",
     opt={"body": schema.LeaseIn, "answer": schema.LeaseOut},
 )
 async def lease_jobs(
     body: RawBody,
     request: Request[Any, Any, Any],
     caller: NamedDependency[Caller],
-    queue: OpenQueue,
+    queue: Service,
 ) -> Response[bytes]:
-    r"""Take up to `max` jobs, waiting up to `wait_seconds` (30 at most) for the first.
+    r"""Lease up to `max` jobs, waiting up to `wait_seconds` (30 at most) for the first.
 
-    A job is yours until its lease expires; then it is offered again, with the same
-    `idempotency_token`. Jobs of one patient are handed out one after the other.
+    When a lease expires, the job is leased again with the same `idempotency_token`. Jobs of one
+    patient are leased one after the other.
 
     ```bash
     curl -X POST $GATEWAY/api/rx/lease -H "X-API-Key: $KEY" \
@@ -52,7 +52,7 @@ async def lease_jobs(
     asked = decode(body, schema.LeaseIn)
     if queue.settings.writer != AGENT:
         raise Conflict(
-            'This gateway writes by itself; set writer = "agent" in [plugins.rx_queue] to hand '
+            'This gateway uses a push writer; set writer = "agent" in [plugins.rx_queue] to hand '
             "jobs out."
         )
     lease = LeaseRequest(
@@ -62,22 +62,22 @@ async def lease_jobs(
         asked.lease_seconds or queue.settings.lease_seconds,
     )
     ends_at = queue.gateway.clock.monotonic_seconds() + asked.wait_seconds
-    jobs = await queue.desk.lease(lease)
+    jobs = await queue.leasing.lease(lease)
     while not jobs:
         left = ends_at - queue.gateway.clock.monotonic_seconds()
         if left <= 0 or not await _woken(queue, lease.scope, left, request):
             break
-        jobs = await queue.desk.lease(lease)
+        jobs = await queue.leasing.lease(lease)
     return json_response(schema.LeaseOut([_leased_out(job) for job in jobs]))
 
 
 async def _woken(
-    queue: Queue, scope: Scope, timeout_seconds: float, request: Request[Any, Any, Any]
+    queue: RxService, scope: Scope, timeout_seconds: float, request: Request[Any, Any, Any]
 ) -> bool:
-    """Wait for work; an agent that hung up is given none, and the gateway's end waits for none."""
+    """Wait for work; ``False`` when the agent disconnects or the gateway stops."""
     gone = asyncio.ensure_future(request.receive())
     stopping = asyncio.ensure_future(queue.gateway.stopping.wait())
-    waiting = asyncio.ensure_future(queue.waiters.wait(scope, timeout_seconds))
+    waiting = asyncio.ensure_future(queue.long_poll.wait(scope, timeout_seconds))
     futures = (gone, stopping, waiting)
     try:
         await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
@@ -91,18 +91,18 @@ async def _woken(
     "/{queue_id:str}/result",
     status_code=200,
     tags=["Writer agents"],
-    summary="Report how a job went",
-    opt={"body": schema.ResultIn, "answer": schema.StandingOut},
+    summary="Report a result",
+    opt={"body": schema.ResultIn, "answer": schema.JobStateOut},
 )
 async def report_result(
     queue_id: FromPath[str],
     body: RawBody,
     caller: NamedDependency[Caller],
-    queue: OpenQueue,
+    queue: Service,
 ) -> Response[bytes]:
     r"""Report `completed`, `failed` (for good), `retry` (later) or `excepted` (ask a person).
 
-    409 when the lease is no longer yours: it has expired, or was reported already.
+    409 when the lease expired or was reported already.
 
     ```bash
     curl -X POST $GATEWAY/api/rx/$LEASED/result -H "X-API-Key: $KEY" \
@@ -112,8 +112,8 @@ async def report_result(
     """
     sent = decode(body, schema.ResultIn)
     outcome = outcome_of(sent)
-    job = await queue.desk.report(Report(caller, queue_id, sent.lease_token, outcome))
-    return json_response(schema.StandingOut(job.id, job.state))
+    job = await queue.leasing.report(Report(caller, queue_id, sent.lease_token, outcome))
+    return json_response(schema.JobStateOut(job.id, job.state))
 
 
 def _leased_out(job: Job) -> schema.LeasedOut:
@@ -124,5 +124,5 @@ def _leased_out(job: Job) -> schema.LeasedOut:
         idempotency_token=job.idempotency_token,
         attempt=job.attempts,
         site=job.site,
-        prescription=job.sheet.prescription,
+        prescription=job.content.prescription,
     )

@@ -1,4 +1,4 @@
-"""What one transaction brings about: jobs, their history, their events, the audit trail."""
+"""The changes of one transaction: jobs, history, events, audit entries."""
 
 from datetime import datetime
 from typing import Any
@@ -12,11 +12,13 @@ from gateway_rx_queue.mapping import HistoryRow
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.store import JobStore
 
-_TOLD: frozenset[State] = frozenset({"completed", "resolved", "failed", "rejected", "excepted"})
+_PUBLISHED: frozenset[State] = frozenset(
+    {"completed", "resolved", "failed", "rejected", "excepted"}
+)
 
 
-class Ledger:
-    """Collects changes while they are judged, and writes them all at once."""
+class Changes:
+    """Collects the changes of a transaction and writes them at once."""
 
     def __init__(self, gateway: Gateway, store: JobStore, now: datetime) -> None:
         self.now = now
@@ -30,7 +32,7 @@ class Ledger:
         self._audit: list[AuditEntry] = []
 
     def add(self, job: Job, actor: str) -> None:
-        """Enter a new job; one that a rule holds up is excepted at once."""
+        """Add a new job; a job with reasons for review becomes ``excepted`` at once."""
         self._new.append(job)
         self._note(job, None, "queued", actor, "submitted")
         self._drafts.append(events.queued(job, actor, self.now))
@@ -39,7 +41,7 @@ class Ledger:
             self._drafts.append(events.ended(job, actor, self.now))
 
     def move(self, job: Job, state: State, actor: str, why: str, **changes: Any) -> Job:
-        """Move a job to ``state``; returns it as it is now."""
+        """Move a job to ``state``; returns the changed job."""
         if state not in NEXT[job.state]:
             raise AssertionError(f"a job can't go from {job.state} to {state}")
         changes |= {"state": state, "state_at_ms": self.now_ms}
@@ -47,24 +49,24 @@ class Ledger:
             changes |= {"lease": None, "lease_until_ms": None}
         moved = self.change(job, **changes)
         self._note(job, job.state, state, actor, why)
-        if state in _TOLD:
+        if state in _PUBLISHED:
             self._drafts.append(events.ended(moved, actor, self.now))
         return moved
 
     def change(self, job: Job, **changes: Any) -> Job:
-        """Change a job where it stands; nobody is told."""
+        """Change a job without a change of state and without an event."""
         changed = msgspec.structs.replace(job, **changes)
         was, _ = self._changed.get(job.id, (job, job))
         self._changed[job.id] = (was, changed)
         return changed
 
     def leased(self, job: Job, actor: str) -> None:
-        """Note that a job was handed to a writer, and with it what it says of the patient."""
+        """Record a lease: history, and the writer's view of patient data."""
         self._note(job, "queued", "writing", actor, "leased")
         self.viewed(job, actor, "rx.leased")
 
     def viewed(self, job: Job, actor: str, action: str) -> None:
-        """Note that somebody saw or changed what a job says of a patient."""
+        """Add an audit entry: the actor read or changed patient data."""
         patient = job.patient_id
         index = None
         if patient is not None:
@@ -72,11 +74,17 @@ class Ledger:
         self._audit.append(AuditEntry(job.account_id, actor, action, job.id, index))
 
     async def write(self, connection: AsyncConnection) -> Published:
-        """Write everything down; announce what it returns after the commit."""
-        await self._store.insert(connection, self._new)
-        await self._store.save(connection, list(self._changed.values()))
-        await self._store.add_history(connection, self._history)
-        await self._gateway.audit.record(connection, self._audit, self.now)
+        """Write all changes; pass the result to ``announce`` after the commit."""
+        if self._new:
+            await self._store.insert(connection, self._new)
+        if self._changed:
+            await self._store.save(connection, list(self._changed.values()))
+        if self._history:
+            await self._store.add_history(connection, self._history)
+        if self._audit:
+            await self._gateway.audit.record(connection, self._audit, self.now)
+        if not self._drafts:
+            return Published((), (), frozenset())
         return await self._gateway.publisher.record(connection, self._drafts, self.now)
 
     def _note(self, job: Job, before: State | None, after: State, actor: str, why: str) -> None:

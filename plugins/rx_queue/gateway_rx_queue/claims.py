@@ -1,4 +1,4 @@
-"""Taking jobs with a lease, and finding those whose lease has ended."""
+"""SQL of leases: claim due jobs, find jobs whose lease expired."""
 
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ _CLAIM_LOCK: Final = 0x0A0D18
 
 
 class Lease(NamedTuple):
-    """Who has a job for now: what reports have to show, and until when."""
+    """A lease: the token that reports must carry, and its end."""
 
     token: str
     until_ms: int
@@ -29,9 +29,9 @@ async def claim(
     lease: Lease,
     store: JobStore,
 ) -> list[Job]:
-    """Take up to ``limit`` jobs that are due, the longest due first, never two of a patient."""
+    """Claim up to ``limit`` due jobs, the longest due first, never two of one patient."""
     if connection.dialect.name == "postgresql":
-        # One claim of an account after the other: each has to see whom the last one took.
+        # Claims of one account run one after the other: each must see the patients of the last.
         await connection.execute(
             text("SELECT pg_advisory_xact_lock(:key, hashtext(:account))"),
             {"key": _CLAIM_LOCK, "account": scope.account_id},
@@ -59,12 +59,12 @@ async def claim(
 
 
 async def any_due(connection: AsyncConnection, scope: Scope, now_ms: int) -> bool:
-    """Say whether a claim would find anything."""
+    """Return whether a claim would find a job."""
     return bool((await connection.execute(_due(scope, now_ms).limit(1))).first())
 
 
 async def lost(connection: AsyncConnection, now_ms: int, limit: int, store: JobStore) -> list[Job]:
-    """Return jobs whose lease has ended, locked; the oldest first."""
+    """Return jobs whose lease expired, locked; the oldest first."""
     rows = await connection.execute(
         select(rx_jobs)
         .where(text(WRITING), rx_jobs.c.lease_until_ms <= now_ms)
@@ -76,15 +76,15 @@ async def lost(connection: AsyncConnection, now_ms: int, limit: int, store: JobS
 
 
 async def any_lost(connection: AsyncConnection, now_ms: int) -> bool:
-    """Say whether the lease of any job has ended."""
+    """Return whether any lease expired."""
     query = select(rx_jobs.c.id).where(text(WRITING), rx_jobs.c.lease_until_ms <= now_ms)
     return bool((await connection.execute(query.limit(1))).first())
 
 
 def _due(scope: Scope, now_ms: int) -> Select[Any]:
-    """Select what may be taken: due, and no job of the same patient is before it or being written.
+    """Select due jobs whose patient has no earlier open job, and no job being written.
 
-    A later one may be: while a person looked at this one, that one was leased.
+    A later job may be in writing: it was leased while this one was under review.
     """
     held_back = exists().where(
         _OTHER.c.patient_index == rx_jobs.c.patient_index,

@@ -1,4 +1,4 @@
-"""``gateway rx …``: review, the drug catalog and the agent, from the command line."""
+"""``gateway rx …``: review, the drug catalog and the agent."""
 
 from typing import Any
 
@@ -18,24 +18,24 @@ from gateway.plugin import (
 from gateway_rx_queue import mapping
 from gateway_rx_queue.drugs.command import load_drugs_command
 from gateway_rx_queue.review import Reviewer
-from gateway_rx_queue.service import Queue
+from gateway_rx_queue.service import RxService
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobFilter
 from gateway_rx_queue.writers.agent_command import agent_command
 
 _COLUMNS = ("queueId", "status", "age_seconds", "site", "source", "reasons", "claimed_by")
 _ACCOUNT = click.option(
-    "--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose prescriptions."
+    "--account", default=DEFAULT_ACCOUNT, show_default=True, help="The account."
 )
-_TEST = click.option("--test", "test_mode", is_flag=True, help="Look at test data, not live.")
-_MOST_DIGITS = 9  # more than any of these numbers has; int() refuses thousands of them
+_TEST = click.option("--test", "test_mode", is_flag=True, help="Use test data, not live.")
+_MOST_DIGITS = 9  # int() refuses thousands of digits
 _ID = click.argument("queue_id", metavar="ID")
-_AS = click.option("--as", "reviewer", help="Who reviews; stands beside your login name.")
+_AS = click.option("--as", "reviewer", help="The reviewer; recorded beside your login name.")
 
 
 def rx_group(settings: RxQueueSettings) -> click.Group:
-    """Make the group."""
-    group = click.Group("rx", help="Prescriptions: look, review, and write.")
+    """Return the group."""
+    group = click.Group("rx", help="Prescriptions: list, review, write.")
     for each in (
         _list(settings),
         _show(settings),
@@ -66,9 +66,9 @@ def _list(settings: RxQueueSettings) -> click.Command:
         account: str,
         test_mode: bool,
     ) -> None:
-        """List jobs, newest first; with --status excepted, those that wait, oldest first."""
+        """List jobs, newest first; with --status excepted, oldest first."""
         async with session.gateway() as gateway:
-            queue = Queue(gateway, settings)
+            queue = RxService(gateway, settings)
             wanted = JobFilter(limit, status=status, site=site)
             found = await queue.page(_caller(session, account, test_mode), wanted)
             now = gateway.clock.now()
@@ -83,9 +83,9 @@ def _show(settings: RxQueueSettings) -> click.Command:
     @_ACCOUNT
     @_TEST
     async def show(session: Session, *, queue_id: str, account: str, test_mode: bool) -> None:
-        """Show one job with its prescription. That you looked is written down."""
+        """Show one job with its prescription. The view is recorded in the audit trail."""
         async with session.gateway() as gateway:
-            queue = Queue(gateway, settings)
+            queue = RxService(gateway, settings)
             caller = _caller(session, account, test_mode)
             job, history, linked = await queue.show(caller, queue_id)
             now = gateway.clock.now()
@@ -103,10 +103,10 @@ def _claim(settings: RxQueueSettings) -> click.Command:
     async def claim(
         session: Session, *, queue_id: str, reviewer: str | None, account: str, test_mode: bool
     ) -> None:
-        """Keep a job to yourself for some minutes, so that no two people work on it."""
+        """Reserve a job for some minutes, so that no two people work on it."""
         async with session.gateway() as gateway:
             who = Reviewer(_caller(session, account, test_mode), reviewer)
-            job = await Queue(gateway, settings).review.claim(who, queue_id)
+            job = await RxService(gateway, settings).review.claim(who, queue_id)
         session.record({"queueId": job.id, "status": job.state, "claimed_by": job.claimed_by})
 
     return claim
@@ -121,10 +121,10 @@ def _release(settings: RxQueueSettings) -> click.Command:
     async def release(
         session: Session, *, queue_id: str, reviewer: str | None, account: str, test_mode: bool
     ) -> None:
-        """Give a job back that you had claimed."""
+        """Release a claimed job."""
         async with session.gateway() as gateway:
             who = Reviewer(_caller(session, account, test_mode), reviewer)
-            job = await Queue(gateway, settings).review.release(who, queue_id)
+            job = await RxService(gateway, settings).review.release(who, queue_id)
         session.record({"queueId": job.id, "status": job.state})
 
     return release
@@ -154,11 +154,11 @@ def _resolve(settings: RxQueueSettings) -> click.Command:
         account: str,
         test_mode: bool,
     ) -> None:
-        """Approve a job, corrected where needed; it is written next, and resolved after that."""
+        """Approve a job, with corrections; it is queued for writing, and resolved once written."""
         changes = dict(_correction(each) for each in corrections)
         async with session.gateway() as gateway:
             who = Reviewer(_caller(session, account, test_mode), reviewer)
-            job = await Queue(gateway, settings).review.resolve(who, queue_id, changes, note)
+            job = await RxService(gateway, settings).review.resolve(who, queue_id, changes, note)
         session.record({"queueId": job.id, "status": job.state})
 
     return resolve
@@ -167,7 +167,7 @@ def _resolve(settings: RxQueueSettings) -> click.Command:
 def _reject(settings: RxQueueSettings) -> click.Command:
     @command("reject")
     @_ID
-    @click.option("--reason", required=True, help="Why; it stays here.")
+    @click.option("--reason", required=True, help="Why; it is stored here and not sent.")
     @_AS
     @_ACCOUNT
     @_TEST
@@ -180,10 +180,10 @@ def _reject(settings: RxQueueSettings) -> click.Command:
         account: str,
         test_mode: bool,
     ) -> None:
-        """Turn a job down for good; its receivers are told that a reviewer did."""
+        """Reject a job permanently; ``rx.failed`` says ``rejected_by_reviewer``."""
         async with session.gateway() as gateway:
             who = Reviewer(_caller(session, account, test_mode), reviewer)
-            job = await Queue(gateway, settings).review.reject(who, queue_id, reason)
+            job = await RxService(gateway, settings).review.reject(who, queue_id, reason)
         session.record({"queueId": job.id, "status": job.state})
 
     return reject

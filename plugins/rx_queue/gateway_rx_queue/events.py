@@ -1,4 +1,4 @@
-"""The queue's event types, and what each event says. Pure."""
+"""The queue's event types and their data. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,7 +33,7 @@ def _type(
 EVENT_TYPES: Final = (
     _type(
         "rx.queued",
-        "A prescription was accepted and kept.",
+        "A prescription was accepted and stored.",
         {"queue_id": _QUEUE_ID, "patient_id": "P-1204", "external_id": "FAX-2231-1"},
         {"queue_id": _TEXT, "patient_id": _MAYBE, "external_id": _MAYBE},
     ),
@@ -45,13 +45,13 @@ EVENT_TYPES: Final = (
     ),
     _type(
         "rx.failed",
-        "The prescription will not be written: every try failed, or a reviewer rejected it.",
+        "The prescription will not be written: every attempt failed, or a reviewer rejected it.",
         {"reason": "patient_file_locked", "queue_id": _QUEUE_ID},
         {"reason": _TEXT, "queue_id": _TEXT},
     ),
     _type(
         "rx.excepted",
-        "A person has to look at the prescription before it is written.",
+        "The prescription needs review before it is written.",
         {"reasons": ["din_ambiguous"], "queue_id": _QUEUE_ID},
         {"reasons": {"type": "array", "items": _TEXT}, "queue_id": _TEXT},
     ),
@@ -74,26 +74,26 @@ REJECTED: Final = "rejected_by_reviewer"
 
 
 def queued(job: Job, actor: str, now: datetime) -> EventDraft:
-    """Tell that a job was taken in."""
+    """Return the event of a new job."""
     data = {
         "queue_id": job.id,
         "patient_id": job.patient_id,
-        "external_id": job.sheet.prescription.external_id,
+        "external_id": job.content.prescription.external_id,
     }
     return _draft("rx.queued", job, data, actor, now)
 
 
 def ended(job: Job, actor: str, now: datetime) -> EventDraft:
-    """Tell where a job got to: completed, resolved, failed, rejected, or before a person."""
+    """Return the event of a state: completed, resolved, failed, rejected, excepted."""
     data: dict[str, Any]
     if job.state == "excepted":
-        codes = dict.fromkeys(reason.code for reason in job.sheet.reasons)
+        codes = dict.fromkeys(reason.code for reason in job.content.reasons)
         data = {"reasons": list(codes), "queue_id": job.id}
     elif job.state in {"failed", "rejected"}:
-        reason = REJECTED if job.state == "rejected" else job.sheet.failure_reason
+        reason = REJECTED if job.state == "rejected" else job.content.failure_reason
         data = {"reason": reason, "queue_id": job.id}
     else:
-        din = job.sheet.din_written or drug_code(job.sheet.prescription)
+        din = job.content.din_written or drug_code(job.content.prescription)
         data = {"patient_id": job.patient_id, "queue_id": job.id, "din": din}
     if job.state == "resolved":
         at = from_epoch_ms(job.approved_at_ms or job.state_at_ms)

@@ -1,4 +1,4 @@
-"""FHIR R4: a MedicationRequest, or a Bundle of them, as prescriptions in our own JSON shape.
+"""FHIR R4 in: a MedicationRequest, or a Bundle of them, mapped to the JSON of ``/api/rx``.
 
 ``fhir.resources`` (the extra ``fhir``) checks that what came is FHIR; here it is only read.
 R4B is R4 as far as these resources go. Canadian identifiers follow CA Core+

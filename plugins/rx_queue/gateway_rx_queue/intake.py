@@ -1,7 +1,7 @@
-"""Taking prescriptions in: judge → deduplicate → job + history + events, in one transaction.
+"""Intake of prescriptions: rules → deduplication → job + history + events, in one transaction.
 
-Many requests share one transaction (``Batcher``); each is answered only after it has
-committed. Rules are asked before the transaction begins: none waits inside it.
+Many requests share one transaction (``Batcher``); each is answered after the commit. The
+rules run before the transaction begins.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,23 +25,23 @@ from gateway.plugin import (
     store_responses,
     to_epoch_ms,
 )
-from gateway_rx_queue.changes import Ledger
-from gateway_rx_queue.job import Job, Sheet
-from gateway_rx_queue.long_poll import Waiters
+from gateway_rx_queue.changes import Changes
+from gateway_rx_queue.job import Job, JobContent
+from gateway_rx_queue.long_poll import LongPoll
 from gateway_rx_queue.mapping import Candidate
 from gateway_rx_queue.rules.identifiers import warnings_of
-from gateway_rx_queue.rules.rule_context import CaseReader
-from gateway_rx_queue.rules.rule_runner import Judge
+from gateway_rx_queue.rules.rule_context import RuleContextReader
+from gateway_rx_queue.rules.rule_runner import RuleRunner
 from gateway_rx_queue.schema import ResultOut, State
-from gateway_rx_queue.store import ExternalKey, JobStore, Known, Scope
-from gateway_rx_queue.submitting import Submission, Taken, kept_form, replayed
+from gateway_rx_queue.store import ExternalKey, JobStore, Scope, StoredJob
+from gateway_rx_queue.submitting import Submission, SubmissionResult, decode_result, encode_result
 
-# More at once would not be faster, and the last one would wait longer.
+# A larger transaction is not faster, and the last request waits longer.
 _JOBS_PER_TRANSACTION: Final = 1000
 
 
-class _Wanted(NamedTuple):
-    """One prescription of one submission that is to be stored: its jobs, and its own id."""
+class _NewJobs(NamedTuple):
+    """The jobs of one prescription of one submission, and its external key."""
 
     place: int
     at: int
@@ -50,29 +50,29 @@ class _Wanted(NamedTuple):
 
 
 class RxIntake:
-    """Takes prescriptions in. One for each process."""
+    """Accepts prescriptions. One per process."""
 
     def __init__(
         self,
         gateway: Gateway,
         store: JobStore,
-        cases: CaseReader,
-        judge: Judge,
-        waiters: Waiters,
+        cases: RuleContextReader,
+        rule_runner: RuleRunner,
+        long_poll: LongPoll,
     ) -> None:
         self._gateway = gateway
         self._store = store
         self._cases = cases
-        self._judge = judge
-        self._waiters = waiters
-        self._batcher: Batcher[Submission, Taken] = Batcher(
+        self._rule_runner = rule_runner
+        self._long_poll = long_poll
+        self._batcher: Batcher[Submission, SubmissionResult] = Batcher(
             self._take, max_weight=_JOBS_PER_TRANSACTION, weigh=_weight
         )
 
     async def accept(
         self, caller: Caller, candidates: Sequence[Candidate], idempotency: Idempotency | None
-    ) -> Taken:
-        """Take prescriptions in; each is judged alone, and none of them is lost.
+    ) -> SubmissionResult:
+        """Store prescriptions; each is judged on its own.
 
         Raises ``Conflict`` while the first request with the same idempotency key is still
         running, ``IdempotencyKeyReused`` when it came with another body.
@@ -82,7 +82,7 @@ class RxIntake:
         return await self._batcher.submit(Submission(caller, placed, request))
 
     async def drained(self) -> None:
-        """Wait until everything that was handed in is stored and answered."""
+        """Wait until every submission is stored and answered."""
         await self._batcher.drained()
 
     def _placed(self, caller: Caller, candidate: Candidate) -> Candidate:
@@ -91,31 +91,31 @@ class RxIntake:
         site, wrong = self._gateway.sites.resolve(caller, candidate.site)
         return candidate._replace(site=site, errors=candidate.errors + wrong)
 
-    async def _take(self, batch: Sequence[Submission]) -> Sequence[Taken | Exception]:
+    async def _take(self, batch: Sequence[Submission]) -> Sequence[SubmissionResult | Exception]:
         now = self._gateway.clock.now()
-        wanted = await self._judged(batch, now)
+        new = await self._judged(batch, now)
         try:
-            return await self._store_all(batch, wanted, now)
+            return await self._store_all(batch, new, now)
         except IntegrityError:
-            # Another process stored one of these, or an answer under one of these keys, after
-            # we had looked. What it stored is committed: this time it is found.
-            return await self._store_all(batch, wanted, now)
+            # Another process committed one of these jobs, or an answer to one of these
+            # requests, after our read; the second read finds it.
+            return await self._store_all(batch, new, now)
 
-    async def _judged(self, batch: Sequence[Submission], now: datetime) -> list[_Wanted]:
-        """Make the jobs of everything that can be kept, and ask the rules about them."""
-        wanted = self._made(batch, now)
-        jobs = [job for each in wanted for job in each.jobs]
+    async def _judged(self, batch: Sequence[Submission], now: datetime) -> list[_NewJobs]:
+        """Build the jobs of all valid candidates, and run the rules on them."""
+        new = self._made(batch, now)
+        jobs = [job for each in new for job in each.jobs]
         cases = await self._cases.read(jobs, now)
-        reasons = await self._judge.reasons(cases)
+        reasons = await self._rule_runner.reasons(cases)
         judged = iter(
             _with_reasons(job, tuple(found)) for job, found in zip(jobs, reasons, strict=True)
         )
-        return [each._replace(jobs=tuple(next(judged) for _ in each.jobs)) for each in wanted]
+        return [each._replace(jobs=tuple(next(judged) for _ in each.jobs)) for each in new]
 
-    def _made(self, batch: Sequence[Submission], now: datetime) -> list[_Wanted]:
+    def _made(self, batch: Sequence[Submission], now: datetime) -> list[_NewJobs]:
         now_ms = to_epoch_ms(now)
         ids = iter(sorted(new_ids("rxq", now_ms, sum(map(_weight, batch)))))
-        wanted = []
+        new = []
         for place, submission in enumerate(batch):
             caller = submission.caller
             for index, candidate in enumerate(submission.candidates):
@@ -133,8 +133,8 @@ class RxIntake:
                     )
                     for job in jobs
                 )
-                wanted.append(_Wanted(place, index, tuple(timed), key))
-        return wanted
+                new.append(_NewJobs(place, index, tuple(timed), key))
+        return new
 
     def _jobs(self, caller: Caller, candidate: Candidate, ids: Sequence[str]) -> list[Job]:
         made = []
@@ -158,7 +158,7 @@ class RxIntake:
                     state_at_ms=0,
                     created_at_ms=0,
                     due_at_ms=0,
-                    sheet=Sheet(prescription=prescription, warnings=warnings),
+                    content=JobContent(prescription=prescription, warnings=warnings),
                     patient_index=patient,
                     fill_index=fill,
                 )
@@ -166,28 +166,28 @@ class RxIntake:
         return made
 
     async def _store_all(
-        self, batch: Sequence[Submission], wanted: Sequence[_Wanted], now: datetime
-    ) -> Sequence[Taken | Exception]:
-        ledger = Ledger(self._gateway, self._store, now)
+        self, batch: Sequence[Submission], new: Sequence[_NewJobs], now: datetime
+    ) -> Sequence[SubmissionResult | Exception]:
+        changes = Changes(self._gateway, self._store, now)
         async with self._gateway.database.begin() as connection:
             requests = [submission.request for submission in batch]
             earlier, fresh = await split_replays(connection, requests, now)
-            answers: dict[int, Taken | Exception] = {
-                place: replayed(found) if isinstance(found, bytes) else found
+            answers: dict[int, SubmissionResult | Exception] = {
+                place: decode_result(found) if isinstance(found, bytes) else found
                 for place, found in earlier.items()
             }
-            results, states = await self._enter(connection, batch, fresh, wanted, ledger)
-            published = await ledger.write(connection)
+            results, states = await self._enter(connection, batch, fresh, new, changes)
+            published = await changes.write(connection)
             kept = []
             for place in fresh:
                 answers[place] = taken = _answer(batch[place], results[place], states)
                 request = requests[place]
                 if request is not None:
-                    kept.append(StoredResponse(*request, kept_form(taken)))
+                    kept.append(StoredResponse(*request, encode_result(taken)))
             await store_responses(connection, kept, now)
         self._gateway.publisher.announce(published)
-        stored = [job for each in wanted if each.place in fresh for job in each.jobs]
-        self._waiters.wake(
+        stored = [job for each in new if each.place in fresh for job in each.jobs]
+        self._long_poll.wake(
             Scope(job.account_id, job.mode, job.site) for job in stored if job.state == "queued"
         )
         return [answers[place] for place in range(len(batch))]
@@ -197,11 +197,11 @@ class RxIntake:
         connection: AsyncConnection,
         batch: Sequence[Submission],
         fresh: Sequence[int],
-        wanted: Sequence[_Wanted],
-        ledger: Ledger,
+        new: Sequence[_NewJobs],
+        changes: Changes,
     ) -> tuple[dict[int, dict[int, ResultOut]], dict[str, State]]:
-        """Enter the new jobs; answers by place in the batch and index."""
-        mine = [each for each in wanted if each.place in fresh]
+        """Add the new jobs; returns results by place in the batch and index, and known states."""
+        mine = [each for each in new if each.place in fresh]
         known = await self._store.known(connection, {each.key for each in mine if each.key})
         results: dict[int, dict[int, ResultOut]] = {place: {} for place in fresh}
         states: dict[str, State] = {}
@@ -210,9 +210,9 @@ class RxIntake:
                 results[place][index] = _duplicate(index, jobs[0].site, known[key], states)
                 continue
             for job in jobs:
-                ledger.add(job, batch[place].caller.actor)
+                changes.add(job, batch[place].caller.actor)
             if key is not None:
-                known[key] = [Known(job.id, job.place, job.site, job.state) for job in jobs]
+                known[key] = [StoredJob(job.id, job.place, job.site, job.state) for job in jobs]
             ids = tuple(job.id for job in jobs)
             results[place][index] = _result(index, "created", ids)
         return results, states
@@ -225,14 +225,14 @@ def _weight(submission: Submission) -> int:
 def _with_reasons(job: Job, reasons: tuple[Any, ...]) -> Job:
     if not reasons:
         return job
-    sheet = msgspec.structs.replace(job.sheet, reasons=reasons)
-    return msgspec.structs.replace(job, state="excepted", sheet=sheet)
+    content = msgspec.structs.replace(job.content, reasons=reasons)
+    return msgspec.structs.replace(job, state="excepted", content=content)
 
 
 def _duplicate(
-    index: int, site: str | None, known: Sequence[Known], states: dict[str, State]
+    index: int, site: str | None, known: Sequence[StoredJob], states: dict[str, State]
 ) -> ResultOut:
-    """Answer with the jobs that are there; never let two sites' prescriptions pass for one."""
+    """Return the stored jobs as a duplicate, or an error when they are another site's."""
     if known[0].site != site:
         problem = Problem(
             "another site's prescription has this external_id; put the site into the id",
@@ -250,7 +250,7 @@ def _result(index: int, status: Any, ids: tuple[str, ...]) -> ResultOut:
 
 def _answer(
     submission: Submission, stored: Mapping[int, ResultOut], states: Mapping[str, State]
-) -> Taken:
+) -> SubmissionResult:
     results = tuple(
         stored.get(index) or ResultOut(index=index, status="rejected", errors=candidate.errors)
         for index, candidate in enumerate(submission.candidates)
@@ -261,7 +261,9 @@ def _answer(
         for problem in _remarks(candidate)
     )
     own = {each.queueId for each in results}
-    return Taken(results, warnings, {key: state for key, state in states.items() if key in own})
+    return SubmissionResult(
+        results, warnings, {key: state for key, state in states.items() if key in own}
+    )
 
 
 def _remarks(candidate: Candidate) -> list[Problem]:

@@ -1,11 +1,11 @@
-"""A job: one drug for one patient on its way, and where it may go from where it is. Pure.
+"""A job: one drug for one patient, and its state machine. Pure.
 
 ::
 
     queued → writing → completed | failed | excepted
        ↑        │                             │
-       └────────┘ (again, later)              ├→ rejected
-       └──────────── approved by a person ────┘
+       └────────┘ (retry)              ├→ rejected
+       └──────────── approved by a reviewer ────┘
     an approved one ends as resolved instead of completed
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.plugin import Mode, Problem
-from gateway_rx_queue.points import Patient, Prescription, Reason
+from gateway_rx_queue.model import Patient, Prescription, Reason
 from gateway_rx_queue.schema import State
 
 NEXT: Final[Mapping[State, frozenset[State]]] = {
@@ -28,11 +28,11 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
     "failed": frozenset(),
     "rejected": frozenset(),
 }
-"""Where a job may go. A new one begins as ``queued`` or, held up by a rule, as ``excepted``."""
+"""The next states. A new job begins ``queued`` or, held by a rule, ``excepted``."""
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reviewer changed: dotted field names, with what stood there and what does now."""
+    """A reviewer's change: dotted field names with the values before and after."""
 
     at: str
     actor: str
@@ -41,8 +41,8 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     after: Mapping[str, Any] = {}
 
 
-class Sheet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What of a job says something of the patient: kept sealed, as one."""
+class JobContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The content of a job: all its patient data, stored encrypted as one."""
 
     prescription: Prescription
     reasons: tuple[Reason, ...] = ()
@@ -53,7 +53,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it is stored. Times are milliseconds since 1970."""
+    """A job as stored. Times are milliseconds since 1970."""
 
     id: str
     account_id: str
@@ -66,7 +66,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     state_at_ms: int
     created_at_ms: int
     due_at_ms: int
-    sheet: Sheet
+    content: JobContent
     attempts: int = 0
     round: int = 0
     lease: str | None = None
@@ -83,17 +83,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def idempotency_token(self) -> str:
-        """The same for every try to write the same thing; an approval begins another one."""
+        """The same in every attempt to write the same content; an approval changes it."""
         return f"{self.id}-{self.round}"
 
     @property
     def patient_id(self) -> str | None:
         """The sender's own id of the patient."""
-        return self.sheet.prescription.patient.external_patient_id
+        return self.content.prescription.patient.external_patient_id
 
 
 def patient_identity(site: str | None, patient: Patient) -> str | None:
-    """Return what makes two prescriptions the same patient's, or ``None`` when nothing does.
+    """Return the identity of the patient, or ``None`` when nothing identifies one.
 
     The sender's id of the patient, else the health number, else name and date of birth.
     """

@@ -1,7 +1,7 @@
-"""Handing jobs to writers and taking their reports: leases, tries, and how each ends.
+"""Leases of jobs to writers, and their reports.
 
-Reports and leases that arrive together share one transaction, reports first: what they
-set free is there to be leased.
+Reports and leases that arrive together share one transaction, reports first: the jobs that
+they release can be leased.
 """
 
 import re
@@ -22,10 +22,11 @@ from gateway.plugin import (
     to_epoch_ms,
 )
 from gateway_rx_queue import claims
-from gateway_rx_queue.changes import Ledger
+from gateway_rx_queue.changes import Changes
+from gateway_rx_queue.extension_points import WriteOutcome
 from gateway_rx_queue.job import Job
-from gateway_rx_queue.long_poll import Waiters
-from gateway_rx_queue.points import Reason, WriteOutcome
+from gateway_rx_queue.long_poll import LongPoll
+from gateway_rx_queue.model import Reason
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobStore, Scope
@@ -37,7 +38,7 @@ GAVE_UP: Final = "gave_up_after_retries"
 
 
 class LeaseRequest(NamedTuple):
-    """Somebody who wants up to ``limit`` jobs of ``scope`` for ``lease_seconds``."""
+    """A request for up to ``limit`` jobs of ``scope`` for ``lease_seconds``."""
 
     scope: Scope
     actor: str
@@ -46,7 +47,7 @@ class LeaseRequest(NamedTuple):
 
 
 class Report(NamedTuple):
-    """How one try ended, from whoever shows the lease's token."""
+    """The outcome of one attempt, with the token of its lease."""
 
     caller: Caller
     job_id: str
@@ -57,53 +58,53 @@ class Report(NamedTuple):
 Ask = LeaseRequest | Report
 
 
-class Desk:
-    """Where writers come for work, and come back with it. One for each process."""
+class Leasing:
+    """Grants leases and settles reports. One per process."""
 
     def __init__(
-        self, gateway: Gateway, settings: RxQueueSettings, store: JobStore, waiters: Waiters
+        self, gateway: Gateway, settings: RxQueueSettings, store: JobStore, long_poll: LongPoll
     ) -> None:
         self._gateway = gateway
         self._settings = settings
         self._store = store
-        self._waiters = waiters
+        self._long_poll = long_poll
         self._batcher: Batcher[Ask, Any] = Batcher(self._serve)
 
     async def lease(self, request: LeaseRequest) -> list[Job]:
-        """Hand out jobs that are due, the longest due first; an empty list when there are none."""
+        """Lease due jobs, the longest due first; an empty list when there are none."""
         jobs: list[Job] = await self._batcher.submit(request)
-        if len(jobs) == request.limit:  # there may be more, and another who waits for it
-            self._waiters.wake([request.scope])
+        if len(jobs) == request.limit:  # there may be more work for another agent
+            self._long_poll.wake([request.scope])
         return jobs
 
     async def report(self, report: Report) -> Job:
-        """Take a report; returns the job as it stands after it.
+        """Settle a report; returns the changed job.
 
         Raises ``NotFound`` for a job that is not the caller's, ``Conflict`` when the lease
-        is not (or no longer) its own.
+        is not (or no longer) the caller's.
         """
         job: Job = await self._batcher.submit(report)
         return job
 
     async def drained(self) -> None:
-        """Wait until everything that was handed in is stored and answered."""
+        """Wait until every submitted request is stored and answered."""
         await self._batcher.drained()
 
     async def recover_lost(self) -> None:
-        """Queue again, or give up, what writers took and never reported."""
+        """Requeue or fail the jobs whose lease expired without a report."""
         while True:
             async with self._gateway.database.read() as connection:
                 now_ms = to_epoch_ms(self._gateway.clock.now())
                 if not await claims.any_lost(connection, now_ms):
                     return
             async with self._gateway.database.begin() as connection:
-                ledger = Ledger(self._gateway, self._store, self._gateway.clock.now())
-                lost = await claims.lost(connection, ledger.now_ms, _LOST_AT_ONCE, self._store)
+                changes = Changes(self._gateway, self._store, self._gateway.clock.now())
+                lost = await claims.lost(connection, changes.now_ms, _LOST_AT_ONCE, self._store)
                 for job in lost:
-                    self._again(ledger, job, "gateway", "lease_ended", NO_ANSWER, at_once=True)
-                published = await ledger.write(connection)
+                    self._again(changes, job, "gateway", "lease_ended", NO_ANSWER, at_once=True)
+                published = await changes.write(connection)
             self._gateway.publisher.announce(published)
-            self._waiters.wake(_places(lost))
+            self._long_poll.wake(_places(lost))
             if len(lost) < _LOST_AT_ONCE:
                 return
 
@@ -111,36 +112,37 @@ class Desk:
         reports = {place: ask for place, ask in enumerate(batch) if isinstance(ask, Report)}
         answers: dict[int, Any] = {}
         async with self._gateway.database.begin() as connection:
-            jobs = await self._store.locked(connection, {each.job_id for each in reports.values()})
-            # Not before: another process may have held a job while we waited for it.
-            ledger = Ledger(self._gateway, self._store, self._gateway.clock.now())
+            ids = {each.job_id for each in reports.values()}
+            jobs = await self._store.locked(connection, ids) if ids else {}
+            # Read after the lock: another process may have held a job in between.
+            changes = Changes(self._gateway, self._store, self._gateway.clock.now())
             for place, report in reports.items():
-                answers[place] = answer = self._settled(ledger, jobs.get(report.job_id), report)
+                answers[place] = answer = self._settled(changes, jobs.get(report.job_id), report)
                 if isinstance(answer, Job):
                     jobs[answer.id] = answer
-            published = await ledger.write(connection)
-            handing = Ledger(self._gateway, self._store, ledger.now)
+            published = await changes.write(connection)
+            handing = Changes(self._gateway, self._store, changes.now)
             for place, ask in _by_account(batch):
                 answers[place] = await self._handed_out(connection, handing, ask)
             await handing.write(connection)
         self._gateway.publisher.announce(published)
-        self._waiters.wake(_places(each for each in answers.values() if isinstance(each, Job)))
+        self._long_poll.wake(_places(each for each in answers.values() if isinstance(each, Job)))
         return [answers[place] for place in range(len(batch))]
 
     async def _handed_out(
-        self, connection: AsyncConnection, ledger: Ledger, ask: LeaseRequest
+        self, connection: AsyncConnection, changes: Changes, ask: LeaseRequest
     ) -> list[Job]:
         lease = claims.Lease(
-            secrets.token_urlsafe(18), ledger.now_ms + int(ask.lease_seconds * 1000)
+            secrets.token_urlsafe(18), changes.now_ms + int(ask.lease_seconds * 1000)
         )
         jobs = await claims.claim(
-            connection, ask.scope, ask.limit, ledger.now_ms, lease, self._store
+            connection, ask.scope, ask.limit, changes.now_ms, lease, self._store
         )
         for job in jobs:
-            ledger.leased(job, ask.actor)
+            changes.leased(job, ask.actor)
         return jobs
 
-    def _settled(self, ledger: Ledger, job: Job | None, report: Report) -> Job | Exception:
+    def _settled(self, changes: Changes, job: Job | None, report: Report) -> Job | Exception:
         caller = report.caller
         if (
             job is None
@@ -149,40 +151,40 @@ class Desk:
         ):
             return NotFound("There is no such job.")
         ends = job.lease_until_ms or 0
-        held = job.state == "writing" and ends > ledger.now_ms
+        held = job.state == "writing" and ends > changes.now_ms
         if not held or not secrets.compare_digest((job.lease or "").encode(), _bytes(report)):
             return Conflict(
                 "The lease is no longer yours: it has ended, or was reported already. "
-                "The job is offered again if it has to be."
+                "The job is leased again if it has to be."
             )
-        return self._ended(ledger, job, report.outcome, caller.actor)
+        return self._ended(changes, job, report.outcome, caller.actor)
 
-    def _ended(self, ledger: Ledger, job: Job, outcome: WriteOutcome, actor: str) -> Job:
+    def _ended(self, changes: Changes, job: Job, outcome: WriteOutcome, actor: str) -> Job:
         if outcome.outcome == "completed":
             state: State = "completed" if job.approved_by is None else "resolved"
-            changes: dict[str, Any] = {}
+            content = job.content
             if outcome.din is not None:
-                changes["sheet"] = _with(job, din_written=outcome.din)
-            return ledger.move(job, state, actor, "written", **changes)
+                content = _with(job, din_written=outcome.din)
+            return changes.move(job, state, actor, "written", content=content)
         if outcome.outcome == "failed":
-            return self._failed(ledger, job, actor, outcome.reason or "writer_failed")
+            return self._failed(changes, job, actor, outcome.reason or "writer_failed")
         if outcome.outcome == "excepted":
             reasons = outcome.reasons or (Reason(code=_code(outcome.reason) or "illegible_field"),)
             named = tuple(msgspec.structs.replace(each, rule="writer") for each in reasons)
-            return ledger.move(
+            return changes.move(
                 job,
                 "excepted",
                 actor,
                 "writer",
-                sheet=_with(job, reasons=named),
+                content=_with(job, reasons=named),
                 approved_by=None,
                 approved_at_ms=None,
             )
-        return self._again(ledger, job, actor, _code(outcome.reason) or "retry", outcome.reason)
+        return self._again(changes, job, actor, _code(outcome.reason) or "retry", outcome.reason)
 
     def _again(
         self,
-        ledger: Ledger,
+        changes: Changes,
         job: Job,
         actor: str,
         why: str,
@@ -190,27 +192,27 @@ class Desk:
         *,
         at_once: bool = False,
     ) -> Job:
-        """Queue a job again, or give it up after its last try."""
+        """Requeue a job, or fail it after its last attempt."""
         if job.attempts >= self._settings.max_attempts:
-            return self._failed(ledger, job, actor, reason or GAVE_UP)
+            return self._failed(changes, job, actor, reason or GAVE_UP)
         pause = timedelta(seconds=self._settings.pause_seconds(job.attempts))
-        due = ledger.now if at_once else ledger.now + pause
-        return ledger.move(job, "queued", actor, why, due_at_ms=to_epoch_ms(due))
+        due = changes.now if at_once else changes.now + pause
+        return changes.move(job, "queued", actor, why, due_at_ms=to_epoch_ms(due))
 
     @staticmethod
-    def _failed(ledger: Ledger, job: Job, actor: str, reason: str) -> Job:
-        sheet = _with(job, failure_reason=reason)
-        return ledger.move(job, "failed", actor, _code(reason) or "writer", sheet=sheet)
+    def _failed(changes: Changes, job: Job, actor: str, reason: str) -> Job:
+        content = _with(job, failure_reason=reason)
+        return changes.move(job, "failed", actor, _code(reason) or "writer", content=content)
 
 
 def _by_account(batch: Sequence[Ask]) -> list[tuple[int, LeaseRequest]]:
-    """Return the leases with their places, in one order of accounts: nobody locks anybody out."""
+    """Return the leases with their places, ordered by account: a fixed order prevents deadlocks."""
     leases = [(place, ask) for place, ask in enumerate(batch) if isinstance(ask, LeaseRequest)]
     return sorted(leases, key=lambda each: each[1].scope.account_id)
 
 
 def _with(job: Job, **changes: Any) -> Any:
-    return msgspec.structs.replace(job.sheet, **changes)
+    return msgspec.structs.replace(job.content, **changes)
 
 
 def _bytes(report: Report) -> bytes:
@@ -218,10 +220,10 @@ def _bytes(report: Report) -> bytes:
 
 
 def _code(reason: str | None) -> str | None:
-    """Return a reason where it is a code: free text may name a patient, and stays sealed."""
+    """Return a reason that is a code; free text may name a patient and stays encrypted."""
     return reason if reason is not None and _CODE.fullmatch(reason) else None
 
 
 def _places(jobs: Any) -> list[Scope]:
-    """Return where work may be now that these jobs are back: another of the patient's, or they."""
+    """Return the scopes in which these jobs may have released work."""
     return [Scope(job.account_id, job.mode, job.site) for job in jobs]

@@ -1,8 +1,7 @@
-"""Agents that wait for work: woken by commits, and by one look at the database for all of them.
+"""Long polls of agents: woken by commits of this process, and by one poll of the database.
 
-However many agents wait, an idle gateway asks the database once a second: for each
-account, mode and site that somebody waits for, whether there is anything. What another
-process committed is found by that look.
+However many agents wait, an idle gateway polls the database once a second for each account,
+mode and site with a waiting agent. That poll finds the commits of other processes.
 """
 
 import asyncio
@@ -21,8 +20,8 @@ from gateway_rx_queue.store import Scope
 LOOK_EVERY_SECONDS: Final = 1.0
 
 
-class Waiters:
-    """Those who wait, the longest waiting first."""
+class LongPoll:
+    """The waiting agents, the longest waiting first."""
 
     def __init__(self, gateway: Gateway, look_every_seconds: float = LOOK_EVERY_SECONDS) -> None:
         self._gateway = gateway
@@ -31,10 +30,10 @@ class Waiters:
         self._looking: asyncio.Task[None] | None = None
         self._closed = True
         self.looks = 0
-        """How often the database was asked."""
+        """The number of polls of the database."""
 
     async def wait(self, scope: Scope, timeout_seconds: float) -> bool:
-        """Wait until there may be work; ``False`` when the time was up first."""
+        """Wait until there may be work; ``False`` after a timeout."""
         if self._closed:
             return False
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -53,7 +52,7 @@ class Waiters:
         return not self._closed
 
     def wake(self, places: Iterable[Scope]) -> None:
-        """Wake one who waits for each of these jobs' places; the others go on waiting."""
+        """Wake one waiting agent for each of these scopes."""
         for place in places:
             for scope, woken in self._waiting:
                 if not woken.done() and _covers(scope, place):
@@ -64,11 +63,11 @@ class Waiters:
                     return
 
     def open(self) -> None:
-        """Let agents wait (again)."""
+        """Accept waiting agents."""
         self._closed = False
 
     def close(self) -> None:
-        """Let everybody go, and nobody wait any more."""
+        """Release all waiting agents and accept no more."""
         self._closed = True
         for _, woken in self._waiting:
             if not woken.done():
@@ -77,13 +76,13 @@ class Waiters:
             self._looking.cancel()
 
     async def _look(self) -> None:
-        """Look for work as long as anybody waits."""
+        """Poll for work while an agent waits."""
         while self._waiting:
             await asyncio.sleep(self._look_every_seconds)
             scopes = {scope for scope, woken in self._waiting if not woken.done()}
             if not scopes:
                 continue
-            with suppress(SQLAlchemyError, OSError):  # out of reach: looked at again soon
+            with suppress(SQLAlchemyError, OSError):  # unreachable: polled again
                 self.wake(await self._found(scopes))
 
     async def _found(self, scopes: Iterable[Scope]) -> list[Scope]:

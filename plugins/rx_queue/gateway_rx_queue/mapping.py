@@ -1,4 +1,4 @@
-"""Between the JSON shapes and the queue's own. Pure."""
+"""Maps request bodies to the model, and jobs to response bodies. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,15 +17,9 @@ from gateway.plugin import (
     problem_of,
     to_epoch_ms,
 )
+from gateway_rx_queue.extension_points import WriteOutcome
 from gateway_rx_queue.job import Job
-from gateway_rx_queue.points import (
-    Medication,
-    Patient,
-    Prescriber,
-    Prescription,
-    Reason,
-    WriteOutcome,
-)
+from gateway_rx_queue.model import Medication, Patient, Prescriber, Prescription, Reason
 from gateway_rx_queue.schema import (
     CorrectionOut,
     HistoryOut,
@@ -51,7 +45,7 @@ _SHAPES: Final[Mapping[str, type[msgspec.Struct]]] = {
 
 
 class Candidate(NamedTuple):
-    """One thing that was sent: a prescription for each of its drugs, or the reasons why not."""
+    """One submitted object: a prescription for each of its drugs, or the errors."""
 
     prescriptions: tuple[Prescription, ...]
     site: str | None = None
@@ -60,7 +54,7 @@ class Candidate(NamedTuple):
 
 
 class HistoryRow(NamedTuple):
-    """One change of a job, as it is stored."""
+    """One change of a job, as stored."""
 
     account_id: str
     job_id: str
@@ -72,7 +66,7 @@ class HistoryRow(NamedTuple):
 
 
 def candidate(sent: Any) -> Candidate:
-    """Turn what was sent into prescriptions, or into every reason why it isn't one."""
+    """Validate a submitted object and map it to prescriptions, or return every error."""
     if not isinstance(sent, dict):
         return Candidate((), errors=(Problem("a prescription must be a JSON object"),))
     warnings = tuple(_unknown_fields(sent))
@@ -116,7 +110,7 @@ def _faults(read: PrescriptionIn, drugs: tuple[MedicationIn, ...]) -> Iterator[P
             break
     for drug in drugs:
         quantity = drug.quantity
-        # Compared as it is: arithmetic on 1e999999999 overflows.
+        # Compared without arithmetic: 1e999999999 would overflow.
         if quantity is not None and not (
             quantity.is_finite() and -_LARGEST_QUANTITY <= quantity <= _LARGEST_QUANTITY
         ):
@@ -136,7 +130,7 @@ def _control_characters(prefix: str, part: msgspec.Struct | None) -> Iterator[Pr
 
 
 def _filled(into: type[Any], sent: msgspec.Struct) -> Any:
-    """Return the queue's own struct: spaces around texts gone, empty texts left out."""
+    """Return the model's struct: texts stripped, empty texts left out."""
     return into(**{name: _tidy(name, getattr(sent, name)) for name in sent.__struct_fields__})
 
 
@@ -177,10 +171,10 @@ _FIELDS: Final = frozenset(
 
 
 def job_out(job: Job, now: datetime) -> JobOut:
-    """Turn a job into an entry of a list, without the patient."""
+    """Map a job to an entry of a list, without patient data."""
     return JobOut(
-        **_standing(job, now),
-        reasons=tuple(dict.fromkeys(each.code for each in job.sheet.reasons)),
+        **_state_fields(job, now),
+        reasons=tuple(dict.fromkeys(each.code for each in job.content.reasons)),
         purged=job.purged,
     )
 
@@ -188,15 +182,15 @@ def job_out(job: Job, now: datetime) -> JobOut:
 def job_detail_out(
     job: Job, history: list[HistoryRow], linked: tuple[str, ...], now: datetime
 ) -> JobDetailOut:
-    """Turn a job into everything its account may know of it."""
-    sheet = job.sheet
+    """Map a job to its full response."""
+    content = job.content
     return JobDetailOut(
-        **_standing(job, now),
-        external_id=sheet.prescription.external_id,
-        din_written=sheet.din_written,
-        failure_reason=sheet.failure_reason,
-        reasons=sheet.reasons,
-        warnings=sheet.warnings,
+        **_state_fields(job, now),
+        external_id=content.prescription.external_id,
+        din_written=content.din_written,
+        failure_reason=content.failure_reason,
+        reasons=content.reasons,
+        warnings=content.warnings,
         corrections=tuple(
             CorrectionOut(
                 at=each.at,
@@ -205,16 +199,16 @@ def job_detail_out(
                 before=dict(each.before),
                 after=dict(each.after),
             )
-            for each in sheet.corrections
+            for each in content.corrections
         ),
         linked=linked,
-        prescription=None if job.purged else sheet.prescription,
+        prescription=None if job.purged else content.prescription,
         history=tuple(_history_out(row) for row in history),
         purged=job.purged,
     )
 
 
-def _standing(job: Job, now: datetime) -> dict[str, Any]:
+def _state_fields(job: Job, now: datetime) -> dict[str, Any]:
     until = job.claimed_until_ms
     held = until is not None and until > to_epoch_ms(now)
     return {
@@ -247,7 +241,7 @@ _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
 def outcome_of(sent: OutcomeIn) -> WriteOutcome:
-    """Return what was reported; raises ``InvalidInput`` for a reason that is no code."""
+    """Return the reported outcome; raises ``InvalidInput`` for an invalid reason code."""
     reasons = tuple(Reason(code=each) if isinstance(each, str) else each for each in sent.reasons)
     if not all(_CODE.fullmatch(reason.code) for reason in reasons):
         text = "a reason's code is lower case with underscores, as in din_ambiguous"

@@ -1,8 +1,8 @@
-"""What is over is emptied when it is old enough, and later its rows go: ``[retention]``.
+"""Retention: erases the content of finished jobs by age, and later deletes their rows.
 
-Emptied means that the sealed content is replaced by a sealed nothing and that no blind index
-of the patient finds the job any more; id, state, times and history stay, and so does the index
-by which the same submission is known again. What is not over stays, whatever its age.
+Erasure replaces the encrypted content by an empty one and removes the patient's blind indexes;
+id, state, times and history stay, and so does the index that recognizes the same submission.
+Unfinished jobs stay, whatever their age.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from typing import Any, Final
 from sqlalchemy import Select, delete, select, text, true, update
 
 from gateway.plugin import DEFAULT_ACCOUNT, AsyncConnection, AuditEntry, Gateway, to_epoch_ms
-from gateway_rx_queue.job import Sheet
-from gateway_rx_queue.points import Prescription
+from gateway_rx_queue.job import JobContent
+from gateway_rx_queue.model import Prescription
 from gateway_rx_queue.store import JobStore
 from gateway_rx_queue.tables import OVER, rx_history, rx_jobs
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 EVERY_SECONDS: Final = 3600.0
 _ROWS_AT_ONCE: Final = 500
 _PAUSE_SECONDS: Final = 0.05
-_NOTHING: Final = Sheet(prescription=Prescription())
+_ERASED: Final = JobContent(prescription=Prescription())
 
 
 class Retention:
@@ -35,7 +35,7 @@ class Retention:
         self._store = store
 
     async def run(self) -> None:
-        """Do what is due, unless the settings turned it off."""
+        """Apply the ages, unless the settings disable retention."""
         ages = self._gateway.settings.retention
         if not ages.enabled:
             return
@@ -44,16 +44,16 @@ class Retention:
             rows = await self._all(ages.metadata_days, self._delete, purged=None)
             done.append(f"{rows} rx jobs deleted")
         if ages.payload_days:
-            emptied = await self._all(ages.payload_days, self._empty, purged=False)
-            done.append(f"{emptied} rx jobs emptied")
-        told = [each for each in done if not each.startswith("0 ")]
-        if told:
-            _log.info("retention: %s", ", ".join(told))
-            entry = AuditEntry(DEFAULT_ACCOUNT, "gateway", "retention.applied", ", ".join(told))
+            erased = await self._all(ages.payload_days, self._erase, purged=False)
+            done.append(f"{erased} rx jobs erased")
+        changed = [each for each in done if not each.startswith("0 ")]
+        if changed:
+            _log.info("retention: %s", ", ".join(changed))
+            entry = AuditEntry(DEFAULT_ACCOUNT, "gateway", "retention.applied", ", ".join(changed))
             await self._gateway.audit.note([entry])
 
     async def _all(self, days: int, work: Any, *, purged: bool | None) -> int:
-        """Do ``work`` on everything that is over for longer, a bounded number at a time."""
+        """Run ``work`` on all jobs finished before the cutoff, in bounded batches."""
         cutoff_ms = to_epoch_ms(self._gateway.clock.now() - timedelta(days=days))
         query = (
             select(rx_jobs.c.id)
@@ -77,17 +77,17 @@ class Retention:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _any(self, query: Select[Any]) -> bool:
-        """Look before writing: nobody waits for a look."""
+        """Return whether a row matches; a read takes no write lock."""
         async with self._gateway.database.read() as connection:
             return (await connection.execute(query.limit(1))).first() is not None
 
-    async def _empty(self, connection: AsyncConnection, ids: Sequence[str]) -> None:
+    async def _erase(self, connection: AsyncConnection, ids: Sequence[str]) -> None:
         for job_id in ids:
             await connection.execute(
                 update(rx_jobs)
                 .where(rx_jobs.c.id == job_id)
                 .values(
-                    payload=self._store.sealed(job_id, _NOTHING),
+                    payload=self._store.sealed(job_id, _ERASED),
                     patient_index=None,
                     fill_index=None,
                     purged=true(),

@@ -1,4 +1,4 @@
-"""What a person does about a job that was excepted: claim it, correct it, resolve or reject it."""
+"""Review of excepted jobs: claim, correct, resolve, reject."""
 
 import re
 from collections import Counter
@@ -19,10 +19,10 @@ from gateway.plugin import (
     to_epoch_ms,
 )
 from gateway_rx_queue import mapping
-from gateway_rx_queue.changes import Ledger
+from gateway_rx_queue.changes import Changes
 from gateway_rx_queue.job import Correction, Job
-from gateway_rx_queue.long_poll import Waiters
-from gateway_rx_queue.points import Prescription
+from gateway_rx_queue.long_poll import LongPoll
+from gateway_rx_queue.model import Prescription
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobStore, Scope
 
@@ -31,9 +31,9 @@ _FIELD: Final = re.compile(r"[a-z_.]{1,64}")
 
 
 class Reviewer(NamedTuple):
-    """Who reviews: the caller, and the person's name where several share a key.
+    """The reviewer: the caller, and a person's name where several share a key.
 
-    The name is only what the caller says: it stands beside the key, never in its place.
+    The name is the caller's claim: it is recorded beside the key, never instead of it.
     """
 
     caller: Caller
@@ -41,96 +41,96 @@ class Reviewer(NamedTuple):
 
     @property
     def actor(self) -> str:
-        """How history, events and claims call this person: ``key_…``, or ``key_…/m.tremblay``."""
+        """The actor in history, events and claims: ``key_…``, or ``key_…/m.tremblay``."""
         return f"{self.caller.actor}/{self.name}" if self.name else self.caller.actor
 
 
 class Review:
-    """The desk where people decide."""
+    """Applies the decisions of reviewers, each in one transaction."""
 
     def __init__(
-        self, gateway: Gateway, settings: RxQueueSettings, store: JobStore, waiters: Waiters
+        self, gateway: Gateway, settings: RxQueueSettings, store: JobStore, long_poll: LongPoll
     ) -> None:
         self._gateway = gateway
         self._settings = settings
         self._store = store
-        self._waiters = waiters
+        self._long_poll = long_poll
 
     async def claim(self, reviewer: Reviewer, job_id: str) -> Job:
-        """Keep a job to one person for ``claim_minutes``; raises ``Conflict`` if another has it."""
+        """Reserve a job for ``claim_minutes``; raises ``Conflict`` if it is held."""
 
-        def decide(ledger: Ledger, job: Job) -> Job:
-            until = ledger.now + timedelta(minutes=self._settings.claim_minutes)
-            ledger.viewed(job, reviewer.actor, "rx.claimed")
-            return ledger.change(
+        def decide(changes: Changes, job: Job) -> Job:
+            until = changes.now + timedelta(minutes=self._settings.claim_minutes)
+            changes.viewed(job, reviewer.actor, "rx.claimed")
+            return changes.change(
                 job, claimed_by=reviewer.actor, claimed_until_ms=to_epoch_ms(until)
             )
 
         return await self._decided(reviewer, job_id, decide)
 
     async def release(self, reviewer: Reviewer, job_id: str) -> Job:
-        """Let others work on a job again."""
+        """Release a claimed job."""
 
-        def decide(ledger: Ledger, job: Job) -> Job:
-            return ledger.change(job, claimed_by=None, claimed_until_ms=None)
+        def decide(changes: Changes, job: Job) -> Job:
+            return changes.change(job, claimed_by=None, claimed_until_ms=None)
 
         return await self._decided(reviewer, job_id, decide)
 
     async def resolve(
         self, reviewer: Reviewer, job_id: str, corrections: Mapping[str, Any], note: str | None
     ) -> Job:
-        """Approve a job with its corrections: it is written next, and resolved after that."""
+        """Approve a job with corrections: queued now, ``resolved`` once written."""
 
-        def decide(ledger: Ledger, job: Job) -> Job:
-            before = job.sheet.prescription
+        def decide(changes: Changes, job: Job) -> Job:
+            before = job.content.prescription
             after = corrected(before, corrections)
             correction = Correction(
-                at=isoformat(ledger.now),
+                at=isoformat(changes.now),
                 actor=reviewer.actor,
                 note=note,
                 **_differences(before, after),
             )
-            sheet = msgspec.structs.replace(
-                job.sheet, prescription=after, corrections=(*job.sheet.corrections, correction)
+            content = msgspec.structs.replace(
+                job.content, prescription=after, corrections=(*job.content.corrections, correction)
             )
             patient, fill = self._store.indexes(job.account_id, job.mode, job.site, after)
-            ledger.viewed(job, reviewer.actor, "rx.resolved")
-            return ledger.move(
+            changes.viewed(job, reviewer.actor, "rx.resolved")
+            return changes.move(
                 job,
                 "queued",
                 reviewer.actor,
                 "approved",
-                sheet=sheet,
+                content=content,
                 patient_index=patient,
                 fill_index=fill,
-                due_at_ms=ledger.now_ms,
+                due_at_ms=changes.now_ms,
                 attempts=0,
                 round=job.round + 1,
                 approved_by=reviewer.actor,
-                approved_at_ms=ledger.now_ms,
+                approved_at_ms=changes.now_ms,
                 claimed_by=None,
                 claimed_until_ms=None,
             )
 
         job = await self._decided(reviewer, job_id, decide)
-        self._waiters.wake([Scope(job.account_id, job.mode, job.site)])
+        self._long_poll.wake([Scope(job.account_id, job.mode, job.site)])
         return job
 
     async def reject(self, reviewer: Reviewer, job_id: str, reason: str) -> Job:
-        """Turn a job down for good; its receivers are told that a reviewer did."""
+        """Reject a job permanently; ``rx.failed`` says ``rejected_by_reviewer``."""
 
-        def decide(ledger: Ledger, job: Job) -> Job:
-            note = Correction(at=isoformat(ledger.now), actor=reviewer.actor, note=reason)
-            sheet = msgspec.structs.replace(
-                job.sheet, corrections=(*job.sheet.corrections, note), failure_reason=reason
+        def decide(changes: Changes, job: Job) -> Job:
+            note = Correction(at=isoformat(changes.now), actor=reviewer.actor, note=reason)
+            content = msgspec.structs.replace(
+                job.content, corrections=(*job.content.corrections, note), failure_reason=reason
             )
-            ledger.viewed(job, reviewer.actor, "rx.rejected")
-            return ledger.move(
+            changes.viewed(job, reviewer.actor, "rx.rejected")
+            return changes.move(
                 job,
                 "rejected",
                 reviewer.actor,
                 "rejected_by_reviewer",
-                sheet=sheet,
+                content=content,
                 claimed_by=None,
                 claimed_until_ms=None,
             )
@@ -138,7 +138,7 @@ class Review:
         return await self._decided(reviewer, job_id, decide)
 
     async def _decided(
-        self, reviewer: Reviewer, job_id: str, decide: Callable[[Ledger, Job], Job]
+        self, reviewer: Reviewer, job_id: str, decide: Callable[[Changes, Job], Job]
     ) -> Job:
         caller = reviewer.caller
         async with self._gateway.database.begin() as connection:
@@ -149,14 +149,14 @@ class Review:
                 or not caller.sees_site(job.site)
             ):
                 raise NotFound("There is no such job.")
-            ledger = Ledger(self._gateway, self._store, self._gateway.clock.now())
+            changes = Changes(self._gateway, self._store, self._gateway.clock.now())
             if job.state != "excepted":
                 raise Conflict(f"The job is {job.state}; only one that is excepted is reviewed.")
-            held = (job.claimed_until_ms or 0) > ledger.now_ms
+            held = (job.claimed_until_ms or 0) > changes.now_ms
             if held and job.claimed_by != reviewer.actor:
-                raise Conflict("Somebody else is reviewing this job; ask them to release it.")
-            decided = decide(ledger, job)
-            published = await ledger.write(connection)
+                raise Conflict("Another reviewer holds this job; ask them to release it.")
+            decided = decide(changes, job)
+            published = await changes.write(connection)
         self._gateway.publisher.announce(published)
         return decided
 
@@ -164,7 +164,7 @@ class Review:
 def corrected(prescription: Prescription, corrections: Mapping[str, Any]) -> Prescription:
     """Return the prescription with corrections: ``{"medication.din": "…"}`` or nested objects.
 
-    ``null`` takes a value away. Raises ``InvalidInput`` that names the fields at fault.
+    ``null`` removes a value. Raises ``InvalidInput`` that names the fields at fault.
     """
     written: dict[str, Any] = msgspec.to_builtins(prescription)
     parts = {name: dict(written.get(name, {})) for name in _PARTS}
@@ -173,9 +173,9 @@ def corrected(prescription: Prescription, corrections: Mapping[str, Any]) -> Pre
         parts[part][field] = value
         given[f"{part}.{field}"] += 1
         if (part, field) == ("medication", "din"):
-            parts[part].pop("din_candidates", None)  # they were chosen from
+            parts[part].pop("din_candidates", None)  # the choice was made
     candidate = mapping.candidate({**parts, "source": prescription.source})
-    # Every warning is of a field that there isn't; one that is no name at all isn't repeated.
+    # Every warning names an unknown field; one that is no field name is not echoed.
     problems = [
         *candidate.errors,
         *(

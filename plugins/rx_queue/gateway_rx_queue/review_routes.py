@@ -1,4 +1,4 @@
-"""Where people review what was excepted."""
+"""The review routes: claim, release, resolve, reject."""
 
 import re
 from typing import Final
@@ -18,11 +18,11 @@ from gateway.plugin import (
 )
 from gateway_rx_queue import schema
 from gateway_rx_queue.review import Reviewer
-from gateway_rx_queue.service import Queue
+from gateway_rx_queue.service import RxService
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
-OpenQueue = NamedDependency[SkipValidation[Queue]]
+Service = NamedDependency[SkipValidation[RxService]]
 
 
 @post(
@@ -33,12 +33,12 @@ OpenQueue = NamedDependency[SkipValidation[Queue]]
     opt={"body": schema.ReviewerIn, "answer": schema.ClaimedOut},
 )
 async def claim_job(
-    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: OpenQueue
+    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
 ) -> Response[bytes]:
-    r"""Keep a job that was excepted to yourself for some minutes; 409 when another has it.
+    r"""Reserve an excepted job for some minutes; 409 when another reviewer holds it.
 
-    Where several people share a key, `reviewer` says who it is: the claim, and what history and
-    events say, is then of the key and that name, as in `key_0199/m.tremblay`.
+    Where several people share a key, `reviewer` names the person: claim, history and events then
+    show the key and that name, as in `key_0199/m.tremblay`.
 
     ```bash
     curl -X POST $GATEWAY/api/rx/$EXCEPTED/claim -H "X-API-Key: $KEY" \
@@ -55,13 +55,13 @@ async def claim_job(
     "/{queue_id:str}/release",
     status_code=200,
     tags=["Reviewing prescriptions"],
-    summary="Give a claimed job back",
-    opt={"body": schema.ReviewerIn, "answer": schema.StandingOut},
+    summary="Release a claimed job",
+    opt={"body": schema.ReviewerIn, "answer": schema.JobStateOut},
 )
 async def release_job(
-    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: OpenQueue
+    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
 ) -> Response[bytes]:
-    r"""Let others review a job that you had claimed.
+    r"""Release a claimed job for other reviewers.
 
     ```bash
     curl -X POST $GATEWAY/api/rx/$EXCEPTED/release -H "X-API-Key: $KEY"
@@ -69,7 +69,7 @@ async def release_job(
     """
     reviewer = _reviewer(caller, decode(body or b"{}", schema.ReviewerIn))
     job = await queue.review.release(reviewer, queue_id)
-    return json_response(schema.StandingOut(job.id, job.state))
+    return json_response(schema.JobStateOut(job.id, job.state))
 
 
 @post(
@@ -77,12 +77,12 @@ async def release_job(
     status_code=202,
     tags=["Reviewing prescriptions"],
     summary="Approve a job",
-    opt={"body": schema.ResolveIn, "answer": schema.StandingOut},
+    opt={"body": schema.ResolveIn, "answer": schema.JobStateOut},
 )
 async def resolve_job(
-    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: OpenQueue
+    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
 ) -> Response[bytes]:
-    r"""Approve a job with its corrections. It is written next; `rx.resolved` follows after that.
+    r"""Approve a job with corrections. It is queued for writing; `rx.resolved` follows the write.
 
     ```bash
     curl -X POST $GATEWAY/api/rx/$EXCEPTED/resolve -H "X-API-Key: $KEY" \
@@ -93,29 +93,29 @@ async def resolve_job(
     sent = decode(body or b"{}", schema.ResolveIn)
     reviewer = _reviewer(caller, sent)
     job = await queue.review.resolve(reviewer, queue_id, sent.corrections, sent.note or None)
-    return json_response(schema.StandingOut(job.id, job.state), 202)
+    return json_response(schema.JobStateOut(job.id, job.state), 202)
 
 
 @post(
     "/{queue_id:str}/reject",
     status_code=202,
     tags=["Reviewing prescriptions"],
-    summary="Turn a job down",
-    opt={"body": schema.RejectIn, "answer": schema.StandingOut},
+    summary="Reject a job",
+    opt={"body": schema.RejectIn, "answer": schema.JobStateOut},
 )
 async def reject_job(
-    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: OpenQueue
+    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
 ) -> Response[bytes]:
-    r"""Turn a job down for good; `rx.failed` says that a reviewer did. The reason stays here.
+    r"""Reject a job permanently. `rx.failed` says `rejected_by_reviewer`; the reason is not sent.
 
     ```bash
     curl -X POST $GATEWAY/api/rx/$EXCEPTED/reject -H "X-API-Key: $KEY" \
-      -H "Content-Type: application/json" -d '{"reason": "written for somebody else"}'
+      -H "Content-Type: application/json" -d '{"reason": "written for another patient"}'
     ```
     """
     sent = decode(body, schema.RejectIn)
     job = await queue.review.reject(_reviewer(caller, sent), queue_id, sent.reason)
-    return json_response(schema.StandingOut(job.id, job.state), 202)
+    return json_response(schema.JobStateOut(job.id, job.state), 202)
 
 
 def _reviewer(caller: Caller, sent: schema.ReviewerIn) -> Reviewer:

@@ -1,4 +1,4 @@
-"""Where prescriptions come in and are looked at; all addresses of the queue in one router."""
+"""The routes of prescriptions, and the router of the whole queue."""
 
 import asyncio
 from typing import Annotated, Any, Final, cast, get_args
@@ -20,21 +20,21 @@ from gateway.plugin import (
 from gateway_rx_queue import fhir, mapping, schema
 from gateway_rx_queue.agent_routes import lease_jobs, report_result
 from gateway_rx_queue.review_routes import claim_job, reject_job, release_job, resolve_job
-from gateway_rx_queue.service import Queue
+from gateway_rx_queue.service import RxService
 from gateway_rx_queue.store import JobFilter
-from gateway_rx_queue.submitting import Taken
+from gateway_rx_queue.submitting import SubmissionResult
 
 _MOST_AT_ONCE: Final = 100
 
 ContentType = Annotated[str, HeaderParameter(name="Content-Type")]
-OpenQueue = NamedDependency[SkipValidation[Queue]]
+Service = NamedDependency[SkipValidation[RxService]]
 
 
 @post(
     "/",
     status_code=202,
     tags=["Prescriptions"],
-    summary="Hand in prescriptions",
+    summary="Submit prescriptions",
     opt={
         "limit": "orders",
         "body": schema.PrescriptionIn,
@@ -42,20 +42,20 @@ OpenQueue = NamedDependency[SkipValidation[Queue]]
         "media": ("application/json", fhir.MEDIA_TYPE),
     },
 )
-async def hand_in(
+async def submit_prescriptions(
     body: RawBody,
     caller: NamedDependency[Caller],
-    queue: OpenQueue,
+    queue: Service,
     key: IdempotencyKey = None,
     content_type: ContentType = "",
 ) -> Response[bytes]:
-    r"""Take one prescription, or `{"prescriptions": [1 to 100]}` with a result for each.
+    r"""Submit one prescription, or `{"prescriptions": [1 to 100]}` with a result for each.
 
     With `Content-Type: application/fhir+json` send a FHIR R4 MedicationRequest, or a Bundle of
     them with their patients and prescribers.
 
-    The answer comes after they are safely stored. What becomes of them is told by events,
-    and by `GET /api/rx/{queueId}`. Each drug of a prescription becomes a job of its own.
+    The response is sent once they are stored. Events and `GET /api/rx/{queueId}` report
+    their progress. Each drug of a prescription becomes a job of its own.
 
     ```bash
     curl -X POST $GATEWAY/api/rx -H "X-API-Key: $KEY" -H "Content-Type: application/json" \
@@ -67,7 +67,7 @@ async def hand_in(
       "written_date": "2026-11-01"}}'
     ```
     """
-    # Named for the address: the same key and body elsewhere is another request.
+    # The path is part of it: the same key and body on another path is another request.
     idempotency = idempotency_key(key, b"/api/rx\n" + body)
     if content_type.partition(";")[0].strip().lower() == fhir.MEDIA_TYPE:
         await asyncio.to_thread(fhir.check_fhir, body)
@@ -96,13 +96,13 @@ async def hand_in(
 @get("/", tags=["Prescriptions"], summary="List jobs", opt={"answer": schema.JobsOut})
 async def list_jobs(
     caller: NamedDependency[Caller],
-    queue: OpenQueue,
+    queue: Service,
     status: FromQuery[str | None] = None,
     site: FromQuery[str | None] = None,
     cursor: FromQuery[str | None] = None,
     limit: FromQuery[int] = 50,
 ) -> Response[bytes]:
-    """List jobs, newest first; those that wait for review (`status=excepted`), oldest first.
+    """List jobs, newest first; with `status=excepted`, oldest first.
 
     ```bash
     curl "$GATEWAY/api/rx?status=excepted" -H "X-API-Key: $KEY"
@@ -124,9 +124,9 @@ async def list_jobs(
     opt={"answer": schema.JobDetailOut},
 )
 async def look_up_job(
-    queue_id: FromPath[str], caller: NamedDependency[Caller], queue: OpenQueue
+    queue_id: FromPath[str], caller: NamedDependency[Caller], queue: Service
 ) -> Response[bytes]:
-    """Show one job: the prescription, why it waits, what was corrected, and its history.
+    """Show one job: the prescription, the reasons for review, the corrections, and the history.
 
     ```bash
     curl $GATEWAY/api/rx/$QUEUE_ID -H "X-API-Key: $KEY"
@@ -143,7 +143,7 @@ def _from_fhir(sent: dict[str, Any]) -> dict[str, Any]:
     return {"prescriptions": found} if sent["resourceType"] == "Bundle" else found[0]
 
 
-def _single_answer(taken: Taken) -> Response[bytes]:
+def _single_answer(taken: SubmissionResult) -> Response[bytes]:
     [result] = taken.results
     if result.status == "rejected":
         details = [Problem(each.message, field=each.field) for each in result.errors]
@@ -159,7 +159,7 @@ def _single_answer(taken: Taken) -> Response[bytes]:
     return json_response(answer, 202, _replayed(taken))
 
 
-def _batch_answer(taken: Taken) -> Response[bytes]:
+def _batch_answer(taken: SubmissionResult) -> Response[bytes]:
     if all(result.status == "rejected" for result in taken.results):
         details = [
             Problem(problem.message, index=result.index, field=problem.field)
@@ -177,16 +177,16 @@ def _batch_answer(taken: Taken) -> Response[bytes]:
     return json_response(answer, 202, _replayed(taken))
 
 
-def _replayed(taken: Taken) -> dict[str, str] | None:
+def _replayed(taken: SubmissionResult) -> dict[str, str] | None:
     return {"Idempotent-Replayed": "true"} if taken.replayed else None
 
 
-def router(queue: Queue) -> Router:
-    """Put the routes together over a queue that will be open when they are called."""
+def router(queue: RxService) -> Router:
+    """Return the router; the queue is open when its routes are called."""
     return Router(
         "/api/rx",
         route_handlers=[
-            hand_in,
+            submit_prescriptions,
             list_jobs,
             lease_jobs,
             look_up_job,

@@ -1,4 +1,4 @@
-"""The foreign shapes: what callers send, and what they are answered."""
+"""Request and response bodies."""
 
 from datetime import date
 from decimal import Decimal
@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from gateway.plugin import Mode, Problem
-from gateway_rx_queue.points import Prescription, Reason
+from gateway_rx_queue.model import Prescription, Reason
 from gateway_rx_queue.settings import LONGEST_LEASE_SECONDS
 
 State = Literal["queued", "writing", "completed", "failed", "excepted", "resolved", "rejected"]
 
 LONGEST_SUPPLY_DAYS: Final = 3650
-"""More is a slip of the pen, or of whoever read it: ten years."""
+"""Ten years; a longer supply is an error of the sender."""
 
 _Text = Annotated[str, Meta(max_length=500)]
 _Id = Annotated[str, Meta(max_length=255)]
@@ -23,7 +23,7 @@ _Confidence = Annotated[float, Meta(ge=0, le=1)]
 
 
 class PatientIn(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom it is for."""
+    """The patient."""
 
     external_patient_id: _Id | None = None
     first_name: _Text | None = None
@@ -38,7 +38,7 @@ class PatientIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrescriberIn(msgspec.Struct, frozen=True, kw_only=True):
-    """Who wrote it."""
+    """The prescriber."""
 
     name: _Text | None = None
     licence_type: Annotated[str, Meta(max_length=40, examples=["CPSO"])] | None = None
@@ -48,7 +48,7 @@ class PrescriberIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MedicationIn(msgspec.Struct, frozen=True, kw_only=True):
-    """One drug. What the sender is not sure of may be left out: a person will look at it."""
+    """One drug. Leave out a field that you are not sure of: the job is then held for review."""
 
     din: Annotated[str, Meta(max_length=40, examples=["02242705"])] | None = None
     npn: _Code | None = None
@@ -93,10 +93,10 @@ class PrescriptionIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubmittedOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Taken in.
+    """SubmissionResult in.
 
-    ``queueIds`` is there when there was more than one drug, ``duplicate`` when the same
-    ``external_id`` was here before.
+    ``queueIds`` is present for more than one drug, ``duplicate`` when the same
+    ``external_id`` was submitted before.
     """
 
     queueId: str  # noqa: N815 - the wire's name
@@ -107,7 +107,7 @@ class SubmittedOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ResultOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one prescription of a batch."""
+    """The result of one prescription of a batch."""
 
     index: int
     status: Literal["created", "duplicate", "rejected"]
@@ -117,7 +117,7 @@ class ResultOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BatchOut(msgspec.Struct, frozen=True):
-    """What became of a batch; ``created`` counts jobs."""
+    """The results of a batch; ``created`` counts jobs."""
 
     created: int
     queueIds: list[str]  # noqa: N815 - the wire's name
@@ -136,7 +136,7 @@ class HistoryOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CorrectionOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reviewer changed, field by field, and why."""
+    """A reviewer's changes, field by field, and the note."""
 
     at: str
     actor: str
@@ -146,7 +146,7 @@ class CorrectionOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job in a list: nothing of the patient, and why it waits."""
+    """A job in a list: no patient data, and the reasons for review."""
 
     queueId: str  # noqa: N815 - the wire's name
     status: State
@@ -172,9 +172,9 @@ class JobsOut(msgspec.Struct, frozen=True):
 
 
 class JobDetailOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One job with everything that is known of it. ``linked`` are its submission's other jobs.
+    """One job in full. ``linked`` are its submission's other jobs.
 
-    ``purged`` is there, and true, once its content was deleted at its age.
+    ``purged`` is present, and true, once retention erased the content.
     """
 
     queueId: str  # noqa: N815 - the wire's name
@@ -202,7 +202,7 @@ class JobDetailOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class LeaseIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many jobs are wanted, and how long to wait for the first."""
+    """The number of jobs, and how long to wait for the first."""
 
     max: Annotated[int, Meta(ge=1, le=100)] = 1
     wait_seconds: Annotated[float, Meta(ge=0, le=30)] = 0
@@ -215,10 +215,10 @@ class LeaseIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class LeasedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that is yours until ``lease_expires_at``.
+    """A leased job, until ``lease_expires_at``.
 
-    ``idempotency_token`` is the same when the same job is offered again: look whether you
-    wrote it already. ``attempt`` counts from 1.
+    ``idempotency_token`` is the same when the same job is leased again: check whether it was
+    written already. ``attempt`` counts from 1.
     """
 
     queueId: str  # noqa: N815 - the wire's name
@@ -231,13 +231,13 @@ class LeasedOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseOut(msgspec.Struct, frozen=True):
-    """The jobs; an empty list when there was nothing to do."""
+    """The leased jobs; empty when none is due."""
 
     jobs: list[LeasedOut]
 
 
 class OutcomeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How it went. ``reasons`` are codes, or objects with candidates and evidence."""
+    """The outcome. ``reasons`` are codes, or objects with candidates and evidence."""
 
     outcome: Literal["completed", "failed", "retry", "excepted"]
     din: Annotated[str, Meta(max_length=40, description="the one that was written")] | None = None
@@ -246,13 +246,13 @@ class OutcomeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ResultIn(OutcomeIn, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How it went, and the token of the lease."""
+    """The outcome, and the token of the lease."""
 
     lease_token: Annotated[str, Meta(max_length=200)]
 
 
 class BridgeJobOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as a bridge is posted it."""
+    """A job as it is posted to a bridge."""
 
     queueId: str  # noqa: N815 - the wire's name
     idempotency_token: str
@@ -261,36 +261,36 @@ class BridgeJobOut(msgspec.Struct, frozen=True, kw_only=True):
     prescription: Prescription
 
 
-class StandingOut(msgspec.Struct, frozen=True):
-    """Where a job stands now."""
+class JobStateOut(msgspec.Struct, frozen=True):
+    """The state of a job."""
 
     queueId: str  # noqa: N815 - the wire's name
     status: State
 
 
 class ReviewerIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who reviews, where several people share a key."""
+    """The reviewer, where several people share a key."""
 
     reviewer: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
 
 
 class ResolveIn(ReviewerIn, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is corrected, by dotted field name, and why."""
+    """Corrections by dotted field name, and a note."""
 
     corrections: Annotated[
-        dict[str, Any], Meta(description='{"medication.din": "02242705"}; null takes a value away')
+        dict[str, Any], Meta(description='{"medication.din": "02242705"}; null removes a value')
     ] = {}
     note: Annotated[str, Meta(max_length=2000)] | None = None
 
 
 class RejectIn(ReviewerIn, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why it is turned down; the reason stays here, receivers are told that a reviewer did."""
+    """Why the job is rejected; stored here, not sent. Events say `rejected_by_reviewer`."""
 
     reason: Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
-class ClaimedOut(StandingOut, frozen=True):
-    """Whose a job is for now, and until when."""
+class ClaimedOut(JobStateOut, frozen=True):
+    """The holder of the claim, and its end."""
 
     claimed_by: str
     claimed_until: str

@@ -17,8 +17,8 @@ from gateway.plugin import (
     decode,
     encode,
 )
+from gateway_rx_queue.extension_points import WriteJob, WriteOutcome
 from gateway_rx_queue.mapping import outcome_of
-from gateway_rx_queue.points import WriteJob, WriteOutcome
 from gateway_rx_queue.schema import BridgeJobOut, OutcomeIn
 from gateway_rx_queue.settings import BridgeTable
 
@@ -47,7 +47,7 @@ class Bridge:
         return list(await asyncio.gather(*map(self._posted, jobs)))
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._client.close()
 
     async def _posted(self, job: WriteJob) -> WriteOutcome:
@@ -85,10 +85,10 @@ def signature(secret: str, body: bytes, now: datetime) -> str:
 
 
 def outcome_from(answer: OutboundResponse) -> WriteOutcome:
-    """Read a bridge's answer.
+    """Return the outcome of a bridge's response.
 
-    A 2xx with an outcome in its body is that outcome, with an empty body it is completed. A
-    4xx that speaks of the job is a failure for good; everything else is tried again.
+    A 2xx with an outcome in its body is that outcome, with an empty body ``completed``. A
+    4xx about the job is a permanent failure; everything else is retried.
     """
     if answer.error is not None:
         return WriteOutcome(outcome="retry", reason=f"bridge_{answer.error}")

@@ -1,4 +1,4 @@
-"""The queue put together: one for each process, built before anything is open."""
+"""The composition root of the queue: one per process, built before the database is open."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,66 +7,66 @@ from gateway.plugin import AuditEntry, Caller, Gateway, HealthReport, NotFound
 from gateway.plugin import Job as Recurring
 from gateway_rx_queue import retention
 from gateway_rx_queue.drugs import catalog as drugs
+from gateway_rx_queue.extension_points import RxWriter
 from gateway_rx_queue.intake import RxIntake
 from gateway_rx_queue.job import Job
-from gateway_rx_queue.leasing import Desk
-from gateway_rx_queue.long_poll import Waiters
+from gateway_rx_queue.leasing import Leasing
+from gateway_rx_queue.long_poll import LongPoll
 from gateway_rx_queue.mapping import HistoryRow
-from gateway_rx_queue.points import RxWriter
 from gateway_rx_queue.review import Review
-from gateway_rx_queue.rules.rule_context import CaseReader
-from gateway_rx_queue.rules.rule_runner import Judge
+from gateway_rx_queue.rules.rule_context import RuleContextReader
+from gateway_rx_queue.rules.rule_runner import RuleRunner
 from gateway_rx_queue.sender import Bridge
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobFilter, JobStore
-from gateway_rx_queue.writers.push_writer import EVERY_SECONDS, Pump
+from gateway_rx_queue.writers.push_writer import EVERY_SECONDS, PushWriter
 from gateway_rx_queue.writers.simulator import SIMULATOR
 
 
-class Queue:
-    """The parts of the queue, wired."""
+class RxService:
+    """Builds the queue's parts and offers its read operations."""
 
     def __init__(self, gateway: Gateway, settings: RxQueueSettings) -> None:
         self.gateway = gateway
         self.settings = settings
         self.store = JobStore(gateway)
-        self.judge = Judge(gateway)
-        self.waiters = Waiters(gateway)
-        cases = CaseReader(gateway, settings, self.store)
-        self.intake = RxIntake(gateway, self.store, cases, self.judge, self.waiters)
-        self.desk = Desk(gateway, settings, self.store, self.waiters)
+        self.rule_runner = RuleRunner(gateway)
+        self.long_poll = LongPoll(gateway)
+        cases = RuleContextReader(gateway, settings, self.store)
+        self.intake = RxIntake(gateway, self.store, cases, self.rule_runner, self.long_poll)
+        self.leasing = Leasing(gateway, settings, self.store, self.long_poll)
         self._bridge = Bridge(gateway, settings.http)
         own = [SIMULATOR, RxWriter("http", self._bridge.write)]
-        self.pump = Pump(gateway, settings, self.desk, own)
+        self.push_writer = PushWriter(gateway, settings, self.leasing, own)
         self.retention = retention.Retention(gateway, self.store)
-        self.review = Review(gateway, settings, self.store, self.waiters)
+        self.review = Review(gateway, settings, self.store, self.long_poll)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Begin; at the end let those go who wait for work, and finish what was handed in."""
-        # Asked for now, so that a fault in what plugins bring stops the start.
-        _ = self.judge.rules, self.pump.writer()
-        self.waiters.open()
-        self.pump.open()
+        """Open the queue; on exit release waiting agents and finish accepted work."""
+        # Read now, so that an invalid extension stops the start.
+        _ = self.rule_runner.rules, self.push_writer.writer()
+        self.long_poll.open()
+        self.push_writer.open()
         try:
             yield
         finally:
-            self.waiters.close()
-            await self.pump.close()
+            self.long_poll.close()
+            await self.push_writer.close()
             await self._bridge.close()
             await self.intake.drained()
-            await self.desk.drained()
+            await self.leasing.drained()
 
     def jobs(self) -> list[Recurring]:
-        """Return what is done again and again."""
+        """Return the recurring jobs."""
         return [
-            Recurring("rx-leases", self.desk.recover_lost, every_seconds=1.0),
-            Recurring("rx-writing", self.pump.run, EVERY_SECONDS),
+            Recurring("rx-leases", self.leasing.recover_lost, every_seconds=1.0),
+            Recurring("rx-writing", self.push_writer.run, EVERY_SECONDS),
             Recurring("rx-retention", self.retention.run, retention.EVERY_SECONDS),
         ]
 
     async def catalog_health(self) -> HealthReport:
-        """Say whether DINs can be checked; the queue works without, and says so here."""
+        """Report whether a drug catalog is loaded."""
         async with self.gateway.database.read() as connection:
             known = await drugs.count(connection)
         if known:
@@ -92,6 +92,6 @@ class Queue:
         return job, history, linked
 
     async def page(self, caller: Caller, wanted: JobFilter) -> list[Job]:
-        """Return jobs for a list that shows nothing of patients."""
+        """Return a page of jobs."""
         async with self.gateway.database.read() as connection:
             return await self.store.page(connection, caller, wanted)

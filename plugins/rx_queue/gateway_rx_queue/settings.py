@@ -1,4 +1,4 @@
-"""What ``[plugins.rx_queue]`` may say."""
+"""The settings ``[plugins.rx_queue]``."""
 
 import ipaddress
 import re
@@ -7,10 +7,10 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from gateway_rx_queue.points import Thresholds
+from gateway_rx_queue.model import Thresholds
 
 AGENT: Final = "agent"
-"""The writer that is none of ours: programs come for jobs."""
+"""No push writer: agents lease jobs over HTTP."""
 
 LONGEST_LEASE_SECONDS: Final = 3600
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -22,7 +22,7 @@ _Whole = Annotated[int, Meta(ge=0)]
 
 
 class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[plugins.rx_queue.sites.<code>]``: what holds for one site instead."""
+    """``[plugins.rx_queue.sites.<code>]``: thresholds of one site."""
 
     min_confidence: _Share | None = None
     supply_tolerance: _Positive | None = None
@@ -34,10 +34,10 @@ class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class BridgeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[plugins.rx_queue.http]``: where the writer ``http`` posts, and what signs it.
+    """``[plugins.rx_queue.http]``: the address and the signing secret of the writer ``http``.
 
     ``allow_http`` and ``allow_networks`` add to those of ``[delivery]``: a bridge often
-    stands in the pharmacy's own network.
+    is in the pharmacy's own network.
     """
 
     url: str = ""
@@ -48,12 +48,12 @@ class BridgeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How prescriptions are judged, and how they get into the pharmacy system.
+    """Thresholds of the rules, and the writer of the pharmacy system.
 
-    ``writer`` is ``agent``, ``http``, ``simulator`` or one that another plugin brings. A
-    job's lease lasts ``lease_seconds``; after ``max_attempts`` tries it has failed, with
-    ``retry_schedule_seconds`` between them (the last one again and again). A reviewer's
-    claim lasts ``claim_minutes``.
+    ``writer`` is ``agent``, ``http``, ``simulator`` or the name of another plugin's writer. A
+    lease lasts ``lease_seconds``; a job fails after ``max_attempts`` attempts, with
+    ``retry_schedule_seconds`` between them (the last value repeats). A reviewer's claim lasts
+    ``claim_minutes``.
     """
 
     writer: str = AGENT
@@ -72,7 +72,7 @@ class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     http: BridgeTable = BridgeTable()
 
     def __post_init__(self) -> None:
-        """Refuse what could not work."""
+        """Raise ``ValueError`` for settings that cannot work."""
         if not _NAME.fullmatch(self.writer):
             raise ValueError("writer must be a name such as agent, http or simulator")
         if not self.retry_schedule_seconds:
@@ -83,7 +83,7 @@ class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             raise ValueError('writer "http" needs url and secret in [plugins.rx_queue.http]')
 
     def thresholds(self, site: str | None) -> Thresholds:
-        """Return what holds for ``site``."""
+        """Return the thresholds of ``site``."""
         own = self.sites.get(site or "")
         values = {name: getattr(self, name) for name in Thresholds.__struct_fields__}
         if own is not None:
@@ -92,7 +92,7 @@ class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         return Thresholds(**values)
 
     def pause_seconds(self, attempts: int) -> float:
-        """Return how long to wait after the ``attempts``-th try that didn't work."""
+        """Return the pause after the ``attempts``-th failed attempt."""
         schedule = self.retry_schedule_seconds
         return schedule[min(attempts, len(schedule)) - 1]
 

@@ -1,4 +1,4 @@
-"""Jobs in the database: sealed, found by id, by blind index, or page by page."""
+"""Jobs in the database: read by id, by blind index, or page by page."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
@@ -7,9 +7,9 @@ import msgspec
 from sqlalchemy import Row, Select, bindparam, select, update
 
 from gateway.plugin import AsyncConnection, Caller, Gateway, Mode, insert_rows
-from gateway_rx_queue.job import Job, Sheet, drug_code, patient_identity
+from gateway_rx_queue.job import Job, JobContent, drug_code, patient_identity
 from gateway_rx_queue.mapping import HistoryRow
-from gateway_rx_queue.points import Prescription
+from gateway_rx_queue.model import Prescription
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.tables import rx_history, rx_jobs
 
@@ -27,11 +27,11 @@ _LATEST_FILLS: Final = 10
 _PARAMETERS: Final = 5000
 
 ExternalKey = tuple[bytes, str, Mode]
-"""What makes a submission the same one: blind index of its id, account, mode."""
+"""The identity of a submission: blind index of its id, account, mode."""
 
 
 class Scope(NamedTuple):
-    """Whose jobs are meant: all of an account's of one mode, or those of one site."""
+    """The jobs of an account and mode, or those of one site."""
 
     account_id: str
     mode: Mode
@@ -39,12 +39,12 @@ class Scope(NamedTuple):
 
     @classmethod
     def of(cls, caller: Caller) -> "Scope":
-        """Return what a caller can see."""
+        """Return the scope of a caller."""
         return cls(caller.account_id, caller.mode, caller.site)
 
 
 class JobFilter(NamedTuple):
-    """Which jobs are asked for; ``before_id`` is where the last page ended."""
+    """A filter of jobs; ``before_id`` is the end of the last page."""
 
     limit: int
     before_id: str | None = None
@@ -52,8 +52,8 @@ class JobFilter(NamedTuple):
     site: str | None = None
 
 
-class Known(NamedTuple):
-    """A job that came in with an external id before."""
+class StoredJob(NamedTuple):
+    """A stored job with the same external id."""
 
     id: str
     place: int
@@ -62,15 +62,15 @@ class Known(NamedTuple):
 
 
 class JobStore:
-    """Reads and writes jobs; the sealer stands between them and the disk."""
+    """Reads and writes jobs; their content is encrypted."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway  # not open yet: its sealer is asked for when it is needed
+        self._gateway = gateway  # not open yet: the sealer is read on use
         self._encoder = msgspec.json.Encoder(decimal_format="number")
-        self._decoder = msgspec.json.Decoder(Sheet)
+        self._decoder = msgspec.json.Decoder(JobContent)
 
     def external_key(self, account_id: str, mode: Mode, external_id: str) -> ExternalKey:
-        """Return what makes the submission that a sender calls ``external_id`` the same again."""
+        """Return the key that identifies a submission by the sender's ``external_id``."""
         index = self._gateway.sealer.blind_index("rx_external_id", account_id, external_id)
         return index, account_id, mode
 
@@ -94,19 +94,19 @@ class JobStore:
         await insert_rows(connection, rx_jobs, _JOB_COLUMNS, rows)
 
     def _row(self, job: Job) -> tuple[Any, ...]:
-        values = {"payload": self.sealed(job.id, job.sheet)}
+        values = {"payload": self.sealed(job.id, job.content)}
         return tuple(
             values[name] if name in values else getattr(job, name) for name in _JOB_COLUMNS
         )
 
-    def sealed(self, job_id: str, sheet: Sheet) -> bytes:
-        """Return a job's content as it is stored."""
-        return self._gateway.sealer.seal(self._encoder.encode(sheet), table=TABLE, row_id=job_id)
+    def sealed(self, job_id: str, content: JobContent) -> bytes:
+        """Return a job's content, encrypted."""
+        return self._gateway.sealer.seal(self._encoder.encode(content), table=TABLE, row_id=job_id)
 
     async def save(self, connection: AsyncConnection, changed: Sequence[tuple[Job, Job]]) -> None:
-        """Write changed jobs: as each was, and as it is now. What didn't change stays sealed."""
-        plain = [now for was, now in changed if was.sheet is now.sheet]
-        content = [now for was, now in changed if was.sheet is not now.sheet]
+        """Write changed jobs, given before and after; unchanged content stays as it is."""
+        plain = [now for was, now in changed if was.content is now.content]
+        content = [now for was, now in changed if was.content is not now.content]
         await self._update(connection, plain, _CHANGING)
         await self._update(connection, content, (*_CHANGING, *_CONTENT))
 
@@ -124,7 +124,7 @@ class JobStore:
             {
                 "key": job.id,
                 **{
-                    f"new_{name}": self.sealed(job.id, job.sheet)
+                    f"new_{name}": self.sealed(job.id, job.content)
                     if name == "payload"
                     else getattr(job, name)
                     for name in columns
@@ -135,11 +135,11 @@ class JobStore:
         await connection.execute(statement, rows)
 
     async def add_history(self, connection: AsyncConnection, rows: Sequence[HistoryRow]) -> None:
-        """Append changes."""
+        """Append history rows."""
         await insert_rows(connection, rx_history, HistoryRow._fields, rows)
 
     async def history(self, connection: AsyncConnection, job_id: str) -> list[HistoryRow]:
-        """Return what became of a job, in the order it happened."""
+        """Return a job's history, oldest first."""
         columns = [rx_history.c[name] for name in HistoryRow._fields]
         rows = await connection.execute(
             select(*columns).where(rx_history.c.job_id == job_id).order_by(rx_history.c.sequence)
@@ -148,9 +148,9 @@ class JobStore:
 
     async def known(
         self, connection: AsyncConnection, keys: Collection[ExternalKey]
-    ) -> dict[ExternalKey, list[Known]]:
-        """Return the jobs that came in under ``keys`` before, in the order of their drugs."""
-        found: dict[ExternalKey, list[Known]] = {}
+    ) -> dict[ExternalKey, list[StoredJob]]:
+        """Return the stored jobs of ``keys``, in the order of their drugs."""
+        found: dict[ExternalKey, list[StoredJob]] = {}
         indexes = sorted({key[0] for key in keys})
         columns = rx_jobs.c
         for start in range(0, len(indexes), _PARAMETERS):
@@ -164,7 +164,7 @@ class JobStore:
             )
             for row in rows:
                 key = (bytes(row[0]), row[1], row[2])
-                found.setdefault(key, []).append(Known(*row[3:]))
+                found.setdefault(key, []).append(StoredJob(*row[3:]))
         return found
 
     async def earlier(
@@ -200,7 +200,7 @@ class JobStore:
         return {row.id: self.job(row) for row in rows}
 
     async def get(self, connection: AsyncConnection, caller: Caller, job_id: str) -> Job | None:
-        """Return the job, or ``None`` when there is none that ``caller`` may see."""
+        """Return the job, or ``None`` when ``caller`` may not see it."""
         found = await connection.execute(_visible(caller).where(rx_jobs.c.id == job_id))
         row = found.first()
         return None if row is None else self.job(row)
@@ -217,7 +217,7 @@ class JobStore:
     async def page(
         self, connection: AsyncConnection, caller: Caller, wanted: JobFilter
     ) -> list[Job]:
-        """Return up to ``wanted.limit`` jobs, newest first; what waits for review, oldest first."""
+        """Return up to ``wanted.limit`` jobs, newest first; excepted ones oldest first."""
         query = _visible(caller).limit(wanted.limit)
         oldest_first = wanted.status == "excepted"
         order = rx_jobs.c.id.asc() if oldest_first else rx_jobs.c.id.desc()
@@ -234,7 +234,7 @@ class JobStore:
         return [self.job(row) for row in await connection.execute(query.order_by(order))]
 
     def job(self, row: Row[Any]) -> Job:
-        """Open a row."""
+        """Decrypt a row."""
         values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
         plain = self._gateway.sealer.unseal(
             bytes(values.pop("payload")), table=TABLE, row_id=row.id
@@ -242,7 +242,7 @@ class JobStore:
         for name in ("external_index", "patient_index", "fill_index"):
             values[name] = None if values[name] is None else bytes(values[name])
         values["purged"] = bool(values["purged"])
-        return Job(sheet=self._decoder.decode(plain), **values)
+        return Job(content=self._decoder.decode(plain), **values)
 
 
 def _visible(caller: Caller) -> Select[Any]:

@@ -1,4 +1,4 @@
-"""Submissions, what became of them, and the form in which that is kept."""
+"""Submissions, their results, and the stored form of the results."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -10,18 +10,18 @@ from gateway_rx_queue.mapping import Candidate
 from gateway_rx_queue.schema import ResultOut, State
 
 
-class Taken(msgspec.Struct, frozen=True):
-    """What became of a submission. ``replayed`` when it is the kept answer to an earlier one."""
+class SubmissionResult(msgspec.Struct, frozen=True):
+    """The result of a submission. ``replayed`` for the stored answer to an earlier request."""
 
     results: tuple[ResultOut, ...]
     warnings: tuple[Problem, ...] = ()
     states: Mapping[str, State] = {}
-    """Where a job that was here before stands, by queue id."""
+    """The states of jobs that were stored before, by queue id."""
     replayed: bool = False
 
 
 class Submission(NamedTuple):
-    """Prescriptions handed in together. ``request`` is what their answer is kept under."""
+    """Prescriptions submitted together. ``request`` is the key of their stored answer."""
 
     caller: Caller
     candidates: tuple[Candidate, ...]
@@ -29,14 +29,14 @@ class Submission(NamedTuple):
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(Taken)
+_DECODER: Final = msgspec.json.Decoder(SubmissionResult)
 
 
-def kept_form(taken: Taken) -> bytes:
-    """Write an answer as it is kept."""
-    return _ENCODER.encode(taken)
+def encode_result(result: SubmissionResult) -> bytes:
+    """Return the stored form of a result."""
+    return _ENCODER.encode(result)
 
 
-def replayed(response: bytes) -> Taken:
-    """Return an answer that was kept, marked as such."""
+def decode_result(response: bytes) -> SubmissionResult:
+    """Return a stored result, marked as replayed."""
     return msgspec.structs.replace(_DECODER.decode(response), replayed=True)

@@ -1,7 +1,7 @@
-"""The queue's tables. Migrations bring a database to this shape.
+"""The queue's tables. Migrations create this schema.
 
 Times are whole milliseconds since 1970 (``…_ms``). ``payload`` is sealed; columns ending in
-``_index`` are blind indexes. No patient data stands in clear. The drug catalog is public.
+``_index`` are blind indexes. No patient data is stored in clear. The drug catalog is public.
 """
 
 from collections.abc import Collection
@@ -34,8 +34,8 @@ metadata: Final = MetaData(
     }
 )
 
-# Written out wherever a query means them: SQLite takes a partial index only when it can see
-# that the query asks for nothing else (https://www.sqlite.org/partialindex.html).
+# Written out in each query: SQLite uses a partial index only when the query
+# repeats its condition (https://www.sqlite.org/partialindex.html).
 QUEUED: Final = "state = 'queued'"
 WRITING: Final = "state = 'writing'"
 OPEN: Final = "state IN ('queued', 'writing')"
@@ -49,13 +49,13 @@ def _only(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-# One drug for one patient, on its way into the pharmacy system. sequence is the order in which
-# they came in: ids of one millisecond, or of a clock set back, tell nothing. submission_id and
-# place link the drugs of one submission. attempts counts the tries of this round; a reviewer's
-# approval begins a new round. due_at_ms is when a queued one may be taken, lease_until_ms how
-# long the one that took it has. patient_index keeps a patient's jobs in order, fill_index finds
-# earlier ones of the same drug, external_index the sender's own id. purged: payload says nothing
-# more.
+# One drug for one patient, on its way into the pharmacy system. sequence is the order of
+# arrival: ids of one millisecond, or of a clock set back, don't give it. submission_id and
+# place link the drugs of one submission. attempts counts the attempts of this round; a reviewer's
+# approval begins a new round. due_at_ms is when a queued job may be leased, lease_until_ms the
+# end of the lease. patient_index keeps a patient's jobs in order, fill_index finds
+# earlier ones of the same drug, external_index the sender's own id. purged: the payload is
+# erased.
 rx_jobs: Final = Table(
     "rx_jobs",
     metadata,
@@ -109,7 +109,7 @@ rx_jobs: Final = Table(
     Index("ix_rx_jobs_over", "purged", "state_at_ms", **_only(OVER)),
 )
 
-# One change of one job: who, when, from where to where, and why. Appended, never changed.
+# One change of one job: actor, time, states and cause. Appended, never changed.
 rx_history: Final = Table(
     "rx_history",
     metadata,
@@ -124,7 +124,7 @@ rx_history: Final = Table(
     Index("ix_rx_history_job_id", "job_id", "sequence"),
 )
 
-# The drug catalog: what Health Canada's extract says of each DIN.
+# The drug catalog: the entry of each DIN in Health Canada's extract.
 rx_drugs: Final = Table(
     "rx_drugs",
     metadata,
@@ -138,7 +138,7 @@ rx_drugs: Final = Table(
     Column("loaded_at_ms", BigInteger, nullable=False),
 )
 
-# By which words a drug is found: those of its name and of its ingredients.
+# The words of each drug's name and ingredients.
 rx_drug_words: Final = Table(
     "rx_drug_words",
     metadata,
@@ -149,7 +149,7 @@ rx_drug_words: Final = Table(
 
 
 async def _unresolved(connection: AsyncConnection, ids: Collection[str]) -> Collection[str]:
-    """Return those of ``ids`` that are jobs which wait for an agent, or for a person."""
+    """Return those of ``ids`` that are unfinished jobs."""
     waiting = select(rx_jobs.c.id).where(rx_jobs.c.id.in_(sorted(ids)), text(f"NOT ({OVER})"))
     return set((await connection.execute(waiting)).scalars())
 

@@ -5,7 +5,9 @@ import asyncio
 DONE = ("rx.queued", "rx.completed")
 
 
-async def test_a_job_is_leased_written_and_told_of(gateway, rx, submit, lease, report, job, events):
+async def test_a_job_is_leased_written_and_published(
+    gateway, rx, submit, lease, report, job, events
+):
     queue_id = await submit(rx())
 
     [leased] = await lease()
@@ -29,7 +31,7 @@ async def test_a_job_is_leased_written_and_told_of(gateway, rx, submit, lease, r
     assert history == [("queued", "submitted"), ("writing", "leased"), ("completed", "written")]
 
 
-async def test_without_a_din_in_the_report_the_ordered_one_is_told(
+async def test_without_a_din_in_the_report_the_ordered_one_is_published(
     rx, submit, lease, report, events
 ):
     queue_id = await submit(rx())
@@ -100,7 +102,7 @@ async def test_a_clock_that_is_set_back_keeps_no_job_from_agents(
     assert [each["queueId"] for each in await lease()] == [taken]
 
 
-async def test_nobody_reports_twice(rx, submit, lease, report, events):
+async def test_a_lease_is_reported_once(rx, submit, lease, report, events):
     queue_id = await submit(rx())
     [leased] = await lease()
 
@@ -110,7 +112,7 @@ async def test_nobody_reports_twice(rx, submit, lease, report, events):
     assert tuple(name for name, _ in await events(queue_id)) == DONE
 
 
-async def test_a_token_of_somebody_else_is_refused(gateway, rx, submit, lease, report, job):
+async def test_a_token_of_another_caller_is_refused(gateway, rx, submit, lease, report, job):
     await submit(rx())
     [leased] = await lease()
     stranger = await gateway.issue_key(account_id="elsewhere")
@@ -243,9 +245,9 @@ async def test_the_next_of_a_patient_follows_when_the_first_is_written(rx, submi
     assert [first["queueId"], second["queueId"]] == ids
 
 
-async def test_who_waits_is_woken_by_a_submission(gateway, rx, submit, lease):
+async def test_a_waiting_agent_is_woken_by_a_submission(gateway, rx, submit, lease):
     waiting = asyncio.create_task(lease(wait_seconds=25))
-    await somebody_waits(gateway)
+    await an_agent_waits(gateway)
 
     async with asyncio.timeout(10):
         queue_id = await submit(rx())
@@ -253,9 +255,9 @@ async def test_who_waits_is_woken_by_a_submission(gateway, rx, submit, lease):
     assert leased["queueId"] == queue_id
 
 
-async def somebody_waits(gateway):
+async def an_agent_waits(gateway):
     async with asyncio.timeout(10):
-        while not queue_of(gateway).waiters._waiting:  # noqa: ASYNC110 - nothing tells of it
+        while not queue_of(gateway).long_poll._waiting:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
 
 
@@ -273,16 +275,16 @@ async def test_fifty_waiting_agents_ask_the_database_once_a_second(gateway, key)
     answers = await asyncio.gather(*(gateway.post("/api/rx/lease", key, body) for _ in range(50)))
 
     assert all(answer.json() == {"jobs": []} for answer in answers)
-    assert queue_of(gateway).waiters.looks <= 3
+    assert queue_of(gateway).long_poll.looks <= 3
 
 
 async def test_what_was_committed_elsewhere_is_found_by_the_look(gateway, rx, lease, submit):
-    waiters = queue_of(gateway).waiters
+    long_poll = queue_of(gateway).long_poll
     waiting = asyncio.create_task(lease(wait_seconds=25))
-    await somebody_waits(gateway)
-    wake, waiters.wake = waiters.wake, lambda _: None  # as if another process took it in
+    await an_agent_waits(gateway)
+    wake, long_poll.wake = long_poll.wake, lambda _: None  # as if another process took it in
     queue_id = await submit(rx())
-    waiters.wake = wake
+    long_poll.wake = wake
 
     async with asyncio.timeout(10):
         [leased] = await waiting
@@ -353,7 +355,7 @@ async def test_a_gateway_that_is_asked_to_end_does_not_wait_for_waiting_agents(h
     async with harness("[plugins.rx_queue]\n") as gateway:
         key = await gateway.issue_key()
         waiting = asyncio.create_task(gateway.post("/api/rx/lease", key, {"wait_seconds": 30}))
-        await somebody_waits(gateway)
+        await an_agent_waits(gateway)
         gateway.gateway.stopping.set()
         async with asyncio.timeout(10):
             answer = await waiting
@@ -371,10 +373,10 @@ async def test_an_agent_that_hung_up_is_given_nothing(gateway, key, rx, submit, 
             + body
         )
         await writer.drain()
-        await somebody_waits(gateway)
+        await an_agent_waits(gateway)
         writer.close()
         await writer.wait_closed()
-        while queue_of(gateway).waiters._waiting:  # noqa: ASYNC110 - nothing tells of it
+        while queue_of(gateway).long_poll._waiting:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
     queue_id = await submit(rx())
 

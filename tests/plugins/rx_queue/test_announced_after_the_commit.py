@@ -1,4 +1,4 @@
-"""What is told of a prescription is stored by then: nothing is announced before the commit."""
+"""Events of a prescription are stored before they are announced."""
 
 import sqlite3
 from contextlib import closing
@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.fixture
-def told(gateway, monkeypatch):
+def announced(gateway, monkeypatch):
     """What was announced, and how often another connection finds each in the database."""
     seen = []
     running = gateway.gateway
@@ -25,24 +25,24 @@ def told(gateway, monkeypatch):
 
 
 async def test_an_event_of_a_prescription_is_stored_when_it_is_announced(
-    told, submit, rx, lease, report
+    announced, submit, rx, lease, report
 ):
     await submit(rx())
     [leased] = await lease()
     assert (await report(leased, "completed")).status_code == 200
 
-    assert told[0] == ("rx.queued", 1)
-    assert [found for _, found in told] == [1] * len(told)
-    assert len(told) >= 2
+    assert announced[0] == ("rx.queued", 1)
+    assert [found for _, found in announced] == [1] * len(announced)
+    assert len(announced) >= 2
 
 
 async def test_what_a_reviewer_decides_is_stored_when_it_is_announced(
-    told, gateway, key, submit, rx
+    announced, gateway, key, submit, rx
 ):
     excepted = await submit(rx(medication__din=None, medication__din_candidates=["02242705"]))
-    before = len(told)
+    before = len(announced)
 
     answer = await gateway.post(f"/api/rx/{excepted}/reject", key, {"reason": "not ours"})
 
     assert answer.status_code == 202, answer.text
-    assert [found for _, found in told[before:]] == [1]
+    assert [found for _, found in announced[before:]] == [1]

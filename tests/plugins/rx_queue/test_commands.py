@@ -35,13 +35,13 @@ def excepted(config, rx):
 
     async def submitted():
         from gateway_rx_queue import mapping
-        from gateway_rx_queue.service import Queue
+        from gateway_rx_queue.service import RxService
         from gateway_rx_queue.settings import RxQueueSettings
 
         from gateway.model.account import Caller
 
         async with Gateway(load_settings(config, {})) as gateway:
-            queue = Queue(gateway, RxQueueSettings())
+            queue = RxService(gateway, RxQueueSettings())
             candidate = mapping.candidate(rx(prescriber=None, medication__sig=None))
             taken = await queue.intake.accept(Caller("default", "live", "key_1"), [candidate], None)
         return taken.results[0].queueId
@@ -65,7 +65,7 @@ def test_a_job_is_shown_claimed_and_resolved(run, excepted):
 
     claimed_by = run("rx", "claim", excepted, "--as", "m.t")["claimed_by"]
     assert re.fullmatch(r"cli:[^/]+/m\.t", claimed_by)
-    assert "Somebody else" in run("rx", "resolve", excepted, "--as", "other", expect=1)
+    assert "Another reviewer" in run("rx", "resolve", excepted, "--as", "other", expect=1)
     resolved = run(
         *("rx", "resolve", excepted, "--as", "m.t", "--note", "called"),
         *("--set", "medication.sig=1 tab daily", "--set", "prescriber.name=Dr. Lee"),

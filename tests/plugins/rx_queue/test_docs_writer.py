@@ -4,7 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from gateway_rx_queue.points import RULES, RxRule
+from gateway_rx_queue.extension_points import RULES, RxRule
 
 from gateway.hookspecs import hookimpl
 

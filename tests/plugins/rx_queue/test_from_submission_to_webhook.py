@@ -62,7 +62,7 @@ async def test_the_same_events_go_out_in_the_other_two_forms(
     assert [each.json()["data"] for each in webhooks] == [expected, expected]
 
 
-async def test_an_ambiguous_din_is_excepted_resolved_and_told_in_that_order(
+async def test_an_ambiguous_din_is_excepted_resolved_and_published_in_that_order(
     gateway, key, rx, submit, lease, report, subscribe
 ):
     async with Receiver() as receiver:
@@ -87,7 +87,7 @@ async def test_an_ambiguous_din_is_excepted_resolved_and_told_in_that_order(
     assert webhooks[2]["data"]["resolvedAt"] == "2026-01-01T00:00:00Z"
 
 
-async def test_a_failed_write_is_told_with_its_reason_and_the_queue_id(
+async def test_a_failed_write_is_published_with_its_reason_and_the_queue_id(
     gateway, rx, submit, lease, report, subscribe
 ):
     async with Receiver() as receiver:

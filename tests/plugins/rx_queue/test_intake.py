@@ -14,7 +14,7 @@ name = "Northgate Pharmacy"
 """
 
 
-async def test_a_good_prescription_is_queued_and_told_of(gateway, key, rx, job, events):
+async def test_a_good_prescription_is_queued_and_published(gateway, key, rx, job, events):
     answer = await gateway.post("/api/rx", key, rx())
 
     assert answer.status_code == 202
@@ -216,7 +216,7 @@ async def test_a_stock_rule_that_fails_sends_its_case_to_a_person_and_the_others
         ("sig_missing", "required_fields"),
         ("rule_failed", "supply"),
     ]
-    assert "rule supply failed, its cases go to a person: ZeroDivisionError" in caplog.text
+    assert "rule supply failed, its cases are held for review: ZeroDivisionError" in caplog.text
     assert "Silva" not in caplog.text
 
 
@@ -320,7 +320,7 @@ async def test_accounts_and_test_keys_never_see_each_other(gateway, key, rx, sub
         assert "duplicate" not in answer.json()
 
 
-async def test_who_looked_at_a_job_is_in_the_audit_trail(gateway, rx, submit, job):
+async def test_a_view_of_a_job_is_in_the_audit_trail(gateway, rx, submit, job):
     queue_id = await submit(rx())
     await job(queue_id)
 
@@ -337,9 +337,7 @@ async def test_who_looked_at_a_job_is_in_the_audit_trail(gateway, rx, submit, jo
     ]
 
 
-async def test_nothing_of_the_patient_stands_in_clear_in_the_database(
-    gateway, rx, submit, tmp_path
-):
+async def test_no_patient_data_is_stored_in_clear_in_the_database(gateway, rx, submit, tmp_path):
     await submit(rx())
     await submit(rx(external_id="S-Silva", medication__sig="Silva says so"))
 
@@ -375,7 +373,7 @@ async def test_the_same_idempotency_key_at_the_same_time_is_never_stored_twice(g
     assert len((await gateway.get("/api/rx", key)).json()["jobs"]) == 1
 
 
-async def test_patients_without_an_id_are_told_apart_by_number_or_name(gateway, key, rx, lease):
+async def test_patients_without_an_id_are_distinguished_by_number_or_name(gateway, key, rx, lease):
     named = {"first_name": "Ana", "last_name": "Silva", "dob": "1950-02-01"}
     numbered = {"health_number": "1234 567 897", "province": "ON"}
     patients = [

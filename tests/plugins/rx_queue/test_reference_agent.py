@@ -19,13 +19,13 @@ from gateway.testing import Receiver
 
 GUARD = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8"])
 LIVE = "[plugins.rx_queue]\n[plugins.webhooks]\n"
-# Writes down what it is told, and says what the file beside it says.
+# Writes down what it is job_input, and says what the file beside it says.
 COMMAND = """
 import pathlib, sys
 folder = pathlib.Path(sys.argv[1])
-told = sys.stdin.read()
-with (folder / "told.jsonl").open("a") as log:
-    log.write(told)
+job_input = sys.stdin.read()
+with (folder / "job_input.jsonl").open("a") as log:
+    log.write(job_input)
 answer = folder / "answer.json"
 sys.stdout.write(answer.read_text() if answer.exists() else "")
 code = folder / "code"
@@ -77,7 +77,7 @@ async def test_a_command_that_succeeds_completes_the_job(live, live_key, rx, com
     assert agent.done == 1
     found = await state(live, live_key, queue_id)
     assert found["status"] == "completed"
-    assert json.loads((tmp_path / "told.jsonl").read_text()) == {
+    assert json.loads((tmp_path / "job_input.jsonl").read_text()) == {
         "queueId": queue_id,
         "idempotency_token": f"{queue_id}-0",
         "attempt": 1,
@@ -108,11 +108,13 @@ async def test_many_jobs_go_side_by_side(live, live_key, rx, command, tmp_path):
     agent = await work(live, live_key, command, slots=3)
 
     assert agent.done == 6
-    told = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
-    assert sorted(each["queueId"] for each in told) == sorted(ids)
+    job_input = [
+        json.loads(line) for line in (tmp_path / "job_input.jsonl").read_text().splitlines()
+    ]
+    assert sorted(each["queueId"] for each in job_input) == sorted(ids)
 
 
-async def test_a_command_that_fails_is_tried_again(live, live_key, rx, command, tmp_path):
+async def test_a_command_that_fails_is_retried(live, live_key, rx, command, tmp_path):
     queue_id = await submitted(live, live_key, rx)
     (tmp_path / "code").write_text("75")
 
@@ -263,8 +265,8 @@ async def test_an_agent_killed_after_its_write_writes_with_the_same_token_again(
             script = tmp_path / "die.py"
             script.write_text(
                 "import os, pathlib, signal, sys\n"
-                "told = sys.stdin.read()\n"
-                f"pathlib.Path({str(tmp_path / 'told.jsonl')!r}).open('a').write(told)\n"
+                "job_input = sys.stdin.read()\n"
+                f"pathlib.Path({str(tmp_path / 'job_input.jsonl')!r}).open('a').write(job_input)\n"
                 "os.kill(os.getppid(), signal.SIGKILL)\n"
             )
             words = ("rx", "agent", "--url", server.url, "--key-file", str(tmp_path / "key"))
@@ -280,7 +282,7 @@ async def test_an_agent_killed_after_its_write_writes_with_the_same_token_again(
 
     tokens = [
         json.loads(line)["idempotency_token"]
-        for line in (tmp_path / "told.jsonl").read_text().splitlines()
+        for line in (tmp_path / "job_input.jsonl").read_text().splitlines()
     ]
     assert tokens == [f"{queue_id}-0"] * 2
     assert [each["event"] for each in endpoint_events] == ["rx.completed"]

@@ -90,7 +90,7 @@ async def test_nothing_goes_where_it_is_turned_off(harness, clock, rx):
 
 def test_a_new_seal_key_reaches_prescriptions_too(tmp_path, rx):
     from gateway_rx_queue import mapping
-    from gateway_rx_queue.service import Queue
+    from gateway_rx_queue.service import RxService
     from gateway_rx_queue.settings import RxQueueSettings
 
     from gateway.model.account import Caller
@@ -103,7 +103,7 @@ def test_a_new_seal_key_reaches_prescriptions_too(tmp_path, rx):
     async def submitted():
         async with Gateway(load_settings(config, {})) as gateway:
             caller = Caller("default", "live", "key_1")
-            queue = Queue(gateway, RxQueueSettings())
+            queue = RxService(gateway, RxQueueSettings())
             await queue.intake.accept(caller, [mapping.candidate(rx())], None)
 
     asyncio.run(submitted())
@@ -113,7 +113,7 @@ def test_a_new_seal_key_reaches_prescriptions_too(tmp_path, rx):
     assert "rx_jobs: 1 of 1 sealed again" in result.stderr
 
 
-async def test_what_was_told_of_a_job_stays_until_the_job_is_over(retained, clock, rx):
+async def test_the_events_of_a_job_stay_until_it_is_finished(retained, clock, rx):
     """It is the core that empties events; the queue says which of its jobs are not over."""
     key = await retained.issue_key()
     waits = (await retained.post("/api/rx", key, rx(prescriber=None))).json()["queueId"]
@@ -125,5 +125,5 @@ async def test_what_was_told_of_a_job_stays_until_the_job_is_over(retained, cloc
 
     async with retained.gateway.database.read() as connection:
         found = await connection.execute(text("SELECT subject, purged FROM events"))
-        told = {(row.subject, bool(row.purged)) for row in found}
-    assert told == {(waits, False), (over["queueId"], True)}
+        stored = {(row.subject, bool(row.purged)) for row in found}
+    assert stored == {(waits, False), (over["queueId"], True)}

@@ -201,7 +201,7 @@ async def test_a_field_that_is_corrected_twice_is_refused(excepted, review, job)
     assert await job(excepted) == before
 
 
-async def test_nobody_reviews_in_another_key_s_name(gateway, key_name, excepted, review, job):
+async def test_no_one_reviews_in_another_key_s_name(gateway, key_name, excepted, review, job):
     other = await gateway.issue_key()
     await review(excepted, "claim", {}, 200)
 

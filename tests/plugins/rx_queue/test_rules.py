@@ -5,14 +5,14 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from gateway_rx_queue.points import (
+from gateway_rx_queue.extension_points import RxCase
+from gateway_rx_queue.model import (
     Drug,
     EarlierFill,
     Medication,
     Patient,
     Prescriber,
     Prescription,
-    RxCase,
     Thresholds,
 )
 from gateway_rx_queue.rules.identifiers import passes_luhn, warnings_of
@@ -116,7 +116,7 @@ def test_what_is_said_of_a_patient(patient, expected):
     assert codes(case(msgspec.structs.replace(GOOD, patient=patient))) == expected
 
 
-def test_nobody_who_wrote_it_is_asked_for():
+def test_a_prescription_without_a_prescriber_is_held():
     unsigned = msgspec.structs.replace(GOOD, prescriber=Prescriber())
 
     assert codes(case(unsigned)) == ["prescriber_not_found"]

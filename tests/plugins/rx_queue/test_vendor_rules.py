@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from gateway_rx_queue.points import Reason, RxRule
+from gateway_rx_queue.extension_points import RxRule
+from gateway_rx_queue.model import Reason
 
 from gateway.errors import PluginError
 from gateway.hookspecs import hookimpl

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 
 import pytest
-from gateway_rx_queue.points import RxWriter, WriteOutcome
+from gateway_rx_queue.extension_points import RxWriter, WriteOutcome
 from gateway_rx_queue.sender import outcome_from
 
 from gateway.errors import PluginError
@@ -256,10 +256,10 @@ async def test_a_write_that_is_running_at_the_end_is_finished(harness, rx):
     [
         ((), "writer must be one of agent, http, simulator"),
         (("a writer",), "no RxWriter"),
-        ((RxWriter("acme", None), RxWriter("acme", None)), "writer is brought by two plugins"),
+        ((RxWriter("acme", None), RxWriter("acme", None)), "writer is defined by two plugins"),
     ],
 )
-async def test_a_writer_that_nobody_brings_stops_the_start(harness, records, message):
+async def test_a_writer_that_no_plugin_has_stops_the_start(harness, records, message):
     gateway = harness('[plugins.rx_queue]\nwriter = "acme"\n')
     bring(gateway, *records)
 

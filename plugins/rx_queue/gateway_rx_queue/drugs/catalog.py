@@ -1,4 +1,4 @@
-"""The drug catalog in the database: what a rule asks it."""
+"""The drug catalog in the database."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 from sqlalchemy import delete, func, select
 
 from gateway.plugin import AsyncConnection, insert_rows
-from gateway_rx_queue.points import Drug, Medication
+from gateway_rx_queue.model import Drug, Medication
 from gateway_rx_queue.rules.drug import strengths
 from gateway_rx_queue.tables import rx_drug_words, rx_drugs
 
 SEPARATOR: Final = "\n"
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
-# Of this many products with a word in their names, the word tells nothing.
+# A word that more products than this contain does not identify a drug.
 _MOST_FOUND: Final = 400
 _PARAMETERS: Final = 5000
 _AT_ONCE: Final = 1000
@@ -22,7 +22,7 @@ _COLUMNS: Final = tuple(column.name for column in rx_drugs.columns)
 
 
 class Catalog(NamedTuple):
-    """What the catalog knows of some prescriptions' drugs."""
+    """The catalog's entries for some prescriptions."""
 
     loaded: bool
     by_din: Mapping[str, Drug]
@@ -59,7 +59,7 @@ def words_of(drug: Drug) -> set[str]:
 
 
 async def look_up(connection: AsyncConnection, drugs: Iterable[Medication]) -> Catalog:
-    """Return what the catalog knows of ``drugs``: their DINs, and what their texts name."""
+    """Return the entries of the DINs of ``drugs``, and of the names in their texts."""
     if (await connection.execute(select(rx_drugs.c.din).limit(1))).first() is None:
         return EMPTY
     asked = list(drugs)
@@ -103,7 +103,7 @@ async def _entries(connection: AsyncConnection, dins: list[str]) -> dict[str, Dr
 
 
 async def replace(connection: AsyncConnection, drugs: Iterable[Drug], now_ms: int) -> int:
-    """Put ``drugs`` in the place of the whole catalog; returns how many there are."""
+    """Replace the whole catalog by ``drugs``; returns their number."""
     await connection.execute(delete(rx_drug_words))
     await connection.execute(delete(rx_drugs))
     stored = 0

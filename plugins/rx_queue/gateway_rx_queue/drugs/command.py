@@ -10,7 +10,7 @@ from gateway_rx_queue.drugs.dpd import Extract
 
 
 def load_drugs_command() -> click.Command:
-    """Make the command."""
+    """Return the command."""
 
     @command("load-drugs")
     @click.argument(
@@ -25,8 +25,8 @@ def load_drugs_command() -> click.Command:
         """Load the drug catalog from Health Canada's DPD extract.
 
         FILE is allfiles.zip (products that are sold); name allfiles_ia.zip as well, and DINs
-        that are no longer sold are told apart from unknown ones. What is loaded takes the
-        place of the whole catalog.
+        that are no longer sold are distinguished from unknown ones. The load replaces the
+        whole catalog.
         """
         extract = Extract()
         for path in files:

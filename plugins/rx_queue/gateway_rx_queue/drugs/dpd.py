@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from gateway.plugin import InvalidInput
-from gateway_rx_queue.points import Drug
+from gateway_rx_queue.model import Drug
 
 _MEMBER: Final = re.compile(
     r"(?:.*/)?(drug|ingred|form|schedule|status)(?:_(ap|ia|dr))?\.(?:txt|csv)", re.IGNORECASE

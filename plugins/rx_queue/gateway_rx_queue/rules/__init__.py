@@ -1,1 +1,1 @@
-"""Rules: when a person has to look at a prescription."""
+"""Rules: when a prescription needs review."""

@@ -1,11 +1,12 @@
-"""The stock rule about which drug it is. Pure."""
+"""The stock rule of the drug's identity. Pure."""
 
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
-from gateway_rx_queue.points import Choice, Drug, Reason, RxCase
+from gateway_rx_queue.extension_points import RxCase
+from gateway_rx_queue.model import Choice, Drug, Reason
 
 _DIN: Final = re.compile(r"[0-9]{8}", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{5,7}", re.ASCII)
@@ -14,10 +15,10 @@ _MOST_CANDIDATES: Final = 20
 
 
 def drug_identity(case: RxCase) -> Iterator[Reason]:
-    """Judge the number that the drug goes by, against the catalog where there is one."""
+    """RuleRunner the number that the drug goes by, against the catalog where there is one."""
     drug = case.prescription.medication
     if drug.pin and not drug.din:
-        text = "A pseudo-DIN stands for something that only the pharmacy knows."
+        text = "A pseudo-DIN is defined by each pharmacy; a person has to match it."
         yield Reason(code="pin_needs_review", field="medication.pin", message=text)
     elif drug.din_candidates:
         yield _ambiguous(case, "The sender could not decide between these.", drug.din_candidates)

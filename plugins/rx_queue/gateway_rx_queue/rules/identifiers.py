@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.plugin import Problem
-from gateway_rx_queue.points import Prescription
+from gateway_rx_queue.model import Prescription
 
 _TEN_DIGITS: Final = re.compile(r"[0-9]{10}", re.ASCII)
 _BC_WEIGHTS: Final = (2, 4, 8, 5, 10, 9, 7, 3)

@@ -1,4 +1,4 @@
-"""Asking every rule about prescriptions: the stock ones, then those that plugins bring."""
+"""Runs every rule on prescriptions: the stock rules, then those of other plugins."""
 
 import asyncio
 import logging
@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from gateway.plugin import Gateway, PluginError
-from gateway_rx_queue.points import RULES, Reason, RxCase, RxRule
+from gateway_rx_queue.extension_points import RULES, RxCase, RxRule
+from gateway_rx_queue.model import Reason
 from gateway_rx_queue.rules.stock import STOCK_RULES, Rule
 
 _log = logging.getLogger(__name__)
@@ -18,8 +19,8 @@ DEADLINE_SECONDS: Final = 2.0
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
-class Judge:
-    """Says for each prescription why a person has to look at it, if so."""
+class RuleRunner:
+    """Runs the rules and collects their reasons."""
 
     def __init__(self, gateway: Gateway, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         self._gateway = gateway
@@ -28,12 +29,12 @@ class Judge:
 
     @property
     def rules(self) -> tuple[RxRule, ...]:
-        """The rules that plugins bring; raises ``PluginError`` for what is none."""
+        """The rules of other plugins; raises ``PluginError`` for an invalid record."""
         if self._rules is None:
-            brought = self._gateway.extensions(RULES)
-            rules = tuple(each for each in brought if isinstance(each, RxRule))
-            if len(rules) != len(brought):
-                raise PluginError(f"a plugin brings something to {RULES} that is no RxRule")
+            records = self._gateway.extensions(RULES)
+            rules = tuple(each for each in records if isinstance(each, RxRule))
+            if len(rules) != len(records):
+                raise PluginError(f"a plugin returns a record for {RULES} that is no RxRule")
             self._rules = rules
         return self._rules
 
@@ -49,7 +50,7 @@ class Judge:
         return found
 
     async def _asked(self, rule: RxRule, cases: Sequence[RxCase]) -> list[list[Reason]]:
-        """Ask one rule; where it fails, a person looks at what it could not judge."""
+        """Run one rule; when it fails, its cases are held for review."""
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 return _fitting(rule, await rule.review(cases), len(cases))
@@ -59,7 +60,7 @@ class Judge:
 
 
 def stock_reasons(case: RxCase) -> list[Reason]:
-    """Return what all stock rules say of a case, but for what its site wants to skip."""
+    """Return the reasons of all stock rules, without those that the site skips."""
     skipped = case.thresholds.skip_reasons
     return [
         msgspec.structs.replace(reason, rule=name)
@@ -77,9 +78,9 @@ def _said(name: str, rule: Rule, case: RxCase) -> list[Reason]:
 
 
 def _failed(name: str, error: Exception) -> Reason:
-    """Log that a rule failed, and say so; but for our own errors, only of which kind it was."""
+    """Log the failure by the error's type (its message may hold patient data)."""
     why = error.message if isinstance(error, PluginError) else type(error).__name__
-    _log.error("rule %s failed, its cases go to a person: %s", name, why)
+    _log.error("rule %s failed, its cases are held for review: %s", name, why)
     return Reason(code="rule_failed", message="A rule could not judge this.", rule=name)
 
 

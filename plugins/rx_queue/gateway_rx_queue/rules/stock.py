@@ -1,7 +1,7 @@
-"""The stock rules: when a person has to look at a prescription. Pure.
+"""The stock rules: when a prescription needs review. Pure.
 
-Each takes a case and yields reasons. Two rules may say different things of the same field;
-the reviewer sees both.
+Each takes a case and yields reasons. Two rules may disagree about a field; the reviewer
+sees both.
 """
 
 import re
@@ -10,7 +10,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
-from gateway_rx_queue.points import EarlierFill, Reason, RxCase
+from gateway_rx_queue.extension_points import RxCase
+from gateway_rx_queue.model import EarlierFill, Reason
 from gateway_rx_queue.rules.drug import drug_identity
 from gateway_rx_queue.rules.sig import daily_use, same_unit
 from gateway_rx_queue.schema import LONGEST_SUPPLY_DAYS
@@ -30,7 +31,7 @@ _CONTROLLED: Final = ("narcotic", "controlled", "targeted", "benzodiazepine", "c
 
 
 def required_fields(case: RxCase) -> Iterator[Reason]:
-    """Ask for what nobody can fill a prescription without."""
+    """Require the fields without which a prescription can't be filled."""
     patient, drug = case.prescription.patient, case.prescription.medication
     named = (patient.last_name or patient.first_name) and patient.dob
     if not (patient.external_patient_id or patient.health_number or named):
@@ -74,7 +75,7 @@ def confidence(case: RxCase) -> Iterator[Reason]:
 
 
 def supply(case: RxCase) -> Iterator[Reason]:
-    """Judge quantity times directions against the days that they are to last."""
+    """RuleRunner quantity times directions against the days that they are to last."""
     drug, limits = case.prescription.medication, case.thresholds
     if drug.quantity is not None and drug.quantity <= 0:
         text = "The quantity is not more than nothing."

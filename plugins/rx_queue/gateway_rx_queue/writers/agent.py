@@ -1,11 +1,11 @@
 """The reference agent: leases jobs over HTTP and runs a command for each, with JSON on stdin.
 
 The command reads one JSON object (``queueId``, ``idempotency_token``, ``attempt``, ``site``,
-``prescription``) and says how it went:
+``prescription``) and reports its outcome:
 
 - exit 0 with nothing on stdout: completed; with a JSON object there: what that says
   (``{"outcome": "completed", "din": "…"}``);
-- exit 75 (``EX_TEMPFAIL`` of sysexits.h), or anything else: try again later.
+- exit 75 (``EX_TEMPFAIL`` of sysexits.h), or anything else: retry.
 
 What it prints on stderr goes to the agent's stderr: it must not name patients.
 """
@@ -39,7 +39,7 @@ _ANSWER_SECONDS: Final = 15.0
 _KEPT_BYTES: Final = 4_000_000
 _MOST_OUTPUT_BYTES: Final = 65_536
 _MOST_PAUSE_SECONDS: Final = 30.0
-# Before a lease ends, a command must have ended and its report must be on its way.
+# A command has to end this long before its lease, so that its report comes in time.
 _MARGIN_SECONDS: Final = 2.0
 _UNAUTHORIZED: Final = frozenset({401, 403})
 _CONFLICT: Final = frozenset({404, 409})
@@ -47,7 +47,7 @@ _OK: Final = 200
 
 
 class AgentSettings(NamedTuple):
-    """Where the gateway is, who we are to it, and what is run for a job, how many at a time."""
+    """The gateway's address, the API key, the command, and how many run at a time."""
 
     url: str
     key: str
@@ -57,7 +57,7 @@ class AgentSettings(NamedTuple):
 
 
 class Agent:
-    """Takes jobs as long as it has room, until it is told to stop."""
+    """Leases jobs while a slot is free, until it is stopped."""
 
     def __init__(self, settings: AgentSettings, client: OutboundClient, clock: Clock) -> None:
         self._settings = settings
@@ -66,14 +66,14 @@ class Agent:
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self.done = 0
-        """How many jobs were reported."""
+        """The number of reported jobs."""
 
     def stop(self) -> None:
-        """Take no more jobs; what runs is finished and reported."""
+        """Lease no more jobs; running ones are finished and reported."""
         self._stopping.set()
 
     async def run(self, *, once: bool = False) -> None:
-        """Work until stopped; with ``once``, until nothing is waiting.
+        """Work until stopped; with ``once``, until no job is due.
 
         Raises ``NotAuthenticated`` when the gateway doesn't know the key, ``InvalidInput``
         when it refuses the request.
@@ -139,12 +139,12 @@ class Agent:
             if answer.status in _CONFLICT:
                 break
             failures += 1
-            _log.warning("%s: no answer to the report, trying again", job.queueId)
+            _log.warning("%s: no answer to the report, retrying", job.queueId)
             await asyncio.sleep(min(failures, _MOST_PAUSE_SECONDS))
-        _log.warning("%s is no longer ours; it is offered again if it has to be", job.queueId)
+        _log.warning("%s is no longer ours; it is leased again if necessary", job.queueId)
 
     async def _outcome(self, job: LeasedOut, timeout_seconds: float) -> dict[str, Any]:
-        told = {
+        job_input = {
             "queueId": job.queueId,
             "idempotency_token": job.idempotency_token,
             "attempt": job.attempt,
@@ -162,7 +162,7 @@ class Agent:
             return {"outcome": "retry", "reason": "command_not_run"}
         try:
             async with asyncio.timeout(timeout_seconds):
-                output, _ = await process.communicate(encode(told) + b"\n")
+                output, _ = await process.communicate(encode(job_input) + b"\n")
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
@@ -190,7 +190,7 @@ class Agent:
 
 
 def outcome_of_command(exit_code: int, output: bytes) -> dict[str, Any]:
-    """Return what is reported of a command that ended."""
+    """Return the report of a finished command."""
     if exit_code != 0:
         return {"outcome": "retry", "reason": f"command_exit_{abs(exit_code)}"}
     said = output.strip()
@@ -207,9 +207,9 @@ def outcome_of_command(exit_code: int, output: bytes) -> dict[str, Any]:
 
 
 def _check(answer: OutboundResponse) -> None:
-    """Raise what an answer without jobs means."""
+    """Raise the error of a response without jobs."""
     if answer.error is not None:
-        text = f"The gateway can't be reached ({answer.error}); trying again."
+        text = f"The gateway can't be reached ({answer.error}); retrying."
         raise Unavailable(text)
     if answer.status in _UNAUTHORIZED:
         text = "The gateway doesn't take this key: see that it is in full, and not revoked."
@@ -220,13 +220,13 @@ def _check(answer: OutboundResponse) -> None:
         return
     if answer.status is not None and answer.status < 500 and answer.status != 429:  # noqa: PLR2004 - a server's trouble, and too many requests, pass
         raise InvalidInput(
-            f"The gateway refused to hand out jobs (status {answer.status}): see that its "
+            f"The gateway refused the lease (status {answer.status}): see that its "
             'plugin rx_queue has writer = "agent".'
         )
-    raise Unavailable(f"The gateway answered {answer.status}; trying again.")
+    raise Unavailable(f"The gateway answered {answer.status}; retrying.")
 
 
 async def carry_out(agent: Agent, *, once: bool) -> None:
-    """Run an agent until it is interrupted or terminated; what runs then is finished."""
+    """Run an agent until it is interrupted or terminated; running commands are finished."""
     with on_termination(agent.stop):
         await agent.run(once=once)

@@ -16,7 +16,7 @@ _ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
 def agent_command() -> click.Command:
-    """Make the command."""
+    """Return the command."""
 
     @command("agent")
     @click.option("--url", required=True, help="Where the gateway is: https://gateway.example.com.")
@@ -25,7 +25,7 @@ def agent_command() -> click.Command:
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help=f"A file with the API key.  [default: the environment's {KEY_VARIABLE}]",
     )
-    @click.option("--command", "words", required=True, help="What is run for each job.")
+    @click.option("--command", "words", required=True, help="The program to run for each job.")
     @click.option(
         "--slots",
         type=click.IntRange(1, 100),
@@ -36,7 +36,7 @@ def agent_command() -> click.Command:
     @click.option(
         "--lease-seconds", type=click.FloatRange(1, 3600), help="How long a job may take."
     )
-    @click.option("--once", is_flag=True, help="End when nothing is waiting.")
+    @click.option("--once", is_flag=True, help="End when no job is due.")
     async def agent(
         session: Session,
         *,
@@ -49,8 +49,8 @@ def agent_command() -> click.Command:
     ) -> None:
         """Take jobs from a gateway and run a command for each, with JSON on its stdin.
 
-        It needs no gateway.toml. Exit code 0 of the command is completed, or what its JSON on
-        stdout says; any other is tried again later.
+        It needs no gateway.toml. Exit code 0 of the command means completed, or the outcome in
+        its JSON on stdout; any other code is retried.
         """
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
         key = _key(key_file)
@@ -59,7 +59,7 @@ def agent_command() -> click.Command:
             raise InvalidInput("--command is empty: name the program that writes a job.")
         settings = AgentSettings(url, key, argv, slots, lease_seconds)
         clock = SystemClock()
-        # The address is the operator's own: it may well be in a private network.
+        # The address is the operator's own: private networks are allowed.
         guard = AddressGuard.of(allow_http=True, allow_networks=_ANYWHERE)
         async with OutboundClient(clock, guard) as client:
             made = Agent(settings, client, clock)
@@ -70,7 +70,7 @@ def agent_command() -> click.Command:
 
 
 def _split(words: str) -> list[str]:
-    """Split a command as a shell would; on Windows a backslash stands between folders."""
+    """Split a command as a shell would; on Windows a backslash separates folders."""
     lexer = shlex.shlex(words, posix=True)
     lexer.whitespace_split = True
     lexer.commenters = ""
@@ -83,7 +83,7 @@ def _split(words: str) -> list[str]:
 
 
 def _key(key_file: Path | None) -> str:
-    """Read the key from where other users of the machine don't see it."""
+    """Read the key from a file or the environment, which other users can't see."""
     key = key_file.read_text(encoding="utf-8") if key_file else os.environ.get(KEY_VARIABLE, "")
     if not key.strip():
         raise InvalidInput(f"No API key: name a --key-file, or set {KEY_VARIABLE}.")

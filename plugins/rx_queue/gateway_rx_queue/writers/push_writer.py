@@ -1,8 +1,7 @@
-"""Carrying jobs to a writer that is called (not one that comes for work, as an agent does).
+"""Push writing: leases jobs and passes them to the configured writer.
 
-Workers lease, write and report until there is nothing left, up to as many at a time as the
-writer takes. A job of the engine starts them again when there is work: on one process of
-all that share a database.
+Up to ``max_in_flight`` workers lease, write and report until no job is due. A recurring job of
+the engine starts them when there is work, in one process of all that share a database.
 """
 
 import asyncio
@@ -13,58 +12,58 @@ from typing import Final
 
 from gateway.plugin import Caller, Conflict, Gateway, PluginError
 from gateway_rx_queue import claims
+from gateway_rx_queue.extension_points import WRITERS, RxWriter, WriteJob, WriteOutcome
 from gateway_rx_queue.job import Job
-from gateway_rx_queue.leasing import Desk, LeaseRequest, Report
-from gateway_rx_queue.points import WRITERS, RxWriter, WriteJob, WriteOutcome
+from gateway_rx_queue.leasing import LeaseRequest, Leasing, Report
 from gateway_rx_queue.settings import AGENT, RxQueueSettings
 
 _log = logging.getLogger(__name__)
 
 EVERY_SECONDS: Final = 0.25
-# What a write that is running when we are asked to end may still take.
+# Grace period of running writes at shutdown.
 _GRACE_SECONDS: Final = 5.0
-# A try ends this long before its lease does, so that its report comes in time.
+# An attempt ends this long before its lease, so that its report comes in time.
 _MARGIN_SECONDS: Final = 1.0
 
 
-class Pump:
-    """Calls the writer that the settings name. One for each process."""
+class PushWriter:
+    """Calls the configured writer. One per process."""
 
     def __init__(
         self,
         gateway: Gateway,
         settings: RxQueueSettings,
-        desk: Desk,
+        leasing: Leasing,
         own_writers: Sequence[RxWriter],
     ) -> None:
         self._gateway = gateway
         self._settings = settings
-        self._desk = desk
+        self._leasing = leasing
         self._own_writers = own_writers
         self._workers: set[asyncio.Task[None]] = set()
         self._ending = False
 
     def writer(self) -> RxWriter | None:
-        """Return the writer; ``None`` where agents come for work instead.
+        """Return the configured writer; ``None`` when agents lease jobs.
 
-        Raises ``PluginError`` when nobody brings one of the name in the settings.
+        Raises ``PluginError`` when no installed plugin has a writer of that name.
         """
         name = self._settings.writer
         if name == AGENT:
             return None
-        brought = self._gateway.extensions(WRITERS)
-        writers = [*self._own_writers, *(each for each in brought if isinstance(each, RxWriter))]
-        if len(writers) != len(self._own_writers) + len(brought):
-            raise PluginError(f"a plugin brings something to {WRITERS} that is no RxWriter")
+        records = self._gateway.extensions(WRITERS)
+        writers = [*self._own_writers, *(each for each in records if isinstance(each, RxWriter))]
+        if len(writers) != len(self._own_writers) + len(records):
+            raise PluginError(f"a plugin returns a record for {WRITERS} that is no RxWriter")
         found = [each for each in writers if each.name == name]
         if len(found) != 1:
             names = ", ".join(sorted({AGENT, *(each.name for each in writers)}))
-            why = "is brought by two plugins" if found else f"must be one of {names}"
+            why = "is defined by two plugins" if found else f"must be one of {names}"
             raise PluginError(f"[plugins.rx_queue] writer {why}")
         return found[0]
 
     async def run(self) -> None:
-        """Start workers where there is work for them."""
+        """Start workers for due jobs."""
         writer = self.writer()
         if writer is None or self._ending:
             return
@@ -77,11 +76,11 @@ class Pump:
             worker.add_done_callback(self._workers.discard)
 
     def open(self) -> None:
-        """Be ready to work (again)."""
+        """Accept work."""
         self._ending = False
 
     async def close(self) -> None:
-        """Finish what is being written; what takes too long is offered again after its lease."""
+        """Finish running writes; a slower one is leased again when its lease expires."""
         self._ending = True
         if self._workers:
             _, slow = await asyncio.wait(self._workers, timeout=_GRACE_SECONDS)
@@ -97,18 +96,18 @@ class Pump:
                     *map(self._reported, jobs, outcomes, [writer.name] * len(jobs))
                 )
                 jobs = [] if self._ending else await self._leased(writer)
-        except Exception as error:  # noqa: BLE001 - the leases end, and the jobs come again
+        except Exception as error:  # noqa: BLE001 - the leases expire, and the jobs are leased again
             _log.error("writing stopped for now: %s", type(error).__name__)
 
     async def _leased(self, writer: RxWriter) -> list[Job]:
-        """Take a batch of whichever account has work, each in turn."""
+        """Lease a batch, account by account."""
         async with self._gateway.database.read() as connection:
             scopes = await claims.scopes_with_work(connection)
         for scope in scopes:
             lease = LeaseRequest(
                 scope, f"writer:{writer.name}", writer.max_batch, self._settings.lease_seconds
             )
-            jobs = await self._desk.lease(lease)
+            jobs = await self._leasing.lease(lease)
             if jobs:
                 return jobs
         return []
@@ -121,7 +120,7 @@ class Pump:
                 outcomes = list(await writer.write([_write_job(job) for job in jobs]))
         except TimeoutError:
             outcomes, why = [], "writer_timed_out"
-        except Exception as error:  # noqa: BLE001 - a writer's fault is a try that didn't work
+        except Exception as error:  # noqa: BLE001 - a writer's fault is a failed attempt
             _log.error("writer %s failed: %s", writer.name, type(error).__name__)
             outcomes, why = [], "writer_raised"
         else:
@@ -133,9 +132,9 @@ class Pump:
     async def _reported(self, job: Job, outcome: WriteOutcome, writer: str) -> None:
         caller = Caller(job.account_id, job.mode, f"writer:{writer}")
         try:
-            await self._desk.report(Report(caller, job.id, job.lease or "", outcome))
+            await self._leasing.report(Report(caller, job.id, job.lease or "", outcome))
         except Conflict:
-            _log.warning("job %s took longer than its lease; it is offered again", job.id)
+            _log.warning("job %s took longer than its lease; it is leased again", job.id)
 
 
 def _write_job(job: Job) -> WriteJob:
@@ -145,5 +144,5 @@ def _write_job(job: Job) -> WriteJob:
         attempt=job.attempts,
         account_id=job.account_id,
         site=job.site,
-        prescription=job.sheet.prescription,
+        prescription=job.content.prescription,
     )

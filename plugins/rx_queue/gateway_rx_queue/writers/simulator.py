@@ -1,8 +1,8 @@
-"""A writer for trying out: it writes nowhere, and does what a prescription's text asks of it.
+"""The writer ``simulator``: writes nowhere, and takes its outcome from the prescription's text.
 
-``simulate:fail``, ``simulate:except``, ``simulate:retry=2`` (that many tries don't work) and
+``simulate:fail``, ``simulate:except``, ``simulate:retry=2`` (that many attempts fail) and
 ``simulate:delay=1.5`` (seconds), anywhere in ``medication.drug_text`` or ``external_id``;
-without any of these every write succeeds.
+without these every write succeeds.
 """
 
 import asyncio
@@ -10,13 +10,14 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from gateway_rx_queue.points import Reason, RxWriter, WriteJob, WriteOutcome
+from gateway_rx_queue.extension_points import RxWriter, WriteJob, WriteOutcome
+from gateway_rx_queue.model import Reason
 
 _WISH: Final = re.compile(r"simulate:(fail|except|retry|delay)(?:=(\d{1,4}(?:\.\d{1,3})?))?")
 
 
 async def write(jobs: Sequence[WriteJob]) -> list[WriteOutcome]:
-    """Pretend to write each job, as its text asks."""
+    """Return the outcome that each job's text asks for."""
     return [await _written(job) for job in jobs]
 
 
@@ -28,7 +29,7 @@ async def _written(job: WriteJob) -> WriteOutcome:
     if "fail" in wishes:
         return WriteOutcome(outcome="failed", reason="simulated_failure")
     if "except" in wishes and job.idempotency_token.endswith("-0"):
-        reason = Reason(code="patient_ambiguous", message="The simulator was asked to wonder.")
+        reason = Reason(code="patient_ambiguous", message="The simulator was asked to except this.")
         return WriteOutcome(outcome="excepted", reasons=(reason,))
     if job.attempt <= wishes.get("retry", 0):
         return WriteOutcome(outcome="retry", reason="simulated_trouble")

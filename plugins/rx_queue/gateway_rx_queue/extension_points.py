@@ -1,0 +1,141 @@
+"""The queue's two extension points: rules and writers of other plugins.
+
+A plugin returns its records from the hook ``extensions``::
+
+    @hookimpl
+    def extensions(self, point):
+        if point == RULES:
+            return [RxRule("acme", self.review)]
+        if point == WRITERS:
+            return [RxWriter("acme", self.write)]
+        return []
+
+Each rule reviews every prescription before it is stored. The writer that
+``[plugins.rx_queue] writer`` names writes those that passed into the pharmacy system.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, Literal
+
+import msgspec
+
+from gateway_rx_queue.model import (
+    REASON_CODES,
+    Choice,
+    Drug,
+    EarlierFill,
+    Medication,
+    Patient,
+    Prescriber,
+    Prescription,
+    Reason,
+    Thresholds,
+)
+
+__all__ = [
+    "REASON_CODES",
+    "RULES",
+    "WRITERS",
+    "Choice",
+    "Drug",
+    "EarlierFill",
+    "Medication",
+    "Patient",
+    "Prescriber",
+    "Prescription",
+    "Reason",
+    "RxCase",
+    "RxRule",
+    "RxWriter",
+    "Thresholds",
+    "WriteJob",
+    "WriteOutcome",
+]
+
+RULES: Final = "rx_queue.rules"
+"""The extension point of :class:`RxRule` records."""
+
+WRITERS: Final = "rx_queue.writers"
+"""The extension point of :class:`RxWriter` records."""
+
+
+@dataclass(frozen=True, slots=True)
+class RxCase:
+    """A prescription under review, with its context.
+
+    ``today`` is the site's date. ``catalog_loaded`` says whether there is a drug catalog;
+    ``drug`` is the entry with the prescription's DIN, ``named_drugs`` those whose name and
+    strength its text names. ``earlier`` are fills of the same drug, newest first.
+    """
+
+    queue_id: str
+    account_id: str
+    site: str | None
+    prescription: Prescription
+    thresholds: Thresholds
+    today: date
+    catalog_loaded: bool = False
+    drug: Drug | None = None
+    named_drugs: Sequence[Drug] = ()
+    earlier: Sequence[EarlierFill] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RxRule:
+    """Reviews prescriptions before they are stored.
+
+    ``review(cases)`` returns, for each case in order, the reasons for review; an empty
+    sequence is no objection. The deadline is 2 seconds for all cases. When the rule raises or
+    exceeds the deadline, its cases are held for review with the reason ``rule_failed``.
+    """
+
+    name: str
+    review: Callable[[Sequence[RxCase]], Awaitable[Sequence[Sequence[Reason]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteJob:
+    """A prescription to write, again with the same token when the last attempt was lost.
+
+    ``attempt`` counts from 1. ``idempotency_token`` is the same in every attempt to write the
+    same content; a reviewer's approval changes it.
+    """
+
+    queue_id: str
+    idempotency_token: str
+    attempt: int
+    account_id: str
+    site: str | None
+    prescription: Prescription
+
+
+class WriteOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The outcome of one attempt.
+
+    ``completed``: it is in the pharmacy system, with ``din`` if another one was written.
+    ``failed``: permanent failure, for ``reason``. ``retry``: temporary failure, for ``reason``.
+    ``excepted``: it needs review, for ``reasons``.
+    """
+
+    outcome: Literal["completed", "failed", "retry", "excepted"]
+    din: str | None = None
+    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RxWriter:
+    """Writes into a pharmacy system, for ``[plugins.rx_queue] writer = "<name>"``.
+
+    ``write(jobs)`` receives up to ``max_batch`` jobs of one account, never two of the same
+    patient, and returns an outcome for each in their order. Its deadline is the
+    end of the lease (``lease_seconds``); an exception or a timeout counts as ``retry``. At most
+    ``max_in_flight`` calls run at a time.
+    """
+
+    name: str
+    write: Callable[[Sequence[WriteJob]], Awaitable[Sequence[WriteOutcome]]]
+    max_batch: int = 1
+    max_in_flight: int = 4
