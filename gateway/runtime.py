@@ -25,16 +25,16 @@ from gateway.auth.rate_limits import Limits
 from gateway.clock import Clock, SystemClock
 from gateway.delivery.dispatcher import Dispatcher, DispatchRules
 from gateway.delivery.engine import LocalEngine
-from gateway.delivery.expiry import GivingUp
-from gateway.delivery.publisher import Publishing
+from gateway.delivery.expiry import ExpiryJob
+from gateway.delivery.publisher import Publisher
 from gateway.delivery.recovery import RecoveryRunner
 from gateway.delivery.redis_engine import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
 from gateway.hooks import Hooks
-from gateway.intake.amendments import Amending
+from gateway.intake.amendments import Amendments
 from gateway.intake.orders import Intake
 from gateway.intake.sites import SiteDirectory, configured_sites
-from gateway.intake.updates import Tracking
+from gateway.intake.updates import UpdateIntake
 from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.model.catalog import core_event_types
 from gateway.model.event import EventType
@@ -73,16 +73,16 @@ class Gateway:
     destinations: DestinationStore
     outbox: Outbox
     delivery_log: DeliveryLog
-    publisher: Publishing
+    publisher: Publisher
     intake: Intake
-    tracking: Tracking
-    amendments: Amending
+    tracking: UpdateIntake
+    amendments: Amendments
     keys: Keys
     limits: Limits
     audit: AuditTrail
     recovery: RecoveryRunner
     housekeeper: Housekeeper
-    giving_up: GivingUp
+    expiry: ExpiryJob
     dispatcher: Dispatcher
     backlog: BacklogReader
     migrated: Migrated
@@ -187,7 +187,7 @@ class Gateway:
         """Return what is done again and again: the core's own, then the plugins'."""
         return [
             Job("recoveries", self.recovery.step, every_seconds=1.0),
-            Job("giving up", self.giving_up.run, every_seconds=60.0),
+            Job("expiry", self.expiry.run, every_seconds=60.0),
             Job("retention", self.housekeeper.run, every_seconds=3600.0),
             *self.hooks.jobs(),
         ]
@@ -244,9 +244,9 @@ class Gateway:
             self.database, sealer, settings.retention, self.audit, self.clock, tables=tables
         )
         rules, sinks = DispatchRules.of(settings.delivery), self.hooks.sinks()
-        self.giving_up = GivingUp(self.database, rules, sinks, self.clock)
+        self.expiry = ExpiryJob(self.database, rules, sinks, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
-        self.publisher = Publishing(
+        self.publisher = Publisher(
             self.database,
             self.clock,
             self.events,
@@ -265,7 +265,7 @@ class Gateway:
             self.clock,
             metrics=self.metrics,
         )
-        self.tracking = Tracking(
+        self.tracking = UpdateIntake(
             self.database,
             self.packages,
             self.events,
@@ -273,7 +273,7 @@ class Gateway:
             self.clock,
             metrics=self.metrics,
         )
-        self.amendments = Amending(
+        self.amendments = Amendments(
             self.database, self.packages, self.publisher, self.hooks, self.sites, self.clock
         )
         self.recovery = RecoveryRunner(

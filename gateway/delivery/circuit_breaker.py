@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from gateway.model.circuit_breaker import WELL, Breaker, Condition
+from gateway.model.circuit_breaker import HEALTHY, Breaker, EndpointHealth
 from gateway.model.delivery import Outcome
 
 # Whoever asks for a pause of days is not asked again within the hour for nothing: deliveries
@@ -31,50 +31,50 @@ class BreakerRules(NamedTuple):
     pauses_seconds: Sequence[float]
 
 
-class Course(NamedTuple):
+class Transition(NamedTuple):
     """What some tries did to a destination, and what is to be done about it.
 
     ``recovered_from`` is when it began to fail, if it was cut off or warned about and works
     again; ``warn`` and ``disable`` say that it has been failing for a day, or for too long.
     """
 
-    condition: Condition
+    health: EndpointHealth
     recovered_from: datetime | None = None
     warn: bool = False
     disable: bool = False
 
 
-def course(
-    before: Condition, outcomes: Sequence[Outcome], rules: BreakerRules, now: datetime
-) -> Course:
+def transition(
+    before: EndpointHealth, outcomes: Sequence[Outcome], rules: BreakerRules, now: datetime
+) -> Transition:
     """Return how a destination is after ``outcomes``, which came back in this order."""
-    condition, recovered_from = before, None
+    health, recovered_from = before, None
     for outcome in outcomes:
         if outcome.delivered:
-            if condition.breaker.opened_at or condition.breaker.warned_at:
-                recovered_from = condition.failing_since or now
-            condition = _worked(condition.breaker, now)
+            if health.breaker.opened_at or health.breaker.warned_at:
+                recovered_from = health.failing_since or now
+            health = _worked(health.breaker, now)
         else:
-            condition = Condition(
-                _failed(condition.breaker, outcome, rules, now), condition.failing_since or now
+            health = EndpointHealth(
+                _failed(health.breaker, outcome, rules, now), health.failing_since or now
             )
-    if condition.failing_since is None:
-        return Course(condition, recovered_from)
-    lasted, warned_at = now - condition.failing_since, condition.breaker.warned_at
+    if health.failing_since is None:
+        return Transition(health, recovered_from)
+    lasted, warned_at = now - health.failing_since, health.breaker.warned_at
     if lasted >= WARNS_AFTER and warned_at is None:
-        warned = condition.breaker.changed(warned_at=now)
-        return Course(Condition(warned, condition.failing_since), recovered_from, warn=True)
+        warned = health.breaker.changed(warned_at=now)
+        return Transition(EndpointHealth(warned, health.failing_since), recovered_from, warn=True)
     # Never without a warning long before: two failures may lie five days apart.
     if warned_at is not None and now - warned_at >= DISABLES_AFTER - WARNS_AFTER:
-        return Course(condition, recovered_from, disable=lasted >= DISABLES_AFTER)
-    return Course(condition, recovered_from)
+        return Transition(health, recovered_from, disable=lasted >= DISABLES_AFTER)
+    return Transition(health, recovered_from)
 
 
-def _worked(breaker: Breaker, now: datetime) -> Condition:
+def _worked(breaker: Breaker, now: datetime) -> EndpointHealth:
     """Return how a destination is after a success: well, but a pause it asked for goes on."""
     if breaker.opened_at is None and breaker.held_until is not None and now < breaker.held_until:
-        return Condition(Breaker(held_until=breaker.held_until), None)
-    return WELL
+        return EndpointHealth(Breaker(held_until=breaker.held_until), None)
+    return HEALTHY
 
 
 def _failed(breaker: Breaker, outcome: Outcome, rules: BreakerRules, now: datetime) -> Breaker:

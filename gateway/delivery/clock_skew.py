@@ -23,7 +23,7 @@ _TOLERANCE_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 300.0
 
 
-class Timekeeper:
+class ClockSkewMonitor:
     """Notes the time, and brings forward what waits when it went back. One for a process."""
 
     def __init__(

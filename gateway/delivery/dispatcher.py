@@ -19,11 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.delivery.circuit_breaker import BreakerRules
-from gateway.delivery.clock_skew import Timekeeper
-from gateway.delivery.endpoint_health import NOTHING, ConditionBook, Followed, Standing
-from gateway.delivery.lane import Grant, Lane, Stored
-from gateway.delivery.publisher import Publishing
-from gateway.delivery.retry_schedule import Schedule, next_try
+from gateway.delivery.clock_skew import ClockSkewMonitor
+from gateway.delivery.endpoint_health import NOTHING, HealthTracker, HealthUpdate, LaneSignal
+from gateway.delivery.lane import ClaimedBatch, Lane, Stored
+from gateway.delivery.publisher import Publisher
+from gateway.delivery.retry_schedule import RetrySchedule, next_attempt
 from gateway.errors import SealError, StorageError
 from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.observability.metrics import Metrics
@@ -54,7 +54,7 @@ class DispatchRules:
     stored too late.
     """
 
-    schedule: Schedule
+    schedule: RetrySchedule
     timeout_seconds: float
     breaker: BreakerRules
     lease_margin_seconds: float
@@ -63,7 +63,9 @@ class DispatchRules:
     def of(cls, table: DeliveryTable) -> "DispatchRules":
         """Read them from ``[delivery]``."""
         return cls(
-            Schedule(table.retry_schedule_seconds, timedelta(seconds=table.give_up_after_seconds)),
+            RetrySchedule(
+                table.retry_schedule_seconds, timedelta(seconds=table.give_up_after_seconds)
+            ),
             table.timeout_seconds,
             BreakerRules(table.breaker_failures, table.breaker_pauses_seconds),
             table.lease_margin_seconds,
@@ -80,7 +82,7 @@ class _Claim(NamedTuple):
     limit: int
 
 
-_Answer = Grant | Standing | None
+_Answer = ClaimedBatch | LaneSignal | None
 
 
 class Dispatcher:
@@ -91,7 +93,7 @@ class Dispatcher:
         database: Database,
         destinations: DestinationStore,
         outbox: Outbox,
-        publishing: Publishing,
+        publisher: Publisher,
         sinks: Mapping[str, Sink],
         rules: DispatchRules,
         clock: Clock,
@@ -102,17 +104,17 @@ class Dispatcher:
         self._database = database
         self._destinations = destinations
         self._outbox = outbox
-        self._publishing = publishing
+        self._publisher = publisher
         self._sinks = sinks
         self._rules = rules
         self._clock = clock
         self._metrics = metrics or Metrics()
-        self.timekeeper = Timekeeper(
+        self.clock_skew = ClockSkewMonitor(
             database, clock, lease_seconds=rules.lease_seconds, waits=waits
         )
         self.tracing: Tracing | None = None
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
-        self._conditions = ConditionBook(destinations, rules.breaker)
+        self._health = HealthTracker(destinations, rules.breaker)
         self._ledger: Batcher[_Claim | Settled | ClaimedDelivery, _Answer] = Batcher(
             # Lanes bound what they hold, so nothing here needs to be turned away.
             self._turn,
@@ -142,10 +144,10 @@ class Dispatcher:
             async with self._database.begin() as connection:
                 await self._outbox.take_back(connection, self._clock.now())
 
-    async def claim(self, destination_id: str, limit: int) -> Grant | None:
+    async def claim(self, destination_id: str, limit: int) -> ClaimedBatch | None:
         """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
         grant = await self._ledger.submit(_Claim(destination_id, limit))
-        return grant if isinstance(grant, Grant) else None
+        return grant if isinstance(grant, ClaimedBatch) else None
 
     def settle(
         self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored, *, at_once: bool
@@ -153,7 +155,7 @@ class Dispatcher:
         """Hand an outcome in; ``stored`` is told when it and what follows from it are stored."""
         due_at = None
         if not outcome.delivered:
-            due_at = next_try(
+            due_at = next_attempt(
                 self._rules.schedule,
                 retry_index=delivery.retry_index,
                 first_attempt_at=delivery.first_attempt_at,
@@ -188,17 +190,17 @@ class Dispatcher:
         async with self._database.begin() as connection:
             if settled:
                 await self._outbox.settle(connection, settled, now)
-                followed = await self._conditions.follow(connection, settled, now)
+                followed = await self._health.follow(connection, settled, now)
             if released:
                 await self._outbox.release(connection, released, now)
-            published = await self._publishing.record(connection, followed.news, now)
+            published = await self._publisher.record(connection, followed.news, now)
             answers = [
                 await self._grant(connection, item, now)
                 if isinstance(item, _Claim)
                 else _standing(item, followed)
                 for item in items
             ]
-        self._publishing.announce(published)
+        self._publisher.announce(published)
         for destination_id, held_until in followed.held_until.items():
             self.on_next_due(destination_id, held_until)
         for item in settled:
@@ -207,7 +209,7 @@ class Dispatcher:
 
     async def _grant(
         self, connection: AsyncConnection, claim: _Claim, now: datetime
-    ) -> Grant | StorageError | None:
+    ) -> ClaimedBatch | StorageError | None:
         try:
             destination = await self._destinations.for_dispatch(
                 connection, claim.destination_id, now
@@ -235,7 +237,7 @@ class Dispatcher:
             until = now + timedelta(seconds=lease_seconds)
             await destination_store.hold(connection, destination.id, until)
         more = len(claimed) == limit and not probing
-        return Grant(destination, settings, sink, claimed, lease_seconds, more)
+        return ClaimedBatch(destination, settings, sink, claimed, lease_seconds, more)
 
     def _tell(self, settled: Settled) -> None:
         """Count a try that is stored; each that failed gets a line in the log."""
@@ -255,7 +257,7 @@ class Dispatcher:
             self.tracing.tried(delivery.event.trace, outcome, _facts(settled))
 
 
-def _standing(item: object, followed: Followed) -> Standing | None:
+def _standing(item: object, followed: HealthUpdate) -> LaneSignal | None:
     if isinstance(item, Settled):
         return followed.standings.get(item.delivery.destination_id)
     return None

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import isoformat
-from gateway.delivery.circuit_breaker import BreakerRules, Course, course
-from gateway.model.circuit_breaker import WELL, Condition
+from gateway.delivery.circuit_breaker import BreakerRules, Transition, transition
+from gateway.model.circuit_breaker import HEALTHY, EndpointHealth
 from gateway.model.delivery import Destination, Outcome
 from gateway.model.event import EventDraft
 from gateway.model.ids import new_id
@@ -26,7 +26,7 @@ from gateway.storage.stores.outbox import Settled
 _log = logging.getLogger(__name__)
 
 
-class Standing(Enum):
+class LaneSignal(Enum):
     """What a lane has to know when its outcomes are stored."""
 
     HELD = "held"
@@ -35,21 +35,21 @@ class Standing(Enum):
     """It works again: everything that is due may go."""
 
 
-class Followed(NamedTuple):
+class HealthUpdate(NamedTuple):
     """What came of some outcomes: news to publish, destinations that changed their standing.
 
     ``held_until`` says, for those that are held, when the next try may be.
     """
 
     news: Sequence[EventDraft]
-    standings: Mapping[str, Standing]
+    standings: Mapping[str, LaneSignal]
     held_until: Mapping[str, datetime]
 
 
-NOTHING: Final = Followed((), {}, {})
+NOTHING: Final = HealthUpdate((), {}, {})
 
 
-class ConditionBook:
+class HealthTracker:
     """Keeps the destinations' conditions."""
 
     def __init__(self, destinations: DestinationStore, rules: BreakerRules) -> None:
@@ -58,7 +58,7 @@ class ConditionBook:
 
     async def follow(
         self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
-    ) -> Followed:
+    ) -> HealthUpdate:
         """Write down what ``settled`` says of each destination; returns what follows from it."""
         outcomes: dict[str, list[Outcome]] = defaultdict(list)
         for item in settled:
@@ -69,37 +69,37 @@ class ConditionBook:
         # All in one order, so that two processes never wait for each other.
         before = await destination_store.conditions(connection, outcomes) if failed else {}
         before |= await destination_store.succeeded(connection, worked, now)
-        troubled = failed | {key for key, each in before.items() if each != WELL}
+        troubled = failed | {key for key, each in before.items() if each != HEALTHY}
         if not troubled:
             return NOTHING
-        courses = {
-            key: course(before[key], outcomes[key], self._rules, now)
+        transitions = {
+            key: transition(before[key], outcomes[key], self._rules, now)
             for key in sorted(troubled & before.keys())  # one may have been removed meanwhile
         }
         await destination_store.write(
             connection,
-            {key: each.condition for key, each in courses.items() if each.condition != before[key]},
+            {key: each.health for key, each in transitions.items() if each.health != before[key]},
         )
-        gone = {key for key in courses if any(outcome.gone for outcome in outcomes[key])}
-        return Followed(
-            await self._news(connection, courses, gone, now),
-            _standings(before, courses, now),
+        gone = {key for key in transitions if any(outcome.gone for outcome in outcomes[key])}
+        return HealthUpdate(
+            await self._news(connection, transitions, gone, now),
+            _standings(before, transitions, now),
             {
-                key: each.condition.breaker.held_until
-                for key, each in courses.items()
-                if each.condition.breaker.held_until is not None
+                key: each.health.breaker.held_until
+                for key, each in transitions.items()
+                if each.health.breaker.held_until is not None
             },
         )
 
     async def _news(
         self,
         connection: AsyncConnection,
-        courses: Mapping[str, Course],
+        transitions: Mapping[str, Transition],
         gone: set[str],
         now: datetime,
     ) -> list[EventDraft]:
         news = []
-        for key, each in courses.items():
+        for key, each in transitions.items():
             if key in gone or each.disable:
                 reason = "gone" if key in gone else "failing"
                 stopped = await self._destinations.disable(connection, key, reason, now)
@@ -116,8 +116,8 @@ class ConditionBook:
                 since = isoformat(each.recovered_from)
                 _log.info("endpoint recovered", extra={"destination_id": key, "since": since})
                 news.append(_event("endpoint.recovered", about, now, failing_since=since))
-            if each.warn and each.condition.failing_since is not None:
-                since = isoformat(each.condition.failing_since)
+            if each.warn and each.health.failing_since is not None:
+                since = isoformat(each.health.failing_since)
                 _log.warning("endpoint failing", extra={"destination_id": key, "since": since})
                 news.append(_event("endpoint.failing", about, now, failing_since=since))
         return news
@@ -129,15 +129,15 @@ def _needed_no_call(outcome: Outcome) -> bool:
 
 
 def _standings(
-    before: Mapping[str, Condition], courses: Mapping[str, Course], now: datetime
-) -> dict[str, Standing]:
+    before: Mapping[str, EndpointHealth], transitions: Mapping[str, Transition], now: datetime
+) -> dict[str, LaneSignal]:
     standings = {}
-    for key, each in courses.items():
-        held_until = each.condition.breaker.held_until
+    for key, each in transitions.items():
+        held_until = each.health.breaker.held_until
         if held_until is not None and held_until > now:
-            standings[key] = Standing.HELD
+            standings[key] = LaneSignal.HELD
         elif before[key].breaker.held_until is not None and held_until is None:
-            standings[key] = Standing.RESUMED
+            standings[key] = LaneSignal.RESUMED
     return standings
 
 

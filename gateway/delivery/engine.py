@@ -197,7 +197,7 @@ class LocalEngine:
         """Let the time be kept; whoever sweeps does it for all, so that it is done once."""
         self._seconds_back += self._step_watch.seconds_back()
         if self._sweeping:
-            await self._dispatcher.timekeeper.keep(self._seconds_back)
+            await self._dispatcher.clock_skew.keep(self._seconds_back)
         self._seconds_back = 0.0
 
     async def _repeat(self, job: Job) -> None:

@@ -22,14 +22,14 @@ _AT_ONCE: Final = 1000
 _ASLEEP: Final = timedelta(minutes=10)
 
 
-class GivingUp:
+class ExpiryJob:
     """Gives up what is overdue; run it now and then."""
 
     def __init__(
         self, database: Database, rules: DispatchRules, sinks: Collection[str], clock: Clock
     ) -> None:
         self._database = database
-        self._give_up_after = rules.schedule.give_up_after
+        self._give_up_after = rules.schedule.expires_after
         # We may have been off for days: whoever was failing before is tried first.
         self._patience = timedelta(seconds=max(rules.breaker.pauses_seconds) + rules.lease_seconds)
         self._sinks = sinks

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from gateway.clock import Clock
 from gateway.delivery.attempt import GRACE_SECONDS, Deadlines, tried
-from gateway.delivery.endpoint_health import Standing
+from gateway.delivery.endpoint_health import LaneSignal
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.observability import log_context
 from gateway.sdk.records import Batch, Sink
@@ -66,7 +66,7 @@ class Pace:
         self._ended.set()
 
 
-class Grant(NamedTuple):
+class ClaimedBatch(NamedTuple):
     """Deliveries taken for one destination, with all that is needed to try them.
 
     ``more`` says that there may be further ones; ``lease_seconds`` how long they are ours.
@@ -84,10 +84,10 @@ Stored = Callable[[Any], None]
 """Told when something handed in is stored: a standing or ``None``, or the exception."""
 
 
-class Desk(Protocol):
+class DeliverySource(Protocol):
     """Where a lane takes deliveries from and hands outcomes in."""
 
-    async def claim(self, destination_id: str, limit: int) -> Grant | None:
+    async def claim(self, destination_id: str, limit: int) -> ClaimedBatch | None:
         """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
         ...
 
@@ -123,7 +123,7 @@ class Lane:
     """Carries what is due for one destination."""
 
     def __init__(
-        self, destination_id: str, desk: Desk, clock: Clock, timeout_seconds: float
+        self, destination_id: str, desk: DeliverySource, clock: Clock, timeout_seconds: float
     ) -> None:
         self.destination_id = destination_id
         self._desk = desk
@@ -132,7 +132,7 @@ class Lane:
         self._waiting: deque[_Waiting] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._unsettled = 0
-        self._grant: Grant | None = None
+        self._grant: ClaimedBatch | None = None
         self._claim_size = _FIRST_CLAIM
         self._claimed_at = 0.0
         self._at_work = 0
@@ -350,9 +350,9 @@ class Lane:
         return self._grant is not None and self._grant.destination.ordered
 
     def _obey(self, standing: Any) -> None:
-        if standing is Standing.HELD:
+        if standing is LaneSignal.HELD:
             self._shut_out()
-        elif standing is Standing.RESUMED:
+        elif standing is LaneSignal.RESUMED:
             self.nudge()
 
     def _shut_out(self) -> None:

@@ -1,6 +1,6 @@
 """Record events and fan them out to destinations, inside the caller's transaction.
 
-Afterwards, when the transaction has committed, :meth:`Publishing.announce` wakes
+Afterwards, when the transaction has committed, :meth:`Publisher.announce` wakes
 whoever carries deliveries and tells the plugins.
 """
 
@@ -22,7 +22,7 @@ Wake = Callable[[Collection[str]], None]
 """Tells an engine that these destinations have something due. Never waits, never fails."""
 
 
-class Publishing:
+class Publisher:
     """Writes events, with a delivery for each destination that wants one."""
 
     def __init__(  # noqa: PLR0913 - what it writes to, and whom it tells

@@ -9,19 +9,19 @@ MAX_JITTER: Final = 0.1
 MAX_RETRY_AFTER_SECONDS: Final = 86_400.0
 
 
-class Schedule(NamedTuple):
+class RetrySchedule(NamedTuple):
     """Waits between tries, and the age at which the last try is made.
 
-    ``waits_seconds`` counts from the end of a failed try; ``give_up_after`` from the
+    ``waits_seconds`` counts from the end of a failed try; ``expires_after`` from the
     start of the first one.
     """
 
     waits_seconds: Sequence[float]
-    give_up_after: timedelta
+    expires_after: timedelta
 
 
-def next_try(
-    schedule: Schedule,
+def next_attempt(
+    schedule: RetrySchedule,
     *,
     retry_index: int,
     first_attempt_at: datetime,
@@ -36,7 +36,7 @@ def next_try(
     (``Retry-After``) is a floor. Whatever would come after the end of the schedule comes
     at its end instead, once; after that there is nothing left to try.
     """
-    last = first_attempt_at + schedule.give_up_after
+    last = first_attempt_at + schedule.expires_after
     if now >= last:
         return None
     # A sink hands on what it was told: also what is negative, infinite or no number at all.

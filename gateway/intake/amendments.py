@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.clock import Clock
-from gateway.delivery.publisher import Publishing
+from gateway.delivery.publisher import Publisher
 from gateway.errors import Conflict, InvalidInput, NotFound
 from gateway.hooks import Hooks
 from gateway.intake.sites import SiteDirectory
@@ -30,21 +30,21 @@ from gateway.storage.stores.packages import PackageStore, Standing
 _TOLD: Final = ("priority", "requires_signature", "copay_amount", "delivery_date")
 
 
-class Amending:
+class Amendments:
     """Changes and empties packages."""
 
     def __init__(
         self,
         database: Database,
         packages: PackageStore,
-        publishing: Publishing,
+        publishing: Publisher,
         hooks: Hooks,
         sites: SiteDirectory,
         clock: Clock,
     ) -> None:
         self._database = database
         self._packages = packages
-        self._publishing = publishing
+        self._publisher = publishing
         self._hooks = hooks
         self._sites = sites
         self._clock = clock
@@ -71,8 +71,8 @@ class Amending:
             await self._packages.replace_order(connection, package, kept)
             now = self._clock.now()
             draft = _updated_event(package._replace(order=kept), caller, changed, now)
-            published = await self._publishing.record(connection, [draft], now)
-        self._publishing.announce(published)
+            published = await self._publisher.record(connection, [draft], now)
+        self._publisher.announce(published)
         return AmendmentResult(package_id, changed, draft.id)
 
     async def erase(self, caller: Caller, package_ids: Collection[str]) -> ErasureResult:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, to_epoch_ms
-from gateway.delivery.publisher import Publishing
+from gateway.delivery.publisher import Publisher
 from gateway.errors import Problem
 from gateway.hooks import Hooks
 from gateway.intake.sites import SiteDirectory
@@ -57,7 +57,7 @@ class Intake:
         self,
         database: Database,
         packages: PackageStore,
-        publishing: Publishing,
+        publisher: Publisher,
         hooks: Hooks,
         sites: SiteDirectory,
         clock: Clock,
@@ -65,7 +65,7 @@ class Intake:
     ) -> None:
         self._database = database
         self._packages = packages
-        self._publishing = publishing
+        self._publisher = publisher
         self._hooks = hooks
         self._sites = sites
         self._clock = clock
@@ -193,7 +193,7 @@ class Intake:
                 ],
                 now,
             )
-        self._publishing.announce(published)
+        self._publisher.announce(published)
         return [answers[place] for place in range(len(batch))]
 
     async def _create(
@@ -233,7 +233,7 @@ class Intake:
             drafts.append(created_event(next(event_ids), package, submission.caller, now))
             results[place][index] = OrderResult(index, "created", package.id)
         await self._packages.insert(connection, new)
-        return results, await self._publishing.record(connection, drafts, now)
+        return results, await self._publisher.record(connection, drafts, now)
 
     def _order_key(self, submission: Submission, index: int, order: Order) -> OrderKey | None:
         caller, source = submission.caller, submission.source

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, cast
 
 from gateway.clock import Clock, to_epoch_ms
-from gateway.delivery.publisher import Publishing
+from gateway.delivery.publisher import Publisher
 from gateway.errors import Conflict, InvalidInput, NotFound
 from gateway.model.account import Caller
 from gateway.model.event import EventDraft
@@ -39,7 +39,7 @@ class _Report(NamedTuple):
     ref: bytes | None
 
 
-class Tracking:
+class UpdateIntake:
     """Takes delivery updates. One for each process."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Tracking:
         database: Database,
         packages: PackageStore,
         events: EventStore,
-        publishing: Publishing,
+        publisher: Publisher,
         clock: Clock,
         *,
         metrics: Metrics | None = None,
@@ -55,7 +55,7 @@ class Tracking:
         self._database = database
         self._packages = packages
         self._events = events
-        self._publishing = publishing
+        self._publisher = publisher
         self._clock = clock
         self._metrics = metrics or Metrics()
         self._batcher: Batcher[_Report, UpdateResult] = Batcher(
@@ -95,8 +95,8 @@ class Tracking:
             ledger = _Ledger(standings, await self._events.by_ref(connection, refs), now)
             answers = [ledger.judge(report) for report in reports]
             await self._packages.move(connection, ledger.moves())
-            published = await self._publishing.record(connection, ledger.drafts, now)
-        self._publishing.announce(published)
+            published = await self._publisher.record(connection, ledger.drafts, now)
+        self._publisher.announce(published)
         self._metrics.updates_taken(
             _REFUSED if isinstance(each, Exception) else each.outcome for each in answers
         )

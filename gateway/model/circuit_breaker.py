@@ -36,11 +36,11 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
 CLOSED: Final = Breaker()
 
 
-class Condition(NamedTuple):
+class EndpointHealth(NamedTuple):
     """A destination's health: ``failing_since`` is the first failure after the last success."""
 
     breaker: Breaker = CLOSED
     failing_since: datetime | None = None
 
 
-WELL: Final = Condition()
+HEALTHY: Final = EndpointHealth()

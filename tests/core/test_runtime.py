@@ -7,7 +7,7 @@ import threading
 from contextlib import asynccontextmanager
 
 import pytest
-from core.delivery.desk import until
+from core.delivery.delivery_source import until
 from core.delivery.dispatching import publish
 from core.gateways import (
     LIVE,

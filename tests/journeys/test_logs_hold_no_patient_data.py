@@ -10,7 +10,7 @@ import json
 import logging
 
 import pytest
-from core.delivery.desk import until
+from core.delivery.delivery_source import until
 from core.gateways import NoSettings, add_destination
 from journeys.patient import PATIENT, Journey, echoing, traces_in, traces_on_disk
 from processes import PATIENCE_SECONDS, GatewayProcess

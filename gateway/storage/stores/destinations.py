@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller, Mode
-from gateway.model.circuit_breaker import Breaker, Condition
+from gateway.model.circuit_breaker import Breaker, EndpointHealth
 from gateway.model.delivery import Destination
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.schema import deliveries, destinations
@@ -70,7 +70,7 @@ class DestinationStore:
                 max_per_second=destination.max_per_second,
                 ordered=destination.ordered,
                 disabled_at_ms=ms_or_none(destination.disabled_at),
-                **condition_columns(Condition(destination.breaker, destination.failing_since)),
+                **condition_columns(EndpointHealth(destination.breaker, destination.failing_since)),
             )
         )
 
@@ -253,7 +253,7 @@ def not_held(now: datetime) -> ColumnElement[bool]:
     return or_(held_until_ms.is_(None), held_until_ms <= to_epoch_ms(now))
 
 
-def condition_of(row: Any) -> Condition:
+def condition_of(row: Any) -> EndpointHealth:
     """Read how a destination is from its row."""
     breaker = Breaker(
         failures=row.failures,
@@ -262,10 +262,10 @@ def condition_of(row: Any) -> Condition:
         held_until=moment(row.held_until_ms),
         warned_at=moment(row.warned_at_ms),
     )
-    return Condition(breaker, moment(row.failing_since_ms))
+    return EndpointHealth(breaker, moment(row.failing_since_ms))
 
 
-def condition_columns(condition: Condition) -> dict[str, Any]:
+def condition_columns(condition: EndpointHealth) -> dict[str, Any]:
     """Write how a destination is, by column."""
     breaker, failing_since = condition
     return {
@@ -280,7 +280,7 @@ def condition_columns(condition: Condition) -> dict[str, Any]:
 
 async def succeeded(
     connection: AsyncConnection, ids: Collection[str], at: datetime
-) -> dict[str, Condition]:
+) -> dict[str, EndpointHealth]:
     """Note that a delivery to each of ``ids`` went through; returns how they were before."""
     if not ids:
         return {}
@@ -293,7 +293,9 @@ async def succeeded(
     return {row.id: condition_of(row) for row in rows}
 
 
-async def conditions(connection: AsyncConnection, ids: Collection[str]) -> dict[str, Condition]:
+async def conditions(
+    connection: AsyncConnection, ids: Collection[str]
+) -> dict[str, EndpointHealth]:
     """Return how ``ids`` are, locked until the transaction ends."""
     if not ids:
         return {}
@@ -306,13 +308,15 @@ async def conditions(connection: AsyncConnection, ids: Collection[str]) -> dict[
     return {row.id: condition_of(row) for row in rows}
 
 
-async def write(connection: AsyncConnection, found: Mapping[str, Condition]) -> None:
+async def write(connection: AsyncConnection, found: Mapping[str, EndpointHealth]) -> None:
     """Write down how destinations are now."""
     if found:
         await connection.execute(
             update(destinations)
             .where(destinations.c.id == bindparam("key"))
-            .values({name: bindparam(f"new_{name}") for name in condition_columns(Condition())}),
+            .values(
+                {name: bindparam(f"new_{name}") for name in condition_columns(EndpointHealth())}
+            ),
             [
                 {
                     "key": destination_id,

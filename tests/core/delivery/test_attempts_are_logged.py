@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from core.delivery.desk import until
+from core.delivery.delivery_source import until
 from core.delivery.dispatching import Scripted, carried, publish
 from core.gateways import add_destination, opened, sqlite_url
 

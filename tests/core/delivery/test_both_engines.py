@@ -5,7 +5,7 @@ import random
 from contextlib import asynccontextmanager
 
 import pytest
-from core.delivery.desk import Holding, until
+from core.delivery.delivery_source import Holding, until
 from core.delivery.dispatching import Scripted, looked_up, publish
 from core.gateways import (
     Recorder,

@@ -3,13 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from core.delivery.desk import NOW, until
+from core.delivery.delivery_source import NOW, until
 from core.delivery.dispatching import Scripted, carried, looked_up, publish
 from core.gateways import Recorder, add_destination, opened, sqlite_url
 from sqlalchemy import BigInteger, Column, Engine, MetaData, Table, Text, event, insert, select
 
 from gateway.clock import SteppingClock, to_epoch_ms
-from gateway.delivery.clock_skew import Timekeeper
+from gateway.delivery.clock_skew import ClockSkewMonitor
 from gateway.storage.maintenance.clock_skew import noted_time
 from gateway.storage.plugin_tables import DueColumn
 
@@ -18,7 +18,7 @@ LEASE_SECONDS = 60.0
 
 
 def keeper(gateway, clock, waits=()):
-    return Timekeeper(gateway.database, clock, lease_seconds=LEASE_SECONDS, waits=waits)
+    return ClockSkewMonitor(gateway.database, clock, lease_seconds=LEASE_SECONDS, waits=waits)
 
 
 async def noted(gateway):

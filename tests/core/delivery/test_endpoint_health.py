@@ -2,7 +2,7 @@
 
 import asyncio
 
-from core.delivery.desk import Holding, until
+from core.delivery.delivery_source import Holding, until
 from core.delivery.dispatching import Scripted, carried, looked_up, publish
 from core.gateways import (
     Recorder,
@@ -152,7 +152,7 @@ async def looked_after(gateway, clock):
     """Let the half hour pass in which nobody is given up on, with the job run as it is."""
     for _ in range(6):
         clock.step(300)
-        await gateway.giving_up.run()
+        await gateway.expiry.run()
 
 
 async def test_what_waits_behind_an_open_breaker_is_given_up_after_a_whole_schedule(tmp_path):
@@ -166,7 +166,7 @@ async def test_what_waits_behind_an_open_breaker_is_given_up_after_a_whole_sched
         await looked_after(gateway, clock)
         early = [(await looked_up(gateway, each))[0].state for each in ids]
         clock.step(DAY)
-        await gateway.giving_up.run()  # we were asleep: the destination is tried first
+        await gateway.expiry.run()  # we were asleep: the destination is tried first
         awake = [(await looked_up(gateway, each))[0].state for each in ids]
         await looked_after(gateway, clock)
         late = [(await looked_up(gateway, each))[0].state for each in ids]

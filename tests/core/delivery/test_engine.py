@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from core.delivery.desk import Holding, until
+from core.delivery.delivery_source import Holding, until
 from core.delivery.dispatching import Scripted, looked_up, publish
 from core.gateways import Recorder, add_destination, opened, sqlite_url
 

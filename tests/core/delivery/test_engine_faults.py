@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from core.delivery.desk import NOW, FakeDesk, Holding, until
+from core.delivery.delivery_source import NOW, FakeDeliverySource, Holding, until
 from core.delivery.dispatching import looked_up, publish
 from core.gateways import Recorder, add_destination, opened, sqlite_url
 
@@ -20,17 +20,17 @@ SET_BACK = "the clock was set back by 3600 seconds"
 
 
 class FakeDispatcher:
-    """A dispatcher over one desk in memory; ``rounds`` is what each sweep finds, or meets."""
+    """A dispatcher over one source in memory; ``rounds`` is what each sweep finds, or meets."""
 
-    def __init__(self, desk=None, rounds=(), clock=None):
-        self.desk = desk or FakeDesk()
+    def __init__(self, source=None, rounds=(), clock=None):
+        self.source = source or FakeDeliverySource()
         self.rounds = list(rounds)
         self.clock = clock or SystemClock()
         self.swept = 0
         self.opened = []
         self.taken_back = 0
         self.on_next_due = None
-        self.timekeeper = self
+        self.clock_skew = self
         self.kept = []
 
     async def keep(self, seconds_back):
@@ -40,7 +40,7 @@ class FakeDispatcher:
 
     def lane(self, destination_id):
         self.opened.append(destination_id)
-        return self.desk.lane(self.clock)
+        return self.source.lane(self.clock)
 
     async def take_back(self):
         self.taken_back += 1
@@ -90,10 +90,10 @@ def sweeps_once(monkeypatch):
     ids=lambda error: type(error).__name__,
 )
 async def test_the_sweep_goes_on_whatever_one_round_meets(sweeps_quickly, caplog, error):
-    desk = FakeDesk()
-    desk.add(0)
-    async with Running(FakeDispatcher(desk, [error, error, ["dst_1"]])):
-        await until(lambda: len(desk.settled) == 1)
+    source = FakeDeliverySource()
+    source.add(0)
+    async with Running(FakeDispatcher(source, [error, error, ["dst_1"]])):
+        await until(lambda: len(source.settled) == 1)
 
     assert caplog.messages == [f"the sweep failed: {type(error).__name__}"] * 2
 
@@ -102,15 +102,15 @@ async def test_the_sweep_goes_on_whatever_one_round_meets(sweeps_quickly, caplog
 async def test_a_lane_that_fails_is_logged_and_opened_anew_by_the_next_sweep(
     sweeps_quickly, caplog, error
 ):
-    desk = FakeDesk()
-    desk.add(0)
-    desk.failing = error
-    dispatcher = FakeDispatcher(desk, [["dst_1"]])
+    source = FakeDeliverySource()
+    source.add(0)
+    source.failing = error
+    dispatcher = FakeDispatcher(source, [["dst_1"]])
     async with Running(dispatcher) as engine:
         await until(lambda: dispatcher.opened and engine.in_motion() == 0)
-        desk.failing = None
+        source.failing = None
         dispatcher.rounds = [["dst_1"]]
-        await until(lambda: len(desk.settled) == 1)
+        await until(lambda: len(source.settled) == 1)
 
     assert dispatcher.opened == ["dst_1", "dst_1"]
     assert caplog.messages == [f"carrying deliveries to dst_1 stopped: {type(error).__name__}"]
@@ -118,19 +118,19 @@ async def test_a_lane_that_fails_is_logged_and_opened_anew_by_the_next_sweep(
 
 async def test_one_lane_serves_a_destination_however_often_it_is_woken(sweeps_once):
     sink = Holding()
-    desk = FakeDesk(sink.deliver)
-    desk.add(0)
-    dispatcher = FakeDispatcher(desk)
+    source = FakeDeliverySource(sink.deliver)
+    source.add(0)
+    dispatcher = FakeDispatcher(source)
     async with Running(dispatcher) as engine:
         engine.wake(["dst_1"])
         await sink.until(lambda: len(sink.held) == 1)
         for number in range(1, 10):
-            desk.add(number)
+            source.add(number)
             engine.wake(["dst_1", "dst_1"])
         await sink.until(lambda: len(sink.held) == 10)
         assert engine.in_motion() == 1
         sink.let_go()
-        await until(lambda: len(desk.settled) == 10 and engine.in_motion() == 0)
+        await until(lambda: len(source.settled) == 10 and engine.in_motion() == 0)
 
     assert dispatcher.opened == ["dst_1"]
 

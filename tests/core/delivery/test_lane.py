@@ -5,58 +5,66 @@ import random
 from collections import deque
 
 import pytest
-from core.delivery.desk import FakeDesk, Holding, at_once, carried, claimed, outcome, until
+from core.delivery.delivery_source import (
+    FakeDeliverySource,
+    Holding,
+    at_once,
+    carried,
+    claimed,
+    outcome,
+    until,
+)
 
 from gateway.clock import SteppingClock
 
 
 async def test_a_lane_carries_what_is_due_and_ends():
-    desk = FakeDesk()
-    desk.add(*range(5))
+    source = FakeDeliverySource()
+    source.add(*range(5))
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
-    assert list(desk.settled) == ["dlv_0", "dlv_1", "dlv_2", "dlv_3", "dlv_4"]
-    assert all(each.delivered for each in desk.settled.values())
-    assert desk.limits == [32]
-    assert desk.released == []
+    assert list(source.settled) == ["dlv_0", "dlv_1", "dlv_2", "dlv_3", "dlv_4"]
+    assert all(each.delivered for each in source.settled.values())
+    assert source.limits == [32]
+    assert source.released == []
 
 
 async def test_a_lane_with_nothing_due_ends_at_once():
-    desk = FakeDesk()
+    source = FakeDeliverySource()
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
-    assert (desk.limits, desk.settled) == ([32], {})
+    assert (source.limits, source.settled) == ([32], {})
 
 
 async def test_a_busy_lane_takes_eight_times_as_much_each_time_up_to_4096():
-    desk = FakeDesk()
-    desk.add(*range(16_000))
+    source = FakeDeliverySource()
+    source.add(*range(16_000))
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
-    assert len(desk.settled) == 16_000
-    assert max(desk.limits) <= 4096
+    assert len(source.settled) == 16_000
+    assert max(source.limits) <= 4096
     # A claim asks for what is missing to the size of a claim, which grows from 32.
-    assert desk.limits[0] == 32
-    assert 128 < desk.limits[1] <= 256
-    assert any(limit > 512 for limit in desk.limits)
+    assert source.limits[0] == 32
+    assert 128 < source.limits[1] <= 256
+    assert any(limit > 512 for limit in source.limits)
 
 
 async def test_a_slow_lane_takes_less_and_less_down_to_what_is_in_flight():
     clock = SteppingClock()
     sink = Holding()
-    desk = FakeDesk(sink.deliver, max_in_flight=4)
-    desk.add(*range(200))
-    running = asyncio.create_task(carried(desk.lane(clock)))
-    while len(desk.settled) < 100:
-        before = len(desk.settled)
+    source = FakeDeliverySource(sink.deliver, max_in_flight=4)
+    source.add(*range(200))
+    running = asyncio.create_task(carried(source.lane(clock)))
+    while len(source.settled) < 100:
+        before = len(source.settled)
         await sink.until(lambda: len(sink.held) == 4)
         clock.step(3)
         sink.let_go()
-        await until(lambda before=before: len(desk.settled) == before + 4)
-    slow = list(desk.limits)
+        await until(lambda before=before: len(source.settled) == before + 4)
+    slow = list(source.limits)
     clock.step(-3600)  # the wall clock goes back; what is measured does not
     while not running.done():
         sink.let_go()
@@ -65,21 +73,21 @@ async def test_a_slow_lane_takes_less_and_less_down_to_what_is_in_flight():
 
     assert slow[0] == 32
     assert max(slow[-5:]) <= 4
-    assert len(desk.settled) == 200
-    assert desk.released == []
+    assert len(source.settled) == 200
+    assert source.released == []
 
 
 async def test_max_in_flight_is_reached_and_never_exceeded():
     sink = Holding()
-    desk = FakeDesk(sink.deliver, max_in_flight=7)
-    desk.add(*range(40))
-    lane = asyncio.create_task(carried(desk.lane()))
+    source = FakeDeliverySource(sink.deliver, max_in_flight=7)
+    source.add(*range(40))
+    lane = asyncio.create_task(carried(source.lane()))
     await sink.until(lambda: len(sink.held) == 7)
 
-    while len(desk.settled) < 40:
-        before = len(desk.settled)
+    while len(source.settled) < 40:
+        before = len(source.settled)
         sink.let_go()
-        await until(lambda before=before: len(desk.settled) > before)
+        await until(lambda before=before: len(source.settled) > before)
     await lane
 
     assert sink.most == 7
@@ -88,44 +96,44 @@ async def test_max_in_flight_is_reached_and_never_exceeded():
 
 async def test_one_at_a_time_means_one_at_a_time_and_nothing_is_forgotten():
     sink = Holding()
-    desk = FakeDesk(sink.deliver, max_in_flight=1)
-    desk.add(0)
-    lane = desk.lane()
+    source = FakeDeliverySource(sink.deliver, max_in_flight=1)
+    source.add(0)
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
     await sink.until(lambda: len(sink.held) == 1)
     # The next claim comes back in the very moment in which the only worker ends.
-    desk.claiming.clear()
-    desk.add(1, 2, 3)
+    source.claiming.clear()
+    source.add(1, 2, 3)
     lane.nudge()
-    await until(lambda: len(desk.limits) == 2 and not desk.due)
+    await until(lambda: len(source.limits) == 2 and not source.due)
     sink.let_go()
-    desk.claiming.set()
+    source.claiming.set()
 
     for number in (1, 2, 3):
         await sink.until(lambda number=number: f"dlv_{number}" in sink.held)
         sink.let_go()
     await running
 
-    assert sorted(desk.settled) == ["dlv_0", "dlv_1", "dlv_2", "dlv_3"]
+    assert sorted(source.settled) == ["dlv_0", "dlv_1", "dlv_2", "dlv_3"]
     assert sink.most == 1
 
 
 async def test_fewer_in_flight_holds_from_the_next_claim_on():
     sink = Holding()
-    desk = FakeDesk(sink.deliver, max_in_flight=4)
-    desk.add(*range(200))
-    lane = desk.lane()
+    source = FakeDeliverySource(sink.deliver, max_in_flight=4)
+    source.add(*range(200))
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
     await sink.until(lambda: len(sink.held) == 4)
-    desk.destination = FakeDesk(max_in_flight=1).destination
+    source.destination = FakeDeliverySource(max_in_flight=1).destination
 
     most_later = 0
-    while len(desk.settled) < 200:
-        before = len(desk.settled)
-        if len(desk.limits) > 1:
+    while len(source.settled) < 200:
+        before = len(source.settled)
+        if len(source.limits) > 1:
             most_later = max(most_later, len(sink.held) if before > 40 else 0)
         sink.let_go()
-        await until(lambda before=before: len(desk.settled) > before)
+        await until(lambda before=before: len(source.settled) > before)
     await running
 
     assert most_later == 1
@@ -138,13 +146,13 @@ async def test_a_batch_is_never_larger_than_the_sink_takes():
         sizes.append(len(batch.deliveries))
         return await at_once(batch)
 
-    desk = FakeDesk(deliver, max_batch=10, max_in_flight=1)
-    desk.add(*range(25))
+    source = FakeDeliverySource(deliver, max_batch=10, max_in_flight=1)
+    source.add(*range(25))
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
     assert sizes == [10, 10, 5]
-    assert len(desk.settled) == 25
+    assert len(source.settled) == 25
 
 
 async def test_one_hanging_delivery_holds_back_no_other_of_its_lane():
@@ -155,36 +163,36 @@ async def test_one_hanging_delivery_holds_back_no_other_of_its_lane():
             return await sink.deliver(batch)
         return await at_once(batch)
 
-    desk = FakeDesk(deliver, max_in_flight=2)
-    desk.add(*range(100))
-    lane = desk.lane()
+    source = FakeDeliverySource(deliver, max_in_flight=2)
+    source.add(*range(100))
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
-    await until(lambda: len(desk.settled) == 99)
-    desk.add(100)
+    await until(lambda: len(source.settled) == 99)
+    source.add(100)
     lane.nudge()
-    await until(lambda: len(desk.settled) == 100)
+    await until(lambda: len(source.settled) == 100)
 
     assert list(sink.held) == ["dlv_0"]
     sink.let_go()
     await running
-    assert len(desk.settled) == 101
+    assert len(source.settled) == 101
 
 
 async def test_what_comes_due_while_outcomes_are_being_stored_goes_out_in_the_same_lane():
-    desk = FakeDesk()
-    desk.add(0)
-    desk.storing.clear()
-    lane = desk.lane()
+    source = FakeDeliverySource()
+    source.add(0)
+    source.storing.clear()
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
-    await until(lambda: len(desk.limits) == 1 and not desk.due)
+    await until(lambda: len(source.limits) == 1 and not source.due)
     for _ in range(10):  # the worker ends meanwhile; only the storing is left
         await asyncio.sleep(0)
-    desk.add(1)
+    source.add(1)
     lane.nudge()
-    desk.storing.set()
+    source.storing.set()
     await running
 
-    assert list(desk.settled) == ["dlv_0", "dlv_1"]
+    assert list(source.settled) == ["dlv_0", "dlv_1"]
 
 
 @pytest.mark.parametrize("delivered", [True, False])
@@ -194,40 +202,40 @@ async def test_the_next_of_a_subject_follows_as_soon_as_the_one_before_is_stored
     async def deliver(batch):
         return [outcome(each, delivered=delivered) for each in batch.deliveries]
 
-    desk = FakeDesk(deliver, ordered=True)
+    source = FakeDeliverySource(deliver, ordered=True)
     held_back = deque(claimed(number) for number in range(1, 50))
-    desk.due.append(claimed(0))
-    settle = desk.settle
+    source.due.append(claimed(0))
+    settle = source.settle
 
     def settle_in_order(delivery, result, stored, *, at_once):
         def follow(answer):
             if held_back:
-                desk.due.append(held_back.popleft())
+                source.due.append(held_back.popleft())
             stored(answer)
 
         settle(delivery, result, follow, at_once=at_once)
 
-    desk.settle = settle_in_order
+    source.settle = settle_in_order
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
-    assert list(desk.settled) == [f"dlv_{number}" for number in range(50)]
+    assert list(source.settled) == [f"dlv_{number}" for number in range(50)]
 
 
 async def test_a_lane_takes_no_more_while_much_is_still_to_be_stored(monkeypatch):
     monkeypatch.setattr("gateway.delivery.lane._LARGEST_CLAIM", 16)
-    desk = FakeDesk(max_in_flight=4)
-    desk.add(*range(500))
-    desk.storing.clear()
-    running = asyncio.create_task(carried(desk.lane()))
-    await until(lambda: len(desk.due) < 460)
+    source = FakeDeliverySource(max_in_flight=4)
+    source.add(*range(500))
+    source.storing.clear()
+    running = asyncio.create_task(carried(source.lane()))
+    await until(lambda: len(source.due) < 460)
     for _ in range(1000):
         await asyncio.sleep(0)
-    assert len(desk.due) > 400
+    assert len(source.due) > 400
 
-    desk.storing.set()
+    source.storing.set()
     await running
-    assert len(desk.settled) == 500
+    assert len(source.settled) == 500
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -240,7 +248,9 @@ async def test_nothing_is_lost_between_a_nudge_and_the_end_of_a_lane(seed):
             await asyncio.sleep(0)
         return await at_once(batch)
 
-    desk = FakeDesk(deliver, max_in_flight=chance.choice([1, 2, 32]), max_batch=1 + seed % 2)
+    source = FakeDeliverySource(
+        deliver, max_in_flight=chance.choice([1, 2, 32]), max_batch=1 + seed % 2
+    )
     lanes = {}
     tasks = set()
 
@@ -251,11 +261,11 @@ async def test_nothing_is_lost_between_a_nudge_and_the_end_of_a_lane(seed):
             del lanes["dst_1"]
 
     for number in range(3000):
-        desk.add(number)
+        source.add(number)
         if "dst_1" in lanes:
             lanes["dst_1"].nudge()
         else:
-            lanes["dst_1"] = desk.lane()
+            lanes["dst_1"] = source.lane()
             task = asyncio.create_task(carry(lanes["dst_1"]))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
@@ -263,5 +273,5 @@ async def test_nothing_is_lost_between_a_nudge_and_the_end_of_a_lane(seed):
             await asyncio.sleep(0)
     await until(lambda: not tasks)
 
-    assert len(desk.settled) == 3000
-    assert not desk.due
+    assert len(source.settled) == 3000
+    assert not source.due

@@ -3,26 +3,26 @@
 import asyncio
 
 import pytest
-from core.delivery.desk import FakeDesk, Holding, carried, outcome, until
+from core.delivery.delivery_source import FakeDeliverySource, Holding, carried, outcome, until
 
 from gateway.errors import StorageError
 
 
 async def test_a_paused_destination_gets_nothing_more_and_loses_nothing():
     sink = Holding()
-    desk = FakeDesk(sink.deliver, max_in_flight=2)
-    desk.add(*range(10))
-    lane = desk.lane()
+    source = FakeDeliverySource(sink.deliver, max_in_flight=2)
+    source.add(*range(10))
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
     await sink.until(lambda: len(sink.held) == 2)
-    desk.takes_deliveries = False
+    source.takes_deliveries = False
     lane.nudge()
-    await until(lambda: len(desk.released) == 8)
+    await until(lambda: len(source.released) == 8)
     sink.let_go()
     await running
 
-    assert sorted(desk.settled) == ["dlv_0", "dlv_1"]
-    assert [each.id for each in desk.due] == [f"dlv_{number}" for number in range(2, 10)]
+    assert sorted(source.settled) == ["dlv_0", "dlv_1"]
+    assert [each.id for each in source.due] == [f"dlv_{number}" for number in range(2, 10)]
 
 
 @pytest.mark.parametrize("said", ["gone", "busy"])
@@ -30,20 +30,20 @@ async def test_a_destination_that_is_gone_or_busy_gets_nothing_that_still_waited
     async def deliver(batch):
         return [outcome(each, delivered=False, **{said: True}) for each in batch.deliveries]
 
-    desk = FakeDesk(deliver, max_in_flight=1)
-    desk.add(*range(10))
-    settle = desk.settle
+    source = FakeDeliverySource(deliver, max_in_flight=1)
+    source.add(*range(10))
+    settle = source.settle
 
     def settle_and_disable(*arguments, **options):
-        desk.takes_deliveries = False
+        source.takes_deliveries = False
         settle(*arguments, **options)
 
-    desk.settle = settle_and_disable
+    source.settle = settle_and_disable
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
-    assert list(desk.settled) == ["dlv_0"]
-    assert sorted(desk.released) == [f"dlv_{number}" for number in range(1, 10)]
+    assert list(source.settled) == ["dlv_0"]
+    assert sorted(source.released) == [f"dlv_{number}" for number in range(1, 10)]
 
 
 async def test_what_was_being_claimed_while_a_destination_said_it_is_gone_goes_back_too():
@@ -53,100 +53,100 @@ async def test_what_was_being_claimed_while_a_destination_said_it_is_gone_goes_b
         await sink.deliver(batch)
         return [outcome(each, delivered=False, gone=True) for each in batch.deliveries]
 
-    desk = FakeDesk(deliver)
-    desk.add(0)
-    lane = desk.lane()
+    source = FakeDeliverySource(deliver)
+    source.add(0)
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
     await sink.until(lambda: len(sink.held) == 1)
-    desk.claiming.clear()
-    desk.add(*range(1, 20))
+    source.claiming.clear()
+    source.add(*range(1, 20))
     lane.nudge()
-    await until(lambda: not desk.due)
+    await until(lambda: not source.due)
     sink.let_go()
-    await until(lambda: len(desk.settled) == 1)
-    desk.claiming.set()
+    await until(lambda: len(source.settled) == 1)
+    source.claiming.set()
     await running
 
     assert sink.seen == ["dlv_0"]
-    assert len(desk.released) == 19
+    assert len(source.released) == 19
 
 
 async def test_a_stopped_lane_finishes_what_is_in_flight_and_gives_the_rest_back():
     sink = Holding()
-    desk = FakeDesk(sink.deliver, max_in_flight=3)
-    desk.add(*range(10))
-    lane = desk.lane()
+    source = FakeDeliverySource(sink.deliver, max_in_flight=3)
+    source.add(*range(10))
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
     await sink.until(lambda: len(sink.held) == 3)
     lane.stop()
-    await until(lambda: len(desk.released) == 7)
+    await until(lambda: len(source.released) == 7)
     lane.nudge()
     assert not running.done()
     sink.let_go()
     await running
 
-    assert sorted(desk.settled) == ["dlv_0", "dlv_1", "dlv_2"]
-    assert desk.limits == [32]
+    assert sorted(source.settled) == ["dlv_0", "dlv_1", "dlv_2"]
+    assert source.limits == [32]
 
 
 async def test_a_claim_under_way_when_the_lane_is_stopped_is_given_back():
     sink = Holding()
-    desk = FakeDesk(sink.deliver)
-    desk.add(*range(10))
-    desk.claiming.clear()
-    lane = desk.lane()
+    source = FakeDeliverySource(sink.deliver)
+    source.add(*range(10))
+    source.claiming.clear()
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
-    await until(lambda: not desk.due)
+    await until(lambda: not source.due)
     lane.stop()
-    desk.claiming.set()
+    source.claiming.set()
     await running
 
     assert sink.seen == []
-    assert len(desk.released) == 10
+    assert len(source.released) == 10
 
 
 async def test_when_no_claim_can_be_made_what_is_in_flight_is_finished():
     sink = Holding()
-    desk = FakeDesk(sink.deliver, max_in_flight=2)
-    desk.add(*range(3))
-    lane = desk.lane()
+    source = FakeDeliverySource(sink.deliver, max_in_flight=2)
+    source.add(*range(3))
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
     await sink.until(lambda: len(sink.held) == 2)
-    desk.failing = StorageError("The database is away.")
-    desk.storing.clear()
+    source.failing = StorageError("The database is away.")
+    source.storing.clear()
     lane.nudge()
-    await until(lambda: len(desk.limits) == 2)
+    await until(lambda: len(source.limits) == 2)
     sink.let_go()
     for _ in range(10):
         await asyncio.sleep(0)
-    desk.failing = None  # it is back before the outcomes are stored
-    desk.storing.set()
+    source.failing = None  # it is back before the outcomes are stored
+    source.storing.set()
 
     with pytest.raises(StorageError):
         await running
-    assert sorted(desk.settled) == ["dlv_0", "dlv_1"]
-    assert desk.released == ["dlv_2"]
+    assert sorted(source.settled) == ["dlv_0", "dlv_1"]
+    assert source.released == ["dlv_2"]
 
 
 async def test_an_outcome_that_cannot_be_stored_is_logged_without_ending_the_lane(caplog):
-    desk = FakeDesk()
-    desk.add(0, 1)
-    desk.storing.clear()
-    running = asyncio.create_task(carried(desk.lane()))
-    await until(lambda: not desk.due)
-    desk.failing = StorageError("The database is away.")
-    desk.storing.set()
+    source = FakeDeliverySource()
+    source.add(0, 1)
+    source.storing.clear()
+    running = asyncio.create_task(carried(source.lane()))
+    await until(lambda: not source.due)
+    source.failing = StorageError("The database is away.")
+    source.storing.set()
     await running
 
-    assert desk.settled == {}
+    assert source.settled == {}
     assert "an outcome for dst_1 could not be stored: StorageError" in caplog.messages
 
 
 async def test_cancelling_a_lane_leaves_no_worker_behind():
     sink = Holding()
-    desk = FakeDesk(sink.deliver)
-    desk.add(0)
-    running = asyncio.create_task(desk.lane().run())
+    source = FakeDeliverySource(sink.deliver)
+    source.add(0)
+    running = asyncio.create_task(source.lane().run())
     await sink.until(lambda: len(sink.held) == 1)
     running.cancel()
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from core.delivery.desk import FakeDesk, Holding, at_once, carried, until
+from core.delivery.delivery_source import FakeDeliverySource, Holding, at_once, carried, until
 
 from gateway.clock import SteppingClock, SystemClock
 from gateway.delivery.lane import Pace
@@ -31,10 +31,10 @@ class Watching:
 
 async def test_no_more_than_so_many_a_second_go_out():
     sink = Watching()
-    desk = FakeDesk(sink.deliver, max_per_second=100.0)
-    desk.add(*range(20))
+    source = FakeDeliverySource(sink.deliver, max_per_second=100.0)
+    source.add(*range(20))
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
     assert len(sink.moments) == 20
     assert sink.took_seconds >= 0.19
@@ -42,10 +42,10 @@ async def test_no_more_than_so_many_a_second_go_out():
 
 async def test_a_batch_takes_the_time_of_all_that_is_in_it():
     sink = Watching()
-    desk = FakeDesk(sink.deliver, max_per_second=100.0, max_batch=5)
-    desk.add(*range(15))
+    source = FakeDeliverySource(sink.deliver, max_per_second=100.0, max_batch=5)
+    source.add(*range(15))
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
     assert len(sink.moments) == 3
     assert sink.took_seconds >= 0.1
@@ -54,59 +54,59 @@ async def test_a_batch_takes_the_time_of_all_that_is_in_it():
 async def test_the_pace_holds_from_one_lane_to_the_next():
     """Single events, each in a lane of its own, must not go out faster than a batch of them."""
     sink = Watching()
-    desk = FakeDesk(sink.deliver, max_per_second=50.0)
+    source = FakeDeliverySource(sink.deliver, max_per_second=50.0)
     for number in range(5):
-        desk.add(number)
-        await carried(desk.lane())
+        source.add(number)
+        await carried(source.lane())
 
     assert sink.took_seconds >= 0.08
 
 
 async def test_a_lane_that_waits_for_its_pace_to_end_takes_what_comes_due():
     sink = Watching()
-    desk = FakeDesk(sink.deliver, max_per_second=20.0)
-    desk.add(0)
-    lane = desk.lane()
+    source = FakeDeliverySource(sink.deliver, max_per_second=20.0)
+    source.add(0)
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
-    await until(lambda: len(desk.settled) == 1)
-    desk.add(1)
+    await until(lambda: len(source.settled) == 1)
+    source.add(1)
     lane.nudge()
     await running
 
-    assert len(desk.settled) == 2
+    assert len(source.settled) == 2
     assert sink.shortest_gap_seconds >= 0.05
 
 
 async def test_a_slow_pace_does_not_hold_up_the_end_of_a_lane():
-    desk = FakeDesk(max_per_second=0.001, max_in_flight=4)
-    desk.add(*range(10))
-    lane = desk.lane()
+    source = FakeDeliverySource(max_per_second=0.001, max_in_flight=4)
+    source.add(*range(10))
+    lane = source.lane()
     running = asyncio.create_task(carried(lane))
-    await until(lambda: len(desk.settled) == 1)
+    await until(lambda: len(source.settled) == 1)
     lane.stop()
     await running
 
-    assert list(desk.settled) == ["dlv_0"]
-    assert len(desk.released) == 9
+    assert list(source.settled) == ["dlv_0"]
+    assert len(source.released) == 9
 
 
 async def test_a_delivery_that_waits_for_its_turn_until_its_lease_ends_is_not_sent():
     """Ten seconds apart, the fifth would go out after 40 s: its lease may be somebody else's."""
     clock = SteppingClock()
     sink = Holding()
-    desk = FakeDesk(sink.deliver, max_in_flight=32, max_per_second=50.0)
-    desk.add(*range(3))
-    lane = desk.lane(clock)
+    source = FakeDeliverySource(sink.deliver, max_in_flight=32, max_per_second=50.0)
+    source.add(*range(3))
+    lane = source.lane(clock)
     running = asyncio.create_task(carried(lane))
     await sink.until(lambda: len(sink.held) == 1)
     clock.step(41)
-    await until(lambda: len(desk.released) == 2)
+    await until(lambda: len(source.released) == 2)
     lane.stop()
     sink.let_go()
     await running
 
     assert sink.seen[0] == "dlv_0"
-    assert sorted(desk.released[:2]) == ["dlv_1", "dlv_2"]
+    assert sorted(source.released[:2]) == ["dlv_1", "dlv_2"]
 
 
 async def test_without_a_limit_nobody_waits():

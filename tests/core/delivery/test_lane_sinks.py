@@ -3,7 +3,15 @@
 import asyncio
 
 import pytest
-from core.delivery.desk import NOW, FakeDesk, Holding, at_once, carried, outcome, until
+from core.delivery.delivery_source import (
+    NOW,
+    FakeDeliverySource,
+    Holding,
+    at_once,
+    carried,
+    outcome,
+    until,
+)
 
 from gateway.clock import SteppingClock
 
@@ -46,36 +54,36 @@ async def awaits_what_was_cancelled(_batch):
     ids=lambda value: getattr(value, "__name__", value),
 )
 async def test_a_sink_that_fails_makes_each_try_of_its_batch_a_failed_one(deliver, error):
-    desk = FakeDesk(deliver, max_batch=2)
-    desk.add(0, 1, 2)
+    source = FakeDeliverySource(deliver, max_batch=2)
+    source.add(0, 1, 2)
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
-    assert {key: each.error for key, each in desk.settled.items()} == {
+    assert {key: each.error for key, each in source.settled.items()} == {
         "dlv_0": error,
         "dlv_1": error,
         "dlv_2": error,
     }
-    assert not any(each.delivered for each in desk.settled.values())
+    assert not any(each.delivered for each in source.settled.values())
 
 
 async def test_a_delivery_without_an_outcome_counts_as_failed_and_its_neighbour_does_not():
-    desk = FakeDesk(returns_too_little, max_batch=2)
-    desk.add(0, 1)
+    source = FakeDeliverySource(returns_too_little, max_batch=2)
+    source.add(0, 1)
 
-    await carried(desk.lane(SteppingClock(NOW)))
+    await carried(source.lane(SteppingClock(NOW)))
 
-    assert desk.settled["dlv_0"].delivered
-    missing = desk.settled["dlv_1"]
+    assert source.settled["dlv_0"].delivered
+    missing = source.settled["dlv_1"]
     assert (missing.delivered, missing.error, missing.status) == (False, "no_outcome", None)
     assert (missing.started_at, missing.duration_ms) == (NOW, 0)
 
 
 async def test_what_a_sink_says_when_it_fails_stays_out_of_the_log(caplog):
-    desk = FakeDesk(raises)
-    desk.add(0)
+    source = FakeDeliverySource(raises)
+    source.add(0)
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
     assert caplog.messages == ["sink fake failed: ValueError"]
 
@@ -83,13 +91,13 @@ async def test_what_a_sink_says_when_it_fails_stays_out_of_the_log(caplog):
 async def test_a_sink_that_hangs_past_the_deadline_is_cut_off(monkeypatch):
     monkeypatch.setattr("gateway.delivery.lane.GRACE_SECONDS", 0.02)
     sink = Holding()
-    desk = FakeDesk(sink.deliver)
-    desk.add(0)
+    source = FakeDeliverySource(sink.deliver)
+    source.add(0)
 
-    await carried(desk.lane(timeout_seconds=0.01))
+    await carried(source.lane(timeout_seconds=0.01))
 
-    assert desk.settled["dlv_0"].error == "timeout"
-    assert desk.settled["dlv_0"].duration_ms >= 30
+    assert source.settled["dlv_0"].error == "timeout"
+    assert source.settled["dlv_0"].duration_ms >= 30
 
 
 async def test_each_of_several_that_hang_is_cut_off_and_what_comes_after_them_is_not(monkeypatch):
@@ -101,14 +109,14 @@ async def test_each_of_several_that_hang_is_cut_off_and_what_comes_after_them_is
             await asyncio.Event().wait()
         return await at_once(batch)
 
-    desk = FakeDesk(some_hang, max_in_flight=2)
-    desk.add(*range(6))
+    source = FakeDeliverySource(some_hang, max_in_flight=2)
+    source.add(*range(6))
 
-    await carried(desk.lane(timeout_seconds=0.01))
+    await carried(source.lane(timeout_seconds=0.01))
 
-    late = {key for key, outcome in desk.settled.items() if outcome.error == "timeout"}
+    late = {key for key, outcome in source.settled.items() if outcome.error == "timeout"}
     assert late == hangs
-    assert {key for key, outcome in desk.settled.items() if outcome.delivered} == {
+    assert {key for key, outcome in source.settled.items() if outcome.delivered} == {
         "dlv_1",
         "dlv_4",
         "dlv_5",
@@ -124,12 +132,12 @@ async def test_a_sink_that_answers_although_it_was_cut_off_is_believed_and_may_g
         except asyncio.CancelledError:
             return await at_once(batch)
 
-    desk = FakeDesk(stubborn, max_in_flight=1)
-    desk.add(0, 1)
+    source = FakeDeliverySource(stubborn, max_in_flight=1)
+    source.add(0, 1)
 
-    await carried(desk.lane(timeout_seconds=0.01))
+    await carried(source.lane(timeout_seconds=0.01))
 
-    assert [desk.settled[key].delivered for key in ("dlv_0", "dlv_1")] == [True, True]
+    assert [source.settled[key].delivered for key in ("dlv_0", "dlv_1")] == [True, True]
 
 
 async def test_what_a_sink_did_before_its_deadline_ran_out_is_not_cut_off(monkeypatch):
@@ -139,60 +147,60 @@ async def test_what_a_sink_did_before_its_deadline_ran_out_is_not_cut_off(monkey
         await asyncio.sleep(0.02)
         return await at_once(batch)
 
-    desk = FakeDesk(slower_than_its_deadline)
-    desk.add(0)
+    source = FakeDeliverySource(slower_than_its_deadline)
+    source.add(0)
 
-    await carried(desk.lane(timeout_seconds=0.001))
+    await carried(source.lane(timeout_seconds=0.001))
 
-    assert desk.settled["dlv_0"].delivered
+    assert source.settled["dlv_0"].delivered
 
 
 async def test_a_delivery_whose_lease_is_about_to_run_out_is_given_back_and_not_sent():
     """A lease of 60 s, less 15 s for the try and 5 s of grace: usable for 40 s."""
     clock = SteppingClock(NOW)
     sink = Holding()
-    desk = FakeDesk(sink.deliver, max_in_flight=1)
-    desk.add(0, 1, 2)
-    running = asyncio.create_task(carried(desk.lane(clock)))
+    source = FakeDeliverySource(sink.deliver, max_in_flight=1)
+    source.add(0, 1, 2)
+    running = asyncio.create_task(carried(source.lane(clock)))
     await sink.until(lambda: "dlv_0" in sink.held)
 
     clock.step(39.9)
     sink.let_go()
     await sink.until(lambda: "dlv_1" in sink.held)
-    assert desk.released == []
+    assert source.released == []
 
     clock.step(0.1)
     sink.let_go()
-    await until(lambda: desk.released == ["dlv_2"])
+    await until(lambda: source.released == ["dlv_2"])
     await sink.until(lambda: "dlv_2" in sink.held)  # claimed anew, with a lease of its own
     sink.let_go()
     await running
 
     assert sink.seen == ["dlv_0", "dlv_1", "dlv_2"]
     # Two for what is due, and one in between to hear whether anything was changed.
-    assert desk.limits == [32, 31, 32]
+    assert source.limits == [32, 31, 32]
 
 
 async def test_a_worker_that_dies_gives_the_rest_back(caplog):
     """A fault of ours must not keep deliveries until their lease ends."""
-    desk = FakeDesk(max_in_flight=1)
-    desk.add(0, 1, 2)
+    source = FakeDeliverySource(max_in_flight=1)
+    source.add(0, 1, 2)
 
     def settle(*_arguments, **_options):
         raise RuntimeError("a fault of ours")
 
-    desk.settle = settle
+    source.settle = settle
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
-    assert desk.released == ["dlv_1", "dlv_2"]
+    assert source.released == ["dlv_1", "dlv_2"]
     assert caplog.messages == ["a delivery to dst_1 failed oddly"]
 
 
 async def test_a_destination_with_no_room_at_all_is_still_served():
-    desk = FakeDesk(max_in_flight=0)
-    desk.add(0, 1)
+    source = FakeDeliverySource(max_in_flight=0)
+    source.add(0, 1)
 
-    await carried(desk.lane())
+    await carried(source.lane())
 
-    assert sorted(desk.settled) == ["dlv_0", "dlv_1"]
+    assert sorted(source.settled) == ["dlv_0", "dlv_1"]

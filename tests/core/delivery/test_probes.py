@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from core.delivery.desk import until
+from core.delivery.delivery_source import until
 from core.delivery.dispatching import Scripted, carried, publish
 from core.gateways import Recorder, add_destination, destination, opened, sqlite_url
 

@@ -7,22 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.delivery.retry_schedule import Schedule, next_try
+from gateway.delivery.retry_schedule import RetrySchedule, next_attempt
 from gateway.settings import Settings
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 DAY_SECONDS = 86_400
-CONTRACT = Schedule(
+CONTRACT = RetrySchedule(
     (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800), timedelta(seconds=DAY_SECONDS)
 )
 
 
-def tries(jitter: float, schedule: Schedule = CONTRACT) -> list[float]:
+def tries(jitter: float, schedule: RetrySchedule = CONTRACT) -> list[float]:
     """Return when each try after the first is made, in seconds; each fails the moment it begins."""
     moments: list[float] = []
     now: datetime | None = FIRST
     while True:
-        now = next_try(
+        now = next_attempt(
             schedule,
             retry_index=len(moments),
             first_attempt_at=FIRST,
@@ -43,7 +43,7 @@ def after(
     seconds: float, retry_index: int, retry_after: float | None = None, jitter: float = 0
 ) -> float | None:
     """Return the seconds from the first try to the one that follows a failure at ``seconds``."""
-    due = next_try(
+    due = next_attempt(
         CONTRACT,
         retry_index=retry_index,
         first_attempt_at=FIRST,
@@ -132,11 +132,11 @@ def test_after_24_hours_nothing_is_tried_any_more():
 
 
 def test_a_schedule_without_waits_tries_once_more_at_its_end():
-    assert tries(0, Schedule((), timedelta(seconds=60))) == [60]
+    assert tries(0, RetrySchedule((), timedelta(seconds=60))) == [60]
 
 
 schedules = st.builds(
-    Schedule,
+    RetrySchedule,
     st.lists(st.floats(0.001, 10**6), max_size=12).map(tuple),
     st.floats(0.001, 10**7).map(lambda seconds: timedelta(seconds=seconds)),
 )
@@ -155,7 +155,7 @@ def test_a_next_try_is_never_before_now_nor_earlier_than_was_asked_for(
     schedule, retry_index, now_seconds, asked, jitter
 ):
     now = at(now_seconds)
-    due = next_try(
+    due = next_attempt(
         schedule,
         retry_index=retry_index,
         first_attempt_at=FIRST,
@@ -163,7 +163,7 @@ def test_a_next_try_is_never_before_now_nor_earlier_than_was_asked_for(
         retry_after_seconds=asked,
         jitter=jitter,
     )
-    last = FIRST + schedule.give_up_after
+    last = FIRST + schedule.expires_after
 
     if due is None:
         assert now >= last
@@ -185,7 +185,7 @@ def test_every_delivery_is_given_up_some_day(schedule, data):
     now, made = FIRST, 0
     while True:
         took = data.draw(st.floats(0, 3600))
-        due = next_try(
+        due = next_attempt(
             schedule,
             retry_index=made,
             first_attempt_at=FIRST,

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from core.delivery.desk import Holding, until
+from core.delivery.delivery_source import Holding, until
 from core.delivery.dispatching import Scripted, carried, publish
 from core.gateways import (
     Recorder,

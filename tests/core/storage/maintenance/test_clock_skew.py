@@ -7,7 +7,7 @@ from core.storage.rows import LIVE, NOW, at, delivered, destination, failed, que
 from sqlalchemy import select
 
 from gateway.clock import to_epoch_ms
-from gateway.model.circuit_breaker import Breaker, Condition
+from gateway.model.circuit_breaker import Breaker, EndpointHealth
 from gateway.storage.maintenance.clock_skew import turn_back
 from gateway.storage.schema import deliveries, destinations
 from gateway.storage.stores import destinations as destination_store
@@ -95,7 +95,7 @@ async def test_what_happened_lies_no_longer_ahead(connection, kept, dues):
     )
     await kept.outbox.settle(connection, [failed(taken, at(30))], NOW)
     opened = Breaker(failures=20, openings=1, opened_at=NOW, held_until=at(30), warned_at=NOW)
-    await destination_store.write(connection, {TARGET.id: Condition(opened, NOW)})
+    await destination_store.write(connection, {TARGET.id: EndpointHealth(opened, NOW)})
     now = at(-HOUR)
 
     await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)

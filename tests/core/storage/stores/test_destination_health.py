@@ -2,11 +2,11 @@
 
 from core.storage.rows import LIVE, NOW, at, destination
 
-from gateway.model.circuit_breaker import WELL, Breaker, Condition
+from gateway.model.circuit_breaker import HEALTHY, Breaker, EndpointHealth
 from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.destinations import conditions, hold, succeeded, write
 
-POORLY = Condition(
+POORLY = EndpointHealth(
     Breaker(failures=21, openings=2, opened_at=at(1), held_until=at(61), warned_at=at(2)), NOW
 )
 
@@ -19,22 +19,22 @@ async def added(connection, kept, **changes):
 
 async def test_a_new_destination_is_well(connection, kept):
     made = await added(connection, kept)
-    assert await conditions(connection, [made, "dst_nowhere"]) == {made: WELL}
+    assert await conditions(connection, [made, "dst_nowhere"]) == {made: HEALTHY}
 
 
 async def test_what_is_written_is_read_back_and_touches_no_other(connection, kept):
     poorly, well = await added(connection, kept), await added(connection, kept)
     await write(connection, {poorly: POORLY})
-    assert await conditions(connection, [poorly, well]) == {poorly: POORLY, well: WELL}
+    assert await conditions(connection, [poorly, well]) == {poorly: POORLY, well: HEALTHY}
     shown = await kept.destinations.get(connection, LIVE, poorly)
-    assert Condition(shown.breaker, shown.failing_since) == POORLY
+    assert EndpointHealth(shown.breaker, shown.failing_since) == POORLY
 
 
 async def test_a_success_is_noted_and_tells_how_it_was_before(connection, kept):
     poorly, well = await added(connection, kept), await added(connection, kept)
     await write(connection, {poorly: POORLY})
     before = await succeeded(connection, [poorly, well], at(5))
-    assert before == {poorly: POORLY, well: WELL}
+    assert before == {poorly: POORLY, well: HEALTHY}
     shown = await kept.destinations.get(connection, LIVE, poorly)
     assert shown.last_success_at == at(5)
     assert shown.failing_since == NOW  # forgetting it is the caller's to write

@@ -14,7 +14,7 @@ from core.storage.rows import (
 from sqlalchemy import select
 
 from gateway.model.account import Caller
-from gateway.model.circuit_breaker import Breaker, Condition
+from gateway.model.circuit_breaker import Breaker, EndpointHealth
 from gateway.storage.schema import destinations
 from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.destinations import Subscription
@@ -109,7 +109,7 @@ async def test_a_change_writes_what_an_account_may_change_and_no_more(connection
 async def test_a_change_can_forget_that_it_was_failing(connection, kept):
     before = destination(LIVE)
     await kept.destinations.add(connection, before)
-    failing = Condition(Breaker(failures=1), at(1))
+    failing = EndpointHealth(Breaker(failures=1), at(1))
     await destination_store.write(connection, {before.id: failing})
 
     await kept.destinations.change(connection, before)

@@ -5,12 +5,12 @@ from core.storage.rows import LIVE, NOW, at, destination
 from sqlalchemy import update
 
 from gateway.clock import to_epoch_ms
-from gateway.model.circuit_breaker import Breaker, Condition
+from gateway.model.circuit_breaker import Breaker, EndpointHealth
 from gateway.storage.schema import deliveries
 from gateway.storage.stores.destinations import write
 from gateway.storage.stores.outbox import NewDelivery, give_up
 
-OPEN = Condition(Breaker(failures=20, openings=1, opened_at=NOW, held_until=at(30)), NOW)
+OPEN = EndpointHealth(Breaker(failures=20, openings=1, opened_at=NOW, held_until=at(30)), NOW)
 DAY = 86_400
 
 
@@ -64,7 +64,7 @@ async def test_a_paused_one_keeps_its_own_though_its_breaker_is_open(connection,
 
 
 async def test_who_has_not_been_failing_for_as_long_is_tried_first(connection, waiting):
-    lately = Condition(OPEN.breaker, at(DAY - 60))
+    lately = EndpointHealth(OPEN.breaker, at(DAY - 60))
     await waiting(lately)
     assert await given_up(connection) == {}
 

@@ -4,7 +4,7 @@ import pytest
 from core.storage.rows import LIVE, NOW, at, destination, queued
 from sqlalchemy import event
 
-from gateway.model.circuit_breaker import Breaker, Condition
+from gateway.model.circuit_breaker import Breaker, EndpointHealth
 from gateway.storage.stores.destinations import conditions, hold, write
 
 LEASE_SECONDS = 60.0
@@ -18,7 +18,7 @@ def probe(connection, kept):
     async def take(breaker=OPEN, ends=LEASE_SECONDS):
         target = destination(LIVE)
         await kept.destinations.add(connection, target)
-        await write(connection, {target.id: Condition(breaker, at(-60))})
+        await write(connection, {target.id: EndpointHealth(breaker, at(-60))})
         await queued(connection, target, 2)
         [taken] = await kept.outbox.claim(
             connection, target.id, limit=1, now=NOW, lease_seconds=LEASE_SECONDS

@@ -1,4 +1,4 @@
-"""What a lane talks to, in memory: a desk that hands deliveries out, and sinks.
+"""What a lane talks to, in memory: a source that hands deliveries out, and sinks.
 
 Nothing here knows pytest.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.clock import Clock, SystemClock
-from gateway.delivery.lane import Grant, Lane, Stored
+from gateway.delivery.lane import ClaimedBatch, Lane, Stored
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import Event
 from gateway.sdk.records import Batch, Sink
@@ -111,7 +111,7 @@ class Holding:
                 await self._arrived.wait()
 
 
-class FakeDesk:
+class FakeDeliverySource:
     """An outbox in memory. What was settled, released and claimed stands in its lists.
 
     ``claiming`` and ``storing`` are gates: while one is closed, claims or outcomes wait.
@@ -140,7 +140,7 @@ class FakeDesk:
     def lane(self, clock: Clock | None = None, timeout_seconds: float = 15.0) -> Lane:
         return Lane("dst_1", self, clock or SystemClock(), timeout_seconds)
 
-    async def claim(self, destination_id: str, limit: int) -> Grant | None:
+    async def claim(self, destination_id: str, limit: int) -> ClaimedBatch | None:
         assert destination_id == "dst_1"
         self.limits.append(limit)
         await asyncio.sleep(0)
@@ -153,7 +153,7 @@ class FakeDesk:
             self.due.extendleft(reversed(taken))
             return None
         more = len(taken) == limit
-        return Grant(self.destination, None, self.sink, taken, self.lease_seconds, more)
+        return ClaimedBatch(self.destination, None, self.sink, taken, self.lease_seconds, more)
 
     def settle(
         self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored, *, at_once: bool
