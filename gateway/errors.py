@@ -11,6 +11,10 @@
     │       └── SealKeyMissing    … because its key isn't here
     ├── InvalidInput              what was sent can't be understood or accepted
     │   ├── TooLarge              … because there is too much of it
+    │   │   └── FileTooDemanding  … to read in the sandbox
+    │   ├── FileTooSlow           … because reading it takes too long
+    │   ├── FileUnreadable        … because its reader refuses it
+    │   ├── ReaderCrashed         … because its reader fails over it
     │   └── UnsupportedMedia      … because of its content type
     ├── NotAuthenticated          no key, an unknown one, or a revoked one
     ├── NotAllowed                the key is fine but doesn't reach this far
@@ -82,6 +86,35 @@ class InvalidInput(GatewayError):
 
 class TooLarge(InvalidInput):
     """More was sent than is taken in one piece."""
+
+
+class FileTooDemanding(TooLarge):
+    """Reading the file takes more memory or a larger answer than is allowed."""
+
+
+class FileTooSlow(InvalidInput):
+    """Reading the file takes more time than is allowed."""
+
+
+class FileUnreadable(InvalidInput):
+    """The reader refuses the file; ``code`` is the reader's own word for why."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ReaderCrashed(InvalidInput):
+    """The reader failed over the file, or its process was killed.
+
+    ``cause`` is an exception's class or an exit code. ``stderr`` is the beginning of what the
+    process wrote there: it may quote the file, so it belongs into no log.
+    """
+
+    def __init__(self, message: str, cause: str, stderr: bytes) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.stderr = stderr
 
 
 class UnsupportedMedia(InvalidInput):

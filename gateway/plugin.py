@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import Clock, SystemClock, aware, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.errors import (
     Conflict,
+    FileTooDemanding,
+    FileTooSlow,
+    FileUnreadable,
     GatewayError,
     IdempotencyKeyReused,
     InvalidInput,
@@ -19,6 +22,7 @@ from gateway.errors import (
     PlanLimitReached,
     PluginError,
     Problem,
+    ReaderCrashed,
     SettingsError,
     TooLarge,
     Unavailable,
@@ -53,8 +57,14 @@ from gateway.model.wire import decode, encode, problem_of, timestamp
 from gateway.outbound.client import OutboundClient
 from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from gateway.outbound.ssrf_guard import AddressGuard, Resolver, check_url
+from gateway.sandbox.reader import SandboxLimits, SandboxReader, read_in_sandbox
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
-from gateway.sdk.http import IdempotencyKey, idempotency_key, json_response, page_size
+from gateway.sdk.http import (
+    IdempotencyKey,
+    idempotency_key,
+    json_response,
+    page_size,
+)
 from gateway.sdk.protocols import (
     AccountLookup,
     AuditRecorder,
@@ -127,6 +137,9 @@ __all__ = [
     "EventPublisher",
     "EventStore",
     "EventType",
+    "FileTooDemanding",
+    "FileTooSlow",
+    "FileUnreadable",
     "Gateway",
     "GatewayError",
     "HealthCheck",
@@ -161,11 +174,14 @@ __all__ = [
     "Problem",
     "Proof",
     "Published",
+    "ReaderCrashed",
     "Recovery",
     "RecoveryService",
     "RequestLimiter",
     "Resolver",
     "Review",
+    "SandboxLimits",
+    "SandboxReader",
     "SealedColumn",
     "Sealer",
     "Session",
@@ -203,6 +219,7 @@ __all__ = [
     "on_termination",
     "page_size",
     "problem_of",
+    "read_in_sandbox",
     "resolve_time",
     "split_replays",
     "store_responses",

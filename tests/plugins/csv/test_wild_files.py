@@ -1,18 +1,16 @@
 """Files as they turn up: other delimiters and encodings, titles, totals, rags, spreadsheets."""
 
 import datetime as dt
-import errno
 import itertools
 import json
 import re
-import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
 
 import openpyxl
 import pytest
-from gateway_csv.read import sheet_process, sheets
+from gateway_csv.read import sheet_reader
 from plugins.csv.files import PLUGINS, SEED, Sender, saved, workbook
 
 AT_NOON = dt.datetime(2026, 4, 21, 12)  # noqa: DTZ001 - a sheet knows no zones
@@ -431,19 +429,15 @@ async def test_cells_that_do_not_say_where_they_are_can_not_reach_far_out_either
     assert answer.json()["error"].startswith("The sheet reaches too far out")
 
 
-def test_blank_rows_are_left_out_where_they_are_read_and_the_others_keep_their_numbers(
-    monkeypatch, capsysbinary
-):
+def test_blank_rows_are_left_out_where_they_are_read_and_the_others_keep_their_numbers():
     book = openpyxl.Workbook()
     for place, value in {"B3": "patient_name", "B900000": "Ana"}.items():
         book.active[place] = value
 
-    lines = read_by_the_process(monkeypatch, capsysbinary, saved(book))
-
-    assert lines == [
+    assert read_by_the_reader(saved(book)) == [
+        {"more": 0},
         [3, [None, "patient_name"]],
         [900_000, [None, "Ana"]],
-        {"end": "read", "more": 0},
     ]
 
 
@@ -497,39 +491,19 @@ async def test_told_columns_find_a_header_that_no_synonym_knows(sender):
     assert report["created"] == 1
 
 
-@pytest.mark.parametrize(
-    ("file", "last"),
-    [
-        (workbook(["patient_name"], ["Ana"]), {"end": "read", "more": 0}),
-        (b"nonsense", {"end": "damaged", "more": 0}),
-    ],
-)
-def test_the_process_that_reads_sheets_says_how_it_ended(monkeypatch, capsysbinary, file, last):
-    lines = read_by_the_process(monkeypatch, capsysbinary, file)
+def test_a_file_that_is_no_spreadsheet_is_refused_by_the_reader_as_damaged():
+    with pytest.raises(Refused) as refused:
+        read_by_the_reader(b"nonsense")
 
-    assert lines[-1] == last
-    assert lines[:-1] in ([], [[1, ["patient_name"]], [2, ["Ana"]]])
+    assert str(refused.value) == "damaged"
 
 
-def read_by_the_process(monkeypatch, capsysbinary, file):
-    class Stdin:
-        buffer = BytesIO(file)
-
-    monkeypatch.setattr(sys, "stdin", Stdin)
-    monkeypatch.setattr(sheet_process, "_confine", lambda: None)  # this process needs its memory
-
-    sheet_process.main(5_000_000)
-
-    return [json.loads(each) for each in capsysbinary.readouterr().out.splitlines()]
+class Refused(Exception):
+    """What a reader's ``refuse`` raises here."""
 
 
-@pytest.mark.parametrize(
-    ("error", "is_gone"),
-    [
-        (BrokenPipeError(errno.EPIPE, "broken pipe"), True),
-        (OSError(errno.EINVAL, "Invalid argument"), True),  # Windows
-        (OSError(errno.ENOSPC, "No space left on device"), False),
-    ],
-)
-def test_a_reader_of_spreadsheets_that_is_gone_is_told_from_other_trouble(error, is_gone):
-    assert sheets._nobody_reads(error) is is_gone
+def read_by_the_reader(file):
+    def refuse(code):
+        raise Refused(code)
+
+    return list(sheet_reader.read(file, refuse, "5000000"))

@@ -1,0 +1,24 @@
+"""A confined child process for files from outside: spreadsheets, images, PDFs.
+
+Parsers of such files are large, written in C or Rust, and fed by strangers. Here a *reader* (a
+Python file with a ``read`` function) runs on the bytes of one file in a process of its own; what
+it yields comes back item by item. A damaged or hostile file can end only that process.
+
+What confines the process:
+
+=====================  ==============  =======  ===========
+limit                  Linux           macOS    Windows
+=====================  ==============  =======  ===========
+wall-clock time        yes             yes      yes
+CPU time               rlimit          rlimit   Job object
+memory                 rlimit          no (1)   Job object
+environment, secrets   emptied         emptied  emptied
+writing files          rlimit          rlimit   no
+network                seccomp (2)     no       no
+starting processes     seccomp (2)     no       Job object
+=====================  ==============  =======  ===========
+
+(1) The kernel accepts the limit and doesn't enforce it. (2) On x86-64 and arm64; needs no root. A
+kernel without seccomp runs the reader without it. Reading files isn't restricted on any system:
+what a reader returns is content from outside, whatever it claims to be.
+"""
