@@ -1,7 +1,7 @@
-"""The only place that reads the time.
+"""The only module that reads the system time.
 
-Everything that needs to know when it is takes a :class:`Clock`; a test hands in
-a :class:`SteppingClock` and moves it by hand.
+Code that needs the time takes a :class:`Clock`; tests pass a :class:`SteppingClock` and
+advance it by hand.
 """
 
 import time
@@ -11,45 +11,45 @@ from typing import Final, Protocol
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PASSING_SECONDS: Final = 1.0
 _MILLISECOND: Final = timedelta(milliseconds=1)
-# Windows' own conversion knows no moment before 1970, and none after the year 3000.
+# Windows can't convert times before 1970 or after the year 3000.
 _YEAR_2900_MS: Final = 29_348_006_400_000
 
 
 class Clock(Protocol):
-    """What the gateway asks of time."""
+    """A source of wall-clock and monotonic time."""
 
     def now(self) -> datetime:
-        """Return the present moment, aware, UTC."""
+        """Return the current time, aware, UTC."""
         ...
 
     def monotonic_seconds(self) -> float:
-        """Return seconds that never step back, for measuring how long something took."""
+        """Return monotonic seconds, for measuring durations."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The system clock."""
 
     def now(self) -> datetime:
-        """Return the present moment, aware, UTC."""
+        """Return the current time, aware, UTC."""
         return datetime.now(UTC)
 
     def monotonic_seconds(self) -> float:
-        """Return seconds that never step back."""
+        """Return monotonic seconds."""
         return time.monotonic()
 
 
 class StepWatch:
-    """Notices when a wall clock is set back, by the monotonic one beside it."""
+    """Detects that the wall clock was set back, by comparing it with the monotonic clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._seen = self._look()
 
     def seconds_back(self) -> float:
-        """Return by how much it was set back since this was last asked; 0 for a second or less.
+        """Return how far the clock was set back since the last call; 0 for a second or less.
 
-        So little is a correction in passing, which nobody has to be told of.
+        Small corrections (NTP) are not reported.
         """
         (was_at, was_seconds), (at, seconds) = self._seen, self._look()
         self._seen = at, seconds
@@ -61,14 +61,14 @@ class StepWatch:
 
 
 class SteppingClock:
-    """A clock for tests: it stands still until :meth:`step` moves it."""
+    """A clock for tests that only moves when :meth:`step` is called."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
         self._monotonic_seconds = 0.0
 
     def now(self) -> datetime:
-        """Return the moment this clock was moved to."""
+        """Return the time this clock was moved to."""
         return self._now
 
     def monotonic_seconds(self) -> float:
@@ -95,10 +95,10 @@ def from_epoch_ms(epoch_ms: int) -> datetime:
 
 def isoformat(moment: datetime) -> str:
     """Write an aware datetime as the wire does: ``2026-04-19T18:42:10Z``, whole seconds, UTC."""
-    # An aware moment's own form is quicker than strftime, and every webhook bears a few of them.
+    # isoformat is faster than strftime, and every webhook contains several timestamps.
     return moment.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
 
 
 def aware(moment: datetime) -> datetime:
-    """Read a moment that names no time zone as UTC."""
+    """Return ``moment`` as it is, or in UTC if it has no time zone."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Every error the gateway raises on purpose.
+"""The exceptions that the gateway raises.
 
 ::
 
@@ -9,25 +9,25 @@
     ├── StorageError              the database can't be reached, read or migrated
     │   └── SealError             a sealed value can't be opened (wrong key, moved, damaged)
     │       └── SealKeyMissing    … because its key isn't here
-    ├── InvalidInput              what was sent can't be understood or accepted
-    │   ├── TooLarge              … because there is too much of it
+    ├── InvalidInput              a request can't be parsed or accepted
+    │   ├── TooLarge              … because it is too large
     │   │   └── FileTooDemanding  … to read in the sandbox
     │   ├── FileTooSlow           … because reading it takes too long
     │   ├── FileUnreadable        … because its reader refuses it
-    │   ├── ReaderCrashed         … because its reader fails over it
+    │   ├── ReaderCrashed         … because its reader crashes on it
     │   └── UnsupportedMedia      … because of its content type
     ├── NotAuthenticated          no key, an unknown one, or a revoked one
-    ├── NotAllowed                the key is fine but doesn't reach this far
+    ├── NotAllowed                the key is valid but lacks permission
     ├── PlanLimitReached          the account's plan has no room left
     ├── NotFound                  no such row, or not this account's
-    ├── Conflict                  the row exists but can't go there from here
+    ├── Conflict                  the resource's state doesn't allow this
     ├── IdempotencyKeyReused      the same key came with another body
-    ├── RateLimited               too many requests; says when to come back
+    ├── RateLimited               too many requests; says when to retry
     └── Unavailable               try again soon; nothing was stored
 
-No HTTP status stands here: :mod:`gateway.http.errors` is the one place that
-maps these to answers. A message is one sentence that says what to do next and
-never repeats a submitted value: it may end up in a log or an answer.
+HTTP statuses are mapped in :mod:`gateway.http.errors` only. A message is one sentence
+that says what to do next and never repeats a submitted value: it may end up in a log
+or a response.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ import msgspec
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that is wrong, for a caller who sent many things at once.
+    """One problem of a request or a configuration, with its place.
 
     ``index`` counts from 0 in the batch that was sent; ``field`` is a dotted
     field name; ``message`` is a sentence without any submitted value in it.
@@ -48,7 +48,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class GatewayError(Exception):
-    """The root of the tree: ``message`` is a sentence, ``details`` the parts of it."""
+    """The base class: ``message`` is one sentence, ``details`` the single problems."""
 
     def __init__(self, message: str, details: Sequence[Problem] = ()) -> None:
         super().__init__(message)
@@ -57,11 +57,11 @@ class GatewayError(Exception):
 
 
 class ConfigurationError(GatewayError):
-    """The gateway can't start as it is configured."""
+    """The gateway can't start with this configuration."""
 
 
 class SettingsError(ConfigurationError):
-    """``details`` holds one problem a line: file, [table], key, what was expected."""
+    """Invalid settings; each of ``details`` names file, [table], key and the expected value."""
 
 
 class PluginError(ConfigurationError):
@@ -73,19 +73,19 @@ class StorageError(GatewayError):
 
 
 class SealError(StorageError):
-    """A sealed value can't be opened with the keys at hand, or was moved or damaged."""
+    """A sealed value can't be opened: wrong key, moved to another row, or damaged."""
 
 
 class SealKeyMissing(SealError):
-    """The value is sound, but its key isn't here: another machine may have it."""
+    """A sealed value is intact, but its key isn't in the keyring."""
 
 
 class InvalidInput(GatewayError):
-    """What was sent can't be understood or accepted; ``details`` says which parts."""
+    """A request can't be parsed or accepted; ``details`` names the parts."""
 
 
 class TooLarge(InvalidInput):
-    """More was sent than is taken in one piece."""
+    """The request is larger than the limit."""
 
 
 class FileTooDemanding(TooLarge):
@@ -118,15 +118,15 @@ class ReaderCrashed(InvalidInput):
 
 
 class UnsupportedMedia(InvalidInput):
-    """The content type is none that this address understands."""
+    """The route doesn't accept this content type."""
 
 
 class NotAuthenticated(GatewayError):
-    """No API key came along, or it is unknown or revoked."""
+    """The API key is missing, unknown or revoked."""
 
 
 class NotAllowed(GatewayError):
-    """The key is valid, but what it asks for is outside its plan, site or mode."""
+    """The key is valid, but the request is outside its plan, site or mode."""
 
 
 class PlanLimitReached(GatewayError):
@@ -134,11 +134,11 @@ class PlanLimitReached(GatewayError):
 
 
 class NotFound(GatewayError):
-    """There is no such thing, or it belongs to somebody else: the answer is the same."""
+    """The resource doesn't exist or belongs to another account: the response is the same."""
 
 
 class Conflict(GatewayError):
-    """The thing exists, but can't go where it was asked to go from where it is."""
+    """The resource's state doesn't allow this."""
 
 
 class IdempotencyKeyReused(GatewayError):
@@ -169,4 +169,4 @@ class RateLimited(GatewayError):
 
 
 class Unavailable(GatewayError):
-    """The gateway can't take this right now; nothing was stored, sending it again is safe."""
+    """Temporarily unavailable; nothing was stored, and a retry is safe."""

@@ -1,7 +1,7 @@
 """The typed facade over the hooks; the only module that touches pluggy's ``pm.hook``.
 
-Implementations are called one at a time, in the order the plugins were loaded, so
-that one that raises is named and the others still run.
+Implementations are called one at a time, in loading order, so that one that raises is
+named and the others still run.
 """
 
 import inspect
@@ -37,7 +37,7 @@ _EVERY_BATCH: Final = ("review_orders", "route_events", "events_recorded")
 
 
 class Hooks:
-    """Calls the hooks of the registered plugins. ``failures`` counts by (plugin, hook)."""
+    """Calls the hooks of registered plugins. ``failures`` counts errors by (plugin, hook)."""
 
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager(PROJECT)
@@ -93,10 +93,10 @@ class Hooks:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Enter what plugins open, and leave it in reverse when the block ends."""
+        """Enter the plugins' context managers, and exit them in reverse when the block ends."""
         async with AsyncExitStack() as stack:
             for implementation in self._implementations("lifespan"):
-                for each in self._brought(implementation, AbstractAsyncContextManager):
+                for each in self._records(implementation, AbstractAsyncContextManager):
                     try:
                         await each.__aenter__()
                     except PluginError:
@@ -110,14 +110,14 @@ class Hooks:
     async def _leave(
         self, implementation: pluggy.HookImpl, opened: AbstractAsyncContextManager[object]
     ) -> None:
-        with self._passed_over(implementation):
+        with self._isolated(implementation):
             await opened.__aexit__(None, None, None)
 
     def cli_commands(self) -> list[click.Command]:
         """Return every plugin's commands; a plugin that raises is left out and logged."""
         commands: list[click.Command] = []
         for implementation in self._implementations("cli_commands"):
-            with self._passed_over(implementation):
+            with self._isolated(implementation):
                 commands.extend(_called(implementation) or ())
         return commands
 
@@ -128,19 +128,19 @@ class Hooks:
         ]
 
     def extensions(self, point: str) -> list[object]:
-        """Return what every plugin brings to ``point``."""
+        """Return every plugin's records for the extension point ``point``."""
         return [
             each for _, found in self._at_start("extensions", object, point=point) for each in found
         ]
 
     def review_orders(self, orders: Sequence[Order]) -> list[Review]:
-        """Return for each order what all plugins together say; each sees what the last one kept."""
+        """Return a merged review for each order; each plugin sees the previous one's changes."""
         reviews = [Review(order) for order in orders]
         for implementation in self._implementations("review_orders") if orders else ():
             current = tuple(
                 review.order or order for review, order in zip(reviews, orders, strict=True)
             )
-            with self._passed_over(implementation):
+            with self._isolated(implementation):
                 found = _called(implementation, orders=current)
                 if found is not None and len(found) != len(current):
                     raise PluginError("it answered for a different number of orders")
@@ -152,17 +152,17 @@ class Hooks:
 
     @property
     def review_orders_wanted(self) -> bool:
-        """Whether any plugin looks at orders; without one nothing needs to be prepared for it."""
+        """Whether any plugin implements ``review_orders``."""
         return bool(self._implementations("review_orders"))
 
     def route_events(
         self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
     ) -> dict[str, Collection[str]]:
-        """Return ``wanted``, narrowed down by every plugin that has something to say."""
+        """Return ``wanted``, narrowed down by every plugin that implements the hook."""
         kept = {event_id: tuple(destinations) for event_id, destinations in wanted.items()}
         for implementation in self._implementations("route_events"):
-            with self._passed_over(implementation):
-                # Read-only: what a plugin wrote into it would be sent there.
+            with self._isolated(implementation):
+                # Read-only: a plugin must not add destinations.
                 found = _called(implementation, events=events, wanted=MappingProxyType(kept))
                 kept |= {
                     event_id: tuple(each for each in kept[event_id] if each in destinations)
@@ -172,13 +172,13 @@ class Hooks:
         return {**kept}
 
     def events_recorded(self, events: Sequence[Event]) -> None:
-        """Tell every plugin what was committed."""
+        """Notify every plugin of committed events."""
         for implementation in self._implementations("events_recorded"):
-            with self._passed_over(implementation):
+            with self._isolated(implementation):
                 _called(implementation, events=events)
 
     def failure_counts(self) -> Collection[tuple[tuple[str, str], int]]:
-        """Return how often a plugin failed in a hook: 0 too, for hooks called with each batch."""
+        """Return the failures by plugin and hook, including 0 for the hooks of each batch."""
         called = {
             (each.plugin_name, hook): 0
             for hook in _EVERY_BATCH
@@ -199,30 +199,30 @@ class Hooks:
     def _at_start(
         self, hook: str, kind: type[Record], **arguments: Any
     ) -> Iterator[tuple[str, list[Record]]]:
-        """Yield what each plugin brings, with its name; a record alone is a list of one."""
+        """Yield each plugin's name and records; a single record counts as a list of one."""
         for implementation in self._implementations(hook):
-            yield implementation.plugin_name, self._brought(implementation, kind, **arguments)
+            yield implementation.plugin_name, self._records(implementation, kind, **arguments)
 
     @staticmethod
-    def _brought(implementation: pluggy.HookImpl, kind: type[Any], **arguments: Any) -> list[Any]:
+    def _records(implementation: pluggy.HookImpl, kind: type[Any], **arguments: Any) -> list[Any]:
         name, hook = implementation.plugin_name, implementation.function.__name__
         try:
             found = _called(implementation, **arguments)
             alone = kind is not object and isinstance(found, kind)
-            brought = [found] if alone else list(found or ())
+            records = [found] if alone else list(found or ())
         except PluginError:
             raise
         except Exception as error:
             raise PluginError(f"plugin {name} failed in {hook}: {error}") from error
-        if not all(isinstance(each, kind) for each in brought):
+        if not all(isinstance(each, kind) for each in records):
             raise PluginError(
                 f"plugin {name} brings something in {hook} that is no {kind.__name__}"
             )
-        return brought
+        return records
 
     @contextmanager
-    def _passed_over(self, implementation: pluggy.HookImpl) -> Iterator[None]:
-        """Count and log whatever a plugin does wrong; what the others say still holds."""
+    def _isolated(self, implementation: pluggy.HookImpl) -> Iterator[None]:
+        """Count and log an error of one plugin; the results of the others still count."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a plugin's fault must not become the batch's
@@ -233,7 +233,7 @@ class Hooks:
 
 
 def _called(implementation: pluggy.HookImpl, **arguments: Any) -> Any:
-    """Call one implementation with those arguments that it takes."""
+    """Call one implementation with the arguments it accepts."""
     return implementation.function(**{name: arguments[name] for name in implementation.argnames})
 
 

@@ -8,15 +8,15 @@
 
 A plugin is a class named by an entry point in the group ``gateway.plugins``. It has
 
-- ``api_version``: the version of this page it speaks, now 1;
+- ``api_version``: the version of this API it implements, now 1;
 - ``Settings``: a frozen ``msgspec.Struct`` with ``forbid_unknown_fields=True``, filled
   from ``[plugins.<name>]`` of gateway.toml;
-- ``__init__(self, settings, gateway)``: called once, with nothing open yet;
-- methods marked ``@hookimpl``, each named like a hook below. It takes those it needs.
+- ``__init__(self, settings, gateway)``: called once, before anything is open;
+- methods marked ``@hookimpl``, each named after a hook below. All are optional.
 
-Hooks are few, synchronous, quick, and never wait for anything. What must wait
-(sending, polling, writing) is an async callable inside a record that a hook
-returns; the core calls that with a deadline.
+Hooks are few, synchronous and quick; they never do I/O. I/O (sending, polling, writing)
+belongs into an async callable inside a record that a hook returns; the core calls it with
+a deadline.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -40,16 +40,17 @@ hookimpl: Final = pluggy.HookimplMarker(PROJECT)
 
 
 class GatewayHooks:
-    """The hooks. First what a plugin brings (once, at start), then what it sees (every batch)."""
+    """The hooks: first those called once at start, then those called for every batch."""
 
     @hookspec
     def http_routers(self) -> Sequence[Router]:
-        """Bring addresses of your own.
+        """Provide HTTP routes.
 
         When: once, when the HTTP application is put together.
-        Returns: Litestar routers. A handler that names ``caller`` gets who is calling; every
-            route needs an API key unless its ``opt`` says ``{"public": True}``.
-        Errors: raising stops the start, with your plugin named.
+        Returns: Litestar routers. A handler parameter named ``caller`` receives the
+            authenticated caller; every route needs an API key unless its ``opt`` says
+            ``{"public": True}``.
+        Errors: raising stops the start; the message names your plugin.
         Example: ``return [Router("/api/acme", route_handlers=[take_orders])]``
         Since: 1
         """
@@ -57,11 +58,11 @@ class GatewayHooks:
 
     @hookspec
     def sinks(self) -> Sequence[Sink]:
-        """Bring a way to carry events to destinations.
+        """Provide transports that deliver events to destinations.
 
         When: once, at start.
         Returns: sinks, each with a ``kind`` of its own.
-        Errors: raising, or a kind that another plugin brought, stops the start.
+        Errors: raising, or a kind that another plugin provides, stops the start.
         Example: ``return [Sink("acme-erp", AcmeDestination, self.deliver)]``
         Since: 1
         """
@@ -69,11 +70,11 @@ class GatewayHooks:
 
     @hookspec
     def event_types(self) -> Sequence[EventType]:
-        """Bring event types that only you publish.
+        """Provide event types that your plugin publishes.
 
         When: once, at start; the catalog at ``/api/event-types`` and the docs show them.
         Returns: event types with meaning, sample and schema.
-        Errors: raising, or a type that another plugin brought, stops the start.
+        Errors: raising, or a type that another plugin provides, stops the start.
         Example: ``return [EventType(type="acme.synced", meaning="…", sample={}, schema={})]``
         Since: 1
         """
@@ -81,10 +82,10 @@ class GatewayHooks:
 
     @hookspec
     def jobs(self) -> Sequence[Job]:
-        """Bring work that is done again and again.
+        """Provide periodic work.
 
-        When: once, at start; the engine then runs each job as often as it asks.
-        Returns: jobs. A job that raises is logged and runs again at its next time.
+        When: once, at start; the engine then runs each job at its interval.
+        Returns: jobs. A job that raises is logged and runs again at the next interval.
         Errors: raising here stops the start.
         Example: ``return [Job("acme-poll", self.poll, every_seconds=60)]``
         Since: 1
@@ -93,7 +94,7 @@ class GatewayHooks:
 
     @hookspec
     def tables(self) -> PluginTables | None:
-        """Bring tables of your own.
+        """Provide database tables.
 
         When: once, before the schema is brought up to date.
         Returns: the tables' metadata and the folder of their migrations, or ``None``.
@@ -105,15 +106,15 @@ class GatewayHooks:
 
     @hookspec
     def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:
-        """Bring what has to be opened and closed: connections, files, work that runs by itself.
+        """Provide resources that are opened and closed: connections, files, background tasks.
 
         When: each time the gateway is opened, by the server, a worker or a command; so be
-            quick, and leave what is done again and again to a job.
-        Returns: async context managers. Each is entered once everything is connected, in this
-            order, and left before anything is disconnected, in reverse; give new ones each time
-            unless yours can be entered again.
-        Errors: raising here or on entering stops the start, with what was entered left again;
-            raising on leaving is logged and counted, and the others are left all the same.
+            quick, and leave periodic work to a job.
+        Returns: async context managers. They are entered in this order once everything is
+            connected, and exited in reverse before anything is disconnected; return new ones
+            each time unless yours are reentrant.
+        Errors: raising here or on entering stops the start, after what was entered is exited;
+            raising on exit is logged and counted, and the others are still exited.
         Example: ``return [self._client]``
         Since: 1
         """
@@ -121,11 +122,11 @@ class GatewayHooks:
 
     @hookspec
     def cli_commands(self) -> Sequence[click.Command]:
-        """Bring commands for the ``gateway`` command line.
+        """Provide commands for the ``gateway`` command line.
 
         When: when the command line is read.
-        Returns: click commands or groups; a name that the core has is not replaced.
-        Errors: raising leaves your commands out, and says so on stderr.
+        Returns: click commands or groups; they can't replace a command of the core.
+        Errors: raising leaves your commands out, with a message on stderr.
         Example: ``return [acme_group]``
         Since: 1
         """
@@ -133,10 +134,11 @@ class GatewayHooks:
 
     @hookspec
     def health_checks(self) -> Sequence[HealthCheck]:
-        """Bring questions about your own health.
+        """Provide health checks.
 
-        When: once, at start; the checks run for ``/health/ready`` and ``gateway check``.
-        Returns: health checks; each is given 5 seconds.
+        When: once, at start; the checks run for ``/health/ready``, ``gateway check`` and
+            ``gateway status``.
+        Returns: health checks; each has 5 seconds.
         Errors: raising here stops the start; a check that raises counts as unhealthy.
         Example: ``return [HealthCheck("acme-erp", self.can_reach_acme)]``
         Since: 1
@@ -145,12 +147,13 @@ class GatewayHooks:
 
     @hookspec
     def extensions(self, point: str) -> Sequence[object]:
-        """Bring records to a place that another plugin left open.
+        """Provide records for an extension point of another plugin.
 
-        When: when that plugin asks, with the name of the place: ``"<plugin>.<what>"``. Which
-            places there are, and of what type their records are, stands in its documentation.
-        Returns: records for ``point``; nothing for a place that is none of yours.
-        Errors: raising, or a record of another type, stops whoever asked, with your plugin named.
+        When: when that plugin collects them, with the point's name, ``"<plugin>.<name>"``. Its
+            documentation lists its extension points and the type of their records.
+        Returns: records for ``point``; nothing for points you don't extend.
+        Errors: raising, or a record of another type, fails that plugin's call; the message
+            names your plugin.
         Example: ``return [RxRule("acme", self.review)] if point == "rx_queue.rules" else []``
         Since: 1
         """
@@ -158,12 +161,12 @@ class GatewayHooks:
 
     @hookspec
     def review_orders(self, orders: Sequence[Order]) -> Sequence[Review | None]:
-        """Look at orders before anything is stored: enrich, warn or reject.
+        """Enrich, warn about or reject orders before anything is stored.
 
-        When: for each batch that comes in, after the core's own rules passed.
-        Returns: one entry an order, in their order: ``None`` for no remark, or a ``Review``
-            whose ``order`` (if any) takes the place of the one handed in.
-        Errors: raising is logged and counted; the batch goes on without your remarks.
+        When: for each incoming batch, after the core's own rules passed.
+        Returns: one entry per order, in the same sequence: ``None`` for no remark, or a
+            ``Review`` whose ``order`` (if any) replaces the one passed in.
+        Errors: raising is logged and counted; the batch continues without your remarks.
         Example: ``return [Review(errors=(Problem("outside our area"),)) for _ in orders]``
         Since: 1
         """
@@ -173,13 +176,13 @@ class GatewayHooks:
     def route_events(
         self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
     ) -> Mapping[str, Collection[str]] | None:
-        """Narrow down which destinations get which events, by what the events say.
+        """Narrow down the destinations of events, by the events' content.
 
         When: for each batch of events, inside the transaction that records them. The core has
             matched account, site, mode and pattern: ``wanted`` is destination ids by event id.
-        Returns: the destination ids to keep, by event id; an event you leave out stays as it
-            is. You can't add a destination that did not match.
-        Errors: raising is logged and counted; the events go where the core would send them.
+        Returns: the destination ids to keep, by event id; an event you leave out is unchanged.
+            You can't add a destination that did not match.
+        Errors: raising is logged and counted; the core's own routing applies.
         Example: ``return {event.id: () for event in events if event.data.get("sample")}``
         Since: 1
         """
@@ -187,7 +190,7 @@ class GatewayHooks:
 
     @hookspec
     def events_recorded(self, events: Sequence[Event]) -> None:
-        """Observe what happened, after it was committed.
+        """Observe events after they were committed.
 
         When: after each commit that recorded events, in the process that recorded them.
         Returns: nothing.

@@ -1,8 +1,8 @@
-"""The public door: all that a plugin may import.
+"""The public API for plugins.
 
 A plugin imports from here and from nowhere else in the gateway (its tests also from
-:mod:`gateway.testing`); whatever it needs that is missing here is a fault of this
-page. What each hook is for stands in :mod:`gateway.hookspecs`.
+:mod:`gateway.testing`). If something a plugin needs is missing here, that is a bug in this
+module. :mod:`gateway.hookspecs` documents the hooks.
 """
 
 from sqlalchemy.ext.asyncio import AsyncConnection

@@ -1,7 +1,7 @@
-"""Finding plugins, importing the enabled ones, and saying what went wrong with which.
+"""Discover plugins by entry point and load the enabled ones.
 
-A plugin that is not enabled is never imported. One that fails is reported with its
-distribution and version, as data, and the others are loaded all the same.
+A plugin that is not enabled is never imported. A plugin that fails to load is reported with
+its distribution and version; the others still load.
 """
 
 import difflib
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 def installed_plugins(settings: Settings) -> list[InstalledPlugin]:
-    """Return every plugin that is installed, enabled or not, without importing any."""
+    """Return every installed plugin, enabled or not, without importing any."""
     return [
         InstalledPlugin(
             name=entry_point.name,
@@ -44,25 +44,27 @@ def installed_plugins(settings: Settings) -> list[InstalledPlugin]:
 
 
 def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[InstalledPlugin]:
-    """Import, build and register the enabled plugins, in the order gateway.toml names them.
+    """Import, construct and register the enabled plugins, in the order of gateway.toml.
 
     Returns every installed plugin, with its ``problem`` where it has one; a plugin
     that is enabled but not installed is listed with the distribution ``missing``.
     """
     installed = {plugin.name: plugin for plugin in installed_plugins(settings)}
-    brought = defaultdict(list)
+    provided = defaultdict(list)
     for entry_point, distribution, _ in _entry_points():
-        brought[entry_point.name].append((entry_point, distribution))
+        provided[entry_point.name].append((entry_point, distribution))
     for name, table in settings.plugins.items():
-        if name not in brought:
-            problem = f"no installed distribution brings a plugin {name}; {_instead(name, brought)}"
+        if name not in provided:
+            problem = (
+                f"no installed distribution brings a plugin {name}; {_suggestion(name, provided)}"
+            )
             installed[name] = InstalledPlugin(name, "missing", "", enabled=True, problem=problem)
             continue
         try:
-            if len(brought[name]) > 1:
-                both = " and ".join(sorted(distribution for _, distribution in brought[name]))
+            if len(provided[name]) > 1:
+                both = " and ".join(sorted(distribution for _, distribution in provided[name]))
                 raise PluginError(f"{both} bring a plugin of this name; uninstall all but one")
-            hooks.register(_built(brought[name][0][0], settings, table, gateway), name)
+            hooks.register(_built(provided[name][0][0], settings, table, gateway), name)
         except ConfigurationError as error:
             lines = "; ".join(detail.message for detail in error.details) or error.message
             installed[name] = replace(installed[name], problem=lines)
@@ -78,9 +80,9 @@ def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[Inst
 
 
 def default_configuration() -> str:
-    """Return gateway.toml as ``gateway init`` writes it: the core's part, then each plugin's own.
+    """Return gateway.toml as ``gateway init`` writes it: the core's sample, then each plugin's.
 
-    It also serves where there is no gateway.toml at all.
+    It is also the configuration where no gateway.toml exists.
     """
     samples = [plugin.settings_file for plugin in installed_plugins(Settings())]
     parts = [(Path(__file__).parent / SETTINGS_SAMPLE).read_text(encoding="utf-8")]
@@ -100,9 +102,9 @@ def plugin_problems(plugins: Iterable[InstalledPlugin]) -> list[Problem]:
     ]
 
 
-def _instead(name: str, brought: Iterable[str]) -> str:
-    """Say what to do about a plugin that nobody brings."""
-    nearest = difflib.get_close_matches(name, list(brought), 1)
+def _suggestion(name: str, provided: Iterable[str]) -> str:
+    """Suggest what to do about a plugin that isn't installed."""
+    nearest = difflib.get_close_matches(name, list(provided), 1)
     return f"did you mean {nearest[0]}?" if nearest else "pip install it first"
 
 
@@ -151,7 +153,7 @@ def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
 
 
 def _settings_file(entry_point: EntryPoint) -> Path | None:
-    """Find the sample beside the plugin's package; a top-level package isn't imported by this."""
+    """Find the sample in the plugin's package, without importing it."""
     spec = importlib.util.find_spec(entry_point.module.partition(".")[0])
     if spec is None or not spec.submodule_search_locations:
         return None

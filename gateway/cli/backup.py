@@ -1,4 +1,4 @@
-"""``gateway backup``: everything in one sealed file, while the gateway runs."""
+"""``gateway backup``: write all data to one sealed file, while the gateway runs."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from gateway.storage.crypto.keyring import Keyring, load
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
-_ROWS_BETWEEN_NEWS: Final = 50_000
+_PROGRESS_ROWS: Final = 50_000
 _OWN_NAME: Final = re.compile(r"gateway-\d{8}T\d{6}Z\.backup")
 
 
@@ -23,14 +23,14 @@ _OWN_NAME: Final = re.compile(r"gateway-\d{8}T\d{6}Z\.backup")
 @click.option(
     "--keep",
     type=click.IntRange(min=1),
-    help="Then remove all but the newest N of those without a FILE of their own.",
+    help="Then remove all but the newest N backups in data_dir/backups.",
     metavar="N",
 )
 async def backup(session: Session, *, file: Path | None, keep: int | None) -> None:
-    """Write all that is stored to FILE, as it is at one moment; the gateway goes on working.
+    """Write a consistent backup of all data to FILE, while the gateway runs.
 
-    Without FILE it goes to data_dir/backups. It is sealed with the master key, which is NOT
-    in it: keep a copy of that in another place. It fits SQLite and PostgreSQL alike.
+    The default is a file in data_dir/backups. It is sealed with the master key, which it does
+    NOT contain: keep a copy of the key elsewhere. It restores into SQLite and PostgreSQL.
     """
     from gateway.storage.backup.write import write_backup
     from gateway.storage.stores import audit
@@ -42,7 +42,12 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
         folder = gateway.settings.gateway.data_dir / "backups"
         target = file or folder / f"gateway-{now:%Y%m%dT%H%M%SZ}.backup"
         manifest = await write_backup(
-            gateway.database, gateway.hooks.tables(), keyring_of(gateway), target, now, tell
+            gateway.database,
+            gateway.hooks.tables(),
+            keyring_of(gateway),
+            target,
+            now,
+            print_progress,
         )
         entry = audit.AuditEntry("default", session.actor, "backup.written", target.name)
         await gateway.audit.note([entry])
@@ -62,24 +67,24 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
 
 
 def _own_backups(folder: Path) -> list[Path]:
-    """Return the backups that bear a name of our making, oldest first."""
+    """Return the backups with a generated name, oldest first."""
     return sorted(path for path in folder.iterdir() if _OWN_NAME.fullmatch(path.name))
 
 
 def keyring_of(gateway: "Gateway") -> Keyring:
-    """Return the master keys that the settings name; the gateway needn't be open."""
+    """Return the master keyring of the settings; the gateway needn't be open."""
     text = gateway.settings.security.master_key
     return load(gateway.master_key_path) if text is None else Keyring.parse(text)
 
 
-def tell(table: str, done: int, of: int) -> None:
-    """Say on stderr how far it is: at the end of each table, and now and then in a long one."""
-    if done == of or done % _ROWS_BETWEEN_NEWS == 0:
+def print_progress(table: str, done: int, of: int) -> None:
+    """Print progress on stderr: at the end of each table, and every 50,000 rows."""
+    if done == of or done % _PROGRESS_ROWS == 0:
         click.echo(f"{table}: {done} of {of} rows", err=True)
 
 
 def summary(manifest: Manifest) -> dict[str, Any]:
-    """Return what a backup says of itself, for a person or a program."""
+    """Return a backup's manifest as output fields."""
     return {
         "made_at": timestamp(manifest.created_at),
         "version": manifest.version,

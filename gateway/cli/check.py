@@ -1,6 +1,6 @@
-"""``gateway check``: would it start, and would it work? Everything wrong at once.
+"""``gateway check``: report every problem that would stop or impair the gateway.
 
-Nothing is made, migrated or changed by asking.
+Read-only: nothing is created, migrated or changed.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
-from gateway.cli.preflight import Standing, look_at_database, look_at_master_key
+from gateway.cli.preflight import DatabaseState, look_at_database, look_at_master_key
 from gateway.errors import ConfigurationError, GatewayError, PluginError, Problem, SettingsError
 from gateway.http.health import LEAST_FREE_BYTES, readiness
 from gateway.observability.tracing import NOT_INSTALLED, is_installed
@@ -25,24 +25,24 @@ _REDIS_SECONDS: Final = 5.0
 
 @dataclass(slots=True)
 class Findings:
-    """What was looked at, and what is wrong. ``file`` is the configuration's, if it has one."""
+    """The results of all checks. ``file`` is the configuration file, if any."""
 
     file: Path | None
     checks: list[dict[str, Any]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
-    def fine(self, name: str, detail: str) -> None:
-        """Note that a part is as it should be."""
+    def passed(self, name: str, detail: str) -> None:
+        """Record a check that passed."""
         self.checks.append({"name": name, "ok": True, "detail": detail})
 
-    def wrong(self, name: str, *problems: Problem) -> None:
-        """Note what is wrong with a part; ``field`` is the table and key to look at."""
+    def failed(self, name: str, *problems: Problem) -> None:
+        """Record a check that failed; a problem's ``field`` is its table and key."""
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         self.checks.append({"name": name, "ok": False, "detail": count})
         self.problems += problems
 
     def show(self, session: Session) -> None:
-        """Print it all, a line each, what is fine first."""
+        """Print a line for each result, passed checks first."""
         if session.as_json:
             problems = [self._as_json(problem) for problem in self.problems]
             session.record({"ok": not self.problems, "checks": self.checks, "problems": problems})
@@ -66,44 +66,43 @@ class Findings:
 
 @command("check")
 async def check(session: Session) -> None:
-    """Find every problem before it shows itself.
+    """Check configuration, plugins, database, Redis and master key.
 
-    Looks at the configuration, the plugins, the database, Redis and the master key, and
-    changes nothing. Exits with 1 if there is a problem.
+    Prints every problem and changes nothing. Exits with 1 if there is a problem.
     """
     with unlogged():
-        findings = await look(session.config)
+        findings = await run_checks(session.config)
     findings.show(session)
     if findings.problems:
         count = len(findings.problems)
         raise ConfigurationError(f"{'1 problem' if count == 1 else f'{count} problems'} found")
 
 
-async def look(config: Path | None) -> Findings:
-    """Look at everything about the gateway that ``config`` describes."""
+async def run_checks(config: Path | None) -> Findings:
+    """Run every check for the gateway that ``config`` describes."""
     path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     findings = Findings(None if path is None else path.absolute())
     try:
         settings = read_settings(config)
     except SettingsError as error:
         found = [_without_place(problem) for problem in error.details]
-        findings.wrong("settings", *(found or [Problem(error.message)]))
+        findings.failed("settings", *(found or [Problem(error.message)]))
         return findings
     defaults = "the built-in defaults; gateway init writes a gateway.toml"
-    findings.fine("settings", defaults if findings.file is None else str(findings.file))
+    findings.passed("settings", defaults if findings.file is None else str(findings.file))
     gateway = Gateway(settings)
-    _look_at_plugins(gateway, findings)
-    _look_at_data_dir(settings, findings)
-    standing = await _look_at_database(gateway, findings)
-    await _look_at_redis(settings, findings)
-    _look_at_tracing(settings, findings)
-    await _look_at_master_key(gateway, standing, findings)
-    await _ask_plugins(gateway, standing, findings)
+    _check_plugins(gateway, findings)
+    _check_data_dir(settings, findings)
+    state = await _check_database(gateway, findings)
+    await _check_redis(settings, findings)
+    _check_tracing(settings, findings)
+    await _check_master_key(gateway, state, findings)
+    await _ask_plugins(gateway, state, findings)
     return findings
 
 
 def start_problems(gateway: Gateway) -> list[Problem]:
-    """Call every hook that is called at a start, and return what would stop or spoil it."""
+    """Call every start-up hook, and return the problems."""
     hooks = gateway.hooks
     problems = []
     for ask in (
@@ -127,27 +126,27 @@ def start_problems(gateway: Gateway) -> list[Problem]:
 
 
 def loading_problems(plugin: InstalledPlugin, file: str) -> Iterator[Problem]:
-    """Take apart what kept a plugin from being loaded: each problem with its place in ``file``."""
+    """Yield the problems of a plugin that could not be loaded, with their place in ``file``."""
     if not plugin.problem:
         return
-    where, who = f"[plugins.{plugin.name}]", f"{plugin.distribution} {plugin.version}".strip()
-    # What is wrong with its settings comes as one text; every part begins with the file's name.
+    where, origin = f"[plugins.{plugin.name}]", f"{plugin.distribution} {plugin.version}".strip()
+    # Settings problems arrive as one text; each part begins with the file's name.
     for text in plugin.problem.split(f"; {file}: "):
         place, found, message = text.removeprefix(f"{file}: ").partition(": ")
         if found and place.startswith("[plugins."):
             yield Problem(message, field=place)
         else:
-            yield Problem(f"plugin {plugin.name} ({who}): {text}", field=where)
+            yield Problem(f"plugin {plugin.name} ({origin}): {text}", field=where)
 
 
 async def ask_plugins(
-    gateway: Gateway, standing: Standing | None, names: Collection[str]
+    gateway: Gateway, state: DatabaseState | None, names: Collection[str]
 ) -> Mapping[str, HealthReport]:
-    """Ask the plugins' health checks of these ``names``: for that, the gateway is opened.
+    """Open the gateway and run the plugins' health checks of these ``names``.
 
-    None is asked while the database is not ready for use: opening would create it.
+    Runs none while the database is not ready: opening the gateway would create it.
     """
-    if not names or standing is None or not (standing.is_ready and standing.is_sealed):
+    if not names or state is None or not (state.is_ready and state.is_sealed):
         return {}
     async with gateway:
         reports = await readiness(gateway)
@@ -159,22 +158,22 @@ def _without_place(problem: Problem) -> Problem:
     return Problem(message, field=problem.field) if found else problem
 
 
-def _look_at_plugins(gateway: Gateway, findings: Findings) -> None:
+def _check_plugins(gateway: Gateway, findings: Findings) -> None:
     file = gateway.settings.file
     problems = [each for plugin in gateway.plugins for each in loading_problems(plugin, file)]
     problems += start_problems(gateway)
     if problems:
-        findings.wrong("plugins", *problems)
+        findings.failed("plugins", *problems)
     else:
         enabled = [
             f"{plugin.name} ({plugin.distribution} {plugin.version})"
             for plugin in gateway.plugins
             if plugin.enabled
         ]
-        findings.fine("plugins", ", ".join(enabled) or "none is enabled")
+        findings.passed("plugins", ", ".join(enabled) or "none is enabled")
 
 
-def _look_at_data_dir(settings: Settings, findings: Findings) -> None:
+def _check_data_dir(settings: Settings, findings: Findings) -> None:
     directory = settings.gateway.data_dir
     nearest = next(each for each in (directory, *directory.parents) if each.exists())
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
@@ -182,39 +181,39 @@ def _look_at_data_dir(settings: Settings, findings: Findings) -> None:
         free_bytes = shutil.disk_usage(nearest).free
         if free_bytes < LEAST_FREE_BYTES:
             text = f"the disk of {nearest} is full ({free_bytes >> 20} MB are left): make room"
-            findings.wrong("data_dir", Problem(text, field="[gateway] data_dir"))
+            findings.failed("data_dir", Problem(text, field="[gateway] data_dir"))
         else:
-            findings.fine("data_dir", f"{directory} {state}")
+            findings.passed("data_dir", f"{directory} {state}")
     else:
         text = (
             f"{nearest} is no folder that can be written: choose another, or change its permissions"
         )
-        findings.wrong("data_dir", Problem(text, field="[gateway] data_dir"))
+        findings.failed("data_dir", Problem(text, field="[gateway] data_dir"))
 
 
-async def _look_at_database(gateway: Gateway, findings: Findings) -> Standing | None:
+async def _check_database(gateway: Gateway, findings: Findings) -> DatabaseState | None:
     try:
-        standing = await look_at_database(gateway)
+        state = await look_at_database(gateway)
     except GatewayError as error:
-        findings.wrong("database", Problem(error.message, field="[database] url"))
+        findings.failed("database", Problem(error.message, field="[database] url"))
         return None
-    findings.fine("database", standing.detail)
-    return standing
+    findings.passed("database", state.detail)
+    return state
 
 
-def _look_at_tracing(settings: Settings, findings: Findings) -> None:
+def _check_tracing(settings: Settings, findings: Findings) -> None:
     endpoint = settings.tracing.endpoint
     if endpoint is None:
         return
     if is_installed():
-        findings.fine("tracing", f"to {endpoint}")
+        findings.passed("tracing", f"to {endpoint}")
     else:
-        findings.wrong("tracing", Problem(NOT_INSTALLED, field="[tracing] endpoint"))
+        findings.failed("tracing", Problem(NOT_INSTALLED, field="[tracing] endpoint"))
 
 
-async def _look_at_redis(settings: Settings, findings: Findings) -> None:
+async def _check_redis(settings: Settings, findings: Findings) -> None:
     if settings.redis is None:
-        findings.fine("redis", "not configured; everything runs in one process")
+        findings.passed("redis", "not configured; everything runs in one process")
         return
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
@@ -234,32 +233,32 @@ async def _look_at_redis(settings: Settings, findings: Findings) -> None:
             f"Redis can't be reached ({type(error).__name__}): see that it runs, lets this machine "
             "in, and that the address and password are right"
         )
-        findings.wrong("redis", Problem(text, field="[redis] url"))
+        findings.failed("redis", Problem(text, field="[redis] url"))
     else:
-        findings.fine("redis", "answers")
+        findings.passed("redis", "answers")
 
 
-async def _look_at_master_key(
-    gateway: Gateway, standing: Standing | None, findings: Findings
+async def _check_master_key(
+    gateway: Gateway, state: DatabaseState | None, findings: Findings
 ) -> None:
     try:
-        findings.fine("master key", await look_at_master_key(gateway, standing))
+        findings.passed("master key", await look_at_master_key(gateway, state))
     except GatewayError as error:
         is_set = gateway.settings.security.master_key is not None
         place = "[security] master_key" if is_set else "[gateway] data_dir"
-        findings.wrong("master key", Problem(error.message, field=place))
+        findings.failed("master key", Problem(error.message, field=place))
 
 
-async def _ask_plugins(gateway: Gateway, standing: Standing | None, findings: Findings) -> None:
+async def _ask_plugins(gateway: Gateway, state: DatabaseState | None, findings: Findings) -> None:
     names = {each.name for each in gateway.hooks.health_checks()} if not findings.problems else ()
     try:
-        reports = await ask_plugins(gateway, standing, names)
+        reports = await ask_plugins(gateway, state, names)
     except PluginError as error:  # one that can't be opened as the settings have it
-        findings.wrong("plugins", Problem(error.message, field="[plugins]"))
+        findings.failed("plugins", Problem(error.message, field="[plugins]"))
         return
     for name, report in reports.items():
         if report.healthy:
-            findings.fine(name, report.detail)
+            findings.passed(name, report.detail)
         else:
             text = f"health check {name}: {report.detail}"
-            findings.wrong(name, Problem(text, field="[plugins]"))
+            findings.failed(name, Problem(text, field="[plugins]"))

@@ -1,4 +1,4 @@
-"""``gateway completion``: the Tab key, for commands, options and their values."""
+"""``gateway completion``: shell completion scripts."""
 
 from typing import Final
 
@@ -13,9 +13,9 @@ _SHELLS: Final = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete
 @command("completion")
 @click.argument("shell", type=click.Choice(list(_SHELLS)))
 async def completion(session: Session, *, shell: str) -> None:
-    """Make the Tab key complete commands and options.
+    """Print a completion script for your shell.
 
-    What it prints is for your shell to read:
+    To enable completion of commands and options:
 
     \b
     bash  put this line into ~/.bashrc:
@@ -24,7 +24,7 @@ async def completion(session: Session, *, shell: str) -> None:
             eval "$(gateway completion zsh)"
     fish  run this once:
             gateway completion fish > ~/.config/fish/completions/gateway.fish
-    """  # noqa: D301 - click's sign for lines that are not to be wrapped
+    """  # noqa: D301 - click's mark for lines that must not be wrapped
     program = click.get_current_context().find_root().command
     script = _SHELLS[shell](program, {}, "gateway", "_GATEWAY_COMPLETE").source()
     session.line({"shell": shell, "script": script}, script)

@@ -1,4 +1,4 @@
-"""``gateway deliveries …``: what went out, to whom, how it was answered, and once more."""
+"""``gateway deliveries …``: list, show, resend and recover deliveries."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -20,7 +20,9 @@ _COLUMNS: Final = ("id", "state", "event", "endpoint_id", "attempt_count", "next
 
 
 @command("list")
-@click.option("--state", type=click.Choice(get_args(DeliveryState)), help="Only those in it.")
+@click.option(
+    "--state", type=click.Choice(get_args(DeliveryState)), help="Only deliveries in this state."
+)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @many_rows
 async def list_deliveries(
@@ -32,7 +34,7 @@ async def list_deliveries(
     account: str,
     test_data: bool,
 ) -> None:
-    """List deliveries, newest first. --site takes those to the site's own endpoints."""
+    """List deliveries, newest first. --site selects those to the site's endpoints."""
     caller = caller_of(session, account, test_data=test_data, site=site)
     async with session.gateway() as gateway, gateway.database.read() as connection:
         found = await gateway.delivery_log.page(connection, caller, limit=limit, state=state)
@@ -43,24 +45,24 @@ async def list_deliveries(
 @click.argument("delivery_id", metavar="ID")
 @one_row
 async def show(session: Session, *, delivery_id: str, account: str, test_data: bool) -> None:
-    """Show one delivery and each try: when, how long, and what was answered."""
+    """Show a delivery and its attempts: time, duration, response."""
     from gateway.storage.stores import audit
 
     caller = caller_of(session, account, test_data=test_data)
     async with session.gateway() as gateway:
-        delivery, tries = await _found(gateway, caller, delivery_id)
+        delivery, attempts = await _found(gateway, caller, delivery_id)
         entry = audit.AuditEntry(account, session.actor, "delivery.viewed", delivery_id)
         await gateway.audit.note([entry])
-    session.record({**_row(delivery), "attempts": [_attempt_row(attempt) for attempt in tries]})
+    session.record({**_row(delivery), "attempts": [_attempt_row(attempt) for attempt in attempts]})
 
 
 @command("resend")
 @click.argument("delivery_id", metavar="ID")
 @one_row
 async def resend(session: Session, *, delivery_id: str, account: str, test_data: bool) -> None:
-    """Send a delivery again, with the full retry schedule anew.
+    """Send a delivery again, with the full retry schedule.
 
-    A running gateway takes it up within about a second; without one it waits for the next.
+    A running gateway sends it within about a second; otherwise the next start does.
     """
     from gateway.storage.stores import audit
 
@@ -80,7 +82,9 @@ async def resend(session: Session, *, delivery_id: str, account: str, test_data:
         after, _ = await _found(gateway, caller, delivery_id)
     session.record(_row(after))
     if destination.state != "active":
-        session.say(f"Its endpoint is {destination.state}: it goes out once that is switched on.")
+        session.say(
+            f"Its endpoint is {destination.state}: it goes out once the endpoint is enabled."
+        )
 
 
 async def _found(
@@ -126,5 +130,5 @@ def _attempt_row(attempt: Attempt) -> Mapping[str, Any]:
 deliveries: Final = click.Group(
     "deliveries",
     commands=[list_deliveries, show, resend, recover],
-    help="Events on their way to endpoints: look them up, send one again.",
+    help="Deliveries of events to endpoints: list, show, resend.",
 )

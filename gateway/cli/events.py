@@ -1,6 +1,6 @@
-"""``gateway events …``: what happened, looked up or followed.
+"""``gateway events …``: list, show and follow events.
 
-Events name patients by reference, so whoever is shown one stands in the audit trail.
+Events name patients by reference, so each event shown is recorded in the audit trail.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ("occurred_at", "event", "site", "subject", "id")
 _POLL_SECONDS: Final = 0.5
 _PAGE: Final = 500
-# An event's id is made before its transaction commits, so one may turn up a little behind
-# others that were shown already. This is how far back each poll looks for those.
+# An event's id is generated before its transaction commits, so an event may appear behind
+# others that were already shown. Each poll looks back this far.
 _OVERLAP_MS: Final = 5_000
 
 _type_option: Final = click.option(
@@ -45,7 +45,7 @@ async def list_events(
     account: str,
     test_data: bool,
 ) -> None:
-    """List events, newest first. With --json they bear their data."""
+    """List events, newest first. --json includes their data."""
     caller = caller_of(session, account, test_data=test_data, site=site)
     async with session.gateway() as gateway:
         async with gateway.database.read() as connection:
@@ -60,7 +60,7 @@ async def list_events(
 @click.argument("event_id", metavar="ID")
 @one_row
 async def show(session: Session, *, event_id: str, account: str, test_data: bool) -> None:
-    """Show one event with its data."""
+    """Show an event with its data."""
     caller = caller_of(session, account, test_data=test_data)
     async with session.gateway() as gateway:
         async with gateway.database.read() as connection:
@@ -76,7 +76,7 @@ async def show(session: Session, *, event_id: str, account: str, test_data: bool
 
 @command("tail")
 @_type_option
-@click.option("--count", type=click.IntRange(min=1), help="End after so many.")
+@click.option("--count", type=click.IntRange(min=1), help="Exit after this many events.")
 @many_rows
 async def tail(
     session: Session,
@@ -105,7 +105,7 @@ async def tail(
 
 
 class Follower:
-    """Finds the events that were recorded since it was started, each once."""
+    """Finds the events recorded since :meth:`start`, each once."""
 
     def __init__(self, gateway: "Gateway", caller: Caller, event_type: str | None = None) -> None:
         self._gateway = gateway
@@ -115,14 +115,14 @@ class Follower:
         self._after_id = ""
 
     async def start(self) -> None:
-        """Take what is there already as seen."""
+        """Mark all present events as seen."""
         async with self._gateway.database.read() as connection:
             newest = await self._gateway.events.page(connection, self._caller, limit=1)
         self._look_back_from(newest)
         await self.news()
 
     async def news(self) -> list[Event]:
-        """Return what was recorded since the last call, oldest first."""
+        """Return the events recorded since the last call, oldest first."""
         events, found = self._gateway.events, list[Event]()
         after_id = self._after_id
         async with self._gateway.database.read() as connection:
@@ -143,7 +143,7 @@ class Follower:
 
 
 def _id_before(event_id: str, milliseconds: int) -> str:
-    """Return where ids of so much earlier begin: an id is its prefix and 12 hex digits of time."""
+    """Return a lower bound of ids that are ``milliseconds`` older: prefix, 12 hex digits of ms."""
     prefix, _, rest = event_id.partition("_")
     return f"{prefix}_{max(int(rest[:12], 16) - milliseconds, 0):012x}"
 
@@ -166,7 +166,7 @@ async def _note_viewed(gateway: "Gateway", session: Session, shown: Sequence[Eve
 
 
 def _patient_index(gateway: "Gateway", event: Event) -> bytes | None:
-    """Return what the audit trail names the patient by, if the event says whose it is."""
+    """Return the patient's blind index for the audit trail, if the event names a patient."""
     reference = event.data.get("external_patient_id")
     if not isinstance(reference, str):
         return None
@@ -196,5 +196,5 @@ def _line(event: Event) -> str:
 events: Final = click.Group(
     "events",
     commands=[list_events, show, tail],
-    help="What happened: look events up, or watch them come in.",
+    help="Events: list, show, follow.",
 )

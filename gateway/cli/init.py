@@ -1,4 +1,4 @@
-"""``gateway init``: a gateway.toml to begin with."""
+"""``gateway init``: write an annotated gateway.toml."""
 
 import shlex
 import subprocess
@@ -15,10 +15,10 @@ from gateway.sdk.cli import Session, command
 @command("init")
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 async def init(session: Session, directory: Path | None) -> None:
-    """Write an annotated gateway.toml to begin with.
+    """Write an annotated gateway.toml.
 
-    It goes into DIR, or here, or where --config says. A file that is there already is never
-    overwritten.
+    It is written to DIR, the current folder, or the path of --config. An existing file is
+    never overwritten.
     """
     if directory is not None and session.config is not None:
         raise click.UsageError("Name a DIR or a --config file, not both.")
@@ -30,7 +30,7 @@ async def init(session: Session, directory: Path | None) -> None:
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(default_configuration())
     except FileExistsError as error:
-        raise ConfigurationError(_in_the_way(path)) from error
+        raise ConfigurationError(_not_written(path)) from error
     except OSError as error:
         raise ConfigurationError(
             f"{path} can't be written ({error.strerror}): choose a folder you may write to."
@@ -52,13 +52,13 @@ def _next_steps(config: Path | None, directory: Path | None) -> list[str]:
 
 
 def _quoted(path: Path) -> str:
-    """Write a path as the system's shell wants it; Windows' knows double quotes only."""
+    """Quote a path for the system's shell; cmd.exe knows double quotes only."""
     if sys.platform == "win32":
         return subprocess.list2cmdline([str(path)])
     return shlex.quote(str(path))
 
 
-def _in_the_way(path: Path) -> str:
+def _not_written(path: Path) -> str:
     if path.exists():
         return f"{path} exists already and stays as it is: edit it, or choose another folder."
-    return f"{path} can't be written: a file stands where its folder should be."
+    return f"{path} can't be written: its folder is a file."

@@ -1,4 +1,4 @@
-"""``gateway keys …``: the API keys that let callers in."""
+"""``gateway keys …``: create, list and revoke API keys."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -16,14 +16,14 @@ _COLUMNS: Final = ("id", "name", "mode", "site", "prefix", "created_at", "revoke
 
 
 @command("create")
-@click.option("--name", required=True, help="Who or what the key is for.")
-@click.option("--site", help="The only site the key reaches.  [default: all of the account's]")
-@click.option("--test", "test_data", is_flag=True, help="A key for trying out: test data only.")
+@click.option("--name", required=True, help="What the key is for.")
+@click.option("--site", help="Restrict the key to one site.  [default: all sites]")
+@click.option("--test", "test_data", is_flag=True, help="A test key: test data only.")
 @account_option
 async def create(
     session: Session, *, name: str, site: str | None, test_data: bool, account: str
 ) -> None:
-    """Make an API key. It is shown this once and never again."""
+    """Create an API key. It is shown only once."""
     if not name.strip():
         raise InvalidInput("--name must not be empty: say who or what the key is for.")
     async with session.gateway() as gateway:
@@ -48,11 +48,11 @@ async def create(
 
 
 @command("list")
-@click.option("--account", help="Only this account's keys.  [default: every account's]")
+@click.option("--account", help="Only keys of this account.  [default: all accounts]")
 async def list_keys(session: Session, *, account: str | None) -> None:
     """List the keys, oldest first.
 
-    Of a key itself only its beginning is kept, to recognise it by.
+    Only the first characters of a key are stored, to recognise it.
     """
     async with session.gateway() as gateway:
         found = await gateway.keys.list(account)
@@ -75,7 +75,7 @@ async def list_keys(session: Session, *, account: str | None) -> None:
 @command("revoke")
 @click.argument("key_id", metavar="ID")
 async def revoke(session: Session, *, key_id: str) -> None:
-    """End a key for good, from the next request on."""
+    """Revoke a key permanently, from the next request on."""
     async with session.gateway() as gateway:
         key = await gateway.keys.revoke(key_id, actor=session.actor)
     session.record({"id": key.id, "name": key.name, "revoked_at": timestamp(key.revoked_at)})
@@ -91,5 +91,5 @@ def _check_site(gateway: "Gateway", account: str, site: str | None) -> None:
 
 
 keys: Final = click.Group(
-    "keys", commands=[create, list_keys, revoke], help="API keys: make one, see them, end one."
+    "keys", commands=[create, list_keys, revoke], help="Create, list and revoke API keys."
 )

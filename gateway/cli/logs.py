@@ -1,12 +1,12 @@
-"""Where the log goes, in which form, and what stays out of it.
+"""Log output: destination, format, and filters that keep patient data out.
 
-An entry is one line: time (UTC), level, logger, message, and behind that what it is
-about, as far as it is known. With ``format = "json"`` each is an object with those keys.
+An entry is one line: time (UTC), level, logger, message, and fields such as ids. With
+``format = "json"`` each entry is an object with those keys.
 
-Patient data stays out because it never gets here: the gateway logs ids, numbers and
-words of its own. For what others log, more rules hold: libraries are heard from
-"warning" on (below that they tell statements and addresses), only the fields named below
-are written, and of an exception only its class and where it happened, never its words.
+The gateway itself logs ids, numbers and fixed words only. For libraries, further rules keep
+patient data out: they log from "warning" on (below that they log statements and addresses),
+only the fields named below are written, and an exception is logged with its class and stack,
+never with its message.
 """
 
 import importlib.metadata
@@ -23,7 +23,7 @@ from gateway.observability import log_context
 from gateway.plugin_loader import ENTRY_POINT_GROUP
 from gateway.settings import LoggingTable
 
-# What an entry may bear beside its message, in this order.
+# The fields of an entry beside its message, in this order.
 FIELDS: Final = (
     "method", "route", "attempt", "status", "error", "duration_ms", "next_due",
     "request_id", "key_id", "destination_id", "delivery_id", "event_id",
@@ -31,7 +31,7 @@ FIELDS: Final = (
 
 
 def log_to_stderr(table: LoggingTable) -> None:
-    """Send the log to stderr as ``[logging]`` says; stdout stays for data."""
+    """Configure logging to stderr by ``[logging]``; stdout is for data."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if table.format == "json" else TextLines())
     level = logging.getLevelNamesMapping()[table.level.upper()]
@@ -40,7 +40,7 @@ def log_to_stderr(table: LoggingTable) -> None:
     ours = {"gateway", *(each.module.partition(".")[0] for each in plugins)}
     for name in ours:
         logging.getLogger(name).setLevel(level)
-    # The root's level doesn't bind a library that set a level of its own.
+    # The root's level doesn't apply to a library that sets its own.
     handler.addFilter(lambda record: record.levelno >= logging.WARNING or _root(record) in ours)
 
 
@@ -49,20 +49,20 @@ def _root(record: logging.LogRecord) -> str:
 
 
 class TextLines(logging.Formatter):
-    """An entry for people: its fields stand behind it as ``name=value``."""
+    """Text format: fields follow the message as ``name=value``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one entry; where it has an exception, that comes below."""
+        """Format one entry, with its exception on the lines below."""
         fields = "".join(f" {name}={value}" for name, value in _fields(record))
         head = f"{_time(record)} {record.levelname:<7} {record.name}: {_message(record)}{fields}"
         return "\n".join([head, *_exception(record)])
 
 
 class JsonLines(logging.Formatter):
-    """An entry for programs: one JSON object a line."""
+    """JSON format: one object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one entry."""
+        """Format one entry."""
         entry: dict[str, Any] = {
             "time": _time(record),
             "level": record.levelname.lower(),
@@ -82,21 +82,21 @@ def _time(record: logging.LogRecord) -> str:
 
 def _message(record: logging.LogRecord) -> str:
     message = record.getMessage()
-    # Below its first line asyncio shows the task that failed, its exception's words included.
+    # asyncio's further lines show the failed task, including its exception's message.
     return message.partition("\n")[0] if record.name == "asyncio" else message
 
 
 def _fields(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
-    """Yield what the entry is about: what it was given, else what the moment is about."""
-    around = {each.name: each.get() for each in log_context.IDS}
+    """Yield the fields of the entry, else those of the log context."""
+    context = {each.name: each.get() for each in log_context.IDS}
     for name in FIELDS:
-        value = record.__dict__.get(name, around.get(name))
+        value = record.__dict__.get(name, context.get(name))
         if value is not None:
             yield name, value
 
 
 def _exception(record: logging.LogRecord) -> Iterator[str]:
-    """Yield where it happened, line by line, and behind that what kind of exception it was."""
+    """Yield the stack and the class of the exception and of its causes."""
     error = record.exc_info[1] if record.exc_info else None
     while error is not None:
         for frame in traceback.format_tb(error.__traceback__):

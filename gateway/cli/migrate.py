@@ -1,13 +1,13 @@
-"""``gateway migrate``: the schema, brought up to date."""
+"""``gateway migrate``: update the database schema."""
 
 from gateway.sdk.cli import Session, command
 
 
 @command("migrate")
 async def migrate(session: Session) -> None:
-    """Bring the database to what this version needs; a SQLite file is copied aside first.
+    """Update the database schema to this version; a SQLite file is backed up first.
 
-    Every other command does the same by itself; this one only says what was done.
+    Every command that opens the database does the same; this one reports it.
     """
     async with session.gateway() as gateway:
         done = gateway.migrated

@@ -1,4 +1,4 @@
-"""From a configuration file to a gateway, for every command alike."""
+"""Settings and gateways from a configuration file, and options that commands share."""
 
 import logging
 import os
@@ -20,11 +20,11 @@ if TYPE_CHECKING:  # imported when they are needed: help and completion stay qui
 DEFAULT_FILE: Final = Path("gateway.toml")
 
 
-class Brought(NamedTuple):
-    """The commands that plugins bring, by name, and what kept others away.
+class PluginCommands(NamedTuple):
+    """The commands of plugins by name, and why some are missing.
 
-    With ``error`` the configuration can't be read, so no plugin was asked at all;
-    ``problems`` has a sentence for each plugin that could not be.
+    ``error``: the configuration can't be read, so no plugin was loaded. ``problems`` has a
+    sentence for each plugin that failed.
     """
 
     commands: Mapping[str, click.Command]
@@ -33,9 +33,9 @@ class Brought(NamedTuple):
 
 
 def read_settings(config: Path | None) -> "Settings":
-    """Read the file named, else ./gateway.toml, else the built-in defaults.
+    """Read ``config``, or ./gateway.toml, or the built-in defaults.
 
-    The built-in defaults are what ``gateway init`` would write.
+    The built-in defaults are what ``gateway init`` writes.
     """
     from gateway.settings import load_settings, parse_settings
 
@@ -50,20 +50,20 @@ def read_settings(config: Path | None) -> "Settings":
     )
 
 
-def tell_of_beginning_anew(config: Path | None, settings: "Settings") -> None:
-    """Say so where a database is about to be made though there is no configuration.
+def warn_of_new_database(config: Path | None, settings: "Settings") -> None:
+    """Warn that an empty database will be created where no configuration exists.
 
-    A command that was given in the wrong folder would otherwise look as if all was lost.
+    Otherwise a command in the wrong folder looks like data loss.
     """
     from sqlalchemy.engine import make_url
 
     url = make_url(settings.database.url)
     path = Path(url.database or "")
-    is_anew = url.get_backend_name() == "sqlite" and not path.exists()
-    if config is None and not DEFAULT_FILE.exists() and is_anew:
+    is_new = url.get_backend_name() == "sqlite" and not path.exists()
+    if config is None and not DEFAULT_FILE.exists() and is_new:
         click.echo(
-            f"gateway: There is no gateway.toml in {Path.cwd()}: beginning with an empty database "
-            f"there, {path}. If you meant another one, go to its folder or say --config.",
+            f"gateway: There is no gateway.toml in {Path.cwd()}: creating an empty database "
+            f"there, {path}. To use another one, change to its folder or pass --config.",
             err=True,
         )
 
@@ -77,7 +77,7 @@ async def open_gateway(config: Path | None) -> AsyncIterator["Gateway"]:
 
     try:
         settings = read_settings(config)
-        tell_of_beginning_anew(config, settings)
+        warn_of_new_database(config, settings)
         async with Gateway(settings) as gateway:
             yield gateway
     except SQLAlchemyError as error:
@@ -87,8 +87,8 @@ async def open_gateway(config: Path | None) -> AsyncIterator["Gateway"]:
         ) from error
 
 
-def plugin_commands(config: Path | None) -> Brought:
-    """Ask the enabled plugins for their commands; nothing is connected for it."""
+def plugin_commands(config: Path | None) -> PluginCommands:
+    """Collect the commands of the enabled plugins, without connecting to anything."""
     from gateway.plugin_loader import plugin_problems
     from gateway.runtime import Gateway
 
@@ -96,9 +96,9 @@ def plugin_commands(config: Path | None) -> Brought:
         try:
             gateway = Gateway(read_settings(config))
         except GatewayError as error:
-            return Brought({}, error)
+            return PluginCommands({}, error)
         commands = {each.name: each for each in gateway.hooks.cli_commands() if each.name}
-    return Brought(
+    return PluginCommands(
         commands,
         problems=[
             *(problem.message for problem in plugin_problems(gateway.plugins)),
@@ -109,7 +109,7 @@ def plugin_commands(config: Path | None) -> Brought:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Keep the gateway's log off the terminal, for a command that tells the same itself."""
+    """Silence the gateway's log, for commands that print the same problems themselves."""
     log, nowhere = logging.getLogger("gateway"), logging.NullHandler()
     log.addHandler(nowhere)
     try:
@@ -121,16 +121,16 @@ def unlogged() -> Iterator[None]:
 F = TypeVar("F", bound=Callable[..., Any])
 
 account_option: Final = click.option(
-    "--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose data."
+    "--account", default=DEFAULT_ACCOUNT, show_default=True, help="The account (tenant)."
 )
 test_option: Final = click.option(
-    "--test", "test_data", is_flag=True, help="Look at test data, not live."
+    "--test", "test_data", is_flag=True, help="Test data instead of live data."
 )
-site_option: Final = click.option("--site", help="Only this site's.  [default: every site's]")
+site_option: Final = click.option("--site", help="Only this site.  [default: all sites]")
 
 
 def one_row(function: F) -> F:
-    """Add the options of a command that looks at one row: --account and --test."""
+    """Add the options of a command about one row: --account and --test."""
     return account_option(test_option(function))
 
 
@@ -142,5 +142,5 @@ def many_rows(function: F) -> F:
 def caller_of(
     session: Session, account: str, *, test_data: bool, site: str | None = None
 ) -> Caller:
-    """Return who asks: the person at the keyboard, reaching as far as the options say."""
+    """Return the caller for the audit trail and tenant filter, from the command's options."""
     return Caller(account, "test" if test_data else "live", session.actor, site)

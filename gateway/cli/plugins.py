@@ -1,4 +1,4 @@
-"""``gateway plugins …``: which plugins there are, and whether one of them would work."""
+"""``gateway plugins …``: list and check installed plugins."""
 
 import importlib.metadata
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _COLUMNS: Final = ("name", "enabled", "version", "distribution", "health")
 
 @command("list")
 async def list_plugins(session: Session) -> None:
-    """List the plugins that are installed, enabled or not."""
+    """List the installed plugins, enabled or not."""
     with unlogged():
         gateway = Gateway(read_settings(session.config))
     rows = [
@@ -43,9 +43,9 @@ async def list_plugins(session: Session) -> None:
 @command("check")
 @click.argument("name")
 async def check_plugin(session: Session, *, name: str) -> None:
-    """Load an enabled plugin, call its hooks for the start, and ask it how it is.
+    """Load an enabled plugin, call its start-up hooks and run its health checks.
 
-    Its health checks need a database that is up to date. Nothing is changed by asking.
+    Health checks need a database that is up to date. Nothing is changed.
     """
     with unlogged():
         gateway = Gateway(read_settings(session.config))
@@ -56,7 +56,7 @@ async def check_plugin(session: Session, *, name: str) -> None:
             alone = _with_one_plugin(gateway.settings, name)
             problems = start_problems(alone)
             if not problems:
-                health = await _ask(gateway, alone)
+                health = await _health_reports(gateway, alone)
     problems += [
         Problem(f"health check {each['name']}: {each['detail']}", field=f"[plugins.{name}]")
         for each in health
@@ -101,12 +101,12 @@ def _enabled(gateway: Gateway, name: str) -> InstalledPlugin:
 
 
 def _with_one_plugin(settings: Settings, name: str) -> Gateway:
-    """Make a gateway that has no other plugin: what its hooks bring is this one's."""
+    """Return a gateway with this plugin only."""
     return Gateway(msgspec.structs.replace(settings, plugins={name: settings.plugins[name]}))
 
 
 def _hooks(name: str) -> Sequence[str]:
-    """Return the hooks that a plugin implements, in the order data meets them."""
+    """Return the hooks that a plugin implements, in the order of hookspecs.py."""
     [entry_point] = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)
     manager, plugin_class = pluggy.PluginManager(PROJECT), entry_point.load()
     return [
@@ -116,7 +116,7 @@ def _hooks(name: str) -> Sequence[str]:
     ]
 
 
-async def _ask(gateway: Gateway, alone: Gateway) -> list[dict[str, Any]]:
+async def _health_reports(gateway: Gateway, alone: Gateway) -> list[dict[str, Any]]:
     names = {check.name for check in alone.hooks.health_checks()}
     if not names:
         return []
@@ -128,5 +128,5 @@ async def _ask(gateway: Gateway, alone: Gateway) -> list[dict[str, Any]]:
 
 
 plugins: Final = click.Group(
-    "plugins", commands=[list_plugins, check_plugin], help="See what is installed, and how it is."
+    "plugins", commands=[list_plugins, check_plugin], help="List and check installed plugins."
 )

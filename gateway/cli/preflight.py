@@ -1,4 +1,4 @@
-"""How a gateway's storage is before anybody opens it. Looking makes and changes nothing."""
+"""Read-only checks of the database and the master key, without opening the gateway."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,11 +14,11 @@ from gateway.storage.maintenance import migrate as migrating
 from gateway.storage.stores import installation
 
 
-class Standing(NamedTuple):
-    """How a database is; ``detail`` says so in a sentence.
+class DatabaseState(NamedTuple):
+    """The state of a database; ``detail`` describes it in a sentence.
 
-    ``is_ready``: its schema is what this version needs. ``is_sealed``: there are values in it
-    that only its own master key can open.
+    ``is_ready``: its schema is up to date. ``is_sealed``: it holds values that only its own
+    master key can open.
     """
 
     detail: str
@@ -26,38 +26,41 @@ class Standing(NamedTuple):
     is_sealed: bool = False
 
 
-async def look_at_database(gateway: Gateway) -> Standing:
-    """Say how far the database is; raises ``StorageError`` when it is out of reach."""
-    async with _reached(gateway) as database:
+async def look_at_database(gateway: Gateway) -> DatabaseState:
+    """Return the database's state; raises ``StorageError`` when it can't be reached."""
+    async with _opened(gateway) as database:
         if database.path is not None and not database.path.exists():
-            return Standing(f"{database.path} will be created at the first start")
+            return DatabaseState(f"{database.path} will be created at the first start")
         await database.ping()
         if await migrating.pending(database, gateway.hooks.tables()):
-            return Standing("reachable; the next start (or gateway migrate) updates its schema")
+            return DatabaseState(
+                "reachable; the next start (or gateway migrate) updates its schema"
+            )
         async with database.read() as connection:
             is_sealed = await installation.has_keyring(connection)
-        return Standing(f"{database.dialect}, up to date", is_ready=True, is_sealed=is_sealed)
+        return DatabaseState(f"{database.dialect}, up to date", is_ready=True, is_sealed=is_sealed)
 
 
-async def look_at_master_key(gateway: Gateway, standing: Standing | None) -> str:
-    """Say where the master key is; raises ``ConfigurationError`` when it won't do.
+async def look_at_master_key(gateway: Gateway, state: DatabaseState | None) -> str:
+    """Return where the master key is kept.
 
-    It won't do if it can't be read, or isn't the one that the database was sealed with.
+    Raises ``ConfigurationError`` when it can't be read, or isn't the key that sealed the
+    database.
     """
     text, path = gateway.settings.security.master_key, gateway.master_key_path
-    is_sealed = standing is not None and standing.is_sealed
+    is_sealed = state is not None and state.is_sealed
     if text is None and not is_sealed and not path.exists():
         return f"{path} will be created at the first start: back it up"
     keys = keyring.load(path) if text is None else keyring.Keyring.parse(text)
     if is_sealed:
-        async with _reached(gateway) as database, database.read() as connection:
-            # With a fingerprint in the database this compares, and writes nothing.
+        async with _opened(gateway) as database, database.read() as connection:
+            # With a fingerprint in the database this only compares.
             await installation.claim_keyring(connection, keys)
     return str(path) if text is None else "in the settings"
 
 
 @asynccontextmanager
-async def _reached(gateway: Gateway) -> AsyncIterator[Database]:
+async def _opened(gateway: Gateway) -> AsyncIterator[Database]:
     database = Database(gateway.settings.database.url)
     try:
         yield database

@@ -1,7 +1,7 @@
-"""Several processes of one command: started together, replaced when they die, ended together.
+"""Supervision of child processes, and garbage collection settings of long-running ones.
 
-Each is told who supervises it (``--supervisor PID``), and ends when that process is gone: one
-that was killed can't end them, and they would hold its port for ever.
+Children get the supervisor's process id (``--supervisor PID``) and end when it is gone: a
+killed supervisor can't terminate them, and they would hold its port forever.
 """
 
 import asyncio
@@ -23,21 +23,21 @@ _PAUSE_SECONDS: Final = 1.0
 
 
 supervisor_option: Final = click.option(
-    "--supervisor", type=int, hidden=True, help="The process to end with."
+    "--supervisor", type=int, hidden=True, help="Id of the supervising process."
 )
 
 
 def supervised(words: Sequence[str]) -> list[str]:
-    """Return the command that runs the gateway with ``words``, supervised by this process."""
+    """Return a command line that runs the gateway with ``words``, supervised by this process."""
     return [sys.executable, "-m", "gateway", *words, "--supervisor", str(os.getpid())]
 
 
 @contextlib.asynccontextmanager
 async def ending_with(supervisor: int | None, end: Callable[[], None]) -> AsyncIterator[None]:
-    """Call ``end`` when the process ``supervisor``, if there is one, is gone."""
+    """Call ``end`` when the process ``supervisor``, if any, is gone."""
 
     async def watch() -> None:
-        # An orphan gets another parent. Not on Windows, where nothing is supervised.
+        # An orphan gets another parent. Windows has no supervised processes.
         while True:
             if os.getppid() != supervisor:
                 break
@@ -55,9 +55,9 @@ async def ending_with(supervisor: int | None, end: Callable[[], None]) -> AsyncI
 
 
 async def supervise(commands: Sequence[Sequence[str]], pass_fds: Sequence[int] = ()) -> None:
-    """Keep one process a command running until we are asked to end; then end them all.
+    """Run a process for each command until a termination signal, restarting those that die.
 
-    ``pass_fds`` are open files, a listening socket for one, that each process inherits.
+    ``pass_fds`` are file descriptors, such as a listening socket, that each process inherits.
     """
     ending = asyncio.Event()
     with on_termination(ending.set):
@@ -68,9 +68,9 @@ async def _keep(command: Sequence[str], ending: asyncio.Event, pass_fds: Sequenc
     while not ending.is_set():
         process = await asyncio.create_subprocess_exec(*command, pass_fds=tuple(pass_fds))
         died = asyncio.create_task(process.wait())
-        asked = asyncio.create_task(ending.wait())
-        await asyncio.wait({died, asked}, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
+        stopping = asyncio.create_task(ending.wait())
+        await asyncio.wait({died, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         if died.done():
             _log.error("process %d ended with %s; starting another", process.pid, died.result())
             with contextlib.suppress(TimeoutError):
@@ -81,13 +81,13 @@ async def _keep(command: Sequence[str], ending: asyncio.Event, pass_fds: Sequenc
         await died
 
 
-# A batch of orders makes tens of thousands of short-lived objects, none of them in a cycle.
-# Python's own threshold of 700 has it look through them a hundred times for nothing.
+# A batch of orders allocates tens of thousands of short-lived objects without cycles. With
+# Python's threshold of 700 the collector would scan them a hundred times for nothing.
 _YOUNG_OBJECTS: Final = 50_000
 
 
 def calm_garbage_collection() -> None:
-    """Leave alone what was made at start-up, and look through new objects less often."""
+    """Exclude start-up objects from garbage collection, and collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 50)

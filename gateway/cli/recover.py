@@ -1,4 +1,4 @@
-"""``gateway deliveries recover``: send again what an endpoint missed."""
+"""``gateway deliveries recover``: resend the events an endpoint missed."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -35,10 +35,10 @@ async def recover(
     account: str,
     test_data: bool,
 ) -> None:
-    """Send again the events that an endpoint wanted and never had.
+    """Resend the events that an endpoint subscribed to and never received.
 
-    What waits for its next try goes out at once, too: say this when an endpoint is back after
-    hours. The running gateway does it, a few at a time, and goes on after a restart.
+    Deliveries that wait for a retry are sent at once, too: use it when an endpoint is back
+    after hours. The running gateway sends a few at a time, and resumes after a restart.
     """
     from gateway.storage.stores import audit
 

@@ -1,10 +1,10 @@
-"""``gateway restore``: the way back, into SQLite or PostgreSQL."""
+"""``gateway restore``: restore a backup into SQLite or PostgreSQL."""
 
 from pathlib import Path
 
 import click
 
-from gateway.cli.backup import keyring_of, summary, tell
+from gateway.cli.backup import keyring_of, print_progress, summary
 from gateway.cli.opening import read_settings
 from gateway.sdk.cli import Session, command
 
@@ -14,22 +14,22 @@ from gateway.sdk.cli import Session, command
 @click.option("--check", is_flag=True, help="Only check the file; no database is touched.")
 @click.option("--force", is_flag=True, help="Replace what the database holds.")
 async def restore(session: Session, *, file: Path, check: bool, force: bool) -> None:
-    """Put a backup into the database of the configuration. The gateway must not be running.
+    """Restore a backup into the configured database. The gateway must not be running.
 
-    The whole file is checked first; then all of it is put back, or nothing. It needs the
-    master key that the backup was sealed with. Deliveries that were open are tried again.
+    The whole file is checked first; it is restored completely or not at all. It needs the
+    master key that sealed the backup. Pending deliveries are attempted again.
     """
     from gateway.runtime import Gateway
     from gateway.storage.backup.restore import Restoring
 
-    gateway = Gateway(read_settings(session.config))  # not opened: that would make a database
+    gateway = Gateway(read_settings(session.config))  # not opened: that would create a database
     restoring = Restoring(
         source=file,
         keyring=keyring_of(gateway),
         plugins=gateway.hooks.tables(),
         actor=session.actor,
         now=gateway.clock.now(),
-        on_progress=tell,
+        on_progress=print_progress,
     )
     if check:
         manifest = restoring.check()

@@ -1,4 +1,4 @@
-"""``gateway seal …``: the master key that patient data is sealed with."""
+"""``gateway seal …``: rotate the master key that seals patient data."""
 
 import click
 
@@ -12,16 +12,16 @@ from gateway.storage.stores.audit import AuditEntry
 
 @click.group("seal")
 def seal() -> None:
-    """Change the key that patient data and secrets are sealed with.
+    """Rotate the key that seals patient data and secrets.
 
-    First rotate: new values are sealed with a new key, old ones stay readable. Then
-    reseal: old values are sealed with the new key too.
+    First rotate: new values use a new key, old ones stay readable. Then reseal: old values
+    are sealed with the new key, too.
     """
 
 
 @command("status")
 async def status(session: Session) -> None:
-    """Say which keys there are, and which one seals."""
+    """Show the keys, and which one seals new values."""
     async with session.gateway() as gateway:
         keyring = _keyring(gateway)
         session.record(
@@ -36,10 +36,10 @@ async def status(session: Session) -> None:
 
 @command("rotate")
 async def rotate(session: Session) -> None:
-    """Add a new key to the master key file; from now on it seals.
+    """Add a new key to the master key file, and seal new values with it.
 
-    Back the file up afterwards. A running server takes the new key up when it is
-    started again, or as soon as it meets a value sealed with it.
+    Back the file up afterwards. A running server uses the new key after a restart, or once
+    it reads a value sealed with it.
     """
     async with session.gateway() as gateway:
         rotated = _keyring(gateway).rotated()
@@ -51,14 +51,14 @@ async def rotate(session: Session) -> None:
 
 @command("reseal")
 async def reseal_values(session: Session) -> None:
-    """Seal again, with the newest key, whatever an older one sealed.
+    """Seal all values again that an older key sealed.
 
-    It works while the gateway runs, and can be stopped and started again.
+    It works while the gateway runs, and can be interrupted and repeated.
     """
     totals: dict[str, Progress] = {}
     async with session.gateway() as gateway:
-        brought = [each for tables in gateway.hooks.tables() for each in tables.sealed]
-        async for progress in reseal(gateway.database, gateway.sealer, brought):
+        columns = [each for tables in gateway.hooks.tables() for each in tables.sealed]
+        async for progress in reseal(gateway.database, gateway.sealer, columns):
             totals[progress.table] = progress
             if progress.resealed:
                 click.echo(

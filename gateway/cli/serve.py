@@ -1,4 +1,4 @@
-"""``gateway serve``: HTTP and the engine in one process."""
+"""``gateway serve``: the HTTP server and the delivery engine."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ import click
 import uvicorn
 
 from gateway.cli.logs import log_to_stderr
-from gateway.cli.opening import read_settings, tell_of_beginning_anew
+from gateway.cli.opening import read_settings, warn_of_new_database
 from gateway.cli.process import (
     calm_garbage_collection,
     ending_with,
@@ -27,20 +27,22 @@ from gateway.sdk.signals import on_termination
 from gateway.settings import Settings
 from gateway.storage.maintenance.locks import sole_server
 
-# How long a request in flight may take to end once we were asked to stop.
+# How long requests in flight may take to finish after a termination signal.
 _GRACE_SECONDS: Final = 20
 _BACKLOG: Final = 2048
 
 
 @command("serve")
-@click.option("--host", help="Where to listen.  [default: [gateway] host]")
-@click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--host", help="Address to listen on.  [default: [gateway] host]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for any free one."
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Processes that serve HTTP; more than one needs [redis] and PostgreSQL.",
+    help="HTTP processes; more than one needs [redis] and PostgreSQL.",
 )
 @click.option("--socket-fd", type=int, hidden=True, help="A listening socket to inherit.")
 @supervisor_option
@@ -53,14 +55,14 @@ async def serve(
     socket_fd: int | None,
     supervisor: int | None,
 ) -> None:
-    """Take orders over HTTP and carry deliveries, until SIGTERM or Ctrl-C.
+    """Serve HTTP and deliver events until SIGTERM or Ctrl-C.
 
-    What is in flight then is finished first.
+    Requests and deliveries in flight are finished first.
     """
     settings = read_settings(session.config)
     log_to_stderr(settings.logging)
     if supervisor is None:
-        tell_of_beginning_anew(session.config, settings)
+        warn_of_new_database(session.config, settings)
     if workers > 1:
         _refuse_many(settings)
         with _listener(settings, host, port) as listener:
@@ -111,10 +113,10 @@ def _child(session: Session, listener: socket.socket) -> list[str]:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and leaves signals to us.
+    """Reports when it is ready, and doesn't re-raise signals.
 
-    uvicorn raises a signal it caught once more when it has stopped, which would end the
-    process before the deliveries in flight are finished and stored.
+    uvicorn raises a caught signal again after it stopped, which would end the process before
+    the deliveries in flight are finished and stored.
     """
 
     def __init__(
@@ -125,24 +127,24 @@ class _Server(uvicorn.Server):
         self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so."""
+        """Start listening, then report that the server is ready."""
         await super().startup(sockets)
         if self.started:
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let requests that wait for news go, then finish all requests."""
+        """End long polls, then finish all requests."""
         self._on_stop()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on a signal, and don't raise it again afterwards."""
+        """Stop on a signal without raising it again."""
         with on_termination(self.stop):
             yield
 
     def stop(self) -> None:
-        """Take no more requests, finish those that are being answered, and end."""
+        """Accept no more requests, finish those in flight, and end."""
         self.should_exit = True
 
 
@@ -160,8 +162,8 @@ def _uvicorn_config(app: AccessLog) -> uvicorn.Config:
     )
 
 
-def _why_not(error: OSError) -> str:
-    """Say what to do about an address that can't be listened on."""
+def _reason(error: OSError) -> str:
+    """Return a reason and a remedy for an address that can't be listened on."""
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return (
             "this machine has no such address; [gateway] host is 127.0.0.1 for this machine alone, "
@@ -186,10 +188,10 @@ def _listener(settings: Settings, host: str | None, port: int | None) -> socket.
         listener = socket.create_server(place, family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigurationError(
-            f"Can't listen on {place[0]} port {place[1]}: {_why_not(error)}."
+            f"Can't listen on {place[0]} port {place[1]}: {_reason(error)}."
         ) from error
-    # Accepted connections inherit it. uvloop sets it anyway; asyncio only where it made the
-    # listener, and without it every answer but a connection's first takes 40 ms longer.
+    # Accepted connections inherit it. uvloop sets it anyway; asyncio only on listeners that it
+    # created. Without it, every response but a connection's first takes 40 ms longer.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setblocking(False)  # noqa: FBT003 - the socket module's own signature
     return listener

@@ -1,4 +1,4 @@
-"""``gateway storage …``: how much room is taken, what goes when, and making it smaller."""
+"""``gateway storage …``: show disk use, apply retention, compact SQLite."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -18,10 +18,10 @@ _STEP: Final = 1024
 
 
 class _ShownByDefault(click.Group):
-    """A group that shows what there is when no command is named."""
+    """A group whose default command is ``show``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default in front, unless a command or help is asked for."""
+        """Insert the default command, unless a command or help is requested."""
         asked = self.commands.keys() | set(ctx.help_option_names)
         return super().parse_args(
             ctx, args if asked & set(args) or _word(args) else ["show", *args]
@@ -29,13 +29,13 @@ class _ShownByDefault(click.Group):
 
 
 def _word(args: Sequence[str]) -> bool:
-    """Say whether a word was given first, if a wrong one: click then says what is wrong."""
+    """Return whether the first argument is a word; click reports an unknown command."""
     return bool(args) and not args[0].startswith("-")
 
 
 @command("show")
 async def show(session: Session) -> None:
-    """Show the size of each table, and what goes by the [retention] settings, and when."""
+    """Show the size of each table, and what the [retention] settings remove, and when."""
     from gateway.storage.backup.write import saved_tables
     from gateway.storage.maintenance.space import extent, table_sizes
 
@@ -70,11 +70,11 @@ async def show(session: Session) -> None:
 
 
 @command("prune")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only report what would be removed.")
 async def prune(session: Session, *, dry_run: bool) -> None:
-    """Empty and delete now what the [retention] settings say, also where that is turned off.
+    """Apply the [retention] settings now, even if retention is turned off.
 
-    A running gateway does it by itself once an hour. What is not over stays.
+    A running gateway does this once an hour. Unfinished work is kept.
     """
     async with session.gateway() as gateway:
         keeper = gateway.housekeeper
@@ -85,10 +85,10 @@ async def prune(session: Session, *, dry_run: bool) -> None:
 
 @command("compact")
 async def compact(session: Session) -> None:
-    """Write a SQLite file anew without its free pages. The gateway must not be running.
+    """Rewrite a SQLite file without its free pages. The gateway must not be running.
 
-    Files that this version made shrink by themselves; an older one does after this. It
-    needs as much room again while it runs.
+    Files created by this version shrink by themselves; older ones do after this. It needs as
+    much free disk space as the file is large.
     """
     import sqlite3
 
@@ -102,14 +102,14 @@ async def compact(session: Session) -> None:
         session.say("PostgreSQL uses its space again by itself: there is nothing to do.")
         session.record({"database": "postgresql"})
         return
-    if not path.is_file():  # opening it would make an empty one
+    if not path.is_file():  # opening it would create an empty one
         raise NotFound(f"There is no database at {path} yet.")
     try:
         before, after = space.compact(path)
     except (OSError, sqlite3.Error) as error:
         raise StorageError(
-            f"{path} could not be written anew ({type(error).__name__}), and is as it was: see "
-            "that there is as much room again on the disk."
+            f"{path} could not be rewritten ({type(error).__name__}) and is unchanged: see "
+            "that the disk has as much free space as the file is large."
         ) from error
     session.record(
         {"file": str(path), "before": _size(session, before), "after": _size(session, after)}
@@ -128,7 +128,7 @@ def _swept_row(session: Session, each: "Swept", counted: str) -> Mapping[str, An
 
 
 def _size(session: Session, size_bytes: int | None) -> int | str | None:
-    """Return bytes as a program wants them, or as a person does."""
+    """Return bytes as a number for JSON, as text with a unit otherwise."""
     if session.as_json or size_bytes is None:
         return size_bytes
     size, unit = float(size_bytes), 0
@@ -140,5 +140,5 @@ def _size(session: Session, size_bytes: int | None) -> int | str | None:
 storage: Final = _ShownByDefault(
     "storage",
     commands=[show, prune, compact],
-    help="How much is stored, what goes when, and making it smaller. Alone: show.",
+    help="Disk use and retention. Without a command: show.",
 )

@@ -1,4 +1,4 @@
-"""``gateway worker``: processes that carry deliveries, beside those that serve."""
+"""``gateway worker``: delivery processes, separate from those that serve HTTP."""
 
 import asyncio
 import sys
@@ -27,18 +27,18 @@ from gateway.sdk.signals import on_termination
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="Threads that listen for wake-ups; deliveries themselves need none.",
+    help="Threads that listen for wake-ups; deliveries run on the event loop.",
 )
 @supervisor_option
 async def worker(session: Session, *, processes: int, threads: int, supervisor: int | None) -> None:
-    """Carry deliveries, woken through Redis, until SIGTERM or Ctrl-C.
+    """Deliver events, woken through Redis, until SIGTERM or Ctrl-C.
 
-    Needs [redis] and PostgreSQL. Start as many as you like, on as many machines.
+    Needs [redis] and PostgreSQL. Run any number of workers, on any number of machines.
     """
     if processes > 1:
         if sys.platform == "win32":
             raise ConfigurationError(
-                "Windows can't ask a process to finish and end, so none is supervised there: run "
+                "Windows can't terminate a process gracefully, so none is supervised there: run "
                 "gateway worker several times instead of --processes."
             )
         words = ["worker", "--threads", str(threads), *_config(session.config)]

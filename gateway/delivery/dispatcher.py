@@ -254,7 +254,7 @@ class Dispatcher:
             self._metrics.attempted(delivery.destination_id, "exhausted", seconds)
             _log.error("attempt failed, the last one", extra=_facts(settled))
         if self.tracing is not None:
-            self.tracing.tried(delivery.event.trace, outcome, _facts(settled))
+            self.tracing.attempted(delivery.event.trace, outcome, _facts(settled))
 
 
 def _standing(item: object, followed: HealthUpdate) -> LaneSignal | None:

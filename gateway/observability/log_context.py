@@ -1,8 +1,7 @@
-"""What the log lines of this moment are about: ids that the log puts beside its words.
+"""Context variables with ids that log lines carry: request, destination, delivery.
 
-They hold for the task that sets them and the tasks it starts. Work that many share (a
-batch, a lane) is started in a context of its own, or it would go under the name of
-whoever came first.
+They hold for the task that sets them and the tasks it starts. Shared work (a batch, a lane)
+starts in a context of its own; otherwise it would log the ids of the first caller.
 """
 
 from contextvars import ContextVar

@@ -1,18 +1,16 @@
-"""The connection to Redis, shared by wake-ups and metrics: the client, key names, time-out."""
+"""The Redis client, key names and time-out that wake-ups and metrics share."""
 
 from typing import Final
 
 import redis
 
 NAMESPACE: Final = "rx-gateway"
-
-
-# A Redis that hasn't answered by then is taken for gone.
+# A Redis that doesn't answer within this time counts as unreachable.
 _ANSWER_SECONDS: Final = 1.0
 
 
 def connected(url: str) -> redis.Redis:
-    """Make a client that soon gives a Redis up that hangs; what it holds is worth no wait."""
+    """Return a client with short time-outs: Redis holds nothing worth waiting for."""
     client: redis.Redis = redis.Redis.from_url(
         url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_ANSWER_SECONDS
     )
@@ -20,5 +18,5 @@ def connected(url: str) -> redis.Redis:
 
 
 def key(kind: str, name: str) -> str:
-    """Return a key of ours in Redis."""
+    """Return the name of a key in our namespace."""
     return f"{NAMESPACE}:{kind}:{name}"

@@ -1,12 +1,12 @@
-"""Traces: a request, and every try to deliver what came of it, as one picture (OpenTelemetry).
+"""OpenTelemetry traces of requests and of the delivery attempts they cause.
 
-Optional: it takes ``pip install "rx-gateway[otel]"`` and ``[tracing] endpoint``. Without
-them nothing is imported, and what remains is a comparison with ``None``.
+Optional: needs ``pip install "rx-gateway[otel]"`` and ``[tracing] endpoint``. Without them
+nothing is imported, and the cost is a comparison with ``None``.
 
-A request's span goes on from the ``traceparent`` it came with, if any (W3C Trace Context,
-https://www.w3.org/TR/trace-context/). The events that it brings about are stored with its
-own, so that a try to deliver one, in another process and hours later, is a span below it.
-Spans bear ids, numbers and fixed words: never a path, a query, an address or a body.
+A request's span continues the ``traceparent`` of its header, if any (W3C Trace Context,
+https://www.w3.org/TR/trace-context/). Events store the ``traceparent`` of their request, so
+that a delivery attempt, in another process and hours later, is a child span of it.
+Spans hold ids, numbers and fixed words: never a path, a query, an address or a body.
 """
 
 import asyncio
@@ -36,10 +36,10 @@ Facts = Mapping[str, str | int | float | None]
 
 
 class Tracing:
-    """Writes the spans of one process, and hands them to ``processor``.
+    """Writes the spans of one process, and passes them to ``processor``.
 
-    Of the requests that came without a trace of their own, ``sample_ratio`` (0 to 1) are
-    traced; for others whoever began the trace has decided.
+    Of the requests without a ``traceparent``, ``sample_ratio`` (0 to 1) are traced; for the
+    others the sampling decision of the incoming trace holds.
     """
 
     def __init__(self, processor: "SpanProcessor", sample_ratio: float = 1.0) -> None:
@@ -62,9 +62,9 @@ class Tracing:
         self._tracer = self._provider.get_tracer("gateway", __version__)
 
     def begin(self, traceparent: str | None) -> "Span":
-        """Begin the span of a request that came with this ``traceparent``."""
+        """Start the span of a request with this ``traceparent``."""
         kind = self._otel.SpanKind.SERVER
-        return self._tracer.start_span("request", self._above(traceparent), kind)
+        return self._tracer.start_span("request", self._parent(traceparent), kind)
 
     def answered(self, span: "Span", method: str, route: str, status: int, facts: Facts) -> None:
         """End the span of a request; ``route`` is its template, never its path."""
@@ -81,33 +81,33 @@ class Tracing:
             span.set_status(self._otel.StatusCode.ERROR)
         span.end()
 
-    def tried(self, traceparent: str | None, outcome: Outcome, facts: Facts) -> None:
-        """Write the span of a try to deliver that is over; ``facts`` are what the log has of it."""
+    def attempted(self, traceparent: str | None, outcome: Outcome, facts: Facts) -> None:
+        """Record the span of a finished delivery attempt; ``facts`` are its log fields."""
         start_ns = to_epoch_ms(outcome.started_at) * _NS_PER_MS
         kind = self._otel.SpanKind.CLIENT
-        above = self._above(traceparent)
-        span = self._tracer.start_span("deliver", above, kind, _named(facts), start_time=start_ns)
+        parent = self._parent(traceparent)
+        span = self._tracer.start_span("deliver", parent, kind, _named(facts), start_time=start_ns)
         if not outcome.delivered:
             span.set_status(self._otel.StatusCode.ERROR)
         span.end(start_ns + outcome.duration_ms * _NS_PER_MS)
 
     async def close(self) -> None:
-        """Send what was not sent yet; returns within seconds, also when nobody takes it."""
+        """Flush pending spans; returns within seconds, even if the collector is unreachable."""
         await asyncio.to_thread(self._provider.shutdown)
 
-    def _above(self, traceparent: str | None) -> Any:
-        """Return the context to go on from: an empty one where nothing usable was given."""
+    def _parent(self, traceparent: str | None) -> Any:
+        """Return the parent context; empty for a missing or malformed ``traceparent``."""
         return self._propagator.extract({"traceparent": traceparent or ""})
 
 
 def traceparent_of(span: "Span") -> str:
-    """Write where a span stands, as W3C Trace Context does."""
+    """Return the ``traceparent`` of a span (W3C Trace Context)."""
     here = span.get_span_context()
     return f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}"
 
 
 def is_installed() -> bool:
-    """Say whether OpenTelemetry is there."""
+    """Return whether OpenTelemetry is installed."""
     try:
         importlib.import_module("opentelemetry.sdk.trace")
         importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
@@ -117,7 +117,7 @@ def is_installed() -> bool:
 
 
 def open_tracing(table: TracingTable) -> Tracing | None:
-    """Begin to trace, if the settings ask for it.
+    """Start tracing, if the settings enable it.
 
     Raises ``ConfigurationError`` when OpenTelemetry isn't installed.
     """

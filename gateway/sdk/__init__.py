@@ -1,1 +1,1 @@
-"""The parts of the public door that are defined nowhere else: records, protocols, helpers."""
+"""Records, protocols, and HTTP and command-line tools that :mod:`gateway.plugin` offers plugins."""

@@ -1,4 +1,4 @@
-"""What every command of the ``gateway`` command line has in common.
+"""Building blocks of the ``gateway`` command line: session, output, options, errors.
 
 A command is an async function whose first parameter is the :class:`Session`:
 
@@ -9,9 +9,9 @@ A command is an async function whose first parameter is the :class:`Session`:
         async with session.gateway() as gateway:
             session.table(["id", "name"], [...])
 
-It takes ``--config`` and ``--json`` like all the others, ends with 1 and one line of
-reason where the gateway raises an error of its own, and with 2 on wrong usage. What it
-prints for a person can't play tricks on the terminal: control characters are escaped.
+It takes ``--config`` and ``--json`` like every command. It exits with 1 and a one-line reason
+on a :class:`GatewayError`, and with 2 on wrong usage. Text output escapes control
+characters, so stored data can't send escape sequences to the terminal.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ _GAP: Final = "  "
 
 @dataclass(slots=True)
 class Session:
-    """One run of the command line: which configuration, which form of output.
+    """One run of the command line: its configuration file and its output format.
 
-    ``opener`` is given the configuration file and opens the gateway that it describes.
+    ``opener`` takes the configuration file and opens the gateway that it describes.
     """
 
     opener: Callable[[Path | None], AbstractAsyncContextManager[Any]]
@@ -51,26 +51,26 @@ class Session:
     as_json: bool = False
 
     def gateway(self) -> AbstractAsyncContextManager[Any]:
-        """Open the gateway; use it with ``async with``."""
+        """Return the gateway as an async context manager, not yet open."""
         return self.opener(self.config)
 
     @property
     def actor(self) -> str:
-        """Who is at the keyboard, for the audit trail."""
+        """The user who runs the command, for the audit trail: ``cli:<user name>``."""
         try:
             return f"cli:{getpass.getuser()}"
         except (KeyError, OSError, ImportError):  # a container may have no name for its user
             return "cli:unknown"
 
     def say(self, text: str) -> None:
-        """Print a line for a person; with ``--json`` it goes to stderr."""
+        """Print a line of text; with ``--json`` it goes to stderr."""
         click.echo(text, err=self.as_json)
 
     def record(self, values: Mapping[str, Any]) -> None:
-        """Print one thing: its fields below each other, or a JSON object.
+        """Print one record: a line for each field, or a JSON object.
 
-        For a person, what is inside a field gets a line of its own (``data.site``), and
-        a list of things becomes a table at the end.
+        As text, nested fields get lines of their own (``data.site``), and a list of
+        records becomes a table at the end.
         """
         if self.as_json:
             self._json(values)
@@ -86,7 +86,7 @@ class Session:
                 self.table(list(value[0]), value)
 
     def table(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Print many things: a table of ``columns``, or a JSON array of whole objects."""
+        """Print records: a table of ``columns``, or a JSON array of whole objects."""
         if self.as_json:
             self._json(list(rows))
             return
@@ -101,7 +101,7 @@ class Session:
             click.echo(_line(cells, widths))
 
     def line(self, values: Mapping[str, Any], text: str) -> None:
-        """Print one thing of an endless list: ``text``, or a line of JSON."""
+        """Print one item of a stream: ``text``, or a line of JSON."""
         click.echo(encode(values) if self.as_json else text)
 
     def _json(self, values: Any) -> None:
@@ -110,7 +110,7 @@ class Session:
 
 
 def config_option() -> click.Option:
-    """Make ``--config``: the file goes into the session."""
+    """Return the option ``--config``, which sets the session's configuration file."""
     return click.Option(
         [CONFIG_OPTION],
         type=click.Path(dir_okay=False, path_type=Path),
@@ -123,12 +123,12 @@ def config_option() -> click.Option:
 def command(
     name: str, **attributes: Any
 ) -> Callable[[Callable[Concatenate[Session, P], Awaitable[None]]], click.Command]:
-    """Make an async function a command with ``--config`` and ``--json``.
+    """Turn an async function into a command with ``--config`` and ``--json``.
 
-    Its docstring is the help; ``attributes`` are click's.
+    Its docstring is the help text; ``attributes`` go to :class:`click.Command`.
     """
 
-    def made(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> click.Command:
+    def decorate(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> click.Command:
         @functools.wraps(function)
         def run(*arguments: P.args, **options: P.kwargs) -> None:
             session = click.get_current_context().find_object(Session)
@@ -148,23 +148,23 @@ def command(
         made_command.params += [config_option(), _json_option()]
         return made_command
 
-    return made
+    return decorate
 
 
 def replace_unprintable() -> None:
-    """Let no command fail over a letter that the terminal's encoding lacks: it gets a ``?``.
+    """Print ``?`` for characters that the encoding of stdout lacks, instead of failing.
 
-    Windows gives a program whose output goes to a file an encoding with 256 letters.
+    On Windows, redirected output has a code page with 256 characters.
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="replace")
 
 
 def fail(error: GatewayError) -> NoReturn:
-    """End with 1 and the reason: one line, and one more for each detail that adds to it."""
+    """Exit with 1; print the error's message and, below it, each detail that adds to it."""
     click.echo(f"gateway: {error.message}", err=True)
-    told_already = isinstance(error, SettingsError) and len(error.details) == 1
-    for detail in () if told_already else error.details:
+    is_in_message = isinstance(error, SettingsError) and len(error.details) == 1
+    for detail in () if is_in_message else error.details:
         is_placed = detail.field is None or detail.field in detail.message
         click.echo(f"  {'' if is_placed else f'{detail.field}: '}{detail.message}", err=True)
     sys.exit(1)
@@ -195,7 +195,7 @@ def _take_json(context: click.Context, _option: click.Parameter, as_json: bool) 
 def _loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
-    except ImportError:  # not to be had on Windows
+    except ImportError:  # uvloop doesn't support Windows
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
 
@@ -227,7 +227,7 @@ def _text(value: Any) -> str:
     text = encode(value).decode() if isinstance(value, Mapping) else str(value)
     if text.isprintable():
         return text
-    # Some of it was written by strangers: an escape sequence must not reach the terminal.
+    # Stored text is untrusted: an escape sequence must not reach the terminal.
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
@@ -237,9 +237,9 @@ _FIRST: Final = from_epoch_ms(0)
 
 
 class TimeOrAgo(click.ParamType[datetime | timedelta]):
-    """A time as ISO 8601 has it, in UTC where it names no zone, or how long ago: 90m, 24h, 7d.
+    """An ISO 8601 time or date (UTC unless it names a zone), or a time ago: 90m, 24h, 7d.
 
-    A command turns what it is given into a moment with :func:`resolve_time`:
+    :func:`resolve_time` turns the parsed value into a datetime:
 
     .. code-block:: python
 
@@ -251,7 +251,7 @@ class TimeOrAgo(click.ParamType[datetime | timedelta]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime | timedelta:
-        """Return an aware moment, or the time that has passed since."""
+        """Return an aware datetime, or a timedelta for a time ago."""
         if isinstance(value, (datetime, timedelta)):
             return value
         ago = _AGO.fullmatch(value.strip())
@@ -263,7 +263,7 @@ class TimeOrAgo(click.ParamType[datetime | timedelta]):
             self.fail("write 2026-04-19T18:00:00Z, or how long ago: 90m, 24h, 7d", param, ctx)
 
 
-def resolve_time(told: datetime | timedelta, now: datetime) -> datetime:
-    """Return the moment that was meant, none before 1970."""
-    # The year 1 of an eastern zone has no moment in UTC, and nothing of ours happened then.
-    return max(_FIRST, now - told if isinstance(told, timedelta) else told)
+def resolve_time(value: datetime | timedelta, now: datetime) -> datetime:
+    """Return the absolute time of a :class:`TimeOrAgo` value, 1970 at the earliest."""
+    # The year 1 of an eastern time zone can't be expressed in UTC.
+    return max(_FIRST, now - value if isinstance(value, timedelta) else value)

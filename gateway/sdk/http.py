@@ -1,4 +1,4 @@
-"""How an address is asked: the idempotency key of a request, how large a page is wanted."""
+"""HTTP tools for route handlers: idempotency keys, page sizes, JSON responses."""
 
 import hashlib
 import re
@@ -20,15 +20,15 @@ IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(name="Idempotency-Key", description="your own id of this request"),
 ]
-"""The ``Idempotency-Key`` header, as a handler asks for it
+"""Type of a handler parameter that takes the ``Idempotency-Key`` header
 (draft-ietf-httpapi-idempotency-key-header)."""
 
 
 def idempotency_key(key: str | None, request: bytes) -> Idempotency | None:
-    """Return a request's idempotency, ``None`` without a key; raises ``InvalidInput``.
+    """Return the idempotency of a request, ``None`` without a key.
 
-    ``request`` is what has to be the same for it to be the same request: the body, and the
-    address before it where other addresses take the same body.
+    ``request`` identifies the request: its body, prefixed with the path where several
+    routes accept the same body. Raises ``InvalidInput`` for a malformed key.
     """
     if key is None:
         return None
@@ -38,7 +38,7 @@ def idempotency_key(key: str | None, request: bytes) -> Idempotency | None:
 
 
 def page_size(limit: int) -> int:
-    """Return how many to show; raises ``InvalidInput`` outside of 1 to 100."""
+    """Return the page size; raises ``InvalidInput`` outside 1 to 100."""
     if not 1 <= limit <= _MAX_PAGE:
         raise InvalidInput(f"limit must be between 1 and {_MAX_PAGE}.")
     return limit
@@ -53,7 +53,7 @@ def json_response(
     headers: Mapping[str, str] | None = None,
     background: BackgroundTask | None = None,
 ) -> Response[bytes]:
-    """Answer with ``body`` as the wire has it; ``background`` is done once it was sent."""
+    """Return ``body`` as a JSON response; ``background`` runs after it was sent."""
     return Response(
         encode(body),
         media_type=JSON,

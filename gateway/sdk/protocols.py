@@ -1,6 +1,7 @@
-"""What the gateway offers a plugin: the object that is handed to its ``__init__``.
+"""The gateway as plugins see it: the object passed to a plugin's ``__init__``.
 
-Each part is a small Protocol, so that a plugin's own tests may put something in its place.
+Services are small Protocols, so that a plugin's own tests can replace them; ``database``,
+``sealer``, ``settings`` and the stores are the real classes.
 """
 
 import asyncio
@@ -37,10 +38,10 @@ from gateway.storage.stores.packages import PackageStore
 
 
 class OrderIntake(Protocol):
-    """Intake: orders go in here, whichever plugin they came through."""
+    """Accepts orders from every source plugin."""
 
     async def accept(self, submission: Submission) -> IntakeResult:
-        """Take a submission in; answers after the commit. Each order is judged alone.
+        """Store a submission; returns after the commit. Each order is judged on its own.
 
         Raises ``Conflict`` while the first request with the same idempotency key is
         still running, ``IdempotencyKeyReused`` when it came with another body.
@@ -48,18 +49,18 @@ class OrderIntake(Protocol):
         ...
 
     async def rehearse(self, submission: Submission) -> IntakeResult:
-        """Judge a submission as ``accept`` would, and keep nothing.
+        """Judge a submission as ``accept`` would, without storing it.
 
-        An order that would be kept is answered as ``created``, without a package id.
+        An order that would be stored is reported as ``created``, without a package id.
         """
         ...
 
 
 class UpdateIntake(Protocol):
-    """Tracking: what happened to a package on its way goes in here."""
+    """Accepts delivery updates of packages."""
 
     async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateResult:
-        """Apply one update; answers after the commit.
+        """Apply one update; returns after the commit.
 
         Raises ``InvalidInput``, ``NotFound`` or ``Conflict``.
         """
@@ -67,22 +68,22 @@ class UpdateIntake(Protocol):
 
 
 class PackageAmendments(Protocol):
-    """Amending: what a package carries is changed, or emptied, here."""
+    """Changes the order a package carries, or erases it."""
 
     async def amend(self, caller: Caller, package_id: str, order: Order) -> AmendmentResult:
-        """Let a package carry ``order`` from now on; site and ``external_order_id`` stay.
+        """Replace the order of a package; site and ``external_order_id`` stay.
 
         Raises ``InvalidInput``, ``NotFound``, and ``Conflict`` once it was picked up.
         """
         ...
 
     async def erase(self, caller: Caller, package_ids: Collection[str]) -> ErasureResult:
-        """Empty what is over of these packages, because somebody asked to be forgotten."""
+        """Erase the patient data of finished packages, at the patient's request."""
         ...
 
 
 class EventPublisher(Protocol):
-    """Publishing: events are recorded and fanned out here."""
+    """Records events and fans them out to destinations."""
 
     async def publish(self, drafts: Sequence[EventDraft]) -> Published:
         """Record ``drafts`` in a transaction of their own, and wake the engine."""
@@ -91,19 +92,19 @@ class EventPublisher(Protocol):
     async def record(
         self, connection: AsyncConnection, drafts: Sequence[EventDraft], now: datetime
     ) -> Published:
-        """Record ``drafts`` in your own transaction, beside the change that they tell of.
+        """Record ``drafts`` in your own transaction, beside the change they report.
 
-        Hand what it returns to :meth:`announce` when that transaction has committed.
+        Pass the result to :meth:`announce` once that transaction has committed.
         """
         ...
 
     def announce(self, published: Published) -> None:
-        """Wake the engine and tell the plugins; after the commit, never before."""
+        """Wake the engine and notify plugins; after the commit, never before."""
         ...
 
 
 class RequestLimiter(Protocol):
-    """Counts what a key does against what it may."""
+    """Enforces the request limits of API keys."""
 
     async def take(
         self,
@@ -116,67 +117,67 @@ class RequestLimiter(Protocol):
 
 
 class AccountLookup(Protocol):
-    """The accounts: those of gateway.toml's sites, and those that a key was made for."""
+    """Looks up accounts: those of the sites in gateway.toml, and those that own a key."""
 
     async def exists(self, connection: AsyncConnection, account_id: str) -> bool:
-        """Say whether there is such an account."""
+        """Return whether the account exists."""
         ...
 
 
 class SiteLookup(Protocol):
-    """The sites of gateway.toml."""
+    """Looks up the sites of gateway.toml."""
 
     def known(self, account_id: str, code: str) -> bool:
-        """Say whether the account has a site of this code."""
+        """Return whether the account has a site of this code."""
         ...
 
     def resolve(self, caller: Caller, wanted: str | None) -> tuple[str | None, tuple[Problem, ...]]:
-        """Return the code of the site meant, or why it can't be told.
+        """Return the code of the site, or the problems that prevent choosing one.
 
-        In this order: what was named, the key's own site, the account's only site.
+        In this order: ``wanted``, the key's own site, the account's only site.
         """
         ...
 
 
 class RecoveryService(Protocol):
-    """Recovery: what a destination missed is sent again, a few at a time."""
+    """Sends the events again that a destination missed, a few at a time."""
 
     async def start(
         self, destination: Destination, since: datetime, until: datetime | None
     ) -> Recovery:
-        """Begin; returns at once. Raises ``Conflict`` or ``InvalidInput``."""
+        """Start a recovery; returns at once. Raises ``Conflict`` or ``InvalidInput``."""
         ...
 
     async def get(self, account_id: str, recovery_id: str) -> Recovery | None:
-        """Return how far one has got."""
+        """Return the progress of a recovery."""
         ...
 
 
 class AuditRecorder(Protocol):
-    """The audit trail."""
+    """Appends to the audit trail."""
 
     async def note(self, entries: Sequence[AuditEntry]) -> None:
-        """Write down who did or saw what; returns after the commit."""
+        """Append entries; returns after the commit."""
         ...
 
     async def record(
         self, connection: AsyncConnection, entries: Sequence[AuditEntry], at: datetime
     ) -> None:
-        """Write it down in your own transaction, beside the change itself."""
+        """Append entries in your own transaction, beside the change itself."""
         ...
 
 
 class Gateway(Protocol):
-    """What the gateway offers a plugin; handed to its ``__init__`` and open later.
+    """The gateway as a plugin sees it; passed to its ``__init__`` and opened later.
 
-    ``settings``, ``clock``, ``catalog()`` and ``sites`` can be used at once; all else once
-    a hook's record is called: nothing is connected while plugins are built.
+    ``settings``, ``clock``, ``catalog()`` and ``sites`` work at once; the rest works once
+    a hook's record is called: nothing is connected while plugins are constructed.
     """
 
     settings: Settings
     clock: Clock
     stopping: asyncio.Event
-    """Set when the server is asked to end: whoever waits for news is to be answered."""
+    """Set when the server shuts down: long polls and streams answer and end."""
     sites: SiteLookup
     database: Database
     sealer: Sealer
@@ -195,17 +196,17 @@ class Gateway(Protocol):
     audit: AuditRecorder
 
     def catalog(self) -> Sequence[EventType]:
-        """Return every event type there is, the core's and the plugins'."""
+        """Return every event type, the core's and the plugins'."""
         ...
 
     def extensions(self, point: str) -> Sequence[object]:
-        """Return what all plugins bring to ``point``, a place that a plugin left open.
+        """Return the records of all plugins for the extension point ``point``.
 
-        The records are of the type that the plugin which asks has documented; it checks
-        them. Raises ``PluginError`` when a plugin fails to say what it brings.
+        The plugin that owns the point documents and checks the records' type. Raises
+        ``PluginError`` when a plugin's ``extensions`` hook fails.
         """
         ...
 
     def wake(self, destination_ids: Sequence[str]) -> None:
-        """Tell the engine that these destinations have something due."""
+        """Wake the engine: these destinations have deliveries that are due."""
         ...

@@ -1,7 +1,7 @@
-"""What hooks hand over: records that say what a plugin brings.
+"""Records that hooks return: batches, sinks, jobs, health checks.
 
-A record holds data and async callables. The core calls those with a deadline and
-writes down how it went; a hook itself is quick and never waits.
+A record holds data and async callables. The core calls the callables with a deadline and
+records the outcome; a hook itself is quick and never waits.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,10 +16,10 @@ from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Deliveries for one destination, to be tried now.
+    """Deliveries for one destination, to be attempted now.
 
-    ``settings`` is the destination's own, read as the sink's settings type.
-    ``timeout_seconds`` is the deadline for each try, from connecting to the last byte.
+    ``settings`` is the destination's own, converted to the sink's settings type.
+    ``timeout_seconds`` is the deadline of each attempt, from connecting to the last byte.
     """
 
     destination: Destination
@@ -30,11 +30,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """A way to carry events to a destination.
+    """A transport that delivers events to destinations of its ``kind``.
 
-    ``deliver(batch)`` tries every delivery of the batch, at most ``max_batch`` of them,
-    and returns an :class:`Outcome` for each; one that is missing counts as failed. It is
-    called as often at a time as the destination's ``max_in_flight`` allows.
+    ``deliver(batch)`` attempts every delivery of the batch, at most ``max_batch`` of them,
+    and returns an :class:`Outcome` for each; a missing outcome counts as failed. Up to
+    ``max_in_flight`` calls (a setting of the destination) run concurrently.
     """
 
     kind: str
@@ -45,7 +45,7 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to be done again and again while the gateway runs, ``every_seconds``."""
+    """Periodic work: ``run`` is called every ``every_seconds`` while the gateway runs."""
 
     name: str
     run: Callable[[], Awaitable[None]]
@@ -54,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """How a part of the gateway is. ``detail`` is one sentence for the operator."""
+    """The result of a health check. ``detail`` is one sentence for the operator."""
 
     healthy: bool
     detail: str
@@ -62,7 +62,7 @@ class HealthReport:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """A question that ``/health/ready`` and ``gateway check`` ask; answered within 5 seconds."""
+    """A check for ``/health/ready``, ``gateway check`` and ``gateway status``; takes up to 5 s."""
 
     name: str
     check: Callable[[], Awaitable[HealthReport]]
@@ -70,7 +70,10 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class InstalledPlugin:
-    """A plugin that is there, enabled or not: which distribution brought it, and how it is."""
+    """An installed plugin, enabled or not, and the distribution that provides it.
+
+    ``problem`` says why an enabled plugin could not be loaded.
+    """
 
     name: str
     distribution: str
@@ -78,4 +81,4 @@ class InstalledPlugin:
     enabled: bool = False
     problem: str | None = None
     settings_file: Path | None = field(default=None, repr=False)
-    """Its annotated part of gateway.toml, for ``gateway init``."""
+    """Its sample of gateway.toml, which ``gateway init`` includes."""

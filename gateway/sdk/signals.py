@@ -1,4 +1,4 @@
-"""Being asked to end, on every system: Ctrl-C, service managers, a closed window on Windows."""
+"""Termination signals on every platform: Ctrl-C, service managers, a closed Windows console."""
 
 import asyncio
 import contextlib
@@ -7,25 +7,25 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-# SIGBREAK: Ctrl-Break, the window closed, the user logged off, the machine shut down.
+# SIGBREAK: Ctrl-Break, window closed, user logged off, machine shut down.
 _OF_WINDOWS: Final = ("SIGBREAK",) if sys.platform == "win32" else ()
 _SIGNALS: Final = ("SIGINT", "SIGTERM", *_OF_WINDOWS)
 
 
 @contextlib.contextmanager
 def on_termination(end: Callable[[], None]) -> Iterator[None]:
-    """Have the running event loop call ``end``, where else the process would just be over.
+    """Call ``end`` on the running event loop when a termination signal arrives.
 
-    For the main thread. Until the block is over: then signals mean what they meant before.
-    asyncio's own ``add_signal_handler`` is not to be had on Windows.
+    For the main thread. Previous handlers are restored when the block ends. asyncio's
+    ``add_signal_handler`` doesn't exist on Windows.
     """
     loop = asyncio.get_running_loop()
 
-    def asked(_number: int, _frame: object) -> None:
+    def handle(_number: int, _frame: object) -> None:
         loop.call_soon_threadsafe(end)
 
     numbers = [getattr(signal, name) for name in _SIGNALS]
-    before = {number: signal.signal(number, asked) for number in numbers}
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

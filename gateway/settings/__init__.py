@@ -1,7 +1,7 @@
 """gateway.toml and the environment, as one frozen :class:`Settings`.
 
-The structs of the tables are in :mod:`gateway.settings.tables`. A plugin brings a
-struct of its own for ``[plugins.<name>]`` and fills it with :func:`read_table`.
+The structs of the tables are in :mod:`gateway.settings.tables`. A plugin has a struct of its
+own for ``[plugins.<name>]``, filled by :func:`read_table`.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ __all__ = [
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The tables that may stand in the file; each plugin reads its own later."""
+    """The tables of the file; each plugin reads its own later."""
 
     gateway: GatewayTable = GatewayTable()
     database: DatabaseTable = DatabaseTable()
@@ -75,7 +75,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Settings(Discreet, frozen=True, kw_only=True):
-    """All that was configured, checked, with absolute paths.
+    """The validated configuration, with absolute paths.
 
     ``source`` is the file, or None for the built-in defaults; relative paths in
     plugin tables start at ``directory``. ``plugins`` maps the name of each
@@ -100,16 +100,16 @@ class Settings(Discreet, frozen=True, kw_only=True):
 
     @property
     def file(self) -> str:
-        """The name that messages about a setting begin with."""
+        """The file name that messages about settings start with."""
         return _file_name(self.source)
 
     def shown(self) -> dict[str, object]:
-        """Show every field, but of the plugins only their names."""
+        """Return every field; of plugins only their names."""
         return super().shown() | {"plugins": tuple(self.plugins)}
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """Read the file at ``path``, or take the built-in defaults, and apply ``environ``.
+    """Read the file at ``path``, or the built-in defaults, and apply ``environ``.
 
     Raises SettingsError with every problem found.
     """
@@ -137,7 +137,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
 def parse_settings(
     text: str, *, source: Path | None, directory: Path, environ: Mapping[str, str]
 ) -> Settings:
-    """Turn the text of a gateway.toml and the environment into Settings.
+    """Parse the text of a gateway.toml and apply the environment.
 
     Relative paths start at ``directory``; ``source`` names the file in messages.
     Raises SettingsError with every problem found.
@@ -197,7 +197,7 @@ def _file_name(source: Path | None) -> str:
 def _split_plugins(
     plugins: Any, references: References, reader: Reader
 ) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
-    """Keep the tables that are switched on; what a disabled one refers to needn't exist."""
+    """Return the enabled plugins' tables and the names of disabled ones, unresolved."""
     enabled: dict[str, dict[str, Any]] = {}
     disabled: list[str] = []
     tables = reader.read(plugins, dict[str, Annotated[dict[str, Any], AsIs()]], "[plugins]")
@@ -218,7 +218,7 @@ def _split_plugins(
 
 
 def _refuse_repeated_codes(sites: Any, problems: Problems) -> None:
-    """Look at the raw list, so that a repeated code shows up beside a site's other problems."""
+    """Check the raw list, so that a duplicate code is reported beside other problems."""
     first_at: dict[tuple[str, str], str] = {}
     for index, site in enumerate(sites if isinstance(sites, list) else ()):
         code = plain(site.get("code")) if isinstance(site, dict) else None
@@ -234,7 +234,7 @@ def _refuse_repeated_codes(sites: Any, problems: Problems) -> None:
 
 
 def absolute_url(url: str, directory: PurePath) -> str:
-    """Make the path of an SQLite URL absolute; a relative one starts at ``directory``.
+    """Make the path of an SQLite URL absolute, relative to ``directory``.
 
     Other databases, ``:memory:`` and SQLite's own ``file:`` names stay as they are.
     """
@@ -247,5 +247,5 @@ def absolute_url(url: str, directory: PurePath) -> str:
 
 
 def _sqlite_url(path: PurePath) -> str:
-    # SQLAlchemy would write the colon of C:/ as %3A, which it understands but nobody reads.
+    # SQLAlchemy would write the colon of C:/ as %3A.
     return f"{SQLITE_DRIVER}:///{quote(path.as_posix(), safe='/: ')}"

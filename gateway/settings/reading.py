@@ -1,8 +1,8 @@
-"""From a table of loose values to a frozen struct, with every problem named.
+"""Convert a table of values to a frozen struct, collecting every problem.
 
-msgspec stops at the first thing it can't convert and may quote it. An operator
-wants the whole list and a log must not hold secrets, so this walks the fields
-itself and hands msgspec one value at a time.
+msgspec stops at the first value it can't convert and may quote it. Operators need the
+whole list, and logs must not contain secrets, so this module walks the fields itself and
+passes msgspec one value at a time.
 """
 
 import difflib
@@ -32,7 +32,7 @@ from gateway.settings.values import (
 T = TypeVar("T", bound=msgspec.Struct)
 
 _UNFIT: Final = object()
-"""Stands where a value has the wrong kind or size; nothing was noted yet."""
+"""Marks a value of the wrong kind or size; no problem was recorded yet."""
 
 _LISTS: Final[Mapping[Any, Callable[[list[Any]], Any]]] = {
     list: list,
@@ -45,10 +45,10 @@ _LISTS: Final[Mapping[Any, Callable[[list[Any]], Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Put into ``Annotated`` to judge a value that has the right type.
+    """``Annotated`` metadata that validates a value of the right type.
 
-    ``find`` returns what was expected instead, without the value, or None when
-    the value is good.
+    ``find`` returns what was expected instead, without the value, or None if the value is
+    valid.
     """
 
     find: Callable[[Any], str | None]
@@ -56,7 +56,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class AsIs:
-    """Put into ``Annotated`` to hand a value on unread."""
+    """``Annotated`` metadata that passes a value on unread."""
 
 
 def read_table(
@@ -71,9 +71,9 @@ def read_table(
 
     ``where`` is the table's name, say ``plugins.acme``, and ``file`` the file's:
     both open each message. A field of type Path is joined to ``directory``, its
-    default too. What the struct's ``__post_init__`` raises as ValueError is told
-    line by line; a line that begins with a field's name and a colon counts for
-    that field. Raises SettingsError with all the problems.
+    default too. A ValueError of the struct's ``__post_init__`` is reported line by line; a
+    line that starts with a field's name and a colon is assigned to that field. Raises
+    SettingsError with all problems.
     """
     reader = Reader(Problems(file), directory)
     value = reader.read(table, into, f"[{where.strip('[]')}]")
@@ -84,14 +84,14 @@ def read_table(
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads values into types, noting what is wrong; ``lenient`` takes text for a number."""
+    """Converts values to types and records problems; ``lenient`` accepts text for a number."""
 
     problems: Problems
     directory: Path | None = None
     lenient: bool = False
 
     def read(self, value: Any, wanted: Any, at: str) -> Any:
-        """Return ``value`` as the type ``wanted``, or ``UNUSABLE`` once a problem is noted."""
+        """Return ``value`` as the type ``wanted``, or ``UNUSABLE`` after recording a problem."""
         kind, marks = _bare(wanted)
         if value is UNUSABLE or any(isinstance(mark, AsIs) for mark in marks):
             return value
@@ -110,7 +110,7 @@ class Reader:
         return found
 
     def _read_outside(self, value: OutsideText, wanted: Any, at: str) -> Any:
-        """Read text that has no type yet: as TOML if the field isn't text, else as it is."""
+        """Convert untyped text: parsed as TOML unless the field is text."""
         readings: list[Any] = [str(value)]
         parsed = None if _bare(wanted)[0] in {str, Path} else parse_value(value)
         if parsed is not None:
@@ -171,7 +171,7 @@ class Reader:
             return UNUSABLE
         try:
             return into(**values)
-        except (ValueError, TypeError) as error:  # what msgspec takes from a __post_init__
+        except (ValueError, TypeError) as error:  # what msgspec raises for a __post_init__
             for line in str(error).splitlines() or ["these values don't go together"]:
                 key, _, rest = line.partition(": ")
                 known = rest and key in fields
@@ -216,7 +216,7 @@ class Reader:
 
 
 def _bare(wanted: Any) -> tuple[Any, list[Any]]:
-    """Split a type into what it is without None, and what ``Annotated`` says about it."""
+    """Split a type into the type without None and its ``Annotated`` metadata."""
     marks: list[Any] = []
     while True:
         if get_origin(wanted) is Annotated:
@@ -249,5 +249,5 @@ def _is_table_type(wanted: Any) -> bool:
 
 
 def _heading(key: str, wanted: Any) -> str:
-    """Write a key at the top of the file as its heading: one table, or one of several."""
+    """Return the heading of a top-level key: ``[key]`` or ``[[key]]``."""
     return f"[{key}]" if _is_table_type(wanted) else f"[[{key}]]"

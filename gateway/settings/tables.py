@@ -1,7 +1,8 @@
-"""The tables of gateway.toml: each is one struct, its keys the fields.
+"""The tables of gateway.toml: one struct each, with a field for each key.
 
-The defaults are what holds when a key is absent. Bounds and checks stand in the
-annotations, where :mod:`gateway.settings.reading` finds them.
+A field's default applies when its key is absent. Bounds and checks are in the annotations,
+which :mod:`gateway.settings.reading` evaluates. The docs are generated from the comments
+below the fields.
 """
 
 import ipaddress
@@ -95,10 +96,10 @@ _Days = Annotated[int, Meta(ge=0, le=36_500)]
 
 
 class Discreet(msgspec.Struct, frozen=True):
-    """A struct whose repr, printed by Python or by rich, is what it says of itself."""
+    """A struct whose repr hides secrets, in Python and in rich."""
 
     def shown(self) -> dict[str, object]:
-        """Return the fields; who has a secret replaces it."""
+        """Return the fields for the repr; subclasses mask secrets."""
         return {name: getattr(self, name) for name in self.__struct_fields__}
 
     def __repr__(self) -> str:
@@ -110,7 +111,7 @@ class Discreet(msgspec.Struct, frozen=True):
 
 
 class GatewayTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[gateway]``: where it listens (port 0: any free one) and keeps its files."""
+    """``[gateway]``: address, port (0: any free one) and data folder."""
 
     host: _NotEmpty = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
@@ -124,25 +125,25 @@ class DatabaseTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=T
     url: Annotated[str, Check(_check_database_url)] = f"{SQLITE_DRIVER}:///data/gateway.db"
 
     def shown(self) -> dict[str, object]:
-        """Show the URL without its credentials."""
+        """Return the URL without credentials."""
         return {"url": without_secrets(self.url)}
 
 
 class RedisTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[redis]``: where wake-ups and rate-limit counters are shared between processes."""
+    """``[redis]``: shares wake-ups and rate-limit counters between processes."""
 
     url: Annotated[str, Check(_check_redis_url)]
 
     def shown(self) -> dict[str, object]:
-        """Show the URL without its credentials."""
+        """Return the URL without credentials."""
         return {"url": without_secrets(self.url)}
 
 
 class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[delivery]``: where events may be sent, how long one try and all of them may take.
+    """``[delivery]``: permitted networks, time-outs, retries and circuit breaker.
 
-    ``lease_margin_seconds``: what a process takes to deliver stays its own for one try's
-    time and this much longer; when it is killed, others take it up after that.
+    ``lease_margin_seconds``: a claimed delivery's lease lasts for ``timeout_seconds`` and this
+    much longer; after that, other processes can claim it.
     """
 
     allow_http: bool = False
@@ -160,7 +161,7 @@ class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[limits]``: what one API key may do, counted over all processes."""
+    """``[limits]``: request limits of each API key, counted over all processes."""
 
     orders_requests_per_minute: _Count = 600
     orders_per_hour: _Count = 10000
@@ -170,10 +171,10 @@ class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class RetentionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[retention]``: for how many days what is over is kept; 0 is for ever.
+    """``[retention]``: how many days finished records are kept; 0 keeps them forever.
 
-    ``payload_days``: then what names a patient is emptied. ``metadata_days``: then the rows
-    go. ``log_days``: the tries of deliveries. What is not over is kept whatever its age.
+    ``payload_days``: until patient data is erased. ``metadata_days``: until rows are deleted.
+    ``log_days``: for delivery attempts. Unfinished records are kept regardless of age.
     """
 
     enabled: bool = True
@@ -188,22 +189,22 @@ class SecurityTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=T
     master_key: _NotEmpty | None = None
 
     def shown(self) -> dict[str, object]:
-        """Show whether there is a key."""
+        """Return whether there is a key."""
         return {"master_key": self.master_key and "***"}
 
 
 class LoggingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[logging]``: the form of the log on stderr, and from which level on."""
+    """``[logging]``: format and level of the log on stderr."""
 
     format: Literal["text", "json"] = "text"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class TracingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[tracing]``: where OpenTelemetry traces go (OTLP over HTTP), and how many of them.
+    """``[tracing]``: OTLP/HTTP endpoint and sample ratio of OpenTelemetry traces.
 
-    ``endpoint`` ends in ``/v1/traces``; absent, nothing is traced. ``sample_ratio`` of the
-    requests are traced that came without a trace of their own. Needs ``rx-gateway[otel]``.
+    ``endpoint`` ends in ``/v1/traces``; absent, nothing is traced. ``sample_ratio`` applies to
+    requests without a ``traceparent``. Needs ``rx-gateway[otel]``.
     """
 
     endpoint: Annotated[str, Check(_check_public_url)] | None = None
@@ -221,9 +222,9 @@ class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 def without_secrets(url: str) -> str:
-    """Show what of a URL holds no secret: scheme, host and path, not user, password, query."""
+    """Return a URL without user, password and query."""
     scheme, _, rest = url.partition("://")
-    # A password may hold unescaped ? / # or @, so only what is behind the last @ is safe.
+    # A password may contain unescaped ? / # or @, so only the part after the last @ is safe.
     user, at, place = rest.rpartition("@")
     if "?" in user:
         return f"{scheme}://***"

@@ -1,9 +1,9 @@
-"""Where a setting's value comes from: the file, another file, the environment.
+"""Sources of setting values: gateway.toml, other files, the environment.
 
 Any value may be ``{ env = "NAME" }`` or ``{ file = "path" }``, and a variable
-``GATEWAY_<TABLE>__<KEY>`` replaces the value that the file gives. What comes in
-from outside has no TOML type, so it stays an :class:`OutsideText` until
-:mod:`gateway.settings.reading` knows the type of the field it is for.
+``GATEWAY_<TABLE>__<KEY>`` overrides the value in the file. Text from outside the file has
+no TOML type; it remains :class:`OutsideText` until :mod:`gateway.settings.reading` knows the
+type of its field.
 """
 
 import json
@@ -47,17 +47,17 @@ _BOUNDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """Everything found wrong in ``file`` so far, in the order it was found."""
+    """The problems found in ``file`` so far, in order."""
 
     file: str
     found: list[Problem] = field(default_factory=list)
 
     def add(self, at: str, message: str) -> None:
-        """Note that what stands at ``at``, say ``[redis] url``, is wrong."""
+        """Record a problem at ``at``, such as ``[redis] url``."""
         self.found.append(Problem(message=f"{self.file}: {at}: {message}", field=at))
 
     def error(self) -> SettingsError:
-        """Return one error that carries every problem noted; there is at least one."""
+        """Return one error with every problem recorded; there is at least one."""
         first = self.found[0].message.removeprefix(f"{self.file}: ")
         count = len(self.found)
         opening = "1 problem:" if count == 1 else f"{count} problems; first:"
@@ -65,7 +65,7 @@ class Problems:
 
 
 def label_key(at: str, key: str, *, is_table: bool) -> str:
-    """Name ``key`` of the table ``at`` as one finds it in the file; ``at`` is "" at the top."""
+    """Return the label of ``key`` in the table ``at``; ``at`` is "" at the top level."""
     shown = key if _BARE_KEY.fullmatch(key) else json.dumps(key)
     if not at:
         return f"[{shown}]" if is_table else shown
@@ -75,7 +75,7 @@ def label_key(at: str, key: str, *, is_table: bool) -> str:
 
 
 def label_item(at: str, index: int, *, is_table: bool) -> str:
-    """Name item ``index`` (from 0) of the list ``at``: ``[[sites]] #2`` is the second site."""
+    """Return the label of item ``index`` (from 0): ``[[sites]] #2`` is the second site."""
     if is_table and _BARE_KEY.fullmatch(at):
         at = f"[[{at}]]"
     elif is_table and (parts := _HEADING_AND_KEY.fullmatch(at)):
@@ -84,12 +84,12 @@ def label_item(at: str, index: int, *, is_table: bool) -> str:
 
 
 def name_type(wanted: Any) -> str:
-    """Name a type as an operator would: ``a whole number``, ``text``, ``a table``."""
+    """Describe a type for operators: ``a whole number``, ``text``, ``a table``."""
     return " or ".join(dict.fromkeys(_name(kind) for kind in _members(kinds.type_info(wanted))))
 
 
 def expected(wanted: Any, value: Any) -> str:
-    """Say what was expected: the kind if ``value`` is of another one, else the bounds too."""
+    """Describe the expected type, with its bounds if ``value`` has the right type."""
     name, got = name_type(wanted), name_type(type(value))
     if name == got == "a number" and not math.isfinite(value):
         return "expected a finite number"
@@ -102,7 +102,7 @@ def expected(wanted: Any, value: Any) -> str:
 
 
 def _members(kind: kinds.Type) -> Iterator[kinds.Type]:
-    """Look through annotations and unions; None is left out, TOML has no word for it."""
+    """Yield the members of unions without annotations; None is left out, as TOML has no null."""
     if isinstance(kind, kinds.Metadata):
         yield from _members(kind.type)
     elif isinstance(kind, kinds.UnionType):
@@ -147,15 +147,14 @@ _TOML_HINTS: Final = {
 }
 
 UNUSABLE: Final = object()
-"""Stands where a value was no good; the problem was noted already."""
+"""Marks an invalid value whose problem was already recorded."""
 
 
 class OutsideText(str):
-    """Text that came from a variable or a file, to be read as its field wants it.
+    """Text from a variable or a file, converted once its field is known.
 
-    ``origin`` names where it came from, for messages. ``is_toml`` says that a
-    field which takes anything gets the TOML value it parses to (an override), not
-    the text as it is (a reference).
+    ``origin`` names the source in messages. ``is_toml``: a field of any type gets the parsed
+    TOML value (an override) instead of the text itself (a reference).
     """
 
     __slots__ = ("is_toml", "origin")
@@ -163,7 +162,7 @@ class OutsideText(str):
     origin: str
 
     def __new__(cls, text: str, origin: str = "", *, is_toml: bool = False) -> Self:
-        """Keep ``text`` together with its origin."""
+        """Create text with its origin."""
         made = super().__new__(cls, text)
         made.origin = origin
         made.is_toml = is_toml
@@ -171,7 +170,7 @@ class OutsideText(str):
 
 
 def parse_toml(text: str, problems: Problems) -> dict[str, Any]:
-    """Parse a whole file; a syntax error is raised as SettingsError with line and column."""
+    """Parse a whole file; raises SettingsError with line and column of a syntax error."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -188,7 +187,7 @@ def parse_toml(text: str, problems: Problems) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Parse one TOML value; None, which TOML can't say, when ``text`` isn't exactly one."""
+    """Parse one TOML value; returns None if ``text`` isn't exactly one value."""
     try:
         parsed = tomllib.loads(f"value = {text}\n")
     except (ValueError, RecursionError):
@@ -197,7 +196,7 @@ def parse_value(text: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Turn outside text at any depth into ordinary values, for a field that takes anything."""
+    """Convert outside text at any depth to plain values, for a field of any type."""
     if isinstance(value, OutsideText):
         parsed = parse_value(value) if value.is_toml else None
         return str(value) if parsed is None else parsed
@@ -209,7 +208,7 @@ def plain(value: Any) -> Any:
 
 
 def from_origin(value: Any) -> str:
-    """Return `` (from …)`` when ``value``, or the first value inside it, came from outside."""
+    """Return `` (from …)`` if ``value``, or the first value in it, came from outside."""
     while isinstance(value, Mapping) and value:
         value = next(iter(value.values()))
     return f" (from {value.origin})" if isinstance(value, OutsideText) else ""
@@ -217,21 +216,21 @@ def from_origin(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Follows ``{ env = … }`` and ``{ file = … }``; relative paths start at ``directory``."""
+    """Resolves ``{ env = … }`` and ``{ file = … }``; paths are relative to ``directory``."""
 
     environ: Mapping[str, str]
     directory: Path
     problems: Problems
 
     def resolve_table(self, table: Mapping[str, Any], at: str) -> dict[str, Any]:
-        """Resolve the values of a table; the table itself is never taken for a reference."""
+        """Resolve the values of a table; the table itself is never a reference."""
         return {
             key: self.resolve(value, label_key(at, key, is_table=_is_table(value)))
             for key, value in table.items()
         }
 
     def resolve(self, value: Any, at: str) -> Any:
-        """Resolve one value and all inside it; what leads nowhere becomes ``UNUSABLE``."""
+        """Resolve a value recursively; a broken reference becomes ``UNUSABLE``."""
         match value:
             case {"env": str(name), **rest} if not rest:
                 return self._from_environment(name, at)
@@ -275,7 +274,7 @@ class References:
 
 
 def _is_table(value: Any) -> bool:
-    """Say whether a value is a table, and not a reference that stands for another value."""
+    """Return whether a value is a table, not a reference."""
     match value:
         case {"env": str(), **rest} | {"file": str(), **rest} if not rest:
             return False
@@ -283,12 +282,12 @@ def _is_table(value: Any) -> bool:
 
 
 def _shown(name: str) -> str:
-    """Keep a name that the operator wrote on one line."""
+    """Escape an unprintable name."""
     return name if name.isprintable() and name else json.dumps(name)
 
 
 def _is_utf8(text: str) -> bool:
-    """Say whether a variable was text: Python hands on other bytes as lone surrogates."""
+    """Return whether a variable is UTF-8; Python represents other bytes as lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -299,12 +298,12 @@ def _is_utf8(text: str) -> bool:
 def apply_environment(
     tables: dict[str, Any], environ: Mapping[str, str], problems: Problems
 ) -> None:
-    """Let ``GATEWAY_<TABLE>__<KEY>`` replace or add values of ``tables``, in place.
+    """Set values of ``tables`` from ``GATEWAY_<TABLE>__<KEY>`` variables, in place.
 
-    ``GATEWAY_PLUGINS__ACME__FOLDER`` reaches deeper; a table that is missing is
-    made. Variables without a double underscore mean something else.
+    ``GATEWAY_PLUGINS__ACME__FOLDER`` sets a key of a nested table; missing tables are
+    created. Variables without a double underscore are ignored.
     """
-    # Sorted, a whole table comes before the keys in it.
+    # Sorted, a table comes before its keys.
     for name in sorted(environ):
         path = name.removeprefix(_PREFIX)
         if path == name or _SEPARATOR not in path:
@@ -327,7 +326,7 @@ def apply_environment(
 
 
 def _existing(part: str, table: Mapping[str, Any]) -> str:
-    """Find the key that a variable means: it has neither hyphens nor lower-case letters."""
+    """Return the existing key a variable name matches: variables have no hyphens and no case."""
     same = (key for key in table if key.lower().replace("-", "_") == part)
     return next(same, part)
 

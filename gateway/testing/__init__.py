@@ -1,6 +1,6 @@
-"""What a plugin's tests need: a whole gateway in a temporary folder, and a server that listens.
+"""Test tools for plugins: a whole gateway in a temporary folder, and an HTTP receiver.
 
-Installed as a pytest plugin, so a test asks for ``harness`` and gets a factory:
+Installed as a pytest plugin; the fixture ``harness`` is a factory:
 
 .. code-block:: python
 
@@ -11,7 +11,7 @@ Installed as a pytest plugin, so a test asks for ``harness`` and gets a factory:
             assert answer.status_code == 200
 
 Everything is real: SQLite in a file, HTTP on 127.0.0.1, the embedded engine.
-:class:`PluginContract` holds the tests that every plugin has to pass.
+:class:`PluginContract` holds the tests that every plugin must pass.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""What every plugin promises, as tests that a plugin's author can run as well.
+"""Contract tests that every plugin must pass; plugin authors can run them, too.
 
 .. code-block:: python
 
@@ -9,7 +9,7 @@
         name = "acme_erp"
         configuration = "[plugins.acme_erp]"
 
-``configuration`` is a gateway.toml in which the plugin starts. It may be left out where the
+``configuration`` is a gateway.toml with which the plugin starts. It may be omitted if the
 plugin starts with its own ``gateway.sample.toml``.
 """
 
@@ -36,7 +36,7 @@ from gateway.testing import inspection, routes, sinks
 from gateway.testing.harness import GatewayHarness, MakeHarness
 
 _HEALTH_SECONDS = 5.0
-# Trying routes out takes more requests than a key is usually given.
+# Testing routes takes more requests than the default limits allow.
 _WIDE_LIMITS = """
 [limits]
 orders_requests_per_minute = 100000
@@ -47,33 +47,33 @@ updates_requests_per_minute = 100000
 
 
 class PluginContract:
-    """Subclass it as ``Test…``, and give ``name`` the name of the plugin's entry point."""
+    """Subclass it as ``Test…`` and set ``name`` to the name of the plugin's entry point."""
 
     name: ClassVar[str] = ""
     configuration: ClassVar[str | None] = None
 
     def destination_settings(self, sink: Sink, port: int) -> Mapping[str, Any]:
-        """Return settings of a destination at ``port`` of 127.0.0.1, where nobody listens.
+        """Return settings of a destination at a closed ``port`` of 127.0.0.1.
 
-        Override it where the names of the settings don't tell what they want.
+        Override it if the values can't be derived from the settings' names.
         """
         return sinks.example_settings(sink.settings, port)
 
     @pytest.fixture
     def plugin(self) -> str:
-        """Name the plugin that is looked at."""
+        """Return the name of the plugin under test."""
         return self.name
 
     @pytest.fixture
     def plugin_class(self, plugin: str) -> type:
-        """Return what the plugin's entry point names."""
+        """Return the plugin class of the entry point."""
         [entry_point] = _entry_points(plugin)
         found: type = entry_point.load()
         return found
 
     @pytest.fixture
     def gateway(self, plugin: str, harness: MakeHarness) -> GatewayHarness:
-        """Make a gateway with this plugin alone; open it with ``async with``."""
+        """Return a gateway with this plugin only; open it with ``async with``."""
         toml = self._configuration_of(plugin)
         return harness(toml if "[limits]" in toml else toml + _WIDE_LIMITS)
 
@@ -84,7 +84,7 @@ class PluginContract:
     def test_its_settings_are_frozen_and_refuse_what_they_do_not_know(
         self, plugin_class: type
     ) -> None:
-        """A typo in gateway.toml is told of, not overlooked."""
+        """A typo in gateway.toml is reported, not ignored."""
         assert not list(inspection.settings_faults(plugin_class))
 
     def _configuration_of(self, plugin: str) -> str:
@@ -95,35 +95,35 @@ class PluginContract:
     def test_its_part_of_gateway_toml_is_shipped_and_can_be_used_as_it_is(
         self, plugin: str, tmp_path: Path
     ) -> None:
-        """``gateway init`` writes it: with it the plugin starts, or is switched off."""
+        """``gateway init`` includes it; the plugin starts with it, or is disabled in it."""
         text = _read_sample(plugin)
         settings = parse_settings(text, source=None, directory=tmp_path, environ={})
         assert {plugin} == {*settings.plugins, *settings.disabled_plugins}
         assert _problem(Gateway(settings), plugin) is None
 
     def test_it_starts(self, plugin: str, gateway: GatewayHarness) -> None:
-        """With ``configuration``, which all that follows is tried with."""
+        """With ``configuration``, which the following tests use."""
         switched_on = plugin in gateway.gateway.settings.plugins
         where = "its sample" if self.configuration is None else "configuration"
         assert switched_on, f"{where} switches it off: give the test class a configuration with it"
         assert _problem(gateway.gateway, plugin) is None
 
     def test_its_hooks_take_what_they_are_given_and_never_wait(self, plugin_class: type) -> None:
-        """Each is a plain function with names of arguments that the hook has."""
+        """Each is a plain function with argument names of the hook."""
         assert not list(inspection.hook_faults(plugin_class))
 
     def test_it_comes_in_through_the_one_door(self, plugin: str) -> None:
-        """Its package imports from the gateway :mod:`gateway.plugin` and nothing else."""
+        """Its package imports only :mod:`gateway.plugin` from the gateway."""
         assert not list(inspection.import_faults(_package(plugin)))
 
     def test_its_event_types_are_described_and_fit_their_samples(
         self, gateway: GatewayHarness
     ) -> None:
-        """The catalog and the docs show them to people who write receivers."""
+        """The catalog and the docs show them to authors of receivers."""
         assert not list(inspection.event_type_faults(gateway.gateway.hooks.event_types()))
 
-    def test_its_names_are_nobody_elses(self, plugin: str, tmp_path: Path) -> None:
-        """With every installed plugin enabled, each event type and kind of sink is there once."""
+    def test_its_names_are_unique(self, plugin: str, tmp_path: Path) -> None:
+        """With every installed plugin enabled, event types and sink kinds are unique."""
         others = [each for each in installed_plugins(Settings()) if each.name != plugin]
         samples = [each.settings_file for each in others if each.settings_file]
         parts = [each.read_text(encoding="utf-8") for each in samples]
@@ -135,7 +135,7 @@ class PluginContract:
 
     @pytest.mark.asyncio
     async def test_its_sinks_answer_for_every_delivery(self, gateway: GatewayHarness) -> None:
-        """Also where nobody listens: in time, and with a reason."""
+        """Even if the port is closed: in time, and with a reason."""
         hooks = gateway.gateway.hooks
         event_types = [*core_event_types(), *hooks.event_types()]
         async with gateway:
@@ -147,20 +147,20 @@ class PluginContract:
                         assert not await sinks.sink_faults(sink, settings, event_types, clock)
 
     def test_its_routes_say_what_they_are_for(self, gateway: GatewayHarness) -> None:
-        """In a summary and a docstring: the API's documentation is made of them."""
+        """In a summary and a docstring, from which the API documentation is generated."""
         found = routes.routes_of(gateway.gateway.hooks.http_routers())
         assert not list(routes.documentation_faults(found))
 
     @pytest.mark.asyncio
-    async def test_its_routes_let_nobody_in_without_a_key(self, gateway: GatewayHarness) -> None:
-        """Unless they say that they are public."""
+    async def test_its_routes_require_a_key(self, gateway: GatewayHarness) -> None:
+        """Unless they are declared public."""
         async with gateway:
             found = routes.routes_of(gateway.gateway.hooks.http_routers())
             assert not await routes.access_faults(gateway, found)
 
     @pytest.mark.asyncio
     async def test_its_routes_refuse_garbage(self, gateway: GatewayHarness) -> None:
-        """With 4xx and a sentence, never with 5xx, and without repeating it."""
+        """With 4xx and a sentence, never with 5xx, and without echoing the input."""
         async with gateway:
             found = routes.routes_of(gateway.gateway.hooks.http_routers())
             assert not await routes.garbage_faults(gateway, found)
@@ -177,7 +177,7 @@ class PluginContract:
 
     @pytest.mark.asyncio
     async def test_its_health_checks_answer(self, gateway: GatewayHarness) -> None:
-        """Within five seconds, well or not, with a sentence."""
+        """Within five seconds, with a sentence."""
         async with gateway:
             for check in gateway.gateway.hooks.health_checks():
                 async with asyncio.timeout(_HEALTH_SECONDS):
@@ -189,7 +189,7 @@ class PluginContract:
     async def test_what_it_opens_it_closes_and_can_open_again(
         self, gateway: GatewayHarness
     ) -> None:
-        """The command line and the server each open the gateway; nothing is left behind."""
+        """The command line and the server each open the gateway; nothing stays open."""
         opened = gateway.gateway
         for _ in range(2):
             async with opened:
@@ -197,18 +197,18 @@ class PluginContract:
         assert not [each for each in opened.hooks.failures if each[1] == "lifespan"]
 
     def test_its_jobs_have_names_and_do_not_spin(self, gateway: GatewayHarness) -> None:
-        """Each has a name of its own and a time between two rounds."""
+        """Each has a unique name and a positive interval."""
         jobs = gateway.gateway.hooks.jobs()
         assert all(job.every_seconds > 0 for job in jobs)
         assert len({job.name for job in jobs}) == len(jobs)
 
     @pytest.mark.asyncio
     async def test_its_tables_are_what_its_migrations_make(self, gateway: GatewayHarness) -> None:
-        """And none of them is one of the core's."""
+        """And none of them belongs to the core."""
         async with gateway:
-            brought = gateway.gateway.hooks.tables()
+            tables = gateway.gateway.hooks.tables()
             async with gateway.gateway.database.read() as connection:
-                faults = await connection.run_sync(_table_faults, brought)
+                faults = await connection.run_sync(_table_faults, tables)
         assert not faults
 
 
@@ -217,7 +217,7 @@ def _entry_points(name: str) -> Sequence[EntryPoint]:
 
 
 def _package(name: str) -> Path:
-    """Find the folder of a plugin's package, or its only file."""
+    """Return the folder of a plugin's package, or its only file."""
     [entry_point] = _entry_points(name)
     spec = importlib.util.find_spec(entry_point.module.partition(".")[0])
     assert spec is not None, f"{entry_point.module} is not there"
@@ -244,10 +244,10 @@ def _every_path(command: click.Command) -> Iterable[list[str]]:
             yield from ([name, *words] for words in _every_path(each))
 
 
-def _table_faults(connection: Connection, brought: Iterable[PluginTables]) -> list[str]:
+def _table_faults(connection: Connection, plugins: Iterable[PluginTables]) -> list[str]:
     found = inspect(connection)
     faults = []
-    for table in (table for each in brought for table in each.metadata.tables.values()):
+    for table in (table for each in plugins for table in each.metadata.tables.values()):
         if table.name in core_tables.tables:
             faults.append(f"{table.name} is one of the core's tables")
         elif not found.has_table(table.name):

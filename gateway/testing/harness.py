@@ -28,9 +28,9 @@ allow_networks = ["127.0.0.0/8"]
 
 
 class GatewayHarness:
-    """A whole gateway: open, serving HTTP on a free port of 127.0.0.1, carrying deliveries.
+    """A whole gateway, serving HTTP on a free port of 127.0.0.1 and delivering events.
 
-    ``gateway`` is the thing itself, for what HTTP can't reach.
+    ``gateway`` is the gateway object, for access without HTTP.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -46,14 +46,14 @@ class GatewayHarness:
         site: str | None = None,
         account_id: str = DEFAULT_ACCOUNT,
     ) -> str:
-        """Make an API key and return it."""
+        """Create an API key and return it."""
         issued = await self.gateway.keys.issue(
             "test", account_id=account_id, actor="test", mode=mode, site=site
         )
         return issued.key
 
     def caller(self, *, mode: Mode = "live", site: str | None = None) -> Caller:
-        """Return a caller of the default account, for calls that don't go through HTTP."""
+        """Return a caller of the default account, for calls without HTTP."""
         return Caller(DEFAULT_ACCOUNT, mode, "test", site)
 
     async def request(
@@ -88,7 +88,7 @@ class GatewayHarness:
         return await self.request("POST", path, key, body, headers)
 
     async def __aenter__(self) -> Self:
-        """Open the gateway, carry deliveries, serve HTTP."""
+        """Open the gateway, start deliveries, serve HTTP."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._client)
             await stack.enter_async_context(self.gateway)
@@ -114,7 +114,7 @@ async def _serving(gateway: Gateway) -> AsyncIterator[str]:
     )
     server = _Quiet(config)
     listener = socket.create_server(("127.0.0.1", 0))
-    # Accepted connections inherit it; asyncio sets it itself only where it made the listener.
+    # Accepted connections inherit it; asyncio sets it only on listeners that it created.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
@@ -130,7 +130,7 @@ async def _serving(gateway: Gateway) -> AsyncIterator[str]:
 
 
 class _Quiet(uvicorn.Server):
-    """A server that leaves the process's signals alone."""
+    """A server that installs no signal handlers."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
@@ -143,10 +143,10 @@ MakeHarness = Callable[..., GatewayHarness]
 
 @pytest.fixture
 def harness(tmp_path: Path) -> MakeHarness:
-    """Make gateways in this test's folder: ``harness("[plugins.mine]", clock=…)``.
+    """Return a factory of gateways in this test's folder: ``harness("[plugins.mine]", clock=…)``.
 
-    The text is a gateway.toml; without a ``[delivery]`` table of its own, webhooks may go
-    to 127.0.0.1.
+    The text is a gateway.toml; without a ``[delivery]`` table, webhooks to 127.0.0.1 are
+    allowed.
     """
 
     def make(toml: str, clock: Clock | None = None) -> GatewayHarness:

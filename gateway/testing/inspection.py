@@ -1,4 +1,4 @@
-"""What can be said of a plugin without running it. Each function yields faults as sentences."""
+"""Static checks of a plugin. Each function yields faults as sentences."""
 
 import ast
 import inspect
@@ -20,14 +20,14 @@ _EVERY_COMMAND_TAKES: Final = ("--config", "--json")
 
 
 def version_faults(plugin_class: type) -> Iterator[str]:
-    """Say whether the plugin speaks this gateway's version of the hooks."""
+    """Check that the plugin implements this gateway's API version."""
     stated = getattr(plugin_class, "api_version", None)
     if stated != API_VERSION:
         yield f"api_version is {stated}, the gateway speaks {API_VERSION}"
 
 
 def settings_faults(plugin_class: type) -> Iterator[str]:
-    """Say whether ``Settings`` is a frozen struct that refuses keys it doesn't know."""
+    """Check that ``Settings`` is a frozen struct that refuses unknown keys."""
     settings: Any = getattr(plugin_class, "Settings", None)
     if not (isinstance(settings, type) and issubclass(settings, msgspec.Struct)):
         yield "Settings is no msgspec.Struct"
@@ -39,7 +39,7 @@ def settings_faults(plugin_class: type) -> Iterator[str]:
 
 
 def hook_faults(plugin_class: type) -> Iterator[str]:
-    """Say which hook implementations don't fit their hook."""
+    """Check that hook implementations match their hooks."""
     hooks = dict(inspect.getmembers(GatewayHooks, inspect.isfunction))
     for name, function in inspect.getmembers(plugin_class, inspect.isroutine):
         options = getattr(function, _MARK, None)
@@ -59,7 +59,7 @@ def hook_faults(plugin_class: type) -> Iterator[str]:
 
 
 def import_faults(package: Path) -> Iterator[str]:
-    """Say what a package imports from the gateway past ``gateway.plugin``."""
+    """Check that a package imports only ``gateway.plugin`` from the gateway."""
     files = sorted(package.rglob("*.py")) if package.is_dir() else [package]
     for file in files:
         tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -80,8 +80,8 @@ def _imported(node: ast.AST) -> Sequence[str]:
 
 
 def event_type_faults(event_types: Sequence[EventType]) -> Iterator[str]:
-    """Say which event types lack a meaning, or don't fit their own sample."""
-    import jsonschema_rs  # only who tests a plugin has it
+    """Check that event types have a meaning, and a sample that fits the schema."""
+    import jsonschema_rs  # a dependency of tests only
 
     for entry in event_types:
         if entry.type == "*" or entry.type.endswith(".*") or not is_pattern(entry.type):
@@ -91,7 +91,7 @@ def event_type_faults(event_types: Sequence[EventType]) -> Iterator[str]:
         try:
             schema = jsonschema_rs.validator_for(dict(entry.schema), validate_formats=True)
         except jsonschema_rs.ValidationError as error:
-            yield f"{entry.type} has a schema that is none: {error.message}"
+            yield f"{entry.type} has an invalid schema: {error.message}"
             continue
         sample = msgspec.json.decode(encode(entry.sample))
         for fault in schema.iter_errors(sample):
@@ -100,7 +100,7 @@ def event_type_faults(event_types: Sequence[EventType]) -> Iterator[str]:
 
 
 def command_faults(command: click.Command, path: str = "") -> Iterator[str]:
-    """Say which commands lack help or one of the options that every command takes."""
+    """Check that commands have help and the options that every command takes."""
     name = f"{path} {command.name}".strip()
     if not (command.help or "").strip():
         yield f"{name} has no help"

@@ -1,4 +1,4 @@
-"""A server that listens: what a destination of a test is made of."""
+"""An HTTP server that records requests, as the destination of a test."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ _PATIENCE_SECONDS: Final = 10.0
 
 
 class Received(NamedTuple):
-    """One request as a :class:`Receiver` got it; header names are lower case."""
+    """A recorded request; header names are lower case."""
 
     method: str
     path: str
@@ -19,14 +19,14 @@ class Received(NamedTuple):
     body: bytes
 
     def json(self) -> Any:
-        """Read the body as JSON."""
+        """Decode the body as JSON."""
         return msgspec.json.decode(self.body)
 
 
 class Receiver:
-    """A server on 127.0.0.1 that keeps what it is sent, and answers as it is told.
+    """A server on 127.0.0.1 that records requests and answers with given statuses.
 
-    ``answers`` are the statuses of the next answers; after them it answers 200.
+    ``answers`` are the statuses of the next responses; after them it answers 200.
     """
 
     def __init__(self, answers: Sequence[int] = ()) -> None:
@@ -39,19 +39,19 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The server's URL."""
         if self._server is None:
             raise RuntimeError("use the receiver with `async with`")
         return "http://{}:{}".format(*self._server.sockets[0].getsockname())
 
     async def wait_for(self, count: int) -> list[Received]:
-        """Wait until ``count`` requests have come in, 10 seconds at most; returns them all."""
+        """Wait up to 10 seconds until ``count`` requests have arrived; return them all."""
         async with asyncio.timeout(_PATIENCE_SECONDS), self._arrived:
             await self._arrived.wait_for(lambda: len(self.received) >= count)
         return list(self.received)
 
     async def __aenter__(self) -> Self:
-        """Start to listen on a free port."""
+        """Start listening on a free port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return self
 
@@ -61,7 +61,7 @@ class Receiver:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop, and drop whoever is connected."""
+        """Stop, and close open connections."""
         if self._server is not None:
             self._server.close()
             open_ones = dict(self._connections)
@@ -85,7 +85,7 @@ class Receiver:
                 async with self._arrived:
                     self._arrived.notify_all()
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the other side is done
+            pass  # the client closed the connection
         finally:
             del self._connections[writer]
             writer.close()

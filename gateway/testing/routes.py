@@ -1,4 +1,4 @@
-"""A plugin's routes, tried out: what they say of themselves, whom they let in, what they refuse."""
+"""Checks of a plugin's routes: documentation, authentication, rejection of invalid input."""
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,13 @@ _WRITING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _MARKER: Final = "s3cr3t-value"
 _NO_JSON: Final = (b"{", b"\xff\xfe\x00", b"[" * 5000, b'{"a": 1} trailing', b"'single'")
 _OTHER_JSON: Final = (
-    *(b"", b"null", b"7", b"[]", b"{}", b'"%s"' % _MARKER.encode(), b'["%s"]' % _MARKER.encode()),
+    b"",
+    b"null",
+    b"7",
+    b"[]",
+    b"{}",
+    b'"%s"' % _MARKER.encode(),
+    b'["%s"]' % _MARKER.encode(),
     *(b'{"%s": "%s"}' % (name, _MARKER.encode()) for name in (b"a", b"orders", b"events", b"id")),
 )
 _QUERIES: Final = (
@@ -27,7 +33,7 @@ _EXAMPLES: Final[Mapping[type, str]] = {int: "1", float: "1.5", uuid.UUID: str(u
 
 
 class RouteUnderTest(NamedTuple):
-    """One method of one address. ``path`` has something harmless for each parameter."""
+    """One method of a route. ``path`` has an example value for each parameter."""
 
     method: str
     path: str
@@ -35,18 +41,18 @@ class RouteUnderTest(NamedTuple):
 
     @property
     def name(self) -> str:
-        """How a person would call it."""
+        """The method and path, for messages."""
         return f"{self.method} {self.path}"
 
     @property
     def media_type(self) -> str:
-        """The content type that its bodies are sent with."""
+        """The content type of its request bodies."""
         accepted: Sequence[str] = self.handler.opt.get("media", ("application/json",))
         return accepted[0]
 
 
 def routes_of(routers: Sequence[Router]) -> list[RouteUnderTest]:
-    """Return every route of ``routers``, as the gateway would serve them."""
+    """Return every route of ``routers``, as the gateway serves them."""
     app = Litestar(
         route_handlers=list(routers),
         dependencies={"caller": Provide(lambda: None, sync_to_thread=False)},
@@ -71,7 +77,7 @@ def _filled(route: HTTPRoute) -> str:
 
 
 def documentation_faults(routes: Sequence[RouteUnderTest]) -> Iterator[str]:
-    """Say which routes don't say what they are for."""
+    """Check that routes have a summary and a docstring."""
     for route in routes:
         in_the_docs = route.handler.resolve_include_in_schema()
         if in_the_docs and not (route.handler.summary or "").strip():
@@ -81,7 +87,7 @@ def documentation_faults(routes: Sequence[RouteUnderTest]) -> Iterator[str]:
 
 
 async def access_faults(gateway: GatewayHarness, routes: Sequence[RouteUnderTest]) -> list[str]:
-    """Say which routes answer anything but 401 to who has no key, or a wrong one."""
+    """Check that routes answer 401 to a missing or a wrong key."""
     faults = []
     for route in routes:
         if route.handler.opt.get("public"):
@@ -89,13 +95,13 @@ async def access_faults(gateway: GatewayHarness, routes: Sequence[RouteUnderTest
         for key in (None, "sk_live_" + "0" * 48):
             answer = await _asked(gateway, route, key, b"{")
             if answer.status_code != httpx.codes.UNAUTHORIZED:
-                who = "no key" if key is None else "a wrong key"
-                faults.append(f"{route.name} answers {answer.status_code} to {who}")
+                credential = "no key" if key is None else "a wrong key"
+                faults.append(f"{route.name} answers {answer.status_code} to {credential}")
     return faults
 
 
 async def garbage_faults(gateway: GatewayHarness, routes: Sequence[RouteUnderTest]) -> list[str]:
-    """Say which routes take garbage, fail over it, repeat it, or refuse it in another form."""
+    """Check that routes refuse invalid input in the one error shape, without echoing it."""
     key = await gateway.issue_key()
     faults: list[str] = []
     for route in routes:
@@ -109,7 +115,7 @@ async def garbage_faults(gateway: GatewayHarness, routes: Sequence[RouteUnderTes
             answer = await _asked(gateway, route, key, body)
             refuses = must_refuse and body in _NO_JSON
             faults.extend(_answer_faults(route, answer, must_refuse=refuses))
-    return list(dict.fromkeys(faults))  # once each, however many bodies brought it about
+    return list(dict.fromkeys(faults))  # without duplicates
 
 
 async def _asked(

@@ -1,4 +1,4 @@
-"""A sink, tried out against a port at which nobody listens."""
+"""Checks of a sink against a closed port."""
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,17 +24,17 @@ _EXCERPT_BYTES: Final = 2048
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """Yield a port of 127.0.0.1 that refuses connections, and nobody else can take meanwhile."""
+    """Yield a port of 127.0.0.1 that refuses connections and is reserved meanwhile."""
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening
+        taken.bind(("127.0.0.1", 0))  # bound, not listening
         yield taken.getsockname()[1]
 
 
 def example_settings(struct: type[msgspec.Struct], port: int) -> dict[str, Any]:
-    """Make up the settings of a destination at ``port`` of 127.0.0.1: what must be said, no more.
+    """Return example values of the required settings of a destination at ``port`` of 127.0.0.1.
 
-    Names tell what is wanted: ``url``, ``host`` and ``port``; an example in the field's
-    ``msgspec.Meta`` is taken as it is.
+    Values are derived from names: ``url``, ``host``, ``port``; an example in the field's
+    ``msgspec.Meta`` takes precedence.
     """
     found = cast("kinds.StructType", kinds.type_info(struct))
     return {
@@ -78,14 +78,14 @@ def _example_text(name: str, port: int) -> str:
 async def sink_faults(
     sink: Sink, settings: Mapping[str, Any], event_types: Sequence[EventType], clock: Clock
 ) -> list[str]:
-    """Hand the sink events of each of ``event_types`` and say what is wrong with its answers."""
+    """Deliver an event of each type to the sink, and check its outcomes."""
     now = clock.now()
     destination = Destination(
         id=new_id("dst", now),
         account_id=DEFAULT_ACCOUNT,
         mode="live",
         sink=sink.kind,
-        name="nobody is there",
+        name="closed port",
         events=("*",),
         settings=settings,
         created_at=now,
@@ -135,13 +135,13 @@ def _outcome_faults(
     if sorted(each.delivery_id for each in outcomes) != sorted(each.id for each in deliveries):
         yield "not one outcome for each delivery"
     for outcome in outcomes:
-        if outcome.delivered and outcome.error is None:  # with one, it says why there was no call
-            yield "said to be delivered where nobody listens"
+        if outcome.delivered and outcome.error is None:  # with an error, it explains a skipped call
+            yield "reported as delivered to a closed port"
         elif outcome.status is None and outcome.error is None:
             yield "failed without a status or an error"
         if outcome.started_at.tzinfo is None:
             yield "started_at has no time zone"
         if outcome.duration_ms < 0:
-            yield "duration_ms is less than nothing"
+            yield "duration_ms is negative"
         if len(outcome.excerpt) > _EXCERPT_BYTES:
             yield f"the excerpt has more than {_EXCERPT_BYTES} bytes"

@@ -146,7 +146,7 @@ def event_type(**changes) -> EventType:
         ({"sample": {}}, 'acme.synced: the sample: "order_id" is a required property'),
         ({"sample": {"order_id": 1}}, 'acme.synced: order_id: 1 is not of type "string"'),
         ({"sample": {"order_id": "1", "at": "soon"}}, "acme.synced: at: "),
-        ({"schema": {"type": "thing"}}, "acme.synced has a schema that is none: "),
+        ({"schema": {"type": "thing"}}, "acme.synced has an invalid schema: "),
     ],
 )
 def test_an_event_type_that_does_not_fit_itself_is_found(changes, fault):

@@ -64,7 +64,7 @@ def test_settings_of_a_destination_are_made_up_from_their_names_and_types():
     }
 
 
-async def test_nobody_listens_at_a_closed_port():
+async def test_a_closed_port_refuses_connections():
     with sinks.closed_port() as port, pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
 
@@ -108,10 +108,10 @@ async def test_a_sink_that_is_honest_has_no_faults():
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"delivered": True, "error": None}, "said to be delivered where nobody listens"),
+        ({"delivered": True, "error": None}, "reported as delivered to a closed port"),
         ({"error": None}, "failed without a status or an error"),
         ({"started_at": datetime(2026, 1, 1)}, "started_at has no time zone"),  # noqa: DTZ001
-        ({"duration_ms": -1}, "duration_ms is less than nothing"),
+        ({"duration_ms": -1}, "duration_ms is negative"),
         ({"excerpt": b"x" * 2049}, "the excerpt has more than 2048 bytes"),
     ],
 )
@@ -123,7 +123,7 @@ async def test_a_delivery_that_needed_no_call_may_say_so():
     assert await faults_of(answering(delivered=True, error="nothing_to_tell")) == []
 
 
-async def test_outcomes_that_are_missing_or_somebody_elses_are_found():
+async def test_outcomes_that_are_missing_or_of_other_deliveries_are_found():
     async def nothing(_batch):
         return []
 

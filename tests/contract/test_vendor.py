@@ -41,7 +41,7 @@ MORE = """
 """
 
 
-def test_a_vendor_is_told_what_their_plugin_breaks_and_nothing_else(tmp_path):
+def test_a_vendor_sees_what_their_plugin_breaks_and_nothing_else(tmp_path):
     bad = changed("frozen=True, forbid_unknown_fields=True", "frozen=True") + MORE
     bad = changed("import msgspec\n", "import msgspec\nfrom gateway.errors import Problem\n", bad)
     Site(tmp_path).plugin("good")

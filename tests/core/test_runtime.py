@@ -126,7 +126,7 @@ async def test_another_databases_master_key_is_refused(tmp_path):
     ],
     ids=["below a file", "a folder", "nobody listens"],
 )
-async def test_a_database_that_cannot_be_opened_is_told_of_in_words(tmp_path, url):
+async def test_a_database_that_cannot_be_opened_is_reported_in_words(tmp_path, url):
     (tmp_path / "file").write_text("")
     threads = database_threads()
 
@@ -136,7 +136,7 @@ async def test_a_database_that_cannot_be_opened_is_told_of_in_words(tmp_path, ur
     await until(lambda: database_threads() <= threads)
 
 
-async def test_a_database_that_is_not_there_is_told_of_in_words(postgres_url, tmp_path):
+async def test_a_database_that_is_not_there_is_reported_in_words(postgres_url, tmp_path):
     nowhere = postgres_url.rpartition("/")[0] + "/nowhere"
 
     with pytest.raises(StorageError, match=r"The database can't be opened \(\w+\): check"):

@@ -134,7 +134,7 @@ def test_a_whole_file_is_read(tmp_path):
     assert (settings.source, settings.directory, settings.file) == (path, tmp_path, "gateway.toml")
 
 
-def test_every_problem_is_told_at_once():
+def test_every_problem_is_reported_at_once():
     with pytest.raises(SettingsError) as raised:
         parse("[delivery]\ntimeout_seconds = 'x'\nallow_htpp = true\n[[sites]]\ncode = 'a'")
     assert raised.value.message == (
@@ -222,12 +222,12 @@ xyz = 1 | xyz: unknown key; known here: {TABLES}
 
 
 @pytest.mark.parametrize("wrong", WRONG_TABLES.strip().splitlines())
-def test_a_problem_with_a_whole_table_names_it_as_it_stands_in_the_file(wrong):
+def test_a_problem_with_a_whole_table_names_it_as_given_in_the_file(wrong):
     line, expected = wrong.split(" | ")
     assert problems_of(line) == [expected]
 
 
-def test_a_site_code_stands_for_one_site_and_is_told_beside_other_problems():
+def test_a_site_code_names_one_site_and_is_reported_beside_other_problems():
     sites = (
         "[[sites]]\ncode = 'a'\nname = 'n'\n[[sites]]\ncode = 'a'\nname = 3\n[[sites]]\ncode = 1"
     )
@@ -608,7 +608,7 @@ def test_a_list_may_be_too_long():
         read("[plugins.shop]\nshops = [{}, {}, {}]")
 
 
-def test_what_a_struct_says_of_itself_is_told_line_by_line():
+def test_what_a_struct_says_of_itself_is_reported_line_by_line():
     with pytest.raises(SettingsError) as raised:
         read("[plugins.shop]\nretry = {seconds = 9}")
     assert [(problem.field, problem.message) for problem in raised.value.details] == [

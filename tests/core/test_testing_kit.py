@@ -27,7 +27,7 @@ async def test_a_receiver_keeps_what_it_is_sent():
     assert (received.body, received.json()) == (b'{"n": 1}', {"n": 1})
 
 
-async def test_a_receiver_answers_as_it_is_told_and_then_200():
+async def test_a_receiver_answers_with_given_statuses_and_then_200():
     async with Receiver([503, 410]) as receiver:
         receiver.headers = {"Retry-After": "7"}
         answers = [await posted(receiver) for _ in range(3)]

@@ -99,7 +99,7 @@ def test_a_banner_has_its_secrets_from_the_environment():
 
 
 @pytest.mark.parametrize("name", ["single-pharmacy", "banner"])
-def test_only_what_stands_in_front_reaches_a_profile(name: str):
+def test_only_a_proxy_in_front_reaches_a_profile(name: str):
     assert profile(name).gateway.host == "127.0.0.1"
 
 
@@ -165,7 +165,7 @@ def test_the_timer_starts_the_copy():
     assert BACKUP["ExecStart"].startswith(SERVICE["ExecStart"].partition(" ")[0] + " backup ")
 
 
-def test_what_stands_in_front_passes_on_to_where_the_gateway_listens():
+def test_a_proxy_in_front_passes_on_to_where_the_gateway_listens():
     gateway = profile("single-pharmacy").gateway
     address = f"{gateway.host}:{gateway.port}"
 
@@ -269,7 +269,7 @@ def commands_on(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_that_a_page_tells_one_to_type_is_one(page: Path, tmp_path, monkeypatch):
+def test_every_command_on_a_page_is_one(page: Path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wrong = {
         line: said.output

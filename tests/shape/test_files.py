@@ -42,7 +42,7 @@ def told_of(text: str) -> Iterator[str]:
             yield from (f"{number}: {found.group()}" for found in pattern.finditer(line))
 
 
-def test_no_file_tells_of_somebodys_machine_or_of_a_package_host():
+def test_no_file_names_a_machine_or_a_package_host():
     found = [f"{named(path)}:{line}" for path in project_files() for line in told_of(text_of(path))]
 
     assert not found, "\n".join(found)
@@ -59,7 +59,7 @@ def test_no_file_tells_of_somebodys_machine_or_of_a_package_host():
         "https://cdn.jsdelivr.{}/npm/x".format("net"),
     ],
 )
-def test_a_machine_or_a_package_host_that_is_told_of_is_found(text: str):
+def test_a_machine_or_a_package_host_is_found(text: str):
     assert list(told_of(text))
 
 

@@ -84,7 +84,7 @@ def test_a_redis_that_was_stopped_comes_back_empty_on_the_same_port(redis_server
         assert own.url == url
 
 
-def test_a_redis_that_is_paused_answers_nobody_until_it_goes_on():
+def test_a_redis_that_is_paused_answers_no_one_until_it_goes_on():
     with running_redis() as own:
         own.pause()
         with socket.create_connection(("127.0.0.1", own.port), timeout=5) as connection:
@@ -99,7 +99,7 @@ def test_a_redis_that_is_paused_answers_nobody_until_it_goes_on():
         own.pause()  # one that stands still is stopped all the same
 
 
-def test_a_server_takes_another_port_when_somebody_has_the_first(
+def test_a_server_takes_another_port_when_the_first_is_taken(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ):
     free_port = servers._free_port

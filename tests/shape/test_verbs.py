@@ -18,7 +18,7 @@ def test_every_verb_that_is_no_file_has_a_rule():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_what_a_page_tells_people_to_make_can_be_made(page):
+def test_every_make_target_on_a_page_can_be_made(page):
     told = set(re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(), re.MULTILINE))
 
     assert told <= RULES

@@ -122,7 +122,7 @@ def test_no_two_panels_of_the_dashboard_stand_in_one_place():
     assert max(x for x, _ in places) < 24
 
 
-def test_the_page_tells_of_every_metric_of_ours_and_of_no_other(families):
+def test_the_page_lists_every_metric_of_ours_and_of_no_other(families):
     page, _ = families
     told = set(re.findall(r"^\| `(gateway_[a-z_]+)", PAGE, re.MULTILINE))
     suffix = re.compile(r"_(bucket|count|sum)$")
@@ -131,7 +131,7 @@ def test_the_page_tells_of_every_metric_of_ours_and_of_no_other(families):
     assert told == there
 
 
-def test_the_page_tells_of_every_alert():
+def test_the_page_lists_every_alert():
     assert set(re.findall(r"^\| `(Gateway\w+)`", PAGE, re.MULTILINE)) == {
         rule["alert"] for rule in RULES
     }

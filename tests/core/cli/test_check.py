@@ -83,7 +83,7 @@ def test_a_check_changes_nothing(run, config, stock):
     assert contents(config.parent) == before
 
 
-def test_every_wrong_setting_is_told_with_file_table_and_key(run, config):
+def test_every_wrong_setting_is_reported_with_file_table_and_key(run, config):
     config.write_text('[gateway]\nport = "x"\nhots = "a"\n[delivery]\ntimeout_seconds = 0\n')
     result = run("check")
 
@@ -118,7 +118,7 @@ def test_with_json_a_problem_names_the_whole_path_of_the_file(run, config):
     }
 
 
-def test_a_file_that_is_no_toml_is_told_with_the_line(run, config):
+def test_a_file_that_is_no_toml_is_reported_with_the_line(run, config):
     config.write_text("[gateway\n")
 
     [(field, _)] = problems(run("check", "--json"))
@@ -126,7 +126,7 @@ def test_a_file_that_is_no_toml_is_told_with_the_line(run, config):
     assert field.startswith("line 1")
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
+def test_a_file_that_is_not_there_is_reported(tmp_path):
     missing = tmp_path / "other.toml"
 
     result = CliRunner().invoke(main, ["check", "--config", str(missing)])
@@ -150,7 +150,7 @@ def test_without_a_file_the_built_in_defaults_are_checked(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_wrong_setting_of_a_plugin_is_told(run, config, install):
+def test_every_wrong_setting_of_a_plugin_is_reported(run, config, install):
     install("pulse", PULSE)
     config.write_text('[plugins.pulse]\nrat = 1\nhealthy = "no"\n')
 
@@ -180,7 +180,7 @@ def test_a_broken_plugin_is_named_with_its_distribution_and_version(run, config,
     assert result.stderr == "gateway: 2 problems found\n"
 
 
-def test_a_plugin_that_would_stop_the_start_is_told(run, config, install):
+def test_a_plugin_that_would_stop_the_start_is_reported(run, config, install):
     install("moody", MOODY)
     config.write_text("[plugins.moody]\n")
 

@@ -212,7 +212,7 @@ def test_without_a_configuration_the_defaults_hold(monkeypatch, tmp_path):
     assert "json_api" in settings.plugins
 
 
-def test_the_version_is_told():
+def test_the_version_is_reported():
     done = CliRunner().invoke(main, ["--version"])
 
     assert (done.exit_code, done.stdout) == (0, f"gateway, version {__version__}\n")
@@ -237,7 +237,7 @@ def test_the_log_goes_to_stderr(config):
     assert err.startswith("plugin absent (missing")
 
 
-def test_wrong_usage_is_told_on_stderr(config):
+def test_wrong_usage_is_reported_on_stderr(config):
     code, out, err = gateway("keys", "create", config=config)
 
     assert (code, out) == (2, "")

@@ -59,7 +59,7 @@ def test_a_record_is_shown_a_field_a_line_and_its_lists_as_tables(run):
     ]
 
 
-def test_a_record_as_json_is_one_object_as_it_stands(run):
+def test_a_record_as_json_is_one_object_as_given(run):
     result = run("--json", work=lambda session: session.record(NESTED))
 
     assert result.stdout.count("\n") == 1
@@ -67,7 +67,7 @@ def test_a_record_as_json_is_one_object_as_it_stands(run):
     assert json.loads(result.stdout)["data"]["proof"] == {"lat": 1.5}
 
 
-def test_a_table_is_as_wide_as_what_stands_in_it(run):
+def test_a_table_is_as_wide_as_its_contents(run):
     rows = [{"id": "a", "created_at": "now", "x": 1}, {"id": "bcd", "created_at": None}]
 
     result = run(work=lambda session: session.table(["id", "created_at"], rows))
@@ -121,7 +121,7 @@ def test_an_error_ends_with_1_and_its_reason(run):
     )
 
 
-def test_a_single_wrong_setting_is_told_once(run):
+def test_a_single_wrong_setting_is_reported_once(run):
     def fails(session):
         place = "gateway.toml: [redis] url: missing"
         raise SettingsError("gateway.toml has 1 problem: …", [Problem(place, field="[redis] url")])
@@ -129,7 +129,7 @@ def test_a_single_wrong_setting_is_told_once(run):
     assert run(work=fails).stderr == "gateway: gateway.toml has 1 problem: …\n"
 
 
-def test_several_wrong_settings_are_all_told(run):
+def test_several_wrong_settings_are_all_reported(run):
     details = [
         Problem("gateway.toml: [redis] url: missing", field="[redis] url"),
         Problem("gateway.toml: [gateway] port: expected text", field="[gateway] port"),
@@ -181,7 +181,7 @@ def test_without_uvloop_the_standard_loop_will_do(run, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [KeyError, OSError, ImportError])
-def test_whoever_has_no_name_is_unknown_to_the_audit_trail(monkeypatch, error):
+def test_a_user_without_a_name_is_unknown_to_the_audit_trail(monkeypatch, error):
     def nobody():
         raise error
 

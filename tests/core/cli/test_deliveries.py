@@ -73,7 +73,7 @@ def test_what_a_stranger_answered_cannot_steer_the_terminal(run, stock):
     ]
 
 
-def test_a_delivery_that_was_not_tried_yet_has_no_table_of_tries(run, read, stock):
+def test_a_delivery_without_attempts_has_no_table_of_attempts(run, read, stock):
     stock.endpoint()
     stock.order(site="main")
     [row] = read("deliveries", "list")
@@ -137,7 +137,7 @@ async def place_in_schedule(gateway):
         return (await connection.execute(select(deliveries.c.retry_index))).scalar_one()
 
 
-def test_resending_starts_the_whole_schedule_anew(read, run, stock):
+def test_resending_starts_the_whole_schedule_again(read, run, stock):
     endpoint_id = stock.endpoint()
     stock.order(site="main")
     delivery_id = stock.attempt(endpoint_id, last=True, status=500)
@@ -162,7 +162,9 @@ def test_resending_to_an_endpoint_that_is_off_says_that_it_waits(run, stock):
     result = run("deliveries", "resend", delivery_id)
 
     assert result.exit_code == 0
-    assert result.stdout.endswith("Its endpoint is paused: it goes out once that is switched on.\n")
+    assert result.stdout.endswith(
+        "Its endpoint is paused: it goes out once the endpoint is enabled.\n"
+    )
 
 
 def test_resending_to_an_endpoint_that_was_removed_fails(read, run, stock):

@@ -138,7 +138,7 @@ def test_a_limit_out_of_bounds_is_wrong_usage(run, limit):
     assert run("events", "list", "--limit", limit).exit_code == 2
 
 
-def test_whoever_sees_an_event_stands_in_the_audit_trail(read, stock):
+def test_each_event_shown_is_recorded_in_the_audit_trail(read, stock):
     _, first = stock.order(site="main", external_patient_id="P-9")
     _, second = stock.order(site="main")
     read("events", "list")

@@ -78,16 +78,16 @@ def test_a_folder_and_a_file_name_together_are_wrong_usage(init):
     assert "Error: Name a DIR or a --config file, not both.\n" in result.stderr
 
 
-def test_a_file_in_the_place_of_the_folder_is_told(init, tmp_path):
+def test_a_file_in_the_place_of_the_folder_is_reported(init, tmp_path):
     (tmp_path / "shop").write_text("", encoding="utf-8")
 
     result = init("shop")
 
     assert result.exit_code == 1
-    assert result.stderr.endswith("can't be written: a file stands where its folder should be.\n")
+    assert result.stderr.endswith("can't be written: its folder is a file.\n")
 
 
-def test_a_folder_that_cannot_be_made_is_told(init):
+def test_a_folder_that_cannot_be_made_is_reported(init):
     result = init("x" * 300)
 
     assert result.exit_code == 1

@@ -18,7 +18,7 @@ def test_a_new_key_is_printed_once_and_lets_its_caller_in(read, stock):
     assert caller == Caller("default", "live", made["id"], "main")
 
 
-def test_a_person_is_told_that_the_key_is_not_shown_again(run):
+def test_text_output_says_that_the_key_is_not_shown_again(run):
     result = run("keys", "create", "--name", "store", "--test")
 
     assert re.fullmatch(
@@ -88,7 +88,7 @@ def test_the_list_shows_the_beginning_of_each_key_and_no_more(read, run):
     assert first["key"] not in shown
 
 
-def test_a_revoked_key_lets_nobody_in(read, stock):
+def test_a_revoked_key_is_refused(read, stock):
     made = read("keys", "create", "--name", "store")
 
     revoked = read("keys", "revoke", made["id"])

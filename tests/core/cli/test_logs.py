@@ -92,7 +92,7 @@ def test_what_an_entry_is_not_about_is_left_out(form):
 
 
 @pytest.mark.parametrize("form", [TextLines(), JsonLines()], ids=["text", "json"])
-def test_fields_that_nobody_agreed_on_are_left_out(form):
+def test_fields_that_are_not_listed_are_left_out(form):
     line = form.format(record(patient_name=SECRET, status=200))
 
     assert "200" in line
@@ -117,7 +117,7 @@ def test_the_ids_of_the_moment_stand_beside_every_entry(form):
 
 
 @pytest.mark.parametrize("form", [TextLines(), JsonLines()], ids=["text", "json"])
-def test_of_an_exception_its_class_and_place_are_told_and_never_its_words(form):
+def test_of_an_exception_its_class_and_place_are_reported_and_never_its_words(form):
     text = form.format(record("broken", exc_info=raised()))
 
     assert "builtins.ValueError" in text
@@ -127,7 +127,7 @@ def test_of_an_exception_its_class_and_place_are_told_and_never_its_words(form):
     assert SECRET not in text
 
 
-def test_an_exception_raised_from_none_stands_alone():
+def test_an_exception_raised_from_none_has_no_cause():
     try:
         try:
             fail()

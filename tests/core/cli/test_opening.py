@@ -11,15 +11,15 @@ from gateway.cli import main, serve
 from gateway.errors import ConfigurationError
 
 
-def test_a_command_in_the_wrong_folder_says_that_it_begins_anew(tmp_path, monkeypatch):
+def test_a_command_in_the_wrong_folder_says_that_the_database_is_new(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     first = CliRunner().invoke(main, ["keys", "list"])
     second = CliRunner().invoke(main, ["keys", "list"])
 
     assert first.stderr == (
-        f"gateway: There is no gateway.toml in {tmp_path}: beginning with an empty database there, "
-        f"{tmp_path / 'data' / 'gateway.db'}. If you meant another one, go to its folder or say "
+        f"gateway: There is no gateway.toml in {tmp_path}: creating an empty database there, "
+        f"{tmp_path / 'data' / 'gateway.db'}. To use another one, change to its folder or pass "
         "--config.\n"
     )
     assert (second.exit_code, second.stderr) == (0, "")
@@ -37,7 +37,7 @@ def test_where_there_is_a_configuration_nothing_is_said(run):
         ("192.0.2.1", "this machine has no such address; [gateway] host is 127.0.0.1 for this"),
     ],
 )
-def test_an_address_that_cannot_be_listened_on_is_told_with_what_to_do(run, host, why):
+def test_an_address_that_cannot_be_listened_on_is_reported_with_what_to_do(run, host, why):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         result = run("serve", "--host", host, "--port", str(port))
@@ -53,7 +53,7 @@ def test_an_address_that_cannot_be_listened_on_is_told_with_what_to_do(run, host
         (OSError(errno.ENOBUFS, "No room"), "No room; choose another with --host and --port"),
     ],
 )
-def test_whatever_else_keeps_it_from_listening_is_told_too(run, monkeypatch, error, why):
+def test_whatever_else_keeps_it_from_listening_is_reported_too(run, monkeypatch, error, why):
     def refuse(*_address, **_options):
         raise error
 
@@ -68,6 +68,6 @@ def test_whatever_else_keeps_it_from_listening_is_told_too(run, monkeypatch, err
 def test_windows_keeps_ports_above_1023_to_itself_too(monkeypatch):
     monkeypatch.setattr(serve, "sys", SimpleNamespace(platform="win32"))
 
-    assert serve._why_not(PermissionError(errno.EACCES, "no")) == (
+    assert serve._reason(PermissionError(errno.EACCES, "no")) == (
         "Windows or another program keeps it; choose another with --port or [gateway] port"
     )

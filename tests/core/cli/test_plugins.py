@@ -142,7 +142,7 @@ def test_a_plugin_that_would_not_work_fails_the_check(
     )
 
 
-def test_a_plugin_that_is_not_enabled_is_told_how(run, config, install):
+def test_a_plugin_that_is_not_enabled_is_reported_with_a_remedy(run, config, install):
     install("pulse", PULSE)
 
     result = run("plugins", "check", "pulse")
@@ -153,7 +153,7 @@ def test_a_plugin_that_is_not_enabled_is_told_how(run, config, install):
     )
 
 
-def test_a_plugin_that_is_turned_off_is_told_how(run, config, install):
+def test_a_plugin_that_is_turned_off_is_reported_with_a_remedy(run, config, install):
     install("pulse", PULSE)
     config.write_text("[plugins.pulse]\nenabled = false\n")
 
@@ -165,7 +165,7 @@ def test_a_plugin_that_is_turned_off_is_told_how(run, config, install):
     )
 
 
-def test_a_plugin_that_is_not_installed_is_told(run):
+def test_a_plugin_that_is_not_installed_is_reported(run):
     result = run("plugins", "check", "acme_erp")
 
     assert result.exit_code == 1

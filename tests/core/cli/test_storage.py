@@ -76,7 +76,7 @@ def test_for_a_person_sizes_have_units(run, old_package):
     assert any(line.split()[:2] == ["contents", "of"] for line in lines)
 
 
-def test_what_is_kept_for_ever_is_told(run, read, config):
+def test_what_is_kept_for_ever_is_reported(run, read, config):
     config.write_text("[retention]\nlog_days = 0\n")
 
     assert read("storage")["retention"][4]["kept_days"] is None
@@ -103,7 +103,7 @@ def test_pruning_by_hand_works_where_the_job_is_turned_off(read, config, old_pac
     assert [each["gone"] for each in read("storage", "prune")] == [0, 0, 1, 0, 0, 0]
 
 
-def test_an_older_file_is_told_of_and_shrinks_once_it_is_compacted(run, read, file, stock):
+def test_an_older_file_is_reported_and_shrinks_once_it_is_compacted(run, read, file, stock):
     # Given a file as it was made before it could give space back, with a lot taken out of it
     stock.order(site="main")
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
@@ -159,7 +159,7 @@ def test_a_file_that_is_no_database_stays_as_it_is(run, file):
     result = run("storage", "compact")
 
     assert result.exit_code == 1
-    assert "could not be written anew (DatabaseError), and is as it was" in result.stderr
+    assert "could not be rewritten (DatabaseError) and is unchanged" in result.stderr
     assert file.read_bytes() == b"not a database" * 1000
 
 

@@ -37,7 +37,7 @@ def test_past_a_thousand_sets_of_labels_what_is_new_counts_as_other():
     assert kept["source_0", "created"] == [2]
 
 
-def test_each_of_many_endpoints_is_told_apart():
+def test_each_of_many_endpoints_is_kept_apart():
     metrics = Metrics()
     for number in range(1500):
         metrics.attempted(f"dst_{number}", "delivered", 0.1)
@@ -63,7 +63,7 @@ def test_past_a_thousand_sets_of_labels_a_spread_puts_what_is_new_together():
     assert rows(spread)["other",] == [2, 0, 1.0]
 
 
-def test_a_reading_is_nothing_until_somebody_keeps_it():
+def test_a_gauge_is_empty_until_it_has_a_source():
     reading = Reading("in_flight", "In flight.", ("endpoint",))
     assert list(reading.rows()) == []
 
@@ -93,7 +93,7 @@ def test_updates_and_events_that_came_together_are_counted():
     assert rows(metrics.events) == {("package.created",): [2]}
 
 
-def test_a_try_counts_by_endpoint_and_outcome_with_what_it_took():
+def test_an_attempt_counts_by_endpoint_and_outcome_with_what_it_took():
     metrics = Metrics()
     metrics.attempted("dst_1", "failed", 0.02)
     metrics.attempted("dst_1", "delivered", 20.0)
@@ -104,7 +104,7 @@ def test_a_try_counts_by_endpoint_and_outcome_with_what_it_took():
     assert numbers[-2:] == [1, pytest.approx(20.02)]  # beyond 15 s, and the sum
 
 
-def test_a_batcher_tells_how_large_its_batches_are():
+def test_a_batcher_reports_how_large_its_batches_are():
     metrics = Metrics()
     observe = metrics.batches("intake")
     observe(1)

@@ -51,7 +51,7 @@ def named(exporter, name):
     return sorted(found, key=lambda each: each.start_time)
 
 
-async def test_a_try_is_a_span_below_the_request_that_brought_it_about(harness):
+async def test_an_attempt_is_a_child_span_of_its_request(harness):
     async with Receiver() as receiver, traced(harness) as (running, exporter):
         key = await running.issue_key()
         added = await running.post("/api/webhooks/endpoints", key, {"url": receiver.url})
@@ -86,7 +86,7 @@ async def test_a_try_is_a_span_below_the_request_that_brought_it_about(harness):
     assert delivery.resource.attributes["service.name"] == "rx-gateway"
 
 
-async def test_each_try_has_a_span_and_one_that_failed_is_marked(harness):
+async def test_each_attempt_has_a_span_and_one_that_failed_is_marked(harness):
     async with Receiver([503, 404]) as receiver, traced(harness) as (running, exporter):
         key = await running.issue_key()
         await running.post("/api/webhooks/endpoints", key, {"url": receiver.url})
@@ -178,7 +178,7 @@ async def test_what_machines_ask_every_few_seconds_is_not_traced(harness):
     assert exporter.get_finished_spans() == ()
 
 
-async def test_no_patient_data_stands_in_a_span(harness):
+async def test_no_patient_data_is_in_a_span(harness):
     async with Receiver([500]) as receiver, traced(harness) as (running, exporter):
         key = await running.issue_key()
         await running.post("/api/webhooks/endpoints", key, {"url": receiver.url})

@@ -217,7 +217,7 @@ def test_no_answer_is_no_remark():
     assert hooks.failures == {}
 
 
-def test_nobody_is_asked_about_no_orders():
+def test_no_plugin_is_asked_about_no_orders():
     hooks = hooks_of(acme=Reviews(7))
 
     assert hooks.review_orders([]) == []

@@ -60,7 +60,7 @@ def test_plugins_are_registered_in_the_order_gateway_toml_names_them(site, tmp_p
     assert list(registered(hooks)) == ["ccc", "aaa", "bbb"]
 
 
-def test_a_plugin_that_is_enabled_but_not_installed_is_told_of(tmp_path):
+def test_a_plugin_that_is_enabled_but_not_installed_is_reported(tmp_path):
     _, plugins = loaded(tmp_path, "[plugins.acme_erp]")
 
     assert plugins["acme_erp"] == InstalledPlugin(
@@ -72,7 +72,7 @@ def test_a_plugin_that_is_enabled_but_not_installed_is_told_of(tmp_path):
     )
 
 
-def test_a_plugin_that_is_nearly_spelt_right_is_told_how(site, tmp_path):
+def test_a_plugin_that_is_nearly_spelt_right_is_reported_with_a_remedy(site, tmp_path):
     site.plugin("acme_erp")
     _, plugins = loaded(tmp_path, "[plugins.acme_epr]")
 
@@ -103,7 +103,7 @@ def test_a_broken_plugin_does_not_silence_the_others(site, tmp_path, caplog):
     ]
 
 
-def test_two_distributions_with_the_same_plugin_are_told_of_and_neither_is_taken(site, tmp_path):
+def test_two_distributions_with_the_same_plugin_are_reported_and_neither_is_taken(site, tmp_path):
     site.plugin("acme", "raise AssertionError")
     site.distribute("acme-copy", "7", {"acme": "found_copy:Plugin"}, modules={"found_copy.py": ""})
     hooks, plugins = loaded(tmp_path, "[plugins.acme]")
@@ -147,7 +147,7 @@ def test_a_new_gateway_toml_has_every_installed_plugins_part(site, tmp_path):
     assert "acme" in configured(tmp_path, text).plugins
 
 
-def test_an_entry_point_of_no_distribution_is_told_of_as_such(tmp_path, monkeypatch):
+def test_an_entry_point_of_no_distribution_is_reported_as_such(tmp_path, monkeypatch):
     loose = EntryPoint("loose", "found_loose:Plugin", "gateway.plugins")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [loose])
     _, plugins = loaded(tmp_path, "[plugins.loose]")

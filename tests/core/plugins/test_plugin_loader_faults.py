@@ -60,11 +60,11 @@ def problem_of(site, tmp_path, code, toml="[plugins.acme]") -> str | None:
         ),
     ],
 )
-def test_a_plugin_that_fails_is_told_of_with_its_reason(site, tmp_path, code, problem):
+def test_a_plugin_that_fails_is_reported_with_its_reason(site, tmp_path, code, problem):
     assert problem_of(site, tmp_path, code) == problem
 
 
-def test_a_module_that_python_cannot_read_is_told_of(site, tmp_path):
+def test_a_module_that_python_cannot_read_is_reported(site, tmp_path):
     problem = problem_of(site, tmp_path, "def (:")
 
     assert problem.startswith("can't be imported: SyntaxError: ")
@@ -90,11 +90,11 @@ def test_a_module_that_python_cannot_read_is_told_of(site, tmp_path):
         ),
     ],
 )
-def test_wrong_settings_are_told_with_file_table_and_key(site, tmp_path, toml, problem):
+def test_wrong_settings_are_reported_with_file_table_and_key(site, tmp_path, toml, problem):
     assert problem_of(site, tmp_path, PLUGIN, toml) == problem
 
 
-def test_what_a_plugin_itself_says_of_its_settings_is_told_line_by_line(site, tmp_path):
+def test_what_a_plugin_itself_says_of_its_settings_is_reported_line_by_line(site, tmp_path):
     code = changed(
         "self.gateway = gateway",
         "from gateway.plugin import Problem, SettingsError\n"
@@ -121,7 +121,9 @@ def test_what_a_plugin_itself_says_of_its_settings_is_told_line_by_line(site, tm
         ),
     ],
 )
-def test_a_hook_that_does_not_fit_is_told_of_and_the_plugin_left_out(site, tmp_path, code, problem):
+def test_a_hook_that_does_not_fit_is_reported_and_the_plugin_left_out(
+    site, tmp_path, code, problem
+):
     site.plugin("acme", code)
     site.plugin("fine")
     hooks, plugins = loaded(tmp_path, "[plugins.acme]\n[plugins.fine]")
