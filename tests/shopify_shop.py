@@ -1,7 +1,7 @@
 """A shop on 127.0.0.1 that plays Shopify's Admin API strictly: it checks the token, parses and
 validates each query against a schema of the parts that are used, and keeps state.
 
-It throttles, fails, hangs and drops the connection when it is told to: ``shop.on["CreateEvent"]
+It throttles, fails, hangs and drops the connection on demand: ``shop.on["CreateEvent"]
 = ["hang"]`` says what to do with the next calls of that operation. Nothing here knows pytest.
 """
 
@@ -60,7 +60,7 @@ class Shop:
         return "http://{}:{}".format(*self._server.sockets[0].getsockname())
 
     def add(self, sent: Mapping[str, Any], **more: Any) -> None:
-        """Have an order, as the webhook ``sent`` tells of it."""
+        """Add the order of the webhook ``sent``."""
         gid = sent["admin_graphql_api_id"]
         before = self.orders.get(gid, {})
         self.orders[gid] = {
@@ -89,7 +89,7 @@ class Shop:
     def fulfillments(self, gid: str) -> list[dict[str, Any]]:
         return self.orders[gid]["fulfillments"]
 
-    def told(self, gid: str) -> list[str]:
+    def statuses(self, gid: str) -> list[str]:
         """Return the statuses of the events of an order's only fulfillment."""
         [fulfillment] = self.fulfillments(gid)
         return [each["status"] for each in fulfillment["events"]["nodes"]]

@@ -6,11 +6,11 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS: Final = 20.0
+TIMEOUT_SECONDS: Final = 20.0
 
 
 async def until(
-    condition: Callable[[], Awaitable[T | None]], seconds: float = PATIENCE_SECONDS
+    condition: Callable[[], Awaitable[T | None]], seconds: float = TIMEOUT_SECONDS
 ) -> T:
     """Ask again and again until the answer is more than nothing; returns it."""
     async with asyncio.timeout(seconds):

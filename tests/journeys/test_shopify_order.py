@@ -37,7 +37,7 @@ api_url = "{shop.url}"
         yield running
 
 
-async def tell(gateway, topic, sent, webhook_id):
+async def post(gateway, topic, sent, webhook_id):
     body, headers = webhook(topic, sent, webhook_id=webhook_id)
     async with httpx.AsyncClient() as client:
         address = f"{gateway.url}/api/shopify/webhooks"
@@ -70,8 +70,8 @@ async def test_an_order_told_of_in_every_way_is_one_package(gateway, shop):
     for number, (topic, sent) in enumerate(
         [("orders/paid", paid()), ("orders/create", order()), ("orders/paid", paid())]
     ):
-        assert await tell(gateway, topic, sent, f"hook-{number}") == "stored"
-    assert await tell(gateway, "orders/paid", paid(), "hook-0") == "duplicate"
+        assert await post(gateway, topic, sent, f"hook-{number}") == "stored"
+    assert await post(gateway, "orders/paid", paid(), "hook-0") == "duplicate"
     package = await the_package(gateway, key)
     done = await gateway.json("shopify", "reconcile", "--since", "2026-11-01")
 
@@ -87,8 +87,8 @@ async def test_a_webhook_that_was_answered_outlives_the_process(gateway):
         order(id=n, admin_graphql_api_id=f"gid://shopify/Order/{n}", name=f"#{n}")
         for n in range(1, 21)
     ]
-    told = await asyncio.gather(
-        *(tell(gateway, "orders/create", sent, f"hook-{n}") for n, sent in enumerate(body))
+    statuses = await asyncio.gather(
+        *(post(gateway, "orders/create", sent, f"hook-{n}") for n, sent in enumerate(body))
     )
     await gateway.kill()
     await gateway.start()
@@ -97,7 +97,7 @@ async def test_a_webhook_that_was_answered_outlives_the_process(gateway):
         found = (await ask(gateway, "GET", "/api/packages?limit=100", key))["packages"]
         return found if len(found) >= 20 else None
 
-    assert told == ["stored"] * 20
+    assert statuses == ["stored"] * 20
     # What was in work when the process died is taken up when its lease is over.
     made = await until(all_made, seconds=60.0)
     assert len({each["external_order_id"] for each in made}) == len(made) == 20
@@ -110,17 +110,17 @@ async def test_a_delivery_shows_as_one_fulfillment_though_the_process_is_killed_
 ):
     """SIGKILL while the call is at the shop: it was done and not answered, or not done at all."""
     key = await new_key(gateway)
-    await tell(gateway, "orders/paid", paid(), "hook-1")
+    await post(gateway, "orders/paid", paid(), "hook-1")
     package = await the_package(gateway, key)
     shop.on[killed_in] = [done]
     report = {"event": "delivery.completed", "driver_id": "drv_1"}
     await ask(gateway, "POST", f"/api/packages/{package['id']}/events", key, report)
     await shop.until(lambda it: killed_in in it.calls)
     if done == "do_and_hang" and killed_in == "CreateEvent":
-        await shop.until(lambda it: it.told(ORDER_GID))
+        await shop.until(lambda it: it.statuses(ORDER_GID))
     await gateway.kill()
     await gateway.start()
-    await shop.until(lambda it: it.fulfillments(ORDER_GID) and it.told(ORDER_GID), 30)
+    await shop.until(lambda it: it.fulfillments(ORDER_GID) and it.statuses(ORDER_GID), 30)
 
     async def delivered():
         code, out, _ = await gateway.run("deliveries", "list", "--state", "delivered", "--json")
@@ -128,4 +128,4 @@ async def test_a_delivery_shows_as_one_fulfillment_though_the_process_is_killed_
 
     assert await until(delivered)
     assert len(shop.fulfillments(ORDER_GID)) == 1
-    assert shop.told(ORDER_GID) == ["DELIVERED"]
+    assert shop.statuses(ORDER_GID) == ["DELIVERED"]

@@ -1,4 +1,4 @@
-"""Orders from Shopify shops, and what became of them back."""
+"""Orders from Shopify shops, and delivery updates back to them."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from litestar import Router
 from gateway.plugin import API_VERSION, Event, Gateway, Job, PluginTables, Sink, hookimpl
 from gateway_shopify.commands import shopify_group
 from gateway_shopify.routes import router
-from gateway_shopify.service import Desk
+from gateway_shopify.service import ShopifyService
 from gateway_shopify.settings import ShopifySettings
 from gateway_shopify.tables import TABLES
 
@@ -20,41 +20,41 @@ class Shopify:
     Settings = ShopifySettings
 
     def __init__(self, settings: ShopifySettings, gateway: Gateway) -> None:
-        self._desk = Desk(settings, gateway)
+        self._service = ShopifyService(settings, gateway)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
-        """Bring the addresses under /api/shopify."""
-        return [router(self._desk)]
+        """Register the routes under /api/shopify."""
+        return [router(self._service)]
 
     @hookimpl
     def sinks(self) -> Sequence[Sink]:
-        """Bring the way back to the shops."""
-        return self._desk.sinks()
+        """Register the sink that reports deliveries to shops."""
+        return self._service.sinks()
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Bring what is done again and again."""
-        return self._desk.jobs()
+        """Register the periodic jobs."""
+        return self._service.jobs()
 
     @hookimpl
     def tables(self) -> PluginTables:
-        """Bring the plugin's tables."""
+        """Register the plugin's tables."""
         return TABLES
 
     @hookimpl
-    def lifespan(self) -> Sequence[Desk]:
-        """Have destinations for the shops, and finish what is in work at the end."""
-        return [self._desk]
+    def lifespan(self) -> Sequence[ShopifyService]:
+        """Create the shops' destinations at start; finish running work at the end."""
+        return [self._service]
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
-        """Bring ``gateway shopify``."""
-        return [shopify_group(self._desk.settings)]
+        """Register ``gateway shopify``."""
+        return [shopify_group(self._service.settings)]
 
     @hookimpl
     def route_events(
         self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
     ) -> object:
-        """Keep what is no order of Shopify's from the shops."""
-        return self._desk.route(events, wanted)
+        """Drop deliveries to shops for packages that are not from Shopify."""
+        return self._service.route(events, wanted)

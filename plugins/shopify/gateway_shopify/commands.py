@@ -1,4 +1,4 @@
-"""``gateway shopify …``: connecting shops, seeing how they are, and what was held."""
+"""``gateway shopify …``: connect shops, show their status, list and release orders."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,18 +24,20 @@ from gateway.plugin import (
 from gateway_shopify.connecting import connect as connect_shop
 from gateway_shopify.held_orders import STATES
 from gateway_shopify.schema import Release
-from gateway_shopify.service import Desk
+from gateway_shopify.service import ShopifyService
 from gateway_shopify.settings import ShopifySettings, ShopSettings
 from gateway_shopify.tables import messages
 
 _HELD_COLUMNS = ("id", "shop", "order", "state", "why", "problems", "package_id")
 _REQUEST_COLUMNS = ("id", "shop", "topic", "received_at", "finished_at")
-_TEST = click.option("--test", "test_mode", is_flag=True, help="Look at test data, not live.")
+_TEST = click.option(
+    "--test", "test_mode", is_flag=True, help="Use test data instead of live data."
+)
 _SHOP = click.argument("shop", required=False)
 
 
 def shopify_group(settings: ShopifySettings) -> click.Group:
-    """Make the group over the shops of gateway.toml."""
+    """Build the command group for the shops of gateway.toml."""
     return click.Group(
         "shopify",
         commands=[
@@ -47,28 +49,30 @@ def shopify_group(settings: ShopifySettings) -> click.Group:
             _release(settings),
             _requests(settings),
         ],
-        help="Orders from Shopify shops, and what became of them back.",
+        help="Orders from Shopify shops, and delivery updates back to them.",
     )
 
 
 def _connect(settings: ShopifySettings) -> click.Command:
     @command("connect")
     @_SHOP
-    @click.option("--url", help="How the gateway is reached from outside.  [default: public_url]")
+    @click.option("--url", help="The public URL of the gateway.  [default: public_url]")
     async def connect(session: Session, *, shop: str | None, url: str | None) -> None:
-        """Have Shopify send SHOP's webhooks to this gateway.
+        """Register SHOP's webhooks with Shopify.
 
-        SHOP is its domain (lakeside.myshopify.com), and may be left out when there is only one.
-        Doing it again changes nothing, or moves the webhooks to another address.
+        SHOP is its domain (lakeside.myshopify.com); optional if there is only one. Repeating it
+        changes nothing, or moves the webhooks to another URL.
         """
-        async with _opened(session, settings) as desk:
+        async with _opened(session, settings) as service:
             chosen = _chosen(settings, shop)
-            done = await connect_shop(desk.gateway, desk.directory, desk.calls, chosen, url)
+            done = await connect_shop(
+                service.gateway, service.directory, service.admin_api, chosen, url
+            )
         session.record(msgspec.to_builtins(done))
         if done.missing_scopes:
             session.say(
-                "The app lacks access scopes: add them to a new version of it in the Dev "
-                "Dashboard and accept that in the shop."
+                "The app lacks access scopes: add them in a new version of it in the Dev "
+                "Dashboard and accept that version in the shop."
             )
 
     return connect
@@ -77,9 +81,9 @@ def _connect(settings: ShopifySettings) -> click.Command:
 def _status(settings: ShopifySettings) -> click.Command:
     @command("status")
     async def status(session: Session) -> None:
-        """Say how each shop is: when it was last heard of, what waits, what failed."""
-        async with _opened(session, settings) as desk:
-            rows = [await _standing(desk, each) for each in settings.shops]
+        """Show each shop: its last webhook, waiting and failed messages, errors."""
+        async with _opened(session, settings) as service:
+            rows = [await _status_row(service, each) for each in settings.shops]
         session.table(list(rows[0]) if rows else ["shop"], rows)
 
     return status
@@ -92,18 +96,18 @@ def _reconcile(settings: ShopifySettings) -> click.Command:
     async def reconcile(
         session: Session, *, shop: str | None, since: datetime | timedelta | None
     ) -> None:
-        """Fetch the orders of SHOP that changed, and work off what we did not know.
+        """Fetch the changed orders of SHOP and process the new ones.
 
-        The gateway does this by itself every quarter of an hour. With --since it looks further
-        back than the last time; an order that is known makes no second package.
+        The server does this every quarter of an hour. --since looks further back than the last
+        run; a record order makes no second package.
         """
-        async with session.gateway() as gateway, Desk(settings, gateway) as desk:
+        async with session.gateway() as gateway, ShopifyService(settings, gateway) as service:
             start = None if since is None else resolve_time(since, gateway.clock.now())
 
             def progress(seen: int) -> None:
-                click.echo(f"{seen} orders looked at", err=True)
+                click.echo(f"{seen} orders fetched", err=True)
 
-            done = await desk.reconciler.ask(_chosen(settings, shop), start, progress)
+            done = await service.reconciler.reconcile(_chosen(settings, shop), start, progress)
         session.record({**msgspec.to_builtins(done), "since": timestamp(done.since)})
 
     return reconcile
@@ -113,12 +117,12 @@ def _retry(settings: ShopifySettings) -> click.Command:
     @command("retry")
     @_SHOP
     async def retry(session: Session, *, shop: str | None) -> None:
-        """Work off once more what was put aside because it failed too often."""
-        async with _opened(session, settings) as desk:
+        """Process the failed webhooks again."""
+        async with _opened(session, settings) as service:
             chosen = _chosen(settings, shop)
-            count = await desk.inbox.try_again(chosen.domain)
-            await desk.worker.drain()
-            left = (await desk.inbox.counts(chosen.domain)).get("failed", 0)
+            count = await service.inbox.retry_failed(chosen.domain)
+            await service.worker.drain()
+            left = (await service.inbox.counts(chosen.domain)).get("failed", 0)
         session.record({"shop": chosen.domain, "tried_again": count, "failed": left})
 
     return retry
@@ -132,15 +136,15 @@ def _held(settings: ShopifySettings) -> click.Command:
         multiple=True,
         default=("held",),
         show_default=True,
-        help="Which orders; may be given more than once.",
+        help="State of the orders; repeatable.",
     )
     @_TEST
     async def held(session: Session, *, state: tuple[str, ...], test_mode: bool) -> None:
-        """List orders that made no package, with the reason."""
-        async with _opened(session, settings) as desk:
+        """List orders without a package, with the reason."""
+        async with _opened(session, settings) as service:
             rows: list[dict[str, Any]] = []
             for account in sorted({each.account for each in settings.shops}):
-                rows += await desk.held.list(_caller(session, account, test_mode), state)
+                rows += await service.held.list(_caller(session, account, test_mode), state)
         session.table(_HELD_COLUMNS, rows)
 
     return held
@@ -149,24 +153,26 @@ def _held(settings: ShopifySettings) -> click.Command:
 def _release(settings: ShopifySettings) -> click.Command:
     @command("release")
     @click.argument("order_id", metavar="ID")
-    @click.option("--add", is_flag=True, help="Ask for the name, address and phone to deliver to.")
+    @click.option(
+        "--add", is_flag=True, help="Prompt for the name, address and phone to deliver to."
+    )
     @_TEST
     async def release(session: Session, *, order_id: str, add: bool, test_mode: bool) -> None:
-        """Make a package of a held or skipped order all the same."""
+        """Make a package of a held, skipped or waiting order."""
         added = Release()
-        if add:  # asked for, not named: what stands on a command line is kept by shells
+        if add:  # prompted for: shells keep command lines in their history
             added = Release(
                 patient_name=click.prompt("Name", err=True),
                 patient_address=click.prompt("Address", err=True),
                 patient_phone=click.prompt("Phone (may be empty)", "", err=True) or None,
             )
-        async with _opened(session, settings) as desk:
-            known = await desk.book.by_id(order_id)
-            shop = desk.directory.configured.get(known.shop) if known else None
+        async with _opened(session, settings) as service:
+            record = await service.orders.by_id(order_id)
+            shop = service.directory.configured.get(record.shop) if record else None
             if shop is None:
-                raise NotFound("There is no such order; gateway shopify held lists them.")
+                raise NotFound("There is no such order; see gateway shopify held.")
             caller = _caller(session, shop.account, test_mode)
-            session.record(await desk.held.release(caller, order_id, added))
+            session.record(await service.held.release(caller, order_id, added))
 
     return release
 
@@ -175,23 +181,23 @@ def _requests(settings: ShopifySettings) -> click.Command:
     @command("requests")
     @click.argument("request_id", metavar="[ID]", required=False)
     async def requests(session: Session, *, request_id: str | None) -> None:
-        """List the requests under privacy law that came in, or show one with its report."""
-        async with _opened(session, settings) as desk:
+        """List the privacy requests, or show one with its report."""
+        async with _opened(session, settings) as service:
             if request_id is None:
-                session.table(_REQUEST_COLUMNS, await desk.compliance.reports())
+                session.table(_REQUEST_COLUMNS, await service.compliance.reports())
                 return
-            found = await desk.compliance.report(request_id)
+            found = await service.compliance.report(request_id)
         if found is None:
-            raise NotFound("There is no such request; gateway shopify requests lists them.")
+            raise NotFound("There is no such request; see gateway shopify requests.")
         session.record(found)
 
     return requests
 
 
 @asynccontextmanager
-async def _opened(session: Session, settings: ShopifySettings) -> AsyncIterator[Desk]:
-    async with session.gateway() as gateway, Desk(settings, gateway) as desk:
-        yield desk
+async def _opened(session: Session, settings: ShopifySettings) -> AsyncIterator[ShopifyService]:
+    async with session.gateway() as gateway, ShopifyService(settings, gateway) as service:
+        yield service
 
 
 def _chosen(settings: ShopifySettings, domain: str | None) -> ShopSettings:
@@ -199,7 +205,7 @@ def _chosen(settings: ShopifySettings, domain: str | None) -> ShopSettings:
     if len(found) != 1:
         names = ", ".join(each.domain for each in settings.shops)
         raise InvalidInput(
-            f"Name one of the shops of gateway.toml: {names}."
+            f"Give one of the shops in gateway.toml: {names}."
             if names
             else "There is no shop in gateway.toml; add [[plugins.shopify.shops]]."
         )
@@ -210,18 +216,21 @@ def _caller(session: Session, account: str, test_mode: bool) -> Caller:
     return Caller(account, "test" if test_mode else "live", session.actor)
 
 
-async def _standing(desk: Desk, shop: ShopSettings) -> dict[str, Any]:
-    row = await desk.directory.row(shop.domain)
-    inbox, orders = await desk.inbox.counts(shop.domain), await desk.book.counts(shop.domain)
+async def _status_row(service: ShopifyService, shop: ShopSettings) -> dict[str, Any]:
+    row = await service.directory.row(shop.domain)
+    inbox, orders = (
+        await service.inbox.counts(shop.domain),
+        await service.orders.counts(shop.domain),
+    )
     newest = select(func.max(messages.c.received_at_ms)).where(messages.c.shop == shop.domain)
-    async with desk.gateway.database.read() as connection:
+    async with service.gateway.database.read() as connection:
         last_ms = (await connection.execute(newest)).scalar()
-    destination = await desk.directory.destination(shop)
+    destination = await service.directory.destination(shop)
     return {
         "shop": shop.domain,
         "site": shop.site,
         "destination_id": None if destination is None else destination.id,
-        "told": "no" if destination is None else _told(destination),
+        "told": "no" if destination is None else _notified(destination),
         "connected_at": _at(row.connected_at_ms),
         "last_webhook_at": _at(last_ms),
         "reconciled_to": _at(row.reconciled_to_ms),
@@ -234,8 +243,8 @@ async def _standing(desk: Desk, shop: ShopSettings) -> dict[str, Any]:
     }
 
 
-def _told(destination: Destination) -> str:
-    """Say whether the shop is told what happens, and why not."""
+def _notified(destination: Destination) -> str:
+    """Return whether the shop is notified of deliveries, and why not."""
     if destination.state == "active":
         return "yes"
     return f"no: {destination.state_reason or destination.state}"

@@ -1,8 +1,8 @@
-"""The topics that privacy law asks for: what is kept of a customer, and forgetting it.
+"""The topics of privacy law: disclosure and erasure of a customer's data.
 
-Shopify wants each answered within 30 days
-(https://shopify.dev/docs/apps/build/compliance/privacy-law-compliance). A report is kept,
-sealed, of what was found and done: a person hands it on, or shows it to who asks.
+Shopify requires each to be completed within 30 days
+(https://shopify.dev/docs/apps/build/compliance/privacy-law-compliance). A sealed report lists
+the data found and the erasures, for the operator to hand on.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,35 +21,34 @@ from gateway.plugin import (
     to_epoch_ms,
 )
 from gateway_shopify.inbox import Inbox, Message
-from gateway_shopify.orders import Known, OrderBook
+from gateway_shopify.orders import OrderRecord, OrderStore
 from gateway_shopify.schema import ComplianceRequest
 from gateway_shopify.settings import ShopSettings
 from gateway_shopify.tables import requests
 
 _MODES: Final[tuple[Mode, Mode]] = ("live", "test")
 WHY_KEPT: Final = {
-    "under_way": "it is still being delivered; it will be emptied when it is over",
-    "still_told": "a subscriber still has to be told of it; it will be emptied after that",
+    "under_way": "it is still being delivered; it will be erased after that",
+    "still_told": "an endpoint still has to be notified; it will be erased after that",
     "audit": (
-        "the audit trail says who saw or changed which record and has to be kept "
+        "the audit trail records who saw or changed which record and has to be kept "
         "(PHIPA s. 10.1, HIPAA 164.312(b)); it holds no name, address or phone"
     ),
     "pharmacy": (
-        "the pharmacy's own records of what was dispensed are not the gateway's: the law sets how "
-        "long a pharmacy keeps those"
+        "the pharmacy's dispensing records are not in the gateway; their retention is set by law"
     ),
 }
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """Something that stays, and why."""
+class KeptItem(msgspec.Struct, frozen=True):
+    """A kept item and the reason."""
 
     what: str
     why: str
 
 
-class Held(msgspec.Struct, frozen=True):
-    """What is stored about one order of the customer's."""
+class StoredOrder(msgspec.Struct, frozen=True):
+    """The data stored about one order of the customer."""
 
     order: str
     state: str
@@ -58,89 +57,91 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked, found and done. ``open`` names packages that are still to be emptied."""
+    """The request, the data found and the erasures; ``open`` lists packages still to be erased."""
 
     asked: str
     orders: tuple[str, ...] = ()
-    found: tuple[Held, ...] = ()
+    found: tuple[StoredOrder, ...] = ()
     redacted: tuple[str, ...] = ()
     emptied_messages: int = 0
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[KeptItem, ...] = ()
     open: dict[Mode, list[str]] = {}
 
 
 class Compliance:
-    """Sees to the three topics."""
+    """Processes the three topics."""
 
-    def __init__(self, gateway: Gateway, inbox: Inbox, book: OrderBook) -> None:
+    def __init__(self, gateway: Gateway, inbox: Inbox, orders: OrderStore) -> None:
         self._gateway = gateway
         self._inbox = inbox
-        self._book = book
+        self._orders = orders
 
     async def answer(self, shop: ShopSettings, message: Message) -> str:
-        """Do what was asked, and write the report."""
+        """Process a request and store its report; return the outcome."""
         asked = msgspec.json.decode(message.body, type=ComplianceRequest)
         if asked.shop_domain != shop.domain:
-            return "another_shop"  # the header named us, but it isn't part of what is signed
+            return "another_shop"  # the signature doesn't cover the header that names the shop
         whole_shop = message.topic == "shop/redact"
         order_ids = None if whole_shop else asked.order_ids
-        known = await self._book.of_shop(shop.domain, order_ids)
+        records = await self._orders.of_shop(shop.domain, order_ids)
         if message.topic == "customers/data_request":
-            report = await self._told(shop, message, asked, known)
+            report = await self._disclose(shop, message, asked, records)
         else:
-            report = await self._forget(shop, message.topic, known)
+            report = await self._erase(shop, message.topic, records)
         await self._write(shop, message, report)
         return "reported"
 
-    async def _told(
+    async def _disclose(
         self,
         shop: ShopSettings,
         message: Message,
         asked: ComplianceRequest,
-        known: Sequence[Known],
+        records: Sequence[OrderRecord],
     ) -> Report:
-        found = [await self._held(shop, each) for each in known]
+        found = [await self._stored_order(shop, each) for each in records]
         return Report(asked=message.topic, orders=tuple(asked.order_ids), found=tuple(found))
 
-    async def _held(self, shop: ShopSettings, known: Known) -> Held:
+    async def _stored_order(self, shop: ShopSettings, record: OrderRecord) -> StoredOrder:
         package: dict[str, Any] | None = None
-        if known.package_id is not None:
-            caller = _caller(shop, known.mode)
+        if record.package_id is not None:
+            caller = _caller(shop, record.mode)
             async with self._gateway.database.read() as connection:
-                found = await self._gateway.packages.get(connection, caller, known.package_id)
+                found = await self._gateway.packages.get(connection, caller, record.package_id)
             package = None if found is None else msgspec.to_builtins(found, str_keys=True)
-            await self._note(shop, "package.disclosed", known.package_id)
-        sent = None if known.facts.sent is None else msgspec.to_builtins(known.facts.sent)
-        return Held(known.facts.order_id, known.state, package, sent)
+            await self._audit(shop, "package.disclosed", record.package_id)
+        sent = None if record.facts.sent is None else msgspec.to_builtins(record.facts.sent)
+        return StoredOrder(record.facts.order_id, record.state, package, sent)
 
-    async def _forget(self, shop: ShopSettings, topic: str, known: Sequence[Known]) -> Report:
+    async def _erase(
+        self, shop: ShopSettings, topic: str, records: Sequence[OrderRecord]
+    ) -> Report:
         packages = {
-            mode: [each.package_id for each in known if each.mode == mode and each.package_id]
+            mode: [each.package_id for each in records if each.mode == mode and each.package_id]
             for mode in _MODES
         }
-        redacted, kept, still_open = await self._redact(shop, packages)
+        redacted, kept, still_open = await self._erase_packages(shop, packages)
         async with self._gateway.database.begin() as connection:
-            emptied = await self._inbox.forget(
-                connection, shop.domain, {each.index for each in known}
+            erased = await self._inbox.erase(
+                connection, shop.domain, {each.index for each in records}
             )
-            over = [each for each in known if each.package_id not in _all(still_open)]
-            await self._book.forget(connection, over)
+            finished = [each for each in records if each.package_id not in _all(still_open)]
+            await self._orders.erase(connection, finished)
         for each in redacted:
-            await self._note(shop, "package.redacted", each)
+            await self._audit(shop, "package.redacted", each)
         return Report(
             asked=topic,
-            orders=tuple(each.facts.order_id for each in known),
+            orders=tuple(each.facts.order_id for each in records),
             redacted=tuple(redacted),
-            emptied_messages=emptied,
+            emptied_messages=erased,
             kept=(*kept, _kept("the audit trail", "audit"), _kept("its own records", "pharmacy")),
             open=still_open,
         )
 
-    async def _redact(
+    async def _erase_packages(
         self, shop: ShopSettings, packages: dict[Mode, list[str]]
-    ) -> tuple[list[str], list[Kept], dict[Mode, list[str]]]:
+    ) -> tuple[list[str], list[KeptItem], dict[Mode, list[str]]]:
         redacted: list[str] = []
-        kept: list[Kept] = []
+        kept: list[KeptItem] = []
         still_open: dict[Mode, list[str]] = {}
         for mode, ids in packages.items():
             if not ids:
@@ -154,7 +155,7 @@ class Compliance:
         return redacted, kept, still_open
 
     async def follow_up(self, shops: Collection[ShopSettings]) -> None:
-        """Empty what was still under way when it was asked for, as soon as it is over."""
+        """Erase packages that were still being delivered at the time of the request."""
         by_domain = {each.domain: each for each in shops}
         async with self._gateway.database.read() as connection:
             waiting = select(requests).where(requests.c.finished_at_ms.is_(None))
@@ -163,26 +164,26 @@ class Compliance:
             shop, report = by_domain.get(row.shop), self._report(row)
             if shop is None:
                 continue
-            redacted, kept, still_open = await self._redact(shop, report.open)
+            redacted, kept, still_open = await self._erase_packages(shop, report.open)
             if not redacted:
                 continue
-            known = await self._book.of_shop(shop.domain, report.orders or None)
-            over = [each for each in known if each.package_id in redacted]
+            records = await self._orders.of_shop(shop.domain, report.orders or None)
+            finished = [each for each in records if each.package_id in redacted]
             async with self._gateway.database.begin() as connection:
-                await self._book.forget(connection, over)
+                await self._orders.erase(connection, finished)
             for each in redacted:
-                await self._note(shop, "package.redacted", each)
-            lasting = report.kept[-2:]
+                await self._audit(shop, "package.redacted", each)
+            permanent = report.kept[-2:]
             after = msgspec.structs.replace(
                 report,
                 redacted=(*report.redacted, *redacted),
-                kept=(*kept, *lasting),
+                kept=(*kept, *permanent),
                 open=still_open,
             )
             await self._replace(row, after)
 
     async def reports(self, limit: int = 100) -> list[dict[str, Any]]:
-        """Return the requests and where each stands, the newest first."""
+        """Return the requests, newest first."""
         async with self._gateway.database.read() as connection:
             query = select(requests).order_by(requests.c.id.desc()).limit(limit)
             rows = list(await connection.execute(query))
@@ -198,7 +199,7 @@ class Compliance:
         return {**_shown(row), "report": msgspec.to_builtins(self._report(row))}
 
     async def _write(self, shop: ShopSettings, message: Message, report: Report) -> None:
-        # Of the message, so that one that is worked off twice makes one report.
+        # From the message's id, so that a repeated message makes one report.
         request_id = f"shr_{message.id.partition('_')[2]}"
         now = self._gateway.clock.now()
         async with self._gateway.database.begin() as connection:
@@ -234,13 +235,13 @@ class Compliance:
         plain = self._gateway.sealer.unseal(sealed, table=requests.name, row_id=row.id)
         return msgspec.json.decode(plain, type=Report)
 
-    async def _note(self, shop: ShopSettings, action: str, subject: str) -> None:
+    async def _audit(self, shop: ShopSettings, action: str, subject: str) -> None:
         entry = AuditEntry(shop.account, f"shopify:{shop.domain}", action, subject)
         await self._gateway.audit.note([entry])
 
 
-def _kept(what: str, reason: str) -> Kept:
-    return Kept(what, WHY_KEPT[reason])
+def _kept(what: str, reason: str) -> KeptItem:
+    return KeptItem(what, WHY_KEPT[reason])
 
 
 def _all(packages: dict[Mode, list[str]]) -> set[str]:

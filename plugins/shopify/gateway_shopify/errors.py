@@ -1,13 +1,13 @@
-"""What may go wrong with a call to a shop, or with what it sends."""
+"""Errors of admin_api to a shop, and of its messages."""
 
 from gateway.plugin import Unavailable
 
 
 class ShopUnreachable(Unavailable):
-    """A call to a shop failed; ``word`` says why, for the log of deliveries.
+    """A call to a shop failed; ``word`` is the reason in the delivery log.
 
-    ``status`` is the HTTP status where there was one, ``excerpt`` what the shop said of it,
-    ``retry_after_seconds`` how long it asks to be left alone.
+    ``status`` is the HTTP status if there was a response, ``excerpt`` the shop's error text,
+    ``retry_after_seconds`` the pause it asks for.
     """
 
     def __init__(
@@ -18,7 +18,7 @@ class ShopUnreachable(Unavailable):
         excerpt: bytes = b"",
         retry_after_seconds: float | None = None,
     ) -> None:
-        super().__init__(f"The shop could not be asked ({word}); see gateway shopify status.")
+        super().__init__(f"The call to the shop failed ({word}); see gateway shopify status.")
         self.word = word
         self.status = status
         self.excerpt = excerpt
@@ -26,4 +26,4 @@ class ShopUnreachable(Unavailable):
 
 
 class Unreadable(ValueError):
-    """A webhook's body is not what its topic says; the text says why, without any value."""
+    """A webhook's body doesn't fit its topic; the text has the reason, without any value."""

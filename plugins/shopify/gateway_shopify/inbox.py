@@ -1,8 +1,8 @@
-"""The inbox: a webhook is stored here before it is answered, and worked off afterwards.
+"""The inbox: a webhook is stored here before it is answered, and processed afterwards.
 
-Many webhooks that arrive together share one transaction. A message in work is leased for a
-while, so that a killed process's messages come due again by themselves; two messages about
-one order are never in work at the same time, in whatever process.
+Webhooks that arrive together share one transaction. A message is leased while it is
+processed, so a killed process's messages become due again. Two messages about one order are
+never processed at the same time, in any process.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.plugin import Batcher, Gateway, new_id, to_epoch_ms
 from gateway_shopify.tables import LEASE_SECONDS, WAITING, messages
 
-# Any number will do, as long as nothing else in the database uses it.
+# An arbitrary number that is unique among the gateway's advisory locks.
 _CLAIM_LOCK: Final = 0x0A0D5401
 _LEASE: Final = timedelta(seconds=LEASE_SECONDS)
-_MOST_AT_ONCE: Final = 20
-# Longer than this no one waits for a fault to pass; then a person has to look.
+_MAX_CLAIMED: Final = 20
+# After the last delay a message is set aside for the operator.
 _BACKOFF_SECONDS: Final = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
-# How long a message that was worked off is remembered; Shopify repeats one for four hours.
+# How long a processed message is kept; Shopify repeats one for four hours.
 KEPT: Final = timedelta(days=7)
 
 
 class Arrival(NamedTuple):
-    """A message on its way in; ``order_index`` is set when it is about an order."""
+    """A message to be stored; ``order_index`` is set if it is about an order."""
 
     shop: str
     webhook_id: str
@@ -39,7 +39,7 @@ class Arrival(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A message in work; ``attempts`` counts this time."""
+    """A claimed message; ``attempts`` includes this one."""
 
     id: str
     shop: str
@@ -50,44 +50,44 @@ class Message(NamedTuple):
     attempts: int
 
 
-class _Settled(NamedTuple):
-    """What is to be written down about a message."""
+class _Result(NamedTuple):
+    """The columns to be updated after a message was processed."""
 
     id: str
     values: dict[str, Any]
 
 
 class Inbox:
-    """Takes messages in, hands them out, remembers those that were worked off."""
+    """Stores messages, leases them out, and records their results."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._batcher: Batcher[Arrival, bool] = Batcher(self._store)
-        self._settler: Batcher[_Settled, None] = Batcher(self._write)
+        self._settler: Batcher[_Result, None] = Batcher(self._write)
         self._in_work: set[str] = set()
         self._arriving = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     async def put(self, arrival: Arrival) -> bool:
-        """Store a message; returns after the commit whether it is a new one."""
+        """Store a message; return after the commit whether it is new."""
         self._arriving += 1
-        self._quiet.clear()
+        self._is_idle.clear()
         try:
             return await self._batcher.submit(arrival)
         finally:
             self._arriving -= 1
             if self._arriving == 0:
-                self._quiet.set()
+                self._is_idle.set()
 
-    async def quiet(self, patience_seconds: float) -> None:
-        """Wait until nobody waits for an answer, but no longer than ``patience_seconds``."""
+    async def idle(self, timeout_seconds: float) -> None:
+        """Wait until no webhook waits for its response, at most ``timeout_seconds``."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_seconds):
-                await self._quiet.wait()
+            async with asyncio.timeout(timeout_seconds):
+                await self._is_idle.wait()
 
     async def drained(self) -> None:
-        """Wait until everything that was put in, or seen to, is stored."""
+        """Wait until all messages and results are stored."""
         await self._batcher.drained()
         await self._settler.drained()
 
@@ -96,7 +96,7 @@ class Inbox:
         rows = {(each.shop, each.webhook_id): self._row(each, now) for each in arrivals}
         async with self._gateway.database.begin() as connection:
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            # In one order, so that no two processes wait for each other.
+            # Sorted, so that two processes don't deadlock.
             values = [row for _, row in sorted(rows.items())]
             new = dialect.insert(messages).values(values).on_conflict_do_nothing()
             stored = await connection.execute(new.returning(messages.c.id))
@@ -106,7 +106,7 @@ class Inbox:
         for each in arrivals:
             key = (each.shop, each.webhook_id)
             answers.append(key in fresh)
-            fresh.discard(key)  # twice in one batch: the second one is the same again
+            fresh.discard(key)  # twice in one batch: the second is a duplicate
         return answers
 
     def _row(self, arrival: Arrival, now: datetime) -> dict[str, Any]:
@@ -127,10 +127,10 @@ class Inbox:
         }
 
     async def take_back(self) -> None:
-        """End the leases of whoever ran before us, where nobody else can be serving.
+        """Release the leases of an earlier process, on SQLite only.
 
-        A SQLite file is served by one process at a time, so a lease that isn't our own belongs
-        to one that was killed. On PostgreSQL leases end by themselves.
+        A SQLite file is served by one process at a time, so any lease that this process does
+        not hold belongs to a killed one. On PostgreSQL leases expire.
         """
         if self._gateway.database.dialect != "sqlite":
             return
@@ -146,7 +146,7 @@ class Inbox:
             )
 
     async def claim(self) -> list[Message]:
-        """Take messages that are due into work, the oldest first, one an order."""
+        """Lease due messages, the oldest first, at most one per order."""
         now = self._gateway.clock.now()
         now_ms, until_ms = to_epoch_ms(now), to_epoch_ms(now + _LEASE)
         async with self._gateway.database.begin() as connection:
@@ -175,7 +175,7 @@ class Inbox:
             select(messages)
             .where(waiting, messages.c.due_at_ms <= now_ms, messages.c.lease_until_ms <= now_ms)
             .order_by(messages.c.id)
-            .limit(_MOST_AT_ONCE * 4)
+            .limit(_MAX_CLAIMED * 4)
         )
         free: list[Row[Any]] = []
         for row in await connection.execute(due):
@@ -185,7 +185,7 @@ class Inbox:
             if index is not None:
                 busy.add(index)
             free.append(row)
-        return free[:_MOST_AT_ONCE]
+        return free[:_MAX_CLAIMED]
 
     def _message(self, row: Row[Any]) -> Message:
         body = self._gateway.sealer.unseal(bytes(row.body), table=messages.name, row_id=row.id)
@@ -195,13 +195,13 @@ class Inbox:
         )
 
     async def finish(self, message: Message, outcome: str) -> None:
-        """Write down what became of a message, and empty it."""
+        """Record a message's outcome and delete its body."""
         await self._settle(message, state="done", outcome=outcome)
 
-    async def postpone(
+    async def retry_later(
         self, message: Message, error: str, pause_seconds: float | None = None
     ) -> bool:
-        """Have a message tried again later; says whether it will be, or was given up."""
+        """Schedule another attempt; return ``False`` if there are none left."""
         if message.attempts > len(_BACKOFF_SECONDS):
             await self._settle(message, state="failed", outcome=error)
             return False
@@ -210,16 +210,16 @@ class Inbox:
         await self._settle(message, outcome=error, due_at_ms=to_epoch_ms(due_at))
         return True
 
-    async def give_up(self, message: Message, error: str) -> None:
-        """Put a message aside that can't be worked off, whatever time passes."""
+    async def fail(self, message: Message, error: str) -> None:
+        """Set a message aside that no retry can help."""
         await self._settle(message, state="failed", outcome=error)
 
     async def _settle(self, message: Message, **values: Any) -> None:
         self._in_work.discard(message.id)
-        await self._settler.submit(_Settled(message.id, values))
+        await self._settler.submit(_Result(message.id, values))
 
-    async def _write(self, settled: Sequence[_Settled]) -> Sequence[None]:
-        """Settle many messages in one transaction: those that are done in one statement."""
+    async def _write(self, settled: Sequence[_Result]) -> Sequence[None]:
+        """Record many results in one transaction, those that are done in one statement."""
         done = [each for each in settled if each.values.get("state") == "done"]
         async with self._gateway.database.begin() as connection:
             if done:
@@ -238,8 +238,8 @@ class Inbox:
                     )
         return [None] * len(settled)
 
-    async def try_again(self, shop: str) -> int:
-        """Have everything tried again that was given up; says how many that is."""
+    async def retry_failed(self, shop: str) -> int:
+        """Make all failed messages of a shop due again; return their number."""
         now_ms = to_epoch_ms(self._gateway.clock.now())
         async with self._gateway.database.begin() as connection:
             done = await connection.execute(
@@ -249,8 +249,8 @@ class Inbox:
             )
         return int(done.rowcount)
 
-    async def forget(self, connection: AsyncConnection, shop: str, indexes: set[bytes]) -> int:
-        """Empty whatever is kept of these orders; says how many messages that was."""
+    async def erase(self, connection: AsyncConnection, shop: str, indexes: set[bytes]) -> int:
+        """Erase all messages about these orders; return their number."""
         done = await connection.execute(
             update(messages)
             .where(
@@ -262,8 +262,8 @@ class Inbox:
         )
         return int(done.rowcount)
 
-    async def tidy(self) -> None:
-        """Forget messages that were worked off long ago."""
+    async def delete_old(self) -> None:
+        """Delete processed messages that are past their age."""
         before_ms = to_epoch_ms(self._gateway.clock.now() - KEPT)
         async with self._gateway.database.begin() as connection:
             await connection.execute(
@@ -273,7 +273,7 @@ class Inbox:
             )
 
     async def counts(self, shop: str) -> dict[str, int]:
-        """Return how many messages there are of each state."""
+        """Return the number of messages in each state."""
         query = select(messages.c.state, func.count()).where(messages.c.shop == shop)
         async with self._gateway.database.read() as connection:
             rows = await connection.execute(query.group_by(messages.c.state))

@@ -1,6 +1,6 @@
-"""The one task of a process that works the inbox off, many messages at a time.
+"""The task of a process that processes the inbox, several messages concurrently.
 
-A shop whose API hangs keeps its own messages waiting and nobody else's.
+A shop whose API hangs delays only its own messages.
 """
 
 import asyncio
@@ -10,98 +10,98 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from gateway_shopify.inbox import Inbox
-from gateway_shopify.order_sync import Processor
+from gateway_shopify.order_sync import OrderSync
 
-# Below this many in work, the next are taken.
-_FEW: Final = 10
-_PATIENCE_SECONDS: Final = 0.5
-_GRACE_SECONDS: Final = 5.0
+# Up to this many running, more messages are claimed.
+_CLAIM_BELOW: Final = 10
+_IDLE_WAIT_SECONDS: Final = 0.5
+_STOP_TIMEOUT_SECONDS: Final = 5.0
 
 _log = logging.getLogger(__name__)
 
 
-class Worker:
-    """Runs while there is something to do; woken by whoever puts something into the inbox."""
+class InboxWorker:
+    """Runs while messages are due; woken after a message was stored."""
 
-    def __init__(self, inbox: Inbox, processor: Processor) -> None:
+    def __init__(self, inbox: Inbox, order_sync: OrderSync) -> None:
         self._inbox = inbox
-        self._processor = processor
+        self._order_sync = order_sync
         self._running: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
-        self._took_back = False
-        self._in_work: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+        self._leases_released = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     def wake(self) -> None:
-        """Begin to work off what is there, without waiting for it."""
-        self._news.set()
+        """Start processing due messages; returns at once."""
+        self._woken.set()
         if self._running is None:
             self._running = asyncio.create_task(self._run())
 
-    async def drain(self, patience_seconds: float | None = None) -> None:
-        """Work off everything that is due in this process, or as much as there is time for."""
+    async def drain(self, timeout_seconds: float | None = None) -> None:
+        """Process all due messages, or as many as the timeout allows."""
         self.wake()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_seconds):
+            async with asyncio.timeout(timeout_seconds):
                 await self.ended()
 
-    async def work(self) -> None:
-        """Work off what nobody woke us for; the first time, what a killed process had as well."""
-        if not self._took_back:
+    async def poll(self) -> None:
+        """Process messages that became due; the first call releases a killed process's leases."""
+        if not self._leases_released:
             await self._inbox.take_back()
-            self._took_back = True
+            self._leases_released = True
         self.wake()
 
     async def ended(self) -> None:
-        """Wait until everything that was begun here is worked off."""
+        """Wait until the running messages are processed."""
         while self._running is not None:
             await asyncio.wait([self._running])
 
     async def stop(self) -> None:
-        """Finish what is in work, within reason; what isn't finished is taken up another time."""
+        """Finish running messages within five seconds; cancelled ones are processed later."""
         self._stopping = True
         if self._running is not None:
-            await asyncio.wait([self._running], timeout=_GRACE_SECONDS)
-            for each in self._in_work:
+            await asyncio.wait([self._running], timeout=_STOP_TIMEOUT_SECONDS)
+            for each in self._tasks:
                 each.cancel()
             await self.ended()
         self._stopping = False
 
     async def _run(self) -> None:
-        in_work = self._in_work
+        tasks = self._tasks
         try:
             while True:
-                self._news.clear()
-                may_take = len(in_work) <= _FEW and not self._stopping
-                if may_take:  # answering comes first: Shopify gives us a few seconds
-                    await self._inbox.quiet(_PATIENCE_SECONDS)
-                claimed = await self._inbox.claim() if may_take else []
-                in_work |= {asyncio.create_task(self._processor.work_off(each)) for each in claimed}
-                if in_work:
-                    await self._wait(in_work)
-                elif not self._news.is_set():
-                    return  # nothing is awaited from here on: whoever wakes us starts anew
-        except Exception as error:  # noqa: BLE001 - the job begins anew, whatever it was
-            _log.error("working off the inbox stopped: %s", type(error).__name__)
-            await asyncio.gather(*in_work, return_exceptions=True)
-            in_work.clear()
+                self._woken.clear()
+                may_claim = len(tasks) <= _CLAIM_BELOW and not self._stopping
+                if may_claim:  # responses go first: Shopify allows five seconds
+                    await self._inbox.idle(_IDLE_WAIT_SECONDS)
+                claimed = await self._inbox.claim() if may_claim else []
+                tasks |= {asyncio.create_task(self._order_sync.process(each)) for each in claimed}
+                if tasks:
+                    await self._wait(tasks)
+                elif not self._woken.is_set():
+                    return  # no await from here on: the next wake starts a new task
+        except Exception as error:  # noqa: BLE001 - the next poll starts again
+            _log.error("processing the inbox stopped: %s", type(error).__name__)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            tasks.clear()
         finally:
             self._running = None
 
-    async def _wait(self, in_work: set[asyncio.Task[None]]) -> None:
-        """Wait until one is over, or there is something new."""
-        news: asyncio.Task[Any] = asyncio.create_task(self._news.wait())
+    async def _wait(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Wait until a message is processed or another one arrives."""
+        woken: asyncio.Task[Any] = asyncio.create_task(self._woken.wait())
         try:
-            over, _ = await asyncio.wait({*in_work, news}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({*tasks, woken}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            news.cancel()
-        in_work -= over
-        over.discard(news)
-        _look_at(over)
+            woken.cancel()
+        tasks -= done
+        done.discard(woken)
+        _log_failures(done)
 
 
-def _look_at(over: Iterable[asyncio.Task[Any]]) -> None:
-    """Log what not even be written down with its message: the database was away, say."""
-    for each in over:
+def _log_failures(done: Iterable[asyncio.Task[Any]]) -> None:
+    """Log errors that could not be recorded with their message, such as a lost database."""
+    for each in done:
         if not each.cancelled() and (error := each.exception()) is not None:
-            _log.error("a webhook is left for later: %s", type(error).__name__)
+            _log.error("a webhook stays in the inbox: %s", type(error).__name__)

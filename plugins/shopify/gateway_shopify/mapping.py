@@ -1,6 +1,6 @@
-"""From an order of Shopify's to one of ours, or to the reason why not. Pure.
+"""Convert a Shopify order into an order of the gateway, or the reason why not. Pure.
 
-What the fields mean: https://shopify.dev/docs/api/admin-rest/latest/resources/order
+The meaning of the fields: https://shopify.dev/docs/api/admin-rest/latest/resources/order
 """
 
 import re
@@ -15,7 +15,7 @@ from gateway.plugin import CONTROL_CHARACTERS, MAX_CHARACTERS, Order, Problem
 from gateway_shopify.schema import Address, Attribute, Release, ShippingLine, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 
-Outcome = Literal["make", "wait", "hold", "skip"]
+Verdict = Literal["make", "wait", "hold", "skip"]
 REASONS: Final = {
     "cancelled": "the order was cancelled in Shopify",
     "voided": "the payment was voided",
@@ -24,17 +24,17 @@ REASONS: Final = {
     "nothing_to_ship": "nothing in it has to be shipped",
     "local_pickup": "the customer picks it up",
     "other_shipping_method": "its shipping method is none of shipping_methods",
-    "not_paid": "it waits to be paid (create_on)",
+    "not_paid": "it waits for its payment (create_on)",
     "protected_data_missing": (
         "Shopify left out the customer's name, address and phone: ask for access to protected "
         "customer data, with name, address and phone, in the app's API access requests"
     ),
-    "no_name": "it says no name to deliver to",
-    "no_address": "it says no address to deliver to",
+    "no_name": "it has no name to deliver to",
+    "no_address": "it has no address to deliver to",
     "hold_tag": "it has one of the tags of hold_tags",
     "rejected": "it doesn't pass the gateway's rules for orders",
 }
-"""Why an order makes no package, or not yet: words that are kept, and what they mean."""
+"""Reasons why an order has no package, or not yet, with their explanation."""
 
 _MAX_NOTES: Final = MAX_CHARACTERS["notes"]
 _MAX_RX: Final = MAX_CHARACTERS["rx_number"]
@@ -44,32 +44,32 @@ _DATE: Final = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})")
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What is to become of an order; ``order`` is there whenever one could be made of it."""
+    """The decision about an order; ``order`` is set if its data suffices for one."""
 
-    outcome: Outcome
+    outcome: Verdict
     reason: str | None = None
     order: Order | None = None
     warnings: tuple[Problem, ...] = ()
 
 
 def decide(sent: ShopifyOrder, shop: ShopSettings, release: Release | None = None) -> Decision:
-    """Say what is to become of an order; a release overrules everything but what is over."""
+    """Decide about an order; a release overrules every reason but a finished order."""
     warnings: list[Problem] = []
     order = order_of(sent, shop, release or Release(), warnings)
-    if reason := _over(sent):
+    if reason := _finished(sent):
         return Decision("skip", reason, order)
-    if release is None and (reason := _not_ours(sent, shop)):
+    if release is None and (reason := _excluded(sent, shop)):
         return Decision("skip", reason, order)
     if release is None and shop.create_on == "orders/paid" and not sent.is_paid:
         return Decision("wait", "not_paid", order)
     if order is None:
-        return Decision("hold", _missing(sent, release or Release()))
+        return Decision("hold", _missing_data(sent, release or Release()))
     if release is None and _tagged(sent, shop.hold_tags):
         return Decision("hold", "hold_tag", order)
     return Decision("make", None, order, tuple(warnings))
 
 
-def _over(sent: ShopifyOrder) -> str | None:
+def _finished(sent: ShopifyOrder) -> str | None:
     if sent.cancelled_at is not None:
         return "cancelled"
     if sent.financial_status in {"voided", "refunded"}:
@@ -79,7 +79,7 @@ def _over(sent: ShopifyOrder) -> str | None:
     return None
 
 
-def _not_ours(sent: ShopifyOrder, shop: ShopSettings) -> str | None:
+def _excluded(sent: ShopifyOrder, shop: ShopSettings) -> str | None:
     if _tagged(sent, shop.skip_tags):
         return "skip_tag"
     lines = _shipping(sent)
@@ -94,8 +94,8 @@ def _not_ours(sent: ShopifyOrder, shop: ShopSettings) -> str | None:
     return None
 
 
-def _missing(sent: ShopifyOrder, release: Release) -> str:
-    """Name what keeps an order from being delivered; nobody's data at all is Shopify's doing."""
+def _missing_data(sent: ShopifyOrder, release: Release) -> str:
+    """Return the missing detail; if all are missing, Shopify withholds protected data."""
     name, address = (
         release.patient_name or name_of(sent),
         release.patient_address or address_of(sent),
@@ -108,7 +108,7 @@ def _missing(sent: ShopifyOrder, release: Release) -> str:
 def order_of(
     sent: ShopifyOrder, shop: ShopSettings, release: Release, warnings: list[Problem]
 ) -> Order | None:
-    """Make an order of ours, or ``None`` where there is nobody or nowhere to deliver to."""
+    """Make an order of the gateway, or ``None`` without a name or address."""
     name = release.patient_name or name_of(sent)
     address = release.patient_address or address_of(sent)
     if not name or not address:
@@ -123,7 +123,7 @@ def order_of(
         rx_number=_rx_number(attributes, shop.rx_number_from, warnings),
         copay_amount=_copay(sent),
         priority=_priority(words, shop),
-        requires_signature=_says(words, shop.signature),
+        requires_signature=_contains(words, shop.signature),
         delivery_date=_delivery_date(attributes, shop.delivery_date_from, warnings),
         notes=_notes(sent, attributes, shop.notes_from, warnings),
         external_patient_id=_first(attributes, shop.patient_id_from) or _customer_id(sent),
@@ -134,12 +134,12 @@ def order_of(
 
 
 def name_of_order(sent: ShopifyOrder) -> str | None:
-    """Return what the shop calls the order, such as ``#1001``, as far as a line has room."""
+    """Return what the shop admin_api the order, such as ``#1001``, as far as a line has room."""
     return _line((sent.name or "")[:_MAX_ORDER_NAME]) or None
 
 
 def name_of(sent: ShopifyOrder) -> str:
-    """Return whom to deliver to: as shipped to, billed to, or who ordered."""
+    """Return the recipient: of the shipping address, the billing address, or the customer."""
     for each in (sent.shipping_address, sent.billing_address, sent.customer):
         if each is None:
             continue
@@ -150,7 +150,7 @@ def name_of(sent: ShopifyOrder) -> str:
 
 
 def address_of(sent: ShopifyOrder) -> str:
-    """Return where to deliver to on one line; empty without a street."""
+    """Return the shipping address on one line; empty without a street."""
     to = sent.shipping_address or Address()
     if not _line(to.address1):
         return ""
@@ -160,7 +160,7 @@ def address_of(sent: ShopifyOrder) -> str:
 
 
 def phone_of(sent: ShopifyOrder) -> str:
-    """Return the phone to call at the door: as shipped to, the order's, who ordered, billed to."""
+    """Return the first phone of: shipping address, order, customer, billing address."""
     for each in (sent.shipping_address, sent, sent.customer, sent.billing_address):
         if each is not None and (phone := _line(each.phone)):
             return phone
@@ -188,9 +188,9 @@ def _copay(sent: ShopifyOrder) -> Decimal | None:
 
 
 def _priority(words: Collection[str], shop: ShopSettings) -> str:
-    if _says(words, shop.stat):
+    if _contains(words, shop.stat):
         return "stat"
-    return "urgent" if _says(words, shop.urgent) else "routine"
+    return "urgent" if _contains(words, shop.urgent) else "routine"
 
 
 def _rx_number(
@@ -215,7 +215,7 @@ def _delivery_date(
         try:
             return date(*map(int, found.groups()))
         except ValueError:
-            pass  # no such day: told below
+            pass  # no such day: the warning follows
     sentence = "the delivery date is not written as 2026-11-22; it was left out"
     warnings.append(Problem(sentence, field="delivery_date"))
     return None
@@ -236,7 +236,7 @@ def _notes(
 
 
 def _attributes(sent: ShopifyOrder) -> Iterator[Attribute]:
-    """Yield the order's own attributes, then those of what still has to be shipped."""
+    """Yield the order's attributes, then those of items that still have to be shipped."""
     yield from sent.note_attributes or ()
     for item in sent.line_items or ():
         if item.is_to_be_shipped:
@@ -264,8 +264,8 @@ def _tagged(sent: ShopifyOrder, names: Iterable[str]) -> bool:
     return bool(_tags(sent) & {_folded(each) for each in names})
 
 
-def _says(words: Collection[str], names: Iterable[str]) -> bool:
-    """Say whether a tag or a shipping method has one of ``names`` in it, as whole words."""
+def _contains(words: Collection[str], names: Iterable[str]) -> bool:
+    """Return whether a tag or a shipping method contains one of ``names`` as whole words."""
     return any(
         re.search(rf"(?<!\w){re.escape(_folded(name))}(?!\w)", word)
         for name in names
@@ -278,5 +278,5 @@ def _folded(text: str | None) -> str:
 
 
 def _line(text: str | None) -> str:
-    """Put text on one line, without what no label can show."""
+    """Return text on one line, without control characters."""
     return _BREAK.sub(" ", CONTROL_CHARACTERS.sub(" ", text or "")).strip()

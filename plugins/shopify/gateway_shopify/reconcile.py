@@ -1,8 +1,8 @@
-"""Asking shops for what we missed: orders updated since the last one that we were told of.
+"""Reconciliation: fetch the orders of which no webhook arrived.
 
-Shopify gives a webhook up after four hours, and takes a subscription away that keeps failing.
-What is found goes through the inbox like everything else, so that it counts once and a
-process that is killed in the middle leaves nothing out.
+Shopify stops retrying a webhook after four hours and removes subscriptions that keep failing.
+Fetched orders go through the inbox like webhooks, so each is processed once and a crash loses
+none.
 """
 
 import logging
@@ -13,25 +13,25 @@ from typing import Final
 import msgspec
 
 from gateway.plugin import Gateway, from_epoch_ms, isoformat, to_epoch_ms
-from gateway_shopify.admin_api.client import ShopCalls
+from gateway_shopify.admin_api.client import AdminApi
 from gateway_shopify.errors import ShopUnreachable
 from gateway_shopify.inbox import Arrival, Inbox
-from gateway_shopify.inbox_worker import Worker
-from gateway_shopify.orders import OrderBook
+from gateway_shopify.inbox_worker import InboxWorker
+from gateway_shopify.orders import OrderStore
 from gateway_shopify.schema import RECONCILED, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 from gateway_shopify.shops import ShopDirectory
 
 # An order may become visible to a search a little later than it says it changed.
 _OVERLAP: Final = timedelta(minutes=5)
-# The first time, without a connect, nobody wants years of orders as new packages.
+# The first time, without gateway shopify connect: don't import years of orders.
 _FIRST_LOOK_BACK: Final = timedelta(hours=4)
 
 _log = logging.getLogger(__name__)
 
 
 class Reconciled(msgspec.Struct, frozen=True):
-    """What asking a shop found: orders that changed, and those of them that were news."""
+    """The result of a reconciliation: orders that changed, and those that were new."""
 
     shop: str
     since: datetime
@@ -40,76 +40,76 @@ class Reconciled(msgspec.Struct, frozen=True):
 
 
 class Reconciler:
-    """Asks the shops."""
+    """Fetches changed orders from shops."""
 
     def __init__(
         self,
         gateway: Gateway,
         directory: ShopDirectory,
         inbox: Inbox,
-        book: OrderBook,
-        calls: ShopCalls,
-        worker: Worker,
+        orders: OrderStore,
+        admin_api: AdminApi,
+        worker: InboxWorker,
     ) -> None:
         self._gateway = gateway
         self._directory = directory
         self._inbox = inbox
-        self._book = book
-        self._calls = calls
+        self._orders = orders
+        self._admin_api = admin_api
         self._worker = worker
 
     async def run(self) -> None:
-        """Ask every shop that can be asked; one that fails is noted, and asked next time."""
+        """Reconcile every shop with credentials; record the error of one that fails."""
         for shop in self._directory.configured.values():
             row = await self._directory.row(shop.domain)
             if not shop.can_be_called or row.uninstalled_at_ms is not None:
                 continue
             try:
-                await self.ask(shop)
+                await self.reconcile(shop)
             except ShopUnreachable as error:
-                _log.warning("shop %s can't be asked: %s", shop.domain, error.word)
-                await self._directory.note(shop.domain, last_error=error.word)
+                _log.warning("reconciliation of shop %s failed: %s", shop.domain, error.word)
+                await self._directory.update(shop.domain, last_error=error.word)
 
-    async def ask(
+    async def reconcile(
         self,
         shop: ShopSettings,
         since: datetime | None = None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Reconciled:
-        """Fetch what changed since ``since``, or since the last time, and work it off.
+        """Fetch and process the orders that changed since ``since``, or since the last run.
 
-        Raises :class:`ShopUnreachable`; what was fetched until then is kept and worked off.
+        Raises :class:`ShopUnreachable`; the orders fetched before that are kept.
         """
-        began_at = self._gateway.clock.now()
-        start = since or await self._since(shop, began_at)
-        seen = news = 0
+        started_at = self._gateway.clock.now()
+        start = since or await self._since(shop, started_at)
+        seen = new = 0
         cursor: str | None = None
         while True:
-            page, cursor = await self._calls.updated_orders(shop, isoformat(start), cursor)
+            page, cursor = await self._admin_api.updated_orders(shop, isoformat(start), cursor)
             for sent in page:
-                news += await self._take(shop, sent)
+                new += await self._enqueue(shop, sent)
             seen += len(page)
             progress(seen)
             await self._worker.drain()
             if cursor is None:
                 break
-        reached_ms = to_epoch_ms(began_at)
-        await self._directory.note(shop.domain, reconciled_to_ms=reached_ms, last_error=None)
-        return Reconciled(shop.domain, start, seen, news)
+        reached_ms = to_epoch_ms(started_at)
+        await self._directory.update(shop.domain, reconciled_to_ms=reached_ms, last_error=None)
+        return Reconciled(shop.domain, start, seen, new)
 
     async def _since(self, shop: ShopSettings, now: datetime) -> datetime:
         row = await self._directory.row(shop.domain)
-        # A clock that was ahead wrote down a time that is still to come: nobody knows which it was.
+        # A time in the future was stored while the clock was ahead; its true value is unknown.
         if row.reconciled_to_ms is None or row.reconciled_to_ms > to_epoch_ms(now):
             return now - _FIRST_LOOK_BACK
         return from_epoch_ms(row.reconciled_to_ms) - _OVERLAP
 
-    async def _take(self, shop: ShopSettings, sent: ShopifyOrder) -> bool:
-        """Put an order into the inbox, unless we know it as it is."""
-        known = await self._book.find(shop.domain, sent.gid)
-        if known is not None and known.updated_at_ms >= to_epoch_ms(sent.updated_at):
+    async def _enqueue(self, shop: ShopSettings, sent: ShopifyOrder) -> bool:
+        """Put an order into the inbox unless its stored state is as recent."""
+        record = await self._orders.find(shop.domain, sent.gid)
+        if record is not None and record.updated_at_ms >= to_epoch_ms(sent.updated_at):
             return False
-        index = self._book.index(shop.domain, sent.gid)
+        index = self._orders.index(shop.domain, sent.gid)
         arrival = Arrival(
             shop.domain,
             f"reconciled:{index.hex()}:{to_epoch_ms(sent.updated_at)}",

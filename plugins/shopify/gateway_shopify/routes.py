@@ -1,4 +1,4 @@
-"""Where Shopify's webhooks come in, and where orders that were held can be seen to."""
+"""The routes of Shopify's webhooks, and of held orders."""
 
 import hashlib
 import logging
@@ -12,8 +12,8 @@ from litestar.params import FromPath, QueryParameter, RawBody, SkipValidation
 from gateway.plugin import Caller, InvalidInput, NotAuthenticated, decode, json_response
 from gateway_shopify.held_orders import STATES
 from gateway_shopify.inbox import Arrival
-from gateway_shopify.schema import COMPLIANCE_TOPICS, TOPICS, AboutOrder, Release
-from gateway_shopify.service import Desk
+from gateway_shopify.schema import COMPLIANCE_TOPICS, TOPICS, OrderReference, Release
+from gateway_shopify.service import ShopifyService
 from gateway_shopify.signing import is_signed
 
 _MAX_BODY_BYTES: Final = 2_000_000
@@ -21,17 +21,17 @@ _MAX_ID_CHARACTERS: Final = 200
 
 _log = logging.getLogger(__name__)
 
-OpenDesk: TypeAlias = NamedDependency[SkipValidation[Desk]]
+OpenService: TypeAlias = NamedDependency[SkipValidation[ShopifyService]]
 
 
-class Taken(msgspec.Struct, frozen=True):
-    """What Shopify is answered; only the status matters to it."""
+class WebhookResponse(msgspec.Struct, frozen=True):
+    """The response to Shopify, which reads only the HTTP status."""
 
     status: str
 
 
 class HeldOrder(msgspec.Struct, frozen=True):
-    """An order of a shop, and why it made no package."""
+    """An order of a shop, with the reason why it has no package."""
 
     id: str
     shop: str
@@ -44,7 +44,7 @@ class HeldOrder(msgspec.Struct, frozen=True):
 
 
 class HeldList(msgspec.Struct, frozen=True):
-    """A list of them."""
+    """A list of orders."""
 
     orders: list[HeldOrder]
 
@@ -53,18 +53,18 @@ class HeldList(msgspec.Struct, frozen=True):
     "/webhooks",
     status_code=200,
     tags=["Shopify"],
-    summary="Take a webhook of Shopify's",
-    opt={"public": True, "answer": Taken},
+    summary="Receive a Shopify webhook",
+    opt={"public": True, "answer": WebhookResponse},
     request_max_body_size=_MAX_BODY_BYTES,
 )
-async def take_webhook(
-    request: Request[Any, Any, Any], body: RawBody, desk: OpenDesk
+async def receive_webhook(
+    request: Request[Any, Any, Any], body: RawBody, service: OpenService
 ) -> Response[bytes]:
-    r"""Store a webhook and answer; it is worked off afterwards.
+    r"""Store a webhook and respond; it is processed afterwards.
 
-    Shopify signs what it sends instead of using a key: `X-Shopify-Hmac-Sha256` is the HMAC of the
-    raw body with the app's client secret. `gateway shopify connect` tells Shopify this address.
-    To try it out as Shopify would:
+    Shopify signs its webhooks instead of using a key: `X-Shopify-Hmac-Sha256` is the HMAC of the
+    raw body with the app's client secret. `gateway shopify connect` registers this URL.
+    To send a webhook as Shopify does:
 
     ```bash
     echo -n '{"id": 1}' > webhook.json
@@ -75,32 +75,34 @@ async def take_webhook(
     ```
     """
     headers = request.headers
-    shop = desk.directory.configured.get(headers.get("x-shopify-shop-domain", "").lower())
+    shop = service.directory.configured.get(headers.get("x-shopify-shop-domain", "").lower())
     secrets = shop.secrets if shop else ("",)
     signed = is_signed(body, headers.get("x-shopify-hmac-sha256"), secrets)
     if shop is None or not signed:
-        raise NotAuthenticated("The webhook isn't signed with the secret of a shop we know.")
+        raise NotAuthenticated(
+            "The webhook isn't signed with the secret of a shop in gateway.toml."
+        )
     topic = headers.get("x-shopify-topic", "")
     if topic not in TOPICS or topic.startswith("gateway/"):
-        return json_response(Taken("ignored"))
+        return json_response(WebhookResponse("ignored"))
     webhook_id = headers.get("x-shopify-webhook-id") or hashlib.sha256(body).hexdigest()
-    index = None if topic in COMPLIANCE_TOPICS else _order_index(desk, shop.domain, body)
+    index = None if topic in COMPLIANCE_TOPICS else _order_index(service, shop.domain, body)
     arrival = Arrival(shop.domain, webhook_id[:_MAX_ID_CHARACTERS], topic, body, index)
-    is_new = await desk.inbox.put(arrival)
+    is_new = await service.inbox.put(arrival)
     if is_new:
-        desk.worker.wake()
-    return json_response(Taken("stored" if is_new else "duplicate"))
+        service.worker.wake()
+    return json_response(WebhookResponse("stored" if is_new else "duplicate"))
 
 
 @get(
     "/orders",
     tags=["Shopify"],
-    summary="List orders that made no package",
+    summary="List orders without a package",
     opt={"answer": HeldList},
 )
 async def list_orders(
     caller: NamedDependency[Caller],
-    desk: OpenDesk,
+    service: OpenService,
     order_state: Annotated[
         str, QueryParameter(name="state", description="held, skipped, waiting, made or cancelled")
     ] = "held",
@@ -114,20 +116,20 @@ async def list_orders(
     if order_state not in STATES:
         text = f"state must be one of {', '.join(STATES)}"
         raise InvalidInput(text)
-    return json_response({"orders": await desk.held.list(caller, [order_state])})
+    return json_response({"orders": await service.held.list(caller, [order_state])})
 
 
 @post(
     "/orders/{order_id:str}/release",
     status_code=200,
     tags=["Shopify"],
-    summary="Make a package of an order that was held or skipped",
+    summary="Release a held or skipped order",
     opt={"body": Release, "answer": HeldOrder},
 )
 async def release_order(
-    order_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], desk: OpenDesk
+    order_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], service: OpenService
 ) -> Response[bytes]:
-    r"""Make a package of an order all the same; add what Shopify left out, if anything.
+    r"""Make a package of an order in spite of the reason; add the details Shopify left out.
 
     An order that was cancelled or refunded can't be released.
     `GET /api/shopify/orders` has the ids.
@@ -139,21 +141,21 @@ async def release_order(
     ```
     """
     release = decode(body, Release) if body else Release()
-    return json_response(await desk.held.release(caller, order_id, release))
+    return json_response(await service.held.release(caller, order_id, release))
 
 
-def router(desk: Desk) -> Router:
-    """Put the routes together over a gateway that will be open when they are called."""
+def router(service: ShopifyService) -> Router:
+    """Build the router. The gateway is open by the time a route is called."""
     return Router(
         "/api/shopify",
-        route_handlers=[take_webhook, list_orders, release_order],
-        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+        route_handlers=[receive_webhook, list_orders, release_order],
+        dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
     )
 
 
-def _order_index(desk: Desk, shop: str, body: bytes) -> bytes | None:
+def _order_index(service: ShopifyService, shop: str, body: bytes) -> bytes | None:
     try:
-        order_id = msgspec.json.decode(body, type=AboutOrder).gid
+        order_id = msgspec.json.decode(body, type=OrderReference).gid
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None  # it is signed, so it is kept; working it off says what is wrong
-    return None if order_id is None else desk.book.index(shop, order_id)
+        return None  # it is signed, so it is stored; processing logs the fault
+    return None if order_id is None else service.orders.index(shop, order_id)

@@ -1,7 +1,7 @@
-"""Shopify's shapes: the parts of its webhooks' bodies that we read.
+"""Shopify's shapes: the fields of webhook bodies that the plugin reads.
 
-https://shopify.dev/docs/api/webhooks?reference=toml; whatever else a body has is passed over.
-Ids have more than 53 bits: they are read as whole numbers or as text, never as floats.
+https://shopify.dev/docs/api/webhooks?reference=toml; other fields are ignored.
+Ids have more than 53 bits: they are read as integers or text, never as floats.
 """
 
 from datetime import datetime
@@ -15,11 +15,11 @@ API_VERSION: Final = "2026-10"
 ORDER_TOPICS: Final = frozenset(
     {"orders/create", "orders/paid", "orders/updated", "orders/cancelled"}
 )
-# These don't bring the order along, only its id.
+# These contain only the order's id.
 CHANGE_TOPICS: Final = frozenset({"orders/edited", "refunds/create"})
 COMPLIANCE_TOPICS: Final = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
 UNINSTALLED: Final = "app/uninstalled"
-# Ours: what reconciling and releasing put into the inbox beside Shopify's own.
+# The gateway's own topics, from reconciliation and releases.
 RECONCILED: Final = "gateway/reconciled"
 RELEASED: Final = "gateway/released"
 SUBSCRIBED_TOPICS: Final = (*sorted(ORDER_TOPICS), *sorted(CHANGE_TOPICS), UNINSTALLED)
@@ -34,12 +34,12 @@ class Attribute(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The value as text; empty where there is none."""
+        """The value as text; empty if there is none."""
         return "" if self.value is None else str(self.value).strip()
 
 
 class Address(msgspec.Struct, frozen=True):
-    """A postal address as Shopify keeps it."""
+    """A postal address."""
 
     name: str | None = None
     first_name: str | None = None
@@ -54,7 +54,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Customer(msgspec.Struct, frozen=True):
-    """Who placed the order."""
+    """The customer who placed the order."""
 
     admin_graphql_api_id: str | None = None
     id: int | None = None
@@ -65,7 +65,7 @@ class Customer(msgspec.Struct, frozen=True):
 
 
 class ShippingLine(msgspec.Struct, frozen=True):
-    """How the order is to be shipped."""
+    """A shipping method of the order."""
 
     title: str | None = None
     code: str | None = None
@@ -74,7 +74,7 @@ class ShippingLine(msgspec.Struct, frozen=True):
 
 
 class LineItem(msgspec.Struct, frozen=True):
-    """Something that was bought."""
+    """A line item of the order."""
 
     requires_shipping: bool | None = None
     quantity: int | None = None
@@ -83,13 +83,13 @@ class LineItem(msgspec.Struct, frozen=True):
 
     @property
     def is_to_be_shipped(self) -> bool:
-        """Whether any of it still has to go anywhere."""
+        """Whether any of it still has to be shipped."""
         left = self.quantity if self.current_quantity is None else self.current_quantity
         return bool(self.requires_shipping) and left != 0
 
 
 class ShopifyOrder(msgspec.Struct, frozen=True):
-    """An order, as the webhooks about orders bring it and as it is read back from the API."""
+    """An order, from a webhook or read from the Admin API."""
 
     updated_at: Annotated[datetime, Meta(tz=True)]
     admin_graphql_api_id: str | None = None
@@ -111,7 +111,7 @@ class ShopifyOrder(msgspec.Struct, frozen=True):
     line_items: list[LineItem] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an order that nobody could be told about, and money that is no number."""
+        """Refuse an order without an id, and amounts that are not finite."""
         if self.admin_graphql_api_id is None and self.id is None:
             raise ValueError("id: expected the order's id")
         if self.total_outstanding is not None and not self.total_outstanding.is_finite():
@@ -119,23 +119,23 @@ class ShopifyOrder(msgspec.Struct, frozen=True):
 
     @property
     def gid(self) -> str:
-        """The order's id for good, such as ``gid://shopify/Order/820982911946154508``."""
+        """The order's global id, such as ``gid://shopify/Order/820982911946154508``."""
         return self.admin_graphql_api_id or order_gid(self.id or 0)
 
     @property
     def is_paid(self) -> bool:
-        """Whether nothing is left to be paid."""
+        """Whether the order is paid in full."""
         return self.financial_status == "paid"
 
 
 class OrderEdit(msgspec.Struct, frozen=True):
-    """What ``orders/edited`` says within ``order_edit``."""
+    """The ``order_edit`` object of ``orders/edited``."""
 
     order_id: int
 
 
-class AboutOrder(msgspec.Struct, frozen=True):
-    """What a webhook says of which order it is about, whatever its topic."""
+class OrderReference(msgspec.Struct, frozen=True):
+    """The order that a webhook is about, for every topic."""
 
     admin_graphql_api_id: str | None = None
     id: int | None = None
@@ -144,7 +144,7 @@ class AboutOrder(msgspec.Struct, frozen=True):
 
     @property
     def gid(self) -> str | None:
-        """The order's id for good, if any order is meant."""
+        """The order's global id, if the webhook is about an order."""
         if self.order_edit is not None:
             return order_gid(self.order_edit.order_id)
         if self.order_id is not None:
@@ -154,8 +154,8 @@ class AboutOrder(msgspec.Struct, frozen=True):
         return None if self.id is None else order_gid(self.id)
 
 
-class GoneShop(msgspec.Struct, frozen=True):
-    """What ``app/uninstalled`` brings: the shop itself.
+class UninstalledShop(msgspec.Struct, frozen=True):
+    """The body of ``app/uninstalled``: the shop itself.
 
     https://shopify.dev/docs/api/admin-rest/latest/resources/shop
     """
@@ -164,12 +164,12 @@ class GoneShop(msgspec.Struct, frozen=True):
     domain: str | None = None
 
     def is_of(self, domain: str) -> bool:
-        """Say whether it is the shop of this ``myshopify.com`` domain."""
+        """Return whether it is the shop of this ``myshopify.com`` domain."""
         return (self.myshopify_domain or self.domain or "").lower() == domain
 
 
 class ComplianceRequest(msgspec.Struct, frozen=True):
-    """One of the three compliance topics.
+    """The body of the three compliance topics.
 
     https://shopify.dev/docs/apps/build/compliance/privacy-law-compliance
     """
@@ -180,12 +180,12 @@ class ComplianceRequest(msgspec.Struct, frozen=True):
 
     @property
     def order_ids(self) -> list[str]:
-        """The orders that the request is about."""
+        """The global ids of the orders that the request is about."""
         return [order_gid(each) for each in (*self.orders_requested, *self.orders_to_redact)]
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a person adds when they release an order: what Shopify didn't say."""
+    """Details that a person adds to an order when releasing it."""
 
     patient_name: str | None = None
     patient_address: str | None = None
@@ -193,12 +193,12 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Released(msgspec.Struct, frozen=True):
-    """A release on its way through the inbox."""
+    """A release, as a message of the inbox."""
 
     admin_graphql_api_id: str
     release: Release
 
 
 def order_gid(number: int) -> str:
-    """Write an order's number as the id that the Admin API knows it by."""
+    """Return an order's global id from its number."""
     return f"gid://shopify/Order/{number}"

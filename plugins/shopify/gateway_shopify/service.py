@@ -1,4 +1,4 @@
-"""The plugin's parts, put together over one gateway."""
+"""The composition of the plugin's parts over one gateway."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Self
@@ -6,17 +6,17 @@ from typing import Final, Self
 import msgspec
 
 from gateway.plugin import AddressGuard, Event, Gateway, Job, OutboundClient, Sink
-from gateway_shopify.admin_api.client import ShopCalls
+from gateway_shopify.admin_api.client import AdminApi
 from gateway_shopify.admin_api.tokens import Tokens
 from gateway_shopify.compliance import Compliance
 from gateway_shopify.errors import Unreadable
 from gateway_shopify.held_orders import HeldOrders
 from gateway_shopify.inbox import Inbox, Message
-from gateway_shopify.inbox_worker import Worker
-from gateway_shopify.order_sync import Processor
-from gateway_shopify.orders import OrderBook
+from gateway_shopify.inbox_worker import InboxWorker
+from gateway_shopify.order_sync import OrderSync
+from gateway_shopify.orders import OrderStore
 from gateway_shopify.reconcile import Reconciler
-from gateway_shopify.schema import COMPLIANCE_TOPICS, UNINSTALLED, GoneShop
+from gateway_shopify.schema import COMPLIANCE_TOPICS, UNINSTALLED, UninstalledShop
 from gateway_shopify.sender import Sender
 from gateway_shopify.settings import ShopDestination, ShopifySettings, ShopSettings
 from gateway_shopify.shops import SINK, ShopDirectory
@@ -24,8 +24,8 @@ from gateway_shopify.shops import SINK, ShopDirectory
 _ORDERS: Final = "gid://shopify/Order/"
 
 
-class Desk:
-    """Built before anything is connected; used once the gateway is open."""
+class ShopifyService:
+    """Built before the gateway is open; used once it is."""
 
     def __init__(self, settings: ShopifySettings, gateway: Gateway) -> None:
         delivery = gateway.settings.delivery
@@ -35,50 +35,50 @@ class Desk:
         self.client = OutboundClient(gateway.clock, guard)
         self.directory = ShopDirectory(gateway, settings.shops)
         self.inbox = Inbox(gateway)
-        self.book = OrderBook(gateway)
-        self.calls = ShopCalls(self.client, Tokens(gateway, self.client), gateway.clock)
-        self.compliance = Compliance(gateway, self.inbox, self.book)
+        self.orders = OrderStore(gateway)
+        self.admin_api = AdminApi(self.client, Tokens(gateway, self.client), gateway.clock)
+        self.compliance = Compliance(gateway, self.inbox, self.orders)
         shops = self.directory.configured
-        others = {
+        handlers = {
             **dict.fromkeys(COMPLIANCE_TOPICS, self.compliance.answer),
             UNINSTALLED: self._uninstalled,
         }
-        processor = Processor(gateway, shops, self.inbox, self.book, self.calls, others)
-        self.worker = Worker(self.inbox, processor)
-        self.sender = Sender(shops, self.book, self.calls, gateway.clock)
+        order_sync = OrderSync(gateway, shops, self.inbox, self.orders, self.admin_api, handlers)
+        self.worker = InboxWorker(self.inbox, order_sync)
+        self.sender = Sender(shops, self.orders, self.admin_api, gateway.clock)
         self.reconciler = Reconciler(
-            gateway, self.directory, self.inbox, self.book, self.calls, self.worker
+            gateway, self.directory, self.inbox, self.orders, self.admin_api, self.worker
         )
-        self.held = HeldOrders(gateway, shops, self.inbox, self.book, self.worker)
+        self.held = HeldOrders(gateway, shops, self.inbox, self.orders, self.worker)
 
     async def __aenter__(self) -> Self:
-        """Have destinations for the shops; everything else waits until it is needed."""
+        """Create the shops' destinations."""
         await self.directory.open()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Finish what was begun, and let go of the connections."""
+        """Finish running messages and close the connections."""
         await self.worker.stop()
         await self.inbox.drained()
-        await self.book.drained()
+        await self.orders.drained()
         await self.client.close()
 
     def sinks(self) -> list[Sink]:
-        """Return the way back to the shops."""
+        """Return the sink that reports deliveries to shops."""
         return [Sink(SINK, ShopDestination, self.sender.deliver)]
 
     def jobs(self) -> list[Job]:
-        """Return what works the inbox off when nobody wakes it, what asks shops, what forgets."""
+        """Return the jobs: the inbox, the reconciliation and the cleanup."""
         return [
-            Job("shopify-inbox", self.worker.work, every_seconds=2.0),
+            Job("shopify-inbox", self.worker.poll, every_seconds=2.0),
             Job("shopify-reconcile", self.reconciler.run, self.settings.reconcile_seconds),
-            Job("shopify-tidy", self.tidy, every_seconds=3600.0),
+            Job("shopify-tidy", self.clean_up, every_seconds=3600.0),
         ]
 
     def route(
         self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
     ) -> dict[str, Collection[str]] | None:
-        """Keep what is about no order of Shopify's from the destinations that are shops."""
+        """Remove the shops from the routes of events that are not about a Shopify order."""
         ours = self.directory.destination_ids
         if not ours:
             return None
@@ -89,14 +89,14 @@ class Desk:
             and not ours.isdisjoint(wanted[event.id])
         }
 
-    async def tidy(self) -> None:
-        """Forget what is over, and empty what somebody asked to have emptied."""
-        await self.inbox.tidy()
+    async def clean_up(self) -> None:
+        """Delete old messages, and erase orders whose erasure was requested."""
+        await self.inbox.delete_old()
         await self.compliance.follow_up(self.settings.shops)
 
     async def _uninstalled(self, shop: ShopSettings, message: Message) -> str:
-        # The topic isn't part of what is signed: an order's body must not pass for this.
-        if not msgspec.json.decode(message.body, type=GoneShop).is_of(shop.domain):
+        # The signature doesn't cover the topic: an order's body must not pass for this.
+        if not msgspec.json.decode(message.body, type=UninstalledShop).is_of(shop.domain):
             raise Unreadable("the body is not this shop")
         await self.directory.uninstalled(shop, self.gateway.clock.now())
         return "uninstalled"

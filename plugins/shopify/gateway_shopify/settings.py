@@ -1,4 +1,4 @@
-"""What ``[plugins.shopify]`` may say, and what is kept of a destination."""
+"""Settings of ``[plugins.shopify]``, and the stored settings of a destination."""
 
 import re
 from typing import Annotated, Final, Literal
@@ -14,13 +14,11 @@ RefundOn = Literal["delivery.failed", "delivery.returned", "package.cancelled"]
 
 
 class ShopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One shop: how it is reached and trusted, and what in its orders means what.
+    """One shop: its credentials, and the meaning of attributes, tags and shipping methods.
 
-    ``client_secret`` signs the shop's webhooks; ``previous_client_secret`` is good as well
-    while the secret is being rotated. Calls to the shop go with ``access_token`` where there
-    is one (an older custom app), else with a token that ``client_id`` and ``client_secret``
-    are exchanged for. Names of attributes, tags and shipping methods are compared without
-    regard to case.
+    ``client_secret`` signs the shop's webhooks; ``previous_client_secret`` is accepted as well
+    during a rotation. Calls to the shop use ``access_token`` if it is set (an older custom
+    app), else a token that ``client_id`` and ``client_secret`` are exchanged for.
     """
 
     domain: str
@@ -47,43 +45,43 @@ class ShopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     api_url: str | None = None
 
     def __post_init__(self) -> None:
-        """Say what is wrong, without the value; the part before the colon names the key."""
+        """Raise ``ValueError`` without the value; the part before the colon names the key."""
         if not _DOMAIN.fullmatch(self.domain):
-            raise ValueError("domain: expected the shop's own one, such as lakeside.myshopify.com")
+            raise ValueError("domain: expected the shop's domain, such as lakeside.myshopify.com")
         if not self.client_secret:
             raise ValueError("client_secret: expected the app's client secret; it is empty")
 
     @property
     def base_url(self) -> str:
-        """Where the shop's Admin API is; ``api_url`` is for trying things out."""
+        """The base URL of the shop's Admin API; ``api_url`` overrides it in tests."""
         return (self.api_url or f"https://{self.domain}").rstrip("/")
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The secrets that a webhook may be signed with."""
+        """The accepted signing secrets of webhooks."""
         found = (self.client_secret, self.previous_client_secret)
         return tuple(each for each in found if each)
 
     @property
     def can_be_called(self) -> bool:
-        """Whether there is a way to get a token for the shop's Admin API."""
+        """Whether there are credentials for the shop's Admin API."""
         return bool(self.access_token or self.client_id)
 
 
 class ShopifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The shops, and how often each is asked what we missed."""
+    """The shops, and the interval of their reconciliation."""
 
     shops: tuple[ShopSettings, ...] = ()
     reconcile_seconds: Annotated[float, Meta(ge=10)] = 900.0
 
     def __post_init__(self) -> None:
-        """Refuse two shops of one domain: a webhook has to belong to one of them."""
+        """Refuse two shops with one domain: a webhook belongs to exactly one."""
         domains = [each.domain for each in self.shops]
         if len(set(domains)) != len(domains):
             raise ValueError("shops: two of them have the same domain; keep one")
 
 
 class ShopDestination(msgspec.Struct, frozen=True):
-    """What only the sink knows of a destination: which shop it is."""
+    """The sink's own settings of a destination: its shop."""
 
     shop: str

@@ -1,8 +1,8 @@
-"""The shops as the database knows them, and the destinations that stand for them.
+"""The stored state of shops, and their destinations.
 
-Each shop has two destinations of our own kind, one for live data and one for test data. They
-are made when the gateway opens, whichever process is the first, and follow gateway.toml: a
-shop that isn't named there any more gets nothing, and gets it again when it is back.
+Each shop has two destinations of the sink ``shopify``, one for live data and one for test
+data. The first process creates them when the gateway opens. They follow gateway.toml: a
+removed shop's destinations are disabled, and enabled again when the shop is back.
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,7 +45,7 @@ NO_CREDENTIALS: Final = "no_credentials"
 
 
 class ShopDirectory:
-    """The shops of gateway.toml by domain, and their rows."""
+    """The shops of gateway.toml by domain, and their stored state."""
 
     def __init__(self, gateway: Gateway, settings: Iterable[ShopSettings]) -> None:
         self._gateway = gateway
@@ -55,48 +55,48 @@ class ShopDirectory:
         self.destination_ids: frozenset[str] = frozenset()
 
     async def open(self) -> None:
-        """See to it that every shop has its rows, and that they are as gateway.toml has them."""
+        """Create missing shops and bring their destinations in line with gateway.toml."""
         for shop in self.configured.values():
             await self._ensure(shop)
         async with self._gateway.database.read() as connection:
             rows = list(await connection.execute(select(shops)))
         for row in rows:
-            await self._follow(row)
+            await self._apply_settings(row)
         self.destination_ids = frozenset(
             each for row in rows for each in (row.live_destination_id, row.test_destination_id)
         )
 
     async def row(self, shop: str) -> Row[Any]:
-        """Return what the database knows of a shop of gateway.toml."""
+        """Return the stored state of a shop of gateway.toml."""
         async with self._gateway.database.read() as connection:
             found = await connection.execute(select(shops).where(shops.c.shop == shop))
             return found.one()
 
-    async def note(self, shop: str, **values: Any) -> None:
-        """Write something down about a shop."""
+    async def update(self, shop: str, **values: Any) -> None:
+        """Update columns of a shop."""
         async with self._gateway.database.begin() as connection:
             await connection.execute(update(shops).where(shops.c.shop == shop).values(**values))
 
     async def uninstalled(self, shop: ShopSettings, at: datetime) -> None:
-        """Stop telling a shop that took the app away; its token is worth nothing any more."""
-        await self.note(
+        """Disable the destinations of a shop that removed the app; delete its token."""
+        await self.update(
             shop.domain,
             uninstalled_at_ms=to_epoch_ms(at),
             token=None,
             token_expires_at_ms=None,
         )
-        await self._follow(await self.row(shop.domain))
+        await self._apply_settings(await self.row(shop.domain))
 
     async def connected(self, shop: ShopSettings, at: datetime) -> None:
-        """Tell a shop what happens, from now on or again, whyever it was switched off."""
-        await self.note(shop.domain, uninstalled_at_ms=None, connected_at_ms=to_epoch_ms(at))
+        """Enable a shop's destinations, whatever the reason they were disabled for."""
+        await self.update(shop.domain, uninstalled_at_ms=None, connected_at_ms=to_epoch_ms(at))
         row = await self.row(shop.domain)
         ids = (row.live_destination_id, row.test_destination_id)
         for destination_id, mode in zip(ids, _MODES, strict=True):
-            await self._switch(destination_id, mode, shop.account, shop, None, anew=True)
+            await self._switch(destination_id, mode, shop.account, shop, None, force=True)
 
     async def destination(self, shop: ShopSettings) -> Destination | None:
-        """Return the destination that stands for a shop's live orders."""
+        """Return the destination of a shop's live orders."""
         row = await self.row(shop.domain)
         async with self._gateway.database.read() as connection:
             return await self._found(connection, row.live_destination_id, "live", shop.account)
@@ -110,12 +110,12 @@ class ShopDirectory:
             async with self._gateway.database.begin() as connection:
                 await self._add(connection, shop)
         except IntegrityError:
-            return  # another process was quicker: its rows are there now
+            return  # another process has just inserted it
 
     async def _add(self, connection: AsyncConnection, shop: ShopSettings) -> None:
         now = self._gateway.clock.now()
         live, test = (new_id("dst", now) for _ in _MODES)
-        # First, so that of two processes one stops here.
+        # First: of two processes, one fails here.
         await connection.execute(
             insert(shops).values(
                 shop=shop.domain, live_destination_id=live, test_destination_id=test
@@ -134,13 +134,13 @@ class ShopDirectory:
                     settings=msgspec.to_builtins(ShopDestination(shop.domain)),
                     site=shop.site,
                     max_in_flight=4,
-                    ordered=True,  # a package's steps go out one after the other
+                    ordered=True,  # a package's events are sent one after the other
                     created_at=now,
                 ),
             )
 
-    async def _follow(self, row: Row[Any]) -> None:
-        """Switch a shop's destinations as gateway.toml and the shop itself have it."""
+    async def _apply_settings(self, row: Row[Any]) -> None:
+        """Enable or disable a shop's destinations by gateway.toml and the shop's own state."""
         shop = self.configured.get(row.shop)
         reason = NOT_CONFIGURED if shop is None else None
         if row.uninstalled_at_ms is not None:
@@ -160,29 +160,33 @@ class ShopDirectory:
         shop: ShopSettings | None,
         reason: str | None,
         *,
-        anew: bool = False,
+        force: bool = False,
     ) -> None:
         async with self._gateway.database.begin() as connection:
-            # Locked until it is written back: what others change meanwhile would be lost.
+            # Locked until written back, so that no concurrent change is lost.
             found = await self._found(connection, destination_id, mode, account, for_update=True)
             if found is None:
                 return
-            after = self._switched(found, reason, anew=anew)
+            after = self._switched(found, reason, force=force)
             if shop is not None:
                 after = msgspec.structs.replace(after, site=shop.site, events=EVENTS)
             if after != found:
                 await self._gateway.destinations.change(connection, after)
 
-    def _switched(self, found: Destination, reason: str | None, *, anew: bool) -> Destination:
-        """Return a destination switched off for ``reason``, or on where there is none."""
-        ours = {NOT_CONFIGURED, UNINSTALLED, NO_CREDENTIALS}
-        may_change = found.state != "disabled" or found.state_reason in ours
+    def _switched(self, found: Destination, reason: str | None, *, force: bool) -> Destination:
+        """Return the destination disabled for ``reason``, or enabled if there is none."""
+        own_reasons = {NOT_CONFIGURED, UNINSTALLED, NO_CREDENTIALS}
+        may_change = found.state != "disabled" or found.state_reason in own_reasons
         if reason is not None and may_change:
             since = found.disabled_at or self._gateway.clock.now()
             return msgspec.structs.replace(
                 found, state="disabled", state_reason=reason, disabled_at=since
             )
-        if reason is None and found.state == "disabled" and (anew or found.state_reason in ours):
+        if (
+            reason is None
+            and found.state == "disabled"
+            and (force or found.state_reason in own_reasons)
+        ):
             return msgspec.structs.replace(
                 found,
                 state="active",
@@ -203,7 +207,7 @@ class ShopDirectory:
         for_update: bool = False,
     ) -> Destination | None:
         destinations = self._gateway.destinations
-        if account is None:  # its shop is not in gateway.toml, which would say whose it is
+        if account is None:  # its shop, which names the account, is not in gateway.toml
             every = await destinations.of_sink(connection, SINK, after_id="", limit=1000)
             account = next((each.account_id for each in every if each.id == destination_id), None)
         if account is None:
@@ -213,7 +217,7 @@ class ShopDirectory:
 
 
 def _require_site(gateway: Gateway, shop: ShopSettings) -> None:
-    """Refuse a shop whose orders could belong to no site."""
+    """Raise ``SettingsError`` for a shop without a valid site."""
     codes = sorted(each.code for each in gateway.settings.sites if each.account == shop.account)
     if shop.site is None and len(codes) <= 1:
         return

@@ -1,4 +1,4 @@
-"""Is a webhook Shopify's? Base64 of the HMAC-SHA256 of the raw body, with the app's secret.
+"""Verify a webhook: base64 of the HMAC-SHA256 of the raw body with the app's secret.
 
 https://shopify.dev/docs/apps/build/webhooks/subscribe/https#step-2-validate-the-origin-of-your-webhook-to-ensure-its-coming-from-shopify
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 
 def is_signed(body: bytes, signature: str | None, secrets: Sequence[str]) -> bool:
-    """Say whether one of ``secrets`` signed ``body``; takes as long whichever it was."""
+    """Return whether one of ``secrets`` signed ``body``, in constant time."""
     try:
         given = base64.b64decode(signature or "", validate=True)
     except (binascii.Error, ValueError):  # ValueError: not even ASCII

@@ -1,4 +1,4 @@
-"""The plugin's tables, on one page; nothing of a patient's stands in them in clear.
+"""The plugin's tables; they hold no patient data in clear.
 
 ``BYTES`` columns are sealed, but for ``order_index``, a blind index of the order's id. Times
 are whole milliseconds since 1970.
@@ -23,12 +23,12 @@ from sqlalchemy import (
 from gateway.plugin import DueColumn, PluginTables, SealedColumn
 
 metadata: Final = MetaData()
-# Said word for word in queries too: only then does a database use an index of these rows alone.
+# Queries repeat it literally: only then does a database use the partial index.
 WAITING: Final = "state = 'waiting'"
-# Longer than a message may take; should one take longer still, it is worked off twice.
+# Longer than a message takes; one that takes longer is processed twice.
 LEASE_SECONDS: Final = 30.0
 
-# A shop: the destinations that stand for it, its token, and how far it has been reconciled.
+# A shop: its destinations, its token, and the time it is reconciled to.
 shops: Final = Table(
     "shopify_shops",
     metadata,
@@ -43,8 +43,8 @@ shops: Final = Table(
     Column("last_error", Text),
 )
 
-# A webhook as it came in, until it has been worked off; then its body is emptied and the row
-# remains for a while, to know the same one by when it comes again.
+# A webhook until it is processed; then its body is deleted, and the row is kept for a week to
+# recognise a repeated webhook.
 messages: Final = Table(
     "shopify_messages",
     metadata,
@@ -73,7 +73,7 @@ messages: Final = Table(
     Index("ix_shopify_messages_order_index", "order_index"),
 )
 
-# An order as we last heard of it, and what became of it here.
+# The last known state of an order, and its package.
 orders: Final = Table(
     "shopify_orders",
     metadata,
@@ -94,7 +94,7 @@ orders: Final = Table(
     Index("ix_shopify_orders_state", "state", "id"),
 )
 
-# A request under the compliance topics, and the report of what was done about it.
+# A request of the compliance topics, and its report.
 requests: Final = Table(
     "shopify_requests",
     metadata,

@@ -49,7 +49,7 @@ async def _create(gateway, key, **changes):
     return answer.json()["package_ids"][0]
 
 
-async def test_a_package_shows_its_order_and_where_it_stands(gateway, key):
+async def test_a_package_shows_its_order_and_status(gateway, key):
     package_id = await _create(gateway, key)
 
     answer = await gateway.get(f"/api/packages/{package_id}", key)

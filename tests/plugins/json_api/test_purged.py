@@ -98,7 +98,7 @@ async def test_the_package_is_shown_without_its_order(gateway, key, package_id):
     }
 
 
-async def test_the_timeline_keeps_what_happened_and_when(gateway, key, package_id):
+async def test_the_timeline_keeps_types_and_times(gateway, key, package_id):
     answer = await gateway.get(f"/api/packages/{package_id}/events", key)
 
     shown = [
@@ -111,7 +111,7 @@ async def test_the_timeline_keeps_what_happened_and_when(gateway, key, package_i
     ]
 
 
-async def test_what_was_not_emptied_does_not_speak_of_it(gateway, key):
+async def test_a_package_that_was_not_erased_has_no_purged_field(gateway, key):
     sent = await gateway.post("/api/webhook/orders", key, {"orders": [ORDER]})
     [package_id] = sent.json()["package_ids"]
 
@@ -150,7 +150,7 @@ async def test_late_news_is_still_recorded(gateway, key, package_id):
     assert (answer.status_code, answer.json()["status"]) == (200, "completed")
 
 
-async def test_sending_again_what_was_deleted_is_a_conflict(gateway, key, package_id, receiver):
+async def test_resending_a_deleted_delivery_is_a_conflict(gateway, key, package_id, receiver):
     [delivery, *_] = await _deliveries(gateway)
 
     answer = await gateway.post(f"/api/webhooks/deliveries/{delivery.id}/resend", key)

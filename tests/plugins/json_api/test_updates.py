@@ -129,7 +129,7 @@ async def test_a_faulty_update_names_the_field(gateway, key, package_id, update,
     assert [each["field"] for each in answer.json()["details"]] == [field]
 
 
-async def test_the_catalog_lists_what_can_be_subscribed_to(gateway, key):
+async def test_the_catalog_lists_the_event_types(gateway, key):
     entries = (await gateway.get("/api/event-types", key)).json()["event_types"]
 
     by_type = {entry["type"]: entry for entry in entries}

@@ -16,7 +16,7 @@ from gateway.testing import GatewayHarness
 TOML: Final = shopify_toml()
 
 
-class Desk:
+class ShopifyGateway:
     """One gateway as a shop and a pharmacist see it."""
 
     def __init__(self, harness: GatewayHarness, key: str) -> None:
@@ -24,16 +24,16 @@ class Desk:
         self.gateway = harness.gateway
         self.key = key
 
-    async def tell(self, topic: str, sent: Any, **more: Any) -> httpx.Response:
+    async def post(self, topic: str, sent: Any, **more: Any) -> httpx.Response:
         """Send a webhook as Shopify would."""
         body, headers = webhook(topic, sent, **more)
         return await self.harness.request(
             "POST", "/api/shopify/webhooks", body=body, headers=headers
         )
 
-    async def told(self, topic: str, sent: Any, **more: Any) -> None:
-        """Send a webhook and wait until it is worked off."""
-        answer = await self.tell(topic, sent, **more)
+    async def deliver(self, topic: str, sent: Any, **more: Any) -> None:
+        """Send a webhook and wait until it is processed."""
+        answer = await self.post(topic, sent, **more)
         assert answer.status_code == 200, answer.text
         await self.settled()
 
@@ -90,28 +90,30 @@ class Desk:
         return found
 
 
-OpenDesk = Callable[..., AbstractAsyncContextManager[Desk]]
+OpenShopify = Callable[..., AbstractAsyncContextManager[ShopifyGateway]]
 
 
 @pytest.fixture
-def open_desk(harness: Callable[..., GatewayHarness]) -> OpenDesk:
-    """Open gateways: ``async with open_desk('create_on = "orders/paid"') as desk``.
+def open_shopify(harness: Callable[..., GatewayHarness]) -> OpenShopify:
+    """Open gateways: ``async with open_shopify('create_on = "orders/paid"') as shopify``.
 
     What is handed in is added to the shop's settings.
     """
 
     @asynccontextmanager
-    async def opened(shop: str = "", clock: Any = None, toml: str = TOML) -> AsyncIterator[Desk]:
+    async def opened(
+        shop: str = "", clock: Any = None, toml: str = TOML
+    ) -> AsyncIterator[ShopifyGateway]:
         async with harness(toml + shop, clock) as running:
-            yield Desk(running, await running.issue_key())
+            yield ShopifyGateway(running, await running.issue_key())
 
     return opened
 
 
 @pytest.fixture
-async def desk(open_desk: OpenDesk) -> AsyncIterator[Desk]:
+async def shopify(open_shopify: OpenShopify) -> AsyncIterator[ShopifyGateway]:
     """A gateway with one shop."""
-    async with open_desk() as opened:
+    async with open_shopify() as opened:
         yield opened
 
 

@@ -39,7 +39,7 @@ class CommandLine:
     async def json(self, *words, **more):
         return json.loads((await self.run(*words, "--json", **more)).stdout)
 
-    async def told(self, topic, sent):
+    async def deliver(self, topic, sent):
         """Have a server take a webhook and work it off."""
         async with self.harness(self.toml) as running:
             body, headers = webhook(topic, sent)
@@ -116,13 +116,13 @@ async def test_connect_names_the_scopes_that_are_missing(line, shop):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("connect",), "Shopify only calls https addresses"),
-        (("connect", "other.myshopify.com"), "Name one of the shops of gateway.toml"),
+        (("connect",), "Shopify only calls https URLs"),
+        (("connect", "other.myshopify.com"), "Give one of the shops in gateway.toml"),
         (("release", "sho_1"), "There is no such order"),
         (("requests", "shr_1"), "There is no such request"),
     ],
 )
-async def test_what_can_not_be_done_ends_with_one_line_of_reason(line, words, reason):
+async def test_a_failed_command_prints_one_line_with_the_reason(line, words, reason):
     done = await line.run(*words, code=1)
 
     assert done.stdout == ""
@@ -136,7 +136,7 @@ async def test_a_time_that_is_none_is_wrong_usage(line):
 
 
 async def test_connect_switches_a_shop_on_again_whyever_it_was_off(line, shop):
-    await line.told("app/uninstalled", {"id": 1, "myshopify_domain": SHOP})
+    await line.deliver("app/uninstalled", {"id": 1, "myshopify_domain": SHOP})
     [gone] = await line.json("status")
     await line.json("connect", "--url", "https://gateway.example.com")
     [back] = await line.json("status")
@@ -151,25 +151,25 @@ async def test_connect_says_when_the_shop_refuses(line, shop):
     done = await line.run("connect", "--url", "https://gateway.example.com", code=1)
 
     assert done.stderr == (
-        "gateway: The shop could not be asked (access_denied); see gateway shopify status.\n"
+        "gateway: The call to the shop failed (access_denied); see gateway shopify status.\n"
     )
 
 
-async def test_reconcile_fetches_what_is_older_when_it_is_told_to(line, shop):
+async def test_reconcile_since_fetches_older_orders(line, shop):
     shop.add(paid())
     done = await line.json("reconcile", "--since", "2026-11-20")
     again = await line.run("reconcile", "--since", "2026-11-20T00:00:00-05:00")
     ancient = await line.json("reconcile", "--since", "0001-01-01T00:00:00+14:00")
 
     assert done == {"shop": SHOP, "since": "2026-11-20T00:00:00Z", "seen": 1, "news": 1}
-    assert "1 orders looked at" in again.stderr
+    assert "1 orders fetched" in again.stderr
     assert "news   0" in again.stdout
     assert ancient == {"shop": SHOP, "since": "1970-01-01T00:00:00Z", "seen": 1, "news": 0}
 
 
 async def test_status_says_how_each_shop_is(line, shop):
-    await line.told("orders/paid", paid())
-    await line.told("orders/create", b"{")
+    await line.deliver("orders/paid", paid())
+    await line.deliver("orders/create", b"{")
     await line.json("connect", "--url", "https://gateway.example.com")
     [found] = await line.json("status")
 
@@ -181,8 +181,8 @@ async def test_status_says_how_each_shop_is(line, shop):
     assert "packages" in (await line.run("status")).stdout
 
 
-async def test_a_held_order_is_listed_and_released_with_what_a_person_types(line):
-    await line.told("orders/create", without_protected_data())
+async def test_a_held_order_is_listed_and_released_with_typed_details(line):
+    await line.deliver("orders/create", without_protected_data())
     [held] = await line.json("held")
     typed = "Ana Silva\n1 Lake Rd\n+16135550100\n"
     released = await line.json("release", held["id"], "--add", typed=typed)
@@ -193,16 +193,16 @@ async def test_a_held_order_is_listed_and_released_with_what_a_person_types(line
     assert (await line.run("release", held["id"], code=1)).stderr.startswith("gateway: The order")
 
 
-async def test_what_was_put_aside_is_worked_off_once_more(line):
-    await line.told("orders/create", b"{")
+async def test_failed_messages_are_processed_again(line):
+    await line.deliver("orders/create", b"{")
 
     assert await line.json("retry") == {"shop": SHOP, "tried_again": 1, "failed": 1}
 
 
 async def test_requests_under_privacy_law_are_listed_and_shown(line):
     asked = {"shop_domain": SHOP, "orders_requested": [ORDER_NUMBER]}
-    await line.told("orders/paid", paid())
-    await line.told("customers/data_request", asked)
+    await line.deliver("orders/paid", paid())
+    await line.deliver("customers/data_request", asked)
     [found] = await line.json("requests")
     shown = await line.json("requests", found["id"])
 

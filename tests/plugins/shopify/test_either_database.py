@@ -50,7 +50,7 @@ async def test_an_order_is_kept_changed_and_called_off(harness, database_url):
     ]
 
 
-async def test_two_processes_never_have_one_order_in_work_together(harness, database_url):
+async def test_two_processes_never_process_one_order_concurrently(harness, database_url):
     toml = f'[database]\nurl = "{database_url}"\n[plugins.shopify]'
     async with harness(toml).gateway as one, harness(toml).gateway as other:
         inboxes = [Inbox(one), Inbox(other)]

@@ -1,9 +1,9 @@
-"""The inbox: what is put in is handed out once at a time, and comes back if nobody finishes it."""
+"""The inbox: a message is leased to one worker at a time, and due again if it isn't finished."""
 
 import asyncio
 
 import pytest
-from gateway_shopify import inbox_worker as working
+from gateway_shopify import inbox_worker
 from gateway_shopify.inbox import Arrival, Inbox
 from shopify_orders import SHOP
 
@@ -19,7 +19,7 @@ def clock():
 
 @pytest.fixture
 async def inbox(harness, clock):
-    """The inbox of a gateway at which nobody works."""
+    """The inbox of a gateway without a worker."""
     async with harness(TOML, clock).gateway as gateway:
         yield Inbox(gateway)
 
@@ -50,14 +50,14 @@ async def test_a_killed_process_leaves_its_messages_to_the_next(inbox, clock):
     assert (again.id, again.body, claimed.attempts, again.attempts) == (claimed.id, b"{}", 1, 2)
 
 
-async def test_a_clock_that_is_set_back_makes_no_message_wait(harness, clock):
+async def test_no_message_waits_for_a_clock_that_was_set_back(harness, clock):
     async with harness(TOML, clock).gateway as gateway:
         inbox = Inbox(gateway)
         for number in (1, 2):
             await inbox.put(arrival(number))
         later, lost = await inbox.claim()
         await inbox.put(arrival(3))
-        assert await inbox.postpone(later, "busy")
+        assert await inbox.retry_later(later, "busy")
 
         clock.step(-3600)
         assert await inbox.claim() == []
@@ -71,12 +71,12 @@ async def test_a_clock_that_is_set_back_makes_no_message_wait(harness, clock):
         assert [each.id for each in await inbox.claim()] == [lost.id]
 
 
-async def test_the_next_process_that_serves_the_file_need_not_wait(harness, inbox, clock):
+async def test_the_next_process_of_a_sqlite_file_claims_at_once(harness, inbox, clock):
     for number in (1, 2):
         await inbox.put(arrival(number))
     claimed = await inbox.claim()
     await inbox.take_back()
-    assert await inbox.claim() == []  # what is in work here is not taken back
+    assert await inbox.claim() == []  # its own leases stay
 
     async with harness(TOML, clock).gateway as gateway:
         after = Inbox(gateway)
@@ -84,7 +84,7 @@ async def test_the_next_process_that_serves_the_file_need_not_wait(harness, inbo
         assert [each.id for each in await after.claim()] == [each.id for each in claimed]
 
 
-async def test_two_messages_about_one_order_are_never_in_work_together(inbox):
+async def test_two_messages_about_one_order_are_never_claimed_together(inbox):
     for number, index in enumerate([b"one", b"one", b"two", None, None]):
         await inbox.put(arrival(number, index))
     first = await inbox.claim()
@@ -97,64 +97,64 @@ async def test_two_messages_about_one_order_are_never_in_work_together(inbox):
     assert last.order_index == b"one"
 
 
-async def test_a_message_that_fails_is_tried_ever_later_and_put_aside_in_the_end(inbox, clock):
+async def test_a_failing_message_backs_off_and_is_set_aside_in_the_end(inbox, clock):
     await inbox.put(arrival(1))
     for pause in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800):
         [claimed] = await inbox.claim()
-        assert await inbox.postpone(claimed, "timeout")
+        assert await inbox.retry_later(claimed, "timeout")
         clock.step(pause - 1)
         assert await inbox.claim() == []
         clock.step(1)
     [claimed] = await inbox.claim()
-    assert not await inbox.postpone(claimed, "timeout")
+    assert not await inbox.retry_later(claimed, "timeout")
     assert await inbox.counts(SHOP) == {"failed": 1}
 
 
 async def test_a_shop_that_asks_for_a_pause_gets_it(inbox, clock):
     await inbox.put(arrival(1))
     [claimed] = await inbox.claim()
-    assert await inbox.postpone(claimed, "throttled", 60)
+    assert await inbox.retry_later(claimed, "throttled", 60)
     clock.step(59)
     assert await inbox.claim() == []
     clock.step(1)
     assert len(await inbox.claim()) == 1
 
 
-async def test_what_was_put_aside_can_be_tried_again(inbox):
+async def test_a_failed_message_can_be_retried(inbox):
     await inbox.put(arrival(1))
     [claimed] = await inbox.claim()
-    await inbox.give_up(claimed, "unreadable")
+    await inbox.fail(claimed, "unreadable")
     assert (await inbox.claim(), await inbox.counts(SHOP)) == ([], {"failed": 1})
 
-    assert await inbox.try_again(SHOP) == 1
+    assert await inbox.retry_failed(SHOP) == 1
     [again] = await inbox.claim()
     assert again.attempts == 1
 
 
-async def test_what_was_worked_off_is_forgotten_after_a_week(inbox, clock):
+async def test_a_processed_message_is_deleted_after_a_week(inbox, clock):
     for number in (1, 2):
         await inbox.put(arrival(number))
     done, waiting = await inbox.claim()
     await inbox.finish(done, "made")
     clock.step(7 * 86_400)
-    await inbox.tidy()
+    await inbox.delete_old()
     assert await inbox.counts(SHOP) == {"done": 1, "waiting": 1}
     clock.step(1)
-    await inbox.tidy()
+    await inbox.delete_old()
     assert await inbox.counts(SHOP) == {"waiting": 1}
     assert waiting.attempts == 1
 
 
-async def test_stopping_leaves_what_hangs_to_another_time(inbox, clock, monkeypatch):
-    monkeypatch.setattr(working, "_GRACE_SECONDS", 0.05)
+async def test_stopping_leaves_a_hanging_message_for_later(inbox, clock, monkeypatch):
+    monkeypatch.setattr(inbox_worker, "_STOP_TIMEOUT_SECONDS", 0.05)
     hangs, began = asyncio.Event(), asyncio.Event()
 
     class Hanging:
-        async def work_off(self, _message):
+        async def process(self, _message):
             began.set()
             await hangs.wait()
 
-    worker = working.Worker(inbox, Hanging())
+    worker = inbox_worker.InboxWorker(inbox, Hanging())
     await inbox.put(arrival(1))
     worker.wake()
     await asyncio.wait_for(began.wait(), 5)
@@ -166,12 +166,12 @@ async def test_stopping_leaves_what_hangs_to_another_time(inbox, clock, monkeypa
     assert len(await inbox.claim()) == 2
 
 
-async def test_a_fault_of_the_database_ends_the_work_and_not_the_worker(inbox, caplog):
+async def test_a_database_fault_does_not_end_the_worker(inbox, caplog):
     class Failing:
-        async def work_off(self, _message):
+        async def process(self, _message):
             raise OSError("the database is away")
 
-    worker = working.Worker(inbox, Failing())
+    worker = inbox_worker.InboxWorker(inbox, Failing())
     await inbox.put(arrival(1))
     await worker.drain()
     claim, inbox.claim = inbox.claim, None
@@ -179,7 +179,7 @@ async def test_a_fault_of_the_database_ends_the_work_and_not_the_worker(inbox, c
     inbox.claim = claim
 
     assert caplog.messages == [
-        "a webhook is left for later: OSError",
-        "working off the inbox stopped: TypeError",
+        "a webhook stays in the inbox: OSError",
+        "processing the inbox stopped: TypeError",
     ]
     await worker.drain()

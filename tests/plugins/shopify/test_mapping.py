@@ -8,7 +8,7 @@ import pytest
 import shopify_orders
 from gateway_shopify.admin_api.graphql_orders import order_from
 from gateway_shopify.mapping import REASONS, decide
-from gateway_shopify.schema import AboutOrder, Release, ShopifyOrder
+from gateway_shopify.schema import OrderReference, Release, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 from shopify_orders import ORDER_GID, address, line_item, order, paid
 from shopify_shop import node_of
@@ -55,7 +55,7 @@ def test_an_id_beyond_what_a_float_can_count_is_kept_exactly():
     about = {"order_id": 9_007_199_254_740_993}
 
     assert made(sent).external_order_id == "gid://shopify/Order/9007199254740993"
-    read = msgspec.json.decode(msgspec.json.encode(about), type=AboutOrder)
+    read = msgspec.json.decode(msgspec.json.encode(about), type=OrderReference)
     assert read.gid == "gid://shopify/Order/9007199254740993"
 
 
@@ -70,7 +70,7 @@ def test_an_id_beyond_what_a_float_can_count_is_kept_exactly():
     ],
 )
 def test_a_webhook_says_which_order_it_is_about(about, gid):
-    assert msgspec.convert(about, AboutOrder).gid == gid
+    assert msgspec.convert(about, OrderReference).gid == gid
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_webhook_says_which_order_it_is_about(about, gid):
         ({"shipping_address": address(name="Maria\r\nRodriguez\x00")}, "Maria Rodriguez"),
     ],
 )
-def test_the_name_is_shipped_to_billed_to_or_who_ordered(changes, name):
+def test_the_name_is_of_the_shipping_address_billing_address_or_customer(changes, name):
     assert made(order(**changes)).patient_name == name
 
 
@@ -207,11 +207,11 @@ def test_the_copay_is_what_is_still_to_be_paid(status, outstanding, copay):
         ({"tags": "signatures"}, "requires_signature", False),
     ],
 )
-def test_what_else_an_order_says_is_found_where_the_settings_say(changes, field, value):
+def test_the_settings_name_the_attributes_to_read(changes, field, value):
     assert getattr(made(order(**changes)), field) == value
 
 
-def test_what_is_not_shipped_any_more_says_nothing():
+def test_attributes_of_removed_items_are_ignored():
     gone = line_item(current_quantity=0, properties=[ATTRIBUTE])
 
     assert made(order(line_items=[gone, line_item()])).rx_number is None
@@ -242,7 +242,7 @@ def test_what_is_not_shipped_any_more_says_nothing():
         ),
     ],
 )
-def test_what_can_not_be_used_is_left_out_with_a_warning(changes, field, message):
+def test_unusable_values_are_left_out_with_a_warning(changes, field, message):
     assert decided(order(**changes)).warnings == (Problem(message, field=field),)
 
 
@@ -297,7 +297,7 @@ def test_an_order_that_makes_no_package_says_why(sent, outcome, reason):
         (shop(create_on="orders/paid", skip_tags=("w",)), order(tags="w"), "skip", "skip_tag"),
     ],
 )
-def test_shops_differ_in_what_they_have_delivered(of_shop, sent, outcome, reason):
+def test_each_shop_selects_its_orders_by_its_settings(of_shop, sent, outcome, reason):
     decision = decided(sent, of_shop)
 
     assert (decision.outcome, decision.reason) == (outcome, reason)
@@ -313,11 +313,11 @@ def test_shops_differ_in_what_they_have_delivered(of_shop, sent, outcome, reason
         (SHOP, order(shipping_lines=[{"title": "Pick up"}])),
     ],
 )
-def test_a_release_overrules_what_would_be_held_or_skipped(of_shop, sent):
+def test_a_release_overrules_a_held_or_skipped_order(of_shop, sent):
     assert decided(sent, of_shop, Release()).outcome == "make"
 
 
-def test_a_release_adds_what_was_left_out():
+def test_a_release_adds_missing_details():
     release = Release(
         patient_name="Ana Silva", patient_address="1 Lake Rd", patient_phone="+16135550100"
     )
@@ -336,7 +336,7 @@ def test_a_release_adds_what_was_left_out():
         (shopify_orders.without_protected_data(), Release(), "hold", "protected_data_missing"),
     ],
 )
-def test_a_release_can_not_bring_back_what_is_over_or_make_up_an_address(
+def test_a_release_can_not_revive_a_finished_order_or_invent_an_address(
     sent, release, outcome, reason
 ):
     decision = decided(sent, SHOP, release)

@@ -1,4 +1,4 @@
-"""What no webhook told us of is asked for: from where it ended the last time, page by page."""
+"""Reconciliation fetches orders without a webhook, from the end of the last run, page by page."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,9 +23,9 @@ def clock():
 
 
 @pytest.fixture
-async def desk(open_desk, shop, clock, wait_until):
+async def shopify(open_shopify, shop, clock, wait_until):
     asked = f'api_url = "{shop.url}"\naccess_token = "shpat_static"\n'
-    async with open_desk(asked, clock) as opened:
+    async with open_shopify(asked, clock) as opened:
 
         async def looked():
             query = "SELECT 1 FROM shopify_shops WHERE reconciled_to_ms IS NOT NULL"
@@ -35,10 +35,10 @@ async def desk(open_desk, shop, clock, wait_until):
         yield opened
 
 
-async def reconcile(desk):
-    [job] = [each for each in desk.gateway.hooks.jobs() if each.name == "shopify-reconcile"]
+async def reconcile(shopify):
+    [job] = [each for each in shopify.gateway.hooks.jobs() if each.name == "shopify-reconcile"]
     await job.run()
-    await desk.settled()
+    await shopify.settled()
 
 
 def numbered(number, **changes):
@@ -46,101 +46,101 @@ def numbered(number, **changes):
     return paid(id=number, admin_graphql_api_id=gid, name=f"#{number}", **changes)
 
 
-async def test_an_order_that_no_webhook_told_of_is_fetched(desk, shop, clock):
+async def test_an_order_without_a_webhook_is_fetched(shopify, shop, clock):
     shop.add(paid(updated_at=(NOW + timedelta(seconds=30)).isoformat()))
     clock.step(900)
-    await reconcile(desk)
-    await reconcile(desk)
+    await reconcile(shopify)
+    await reconcile(shopify)
 
-    package = await desk.package()
+    package = await shopify.package()
     assert package.order.external_order_id == ORDER_GID
-    assert await desk.types(package.id) == ["package.created"]
+    assert await shopify.types(package.id) == ["package.created"]
 
 
-async def test_an_order_told_of_twice_and_fetched_as_well_is_one_package(desk, shop):
+async def test_two_webhooks_and_a_reconciliation_make_one_package(shopify, shop):
     moment = (NOW + timedelta(seconds=30)).isoformat()
     sent = paid(updated_at=moment)
     shop.add(sent)
     for topic in ("orders/paid", "orders/create", "orders/paid"):
-        await desk.told(topic, sent)
-    await reconcile(desk)
+        await shopify.deliver(topic, sent)
+    await reconcile(shopify)
 
-    package = await desk.package()
-    assert await desk.types(package.id) == ["package.created"]
+    package = await shopify.package()
+    assert await shopify.types(package.id) == ["package.created"]
 
 
-async def test_an_order_that_can_not_be_read_holds_up_no_other(desk, shop, caplog):
+async def test_an_order_that_can_not_be_read_holds_up_no_other(shopify, shop, caplog):
     later = (NOW + timedelta(seconds=30)).isoformat()
     shop.add(numbered(1, updated_at=later, total_outstanding="NaN"))
     shop.add(numbered(2, updated_at=later))
-    await reconcile(desk)
+    await reconcile(shopify)
 
-    assert (await desk.package()).order.external_order_id == "gid://shopify/Order/2"
+    assert (await shopify.package()).order.external_order_id == "gid://shopify/Order/2"
     assert "total_outstanding: expected an amount of money" in caplog.text
 
 
-async def test_many_orders_come_page_by_page(desk, shop):
+async def test_many_orders_come_page_by_page(shopify, shop):
     for number in range(60):
         moment = (NOW + timedelta(seconds=number)).isoformat()
         shop.add(numbered(number + 1, updated_at=moment))
     before = len(shop.calls)
-    await reconcile(desk)
+    await reconcile(shopify)
 
-    assert len(await desk.packages()) == 60
+    assert len(await shopify.packages()) == 60
     assert shop.calls[before:] == ["UpdatedOrders"] * 3
 
 
-async def test_it_looks_from_where_it_ended_the_last_time_with_some_overlap(desk, shop, clock):
+async def test_it_starts_at_the_end_of_the_last_run_with_some_overlap(shopify, shop, clock):
     clock.step(3600)
-    await reconcile(desk)
+    await reconcile(shopify)
     shop.add(numbered(1, updated_at=(clock.now() - timedelta(seconds=299)).isoformat()))
     shop.add(numbered(2, updated_at=(clock.now() - timedelta(seconds=301)).isoformat()))
-    await reconcile(desk)
+    await reconcile(shopify)
 
-    assert [each.order.external_order_id for each in await desk.packages()] == [
+    assert [each.order.external_order_id for each in await shopify.packages()] == [
         "gid://shopify/Order/1"
     ]
 
 
-async def test_after_a_clock_that_was_ahead_it_looks_back_for_some_hours(desk, shop, clock):
+async def test_after_a_clock_that_was_ahead_it_looks_back_for_some_hours(shopify, shop, clock):
     clock.step(3 * 86_400)
-    await reconcile(desk)
+    await reconcile(shopify)
     clock.step(-2 * 86_400)
     shop.add(numbered(1, updated_at=(clock.now() - timedelta(hours=3)).isoformat()))
     shop.add(numbered(2, updated_at=(clock.now() - timedelta(hours=5)).isoformat()))
-    await reconcile(desk)
+    await reconcile(shopify)
 
-    assert [each.order.external_order_id for each in await desk.packages()] == [
+    assert [each.order.external_order_id for each in await shopify.packages()] == [
         "gid://shopify/Order/1"
     ]
 
 
 async def test_a_shop_that_can_not_be_asked_is_noted_and_asked_again_from_the_same_place(
-    desk, shop, clock
+    shopify, shop, clock
 ):
     shop.add(numbered(1, updated_at=(NOW + timedelta(seconds=1)).isoformat()))
     shop.on["UpdatedOrders"] = ["errors"]
     clock.step(7200)
-    await reconcile(desk)
-    assert await desk.rows("SELECT last_error FROM shopify_shops") == [("graphql_errors",)]
+    await reconcile(shopify)
+    assert await shopify.rows("SELECT last_error FROM shopify_shops") == [("graphql_errors",)]
 
-    await reconcile(desk)
-    assert len(await desk.packages()) == 1
-    assert await desk.rows("SELECT last_error FROM shopify_shops") == [(None,)]
+    await reconcile(shopify)
+    assert len(await shopify.packages()) == 1
+    assert await shopify.rows("SELECT last_error FROM shopify_shops") == [(None,)]
 
 
-async def test_a_fetched_order_that_was_cancelled_calls_its_package_off(desk, shop):
-    await desk.told("orders/paid", numbered(1, updated_at=NOW.isoformat()))
+async def test_a_fetched_order_that_was_cancelled_calls_its_package_off(shopify, shop):
+    await shopify.deliver("orders/paid", numbered(1, updated_at=NOW.isoformat()))
     later = (NOW + timedelta(seconds=9)).isoformat()
     shop.add(numbered(1, updated_at=later, cancelled_at=later))
-    await reconcile(desk)
+    await reconcile(shopify)
 
-    assert (await desk.package()).status == "cancelled"
+    assert (await shopify.package()).status == "cancelled"
 
 
-async def test_a_shop_that_took_the_app_away_is_not_asked(desk, shop):
-    await desk.told("app/uninstalled", {"id": 1, "myshopify_domain": SHOP})
+async def test_a_shop_that_took_the_app_away_is_not_asked(shopify, shop):
+    await shopify.deliver("app/uninstalled", {"id": 1, "myshopify_domain": SHOP})
     before = len(shop.calls)
-    await reconcile(desk)
+    await reconcile(shopify)
 
     assert len(shop.calls) == before

@@ -26,7 +26,7 @@ GOOD = f'[[plugins.shopify.shops]]\ndomain = "{SHOP}"\nclient_secret = "s"\nsite
     [
         ("reconcile_seconds = 1", "reconcile_seconds"),
         ('[[plugins.shopify.shops]]\ndomain = "x"', "client_secret"),
-        (GOOD.replace(SHOP, "shop.example.com"), "domain: expected the shop's own one"),
+        (GOOD.replace(SHOP, "shop.example.com"), "domain: expected the shop's domain"),
         (GOOD.replace('"s"', '""'), "client_secret: expected the app's client secret"),
         (GOOD + GOOD, "two of them have the same domain"),
         (GOOD.replace('"main"', '"south"'), "expected one of the account's sites (main, north)"),
@@ -37,7 +37,7 @@ GOOD = f'[[plugins.shopify.shops]]\ndomain = "{SHOP}"\nclient_secret = "s"\nsite
         (GOOD + 'colour = "red"', "colour"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_key(harness, toml, words):
+def test_a_faulty_setting_is_reported_with_its_key(harness, toml, words):
     [plugin] = [each for each in harness(START + toml).gateway.plugins if each.name == "shopify"]
 
     assert words in (plugin.problem or "")
@@ -82,8 +82,8 @@ async def test_switching_a_destination_undoes_nothing_that_others_change_meanwhi
         gateway, caller = running.gateway, running.caller()
         destinations = gateway.destinations
         real = destinations.get
-        [desk] = [each for each in gateway.hooks.jobs() if each.name == "shopify-tidy"]
-        directory = desk.run.__self__.directory
+        [shopify] = [each for each in gateway.hooks.jobs() if each.name == "shopify-tidy"]
+        directory = shopify.run.__self__.directory
         shop = directory.configured[SHOP]
         changes = []
 

@@ -9,48 +9,48 @@ from shopify_orders import ORDER_GID, SHOP, order, paid, webhook
 
 from gateway.testing import SteppingClock
 
-NOT_SIGNED = {"error": "The webhook isn't signed with the secret of a shop we know."}
+NOT_SIGNED = {"error": "The webhook isn't signed with the secret of a shop in gateway.toml."}
 
 
-async def test_an_order_makes_one_package_of_its_shops_site(desk):
-    await desk.told("orders/create", order())
+async def test_an_order_makes_one_package_of_its_shops_site(shopify):
+    await shopify.deliver("orders/create", order())
 
-    package = await desk.package()
+    package = await shopify.package()
     assert (package.site, package.source, package.mode) == ("main", "shopify", "live")
     assert package.order.patient_name == "Maria Rodriguez"
     assert package.order.patient_phone == "+16135550134"
     assert package.order.external_order_id == ORDER_GID
-    [event] = await desk.events(package.id)
+    [event] = await shopify.events(package.id)
     assert (event.type, event.actor) == ("package.created", f"shopify:{SHOP}")
-    assert await desk.messages("done") == [("orders/create", "made")]
+    assert await shopify.messages("done") == [("orders/create", "made")]
 
 
-async def test_the_answer_says_what_became_of_a_webhook(desk):
+async def test_the_response_has_the_status_of_the_webhook(shopify):
     body, headers = webhook("orders/create", order(), webhook_id="hook-a")
     path = "/api/shopify/webhooks"
     answers = [
-        await desk.harness.request("POST", path, body=body, headers=headers) for _ in range(2)
+        await shopify.harness.request("POST", path, body=body, headers=headers) for _ in range(2)
     ]
-    ignored = await desk.tell("products/create", {"id": 1})
+    ignored = await shopify.post("products/create", {"id": 1})
 
     assert [each.json() for each in answers] == [{"status": "stored"}, {"status": "duplicate"}]
     assert (ignored.status_code, ignored.json()) == (200, {"status": "ignored"})
     assert all(each.status_code == 200 for each in answers)
 
 
-async def test_other_topics_are_answered_and_not_kept(desk):
+async def test_other_topics_are_answered_and_not_kept(shopify):
     for topic in ("gateway/released", "gateway/reconciled", "", "orders/delete"):
-        assert (await desk.tell(topic, order())).json() == {"status": "ignored"}
-    assert await desk.rows("SELECT id FROM shopify_messages") == []
+        assert (await shopify.post(topic, order())).json() == {"status": "ignored"}
+    assert await shopify.rows("SELECT id FROM shopify_messages") == []
 
 
-async def test_a_webhook_signed_with_the_secret_of_before_is_taken(desk):
-    await desk.told("orders/create", order(), secret="shpss_before")
+async def test_a_webhook_signed_with_the_secret_of_before_is_taken(shopify):
+    await shopify.deliver("orders/create", order(), secret="shpss_before")
 
-    assert len(await desk.packages()) == 1
+    assert len(await shopify.packages()) == 1
 
 
-async def test_what_is_not_signed_is_refused_and_not_kept(desk):
+async def test_an_unsigned_webhook_is_refused_and_not_stored(shopify):
     body, headers = webhook("orders/create", order())
     for changes in (
         {"X-Shopify-Hmac-Sha256": shopify_orders.signature(b"other")},
@@ -59,105 +59,107 @@ async def test_what_is_not_signed_is_refused_and_not_kept(desk):
         {"X-Shopify-Shop-Domain": "other.myshopify.com"},
         {"X-Shopify-Shop-Domain": ""},
     ):
-        answer = await desk.harness.request(
+        answer = await shopify.harness.request(
             "POST", "/api/shopify/webhooks", body=body, headers=headers | changes
         )
         assert (answer.status_code, answer.json()) == (401, NOT_SIGNED), changes
-    changed = await desk.harness.request(
+    changed = await shopify.harness.request(
         "POST", "/api/shopify/webhooks", body=body + b" ", headers=headers
     )
-    stranger = await desk.tell("orders/create", order(), shop="other.myshopify.com", secret="")
+    stranger = await shopify.post("orders/create", order(), shop="other.myshopify.com", secret="")
     assert (changed.status_code, stranger.status_code) == (401, 401)
-    assert await desk.rows("SELECT id FROM shopify_messages") == []
+    assert await shopify.rows("SELECT id FROM shopify_messages") == []
 
 
-async def test_a_webhook_without_an_id_is_known_by_its_body(desk):
+async def test_a_webhook_without_an_id_is_known_by_its_body(shopify):
     body, headers = webhook("orders/create", order())
     del headers["X-Shopify-Webhook-Id"]
     for status in ("stored", "duplicate"):
-        answer = await desk.harness.request(
+        answer = await shopify.harness.request(
             "POST", "/api/shopify/webhooks", body=body, headers=headers
         )
         assert answer.json() == {"status": status}
 
 
-async def test_many_webhooks_at_once_are_each_kept_once(desk):
-    """Each is sent twice, at the same time; the answers tell the two apart."""
+async def test_many_webhooks_at_once_are_each_kept_once(shopify):
+    """Each is sent twice at the same time; the responses differ."""
     sent = [order(id=n, admin_graphql_api_id=f"gid://shopify/Order/{n}") for n in range(40)]
     answers = await asyncio.gather(
         *(
-            desk.tell("orders/create", each, webhook_id=f"hook-{n}")
+            shopify.post("orders/create", each, webhook_id=f"hook-{n}")
             for n, each in enumerate(sent)
             for _ in range(2)
         )
     )
-    await desk.settled()
+    await shopify.settled()
 
-    told = [each.json()["status"] for each in answers]
-    assert (told.count("stored"), told.count("duplicate")) == (40, 40)
-    assert len(await desk.packages()) == 40
+    statuses = [each.json()["status"] for each in answers]
+    assert (statuses.count("stored"), statuses.count("duplicate")) == (40, 40)
+    assert len(await shopify.packages()) == 40
 
 
 @pytest.mark.parametrize("create_on", ["orders/create", "orders/paid"])
 @pytest.mark.parametrize("topics", [("create", "paid"), ("paid", "create")])
-async def test_an_order_told_of_twice_in_any_order_is_one_package(open_desk, create_on, topics):
+async def test_two_webhooks_of_an_order_in_any_order_make_one_package(
+    open_shopify, create_on, topics
+):
     bodies = {"create": order(), "paid": paid()}
-    async with open_desk(f'create_on = "{create_on}"') as desk:
+    async with open_shopify(f'create_on = "{create_on}"') as shopify:
         for topic in (*topics, *topics):
-            await desk.told(f"orders/{topic}", bodies[topic])
+            await shopify.deliver(f"orders/{topic}", bodies[topic])
 
-        package = await desk.package()
-        types = await desk.types(package.id)
+        package = await shopify.package()
+        types = await shopify.types(package.id)
         assert types.count("package.created") == 1
         assert package.order.copay_amount == 0
-        # Nothing is told of a payment that was known from the start.
+        # A payment that was known from the start makes no event.
         known_paid = topics[0] == "paid" or create_on == "orders/paid"
         assert types[1:] == ([] if known_paid else ["package.updated"])
 
 
-async def test_a_payment_in_the_same_second_is_not_taken_back_by_older_news(desk):
+async def test_a_payment_in_the_same_second_is_not_taken_back_by_older_news(shopify):
     same = {"updated_at": "2026-11-20T10:00:00-05:00"}
-    await desk.told("orders/paid", paid(**same))
-    await desk.told("orders/updated", order(**same))
-    await desk.told("orders/create", order(**same))
+    await shopify.deliver("orders/paid", paid(**same))
+    await shopify.deliver("orders/updated", order(**same))
+    await shopify.deliver("orders/create", order(**same))
 
-    package = await desk.package()
+    package = await shopify.package()
     assert package.order.copay_amount == 0
-    assert [outcome for _, outcome in await desk.messages("done")] == ["made", "stale", "stale"]
+    assert [outcome for _, outcome in await shopify.messages("done")] == ["made", "stale", "stale"]
 
 
-async def test_an_order_waits_to_be_paid_where_that_makes_the_package(open_desk):
-    async with open_desk('create_on = "orders/paid"') as desk:
-        await desk.told("orders/create", order())
-        assert await desk.packages() == []
-        [waiting] = await desk.listed("waiting")
+async def test_an_order_waits_to_be_paid_where_that_makes_the_package(open_shopify):
+    async with open_shopify('create_on = "orders/paid"') as shopify:
+        await shopify.deliver("orders/create", order())
+        assert await shopify.packages() == []
+        [waiting] = await shopify.listed("waiting")
         assert (waiting["reason"], waiting["why"]) == (
             "not_paid",
-            "it waits to be paid (create_on)",
+            "it waits for its payment (create_on)",
         )
-        await desk.told("orders/paid", paid())
-        assert len(await desk.packages()) == 1
-        assert await desk.listed("waiting") == []
+        await shopify.deliver("orders/paid", paid())
+        assert len(await shopify.packages()) == 1
+        assert await shopify.listed("waiting") == []
 
 
-async def test_test_orders_are_test_data(desk):
-    await desk.told("orders/create", order(test=True))
+async def test_test_orders_are_test_data(shopify):
+    await shopify.deliver("orders/create", order(test=True))
 
-    assert await desk.packages() == []
-    [package] = await desk.packages("test")
+    assert await shopify.packages() == []
+    [package] = await shopify.packages("test")
     assert package.mode == "test"
 
 
-async def test_the_sample_of_the_send_test_notification_button_is_skipped(desk):
-    await desk.told("orders/create", shopify_orders.sample_notification())
+async def test_the_sample_of_the_send_test_notification_button_is_skipped(shopify):
+    await shopify.deliver("orders/create", shopify_orders.sample_notification())
 
-    assert await desk.packages() == await desk.packages("test") == []
-    test_key = await desk.harness.issue_key(mode="test")
-    [skipped] = await desk.listed("skipped", test_key)
+    assert await shopify.packages() == await shopify.packages("test") == []
+    test_key = await shopify.harness.issue_key(mode="test")
+    [skipped] = await shopify.listed("skipped", test_key)
     assert (skipped["order"], skipped["why"]) == ("#9999", "the order was cancelled in Shopify")
 
 
-async def test_orders_of_two_shops_keep_to_their_sites(open_desk):
+async def test_orders_of_two_shops_keep_to_their_sites(open_shopify):
     second = """
 [[sites]]
 code = "north"
@@ -167,28 +169,28 @@ domain = "north.myshopify.com"
 site = "north"
 client_secret = "shpss_north"
 """
-    async with open_desk(second) as desk:
-        await desk.told("orders/create", order())
-        await desk.told(
+    async with open_shopify(second) as shopify:
+        await shopify.deliver("orders/create", order())
+        await shopify.deliver(
             "orders/create",
             order(id=2, admin_graphql_api_id="gid://shopify/Order/2"),
             shop="north.myshopify.com",
             secret="shpss_north",
         )
-        stranger = await desk.tell(
+        stranger = await shopify.post(
             "orders/create", order(), shop="north.myshopify.com", secret=shopify_orders.SECRET
         )
 
-        assert {each.site for each in await desk.packages()} == {"main", "north"}
+        assert {each.site for each in await shopify.packages()} == {"main", "north"}
         assert stranger.status_code == 401
 
 
-async def test_a_signed_body_that_can_not_be_read_is_put_aside(desk):
+async def test_a_signed_body_that_can_not_be_read_is_set_aside(shopify):
     no_amount = "total_outstanding: expected an amount of money"
     bodies = {
-        b"": "it is no JSON",
-        b"{": "it is no JSON",
-        b"\xff": "it is no JSON",
+        b"": "it is not JSON",
+        b"{": "it is not JSON",
+        b"\xff": "it is not JSON",
         b"null": "Expected object, got null",
         b"[]": "Expected object, got array",
         b'{"id": "x"}': "id: Expected int | null, got str",
@@ -202,49 +204,51 @@ async def test_a_signed_body_that_can_not_be_read_is_put_aside(desk):
         msgspec.json.encode(paid(total_outstanding="-Infinity")): no_amount,
     }
     for body in bodies:
-        await desk.told("orders/create", body)
+        await shopify.deliver("orders/create", body)
 
-    assert await desk.messages("failed") == [
+    assert await shopify.messages("failed") == [
         ("orders/create", f"unreadable: {reason}") for reason in bodies.values()
     ]
-    assert await desk.packages() == []
+    assert await shopify.packages() == []
 
 
-async def test_what_was_worked_off_is_emptied_and_nothing_stands_in_clear(desk, tmp_path):
-    await desk.told("orders/create", order(note="ring twice"))
-    await desk.told(
+async def test_processed_messages_lose_their_body_and_nothing_is_stored_in_clear(shopify, tmp_path):
+    await shopify.deliver("orders/create", order(note="ring twice"))
+    await shopify.deliver(
         "orders/updated",
         shopify_orders.without_protected_data(id=8, admin_graphql_api_id="gid://shopify/Order/8"),
     )
 
-    assert await desk.rows("SELECT COUNT(*) FROM shopify_messages WHERE body IS NOT NULL") == [(0,)]
+    assert await shopify.rows("SELECT COUNT(*) FROM shopify_messages WHERE body IS NOT NULL") == [
+        (0,)
+    ]
     for path in tmp_path.rglob("gateway.db*"):
         content = path.read_bytes()
         for secret in (b"Rodriguez", b"123 Main St", b"ring twice", ORDER_GID.encode()):
             assert secret not in content
 
 
-async def test_a_message_that_fails_is_tried_again_later_and_put_aside_in_the_end(
-    open_desk, monkeypatch, wait_until
+async def test_a_failing_message_is_retried_and_set_aside_in_the_end(
+    open_shopify, monkeypatch, wait_until
 ):
     clock = SteppingClock()
-    async with open_desk(clock=clock) as desk:
+    async with open_shopify(clock=clock) as shopify:
 
         async def fails(_submission):
             raise RuntimeError("the disk is full")
 
-        intake = desk.gateway.intake
+        intake = shopify.gateway.intake
         real = intake.accept
         monkeypatch.setattr(intake, "accept", fails)
-        await desk.tell("orders/create", order())
-        [(due_ms,)] = await desk.rows("SELECT due_at_ms FROM shopify_messages")
+        await shopify.post("orders/create", order())
+        [(due_ms,)] = await shopify.rows("SELECT due_at_ms FROM shopify_messages")
 
-        async def postponed() -> bool:
-            found = await desk.rows("SELECT due_at_ms, outcome FROM shopify_messages")
+        async def delayed() -> bool:
+            found = await shopify.rows("SELECT due_at_ms, outcome FROM shopify_messages")
             return found[0][0] > due_ms and found[0][1] == "failed"
 
-        await wait_until(postponed)
+        await wait_until(delayed)
         monkeypatch.setattr(intake, "accept", real)
         clock.step(5)
-        await desk.settled()
-        assert len(await desk.packages()) == 1
+        await shopify.settled()
+        assert len(await shopify.packages()) == 1

@@ -42,7 +42,7 @@ async def test_an_open_breaker_is_shown_and_enabling_closes_it(open_api, wait_un
         assert (await api.ask("POST", path))["missed_since"] is None
 
 
-async def test_one_delivery_finds_out_whether_it_works_again(open_api, wait_until):
+async def test_one_delivery_probes_an_open_breaker(open_api, wait_until):
     clock = SteppingClock()
     async with Receiver([500] * 3) as receiver, open_api(RULES, clock=clock) as api:
         added = await api.add(receiver.url, max_in_flight=1, events=["package.created"])

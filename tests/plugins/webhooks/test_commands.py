@@ -163,7 +163,7 @@ def test_an_endpoint_is_paused_disabled_and_enabled(gateway):
     assert re.search(r"^status +disabled$", printed, re.MULTILINE)
 
 
-def test_enabling_offers_to_recover_what_was_missed(gateway):
+def test_enabling_offers_to_recover_missed_events(gateway):
     endpoint_id = gateway.add()["id"]
     nothing_missed = gateway.run("enable", endpoint_id).stdout
     assert "recover" not in nothing_missed
@@ -226,7 +226,7 @@ def test_an_unknown_id_exits_with_1(gateway, words):
     assert gateway.refused(*words) == "gateway: There is no such endpoint.\n"
 
 
-def test_what_cannot_be_added_ends_with_1_and_every_reason(gateway):
+def test_an_invalid_endpoint_exits_with_1_and_every_reason(gateway):
     assert gateway.refused("add", "ftp://example.com/") == (
         "gateway: The endpoint's URL can't be used: begin it with https:// "
         "(http:// needs allow_http = true under [delivery]).\n"
@@ -296,7 +296,7 @@ def test_a_disabled_endpoint_is_not_tested(gateway):
     )
 
 
-def test_the_audit_trail_names_who_was_at_the_keyboard(gateway):
+def test_the_audit_trail_names_the_operator(gateway):
     endpoint_id = gateway.add()["id"]
     gateway.run("remove", endpoint_id)
 

@@ -64,7 +64,7 @@ async def test_a_disabled_endpoint_gets_nothing_that_happens_meanwhile(open_api)
     assert webhook.json()["data"]["package_id"] == package_id
 
 
-async def test_what_waited_when_an_endpoint_was_disabled_goes_out_when_it_is_enabled(open_api):
+async def test_deliveries_of_a_disabled_endpoint_are_sent_when_it_is_enabled(open_api):
     async with Receiver() as receiver, open_api() as api:
         added = await api.add(receiver.url, events=["package.created"])
         await api.change(added["id"], status="paused")
@@ -128,7 +128,7 @@ async def test_enabling_an_endpoint_that_failed_gives_it_a_clean_sheet(open_api,
         assert enabled["failing_since"] is None
 
 
-async def test_an_endpoint_that_answers_410_is_disabled_at_once_and_the_others_are_told(
+async def test_an_endpoint_that_answers_410_is_disabled_at_once_and_the_others_are_notified(
     open_api, wait_until
 ):
     async with Receiver([410]) as gone, Receiver() as others, open_api() as api:

@@ -133,7 +133,7 @@ async def test_one_field_is_changed_and_the_rest_stays(open_api):
             assert "v4lue" not in str(changed)
 
 
-async def test_what_was_changed_is_what_is_sent(open_api):
+async def test_changed_fields_apply_to_the_next_delivery(open_api):
     async with Receiver() as old, Receiver() as new, open_api() as api:
         added = await api.add(f"{old.url}/a", headers={"X-Old": "1"})
         await api.change(added["id"], url=f"{new.url}/b", headers={"X-New": "2"})
@@ -246,7 +246,7 @@ async def test_secrets_and_headers_are_sealed_in_the_database(api, tmp_path):
     assert b"t0p-s3cret" not in kept
 
 
-async def test_what_is_done_to_an_endpoint_stands_in_the_audit_trail(api):
+async def test_each_change_of_an_endpoint_is_in_the_audit_trail(api):
     added = await api.add(URL)
     path = f"/webhooks/endpoints/{added['id']}"
     await api.change(added["id"], description="new")

@@ -122,7 +122,7 @@ def test_standard_is_written_and_signed_byte_for_byte(claimed):
     }
 
 
-def test_a_queue_id_stands_beside_the_event_and_inside_its_data_in_autorx(claimed):
+def test_autorx_has_the_queue_id_beside_the_event_and_in_its_data(claimed):
     delivery = claimed(type="rx.excepted", data=EXCEPTED)
     message = write(delivery, endpoint("autorx"), HEX_SETTINGS, NOW)
     assert message.body == (
@@ -141,7 +141,7 @@ def test_a_queue_id_stays_in_snake_case_in_the_other_two(claimed):
 
 
 @pytest.mark.parametrize("wire_format", ["scriptrun", "autorx", "standard"])
-def test_what_this_file_checks_with_gives_the_known_answers(wire_format):
+def test_the_verifiers_of_this_file_give_the_known_answers(wire_format):
     vector = VECTORS[wire_format]
     body, timestamp = vector["body"].encode(), vector.get("timestamp")
     if wire_format == "scriptrun":

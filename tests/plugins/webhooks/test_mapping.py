@@ -84,7 +84,7 @@ def problems_of(**fields):
         {"headers": {"Accept": "v", "Cookie": "v", "X-Forwarded-For": "v", "contents": "v"}},
     ],
 )
-def test_what_an_endpoint_may_say_of_itself(fields):
+def test_valid_fields_of_an_endpoint(fields):
     assert problems_of(**fields) == []
 
 
@@ -132,7 +132,7 @@ def test_what_an_endpoint_may_say_of_itself(fields):
         ({"headers": {"X": "v" * 1001}}, VALUE),
     ],
 )
-def test_what_an_endpoint_may_not_say_of_itself(fields, problem):
+def test_invalid_fields_of_an_endpoint(fields, problem):
     assert problems_of(**fields) == [problem]
 
 
@@ -238,7 +238,7 @@ def test_an_endpoint_missed_events_since_it_failed_or_was_disabled(
     assert missed_since(endpoint) == missed
 
 
-def test_what_is_stored_of_an_endpoint_is_read_back():
+def test_the_stored_settings_of_an_endpoint_are_read_back():
     assert settings_of(DESTINATION) == SETTINGS
 
 

@@ -137,7 +137,7 @@ async def test_an_endpoint_of_a_site_gets_that_sites_events_only(open_api):
     )
 
 
-async def test_what_a_test_key_brings_about_reaches_test_endpoints_only(open_api):
+async def test_events_of_a_test_key_reach_test_endpoints_only(open_api):
     async with Receiver() as receiver, open_api() as live:
         test = await live.with_key(mode="test")
         added = await test.add(f"{receiver.url}/test")

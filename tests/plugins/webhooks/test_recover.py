@@ -50,7 +50,7 @@ async def test_a_recovery_is_shown_from_its_start_to_its_end(open_api):
     assert len(receiver.received) == 1  # two recoveries of one time send it once
 
 
-async def test_a_recovery_ends_where_it_is_told_to(open_api):
+async def test_a_recovery_ends_at_until(open_api):
     clock = SteppingClock(START)
     async with Receiver() as receiver, open_api(clock=clock) as api:
         added = await api.add(receiver.url, events=["package.created"])
@@ -71,7 +71,7 @@ async def test_a_recovery_ends_where_it_is_told_to(open_api):
     assert len(receiver.received) == 1
 
 
-async def test_a_recovery_sends_what_the_endpoint_wants_and_nothing_else(open_api):
+async def test_a_recovery_sends_only_subscribed_events(open_api):
     async with Receiver() as receiver, open_api() as api:
         test = await api.with_key(mode="test")
         added = await api.add(receiver.url, events=["delivery.completed"])

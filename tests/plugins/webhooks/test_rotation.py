@@ -94,7 +94,7 @@ async def test_a_second_rotation_waits_for_the_first(rotation):
     assert signatures == (by(old, webhook), by(new, webhook))
 
 
-async def test_a_rotation_that_is_over_can_be_followed_by_another(rotation):
+async def test_an_ended_rotation_can_be_followed_by_another(rotation):
     second = (await rotation.rotate({"overlap_hours": 1}))["secret"]
     rotation.clock.step(HOUR)
     third = (await rotation.rotate({"overlap_hours": 1}))["secret"]
@@ -172,7 +172,7 @@ async def end_rotations(rotation):
     await jobs["webhooks-rotations"].run()
 
 
-async def test_when_the_overlap_ends_by_time_the_old_secret_is_forgotten(rotation):
+async def test_when_the_overlap_ends_by_time_the_old_secret_is_deleted(rotation):
     new = (await rotation.rotate({"overlap_hours": 1}))["secret"]
     rotation.clock.step(HOUR - 1)
     await end_rotations(rotation)
@@ -185,7 +185,7 @@ async def test_when_the_overlap_ends_by_time_the_old_secret_is_forgotten(rotatio
     assert signatures == (by(new, webhook), None)
 
 
-async def test_the_end_of_a_rotation_stands_in_the_audit_trail_once(rotation):
+async def test_the_end_of_a_rotation_is_in_the_audit_trail_once(rotation):
     await rotation.rotate({"overlap_hours": 1})
     rotation.clock.step(HOUR)
     await end_rotations(rotation)
@@ -200,7 +200,7 @@ async def test_the_end_of_a_rotation_stands_in_the_audit_trail_once(rotation):
         assert [tuple(row) for row in found] == [("gateway", rotation.path.rpartition("/")[2])]
 
 
-async def test_a_rotation_that_is_over_is_shown_no_more(rotation):
+async def test_an_ended_rotation_is_not_shown(rotation):
     await rotation.rotate({"overlap_hours": 1})
     rotation.clock.step(HOUR)
     assert (await rotation.api.ask("GET", rotation.path))["rotation_ends_at"] is None
@@ -209,7 +209,7 @@ async def test_a_rotation_that_is_over_is_shown_no_more(rotation):
     assert await rotation.finish(409) == {"error": "No rotation is running; start one first."}
 
 
-async def test_a_change_after_the_overlap_forgets_the_old_secret_too(rotation):
+async def test_a_change_after_the_overlap_deletes_the_old_secret_too(rotation):
     await rotation.rotate({"overlap_hours": 1})
     rotation.clock.step(HOUR)
     changed = await rotation.api.ask("PATCH", rotation.path, {"description": "board"})
@@ -217,9 +217,7 @@ async def test_a_change_after_the_overlap_forgets_the_old_secret_too(rotation):
     assert rotation.first_secret not in await kept(rotation)
 
 
-async def test_all_rotations_that_are_over_end_however_many_endpoints_there_are(
-    rotation, monkeypatch
-):
+async def test_all_due_rotations_end_on_any_number_of_endpoints(rotation, monkeypatch):
     monkeypatch.setattr("gateway_webhooks.rotation._PAGE_SIZE", 2)
     others = [await rotation.api.add(rotation.receiver.url) for _ in range(4)]
     removed, *ending = [f"/webhooks/endpoints/{each['id']}" for each in others]

@@ -79,7 +79,7 @@ async def test_two_kilobytes_of_an_answer_are_kept(claimed, length, kept):
     assert outcome.excerpt == body[:kept]
 
 
-async def test_what_the_other_side_asks_for_is_passed_on(claimed):
+async def test_the_endpoints_retry_after_is_passed_on(claimed):
     async with serving(answering("503 Busy", headers=b"Retry-After: 120\r\n")) as server:
         url = f"http://127.0.0.1:{server.port}/"
         [outcome] = await sender().deliver(batch(url, claimed()))

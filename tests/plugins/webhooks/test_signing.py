@@ -123,7 +123,7 @@ def test_the_public_key_of_a_known_pair_is_the_published_one():
     assert public_key_of(PAIR_KEY) == PAIR_PUBLIC_KEY
 
 
-def test_a_new_private_key_signs_what_its_public_key_verifies():
+def test_signatures_of_a_new_private_key_verify_with_its_public_key():
     private_key = new_private_key()
     header = sign_standard_asymmetric(private_key, "evt_1", 1713547200, b"{}")
     signature = base64.b64decode(header.removeprefix("v1a,"))

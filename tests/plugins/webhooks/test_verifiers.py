@@ -222,12 +222,12 @@ def test_the_vendors_verifier_refuses_what_is_changed_foreign_stale_or_unsigned(
     assert accepted == {"stale: scriptrun, signed with a timestamp that is no number"}
 
 
-def test_the_vendors_verifier_stands_on_the_page_word_for_word():
+def test_the_vendors_verifier_is_on_the_page_verbatim():
     printed = (DATA / "verifiers" / "scriptrun_page.txt").read_text("utf-8")
     assert "".join(verifier_source(SCRIPTRUN_PAGE).split()) == "".join(printed.split())
 
 
-def test_every_known_answer_stands_on_the_page():
+def test_every_known_answer_is_on_the_page():
     page = PAGE.read_text("utf-8")
     for vector in json.loads((DATA / "signatures.json").read_text("utf-8"))["vectors"]:
         for field in ("secret", "body", "header"):

@@ -1,1 +1,1 @@
-"""Shopify's Admin API: access tokens, queries, calls, and orders read back."""
+"""Shopify's Admin API: access tokens, queries, admin_api, and orders read back."""

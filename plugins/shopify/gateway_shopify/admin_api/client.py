@@ -1,7 +1,7 @@
-"""Calls to a shop's Admin API (GraphQL), and what may go wrong with one.
+"""Calls to a shop's Admin API (GraphQL) and their errors.
 
 https://shopify.dev/docs/api/admin-graphql/2026-10 ; HTTP 200 with ``errors`` or ``userErrors``
-is a failure like any other, and ``THROTTLED`` says how long to wait by its ``throttleStatus``
+is a failure, and ``THROTTLED`` gives the time to wait by its ``throttleStatus``
 (https://shopify.dev/docs/api/usage/limits).
 """
 
@@ -21,10 +21,10 @@ from gateway_shopify.settings import ShopSettings
 
 _log = logging.getLogger(__name__)
 
-_ANSWER_BYTES: Final = 4_000_000
+_MAX_RESPONSE_BYTES: Final = 4_000_000
 _UNAUTHORIZED: Final = 401
 _CALL_SECONDS: Final = 15.0
-_PAGE: Final = 25
+_PAGE_SIZE: Final = 25
 
 
 class _Throttle(msgspec.Struct):
@@ -42,19 +42,19 @@ class _Extensions(msgspec.Struct):
     code: str | None = None
 
 
-class _Fault(msgspec.Struct):
+class _Error(msgspec.Struct):
     message: str = ""
     extensions: _Extensions | None = None
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     data: dict[str, Any] | None = None
-    errors: list[_Fault] | None = None
+    errors: list[_Error] | None = None
     extensions: _Extensions | None = None
 
 
-class ShopCalls:
-    """Asks shops, and tells them."""
+class AdminApi:
+    """Runs queries and mutations."""
 
     def __init__(self, client: OutboundClient, tokens: Tokens, clock: Clock) -> None:
         self._client = client
@@ -62,7 +62,7 @@ class ShopCalls:
         self._clock = clock
 
     async def order(self, shop: ShopSettings, order_id: str) -> ShopifyOrder | None:
-        """Read an order as it is now; ``None`` when the shop has none of this id."""
+        """Read an order's current state; ``None`` if the shop doesn't have it."""
         data = await self.ask(shop, queries.ORDER, {"id": order_id})
         node = data.get("order")
         return None if node is None else order_from(node)
@@ -74,10 +74,10 @@ class ShopCalls:
 
         Returns them with the cursor of the next page, ``None`` at the end.
         """
-        wanted = {"query": f"updated_at:>='{since}'", "after": after, "first": _PAGE}
+        wanted = {"query": f"updated_at:>='{since}'", "after": after, "first": _PAGE_SIZE}
         page = (await self.ask(shop, queries.UPDATED_ORDERS, wanted))["orders"]
         info = page["pageInfo"]
-        return list(_readable(shop, page["nodes"])), (
+        return list(_read_orders(shop, page["nodes"])), (
             info["endCursor"] if info["hasNextPage"] else None
         )
 
@@ -90,19 +90,19 @@ class ShopCalls:
     ) -> dict[str, Any]:
         """Run a query or mutation and return its ``data``; raises :class:`ShopUnreachable`.
 
-        A token that isn't taken any more is replaced once.
+        A rejected token is replaced once.
         """
-        began = self._clock.monotonic_seconds()
+        started = self._clock.monotonic_seconds()
         token = await self._tokens.get(shop, timeout_seconds)
-        answer = await self._post(shop, token, query, variables, timeout_seconds)
-        if answer.status == _UNAUTHORIZED and shop.access_token is None:
-            left = timeout_seconds - (self._clock.monotonic_seconds() - began)
-            token = await self._tokens.get(shop, left, instead_of=token)
-            left = timeout_seconds - (self._clock.monotonic_seconds() - began)
-            answer = await self._post(shop, token, query, variables, left)
-        return self._data(answer)
+        response = await self._post(shop, token, query, variables, timeout_seconds)
+        if response.status == _UNAUTHORIZED and shop.access_token is None:
+            remaining = timeout_seconds - (self._clock.monotonic_seconds() - started)
+            token = await self._tokens.get(shop, remaining, instead_of=token)
+            remaining = timeout_seconds - (self._clock.monotonic_seconds() - started)
+            response = await self._post(shop, token, query, variables, remaining)
+        return self._data(response)
 
-    async def change(
+    async def mutate(
         self,
         shop: ShopSettings,
         mutation: str,
@@ -114,7 +114,7 @@ class ShopCalls:
         if payload is None:
             raise ShopUnreachable("no_payload", status=200)
         if faults := payload.get("userErrors"):
-            # Shopify's sentences may repeat what was sent: that is ids and states, never a name.
+            # Shopify's sentences may repeat the input: ids and states, never a name.
             text = "; ".join(str(each.get("message", "")) for each in faults)
             raise ShopUnreachable("user_errors", status=200, excerpt=text.encode()[:500])
         found: dict[str, Any] = payload
@@ -138,27 +138,27 @@ class ShopCalls:
                 },
                 body=msgspec.json.encode({"query": query, "variables": variables}),
                 timeout_seconds=timeout_seconds,
-                keep_bytes=_ANSWER_BYTES,
+                keep_bytes=_MAX_RESPONSE_BYTES,
             )
         )
 
-    def _data(self, answer: OutboundResponse) -> dict[str, Any]:
-        if answer.error is not None:
-            raise ShopUnreachable(answer.error)
-        if not answer.is_success:
+    def _data(self, response: OutboundResponse) -> dict[str, Any]:
+        if response.error is not None:
+            raise ShopUnreachable(response.error)
+        if not response.is_success:
             raise ShopUnreachable(
-                _WORDS.get(answer.status or 0, "http_status"),
-                status=answer.status,
-                retry_after_seconds=answer.retry_after_seconds(self._clock.now()),
+                _WORDS.get(response.status or 0, "http_status"),
+                status=response.status,
+                retry_after_seconds=response.retry_after_seconds(self._clock.now()),
             )
         try:
-            read = msgspec.json.decode(answer.body, type=_Answer)
+            read = msgspec.json.decode(response.body, type=_Response)
         except msgspec.MsgspecError:
-            raise ShopUnreachable("bad_answer", status=answer.status) from None
+            raise ShopUnreachable("bad_response", status=response.status) from None
         if read.errors:
-            raise _refused(read, answer.status)
+            raise _refused(read, response.status)
         if read.data is None:
-            raise ShopUnreachable("bad_answer", status=answer.status)
+            raise ShopUnreachable("bad_response", status=response.status)
         return read.data
 
 
@@ -172,8 +172,8 @@ _WORDS: Final = {
 }
 
 
-def _readable(shop: ShopSettings, nodes: Sequence[Mapping[str, Any]]) -> Iterator[ShopifyOrder]:
-    """Yield the orders that can be read; one that can't must not hold up all the others."""
+def _read_orders(shop: ShopSettings, nodes: Sequence[Mapping[str, Any]]) -> Iterator[ShopifyOrder]:
+    """Yield the orders that can be read; log the others."""
     for node in nodes:
         try:
             yield order_from(node)
@@ -186,7 +186,7 @@ def _readable(shop: ShopSettings, nodes: Sequence[Mapping[str, Any]]) -> Iterato
             )
 
 
-def _refused(read: _Answer, status: int | None) -> ShopUnreachable:
+def _refused(read: _Response, status: int | None) -> ShopUnreachable:
     codes = [each.extensions.code for each in read.errors or () if each.extensions]
     if "THROTTLED" in codes:
         cost = read.extensions.cost if read.extensions else None
@@ -197,7 +197,7 @@ def _refused(read: _Answer, status: int | None) -> ShopUnreachable:
 
 
 def _pause_seconds(cost: _Cost | None) -> float:
-    """Return when the bucket will hold enough for the same query again; at least a second."""
+    """Return the time until the bucket holds enough for the same query; at least a second."""
     if cost is None or cost.throttle is None or cost.throttle.restore_rate <= 0:
         return 1.0
     missing = (cost.requested or 0.0) - cost.throttle.currently_available

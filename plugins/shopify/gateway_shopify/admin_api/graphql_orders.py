@@ -1,4 +1,4 @@
-"""An order read back from the Admin API, in the shape that webhooks bring. Pure."""
+"""Conversion of an order from the Admin API into the shape of webhooks. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from gateway_shopify.schema import ShopifyOrder
 
 
 def order_from(node: Mapping[str, Any]) -> ShopifyOrder:
-    """Turn an ``Order`` of the GraphQL API into the order of a webhook."""
+    """Convert an ``Order`` of the GraphQL API into the order of a webhook."""
     status = node["displayFinancialStatus"]
     outstanding = node["totalOutstandingSet"]
     return msgspec.convert(

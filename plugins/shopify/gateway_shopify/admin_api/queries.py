@@ -1,4 +1,4 @@
-"""What we say to the Admin API, version 2026-10. Tests hold each against a schema of its parts.
+"""The queries and mutations, for version 2026-10. Tests validate each against a schema.
 
 https://shopify.dev/docs/api/admin-graphql/2026-10
 """

@@ -1,4 +1,4 @@
-"""Access to a shop's Admin API: a token for good, or one for a day that is renewed in time.
+"""Access tokens of a shop's Admin API: a permanent one, or one that is renewed daily.
 
 https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/client-credentials-grant
 """
@@ -17,9 +17,9 @@ from gateway_shopify.errors import ShopUnreachable
 from gateway_shopify.settings import ShopSettings
 from gateway_shopify.tables import shops
 
-# A token is replaced this long before it ends, so that none ends on its way.
-_BEFORE_ITS_END: Final = timedelta(minutes=10)
-_ANSWER_BYTES: Final = 16_000
+# A token is replaced this long before it expires.
+_RENEWAL_MARGIN: Final = timedelta(minutes=10)
+_MAX_RESPONSE_BYTES: Final = 16_000
 
 
 class _Granted(msgspec.Struct):
@@ -28,31 +28,31 @@ class _Granted(msgspec.Struct):
 
 
 class Tokens:
-    """Hands out tokens; those that end are kept sealed, for all processes and commands."""
+    """Returns tokens; those that expire are stored sealed, for all processes and commands."""
 
     def __init__(self, gateway: Gateway, client: OutboundClient) -> None:
         self._gateway = gateway
         self._client = client
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def get(
         self, shop: ShopSettings, timeout_seconds: float, *, instead_of: str | None = None
     ) -> str:
-        """Return a token for ``shop``; never ``instead_of``, which the shop doesn't take any more.
+        """Return a token for ``shop``; never ``instead_of``, which the shop rejected.
 
-        Raises :class:`ShopUnreachable` when the shop gives none.
+        Raises :class:`ShopUnreachable` if the shop grants none.
         """
         if shop.access_token is not None:
             return shop.access_token
-        async with self._turns[shop.domain]:  # one asks, the others get the same
-            kept = await self._kept(shop)
-            if kept is not None and kept != instead_of:
-                return kept
+        async with self._locks[shop.domain]:  # one call asks, the others get its token
+            stored = await self._stored(shop)
+            if stored is not None and stored != instead_of:
+                return stored
             granted = await self._grant(shop, timeout_seconds)
-            await self._keep(shop, granted)
+            await self._store(shop, granted)
             return granted.access_token
 
-    async def _kept(self, shop: ShopSettings) -> str | None:
+    async def _stored(self, shop: ShopSettings) -> str | None:
         query = select(shops.c.token, shops.c.token_expires_at_ms).where(
             shops.c.shop == shop.domain
         )
@@ -60,12 +60,12 @@ class Tokens:
             row = (await connection.execute(query)).first()
         if row is None or row.token is None:
             return None
-        if from_epoch_ms(row.token_expires_at_ms) - self._gateway.clock.now() < _BEFORE_ITS_END:
+        if from_epoch_ms(row.token_expires_at_ms) - self._gateway.clock.now() < _RENEWAL_MARGIN:
             return None
         sealed = bytes(row.token)
         return self._gateway.sealer.unseal(sealed, table=shops.name, row_id=shop.domain).decode()
 
-    async def _keep(self, shop: ShopSettings, granted: _Granted) -> None:
+    async def _store(self, shop: ShopSettings, granted: _Granted) -> None:
         token = granted.access_token.encode()
         expires_at = self._gateway.clock.now() + timedelta(seconds=granted.expires_in)
         async with self._gateway.database.begin() as connection:
@@ -86,7 +86,7 @@ class Tokens:
             "client_id": shop.client_id,
             "client_secret": shop.client_secret,
         }
-        answer = await self._client.send(
+        response = await self._client.send(
             OutboundRequest(
                 url=f"{shop.base_url}/admin/oauth/access_token",
                 headers={
@@ -95,18 +95,18 @@ class Tokens:
                 },
                 body=urlencode(form).encode(),
                 timeout_seconds=timeout_seconds,
-                keep_bytes=_ANSWER_BYTES,
+                keep_bytes=_MAX_RESPONSE_BYTES,
             )
         )
-        if answer.error is not None:
-            raise ShopUnreachable(answer.error)
-        if not answer.is_success:
+        if response.error is not None:
+            raise ShopUnreachable(response.error)
+        if not response.is_success:
             raise ShopUnreachable(
                 "no_token",
-                status=answer.status,
-                retry_after_seconds=answer.retry_after_seconds(self._gateway.clock.now()),
+                status=response.status,
+                retry_after_seconds=response.retry_after_seconds(self._gateway.clock.now()),
             )
         try:
-            return msgspec.json.decode(answer.body, type=_Granted, strict=False)
+            return msgspec.json.decode(response.body, type=_Granted, strict=False)
         except msgspec.MsgspecError:
-            raise ShopUnreachable("bad_answer", status=answer.status) from None
+            raise ShopUnreachable("bad_response", status=response.status) from None
