@@ -1,10 +1,10 @@
-"""The gateway put together: settings, plugins, storage, the walk, and an engine.
+"""The composition root: settings, plugins, storage, intake, delivery and an engine.
 
 ::
 
     async with Gateway(settings) as gateway:       # connected, schema up to date
         await gateway.intake.accept(submission)
-        async with gateway.running():              # … and carrying deliveries
+        async with gateway.running():              # … and delivering
             ...
 
 There is no module-level state: a test builds as many as it likes.
@@ -63,7 +63,7 @@ _log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """All the parts, wired. Built without touching anything; opened by ``async with``."""
+    """All the parts, wired. Construction has no side effects; ``async with`` opens it."""
 
     database: Database
     sealer: Sealer
@@ -102,7 +102,7 @@ class Gateway:
         self.plugins = load_plugins(settings, self, self.hooks)
 
     def catalog(self) -> list[EventType]:
-        """Return every event type there is: the core's, then the plugins'."""
+        """Return all event types: the core's, then the plugins'."""
         return [*core_event_types(), *self.hooks.event_types()]
 
     def extensions(self, point: str) -> list[object]:
@@ -110,13 +110,13 @@ class Gateway:
         return self.hooks.extensions(point)
 
     def wake(self, destination_ids: Collection[str]) -> None:
-        """Tell the engine, if one runs here, that these destinations have something due."""
+        """Wake the engine, if one runs in this process, for destinations with something due."""
         if self.engine is not None:
             self.engine.wake(destination_ids)
 
     @property
     def master_key_path(self) -> Path:
-        """Where the master key is kept, unless a setting holds it."""
+        """The file of the master key, unless a setting holds the key."""
         return self.settings.gateway.data_dir / "master.key"
 
     async def __aenter__(self) -> Self:
@@ -137,7 +137,7 @@ class Gateway:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let plugins close what they opened, finish what is being stored, then disconnect."""
+        """Close the plugins' resources, finish pending writes, then disconnect."""
         await self._lifespan.__aexit__(None, None, None)
         await self.intake.drained()
         await self.tracking.drained()
@@ -147,11 +147,11 @@ class Gateway:
 
     @asynccontextmanager
     async def running(self, *, worker_threads: int = 0) -> AsyncIterator[None]:
-        """Carry deliveries and run jobs until the block ends; what is in flight is finished.
+        """Deliver and run jobs until the block ends; what is in flight is finished.
 
-        With Redis and PostgreSQL this process only wakes the workers, unless it is one:
-        ``worker_threads`` is how many threads listen for wake-ups then. A SQLite file is
-        served by one process, which carries deliveries itself.
+        With Redis and PostgreSQL a serving process only wakes the workers; in a worker
+        ``worker_threads`` threads listen for wake-ups. A SQLite file is served by one process,
+        which delivers itself.
         """
         self.stopping.clear()
         engine = self._engine(worker_threads)
@@ -184,7 +184,7 @@ class Gateway:
         )
 
     def _jobs(self) -> list[Job]:
-        """Return what is done again and again: the core's own, then the plugins'."""
+        """Return the periodic jobs: the core's, then the plugins'."""
         return [
             Job("recoveries", self.recovery.step, every_seconds=1.0),
             Job("expiry", self.expiry.run, every_seconds=60.0),
@@ -194,7 +194,7 @@ class Gateway:
 
     @property
     def _shared_redis(self) -> RedisTable | None:
-        """Where many processes work together; a SQLite file is one process's own."""
+        """The Redis that several processes share; None with SQLite, which has one process."""
         return self.settings.redis if self.database.dialect == "postgresql" else None
 
     async def _prepare_storage(self) -> None:
@@ -222,7 +222,7 @@ class Gateway:
         self.keys = Keys(self.database, self.accounts, self.clock, metrics=self.metrics)
 
     def _read_keyring(self, *, known: bool) -> Keyring:
-        """Read the master key; make one only where nothing was ever sealed with another."""
+        """Read the master key; create one only for a database that was never sealed."""
         if self.settings.security.master_key is not None:
             return Keyring.parse(self.settings.security.master_key)
         if known:
@@ -231,7 +231,7 @@ class Gateway:
 
     def _wire(self) -> None:
         settings, sealer, tables = self.settings, self.sealer, self.hooks.tables()
-        # Asked for now, so that a fault in what a plugin brings stops the start.
+        # Called now, so that a fault in a plugin stops the start.
         self.hooks.event_types()
         self.hooks.health_checks()
         self.packages = PackageStore(sealer)

@@ -1,4 +1,4 @@
-"""Hand deliveries to a sink, with a deadline: whatever it does, there is an outcome for each."""
+"""One attempt: hand deliveries to a sink, with a deadline, and get an outcome for each."""
 
 import asyncio
 import logging
@@ -13,12 +13,12 @@ from gateway.sdk.records import Batch, Sink
 
 _log = logging.getLogger(__name__)
 
-# A sink that doesn't keep to the deadline itself is cut off this much after it.
+# A sink that doesn't keep the deadline itself is cut off this much after it.
 GRACE_SECONDS: Final = 5.0
 
 
-class _Try:
-    """One try under way: it ends before ``deadline``, or is cut off."""
+class _Running:
+    """An attempt under way; it ends before ``deadline`` or is cut off."""
 
     __slots__ = ("cut_off", "deadline", "task")
 
@@ -29,44 +29,44 @@ class _Try:
 
 
 class Deadlines:
-    """Cuts off tries that take longer than ``seconds``, all with one timer.
+    """Cuts off attempts that take longer than ``seconds``, all of a lane's with one timer.
 
-    ``asyncio.timeout`` sets a timer for each try and takes it back: a tenth of what a
-    delivery costs. All tries of a lane may take equally long, so the oldest ends first.
+    ``asyncio.timeout`` sets and cancels a timer for each attempt, which is a tenth of what a
+    delivery costs. All attempts of a lane have the same limit, so the oldest ends first.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._running: deque[_Try] = deque()
+        self._running: deque[_Running] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> _Try:
-        """Note that the running task begins a try."""
+    def begin(self) -> _Running:
+        """Start the deadline of an attempt that runs in the current task."""
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - only tasks carry deliveries
+        assert task is not None  # noqa: S101 - only tasks deliver
         loop = asyncio.get_running_loop()
-        started = _Try(loop.time() + self._seconds, task)
+        started = _Running(loop.time() + self._seconds, task)
         running = self._running
         while running and running[0].task is None:
             running.popleft()
         running.append(started)
         if self._timer is None:
-            self._timer = loop.call_at(started.deadline, self._ring)
+            self._timer = loop.call_at(started.deadline, self._cut_off_late)
         return started
 
     @staticmethod
-    def over(this: _Try) -> None:
-        """Note that a try ended; what cut it off goes no further."""
+    def finish(this: _Running) -> None:
+        """End an attempt's deadline; a cancellation of ours goes no further."""
         if this.cut_off and this.task is not None:
             this.task.uncancel()
         this.task = None
 
     def end(self) -> None:
-        """Take the timer back: nothing is under way any more."""
+        """Cancel the timer: no attempt is under way any more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _ring(self) -> None:
+    def _cut_off_late(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._timer = None
@@ -77,21 +77,27 @@ class Deadlines:
                 late.cut_off = True
                 late.task.cancel()
         if running:
-            self._timer = loop.call_at(running[0].deadline, self._ring)
+            self._timer = loop.call_at(running[0].deadline, self._cut_off_late)
 
 
-async def tried(sink: Sink, batch: Batch, clock: Clock, deadlines: Deadlines) -> Sequence[Outcome]:
-    """Try the deliveries of ``batch``; returns an outcome for each, in their order."""
+async def attempt(
+    sink: Sink, batch: Batch, clock: Clock, deadlines: Deadlines
+) -> Sequence[Outcome]:
+    """Attempt the deliveries of ``batch``; returns an outcome for each, in their order.
+
+    A sink that raises, overruns its deadline or leaves a delivery out has failed it
+    (``sink_failed``, ``timeout``, ``no_outcome``); only a cancellation of the caller is raised.
+    """
     started_at = clock.now()
     began = clock.monotonic_seconds()
     taken = batch.deliveries
     error = "no_outcome"
-    known: dict[str, Outcome] = {}
+    returned: dict[str, Outcome] = {}
     log_context.delivery_id.set(taken[0].id if len(taken) == 1 else None)
     this = deadlines.begin()
     try:
         outcomes = await sink.deliver(batch)
-        known = {outcome.delivery_id: outcome for outcome in outcomes}
+        returned = {outcome.delivery_id: outcome for outcome in outcomes}
     except TimeoutError:
         error = "timeout"
     except asyncio.CancelledError:
@@ -100,15 +106,15 @@ async def tried(sink: Sink, batch: Batch, clock: Clock, deadlines: Deadlines) ->
         elif _is_being_cancelled():
             raise
         else:
-            error = "sink_failed"  # it awaited something that was cancelled: its own affair
-    except Exception as failure:  # noqa: BLE001 - a sink's fault is this try's failure
+            error = "sink_failed"  # the sink awaited something that was cancelled
+    except Exception as failure:  # noqa: BLE001 - a sink's fault is this attempt's failure
         error = "sink_failed"
         _log.error("sink %s failed: %s", sink.kind, type(failure).__name__)
     finally:
-        deadlines.over(this)
+        deadlines.finish(this)
     elapsed_ms = int((clock.monotonic_seconds() - began) * 1000)
     return [
-        known.get(delivery.id)
+        returned.get(delivery.id)
         or Outcome(
             delivery_id=delivery.id,
             delivered=False,

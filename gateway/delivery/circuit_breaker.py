@@ -1,8 +1,8 @@
-"""When to stop calling a destination that keeps failing, and when to try it again. Pure.
+"""The circuit breaker: when to stop calling a failing destination, and when to probe it. Pure.
 
-A circuit breaker after M. Nygard, *Release It!*: closed, everything is sent; open, nothing
-is; when its pause is over a single delivery tries the way, and what becomes of it closes
-the breaker or opens it for longer.
+After M. Nygard, *Release It!*: closed, everything is sent; open, nothing is. When the pause
+is over one delivery is sent as a probe, and its outcome closes the breaker or opens it for
+longer.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 from gateway.model.circuit_breaker import HEALTHY, Breaker, EndpointHealth
 from gateway.model.delivery import Outcome
 
-# Whoever asks for a pause of days is not asked again within the hour for nothing: deliveries
-# of all kinds wait for it, and each keeps its own Retry-After anyway.
+# A Retry-After of days holds the destination for an hour at most: all its deliveries wait, and
+# the one that was answered so keeps its own Retry-After anyway.
 LONGEST_HOLD_SECONDS: Final = 3600.0
-# A destination that says it is busy and not for how long.
+# For a destination that is busy and names no time.
 UNASKED_HOLD_SECONDS: Final = 1.0
 WARNS_AFTER: Final = timedelta(days=1)
 DISABLES_AFTER: Final = timedelta(days=5)
@@ -24,7 +24,7 @@ DISABLES_AFTER: Final = timedelta(days=5)
 class BreakerRules(NamedTuple):
     """``failures`` in a row open the breaker, for each of ``pauses_seconds`` in turn.
 
-    The last pause is repeated until a try succeeds.
+    The last pause repeats until an attempt succeeds.
     """
 
     failures: int
@@ -32,10 +32,10 @@ class BreakerRules(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """What some tries did to a destination, and what is to be done about it.
+    """A destination's health after some attempts, and what has to be done about it.
 
-    ``recovered_from`` is when it began to fail, if it was cut off or warned about and works
-    again; ``warn`` and ``disable`` say that it has been failing for a day, or for too long.
+    ``recovered_from`` is when the failures began, if the breaker was open or a warning was
+    sent and it works again; ``warn`` and ``disable``: it has been failing for one day, or five.
     """
 
     health: EndpointHealth
@@ -47,7 +47,7 @@ class Transition(NamedTuple):
 def transition(
     before: EndpointHealth, outcomes: Sequence[Outcome], rules: BreakerRules, now: datetime
 ) -> Transition:
-    """Return how a destination is after ``outcomes``, which came back in this order."""
+    """Return the health after ``outcomes``, given in the order in which they came back."""
     health, recovered_from = before, None
     for outcome in outcomes:
         if outcome.delivered:
@@ -64,14 +64,14 @@ def transition(
     if lasted >= WARNS_AFTER and warned_at is None:
         warned = health.breaker.changed(warned_at=now)
         return Transition(EndpointHealth(warned, health.failing_since), recovered_from, warn=True)
-    # Never without a warning long before: two failures may lie five days apart.
+    # Never without a warning four days before: two failures may lie five days apart.
     if warned_at is not None and now - warned_at >= DISABLES_AFTER - WARNS_AFTER:
         return Transition(health, recovered_from, disable=lasted >= DISABLES_AFTER)
     return Transition(health, recovered_from)
 
 
 def _worked(breaker: Breaker, now: datetime) -> EndpointHealth:
-    """Return how a destination is after a success: well, but a pause it asked for goes on."""
+    """Return the health after a success: healthy, but a pause that it asked for goes on."""
     if breaker.opened_at is None and breaker.held_until is not None and now < breaker.held_until:
         return EndpointHealth(Breaker(held_until=breaker.held_until), None)
     return HEALTHY
@@ -83,7 +83,7 @@ def _failed(breaker: Breaker, outcome: Outcome, rules: BreakerRules, now: dateti
     if breaker.opened_at is None:
         opens = failures >= rules.failures
     else:
-        # What was begun before its pause was over says nothing new.
+        # An attempt that began before the pause ended says nothing new.
         opens = outcome.started_at >= breaker.opened_at + _pause(breaker.openings - 1, rules)
     if opens:
         after = after.changed(

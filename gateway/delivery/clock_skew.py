@@ -1,7 +1,7 @@
-"""See to it that a clock that is set back makes nothing wait for the time it was set back by.
+"""Reschedule due times after the system clock was set back.
 
-A process that runs notices it by the monotonic clock. What time it was is also noted in the
-database, so that whoever starts next sees that the clock was set back meanwhile.
+A running process notices a step by its monotonic clock. The time is also noted in the
+database, so that the next process to start notices a step made while none was running.
 """
 
 import logging
@@ -17,14 +17,14 @@ from gateway.storage.plugin_tables import DueColumn
 _log = logging.getLogger(__name__)
 
 _EVERY: Final = timedelta(minutes=1)
-# The next to run may be another machine, whose clock is never quite the same.
+# The next process may run on another machine, whose clock differs a little.
 _TOLERANCE_SECONDS: Final = 60.0
-# A machine that was just switched on may be behind until it has asked for the time.
-_PATIENCE_SECONDS: Final = 300.0
+# A machine that just started may be behind until NTP has set its clock.
+_SETTLING_SECONDS: Final = 300.0
 
 
 class ClockSkewMonitor:
-    """Notes the time, and brings forward what waits when it went back. One for a process."""
+    """Notes the time, and brings due times forward when it went back. One per process."""
 
     def __init__(
         self,
@@ -41,11 +41,11 @@ class ClockSkewMonitor:
         self._noted_at: datetime | None = None
         self._behind_since: float | None = None
 
-    async def keep(self, seconds_back: float = 0.0) -> None:
-        """Bring forward what waits, if the clock was set back; called again and again.
+    async def check(self, seconds_back: float = 0.0) -> None:
+        """Bring due times forward if the clock was set back; call it every second.
 
-        ``seconds_back`` is by how much it was since the last call, as far as the caller saw.
-        Writes only then, once a minute, and when the clock jumped.
+        ``seconds_back`` is the step that the caller noticed since the last call. Writes only
+        when there was a step, and once a minute.
         """
         now = self._clock.now()
         if not seconds_back and self._noted_at and abs(now - self._noted_at) < _EVERY:
@@ -71,14 +71,14 @@ class ClockSkewMonitor:
             _log.warning("the clock was set back by %d seconds", seconds_back)
 
     def _is_lasting(self, behind: float) -> bool:
-        """Say whether the clock has been behind for so long that it won't catch up by itself."""
+        """Say whether the clock has been behind for so long that NTP won't correct it."""
         seconds = self._clock.monotonic_seconds()
         if self._behind_since is None:
             self._behind_since = seconds
             _log.warning(
-                "the clock is %d seconds behind what it was when the gateway ran last; unless it "
-                "is put right, what waits is brought forward in %d seconds",
+                "the clock is %d seconds behind the time of the last run; unless it is corrected, "
+                "due times are brought forward in %d seconds",
                 behind,
-                _PATIENCE_SECONDS,
+                _SETTLING_SECONDS,
             )
-        return seconds - self._behind_since >= _PATIENCE_SECONDS
+        return seconds - self._behind_since >= _SETTLING_SECONDS

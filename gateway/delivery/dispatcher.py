@@ -1,9 +1,9 @@
-"""Claim due deliveries → hand them to the sink → record the outcomes.
+"""Claim due deliveries → hand them to the sink → store the outcomes.
 
 Claims and outcomes of all destinations go through one
-:class:`~gateway.storage.batcher.Batcher`, so that one transaction settles what
-came back and takes what goes out next. No transaction is open while a sink talks
-to somebody else's server.
+:class:`~gateway.storage.batcher.Batcher`, so that one transaction stores the outcomes of
+earlier attempts and claims the next deliveries. No transaction is open while a sink waits
+for a receiver.
 """
 
 import logging
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,12 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.delivery.circuit_breaker import BreakerRules
 from gateway.delivery.clock_skew import ClockSkewMonitor
-from gateway.delivery.endpoint_health import NOTHING, HealthTracker, HealthUpdate, LaneSignal
-from gateway.delivery.lane import ClaimedBatch, Lane, Stored
+from gateway.delivery.endpoint_health import NO_CHANGE, HealthTracker, HealthUpdate, LaneSignal
+from gateway.delivery.lane import ClaimedBatch, Lane, Settlement
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.retry_schedule import RetrySchedule, next_attempt
 from gateway.errors import SealError, StorageError
 from gateway.model.delivery import ClaimedDelivery, Outcome
+from gateway.model.event import Published
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.sdk.records import Sink
@@ -39,19 +40,19 @@ from gateway.storage.stores.outbox import Outbox, Settled
 
 _log = logging.getLogger(__name__)
 
-# A sink names its failures in a word. What is none may be anything, and stays out of the log.
-_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+# A sink names its failures in one word; anything else may hold patient data and is not logged.
+_ERROR_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 NextDue = Callable[[str, datetime], None]
-"""Told of a destination and the moment when something that failed is to be tried again."""
+"""Called with a destination id and the time when its next retry is due."""
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchRules:
-    """How deliveries are tried: the retry schedule, the deadline for one try, the breaker.
+    """The rules of delivery: retry schedule, deadline of one attempt, circuit breaker.
 
-    A lease outlives the slowest try by ``lease_margin_seconds``, so that its outcome is not
-    stored too late.
+    A lease outlives the slowest attempt by ``lease_margin_seconds``, so that its outcome is
+    stored in time.
     """
 
     schedule: RetrySchedule
@@ -73,7 +74,7 @@ class DispatchRules:
 
     @property
     def lease_seconds(self) -> float:
-        """How long a claim holds before the delivery comes due again by itself."""
+        """How long a claim holds before the delivery is due again by itself."""
         return self.timeout_seconds + self.lease_margin_seconds
 
 
@@ -82,13 +83,13 @@ class _Claim(NamedTuple):
     limit: int
 
 
-_Answer = ClaimedBatch | LaneSignal | None
+_Reply = ClaimedBatch | LaneSignal | None
 
 
 class Dispatcher:
-    """Carries deliveries to sinks. One for each process that runs an engine."""
+    """Claims and settles deliveries for the lanes. One per process that runs an engine."""
 
-    def __init__(  # noqa: PLR0913 - what it reads and writes, and whom it tells
+    def __init__(  # noqa: PLR0913 - the parts it reads, writes and notifies
         self,
         database: Database,
         destinations: DestinationStore,
@@ -115,13 +116,13 @@ class Dispatcher:
         self.tracing: Tracing | None = None
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
         self._health = HealthTracker(destinations, rules.breaker)
-        self._ledger: Batcher[_Claim | Settled | ClaimedDelivery, _Answer] = Batcher(
-            # Lanes bound what they hold, so nothing here needs to be turned away.
+        self._turns: Batcher[_Claim | Settled | ClaimedDelivery, _Reply] = Batcher(
+            # The lanes bound what they hold, so nothing needs to be refused here.
             self._turn,
             max_weight=2048,
             max_waiting=1_000_000,
             observe=self._metrics.batches("ledger"),
-            # What came back from a sink is known here only; forgotten, it would be sent again.
+            # An outcome exists in memory only; lost, the delivery would be sent again.
             keeps=lambda item: not isinstance(item, _Claim),
         )
 
@@ -135,24 +136,22 @@ class Dispatcher:
             return await self._outbox.destinations_with_work(connection, self._clock.now())
 
     async def take_back(self) -> None:
-        """End the leases of whoever ran before us, where nobody else can be running.
+        """End the leases of a process that was killed, where no other process can be running.
 
-        A SQLite file is served by one process at a time, so a lease found at its start
-        belongs to one that was killed. On PostgreSQL leases end by themselves.
+        A SQLite file is served by one process at a time, so a lease found at the start belongs
+        to a dead one. On PostgreSQL leases run out by themselves.
         """
         if self._database.dialect == "sqlite":
             async with self._database.begin() as connection:
                 await self._outbox.take_back(connection, self._clock.now())
 
     async def claim(self, destination_id: str, limit: int) -> ClaimedBatch | None:
-        """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
-        grant = await self._ledger.submit(_Claim(destination_id, limit))
-        return grant if isinstance(grant, ClaimedBatch) else None
+        """Lease up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
+        reply = await self._turns.submit(_Claim(destination_id, limit))
+        return reply if isinstance(reply, ClaimedBatch) else None
 
-    def settle(
-        self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored, *, at_once: bool
-    ) -> None:
-        """Hand an outcome in; ``stored`` is told when it and what follows from it are stored."""
+    def settle(self, delivery: ClaimedDelivery, outcome: Outcome, *, urgent: bool) -> Settlement:
+        """Store an outcome, and what it changes about the destination's health."""
         due_at = None
         if not outcome.delivered:
             due_at = next_attempt(
@@ -164,50 +163,56 @@ class Dispatcher:
                 jitter=random.random(),  # noqa: S311 - spreads retries, guards no secret
             )
         next_due_ms = None if due_at is None else to_epoch_ms(due_at)
-        self._ledger.hand_in(Settled(delivery, outcome, next_due_ms), stored, at_once=at_once)
         if due_at is not None:
             self.on_next_due(delivery.destination_id, due_at)
+        return self._settlement(Settled(delivery, outcome, next_due_ms), urgent=urgent)
 
-    def release(self, delivery: ClaimedDelivery, stored: Stored) -> None:
-        """Give a delivery back untried; it is due again at once."""
-        self._ledger.hand_in(delivery, stored)
+    def release(self, delivery: ClaimedDelivery) -> Settlement:
+        """End the lease of a delivery that was not attempted; it is due again at once."""
+        return self._settlement(delivery, urgent=True)
+
+    def _settlement(self, item: Settled | ClaimedDelivery, *, urgent: bool) -> Settlement:
+        return cast("Settlement", self._turns.submit_nowait(item, urgent=urgent))
 
     def keep_through_outages(self, *, keep: bool) -> None:
-        """Keep outcomes in memory while the database is away, or be content with one try."""
-        self._ledger.patient = keep
+        """Keep outcomes in memory while the database is out of reach, or fail them at once."""
+        self._turns.patient = keep
 
     async def drained(self) -> None:
-        """Wait until all outcomes that were handed in are stored."""
-        await self._ledger.drained()
+        """Wait until all outcomes are stored."""
+        await self._turns.drained()
 
     async def _turn(
         self, items: Sequence[_Claim | Settled | ClaimedDelivery]
-    ) -> Sequence[_Answer | Exception]:
+    ) -> Sequence[_Reply | Exception]:
         now = self._clock.now()
-        followed = NOTHING
+        health = NO_CHANGE
+        published: Published | None = None
         settled = [item for item in items if isinstance(item, Settled)]
         released = [item for item in items if isinstance(item, ClaimedDelivery)]
         async with self._database.begin() as connection:
             if settled:
                 await self._outbox.settle(connection, settled, now)
-                followed = await self._health.follow(connection, settled, now)
+                health = await self._health.apply(connection, settled, now)
             if released:
                 await self._outbox.release(connection, released, now)
-            published = await self._publisher.record(connection, followed.news, now)
+            if health.events:
+                published = await self._publisher.record(connection, health.events, now)
             answers = [
-                await self._grant(connection, item, now)
+                await self._claim(connection, item, now)
                 if isinstance(item, _Claim)
-                else _standing(item, followed)
+                else _signal(item, health)
                 for item in items
             ]
-        self._publisher.announce(published)
-        for destination_id, held_until in followed.held_until.items():
+        if published is not None:
+            self._publisher.announce(published)
+        for destination_id, held_until in health.held_until.items():
             self.on_next_due(destination_id, held_until)
         for item in settled:
-            self._tell(item)
+            self._report(item)
         return answers
 
-    async def _grant(
+    async def _claim(
         self, connection: AsyncConnection, claim: _Claim, now: datetime
     ) -> ClaimedBatch | StorageError | None:
         try:
@@ -219,11 +224,11 @@ class Dispatcher:
             sink = self._sinks[destination.sink]
             settings = msgspec.convert(destination.settings, sink.settings)
         except SealError as error:
-            return error  # nothing was written yet, so the other destinations' turn goes on
+            return error  # nothing was written yet, so the other items of this turn go on
         except msgspec.ValidationError:
             return StorageError(
-                f"What {claim.destination_id} is set to no longer fits its sink: remove it and "
-                "add it again."
+                f"The stored settings of {claim.destination_id} no longer fit its sink: remove it "
+                "and add it again."
             )
         lease_seconds = self._rules.lease_seconds
         probing = destination.breaker.opened_at is not None
@@ -232,15 +237,15 @@ class Dispatcher:
             connection, destination.id, limit=limit, now=now, lease_seconds=lease_seconds
         )
         if probing and claimed:
-            # Nobody else tries it meanwhile, unless we are killed and the lease runs out. It ends
-            # at the lease's own moment: by that it is known when the delivery is given back.
+            # No second probe until this one's lease ends. That both end at the same moment is how
+            # a released probe is recognised (destinations.give_probes_back).
             until = now + timedelta(seconds=lease_seconds)
             await destination_store.hold(connection, destination.id, until)
         more = len(claimed) == limit and not probing
         return ClaimedBatch(destination, settings, sink, claimed, lease_seconds, more)
 
-    def _tell(self, settled: Settled) -> None:
-        """Count a try that is stored; each that failed gets a line in the log."""
+    def _report(self, settled: Settled) -> None:
+        """Count an attempt that is stored; log each that failed."""
         delivery, outcome, next_due_ms = settled
         seconds = outcome.duration_ms / 1000
         if outcome.delivered:
@@ -252,22 +257,22 @@ class Dispatcher:
             _log.warning("attempt failed", extra=_facts(settled))
         else:
             self._metrics.attempted(delivery.destination_id, "exhausted", seconds)
-            _log.error("attempt failed, the last one", extra=_facts(settled))
+            _log.error("attempt failed; the delivery is exhausted", extra=_facts(settled))
         if self.tracing is not None:
             self.tracing.attempted(delivery.event.trace, outcome, _facts(settled))
 
 
-def _standing(item: object, followed: HealthUpdate) -> LaneSignal | None:
+def _signal(item: object, health: HealthUpdate) -> LaneSignal | None:
     if isinstance(item, Settled):
-        return followed.standings.get(item.delivery.destination_id)
+        return health.signals.get(item.delivery.destination_id)
     return None
 
 
 def _facts(settled: Settled) -> dict[str, Any]:
-    """Return what the log says of a try: ids, numbers and words of our own."""
+    """Return an attempt's fields for the log: ids, numbers and our own words, no patient data."""
     delivery, outcome, next_due_ms = settled
     error = outcome.error
-    if error is not None and not _WORD.fullmatch(error):
+    if error is not None and not _ERROR_WORD.fullmatch(error):
         error = "other"
     return {
         "destination_id": delivery.destination_id,

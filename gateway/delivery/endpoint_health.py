@@ -1,7 +1,7 @@
-"""Follow how destinations are, as outcomes come in: hold them, warn, disable, welcome back.
+"""Track each destination's health as outcomes come in: hold, resume, warn, disable, recover.
 
-In the transaction that stores the outcomes, so that what is known of a destination and
-what was tried never differ.
+It runs in the transaction that stores the outcomes, so that a destination's health and its
+attempts never disagree.
 """
 
 import logging
@@ -27,54 +27,55 @@ _log = logging.getLogger(__name__)
 
 
 class LaneSignal(Enum):
-    """What a lane has to know when its outcomes are stored."""
+    """What a lane does once its outcomes are stored."""
 
-    HELD = "held"
-    """Nothing more goes out for now: what waits is given back."""
-    RESUMED = "resumed"
-    """It works again: everything that is due may go."""
+    HOLD = "hold"
+    """Send nothing more for now, and release what is queued."""
+    RESUME = "resume"
+    """The destination works again: send everything that is due."""
 
 
 class HealthUpdate(NamedTuple):
-    """What came of some outcomes: news to publish, destinations that changed their standing.
+    """What follows from some outcomes, by destination id.
 
-    ``held_until`` says, for those that are held, when the next try may be.
+    ``events`` are to be published, ``signals`` go to the lanes, ``held_until`` is when a held
+    destination may be called again.
     """
 
-    news: Sequence[EventDraft]
-    standings: Mapping[str, LaneSignal]
+    events: Sequence[EventDraft]
+    signals: Mapping[str, LaneSignal]
     held_until: Mapping[str, datetime]
 
 
-NOTHING: Final = HealthUpdate((), {}, {})
+NO_CHANGE: Final = HealthUpdate((), {}, {})
 
 
 class HealthTracker:
-    """Keeps the destinations' conditions."""
+    """Reads, judges and writes the health of destinations."""
 
     def __init__(self, destinations: DestinationStore, rules: BreakerRules) -> None:
         self._destinations = destinations
         self._rules = rules
 
-    async def follow(
+    async def apply(
         self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
     ) -> HealthUpdate:
-        """Write down what ``settled`` says of each destination; returns what follows from it."""
+        """Write what ``settled`` changes about each destination; returns what follows from it."""
         outcomes: dict[str, list[Outcome]] = defaultdict(list)
         for item in settled:
-            if not _needed_no_call(item.outcome):
+            if not _was_not_called(item.outcome):
                 outcomes[item.delivery.destination_id].append(item.outcome)
         worked = {key for key, each in outcomes.items() if any(o.delivered for o in each)}
         failed = {key for key, each in outcomes.items() if not all(o.delivered for o in each)}
-        # All in one order, so that two processes never wait for each other.
+        # In one order, so that two processes never deadlock.
         before = await destination_store.conditions(connection, outcomes) if failed else {}
         before |= await destination_store.succeeded(connection, worked, now)
-        troubled = failed | {key for key, each in before.items() if each != HEALTHY}
-        if not troubled:
-            return NOTHING
+        unhealthy = failed | {key for key, each in before.items() if each != HEALTHY}
+        if not unhealthy:
+            return NO_CHANGE
         transitions = {
             key: transition(before[key], outcomes[key], self._rules, now)
-            for key in sorted(troubled & before.keys())  # one may have been removed meanwhile
+            for key in sorted(unhealthy & before.keys())  # one may have been removed since
         }
         await destination_store.write(
             connection,
@@ -82,8 +83,8 @@ class HealthTracker:
         )
         gone = {key for key in transitions if any(outcome.gone for outcome in outcomes[key])}
         return HealthUpdate(
-            await self._news(connection, transitions, gone, now),
-            _standings(before, transitions, now),
+            await self._events(connection, transitions, gone, now),
+            _signals(before, transitions, now),
             {
                 key: each.health.breaker.held_until
                 for key, each in transitions.items()
@@ -91,21 +92,21 @@ class HealthTracker:
             },
         )
 
-    async def _news(
+    async def _events(
         self,
         connection: AsyncConnection,
         transitions: Mapping[str, Transition],
         gone: set[str],
         now: datetime,
     ) -> list[EventDraft]:
-        news = []
+        events = []
         for key, each in transitions.items():
             if key in gone or each.disable:
                 reason = "gone" if key in gone else "failing"
                 stopped = await self._destinations.disable(connection, key, reason, now)
                 if stopped is not None:
                     _log.error("endpoint disabled", extra={"destination_id": key, "reason": reason})
-                    news.append(_event("endpoint.disabled", stopped, now, reason=reason))
+                    events.append(_event("endpoint.disabled", stopped, now, reason=reason))
                 continue
             if each.recovered_from is None and not each.warn:
                 continue
@@ -115,33 +116,33 @@ class HealthTracker:
             if each.recovered_from is not None:
                 since = isoformat(each.recovered_from)
                 _log.info("endpoint recovered", extra={"destination_id": key, "since": since})
-                news.append(_event("endpoint.recovered", about, now, failing_since=since))
+                events.append(_event("endpoint.recovered", about, now, failing_since=since))
             if each.warn and each.health.failing_since is not None:
                 since = isoformat(each.health.failing_since)
                 _log.warning("endpoint failing", extra={"destination_id": key, "since": since})
-                news.append(_event("endpoint.failing", about, now, failing_since=since))
-        return news
+                events.append(_event("endpoint.failing", about, now, failing_since=since))
+        return events
 
 
-def _needed_no_call(outcome: Outcome) -> bool:
-    """Say whether nobody was asked: then nothing is known of how the destination is."""
+def _was_not_called(outcome: Outcome) -> bool:
+    """Say whether the sink called no one: the outcome says nothing about the destination."""
     return outcome.delivered and outcome.status is None and outcome.error is not None
 
 
-def _standings(
+def _signals(
     before: Mapping[str, EndpointHealth], transitions: Mapping[str, Transition], now: datetime
 ) -> dict[str, LaneSignal]:
-    standings = {}
+    signals = {}
     for key, each in transitions.items():
         held_until = each.health.breaker.held_until
         if held_until is not None and held_until > now:
-            standings[key] = LaneSignal.HELD
+            signals[key] = LaneSignal.HOLD
         elif before[key].breaker.held_until is not None and held_until is None:
-            standings[key] = LaneSignal.RESUMED
-    return standings
+            signals[key] = LaneSignal.RESUME
+    return signals
 
 
-def _event(kind: str, destination: Destination, now: datetime, **said: Any) -> EventDraft:
+def _event(kind: str, destination: Destination, now: datetime, **data: Any) -> EventDraft:
     return EventDraft(
         id=new_id("evt", now),
         type=kind,
@@ -153,7 +154,7 @@ def _event(kind: str, destination: Destination, now: datetime, **said: Any) -> E
             "endpoint_id": destination.id,
             "name": destination.name,
             "reason": None,
-            **said,
+            **data,
         },
         occurred_at=now,
         actor="gateway",

@@ -1,8 +1,8 @@
-"""The embedded engine: asyncio tasks in the serving process, one lane a destination.
+"""The embedded engine: asyncio tasks in the serving process, one lane per destination.
 
-It is woken right after a commit, so the first try starts within milliseconds. A
-sweep finds what nobody woke it for: retries that came due, deliveries of a process
-that died, work that another process (the command line) added.
+It is woken right after a commit, so the first attempt starts within milliseconds. A sweep
+finds the rest: due retries, deliveries of a process that died, work that another process
+(the command line) added.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from gateway.sdk.records import HealthReport, Job
 _log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS: Final = 1.0
-# What a job that is running when we are asked to end may still take.
+# How long a running job may still take when the engine is asked to stop.
 _JOB_GRACE_SECONDS: Final = 5.0
 _SILENCE: Final = timedelta(seconds=30)
 # Retries further off than this are left to the sweep.
@@ -57,12 +57,12 @@ class LocalEngine:
         self.last_sweep_at: datetime | None = None
 
     async def start(self) -> None:
-        """Begin to carry deliveries and to run jobs."""
+        """Start delivering and running jobs."""
         self._dispatcher.keep_through_outages(keep=True)
         await self._dispatcher.take_back()
         self._running = True
         self._started_at = self._clock.now()
-        self._be_counted()
+        self._register_gauges()
         self._dispatcher.on_next_due = self._wake_at
         self._background = [
             asyncio.create_task(self._sweep(), name="sweep"),
@@ -70,24 +70,24 @@ class LocalEngine:
         ]
 
     async def stop(self) -> None:
-        """Finish what is in flight and take nothing more; returns when all of it is stored."""
+        """Finish what is in flight and claim nothing more; returns when all outcomes are stored."""
         self._running = False
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         for lane in self._lanes.values():
             lane.stop()
-        self._dispatcher.keep_through_outages(keep=False)  # or we might never end
+        self._dispatcher.keep_through_outages(keep=False)  # or this might never return
         await self._end_background()
         await asyncio.gather(*self._lane_tasks, return_exceptions=True)
         await self._dispatcher.drained()
         self._metrics.in_flight.read = self._metrics.sweep_age.read = tuple
 
     async def _end_background(self) -> None:
-        """Let the sweep and the jobs end by themselves; cut off what takes too long.
+        """Let the sweep and the jobs end by themselves; cancel those that take too long.
 
-        A driver that is cancelled in the middle of a statement may take that for an error of
-        its own, and a task that carries on after errors would never end.
+        A database driver that is cancelled during a statement may report an error of its own,
+        and a task that continues after errors would never end.
         """
         self._ending.set()
         if self._background:
@@ -97,12 +97,12 @@ class LocalEngine:
             await asyncio.gather(*slow, return_exceptions=True)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than until the end."""
+        """Sleep until the time is over or the engine stops."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ending.wait(), seconds)
 
     def wake(self, destination_ids: Collection[str]) -> None:
-        """Carry what is due for these destinations, now."""
+        """Deliver what is due for these destinations, now."""
         if not self._running:
             return
         for destination_id in destination_ids:
@@ -112,7 +112,7 @@ class LocalEngine:
                 continue
             lane = self._dispatcher.lane(destination_id)
             self._lanes[destination_id] = lane
-            # A lane is nobody's in particular: not to be logged under whoever woke it first.
+            # A lane serves many requests: its log lines don't carry one request's context.
             task = asyncio.create_task(self._carry(lane), context=Context())
             self._lane_tasks.add(task)
             task.add_done_callback(self._lane_tasks.discard)
@@ -124,9 +124,9 @@ class LocalEngine:
     async def _carry(self, lane: Lane) -> None:
         try:
             await lane.run()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the sweep opens another lane
+        except Exception as error:  # noqa: BLE001 - the sweep opens another lane
             _log.error(
-                "carrying deliveries to %s stopped: %s", lane.destination_id, type(error).__name__
+                "the delivery lane of %s stopped: %s", lane.destination_id, type(error).__name__
             )
         finally:
             del self._lanes[lane.destination_id]
@@ -136,7 +136,7 @@ class LocalEngine:
         if not self._running or delay > _TIMER_HORIZON_SECONDS:
             return
         loop = asyncio.get_running_loop()
-        # A hair later than due, so that the claim's clock agrees that it is.
+        # A little later than due, so that the claim's clock agrees that it is due.
         when = loop.time() + max(delay, 0) + 0.002
         earlier = self._timers.get(destination_id)
         if earlier is not None and not earlier.cancelled() and earlier.when() <= when:
@@ -150,15 +150,13 @@ class LocalEngine:
         self.wake([destination_id])
 
     async def health(self, now: datetime) -> HealthReport:
-        """Say whether deliveries are moving."""
-        heard_of = self.last_sweep_at or self._started_at
-        if heard_of is None or now - heard_of > _SILENCE:
-            return HealthReport(
-                healthy=False, detail="deliveries are not moving; look into the log"
-            )
+        """Report whether the sweep still runs."""
+        last_seen = self.last_sweep_at or self._started_at
+        if last_seen is None or now - last_seen > _SILENCE:
+            return HealthReport(healthy=False, detail="deliveries are not moving; see the log")
         return HealthReport(healthy=True, detail="deliveries are moving")
 
-    def _be_counted(self) -> None:
+    def _register_gauges(self) -> None:
         """Let the metrics read how it goes."""
         self._metrics.in_flight.read = self._in_flight
         self._metrics.sweep_age.read = self._sweep_age
@@ -173,31 +171,31 @@ class LocalEngine:
             return ()
         return (((), (self._clock.now() - self.last_sweep_at).total_seconds()),)
 
-    async def _my_turn_to_sweep(self) -> bool:
-        """Say whether this process sweeps now, and runs the jobs; alone, it always does."""
+    async def _is_sweeper(self) -> bool:
+        """Say whether this process sweeps and runs the jobs now; a single process always does."""
         return True
 
     async def _spread(self, destination_ids: Collection[str]) -> None:
-        """See to it that what the sweep found is carried."""
+        """Hand on what the sweep found."""
         self.wake(destination_ids)
 
     async def _sweep(self) -> None:
         while not self._ending.is_set():
             try:
-                self._sweeping = await self._my_turn_to_sweep()
-                await self._mind_the_clock()
+                self._sweeping = await self._is_sweeper()
+                await self._check_clock()
                 if self._sweeping:
                     await self._spread(await self._dispatcher.destinations_with_work())
                 self.last_sweep_at = self._clock.now()
-            except Exception as error:  # noqa: BLE001 - without it nothing would be found again
+            except Exception as error:  # noqa: BLE001 - without the sweep nothing would be found again
                 _log.error("the sweep failed: %s", type(error).__name__)
             await self._pause(_SWEEP_SECONDS)
 
-    async def _mind_the_clock(self) -> None:
-        """Let the time be kept; whoever sweeps does it for all, so that it is done once."""
+    async def _check_clock(self) -> None:
+        """Reschedule after a clock step; only the sweeper does, so that it is done once."""
         self._seconds_back += self._step_watch.seconds_back()
         if self._sweeping:
-            await self._dispatcher.clock_skew.keep(self._seconds_back)
+            await self._dispatcher.clock_skew.check(self._seconds_back)
         self._seconds_back = 0.0
 
     async def _repeat(self, job: Job) -> None:

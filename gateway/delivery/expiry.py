@@ -1,8 +1,8 @@
-"""Give up deliveries that nobody will try again in time, so that they show.
+"""Exhaust deliveries whose retry window has passed without an attempt, so that they show.
 
-A destination whose breaker is open is tried with one delivery at a time, and a disabled
-one with none. What waited behind for as long as a whole retry schedule takes is exhausted:
-visible, and sent again by a recovery.
+While a breaker is open one delivery at a time goes out, and to a disabled destination none
+does. A delivery that has been pending for as long as the whole retry schedule takes becomes
+``exhausted``: visible, and sent again by a recovery.
 """
 
 import logging
@@ -17,32 +17,32 @@ from gateway.storage.stores import outbox
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE: Final = 1000
-# Who runs every minute and was not run for this long was off, or asleep.
-_ASLEEP: Final = timedelta(minutes=10)
+_MAX_PER_TRANSACTION: Final = 1000
+# The job runs every minute; a longer gap means that the machine was off or suspended.
+_SUSPENDED: Final = timedelta(minutes=10)
 
 
 class ExpiryJob:
-    """Gives up what is overdue; run it now and then."""
+    """Exhausts overdue deliveries; runs once a minute."""
 
     def __init__(
         self, database: Database, rules: DispatchRules, sinks: Collection[str], clock: Clock
     ) -> None:
         self._database = database
         self._give_up_after = rules.schedule.expires_after
-        # We may have been off for days: whoever was failing before is tried first.
-        self._patience = timedelta(seconds=max(rules.breaker.pauses_seconds) + rules.lease_seconds)
+        # After days off, a destination that was failing before is probed first.
+        self._grace = timedelta(seconds=max(rules.breaker.pauses_seconds) + rules.lease_seconds)
         self._sinks = sinks
         self._clock = clock
-        self._last_run_at = self._awake_since = clock.now()
+        self._last_run_at = self._running_since = clock.now()
 
     async def run(self) -> None:
-        """Give up all that is overdue, some in each transaction; nothing while just awake."""
+        """Exhaust all overdue deliveries, batch by batch; none just after a start."""
         now = self._clock.now()
-        if abs(now - self._last_run_at) > _ASLEEP:
-            self._awake_since = now
+        if abs(now - self._last_run_at) > _SUSPENDED:
+            self._running_since = now
         self._last_run_at = now
-        if now - self._awake_since < self._patience:
+        if now - self._running_since < self._grace:
             return
         while True:
             now = self._clock.now()
@@ -51,13 +51,13 @@ class ExpiryJob:
                     connection,
                     older_than=now - self._give_up_after,
                     now=now,
-                    limit=_AT_ONCE,
+                    limit=_MAX_PER_TRANSACTION,
                     sinks=self._sinks,
                 )
             for destination_id, count in sorted(counted.items()):
                 _log.error(
-                    "deliveries given up: the endpoint is not being called",
+                    "deliveries exhausted: the endpoint is not being called",
                     extra={"destination_id": destination_id, "deliveries": count},
                 )
-            if sum(counted.values()) < _AT_ONCE:
+            if sum(counted.values()) < _MAX_PER_TRANSACTION:
                 return

@@ -1,75 +1,48 @@
-"""One destination's deliveries on their way: taken ahead, tried side by side, settled.
+"""A destination's lane: claim due deliveries ahead, attempt them side by side, settle the outcomes.
 
-Each destination has a lane of its own, so that one that hangs holds back nobody
-else. A lane ends when nothing is due any more; the engine opens a new one when
-there is.
+Each destination has a lane of its own, so that a hanging endpoint delays no other
+destination. One lane at a time runs:
+
+* a claim loop (:meth:`Lane.run`), which keeps a queue of leased deliveries filled from a
+  :class:`DeliverySource`;
+* up to ``max_in_flight`` workers, which take deliveries from that queue, hand them to the
+  sink and settle what comes back;
+* a :class:`Pace`, which spaces the requests of a destination with ``max_per_second``.
+
+A lane ends when nothing is due any more; the engine opens a new one when there is.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from gateway.clock import Clock
-from gateway.delivery.attempt import GRACE_SECONDS, Deadlines, tried
+from gateway.delivery.attempt import GRACE_SECONDS, Deadlines, attempt
 from gateway.delivery.endpoint_health import LaneSignal
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.observability import log_context
 from gateway.sdk.records import Batch, Sink
 
+_log = logging.getLogger(__name__)
 
-class Pace:
-    """A turnstile: whoever wants to send passes it one by one, each when its time has come."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._next_slot = 0.0
-        self._turnstile = asyncio.Lock()
-        self._ended = asyncio.Event()
-
-    @property
-    def is_free(self) -> bool:
-        """Say whether nobody has to wait: no slot is taken, and nobody queues."""
-        return self._next_slot == 0.0 and not self._turnstile.locked()
-
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for one's turn, and be alone meanwhile; take what is to be sent inside, not before.
-
-        What is taken while one waits may be somebody else's by the time one sends.
-        """
-        async with self._turnstile:
-            pause = self.pause_seconds()
-            if pause > 0:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._ended.wait()
-            yield
-
-    def took(self, count: int, max_per_second: float | None) -> None:
-        """Note that ``count`` are going out now; the next may go when their time is over."""
-        if max_per_second:
-            began = max(self._next_slot, self._clock.monotonic_seconds())
-            self._next_slot = began + count / max_per_second
-
-    def pause_seconds(self) -> float:
-        """Return how long until the next may go; 0 when it may go now."""
-        if self._ended.is_set():
-            return 0.0
-        return max(0.0, self._next_slot - self._clock.monotonic_seconds())
-
-    def end(self) -> None:
-        """Let everybody who waits through: there is nothing left to be sent."""
-        self._ended.set()
+# The claim size adapts between these bounds: as many deliveries as go out in half a second.
+_FIRST_CLAIM: Final = 32
+_MAX_CLAIM: Final = 4096
+_QUICK_SECONDS: Final = 0.5
+_SLOW_SECONDS: Final = 2.0
+_GROWTH: Final = 8
+# Settings of a destination are read with each claim, so a change holds after this at the latest.
+_SETTINGS_MAX_AGE_SECONDS: Final = 2.0
 
 
 class ClaimedBatch(NamedTuple):
-    """Deliveries taken for one destination, with all that is needed to try them.
+    """Deliveries leased for one destination, with everything an attempt needs.
 
-    ``more`` says that there may be further ones; ``lease_seconds`` how long they are ours.
+    ``lease_seconds`` is how long the lease holds; ``more`` says that further deliveries may
+    be due.
     """
 
     destination: Destination
@@ -80,112 +53,157 @@ class ClaimedBatch(NamedTuple):
     more: bool
 
 
-Stored = Callable[[Any], None]
-"""Told when something handed in is stored: a standing or ``None``, or the exception."""
+Settlement: TypeAlias = "asyncio.Future[LaneSignal | None]"
+"""Done when the change is committed; a signal when it changed whether the endpoint is called."""
 
 
 class DeliverySource(Protocol):
-    """Where a lane takes deliveries from and hands outcomes in."""
+    """Where a lane claims deliveries and settles their outcomes: the dispatcher."""
 
     async def claim(self, destination_id: str, limit: int) -> ClaimedBatch | None:
-        """Take up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
+        """Lease up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
         ...
 
-    def settle(
-        self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored, *, at_once: bool
-    ) -> None:
-        """Hand an outcome in, to be stored ``at_once`` or together with others."""
+    def settle(self, delivery: ClaimedDelivery, outcome: Outcome, *, urgent: bool) -> Settlement:
+        """Store an outcome: at once if ``urgent``, else within 50 ms together with others."""
         ...
 
-    def release(self, delivery: ClaimedDelivery, stored: Stored) -> None:
-        """Give a delivery back untried."""
+    def release(self, delivery: ClaimedDelivery) -> Settlement:
+        """End the lease of a delivery that was not attempted; it is due again at once."""
         ...
 
 
-_log = logging.getLogger(__name__)
+class Pace:
+    """Spaces requests to ``max_per_second``: workers pass one at a time, each in its time slot."""
 
-# How many deliveries are taken ahead adapts between these: as many as go out in half a second.
-_FIRST_CLAIM: Final = 32
-_LARGEST_CLAIM: Final = 4096
-_QUICK_SECONDS: Final = 0.5
-_SLOW_SECONDS: Final = 2.0
-_GROWTH: Final = 8
-# A destination that is disabled, or gets another address, hears nothing more after this.
-_KNOWN_SECONDS: Final = 2.0
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._next_slot = 0.0
+        self._turnstile = asyncio.Lock()
+        self._ended = asyncio.Event()
+
+    @property
+    def is_free(self) -> bool:
+        """Say whether a worker passes without waiting: no slot is taken and no worker queues."""
+        return self._next_slot == 0.0 and not self._turnstile.locked()
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for the next slot and hold the turnstile inside the block.
+
+        Take deliveries inside the block, not before: a lease may run out during the wait.
+        """
+        async with self._turnstile:
+            pause = self.pause_seconds()
+            if pause > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._ended.wait()
+            yield
+
+    def took(self, count: int, max_per_second: float | None) -> None:
+        """Record that ``count`` requests go out now; the next slot follows after their share."""
+        if max_per_second:
+            began = max(self._next_slot, self._clock.monotonic_seconds())
+            self._next_slot = began + count / max_per_second
+
+    def pause_seconds(self) -> float:
+        """Return the time until the next slot; 0 when it is free now."""
+        if self._ended.is_set():
+            return 0.0
+        return max(0.0, self._next_slot - self._clock.monotonic_seconds())
+
+    def end(self) -> None:
+        """Let all waiting workers pass: nothing is left to be sent."""
+        self._ended.set()
 
 
-class _Waiting(NamedTuple):
+class _Queued(NamedTuple):
     delivery: ClaimedDelivery
     usable_until: float
 
 
 class Lane:
-    """Carries what is due for one destination."""
+    """Delivers what is due for one destination.
+
+    ``timeout_seconds`` is the deadline of one attempt, ``grace_seconds`` how much later a
+    sink that ignores it is cut off, ``max_claim`` the largest number leased ahead.
+    """
 
     def __init__(
-        self, destination_id: str, desk: DeliverySource, clock: Clock, timeout_seconds: float
+        self,
+        destination_id: str,
+        source: DeliverySource,
+        clock: Clock,
+        timeout_seconds: float,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
+        max_claim: int = _MAX_CLAIM,
     ) -> None:
         self.destination_id = destination_id
-        self._desk = desk
+        self._source = source
         self._clock = clock
         self._timeout_seconds = timeout_seconds
-        self._waiting: deque[_Waiting] = deque()
+        self._longest_attempt_seconds = timeout_seconds + grace_seconds
+        self._max_claim = max_claim
+        self._queue: deque[_Queued] = deque()
         self._workers: set[asyncio.Task[None]] = set()
+        self._active_workers = 0
         self._unsettled = 0
-        self._grant: ClaimedBatch | None = None
-        self._claim_size = _FIRST_CLAIM
+        self._claimed: ClaimedBatch | None = None
         self._claimed_at = 0.0
-        self._at_work = 0
+        self._claim_size = _FIRST_CLAIM
         self._pace = Pace(clock)
-        self._deadlines = Deadlines(timeout_seconds + GRACE_SECONDS)
-        self._more = True
-        self._shut = False
+        self._deadlines = Deadlines(self._longest_attempt_seconds)
+        self._more_due = True
+        self._held = False
         self._stopping = False
         self._changed = asyncio.Event()
         self.in_flight = 0
 
     def nudge(self) -> None:
         """Say that something more is due."""
-        self._more = True
+        self._more_due = True
         self._changed.set()
 
     def stop(self) -> None:
-        """Finish what is in flight, take nothing more, give back what waits."""
+        """Finish what is in flight, claim nothing more, release what is queued."""
         self._stopping = True
-        self._give_back()
+        self._release_queue()
         self._pace.end()
         self._changed.set()
 
     async def run(self) -> None:
-        """Carry deliveries until nothing is due; what went out is settled when this returns."""
+        """Deliver until nothing is due; all outcomes are settled when this returns."""
         log_context.destination_id.set(self.destination_id)
         try:
-            await self._carry()
-        except Exception:  # whatever kept a claim from being made; it is raised again
-            # The database is away, say. What is in flight is finished.
+            await self._loop()
+        except Exception:  # a claim failed, for instance because the database is out of reach
             self.stop()
-            await self._carry()
+            await self._loop()  # finishes what is in flight
             raise
         finally:
-            for worker in self._workers:  # none is left, unless we are being cancelled
+            for worker in self._workers:  # none is left, unless the lane is being cancelled
                 worker.cancel()
             self._deadlines.end()
 
-    async def _carry(self) -> None:
-        """Claim whenever there is room, until there is no work and none can come of what runs.
+    # -- claims ---------------------------------------------------------------------------
 
-        Between the last look and the end nothing is awaited, so that a nudge is either
+    async def _loop(self) -> None:
+        """Claim whenever there is room, until nothing is due and nothing is running.
+
+        Between the last check and the return nothing is awaited, so that a nudge is either
         seen here or finds the lane gone and opens another.
         """
         while True:
             self._changed.clear()
-            wants_more = self._more and not self._stopping
+            wants_more = self._more_due and not self._stopping
             if wants_more and self._room() > 0:
                 await self._claim()
             elif wants_more or self._workers or self._unsettled:
                 await self._changed.wait()
             elif (pause := self._pace.pause_seconds()) > 0:
-                # The next lane would know nothing of this one's pace and send too soon.
+                # A new lane would not know this one's pace, and would send too soon.
                 timer = asyncio.get_running_loop().call_later(pause, self._changed.set)
                 await self._changed.wait()
                 timer.cancel()
@@ -193,173 +211,174 @@ class Lane:
                 return
 
     def _room(self) -> int:
-        """How many to take now: none while more than half of the last claim still waits.
+        """Return how many to claim now: none while more than half of the last claim is queued.
 
-        But now and then at least one, to hear whether the destination was changed meanwhile.
+        When the destination's settings are old, at least one, which reads them again.
         """
-        waiting = len(self._waiting)
+        queued = len(self._queue)
         if self._is_stale():
-            return max(self._claim_size - waiting, 1)
-        if waiting > self._claim_size // 2 or self._unsettled > 2 * _LARGEST_CLAIM:
+            return max(self._claim_size - queued, 1)
+        if queued > self._claim_size // 2 or self._unsettled > 2 * self._max_claim:
             return 0
-        return self._claim_size - waiting
+        return self._claim_size - queued
 
     async def _claim(self) -> None:
-        self._more = self._shut = False
+        self._more_due = self._held = False
         now = self._clock.monotonic_seconds()
-        if self._grant is not None and self._grant.more:
-            self._adapt(now - self._claimed_at, self._grant.destination.max_in_flight)
+        if self._claimed is not None and self._claimed.more:
+            self._adapt(now - self._claimed_at, self._claimed.destination.max_in_flight)
         self._claimed_at = now
-        grant = await self._desk.claim(self.destination_id, max(self._room(), 1))
-        self._grant = grant
-        if grant is not None:
-            self._more = self._more or grant.more
-            usable_until = now + grant.lease_seconds - self._timeout_seconds - GRACE_SECONDS
-            self._waiting.extend(_Waiting(each, usable_until) for each in grant.deliveries)
-        if grant is None or self._shut or self._stopping:
-            self._give_back()
+        claimed = await self._source.claim(self.destination_id, max(self._room(), 1))
+        self._claimed = claimed
+        if claimed is not None:
+            self._more_due = self._more_due or claimed.more
+            usable_until = now + claimed.lease_seconds - self._longest_attempt_seconds
+            self._queue.extend(_Queued(each, usable_until) for each in claimed.deliveries)
+        if claimed is None or self._held or self._stopping:
+            self._release_queue()
         else:
-            self._staff(grant.destination.max_in_flight)
+            self._start_workers(claimed.destination.max_in_flight)
 
     def _is_stale(self) -> bool:
-        """Say whether what is known of the destination is old, and there is more to send."""
+        """Say whether the destination's settings are old while deliveries are queued."""
         age = self._clock.monotonic_seconds() - self._claimed_at
-        return bool(self._waiting) and age > _KNOWN_SECONDS
+        return bool(self._queue) and age > _SETTINGS_MAX_AGE_SECONDS
 
     def _adapt(self, took_seconds: float, max_in_flight: int) -> None:
         if took_seconds < _QUICK_SECONDS:
-            self._claim_size = min(self._claim_size * _GROWTH, _LARGEST_CLAIM)
+            self._claim_size = min(self._claim_size * _GROWTH, self._max_claim)
         elif took_seconds > _SLOW_SECONDS:
             self._claim_size = max(self._claim_size // 2, min(max_in_flight, _FIRST_CLAIM))
 
-    def _staff(self, max_in_flight: int) -> None:
-        wanted = min(max(max_in_flight, 1), self._at_work + len(self._waiting))
-        for _ in range(wanted - self._at_work):
-            self._at_work += 1
+    # -- workers --------------------------------------------------------------------------
+
+    def _start_workers(self, max_in_flight: int) -> None:
+        wanted = min(max(max_in_flight, 1), self._active_workers + len(self._queue))
+        for _ in range(wanted - self._active_workers):
+            self._active_workers += 1
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
-            worker.add_done_callback(self._left)
+            worker.add_done_callback(self._worker_ended)
 
-    def _left(self, worker: asyncio.Task[None]) -> None:
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
         self._changed.set()
         if not worker.cancelled() and worker.exception() is not None:
-            self._give_back()  # the others may have left already
+            self._release_queue()  # the other workers may have ended already
             _log.error(
-                "a delivery to %s failed oddly", self.destination_id, exc_info=worker.exception()
+                "unhandled error in delivery worker for %s",
+                self.destination_id,
+                exc_info=worker.exception(),
             )
 
     async def _work(self) -> None:
         try:
-            while self._waiting and not self._overstaffed():
-                await self._carry_next()
+            while self._queue and not self._has_too_many_workers():
+                await self._deliver_next()
         finally:
-            # At once, not when the task is seen to be done: a claim may come back in between.
-            self._at_work -= 1
+            # At once, not in the task's callback: a claim may return in between.
+            self._active_workers -= 1
 
-    def _overstaffed(self) -> bool:
-        """Say whether ``max_in_flight`` was lowered meanwhile."""
-        return self._at_work > 1 and (
-            self._grant is None or self._at_work > self._grant.destination.max_in_flight
+    def _has_too_many_workers(self) -> bool:
+        """Say whether ``max_in_flight`` was lowered since the workers started."""
+        return self._active_workers > 1 and (
+            self._claimed is None or self._active_workers > self._claimed.destination.max_in_flight
         )
 
-    async def _carry_next(self) -> None:
-        taken = await self._in_turn()
-        grant = self._grant
-        if grant is None or not taken:
+    async def _deliver_next(self) -> None:
+        taken = await self._take_paced()
+        claimed = self._claimed
+        if claimed is None or not taken:
             return
-        batch = Batch(grant.destination, grant.settings, taken, self._timeout_seconds)
+        batch = Batch(claimed.destination, claimed.settings, taken, self._timeout_seconds)
         self.in_flight += len(taken)
         try:
-            outcomes = await tried(grant.sink, batch, self._clock, self._deadlines)
+            outcomes = await attempt(claimed.sink, batch, self._clock, self._deadlines)
         finally:
             self.in_flight -= len(taken)
         failed = []
         for delivery, outcome in zip(taken, outcomes, strict=True):
             if outcome.gone or outcome.busy:
-                self._shut_out()
-            if outcome.delivered:
-                self._settle(delivery, outcome, self._over)
-            else:
-                known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._settle(delivery, outcome, partial(self._failed, known))
-                failed.append(known)
-        self._more = self._more or self._is_stale()
-        if self._more and self._room() > 0:
+                self._hold()
+            settlement = self._settle(delivery, outcome)
+            if not outcome.delivered:
+                failed.append(settlement)
+        self._more_due = self._more_due or self._is_stale()
+        if self._more_due and self._room() > 0:
             self._changed.set()
-        if failed:  # whether the breaker opened is known when they are stored
+        if failed:  # the commit decides whether the circuit breaker opens
             await asyncio.wait(failed)
 
-    async def _in_turn(self) -> list[ClaimedDelivery]:
-        """Take what goes out next, when its time has come."""
-        grant = self._grant
-        if grant is not None and grant.destination.max_per_second is None and self._pace.is_free:
-            return self._next(grant.sink.max_batch)
+    async def _take_paced(self) -> list[ClaimedDelivery]:
+        """Take the next deliveries from the queue, in the destination's pace."""
+        claimed = self._claimed
+        if (
+            claimed is not None
+            and claimed.destination.max_per_second is None
+            and self._pace.is_free
+        ):
+            return self._take(claimed.sink.max_batch)
         async with self._pace.turn():
-            grant = self._grant  # it may be another one by now
-            taken = [] if grant is None else self._next(grant.sink.max_batch)
-            if grant is not None and taken:
-                self._pace.took(len(taken), grant.destination.max_per_second)
+            claimed = self._claimed  # may be a newer one after the wait
+            taken = [] if claimed is None else self._take(claimed.sink.max_batch)
+            if claimed is not None and taken:
+                self._pace.took(len(taken), claimed.destination.max_per_second)
             return taken
 
-    def _next(self, count: int) -> list[ClaimedDelivery]:
-        """Take the next ones that are still ours; those whose lease runs out go back."""
+    def _take(self, count: int) -> list[ClaimedDelivery]:
+        """Take up to ``count`` from the queue; release those whose lease ends too soon."""
         now = self._clock.monotonic_seconds()
         taken: list[ClaimedDelivery] = []
-        while self._waiting and len(taken) < count:
-            delivery, usable_until = self._waiting.popleft()
+        while self._queue and len(taken) < count:
+            delivery, usable_until = self._queue.popleft()
             if now < usable_until:
                 taken.append(delivery)
             else:
                 self._release(delivery)
-                self._more = True
+                self._more_due = True
         return taken
 
-    def _settle(self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored) -> None:
-        self._desk.settle(delivery, outcome, stored, at_once=self._is_ordered())
+    # -- settlement -----------------------------------------------------------------------
+
+    def _settle(self, delivery: ClaimedDelivery, outcome: Outcome) -> Settlement:
+        is_ordered = self._claimed is not None and self._claimed.destination.ordered
+        settlement = self._source.settle(delivery, outcome, urgent=is_ordered)
         self._unsettled += 1
+        settlement.add_done_callback(self._settled_in_order if is_ordered else self._settled)
+        return settlement
 
     def _release(self, delivery: ClaimedDelivery) -> None:
-        self._desk.release(delivery, self._stored)
+        settlement = self._source.release(delivery)
         self._unsettled += 1
+        settlement.add_done_callback(self._settled)
 
-    def _over(self, answer: Any) -> None:
-        self._stored(answer)
-        if self._is_ordered():
-            self.nudge()  # the next one of the same subject may go
+    def _settled_in_order(self, settlement: Settlement) -> None:
+        self._settled(settlement)
+        self.nudge()  # the next delivery of the same subject may go
 
-    def _failed(self, known: asyncio.Future[None], answer: Any) -> None:
-        self._over(answer)
-        if not known.done():
-            known.set_result(None)
-
-    def _stored(self, answer: Any) -> None:
+    def _settled(self, settlement: Settlement) -> None:
         self._unsettled -= 1
         self._changed.set()
-        if not isinstance(answer, Exception):
-            self._obey(answer)
+        if settlement.cancelled():
             return
-        # The lease ends by itself and the delivery is tried again: at least once.
-        _log.error(
-            "an outcome for %s could not be stored: %s",
-            self.destination_id,
-            type(answer).__name__,
-        )
-
-    def _is_ordered(self) -> bool:
-        return self._grant is not None and self._grant.destination.ordered
-
-    def _obey(self, standing: Any) -> None:
-        if standing is LaneSignal.HELD:
-            self._shut_out()
-        elif standing is LaneSignal.RESUMED:
+        error = settlement.exception()
+        if error is not None:
+            # The lease runs out and the delivery is attempted again: at least once.
+            _log.error(
+                "an outcome for %s could not be stored: %s",
+                self.destination_id,
+                type(error).__name__,
+            )
+        elif settlement.result() is LaneSignal.HOLD:
+            self._hold()
+        elif settlement.result() is LaneSignal.RESUME:
             self.nudge()
 
-    def _shut_out(self) -> None:
-        """Give back what waits, and what a claim that is on its way brings."""
-        self._shut = True
-        self._give_back()
+    def _hold(self) -> None:
+        """Release what is queued, and what a claim under way returns."""
+        self._held = True
+        self._release_queue()
 
-    def _give_back(self) -> None:
-        while self._waiting:
-            self._release(self._waiting.popleft().delivery)
+    def _release_queue(self) -> None:
+        while self._queue:
+            self._release(self._queue.popleft().delivery)

@@ -1,7 +1,6 @@
 """Record events and fan them out to destinations, inside the caller's transaction.
 
-Afterwards, when the transaction has committed, :meth:`Publisher.announce` wakes
-whoever carries deliveries and tells the plugins.
+After the commit, :meth:`Publisher.announce` wakes the engine and notifies the plugins.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,13 +18,13 @@ from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.outbox import NewDelivery, Outbox
 
 Wake = Callable[[Collection[str]], None]
-"""Tells an engine that these destinations have something due. Never waits, never fails."""
+"""Wakes the engine for destinations that have something due. Never waits, never fails."""
 
 
 class Publisher:
     """Writes events, with a delivery for each destination that wants one."""
 
-    def __init__(  # noqa: PLR0913 - what it writes to, and whom it tells
+    def __init__(  # noqa: PLR0913 - the parts it writes to and notifies
         self,
         database: Database,
         clock: Clock,
@@ -51,16 +50,15 @@ class Publisher:
     ) -> Published:
         """Write ``drafts`` and their deliveries in the transaction of ``connection``.
 
-        Late news is recorded for the timeline and sent to nobody: it changes nothing,
-        and what it tells of has been overtaken.
+        A late event is recorded for the timeline and not sent: it has been overtaken.
         """
         recorded = await self._events.append(connection, drafts, now)
-        news = [
+        current = [
             (event, draft) for event, draft in zip(recorded, drafts, strict=True) if not event.late
         ]
-        if not news:
+        if not current:
             return Published(recorded, (), frozenset())
-        accounts = {event.account_id for event, _ in news}
+        accounts = {event.account_id for event, _ in current}
         known = {
             subscription.id: subscription
             for subscription in await self._destinations.subscriptions(connection, accounts)
@@ -68,7 +66,7 @@ class Publisher:
         if not known:
             return Published(recorded, (), frozenset())
         wanted = self._hooks.route_events(
-            [event for event, _ in news], _matched(news, known.values())
+            [event for event, _ in current], _matched(current, known.values())
         )
         deliveries = [
             NewDelivery(
@@ -79,7 +77,7 @@ class Publisher:
                 subject=event.subject,
                 in_order=known[destination_id].ordered,
             )
-            for event, _ in news
+            for event, _ in current
             for destination_id in wanted[event.id]
         ]
         ids = await self._outbox.queue(connection, deliveries, now)
@@ -93,7 +91,7 @@ class Publisher:
         return published
 
     def announce(self, published: Published) -> None:
-        """Wake the engine and tell the plugins; call it after the commit, never before."""
+        """Wake the engine and notify the plugins; call it after the commit, never before."""
         if published.destination_ids:
             self._wake(published.destination_ids)
         if published.events:
@@ -102,12 +100,12 @@ class Publisher:
 
 
 def _matched(
-    news: Iterable[tuple[Event, EventDraft]], subscriptions: Collection[Subscription]
+    events: Iterable[tuple[Event, EventDraft]], subscriptions: Collection[Subscription]
 ) -> Mapping[str, Collection[str]]:
     """Match account, mode, site and pattern; equal events are matched once."""
     found: dict[tuple[str, ...], list[str]] = {}
     wanted: dict[str, Collection[str]] = {}
-    for event, draft in news:
+    for event, draft in events:
         kind = (event.account_id, event.mode, event.site or "", event.type)
         if draft.only_destination is not None:
             wanted[event.id] = [
@@ -120,7 +118,7 @@ def _matched(
             found[kind] = [each.id for each in subscriptions if _wants(each, event)]
         wanted[event.id] = found[kind]
         if event.subject in found[kind]:
-            # What happens to an endpoint is told to the others.
+            # An event about an endpoint goes to the other endpoints.
             wanted[event.id] = [each for each in found[kind] if each != event.subject]
     return wanted
 

@@ -1,10 +1,10 @@
-"""Send again what a destination missed: a job that is durable, paced, and shows its progress.
+"""Recovery: send the events again that a destination missed. Durable, paced, with progress.
 
-It walks the account's events of the time asked for, and queues those that the
-destination wants and never had: no delivery was made for them (it was disabled
-then), the delivery was given up, or it waits for its next try, which after a long
-outage may be hours away. Each gets the full retry schedule. It waits while the
-destination has plenty to do by now, so that news is not held up behind it.
+A recovery walks the account's events of a period and queues those that the destination
+subscribes to and did not get: there is no delivery (it was disabled then), the delivery is
+exhausted, or its next attempt is due later, which after a long outage may be in hours. Each
+gets the full retry schedule. A recovery pauses while the destination has many due
+deliveries, so that new events are not delayed behind it.
 """
 
 from datetime import datetime, timedelta
@@ -31,15 +31,15 @@ from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.outbox import NewDelivery, Outbox
 
 _EVENTS_AT_ONCE: Final = 500
-# An id is made before the event is recorded: the first ones may bear an earlier time.
+# An id is made before its event is recorded, so the first ids may carry an earlier time.
 _SLACK: Final = timedelta(minutes=10)
-_PLENTY: Final = 1000
+_MAX_DUE: Final = 1000
 
 
 class RecoveryRunner:
-    """Starts recoveries, and carries the unfinished ones on a step at a time."""
+    """Starts recoveries, and advances the unfinished ones step by step."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it reads and writes, and whom it asks
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts it reads, writes and asks
         self,
         database: Database,
         events: EventStore,
@@ -62,13 +62,14 @@ class RecoveryRunner:
     async def start(
         self, destination: Destination, since: datetime, until: datetime | None
     ) -> Recovery:
-        """Begin to send again what ``destination`` missed; returns at once.
+        """Start a recovery of the events from ``since`` to ``until`` (now); returns at once.
 
-        Raises ``Conflict`` while it is disabled, ``InvalidInput`` for a time that makes none.
+        Raises ``Conflict`` while the destination is disabled, ``InvalidInput`` for an empty
+        period.
         """
         now = self._clock.now()
         end = min(until or now, now)
-        # Nothing happened before; and the year 1 of an eastern zone has no moment in UTC.
+        # No event is older; and year 1 of an eastern time zone has no UTC equivalent.
         since = max(since, from_epoch_ms(0))
         if since >= end:
             raise InvalidInput("since must be before until, and in the past.")
@@ -92,12 +93,12 @@ class RecoveryRunner:
         return recovery
 
     async def get(self, account_id: str, recovery_id: str) -> Recovery | None:
-        """Return how far a recovery has got."""
+        """Return a recovery with its progress."""
         async with self._database.read() as connection:
             return await recoveries.get(connection, account_id, recovery_id)
 
     async def step(self) -> None:
-        """Carry every unfinished recovery on by one batch of events."""
+        """Advance each unfinished recovery by one batch of events."""
         woken: set[str] = set()
         async with self._database.begin() as connection:
             for recovery in await recoveries.running(connection):
@@ -109,7 +110,9 @@ class RecoveryRunner:
                         recovery, state="done", finished_at=self._clock.now()
                     )
                     await recoveries.note(connection, done)
-                elif await self._waiting(connection, destination.id, self._clock.now()) < _PLENTY:
+                elif (
+                    await self._count_due(connection, destination.id, self._clock.now()) < _MAX_DUE
+                ):
                     await recoveries.note(
                         connection, await self._advance(connection, recovery, destination)
                     )
@@ -117,11 +120,8 @@ class RecoveryRunner:
         self._wake(woken)
 
     @staticmethod
-    async def _waiting(connection: AsyncConnection, destination_id: str, now: datetime) -> int:
-        """Count what the destination has to do by now, no further than plenty.
-
-        What waits for its next try holds nothing up; and after an outage it is what is to go.
-        """
+    async def _count_due(connection: AsyncConnection, destination_id: str, now: datetime) -> int:
+        """Count due deliveries, capped at 1,000; later retries delay nothing."""
         some = (
             select(deliveries.c.id)
             .where(
@@ -129,7 +129,7 @@ class RecoveryRunner:
                 deliveries.c.state == "pending",
                 deliveries.c.due_at_ms <= to_epoch_ms(now),
             )
-            .limit(_PLENTY)
+            .limit(_MAX_DUE)
             .subquery()
         )
         return int((await connection.execute(select(func.count()).select_from(some))).scalar_one())
@@ -151,7 +151,7 @@ class RecoveryRunner:
         again = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
         await self._outbox.send_all_again(connection, destination.account_id, again, now)
         unsent = [event for event in missed if event.id not in states]
-        # What a plugin's routing would have kept from the destination stays kept from it.
+        # Events that a plugin routes away from the destination are not sent to it now either.
         wanted = {event.id: (destination.id,) for event in unsent}
         routed = self._hooks.route_events(unsent, wanted) if unsent else {}
         never = [

@@ -1,14 +1,13 @@
-"""The engine on many machines: dramatiq over Redis carries wake-ups to worker processes.
+"""The engine across machines: dramatiq over Redis carries wake-ups to worker processes.
 
 A serving process only sends wake-ups (:class:`WakingEngine`). A worker process
-(:class:`WorkerEngine`) is the embedded engine, woken by dramatiq instead of by a
-commit of its own. A message is "this destination has work", never one a delivery.
+(:class:`WorkerEngine`) is the embedded engine, woken by dramatiq instead of by its own
+commits. A message says "this destination has work"; there is never one per delivery.
 
-One worker at a time carries a destination, so that ``max_in_flight`` and
-``max_per_second`` hold for all of them together: it leaves its name in Redis, and
-wake-ups that reach another are passed on to it. When Redis is gone, whoever sweeps
-carries what it finds; the database's row locks keep any two from taking the same
-delivery.
+One worker at a time owns a destination, so that ``max_in_flight`` and ``max_per_second``
+hold for the whole cluster: it writes its id into Redis with a TTL, and wake-ups that reach
+another worker are forwarded to it. Without Redis the sweeper delivers what it finds; the
+database's row locks keep two processes from claiming the same delivery.
 """
 
 import asyncio
@@ -32,19 +31,19 @@ from gateway.sdk.records import HealthReport, Job
 
 QUEUE: Final = "wake"
 ACTOR: Final = "carry"
-# A wake-up that nobody took for this long is given up for lost, and may be sent again.
+# TTL of a sent wake-up: one that no worker took within it counts as lost and may be resent.
 _WOKEN_MS: Final = 5_000
-# A worker that says nothing for this long no longer carries what it carried.
+# TTL of a worker's ownership of a destination.
 CARRIER_MS: Final = 15_000
 
 _log = logging.getLogger(__name__)
 
 
 class WakeUps:
-    """Sends wake-ups, each to the worker that carries the destination already, or to any."""
+    """Sends wake-ups: to the worker that owns the destination, or to any."""
 
     def __init__(self, url: str) -> None:
-        # No middleware: a wake-up is never retried, timed or kept. The sweep is its safety net.
+        # No middleware: a wake-up is never retried, timed or kept. The sweep finds lost ones.
         make: Any = RedisBroker  # dramatiq doesn't type its constructor
         self.client = connected(url)
         self.broker: Any = make(client=self.client, namespace=NAMESPACE, middleware=[])
@@ -64,7 +63,7 @@ class WakeUps:
             await asyncio.to_thread(self._send, sorted(destination_ids))
 
     async def drained(self) -> None:
-        """Wait until everything is sent, or given up."""
+        """Wait until everything is sent, or has failed."""
         if self._sending is not None:
             await asyncio.shield(self._sending)
 
@@ -94,13 +93,13 @@ class WakeUps:
             for each in ids:
                 pipe.set(key("woken", each), 1, nx=True, px=_WOKEN_MS)
                 pipe.get(key("carrier", each))
-            said = pipe.execute()
-        for each, fresh, carrier in zip(ids, said[::2], said[1::2], strict=True):
+            replies = pipe.execute()
+        for each, fresh, carrier in zip(ids, replies[::2], replies[1::2], strict=True):
             if fresh:
                 self.enqueue(each, carrier.decode() if carrier else None)
 
     def enqueue(self, destination_id: str, worker_id: str | None) -> None:
-        """Put one wake-up into a worker's own queue, or into the one that all share."""
+        """Put one wake-up into a worker's own queue, or into the shared one."""
         queue = QUEUE if worker_id is None else own_queue(worker_id)
         self.broker.enqueue(
             Message(
@@ -110,38 +109,38 @@ class WakeUps:
 
 
 def own_queue(worker_id: str) -> str:
-    """Return the queue that only this worker reads."""
+    """Return the name of the queue that only this worker reads."""
     return f"{QUEUE}-{worker_id}"
 
 
-# How often an idle worker asks Redis for messages; it bounds what a wake-up adds to latency.
+# Polling interval of an idle worker: what a wake-up adds to latency at most.
 _POLL_MS: Final = 10
 _HEARTBEAT_SECONDS: Final = 5.0
 _HEARTBEAT_MS: Final = 20_000
-# Whoever sweeps keeps doing so; another takes over when it says nothing for this long.
+# TTL of the sweeper's leader lease.
 _SWEEPER_MS: Final = 3_000
 _HEARTBEATS: Final = "workers"
 
 
 class WakingEngine:
-    """For a serving process: tells the workers, carries nothing itself."""
+    """For a serving process: wakes the workers and delivers nothing itself."""
 
     def __init__(self, url: str) -> None:
         self._wakeups = WakeUps(url)
 
     async def start(self) -> None:
-        """Do nothing: Redis is connected to when there is something to say."""
+        """Do nothing: the connection to Redis is made with the first wake-up."""
 
     async def stop(self) -> None:
-        """Send what is to be sent, then disconnect."""
+        """Send the remaining wake-ups, then disconnect."""
         await self._wakeups.close()
 
     def wake(self, destination_ids: Collection[str]) -> None:
-        """Tell a worker that these destinations have something due."""
+        """Wake a worker for these destinations."""
         self._wakeups.wake(destination_ids)
 
     async def health(self, _now: datetime) -> HealthReport:
-        """Say whether some worker is there to carry deliveries."""
+        """Report whether a worker is running."""
         try:
             workers = await asyncio.to_thread(self._count_workers)
         except (redis.RedisError, OSError) as error:
@@ -150,9 +149,9 @@ class WakingEngine:
             )
         if workers == 0:
             return HealthReport(
-                healthy=False, detail="no worker runs; start one with gateway worker"
+                healthy=False, detail="no worker is running; start one with gateway worker"
             )
-        return HealthReport(healthy=True, detail=f"{workers} workers carry deliveries")
+        return HealthReport(healthy=True, detail=f"{workers} workers are running")
 
     def _count_workers(self) -> int:
         found = self._wakeups.client.scan_iter(match=key(_HEARTBEATS, "*"), count=1000)
@@ -182,14 +181,14 @@ class WorkerEngine(LocalEngine):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
-        """Begin to carry deliveries, and to listen for wake-ups."""
+        """Start delivering and listening for wake-ups."""
         self._loop = asyncio.get_running_loop()
         await super().start()
         self._heart = asyncio.create_task(self._beat(), name="heartbeat")
         await asyncio.to_thread(self._listen)
 
     async def stop(self) -> None:
-        """Listen no more, finish what is in flight, leave the rest to the others."""
+        """Stop listening, finish what is in flight, leave the rest to other workers."""
         if self._worker is not None:
             await asyncio.to_thread(self._worker.stop)
         if self._heart is not None:
@@ -216,7 +215,7 @@ class WorkerEngine(LocalEngine):
         self._worker.start()
 
     def _on_wake_up(self, destination_id: str) -> None:
-        """Take a destination on, or pass the wake-up on; dramatiq calls this in a thread of its."""
+        """Take ownership of a destination, or forward the wake-up; runs in a dramatiq thread."""
         client = self._wakeups.client
         client.delete(key("woken", destination_id))
         name = key("carrier", destination_id)
@@ -228,13 +227,13 @@ class WorkerEngine(LocalEngine):
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.wake, [destination_id])
 
-    async def _my_turn_to_sweep(self) -> bool:
+    async def _is_sweeper(self) -> bool:
         try:
-            return await asyncio.to_thread(self._take_sweep)
+            return await asyncio.to_thread(self._take_leader_lease)
         except (redis.RedisError, OSError):
-            return True  # nobody can be asked: better twice than never
+            return True  # without Redis there is no leader: better swept twice than never
 
-    def _take_sweep(self) -> bool:
+    def _take_leader_lease(self) -> bool:
         client, name = self._wakeups.client, key("sweeper", "now")
         if client.set(name, self.id, nx=True, px=_SWEEPER_MS):
             return True
@@ -245,7 +244,7 @@ class WorkerEngine(LocalEngine):
         return False
 
     async def _spread(self, destination_ids: Collection[str]) -> None:
-        """Share what the sweep found with all workers; without Redis, carry it here."""
+        """Share what the sweep found with all workers; without Redis, deliver it here."""
         try:
             await self._wakeups.send(destination_ids)
         except (redis.RedisError, OSError):

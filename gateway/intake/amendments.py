@@ -1,8 +1,8 @@
-"""Change what a package carries while it is still in the pharmacy; empty it when asked to.
+"""Change a package's order while it is still in the pharmacy; erase finished packages on request.
 
-A source whose orders can be edited hands the whole order in again; what is different is
-kept, and subscribers are told which fields are. A patient, or a shop on their behalf, may
-ask to be forgotten: what is over is then emptied as retention would do it, only sooner.
+A source whose orders can be edited hands in the whole order again; the differences are stored,
+and subscribers get the names of the changed fields. When a patient, or a shop on their behalf,
+asks for erasure, finished packages are erased as retention would do it, only sooner.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,11 +27,11 @@ from gateway.storage.database import Database
 from gateway.storage.retention.erasure import empty_finished
 from gateway.storage.stores.packages import PackageStore, Standing
 
-_TOLD: Final = ("priority", "requires_signature", "copay_amount", "delivery_date")
+_IN_EVENT: Final = ("priority", "requires_signature", "copay_amount", "delivery_date")
 
 
 class Amendments:
-    """Changes and empties packages."""
+    """Amends and erases packages. One per process."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class Amendments:
         self._clock = clock
 
     async def amend(self, caller: Caller, package_id: str, order: Order) -> AmendmentResult:
-        """Let a package carry ``order`` from now on; site and ``external_order_id`` stay.
+        """Replace a package's order; its site and ``external_order_id`` stay.
 
-        Returns after the commit; the same order again changes nothing and tells nobody.
+        Returns after the commit; the same order again changes nothing and sends no event.
         Raises ``InvalidInput`` for an order that would be refused, ``NotFound``, and
-        ``Conflict`` once the package was picked up or called off.
+        ``Conflict`` once the package was picked up or cancelled.
         """
         async with self._database.begin() as connection:
             key = (caller.account_id, package_id)
@@ -76,11 +76,11 @@ class Amendments:
         return AmendmentResult(package_id, changed, draft.id)
 
     async def erase(self, caller: Caller, package_ids: Collection[str]) -> ErasureResult:
-        """Empty packages, their events and the answers to these; finished ones only.
+        """Erase the patient data of finished packages, their events and their stored responses.
 
-        Returns after the commit with the ids that are empty now, and why others are not:
-        ``under_way`` (ask again when it is over), ``still_told`` (an event of it waits for
-        its receiver) or ``unknown``.
+        Returns after the commit with the erased ids, and for each other id the reason:
+        ``under_way`` (ask again when it is finished), ``still_told`` (a delivery of one of its
+        events is pending) or ``unknown``.
         """
         async with self._database.begin() as connection:
             return await empty_finished(
@@ -110,7 +110,7 @@ def _differences(before: Order, after: Order) -> tuple[str, ...]:
 def _updated_event(
     package: Standing, caller: Caller, changed: Sequence[str], now: datetime
 ) -> EventDraft:
-    told: dict[str, Any] = {name: getattr(package.order, name) for name in _TOLD}
+    fields: dict[str, Any] = {name: getattr(package.order, name) for name in _IN_EVENT}
     return EventDraft(
         id=new_id("evt", now),
         type="package.updated",
@@ -118,7 +118,7 @@ def _updated_event(
         mode=package.mode,
         site=package.site,
         subject=package.id,
-        data={**references(package), **told, "changed": list(changed)},
+        data={**references(package), **fields, "changed": list(changed)},
         occurred_at=now,
         actor=caller.actor,
         status_after=package.status,

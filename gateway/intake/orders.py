@@ -1,7 +1,11 @@
 """Accept orders: review → deduplicate → package + event + deliveries, in one transaction.
 
-Many requests share one transaction (:class:`~gateway.storage.batcher.Batcher`);
-each is answered only after it has committed.
+Concurrent submissions share one transaction (:class:`~gateway.storage.batcher.Batcher`, a
+group commit); each is answered only after the commit.
+
+* :meth:`Intake.accept` reviews each order by itself, stores the new ones and answers per order;
+* :meth:`Intake.rehearse` is the dry run: the same review, nothing stored;
+* an ``Idempotency-Key`` is looked up and its response stored in the same transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,12 +40,12 @@ from gateway.storage.stores.packages import NewPackage, OrderKey, PackageStore
 
 _ANSWER_ENCODER = msgspec.json.Encoder()
 
-# More at once would not be faster, and the last one would wait longer.
+# Larger transactions are not faster, and delay the last order more.
 _ORDERS_PER_TRANSACTION: Final = 2000
 
 
 class _Reviewed(NamedTuple):
-    """A submission that passed review: an order to keep, or the reasons, for each place."""
+    """A reviewed submission: at each index an order to store, or the errors that refuse it."""
 
     submission: Submission
     orders: Sequence[Order | None]
@@ -51,7 +55,7 @@ class _Reviewed(NamedTuple):
 
 
 class Intake:
-    """Takes orders in. One for each process."""
+    """Accepts orders. One per process."""
 
     def __init__(
         self,
@@ -78,7 +82,7 @@ class Intake:
         )
 
     async def accept(self, submission: Submission) -> IntakeResult:
-        """Take a submission in; each order is judged alone, and none of them is lost.
+        """Accept a submission; each order is accepted or rejected by itself.
 
         Raises ``Conflict`` while the first request with the same idempotency key is
         still running, ``IdempotencyKeyReused`` when it came with another body.
@@ -93,9 +97,9 @@ class Intake:
         return given
 
     async def rehearse(self, submission: Submission) -> IntakeResult:
-        """Judge a submission as :meth:`accept` would, and keep nothing.
+        """Review a submission as :meth:`accept` would, and store nothing.
 
-        An order that would be kept is answered as ``created``, without a package id.
+        An order that would be stored is answered as ``created``, without a package id.
         """
         reviewed = self._review(submission)
         keys: dict[int, OrderKey] = {}
@@ -120,7 +124,7 @@ class Intake:
         return answer(reviewed.errors, reviewed.warnings, results)
 
     async def drained(self) -> None:
-        """Wait until everything that was handed in is stored and answered."""
+        """Wait until every submission is stored and answered."""
         await self._batcher.drained()
 
     def _review(self, submission: Submission) -> _Reviewed:
@@ -167,8 +171,8 @@ class Intake:
         try:
             return await self._store_once(batch)
         except IntegrityError:
-            # Another process stored one of these orders, or an answer under one of these keys,
-            # after we had looked. What it stored is committed: this time it is found.
+            # Another process stored one of these orders, or a response under one of these keys,
+            # after the look-up. Its transaction is committed: the second look-up finds it.
             return await self._store_once(batch)
 
     async def _store_once(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeResult | Exception]:
@@ -199,7 +203,7 @@ class Intake:
     async def _create(
         self, connection: AsyncConnection, fresh: Mapping[int, _Reviewed], now: datetime
     ) -> tuple[dict[int, dict[int, OrderResult]], Published]:
-        """Store the new orders; answers for each by place in the batch and index."""
+        """Store the new orders; returns results by place in the batch, then by index."""
         wanted = [
             (place, index, reviewed.submission, order)
             for place, reviewed in fresh.items()
@@ -255,7 +259,7 @@ def answer(
     warnings: tuple[Problem, ...],
     stored: Mapping[int, OrderResult],
 ) -> IntakeResult:
-    """Answer for each place: what was stored there, or why nothing was."""
+    """Return a result per order: what was stored, or why it was rejected."""
     results = (
         stored.get(index) or OrderResult(index, "rejected", errors=faults)
         for index, faults in enumerate(errors)
@@ -264,12 +268,12 @@ def answer(
 
 
 def replayed(response: bytes) -> IntakeResult:
-    """Return an answer that was kept, marked as such."""
+    """Return a stored response, marked as replayed."""
     return msgspec.structs.replace(_ANSWER_DECODER.decode(response), replayed=True)
 
 
 def duplicate(index: int, order: Order, package_id: str, site: str | None) -> OrderResult:
-    """Answer with the package that is there; never let two sites' orders pass for one."""
+    """Return the existing package; an order of another site with the same id is rejected."""
     if order.site == site:
         return OrderResult(index, "duplicate", package_id)
     problem = Problem(
@@ -280,7 +284,7 @@ def duplicate(index: int, order: Order, package_id: str, site: str | None) -> Or
 
 
 def created_event(event_id: str, package: NewPackage, caller: Caller, now: datetime) -> EventDraft:
-    """Draft the event that tells of a new package."""
+    """Draft the ``package.created`` event."""
     order = package.order
     data: dict[str, Any] = {
         "package_id": package.id,
@@ -310,5 +314,5 @@ def created_event(event_id: str, package: NewPackage, caller: Caller, now: datet
 
 
 def at(index: int, problem: Problem) -> Problem:
-    """Say of a problem which place of the batch it is about."""
+    """Return ``problem`` with the index of its order."""
     return msgspec.structs.replace(problem, index=index)

@@ -1,4 +1,4 @@
-"""Which site an order belongs to, and what follows from that."""
+"""Sites: which one an order belongs to, and its country for phone numbers."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from gateway.settings import Settings
 
 
 def configured_sites(settings: Settings) -> Sequence[Site]:
-    """Return the sites that gateway.toml names."""
+    """Return the sites of gateway.toml."""
     return [
         Site(each.account, each.code, each.name, each.timezone, each.country)
         for each in settings.sites
@@ -28,9 +28,9 @@ class SiteDirectory:
         return code in self._sites.get(account_id, {})
 
     def resolve(self, caller: Caller, wanted: str | None) -> tuple[str | None, tuple[Problem, ...]]:
-        """Return the code of the site meant, or why it can't be told.
+        """Return an order's site code, or the problem that leaves it open.
 
-        In this order: what was named, the key's own site, the account's only site.
+        In this order: the site named, the key's own site, the account's only site.
         """
         sites = self._sites.get(caller.account_id, {})
         if wanted is not None and caller.site is not None and wanted != caller.site:
@@ -45,7 +45,7 @@ class SiteDirectory:
         return next(iter(sites), None), ()
 
     def country(self, account_id: str, code: str | None) -> str:
-        """Return the ISO 3166 code whose habits a site's local phone numbers follow."""
+        """Return the ISO 3166 country code that a site's local phone numbers are read with."""
         sites = self._sites.get(account_id, {})
         if code in sites:
             return sites[code].country

@@ -1,7 +1,7 @@
 """Apply delivery updates: state machine → event, in one transaction.
 
-Updates that arrive together share a transaction, and the packages they are about
-are locked in it, so that two reports of one package are judged one after the other.
+Concurrent updates share a transaction that locks their packages, so that two updates of one
+package are applied one after the other.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class _Report(NamedTuple):
 
 
 class UpdateIntake:
-    """Takes delivery updates. One for each process."""
+    """Applies delivery updates. One per process."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class UpdateIntake:
         """Apply one update; returns after the commit.
 
         Raises ``InvalidInput`` for a faulty update, ``NotFound`` for a package that is not
-        the caller's, ``Conflict`` when the package can't go there from where it is.
+        the caller's, ``Conflict`` when its status doesn't allow the update.
         """
         ref = update.event_ref
         digest = None if ref is None else hashlib.sha256(ref.encode()).digest()
@@ -78,7 +78,7 @@ class UpdateIntake:
         return await self._batcher.submit(_Report(caller, checked, digest))
 
     async def drained(self) -> None:
-        """Wait until everything that was handed in is stored and answered."""
+        """Wait until every update is stored and answered."""
         await self._batcher.drained()
 
     async def _apply(self, reports: Sequence[_Report]) -> Sequence[UpdateResult | Exception]:
@@ -88,14 +88,14 @@ class UpdateIntake:
                 {(each.caller.account_id, each.update.package_id) for each in reports},
                 for_update=True,
             )
-            # Not before: another process may have moved a package while we waited for it, and
-            # what a reporter tells without a time of its own would then be older than that.
+            # Read after the lock: another process may have moved a package in the meantime, and
+            # an update without a time of its own must not be older than that.
             now = self._clock.now()
             refs = {(each.update.package_id, each.ref) for each in reports if each.ref}
-            ledger = _Ledger(standings, await self._events.by_ref(connection, refs), now)
-            answers = [ledger.judge(report) for report in reports]
-            await self._packages.move(connection, ledger.moves())
-            published = await self._publisher.record(connection, ledger.drafts, now)
+            batch = _Batch(standings, await self._events.by_ref(connection, refs), now)
+            answers = [batch.apply(report) for report in reports]
+            await self._packages.move(connection, batch.moves())
+            published = await self._publisher.record(connection, batch.drafts, now)
         self._publisher.announce(published)
         self._metrics.updates_taken(
             _REFUSED if isinstance(each, Exception) else each.outcome for each in answers
@@ -103,48 +103,46 @@ class UpdateIntake:
         return answers
 
 
-class _Ledger:
-    """Where each package of one batch stands while its reports are judged in turn."""
+class _Batch:
+    """The status of each package while the updates of one batch are applied in turn."""
 
     def __init__(
         self,
         standings: Mapping[str, Standing],
-        told: Mapping[tuple[str, bytes], Told],
+        earlier: Mapping[tuple[str, bytes], Told],
         now: datetime,
     ) -> None:
         self._standings = dict(standings)
-        self._told = dict(told)
+        self._earlier = dict(earlier)
         self._now = now
         self._moved: set[str] = set()
         self.drafts: list[EventDraft] = []
 
-    def judge(self, report: _Report) -> UpdateResult | Exception:
-        """Decide one report; what it changes is seen by the next."""
+    def apply(self, report: _Report) -> UpdateResult | Exception:
+        """Apply one update; the next one sees its effect."""
         package = self._standings.get(report.update.package_id)
         caller = report.caller
         if package is None or package.mode != caller.mode or not caller.sees_site(package.site):
             return NotFound("There is no such package.")
-        told = self._told.get((package.id, report.ref)) if report.ref else None
-        if told is not None:
-            stood = cast("Status", told.status_after or package.status)
-            return UpdateResult(told.event_id, package.id, stood, "duplicate")
-        # A phone's clock may run ahead; what it reports can't have happened later than now.
+        earlier = self._earlier.get((package.id, report.ref)) if report.ref else None
+        if earlier is not None:
+            status_then = cast("Status", earlier.status_after or package.status)
+            return UpdateResult(earlier.event_id, package.id, status_then, "duplicate")
+        # A phone's clock may run ahead; an update can't have happened in the future.
         occurred_at = min(report.update.occurred_at or self._now, self._now)
         reported = STATUS_AFTER[report.update.event]
         if _is_late(package, occurred_at, self._now):
             return self._record(report, package, reported, occurred_at, late=True)
         status = destined_status(package.status, reported)
         if status is None:
-            return Conflict(
-                f"The package is {package.status}; {report.update.event} can't follow that."
-            )
+            return Conflict(f"The package is {package.status}; {report.update.event} can't follow.")
         moved = package._replace(status=status, status_at_ms=to_epoch_ms(occurred_at))
         self._standings[package.id] = moved
         self._moved.add(package.id)
         return self._record(report, moved, status, occurred_at, late=False)
 
     def moves(self) -> list[tuple[str, str, Status, int]]:
-        """Return where the packages that moved stand at the end."""
+        """Return the final status of each package that moved."""
         ends = (self._standings[package_id] for package_id in sorted(self._moved))
         return [(each.account_id, each.id, each.status, each.status_at_ms) for each in ends]
 
@@ -174,12 +172,12 @@ class _Ledger:
         )
         self.drafts.append(draft)
         if report.ref:
-            self._told[package.id, report.ref] = Told(draft.id, package.status)
+            self._earlier[package.id, report.ref] = Told(draft.id, package.status)
         return UpdateResult(draft.id, package.id, package.status, "late" if late else "applied")
 
 
 def references(package: Standing) -> dict[str, Any]:
-    """Return how an event refers to a package: by the ids its account knows it by."""
+    """Return the ids by which an event refers to a package."""
     order = package.order
     data: dict[str, Any] = {
         "package_id": package.id,
@@ -194,11 +192,11 @@ def references(package: Standing) -> dict[str, Any]:
 
 
 def _is_late(package: Standing, occurred_at: datetime, now: datetime) -> bool:
-    """Say whether news is older than the state it finds.
+    """Say whether an update is older than the package's current status.
 
-    Compared in whole seconds, as reporters give them. A package that was only created
-    has no delivery news yet, so nothing can be late for it; nor can it for a state that
-    begins later than now, which a clock wrote down that was set back since.
+    Compared in whole seconds, as reporters give them. A package that was only created has no
+    updates yet, so none can be late; nor against a status time in the future, which a clock
+    that was set back since has left.
     """
     if package.status == "created" or package.status_at_ms > to_epoch_ms(now):
         return False

@@ -85,12 +85,15 @@ class Batcher(Generic[Item, Answer]):
 
     async def submit(self, item: Item) -> Answer:
         """Hand in ``item``; returns its answer once the flush that took it has committed."""
-        return await self.put(item)
+        return await self.submit_nowait(item)
 
-    def put(self, item: Item) -> asyncio.Future[Answer]:
-        """Hand in ``item`` without waiting; the future is its answer."""
+    def submit_nowait(self, item: Item, *, urgent: bool = True) -> asyncio.Future[Answer]:
+        """Hand in ``item`` without waiting; the future is its answer.
+
+        An item that is not ``urgent`` may wait for up to 50 ms while there is much to do.
+        """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.hand_in(item, partial(_settle, answer))
+        self.hand_in(item, partial(_settle, answer), at_once=urgent)
         return answer
 
     def hand_in(self, item: Item, told: Told[Answer], *, at_once: bool = True) -> None:

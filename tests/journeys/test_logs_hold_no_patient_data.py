@@ -105,7 +105,7 @@ async def test_nothing_of_a_patient_is_left_in_clear_by_a_server(tmp_path, form)
     lines = gateway.log.read_text("utf-8").splitlines()
     assert traces_in("\n".join(lines)) == []
     # And that is not for want of saying anything
-    for said in ("attempt failed", "attempt delivered", "the last one", "/api/packages/search"):
+    for said in ("attempt failed", "attempt delivered", "is exhausted", "/api/packages/search"):
         assert [line for line in lines if said in line], said
     if form == "json":
         entries = [json.loads(line) for line in lines]

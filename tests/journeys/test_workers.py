@@ -43,7 +43,7 @@ async def test_two_workers_carry_what_one_server_takes_in_each_event_once(tmp_pa
         async with httpx.AsyncClient() as http:
             ready = (await http.get(f"{gateway.url}/health/ready")).json()
 
-    assert ready["checks"]["engine"] == {"ok": True, "detail": "2 workers carry deliveries"}
+    assert ready["checks"]["engine"] == {"ok": True, "detail": "2 workers are running"}
     for number in range(3):
         ids = [each.json()["id"] for each in received if each.path == f"/{number}"]
         assert len(ids) == len(set(ids)) == 200

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.clock import Clock, SystemClock
-from gateway.delivery.lane import ClaimedBatch, Lane, Stored
+from gateway.delivery.lane import ClaimedBatch, Lane, Settlement
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import Event
 from gateway.sdk.records import Batch, Sink
@@ -137,8 +137,10 @@ class FakeDeliverySource:
     def add(self, *numbers: int) -> None:
         self.due.extend(claimed(number, f"pkg_{number}") for number in numbers)
 
-    def lane(self, clock: Clock | None = None, timeout_seconds: float = 15.0) -> Lane:
-        return Lane("dst_1", self, clock or SystemClock(), timeout_seconds)
+    def lane(
+        self, clock: Clock | None = None, timeout_seconds: float = 15.0, **bounds: Any
+    ) -> Lane:
+        return Lane("dst_1", self, clock or SystemClock(), timeout_seconds, **bounds)
 
     async def claim(self, destination_id: str, limit: int) -> ClaimedBatch | None:
         assert destination_id == "dst_1"
@@ -155,36 +157,37 @@ class FakeDeliverySource:
         more = len(taken) == limit
         return ClaimedBatch(self.destination, None, self.sink, taken, self.lease_seconds, more)
 
-    def settle(
-        self, delivery: ClaimedDelivery, outcome: Outcome, stored: Stored, *, at_once: bool
-    ) -> None:
-        assert at_once is self.destination.ordered
+    def settle(self, delivery: ClaimedDelivery, outcome: Outcome, *, urgent: bool) -> Settlement:
+        assert urgent is self.destination.ordered
 
         def store() -> None:
             assert delivery.id not in self.settled, "the same delivery was tried twice"
             self.settled[delivery.id] = outcome
 
-        self._write(store, stored)
+        return self._write(store)
 
-    def release(self, delivery: ClaimedDelivery, stored: Stored) -> None:
-        def give_back() -> None:
+    def release(self, delivery: ClaimedDelivery) -> Settlement:
+        def release() -> None:
             self.released.append(delivery.id)
             self.due.append(delivery)
 
-        self._write(give_back, stored)
+        return self._write(release)
 
-    def _write(self, write: Callable[[], None], stored: Stored) -> None:
+    def _write(self, write: Callable[[], None]) -> Settlement:
+        settlement: Settlement = asyncio.get_running_loop().create_future()
+
         async def store() -> None:
             await self.storing.wait()
             if self.failing is not None:
-                stored(self.failing)
+                settlement.set_exception(self.failing)
                 return
             write()
-            stored(None)
+            settlement.set_result(None)
 
         task = asyncio.create_task(store())
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
+        return settlement
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -60,7 +60,7 @@ async def test_the_last_try_says_that_it_was(tmp_path, caplog):
 
     assert line["level"] == logging.ERROR
     assert (line["status"], line["error"], line["next_due"]) == (None, "timeout", None)
-    assert "attempt failed, the last one" in caplog.text
+    assert "attempt failed; the delivery is exhausted" in caplog.text
 
 
 async def test_a_try_that_went_well_leaves_no_line(tmp_path, caplog):

@@ -42,7 +42,7 @@ async def test_a_start_after_the_clock_was_put_right_sends_what_waits(
     wrong, sink = SteppingClock(NOW + AHEAD), Recorder()
     failing = Scripted(wrong, retry_after_seconds=7200.0)
     async with opened(database_url, tmp_path, clock=wrong, plugins=[failing]) as gateway:
-        await keeper(gateway, wrong).keep()
+        await keeper(gateway, wrong).check()
         wrong.step(30)
         target = await add_destination(gateway)
         [tried] = await publish(gateway)
@@ -73,40 +73,40 @@ async def test_a_clock_that_catches_up_soon_changes_nothing(tmp_path, caplog):
     # Given a machine that knows the time only a while after it was switched on
     clock = SteppingClock(NOW)
     async with opened(sqlite_url(tmp_path), tmp_path, clock=clock) as gateway:
-        await keeper(gateway, clock).keep()
+        await keeper(gateway, clock).check()
         early = SteppingClock(NOW - timedelta(days=10_000))
         late = keeper(gateway, early)
         for _ in range(3):
-            await late.keep()
+            await late.check()
             early.step(99)
         assert await noted(gateway) == NOW
 
         early.step(10_000 * 86_400)
-        await late.keep()
+        await late.check()
 
         assert set_back(caplog) == []
         assert await noted(gateway) == early.now()
         # Another time it is waited for as long again
         early.step(-3600)
-        await late.keep()
+        await late.check()
         early.step(299)
-        await late.keep()
+        await late.check()
         assert set_back(caplog) == []
         early.step(1)
-        await late.keep()
+        await late.check()
         assert set_back(caplog) == ["the clock was set back by 3300 seconds"]
 
 
 async def test_it_is_done_once_by_however_many_processes(database_url, tmp_path, caplog):
     wrong, clock = SteppingClock(NOW + AHEAD), SteppingClock(NOW)
     async with opened(database_url, tmp_path, clock=clock) as gateway:
-        await keeper(gateway, wrong).keep()
+        await keeper(gateway, wrong).check()
         two = [keeper(gateway, clock), keeper(gateway, clock)]
         for each in two:
-            await each.keep()
+            await each.check()
         clock.step(300)
         for each in (*two, keeper(gateway, clock)):
-            await each.keep()
+            await each.check()
 
     assert len(set_back(caplog)) == 1
 
@@ -115,13 +115,13 @@ async def test_a_set_back_that_was_seen_is_not_found_a_second_time(tmp_path, cap
     clock = SteppingClock(NOW)
     async with opened(sqlite_url(tmp_path), tmp_path, clock=clock) as gateway:
         running = keeper(gateway, clock)
-        await running.keep()
+        await running.check()
         clock.step(-3600)
-        await running.keep(3600.0)
+        await running.check(3600.0)
         next_one = keeper(gateway, clock)
-        await next_one.keep()
+        await next_one.check()
         clock.step(300)
-        await next_one.keep()
+        await next_one.check()
 
     assert set_back(caplog) == ["the clock was set back by 3600 seconds"]
 
@@ -130,8 +130,8 @@ async def test_a_set_back_that_was_seen_is_not_found_a_second_time(tmp_path, cap
 async def test_clocks_of_two_machines_may_differ_a_little(tmp_path, caplog, seconds):
     clock, other = SteppingClock(NOW), SteppingClock(NOW - timedelta(seconds=seconds))
     async with opened(sqlite_url(tmp_path), tmp_path, clock=clock) as gateway:
-        await keeper(gateway, clock).keep()
-        await keeper(gateway, other).keep()
+        await keeper(gateway, clock).check()
+        await keeper(gateway, other).check()
         assert await noted(gateway) == other.now()
 
     assert caplog.messages == []
@@ -144,7 +144,7 @@ async def test_the_time_is_noted_once_a_minute_and_when_it_jumps(tmp_path):
         found = []
         for step in (0, 59, 1, 1, 259_200):
             clock.step(step)
-            await running.keep()
+            await running.check()
             found.append(((await noted(gateway)) - NOW).total_seconds())
 
     assert found == [0, 0, 60, 60, 259_261]
@@ -153,14 +153,14 @@ async def test_the_time_is_noted_once_a_minute_and_when_it_jumps(tmp_path):
 async def test_a_start_looks_at_one_row_only(tmp_path):
     clock, statements = SteppingClock(NOW), []
     async with opened(sqlite_url(tmp_path), tmp_path, clock=clock) as gateway:
-        await keeper(gateway, clock).keep()
+        await keeper(gateway, clock).check()
 
         def note(_connection, _cursor, statement, *_):
             statements.append(statement)
 
         event.listen(Engine, "before_cursor_execute", note)
         try:
-            await keeper(gateway, clock).keep()
+            await keeper(gateway, clock).check()
         finally:
             event.remove(Engine, "before_cursor_execute", note)
 
@@ -204,7 +204,7 @@ async def test_what_plugins_wait_for_is_brought_forward_and_no_lease_is_cut_shor
                 ],
             )
 
-        await keeper(gateway, clock, waits).keep(3600.0)
+        await keeper(gateway, clock, waits).check(3600.0)
 
         async with gateway.database.read() as connection:
             found = (await connection.execute(select(rows))).all()

@@ -162,7 +162,7 @@ async def test_a_lease_that_ran_out_makes_a_late_failure_count_for_nothing(tmp_p
         failed = Outcome(
             delivery_id=delivery_id, delivered=False, started_at=clock.now(), duration_ms=1
         )
-        dispatcher.settle(claimed, failed, lambda _: None, at_once=True)
+        dispatcher.settle(claimed, failed, urgent=True)
         await dispatcher.drained()
         delivery, attempts = await looked_up(gateway, delivery_id)
 

@@ -175,7 +175,7 @@ async def test_an_engine_that_swept_lately_is_healthy(tmp_path, unswept):
 
     assert (begun.healthy, fresh.healthy, stale.healthy) == (True, True, False)
     assert fresh.detail == "deliveries are moving"
-    assert stale.detail == "deliveries are not moving; look into the log"
+    assert stale.detail == "deliveries are not moving; see the log"
 
 
 async def test_waking_what_does_not_run_does_nothing(tmp_path):

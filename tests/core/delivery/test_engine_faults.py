@@ -33,7 +33,7 @@ class FakeDispatcher:
         self.clock_skew = self
         self.kept = []
 
-    async def keep(self, seconds_back):
+    async def check(self, seconds_back):
         self.kept.append(seconds_back)
         if seconds_back and len(list(filter(None, self.kept))) == 1:
             raise StorageError("away")
@@ -113,7 +113,7 @@ async def test_a_lane_that_fails_is_logged_and_opened_anew_by_the_next_sweep(
         await until(lambda: len(source.settled) == 1)
 
     assert dispatcher.opened == ["dst_1", "dst_1"]
-    assert caplog.messages == [f"carrying deliveries to dst_1 stopped: {type(error).__name__}"]
+    assert caplog.messages == [f"the delivery lane of dst_1 stopped: {type(error).__name__}"]
 
 
 async def test_one_lane_serves_a_destination_however_often_it_is_woken(sweeps_once):

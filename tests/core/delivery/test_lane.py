@@ -207,13 +207,14 @@ async def test_the_next_of_a_subject_follows_as_soon_as_the_one_before_is_stored
     source.due.append(claimed(0))
     settle = source.settle
 
-    def settle_in_order(delivery, result, stored, *, at_once):
-        def follow(answer):
+    def settle_in_order(delivery, result, *, urgent):
+        def follow(_):
             if held_back:
                 source.due.append(held_back.popleft())
-            stored(answer)
 
-        settle(delivery, result, follow, at_once=at_once)
+        settlement = settle(delivery, result, urgent=urgent)
+        settlement.add_done_callback(follow)
+        return settlement
 
     source.settle = settle_in_order
 
@@ -222,12 +223,11 @@ async def test_the_next_of_a_subject_follows_as_soon_as_the_one_before_is_stored
     assert list(source.settled) == [f"dlv_{number}" for number in range(50)]
 
 
-async def test_a_lane_takes_no_more_while_much_is_still_to_be_stored(monkeypatch):
-    monkeypatch.setattr("gateway.delivery.lane._LARGEST_CLAIM", 16)
+async def test_a_lane_takes_no_more_while_much_is_still_to_be_stored():
     source = FakeDeliverySource(max_in_flight=4)
     source.add(*range(500))
     source.storing.clear()
-    running = asyncio.create_task(carried(source.lane()))
+    running = asyncio.create_task(carried(source.lane(max_claim=16)))
     await until(lambda: len(source.due) < 460)
     for _ in range(1000):
         await asyncio.sleep(0)

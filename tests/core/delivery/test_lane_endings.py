@@ -36,7 +36,7 @@ async def test_a_destination_that_is_gone_or_busy_gets_nothing_that_still_waited
 
     def settle_and_disable(*arguments, **options):
         source.takes_deliveries = False
-        settle(*arguments, **options)
+        return settle(*arguments, **options)
 
     source.settle = settle_and_disable
 

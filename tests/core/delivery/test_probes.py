@@ -43,11 +43,11 @@ async def test_a_try_that_a_stopping_process_gives_back_can_be_made_at_once(
     async with opened(database_url, tmp_path, toml=RULES, clock=clock, plugins=[sink]) as gateway:
         target = await opens(gateway, clock)
         # Given a lane that is stopped while it is being handed its one delivery
-        grant = await gateway.dispatcher.claim(target, 10)
-        [probe] = grant.deliveries
+        batch = await gateway.dispatcher.claim(target, 10)
+        [probe] = batch.deliveries
         assert not await with_work(gateway, target)
 
-        gateway.dispatcher.release(probe, lambda _: None)
+        gateway.dispatcher.release(probe)
         await gateway.dispatcher.drained()
 
         assert await with_work(gateway, target)

@@ -159,7 +159,7 @@ async def test_ready_turns_red_when_the_sweep_was_heard_of_half_a_minute_ago(har
     assert red.json()["status"] == "failing"
     assert red.json()["checks"]["engine"] == {
         "ok": False,
-        "detail": "deliveries are not moving; look into the log",
+        "detail": "deliveries are not moving; see the log",
     }
 
 

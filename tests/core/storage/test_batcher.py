@@ -55,10 +55,10 @@ async def test_an_idle_batcher_flushes_at_once():
 async def test_what_comes_in_while_a_flush_runs_goes_out_together_in_its_order():
     store = Store(held=True)
     batcher = Batcher(store.flush)
-    first = batcher.put(1)
+    first = batcher.submit_nowait(1)
     await store.started.wait()
 
-    rest = [batcher.put(number) for number in range(2, 50)]
+    rest = [batcher.submit_nowait(number) for number in range(2, 50)]
     store.gate.set()
 
     assert await first == 10
@@ -79,10 +79,10 @@ async def test_only_one_flush_runs_at_a_time():
 async def test_a_flush_is_bounded_by_weight():
     store = Store(held=True)
     batcher = Batcher(store.flush, max_weight=10, weigh=lambda item: item)
-    first = batcher.put(1)
+    first = batcher.submit_nowait(1)
     await store.started.wait()
 
-    rest = [batcher.put(weight) for weight in (4, 6, 1, 5, 5, 12, 9, 2, 1)]
+    rest = [batcher.submit_nowait(weight) for weight in (4, 6, 1, 5, 5, 12, 9, 2, 1)]
     store.gate.set()
     await asyncio.gather(first, *rest)
 
@@ -93,7 +93,7 @@ async def test_an_answer_that_is_an_exception_is_raised_to_its_caller_only():
     store = Store(held=True)
     store.answers = {2: NotFound("no such thing")}
     batcher = Batcher(store.flush)
-    answers = [batcher.put(number) for number in (1, 2, 3)]
+    answers = [batcher.submit_nowait(number) for number in (1, 2, 3)]
     store.gate.set()
 
     outcomes = await asyncio.gather(*answers, return_exceptions=True)
@@ -119,9 +119,9 @@ async def test_one_bad_item_fails_alone(fault):
     store = Store(held=True)
     store.faults = {3: fault}
     batcher = Batcher(store.flush)
-    answers = [batcher.put(0)]
+    answers = [batcher.submit_nowait(0)]
     await store.started.wait()
-    answers += [batcher.put(number) for number in range(1, 6)]
+    answers += [batcher.submit_nowait(number) for number in range(1, 6)]
 
     # When it is flushed
     store.gate.set()
@@ -147,9 +147,9 @@ async def test_an_outage_of_the_database_fails_all_at_once(outage):
     store = Store(held=True)
     store.faults = {3: outage}
     batcher = Batcher(store.flush)
-    answers = [batcher.put(0)]
+    answers = [batcher.submit_nowait(0)]
     await store.started.wait()
-    answers += [batcher.put(number) for number in range(1, 6)]
+    answers += [batcher.submit_nowait(number) for number in range(1, 6)]
     store.gate.set()
 
     outcomes = await asyncio.gather(*answers, return_exceptions=True)
@@ -179,7 +179,7 @@ async def test_what_nobody_else_remembers_is_kept_through_an_outage_and_stored_f
     store = Store(held=True)
     store.faults = {number: ConnectionRefusedError() for number in range(10)}
     batcher = Batcher(store.flush, keeps=lambda item: item % 2 == 1)
-    answers = [batcher.put(number) for number in range(4)]
+    answers = [batcher.submit_nowait(number) for number in range(4)]
     store.gate.set()
 
     # Then one kind fails at once, and the other waits
@@ -191,7 +191,7 @@ async def test_what_nobody_else_remembers_is_kept_through_an_outage_and_stored_f
 
     # When the database is back
     store.faults.clear()
-    answers.append(batcher.put(4))
+    answers.append(batcher.submit_nowait(4))
     kept = await asyncio.wait_for(asyncio.gather(answers[1], answers[3], answers[4]), 10)
 
     assert kept == [10, 30, 40]
@@ -217,9 +217,9 @@ class Away:
 async def test_what_was_kept_through_an_outage_goes_before_what_came_in_meanwhile():
     away = Away(held=True)
     batcher = Batcher(away.flush, keeps=lambda _: True)
-    kept = batcher.put(1)
+    kept = batcher.submit_nowait(1)
     await away.store.started.wait()
-    newer = batcher.put(2)
+    newer = batcher.submit_nowait(2)
 
     away.store.gate.set()
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -238,9 +238,9 @@ async def test_what_is_tried_alone_when_an_outage_begins_is_kept_too():
         return await store.flush(items)
 
     batcher = Batcher(flush, keeps=lambda _: True)
-    first = batcher.put(0)
+    first = batcher.submit_nowait(0)
     await store.started.wait()
-    both = [batcher.put(number) for number in (1, 2)]
+    both = [batcher.submit_nowait(number) for number in (1, 2)]
     store.gate.set()
 
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -323,7 +323,7 @@ async def test_a_caller_that_goes_away_from_a_bad_item_disturbs_nobody():
     store = Store(held=True)
     store.faults = {1: Conflict("bad")}
     batcher = Batcher(store.flush)
-    bad, good = batcher.put(1), batcher.put(2)
+    bad, good = batcher.submit_nowait(1), batcher.submit_nowait(2)
 
     bad.cancel()
     store.gate.set()
@@ -334,9 +334,9 @@ async def test_a_caller_that_goes_away_from_a_bad_item_disturbs_nobody():
 async def test_more_than_can_be_kept_is_turned_away_and_the_rest_is_stored():
     store = Store(held=True)
     batcher = Batcher(store.flush, max_waiting=2)
-    first = batcher.put(1)
+    first = batcher.submit_nowait(1)
     await store.started.wait()
-    waiting = [batcher.put(2), batcher.put(3)]
+    waiting = [batcher.submit_nowait(2), batcher.submit_nowait(3)]
 
     with pytest.raises(Unavailable) as refused:
         await batcher.submit(4)
@@ -354,7 +354,7 @@ async def test_it_is_drained_when_all_is_answered():
     store = Store(held=True)
     batcher = Batcher(store.flush, max_weight=1)
     await batcher.drained()
-    answers = [batcher.put(number) for number in (1, 2, 3)]
+    answers = [batcher.submit_nowait(number) for number in (1, 2, 3)]
     drained = asyncio.create_task(batcher.drained())
     await store.started.wait()
     assert not drained.done()
@@ -369,7 +369,7 @@ async def test_it_is_drained_when_all_is_answered():
 async def test_who_waits_for_it_to_drain_may_give_up_without_stopping_it():
     store = Store(held=True)
     batcher = Batcher(store.flush)
-    answer = batcher.put(1)
+    answer = batcher.submit_nowait(1)
     drained = asyncio.create_task(batcher.drained())
     await store.started.wait()
 
@@ -388,9 +388,9 @@ async def test_a_flush_that_answers_for_another_number_leaves_nobody_waiting(ans
         return answers if len(items) == 3 else [0] * len(items)
 
     batcher = Batcher(flush)
-    first = batcher.put(0)
+    first = batcher.submit_nowait(0)
     await store.started.wait()
-    rest = [batcher.put(number) for number in (1, 2, 3)]
+    rest = [batcher.submit_nowait(number) for number in (1, 2, 3)]
     store.gate.set()
 
     async with asyncio.timeout(PATIENCE_SECONDS):
