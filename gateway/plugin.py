@@ -84,6 +84,8 @@ from gateway.storage.batcher import Batcher
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database, insert_rows
 from gateway.storage.plugin_tables import DueColumn, PluginTables, SealedColumn
+from gateway.storage.queue_table import QueueTable, queue_columns
+from gateway.storage.queue_worker import QueueWorker
 from gateway.storage.stores.audit import AuditEntry
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
@@ -97,6 +99,7 @@ from gateway.storage.stores.idempotency import (
 )
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter, PackageStore
+from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 from gateway.version import __version__
 
 __all__ = [
@@ -120,6 +123,7 @@ __all__ = [
     "BreakerState",
     "Caller",
     "Candidate",
+    "Claimed",
     "ClaimedDelivery",
     "Clock",
     "Conflict",
@@ -174,6 +178,8 @@ __all__ = [
     "Problem",
     "Proof",
     "Published",
+    "QueueTable",
+    "QueueWorker",
     "ReaderCrashed",
     "Recovery",
     "RecoveryService",
@@ -187,6 +193,7 @@ __all__ = [
     "Session",
     "Settings",
     "SettingsError",
+    "Settlement",
     "Sink",
     "Site",
     "SiteLookup",
@@ -200,6 +207,7 @@ __all__ = [
     "UnsupportedMedia",
     "UpdateIntake",
     "UpdateResult",
+    "WorkQueue",
     "__version__",
     "aware",
     "check_url",
@@ -219,6 +227,7 @@ __all__ = [
     "on_termination",
     "page_size",
     "problem_of",
+    "queue_columns",
     "read_in_sandbox",
     "resolve_time",
     "split_replays",

@@ -48,6 +48,7 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.crypto.keyring import Keyring, load, load_or_create
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import Migrated, migrate
+from gateway.storage.queue_table import QueueTable, take_back
 from gateway.storage.retention.policy import Housekeeper
 from gateway.storage.stores import installation
 from gateway.storage.stores.accounts import AccountStore
@@ -85,6 +86,7 @@ class Gateway:
     expiry: ExpiryJob
     dispatcher: Dispatcher
     backlog: BacklogReader
+    queues: list[QueueTable]
     migrated: Migrated
     _lifespan: AbstractAsyncContextManager[None]
 
@@ -156,6 +158,7 @@ class Gateway:
         self.stopping.clear()
         engine = self._engine(worker_threads)
         self.tracing = self.dispatcher.tracing = open_tracing(self.settings.tracing)
+        await take_back(self.database, self.queues, self.clock.now())
         await engine.start()
         self.engine = engine
         try:
@@ -234,6 +237,7 @@ class Gateway:
         # Called now, so that a fault in a plugin stops the start.
         self.hooks.event_types()
         self.hooks.health_checks()
+        self.queues = [queue for each in tables for queue in each.queues]
         self.packages = PackageStore(sealer)
         self.events = EventStore(sealer)
         self.destinations = DestinationStore(sealer)
@@ -286,7 +290,7 @@ class Gateway:
             self.clock,
             self.wake,
         )
-        self.backlog = BacklogReader(self.database, self.clock, sinks)
+        self.backlog = BacklogReader(self.database, self.clock, sinks, self.queues)
         self.dispatcher = Dispatcher(
             self.database,
             self.destinations,
@@ -295,6 +299,6 @@ class Gateway:
             sinks,
             rules,
             self.clock,
-            waits=[column for each in tables for column in each.due_columns],
+            waits=[column for each in tables for column in each.all_due_columns],
             metrics=self.metrics,
         )

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from contextvars import Context
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from gateway.errors import StorageError
 from gateway.runtime import Gateway
 from gateway.sdk.http import json_response
 from gateway.sdk.records import HealthCheck, HealthReport
+from gateway.storage.queue_table import QueueTable
 from gateway.storage.schema import facts
 
 LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
@@ -24,6 +26,7 @@ LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
 # Something is always tried within this, where anything is due and anybody carries.
 _STANDSTILL: Final = timedelta(minutes=5)
 _NOTHING_TRIED: Final = "nothing that is due was tried for five minutes; look into the log"
+_NOT_CLAIMED: Final = "no due item was claimed for five minutes; look into the log"
 _LEFT_OUT: Final = "left out at the start: {}; the log and gateway check say why"
 _READ_ONLY: Final = "the database can be read but not written: it is a standby, or set read-only"
 _DISK_FULL: Final = "the disk that holds the database is full: make room"
@@ -72,6 +75,10 @@ class Readiness:
             HealthCheck("database", self._database),
             HealthCheck("engine", self._engine),
             HealthCheck("plugins", self._plugins),
+            *(
+                HealthCheck(f"queue:{queue.name}", partial(self._queue, queue))
+                for queue in self._gateway.queues
+            ),
             *self._gateway.hooks.health_checks(),
         ]
         reports = await asyncio.gather(*(self._asked(check) for check in checks))
@@ -130,6 +137,18 @@ class Readiness:
         if min(backlog.oldest_age, quiet, now - self._since) > _STANDSTILL:
             return HealthReport(healthy=False, detail=_NOTHING_TRIED)
         return report
+
+    async def _queue(self, queue: QueueTable) -> HealthReport:
+        """Report a plugin's queue: failing when due items are left alone, not for dead letters."""
+        backlog = await self._gateway.backlog.read()
+        depth = backlog.work_queues[queue.name]
+        detail = f"{depth.due} due, {depth.leased} in work, {depth.dead} dead letters"
+        claimable_since = max(depth.claimable_since or backlog.read_at, self._since)
+        left_alone = backlog.read_at - claimable_since > _STANDSTILL
+        # A remote agent that doesn't come for its work is not this process's fault.
+        if left_alone and depth.leased == 0 and queue.held_by_process:
+            return HealthReport(healthy=False, detail=f"{detail}; {_NOT_CLAIMED}")
+        return HealthReport(healthy=True, detail=detail)
 
     async def _plugins(self) -> HealthReport:
         plugins = self._gateway.plugins

@@ -114,6 +114,8 @@ class MetricsPage(Collector):
         if backlog is not None:
             for metric in _waiting(backlog):
                 yield metric
+            for metric in _work_queues(backlog):
+                yield metric
 
 
 def _counted(
@@ -194,6 +196,26 @@ def _waiting(backlog: Backlog) -> Iterator[Metric]:
         breaker.add_metric((name,), queue.breaker == "open")
         held.add_metric((name,), _seconds(backlog.read_at, queue.held_until or backlog.read_at))
     return iter((by_state, due, age, failing, breaker, held))
+
+
+def _work_queues(backlog: Backlog) -> Iterator[Metric]:
+    """Yield the depths of the plugins' queues."""
+    items = GaugeMetricFamily(
+        "gateway_work_queue_items",
+        "Items of a plugin's queue: due, waiting (due later), leased (in work), dead letters; "
+        "each stops counting at 10,000.",
+        labels=("queue", "state"),
+    )
+    age = GaugeMetricFamily(
+        "gateway_work_queue_age_seconds",
+        "How long the oldest item that could be in work has been due.",
+        labels=("queue",),
+    )
+    for name, depth in backlog.work_queues.items():
+        for state in ("due", "waiting", "leased", "dead"):
+            items.add_metric((name, state), getattr(depth, state))
+        age.add_metric((name,), _seconds(depth.claimable_since, backlog.read_at))
+    return iter((items, age))
 
 
 def _seconds(since: datetime | None, at: datetime) -> float:

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import Column, MetaData, Row, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.storage.queue_table import QueueTable
+
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
@@ -25,11 +27,11 @@ class SealedColumn:
 
 @dataclass(frozen=True, slots=True)
 class DueColumn:
-    """A column of moments (ms since 1970) that something waits for: when it is due, or free.
+    """A column of due times or lease ends (ms since 1970).
 
     When the clock is set back, those that lie ahead are brought forward by as much, to the
-    present at most. Where it is when a lease ends, ``lease_seconds`` is the longest one: no
-    lease is cut short that may have been taken just now.
+    present at most. Where it is the end of a lease, ``lease_seconds`` is the longest one: no
+    lease is cut short that may have begun just now.
     """
 
     column: Column[Any]
@@ -37,7 +39,7 @@ class DueColumn:
 
 
 Unresolved = Callable[[AsyncConnection, Collection[str]], Awaitable[Collection[str]]]
-"""Of these ids, those of things that are not over yet."""
+"""Of these ids, those whose things are unfinished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,13 @@ class PluginTables:
     lists every column that holds what ``gateway.sealer`` sealed.
 
     ``unresolved`` is given ids that events are about, and returns those of your own things
-    that are not over yet: as long as they aren't, housekeeping leaves what was told of them
-    alone, whatever its age.
+    that are unfinished: while they are, retention keeps the events about them, whatever their
+    age.
 
-    ``due_columns`` lists the columns of moments that something waits for.
+    ``due_columns`` lists columns of due times and lease ends. ``queues`` lists the tables that
+    hold a work queue: their due times and leases need no entry in ``due_columns``, their depth is
+    in ``/metrics`` and ``/health/ready``, and on SQLite the leases of a process that was killed
+    end when the next one starts.
     """
 
     metadata: MetaData
@@ -59,3 +64,15 @@ class PluginTables:
     sealed: Sequence[SealedColumn] = ()
     unresolved: Unresolved | None = None
     due_columns: Sequence[DueColumn] = ()
+    queues: Sequence[QueueTable] = ()
+
+    @property
+    def all_due_columns(self) -> tuple[DueColumn, ...]:
+        """Every column of due times and lease ends, those of queues included."""
+        found = list(self.due_columns)
+        for queue in self.queues:
+            columns = queue.table.c
+            found.append(DueColumn(columns[queue.due_at]))
+            ends = columns[queue.lease_until]
+            found.append(DueColumn(ends, lease_seconds=queue.max_lease_seconds))
+        return tuple(found)

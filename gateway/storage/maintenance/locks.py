@@ -14,6 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.errors import Conflict
 from gateway.storage.database import APPLICATION_NAME, is_busy
 
+# PostgreSQL's advisory locks, all of them: each number once in this database. The first are of
+# the single-key kind; WORK_QUEUE_LOCK is the first key of the two-key kind, the second of which
+# names a queue and a partition (https://www.postgresql.org/docs/current/explicit-locking.html).
+MIGRATION_LOCK: Final = 0x0A0D16
+AUDIT_CHAIN_LOCK: Final = 0x0A0D17
+START_LOCK: Final = 0x0A0D18
+WORK_QUEUE_LOCK: Final = 0x0A0D20
+
 _IN_USE: Final = (
     "The database is in use by another process, such as gateway serve: stop it, then try again."
 )

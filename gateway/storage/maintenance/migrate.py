@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import StorageError
 from gateway.storage.database import Database
+from gateway.storage.maintenance.locks import MIGRATION_LOCK
 from gateway.storage.plugin_tables import PluginTables
 
 if TYPE_CHECKING:  # it takes a tenth of a second to import, and most commands never need it
@@ -25,8 +26,6 @@ if TYPE_CHECKING:  # it takes a tenth of a second to import, and most commands n
 
 _CORE: Final = "core"
 _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
-# Any number will do, as long as nothing else in the database uses it.
-_MIGRATION_LOCK: Final = 0x0A0D16
 
 
 class Migrated(NamedTuple):
@@ -104,7 +103,7 @@ async def upgrade(
 async def _take_turn(connection: AsyncConnection) -> None:
     if connection.dialect.name == "postgresql":  # on SQLite, writers take turns anyway
         await connection.execute(
-            text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
+            text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK}
         )
 
 

@@ -16,11 +16,10 @@ from gateway.clock import Clock, to_epoch_ms
 from gateway.observability.metrics import Metrics
 from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
+from gateway.storage.maintenance.locks import AUDIT_CHAIN_LOCK
 from gateway.storage.schema import audit
 
 _FIRST: Final = bytes(32)
-# Any number will do, as long as nothing else in the database uses it.
-_CHAIN_LOCK: Final = 0x0A0D17
 
 
 class AuditEntry(NamedTuple):
@@ -69,7 +68,9 @@ async def append(connection: AsyncConnection, entries: Sequence[AuditEntry], at:
     if not entries:
         return
     if connection.dialect.name == "postgresql":  # one chain: writers take turns
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(:key)"), {"key": AUDIT_CHAIN_LOCK}
+        )
     newest = select(audit.c.digest).order_by(audit.c.sequence.desc()).limit(1)
     digest = (await connection.execute(newest)).scalar() or _FIRST
     at_ms = to_epoch_ms(at)

@@ -5,8 +5,8 @@ at a bounded number of rows, and is read at most once a second.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.model.circuit_breaker import BreakerState
 from gateway.model.delivery import DestinationState
 from gateway.storage.database import Database
+from gateway.storage.queue_table import Depth, QueueTable, depth
 from gateway.storage.schema import attempts, deliveries, destinations
 from gateway.storage.stores.destinations import CONDITION, condition_of, moment
 
@@ -57,11 +58,15 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """All queues as they were at ``read_at``, by destination; and when the last try ended."""
+    """All queues as they were at ``read_at``, by destination; and when the last attempt ended.
+
+    ``work_queues`` holds the depths of the plugins' queues, by name.
+    """
 
     read_at: datetime
     queues: Mapping[str, Queue]
     last_try_at: datetime | None
+    work_queues: Mapping[str, Depth] = field(default_factory=dict)
 
     @property
     def oldest_age(self) -> timedelta:
@@ -73,10 +78,17 @@ class Backlog:
 class BacklogReader:
     """Reads the backlog. ``sinks`` are the kinds that this gateway carries to."""
 
-    def __init__(self, database: Database, clock: Clock, sinks: Collection[str]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        sinks: Collection[str],
+        work_queues: Sequence[QueueTable] = (),
+    ) -> None:
         self._database = database
         self._clock = clock
         self._sinks = sorted(sinks)
+        self._work_queues = work_queues
         self._turn = asyncio.Lock()
         self._kept: Backlog | None = None
         self._kept_until = 0.0
@@ -110,7 +122,8 @@ class BacklogReader:
         queues = {row.id: _queue(row, counted.get(row.id), now) for row in known}
         last = (await connection.execute(_LAST_TRY)).first()
         last_try_at = None if last is None else from_epoch_ms(last[0] + last[1])
-        return Backlog(now, queues, last_try_at)
+        depths = {each.name: await depth(connection, each, now) for each in self._work_queues}
+        return Backlog(now, queues, last_try_at, depths)
 
 
 # These stand in the statements as they do in the indexes' own conditions: SQLite uses a partial

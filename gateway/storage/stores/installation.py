@@ -1,17 +1,14 @@
 """Facts about the installation: which keyring its values are sealed with."""
 
-from typing import Final
-
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigurationError
 from gateway.storage.crypto.keyring import Keyring
+from gateway.storage.maintenance.locks import START_LOCK
 from gateway.storage.schema import facts
 
 _KEYRING = "keyring"
-# Any number will do, as long as nothing else in the database uses it.
-_START_LOCK: Final = 0x0A0D18
 
 
 async def has_keyring(connection: AsyncConnection) -> bool:
@@ -20,7 +17,7 @@ async def has_keyring(connection: AsyncConnection) -> bool:
     From here to the end of the transaction, processes that start at once take turns.
     """
     if connection.dialect.name == "postgresql":  # on SQLite, writers take turns anyway
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _START_LOCK})
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": START_LOCK})
     return await _fingerprint(connection) is not None
 
 
