@@ -16,7 +16,7 @@ from typing import Final
 from gateway.clock import Clock, StepWatch
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.lane import Lane
-from gateway.observability.metrics import Metrics, Readings
+from gateway.observability.metrics import Metrics, Samples
 from gateway.sdk.records import HealthReport, Job
 
 _log = logging.getLogger(__name__)
@@ -161,12 +161,12 @@ class LocalEngine:
         self._metrics.in_flight.read = self._in_flight
         self._metrics.sweep_age.read = self._sweep_age
         for job in self._jobs:
-            self._metrics.job_failures.add((job.name,), 0)
+            self._metrics.job_failures.inc((job.name,), 0)
 
-    def _in_flight(self) -> Readings:
+    def _in_flight(self) -> Samples:
         return [((each.destination_id,), each.in_flight) for each in self._lanes.values()]
 
-    def _sweep_age(self) -> Readings:
+    def _sweep_age(self) -> Samples:
         if self.last_sweep_at is None:
             return ()
         return (((), (self._clock.now() - self.last_sweep_at).total_seconds()),)
@@ -206,6 +206,6 @@ class LocalEngine:
             try:
                 await job.run()
             except Exception as error:  # noqa: BLE001 - a job's fault must not end the job
-                self._metrics.job_failures.add((job.name,))
+                self._metrics.job_failures.inc((job.name,))
                 _log.error("job %s failed: %s", job.name, type(error).__name__)
             await self._pause(job.every_seconds)

@@ -1,9 +1,9 @@
-"""``GET /metrics``: what is counted, and what waits, in Prometheus' text format 0.0.4.
+"""``GET /metrics``: counters and the backlog in Prometheus' text format 0.0.4.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/
 
-Public, for there is nothing in it but numbers, ids and fixed words. The page is made at
-most once a second, however often it is asked for.
+Public: it contains numbers, ids and fixed words only. The page is generated at most once a
+second.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ from gateway.model.delivery import DestinationState
 from gateway.observability.metrics import (
     ENDPOINT,
     OUTCOMES,
-    Count,
+    Counter,
     Family,
+    Gauge,
+    Histogram,
     Labels,
     Metrics,
-    Reading,
     Rows,
-    Spread,
 )
-from gateway.observability.metrics_sharing import Taken
+from gateway.observability.metrics_sharing import Snapshot
 from gateway.runtime import Gateway
 from gateway.storage.stores.backlog import Backlog, BacklogReader
 from gateway.version import __version__
@@ -52,12 +52,12 @@ _MEDIA_TYPE: Final = "text/plain; version=0.0.4"  # Litestar adds the charset
 
 
 def metrics_router(gateway: Gateway) -> Router:
-    """Make ``/metrics``."""
+    """Return the router of ``/metrics``."""
     page = MetricsPage(gateway)
 
     @get("/metrics", opt={"public": True}, summary="Numbers for Prometheus")
     async def metrics() -> Response[bytes]:
-        """Return what is counted since the start, and what waits now, for Prometheus to scrape."""
+        """Return counters since the start and the current backlog, for Prometheus."""
         return Response(await page.text(), media_type=_MEDIA_TYPE)
 
     handlers: list[HTTPRouteHandler] = [metrics]
@@ -65,7 +65,7 @@ def metrics_router(gateway: Gateway) -> Router:
 
 
 class MetricsPage(Collector):
-    """One gateway's page, with a registry of its own."""
+    """The page of one gateway, with its own registry."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -78,18 +78,18 @@ class MetricsPage(Collector):
         ProcessCollector(registry=self._registry)
 
     async def text(self) -> bytes:
-        """Return the page, made now or within the last second."""
+        """Return the page, at most a second old."""
         clock = self._gateway.clock
         async with self._turn:
             if not self._text or clock.monotonic_seconds() >= self._kept_until:
                 self._families = [each async for each in self._gathered()]
-                # With thousands of endpoints it takes a while: others are answered meanwhile.
+                # Slow with thousands of endpoints, so off the event loop.
                 self._text = await asyncio.to_thread(generate_latest, self._registry)
                 self._kept_until = clock.monotonic_seconds() + _KEPT_SECONDS
             return self._text
 
     def collect(self) -> Iterable[Metric]:
-        """Hand the registry what was gathered for this page."""
+        """Return the families gathered for this page to the registry."""
         return self._families
 
     async def _gathered(self) -> AsyncIterator[Metric]:
@@ -97,92 +97,91 @@ class MetricsPage(Collector):
         backlog = await _read(gateway.backlog)
         if backlog is not None:
             known = backlog.queues.keys()
-            gateway.metrics.keep_endpoints(known)
+            gateway.metrics.retain_endpoints(known)
         shared = gateway.shared_metrics
-        taken = {"": gateway.metrics.taken()} if shared is None else await shared.of_everybody()
-        for metric in _counted(gateway.metrics, taken, known):
+        snapshots = (
+            {"": gateway.metrics.snapshot()} if shared is None else await shared.all_processes()
+        )
+        for metric in _counted(gateway.metrics, snapshots, known):
             yield metric
-        yield InfoMetricFamily("gateway", "Which version runs.", {"version": __version__})
+        yield InfoMetricFamily("gateway", "The running version.", {"version": __version__})
         yield _gauge(
             "gateway_database_up", "1 while the database answers, else 0.", backlog is not None
         )
         free_bytes = await asyncio.to_thread(_free_bytes, gateway.settings.gateway.data_dir)
         if free_bytes is not None:
-            yield _gauge(
-                "gateway_disk_free_bytes", "Room left on the disk of data_dir.", free_bytes
-            )
+            yield _gauge("gateway_disk_free_bytes", "Free disk space of data_dir.", free_bytes)
         if backlog is not None:
-            for metric in _waiting(backlog):
+            for metric in _backlog(backlog):
                 yield metric
             for metric in _work_queues(backlog):
                 yield metric
 
 
 def _counted(
-    metrics: Metrics, taken: Mapping[str, Taken], known: Collection[str] | None
+    metrics: Metrics, snapshots: Mapping[str, Snapshot], known: Collection[str] | None
 ) -> Iterator[Metric]:
-    """Yield what was counted; with more than one process, each number says whose it is."""
+    """Yield the counted metrics; with several processes, with the label ``process``."""
     for family in metrics.families():
         rows = [
             (((*labels, process) if process else labels), numbers)
-            for process, numbers_of in taken.items()
-            for labels, numbers in _known(family, numbers_of, known)
+            for process, snapshot in snapshots.items()
+            for labels, numbers in _known(family, snapshot, known)
         ]
-        labels = family.labels if "" in taken else (*family.labels, "process")
+        labels = family.labels if "" in snapshots else (*family.labels, "process")
         match family:
-            case Spread():
+            case Histogram():
                 yield _histogram(family, labels, rows)
-            case Count() | Reading(grows=True):
+            case Counter() | Gauge(grows=True):
                 yield _counter(family, labels, rows)
-            case Reading():
+            case Gauge():
                 gauge = GaugeMetricFamily(family.name, family.meaning, labels=labels)
                 for each, [number] in rows:
                     gauge.add_metric(each, number)
                 yield gauge
 
 
-def _known(family: Family, taken: Taken, known: Collection[str] | None) -> Rows:
-    """Leave out what is told of endpoints that are gone; begin at 0 where deliveries are carried.
+def _known(family: Family, snapshot: Snapshot, known: Collection[str] | None) -> Rows:
+    """Leave out deleted endpoints; start at 0 in processes that deliver.
 
-    A counter that is first seen at 1 has not grown, for Prometheus: its first step would
-    go unnoticed.
+    Prometheus sees no increase in a counter that first appears at 1.
     """
-    rows = taken.get(family.name, ())
+    rows = snapshot.get(family.name, ())
     if known is None or ENDPOINT not in family.labels:
         return rows
-    there: dict[Labels, Sequence[float]] = {}
-    if family.name == "gateway_deliveries" and taken.get("gateway_engine_sweep_age_seconds"):
-        there = {(endpoint, outcome): (0,) for endpoint in known for outcome in OUTCOMES}
-    there.update((labels, numbers) for labels, numbers in rows if labels[0] in known)
-    return list(there.items())
+    present: dict[Labels, Sequence[float]] = {}
+    if family.name == "gateway_deliveries" and snapshot.get("gateway_engine_sweep_age_seconds"):
+        present = {(endpoint, outcome): (0,) for endpoint in known for outcome in OUTCOMES}
+    present.update((labels, numbers) for labels, numbers in rows if labels[0] in known)
+    return list(present.items())
 
 
-def _waiting(backlog: Backlog) -> Iterator[Metric]:
-    """Yield what waits, for each endpoint that was not removed."""
+def _backlog(backlog: Backlog) -> Iterator[Metric]:
+    """Return the backlog metrics of each endpoint."""
     by_state = GaugeMetricFamily("gateway_endpoints", "Endpoints by state.", labels=("state",))
     due = GaugeMetricFamily(
         "gateway_deliveries_due",
-        "Deliveries that may be tried by now; where there are very many it stops counting.",
+        "Due deliveries; counting stops at a limit.",
         labels=(ENDPOINT,),
     )
     age = GaugeMetricFamily(
         "gateway_queue_age_seconds",
-        "How long the oldest delivery that could go out at once has been due.",
+        "How long the oldest delivery that could be sent now has been due.",
         labels=(ENDPOINT,),
     )
     failing = GaugeMetricFamily(
         "gateway_endpoint_failing_seconds",
-        "How long an active endpoint has done nothing but fail; 0 when it is well.",
+        "How long an active endpoint has only failed; 0 when healthy.",
         labels=(ENDPOINT,),
     )
     breaker = GaugeMetricFamily(
         "gateway_endpoint_breaker_open",
-        "1 while an endpoint that kept failing is left alone but for one try now and then.",
+        "1 while the endpoint's circuit breaker is open.",
         labels=(ENDPOINT,),
     )
     held = GaugeMetricFamily(
         "gateway_endpoint_held_seconds",
-        "How much longer nothing is sent: its breaker is open, or it asked for a pause.",
+        "Time until deliveries resume: open breaker, or Retry-After.",
         labels=(ENDPOINT,),
     )
     states = [queue.state for queue in backlog.queues.values()]
@@ -233,7 +232,7 @@ def _counter(family: Family, labels: Labels, rows: Rows) -> Metric:
     return counter
 
 
-def _histogram(family: Spread, labels: Labels, rows: Rows) -> Metric:
+def _histogram(family: Histogram, labels: Labels, rows: Rows) -> Metric:
     histogram = HistogramMetricFamily(family.name, family.meaning, labels=labels)
     bounds = [*map(str, family.bounds), "+Inf"]
     for each, (*numbers, total) in rows:
@@ -243,7 +242,7 @@ def _histogram(family: Spread, labels: Labels, rows: Rows) -> Metric:
 
 
 async def _read(reader: BacklogReader) -> Backlog | None:
-    """Read the backlog, if the database lets us: the rest of the page is told without it."""
+    """Read the backlog; ``None`` if the database fails: the rest of the page works without it."""
     try:
         return await reader.read()
     except (SQLAlchemyError, OSError, TimeoutError) as error:

@@ -1,7 +1,7 @@
-"""Where many processes serve and carry, each leaves its numbers in Redis for the others.
+"""Metrics of several processes, shared through Redis.
 
-Whichever process is asked for ``/metrics`` answers for all of them. What a process left
-is forgotten soon after it ended, and with Redis gone each still tells its own.
+Each process writes its numbers to a key that expires soon after the process ended; any
+process can then answer ``/metrics`` for all. Without Redis, each reports its own numbers.
 """
 
 import asyncio
@@ -19,71 +19,71 @@ from gateway.observability.metrics import Metrics, Rows
 from gateway.observability.redis_client import connected, key
 from gateway.settings import RedisTable
 
-Taken = Mapping[str, Rows]
-"""All numbers of one process, by family."""
+Snapshot = Mapping[str, Rows]
+"""All numbers of one process, by family name."""
 
 _log = logging.getLogger(__name__)
 
-_EVERY_SECONDS: Final = 5.0
-_KEPT_MS: Final = 20_000
+_INTERVAL_SECONDS: Final = 5.0
+_TTL_MS: Final = 20_000
 _KIND: Final = "metrics"
 _DECODER: Final = msgspec.json.Decoder(dict[str, list[tuple[tuple[str, ...], tuple[float, ...]]]])
 
 
 class SharedMetrics:
-    """One process's numbers, and those that the others left."""
+    """Publishes the metrics of this process, and reads those of the others."""
 
     def __init__(self, url: str, metrics: Metrics) -> None:
         self.process = f"{socket.gethostname()}-{os.getpid()}"
         self._metrics = metrics
         self._redis: redis.Redis = connected(url)
-        self._leaving: asyncio.Task[None] | None = None
+        self._publishing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to leave our numbers, again and again."""
-        self._leaving = asyncio.create_task(self._leave_on(), name="shared metrics")
+        """Start publishing periodically."""
+        self._publishing = asyncio.create_task(self._publish(), name="shared metrics")
 
     async def stop(self) -> None:
-        """Take them away and disconnect."""
-        if self._leaving is not None:
-            self._leaving.cancel()
-            await asyncio.gather(self._leaving, return_exceptions=True)
-        await asyncio.to_thread(self._sign_off)
+        """Remove the published numbers and disconnect."""
+        if self._publishing is not None:
+            self._publishing.cancel()
+            await asyncio.gather(self._publishing, return_exceptions=True)
+        await asyncio.to_thread(self._withdraw)
 
-    async def of_everybody(self) -> dict[str, Taken]:
-        """Return the numbers of all processes: ours as they are now, others' of late."""
+    async def all_processes(self) -> dict[str, Snapshot]:
+        """Return the numbers by process: ours now, others' as last published."""
         try:
-            others = await asyncio.to_thread(self._look)
+            others = await asyncio.to_thread(self._read_others)
         except (redis.RedisError, OSError):
             others = {}
-        return {**others, self.process: self._metrics.taken()}
+        return {**others, self.process: self._metrics.snapshot()}
 
-    async def _leave_on(self) -> None:
+    async def _publish(self) -> None:
         while True:
-            content = msgspec.json.encode(self._metrics.taken())
+            content = msgspec.json.encode(self._metrics.snapshot())
             try:
                 await asyncio.to_thread(
-                    self._redis.set, key(_KIND, self.process), content, px=_KEPT_MS
+                    self._redis.set, key(_KIND, self.process), content, px=_TTL_MS
                 )
             except (redis.RedisError, OSError) as error:
-                _log.warning("Redis is out of reach: %s", type(error).__name__)
-            await asyncio.sleep(_EVERY_SECONDS)
+                _log.warning("Redis can't be reached: %s", type(error).__name__)
+            await asyncio.sleep(_INTERVAL_SECONDS)
 
-    def _look(self) -> dict[str, Taken]:
+    def _read_others(self) -> dict[str, Snapshot]:
         prefix = key(_KIND, "")
         names = [name.decode() for name in self._redis.scan_iter(match=f"{prefix}*", count=1000)]
         found = self._redis.mget(names) if names else []
         return {
-            name.removeprefix(prefix): taken
+            name.removeprefix(prefix): snapshot
             for name, content in zip(names, found, strict=True)
-            if content is not None and (taken := _decoded(content)) is not None
+            if content is not None and (snapshot := _decoded(content)) is not None
         }
 
-    def _sign_off(self) -> None:
+    def _withdraw(self) -> None:
         try:
             self._redis.delete(key(_KIND, self.process))
         except (redis.RedisError, OSError) as error:
-            _log.warning("Redis is out of reach: %s", type(error).__name__)
+            _log.warning("Redis can't be reached: %s", type(error).__name__)
         self._redis.close()
 
 
@@ -91,7 +91,7 @@ class SharedMetrics:
 async def sharing(
     table: RedisTable | None, metrics: Metrics
 ) -> AsyncIterator[SharedMetrics | None]:
-    """Share a process's numbers while the block runs; without Redis there is nobody to."""
+    """Share this process's metrics while the block runs; does nothing without Redis."""
     if table is None:
         yield None
         return
@@ -103,8 +103,8 @@ async def sharing(
         await shared.stop()
 
 
-def _decoded(content: bytes | str) -> Taken | None:
-    """Read what a process left; one of another version may tell it differently."""
+def _decoded(content: bytes | str) -> Snapshot | None:
+    """Decode a snapshot; ``None`` if another version wrote it in another form."""
     try:
         return _DECODER.decode(content)
     except msgspec.MsgspecError:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.observability.metrics import Count, Metrics, Reading, Spread
+from gateway.observability.metrics import Counter, Gauge, Histogram, Metrics
 
 
 def rows(family) -> dict:
@@ -10,26 +10,26 @@ def rows(family) -> dict:
 
 
 def test_a_count_grows_for_each_set_of_labels_on_its_own():
-    count = Count("orders", "Orders.", ("source",))
-    count.add(("a",))
-    count.add(("b",), 5)
-    count.add(("a",), 2)
+    count = Counter("orders", "Orders.", ("source",))
+    count.inc(("a",))
+    count.inc(("b",), 5)
+    count.inc(("a",), 2)
 
     assert rows(count) == {("a",): [3], ("b",): [5]}
 
 
 def test_a_count_that_begins_at_zero_is_known_from_the_start():
-    count = Count("failures", "Failures.", ("job",))
-    count.add(("poll",), 0)
+    count = Counter("failures", "Failures.", ("job",))
+    count.inc(("poll",), 0)
 
     assert rows(count) == {("poll",): [0]}
 
 
 def test_past_a_thousand_sets_of_labels_what_is_new_counts_as_other():
-    count = Count("orders", "Orders.", ("source", "outcome"))
+    count = Counter("orders", "Orders.", ("source", "outcome"))
     for number in range(1500):
-        count.add((f"source_{number}", "created"))
-    count.add(("source_0", "created"))
+        count.inc((f"source_{number}", "created"))
+    count.inc(("source_0", "created"))
 
     kept = rows(count)
     assert len(kept) == 1001
@@ -45,30 +45,30 @@ def test_each_of_many_endpoints_is_kept_apart():
     assert len(metrics.deliveries.rows()) == len(metrics.attempt_seconds.rows()) == 1500
 
 
-def test_a_spread_counts_up_to_each_bound_and_sums_up():
-    spread = Spread("seconds", "Seconds.", ("route",), (0.1, 1.0))
+def test_a_histogram_counts_up_to_each_bound_and_sums_up():
+    histogram = Histogram("seconds", "Seconds.", ("route",), (0.1, 1.0))
     for value in (0.05, 0.1, 0.5, 1.0, 3.0):
-        spread.add(("a",), value)
+        histogram.observe(("a",), value)
 
     # Within 0.1, within 1, more than that, and the sum.
-    assert rows(spread) == {("a",): [2, 2, 1, pytest.approx(4.65)]}
+    assert rows(histogram) == {("a",): [2, 2, 1, pytest.approx(4.65)]}
 
 
-def test_past_a_thousand_sets_of_labels_a_spread_puts_what_is_new_together():
-    spread = Spread("seconds", "Seconds.", ("route",), (1.0,))
+def test_past_a_thousand_sets_of_labels_a_histogram_puts_what_is_new_together():
+    histogram = Histogram("seconds", "Seconds.", ("route",), (1.0,))
     for number in range(1002):
-        spread.add((f"route_{number}",), 0.5)
+        histogram.observe((f"route_{number}",), 0.5)
 
-    assert len(rows(spread)) == 1001
-    assert rows(spread)["other",] == [2, 0, 1.0]
+    assert len(rows(histogram)) == 1001
+    assert rows(histogram)["other",] == [2, 0, 1.0]
 
 
 def test_a_gauge_is_empty_until_it_has_a_source():
-    reading = Reading("in_flight", "In flight.", ("endpoint",))
-    assert list(reading.rows()) == []
+    gauge = Gauge("in_flight", "In flight.", ("endpoint",))
+    assert list(gauge.rows()) == []
 
-    reading.read = lambda: [(("dst_1",), 3)]
-    assert rows(reading) == {("dst_1",): [3]}
+    gauge.read = lambda: [(("dst_1",), 3)]
+    assert rows(gauge) == {("dst_1",): [3]}
 
 
 def test_orders_that_came_together_are_counted_by_outcome():
@@ -131,20 +131,20 @@ def test_endpoints_that_are_gone_are_forgotten():
         metrics.attempted(endpoint, "delivered", 0.1)
     metrics.orders_taken("json_api", ["created"])
 
-    metrics.keep_endpoints({"dst_2"})
+    metrics.retain_endpoints({"dst_2"})
 
     assert rows(metrics.deliveries) == {("dst_2", "delivered"): [1]}
     assert list(rows(metrics.attempt_seconds)) == [("dst_2",)]
     assert rows(metrics.orders) == {("json_api", "created"): [1]}
 
 
-def test_all_numbers_can_be_taken_at_once_by_family():
+def test_all_numbers_are_in_a_snapshot_by_family():
     metrics = Metrics()
     metrics.orders_taken("json_api", ["created"])
-    taken = metrics.taken()
+    snapshot = metrics.snapshot()
 
-    assert set(taken) == {family.name for family in metrics.families()}
-    assert taken["gateway_orders"] == [(("json_api", "created"), (1,))]
+    assert set(snapshot) == {family.name for family in metrics.families()}
+    assert snapshot["gateway_orders"] == [(("json_api", "created"), (1,))]
 
 
 def test_two_gateways_count_each_for_itself():
