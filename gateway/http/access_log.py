@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class RequestIds:
-    """The outermost layer: gives each request an id, and each answer that id.
+    """Middleware inside :class:`AccessLog`: gives each request and its response an id.
 
     An exception that nothing else turned into an answer ends here, as a 500 whose id
     is in the log. The log has where it happened, never the exception's own words:
