@@ -31,16 +31,7 @@ _log = logging.getLogger(__name__)
 
 def installed_plugins(settings: Settings) -> list[InstalledPlugin]:
     """Return every installed plugin, enabled or not, without importing any."""
-    return [
-        InstalledPlugin(
-            name=entry_point.name,
-            distribution=distribution,
-            version=version,
-            enabled=entry_point.name in settings.plugins,
-            settings_file=_settings_file(entry_point),
-        )
-        for entry_point, distribution, version in _entry_points()
-    ]
+    return [_installed(each, settings) for each in _entry_points()]
 
 
 def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[InstalledPlugin]:
@@ -49,9 +40,10 @@ def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[Inst
     Returns every installed plugin, with its ``problem`` where it has one; a plugin
     that is enabled but not installed is listed with the distribution ``missing``.
     """
-    installed = {plugin.name: plugin for plugin in installed_plugins(settings)}
+    found = list(_entry_points())
+    installed = {each[0].name: _installed(each, settings) for each in found}
     provided = defaultdict(list)
-    for entry_point, distribution, _ in _entry_points():
+    for entry_point, distribution, _ in found:
         provided[entry_point.name].append((entry_point, distribution))
     for name, table in settings.plugins.items():
         if name not in provided:
@@ -144,12 +136,24 @@ def _built(
 
 
 def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
+    """Read every installed distribution's entry points, which takes longer than all the rest."""
     found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
     for entry_point in sorted(found, key=lambda each: each.name):
         if entry_point.dist is None:
             yield entry_point, "unknown", ""
         else:
             yield entry_point, entry_point.dist.name, entry_point.dist.version
+
+
+def _installed(found: tuple[EntryPoint, str, str], settings: Settings) -> InstalledPlugin:
+    entry_point, distribution, version = found
+    return InstalledPlugin(
+        name=entry_point.name,
+        distribution=distribution,
+        version=version,
+        enabled=entry_point.name in settings.plugins,
+        settings_file=_settings_file(entry_point),
+    )
 
 
 def _settings_file(entry_point: EntryPoint) -> Path | None:
