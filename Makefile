@@ -19,6 +19,10 @@ PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11 python; d
 # How many tests run at a time; make test JOBS=0 runs them one after the other, in one process.
 JOBS := logical
 
+# Tests and experiments start some hundred processes; without bytecode each would compile
+# all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install install-tools demo serve test fuzz coverage faults check lint types arch format bench docs lock clean
 

@@ -1,22 +1,43 @@
 """Real servers and databases as fixtures, started when a test first asks for them.
 
-``postgres_url`` is an empty database, ``redis_url`` an empty Redis, ``database_url``
-first SQLite and then PostgreSQL. Where a server isn't installed, the tests that need
-it are skipped and a line at the end says so; with ``REQUIRE_SERVERS=1`` they fail.
-A test that stops a server runs one of its own: see ``servers.py``.
+``postgres_url`` is a database with every table of the core and the stock plugins and no
+row, ``redis_url`` an empty Redis, ``database_url`` first SQLite and then PostgreSQL.
+``empty_postgres_url`` and ``empty_database_url`` have no tables: for tests of migrations and
+of first starts. Where a server isn't installed, the tests that need it are skipped and a
+line at the end says so; with ``REQUIRE_SERVERS=1`` they fail. A test that stops a server
+runs one of its own: see ``servers.py``.
+
+The schema is made once and copied, because the migrations take longer than most tests.
 
 What hypothesis makes up is the same in each run, so that a run says something of the
 change and not of chance. ``make fuzz`` lets it look for something new.
 """
 
+import asyncio
+import gc
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 from servers import PostgresServer, RedisServer, running_postgres, running_redis
 from servers_asked_for import WITHOUT, skipped_if_missing
+from sqlalchemy import MetaData
+
+from gateway.storage.database import Database
+from gateway.storage.maintenance.migrate import migrate
+from gateway.storage.plugin_tables import PluginTables
+from gateway.testing.schema import migrated_file
+
+# The tables of the stock plugins.
+STOCK: Final = [
+    PluginTables(MetaData(), folder)
+    for folder in sorted(Path(__file__).parents[1].glob("plugins/*/gateway_*/migrations"))
+]
 
 # A busy machine is no failure.
 settings.register_profile(
@@ -35,9 +56,34 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """The name of a PostgreSQL database with every table, to be copied."""
+    name = "with_every_table"
+    postgres_server.execute(f"CREATE DATABASE {name}")
+
+    async def fill() -> None:
+        database = Database(postgres_server.url(name))
+        try:
+            await migrate(database, STOCK, Path(), datetime.now(UTC))
+        finally:
+            await database.close()
+
+    with ThreadPoolExecutor(1) as pool:  # the test's own thread may run an event loop
+        pool.submit(asyncio.run, fill()).result()
+    return name
+
+
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The address of an empty PostgreSQL database, dropped after the test."""
+def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+    """The address of a PostgreSQL database with every table, dropped after the test."""
+    with postgres_server.fresh_database(postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of a PostgreSQL database without tables, dropped after the test."""
     with postgres_server.fresh_database() as url:
         yield url
 
@@ -58,11 +104,29 @@ def redis_url(redis_server: RedisServer) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database: the test runs once on each kind."""
+    """The address of a database with every table: the test runs once on each kind."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}"
+        path = tmp_path / "gateway.db"
+        path.write_bytes(migrated_file(tuple(each.migrations for each in STOCK)))
+        return f"sqlite+aiosqlite:///{path}"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database without tables: the test runs once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}"
+    url: str = request.getfixturevalue("empty_postgres_url")
+    return url
+
+
+def pytest_collection_finish() -> None:
+    """Leave what collecting made out of garbage collection: it stays to the end of the run."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 50)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

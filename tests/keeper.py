@@ -26,9 +26,9 @@ PAUSES: Final = {"pause": signal.SIGSTOP, "resume": signal.SIGCONT}
 
 
 @contextmanager
-def throw_away_directory(prefix: str) -> Iterator[Path]:
-    """Yield a new directory that is removed afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
+def throw_away_directory(prefix: str, place: Path | None = None) -> Iterator[Path]:
+    """Yield a new directory in ``place``, by default the system's, that is removed afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix=prefix, dir=place)).resolve()
     try:
         yield directory
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode
 from gateway.model.wire import encode
 from gateway.runtime import Gateway
 from gateway.settings import Settings, parse_settings
+from gateway.testing.schema import lay_schema
 
 _LOOPBACK: Final = """
 [delivery]
@@ -37,7 +39,8 @@ class GatewayHarness:
         self.gateway = Gateway(settings, clock)
         self.url = ""
         self._open = AsyncExitStack()
-        self._client = httpx.AsyncClient()
+        # Plain HTTP only; reading the system's certificates takes longer than most tests.
+        self._client = httpx.AsyncClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
     async def issue_key(
         self,
@@ -91,6 +94,7 @@ class GatewayHarness:
         """Open the gateway, start deliveries, serve HTTP."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._client)
+            await lay_schema(self.gateway)
             await stack.enter_async_context(self.gateway)
             await stack.enter_async_context(self.gateway.running())
             self.url = await stack.enter_async_context(_serving(self.gateway))

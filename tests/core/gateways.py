@@ -24,6 +24,7 @@ from gateway.runtime import Gateway
 from gateway.sdk.records import Batch, Sink
 from gateway.settings import parse_settings
 from gateway.storage.stores.packages import PackageFilter
+from gateway.testing.schema import lay_schema
 
 LIVE = Caller(DEFAULT_ACCOUNT, "live", "key_1")
 TEST = Caller(DEFAULT_ACCOUNT, "test", "key_2")
@@ -51,12 +52,19 @@ async def opened(
     toml: str = "",
     clock: Clock | None = None,
     plugins: Sequence[object] = (),
+    migrating: bool = False,
 ) -> AsyncIterator[Gateway]:
-    """Open a gateway over the database at ``url``; plugins are named after their classes."""
+    """Open a gateway over the database at ``url``; plugins are named after their classes.
+
+    A SQLite file that isn't there is a copy of a migrated one, unless it is the gateway that
+    has to do the ``migrating``.
+    """
     text = f'[database]\nurl = "{url}"\n{toml}'
     gateway = Gateway(parse_settings(text, source=None, directory=directory, environ={}), clock)
     for plugin in plugins:
         gateway.hooks.register(plugin, type(plugin).__name__)
+    if not migrating:
+        await lay_schema(gateway)
     async with gateway:
         yield gateway
 

@@ -57,13 +57,13 @@ def test_building_a_gateway_touches_nothing(tmp_path):
 
 
 async def test_opening_makes_the_schema_the_master_key_the_account_and_the_sites(
-    database_url, tmp_path
+    empty_database_url, tmp_path
 ):
-    async with opened(database_url, tmp_path, toml=TWO_SITES) as gateway:
+    async with opened(empty_database_url, tmp_path, toml=TWO_SITES, migrating=True) as gateway:
         accounts = await rows(gateway, "SELECT id FROM accounts")
         sites = await rows(gateway, "SELECT account_id, code, name, country FROM sites ORDER BY 2")
         migrated = gateway.migrated
-    async with opened(database_url, tmp_path, toml=TWO_SITES) as gateway:
+    async with opened(empty_database_url, tmp_path, toml=TWO_SITES, migrating=True) as gateway:
         again = gateway.migrated
 
     assert accounts == [("default",)]
@@ -144,9 +144,9 @@ async def test_a_database_that_is_not_there_is_reported_in_words(postgres_url, t
             pass
 
 
-async def test_processes_that_start_at_the_same_moment_all_open(postgres_url, tmp_path):
+async def test_processes_that_start_at_the_same_moment_all_open(empty_postgres_url, tmp_path):
     async def start(number: int) -> int:
-        async with opened(postgres_url, tmp_path, toml=TWO_SITES) as gateway:
+        async with opened(empty_postgres_url, tmp_path, toml=TWO_SITES) as gateway:
             await gateway.intake.accept(submission(order(site="main")))
         return number
 

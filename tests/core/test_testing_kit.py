@@ -1,13 +1,17 @@
 """What plugin authors test with: a receiver, a whole gateway, and a clock that is moved by hand."""
 
 import asyncio
+import contextlib
 import socket
+import sqlite3
 
 import httpx
 import pytest
 
 from gateway.clock import SteppingClock
 from gateway.model.account import Caller
+from gateway.runtime import Gateway
+from gateway.settings import parse_settings
 from gateway.testing import Receiver
 
 
@@ -109,6 +113,33 @@ async def test_a_harness_goes_by_the_clock_it_is_given(harness):
         listed = await gateway.get("/api/packages", key)
 
     assert listed.json()["packages"][0]["created_at"] == "2026-01-01T01:00:00Z"
+
+
+def file_of(folder):
+    """Return the schema of a gateway's file and what was set for good when it was made."""
+    with contextlib.closing(sqlite3.connect(folder / "data" / "gateway.db")) as connection:
+        schema = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name")
+        settings = ("auto_vacuum", "journal_mode", "encoding", "page_size")
+        kept = [connection.execute(f"PRAGMA {name}").fetchall() for name in settings]
+        versions = connection.execute("SELECT version_num FROM alembic_version ORDER BY 1")
+        return schema.fetchall(), kept, versions.fetchall()
+
+
+async def test_a_harness_opens_the_file_that_migrations_make(harness, tmp_path):
+    toml = "[plugins.json_api]\n[plugins.csv]\n[plugins.rx_queue]"
+    settings = parse_settings(toml, source=None, directory=tmp_path / "real", environ={})
+    async with Gateway(settings) as migrated, harness(toml) as gateway:
+        assert len(migrated.migrated.revisions) >= 3
+        assert gateway.gateway.migrated.revisions == ()
+
+    assert file_of(tmp_path) == file_of(tmp_path / "real")
+
+
+async def test_a_harness_keeps_what_is_stored_where_it_opens_again(harness):
+    async with harness("[plugins.json_api]") as before:
+        key = await before.issue_key()
+    async with harness("[plugins.json_api]") as after:
+        assert (await after.get("/api/packages", key)).status_code == 200
 
 
 async def test_several_gateways_run_side_by_side(harness, tmp_path):

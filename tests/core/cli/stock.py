@@ -21,6 +21,7 @@ from gateway.runtime import Gateway
 from gateway.settings import load_settings
 from gateway.storage.schema import audit
 from gateway.storage.stores.outbox import Settled
+from gateway.testing.schema import lay_schema
 
 T = TypeVar("T")
 
@@ -39,7 +40,9 @@ class Stock:
         """Let ``work`` have the gateway."""
 
         async def opened() -> T:
-            async with Gateway(load_settings(self._config, {}), self._clock) as gateway:
+            gateway = Gateway(load_settings(self._config, {}), self._clock)
+            await lay_schema(gateway)
+            async with gateway:
                 return await work(gateway)
 
         self._clock.step(1)

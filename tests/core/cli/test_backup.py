@@ -47,12 +47,14 @@ def test_what_was_saved_is_there_again(read, run, stock, file, elsewhere):
     assert restored == {name: value for name, value in saved.items() if name != "bytes"}
 
 
-def test_sqlite_moves_to_postgresql_and_back(read, stock, file, elsewhere, config, postgres_url):
+def test_sqlite_moves_to_postgresql_and_back(
+    read, stock, file, elsewhere, config, empty_postgres_url
+):
     stock.order(site="main")
     before, at_home = names(read), config.read_text()
     read("backup", str(file))
 
-    elsewhere(postgres_url)
+    elsewhere(empty_postgres_url)
     read("restore", str(file))
     assert names(read) == before
     second = file.with_name("second.backup")

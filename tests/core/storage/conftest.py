@@ -10,7 +10,7 @@ from gateway.storage.database import Database
 async def database(database_url):
     """A database with every table."""
     opened = Database(database_url)
-    yield await with_all_tables(opened)
+    yield opened
     await opened.close()
 
 

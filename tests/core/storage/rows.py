@@ -1,5 +1,6 @@
 """The stores of a database, and rows to put into them. Nothing here knows pytest."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.outbox import NewDelivery, Outbox, Settled
 from gateway.storage.stores.packages import NewPackage, PackageStore
+from gateway.testing.schema import migrated_file
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOW_MS = to_epoch_ms(NOW)
@@ -77,9 +79,12 @@ def stores(sealer: Sealer = SEALER) -> Stores:
 
 
 async def with_all_tables(database: Database) -> Database:
-    """Make the tables as the page of tables has them; migrations are tested by themselves."""
-    async with database.begin() as connection:
-        await connection.run_sync(metadata.create_all)
+    """Give an empty database the core's tables; returns it."""
+    if database.path is not None and not database.path.exists():
+        database.path.write_bytes(await asyncio.to_thread(migrated_file, ()))
+    else:
+        async with database.begin() as connection:
+            await connection.run_sync(metadata.create_all)
     return database
 
 

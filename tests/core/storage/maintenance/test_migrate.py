@@ -23,8 +23,8 @@ from gateway.storage.stores.packages import PackageFilter
 
 
 @pytest.fixture
-async def empty(database_url):
-    opened = Database(database_url)
+async def empty(empty_database_url):
+    opened = Database(empty_database_url)
     yield opened
     await opened.close()
 

@@ -44,10 +44,10 @@ async def all_told(children, line=b"\n"):
     return sorted([(await child.stdout.readline()).decode().strip() for child in children])
 
 
-async def test_processes_that_start_at_once_migrate_once(database_url, tmp_path):
+async def test_processes_that_start_at_once_migrate_once(empty_database_url, tmp_path):
     # Given two processes that are ready to start
     plugin = Plugin(tmp_path)
-    program = (sys.executable, "-c", MIGRATING, database_url, str(tmp_path / "backups"))
+    program = (sys.executable, "-c", MIGRATING, empty_database_url, str(tmp_path / "backups"))
     children = [
         await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE) for _ in range(2)
     ]
@@ -60,7 +60,7 @@ async def test_processes_that_start_at_once_migrate_once(database_url, tmp_path)
     # Then one of them did it, the other one waited, and there is one copy
     assert first == ["", CORE_HEAD]
     assert second == ["", "acme_0001"]
-    database = Database(database_url)
+    database = Database(empty_database_url)
     async with database.read() as connection:
         names = await connection.run_sync(lambda plain: inspect(plain).get_table_names())
     assert {"acme_orders", *metadata.tables} <= set(names)

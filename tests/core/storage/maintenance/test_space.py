@@ -173,8 +173,6 @@ async def test_each_table_says_how_many_rows_it_has_and_how_old_they_are(databas
 
 
 async def test_an_empty_table_has_no_oldest_row(database):
-    await with_all_tables(database)
-
     assert [(each.rows, each.oldest) for each in await table_sizes(database, [events])] == [
         (0, None)
     ]

@@ -64,9 +64,11 @@ async def test_processes_that_start_at_once_take_turns(database):
     assert len(refused) == 3
 
 
-async def test_gateways_that_start_at_once_on_an_empty_database_all_open(database_url, tmp_path):
+async def test_gateways_that_start_at_once_on_an_empty_database_all_open(
+    empty_database_url, tmp_path
+):
     sites = "".join(f'[[sites]]\ncode = "{code}"\nname = "{code}"\n' for code in "abc")
-    toml = f'[database]\nurl = "{database_url}"\n{sites}'
+    toml = f'[database]\nurl = "{empty_database_url}"\n{sites}'
     settings = parse_settings(toml, source=None, directory=tmp_path, environ={})
     gateways = [Gateway(settings) for _ in range(4)]
 

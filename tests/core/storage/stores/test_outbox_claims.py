@@ -17,7 +17,6 @@ from core.storage.rows import (
     queued,
     rows_in,
     stores,
-    with_all_tables,
 )
 from sqlalchemy import update
 
@@ -260,7 +259,7 @@ async def test_processes_that_race_never_take_the_same_delivery(database, kept):
 
 async def test_what_somebody_else_is_just_taking_is_skipped_and_not_waited_for(postgres_url, kept):
     # SQLite has one writer at a time
-    database = await with_all_tables(Database(postgres_url))
+    database = Database(postgres_url)
     async with database.begin() as connection:
         await kept.destinations.add(connection, TARGET)
         _, ids = await queued(connection, TARGET, 3)
