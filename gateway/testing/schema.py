@@ -5,13 +5,13 @@ leave behind at a first start, before anything is stored.
 """
 
 import asyncio
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sqlalchemy import MetaData, make_url
 
+from gateway.clock import SystemClock
 from gateway.runtime import Gateway
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import migrate
@@ -58,6 +58,6 @@ async def _migrated(path: Path, migrations: tuple[Path, ...]) -> None:
     database = Database(f"sqlite+aiosqlite:///{path}")
     try:
         tables = [PluginTables(MetaData(), each) for each in migrations]
-        await migrate(database, tables, path.parent, datetime.now(UTC))
+        await migrate(database, tables, path.parent, SystemClock().now())
     finally:
         await database.close()
