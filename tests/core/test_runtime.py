@@ -316,5 +316,5 @@ async def test_the_schedule_is_the_settings(tmp_path):
         rules = gateway.dispatcher._rules
 
     assert rules.schedule.waits_seconds == (1, 2)
-    assert rules.schedule.give_up_after.total_seconds() == 60
+    assert rules.schedule.expires_after.total_seconds() == 60
     assert (rules.timeout_seconds, rules.lease_seconds) == (15.0, 60.0)
