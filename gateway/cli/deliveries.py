@@ -76,7 +76,7 @@ async def resend(session: Session, *, delivery_id: str, account: str, test_data:
             if destination is None:
                 raise Conflict("The endpoint was removed since: there is nowhere to send this.")
             now = gateway.clock.now()
-            await gateway.outbox.send_again(connection, account, delivery_id, now)
+            await gateway.outbox.resend(connection, account, delivery_id, now)
             entry = audit.AuditEntry(account, session.actor, "delivery.resent", delivery_id)
             await audit.append(connection, [entry], now)
         after, _ = await _found(gateway, caller, delivery_id)

@@ -10,7 +10,7 @@ from gateway.errors import StorageError
 from gateway.runtime import Gateway
 from gateway.storage.crypto import keyring
 from gateway.storage.database import Database
-from gateway.storage.maintenance import migrate as migrating
+from gateway.storage.maintenance import migrate
 from gateway.storage.stores import installation
 
 
@@ -32,7 +32,7 @@ async def look_at_database(gateway: Gateway) -> DatabaseState:
         if database.path is not None and not database.path.exists():
             return DatabaseState(f"{database.path} will be created at the first start")
         await database.ping()
-        if await migrating.pending(database, gateway.hooks.tables()):
+        if await migrate.pending(database, gateway.hooks.tables()):
             return DatabaseState(
                 "reachable; the next start (or gateway migrate) updates its schema"
             )

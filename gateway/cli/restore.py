@@ -20,10 +20,10 @@ async def restore(session: Session, *, file: Path, check: bool, force: bool) -> 
     master key that sealed the backup. Pending deliveries are attempted again.
     """
     from gateway.runtime import Gateway
-    from gateway.storage.backup.restore import Restoring
+    from gateway.storage.backup.restore import Restore
 
     gateway = Gateway(read_settings(session.config))  # not opened: that would create a database
-    restoring = Restoring(
+    restoring = Restore(
         source=file,
         keyring=keyring_of(gateway),
         plugins=gateway.hooks.tables(),

@@ -25,7 +25,7 @@ from gateway.http.app import create_app
 from gateway.sdk.cli import Session, command
 from gateway.sdk.signals import on_termination
 from gateway.settings import Settings
-from gateway.storage.maintenance.locks import sole_server
+from gateway.storage.maintenance.locks import server_lock
 
 # How long requests in flight may take to finish after a termination signal.
 _GRACE_SECONDS: Final = 20
@@ -83,7 +83,7 @@ async def serve(
             on_stop=gateway.stopping.set,
         )
         path = gateway.database.path
-        with contextlib.nullcontext() if path is None else sole_server(path):
+        with contextlib.nullcontext() if path is None else server_lock(path):
             async with gateway.running(), ending_with(supervisor, server.stop):
                 await server.serve(sockets=[listener])
 

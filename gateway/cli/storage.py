@@ -11,7 +11,7 @@ from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command
 
 if TYPE_CHECKING:
-    from gateway.storage.retention.policy import Swept
+    from gateway.storage.retention.policy import StepResult
 
 _UNITS: Final = ("bytes", "KB", "MB", "GB", "TB")
 _STEP: Final = 1024
@@ -49,7 +49,7 @@ async def show(session: Session) -> None:
             "database": gateway.database.dialect,
             "size": _size(session, whole.size_bytes),
             "free": _size(session, whole.free_bytes),
-            "gives_space_back": whole.gives_back,
+            "gives_space_back": whole.releases_space,
             "retention_enabled": settings.enabled,
             "tables": [
                 {
@@ -63,7 +63,7 @@ async def show(session: Session) -> None:
             "retention": [_swept_row(session, each, "due") for each in swept],
         }
     )
-    if not whole.gives_back:
+    if not whole.releases_space:
         session.say(
             "\nThis file never gets smaller: stop the gateway, then gateway storage compact."
         )
@@ -116,7 +116,7 @@ async def compact(session: Session) -> None:
     )
 
 
-def _swept_row(session: Session, each: "Swept", counted: str) -> Mapping[str, Any]:
+def _swept_row(session: Session, each: "StepResult", counted: str) -> Mapping[str, Any]:
     days = None if each.kept is None else each.kept.days
     return {
         "what": each.what,

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.clock import Clock
 from gateway.storage.database import Database
-from gateway.storage.maintenance.clock_skew import note_time, noted_time, turn_back
+from gateway.storage.maintenance.clock_skew import last_recorded_time, record_time, shift_due_times
 from gateway.storage.plugin_tables import DueColumn
 
 _log = logging.getLogger(__name__)
@@ -51,21 +51,21 @@ class ClockSkewMonitor:
         if not seconds_back and self._noted_at and abs(now - self._noted_at) < _EVERY:
             return
         async with self._database.begin() as connection:
-            before = await noted_time(connection)
+            before = await last_recorded_time(connection)
             behind = 0.0 if before is None else (before - now).total_seconds()
             if behind > _TOLERANCE_SECONDS:
                 if not seconds_back and not self._is_lasting(behind):
                     return
                 seconds_back = max(seconds_back, behind)
             if seconds_back:
-                await turn_back(
+                await shift_due_times(
                     connection,
                     now,
                     seconds=seconds_back,
                     lease_seconds=self._lease_seconds,
                     waits=self._waits,
                 )
-            await note_time(connection, now)
+            await record_time(connection, now)
         self._noted_at, self._behind_since = now, None
         if seconds_back:
             _log.warning("the clock was set back by %d seconds", seconds_back)

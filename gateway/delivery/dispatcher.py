@@ -238,7 +238,7 @@ class Dispatcher:
         )
         if probing and claimed:
             # No second probe until this one's lease ends. That both end at the same moment is how
-            # a released probe is recognised (destinations.give_probes_back).
+            # a released probe is recognised (destinations.release_probes).
             until = now + timedelta(seconds=lease_seconds)
             await destination_store.hold(connection, destination.id, until)
         more = len(claimed) == limit and not probing

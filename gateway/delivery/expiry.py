@@ -47,7 +47,7 @@ class ExpiryJob:
         while True:
             now = self._clock.now()
             async with self._database.begin() as connection:
-                counted = await outbox.give_up(
+                counted = await outbox.expire(
                     connection,
                     older_than=now - self._give_up_after,
                     now=now,

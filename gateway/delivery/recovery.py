@@ -149,7 +149,7 @@ class RecoveryRunner:
         missed = [event for event in meant if _wanted(destination, event)]
         states = await self._log.states(connection, destination.id, [e.id for e in missed], now)
         again = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
-        await self._outbox.send_all_again(connection, destination.account_id, again, now)
+        await self._outbox.resend_all(connection, destination.account_id, again, now)
         unsent = [event for event in missed if event.id not in states]
         # Events that a plugin routes away from the destination are not sent to it now either.
         wanted = {event.id: (destination.id,) for event in unsent}

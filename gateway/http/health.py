@@ -132,7 +132,7 @@ class Readiness:
         if not report.healthy:
             return report
         backlog = await gateway.backlog.read()
-        quiet = now - (backlog.last_try_at or self._since)
+        quiet = now - (backlog.last_attempt_at or self._since)
         # A try that failed is movement too: an endpoint's fault must not make us look ill.
         if min(backlog.oldest_age, quiet, now - self._since) > _STANDSTILL:
             return HealthReport(healthy=False, detail=_NOTHING_TRIED)

@@ -24,8 +24,8 @@ from gateway.model.order import Order, check
 from gateway.model.package import AMENDABLE
 from gateway.model.submission import AmendmentResult, ErasureResult
 from gateway.storage.database import Database
-from gateway.storage.retention.erasure import empty_finished
-from gateway.storage.stores.packages import PackageStore, Standing
+from gateway.storage.retention.erasure import erase_finished
+from gateway.storage.stores.packages import PackageState, PackageStore
 
 _IN_EVENT: Final = ("priority", "requires_signature", "copay_amount", "delivery_date")
 
@@ -58,8 +58,8 @@ class Amendments:
         """
         async with self._database.begin() as connection:
             key = (caller.account_id, package_id)
-            standings = await self._packages.standings(connection, {key}, for_update=True)
-            package = standings.get(package_id)
+            found = await self._packages.states_of(connection, {key}, for_update=True)
+            package = found.get(package_id)
             if package is None or package.mode != caller.mode or not caller.sees_site(package.site):
                 raise NotFound("There is no such package.")
             if package.status not in AMENDABLE:
@@ -83,11 +83,11 @@ class Amendments:
         events is pending) or ``unknown``.
         """
         async with self._database.begin() as connection:
-            return await empty_finished(
+            return await erase_finished(
                 connection, self._packages.sealer, caller, package_ids, self._clock.now()
             )
 
-    def _reviewed(self, package: Standing, order: Order) -> Order:
+    def _reviewed(self, package: PackageState, order: Order) -> Order:
         whole = msgspec.structs.replace(
             order, site=package.site, external_order_id=package.order.external_order_id
         )
@@ -108,7 +108,7 @@ def _differences(before: Order, after: Order) -> tuple[str, ...]:
 
 
 def _updated_event(
-    package: Standing, caller: Caller, changed: Sequence[str], now: datetime
+    package: PackageState, caller: Caller, changed: Sequence[str], now: datetime
 ) -> EventDraft:
     fields: dict[str, Any] = {name: getattr(package.order, name) for name in _IN_EVENT}
     return EventDraft(

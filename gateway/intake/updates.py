@@ -27,8 +27,8 @@ from gateway.model.update import check_update, facts_of
 from gateway.observability.metrics import Metrics
 from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
-from gateway.storage.stores.events import EventStore, Told
-from gateway.storage.stores.packages import PackageStore, Standing
+from gateway.storage.stores.events import EarlierReport, EventStore
+from gateway.storage.stores.packages import PackageState, PackageStore
 
 _REFUSED: Final = "refused"
 
@@ -83,7 +83,7 @@ class UpdateIntake:
 
     async def _apply(self, reports: Sequence[_Report]) -> Sequence[UpdateResult | Exception]:
         async with self._database.begin() as connection:
-            standings = await self._packages.standings(
+            packages = await self._packages.states_of(
                 connection,
                 {(each.caller.account_id, each.update.package_id) for each in reports},
                 for_update=True,
@@ -92,7 +92,7 @@ class UpdateIntake:
             # an update without a time of its own must not be older than that.
             now = self._clock.now()
             refs = {(each.update.package_id, each.ref) for each in reports if each.ref}
-            batch = _Batch(standings, await self._events.by_ref(connection, refs), now)
+            batch = _Batch(packages, await self._events.by_ref(connection, refs), now)
             answers = [batch.apply(report) for report in reports]
             await self._packages.move(connection, batch.moves())
             published = await self._publisher.record(connection, batch.drafts, now)
@@ -108,11 +108,11 @@ class _Batch:
 
     def __init__(
         self,
-        standings: Mapping[str, Standing],
-        earlier: Mapping[tuple[str, bytes], Told],
+        packages: Mapping[str, PackageState],
+        earlier: Mapping[tuple[str, bytes], EarlierReport],
         now: datetime,
     ) -> None:
-        self._standings = dict(standings)
+        self._packages = dict(packages)
         self._earlier = dict(earlier)
         self._now = now
         self._moved: set[str] = set()
@@ -120,7 +120,7 @@ class _Batch:
 
     def apply(self, report: _Report) -> UpdateResult | Exception:
         """Apply one update; the next one sees its effect."""
-        package = self._standings.get(report.update.package_id)
+        package = self._packages.get(report.update.package_id)
         caller = report.caller
         if package is None or package.mode != caller.mode or not caller.sees_site(package.site):
             return NotFound("There is no such package.")
@@ -137,19 +137,19 @@ class _Batch:
         if status is None:
             return Conflict(f"The package is {package.status}; {report.update.event} can't follow.")
         moved = package._replace(status=status, status_at_ms=to_epoch_ms(occurred_at))
-        self._standings[package.id] = moved
+        self._packages[package.id] = moved
         self._moved.add(package.id)
         return self._record(report, moved, status, occurred_at, late=False)
 
     def moves(self) -> list[tuple[str, str, Status, int]]:
         """Return the final status of each package that moved."""
-        ends = (self._standings[package_id] for package_id in sorted(self._moved))
+        ends = (self._packages[package_id] for package_id in sorted(self._moved))
         return [(each.account_id, each.id, each.status, each.status_at_ms) for each in ends]
 
     def _record(
         self,
         report: _Report,
-        package: Standing,
+        package: PackageState,
         reported: Status,
         occurred_at: datetime,
         *,
@@ -172,11 +172,11 @@ class _Batch:
         )
         self.drafts.append(draft)
         if report.ref:
-            self._earlier[package.id, report.ref] = Told(draft.id, package.status)
+            self._earlier[package.id, report.ref] = EarlierReport(draft.id, package.status)
         return UpdateResult(draft.id, package.id, package.status, "late" if late else "applied")
 
 
-def references(package: Standing) -> dict[str, Any]:
+def references(package: PackageState) -> dict[str, Any]:
     """Return the ids by which an event refers to a package."""
     order = package.order
     data: dict[str, Any] = {
@@ -191,7 +191,7 @@ def references(package: Standing) -> dict[str, Any]:
     return data
 
 
-def _is_late(package: Standing, occurred_at: datetime, now: datetime) -> bool:
+def _is_late(package: PackageState, occurred_at: datetime, now: datetime) -> bool:
     """Say whether an update is older than the package's current status.
 
     Compared in whole seconds, as reporters give them. A package that was only created has no

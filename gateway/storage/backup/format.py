@@ -131,7 +131,7 @@ def verify(path: Path, keyring: Keyring) -> Manifest:
     return reader.manifest
 
 
-def fitting(value: Any, column: Column[Any]) -> Any:
+def column_value(value: Any, column: Column[Any]) -> Any:
     """Return a value that was read from a backup as the column takes it."""
     try:
         kind = column.type.python_type

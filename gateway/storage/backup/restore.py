@@ -33,11 +33,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import to_epoch_ms
 from gateway.errors import ConfigurationError, Conflict, StorageError
 from gateway.model.account import DEFAULT_ACCOUNT
-from gateway.storage.backup.format import BackupReader, Manifest, Progress, fitting, verify
+from gateway.storage.backup.format import BackupReader, Manifest, Progress, column_value, verify
 from gateway.storage.backup.write import saved_tables
 from gateway.storage.crypto.keyring import Keyring
 from gateway.storage.database import Database
-from gateway.storage.maintenance.locks import refuse_others, sole_connection
+from gateway.storage.maintenance.locks import exclusive_connection, refuse_other_processes
 from gateway.storage.maintenance.migrate import heads_of, known_revisions, upgrade
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import deliveries
@@ -48,7 +48,7 @@ _BOOKKEEPING: Final = frozenset({"facts", "accounts", "sites", "alembic_version"
 
 
 @dataclass(frozen=True, slots=True)
-class Restoring:
+class Restore:
     """One restore: which file, sealed with what, for whom.
 
     ``actor`` is who does it, for the audit trail, and ``now`` when.
@@ -99,7 +99,7 @@ class Restoring:
         return manifest
 
     async def _into_sqlite(self, path: Path, manifest: Manifest, *, force: bool) -> None:
-        with sole_connection(path) as held:
+        with exclusive_connection(path) as held:
             if not force:
                 _refuse(_filled_in_sqlite(held))
             with tempfile.TemporaryDirectory(prefix=".gateway-restore-", dir=path.parent) as name:
@@ -117,7 +117,7 @@ class Restoring:
         self, database: Database, manifest: Manifest, *, force: bool
     ) -> None:
         async with database.begin() as connection:
-            await refuse_others(connection)
+            await refuse_other_processes(connection)
             strangers = await heads_of(connection) - known_revisions(self.plugins)
             if strangers:
                 raise Conflict(
@@ -174,7 +174,7 @@ class Restoring:
                     insert(table),
                     [
                         {
-                            column.key: fitting(value, column)
+                            column.key: column_value(value, column)
                             for column, value in zip(columns, row, strict=True)
                         }
                         for row in rows

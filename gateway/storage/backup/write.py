@@ -53,7 +53,7 @@ async def write_backup(
     """
     tables, known = saved_tables(plugins), known_revisions(plugins)
     try:
-        with _appearing(target) as (file, folder):
+        with _atomic_file(target) as (file, folder):
             async with _snapshot(database, folder) as connection:
                 heads = await heads_of(connection)
                 manifest = Manifest(
@@ -79,7 +79,7 @@ async def write_backup(
 
 
 @contextmanager
-def _appearing(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
+def _atomic_file(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """Open a new file that becomes ``target`` at the end, in a folder nobody else may look into.
 
     The folder is beside the target: there has to be room there anyway.

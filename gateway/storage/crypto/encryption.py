@@ -99,7 +99,9 @@ class Sealer:
         return (
             header
             + nonce
-            + self._active.at(nonce).encrypt(nonce[12:], plaintext, _place(header, table, row_id))
+            + self._active.at(nonce).encrypt(
+                nonce[12:], plaintext, _associated_data(header, table, row_id)
+            )
         )
 
     def unseal(self, sealed: bytes, *, table: str, row_id: str) -> bytes:
@@ -114,7 +116,7 @@ class Sealer:
         if cipher is None:
             raise missing_seal_key(seal_id)
         nonce = sealed[_HEADER_BYTES:_NONCE_END]
-        place = _place(sealed[:_HEADER_BYTES], table, row_id)
+        place = _associated_data(sealed[:_HEADER_BYTES], table, row_id)
         try:
             return cipher.at(nonce).decrypt(nonce[12:], sealed[_NONCE_END:], place)
         except InvalidTag:
@@ -151,7 +153,7 @@ def key_id_of(sealed: bytes) -> int:
     return sealed[1] << 8 | sealed[2]
 
 
-def _place(header: bytes, table: str, row_id: str) -> bytes:
+def _associated_data(header: bytes, table: str, row_id: str) -> bytes:
     """Bind a value to its place; a table name holds no NUL, so the first one ends it."""
     if "\0" in table:
         raise SealError("a table's name can't hold a NUL character")

@@ -20,14 +20,14 @@ from gateway.storage.schema import deliveries, destinations, facts
 _CLOCK: Final = "clock"
 
 
-async def noted_time(connection: AsyncConnection) -> datetime | None:
+async def last_recorded_time(connection: AsyncConnection) -> datetime | None:
     """Return what time it was when that was noted last, locked until the transaction ends."""
     noted = select(facts.c.value).where(facts.c.name == _CLOCK).with_for_update()
     value = (await connection.execute(noted)).scalar()
     return None if value is None else from_epoch_ms(int(value))
 
 
-async def note_time(connection: AsyncConnection, now: datetime) -> None:
+async def record_time(connection: AsyncConnection, now: datetime) -> None:
     """Note what time it is."""
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
     noted = dialect.insert(facts).values(name=_CLOCK, value=str(to_epoch_ms(now)))
@@ -36,7 +36,7 @@ async def note_time(connection: AsyncConnection, now: datetime) -> None:
     )
 
 
-async def turn_back(
+async def shift_due_times(
     connection: AsyncConnection,
     now: datetime,
     *,

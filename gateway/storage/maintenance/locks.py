@@ -30,7 +30,7 @@ _LOOK_AGAIN_SECONDS: Final = 0.1
 
 
 @contextmanager
-def sole_connection(path: Path) -> Iterator[sqlite3.Connection]:
+def exclusive_connection(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a SQLite file, in autocommit, so that nobody else can until the block ends.
 
     Raises ``Conflict`` when somebody has it open. In WAL mode every connection keeps a
@@ -62,7 +62,7 @@ def _lock(connection: sqlite3.Connection) -> None:
         raise Conflict(_IN_USE) from error
 
 
-async def refuse_others(connection: AsyncConnection) -> None:
+async def refuse_other_processes(connection: AsyncConnection) -> None:
     """Raise ``Conflict`` when another of our processes is connected to this PostgreSQL.
 
     A session that was closed a moment ago may still be listed, so it is given a moment.
@@ -84,7 +84,7 @@ async def refuse_others(connection: AsyncConnection) -> None:
 
 
 @contextmanager
-def sole_server(database: Path) -> Iterator[None]:
+def server_lock(database: Path) -> Iterator[None]:
     """Be the only process that serves a SQLite file, until the block ends.
 
     Raises ``Conflict`` while another one is. The operating system keeps the lock, on an empty

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms
 from gateway.storage.database import Database
-from gateway.storage.maintenance.locks import sole_connection
+from gateway.storage.maintenance.locks import exclusive_connection
 
 _PAGES_AT_ONCE: Final = 1000
 _INCREMENTAL: Final = 2
@@ -35,11 +35,11 @@ class TableSize(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """The whole database. ``free_bytes`` will be used again; it shrinks if ``gives_back``."""
+    """The whole database. ``free_bytes`` will be used again; it shrinks if ``releases_space``."""
 
     size_bytes: int
     free_bytes: int
-    gives_back: bool
+    releases_space: bool
 
 
 async def table_sizes(database: Database, tables: Sequence[Table]) -> list[TableSize]:
@@ -57,28 +57,28 @@ async def extent(database: Database) -> Extent:
             return Extent(
                 await _number(connection, "SELECT pg_database_size(current_database())"),
                 0,
-                gives_back=True,
+                releases_space=True,
             )
         page = await _number(connection, "PRAGMA page_size")
         pages = await _number(connection, "PRAGMA page_count")
         free = await _number(connection, "PRAGMA freelist_count")
         mode = await _number(connection, "PRAGMA auto_vacuum")
-    return Extent(page * pages, page * free, gives_back=mode == _INCREMENTAL)
+    return Extent(page * pages, page * free, releases_space=mode == _INCREMENTAL)
 
 
-async def give_back(database: Database, *, pause_seconds: float) -> int:
+async def release_space(database: Database, *, pause_seconds: float) -> int:
     """Hand SQLite's free pages back to the disk, a few at a time; returns how many bytes."""
     if database.dialect != "sqlite":
         return 0
     before = await extent(database)
-    left = before.free_bytes if before.gives_back else 0
+    left = before.free_bytes if before.releases_space else 0
     while left > 0:
         await database.run_script(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
         was, left = left, (await extent(database)).free_bytes
         if left >= was:  # somebody else deletes faster; the next run goes on
             break
         await asyncio.sleep(pause_seconds)
-    if before.gives_back and before.free_bytes:
+    if before.releases_space and before.free_bytes:
         # The file itself ends earlier once the log is written into it; nobody is waited for.
         await database.run_script("PRAGMA wal_checkpoint(PASSIVE)")
     return max(before.size_bytes - (await extent(database)).size_bytes, 0)
@@ -90,7 +90,7 @@ def compact(path: Path) -> tuple[int, int]:
     It shrinks by itself from then on. Needs as much room again while it runs, and raises
     ``Conflict`` while anybody else has the file open.
     """
-    with sole_connection(path) as connection:
+    with exclusive_connection(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         before = path.stat().st_size
         connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")

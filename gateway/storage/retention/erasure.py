@@ -40,7 +40,7 @@ Rows = Sequence[Row[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StepContext:
     """One transaction of one step. A rehearsal locks and changes nothing.
 
     ``unresolved`` are the plugins' ways of telling which of their things are not over yet.
@@ -53,17 +53,17 @@ class Turn:
     unresolved: Sequence[Unresolved] = ()
 
 
-async def delivered_packages(turn: Turn, rows: Rows) -> Rows:
+async def erasable_packages(context: StepContext, rows: Rows) -> Rows:
     """Leave out packages one of whose events is still under way, and those just made.
 
     A reporter may say that a new package ended long ago.
     """
     ids = [row.id for row in rows]
-    if not turn.rehearsal and turn.connection.dialect.name == "postgresql":
+    if not context.rehearsal and context.connection.dialect.name == "postgresql":
         # Whoever sends one of these again looks at its event first, and has to wait for us.
         locked = select(events.c.sequence).where(events.c.subject.in_(ids))
-        await turn.connection.execute(locked.order_by(events.c.sequence).with_for_update())
-    under_way = await turn.connection.execute(
+        await context.connection.execute(locked.order_by(events.c.sequence).with_for_update())
+    under_way = await context.connection.execute(
         select(events.c.account_id, events.c.subject)
         .join(deliveries, deliveries.c.event_id == events.c.id)
         .where(events.c.subject.in_(ids), deliveries.c.state == "pending")
@@ -73,38 +73,38 @@ async def delivered_packages(turn: Turn, rows: Rows) -> Rows:
     return [
         row
         for row in rows
-        if row.created_at_ms < turn.cutoff_ms and (row.account_id, row.id) not in busy
+        if row.created_at_ms < context.cutoff_ms and (row.account_id, row.id) not in busy
     ]
 
 
-async def delivered_events(turn: Turn, rows: Rows) -> Rows:
+async def erasable_events(context: StepContext, rows: Rows) -> Rows:
     """Leave out events that are not over, and late ones whose package isn't emptied yet."""
-    return await _left(turn, rows, packages.c.purged == false())
+    return await _left(context, rows, packages.c.purged == false())
 
 
-async def parted_events(turn: Turn, rows: Rows) -> Rows:
+async def deletable_events(context: StepContext, rows: Rows) -> Rows:
     """Leave out events that are not over, and late ones whose package is still there."""
-    return await _left(turn, rows, true())
+    return await _left(context, rows, true())
 
 
-async def _left(turn: Turn, rows: Rows, unless: ColumnElement[bool]) -> Rows:
+async def _left(context: StepContext, rows: Rows, unless: ColumnElement[bool]) -> Rows:
     """Leave out what is still to be delivered, or about a thing that is not over."""
-    sent = await turn.connection.execute(
+    sent = await context.connection.execute(
         select(deliveries.c.event_id).where(
             deliveries.c.event_id.in_([row.id for row in rows]), deliveries.c.state == "pending"
         )
     )
     busy = set(sent.scalars())
     late = {(row.account_id, row.subject) for row in rows if row.late}
-    theirs = await turn.connection.execute(
+    theirs = await context.connection.execute(
         select(packages.c.account_id, packages.c.id).where(
             tuple_(packages.c.account_id, packages.c.id).in_(late), unless
         )
     )
     belonging = {tuple(row) for row in theirs}
     not_over: set[str] = set()
-    for of_a_plugin in turn.unresolved:
-        not_over.update(await of_a_plugin(turn.connection, {row.subject for row in rows}))
+    for of_a_plugin in context.unresolved:
+        not_over.update(await of_a_plugin(context.connection, {row.subject for row in rows}))
     return [
         row
         for row in rows
@@ -114,9 +114,9 @@ async def _left(turn: Turn, rows: Rows, unless: ColumnElement[bool]) -> Rows:
     ]
 
 
-async def settled_attempts(turn: Turn, rows: Rows) -> Rows:
+async def deletable_attempts(context: StepContext, rows: Rows) -> Rows:
     """Leave out the tries of deliveries that are still under way."""
-    found = await turn.connection.execute(
+    found = await context.connection.execute(
         select(deliveries.c.id).where(
             tuple_(deliveries.c.account_id, deliveries.c.id).in_(
                 {(row.account_id, row.delivery_id) for row in rows}
@@ -128,19 +128,19 @@ async def settled_attempts(turn: Turn, rows: Rows) -> Rows:
     return [row for row in rows if row.delivery_id not in busy]
 
 
-async def every_one(_turn: Turn, rows: Rows) -> Rows:
+async def all_rows(_context: StepContext, rows: Rows) -> Rows:
     """Leave out nothing."""
     return rows
 
 
-async def empty_packages(turn: Turn, rows: Rows) -> None:
+async def erase_packages(context: StepContext, rows: Rows) -> None:
     """Empty packages, their events, and what receivers answered to these."""
     about = _about(rows)
     full: Select[Any] = select(events.c.sequence, events.c.id).where(
         about, events.c.purged == false()
     )
-    await _empty(turn, list(await turn.connection.execute(full)), about)
-    await turn.connection.execute(
+    await _erase(context, list(await context.connection.execute(full)), about)
+    await context.connection.execute(
         update(packages)
         .where(packages.c.account_id == bindparam("account"), packages.c.id == bindparam("key"))
         .values(
@@ -154,44 +154,44 @@ async def empty_packages(turn: Turn, rows: Rows) -> None:
             {
                 "account": row.account_id,
                 "key": row.id,
-                "nothing": turn.sealer.seal(_NO_ORDER, table="packages", row_id=row.id),
+                "nothing": context.sealer.seal(_NO_ORDER, table="packages", row_id=row.id),
             }
             for row in rows
         ],
     )
 
 
-async def empty_events(turn: Turn, rows: Rows) -> None:
+async def erase_events(context: StepContext, rows: Rows) -> None:
     """Empty events, and what receivers answered to them."""
-    await _empty(turn, rows, events.c.id.in_([row.id for row in rows]))
+    await _erase(context, rows, events.c.id.in_([row.id for row in rows]))
 
 
-async def _empty(turn: Turn, rows: Rows, which: ColumnElement[bool]) -> None:
+async def _erase(context: StepContext, rows: Rows, which: ColumnElement[bool]) -> None:
     """Empty ``rows``, and what receivers answered to any of ``which``."""
     if rows:
-        await turn.connection.execute(
+        await context.connection.execute(
             update(events)
             .where(events.c.sequence == bindparam("key"))
             .values(data=bindparam("nothing"), purged=true()),
             [
                 {
                     "key": row.sequence,
-                    "nothing": turn.sealer.seal(_NO_DATA, table="events", row_id=row.id),
+                    "nothing": context.sealer.seal(_NO_DATA, table="events", row_id=row.id),
                 }
                 for row in rows
             ],
         )
-    await turn.connection.execute(
+    await context.connection.execute(
         update(attempts)
         .where(attempts.c.delivery_id.in_(_sent(which)), attempts.c.excerpt.is_not(None))
         .values(excerpt=None)
     )
 
 
-async def delete_packages(turn: Turn, rows: Rows) -> None:
+async def delete_packages(context: StepContext, rows: Rows) -> None:
     """Delete packages with their events, deliveries and tries."""
-    await _delete(turn, _about(rows))
-    await turn.connection.execute(
+    await _delete(context, _about(rows))
+    await context.connection.execute(
         delete(packages).where(
             packages.c.account_id == bindparam("account"), packages.c.id == bindparam("key")
         ),
@@ -199,29 +199,31 @@ async def delete_packages(turn: Turn, rows: Rows) -> None:
     )
 
 
-async def delete_events(turn: Turn, rows: Rows) -> None:
+async def delete_events(context: StepContext, rows: Rows) -> None:
     """Delete events with their deliveries and tries."""
-    await _delete(turn, events.c.id.in_([row.id for row in rows]))
+    await _delete(context, events.c.id.in_([row.id for row in rows]))
 
 
-async def _delete(turn: Turn, which: ColumnElement[bool]) -> None:
-    await turn.connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(_sent(which))))
+async def _delete(context: StepContext, which: ColumnElement[bool]) -> None:
+    await context.connection.execute(
+        delete(attempts).where(attempts.c.delivery_id.in_(_sent(which)))
+    )
     told = select(events.c.id).where(which)
-    await turn.connection.execute(delete(deliveries).where(deliveries.c.event_id.in_(told)))
-    await turn.connection.execute(delete(events).where(which))
+    await context.connection.execute(delete(deliveries).where(deliveries.c.event_id.in_(told)))
+    await context.connection.execute(delete(events).where(which))
 
 
-async def delete_attempts(turn: Turn, rows: Rows) -> None:
+async def delete_attempts(context: StepContext, rows: Rows) -> None:
     """Delete tries."""
     gone = attempts.c.sequence.in_([row.sequence for row in rows])
-    await turn.connection.execute(delete(attempts).where(gone))
+    await context.connection.execute(delete(attempts).where(gone))
 
 
-async def delete_answers(turn: Turn, rows: Rows) -> None:
+async def delete_responses(context: StepContext, rows: Rows) -> None:
     """Delete answers that nobody can ask for any more."""
     key = tuple_(idempotency.c.account_id, idempotency.c.key_digest)
     gone = key.in_([(row.account_id, row.key_digest) for row in rows])
-    await turn.connection.execute(delete(idempotency).where(gone))
+    await context.connection.execute(delete(idempotency).where(gone))
 
 
 def _about(rows: Rows) -> ColumnElement[bool]:
@@ -231,14 +233,14 @@ def _about(rows: Rows) -> ColumnElement[bool]:
 
 
 def _sent(which: ColumnElement[bool]) -> Select[Any]:
-    told = select(events.c.id).where(which)
-    return select(deliveries.c.id).where(deliveries.c.event_id.in_(told))
+    ids = select(events.c.id).where(which)
+    return select(deliveries.c.id).where(deliveries.c.event_id.in_(ids))
 
 
 _SOON_MS = 1  # whatever was made before this moment may go
 
 
-async def empty_finished(
+async def erase_finished(
     connection: AsyncConnection,
     sealer: Sealer,
     caller: Caller,
@@ -259,11 +261,11 @@ async def empty_finished(
     if caller.site is not None:
         query = query.where(packages.c.site == caller.site)
     rows = list(await connection.execute(query))
-    turn = Turn(connection, sealer, to_epoch_ms(now) + _SOON_MS, rehearsal=False)
+    context = StepContext(connection, sealer, to_epoch_ms(now) + _SOON_MS, rehearsal=False)
     full = [row for row in rows if row.status in TERMINAL and not row.purged]
-    free = await delivered_packages(turn, full) if full else []
+    free = await erasable_packages(context, full) if full else []
     if free:
-        await empty_packages(turn, free)
+        await erase_packages(context, free)
     emptied = {row.id for row in free} | {row.id for row in rows if row.purged}
     kept = dict.fromkeys(package_ids, "unknown")
     kept |= {row.id: "under_way" for row in rows}

@@ -29,13 +29,13 @@ from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.settings import RetentionTable
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
-from gateway.storage.maintenance.space import give_back
+from gateway.storage.maintenance.space import release_space
 from gateway.storage.plugin_tables import PluginTables
-from gateway.storage.retention import erasure as purging
-from gateway.storage.retention.erasure import Rows, Turn
+from gateway.storage.retention import erasure
+from gateway.storage.retention.erasure import Rows, StepContext
 from gateway.storage.schema import FINISHED, LOOSE, attempts, events, idempotency, packages
 from gateway.storage.stores.audit import AuditEntry, AuditTrail
-from gateway.storage.stores.idempotency import KEPT
+from gateway.storage.stores.idempotency import KEEP_FOR
 
 _ROWS_AT_ONCE: Final = 500
 _PACKAGES_AT_ONCE: Final = 100  # each with its events and their tries
@@ -55,18 +55,18 @@ class Step:
     query: Select[Any]
     key: tuple[ColumnElement[Any], ...]
     time: str
-    free: Callable[[Turn, Rows], Awaitable[Rows]]
-    work: Callable[[Turn, Rows], Awaitable[None]]
+    free: Callable[[StepContext, Rows], Awaitable[Rows]]
+    work: Callable[[StepContext, Rows], Awaitable[None]]
     at_once: int = _ROWS_AT_ONCE
 
-    async def after(self, turn: Turn, place: tuple[Any, ...] | None) -> Rows:
+    async def after(self, context: StepContext, place: tuple[Any, ...] | None) -> Rows:
         """Return the next candidates behind ``place``; what another process holds is left out."""
         query = self.query.order_by(*self.key).limit(self.at_once)
         if place is not None:
             query = query.where(tuple_(*self.key) > tuple_(*place))
-        if not turn.rehearsal:
+        if not context.rehearsal:
             query = query.with_for_update(skip_locked=True)
-        return list(await turn.connection.execute(query))
+        return list(await context.connection.execute(query))
 
     def place_of(self, row: Row[Any]) -> tuple[Any, ...]:
         """Return where in the order a row stands."""
@@ -90,7 +90,7 @@ def _log_age(ages: RetentionTable) -> timedelta | None:
 
 
 def _answer_age(_ages: RetentionTable) -> timedelta | None:
-    return KEPT
+    return KEEP_FOR
 
 
 def _package_step(
@@ -107,8 +107,8 @@ def _package_step(
         ).where(text(FINISHED), packages.c.purged == (true() if purged else false())),
         key=(packages.c.status_at_ms, packages.c.id),
         time="status_at_ms",
-        free=purging.delivered_packages,
-        work=purging.delete_packages if goes else purging.empty_packages,
+        free=erasure.erasable_packages,
+        work=erasure.delete_packages if goes else erasure.erase_packages,
         at_once=_PACKAGES_AT_ONCE,
     )
 
@@ -129,8 +129,8 @@ def _event_step(
         ).where(text(LOOSE), events.c.purged == (true() if purged else false())),
         key=(events.c.recorded_at_ms, events.c.sequence),
         time="recorded_at_ms",
-        free=purging.parted_events if goes else purging.delivered_events,
-        work=purging.delete_events if goes else purging.empty_events,
+        free=erasure.deletable_events if goes else erasure.erasable_events,
+        work=erasure.delete_events if goes else erasure.erase_events,
     )
 
 
@@ -154,8 +154,8 @@ STEPS: Final[Sequence[Step]] = (
         ),
         key=(attempts.c.sequence,),
         time="started_at_ms",
-        free=purging.settled_attempts,
-        work=purging.delete_attempts,
+        free=erasure.deletable_attempts,
+        work=erasure.delete_attempts,
     ),
     Step(
         what="replayable answers",
@@ -165,8 +165,8 @@ STEPS: Final[Sequence[Step]] = (
         ),
         key=(idempotency.c.created_at_ms, idempotency.c.account_id, idempotency.c.key_digest),
         time="created_at_ms",
-        free=purging.every_one,
-        work=purging.delete_answers,
+        free=erasure.all_rows,
+        work=erasure.delete_responses,
     ),
 )
 
@@ -180,7 +180,7 @@ PAUSE_SECONDS: Final = 0.05
 _UNRECORDED: Final = frozenset({"attempts", "replayable answers"})
 
 
-class Swept(NamedTuple):
+class StepResult(NamedTuple):
     """What became of one kind of thing.
 
     ``kept`` is how long the settings keep it (``None``: for ever). ``rows`` went, ``held``
@@ -221,7 +221,7 @@ class Housekeeper:
         if self._ages.enabled:
             await self.prune("gateway")
 
-    async def prune(self, actor: str) -> list[Swept]:
+    async def prune(self, actor: str) -> list[StepResult]:
         """Do what is due, write down that it was done, and give the disk its space back."""
         swept = await self.sweep()
         done = [f"{each.rows} {each.what}" for each in swept if each.rows]
@@ -235,40 +235,44 @@ class Housekeeper:
             await self._trail.note([entry])
         if done:
             _log.info("retention: %s", ", ".join(done))
-        await give_back(self._database, pause_seconds=self._pause_seconds)
+        await release_space(self._database, pause_seconds=self._pause_seconds)
         return swept
 
-    async def sweep(self, *, dry_run: bool = False) -> list[Swept]:
+    async def sweep(self, *, dry_run: bool = False) -> list[StepResult]:
         """Empty and delete what is due; with ``dry_run`` only say what that would be."""
         now = self._clock.now()
-        found: dict[str, Swept] = {}
+        found: dict[str, StepResult] = {}
         for step in STEPS:
             kept = step.age(self._ages)
-            swept = Swept(step.what, kept)
+            swept = StepResult(step.what, kept)
             if kept is not None:
                 swept = await self._walk(step, now, kept, dry_run=dry_run)
             found[step.what] = _together(found.get(step.what), swept)
         return list(found.values())
 
-    async def _walk(self, step: Step, now: datetime, kept: timedelta, *, dry_run: bool) -> Swept:
+    async def _walk(
+        self, step: Step, now: datetime, kept: timedelta, *, dry_run: bool
+    ) -> StepResult:
         cutoff_ms = to_epoch_ms(now - kept)
-        swept = Swept(step.what, kept)
+        swept = StepResult(step.what, kept)
         place: tuple[Any, ...] | None = None
         writing = False  # not before something is due: nobody waits for a look
         while True:
             opened = self._database.begin() if writing else self._database.read()
             async with opened as connection:
-                turn = Turn(connection, self._sealer, cutoff_ms, not writing, self._unresolved)
-                found = await step.after(turn, place)
+                context = StepContext(
+                    connection, self._sealer, cutoff_ms, not writing, self._unresolved
+                )
+                found = await step.after(context, place)
                 due = list(
                     itertools.takewhile(lambda row: step.over_since_ms(row) < cutoff_ms, found)
                 )
                 if due and not writing and not dry_run:
                     writing = True
                     continue
-                free = await step.free(turn, due) if due else due
+                free = await step.free(context, due) if due else due
                 if free and writing:
-                    await step.work(turn, free)
+                    await step.work(context, free)
             held = swept.held + len(due) - len(free)
             swept = swept._replace(rows=swept.rows + len(free), held=held)
             if len(due) < step.at_once:
@@ -281,7 +285,7 @@ def _next_at(step: Step, young: Sequence[Any], kept: timedelta) -> datetime | No
     return from_epoch_ms(step.over_since_ms(young[0])) + kept if young else None
 
 
-def _together(one: Swept | None, other: Swept) -> Swept:
+def _together(one: StepResult | None, other: StepResult) -> StepResult:
     if one is None:
         return other
     moments = [each for each in (one.next_at, other.next_at) if each is not None]

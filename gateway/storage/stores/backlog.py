@@ -29,17 +29,17 @@ from gateway.model.delivery import DestinationState
 from gateway.storage.database import Database
 from gateway.storage.queue_table import Depth, QueueTable, depth
 from gateway.storage.schema import attempts, deliveries, destinations
-from gateway.storage.stores.destinations import CONDITION, condition_of, moment
+from gateway.storage.stores.destinations import HEALTH_COLUMNS, health_of, optional_time
 
-_KEPT_SECONDS: Final = 1.0
+_CACHE_SECONDS: Final = 1.0
 _DEADLINE_SECONDS: Final = 5.0
 # So many rows are looked at for all destinations together, and for each at least so many.
-_MOST_ROWS: Final = 100_000
-_LEAST_ROWS: Final = 100
+_MAX_ROWS: Final = 100_000
+_MIN_ROWS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class DestinationBacklog:
     """What waits for one destination.
 
     ``due`` counts what may be tried by now, and stops counting where there is very much;
@@ -64,8 +64,8 @@ class Backlog:
     """
 
     read_at: datetime
-    queues: Mapping[str, Queue]
-    last_try_at: datetime | None
+    queues: Mapping[str, DestinationBacklog]
+    last_attempt_at: datetime | None
     work_queues: Mapping[str, Depth] = field(default_factory=dict)
 
     @property
@@ -90,8 +90,8 @@ class BacklogReader:
         self._sinks = sorted(sinks)
         self._work_queues = work_queues
         self._turn = asyncio.Lock()
-        self._kept: Backlog | None = None
-        self._kept_until = 0.0
+        self._cached: Backlog | None = None
+        self._cached_until = 0.0
 
     async def read(self) -> Backlog:
         """Return the backlog, as it was a second ago at most.
@@ -99,37 +99,37 @@ class BacklogReader:
         Raises what the database raises, or ``TimeoutError`` after five seconds.
         """
         async with self._turn:
-            if self._kept is None or self._clock.monotonic_seconds() >= self._kept_until:
+            if self._cached is None or self._clock.monotonic_seconds() >= self._cached_until:
                 async with asyncio.timeout(_DEADLINE_SECONDS), self._database.read() as connection:
-                    self._kept = await self._read(connection)
-                self._kept_until = self._clock.monotonic_seconds() + _KEPT_SECONDS
-            return self._kept
+                    self._cached = await self._read(connection)
+                self._cached_until = self._clock.monotonic_seconds() + _CACHE_SECONDS
+            return self._cached
 
     async def _read(self, connection: AsyncConnection) -> Backlog:
         now = self._clock.now()
         known = (
             await connection.execute(
-                select(destinations.c.state, *CONDITION).where(
+                select(destinations.c.state, *HEALTH_COLUMNS).where(
                     destinations.c.removed_at_ms.is_(None)
                 )
             )
         ).all()
-        most = max(_LEAST_ROWS, _MOST_ROWS // max(1, len(known)))
+        most = max(_MIN_ROWS, _MAX_ROWS // max(1, len(known)))
         counted = {
             row.id: row
             for row in await connection.execute(_counting(to_epoch_ms(now), most, self._sinks))
         }
-        queues = {row.id: _queue(row, counted.get(row.id), now) for row in known}
-        last = (await connection.execute(_LAST_TRY)).first()
-        last_try_at = None if last is None else from_epoch_ms(last[0] + last[1])
+        queues = {row.id: _backlog_of(row, counted.get(row.id), now) for row in known}
+        last = (await connection.execute(_LAST_ATTEMPT)).first()
+        last_attempt_at = None if last is None else from_epoch_ms(last[0] + last[1])
         depths = {each.name: await depth(connection, each, now) for each in self._work_queues}
-        return Backlog(now, queues, last_try_at, depths)
+        return Backlog(now, queues, last_attempt_at, depths)
 
 
 # These stand in the statements as they do in the indexes' own conditions: SQLite uses a partial
 # index only where it finds those word by word (https://www.sqlite.org/partialindex.html).
 _PENDING: Final[ColumnElement[str]] = literal_column("'pending'")
-_LAST_TRY: Final = (
+_LAST_ATTEMPT: Final = (
     select(attempts.c.started_at_ms, attempts.c.duration_ms)
     .order_by(attempts.c.sequence.desc())
     .limit(1)
@@ -187,12 +187,11 @@ def _first_due(now_ms: int, most: int, name: str) -> Subquery:
     )
 
 
-def _queue(row: Any, counted: Any, now: datetime) -> Queue:
-    condition = condition_of(row)
-    breaker, failing_since = condition
+def _backlog_of(row: Any, counted: Any, now: datetime) -> DestinationBacklog:
+    breaker, failing_since = health_of(row)
     held_until = breaker.held_until
     is_held = held_until is not None and held_until > now
-    queue = Queue(
+    queue = DestinationBacklog(
         row.state,
         failing_since,
         breaker=breaker.state,
@@ -200,7 +199,7 @@ def _queue(row: Any, counted: Any, now: datetime) -> Queue:
     )
     if counted is None:
         return queue
-    oldest = moment(counted.oldest_due_at_ms)
+    oldest = optional_time(counted.oldest_due_at_ms)
     if oldest is not None and held_until is not None:
         oldest = None if is_held else max(oldest, held_until)
     return replace(queue, due=counted.due, oldest_due_at=oldest)

@@ -20,7 +20,7 @@ from gateway.storage.schema import EXHAUSTED, FAILED, attempts, deliveries, dest
 _EXHAUSTED: Final = text(f"deliveries.{EXHAUSTED}")
 _FAILED: Final = text(FAILED)
 _PENDING: Final = text("deliveries.state = 'pending'")
-_FEW: Final = 1000
+MAX_BY_INDEX: Final = 1000
 
 
 class AttemptFilter(NamedTuple):
@@ -68,12 +68,12 @@ class DeliveryLog:
             query = query.where(deliveries.c.state == state)
         if state == "exhausted":
             query = query.where(_EXHAUSTED)
-        if state == "pending" and (few := await self._few_waiting(connection, caller)) is not None:
+        if state == "pending" and (few := await self._pending_ids(connection, caller)) is not None:
             query = query.where(deliveries.c.id.in_(few))
         return [self._delivery(row) for row in await connection.execute(query)]
 
     @staticmethod
-    async def _few_waiting(connection: AsyncConnection, caller: Caller) -> Sequence[str] | None:
+    async def _pending_ids(connection: AsyncConnection, caller: Caller) -> Sequence[str] | None:
         """Return what waits, in no order; ``None`` when that is much.
 
         The index of what waits is by destination. Much of it is found soon among all there is.
@@ -81,10 +81,10 @@ class DeliveryLog:
         found = await connection.execute(
             select(deliveries.c.id)
             .where(deliveries.c.destination_id.in_(_destinations_of(caller)), _PENDING)
-            .limit(_FEW + 1)
+            .limit(MAX_BY_INDEX + 1)
         )
         ids = found.scalars().all()
-        return ids if len(ids) <= _FEW else None
+        return ids if len(ids) <= MAX_BY_INDEX else None
 
     async def attempts_of(
         self, connection: AsyncConnection, delivery: Delivery

@@ -69,8 +69,8 @@ class DestinationStore:
                 max_in_flight=destination.max_in_flight,
                 max_per_second=destination.max_per_second,
                 ordered=destination.ordered,
-                disabled_at_ms=ms_or_none(destination.disabled_at),
-                **condition_columns(EndpointHealth(destination.breaker, destination.failing_since)),
+                disabled_at_ms=optional_ms(destination.disabled_at),
+                **health_values(EndpointHealth(destination.breaker, destination.failing_since)),
             )
         )
 
@@ -228,14 +228,14 @@ class DestinationStore:
             max_per_second=row.max_per_second,
             ordered=bool(row.ordered),
             created_at=from_epoch_ms(row.created_at_ms),
-            last_success_at=moment(row.last_success_at_ms),
-            failing_since=moment(row.failing_since_ms),
-            disabled_at=moment(row.disabled_at_ms),
-            breaker=condition_of(row).breaker,
+            last_success_at=optional_time(row.last_success_at_ms),
+            failing_since=optional_time(row.failing_since_ms),
+            disabled_at=optional_time(row.disabled_at_ms),
+            breaker=health_of(row).breaker,
         )
 
 
-CONDITION: Final = (
+HEALTH_COLUMNS: Final = (
     destinations.c.id,
     destinations.c.failing_since_ms,
     destinations.c.failures,
@@ -244,37 +244,37 @@ CONDITION: Final = (
     destinations.c.held_until_ms,
     destinations.c.warned_at_ms,
 )
-"""What :func:`condition_of` reads, and whose it is."""
+"""What :func:`health_of` reads, and whose it is."""
 
 
 def not_held(now: datetime) -> ColumnElement[bool]:
-    """Match the destinations that are not being left alone at the moment."""
+    """Match the destinations that are not held back at the moment."""
     held_until_ms = destinations.c.held_until_ms
     return or_(held_until_ms.is_(None), held_until_ms <= to_epoch_ms(now))
 
 
-def condition_of(row: Any) -> EndpointHealth:
+def health_of(row: Any) -> EndpointHealth:
     """Read how a destination is from its row."""
     breaker = Breaker(
         failures=row.failures,
         openings=row.openings,
-        opened_at=moment(row.opened_at_ms),
-        held_until=moment(row.held_until_ms),
-        warned_at=moment(row.warned_at_ms),
+        opened_at=optional_time(row.opened_at_ms),
+        held_until=optional_time(row.held_until_ms),
+        warned_at=optional_time(row.warned_at_ms),
     )
-    return EndpointHealth(breaker, moment(row.failing_since_ms))
+    return EndpointHealth(breaker, optional_time(row.failing_since_ms))
 
 
-def condition_columns(condition: EndpointHealth) -> dict[str, Any]:
+def health_values(condition: EndpointHealth) -> dict[str, Any]:
     """Write how a destination is, by column."""
     breaker, failing_since = condition
     return {
-        "failing_since_ms": ms_or_none(failing_since),
+        "failing_since_ms": optional_ms(failing_since),
         "failures": breaker.failures,
         "openings": breaker.openings,
-        "opened_at_ms": ms_or_none(breaker.opened_at),
-        "held_until_ms": ms_or_none(breaker.held_until),
-        "warned_at_ms": ms_or_none(breaker.warned_at),
+        "opened_at_ms": optional_ms(breaker.opened_at),
+        "held_until_ms": optional_ms(breaker.held_until),
+        "warned_at_ms": optional_ms(breaker.warned_at),
     }
 
 
@@ -288,9 +288,9 @@ async def succeeded(
         update(destinations)
         .where(destinations.c.id.in_(sorted(ids)))
         .values(last_success_at_ms=to_epoch_ms(at))
-        .returning(*CONDITION)
+        .returning(*HEALTH_COLUMNS)
     )
-    return {row.id: condition_of(row) for row in rows}
+    return {row.id: health_of(row) for row in rows}
 
 
 async def conditions(
@@ -300,12 +300,12 @@ async def conditions(
     if not ids:
         return {}
     rows = await connection.execute(
-        select(*CONDITION)
+        select(*HEALTH_COLUMNS)
         .where(destinations.c.id.in_(sorted(ids)))
         .order_by(destinations.c.id)
         .with_for_update()
     )
-    return {row.id: condition_of(row) for row in rows}
+    return {row.id: health_of(row) for row in rows}
 
 
 async def write(connection: AsyncConnection, found: Mapping[str, EndpointHealth]) -> None:
@@ -314,13 +314,11 @@ async def write(connection: AsyncConnection, found: Mapping[str, EndpointHealth]
         await connection.execute(
             update(destinations)
             .where(destinations.c.id == bindparam("key"))
-            .values(
-                {name: bindparam(f"new_{name}") for name in condition_columns(EndpointHealth())}
-            ),
+            .values({name: bindparam(f"new_{name}") for name in health_values(EndpointHealth())}),
             [
                 {
                     "key": destination_id,
-                    **{f"new_{k}": v for k, v in condition_columns(condition).items()},
+                    **{f"new_{k}": v for k, v in health_values(condition).items()},
                 }
                 for destination_id, condition in sorted(found.items())
             ],
@@ -336,14 +334,14 @@ async def hold(connection: AsyncConnection, destination_id: str, until: datetime
     )
 
 
-async def give_probes_back(
+async def release_probes(
     connection: AsyncConnection, now: datetime, leases: Collection[str] | None = None
 ) -> None:
     """Let destinations be tried again whose one try behind an open breaker comes to nothing.
 
     Asked for before the deliveries are given back: those taken under ``leases``, or all. Such a
     try holds its destination for exactly as long as it has its delivery. A pause that the
-    breaker makes, or that the other side asked for, ends at another moment and goes on.
+    breaker makes, or that the other side asked for, ends at another time and continues.
     """
     probe = exists().where(
         deliveries.c.destination_id == destinations.c.id,
@@ -362,11 +360,11 @@ async def give_probes_back(
     )
 
 
-def moment(epoch_ms: int | None) -> datetime | None:
+def optional_time(epoch_ms: int | None) -> datetime | None:
     """Read a column of milliseconds."""
     return None if epoch_ms is None else from_epoch_ms(epoch_ms)
 
 
-def ms_or_none(at: datetime | None) -> int | None:
+def optional_ms(at: datetime | None) -> int | None:
     """Write a column of milliseconds."""
     return None if at is None else to_epoch_ms(at)

@@ -44,10 +44,10 @@ _READ: Final = select(
     events.c.trace,
 )
 # An event goes to several destinations within moments: that many are opened only once.
-_MOST_OPENED: Final = 4096
+_MAX_CACHED: Final = 4096
 
 
-class Told(NamedTuple):
+class EarlierReport(NamedTuple):
     """What was answered when a report with the same reference came in before."""
 
     event_id: str
@@ -62,7 +62,7 @@ class EventStore:
         # Decimals stay numbers with their two places: 12.50, as the wire has them.
         self._encoder = msgspec.json.Encoder(decimal_format="number")
         self._decoder = msgspec.json.Decoder(float_hook=Decimal)
-        self._opened: dict[str, Event] = {}
+        self._cache: dict[str, Event] = {}
 
     async def append(
         self, connection: AsyncConnection, drafts: Sequence[EventDraft], recorded_at: datetime
@@ -116,7 +116,7 @@ class EventStore:
 
     async def by_ref(
         self, connection: AsyncConnection, refs: Collection[tuple[str, bytes]]
-    ) -> dict[tuple[str, bytes], Told]:
+    ) -> dict[tuple[str, bytes], EarlierReport]:
         """Return what was answered for those ``(subject, ref)`` that were reported before."""
         if not refs:
             return {}
@@ -125,11 +125,11 @@ class EventStore:
                 tuple_(events.c.subject, events.c.ref).in_(list(refs))
             )
         )
-        return {(row[0], bytes(row[1])): Told(row[2], row[3]) for row in rows}
+        return {(row[0], bytes(row[1])): EarlierReport(row[2], row[3]) for row in rows}
 
     async def by_id(self, connection: AsyncConnection, ids: Collection[str]) -> dict[str, Event]:
         """Return the events of ``ids``, by id; without those that are gone or don't open."""
-        known = self._opened
+        known = self._cache
         found = {event_id: known[event_id] for event_id in ids if event_id in known}
         missing = [event_id for event_id in ids if event_id not in found]
         if missing:
@@ -143,7 +143,7 @@ class EventStore:
                     _log.error("event %s can't be read: %s", row[0], error.message)
                 else:
                     found[event.id] = known[event.id] = event
-            while len(known) > _MOST_OPENED:
+            while len(known) > _MAX_CACHED:
                 del known[next(iter(known))]
         return found
 

@@ -17,7 +17,7 @@ from gateway.model.account import Caller
 from gateway.model.submission import Idempotency
 from gateway.storage.schema import idempotency
 
-KEPT: Final = timedelta(hours=24)
+KEEP_FOR: Final = timedelta(hours=24)
 
 KeyId = tuple[str, bytes]
 """Account and digest of the key."""
@@ -97,7 +97,7 @@ async def stored_responses(
         return {}
     same = tuple_(idempotency.c.account_id, idempotency.c.key_digest).in_(list(keys))
     await connection.execute(
-        delete(idempotency).where(same, idempotency.c.created_at_ms < to_epoch_ms(now - KEPT))
+        delete(idempotency).where(same, idempotency.c.created_at_ms < to_epoch_ms(now - KEEP_FOR))
     )
     rows = await connection.execute(select(idempotency).where(same))
     answers = (

@@ -1,4 +1,4 @@
-"""The outbox: deliveries that are due, taken on a lease, and how each try went.
+"""The outbox: due deliveries, their leases, and the outcome of each attempt.
 
 The hot statements are here. Taking deliveries is one statement, safe against any
 number of processes; recording is a handful for a whole batch, however many
@@ -33,7 +33,7 @@ from gateway.model.ids import new_ids
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among, insert_rows
 from gateway.storage.schema import MS, attempts, deliveries, destinations, events
-from gateway.storage.stores.destinations import give_probes_back, not_held
+from gateway.storage.stores.destinations import not_held, release_probes
 from gateway.storage.stores.events import EventStore
 
 # Word by word what the index ix_deliveries_in_order says of itself: otherwise SQLite would not
@@ -49,7 +49,7 @@ class Lease(NamedTuple):
     ends_ms: int
 
 
-class Taken(NamedTuple):
+class ClaimedRow(NamedTuple):
     """A delivery's row as a claim returns it."""
 
     id: str
@@ -62,7 +62,7 @@ class Taken(NamedTuple):
     first_attempt_at_ms: int
 
 
-def _take() -> ReturningUpdate[Any]:
+def _claim_statement() -> ReturningUpdate[Any]:
     """Write the statement; its parts are many, so it is written once and not for each claim."""
     # By sequence and not by id: ids of one millisecond, or of a clock set back, tell nothing.
     earlier, before, this = deliveries.alias("earlier"), events.alias("before"), events.alias()
@@ -100,22 +100,22 @@ def _take() -> ReturningUpdate[Any]:
             lease=bindparam("token"),
             first_attempt_at_ms=func.coalesce(deliveries.c.first_attempt_at_ms, now_ms),
         )
-        .returning(*(deliveries.c[name] for name in Taken._fields))
+        .returning(*(deliveries.c[name] for name in ClaimedRow._fields))
     )
 
 
-_TAKE: Final = _take()
+_CLAIM: Final = _claim_statement()
 
 
-async def taken(
+async def claim_rows(
     connection: AsyncConnection, destination_id: str, limit: int, lease: Lease
-) -> list[Taken]:
+) -> list[ClaimedRow]:
     """Take up to ``limit`` due deliveries of one destination, the longest due first.
 
     Returned in the order they were made, which their ids tell.
     """
     rows = await connection.execute(
-        _TAKE,
+        _CLAIM,
         {
             "of_destination": destination_id,
             "now_ms": lease.now_ms,
@@ -125,11 +125,11 @@ async def taken(
         },
     )
     # Plain tuples: a Row's attributes cost more than all the rest of a claim.
-    return sorted(map(Taken._make, rows))
+    return sorted(map(ClaimedRow._make, rows))
 
 
-async def set_aside(
-    connection: AsyncConnection, destination_id: str, rows: Sequence[Taken], now_ms: int
+async def bury_unreadable(
+    connection: AsyncConnection, destination_id: str, rows: Sequence[ClaimedRow], now_ms: int
 ) -> None:
     """Give up what can't be read, so that it shows and holds up nothing behind it."""
     await connection.execute(
@@ -238,13 +238,13 @@ class Outbox:
         """
         now_ms, ends_ms = to_epoch_ms(now), to_epoch_ms(now + timedelta(seconds=lease_seconds))
         lease = Lease(secrets.token_hex(8), now_ms, ends_ms)
-        rows = await taken(connection, destination_id, limit, lease)
+        rows = await claim_rows(connection, destination_id, limit, lease)
         if not rows:
             return []
         happened = await self._events.by_id(connection, {row.event_id for row in rows})
         unreadable = [row for row in rows if row.event_id not in happened]
         if unreadable:
-            await set_aside(connection, destination_id, unreadable, lease.now_ms)
+            await bury_unreadable(connection, destination_id, unreadable, lease.now_ms)
         return [
             ClaimedDelivery(
                 id=row.id,
@@ -347,8 +347,8 @@ class Outbox:
     async def release(
         self, connection: AsyncConnection, claimed: Collection[ClaimedDelivery], now: datetime
     ) -> None:
-        """Give back what was taken and not tried: due at once, its first try not begun."""
-        await give_probes_back(connection, now, sorted({item.lease for item in claimed}))
+        """Release deliveries that were claimed and not attempted; they are due at once."""
+        await release_probes(connection, now, sorted({item.lease for item in claimed}))
         await connection.execute(
             update(deliveries)
             .where(*_STILL_OURS)
@@ -365,8 +365,8 @@ class Outbox:
         )
 
     async def take_back(self, connection: AsyncConnection, now: datetime) -> None:
-        """End every lease: what was taken by a process that is gone is due again at once."""
-        await give_probes_back(connection, now)
+        """End every lease: deliveries that a killed process had claimed are due at once."""
+        await release_probes(connection, now)
         await connection.execute(
             update(deliveries)
             .where(
@@ -391,16 +391,16 @@ class Outbox:
         )
         return list((await connection.execute(active)).scalars())
 
-    async def send_again(
+    async def resend(
         self, connection: AsyncConnection, account_id: str, delivery_id: str, now: datetime
     ) -> None:
         """Start a delivery's retry schedule anew, due at once.
 
         Raises ``Conflict`` when what it said was emptied meanwhile.
         """
-        await self.send_all_again(connection, account_id, [delivery_id], now)
+        await self.resend_all(connection, account_id, [delivery_id], now)
 
-    async def send_all_again(
+    async def resend_all(
         self,
         connection: AsyncConnection,
         account_id: str,
@@ -414,7 +414,7 @@ class Outbox:
         if not delivery_ids:
             return
         ids = sorted(delivery_ids)
-        await refuse_purged(connection, account_id, ids)
+        await refuse_erased(connection, account_id, ids)
         await connection.execute(
             update(deliveries)
             .where(deliveries.c.account_id == account_id, among(connection, deliveries.c.id, ids))
@@ -429,7 +429,7 @@ class Outbox:
         )
 
 
-async def give_up(
+async def expire(
     connection: AsyncConnection,
     *,
     older_than: datetime,
@@ -485,7 +485,7 @@ async def give_up(
     return counted
 
 
-async def refuse_purged(
+async def refuse_erased(
     connection: AsyncConnection, account_id: str, delivery_ids: Sequence[str]
 ) -> None:
     """Raise ``Conflict`` if what one of them said was emptied; else all stays until we are done."""

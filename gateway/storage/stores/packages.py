@@ -51,7 +51,7 @@ class NewPackage(NamedTuple):
     order_index: bytes | None = None
 
 
-class Standing(NamedTuple):
+class PackageState(NamedTuple):
     """Where a package stands: what tracking needs to know of it."""
 
     id: str
@@ -151,9 +151,9 @@ class PackageStore:
         order_id = package.order.external_order_id
         return self.index("external_order_id", package.account_id, order_id) if order_id else None
 
-    async def standings(
+    async def states_of(
         self, connection: AsyncConnection, ids: Iterable[tuple[str, str]], *, for_update: bool
-    ) -> dict[str, Standing]:
+    ) -> dict[str, PackageState]:
         """Return where the packages of ``(account id, package id)`` stand, by package id.
 
         ``for_update`` locks the rows until the transaction ends (PostgreSQL; on SQLite
@@ -166,7 +166,7 @@ class PackageStore:
         )
         rows = await connection.execute(query.with_for_update() if for_update else query)
         return {
-            row.id: Standing(
+            row.id: PackageState(
                 id=row.id,
                 account_id=row.account_id,
                 mode=row.mode,
@@ -196,7 +196,7 @@ class PackageStore:
             )
 
     async def replace_order(
-        self, connection: AsyncConnection, package: Standing, order: Order
+        self, connection: AsyncConnection, package: PackageState, order: Order
     ) -> None:
         """Let ``package`` carry ``order``, and be found by what stands in it."""
         found_by = {
@@ -261,7 +261,7 @@ class PackageStore:
             query = query.where(packages.c.id < before_id)
         return [self._package(row) for row in await connection.execute(query)]
 
-    def patient_index(self, package: Package | Standing) -> bytes | None:
+    def patient_index(self, package: Package | PackageState) -> bytes | None:
         """Return what the audit trail names the patient's record by."""
         reference = package.order.external_patient_id
         if reference is None:

@@ -230,7 +230,7 @@ class Endpoints:
         except NotFound:
             raise Conflict("The endpoint was removed; there is nowhere to send this.") from None
         async with self._gateway.database.begin() as connection:
-            await self._gateway.outbox.send_again(
+            await self._gateway.outbox.resend(
                 connection, delivery.account_id, delivery.id, self._gateway.clock.now()
             )
         self._gateway.wake([delivery.destination_id])

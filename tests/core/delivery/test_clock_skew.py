@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Column, Engine, MetaData, Table, Text, event,
 
 from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.delivery.clock_skew import ClockSkewMonitor
-from gateway.storage.maintenance.clock_skew import noted_time
+from gateway.storage.maintenance.clock_skew import last_recorded_time
 from gateway.storage.plugin_tables import DueColumn
 
 AHEAD = timedelta(days=3)
@@ -23,7 +23,7 @@ def keeper(gateway, clock, waits=()):
 
 async def noted(gateway):
     async with gateway.database.read() as connection:
-        return await noted_time(connection)
+        return await last_recorded_time(connection)
 
 
 def set_back(caplog):

@@ -26,11 +26,11 @@ from gateway.model.package import Status
 from gateway.settings import RetentionTable
 from gateway.storage.database import Database
 from gateway.storage.plugin_tables import PluginTables
-from gateway.storage.retention.policy import Housekeeper, Swept
+from gateway.storage.retention.policy import Housekeeper, StepResult
 from gateway.storage.stores.audit import AuditTrail
 from gateway.storage.stores.outbox import NewDelivery
 
-KEPT = stores()
+STORES = stores()
 BOARD = destination(id="dst_board", moment=NOW - timedelta(days=2000))
 
 
@@ -61,7 +61,7 @@ class House:
             pause_seconds=0,
         )
 
-    async def swept(self, *, dry_run: bool = False, **ages: Any) -> dict[str, Swept]:
+    async def swept(self, *, dry_run: bool = False, **ages: Any) -> dict[str, StepResult]:
         """Sweep by other settings; returns what became of each kind of thing."""
         found = await self.kept_for(**ages).sweep(dry_run=dry_run)
         return {each.what: each for each in found}
@@ -72,7 +72,7 @@ class House:
 
     async def destination(self, target: Destination = BOARD) -> Destination:
         async with self.database.begin() as connection:
-            await KEPT.destinations.add(connection, target)
+            await STORES.destinations.add(connection, target)
         return target
 
     async def package(
@@ -87,8 +87,8 @@ class House:
         new = new_package(moment=made or ago(days), **changes)
         moved = (new.account_id, new.id, status, to_epoch_ms(ago(days)))
         async with self.database.begin() as connection:
-            await KEPT.packages.insert(connection, [new])
-            await KEPT.packages.move(connection, [moved])
+            await STORES.packages.insert(connection, [new])
+            await STORES.packages.move(connection, [moved])
         return new.id
 
     async def event(self, subject: str, *, days: float, **changes: Any) -> str:
@@ -96,7 +96,7 @@ class House:
         async with self.database.begin() as connection:
             data = {"driver_id": "drv_1", "notes": "left with Maria"}
             made = draft(moment=ago(days), subject=subject, **{"data": data, **changes})
-            [event] = await KEPT.events.append(connection, [made], ago(days))
+            [event] = await STORES.events.append(connection, [made], ago(days))
         return event.id
 
     async def delivery(
@@ -110,8 +110,8 @@ class House:
         new = NewDelivery("acme", BOARD.id, event_id, kind, subject, in_order=False)
         moment = ago(days)
         async with self.database.begin() as connection:
-            [delivery_id] = await KEPT.outbox.queue(connection, [new], moment)
-            [claimed] = await KEPT.outbox.claim(
+            [delivery_id] = await STORES.outbox.queue(connection, [new], moment)
+            [claimed] = await STORES.outbox.claim(
                 connection, BOARD.id, limit=1, now=moment, lease_seconds=60
             )
             seen = {"started_at": moment, "excerpt": b"Maria says thanks"}
@@ -120,7 +120,7 @@ class House:
                 "exhausted": failed(claimed, **seen),
                 "pending": failed(claimed, NOW + timedelta(days=1000), **seen),
             }[state]
-            await KEPT.outbox.settle(connection, [settled], moment)
+            await STORES.outbox.settle(connection, [settled], moment)
         return delivery_id
 
     async def told(self, *, days: float, state: str = "delivered", **changes: Any) -> str:
@@ -143,7 +143,7 @@ class House:
     async def purged(self, package_id: str) -> bool:
         """Say whether a package was emptied; its account sees it either way."""
         async with self.database.read() as connection:
-            found = await KEPT.packages.get(connection, LIVE, package_id)
+            found = await STORES.packages.get(connection, LIVE, package_id)
         assert found is not None
         return found.purged
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from core.storage.old_rows import KEPT, House
+from core.storage.old_rows import STORES, House
 from core.storage.rows import KEYRING, NOW
 from sqlalchemy import (
     JSON,
@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from gateway.model.account import ApiKey, Caller
 from gateway.storage.backup.format import Manifest
-from gateway.storage.backup.restore import Restoring
+from gateway.storage.backup.restore import Restore
 from gateway.storage.backup.write import saved_tables, write_backup
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import migrate
@@ -131,8 +131,8 @@ async def furnish(database: Database, plugin: Shelves | None = None) -> House:
     )
     async with database.begin() as connection:
         await claim_keyring(connection, KEYRING)
-        await KEPT.accounts.ensure(connection, "acme", NOW)
-        await KEPT.accounts.add_key(connection, key, bytes(32))
+        await STORES.accounts.ensure(connection, "acme", NOW)
+        await STORES.accounts.add_key(connection, key, bytes(32))
         await store_responses(connection, [answer], NOW)
         await append(connection, [AuditEntry("acme", "key_1", "x.viewed", "pkg_1")] * 3, NOW)
         if plugin is not None:
@@ -162,8 +162,8 @@ async def save(
     )
 
 
-def restoring(source: Path, plugins: Sequence[PluginTables] = (), **changes: Any) -> Restoring:
-    return Restoring(
+def restoring(source: Path, plugins: Sequence[PluginTables] = (), **changes: Any) -> Restore:
+    return Restore(
         **{
             "source": source,
             "keyring": KEYRING,

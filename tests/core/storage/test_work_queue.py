@@ -9,7 +9,7 @@ from sqlalchemy import Column, MetaData, Table, Text, event
 
 from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.storage.database import Database
-from gateway.storage.maintenance.clock_skew import turn_back
+from gateway.storage.maintenance.clock_skew import shift_due_times
 from gateway.storage.plugin_tables import DueColumn, PluginTables
 from gateway.storage.queue_table import QueueTable, depth, take_back
 from gateway.storage.schema import metadata
@@ -432,7 +432,7 @@ async def test_when_the_clock_is_set_back_due_times_and_leases_come_along(bench)
     waits = PluginTables(METADATA_ONLY, None, queues=[bench.table]).all_due_columns
 
     async with bench.database.begin() as connection:
-        await turn_back(connection, now, seconds=3600, lease_seconds=60, waits=waits)
+        await shift_due_times(connection, now, seconds=3600, lease_seconds=60, waits=waits)
 
     assert await bench.claimed() == ["waiting"]
     ends = max(each for each in await bench.column(bench.table.lease_until) if each)

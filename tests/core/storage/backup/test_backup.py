@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from datetime import timedelta
 
 import pytest
-from core.storage.old_rows import BOARD, KEPT, ago
+from core.storage.old_rows import BOARD, STORES, ago
 from core.storage.plugin_folders import CORE_HEAD, Plugin
 from core.storage.rows import KEYRING, LIVE, NOW, draft, new_package, rows_in
 from core.storage.saved import SHELF, Shelves, contents, furnish, opened, restoring, save
@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select, text, update
 
 from gateway.clock import to_epoch_ms
 from gateway.errors import ConfigurationError, Conflict, StorageError
-from gateway.storage.backup import restore as backup_restore
+from gateway.storage.backup import restore
 from gateway.storage.backup.format import verify
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import heads_of
@@ -92,18 +92,18 @@ async def test_what_was_saved_from_either_database_is_restored_into_either(
     async with restored.begin() as connection:
         assert await first_broken_link(connection) is None
         assert {CORE_HEAD, "acme_0001"} == await heads_of(connection)
-        [package, *_] = await KEPT.packages.search(
+        [package, *_] = await STORES.packages.search(
             connection, LIVE, "external_order_id", "SO-1001", limit=1
         )
         assert package.order.patient_name == "Maria Rodriguez"
         before_next = (await connection.execute(select(func.max(events.c.sequence)))).scalar()
-        [event] = await KEPT.events.append(connection, [draft(moment=NOW)], NOW)
+        [event] = await STORES.events.append(connection, [draft(moment=NOW)], NOW)
         following = select(events.c.sequence).where(events.c.id == event.id)
         assert (await connection.execute(following)).scalar() == before_next + 1
         await connection.execute(insert(plugin.shelves).values(**SHELF))
         numbers = await connection.execute(select(plugin.shelves.c.sequence))
         assert sorted(numbers.scalars()) == [1, 2, 3]
-    assert (await extent(restored)).gives_back
+    assert (await extent(restored)).releases_space
     await restored.close()
 
 
@@ -182,12 +182,12 @@ async def test_a_backup_is_one_moment_although_somebody_goes_on_writing(
             moment = NOW + timedelta(milliseconds=number)
             order = new_package(moment=moment, external_order_id=f"W-{number}")
             async with furnished.begin() as connection:
-                await KEPT.packages.insert(connection, [order])
-                [event] = await KEPT.events.append(
+                await STORES.packages.insert(connection, [order])
+                [event] = await STORES.events.append(
                     connection, [draft(moment=moment, subject=order.id)], moment
                 )
                 new = NewDelivery("acme", BOARD.id, event.id, "x", order.id, in_order=False)
-                await KEPT.outbox.queue(connection, [new], moment)
+                await STORES.outbox.queue(connection, [new], moment)
             number += 1
         return number
 
@@ -213,7 +213,7 @@ async def test_a_backup_is_one_moment_although_somebody_goes_on_writing(
     assert written > 5
 
 
-# Restoring
+# Restore
 
 
 async def test_deliveries_that_somebody_was_carrying_come_due_again(
@@ -247,7 +247,7 @@ async def test_a_database_that_holds_something_is_replaced_by_force_only(
     url = empty(there)
     other = await opened(url, tmp_path)
     async with other.begin() as connection:
-        await KEPT.packages.insert(connection, [new_package(external_order_id="OTHER")])
+        await STORES.packages.insert(connection, [new_package(external_order_id="OTHER")])
     await other.close()
 
     with pytest.raises(Conflict) as refused:
@@ -278,7 +278,7 @@ async def test_a_database_that_a_gateway_only_started_on_counts_as_empty(
     started = await opened(url, tmp_path)
     async with started.begin() as connection:
         await connection.execute(insert(facts).values(name="keyring", value="another"))
-        await KEPT.accounts.ensure(connection, "default", NOW)
+        await STORES.accounts.ensure(connection, "default", NOW)
     await started.close()
 
     await restoring(target).into(url)
@@ -313,7 +313,7 @@ async def test_what_fails_half_way_leaves_everything_as_it_was(
     url = empty(there)
     other = await opened(url, tmp_path)
     async with other.begin() as connection:
-        await KEPT.packages.insert(connection, [new_package(external_order_id="OTHER")])
+        await STORES.packages.insert(connection, [new_package(external_order_id="OTHER")])
     before = await contents(other)
     await other.close()
 
@@ -322,7 +322,7 @@ async def test_what_fails_half_way_leaves_everything_as_it_was(
             raise OSError(28, "No space left on device")
         return value
 
-    monkeypatch.setattr(backup_restore, "fitting", full_disk)
+    monkeypatch.setattr(restore, "column_value", full_disk)
     with pytest.raises(StorageError) as failed:
         await restoring(target).into(url, force=True)
 
@@ -342,7 +342,7 @@ async def test_a_restore_that_fails_leaves_no_new_file(furnished, target, tmp_pa
     def full_disk(_value, _column):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backup_restore, "fitting", full_disk)
+    monkeypatch.setattr(restore, "column_value", full_disk)
     with pytest.raises(StorageError):
         await restoring(target).into(f"sqlite+aiosqlite:///{place}")
 
@@ -491,7 +491,7 @@ async def test_tables_that_do_not_fit_are_refused(furnished, target, empty, monk
         },
         tables=tuple(odd),
     )
-    monkeypatch.setattr(backup_restore, "verify", lambda _path, _keyring: changed)
+    monkeypatch.setattr(restore, "verify", lambda _path, _keyring: changed)
 
     with pytest.raises(StorageError, match=r"^The backup's table packages doesn't fit: it was"):
         await restoring(target).into(empty("sqlite"))
@@ -502,7 +502,7 @@ async def test_a_file_that_is_replaced_while_it_is_read_is_refused(
 ):
     first = await save(furnished, target)
     async with furnished.begin() as connection:
-        await KEPT.packages.insert(connection, [new_package(external_order_id="NEW")])
+        await STORES.packages.insert(connection, [new_package(external_order_id="NEW")])
     second = target.with_name("second.backup")
     await save(furnished, second)
 
@@ -510,7 +510,7 @@ async def test_a_file_that_is_replaced_while_it_is_read_is_refused(
         second.replace(path)
         return first
 
-    monkeypatch.setattr(backup_restore, "verify", checked)
+    monkeypatch.setattr(restore, "verify", checked)
     with pytest.raises(StorageError, match=r"was replaced while it was read; nothing was changed"):
         await restoring(target).into(empty("sqlite"))
 

@@ -12,13 +12,13 @@ from sqlalchemy import Column, DateTime, Interval, Numeric, Text, Time, Uuid
 from sqlalchemy.types import NullType
 
 from gateway.errors import ConfigurationError, SealError, StorageError
-from gateway.storage.backup import format as backup_file
+from gateway.storage.backup import format as backup_format
 from gateway.storage.backup.format import (
     BackupReader,
     Manifest,
     SavedTable,
     SealedWriter,
-    fitting,
+    column_value,
     records,
 )
 from gateway.storage.crypto.keyring import Keyring
@@ -119,7 +119,7 @@ def test_a_length_that_no_record_has_is_not_believed():
 
 
 def test_a_record_that_could_not_be_read_back_is_not_written(monkeypatch):
-    monkeypatch.setattr(backup_file, "MAX_RECORD_BYTES", 20)
+    monkeypatch.setattr(backup_format, "MAX_RECORD_BYTES", 20)
 
     with pytest.raises(StorageError, match=r"^A row is too large for a backup: take it out"):
         sealed(bytes(range(256)))
@@ -225,4 +225,4 @@ def test_a_backup_that_does_not_hold_what_it_says_is_refused(content):
     ids=str,
 )
 def test_a_value_becomes_what_the_column_takes(kind, written, read):
-    assert fitting(written, Column("a", kind)) == read
+    assert column_value(written, Column("a", kind)) == read

@@ -16,8 +16,8 @@ from core.storage.rows import (
 from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, insert, select
 
 from gateway.errors import SealError
-from gateway.storage import schema as tables
-from gateway.storage.crypto import reencryption as resealing
+from gateway.storage import schema
+from gateway.storage.crypto import reencryption
 from gateway.storage.crypto.encryption import Sealer, key_id_of
 from gateway.storage.crypto.reencryption import Progress, reseal
 from gateway.storage.plugin_tables import SealedColumn
@@ -27,10 +27,10 @@ from gateway.storage.stores.packages import PackageFilter
 ROTATED = KEYRING.rotated()
 ONLY_THE_NEW = ROTATED.without_retired()
 SEALED = (
-    tables.packages.c.payload,
-    tables.events.c.data,
-    tables.destinations.c.settings,
-    tables.attempts.c.excerpt,
+    schema.packages.c.payload,
+    schema.events.c.data,
+    schema.destinations.c.settings,
+    schema.attempts.c.excerpt,
 )
 
 
@@ -110,7 +110,7 @@ async def test_a_second_run_finds_nothing_to_do(database):
 
 
 async def test_it_goes_through_large_tables_a_few_rows_at_a_time(database, monkeypatch):
-    monkeypatch.setattr(resealing, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(reencryption, "_ROWS_AT_ONCE", 3)
     await fill(database, packages=7)
 
     told = await run(database, Sealer(ROTATED))
@@ -124,7 +124,7 @@ async def test_it_goes_through_large_tables_a_few_rows_at_a_time(database, monke
 
 
 async def test_it_can_be_stopped_and_started_again(database, monkeypatch):
-    monkeypatch.setattr(resealing, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(reencryption, "_ROWS_AT_ONCE", 3)
     await fill(database, packages=7)
     sealer = Sealer(ROTATED)
     stopped = reseal(database, sealer)
@@ -154,13 +154,13 @@ async def test_every_sealed_column_of_the_schema_is_known_here():
     names = {"payload", "data", "settings", "excerpt"}
     sealed = {
         column
-        for table in tables.metadata.sorted_tables
+        for table in schema.metadata.sorted_tables
         for column in table.c
         if column.name in names
     }
 
     assert sealed == set(SEALED)
-    assert {(each.table, each.column) for each in resealing._SEALED} == {
+    assert {(each.table, each.column) for each in reencryption._SEALED} == {
         (column.table, column.name) for column in sealed
     }
 

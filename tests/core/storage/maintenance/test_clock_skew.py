@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from gateway.clock import to_epoch_ms
 from gateway.model.circuit_breaker import Breaker, EndpointHealth
-from gateway.storage.maintenance.clock_skew import turn_back
+from gateway.storage.maintenance.clock_skew import shift_due_times
 from gateway.storage.schema import deliveries, destinations
 from gateway.storage.stores import destinations as destination_store
 
@@ -42,7 +42,7 @@ async def test_what_was_queued_before_is_due_and_a_retry_keeps_its_wait(connecti
     now = at(-HOUR)
     assert await dues(now) == [HOUR + 30, HOUR, HOUR]
 
-    await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
+    await shift_due_times(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
 
     assert await dues(now) == [30, 0, 0]
 
@@ -56,9 +56,9 @@ async def test_a_lease_lasts_no_longer_than_a_new_one_and_is_not_cut_short(conne
 
     now = at(-HOUR)
     [before] = await take(NOW)
-    await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
+    await shift_due_times(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
     [after] = await take(now)
-    await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
+    await shift_due_times(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
 
     assert await dues(now) == [LEASE_SECONDS, LEASE_SECONDS, 0]
     # They are still whose they were
@@ -70,7 +70,7 @@ async def test_a_destination_that_is_left_alone_is_so_for_no_longer(connection, 
     await destination_store.hold(connection, TARGET.id, at(90))
     now = at(-HOUR)
 
-    await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
+    await shift_due_times(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
 
     held = (await connection.execute(select(destinations.c.held_until_ms))).scalar_one()
     assert held == to_epoch_ms(now + timedelta(seconds=90))
@@ -84,7 +84,7 @@ async def test_what_is_over_or_due_stays_as_it_is(connection, kept, dues):
     now = at(10)
     before = await dues(now)
 
-    await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
+    await shift_due_times(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
 
     assert await dues(now) == before
 
@@ -98,7 +98,7 @@ async def test_what_happened_lies_no_longer_ahead(connection, kept, dues):
     await destination_store.write(connection, {TARGET.id: EndpointHealth(opened, NOW)})
     now = at(-HOUR)
 
-    await turn_back(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
+    await shift_due_times(connection, now, seconds=HOUR, lease_seconds=LEASE_SECONDS)
 
     found = await kept.log.get(connection, LIVE, taken.id)
     shown = await kept.destinations.get(connection, LIVE, TARGET.id)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from gateway.errors import Conflict
-from gateway.storage.maintenance.locks import sole_server
+from gateway.storage.maintenance.locks import server_lock
 
 if sys.platform == "win32":
     pytest.skip("it makes fcntl fail, which Windows lacks", allow_module_level=True)
@@ -16,7 +16,7 @@ import fcntl
 
 def test_the_lock_is_free_again_afterwards(tmp_path):
     for _ in range(2):
-        with sole_server(tmp_path / "gateway.db"):
+        with server_lock(tmp_path / "gateway.db"):
             assert (tmp_path / "gateway.db.serving").read_bytes() == b""
 
 
@@ -29,7 +29,7 @@ def test_whoever_finds_it_taken_is_told(tmp_path, monkeypatch, taken):
 
     with (
         pytest.raises(Conflict, match="Another gateway serves"),
-        sole_server(tmp_path / "gateway.db"),
+        server_lock(tmp_path / "gateway.db"),
     ):
         pytest.fail("it went on")
 
@@ -40,7 +40,7 @@ def test_where_there_are_no_locks_the_server_starts(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "lockf", refuse)
 
-    with sole_server(tmp_path / "gateway.db"):
+    with server_lock(tmp_path / "gateway.db"):
         pass
-    with sole_server(tmp_path / "nowhere" / "gateway.db"):
+    with server_lock(tmp_path / "nowhere" / "gateway.db"):
         pass

@@ -16,7 +16,7 @@ from sqlalchemy import inspect, text
 
 from gateway.errors import StorageError
 from gateway.storage.database import Database
-from gateway.storage.maintenance import migrate as migrating
+from gateway.storage.maintenance import migrate as migrate_module
 from gateway.storage.maintenance.migrate import Migrated, migrate, pending
 from gateway.storage.schema import metadata
 from gateway.storage.stores.packages import PackageFilter
@@ -113,7 +113,7 @@ async def with_first_version(database):
     def upgrade(plain):
         config = Config(attributes={"connection": plain})
         config.set_main_option(
-            "script_location", str(Path(migrating.__file__).parents[1] / "migrations")
+            "script_location", str(Path(migrate_module.__file__).parents[1] / "migrations")
         )
         command.upgrade(config, "core_0001")
 

@@ -14,8 +14,8 @@ from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, delete, in
 
 from gateway.errors import Conflict
 from gateway.storage.database import Database
-from gateway.storage.maintenance.locks import sole_connection
-from gateway.storage.maintenance.space import compact, extent, give_back, table_sizes
+from gateway.storage.maintenance.locks import exclusive_connection
+from gateway.storage.maintenance.space import compact, extent, release_space, table_sizes
 from gateway.storage.schema import events, facts, packages
 
 HOLDING_IT_OPEN = """
@@ -61,7 +61,7 @@ async def test_the_file_gets_smaller_when_space_is_given_back(sqlite):
     await filled(sqlite)
     before = sqlite.path.stat().st_size
 
-    given = await give_back(sqlite, pause_seconds=0)
+    given = await release_space(sqlite, pause_seconds=0)
 
     after = sqlite.path.stat().st_size
     assert before - after == given
@@ -75,7 +75,7 @@ async def test_the_file_gets_smaller_when_space_is_given_back(sqlite):
 async def test_there_is_room_between_two_portions_for_a_writer(sqlite):
     await filled(sqlite)
 
-    giving = asyncio.create_task(give_back(sqlite, pause_seconds=0.001))
+    giving = asyncio.create_task(release_space(sqlite, pause_seconds=0.001))
     written = 0
     while not giving.done():
         async with sqlite.begin() as connection:
@@ -103,9 +103,9 @@ async def test_an_older_file_keeps_its_pages_until_it_is_compacted(older):
     database = Database(f"sqlite+aiosqlite:///{older}")
     await filled(database)
 
-    assert await give_back(database, pause_seconds=0) == 0
+    assert await release_space(database, pause_seconds=0) == 0
     found = await extent(database)
-    assert not found.gives_back
+    assert not found.releases_space
     assert found.free_bytes > 8_000_000
     await database.close()
 
@@ -114,7 +114,7 @@ async def test_an_older_file_keeps_its_pages_until_it_is_compacted(older):
     assert before == found.size_bytes
     assert after == older.stat().st_size < before / 10
     database = Database(f"sqlite+aiosqlite:///{older}")
-    assert (await extent(database)).gives_back
+    assert (await extent(database)).releases_space
     async with database.read() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM bulk"))).scalar() == 100
         assert (await connection.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
@@ -138,7 +138,7 @@ async def test_a_file_that_somebody_has_open_is_not_compacted(older):
 
 async def test_nobody_else_gets_in_while_a_file_is_held(older):
     with (
-        sole_connection(older),
+        exclusive_connection(older),
         closing(sqlite3.connect(older, timeout=0)) as late,
         pytest.raises(sqlite3.OperationalError, match="locked"),
     ):
@@ -148,7 +148,7 @@ async def test_nobody_else_gets_in_while_a_file_is_held(older):
 async def test_postgresql_has_nothing_to_give_back(postgres_url):
     database = Database(postgres_url)
 
-    assert await give_back(database, pause_seconds=0) == 0
+    assert await release_space(database, pause_seconds=0) == 0
     found = await extent(database)
     assert found.size_bytes > 1_000_000
     assert found[1:] == (0, True)
@@ -190,7 +190,7 @@ async def test_where_others_delete_faster_it_stops_and_goes_on_the_next_time(sql
 
     await filled(sqlite)
 
-    assert await give_back(Overtaken(), pause_seconds=0) == 0
+    assert await release_space(Overtaken(), pause_seconds=0) == 0
 
     assert Overtaken.asked == ["PRAGMA incremental_vacuum(1000)", "PRAGMA wal_checkpoint(PASSIVE)"]
 
@@ -199,5 +199,8 @@ def test_a_file_that_can_not_be_opened_is_told_from_one_in_use(tmp_path):
     folder = tmp_path / "gateway.db"
     folder.mkdir()
 
-    with pytest.raises(sqlite3.OperationalError, match="unable to open"), sole_connection(folder):
+    with (
+        pytest.raises(sqlite3.OperationalError, match="unable to open"),
+        exclusive_connection(folder),
+    ):
         raise AssertionError  # it can't come to this

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from core.storage.old_rows import BOARD, KEPT, House, ago
+from core.storage.old_rows import BOARD, STORES, House, ago
 from core.storage.rows import LIVE, SEALER
 from sqlalchemy import MetaData, insert, select, text
 
@@ -12,7 +12,7 @@ from gateway.errors import Conflict
 from gateway.model.account import Caller
 from gateway.model.order import Order
 from gateway.model.package import ALLOWED, TERMINAL
-from gateway.storage import schema as tables
+from gateway.storage import schema
 from gateway.storage.crypto.reencryption import reseal
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import attempts, audit, deliveries, events, packages
@@ -70,10 +70,10 @@ async def test_an_emptied_package_is_shown_and_found_by_its_order_id_only(house)
     await house.swept(payload_days=90)
 
     async with house.database.read() as connection:
-        package = await KEPT.packages.get(connection, LIVE, package_id)
-        [event] = await KEPT.events.of_subject(connection, LIVE, package_id)
+        package = await STORES.packages.get(connection, LIVE, package_id)
+        [event] = await STORES.events.of_subject(connection, LIVE, package_id)
         by_order, *others = [
-            await KEPT.packages.search(connection, LIVE, field, value, limit=2)
+            await STORES.packages.search(connection, LIVE, field, value, limit=2)
             for field, value in (
                 ("external_order_id", "SO-1001"),
                 ("rx_number", "RX-8872341"),
@@ -123,7 +123,7 @@ async def test_emptied_rows_can_be_sealed_again_with_a_newer_key(house):
 def test_a_package_is_over_where_the_model_says_that_it_can_go_nowhere():
     words = ", ".join(f"'{word}'" for word in sorted(TERMINAL))
 
-    assert f"status IN ({words})" == tables.FINISHED
+    assert f"status IN ({words})" == schema.FINISHED
 
 
 @pytest.mark.parametrize("status", sorted(set(ALLOWED) - TERMINAL))
@@ -209,7 +209,7 @@ async def test_the_audit_trail_and_a_plugin_s_tables_are_never_touched(house):
 async def test_destinations_stay_whatever_their_age(house):
     await house.swept(**EVERYTHING)
 
-    assert [row.id for row in await house.rows(tables.destinations)] == [BOARD.id]
+    assert [row.id for row in await house.rows(schema.destinations)] == [BOARD.id]
 
 
 # Rows
@@ -370,7 +370,7 @@ async def test_an_answer_can_be_replayed_for_a_day_and_then_it_goes(house):
     swept = await house.swept()
 
     assert swept["replayable answers"].rows == 1
-    [left] = await house.rows(tables.idempotency)
+    [left] = await house.rows(schema.idempotency)
     assert left.key_digest == key_id(Caller("acme", "live", "key_1"), "young")[1]
     assert swept["replayable answers"].next_at == ago(-1 / 24)
 
@@ -464,7 +464,7 @@ async def test_what_was_emptied_can_not_be_sent_again(house):
 
     with pytest.raises(Conflict, match=r"^What this delivery said was deleted at its age"):
         async with house.database.begin() as connection:
-            await KEPT.outbox.send_again(connection, "acme", delivery.id, ago(0))
+            await STORES.outbox.resend(connection, "acme", delivery.id, ago(0))
 
     assert [row.state for row in await house.rows(deliveries)] == ["delivered"]
 
@@ -477,7 +477,7 @@ async def test_none_is_sent_again_when_one_of_them_was_emptied(house):
 
     with pytest.raises(Conflict, match=r"^What this delivery said was deleted at its age"):
         async with house.database.begin() as connection:
-            await KEPT.outbox.send_all_again(connection, "acme", ids, ago(0))
+            await STORES.outbox.resend_all(connection, "acme", ids, ago(0))
 
     assert [row.state for row in await house.rows(deliveries)] == ["delivered", "delivered"]
 
@@ -487,7 +487,7 @@ async def test_what_is_there_can_be_sent_again(house):
     [delivery] = await house.rows(deliveries)
 
     async with house.database.begin() as connection:
-        await KEPT.outbox.send_again(connection, "acme", delivery.id, ago(0))
+        await STORES.outbox.resend(connection, "acme", delivery.id, ago(0))
 
     assert [row.state for row in await house.rows(deliveries)] == ["pending"]
 
@@ -498,7 +498,7 @@ async def test_a_stranger_s_sending_again_changes_nothing(house):
     await house.swept(payload_days=90)
 
     async with house.database.begin() as connection:
-        await KEPT.outbox.send_again(connection, "other", delivery.id, ago(0))
+        await STORES.outbox.resend(connection, "other", delivery.id, ago(0))
 
     assert [row.state for row in await house.rows(deliveries)] == ["delivered"]
 

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from core.storage.old_rows import KEPT, House, ago
+from core.storage.old_rows import STORES, House, ago
 from core.storage.rows import rows_in
 from sqlalchemy import insert, text, tuple_
 
@@ -85,7 +85,7 @@ async def test_a_rehearsal_waits_for_no_writer(house):
     await house.told(days=800)
 
     async with house.database.begin() as connection, asyncio.timeout(PATIENCE_SECONDS):
-        await KEPT.accounts.ensure(connection, "acme", ago(0))
+        await STORES.accounts.ensure(connection, "acme", ago(0))
         swept = await house.swept(dry_run=True, payload_days=90, metadata_days=730, log_days=30)
 
     assert [each.rows for each in swept.values()] == [1, 0, 1, 0, 1, 0]
@@ -139,7 +139,7 @@ async def test_what_is_sent_again_at_the_same_moment_is_not_emptied(house):
     [delivery] = await house.rows(deliveries)
 
     async with house.database.begin() as connection:
-        await KEPT.outbox.send_again(connection, "acme", delivery.id, ago(0))
+        await STORES.outbox.resend(connection, "acme", delivery.id, ago(0))
         sweeping = asyncio.create_task(house.swept(payload_days=90))
         assert not (await asyncio.wait({sweeping}, timeout=0.2))[0]
 
@@ -155,7 +155,7 @@ async def test_what_is_being_recovered_at_the_same_moment_is_not_emptied(house):
     event_id = await house.event("rxq_1", days=91)
 
     async with house.database.begin() as connection:
-        [event] = await KEPT.events.between(
+        [event] = await STORES.events.between(
             connection, "acme", after_id="evt_", until_ms=to_epoch_ms(ago(0)), limit=5
         )
         sweeping = asyncio.create_task(house.swept(payload_days=90))

@@ -9,8 +9,8 @@ from core.gateways import add_destination, change_destination, opened, sqlite_ur
 from sqlalchemy import event
 
 from gateway.clock import SteppingClock
-from gateway.storage.stores import backlog as storage
-from gateway.storage.stores.backlog import BacklogReader, Queue
+from gateway.storage.stores import backlog as backlog_store
+from gateway.storage.stores.backlog import BacklogReader, DestinationBacklog
 
 MINUTE = timedelta(minutes=1)
 
@@ -25,7 +25,7 @@ async def test_without_destinations_nothing_waits(database_url, tmp_path):
         backlog = await reader(gateway).read()
 
     assert (backlog.read_at, backlog.queues) == (clock.now(), {})
-    assert (backlog.last_try_at, backlog.oldest_age) == (None, timedelta())
+    assert (backlog.last_attempt_at, backlog.oldest_age) == (None, timedelta())
 
 
 async def test_each_queue_tells_how_much_is_due_and_for_how_long(database_url, tmp_path):
@@ -40,8 +40,8 @@ async def test_each_queue_tells_how_much_is_due_and_for_how_long(database_url, t
         backlog = await reader(gateway).read()
 
     assert backlog.queues == {
-        full: Queue("active", None, due=3, oldest_due_at=started),
-        empty: Queue("active", None),
+        full: DestinationBacklog("active", None, due=3, oldest_due_at=started),
+        empty: DestinationBacklog("active", None),
     }
     assert backlog.oldest_age == 2 * MINUTE
 
@@ -57,8 +57,8 @@ async def test_what_is_to_be_tried_later_is_not_due(database_url, tmp_path):
         await carried(gateway, failing)
         backlog = await reader(gateway).read()
 
-    assert backlog.queues == {failing: Queue("active", tried_at)}
-    assert backlog.last_try_at == tried_at + timedelta(milliseconds=7)
+    assert backlog.queues == {failing: DestinationBacklog("active", tried_at)}
+    assert backlog.last_attempt_at == tried_at + timedelta(milliseconds=7)
 
 
 async def test_what_waits_for_an_earlier_one_of_its_subject_is_not_held_against_anybody(
@@ -91,7 +91,7 @@ async def test_what_waits_on_purpose_has_no_age(database_url, tmp_path, state):
         clock.step(3600)
         backlog = await reader(gateway).read()
 
-    assert backlog.queues == {stopped: Queue(state, None)}
+    assert backlog.queues == {stopped: DestinationBacklog(state, None)}
 
 
 async def test_a_destination_that_is_left_alone_is_as_old_as_the_end_of_its_pause(
@@ -114,11 +114,11 @@ async def test_a_destination_that_is_left_alone_is_as_old_as_the_end_of_its_paus
 
     until = started + 15 * MINUTE
     assert held.queues == {
-        failing: Queue("active", started, due=2, breaker="open", held_until=until)
+        failing: DestinationBacklog("active", started, due=2, breaker="open", held_until=until)
     }
     assert held.oldest_age == timedelta()
     assert free.queues == {
-        failing: Queue("active", started, due=2, oldest_due_at=until, breaker="open")
+        failing: DestinationBacklog("active", started, due=2, oldest_due_at=until, breaker="open")
     }
     assert free.oldest_age == MINUTE
 
@@ -129,7 +129,7 @@ async def test_what_nobody_here_can_carry_has_no_age(tmp_path):
         await publish(gateway)
         backlog = await reader(gateway, "webhooks").read()
 
-    assert backlog.queues == {of_a_plugin_that_is_off: Queue("active", None)}
+    assert backlog.queues == {of_a_plugin_that_is_off: DestinationBacklog("active", None)}
 
 
 async def test_a_removed_destination_is_not_told_of(tmp_path):
@@ -144,8 +144,8 @@ async def test_a_removed_destination_is_not_told_of(tmp_path):
 
 
 async def test_counting_ends_where_there_is_very_much(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "_MOST_ROWS", 10)
-    monkeypatch.setattr(storage, "_LEAST_ROWS", 3)
+    monkeypatch.setattr(backlog_store, "_MAX_ROWS", 10)
+    monkeypatch.setattr(backlog_store, "_MIN_ROWS", 3)
     async with opened(sqlite_url(tmp_path), tmp_path) as gateway:
         one = await add_destination(gateway)
         await publish(gateway, *(f"pkg_{number}" for number in range(12)))

@@ -57,6 +57,6 @@ async def test_who_is_held_takes_nothing_until_the_time_is_over(connection, kept
 
 
 async def test_the_module_names_every_column_of_a_condition():
-    columns = destination_store.condition_columns(POORLY)
+    columns = destination_store.health_values(POORLY)
     assert len(columns) == len(Breaker.__struct_fields__) + 1
     assert None not in columns.values()

@@ -27,7 +27,7 @@ from gateway.model.event import Event
 from gateway.model.ids import first_id
 from gateway.model.wire import encode
 from gateway.storage.schema import events
-from gateway.storage.stores.events import Told
+from gateway.storage.stores.events import EarlierReport
 
 DATA = {
     "package_id": "pkg_1",
@@ -142,7 +142,7 @@ async def test_what_was_told_before_is_found_by_its_reference(connection, kept):
         connection, [("pkg_1", b"ref-1"), ("pkg_1", b"ref-2"), ("pkg_2", b"ref-1")]
     )
 
-    assert found == {("pkg_1", b"ref-1"): Told(sent.id, "completed")}
+    assert found == {("pkg_1", b"ref-1"): EarlierReport(sent.id, "completed")}
     assert await kept.events.by_ref(connection, []) == {}
 
 

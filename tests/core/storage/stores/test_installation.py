@@ -10,7 +10,7 @@ from sqlalchemy import select
 from gateway.errors import ConfigurationError
 from gateway.runtime import Gateway
 from gateway.settings import parse_settings
-from gateway.storage import schema as tables
+from gateway.storage import schema
 from gateway.storage.crypto.keyring import Keyring
 from gateway.storage.schema import facts
 from gateway.storage.stores.installation import claim_keyring, has_keyring
@@ -79,5 +79,5 @@ async def test_gateways_that_start_at_once_on_an_empty_database_all_open(
 
         assert opened == gateways
         async with gateways[0].database.read() as connection:
-            assert await rows_in(connection, tables.sites) == 3
-            assert await rows_in(connection, tables.accounts) == 1
+            assert await rows_in(connection, schema.sites) == 3
+            assert await rows_in(connection, schema.accounts) == 1

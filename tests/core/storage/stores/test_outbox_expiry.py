@@ -8,7 +8,7 @@ from gateway.clock import to_epoch_ms
 from gateway.model.circuit_breaker import Breaker, EndpointHealth
 from gateway.storage.schema import deliveries
 from gateway.storage.stores.destinations import write
-from gateway.storage.stores.outbox import NewDelivery, give_up
+from gateway.storage.stores.outbox import NewDelivery, expire
 
 OPEN = EndpointHealth(Breaker(failures=20, openings=1, opened_at=NOW, held_until=at(30)), NOW)
 DAY = 86_400
@@ -34,7 +34,7 @@ def new_delivery(destination_id):
 
 
 async def given_up(connection, limit=10):
-    return await give_up(
+    return await expire(
         connection, older_than=at(0.001), now=at(DAY), limit=limit, sinks=[destination(LIVE).sink]
     )
 
@@ -94,12 +94,12 @@ async def test_what_was_sent_again_has_a_whole_schedule_before_it(connection, ke
     """It was made long ago, and is as good as new."""
     _, again = await waiting(OPEN)
     assert len(await given_up(connection)) == 1
-    await kept.outbox.send_again(connection, "acme", again, at(DAY))
+    await kept.outbox.resend(connection, "acme", again, at(DAY))
 
     async def after(seconds):
         older_than = at(seconds - DAY)
         sinks = [destination(LIVE).sink]
-        return await give_up(
+        return await expire(
             connection, older_than=older_than, now=at(seconds), limit=10, sinks=sinks
         )
 

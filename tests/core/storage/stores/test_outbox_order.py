@@ -119,6 +119,6 @@ async def test_an_earlier_one_sent_again_goes_before_what_still_waits(connection
     (first,) = await claim()
     await kept.outbox.settle(connection, [delivered(first)], at(1))
 
-    await kept.outbox.send_again(connection, "acme", ids[0], at(2))
+    await kept.outbox.resend(connection, "acme", ids[0], at(2))
 
     assert ids_of(await claim(at(2))) == [ids[0]]

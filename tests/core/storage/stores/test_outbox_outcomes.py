@@ -219,7 +219,7 @@ async def test_sending_again_starts_a_full_schedule_anew(
     over = delivered(second) if ending == "delivered" else failed(second)
     await kept.outbox.settle(connection, [over], at(6))
 
-    await kept.outbox.send_again(connection, "acme", delivery_id, at(100))
+    await kept.outbox.resend(connection, "acme", delivery_id, at(100))
 
     found, tried = await looked_up(delivery_id)
     assert (found.state, found.attempts, found.due_at, found.finished_at) == (
@@ -239,7 +239,7 @@ async def test_sending_again_what_is_in_flight_ignores_how_that_try_fails(
     _, (delivery_id,) = await queued(connection, TARGET)
     (taken,) = await claim(NOW)
 
-    await kept.outbox.send_again(connection, "acme", delivery_id, at(1))
+    await kept.outbox.resend(connection, "acme", delivery_id, at(1))
     await kept.outbox.settle(connection, [failed(taken)], at(2))
 
     found, _ = await looked_up(delivery_id)
@@ -251,7 +251,7 @@ async def test_another_accounts_delivery_is_not_sent_again(connection, kept, cla
     (taken,) = await claim(NOW)
     await kept.outbox.settle(connection, [delivered(taken)], at(1))
 
-    await kept.outbox.send_again(connection, "other", delivery_id, at(2))
+    await kept.outbox.resend(connection, "other", delivery_id, at(2))
 
     assert (await looked_up(delivery_id))[0].state == "delivered"
 
@@ -268,7 +268,7 @@ async def test_any_number_is_sent_again_in_two_statements_and_no_other_is_touche
     def note(_connection, _cursor, statement, *_):
         statements.append(statement.split(maxsplit=1)[0])
 
-    await kept.outbox.send_all_again(connection, "acme", [each.id for each in taken[:3]], at(100))
+    await kept.outbox.resend_all(connection, "acme", [each.id for each in taken[:3]], at(100))
 
     assert statements == ["SELECT", "UPDATE"]
     states = [(await looked_up(each.id))[0].state for each in taken]
@@ -284,7 +284,7 @@ async def test_sending_nothing_again_is_nothing(connection, kept, claim):
     (taken,) = await claim(NOW)
     await kept.outbox.settle(connection, [failed(taken)], at(1))
 
-    await kept.outbox.send_all_again(connection, "acme", [], at(100))
+    await kept.outbox.resend_all(connection, "acme", [], at(100))
 
     assert await claim(at(100)) == []
 

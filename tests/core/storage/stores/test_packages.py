@@ -22,7 +22,7 @@ from sqlalchemy import select, update
 from gateway.clock import to_epoch_ms
 from gateway.errors import SealError
 from gateway.storage.schema import packages
-from gateway.storage.stores.packages import PackageFilter, Standing
+from gateway.storage.stores.packages import PackageFilter, PackageState
 
 
 async def test_a_package_comes_back_as_it_was_written(connection, kept):
@@ -110,14 +110,14 @@ async def test_standings_say_where_packages_stand(connection, kept):
     await kept.packages.insert(connection, [mine, theirs])
 
     for locked in (True, False):
-        found = await kept.packages.standings(
+        found = await kept.packages.states_of(
             connection,
             [("acme", mine.id), ("acme", theirs.id), ("acme", "pkg_nowhere")],
             for_update=locked,
         )
 
         assert found == {
-            mine.id: Standing(mine.id, "acme", "live", "main", "created", NOW_MS, mine.order)
+            mine.id: PackageState(mine.id, "acme", "live", "main", "created", NOW_MS, mine.order)
         }
 
 
