@@ -20,6 +20,7 @@ from gateway.settings.tables import (
     DeliveryTable,
     Discreet,
     GatewayTable,
+    HttpTable,
     LimitsTable,
     LoggingTable,
     RedisTable,
@@ -44,6 +45,7 @@ __all__ = [
     "DatabaseTable",
     "DeliveryTable",
     "GatewayTable",
+    "HttpTable",
     "LimitsTable",
     "LoggingTable",
     "RedisTable",
@@ -62,6 +64,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """The tables of the file; each plugin reads its own later."""
 
     gateway: GatewayTable = GatewayTable()
+    http: HttpTable = HttpTable()
     database: DatabaseTable = DatabaseTable()
     redis: RedisTable | None = None
     delivery: DeliveryTable = DeliveryTable()
@@ -86,6 +89,7 @@ class Settings(Discreet, frozen=True, kw_only=True):
     source: Path | None = None
     directory: Path = Path()
     gateway: GatewayTable = GatewayTable()
+    http: HttpTable = HttpTable()
     database: DatabaseTable = DatabaseTable()
     redis: RedisTable | None = None
     delivery: DeliveryTable = DeliveryTable()
@@ -168,10 +172,14 @@ def _parse(
     if problems.found:
         raise problems.error()
     gateway = msgspec.structs.replace(file.gateway, data_dir=directory / file.gateway.data_dir)
+    _refuse_half_of_tls(file.http, problems)
+    if problems.found:
+        raise problems.error()
     return Settings(
         source=source,
         directory=directory,
         gateway=gateway,
+        http=file.http,
         database=DatabaseTable(
             url=absolute_url(file.database.url, directory)
             if "url" in tables.get("database", {})
@@ -188,6 +196,14 @@ def _parse(
         plugins=plugins,
         disabled_plugins=disabled_plugins,
     )
+
+
+def _refuse_half_of_tls(table: HttpTable, problems: Problems) -> None:
+    for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if getattr(table, name) is not None and getattr(table, other) is None:
+            problems.add(
+                f"[http] {other}", f"missing; {name} needs it (gateway tls init makes both)"
+            )
 
 
 def _file_name(source: Path | None) -> str:

@@ -115,8 +115,33 @@ class GatewayTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     host: _NotEmpty = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
-    public_url: Annotated[str, Check(_check_public_url)] = "http://127.0.0.1:8080"
+    public_url: Annotated[str, Check(_check_public_url)] = "http://localhost:8080"
     data_dir: Path = Path("data")
+
+
+class HttpTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[http]``: TLS, deadlines and caps of the embedded HTTP server.
+
+    ``tls_cert`` and ``tls_key`` are PEM files, read again when they change. Only a peer in
+    ``trusted_proxies`` may name the client's address and scheme (``X-Forwarded-For``,
+    ``X-Forwarded-Proto``). A request's head has to arrive within ``header_timeout_seconds``;
+    its body within ``body_timeout_seconds``, plus one second for each
+    ``body_min_bytes_per_second`` received. At a cap of connections, idle ones make room for
+    new ones. ``failed_keys_per_minute`` counts look-ups of unknown API keys by address.
+    """
+
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: tuple[Annotated[str, Check(_check_network)], ...] = ()
+    header_timeout_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
+    body_timeout_seconds: Annotated[float, Meta(gt=0, le=600)] = 20.0
+    body_min_bytes_per_second: _Count = 500
+    keep_alive_seconds: Annotated[float, Meta(gt=0, le=3600)] = 75.0
+    max_connections: _Count = 1000
+    max_connections_per_address: _Count = 200
+    max_waiting_requests: _Count = 200
+    max_anonymous_body_bytes: Annotated[int, Meta(ge=65_536)] = 16_000_000
+    failed_keys_per_minute: _Count = 60
 
 
 class DatabaseTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -24,6 +24,7 @@ from gateway.settings import (
     DatabaseTable,
     DeliveryTable,
     GatewayTable,
+    HttpTable,
     LimitsTable,
     RedisTable,
     RetentionTable,
@@ -59,10 +60,24 @@ def test_an_empty_file_means_what_the_contract_says():
     assert settings.gateway == GatewayTable(
         host="127.0.0.1",
         port=8080,
-        public_url="http://127.0.0.1:8080",
+        public_url="http://localhost:8080",
         data_dir=HOME / "data",
     )
     assert make_url(settings.database.url).database == (HOME / "data/gateway.db").as_posix()
+    assert settings.http == HttpTable(
+        tls_cert=None,
+        tls_key=None,
+        trusted_proxies=(),
+        header_timeout_seconds=10,
+        body_timeout_seconds=20,
+        body_min_bytes_per_second=500,
+        keep_alive_seconds=75,
+        max_connections=1000,
+        max_connections_per_address=200,
+        max_waiting_requests=200,
+        max_anonymous_body_bytes=16_000_000,
+        failed_keys_per_minute=60,
+    )
     assert settings.redis is None
     assert settings.delivery == DeliveryTable(
         allow_http=False,
@@ -108,6 +123,15 @@ def test_no_file_means_defaults_relative_to_the_working_directory(tmp_path, monk
 
 
 # What the file says
+
+
+def test_tls_files_are_relative_to_the_file_and_come_in_pairs():
+    settings = parse("[http]\ntls_cert = 'tls/cert.pem'\ntls_key = '/k.pem'")
+    assert settings.http.tls_cert == HOME / "tls/cert.pem"
+    assert settings.http.tls_key == Path("/k.pem")
+    assert problems_of("[http]\ntls_cert = 'c.pem'") == [
+        "[http] tls_key: missing; tls_cert needs it (gateway tls init makes both)"
+    ]
 
 
 def test_a_whole_file_is_read(tmp_path):
@@ -207,7 +231,7 @@ def test_a_problem_with_a_site_names_its_number(wrong):
 
 
 TABLES = (
-    "[gateway], [database], [redis], [delivery], [limits], [retention], [security], [logging], "
+    "[gateway], [http], [database], [redis], [delivery], [limits], [retention], [security], [logging], "
     "[tracing], [[sites]], [plugins]"
 )
 WRONG_TABLES = f"""
