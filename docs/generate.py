@@ -20,7 +20,7 @@ from gateway.cli import main
 from gateway.cli.opening import open_gateway
 from gateway.hookspecs import GatewayHooks
 from gateway.http.app import create_litestar
-from gateway.http.errors import STATUS
+from gateway.http.errors import STATUS, code_of
 from gateway.http.openapi import openapi_document
 from gateway.model.wire import encode
 from gateway.plugin_loader import default_configuration
@@ -105,16 +105,24 @@ def errors_page(_gateway: Gateway) -> str:
     parts = [
         (
             "# Errors\n\nEvery refusal has one shape: "
-            '`{"error": "<one sentence>", "details": [{"index"?, "field"?, "message"}]}`. '
-            "Nothing of a request is repeated but field names. Every answer bears `X-Request-Id`.\n"
+            '`{"error": "<one sentence>", "code": "<stable_word>", '
+            '"details": [{"index"?, "field"?, "message"}]}`. '
+            "`details` is `[]` when there is nothing to add. Of a request only field names are "
+            "repeated. Every answer has the header `X-Request-Id`.\n"
         ),
-        "| status | error | meaning |\n|---|---|---|",
+        "| status | `code` | error | meaning |\n|---|---|---|---|",
     ]
     by_status = sorted((status, kind) for kind, status in _named(STATUS).items())
     for status, name in by_status:
         text = (inspect.getdoc(getattr(errors, name)) or "").split("\n\n")[0].replace("\n", " ")
-        parts.append(f"| {status} | `{name}` | {text} |")
-    parts.append("| 500 | any other | Our fault; the answer names the entry in the log. |\n")
+        code = code_of(getattr(errors, name))
+        parts.append(f"| {status} | `{code}` | `{name}` | {text} |")
+    parts.append(
+        "| 404 | `no_such_route` | | No such route; `/docs` lists them. |\n"
+        "| 405 | `method_not_allowed` | | The route exists, with other methods. |\n"
+        "| 500 | `internal_error` | any other | An unexpected failure; `error` names the "
+        "request's id in the log. |\n"
+    )
     tree = (inspect.getdoc(errors) or "").split("::\n\n")[1].split("\n\n")[0]
     parts.append(
         f"\nThe whole tree, as plugins see it:\n\n```text\n{inspect.cleandoc(tree)}\n```\n"

@@ -20,6 +20,7 @@
     ├── NotAllowed                the key is valid but lacks permission
     ├── PlanLimitReached          the account's plan has no room left
     ├── NotFound                  no such row, or not this account's
+    ├── BodyTimeout               the request body stopped arriving
     ├── Conflict                  the resource's state doesn't allow this
     ├── IdempotencyKeyReused      the same key came with another body
     ├── RateLimited               too many requests; says when to retry
@@ -135,6 +136,10 @@ class PlanLimitReached(GatewayError):
 
 class NotFound(GatewayError):
     """The resource doesn't exist or belongs to another account: the response is the same."""
+
+
+class BodyTimeout(GatewayError):
+    """The request body stopped arriving before its end; nothing was stored."""
 
 
 class Conflict(GatewayError):

@@ -1,1 +1,1 @@
-"""Who calls, and how often: API keys and rate limits."""
+"""API keys and rate limits."""

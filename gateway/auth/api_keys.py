@@ -1,9 +1,8 @@
-"""API keys: made once, shown once, looked up in every batch.
+"""API keys: created once, shown once, looked up in the database for every batch.
 
 A key is 192 random bits behind ``sk_live_`` or ``sk_test_``. Only its SHA-256 is
-kept: with that much randomness a slow hash would protect nothing more. Keys are
-read from the database for every batch of requests and never cached, so a key that
-is revoked, by whatever process, is refused from the next request on.
+stored: with that much randomness a slow hash adds no protection. Keys are never
+cached, so a key revoked by any process is refused from the next request on.
 """
 
 import hashlib
@@ -27,7 +26,7 @@ _MAX_KEY_CHARACTERS: Final = 200
 
 
 class Keys:
-    """Issues, recognises and revokes API keys."""
+    """Issues, looks up and revokes API keys."""
 
     def __init__(
         self,
@@ -45,7 +44,7 @@ class Keys:
         )
 
     async def authenticate(self, key: str | None) -> Caller:
-        """Return who ``key`` stands for; raises ``NotAuthenticated`` when it stands for nobody."""
+        """Return the caller that ``key`` belongs to; raises ``NotAuthenticated``."""
         if not key:
             raise NotAuthenticated("Send your API key in the X-API-Key header.")
         if len(key) > _MAX_KEY_CHARACTERS:
@@ -66,7 +65,7 @@ class Keys:
         mode: Mode = "live",
         site: str | None = None,
     ) -> IssuedKey:
-        """Make a key. The answer is the only place where it stands in clear."""
+        """Create a key. The result is the only place that has it in clear text."""
         now = self._clock.now()
         key = f"sk_{mode}_{secrets.token_hex(_KEY_BYTES)}"
         row = ApiKey(
@@ -87,26 +86,26 @@ class Keys:
         return IssuedKey(row.id, key, name, mode, site)
 
     async def list(self, account_id: str | None = None) -> list[ApiKey]:
-        """Return all keys, revoked ones too; of one account if it is named."""
+        """Return all keys, revoked ones included; of one account if ``account_id`` is given."""
         async with self._database.read() as connection:
             return await self._accounts.list_keys(connection, account_id)
 
     async def revoke(self, key_id: str, *, actor: str) -> ApiKey:
-        """End a key for good; raises ``NotFound``. Revoking it again changes nothing."""
+        """Revoke a key for good; raises ``NotFound``. Revoking it again changes nothing."""
         now = self._clock.now()
         async with self._database.begin() as connection:
             key = await self._accounts.revoke_key(connection, key_id, now)
             if key is None:
-                raise NotFound("There is no such key; gateway keys list shows the ids.")
+                raise NotFound("No such key; gateway keys list shows the ids.")
             entry = audit.AuditEntry(key.account_id, actor, "key.revoked", key_id)
             await audit.append(connection, [entry], now)
         return key
 
 
 def _unknown() -> NotAuthenticated:
-    # A new one each time: an exception that is raised again keeps the frames of all its raises.
+    # A new instance each time: one raised again would keep the frames of every raise.
     return NotAuthenticated(
-        "This API key is not valid; check it, or ask for a new one (gateway keys create)."
+        "This API key is not valid; check it, or create a new one (gateway keys create)."
     )
 
 
@@ -118,5 +117,5 @@ def _caller(key: ApiKey | None) -> Caller | Exception:
     if key is None:
         return _unknown()
     if key.revoked_at is not None:
-        return NotAuthenticated("This API key was revoked; ask for a new one.")
+        return NotAuthenticated("This API key was revoked; create a new one (gateway keys create).")
     return Caller(key.account_id, key.mode, key.id, key.site)

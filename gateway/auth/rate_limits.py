@@ -1,9 +1,9 @@
-"""How much a key may: so many requests a minute, so many orders an hour.
+"""Rate limits by API key: requests per minute, orders per hour.
 
-The ``limits`` library counts, in this process or, where Redis is configured, for
-all processes together. A sliding window spreads the limit evenly instead of letting
-twice of it through around the turn of a minute. While Redis is out of reach each
-process counts for itself: that is no reason to turn orders away.
+Counted by the ``limits`` library, in this process or, with Redis, across all
+processes. A sliding window spreads the limit evenly; a fixed one lets twice the limit
+through around the turn of a minute. While Redis is unavailable each process counts
+alone, so that no order is refused.
 """
 
 import logging
@@ -24,20 +24,20 @@ Policy = Literal["orders", "orders_per_hour", "updates", "reads"]
 
 _log = logging.getLogger(__name__)
 
-# A request waits for a count no longer than this.
+# The longest that a request waits for Redis.
 _REDIS_TIMEOUT_SECONDS: Final = 1.0
-_ALONE_SECONDS: Final = 5.0
+_REDIS_PAUSE_SECONDS: Final = 5.0
 _REDIS_CONNECTIONS: Final = 32
-_WHAT: Final = {
-    "orders": "order requests a minute",
-    "orders_per_hour": "orders an hour",
-    "updates": "updating requests a minute",
-    "reads": "reading requests a minute",
+_UNITS: Final = {
+    "orders": "order requests per minute",
+    "orders_per_hour": "orders per hour",
+    "updates": "updating requests per minute",
+    "reads": "reading requests per minute",
 }
 
 
 class Limits:
-    """Counts what each key does against what it may."""
+    """Counts the requests of each key against its limits."""
 
     def __init__(self, table: LimitsTable, redis: RedisTable | None, clock: Clock) -> None:
         self._clock = clock
@@ -47,9 +47,9 @@ class Limits:
             "updates": RateLimitItemPerMinute(table.updates_requests_per_minute),
             "reads": RateLimitItemPerMinute(table.reads_per_minute),
         }
-        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._alone = False
-        self._alone_until = 0.0
+        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._is_local = False
+        self._local_until = 0.0
         self._shared: SlidingWindowCounterRateLimiter | None = None
         self._redis: BlockingConnectionPool | None = None
         if redis is not None:
@@ -70,36 +70,36 @@ class Limits:
     async def take(self, policy: Policy, actor: str, cost: int = 1) -> None:
         """Count ``cost`` against ``actor``'s ``policy``; raises ``RateLimited`` past the limit."""
         item = self._items[policy]
-        # Asking a Redis that hangs takes a while; not every request should.
-        if self._shared is None or self._clock.monotonic_seconds() < self._alone_until:
-            reset_at = await _count(self._own, item, policy, actor, cost)
+        # A hanging Redis costs a timeout; not every request pays it.
+        if self._shared is None or self._clock.monotonic_seconds() < self._local_until:
+            reset_at = await _count(self._local, item, policy, actor, cost)
         else:
             try:
                 reset_at = await _count(self._shared, item, policy, actor, cost)
-                self._alone = False
+                self._is_local = False
             except (RedisError, OSError) as error:
-                if not self._alone:  # once, not for every request
+                if not self._is_local:  # logged once, not for every request
                     _log.warning(
-                        "Redis is out of reach (%s): limits are counted by this process alone",
+                        "Redis is unavailable (%s): this process counts rate limits alone",
                         type(error).__name__,
                     )
-                self._alone = True
-                self._alone_until = self._clock.monotonic_seconds() + _ALONE_SECONDS
-                reset_at = await _count(self._own, item, policy, actor, cost)
+                self._is_local = True
+                self._local_until = self._clock.monotonic_seconds() + _REDIS_PAUSE_SECONDS
+                reset_at = await _count(self._local, item, policy, actor, cost)
         if reset_at is None:
             return
         wait_seconds = math.ceil(reset_at - self._clock.now().timestamp())
         raise RateLimited(
-            f"This key may send {item.amount} {_WHAT[policy]}; wait, then try again.",
+            f"The limit of {item.amount} {_UNITS[policy]} is reached; wait, then send it again.",
             policy=policy,
             limit=item.amount,
             window_seconds=item.get_expiry(),
-            # Within the window, whatever the clocks of two machines make of it.
+            # Within the window, even when the clocks of two machines differ.
             retry_after_seconds=min(max(1, wait_seconds), item.get_expiry()),
         )
 
     async def close(self) -> None:
-        """Let go of Redis."""
+        """Disconnect from Redis."""
         if self._redis is not None:
             await self._redis.disconnect()
 
@@ -111,7 +111,7 @@ async def _count(
     actor: str,
     cost: int,
 ) -> float | None:
-    """Count ``cost``, or return the epoch seconds at which there is room again."""
+    """Count ``cost``; past the limit, return when it resets (epoch seconds)."""
     if await limiter.hit(item, policy, actor, cost=cost):
         return None
     window = await limiter.get_window_stats(item, policy, actor)

@@ -1,1 +1,1 @@
-"""HTTP: who may come in, what each address answers, and what an error looks like."""
+"""The HTTP side: server, middleware, errors, health, metrics and the docs page."""

@@ -1,16 +1,15 @@
-"""One line for each request: what was asked of us, by which key, how it went, how long it took.
+"""The outermost ASGI layer: request id, security headers, log line, metrics and span.
 
-Never the path, the query or the body: those may say whom it is about. The route's
-template says what was asked.
+The log has the route's template, never the path, the query or the body: those may
+contain patient data.
 """
 
 import logging
 import secrets
 import traceback
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-import msgspec
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +17,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.clock import Clock
 from gateway.errors import StorageError
 from gateway.http.auth import caller_of
+from gateway.model.wire import encode
 from gateway.observability import log_context
 from gateway.observability.log_context import request_id
 from gateway.observability.metrics import Metrics
@@ -25,80 +25,26 @@ from gateway.observability.tracing import Tracing, traceparent_of
 
 _log = logging.getLogger(__name__)
 
-
-class RequestIds:
-    """Middleware inside :class:`AccessLog`: gives each request and its response an id.
-
-    An exception that nothing else turned into an answer ends here, as a 500 whose id
-    is in the log. The log has where it happened, never the exception's own words:
-    those may repeat what was sent.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
-        identity = secrets.token_hex(8)
-        request_id.set(identity)
-        begun = False
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                begun = True
-                message["headers"] = [*message["headers"], (b"x-request-id", identity.encode())]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_with_id)
-        except Exception as error:
-            log_fault(error)
-            if begun:
-                raise
-            body = msgspec.json.encode({"error": fault_sentence()})
-            headers = [(b"content-type", b"application/json; charset=utf-8")]
-            await send_with_id({"type": "http.response.start", "status": 500, "headers": headers})
-            await send_with_id({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def log_fault(error: Exception) -> None:
-    """Log where an unforeseen exception happened, under the request's id."""
-    where = "".join(traceback.format_tb(error.__traceback__))
-    _log.error("request %s failed: %s\n%s", request_id.get(), type(error).__name__, where)
-
-
-def log_outage(error: StorageError) -> None:
-    """Log what kept a request from the database: a class or SQLite's own code, never its words."""
-    cause: BaseException = error
-    while reason := cause.__cause__ or getattr(cause, "orig", None):
-        cause = reason
-    code = getattr(cause, "sqlite_errorname", type(cause).__name__)
-    _log.warning("the database could not be used", extra={"cause": code})
-
-
-def fault_sentence() -> str:
-    """Say that it is our fault, and what to look for in the log."""
-    return (
-        "Something went wrong on our side; sending it again is safe. "
-        f"The log has it as request {request_id.get()}."
-    )
-
-
-# Whatever else is sent as a method is one and the same to us.
+# Other methods are counted as one.
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-# Asked every few seconds by machines; in the log only when the answer is bad.
-_WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
-_UNANSWERED: Final = 499
+# Polled by monitors every few seconds; logged only on a bad answer.
+_MONITORED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
+CLIENT_CLOSED_REQUEST: Final = 499
+"""nginx's status for a client that closed the connection before the answer."""
+_DISCONNECTED: Final = "gateway_client_disconnected"
+# For answers that set none of their own: JSON is neither cached, nor sniffed, nor rendered.
+_SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
 
 
 class AccessLog:
-    """The outermost layer: counts each request, writes its line and its span when it is over.
+    """Counts, logs and traces each request when it has ended.
 
-    The status is 499 when we gave up before there was an answer.
+    The status is 499 when the client closed the connection before the answer.
     """
 
     def __init__(
@@ -114,39 +60,39 @@ class AccessLog:
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle one ASGI request."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         began = self._clock.monotonic_seconds()
-        status = _UNANSWERED
+        status = CLIENT_CLOSED_REQUEST
         tracing = self._tracing()
         span = None
-        if tracing is not None and scope["path"] not in _WATCHED:
+        if tracing is not None and scope["path"] not in _MONITORED:
             span = tracing.begin(Headers.from_scope(scope).get("traceparent"))
             log_context.traceparent.set(traceparent_of(span))
 
-        async def send_noting(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, send_noting)
+            await self._app(scope, receive, send_and_note)
         finally:
             method: str = scope["method"]
             method = method if method in _METHODS else "OTHER"
-            # Absent where no route matched; then nothing of the path is known to be harmless.
+            # Absent where no route matched: the path itself may contain patient data.
             route = scope.get("path_template") or "unmatched"
             if tracing is not None and span is not None:
                 facts = {"request_id": log_context.request_id.get()}
                 tracing.answered(span, method, route, status, facts)
-            self._tell(scope, method, route, status, self._clock.monotonic_seconds() - began)
+            self._record(scope, method, route, status, self._clock.monotonic_seconds() - began)
 
-    def _tell(self, scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
         self._metrics.answered(method, route, status, seconds)
-        level = logging.DEBUG if route in _WATCHED and status < 400 else logging.INFO  # noqa: PLR2004
+        level = logging.DEBUG if route in _MONITORED and status < 400 else logging.INFO  # noqa: PLR2004
         if _log.isEnabledFor(level):
             caller = caller_of(scope)
             _log.log(
@@ -160,3 +106,90 @@ class AccessLog:
                     "key_id": None if caller is None else caller.actor,
                 },
             )
+
+
+class RequestIds:
+    """Gives each request an id, and each answer that id and the security headers.
+
+    An exception that no handler turned into an answer ends here as a 500. The log has
+    its traceback without the exception's message, which may repeat submitted values.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI request."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        identity = secrets.token_hex(8)
+        request_id.set(identity)
+        began = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal began
+            if message["type"] == "http.response.start":
+                began = True
+                headers = list(message["headers"])
+                present = {name for name, _ in headers}
+                headers += [pair for pair in _SECURITY_HEADERS if pair[0] not in present]
+                headers.append((b"x-request-id", identity.encode()))
+                message["headers"] = headers
+            await send(message)
+
+        async def receive_and_note() -> Any:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                scope.setdefault("state", {})[_DISCONNECTED] = True
+            return message
+
+        try:
+            await self._app(scope, receive_and_note, send_with_headers)
+        except Exception as error:
+            if client_disconnected(scope) and not began:
+                return
+            log_unexpected(error)
+            if began:
+                raise
+            body = encode(error_body(unexpected_error_sentence(), "internal_error"))
+            headers = [(b"content-type", b"application/json; charset=utf-8")]
+            await send_with_headers(
+                {"type": "http.response.start", "status": 500, "headers": headers}
+            )
+            await send_with_headers(
+                {"type": "http.response.body", "body": body, "more_body": False}
+            )
+
+
+def client_disconnected(scope: Scope) -> bool:
+    """Return whether the client closed the connection before it had its answer."""
+    return bool(scope.get("state", {}).get(_DISCONNECTED))
+
+
+def error_body(sentence: str, code: str, details: Any = ()) -> dict[str, Any]:
+    """Return the error shape: ``{"error": …, "code": …, "details": […]}``."""
+    return {"error": sentence, "code": code, "details": details}
+
+
+def log_unexpected(error: Exception) -> None:
+    """Log the traceback of an unexpected exception under the request's id."""
+    trace = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("request %s failed: %s\n%s", request_id.get(), type(error).__name__, trace)
+
+
+def log_outage(error: StorageError) -> None:
+    """Log why the database is unavailable: a class or SQLite's code, never the message."""
+    cause: BaseException = error
+    while reason := cause.__cause__ or getattr(cause, "orig", None):
+        cause = reason
+    code = getattr(cause, "sqlite_errorname", type(cause).__name__)
+    _log.warning("the database is unavailable", extra={"cause": code})
+
+
+def unexpected_error_sentence() -> str:
+    """Return the error sentence of a 500; it names the request's id."""
+    return (
+        "The gateway failed unexpectedly; sending the request again is safe. "
+        f"The log has it as request {request_id.get()}."
+    )

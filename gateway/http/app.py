@@ -1,4 +1,4 @@
-"""The composition page: routers, middleware and handlers of the HTTP side, in order."""
+"""The HTTP application: its routers, middleware and exception handlers, in order."""
 
 from typing import Final
 
@@ -17,13 +17,13 @@ MAX_BODY_BYTES: Final = 1_000_000
 
 
 def create_app(gateway: Gateway) -> AccessLog:
-    """Put the HTTP application together for a gateway that is open."""
+    """Return the whole ASGI application of an open gateway."""
     app = RequestIds(create_litestar(gateway))
     return AccessLog(app, gateway.metrics, gateway.clock, lambda: gateway.tracing)
 
 
 def create_litestar(gateway: Gateway) -> Litestar:
-    """Put routers, middleware and handlers together; request ids and the log go around it."""
+    """Return the Litestar application; :func:`create_app` wraps it."""
     return Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),

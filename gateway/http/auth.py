@@ -1,10 +1,10 @@
-"""Who is calling, how much they may, and in what form: settled before a body is read.
+"""Authentication, rate limit and content type: checked before a body is read.
 
-A route says what it is by its ``opt``:
+A route declares these in its ``opt``:
 
 - ``public``: true where no key is needed (health, docs, a sender with its own signature);
-- ``limit``: the policy it counts against; by default ``reads`` for GET, else ``updates``;
-- ``media``: the content types it takes a body in; by default JSON only.
+- ``limit``: the rate limit policy; by default ``reads`` for GET, else ``updates``;
+- ``media``: the content types of its request body; by default JSON only.
 """
 
 from typing import Any, Final
@@ -23,12 +23,12 @@ from gateway.model.account import Caller
 from gateway.observability.log_context import traceparent
 
 _CALLER: Final = "gateway_caller"
-_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON: Final = ("application/json",)
 
 
 class Authentication(ASGIMiddleware):
-    """Looks the key up, counts the request, and leaves the caller for the handler."""
+    """Looks up the API key, applies the rate limit, and stores the caller in the scope."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -37,15 +37,15 @@ class Authentication(ASGIMiddleware):
         self._limits = limits
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Let the request through, or raise what stops it."""
+        """Call the next layer, or raise the error that refuses the request."""
         options: dict[str, Any] = scope["route_handler"].opt
         if not options.get("public"):
             headers = Headers.from_scope(scope)
             method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
             caller = await self._keys.authenticate(headers.get("x-api-key"))
-            policy = options.get("limit", "reads" if method in _READING else "updates")
+            policy = options.get("limit", "reads" if method in _SAFE_METHODS else "updates")
             await self._limits.take(policy, caller.actor)
-            if method not in _READING:
+            if method not in _SAFE_METHODS:
                 _check_media(headers, options.get("media", _JSON))
             _check_address(scope)
             trace = traceparent.get()
@@ -54,25 +54,25 @@ class Authentication(ASGIMiddleware):
 
 
 def provide_caller(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:
-    """Hand a handler who is calling."""
+    """Return the caller, for handlers that declare it as a dependency."""
     caller: Caller = request.scope["state"][_CALLER]
     return caller
 
 
 def caller_of(scope: Scope) -> Caller | None:
-    """Return who is calling, if a key was asked for and found good."""
+    """Return the caller, or ``None`` on public routes and refused requests."""
     caller: Caller | None = scope.get("state", {}).get(_CALLER)
     return caller
 
 
 def _check_address(scope: Scope) -> None:
-    """Refuse a NUL: no id and no filter has one, and PostgreSQL takes none in a text."""
+    """Refuse a NUL: no id or filter contains one, and PostgreSQL text can't store it."""
     if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-        raise InvalidInput("The address has a NUL character in it; leave it out.")
+        raise InvalidInput("The URL contains a NUL character; remove it.")
 
 
 def _check_media(headers: Headers, accepted: tuple[str, ...]) -> None:
-    """Refuse a body in a form that this address doesn't take; no body at all is fine."""
+    """Refuse a body of a content type that the route doesn't take; an empty body is fine."""
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
     given = headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,10 +1,11 @@
-"""The one place that knows which error is which HTTP status, and what the answer looks like.
+"""The one place that maps errors to HTTP statuses and to the error shape.
 
-``{"error": "<one sentence>", "details": [{"index"?, "field"?, "message"}]}``
+``{"error": "<one sentence>", "code": "<stable_word>",
+"details": [{"index"?, "field"?, "message"}]}``
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -13,10 +14,17 @@ from litestar.types import ExceptionHandlersMap
 
 from gateway import errors
 from gateway.errors import GatewayError, Problem, RateLimited
-from gateway.http.access_log import fault_sentence, log_fault, log_outage
+from gateway.http.access_log import (
+    CLIENT_CLOSED_REQUEST,
+    client_disconnected,
+    error_body,
+    log_outage,
+    log_unexpected,
+    unexpected_error_sentence,
+)
 from gateway.sdk.http import json_response
 
-# The first match along the error's own ancestry counts.
+# The first match in the error's method resolution order counts.
 STATUS: Final[Mapping[type[GatewayError], int]] = {
     errors.TooLarge: 413,
     errors.UnsupportedMedia: 415,
@@ -25,74 +33,81 @@ STATUS: Final[Mapping[type[GatewayError], int]] = {
     errors.PlanLimitReached: 402,
     errors.NotAllowed: 403,
     errors.NotFound: 404,
+    errors.BodyTimeout: 408,
     errors.Conflict: 409,
     errors.IdempotencyKeyReused: 422,
     errors.RateLimited: 429,
     errors.Unavailable: 503,
     errors.StorageError: 503,
 }
-_SENTENCES: Final[Mapping[int, str]] = {
-    400: "The request can't be understood.",
-    404: "There is nothing at this address; /docs lists what there is.",
-    405: "This address doesn't take that method; /docs lists what it takes.",
-    413: "The request body is larger than this address takes.",
+_OF_STATUS: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("The request is malformed.", "invalid_input"),
+    404: ("No such route; /docs lists them.", "no_such_route"),
+    405: ("This route doesn't take that method; /docs lists those it takes.", "method_not_allowed"),
+    413: ("The request body is larger than this route takes.", "too_large"),
 }
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
-def answer(
+def code_of(kind: type[GatewayError]) -> str:
+    """Return the stable ``code`` of an error: its class in snake case (``rate_limited``)."""
+    return _CAPITAL.sub("_", kind.__name__).lower()
+
+
+def error_response(
     status: int,
     sentence: str,
-    details: tuple[Problem, ...] = (),
+    code: str,
+    details: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
-    """Make an answer in our one error shape."""
-    body: dict[str, Any] = {"error": sentence}
-    if details:
-        body["details"] = details
-    return json_response(body, status, headers)
+    """Make an answer in the error shape."""
+    return json_response(error_body(sentence, code, details), status, headers)
 
 
-def on_gateway_error(_request: Request[Any, Any, Any], error: GatewayError) -> Response[bytes]:
+def on_gateway_error(request: Request[Any, Any, Any], error: GatewayError) -> Response[bytes]:
     """Answer for an error that the gateway raised on purpose."""
-    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-    if status == 500:  # noqa: PLR2004
-        return on_fault(_request, error)
+    kind = next((kind for kind in type(error).__mro__ if kind in STATUS), None)
+    if kind is None:
+        return on_unexpected(request, error)
     if isinstance(error, errors.StorageError):
         log_outage(error)
     headers = _limit_headers(error) if isinstance(error, RateLimited) else None
-    return answer(status, error.message, error.details, headers)
+    return error_response(STATUS[kind], error.message, code_of(kind), error.details, headers)
 
 
-def on_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Answer for what the HTTP layer refused by itself: no such address, a bad parameter."""
+def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Answer for an error of Litestar's: no such route, an invalid parameter."""
     if error.status_code >= 500:  # noqa: PLR2004
-        return on_fault(_request, error)
+        return on_unexpected(request, error)
     details: tuple[Problem, ...] = ()
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         details = tuple(_parameter_problem(entry) for entry in error.extra)
-    sentence = _SENTENCES.get(error.status_code, _SENTENCES[400])
-    return answer(error.status_code, sentence, details, error.headers)
+    sentence, code = _OF_STATUS.get(error.status_code, _OF_STATUS[400])
+    return error_response(error.status_code, sentence, code, details, error.headers)
 
 
-def on_fault(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer for a fault of our own."""
-    log_fault(error)
-    return answer(500, fault_sentence())
+def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer for an unexpected exception; a client that disconnected is no failure."""
+    if client_disconnected(request.scope):
+        return error_response(CLIENT_CLOSED_REQUEST, "The client disconnected.", "disconnected")
+    log_unexpected(error)
+    return error_response(500, unexpected_error_sentence(), "internal_error")
 
 
 HANDLERS: Final[ExceptionHandlersMap] = {
     GatewayError: on_gateway_error,
     HTTPException: on_http_error,
-    Exception: on_fault,
+    Exception: on_unexpected,
 }
 
 
 def _parameter_problem(entry: Any) -> Problem:
-    """Name the parameter, not what was sent in it."""
+    """Name the parameter, not the submitted value."""
     if not isinstance(entry, dict):
-        return Problem("a parameter doesn't fit")
-    message = _QUOTED.sub("…", str(entry.get("message", "doesn't fit"))).replace("`", "")
+        return Problem("a parameter is invalid")
+    message = _QUOTED.sub("…", str(entry.get("message", "is invalid"))).replace("`", "")
     return Problem(message, field=entry.get("key"))
 
 

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready: for a person, a load balancer, a container platform."""
+"""``/health/live`` and ``/health/ready``, for people, load balancers and containers."""
 
 import asyncio
 import shutil
@@ -21,39 +21,38 @@ from gateway.storage.queue_table import QueueTable
 from gateway.storage.schema import facts
 
 LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
-"""With less room on its disk, a SQLite database counts as full."""
+"""With less free space on its disk, a SQLite database counts as full."""
 
-# Something is always tried within this, where anything is due and anybody carries.
+# With deliveries due and an engine running, an attempt is made at least this often.
 _STANDSTILL: Final = timedelta(minutes=5)
-_NOTHING_TRIED: Final = "nothing that is due was tried for five minutes; look into the log"
-_NOT_CLAIMED: Final = "no due item was claimed for five minutes; look into the log"
-_LEFT_OUT: Final = "left out at the start: {}; the log and gateway check say why"
-_READ_ONLY: Final = "the database can be read but not written: it is a standby, or set read-only"
-_DISK_FULL: Final = "the disk that holds the database is full: make room"
+_NO_ATTEMPTS: Final = "no due delivery was attempted for five minutes; see the log"
+_NOT_CLAIMED: Final = "no due item was claimed for five minutes; see the log"
+_FAILED_PLUGINS: Final = "failed to load: {}; the log and gateway check say why"
+_READ_ONLY: Final = "the database is read-only: it is a standby, or set read-only"
+_DISK_FULL: Final = "the disk of the database is full: free some space"
 _UNWRITABLE: Final = (
-    "the database can't be written ({}): see that nothing holds it locked and that its disk is well"
+    "the database can't be written ({}): check for locks and for faults of its disk"
 )
 
 
 class CheckAnswer(msgspec.Struct):
-    """How one part is."""
+    """The state of one part."""
 
     ok: bool
     detail: str
 
 
 class ReadyAnswer(msgspec.Struct):
-    """How every part is; ``status`` is ``ok`` or ``failing``."""
+    """The state of every part; ``status`` is ``ok`` or ``failing``."""
 
     status: str
     checks: dict[str, CheckAnswer]
 
 
 class Readiness:
-    """Asks every part of a gateway how it is, again and again.
+    """Checks every part of a gateway.
 
-    Below ``least_free_bytes`` on its disk a SQLite database counts as full: what is taken
-    in must be stored.
+    With less than ``least_free_bytes`` free on its disk, a SQLite database counts as full.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class Readiness:
         self._probe: asyncio.Task[HealthReport] | None = None
 
     async def reports(self) -> dict[str, HealthReport]:
-        """Ask every part; none may take longer than the deadline."""
+        """Check every part; each has the same deadline."""
         checks = [
             HealthCheck("database", self._database),
             HealthCheck("engine", self._engine),
@@ -81,30 +80,30 @@ class Readiness:
             ),
             *self._gateway.hooks.health_checks(),
         ]
-        reports = await asyncio.gather(*(self._asked(check) for check in checks))
+        reports = await asyncio.gather(*(self._report(check) for check in checks))
         return {check.name: report for check, report in zip(checks, reports, strict=True)}
 
-    async def _asked(self, check: HealthCheck) -> HealthReport:
+    async def _report(self, check: HealthCheck) -> HealthReport:
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 return await check.check()
         except TimeoutError:
             detail = f"did not answer within {self._deadline_seconds:g} seconds"
             return HealthReport(healthy=False, detail=detail)
-        except Exception as error:  # noqa: BLE001 - whatever a check raises means: not healthy
+        except Exception as error:  # noqa: BLE001 - any exception of a check means: not healthy
             return HealthReport(healthy=False, detail=f"the check failed: {type(error).__name__}")
 
     async def _database(self) -> HealthReport:
-        """Say whether the database can be read and written.
+        """Report whether the database can be read and written.
 
-        There is one probe at a time, however many ask, and it is not cut off when somebody
-        no longer waits: it stands in the writers' queue like any other.
+        Concurrent requests share one probe. It survives their timeouts, because it waits
+        in the queue of writers like any other transaction.
         """
         if self._probe is None or self._probe.done():
-            self._probe = asyncio.create_task(self._probed(), context=Context())
+            self._probe = asyncio.create_task(self._run_probe(), context=Context())
         return await asyncio.shield(self._probe)
 
-    async def _probed(self) -> HealthReport:
+    async def _run_probe(self) -> HealthReport:
         database = self._gateway.database
         try:
             await database.ping()
@@ -133,9 +132,9 @@ class Readiness:
             return report
         backlog = await gateway.backlog.read()
         quiet = now - (backlog.last_attempt_at or self._since)
-        # A try that failed is movement too: an endpoint's fault must not make us look ill.
+        # A failed attempt counts: a faulty endpoint doesn't make the gateway unhealthy.
         if min(backlog.oldest_age, quiet, now - self._since) > _STANDSTILL:
-            return HealthReport(healthy=False, detail=_NOTHING_TRIED)
+            return HealthReport(healthy=False, detail=_NO_ATTEMPTS)
         return report
 
     async def _queue(self, queue: QueueTable) -> HealthReport:
@@ -152,15 +151,15 @@ class Readiness:
 
     async def _plugins(self) -> HealthReport:
         plugins = self._gateway.plugins
-        left_out = ", ".join(plugin.name for plugin in plugins if plugin.problem)
-        if left_out:  # why was logged at the start: what a plugin raised may say anything
-            return HealthReport(healthy=False, detail=_LEFT_OUT.format(left_out))
+        failed = ", ".join(plugin.name for plugin in plugins if plugin.problem)
+        if failed:  # the reason is in the log: a plugin's exception may contain anything
+            return HealthReport(healthy=False, detail=_FAILED_PLUGINS.format(failed))
         enabled = sum(plugin.enabled for plugin in plugins)
         return HealthReport(healthy=True, detail=f"{enabled} plugins loaded")
 
 
 async def readiness(gateway: Gateway) -> dict[str, HealthReport]:
-    """Ask every part once how it is."""
+    """Check every part once."""
     return await Readiness(gateway).reports()
 
 
@@ -168,14 +167,14 @@ def health_router(gateway: Gateway) -> Router:
     """Make ``/health/live`` and ``/health/ready``."""
     readiness = Readiness(gateway)
 
-    @get("/live", opt={"public": True}, summary="The process answers")
+    @get("/live", opt={"public": True}, summary="Liveness: the process answers")
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
     @get(
         "/ready",
         opt={"public": True, "answer": ReadyAnswer},
-        summary="Orders can be taken and are being delivered",
+        summary="Readiness: orders are accepted and delivered",
     )
     async def ready() -> Response[bytes]:
         reports = await readiness.reports()

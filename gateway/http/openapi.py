@@ -1,7 +1,7 @@
-"""The OpenAPI document: what Litestar reads off the handlers, and the bodies they name.
+"""The OpenAPI document: Litestar's, plus the bodies that routes declare.
 
 A route that decodes its own body (to judge each item alone, or to verify a signature
-over the bytes) names it in its ``opt``:
+over the bytes) declares it in its ``opt``:
 
 - ``body``: the type of the request body, for the document;
 - ``answer``: the type of the successful answer.
@@ -17,6 +17,7 @@ from litestar.routes import HTTPRoute
 
 from gateway.errors import Problem
 from gateway.http.docs.page import render_page
+from gateway.http.docs.style import POLICY
 from gateway.sdk.http import json_response
 from gateway.version import __version__
 
@@ -25,19 +26,20 @@ _REF: Final = "#/components/schemas/{name}"
 
 
 class ErrorAnswer(msgspec.Struct):
-    """What every refusal looks like."""
+    """The error shape of every refusal."""
 
     error: str
-    details: list[Problem] = []
+    code: str
+    details: list[Problem]
 
 
 def openapi_config() -> OpenAPIConfig:
-    """Return the settings for Litestar's part of the document."""
+    """Return the settings of Litestar's part of the document."""
     key = SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header")
     return OpenAPIConfig(
         title="Pharmacy integration gateway",
         version=__version__,
-        # Litestar's own pages load scripts from elsewhere; ours are below, at /docs.
+        # Litestar's pages load scripts from a CDN; docs_router replaces them.
         openapi_router=Router("/docs/raw", route_handlers=[], opt=_PUBLIC, include_in_schema=False),
         render_plugins=[],
         components=Components(security_schemes={"api_key": key}),
@@ -47,13 +49,13 @@ def openapi_config() -> OpenAPIConfig:
 
 
 def docs_router() -> Router:
-    """Make ``/docs`` and ``/openapi.json``; both work without any network, and are made once."""
-    made: dict[str, Any] = {}
+    """Make ``/docs`` and ``/openapi.json``, rendered once; neither needs the internet."""
+    cache: dict[str, Any] = {}
 
     def described(app: Litestar) -> dict[str, Any]:
-        if "document" not in made:
-            made["document"] = openapi_document(app)
-        document: dict[str, Any] = made["document"]
+        if "document" not in cache:
+            cache["document"] = openapi_document(app)
+        document: dict[str, Any] = cache["document"]
         return document
 
     @get("/openapi.json", opt=_PUBLIC, sync_to_thread=False)
@@ -61,11 +63,11 @@ def docs_router() -> Router:
         return json_response(described(request.app))
 
     @get("/docs", opt=_PUBLIC, media_type="text/html", sync_to_thread=False)
-    def page(request: Request[Any, Any, Any]) -> str:
-        if "page" not in made:
-            made["page"] = render_page(described(request.app))
-        text: str = made["page"]
-        return text
+    def page(request: Request[Any, Any, Any]) -> Response[str]:
+        if "page" not in cache:
+            cache["page"] = render_page(described(request.app))
+        policy = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"}
+        return Response(cache["page"], media_type="text/html", headers=policy)
 
     return Router("/", route_handlers=[document, page], include_in_schema=False)
 

@@ -37,7 +37,11 @@ async def test_a_key_revoked_on_the_command_line_is_refused_by_the_next_request(
     assert code == 0
     assert before.status_code == 200
     assert after.status_code == 401
-    assert after.json() == {"error": "This API key was revoked; ask for a new one."}
+    assert after.json() == {
+        "error": "This API key was revoked; create a new one (gateway keys create).",
+        "code": "not_authenticated",
+        "details": [],
+    }
 
 
 async def test_no_patient_data_stands_in_clear_in_any_file_or_log(tmp_path):

@@ -106,4 +106,4 @@ async def test_a_time_that_makes_no_sense_is_400(harness, body):
         answer = await gateway.post(f"{ENDPOINTS}/{added.json()['id']}/recover", key, body)
 
     assert answer.status_code == 400
-    assert set(answer.json()) <= {"error", "details"}
+    assert set(answer.json()) == {"error", "code", "details"}

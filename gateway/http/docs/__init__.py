@@ -1,1 +1,1 @@
-"""The page at /docs: the OpenAPI document, rendered here, without a network."""
+"""The page at /docs: the OpenAPI document as HTML that needs no network."""

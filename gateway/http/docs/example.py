@@ -1,7 +1,7 @@
-"""Examples for the page at ``/docs``: a value that fits a schema, a curl line for a request.
+"""Examples for the page at ``/docs``: a value for a schema, a curl line for a request.
 
-A curl line is there to be pasted into a shell: whatever comes out of the document is
-quoted for the shell, or percent-encoded, before it goes in.
+A curl line is pasted into a shell, so every part from the document is quoted for the
+shell or percent-encoded.
 """
 
 import math
@@ -37,7 +37,7 @@ _FORM_ARGUMENTS: Final[Mapping[str, str]] = {
 
 
 def given_example(node: Node) -> Any:
-    """Return the example that a schema, a parameter or a media type bears, or ``None``."""
+    """Return the declared example of a schema, parameter or media type, or ``None``."""
     if "example" in node:
         return node["example"]
     examples = node.get("examples")
@@ -47,9 +47,9 @@ def given_example(node: Node) -> Any:
 
 
 def sample(schemas: Schemas, value: Any, *, full: bool, inside: tuple[str, ...] = ()) -> Any:
-    """Make a value that fits a schema; ``full`` with the fields that may be left out, too.
+    """Make a value that fits a schema; ``full`` includes optional fields.
 
-    ``None`` where the schema goes in a circle, or deeper than anybody would read.
+    ``None`` where the schema is recursive or nested too deep to be readable.
     """
     node = mapping(value)
     known = _known(node)
@@ -65,9 +65,9 @@ def sample(schemas: Schemas, value: Any, *, full: bool, inside: tuple[str, ...] 
 
 
 def curl(schemas: Schemas, method: str, path: str, operation: Node) -> str:
-    """Write the curl line for an operation, with what must be sent and no more.
+    """Write the curl line of an operation, with required parts only.
 
-    The shell variables ``GATEWAY`` and ``KEY`` are left to the reader.
+    It uses the shell variables ``GATEWAY`` and ``KEY``.
     """
     parameters = [schemas.resolve(each) for each in sequence(operation.get("parameters"))]
     verb = "curl" if method == "GET" else f"curl -X {method}"
@@ -138,7 +138,7 @@ def _address(schemas: Schemas, path: str, parameters: Sequence[Node]) -> str:
 
 
 def _key_headers(schemas: Schemas, operation: Node) -> Iterator[str]:
-    """Name the headers that the first of the accepted ways to authenticate needs."""
+    """Yield the headers of the first accepted security scheme."""
     ways = sequence(operation.get("security"))
     known = mapping(mapping(schemas.document.get("components")).get("securitySchemes"))
     for name in mapping(next(iter(ways), None)):
@@ -199,5 +199,5 @@ def _header(name: str, value: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Quote for the shell, with the double quotes that people expect where they are safe."""
+    """Quote for the shell, with double quotes where they are safe."""
     return f'"{text}"' if re.fullmatch(r"[\w @=:/,.+-]+", text) else shlex.quote(text)

@@ -1,4 +1,4 @@
-"""One operation of the API: how the page at ``/docs`` reads it, and how it shows it."""
+"""One operation of the API: read from the document, written as HTML."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _BRACED: Final = re.compile(r"\{[^{}]*\}")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A method at a path. ``spec`` also bears what the path and the document say for it."""
+    """A method at a path. ``spec`` includes what the path and the document declare for it."""
 
     method: str
     path: str
@@ -38,12 +38,12 @@ class Operation:
 
     @property
     def title(self) -> str:
-        """Its summary, or else its address."""
+        """Its summary, or its method and path."""
         return str(self.spec.get("summary") or f"{self.method} {self.path}")
 
     @property
     def needs_key(self) -> bool:
-        """Whether it refuses a caller who doesn't authenticate."""
+        """Whether it refuses callers without a key."""
         ways = sequence(self.spec.get("security"))
         return bool(ways) and all(ways)
 
@@ -79,7 +79,7 @@ def operation_html(schemas: Schemas, operation: Operation, anchor: str, errors: 
 
 
 def heading(level: int, title: str, anchor: str) -> str:
-    """Write a heading that links to the place it stands at, the id ``anchor``."""
+    """Write a heading that links to itself, the id ``anchor``."""
     name = escape(title)
     return (
         f'<h{level}>{name} <a class="here" href="#{escape(anchor)}" '
@@ -132,7 +132,7 @@ def _parameters(schemas: Schemas, spec: Node) -> str:
 
 
 def _without_null(words: str) -> str:
-    """Drop the null: an address and a header are text, so what may be null is left out there."""
+    """Drop the null: parameters are text, so a null one is an absent one."""
     return words.removesuffix(OR_NULL)
 
 
@@ -153,7 +153,7 @@ def _request_body(schemas: Schemas, body: Node) -> str:
 
 
 def _nested(schemas: Schemas, schema: Any) -> str:
-    """Write the fields of the structs that a body holds, at hand but folded away if many."""
+    """Write the fields of the structs in a body; several are folded."""
     found = [(ref, schemas.structure({"$ref": ref}, "Fields")) for ref in schemas.inner(schema)]
     tables = [(escape(schemas.title(ref)), fields) for ref, fields in found if fields]
     state = " open" if len(tables) == 1 else ""
@@ -189,7 +189,7 @@ def _responses(schemas: Schemas, spec: Node, errors: str) -> str:
 
 
 def _meaning(status: str, description: str) -> str:
-    """Prefer the plain name of a status to the standard library's sentence about it."""
+    """Prefer a status's name to the standard library's description of it."""
     known = _STATUSES.get(status)
     return known.phrase if known and description in {known.description, ""} else description
 
@@ -201,7 +201,7 @@ def _status(status: str) -> str:
 
 
 def _responses_shown(schemas: Schemas, spec: Node) -> str:
-    """Write what a success looks like."""
+    """Write the examples of successful answers."""
     panels: list[str] = []
     for status, value in mapping(spec.get("responses")).items():
         if str(status).startswith("2"):
@@ -216,7 +216,7 @@ def _responses_shown(schemas: Schemas, spec: Node) -> str:
 
 
 def _described(schemas: Schemas, contents: Node) -> Iterator[tuple[str, Any, str]]:
-    """Yield media type, schema, and what it is in words (HTML)."""
+    """Yield media type, schema, and the schema in words (HTML)."""
     for media, content in contents.items():
         schema = mapping(content).get("schema", {})
         yield media, schema, schemas.words(schema)

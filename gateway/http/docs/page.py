@@ -1,16 +1,16 @@
-"""The page at ``/docs``: the OpenAPI document as one HTML page that needs nothing else.
+"""The page at ``/docs``: the OpenAPI document as one self-contained HTML page.
 
 ::
 
-    page             the whole: how to authenticate, errors, contents, operations, schemas
+    page             the whole page: how to authenticate, errors, contents, operations, schemas
     operation        one operation
     example          a value that fits a schema; a curl line
     schema           a schema in words and tables
     text             plain text, JSON and code as HTML
     style            the style sheet and the script
 
-The document is taken for text wherever it stands on the page; nothing is loaded from
-elsewhere, and the page's own policy would refuse it.
+All text of the document is escaped. The page loads nothing, and its content security
+policy would refuse it.
 """
 
 import re
@@ -41,29 +41,31 @@ _NOT_IN_AN_ID: Final = re.compile(r"[^A-Za-z0-9_.]+")
 _SCHEMAS: Final = "#/components/schemas/"
 _ERROR_EXAMPLE: Final[Mapping[str, Any]] = {
     "error": "The request body doesn't fit.",
+    "code": "invalid_input",
     "details": [{"index": 0, "field": "patient_name", "message": "patient_name is required"}],
 }
 _MEANINGS: Final[Mapping[int, str]] = {
     429: "`Retry-After` says in how many seconds to come back.",
-    500: "A fault of the gateway; the answer bears an id that is in its log.",
+    500: "An unexpected failure of the gateway; the error names the request's id in its log.",
 }
 _KEYS: Final = """
-Keys are made by whoever runs the gateway, with `gateway keys create`, and shown once. A key
+The gateway's operator creates keys with `gateway keys create`; each is shown once. A key
 that begins with `sk_test_` works like one that begins with `sk_live_`, on test data only.
 
-The examples on this page take the gateway's address and your key from the shell.
+The examples on this page read the gateway's address and your key from shell variables.
 """
 _ERRORS: Final = """
-Whatever is refused is answered in one shape: `error` is a sentence for a person, `details`
-says which field of which item was at fault. No value that was sent is repeated.
+Every refusal has one shape: `error` is a sentence for a person, `code` a stable word for a
+program, `details` the problems by item and field (`[]` when there are none). No submitted
+value is repeated.
 
-Every answer bears `X-Request-Id`: name it when you ask whoever runs the gateway.
+Every answer has the header `X-Request-Id`: quote it when you ask the operator about a request.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _Outline:
-    """What stands where on the page: operations by id, under their tags, and the schemas."""
+    """The page's structure: schemas, and operations by id under their tags."""
 
     schemas: Schemas
     groups: Mapping[str, Mapping[str, Operation]]
@@ -72,7 +74,7 @@ class _Outline:
 
 @dataclass(slots=True)
 class _Ids:
-    """Hands out ids that stay the same from release to release, none of them twice."""
+    """Makes unique ids that are stable from release to release."""
 
     taken: set[str] = field(default_factory=set)
 
@@ -186,7 +188,7 @@ def _authentication(document: Node) -> str:
     server = str(mapping(next(iter(sequence(document.get("servers"))), None)).get("url"))
     if "://" in server:
         address = escape(shlex.quote(server.rstrip("/")))
-    else:  # the script puts the address in that the page came from
+    else:  # the script fills in the origin of the page
         address = '"<span data-origin>http://127.0.0.1:8080</span>"'
     shell = f'export GATEWAY={address}\nexport KEY="sk_test_…"'
     return (
@@ -198,7 +200,7 @@ def _authentication(document: Node) -> str:
 
 
 def _way(scheme: Node) -> str:
-    """Say how one way to authenticate is used."""
+    """Describe one security scheme."""
     name = escape(str(scheme.get("name") or ""))
     if scheme.get("type") == "apiKey":
         place = {"query": "query parameter", "cookie": "cookie"}.get(
@@ -258,7 +260,7 @@ def _schema(schemas: Schemas, ref: str, anchor: str) -> str:
 
 
 def _error_ref(outline: _Outline) -> str:
-    """Return the ``$ref`` that most refusals have for a shape."""
+    """Return the ``$ref`` of the error shape: the most common one among refusals."""
     found = Counter(
         mapping(mapping(content).get("schema")).get("$ref", "")
         for group in outline.groups.values()

@@ -1,7 +1,7 @@
 """JSON Schema in words and tables, for the page at ``/docs``.
 
-https://spec.openapis.org/oas/v3.1.0#schema-object ; what a document says in a way that this
-module doesn't know is left out: a mistake in one schema must not cost the whole page.
+https://spec.openapis.org/oas/v3.1.0#schema-object ; unknown keywords and malformed
+schemas are left out, so that one mistake doesn't cost the whole page.
 """
 
 import inspect
@@ -27,7 +27,7 @@ _NAMES: Final[Mapping[type, str]] = {
     type(None): _NULL,
 }
 _FIELD_HEADINGS: Final = ("Field", "Type", "Required", "Description")
-# What bounds a value: the two keywords, what is counted, how a bound reads.
+# Bounds of a value: the two keywords and their unit.
 _BOUNDS: Final = (
     ("minimum", "maximum", ""),
     ("minLength", "maxLength", " characters"),
@@ -54,13 +54,13 @@ def sequence(value: Any) -> Sequence[Any]:
 
 
 def members(node: Node) -> list[Any]:
-    """Return the alternatives of a union, ``null`` last; none where it is no union."""
+    """Return the alternatives of a union, ``null`` last; empty for any other schema."""
     found = [each for key in _UNIONS for each in sequence(node.get(key))]
     return sorted(found, key=lambda each: mapping(each).get("type") == _NULL)
 
 
 def kinds(node: Node) -> list[str]:
-    """Return the JSON types that fit, ``null`` last; a choice of values says them, too."""
+    """Return the JSON types of a schema, ``null`` last; inferred from its values if needed."""
     kind = node.get("type")
     found = [each for each in (sequence(kind) or [kind]) if isinstance(each, str)]
     if not found:
@@ -72,7 +72,7 @@ def kinds(node: Node) -> list[str]:
 
 
 def requirement(*, required: bool) -> str:
-    """Write whether a field or a parameter must be there (HTML)."""
+    """Write whether a field or a parameter is required (HTML)."""
     return '<span class="must">required</span>' if required else '<span class="may">optional</span>'
 
 
@@ -84,7 +84,7 @@ class Schemas:
     anchors: Mapping[str, str]
 
     def resolve(self, value: Any) -> Node:
-        """Follow ``$ref`` to what it names; a circle, or one that leads nowhere, is empty."""
+        """Follow ``$ref``; a circular or dangling one gives an empty schema."""
         node, seen = mapping(value), set[str]()
         while isinstance(ref := node.get("$ref"), str):
             if ref in seen:
@@ -94,12 +94,12 @@ class Schemas:
         return node
 
     def title(self, ref: str) -> str:
-        """Return the name that a reader knows a named schema by."""
+        """Return the title of a named schema."""
         last = unquote(ref.rpartition("/")[2]).replace("~1", "/").replace("~0", "~")
         return str(self.resolve({"$ref": ref}).get("title") or last)
 
     def words(self, value: Any) -> str:
-        """Say in a few words (HTML) what fits a schema: ``list of <a>Order</a> or null``."""
+        """Describe a schema in a few words (HTML): ``list of <a>Order</a> or null``."""
         node = mapping(value)
         if isinstance(ref := node.get("$ref"), str):
             return self._link(ref)
@@ -112,7 +112,7 @@ class Schemas:
         return "nothing" if value is False else "anything"
 
     def remarks(self, value: Any) -> list[str]:
-        """List what else holds for a value (HTML): bounds, choices, default, an example."""
+        """List further constraints (HTML): bounds, choices, default, an example."""
         node = mapping(value)
         found = [
             *_choices(node),
@@ -138,13 +138,13 @@ class Schemas:
         """Return the description (plain text) of a schema, or of the part that has one."""
         node = mapping(value)
         own = node.get("description")
-        if isinstance(own, str):  # msgspec gives a struct's docstring as it stands in the code
+        if isinstance(own, str):  # msgspec gives a struct's docstring with its indentation
             return inspect.cleandoc(own)
         parts = (*members(node), *sequence(node.get("allOf")))
         return next(filter(None, map(self.description, parts)), "")
 
     def about(self, value: Any, description: str = "") -> str:
-        """Write the description and the remarks of a schema (HTML), as for a table's cell."""
+        """Write the description and the constraints of a schema (HTML), for a table cell."""
         remarks = " · ".join(self.remarks(value))
         fine = f'<p class="fine">{remarks}</p>' if remarks else ""
         return prose(description or self.description(value)) + fine
@@ -178,7 +178,7 @@ class Schemas:
         return {**fields, **mapping(node.get("properties"))}, required
 
     def inner(self, value: Any) -> list[str]:
-        """Return the ``$ref`` of each other schema that an object's fields, or a list's, hold."""
+        """Return the ``$ref`` of each other schema used in an object's or a list's fields."""
         tops = (value, *members(self.resolve(value)))
         nodes = [self.resolve(each) for each in tops]
         parts = [part for node in nodes for part in (node, self.resolve(node.get("items")))]
@@ -197,7 +197,7 @@ class Schemas:
         return table(label, _FIELD_HEADINGS, rows) + note
 
     def _rows(self, node: Node, prefix: str) -> Iterator[tuple[str, str, str, str]]:
-        """Make one row a field; the fields of an object without a name follow it, dotted."""
+        """Yield one row per field; fields of inline objects follow, dotted."""
         fields, required = self.properties(node)
         for name, schema in fields.items():
             path = f"{prefix}{name}"
@@ -226,7 +226,7 @@ class Schemas:
         return f'<a href="#{escape(anchor)}">{title}</a>' if anchor else title
 
     def _at(self, ref: str) -> Node:
-        """Find what a JSON pointer into this document names (RFC 6901)."""
+        """Resolve a JSON pointer into this document (RFC 6901)."""
         if not ref.startswith("#/"):
             return {}
         node: Any = self.document
@@ -236,7 +236,7 @@ class Schemas:
 
 
 def _refs(value: Any) -> Iterator[str]:
-    """Yield what a schema refers to: itself, its items or values, its alternatives."""
+    """Yield each ``$ref`` of a schema, its items or values, and its alternatives."""
     node = mapping(value)
     if isinstance(ref := node.get("$ref"), str):
         yield ref
@@ -247,13 +247,13 @@ def _refs(value: Any) -> Iterator[str]:
 
 
 def _unnamed(value: Any) -> Node:
-    """Return a schema that stands on its own; a named one has its own place on the page."""
+    """Return an inline schema; a named one has its own section on the page."""
     node = mapping(value)
     return {} if "$ref" in node or "allOf" in node else node
 
 
 def _either(words: Iterator[str]) -> str:
-    """Join alternatives; that a value may be ``null`` is said in a low voice."""
+    """Join alternatives; ``or null`` is set in a muted style."""
     found = list(dict.fromkeys(words))
     if len(found) > 1 and found[-1] == _NULL:
         return " or ".join(found[:-1]) + OR_NULL
@@ -280,7 +280,7 @@ def _bounds(node: Node) -> Iterator[str]:
 
 
 def _number(value: Any) -> str:
-    """Write a bound without the ``.0`` of a whole number; what is no number is no bound."""
+    """Write a bound without the ``.0`` of a whole number; empty for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     return str(int(value) if value == value // 1 else value)

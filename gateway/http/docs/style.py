@@ -1,7 +1,7 @@
-"""How the page at ``/docs`` looks, and the little it does where JavaScript is on.
+"""Style sheet and script of the page at ``/docs``.
 
-Without the script the page lacks the copy buttons and nothing else. ``POLICY`` allows
-exactly this style sheet and this script, by their hashes, and nothing from any address.
+Without JavaScript the page lacks only the copy buttons. ``POLICY`` allows exactly this
+style sheet and this script, by their hashes, and nothing from any URL.
 """
 
 import base64

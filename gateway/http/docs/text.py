@@ -1,6 +1,6 @@
 """Plain text, JSON and code as HTML: the smallest parts of the page at ``/docs``.
 
-Whatever goes in is taken for text and escaped; what comes out is HTML.
+Arguments are text and get escaped, except where said; results are HTML.
 """
 
 import inspect
@@ -23,12 +23,12 @@ _TOKEN: Final = re.compile(
 
 
 def prose(text: str) -> str:
-    """Write a docstring whose margin is off: paragraphs, lists, code indented or fenced."""
+    """Write a dedented docstring: paragraphs, lists, code indented or fenced."""
     return "".join(_blocks(text.expandtabs(4).splitlines()))
 
 
 def without_curl(text: str) -> tuple[str, list[str]]:
-    """Take the fenced curl lines out of a docstring: the rest of it, and what was taken."""
+    """Split a docstring into its text and its fenced curl lines."""
     taken: list[str] = []
 
     def take(block: re.Match[str]) -> str:
@@ -41,33 +41,33 @@ def without_curl(text: str) -> tuple[str, list[str]]:
 
 
 def inline(text: str) -> str:
-    """Write one run of text; what stands in backticks is code (Markdown or reST)."""
+    """Write one run of text; backticks (Markdown or reST) mark code."""
     return _LITERAL.sub(r"<code>\2</code>", escape(text))
 
 
 def code(value: Any) -> str:
-    """Write a value as it stands in JSON, a text without its quotes."""
+    """Write a value as JSON, a text without its quotes."""
     return f"<code>{escape(value if isinstance(value, str) else as_json(value))}</code>"
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """Write a value as JSON; one that JSON doesn't know (a date, a Decimal) as its text."""
+    """Write a value as JSON; a date or Decimal as its text."""
     return json.dumps(value, indent=indent, ensure_ascii=False, default=str)
 
 
 def named(text: str) -> str:
-    """Write the name of a field or parameter as code; only a very long one may break."""
+    """Write a field or parameter name as code; only a very long one may break."""
     kind = ' class="long"' if len(text) > _LONG_NAME else ""
     return f"<code{kind}>{escape(text)}</code>"
 
 
 def panel(text: str, caption: str) -> str:
-    """Write a block of code that can be copied as a whole."""
+    """Write a block of code with a copy button."""
     return panel_of(escape(text), caption)
 
 
 def panel_of(content: str, caption: str) -> str:
-    """Write a block of code that is HTML already."""
+    """Write a block of code whose ``content`` is HTML."""
     return (
         f'<figure class="panel"><figcaption>{escape(caption)}</figcaption>'
         f"<pre><code>{content}</code></pre></figure>"
@@ -88,8 +88,7 @@ def json_panel(value: Any, caption: str) -> str:
 def table(label: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write a table of HTML cells; the first cell of a row names the row.
 
-    The roles look redundant, but a browser may forget that a table is one when the
-    style sheet stacks its cells, as it does on a phone.
+    The roles keep the table semantics when the style sheet stacks its cells on a phone.
     """
     head = "".join(f'<th role="columnheader" scope="col">{escape(each)}</th>' for each in headings)
     body = "".join(f'<tr role="row">{_cells(row)}</tr>' for row in rows)
@@ -111,7 +110,7 @@ def _coloured(token: re.Match[str]) -> str:
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[str]:
-    """Cut a text into blocks; a block ends at a blank line or where another kind begins."""
+    """Split a text into blocks; a block ends at a blank line or at another kind of block."""
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -161,7 +160,7 @@ def _list(lines: Sequence[str]) -> str:
 
 
 def _paragraph(lines: Sequence[str]) -> str:
-    """Write a paragraph; reST's ``::`` announces code and shows as one colon, or not at all."""
+    """Write a paragraph; reST's ``::`` before code shows as one colon, or not at all."""
     text = " ".join(line.strip() for line in lines)
     if text.endswith("::"):
         text = text[:-1] if text[:-2].strip() else ""

@@ -37,7 +37,7 @@ async def everything_stored(gateway) -> str:
 
 
 @pytest.mark.parametrize("mode", ["live", "test"])
-async def test_a_key_stands_for_its_account_mode_and_site(database_url, tmp_path, mode):
+async def test_a_key_gives_a_caller_of_its_account_mode_and_site(database_url, tmp_path, mode):
     async with opened(database_url, tmp_path) as gateway:
         issued = await issue(gateway, account_id="banner", mode=mode, site="main")
         caller = await gateway.keys.authenticate(issued.key)
@@ -70,12 +70,12 @@ async def test_no_two_keys_are_alike(gateway):
     [
         (None, "Send your API key in the X-API-Key header."),
         ("", "Send your API key in the X-API-Key header."),
-        ("sk_live_" + "0" * 48, "This API key is not valid; check it, or ask for a new one"),
+        ("sk_live_" + "0" * 48, "This API key is not valid; check it, or create a new one"),
         ("x" * 201, "This API key is not valid"),
         ("kéy", "This API key is not valid"),
     ],
 )
-async def test_who_has_no_key_is_nobody(gateway, key, message):
+async def test_a_missing_or_unknown_key_is_refused(gateway, key, message):
     await issue(gateway)
 
     with pytest.raises(NotAuthenticated) as raised:
@@ -96,7 +96,7 @@ async def test_a_revoked_key_is_refused_from_the_next_call_on(gateway):
     await gateway.keys.authenticate(issued.key)
     revoked = await gateway.keys.revoke(issued.id, actor="cli:ana")
 
-    with pytest.raises(NotAuthenticated, match="This API key was revoked; ask for a new one"):
+    with pytest.raises(NotAuthenticated, match="This API key was revoked; create a new one"):
         await gateway.keys.authenticate(issued.key)
     assert (revoked.id, revoked.revoked_at) == (issued.id, gateway.clock.now())
     assert (await gateway.keys.authenticate(other.key)).actor == other.id
@@ -161,7 +161,7 @@ async def test_making_and_revoking_a_key_is_written_into_the_audit_trail(gateway
     ]
 
 
-async def test_many_callers_at_once_are_told_apart(gateway):
+async def test_concurrent_callers_keep_their_identities(gateway):
     issued = [await issue(gateway) for _ in range(5)]
     await gateway.keys.revoke(issued[0].id, actor="cli:ana")
     asked = [each.key for each in issued] * 10 + ["sk_live_unknown"] * 10

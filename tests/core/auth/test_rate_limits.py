@@ -65,10 +65,10 @@ async def test_settings_change_each_number(moment, policy, table):
 @pytest.mark.parametrize(
     ("policy", "what", "window_seconds"),
     [
-        ("orders", "order requests a minute", 60),
-        ("orders_per_hour", "orders an hour", 3600),
-        ("updates", "updating requests a minute", 60),
-        ("reads", "reading requests a minute", 60),
+        ("orders", "order requests per minute", 60),
+        ("orders_per_hour", "orders per hour", 3600),
+        ("updates", "updating requests per minute", 60),
+        ("reads", "reading requests per minute", 60),
     ],
 )
 async def test_a_refusal_says_which_limit_and_when_to_come_back(
@@ -85,14 +85,14 @@ async def test_a_refusal_says_which_limit_and_when_to_come_back(
         await strict.take(policy, "key_1")
 
     refused = raised.value
-    assert refused.message == f"This key may send 2 {what}; wait, then try again."
+    assert refused.message == f"The limit of 2 {what} is reached; wait, then send it again."
     assert (refused.policy, refused.limit) == (policy, 2)
     assert refused.window_seconds == window_seconds
     assert isinstance(refused.retry_after_seconds, int)
     assert 1 <= refused.retry_after_seconds <= window_seconds
 
 
-async def test_a_clock_that_is_not_the_machines_own_asks_nobody_to_wait_for_years(moment):
+async def test_the_wait_is_within_the_window_with_any_clock(moment):
     strict = limits(clock=SteppingClock(), reads_per_minute=1)
     await strict.take("reads", "key_1")
     with pytest.raises(RateLimited) as raised:
@@ -101,7 +101,7 @@ async def test_a_clock_that_is_not_the_machines_own_asks_nobody_to_wait_for_year
     assert 1 <= raised.value.retry_after_seconds <= 60
 
 
-async def test_after_what_it_was_told_a_key_may_send_again(moment):
+async def test_after_retry_after_a_key_may_send_again(moment):
     strict = limits(reads_per_minute=60)
     assert await taken(strict, "reads") == 60
     with pytest.raises(RateLimited) as raised:
@@ -139,7 +139,7 @@ async def test_each_key_and_each_policy_is_counted_for_itself(moment):
     assert await taken(strict, "updates", "key_1") == 3
 
 
-async def test_what_is_refused_is_not_counted(moment):
+async def test_refused_requests_are_not_counted(moment):
     strict = limits(orders_per_hour=100)
     await strict.take("orders_per_hour", "key_1", 60)
     for _ in range(5):
@@ -190,7 +190,7 @@ async def test_without_redis_each_process_counts_for_itself(moment, caplog, url)
     await alone.close()
 
     assert caplog.messages == [
-        "Redis is out of reach (ConnectionError): limits are counted by this process alone"
+        "Redis is unavailable (ConnectionError): this process counts rate limits alone"
     ]
 
 

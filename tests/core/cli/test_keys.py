@@ -104,7 +104,7 @@ def test_revoking_an_unknown_key_fails(run):
     result = run("keys", "revoke", "key_1")
 
     assert result.exit_code == 1
-    assert result.stderr == "gateway: There is no such key; gateway keys list shows the ids.\n"
+    assert result.stderr == "gateway: No such key; gateway keys list shows the ids.\n"
 
 
 def test_the_audit_trail_names_who_made_and_ended_a_key(read, stock, monkeypatch):

@@ -18,10 +18,12 @@ LOGGER = "gateway.http.access_log"
 @pytest.fixture
 def lines(caplog):
     caplog.set_level(logging.DEBUG, LOGGER)
-    return lambda: [each for each in caplog.records if each.name == LOGGER]
+    return lambda: [
+        each for each in caplog.records if (each.name, each.getMessage()) == (LOGGER, "answered")
+    ]
 
 
-async def test_a_request_leaves_one_line_with_what_it_was_about(harness, lines):
+async def test_each_request_has_one_log_line_with_method_route_status_and_key(harness, lines):
     async with harness(PLUGINS) as gateway:
         issued = await gateway.gateway.keys.issue("x", account_id="default", actor="test")
         answer = await gateway.post(f"{ORDERS}?patient=Rodriguez", issued.key, GOOD)
@@ -35,7 +37,7 @@ async def test_a_request_leaves_one_line_with_what_it_was_about(harness, lines):
     assert "Rodriguez" not in str(vars(line))
 
 
-async def test_the_line_is_written_under_the_id_that_the_answer_bears(harness, caplog):
+async def test_the_log_line_has_the_id_of_the_answer(harness, caplog):
     from gateway.cli.logs import TextLines
 
     written = []
@@ -66,7 +68,9 @@ async def test_the_line_is_written_under_the_id_that_the_answer_bears(harness, c
         ("/docs", "/docs", 200),
     ],
 )
-async def test_the_path_is_told_by_its_template_only(harness, lines, path, route, status):
+async def test_the_log_line_has_the_route_template_instead_of_the_path(
+    harness, lines, path, route, status
+):
     async with harness(PLUGINS) as gateway:
         await gateway.get(path)
 
@@ -74,7 +78,7 @@ async def test_the_path_is_told_by_its_template_only(harness, lines, path, route
     assert (line.route, line.status, line.key_id) == (route, status, None)
 
 
-async def test_what_machines_ask_every_few_seconds_stays_out_of_the_way(harness, lines):
+async def test_good_answers_to_monitors_are_logged_at_debug_level(harness, lines):
     async with harness(PLUGINS) as gateway:
         for path in ("/health/live", "/metrics"):
             await gateway.get(path)
@@ -85,7 +89,7 @@ async def test_what_machines_ask_every_few_seconds_stays_out_of_the_way(harness,
     ]
 
 
-async def test_a_bad_answer_about_health_is_told_like_any_other(harness, lines):
+async def test_a_failing_health_check_is_logged_at_info_level(harness, lines):
     async with harness("[plugins.missing]\n") as gateway:
         await gateway.get("/health/ready")
 
@@ -93,7 +97,7 @@ async def test_a_bad_answer_about_health_is_told_like_any_other(harness, lines):
     assert (line.levelno, line.status) == (logging.INFO, 503)
 
 
-async def test_a_fault_of_ours_leaves_its_line_too(harness, lines):
+async def test_an_unexpected_error_has_its_log_line_too(harness, lines):
     async with harness(PLUGINS) as gateway:
         key = await gateway.issue_key()
 
@@ -107,7 +111,7 @@ async def test_a_fault_of_ours_leaves_its_line_too(harness, lines):
     assert line.status == 500
 
 
-async def test_what_keeps_a_request_from_the_database_is_logged_without_its_words(harness, caplog):
+async def test_the_cause_of_a_database_outage_is_logged_without_its_message(harness, caplog):
     async def full(_submission):
         cause = sqlite3.OperationalError("Maria Rodriguez")
         cause.sqlite_errorname = "SQLITE_FULL"
@@ -121,7 +125,7 @@ async def test_what_keeps_a_request_from_the_database_is_logged_without_its_word
 
     [line] = [each for each in caplog.records if each.getMessage().startswith("the database")]
     assert answer.status_code == 503
-    assert (line.getMessage(), line.levelno) == ("the database could not be used", logging.WARNING)
+    assert (line.getMessage(), line.levelno) == ("the database is unavailable", logging.WARNING)
     assert line.cause == "SQLITE_FULL"
     assert "Maria" not in caplog.text
 
@@ -142,7 +146,7 @@ async def test_a_request_that_was_given_up_counts_as_499(harness, lines):
     assert [line.status for line in lines()] == [499]
 
 
-async def test_what_is_no_request_is_passed_on_unseen(harness, lines):
+async def test_other_scopes_than_http_are_passed_on(harness, lines):
     seen = []
 
     async def app(scope, _receive, _send):

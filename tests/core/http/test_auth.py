@@ -1,8 +1,10 @@
-"""Who gets in: keys, limits, content types; and what every refusal looks like."""
+"""Authentication, rate limits, content types, and the shape of refusals."""
 
 import asyncio
 
 import pytest
+
+from gateway.http.docs.style import POLICY
 
 PLUGINS = "[plugins.json_api]\n"
 ORDERS = "/api/webhook/orders"
@@ -19,8 +21,8 @@ async def gateway(harness):
     ("key", "sentence"),
     [
         (None, "Send your API key in the X-API-Key header."),
-        ("sk_live_wrong", "This API key is not valid; check it, or ask for a new one "),
-        ("x" * 5000, "This API key is not valid; check it, or ask for a new one "),
+        ("sk_live_wrong", "This API key is not valid; check it, or create a new one "),
+        ("x" * 5000, "This API key is not valid; check it, or create a new one "),
     ],
 )
 async def test_without_a_valid_key_the_answer_is_401(gateway, key, sentence):
@@ -28,7 +30,7 @@ async def test_without_a_valid_key_the_answer_is_401(gateway, key, sentence):
 
     assert answer.status_code == 401
     assert answer.json()["error"].startswith(sentence)
-    assert "details" not in answer.json()
+    assert answer.json()["details"] == []
 
 
 async def test_a_revoked_key_is_refused_from_the_next_request_on(gateway):
@@ -39,7 +41,11 @@ async def test_a_revoked_key_is_refused_from_the_next_request_on(gateway):
 
     answer = await gateway.post(ORDERS, made.key, GOOD)
     assert answer.status_code == 401
-    assert answer.json() == {"error": "This API key was revoked; ask for a new one."}
+    assert answer.json() == {
+        "error": "This API key was revoked; create a new one (gateway keys create).",
+        "code": "not_authenticated",
+        "details": [],
+    }
 
 
 async def test_a_key_is_refused_before_the_body_is_read(gateway):
@@ -68,7 +74,9 @@ async def test_past_the_limit_the_answer_is_429_with_a_time_to_come_back(harness
     assert answer.headers["ratelimit"] == f'"orders";r=0;t={seconds}'
     assert answer.headers["ratelimit-policy"] == '"orders";q=3;w=60'
     assert answer.json() == {
-        "error": "This key may send 3 order requests a minute; wait, then try again."
+        "error": "The limit of 3 order requests per minute is reached; wait, then send it again.",
+        "code": "rate_limited",
+        "details": [],
     }
     assert untouched.status_code == 200
 
@@ -102,7 +110,11 @@ async def test_a_body_of_another_kind_is_415(gateway):
     answer = await gateway.request("POST", ORDERS, key, b'{"orders":[]}', headers)
 
     assert answer.status_code == 415
-    assert answer.json() == {"error": "Send the body with Content-Type: application/json."}
+    assert answer.json() == {
+        "error": "Send the body with Content-Type: application/json.",
+        "code": "unsupported_media",
+        "details": [],
+    }
 
 
 @pytest.mark.parametrize(
@@ -114,7 +126,7 @@ async def test_a_body_that_makes_no_sense_is_400_in_our_shape(gateway, body):
     answer = await gateway.request("POST", ORDERS, key, body)
 
     assert answer.status_code == 400
-    assert set(answer.json()) <= {"error", "details"}
+    assert set(answer.json()) == {"error", "code", "details"}
 
 
 async def test_a_body_over_a_megabyte_is_413(gateway):
@@ -141,7 +153,7 @@ async def test_an_address_or_method_that_is_not_there_answers_in_our_shape(
     answer = await gateway.request(method, path)
 
     assert answer.status_code == status
-    assert list(answer.json()) == ["error"]
+    assert list(answer.json()) == ["error", "code", "details"]
     assert "x-request-id" in answer.headers
 
 
@@ -211,6 +223,23 @@ async def test_ready_turns_red_when_a_plugin_is_broken_or_the_database_is_gone(h
     assert ready.status_code == 503
     plugins = ready.json()["checks"]["plugins"]
     assert plugins["ok"] is False
-    assert plugins["detail"] == (
-        "left out at the start: missing; the log and gateway check say why"
-    )
+    assert plugins["detail"] == ("failed to load: missing; the log and gateway check say why")
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/openapi.json", "/nowhere", ORDERS])
+async def test_every_answer_has_the_security_headers(gateway, path):
+    answer = await gateway.get(path)
+
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; frame-anc")
+    assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+async def test_the_docs_page_has_its_own_policy(gateway):
+    answer = await gateway.get("/docs")
+
+    assert answer.headers.get_list("content-security-policy") == [
+        f"{POLICY}; frame-ancestors 'none'"
+    ]
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"

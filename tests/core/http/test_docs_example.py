@@ -70,7 +70,7 @@ def test_a_path_parameter_with_an_example_is_filled_in():
     assert curl_for("DELETE", "/x/{id}/{", operation) == 'curl -X DELETE "$GATEWAY/x/pkg/1/%7B"'
 
 
-def test_a_short_json_body_stands_on_one_line_and_a_long_one_on_many():
+def test_a_short_json_body_is_one_line_and_a_long_one_several():
     short = {"content": {"application/json": {"example": {"a": "it's"}}}}
     assert curl_for("POST", "/x", {"requestBody": short}) == (
         'curl -X POST "$GATEWAY/x" \\\n'
@@ -104,7 +104,7 @@ def test_a_form_and_a_file_are_sent_as_such():
         ({"type": "openIdConnect"}, ""),
     ],
 )
-def test_a_bearer_token_is_sent_as_one_and_what_is_unknown_is_left_out(scheme, header):
+def test_a_bearer_token_is_sent_and_an_unknown_scheme_is_left_out(scheme, header):
     document = {"components": {"securitySchemes": {"t": scheme}}}
     line = curl(Schemas(document, {}), "GET", "/x", {"security": [{"t": []}]})
     assert line == f'curl "$GATEWAY/x"{header}'

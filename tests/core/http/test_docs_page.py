@@ -340,7 +340,7 @@ def test_a_server_that_the_document_names_is_where_the_examples_go():
     assert page.texts("pre")[0].startswith("export GATEWAY='https://gw.example/$(id)' ")
 
 
-def test_the_one_error_shape_stands_in_one_place_with_every_status():
+def test_the_error_shape_is_shown_once_with_every_status():
     page = section("errors")
     assert [text for text in page.texts("th") if text.isdecimal()] == [
         str(status) for status in sorted({*STATUS.values(), 500})
@@ -377,7 +377,7 @@ def test_anchors_that_would_be_the_same_are_numbered():
     assert [each for each in ids if each.startswith("get-")] == ["get-a-b", "get-a-b-2", "get-a_b"]
 
 
-def test_an_operation_shows_method_address_and_what_is_special():
+def test_an_operation_shows_method_path_and_marks():
     assert section("get-health-live").texts("p", class_="address") == [
         "GET /health/liveno key needed"
     ]
@@ -511,7 +511,7 @@ def _colours() -> Iterator[pytest.param]:
 
 
 @pytest.mark.parametrize(("ink", "paper"), list(_colours()))
-def test_text_stands_out_from_what_it_stands_on(ink, paper):
+def test_text_has_enough_contrast_with_its_background(ink, paper):
     """https://www.w3.org/TR/WCAG22/#contrast-minimum ."""
     lighter, darker = sorted((_luminance(ink), _luminance(paper)), reverse=True)
     assert (lighter + 0.05) / (darker + 0.05) >= 4.5

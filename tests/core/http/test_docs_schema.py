@@ -79,7 +79,7 @@ def test_a_type_in_words(schema, words):
         ({"minimum": "0", "maximum": True}, []),
     ],
 )
-def test_what_else_holds_for_a_value(schema, remarks):
+def test_the_constraints_of_a_value_are_listed(schema, remarks):
     assert [shown(each) for each in Schemas({}, {}).remarks(schema)] == remarks
 
 

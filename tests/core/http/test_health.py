@@ -15,7 +15,7 @@ from gateway.hookspecs import hookimpl
 from gateway.http.health import Readiness, readiness
 from gateway.sdk.records import HealthCheck, HealthReport
 
-NOTHING_TRIED = "nothing that is due was tried for five minutes; look into the log"
+NOTHING_TRIED = "no due delivery was attempted for five minutes; see the log"
 
 
 def swept(gateway) -> LocalEngine:
@@ -71,11 +71,11 @@ async def test_ready_turns_red_when_postgresql_takes_no_writes(postgres_url, tmp
         await gateway.database.close()  # the setting holds for new connections
         report = (await readiness(gateway))["database"]
 
-    detail = "the database can be read but not written: it is a standby, or set read-only"
+    detail = "the database is read-only: it is a standby, or set read-only"
     assert report == HealthReport(healthy=False, detail=detail)
 
 
-async def test_ready_turns_red_while_somebody_holds_the_sqlite_file_locked(tmp_path):
+async def test_ready_is_red_while_another_process_locks_the_sqlite_file(tmp_path):
     async with opened(sqlite_url(tmp_path), tmp_path) as gateway:
         ready = Readiness(gateway, deadline_seconds=0.2)
         holder = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
@@ -128,7 +128,7 @@ async def test_ready_turns_red_when_the_disk_is_full(tmp_path):
         full = (await Readiness(gateway, least_free_bytes=10**18).reports())["database"]
 
     assert room.healthy
-    detail = "the disk that holds the database is full: make room"
+    detail = "the disk of the database is full: free some space"
     assert full == HealthReport(healthy=False, detail=detail)
 
 
@@ -201,7 +201,7 @@ async def test_ready_stays_green_while_others_are_tried(tmp_path):
     assert report.healthy
 
 
-async def test_what_was_due_before_the_start_gets_its_five_minutes(tmp_path):
+async def test_deliveries_due_before_the_start_have_five_minutes_from_it(tmp_path):
     clock, sink = SteppingClock(), Recorder()
     async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
         await add_destination(gateway)
@@ -216,7 +216,7 @@ async def test_what_was_due_before_the_start_gets_its_five_minutes(tmp_path):
     assert (started.healthy, later.healthy) == (True, False)
 
 
-async def test_what_waits_on_purpose_turns_nothing_red(tmp_path):
+async def test_deliveries_held_on_purpose_keep_ready_green(tmp_path):
     clock, sink = SteppingClock(), Recorder()
     async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
         ready = Readiness(gateway)

@@ -50,7 +50,7 @@ async def test_metrics_need_no_key_and_come_in_the_text_format(harness):
     assert Scraped(answer.text).number("gateway_info", version=__version__) == 1
 
 
-async def test_orders_are_counted_by_source_and_by_what_became_of_them(harness):
+async def test_orders_are_counted_by_source_and_outcome(harness):
     async with harness(PLUGINS) as gateway:
         key = await gateway.issue_key()
         sent = {"orders": [{**GOOD, "external_order_id": "SO-1"}, GOOD, {"patient_name": "X"}]}
@@ -78,7 +78,7 @@ async def test_an_answer_given_again_is_no_new_order(harness):
     assert page.labelled("gateway_orders_total", "outcome") == {"created": 1}
 
 
-async def test_delivery_updates_are_counted_by_what_became_of_them(harness):
+async def test_delivery_updates_are_counted_by_outcome(harness):
     async with harness(PLUGINS) as gateway:
         key = await gateway.issue_key()
         answer = await gateway.post(ORDERS, key, {"orders": [GOOD]})
@@ -216,7 +216,7 @@ async def test_deliveries_in_flight_are_counted_while_they_are(harness):
     assert afterwards.number("gateway_engine_sweep_age_seconds") >= 0
 
 
-async def test_what_waits_is_counted_and_how_long_it_has_been_due(database_url, tmp_path):
+async def test_due_deliveries_are_counted_with_the_age_of_the_oldest(database_url, tmp_path):
     clock, sink = SteppingClock(), Recorder()
     async with opened(database_url, tmp_path, clock=clock, plugins=[sink]) as gateway:
         waiting, idle = await add_destination(gateway), await add_destination(gateway, events=())
@@ -240,7 +240,7 @@ async def test_what_waits_is_counted_and_how_long_it_has_been_due(database_url, 
     assert cleared.labelled(age, "endpoint")[waiting] == 0
 
 
-async def test_how_long_an_endpoint_has_been_failing_is_told(tmp_path):
+async def test_the_time_that_an_endpoint_has_been_failing_is_a_metric(tmp_path):
     clock = SteppingClock()
     sink = Scripted(clock)
     async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
@@ -258,7 +258,7 @@ async def test_how_long_an_endpoint_has_been_failing_is_told(tmp_path):
     assert disabled.number(name, endpoint=endpoint) == 0
 
 
-async def test_whether_a_breaker_is_open_and_for_how_long_is_told(tmp_path):
+async def test_an_open_breaker_and_its_remaining_pause_are_metrics(tmp_path):
     clock = SteppingClock()
     sink = Scripted(clock)
     rules = "[delivery]\nbreaker_failures = 1\nbreaker_pauses_seconds = [60]\n"
@@ -330,7 +330,7 @@ async def test_a_job_that_fails_is_counted_from_zero_on(harness):
     assert (failures["poll"], failures["fine"]) == (1, 0)
 
 
-async def test_without_its_database_a_gateway_still_tells_what_it_counted(tmp_path, caplog):
+async def test_without_its_database_a_gateway_still_exports_its_counters(tmp_path, caplog):
     async with opened(sqlite_url(tmp_path), tmp_path) as gateway:
         await gateway.intake.accept(submission(order()))
         async with gateway.database.begin() as connection:

@@ -364,7 +364,9 @@ async def test_a_file_without_a_header_is_refused_and_nothing_of_it_repeated(sen
         "error": (
             "No header was found: the table's first row has to name its columns, at least "
             "patient_name and patient_address."
-        )
+        ),
+        "code": "invalid_input",
+        "details": [],
     }
 
 
@@ -374,6 +376,7 @@ async def test_a_file_that_lacks_a_column_is_told_which_one_looks_like_it(sender
     assert answer.status_code == 400
     assert answer.json() == {
         "error": "The table lacks a column that every order needs.",
+        "code": "invalid_input",
         "details": [
             {
                 "message": (
@@ -430,8 +433,8 @@ async def test_test_keys_import_test_packages(gateway, sender):
         ({"columns": '{"a": "nonsense"}'}, "", "A column was given a field that there is not."),
         ({"columns": '{"": "notes"}'}, "", "A column was given a field that there is not."),
         ({}, "?sender=a%20b", "sender takes 1 to 40 letters"),
-        ({}, "?dates=sometimes", "The request can't be understood."),
-        ({}, "?dry_run=maybe", "The request can't be understood."),
+        ({}, "?dates=sometimes", "The request is malformed."),
+        ({}, "?dry_run=maybe", "The request is malformed."),
     ],
 )
 async def test_what_is_said_of_a_file_and_makes_no_sense_is_400(sender, fields, query, error):

@@ -87,6 +87,7 @@ async def test_a_hundred_and_one_orders_are_too_many(gateway, key):
     assert answer.status_code == 400
     assert answer.json() == {
         "error": "orders must hold 1 to 100 entries.",
+        "code": "invalid_input",
         "details": [{"message": "send 1 to 100 at a time", "field": "orders"}],
     }
 
@@ -97,6 +98,7 @@ async def test_when_no_order_is_acceptable_the_answer_is_400_with_every_reason(g
     assert answer.status_code == 400
     assert answer.json() == {
         "error": "None of the orders can be accepted.",
+        "code": "invalid_input",
         "details": [
             {"message": "patient_name is required", "index": 0, "field": "patient_name"},
             {"message": "patient_address is required", "index": 0, "field": "patient_address"},

@@ -60,7 +60,7 @@ async def test_going_back_is_409_and_says_where_the_package_is(gateway, key, pac
 
     assert answer.status_code == 409
     sentence = "The package is completed; delivery.picked_up can't follow that."
-    assert answer.json() == {"error": sentence}
+    assert answer.json() == {"error": sentence, "code": "conflict", "details": []}
 
 
 async def test_late_news_is_in_the_timeline_and_changes_nothing(gateway, key, package_id):

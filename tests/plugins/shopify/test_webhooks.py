@@ -9,7 +9,11 @@ from shopify_orders import ORDER_GID, SHOP, order, paid, webhook
 
 from gateway.testing import SteppingClock
 
-NOT_SIGNED = {"error": "The webhook isn't signed with the secret of a shop in gateway.toml."}
+NOT_SIGNED = {
+    "error": "The webhook isn't signed with the secret of a shop in gateway.toml.",
+    "code": "not_authenticated",
+    "details": [],
+}
 
 
 async def test_an_order_makes_one_package_of_its_shops_site(shopify):

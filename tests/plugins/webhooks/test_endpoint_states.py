@@ -90,6 +90,7 @@ async def test_an_unknown_state_is_refused(api):
     refused = await api.ask("PATCH", path, {"status": "sleeping"}, 400)
     assert refused == {
         "error": "The request body doesn't fit.",
+        "code": "invalid_input",
         "details": [{"message": "Invalid enum value …", "field": "status"}],
     }
 

@@ -151,6 +151,7 @@ async def test_the_format_of_an_endpoint_cannot_change(api):
     refused = await api.ask("PATCH", path, {"format": "standard"}, 400)
     assert refused == {
         "error": "The request body doesn't fit.",
+        "code": "invalid_input",
         "details": [{"message": "Object contains unknown field format"}],
     }
     assert (await api.show(added["id"]))["format"] == "autorx"
@@ -162,6 +163,7 @@ async def test_a_change_with_one_fault_changes_nothing(api):
     refused = await api.ask("PATCH", path, {"description": "new", "max_in_flight": 0}, 400)
     assert refused == {
         "error": "The endpoint has faults.",
+        "code": "invalid_input",
         "details": [
             {"message": "max_in_flight must be between 1 and 256", "field": "max_in_flight"}
         ],

@@ -99,9 +99,9 @@ async def test_a_page_that_cannot_be_is_refused(api):
         ("cursor=0", cursor),
         ("cursor=9223372036854775808", cursor),
         ("cursor=99999999999999999999999", cursor),
-        ("cursor=next", "The request can't be understood."),
-        ("limit=many", "The request can't be understood."),
-        ("since=yesterday", "The request can't be understood."),
+        ("cursor=next", "The request is malformed."),
+        ("limit=many", "The request is malformed."),
+        ("since=yesterday", "The request is malformed."),
     ):
         refused = await api.ask("GET", f"/webhooks/logs?{query}", status=400)
         assert (query, refused["error"]) == (query, sentence)
@@ -236,6 +236,8 @@ async def test_a_delivery_to_a_removed_endpoint_is_not_sent_again(open_api):
         await api.ask("DELETE", f"/webhooks/endpoints/{added['id']}", status=204)
         path = f"/webhooks/deliveries/{logged['delivery_id']}/resend"
         assert await api.ask("POST", path, status=409) == {
-            "error": "The endpoint was removed; there is nowhere to send this."
+            "error": "The endpoint was removed; there is nowhere to send this.",
+            "code": "conflict",
+            "details": [],
         }
         assert (await api.delivery(logged["delivery_id"]))["state"] == "delivered"

@@ -178,6 +178,7 @@ async def test_a_key_of_a_site_sees_and_makes_that_sites_endpoints_only(open_api
 async def test_a_key_of_a_site_cannot_reach_further(open_api, site):
     refusal = {
         "error": "The endpoint has faults.",
+        "code": "invalid_input",
         "details": [{"message": "this key belongs to another site", "field": "site"}],
     }
     async with open_api(SITES) as api:
@@ -199,6 +200,7 @@ async def test_a_site_that_the_account_does_not_have_is_refused(open_api):
                 "POST", "/webhooks/endpoints", {"url": URL, "site": site}, 400
             ) == {
                 "error": "The endpoint has faults.",
+                "code": "invalid_input",
                 "details": [
                     {
                         "message": "unknown site; use the code of one of the account's sites in "

@@ -96,7 +96,9 @@ async def test_a_disabled_endpoint_is_enabled_before_it_is_recovered(api):
     await api.change(added["id"], status="disabled")
     path = f"/webhooks/endpoints/{added['id']}/recover"
     assert await api.ask("POST", path, {"since": "2020-01-01T00:00:00Z"}, 409) == {
-        "error": "The endpoint is disabled; enable it, then recover what it missed."
+        "error": "The endpoint is disabled; enable it, then recover what it missed.",
+        "code": "conflict",
+        "details": [],
     }
 
 
@@ -106,7 +108,7 @@ async def test_a_recovery_of_an_endpoint_that_was_removed_is_not_shown(api):
     recovery = await api.ask("POST", f"{path}/recover", {"since": "2020-01-01T00:00:00Z"}, 202)
     await api.ask("DELETE", path, status=204)
     shown = await api.ask("GET", f"/webhooks/recoveries/{recovery['id']}", status=404)
-    assert shown == {"error": "There is no such recovery."}
+    assert shown == {"error": "There is no such recovery.", "code": "not_found", "details": []}
 
 
 async def test_a_recovery_without_a_beginning_is_refused(api):
@@ -124,5 +126,7 @@ async def test_a_recovery_without_a_beginning_is_refused(api):
         {"since": "2020-01-02T00:00:00Z", "until": "2020-01-02T00:00:00Z"},
     ):
         assert await api.ask("POST", path, body, 400) == {
-            "error": "since must be before until, and in the past."
+            "error": "since must be before until, and in the past.",
+            "code": "invalid_input",
+            "details": [],
         }

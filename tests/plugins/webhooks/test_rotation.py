@@ -88,7 +88,9 @@ async def test_a_second_rotation_waits_for_the_first(rotation):
     old = rotation.first_secret
     new = (await rotation.rotate())["secret"]
     assert await rotation.rotate(status=409) == {
-        "error": "A rotation is already running; finish it, then start another."
+        "error": "A rotation is already running; finish it, then start another.",
+        "code": "conflict",
+        "details": [],
     }
     webhook, signatures = await rotation.signatures()
     assert signatures == (by(old, webhook), by(new, webhook))
@@ -112,7 +114,11 @@ async def test_without_an_overlap_the_new_secret_takes_over_at_once(rotation):
 
 
 async def test_a_rotation_that_was_never_started_cannot_be_finished(rotation):
-    assert await rotation.finish(409) == {"error": "No rotation is running; start one first."}
+    assert await rotation.finish(409) == {
+        "error": "No rotation is running; start one first.",
+        "code": "conflict",
+        "details": [],
+    }
 
 
 async def test_a_finished_rotation_forgets_the_old_secret(rotation):
@@ -129,6 +135,7 @@ async def test_an_overlap_is_between_none_and_thirty_days(rotation):
     for hours in (-1, -0.001, 720.001, 1e300):
         assert await rotation.rotate({"overlap_hours": hours}, 400) == {
             "error": sentence,
+            "code": "invalid_input",
             "details": [{"message": sentence, "field": "overlap_hours"}],
         }
     assert (await rotation.api.ask("GET", rotation.path))["rotation_ends_at"] is None
@@ -147,6 +154,7 @@ async def test_a_rotation_with_a_body_that_does_not_fit_is_refused(rotation):
     ):
         assert await rotation.rotate(body, 400) == {
             "error": "The request body doesn't fit.",
+            "code": "invalid_input",
             "details": [problem],
         }
 
@@ -206,7 +214,11 @@ async def test_an_ended_rotation_is_not_shown(rotation):
     assert (await rotation.api.ask("GET", rotation.path))["rotation_ends_at"] is None
     listed = await rotation.api.ask("GET", "/webhooks/endpoints")
     assert [each["rotation_ends_at"] for each in listed["endpoints"]] == [None]
-    assert await rotation.finish(409) == {"error": "No rotation is running; start one first."}
+    assert await rotation.finish(409) == {
+        "error": "No rotation is running; start one first.",
+        "code": "conflict",
+        "details": [],
+    }
 
 
 async def test_a_change_after_the_overlap_deletes_the_old_secret_too(rotation):

@@ -67,7 +67,9 @@ async def test_a_disabled_endpoint_is_not_tested(api):
         await api.change(added["id"], status="disabled")
         path = f"/webhooks/endpoints/{added['id']}/test"
         assert await api.ask("POST", path, status=409) == {
-            "error": "The endpoint is disabled; enable it, then test it."
+            "error": "The endpoint is disabled; enable it, then test it.",
+            "code": "conflict",
+            "details": [],
         }
         await api.change(added["id"], status="active")
         await api.idle()
