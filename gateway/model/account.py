@@ -1,4 +1,4 @@
-"""Who is calling: accounts, their sites, and what a key stands for."""
+"""Tenants: accounts, their sites, callers and API keys."""
 
 from datetime import datetime
 from typing import Literal
@@ -12,7 +12,7 @@ DEFAULT_ACCOUNT = "default"
 
 
 class Site(msgspec.Struct, frozen=True):
-    """One pharmacy of an account. ``code`` is what orders name it by."""
+    """One pharmacy of an account. Orders name it by its ``code``."""
 
     account_id: str
     code: str
@@ -22,25 +22,25 @@ class Site(msgspec.Struct, frozen=True):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The one who asks, as their key says. ``site`` is set when the key reaches one site only.
+    """The caller of a request, from its key. ``site`` is set when the key is limited to one site.
 
-    ``trace`` is the trace context of the request, where it is traced: for the events made of it.
+    ``trace`` is the trace context of a traced request, for the events that it records.
     """
 
     account_id: str
     mode: Mode
     actor: str
-    """The key's id, or ``cli:<user>``: what the audit trail names."""
+    """The key's id, or ``cli:<user>``, as in the audit trail."""
     site: str | None = None
     trace: str | None = None
 
     def sees_site(self, site: str | None) -> bool:
-        """Say whether a row of ``site`` is this caller's to see."""
+        """Return whether this caller may see a row of ``site``."""
         return self.site is None or self.site == site
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """A credential as it can be shown: never the key itself."""
+    """A credential without the key itself."""
 
     id: str
     account_id: str
@@ -53,7 +53,7 @@ class ApiKey(msgspec.Struct, frozen=True):
 
 
 class IssuedKey(msgspec.Struct, frozen=True):
-    """A new credential, with the key in clear: the only time it is seen."""
+    """A new credential with the key in clear text, shown this once."""
 
     id: str
     key: str

@@ -30,7 +30,7 @@ _PROOF: Final[Mapping[str, Any]] = {
 
 
 def core_event_types() -> tuple[EventType, ...]:
-    """Return what the core itself publishes."""
+    """Return the event types that the core publishes."""
     moved = {
         "driver_id": "drv_b12c",
         "occurred_at": "2026-04-19T18:20:00Z",

@@ -1,4 +1,4 @@
-"""How a destination is: how long it has been failing, and whether it is being called at all."""
+"""A destination's health: its circuit breaker, and since when it fails."""
 
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
@@ -9,12 +9,12 @@ BreakerState = Literal["closed", "open"]
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a destination is being called at all, and since when it isn't.
+    """A destination's circuit breaker.
 
     ``failures`` counts those in a row, ``openings`` how often in a row the breaker opened,
     the last time at ``opened_at``. Nothing is sent before ``held_until``: because the breaker
-    is open, or because the other side asked for a pause. ``warned_at`` is when its account
-    was told that it has been failing for long.
+    is open, or because the receiver asked for a pause. ``warned_at`` is when its account was
+    warned of a long failure.
     """
 
     failures: int = 0
@@ -25,7 +25,7 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> BreakerState:
-        """``closed``: all is sent. ``open``: one try at ``held_until``, and what comes of it."""
+        """``closed``: deliveries are sent. ``open``: one probe at ``held_until`` decides."""
         return "closed" if self.opened_at is None else "open"
 
     def changed(self, **fields: Any) -> "Breaker":

@@ -1,4 +1,4 @@
-"""A delivery: one event on its way to one destination, and how each try went."""
+"""A delivery: one event on its way to one destination, and its attempts."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ DestinationState = Literal["active", "paused", "disabled"]
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """Who wants to know, and how they are told.
+    """A receiver of events, and how to deliver to it.
 
     ``events`` are patterns. ``settings`` belong to the sink and are sealed in the
     database. A ``paused`` destination keeps its deliveries for later; a
@@ -44,7 +44,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery in our hands for a while: ``lease`` proves it, ``attempt`` counts from 1.
+    """A claimed delivery: ``lease`` proves the claim, ``attempt`` counts from 1.
 
     ``retry_index`` is the place in the retry schedule, from 0; ``first_attempt_at``
     is when this run through the schedule began.
@@ -62,7 +62,7 @@ class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How one try ended, as the sink saw it.
+    """The outcome of one attempt, as the sink saw it.
 
     ``status`` is the other side's answer where there is one (an HTTP status),
     ``error`` a short class of failure where there is none (``timeout``, ``dns`` …),
@@ -85,7 +85,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try, as the log keeps it."""
+    """One attempt, as logged."""
 
     delivery_id: str
     destination_id: str
@@ -101,7 +101,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery as it can be looked up. ``due_at`` is the next try while it is pending."""
+    """A delivery for look-ups. ``due_at`` is the next attempt while it is pending."""
 
     id: str
     account_id: str

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.model.account import Mode
 
-# What "*" leaves out: news about a subscription itself, which must be asked for by name.
+# Not matched by "*": events about a subscription itself, which must be named.
 _NOT_UNDER_STAR: Final = ("endpoint.", "webhook.test")
 _PATTERN: Final = re.compile(r"\*|[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\.\*)?")
 
@@ -42,7 +42,7 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened, as it was recorded.
 
-    ``purged`` says that its data was emptied when it was old enough.
+    ``purged``: its data was erased at its age.
     """
 
     id: str
@@ -62,7 +62,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Published(NamedTuple):
-    """What one transaction recorded: events in their order, deliveries, who gets them."""
+    """The events of one transaction, in their order, with their deliveries and destinations."""
 
     events: Sequence[Event]
     delivery_ids: Sequence[str]
@@ -70,7 +70,7 @@ class Published(NamedTuple):
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of the catalog: what an event means, and what its ``data`` looks like.
+    """An entry of the catalog: an event type's meaning and the schema of its ``data``.
 
     ``sample`` is an example of ``data``; ``schema`` a JSON Schema (2020-12) of it.
     """
@@ -82,13 +82,13 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_pattern(text: str) -> bool:
-    """Say whether ``text`` can be subscribed to: ``*``, ``delivery.*`` or a type in full."""
+    """Return whether ``text`` is a valid pattern: ``*``, ``delivery.*`` or a whole type."""
     return _PATTERN.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=4096)
 def matches(patterns: Sequence[str], event_type: str) -> bool:
-    """Say whether one of ``patterns`` (a tuple) asks for ``event_type``."""
+    """Return whether one of ``patterns`` (a tuple) matches ``event_type``."""
     for pattern in patterns:
         if pattern == "*":
             if not event_type.startswith(_NOT_UNDER_STAR):

@@ -1,4 +1,4 @@
-"""Time-ordered ids: a prefix that says what it is, and a UUIDv7 (RFC 9562, section 5.7).
+"""Time-ordered ids: a prefix for the kind, and a UUIDv7 (RFC 9562, section 5.7).
 
 ``pkg_`` package, ``evt_`` event, ``dst_`` destination, ``dlv_`` delivery, ``key_`` API key.
 Being time-ordered they append to an index instead of scattering over it.
@@ -33,5 +33,5 @@ def new_ids(prefix: str, at_epoch_ms: int, count: int) -> list[str]:
 
 
 def first_id(prefix: str, at: datetime) -> str:
-    """Return the smallest id of the moment ``at``: what was made since comes after it."""
+    """Return the smallest id of the moment ``at``: later ids sort after it."""
     return f"{prefix}_{to_epoch_ms(at) << 80:032x}"

@@ -1,4 +1,4 @@
-"""An order: what a source hands in, and the rules it must pass before it is kept.
+"""An order: its fields, and the rules it must pass before it is stored.
 
 A source plugin turns its foreign shape into :class:`Candidate` objects, one for
 each thing that was sent; :func:`check` applies the rules that hold for every source.
@@ -35,7 +35,7 @@ MAX_CHARACTERS: Final[Mapping[str, int]] = {
 _MULTILINE: Final = frozenset({"notes", "patient_address"})
 CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """C0 and C1, which no text of an order may have; tab and line breaks pass in several lines."""
-# One look that clears nearly every text there is.
+# One match that clears nearly every text.
 _SUSPECT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TEXTS: Final = attrgetter(*MAX_CHARACTERS)
 _LINE_BREAK: Final = re.compile(r"[\t\r\n]")
@@ -67,7 +67,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One thing a source was sent: an order that may be kept, or the reasons why not.
+    """A submitted order that may be stored, or the reasons against it.
 
     ``order`` is ``None`` when the foreign shape could not be read at all. ``reference`` is
     what the source knows the order by where it has no ``external_order_id``: the same
@@ -81,7 +81,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """What a rule says about one order: a changed order, reasons to refuse it, remarks."""
+    """A rule's result for one order: a changed order, errors, warnings."""
 
     order: Order | None = None
     errors: tuple[Problem, ...] = ()
@@ -102,7 +102,7 @@ def check(order: Order, country: str) -> Review:
         ("patient_name", order.patient_name),
         ("patient_address", order.patient_address),
     ):
-        # A source that reads a foreign shape by hand may hand in None for what it didn't find.
+        # A source that reads a foreign shape may pass None for a missing field.
         if not (value or "").strip():
             errors.append(Problem(f"{name} is required", field=name))
     if order.priority not in PRIORITIES:

@@ -1,4 +1,4 @@
-"""A package: one order on its way to a patient, and where it may go from where it is."""
+"""A package: one order on its way to a patient, and its status transitions."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -48,7 +48,7 @@ STATUS_AFTER: Final[Mapping[str, Status]] = {
 }
 EVENT_FOR: Final[Mapping[str, str]] = {status: event for event, status in STATUS_AFTER.items()}
 
-# While it is still in the pharmacy, what a package carries may change.
+# While a package is in the pharmacy, its order may change.
 AMENDABLE: Final[frozenset[str]] = frozenset({"created", "ready", "assigned", "unassigned"})
 
 _WITH_THE_DRIVER: Final[frozenset[Status]] = frozenset(
@@ -108,7 +108,7 @@ FAILURE_REASONS: Final[tuple[str, ...]] = (
 
 
 def destined_status(current: Status, reported: Status) -> Status | None:
-    """Return the status that a report leads to, or ``None`` when it can't go there.
+    """Return the status that a report leads to, or ``None`` when the transition is not allowed.
 
     A cancellation after pick-up sends the package back instead: ``returning``.
     """
@@ -118,7 +118,7 @@ def destined_status(current: Status, reported: Status) -> Status | None:
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What shows that a package was handed over. Latitude and longitude are WGS 84 degrees.
+    """Proof of a handover. Latitude and longitude are WGS 84 degrees.
 
     ``id_checked`` names the type of document, never its number.
     """
@@ -135,7 +135,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """One report of what happened to a package on its way.
+    """One report about a package on its way.
 
     ``event`` is an event type of :data:`STATUS_AFTER`. ``occurred_at`` defaults to
     the moment of arrival. ``event_ref`` is the reporter's own id of this report:
@@ -155,9 +155,9 @@ class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
-    """A package as its account sees it: where it stands, and the order it carries.
+    """A package as its account sees it: its status, and the order it carries.
 
-    ``purged`` says that the order was emptied when it was old enough: nothing in it means
+    ``purged``: the order was erased at its age, so that nothing in it means
     anything any more.
     """
 

@@ -11,7 +11,7 @@ _NORTH_AMERICAN = re.compile(r"\+1[2-9]\d{2}[2-9]\d{6}", re.ASCII)
 def to_e164(text: str, country: str) -> str | None:
     """Return ``text`` as ``+13055551234``, or ``None`` when it can't be a telephone number.
 
-    ``country`` is the ISO 3166 code whose habits a number without ``+`` follows.
+    ``country`` is the ISO 3166 code by which a number without ``+`` is read.
     """
     text = text.strip()
     if _NORTH_AMERICAN.fullmatch(text):

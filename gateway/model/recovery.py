@@ -7,7 +7,7 @@ import msgspec
 
 
 class Recovery(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a recovery has got to.
+    """A recovery's progress.
 
     ``looked_at`` counts events, ``queued`` those that are sent again because the
     destination wanted them and never had them.

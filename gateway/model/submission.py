@@ -1,4 +1,4 @@
-"""What goes into intake and tracking, and what comes back."""
+"""The inputs of intake and tracking, and their results."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -28,9 +28,9 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class OrderResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one order; ``index`` counts from 0 in the submission.
+    """The result for one order; ``index`` counts from 0 in the submission.
 
-    A ``duplicate`` bears the id of the package that is already there.
+    A ``duplicate`` carries the id of the existing package.
     """
 
     index: int
@@ -40,7 +40,7 @@ class OrderResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class IntakeResult(msgspec.Struct, frozen=True):
-    """What became of a submission. ``replayed`` when it is the kept answer to an earlier one."""
+    """The result of a submission. ``replayed``: the stored response to an earlier one."""
 
     results: tuple[OrderResult, ...]
     warnings: tuple[Problem, ...] = ()
@@ -48,7 +48,7 @@ class IntakeResult(msgspec.Struct, frozen=True):
 
 
 class UpdateResult(msgspec.Struct, frozen=True):
-    """What became of a delivery update; ``status`` is where the package stood after it.
+    """The result of a delivery update; ``status`` is the package's status after it.
 
     ``late`` news is in the timeline and changed nothing; a ``duplicate`` repeats the
     answer given to the same ``event_ref``.
@@ -61,9 +61,9 @@ class UpdateResult(msgspec.Struct, frozen=True):
 
 
 class AmendmentResult(msgspec.Struct, frozen=True):
-    """What became of a changed order: the names of the fields that are different now.
+    """The result of an amendment: the names of the changed fields.
 
-    ``event_id`` is the ``package.updated`` that tells of it; both are empty when nothing was
+    ``event_id`` is the ``package.updated`` that reports it; both are empty when nothing was
     different.
     """
 
@@ -73,7 +73,7 @@ class AmendmentResult(msgspec.Struct, frozen=True):
 
 
 class ErasureResult(msgspec.Struct, frozen=True):
-    """Which packages are empty now; ``kept`` says by id why others are not.
+    """The packages erased; ``kept`` has the reason for each of the others, by id.
 
     The reasons are ``under_way``, ``still_told`` and ``unknown``.
     """

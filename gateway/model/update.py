@@ -1,4 +1,4 @@
-"""The rules a delivery update must pass before it is looked at against the package."""
+"""The rules a delivery update must pass before it is applied to its package."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from gateway.model.package import (
 )
 
 COPAY_METHODS: Final = ("cash", "card", "check", "online", "on_account", "waived")
-# Near the ends of the calendar a change of time zone is an error; nobody delivers there.
+# Near the ends of the calendar a change of time zone is an error.
 _YEARS: Final = range(2000, 2100)
 _MAX_CHARACTERS: Final[Mapping[str, int]] = {
     "driver_id": 100,
@@ -71,7 +71,7 @@ def _out_of_bounds(update: DeliveryUpdate) -> Iterator[Problem]:
 
 
 def _told(update: DeliveryUpdate, name: str) -> Any:
-    """Return what the update says by this dotted name."""
+    """Return the update's value by this dotted name."""
     value: Any = update
     for part in name.split("."):
         value = None if value is None else getattr(value, part)
@@ -91,10 +91,10 @@ def _wrong_moments(update: DeliveryUpdate) -> Iterator[Problem]:
 
 
 def facts_of(update: DeliveryUpdate, status: Status, occurred_at: datetime) -> dict[str, Any]:
-    """Return what the event tells beyond the package's own references.
+    """Return the event's data beyond the package's own references.
 
     ``delivered_at`` when the package arrived, ``occurred_at`` otherwise; what was not
-    reported is left out, but for what a completed delivery always tells. Moments are UTC,
+    reported is left out, but for the fields that every completed delivery has. Moments are UTC,
     in whole seconds.
     """
     facts: dict[str, Any] = {"driver_id": update.driver_id}

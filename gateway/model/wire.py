@@ -17,8 +17,8 @@ from gateway.errors import InvalidInput, Problem
 
 T = TypeVar("T")
 
-# msgspec's sentences. A path is made of our own field names; what stands before it may hold
-# anything at all that was sent, quotes and a made-up path included.
+# msgspec's sentences. A path is made of our own field names; the text before it may hold
+# anything that was sent, quotes and a made-up path included.
 _AT: Final = re.compile(r" - at (?:`key` in )?`\$\.?([\w.\[\]]*)`\Z")
 _VALUE: Final = re.compile(r"(Invalid (?:enum )?value) .*", re.DOTALL)
 _UNKNOWN: Final = "Object contains unknown field "
@@ -28,7 +28,7 @@ _QUOTED: Final = re.compile(r"'[^']*'")
 
 
 def _plain(value: Any) -> Any:
-    """Refuse what is no JSON: msgspec's own word for that, by the type and not the value."""
+    """Refuse values that are no JSON, by their type and not their value."""
     raise NotImplementedError(type(value).__name__)  # what msgspec asks an enc_hook to raise
 
 

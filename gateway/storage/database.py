@@ -39,7 +39,7 @@ from gateway.errors import StorageError
 Dialect = Literal["sqlite", "postgresql"]
 
 APPLICATION_NAME: Final = "rx-gateway"
-"""What our sessions are called in pg_stat_activity."""
+"""The name of our sessions in pg_stat_activity."""
 
 _BUSY_TIMEOUT_MS = 15_000
 _BUSY_PAUSE_SECONDS = 0.02
@@ -56,8 +56,8 @@ _PRAGMAS = (
     "PRAGMA cache_size=-32768",
     "PRAGMA temp_store=MEMORY",
 )
-# PostgreSQL's classes of errors that are about the server, not about what was sent to it:
-# connection, authorization, no such database, resources, operator, system.
+# PostgreSQL's error classes that concern the server and not the statement: connection,
+# authorization, no such database, resources, operator, system.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SERVER_STATES: Final = ("08", "28", "3D", "53", "57", "58")
 
@@ -119,15 +119,15 @@ class Database:
             ) from error
 
     async def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         await self._writer.dispose()
         await self._reader.dispose()
 
 
 def is_outage(error: Exception) -> bool:
-    """Say whether the database itself is out of reach, rather than something sent to it at fault.
+    """Return whether an error means that the database is out of reach, and not a faulty statement.
 
-    The driver of PostgreSQL tells both in the same classes, so its error codes decide.
+    PostgreSQL's driver has the same classes for both, so its error codes decide.
     """
     if isinstance(error, OSError | PoolTimeoutError | OperationalError):
         return True
@@ -138,7 +138,7 @@ def is_outage(error: Exception) -> bool:
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
-    """Say whether SQLite refused because somebody else has the file at the moment."""
+    """Return whether SQLite refused because another connection has the file locked."""
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
 
 
@@ -152,7 +152,7 @@ def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
         connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000},
     )
 
-    # The driver's own way of opening transactions leaves SELECTs outside of them; we say BEGIN.
+    # The driver's own transactions leave SELECTs outside; so BEGIN is explicit.
     # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
@@ -167,19 +167,19 @@ def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
 
 
 async def _set_up_when_free(driver: Connection) -> None:
-    """Set a new connection up; waits for whoever has the file as long as a writer would.
+    """Set a new connection up; waits for a lock on the file as long as a writer would.
 
     Two that make the same file a WAL file hold a shared lock each and want it alone: SQLite
     then refuses one of them at once, however long its busy timeout is
     (https://www.sqlite.org/c3ref/busy_handler.html).
     """
     loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + _BUSY_TIMEOUT_MS / 1000
+    deadline = loop.time() + _BUSY_TIMEOUT_MS / 1000
     while True:
         try:
             await _set_up(driver)
         except sqlite3.OperationalError as error:
-            if not is_busy(error) or loop.time() > give_up_at:
+            if not is_busy(error) or loop.time() > deadline:
                 raise
         else:
             return
@@ -188,7 +188,7 @@ async def _set_up_when_free(driver: Connection) -> None:
 
 async def _set_up(driver: Connection) -> None:
     # Only before anything is written, WAL mode included: a file that has pages keeps its
-    # mode until VACUUM, and saying it once more would wait for the writer's lock.
+    # mode until VACUUM, and setting it again would wait for the writer's lock.
     # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
     [(pages,)] = await driver.execute_fetchall("PRAGMA page_count")
     if pages == 0:

@@ -15,8 +15,8 @@ from gateway.storage.queue_table import QueueTable
 class SealedColumn:
     """A column of sealed values, so that a new seal key reaches them too.
 
-    ``key`` names the columns that tell the table's rows apart; ``row_id`` returns what a
-    row's value was sealed for.
+    ``key`` names the columns that identify a row; ``row_id`` returns the id that a row's value
+    was sealed for.
     """
 
     table: Table

@@ -3,7 +3,7 @@
 Times are whole milliseconds since 1970 (``…_ms``). ``BYTES`` columns named
 ``payload``, ``data``, ``settings`` and ``excerpt`` are sealed
 (:mod:`gateway.storage.crypto.encryption`); those ending in ``_index`` are blind indexes.
-No patient data stands anywhere in clear. Every row names its account.
+No patient data is in clear text. Every row names its account.
 """
 
 from typing import Any, Final
@@ -34,9 +34,9 @@ metadata: Final = MetaData(
 )
 
 MS = BigInteger
-# Packages that no news can move any more, and events that no package's end takes along.
+# Packages in a final status, and events that no package's erasure includes.
 FINISHED: Final = "status IN ('cancelled', 'completed', 'failed', 'returned')"
-# What a list looks for among very many others, as the indexes that find it have it.
+# Conditions of partial indexes, as the lists' queries repeat them.
 EXHAUSTED: Final = "state = 'exhausted'"
 FAILED: Final = "NOT delivered"
 LOOSE: Final = "(substr(subject, 1, 4) <> 'pkg_' OR late)"
@@ -102,7 +102,7 @@ api_keys = Table(
 )
 
 # One order being delivered. order_index is unique for each source, so that the same order
-# can't come in twice; the other indexes answer exact look-ups. purged: payload says nothing more.
+# can't come in twice; the other indexes answer exact look-ups. purged: payload is erased.
 packages = Table(
     "packages",
     metadata,
@@ -135,8 +135,8 @@ packages = Table(
     Index("ix_packages_status", "account_id", "status", "id"),
 )
 
-# One thing that happened; never changed, but for its data, which is emptied in the end (purged).
-# ref is the digest of the reporter's own id of it; trace is where the request's span stands.
+# An event; never changed, but for its data, which is erased at its age (purged).
+# ref is the digest of the reporter's own id of it; trace is the request's trace context.
 events = Table(
     "events",
     metadata,
@@ -162,7 +162,7 @@ events = Table(
     Index("ix_events_loose", "purged", "recorded_at_ms", **_only(LOOSE)),
 )
 
-# Who wants events. removed_at_ms keeps the row, and so the log, of one that was taken away.
+# A destination of events. removed_at_ms keeps the row, and so the log, of a removed one.
 # failures, openings, opened_at_ms: its circuit breaker; nothing is sent before held_until_ms.
 destinations = Table(
     "destinations",
@@ -193,11 +193,10 @@ destinations = Table(
     Index("ix_destinations_account_id", "account_id"),
 )
 
-# One event on its way to one destination: the outbox. due_at_ms is when it may be tried next;
-# taking it pushes that to the end of the lease, so that a killed process's rows come due again
-# by themselves.
+# One event on its way to one destination: the outbox. due_at_ms is when it may be attempted
+# next; a claim moves it to the end of the lease, so that a killed process's rows come due again.
 # retry_index is the place in the retry schedule; sending again by hand sets it back to 0.
-# in_order: an earlier one of the same subject must be over before this one goes.
+# in_order: an earlier one of the same subject must be finished before this one is sent.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -229,7 +228,7 @@ deliveries = Table(
     Index("ix_deliveries_exhausted", "account_id", "state", "id", **_only(EXHAUSTED)),
 )
 
-# Events being sent again to one destination, a few at a time: where it has got to.
+# Events being sent again to one destination, a few at a time, and the progress.
 recoveries = Table(
     "recoveries",
     metadata,
@@ -247,7 +246,7 @@ recoveries = Table(
     Index("ix_recoveries_running", "id", **_only("state = 'running'")),
 )
 
-# One try (the webhook log).
+# One attempt (the webhook log).
 attempts = Table(
     "attempts",
     metadata,

@@ -17,7 +17,7 @@ A worked example, a plugin that prints labels::
     )
     LABELS = QueueTable(
         name="acme-labels", table=labels, subject="subject", lease="lease", outcome="outcome",
-        erase=("payload",),                     # emptied when an item is done
+        erase=("payload",),                     # erased when an item is done
     )
 
     class Labels:

@@ -3,7 +3,7 @@
 The file begins with::
 
     16 bytes  "rx-gateway bkup" and the version of this form, 1
-     8 bytes  fingerprint of the keyring, so that a wrong key is told from damage
+     8 bytes  fingerprint of the keyring, to tell a wrong key from damage
      2 bytes  number of the seal key, big-endian
     12 bytes  random: the first half of every nonce
 
@@ -38,7 +38,7 @@ from gateway.storage.crypto.encryption import ExtendedNonceCipher
 from gateway.storage.crypto.keyring import Keyring, derived_key
 
 Progress = Callable[[str, int, int], None]
-"""Told of a table, how many of its rows are done, and how many it has."""
+"""Called with a table's name, the number of its rows done, and of all its rows."""
 
 # msgpack has none of these: they are written as text, and read again by the column's type.
 _WRITTEN_AS_TEXT: Final = (datetime, date, time, timedelta, Decimal, UUID)
@@ -53,10 +53,10 @@ class SavedTable(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a backup is: made by which version, when, from what, and what is in it.
+    """A backup's manifest: version, time, source and tables.
 
     ``heads`` are the revisions of the schema, ``keyring`` is the fingerprint of the master
-    key. ``left_out`` are revisions of plugins that were off: their tables are not in it.
+    key. ``left_out`` are revisions of disabled plugins: their tables are not in it.
     """
 
     version: str
@@ -120,7 +120,7 @@ class BackupReader:
 
 
 def verify(path: Path, keyring: Keyring) -> Manifest:
-    """Read a whole backup and check every part of it; returns what it says of itself.
+    """Read a whole backup and check every part of it; returns its manifest.
 
     Raises as :func:`gateway.storage.backup.format.records` does.
     """
@@ -132,7 +132,7 @@ def verify(path: Path, keyring: Keyring) -> Manifest:
 
 
 def column_value(value: Any, column: Column[Any]) -> Any:
-    """Return a value that was read from a backup as the column takes it."""
+    """Convert a value read from a backup to the column's type."""
     try:
         kind = column.type.python_type
     except NotImplementedError:  # SQLAlchemy knows no Python type for it: its values were text
@@ -156,13 +156,14 @@ def _decoded(record: bytes, into: type[Any]) -> Any:
 
 def _inconsistent() -> SealError:
     return SealError(
-        "The backup doesn't hold what it says: it was made by another version, or not finished. "
+        "The backup's content doesn't match its manifest: another version made it, or it was not "
+        "finished. "
         "Nothing of it was used."
     )
 
 
 MAX_RECORD_BYTES: Final = 256 * 1024 * 1024
-"""No record is larger; what says so is damaged."""
+"""No record is larger; a longer length means damage."""
 
 _NAME: Final = b"rx-gateway bkup"
 _VERSION: Final = 1
@@ -173,7 +174,7 @@ _HEAD_BYTES: Final = len(_NAME) + 1 + _FINGERPRINT_BYTES + _SEAL_ID_BYTES + _RAN
 _LENGTH_BYTES: Final = 4
 _TAG_BYTES: Final = 16
 _PURPOSE: Final = "rx-gateway backup v1"
-# What is sealed can't be compressed; of the rest a little effort gets nearly all there is.
+# Sealed values can't be compressed; for the rest, level 3 gets nearly all there is.
 _COMPRESSION: Final = 3
 
 
@@ -211,7 +212,7 @@ class SealedWriter:
 
 
 def records(file: BinaryIO, keyring: Keyring) -> Iterator[bytes]:
-    """Yield the records of a backup; each was checked, and at the end that none is missing.
+    """Yield the records of a backup, each checked; raises at the end when one is missing.
 
     Raises ``StorageError`` when it is no backup of a form known here, ``ConfigurationError``
     when it was sealed with another master key, ``SealError`` when it is damaged.
@@ -233,7 +234,7 @@ def records(file: BinaryIO, keyring: Keyring) -> Iterator[bytes]:
 
 
 class _Cipher:
-    """Seals or opens one record after the other, each with the nonce of its number."""
+    """Seals or opens records in sequence, each with the nonce of its number."""
 
     def __init__(self, seal_key: bytes, head: bytes) -> None:
         self._head = head
@@ -259,7 +260,7 @@ class _Cipher:
 
 
 def _key_for(head: bytes, keyring: Keyring) -> bytes:
-    """Read the head: the seal key that it names, or a sentence about why there is none."""
+    """Return the seal key that the head names; raises why there is none."""
     if len(head) < _HEAD_BYTES or not head.startswith(_NAME):
         raise StorageError("This is no backup that gateway backup made.")
     version, rest = head[len(_NAME)], head[len(_NAME) + 1 :]

@@ -1,9 +1,9 @@
-"""From a file to a database: everything of the backup, or nothing at all.
+"""Restoring a backup: all of it, or nothing.
 
-The whole file is checked before anything is touched. Then the schema is brought to where
-it was when the backup was made, the rows are put in, and the schema is brought on to what
-this version needs. On PostgreSQL all of that is one transaction. On SQLite it happens in
-a new file, which then takes the place of what the database held, in one transaction too.
+The whole file is checked before anything is changed. Then the schema is brought to the
+backup's revision, the rows are inserted, and the schema is migrated to this version. On
+PostgreSQL all of that is one transaction. On SQLite it happens in a new file, which then
+replaces the content of the database, in one transaction too.
 """
 
 import sqlite3
@@ -49,9 +49,9 @@ _BOOKKEEPING: Final = frozenset({"facts", "accounts", "sites", "alembic_version"
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """One restore: which file, sealed with what, for whom.
+    """A restore: the file, its keyring, the plugins whose tables it may hold.
 
-    ``actor`` is who does it, for the audit trail, and ``now`` when.
+    ``actor`` and ``now`` are for the audit trail.
     """
 
     source: Path
@@ -62,10 +62,10 @@ class Restore:
     on_progress: Progress = lambda _table, _done, _of: None
 
     async def into(self, url: str, *, force: bool = False) -> Manifest:
-        """Put the backup into the database at ``url``; returns what the backup says of itself.
+        """Restore into the database at ``url``; returns the manifest.
 
-        Raises ``Conflict`` while somebody uses the database, and when it holds data already,
-        unless ``force`` says to replace that.
+        Raises ``Conflict`` while another process uses the database, and when it holds data,
+        unless ``force`` replaces that.
         """
         manifest = self.check()
         database = Database(url)
@@ -84,7 +84,7 @@ class Restore:
         return manifest
 
     def check(self) -> Manifest:
-        """Check every part of the file, and that this gateway knows what is in it."""
+        """Check every part of the file, and that this gateway has all its revisions."""
         try:
             manifest = verify(self.source, self.keyring)
         except OSError as error:
@@ -148,7 +148,7 @@ class Restore:
             for table in tables.values():
                 await _advance_sequences(connection, table)
         await upgrade(connection, self.plugins)
-        # Whoever carried these is gone; they come due again at once.
+        # The processes that held these are gone: the deliveries are due at once.
         await connection.execute(
             update(deliveries)
             .where(deliveries.c.state == "pending", deliveries.c.lease.is_not(None))
@@ -188,7 +188,7 @@ def _refuse(filled: Sequence[str]) -> None:
     missed = sorted(set(filled) - _BOOKKEEPING)
     if missed:
         raise Conflict(
-            f"The database holds data already (in {', '.join(missed)}): name an empty one, or say "
+            f"The database holds data already (in {', '.join(missed)}): name an empty one, or use "
             "--force to replace all of it."
         )
 

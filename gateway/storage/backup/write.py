@@ -2,7 +2,7 @@
 
 SQLite is copied aside first, with its own online backup, which is quick and holds up no
 writer; PostgreSQL is read in one repeatable-read transaction. The master key is not in
-the file: without it nobody can read the file, and with both everybody can.
+the file: the file is unreadable without it, and readable by anyone who has both.
 """
 
 import asyncio
@@ -80,9 +80,9 @@ async def write_backup(
 
 @contextmanager
 def _atomic_file(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """Open a new file that becomes ``target`` at the end, in a folder nobody else may look into.
+    """Open a new file that becomes ``target`` at the end, in a private folder.
 
-    The folder is beside the target: there has to be room there anyway.
+    The folder is beside the target, where there has to be room anyway.
     """
     if target.exists():
         raise Conflict(f"{target} is there already: name another file.")
@@ -101,7 +101,7 @@ def _atomic_file(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
 
 @asynccontextmanager
 async def _snapshot(database: Database, folder: Path) -> AsyncIterator[AsyncConnection]:
-    """Open a connection that sees one moment for as long as it is open."""
+    """Open a connection with a snapshot of one moment."""
     if database.path is None:
         async with database.read() as connection:
             await connection.execute(
@@ -121,7 +121,7 @@ async def _snapshot(database: Database, folder: Path) -> AsyncIterator[AsyncConn
 
 def _copy(source: Path, target: Path) -> None:
     with closing(sqlite3.connect(source)) as opened, closing(sqlite3.connect(target)) as copy:
-        opened.backup(copy)  # in one step: what is written meanwhile doesn't begin it anew
+        opened.backup(copy)  # in one step: writes meanwhile don't restart it
 
 
 async def _announced(connection: AsyncConnection, table: Table) -> SavedTable:

@@ -1,4 +1,4 @@
-"""Sealing: what the database holds of a patient can't be read without the master key.
+"""Sealing (envelope encryption): patient data at rest can't be read without the master key.
 
 A sealed value is laid out as::
 
@@ -12,15 +12,15 @@ Its associated data is the first three bytes, the table, a NUL and the row id, s
 a value moved to another row or table doesn't open.
 
 Why 24 bytes of nonce: with 12 random bytes one AES-GCM key is good for 2^32
-values (NIST SP 800-38D, section 8.3), and somebody would have to count them over
-all processes and restarts. Here the first half of the nonce derives a key for
+values (NIST SP 800-38D, section 8.3), and all processes would have to count them
+together, across restarts. Here the first half of the nonce derives a key for
 this value alone and the second half is that key's GCM nonce; 2^80 values stay
-safe and nobody counts. This is XAES-256-GCM, https://c2sp.org/XAES-256-GCM,
+safe without a count. This is XAES-256-GCM, https://c2sp.org/XAES-256-GCM,
 unchanged. Its price is 12 bytes and about 1 µs a value.
 
 Every nonce comes straight from the operating system: a buffer in this process
-would save 0.04 µs and would have to be emptied at every fork. Sealing many at
-once would save 9 %, so there is no call for it.
+would save 0.04 µs and would have to be cleared at every fork. Sealing many at
+once would save 9 %: not worth a call of its own.
 """
 
 import hmac
@@ -71,7 +71,7 @@ class Sealer:
     """Seals and opens values, and computes blind indexes, with the keys of one keyring.
 
     Safe to share between threads and to take across a fork. ``reload`` reads the
-    keyring anew: it is asked when a value bears a number that is not known yet,
+    keyring again: it is called for a value with an unknown key number,
     because another process rotated the keys.
     """
 
@@ -105,7 +105,7 @@ class Sealer:
         )
 
     def unseal(self, sealed: bytes, *, table: str, row_id: str) -> bytes:
-        """Open what was sealed for this row of this table, with whichever key sealed it.
+        """Open a value sealed for this row of this table, with the key that sealed it.
 
         Raises SealError if that key is missing, or the value was moved or changed.
         """
@@ -126,11 +126,11 @@ class Sealer:
             ) from None
 
     def needs_resealing(self, sealed: bytes) -> bool:
-        """Tell whether a value was sealed with another key than the newest."""
+        """Return whether a value was sealed with another key than the newest."""
         return key_id_of(sealed) != self._active_id
 
     def blind_index(self, field: str, account_id: str, value: str) -> bytes:
-        """Return 16 bytes to find a value by without storing it: keyed, one-way, exact match.
+        """Return the 16 bytes that find a value without storing it: keyed, one-way, exact match.
 
         The same value gives other bytes in another field or account, and the
         same bytes after a rotation. Fold case and spaces before calling.

@@ -1,4 +1,4 @@
-"""The master keys: which there are, how they are written down, how they reach the disk.
+"""The master keys: their text form and the key file.
 
 One *index* key drives the blind indexes and stays for good, so look-ups go on
 finding old rows. Numbered *seal* keys drive the sealing of values: the highest
@@ -8,8 +8,8 @@ number seals, all of them open. In text, newlines or commas separate::
     seal-1 <base64 of 32 bytes>
     seal-2 <base64 of 32 bytes>
 
-Whoever has this text can read the database, and without it nobody can: back it
-up, and not beside the database. A master key is never used as it stands; each
+This text opens the database, and nothing else does: back it up, and not beside the
+database. A master key is never used itself; each
 purpose takes its own key from it (:func:`derived_key`).
 """
 
@@ -65,7 +65,7 @@ class Keyring:
         """Read the text form; blank lines don't matter.
 
         Raises ConfigurationError that names the line (commas count as line
-        ends) and what is wrong with it, and shows nothing of what stands there.
+        ends) and what is wrong with it, and shows nothing of the line.
         """
         index_key: bytes | None = None
         seal_keys: dict[int, bytes] = {}
@@ -83,7 +83,7 @@ class Keyring:
                 )
             if key in line_of:
                 raise ConfigurationError(
-                    f"{where}: the same key stands on line {line_of[key]}; "
+                    f"{where}: the same key is on line {line_of[key]}; "
                     "every line needs a key of its own"
                 )
             line_of[key] = number
@@ -135,7 +135,7 @@ class Keyring:
         return key
 
     def fingerprint(self) -> str:
-        """Return 16 hex digits that tell this keyring from a stranger's.
+        """Return 16 hex digits that identify this keyring.
 
         It stays the same across rotations and reveals nothing of the keys: keep
         it in the database and compare at every start, so that a lost and newly
@@ -149,7 +149,7 @@ class Keyring:
 
 
 def missing_seal_key(seal_id: int) -> SealKeyMissing:
-    """Say which seal key a value asks for."""
+    """Make the error that names the missing seal key."""
     return SealKeyMissing(
         f"seal key number {seal_id} is missing: put its seal-{seal_id} line back "
         "into the master key and restart"
@@ -160,7 +160,7 @@ def load(path: Path) -> Keyring:
     """Read a key file.
 
     Raises ConfigurationError if it is missing, can't be read or understood, or
-    (on POSIX) if anybody but its owner may touch it.
+    (on POSIX) if users other than its owner may read or change it.
     """
     try:
         with path.open("rb") as file:
@@ -255,7 +255,7 @@ def _create(path: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (
             _written_beside(path, Keyring.generate()) as temporary,
-            contextlib.suppress(FileExistsError),  # somebody was first: theirs is the key
+            contextlib.suppress(FileExistsError),  # another process was first: its key counts
         ):
             if sys.platform == "win32":
                 temporary.rename(path)  # never overwrites there

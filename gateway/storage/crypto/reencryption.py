@@ -1,7 +1,7 @@
-"""After a rotation: sealing again, with the newest key, what an older one sealed.
+"""After a rotation: sealing again, with the newest key, the values of older ones.
 
-Row by row in bounded transactions, so that the gateway goes on working; it can be
-stopped and started again at any point.
+Row by row in bounded transactions, while the gateway works; it can be stopped and started
+again at any point.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -27,7 +27,7 @@ _SEALED: Final = (
 
 
 class Progress(NamedTuple):
-    """How far it is in one table: rows looked at, and rows sealed again."""
+    """Progress in one table: rows read, and rows sealed again."""
 
     table: str
     seen: int
@@ -35,13 +35,13 @@ class Progress(NamedTuple):
 
 
 async def reseal(
-    database: Database, sealer: Sealer, brought: Sequence[SealedColumn] = ()
+    database: Database, sealer: Sealer, plugin_columns: Sequence[SealedColumn] = ()
 ) -> AsyncIterator[Progress]:
-    """Seal again what needs it; yields after each transaction, at least once a table.
+    """Seal values of older keys again; yields after each transaction, at least once a table.
 
-    ``brought`` are the sealed columns of plugins' tables.
+    ``plugin_columns`` are the sealed columns of plugins' tables.
     """
-    for place in (*_SEALED, *brought):
+    for place in (*_SEALED, *plugin_columns):
         seen = resealed = 0
         after: tuple[Any, ...] | None = None
         while True:

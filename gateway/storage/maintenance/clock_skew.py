@@ -1,8 +1,8 @@
-"""Moving along what is due, when the clock that said when was set back.
+"""Shift due times after the system clock was set back.
 
-Everything that waits for a moment was written down by the clock as it was before. By the
-clock as it is now those moments lie too far off: an hour too far, say. What time it was is
-noted now and then, so that this is seen also of a clock that is set back while nobody runs.
+Stored due times were written by the clock before: by the present clock they lie too far
+ahead. The time is recorded now and then, so that a step that happens while no process runs is
+noticed as well.
 """
 
 from collections.abc import Iterable
@@ -21,14 +21,14 @@ _CLOCK: Final = "clock"
 
 
 async def last_recorded_time(connection: AsyncConnection) -> datetime | None:
-    """Return what time it was when that was noted last, locked until the transaction ends."""
+    """Return the last recorded time, locked until the transaction ends."""
     noted = select(facts.c.value).where(facts.c.name == _CLOCK).with_for_update()
     value = (await connection.execute(noted)).scalar()
     return None if value is None else from_epoch_ms(int(value))
 
 
 async def record_time(connection: AsyncConnection, now: datetime) -> None:
-    """Note what time it is."""
+    """Record the time."""
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
     noted = dialect.insert(facts).values(name=_CLOCK, value=str(to_epoch_ms(now)))
     await connection.execute(
@@ -44,10 +44,10 @@ async def shift_due_times(
     lease_seconds: float,
     waits: Iterable[DueColumn] = (),
 ) -> None:
-    """Bring forward, by ``seconds``, what was to be done, or had happened, later than ``now``.
+    """Bring due times and past times that lie after ``now`` forward by ``seconds``.
 
-    A lease is only ever brought to where one that began this moment would end: it may be one
-    that did, and what is on its way must not be sent a second time. ``waits`` are plugins'.
+    A lease is at most cut to the end of one that starts now: it may have started just now, and
+    a delivery in flight must not be sent twice. ``waits`` are plugins' columns.
     """
     now_ms, by_ms = to_epoch_ms(now), int(seconds * 1000)
     due_at_ms, held_until_ms = deliveries.c.due_at_ms, destinations.c.held_until_ms
@@ -68,7 +68,7 @@ async def shift_due_times(
         .where(held_until_ms > now_ms)
         .values(held_until_ms=_earlier(held_until_ms, by_ms, now_ms))
     )
-    # What happened can't lie ahead: from there on, nothing would ever be given up or closed.
+    # A past time in the future would keep deliveries from expiring and breakers from closing.
     first_ms = deliveries.c.first_attempt_at_ms
     await connection.execute(pending.where(first_ms > now_ms).values({first_ms: first_ms - by_ms}))
     for happened_ms in (
@@ -83,7 +83,7 @@ async def shift_due_times(
             .values({happened_ms: happened_ms - by_ms})
         )
     for wait in waits:
-        # One that began this moment may end so late: what lies no further off may be one.
+        # A lease that starts now may end as late as this: those before it stay.
         since_ms = now_ms + int(wait.lease_seconds * 1000)
         await connection.execute(
             update(wait.column.table)

@@ -1,4 +1,4 @@
-"""Having the database to oneself, for what can't be done while anybody else uses it."""
+"""Exclusive use of the database, and the numbers of PostgreSQL's advisory locks."""
 
 import asyncio
 import sqlite3
@@ -31,12 +31,12 @@ _LOOK_AGAIN_SECONDS: Final = 0.1
 
 @contextmanager
 def exclusive_connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a SQLite file, in autocommit, so that nobody else can until the block ends.
+    """Open a SQLite file, in autocommit, and lock every other process out until the block ends.
 
-    Raises ``Conflict`` when somebody has it open. In WAL mode every connection keeps a
+    Raises ``Conflict`` when another process has it open. In WAL mode every connection keeps a
     shared lock for as long as it lives, so even an idle server shows
-    (https://www.sqlite.org/pragma.html#pragma_locking_mode). A file that was not there is
-    made, and is gone again when the block fails.
+    (https://www.sqlite.org/pragma.html#pragma_locking_mode). A new file is
+    created, and removed again when the block fails.
     """
     is_new = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def exclusive_connection(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
             _lock(connection)
             yield connection
-    except BaseException:  # also Ctrl-C: no empty file may be taken for a database; raised again
+    except BaseException:  # also Ctrl-C: an empty file could pass for a database; raised again
         if is_new:
             path.unlink(missing_ok=True)
         raise
@@ -65,10 +65,10 @@ def _lock(connection: sqlite3.Connection) -> None:
 async def refuse_other_processes(connection: AsyncConnection) -> None:
     """Raise ``Conflict`` when another of our processes is connected to this PostgreSQL.
 
-    A session that was closed a moment ago may still be listed, so it is given a moment.
+    A session closed just now may still be listed, so the list is read for a second.
     """
     for _ in range(_LOOKS):
-        # Within a transaction the list would else stay as it was at the first look.
+        # Otherwise the list stays the same within a transaction.
         await connection.execute(text("SELECT pg_stat_clear_snapshot()"))
         others = await connection.execute(
             text(
@@ -85,11 +85,11 @@ async def refuse_other_processes(connection: AsyncConnection) -> None:
 
 @contextmanager
 def server_lock(database: Path) -> Iterator[None]:
-    """Be the only process that serves a SQLite file, until the block ends.
+    """Lock a SQLite file for the one process that serves it, until the block ends.
 
-    Raises ``Conflict`` while another one is. The operating system keeps the lock, on an empty
-    file beside the database, and gives it up with the process, however that ends. Where it
-    can't keep any (some network volumes), nobody can tell, and the server starts.
+    Raises ``Conflict`` while another process serves it. The operating system holds the lock, on
+    an empty file beside the database, and releases it when the process ends, however that
+    happens. Where it can't (some network volumes), the server starts without.
     """
     with ExitStack() as held:
         with suppress(OSError):  # a full disk has no room for it; the gateway copes with that
@@ -103,7 +103,7 @@ def server_lock(database: Path) -> Iterator[None]:
 
 
 def _locked(descriptor: int) -> bool:
-    """Take the lock, and say whether it is ours; raises ``OSError`` where there are no locks."""
+    """Take the lock; returns whether it was free. Raises ``OSError`` where there are no locks."""
     try:
         if sys.platform == "win32":
             import msvcrt

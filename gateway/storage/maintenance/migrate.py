@@ -29,7 +29,7 @@ _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 
 
 class Migrated(NamedTuple):
-    """What was done: revisions applied, and the copy made before, if any."""
+    """The result of a migration: revisions applied, and the copy made before, if any."""
 
     revisions: Sequence[str]
     backup: Path | None
@@ -38,9 +38,9 @@ class Migrated(NamedTuple):
 async def migrate(
     database: Database, tables: Sequence[PluginTables], backups: Path, now: datetime
 ) -> Migrated:
-    """Bring the schema to what this version needs; does nothing when it is there already.
+    """Bring the schema to this version; does nothing when it is there already.
 
-    Safe to call from several processes at once: one does it, the others wait.
+    Safe to call from several processes at once: one migrates, the others wait.
     """
     scripts = _scripts(tables)
     if database.path is not None:
@@ -52,7 +52,7 @@ async def migrate(
     try:
         async with database.begin() as connection:
             await _take_turn(connection)
-            # Looked at again: who held the lock before us may have done it all.
+            # Read again: the process that held the lock before may have migrated.
             current = await connection.run_sync(_current)
             missing = _missing(scripts, current)
             if missing and current and database.path is not None:
@@ -68,7 +68,7 @@ async def migrate(
 
 
 async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:
-    """Say whether the schema is behind what this version needs."""
+    """Return whether the schema is older than this version's."""
     scripts = _scripts(tables)
     if database.path is not None and not database.path.exists():
         return True
@@ -91,9 +91,9 @@ async def upgrade(
     tables: Sequence[PluginTables],
     heads: Collection[str] | None = None,
 ) -> None:
-    """Bring the schema to ``heads``, or to what this version needs, within a transaction.
+    """Bring the schema to ``heads``, or to this version's, within a transaction.
 
-    Until that ends, whoever else wants to migrate waits.
+    Until that ends, other processes that migrate wait.
     """
     await _take_turn(connection)
     to = "heads" if heads is None else tuple(heads)
@@ -120,7 +120,7 @@ def _scripts(tables: Sequence[PluginTables]) -> "ScriptDirectory":
 
 
 def _missing(scripts: "ScriptDirectory", current: set[str]) -> set[str]:
-    """Return the revisions to be reached. What a plugin that is off brought stays as it is."""
+    """Return the revisions to apply. Those of disabled plugins stay as they are."""
     core = {script.revision for script in scripts.walk_revisions("base", f"{_CORE}@head")}
     if current and not current & core:
         raise StorageError(
@@ -145,8 +145,8 @@ def _upgrade(
     known = {script.revision for script in scripts.walk_revisions()}
 
     def steps(current: Collection[str], _context: Any) -> Any:
-        # What alembic.command.upgrade does, but that refuses a revision it has no script of;
-        # it has no public name for it, and hands in all heads where the annotation says one.
+        # As alembic.command.upgrade does, which refuses a revision without a script; Alembic has no
+        # public name for this, and passes all heads where the annotation says one.
         here: Any = tuple(each for each in current if each in known)
         there: Any = to
         return scripts._upgrade_revs(there, here)  # noqa: SLF001

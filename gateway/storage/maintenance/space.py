@@ -1,9 +1,8 @@
-"""How much room the database takes, and giving back what it no longer needs.
+"""The size of the database, and releasing its free space.
 
-SQLite keeps the pages of deleted rows for later and never makes its file smaller by
-itself. A file made by this version can hand free pages back a few at a time
-(``auto_vacuum=INCREMENTAL``); an older one has to be written anew once, which
-:func:`compact` does. PostgreSQL reuses space by itself.
+SQLite keeps the pages of deleted rows and never shrinks its file by itself. A file created by
+this version releases free pages a few at a time (``auto_vacuum=INCREMENTAL``); an older one has
+to be rewritten once, which :func:`compact` does. PostgreSQL reuses space by itself.
 """
 
 import asyncio
@@ -21,12 +20,12 @@ from gateway.storage.maintenance.locks import exclusive_connection
 
 _PAGES_AT_ONCE: Final = 1000
 _INCREMENTAL: Final = 2
-# The first of these that a table has says how old a row is.
+# The first of these that a table has is the age of a row.
 _AGE_COLUMNS: Final = ("recorded_at_ms", "started_at_ms", "at_ms", "created_at_ms")
 
 
 class TableSize(NamedTuple):
-    """One table: ``size_bytes`` with its indexes, ``None`` where the database can't tell."""
+    """One table: ``size_bytes`` with its indexes, ``None`` where the database has no figure."""
 
     table: str
     rows: int
@@ -67,7 +66,7 @@ async def extent(database: Database) -> Extent:
 
 
 async def release_space(database: Database, *, pause_seconds: float) -> int:
-    """Hand SQLite's free pages back to the disk, a few at a time; returns how many bytes."""
+    """Release SQLite's free pages to the disk, a few at a time; returns the number of bytes."""
     if database.dialect != "sqlite":
         return 0
     before = await extent(database)
@@ -75,20 +74,20 @@ async def release_space(database: Database, *, pause_seconds: float) -> int:
     while left > 0:
         await database.run_script(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
         was, left = left, (await extent(database)).free_bytes
-        if left >= was:  # somebody else deletes faster; the next run goes on
+        if left >= was:  # another process deletes faster; the next run continues
             break
         await asyncio.sleep(pause_seconds)
     if before.releases_space and before.free_bytes:
-        # The file itself ends earlier once the log is written into it; nobody is waited for.
+        # The file shrinks once the log is written into it; this waits for no other connection.
         await database.run_script("PRAGMA wal_checkpoint(PASSIVE)")
     return max(before.size_bytes - (await extent(database)).size_bytes, 0)
 
 
 def compact(path: Path) -> tuple[int, int]:
-    """Write a SQLite file anew without its free pages; returns its bytes before and after.
+    """Rewrite a SQLite file without its free pages; returns its bytes before and after.
 
-    It shrinks by itself from then on. Needs as much room again while it runs, and raises
-    ``Conflict`` while anybody else has the file open.
+    It shrinks by itself from then on. Needs the same space again while it runs, and raises
+    ``Conflict`` while another process has the file open.
     """
     with exclusive_connection(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -1,7 +1,7 @@
-"""Emptying and deleting: what may go by now, and what goes along with it.
+"""Erasing and deleting: rows old enough, and the rows that belong to them.
 
 Every function works on rows that a step of :mod:`gateway.storage.retention.policy` found,
-within that step's transaction.
+in that step's transaction.
 """
 
 from collections.abc import Collection, Sequence
@@ -41,9 +41,9 @@ Rows = Sequence[Row[Any]]
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """One transaction of one step. A rehearsal locks and changes nothing.
+    """The transaction of a step. A rehearsal locks and changes nothing.
 
-    ``unresolved`` are the plugins' ways of telling which of their things are not over yet.
+    ``unresolved`` are the plugins' functions that name their unfinished things.
     """
 
     connection: AsyncConnection
@@ -54,13 +54,13 @@ class StepContext:
 
 
 async def erasable_packages(context: StepContext, rows: Rows) -> Rows:
-    """Leave out packages one of whose events is still under way, and those just made.
+    """Leave out packages with a pending delivery, and those created after the cutoff.
 
-    A reporter may say that a new package ended long ago.
+    A report may date the end of a new package long ago.
     """
     ids = [row.id for row in rows]
     if not context.rehearsal and context.connection.dialect.name == "postgresql":
-        # Whoever sends one of these again looks at its event first, and has to wait for us.
+        # A resend locks the event first (outbox.refuse_erased), and waits for this transaction.
         locked = select(events.c.sequence).where(events.c.subject.in_(ids))
         await context.connection.execute(locked.order_by(events.c.sequence).with_for_update())
     under_way = await context.connection.execute(
@@ -78,17 +78,17 @@ async def erasable_packages(context: StepContext, rows: Rows) -> Rows:
 
 
 async def erasable_events(context: StepContext, rows: Rows) -> Rows:
-    """Leave out events that are not over, and late ones whose package isn't emptied yet."""
+    """Leave out unfinished events, and late ones whose package isn't erased yet."""
     return await _left(context, rows, packages.c.purged == false())
 
 
 async def deletable_events(context: StepContext, rows: Rows) -> Rows:
-    """Leave out events that are not over, and late ones whose package is still there."""
+    """Leave out unfinished events, and late ones whose package still exists."""
     return await _left(context, rows, true())
 
 
 async def _left(context: StepContext, rows: Rows, unless: ColumnElement[bool]) -> Rows:
-    """Leave out what is still to be delivered, or about a thing that is not over."""
+    """Leave out events with a pending delivery, or about an unfinished thing."""
     sent = await context.connection.execute(
         select(deliveries.c.event_id).where(
             deliveries.c.event_id.in_([row.id for row in rows]), deliveries.c.state == "pending"
@@ -102,20 +102,20 @@ async def _left(context: StepContext, rows: Rows, unless: ColumnElement[bool]) -
         )
     )
     belonging = {tuple(row) for row in theirs}
-    not_over: set[str] = set()
-    for of_a_plugin in context.unresolved:
-        not_over.update(await of_a_plugin(context.connection, {row.subject for row in rows}))
+    unfinished: set[str] = set()
+    for find in context.unresolved:
+        unfinished.update(await find(context.connection, {row.subject for row in rows}))
     return [
         row
         for row in rows
         if row.id not in busy
-        and row.subject not in not_over
+        and row.subject not in unfinished
         and (row.account_id, row.subject) not in belonging
     ]
 
 
 async def deletable_attempts(context: StepContext, rows: Rows) -> Rows:
-    """Leave out the tries of deliveries that are still under way."""
+    """Leave out the attempts of pending deliveries."""
     found = await context.connection.execute(
         select(deliveries.c.id).where(
             tuple_(deliveries.c.account_id, deliveries.c.id).in_(
@@ -134,7 +134,7 @@ async def all_rows(_context: StepContext, rows: Rows) -> Rows:
 
 
 async def erase_packages(context: StepContext, rows: Rows) -> None:
-    """Empty packages, their events, and what receivers answered to these."""
+    """Erase packages, their events, and the receivers' answers to these."""
     about = _about(rows)
     full: Select[Any] = select(events.c.sequence, events.c.id).where(
         about, events.c.purged == false()
@@ -162,12 +162,12 @@ async def erase_packages(context: StepContext, rows: Rows) -> None:
 
 
 async def erase_events(context: StepContext, rows: Rows) -> None:
-    """Empty events, and what receivers answered to them."""
+    """Erase events, and the receivers' answers to them."""
     await _erase(context, rows, events.c.id.in_([row.id for row in rows]))
 
 
 async def _erase(context: StepContext, rows: Rows, which: ColumnElement[bool]) -> None:
-    """Empty ``rows``, and what receivers answered to any of ``which``."""
+    """Erase ``rows``, and the receivers' answers to any of ``which``."""
     if rows:
         await context.connection.execute(
             update(events)
@@ -189,7 +189,7 @@ async def _erase(context: StepContext, rows: Rows, which: ColumnElement[bool]) -
 
 
 async def delete_packages(context: StepContext, rows: Rows) -> None:
-    """Delete packages with their events, deliveries and tries."""
+    """Delete packages with their events, deliveries and attempts."""
     await _delete(context, _about(rows))
     await context.connection.execute(
         delete(packages).where(
@@ -200,7 +200,7 @@ async def delete_packages(context: StepContext, rows: Rows) -> None:
 
 
 async def delete_events(context: StepContext, rows: Rows) -> None:
-    """Delete events with their deliveries and tries."""
+    """Delete events with their deliveries and attempts."""
     await _delete(context, events.c.id.in_([row.id for row in rows]))
 
 
@@ -208,26 +208,26 @@ async def _delete(context: StepContext, which: ColumnElement[bool]) -> None:
     await context.connection.execute(
         delete(attempts).where(attempts.c.delivery_id.in_(_sent(which)))
     )
-    told = select(events.c.id).where(which)
-    await context.connection.execute(delete(deliveries).where(deliveries.c.event_id.in_(told)))
+    ids = select(events.c.id).where(which)
+    await context.connection.execute(delete(deliveries).where(deliveries.c.event_id.in_(ids)))
     await context.connection.execute(delete(events).where(which))
 
 
 async def delete_attempts(context: StepContext, rows: Rows) -> None:
-    """Delete tries."""
+    """Delete attempts."""
     gone = attempts.c.sequence.in_([row.sequence for row in rows])
     await context.connection.execute(delete(attempts).where(gone))
 
 
 async def delete_responses(context: StepContext, rows: Rows) -> None:
-    """Delete answers that nobody can ask for any more."""
+    """Delete stored responses past their time."""
     key = tuple_(idempotency.c.account_id, idempotency.c.key_digest)
     gone = key.in_([(row.account_id, row.key_digest) for row in rows])
     await context.connection.execute(delete(idempotency).where(gone))
 
 
 def _about(rows: Rows) -> ColumnElement[bool]:
-    """Pick the events that are about these packages."""
+    """Match the events of these packages."""
     accounts = {row.account_id for row in rows}
     return events.c.subject.in_([row.id for row in rows]) & events.c.account_id.in_(accounts)
 
@@ -237,7 +237,7 @@ def _sent(which: ColumnElement[bool]) -> Select[Any]:
     return select(deliveries.c.id).where(deliveries.c.event_id.in_(ids))
 
 
-_SOON_MS = 1  # whatever was made before this moment may go
+_SOON_MS = 1  # a package created up to this moment may be erased
 
 
 async def erase_finished(
@@ -247,7 +247,7 @@ async def erase_finished(
     package_ids: Collection[str],
     now: datetime,
 ) -> ErasureResult:
-    """Empty those of ``package_ids`` that are over; one that is empty already counts as done."""
+    """Erase the finished ones of ``package_ids``; one erased already counts as done."""
     query = (
         select(packages)
         .where(
@@ -266,11 +266,11 @@ async def erase_finished(
     free = await erasable_packages(context, full) if full else []
     if free:
         await erase_packages(context, free)
-    emptied = {row.id for row in free} | {row.id for row in rows if row.purged}
+    erased = {row.id for row in free} | {row.id for row in rows if row.purged}
     kept = dict.fromkeys(package_ids, "unknown")
     kept |= {row.id: "under_way" for row in rows}
     kept |= {row.id: "still_told" for row in full}
     return ErasureResult(
-        tuple(sorted(emptied)),
-        {each: reason for each, reason in sorted(kept.items()) if each not in emptied},
+        tuple(sorted(erased)),
+        {each: reason for each, reason in sorted(kept.items()) if each not in erased},
     )

@@ -1,17 +1,17 @@
-"""Housekeeping: what is over is emptied when it is old enough, and later its rows go.
+"""Retention: finished packages and events are erased at one age, and deleted at another.
 
-Emptied means that everything sealed is replaced by a sealed nothing, and that no blind
-index finds it any more; ids, status and times stay, and so does the index by which the
-same order is known again. Whatever its age, nothing is touched of
+Erasing replaces every sealed value by a sealed empty one and removes the blind indexes; ids,
+status and times stay, and so does the index that recognises the same order. Whatever their
+age, these stay untouched:
 
-- packages that are not finished, or one of whose events is still to be delivered;
-- events with a pending delivery, pending deliveries and their tries;
-- events about something of a plugin's that the plugin says is not over;
+- unfinished packages, and those with an event still to be delivered;
+- events with a pending delivery, pending deliveries and their attempts;
+- events about a plugin's thing that the plugin reports as unfinished;
 - the audit trail, whose chain must hold, and the tables of plugins.
 
-It works in short transactions of a bounded number of rows, so that orders and deliveries
-get their turn in between. It can be stopped anywhere: the next run finds what is left.
-Any number of processes may do it at once.
+It runs in short transactions of a bounded number of rows, so that orders and deliveries
+are not held up. It can be stopped anywhere: the next run continues. Any number of processes
+may run it at the same time.
 """
 
 import asyncio
@@ -38,16 +38,16 @@ from gateway.storage.stores.audit import AuditEntry, AuditTrail
 from gateway.storage.stores.idempotency import KEEP_FOR
 
 _ROWS_AT_ONCE: Final = 500
-_PACKAGES_AT_ONCE: Final = 100  # each with its events and their tries
+_PACKAGES_AT_ONCE: Final = 100  # each with its events and their attempts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One kind of thing. ``query`` has its candidates, in the order of ``key``.
+    """One kind of row. ``query`` selects the candidates, in the order of ``key``.
 
-    ``age`` reads from the settings how long it is kept (``None``: for ever), ``time`` is
-    the column that says since when it is over. ``free`` picks those that may go, locked
-    so that they stay free; ``work`` makes them go.
+    ``age`` reads from the settings how long they are kept (``None``: for ever), ``time`` names
+    the column with the time they finished. ``free`` picks those that may go, and locks them;
+    ``work`` erases or deletes them.
     """
 
     what: str
@@ -60,7 +60,7 @@ class Step:
     at_once: int = _ROWS_AT_ONCE
 
     async def after(self, context: StepContext, place: tuple[Any, ...] | None) -> Rows:
-        """Return the next candidates behind ``place``; what another process holds is left out."""
+        """Return the next candidates after ``place``, but those that another process has locked."""
         query = self.query.order_by(*self.key).limit(self.at_once)
         if place is not None:
             query = query.where(tuple_(*self.key) > tuple_(*place))
@@ -69,11 +69,11 @@ class Step:
         return list(await context.connection.execute(query))
 
     def place_of(self, row: Row[Any]) -> tuple[Any, ...]:
-        """Return where in the order a row stands."""
+        """Return a row's place in the order."""
         return tuple(getattr(row, str(column.key)) for column in self.key)
 
-    def over_since_ms(self, row: Row[Any]) -> int:
-        """Return since when it is over."""
+    def finished_ms(self, row: Row[Any]) -> int:
+        """Return when a row finished (ms since 1970)."""
         return int(getattr(row, self.time))
 
 
@@ -134,8 +134,8 @@ def _event_step(
     )
 
 
-# First what goes altogether, so that nothing is emptied just before. What is emptied and what
-# is not yet stand apart in their indexes, so each is a step.
+# Deletion first, so that nothing is erased just before. Erased rows and others are apart in
+# their indexes, so each is a step.
 STEPS: Final[Sequence[Step]] = (
     _package_step("packages", _metadata_age, purged=True, goes=True),
     _package_step("packages", _metadata_age, purged=False, goes=True),
@@ -176,15 +176,15 @@ _log = logging.getLogger(__name__)
 PAUSE_SECONDS: Final = 0.05
 """Between two transactions."""
 
-# Of these going nobody needs a record: they are about calls, not about patients.
+# Their deletion is not audited: they are about calls, not about patients.
 _UNRECORDED: Final = frozenset({"attempts", "replayable answers"})
 
 
 class StepResult(NamedTuple):
-    """What became of one kind of thing.
+    """The result of a step.
 
-    ``kept`` is how long the settings keep it (``None``: for ever). ``rows`` went, ``held``
-    are old enough and have to stay for now, the next one is old enough at ``next_at``.
+    ``kept`` is the age in the settings (``None``: for ever). ``rows`` were erased or deleted,
+    ``held`` are old enough but in use, the next one is old enough at ``next_at``.
     """
 
     what: str
@@ -217,12 +217,12 @@ class Housekeeper:
         self._pause_seconds = pause_seconds
 
     async def run(self) -> None:
-        """Do what is due, as a job does it: unless the settings turned it off."""
+        """Run as a job: unless the settings turned it off."""
         if self._ages.enabled:
             await self.prune("gateway")
 
     async def prune(self, actor: str) -> list[StepResult]:
-        """Do what is due, write down that it was done, and give the disk its space back."""
+        """Erase and delete what is due, audit it, and release disk space."""
         swept = await self.sweep()
         done = [f"{each.rows} {each.what}" for each in swept if each.rows]
         recorded = [
@@ -239,7 +239,7 @@ class Housekeeper:
         return swept
 
     async def sweep(self, *, dry_run: bool = False) -> list[StepResult]:
-        """Empty and delete what is due; with ``dry_run`` only say what that would be."""
+        """Erase and delete what is due; with ``dry_run`` only count it."""
         now = self._clock.now()
         found: dict[str, StepResult] = {}
         for step in STEPS:
@@ -256,7 +256,7 @@ class Housekeeper:
         cutoff_ms = to_epoch_ms(now - kept)
         swept = StepResult(step.what, kept)
         place: tuple[Any, ...] | None = None
-        writing = False  # not before something is due: nobody waits for a look
+        writing = False  # not before a row is due: reading takes no lock
         while True:
             opened = self._database.begin() if writing else self._database.read()
             async with opened as connection:
@@ -265,7 +265,7 @@ class Housekeeper:
                 )
                 found = await step.after(context, place)
                 due = list(
-                    itertools.takewhile(lambda row: step.over_since_ms(row) < cutoff_ms, found)
+                    itertools.takewhile(lambda row: step.finished_ms(row) < cutoff_ms, found)
                 )
                 if due and not writing and not dry_run:
                     writing = True
@@ -282,7 +282,7 @@ class Housekeeper:
 
 
 def _next_at(step: Step, young: Sequence[Any], kept: timedelta) -> datetime | None:
-    return from_epoch_ms(step.over_since_ms(young[0])) + kept if young else None
+    return from_epoch_ms(step.finished_ms(young[0])) + kept if young else None
 
 
 def _together(one: StepResult | None, other: StepResult) -> StepResult:

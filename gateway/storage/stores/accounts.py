@@ -1,4 +1,4 @@
-"""Accounts, their sites, and the keys that stand for them."""
+"""Accounts, their sites, and their API keys."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -23,12 +23,12 @@ class AccountStore:
         await connection.execute(new.on_conflict_do_nothing())
 
     async def exists(self, connection: AsyncConnection, account_id: str) -> bool:
-        """Say whether there is such an account."""
+        """Return whether the account exists."""
         query = select(accounts.c.id).where(accounts.c.id == account_id)
         return (await connection.execute(query)).first() is not None
 
     async def replace_sites(self, connection: AsyncConnection, configured: Iterable[Site]) -> None:
-        """Make the table say what gateway.toml says; nothing is written when it does already."""
+        """Bring the sites table in line with gateway.toml; writes nothing when it is already."""
         wanted = {
             (each.account_id, each.code, each.name, each.timezone, each.country)
             for each in configured

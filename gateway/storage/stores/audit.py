@@ -43,7 +43,7 @@ class AuditTrail:
         )
 
     async def note(self, entries: Sequence[AuditEntry]) -> None:
-        """Write down who did or saw what; returns after the commit."""
+        """Record who did or saw what; returns after the commit."""
         if entries:
             await self._batcher.submit(entries)
 

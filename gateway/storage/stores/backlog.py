@@ -1,7 +1,7 @@
-"""How much waits to be delivered, for how long, and when something was tried last.
+"""Due deliveries and queue items: how many, for how long, and when the last attempt ended.
 
-For whoever watches. It is asked for again and again, so it is read from indexes, looks
-at a bounded number of rows, and is read at most once a second.
+For metrics and health checks. It is read from indexes, over a bounded number of rows, and at
+most once a second.
 """
 
 import asyncio
@@ -33,19 +33,19 @@ from gateway.storage.stores.destinations import HEALTH_COLUMNS, health_of, optio
 
 _CACHE_SECONDS: Final = 1.0
 _DEADLINE_SECONDS: Final = 5.0
-# So many rows are looked at for all destinations together, and for each at least so many.
+# Rows read for all destinations together, and at least for each.
 _MAX_ROWS: Final = 100_000
 _MIN_ROWS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationBacklog:
-    """What waits for one destination.
+    """The due deliveries of one destination.
 
-    ``due`` counts what may be tried by now, and stops counting where there is very much;
-    ``oldest_due_at`` is of what could go out at once: not of what waits for an earlier one
-    of its subject, and not before a pause in which nothing is sent was over. Both are of an
-    active destination; else there is 0 and ``None``. ``held_until`` is when such a pause ends.
+    ``due`` counts deliveries that may be attempted now, up to a limit; ``oldest_due_at`` is the
+    due time of the oldest that could be sent at once: not of one held back by an earlier one of
+    its subject, and never before ``held_until``, the end of a pause. Without an active
+    destination they are 0 and ``None``.
     """
 
     state: DestinationState
@@ -58,7 +58,7 @@ class DestinationBacklog:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """All queues as they were at ``read_at``, by destination; and when the last attempt ended.
+    """All backlogs at ``read_at``, by destination; and when the last attempt ended.
 
     ``work_queues`` holds the depths of the plugins' queues, by name.
     """
@@ -76,7 +76,7 @@ class Backlog:
 
 
 class BacklogReader:
-    """Reads the backlog. ``sinks`` are the kinds that this gateway carries to."""
+    """Reads the backlog. ``sinks`` are the kinds that this gateway delivers to."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class BacklogReader:
         self._cached_until = 0.0
 
     async def read(self) -> Backlog:
-        """Return the backlog, as it was a second ago at most.
+        """Return the backlog, at most a second old.
 
         Raises what the database raises, or ``TimeoutError`` after five seconds.
         """
@@ -126,8 +126,8 @@ class BacklogReader:
         return Backlog(now, queues, last_attempt_at, depths)
 
 
-# These stand in the statements as they do in the indexes' own conditions: SQLite uses a partial
-# index only where it finds those word by word (https://www.sqlite.org/partialindex.html).
+# Written as in the indexes' conditions: SQLite uses a partial index only where it finds those
+# word by word (https://www.sqlite.org/partialindex.html).
 _PENDING: Final[ColumnElement[str]] = literal_column("'pending'")
 _LAST_ATTEMPT: Final = (
     select(attempts.c.started_at_ms, attempts.c.duration_ms)
@@ -137,7 +137,7 @@ _LAST_ATTEMPT: Final = (
 
 
 def _counting(now_ms: int, most: int, sinks: Collection[str]) -> Any:
-    """Count what is due for each active destination, and find the oldest that could go."""
+    """Count due deliveries by active destination, and find the oldest that could be sent."""
     first = _first_due(now_ms, most, "first_due")
     due: ScalarSelect[int] = select(func.count()).select_from(first).scalar_subquery()
     rows = _first_due(now_ms, most, "could_go")

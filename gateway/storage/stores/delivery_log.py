@@ -1,4 +1,4 @@
-"""Looking back: deliveries, and the tries that each of them took."""
+"""The delivery log: deliveries and their attempts, for lists and look-ups."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -14,9 +14,9 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among
 from gateway.storage.schema import EXHAUSTED, FAILED, attempts, deliveries, destinations, events
 
-# Few among very many. SQLite uses an index of these few only where a query says, word by word,
-# what that says of itself (https://www.sqlite.org/partialindex.html); and it prefers it to the
-# index of all, which has the same order, because the column itself is compared as well.
+# SQLite uses a partial index only where a query repeats its condition word by word
+# (https://www.sqlite.org/partialindex.html); and it prefers it to the full index, which has the
+# same order, because the column itself is compared as well.
 _EXHAUSTED: Final = text(f"deliveries.{EXHAUSTED}")
 _FAILED: Final = text(FAILED)
 _PENDING: Final = text("deliveries.state = 'pending'")
@@ -24,7 +24,7 @@ MAX_BY_INDEX: Final = 1000
 
 
 class AttemptFilter(NamedTuple):
-    """Which tries are asked for; ``before_sequence`` is where the last page ended."""
+    """Which attempts to return; ``before_sequence`` is where the last page ended."""
 
     limit: int
     before_sequence: int | None = None
@@ -35,9 +35,9 @@ class AttemptFilter(NamedTuple):
 
 
 class DeliveryLog:
-    """Reads deliveries and attempts: visible to whoever sees their destination and their event.
+    """Reads deliveries and attempts, visible to callers who see their destination and their event.
 
-    A destination may have been every site's, or another's, when something was sent to it.
+    A destination may have belonged to every site, or to another, when an event was sent to it.
     """
 
     def __init__(self, sealer: Sealer) -> None:
@@ -74,9 +74,9 @@ class DeliveryLog:
 
     @staticmethod
     async def _pending_ids(connection: AsyncConnection, caller: Caller) -> Sequence[str] | None:
-        """Return what waits, in no order; ``None`` when that is much.
+        """Return the ids of pending deliveries, in no order; ``None`` when there are many.
 
-        The index of what waits is by destination. Much of it is found soon among all there is.
+        Their index is by destination. Many of them are found soon among all deliveries.
         """
         found = await connection.execute(
             select(deliveries.c.id)
@@ -89,7 +89,7 @@ class DeliveryLog:
     async def attempts_of(
         self, connection: AsyncConnection, delivery: Delivery
     ) -> Sequence[Attempt]:
-        """Return the tries of one delivery, first to last."""
+        """Return the attempts of one delivery, first to last."""
         rows = await connection.execute(
             select(attempts)
             .where(attempts.c.delivery_id == delivery.id)
@@ -100,7 +100,7 @@ class DeliveryLog:
     async def attempts_page(
         self, connection: AsyncConnection, caller: Caller, wanted: AttemptFilter
     ) -> list[tuple[int, Attempt]]:
-        """Return up to ``wanted.limit`` tries with their sequence, newest first.
+        """Return up to ``wanted.limit`` attempts with their sequence, newest first.
 
         Each destination is asked for its own newest ones (the index that serves this is
         by destination), and the newest of them all are kept.
@@ -131,7 +131,7 @@ class DeliveryLog:
     ) -> dict[str, tuple[str, bool]]:
         """Return delivery id, and whether it rests, for events that have a delivery.
 
-        One rests when it was given up, or failed and waits for a next try that is not due yet.
+        A delivery rests when it is exhausted, or failed and waits for an attempt not due yet.
         """
         waits = and_(
             deliveries.c.state == "pending",
@@ -207,7 +207,7 @@ def _destinations_of(caller: Caller) -> Select[tuple[str]]:
 
 
 def _is_of_site(event_id: ColumnElement[str], site: str) -> ColumnElement[bool]:
-    """Match what is about an event of this site."""
+    """Match rows about an event of this site."""
     return exists().where(events.c.id == event_id, events.c.site == site)
 
 

@@ -1,4 +1,4 @@
-"""Destinations in the database: who wants events, with the sink's settings sealed."""
+"""Destinations in the database: subscriptions to events, with the sink's settings sealed."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from gateway.storage.schema import deliveries, destinations
 
 
 class Subscription(NamedTuple):
-    """What fan-out needs to know of a destination: whose it is, and what it asked for."""
+    """The part of a destination that fan-out needs: its tenant and its event patterns."""
 
     id: str
     account_id: str
@@ -55,7 +55,7 @@ class DestinationStore:
         )
 
     async def change(self, connection: AsyncConnection, destination: Destination) -> None:
-        """Write what an account may change: everything but id, account, mode and history."""
+        """Write the fields that an account may change: all but id, account, mode and history."""
         await connection.execute(
             update(destinations)
             .where(destinations.c.id == destination.id)
@@ -75,7 +75,7 @@ class DestinationStore:
         )
 
     async def remove(self, connection: AsyncConnection, destination_id: str, at: datetime) -> None:
-        """Take a destination away; its row stays for the log, its secrets do not."""
+        """Remove a destination; its row stays for the log, its secrets do not."""
         await connection.execute(
             update(destinations)
             .where(destinations.c.id == destination_id)
@@ -120,7 +120,7 @@ class DestinationStore:
     ) -> Sequence[Destination]:
         """Return every account's destinations of a kind, in the order of their ids.
 
-        For what a sink has to see to by itself; a page begins behind ``after_id``.
+        For a sink's own upkeep; a page begins after ``after_id``.
         """
         rows = await connection.execute(
             select(destinations)
@@ -139,7 +139,7 @@ class DestinationStore:
     ) -> Destination | None:
         """Return the destination when it takes deliveries now, else ``None``.
 
-        With its breaker half open it takes one, to see whether it works again.
+        With its breaker half open it takes one: the probe.
         """
         query = select(destinations).where(
             destinations.c.id == destination_id,
@@ -153,7 +153,7 @@ class DestinationStore:
     async def for_recovery(
         self, connection: AsyncConnection, destination_id: str
     ) -> Destination | None:
-        """Return the destination while it is there and not disabled, else ``None``."""
+        """Return the destination unless it is removed or disabled."""
         query = select(destinations).where(
             destinations.c.id == destination_id,
             destinations.c.state != "disabled",
@@ -165,7 +165,7 @@ class DestinationStore:
     async def subscriptions(
         self, connection: AsyncConnection, account_ids: Collection[str]
     ) -> Sequence[Subscription]:
-        """Return who in ``account_ids`` wants events: all but the disabled and removed."""
+        """Return the subscriptions of ``account_ids``: all but the disabled and removed."""
         rows = await connection.execute(
             select(
                 destinations.c.id,
@@ -188,7 +188,7 @@ class DestinationStore:
     async def disable(
         self, connection: AsyncConnection, destination_id: str, reason: str, at: datetime
     ) -> Destination | None:
-        """Stop a destination; returns it, or ``None`` when it was stopped already."""
+        """Disable a destination; returns it, or ``None`` when it was disabled already."""
         changed = await connection.execute(
             update(destinations)
             .where(destinations.c.id == destination_id, destinations.c.state != "disabled")
@@ -244,7 +244,7 @@ HEALTH_COLUMNS: Final = (
     destinations.c.held_until_ms,
     destinations.c.warned_at_ms,
 )
-"""What :func:`health_of` reads, and whose it is."""
+"""The columns that :func:`health_of` reads, with the id."""
 
 
 def not_held(now: datetime) -> ColumnElement[bool]:
@@ -254,7 +254,7 @@ def not_held(now: datetime) -> ColumnElement[bool]:
 
 
 def health_of(row: Any) -> EndpointHealth:
-    """Read how a destination is from its row."""
+    """Read a destination's health from its row."""
     breaker = Breaker(
         failures=row.failures,
         openings=row.openings,
@@ -266,7 +266,7 @@ def health_of(row: Any) -> EndpointHealth:
 
 
 def health_values(condition: EndpointHealth) -> dict[str, Any]:
-    """Write how a destination is, by column."""
+    """Return the columns of a destination's health."""
     breaker, failing_since = condition
     return {
         "failing_since_ms": optional_ms(failing_since),
@@ -281,7 +281,7 @@ def health_values(condition: EndpointHealth) -> dict[str, Any]:
 async def succeeded(
     connection: AsyncConnection, ids: Collection[str], at: datetime
 ) -> dict[str, EndpointHealth]:
-    """Note that a delivery to each of ``ids`` went through; returns how they were before."""
+    """Record a success for each of ``ids``; returns their health before it."""
     if not ids:
         return {}
     rows = await connection.execute(
@@ -296,7 +296,7 @@ async def succeeded(
 async def conditions(
     connection: AsyncConnection, ids: Collection[str]
 ) -> dict[str, EndpointHealth]:
-    """Return how ``ids`` are, locked until the transaction ends."""
+    """Return the health of ``ids``, locked until the transaction ends."""
     if not ids:
         return {}
     rows = await connection.execute(
@@ -309,7 +309,7 @@ async def conditions(
 
 
 async def write(connection: AsyncConnection, found: Mapping[str, EndpointHealth]) -> None:
-    """Write down how destinations are now."""
+    """Write the health of destinations."""
     if found:
         await connection.execute(
             update(destinations)
@@ -326,7 +326,7 @@ async def write(connection: AsyncConnection, found: Mapping[str, EndpointHealth]
 
 
 async def hold(connection: AsyncConnection, destination_id: str, until: datetime) -> None:
-    """Leave a destination alone until then."""
+    """Hold a destination back until then."""
     await connection.execute(
         update(destinations)
         .where(destinations.c.id == destination_id)
@@ -337,11 +337,11 @@ async def hold(connection: AsyncConnection, destination_id: str, until: datetime
 async def release_probes(
     connection: AsyncConnection, now: datetime, leases: Collection[str] | None = None
 ) -> None:
-    """Let destinations be tried again whose one try behind an open breaker comes to nothing.
+    """Let destinations take another probe where the present one is released without an attempt.
 
-    Asked for before the deliveries are given back: those taken under ``leases``, or all. Such a
-    try holds its destination for exactly as long as it has its delivery. A pause that the
-    breaker makes, or that the other side asked for, ends at another time and continues.
+    Called before the deliveries are released: those claimed under ``leases``, or all. A probe
+    holds its destination exactly as long as its delivery's lease. A pause made by the breaker,
+    or asked for by the receiver, ends at another time and continues.
     """
     probe = exists().where(
         deliveries.c.destination_id == destinations.c.id,

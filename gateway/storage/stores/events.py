@@ -43,12 +43,12 @@ _READ: Final = select(
     events.c.purged,
     events.c.trace,
 )
-# An event goes to several destinations within moments: that many are opened only once.
+# An event goes to several destinations within moments: unsealed once, kept for so many.
 _MAX_CACHED: Final = 4096
 
 
 class EarlierReport(NamedTuple):
-    """What was answered when a report with the same reference came in before."""
+    """The answer to an earlier report with the same reference."""
 
     event_id: str
     status_after: str | None
@@ -117,7 +117,7 @@ class EventStore:
     async def by_ref(
         self, connection: AsyncConnection, refs: Collection[tuple[str, bytes]]
     ) -> dict[tuple[str, bytes], EarlierReport]:
-        """Return what was answered for those ``(subject, ref)`` that were reported before."""
+        """Return the answers to those ``(subject, ref)`` that were reported before."""
         if not refs:
             return {}
         rows = await connection.execute(
@@ -128,7 +128,7 @@ class EventStore:
         return {(row[0], bytes(row[1])): EarlierReport(row[2], row[3]) for row in rows}
 
     async def by_id(self, connection: AsyncConnection, ids: Collection[str]) -> dict[str, Event]:
-        """Return the events of ``ids``, by id; without those that are gone or don't open."""
+        """Return the events of ``ids``, by id, without those deleted or unreadable."""
         known = self._cache
         found = {event_id: known[event_id] for event_id in ids if event_id in known}
         missing = [event_id for event_id in ids if event_id not in found]
@@ -138,7 +138,7 @@ class EventStore:
                 try:
                     event = self._event(row)
                 except SealKeyMissing:
-                    raise  # it is sound: whoever has the key can send it
+                    raise  # it is sound: a process that has the key can send it
                 except SealError as error:
                     _log.error("event %s can't be read: %s", row[0], error.message)
                 else:
@@ -156,7 +156,7 @@ class EventStore:
     async def of_subject(
         self, connection: AsyncConnection, caller: Caller, subject: str
     ) -> list[Event]:
-        """Return what happened to ``subject``, in the order it was recorded."""
+        """Return the events of ``subject``, in the order they were recorded."""
         rows = await connection.execute(
             self._visible(caller).where(events.c.subject == subject).order_by(events.c.sequence)
         )
@@ -202,7 +202,7 @@ class EventStore:
             )
             .order_by(events.c.id)
             .limit(limit)
-            .with_for_update(read=True)  # what is read here isn't emptied before it is queued
+            .with_for_update(read=True)  # retention must not erase it before it is queued
         )
         return [self._event(row) for row in rows]
 

@@ -24,14 +24,14 @@ KeyId = tuple[str, bytes]
 
 
 class KeyedRequest(NamedTuple):
-    """A request that came with an idempotency key, and what tells it from another."""
+    """A request that came with an idempotency key, and the digest of its content."""
 
     key: KeyId
     request_digest: bytes
 
 
 class StoredResponse(NamedTuple):
-    """An answer that was given: to which request, and what it said."""
+    """A stored response, and the request that it answered."""
 
     key: KeyId
     request_digest: bytes
@@ -39,16 +39,16 @@ class StoredResponse(NamedTuple):
 
 
 def key_id(caller: Caller, key: str) -> KeyId:
-    """Return what a key is stored under: its digest, for a caller may have put a name in it.
+    """Return the id that a key is stored under: its digest, for a key may contain a name.
 
-    Callers that are bound to a site have keys of their own: two sites may both count from 1.
+    Callers bound to a site have keys of their own: two sites may both count from 1.
     """
     whose = caller.mode if caller.site is None else f"{caller.mode}@{caller.site}"
     return caller.account_id, hashlib.sha256(f"{whose}:{key}".encode()).digest()
 
 
 def keyed_request(caller: Caller, idempotency: Idempotency | None) -> KeyedRequest | None:
-    """Return what a request is known by, ``None`` when it came without a key."""
+    """Return a request's key and digest, ``None`` when it came without a key."""
     if idempotency is None:
         return None
     return KeyedRequest(key_id(caller, idempotency.key), idempotency.request_digest)
@@ -57,10 +57,10 @@ def keyed_request(caller: Caller, idempotency: Idempotency | None) -> KeyedReque
 async def split_replays(
     connection: AsyncConnection, requests: Sequence[KeyedRequest | None], now: datetime
 ) -> tuple[dict[int, bytes | GatewayError], list[int]]:
-    """Sort requests that are seen to together: answered before, or new.
+    """Split the requests of a batch into replays and new ones.
 
-    Returns by place what was answered then, or the error to answer with: the key was used for
-    another request, or the first one with it stands further up. Then the places of the new ones.
+    Returns, by place, the stored response or the error: the key was used for another request, or
+    an earlier one of this batch has it. Then the places of the new requests.
     """
     kept = await stored_responses(connection, {each.key for each in requests if each}, now)
     answers: dict[int, bytes | GatewayError] = {}
@@ -92,7 +92,7 @@ def _again(kept: StoredResponse, request: KeyedRequest) -> bytes | GatewayError:
 async def stored_responses(
     connection: AsyncConnection, keys: Collection[KeyId], now: datetime
 ) -> dict[KeyId, StoredResponse]:
-    """Return the answers still kept for ``keys``; older ones are forgotten on the way."""
+    """Return the responses stored for ``keys``; deletes those past their time."""
     if not keys:
         return {}
     same = tuple_(idempotency.c.account_id, idempotency.c.key_digest).in_(list(keys))
@@ -112,7 +112,7 @@ async def stored_responses(
 async def store_responses(
     connection: AsyncConnection, answers: Sequence[StoredResponse], now: datetime
 ) -> None:
-    """Store first answers, in the transaction of what they tell of."""
+    """Store first responses, in the transaction that they report."""
     if answers:
         await connection.execute(
             insert(idempotency),
@@ -124,6 +124,6 @@ async def store_responses(
                     "response": answer.response,
                     "created_at_ms": to_epoch_ms(now),
                 }
-                for answer in sorted(answers)  # one order for all: nobody locks anybody out
+                for answer in sorted(answers)  # in one order, so that no two transactions deadlock
             ],
         )

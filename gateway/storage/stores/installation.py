@@ -12,9 +12,9 @@ _KEYRING = "keyring"
 
 
 async def has_keyring(connection: AsyncConnection) -> bool:
-    """Say whether values were sealed here before, so that no new key may be made.
+    """Return whether this database holds values sealed earlier, so that no new key may be made.
 
-    From here to the end of the transaction, processes that start at once take turns.
+    Until the transaction ends, other processes that start at the same time wait.
     """
     if connection.dialect.name == "postgresql":  # on SQLite, writers take turns anyway
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": START_LOCK})
@@ -22,7 +22,7 @@ async def has_keyring(connection: AsyncConnection) -> bool:
 
 
 async def claim_keyring(connection: AsyncConnection, keyring: Keyring) -> None:
-    """Note whose keyring this database is sealed with; raises when it is another one's."""
+    """Record the keyring that this database is sealed with; raises when it is another one."""
     known = await _fingerprint(connection)
     if known is None:
         await connection.execute(insert(facts).values(name=_KEYRING, value=keyring.fingerprint()))

@@ -36,13 +36,13 @@ from gateway.storage.schema import MS, attempts, deliveries, destinations, event
 from gateway.storage.stores.destinations import not_held, release_probes
 from gateway.storage.stores.events import EventStore
 
-# Word by word what the index ix_deliveries_in_order says of itself: otherwise SQLite would not
-# use it and compare each row with each (https://www.sqlite.org/partialindex.html).
+# Word by word as the index ix_deliveries_in_order has it: otherwise SQLite would not use it and
+# compare each row with each (https://www.sqlite.org/partialindex.html).
 _ONE_IN_ORDER: Final = text("earlier.state = 'pending' AND earlier.in_order")
 
 
 class Lease(NamedTuple):
-    """A claim's hold on what it took: ``token`` proves it, from ``now_ms`` until ``ends_ms``."""
+    """The lease of a claim: ``token`` proves it, from ``now_ms`` until ``ends_ms``."""
 
     token: str
     now_ms: int
@@ -63,8 +63,8 @@ class ClaimedRow(NamedTuple):
 
 
 def _claim_statement() -> ReturningUpdate[Any]:
-    """Write the statement; its parts are many, so it is written once and not for each claim."""
-    # By sequence and not by id: ids of one millisecond, or of a clock set back, tell nothing.
+    """Build the statement once: it has many parts, and each claim executes it."""
+    # By sequence and not by id: ids of one millisecond, or of a clock set back, have no order.
     earlier, before, this = deliveries.alias("earlier"), events.alias("before"), events.alias()
     own = select(this.c.sequence).where(this.c.id == deliveries.c.event_id)
     destination_id, now_ms = bindparam("of_destination", type_=Text), bindparam("now_ms", type_=MS)
@@ -110,9 +110,9 @@ _CLAIM: Final = _claim_statement()
 async def claim_rows(
     connection: AsyncConnection, destination_id: str, limit: int, lease: Lease
 ) -> list[ClaimedRow]:
-    """Take up to ``limit`` due deliveries of one destination, the longest due first.
+    """Claim up to ``limit`` due deliveries of one destination, the longest due first.
 
-    Returned in the order they were made, which their ids tell.
+    Returned in the order of their ids.
     """
     rows = await connection.execute(
         _CLAIM,
@@ -131,7 +131,7 @@ async def claim_rows(
 async def bury_unreadable(
     connection: AsyncConnection, destination_id: str, rows: Sequence[ClaimedRow], now_ms: int
 ) -> None:
-    """Give up what can't be read, so that it shows and holds up nothing behind it."""
+    """Exhaust unreadable deliveries, so that they show and hold nothing up."""
     await connection.execute(
         update(deliveries)
         .where(
@@ -146,7 +146,7 @@ async def bury_unreadable(
         )
     )
     outcome = (now_ms, 0, False, None, "unreadable", None)
-    tries = [
+    rows_of_attempts = [
         (
             *(row.account_id, destination_id, row.id, row.event_id, row.event_type),
             row.attempts + 1,
@@ -154,7 +154,7 @@ async def bury_unreadable(
         )
         for row in rows
     ]
-    await insert_rows(connection, attempts, NEW_ATTEMPT, tries)
+    await insert_rows(connection, attempts, NEW_ATTEMPT, rows_of_attempts)
 
 
 class NewDelivery(NamedTuple):
@@ -182,9 +182,9 @@ NEW_ATTEMPT: Final = (
 
 
 class Settled(NamedTuple):
-    """A try that is over: whose it was, how it went, and when the next is due.
+    """A finished attempt: its delivery, its outcome, and when the next is due.
 
-    ``next_due_ms`` is ``None`` when there is no next one: it was delivered, or given up.
+    ``next_due_ms`` is ``None`` when there is no next one: it was delivered, or is exhausted.
     """
 
     delivery: ClaimedDelivery
@@ -201,7 +201,7 @@ _STILL_OURS: Final = (
 
 
 class Outbox:
-    """Queues, takes and settles deliveries."""
+    """Queues, claims and settles deliveries."""
 
     def __init__(self, sealer: Sealer, events: EventStore) -> None:
         self._sealer = sealer
@@ -231,10 +231,10 @@ class Outbox:
         now: datetime,
         lease_seconds: float,
     ) -> list[ClaimedDelivery]:
-        """Take up to ``limit`` due deliveries of one destination, the longest due first.
+        """Claim up to ``limit`` due deliveries of one destination, the longest due first.
 
-        They come due again by themselves when the lease ends, unless settled before. What
-        can't be read any more is given up instead.
+        They are due again when the lease ends, unless settled before. Unreadable ones are
+        exhausted instead.
         """
         now_ms, ends_ms = to_epoch_ms(now), to_epoch_ms(now + timedelta(seconds=lease_seconds))
         lease = Lease(secrets.token_hex(8), now_ms, ends_ms)
@@ -264,11 +264,11 @@ class Outbox:
     async def settle(
         self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
     ) -> None:
-        """Record tries and what follows from each, in one go.
+        """Record attempts and the state that follows from each.
 
-        A success counts even when the lease was lost meanwhile, and whoever took it over
-        gave up: it did arrive. A failure counts only while the lease is ours, so that it
-        can't undo a success.
+        A success counts even when the lease was lost and another process exhausted the delivery:
+        it did arrive. A failure counts only while the lease is held, so that it can't undo a
+        success.
         """
         now_ms = to_epoch_ms(now)
         arrived: dict[str, list[str]] = defaultdict(list)
@@ -312,14 +312,14 @@ class Outbox:
 
     @staticmethod
     def _afterwards(item: Settled, now_ms: int) -> dict[str, Any]:
-        given_up = item.next_due_ms is None
+        exhausted = item.next_due_ms is None
         return {
             "account": item.delivery.account_id,
             "key": item.delivery.id,
             "held": item.delivery.lease,
-            "new_state": "exhausted" if given_up else "pending",
-            "new_due": now_ms if given_up else item.next_due_ms,
-            "finished": now_ms if given_up else None,
+            "new_state": "exhausted" if exhausted else "pending",
+            "new_due": now_ms if exhausted else item.next_due_ms,
+            "finished": now_ms if exhausted else None,
         }
 
     def _attempt(self, item: Settled) -> tuple[Any, ...]:
@@ -370,7 +370,7 @@ class Outbox:
         await connection.execute(
             update(deliveries)
             .where(
-                # So that SQLite finds them by the index of what is due, among very many others.
+                # So that SQLite uses the index of due deliveries.
                 deliveries.c.destination_id.in_(select(destinations.c.id)),
                 text("deliveries.state = 'pending'"),
                 deliveries.c.due_at_ms > to_epoch_ms(now),
@@ -380,7 +380,7 @@ class Outbox:
         )
 
     async def destinations_with_work(self, connection: AsyncConnection, now: datetime) -> list[str]:
-        """Return the active destinations that have something due, and aren't held back."""
+        """Return the active destinations with due deliveries, but those held back."""
         due = exists().where(
             deliveries.c.destination_id == destinations.c.id,
             deliveries.c.state == "pending",
@@ -394,9 +394,9 @@ class Outbox:
     async def resend(
         self, connection: AsyncConnection, account_id: str, delivery_id: str, now: datetime
     ) -> None:
-        """Start a delivery's retry schedule anew, due at once.
+        """Restart a delivery's retry schedule, due at once.
 
-        Raises ``Conflict`` when what it said was emptied meanwhile.
+        Raises ``Conflict`` when its content was erased.
         """
         await self.resend_all(connection, account_id, [delivery_id], now)
 
@@ -407,9 +407,9 @@ class Outbox:
         delivery_ids: Collection[str],
         now: datetime,
     ) -> None:
-        """Start the retry schedules of some hundred deliveries anew, all due at once.
+        """Restart the retry schedules of some hundred deliveries, all due at once.
 
-        Raises ``Conflict`` when what one of them said was emptied meanwhile; then none is changed.
+        Raises ``Conflict`` when the content of one of them was erased; then none is changed.
         """
         if not delivery_ids:
             return
@@ -437,14 +437,14 @@ async def expire(
     limit: int,
     sinks: Collection[str],
 ) -> dict[str, int]:
-    """Exhaust up to ``limit`` deliveries that began, or came due untried, before ``older_than``.
+    """Exhaust up to ``limit`` deliveries first attempted, or due, before ``older_than``.
 
-    Only those of destinations that nobody calls: disabled, failing all that time behind an
-    open breaker, or of a sink that is none of ``sinks``. The others try theirs a last time,
-    and a paused one keeps them. What is on its way at this moment is left alone. Returns how
-    many, by destination.
+    Only those of destinations that are not called: disabled, failing all that time behind an
+    open breaker, or of a sink that is none of ``sinks``. The others get a last attempt, and a
+    paused destination keeps its deliveries. Leased ones are left alone. Returns how many, by
+    destination.
     """
-    # Not from when it was made: one that is sent again begins anew, however old it is.
+    # Not from its creation: a delivery that is sent again starts over, however old it is.
     began_ms = func.coalesce(deliveries.c.first_attempt_at_ms, deliveries.c.due_at_ms)
     not_called = and_(
         destinations.c.state == "active",
@@ -488,7 +488,7 @@ async def expire(
 async def refuse_erased(
     connection: AsyncConnection, account_id: str, delivery_ids: Sequence[str]
 ) -> None:
-    """Raise ``Conflict`` if what one of them said was emptied; else all stays until we are done."""
+    """Raise ``Conflict`` if the content of one was erased; locks the others until the end."""
     found = await connection.execute(
         select(events.c.purged)
         .join(deliveries, deliveries.c.event_id == events.c.id)
@@ -496,11 +496,11 @@ async def refuse_erased(
             deliveries.c.account_id == account_id,
             among(connection, deliveries.c.id, delivery_ids),
         )
-        .order_by(events.c.sequence)  # as who empties locks them
+        .order_by(events.c.sequence)  # as retention locks them
         .with_for_update(read=True, of=events)
     )
     if any(found.scalars()):
         raise Conflict(
-            "What this delivery said was deleted at its age ([retention] payload_days): "
+            "The content of this delivery was erased at its age ([retention] payload_days): "
             "there is nothing left to send."
         )

@@ -33,13 +33,13 @@ _ORDER_INDEX: Final = _NEW_PACKAGE.index("order_index")
 _PARAMETERS: Final = 5000
 
 OrderKey = tuple[bytes, str, Mode, str]
-"""What makes an order the same one: blind index of its id, account, mode, source."""
+"""The identity of an order: blind index of its id, account, mode, source."""
 
 
 class NewPackage(NamedTuple):
     """A package about to be written.
 
-    ``order_index`` is the first part of its ``OrderKey``, where that was made before.
+    ``order_index`` is the first part of its ``OrderKey``, if computed already.
     """
 
     id: str
@@ -52,7 +52,7 @@ class NewPackage(NamedTuple):
 
 
 class PackageState(NamedTuple):
-    """Where a package stands: what tracking needs to know of it."""
+    """A package's status and order, for tracking."""
 
     id: str
     account_id: str
@@ -64,7 +64,7 @@ class PackageState(NamedTuple):
 
 
 class PackageFilter(NamedTuple):
-    """Which packages are asked for; ``before_id`` is where the last page ended."""
+    """Which packages to return; ``before_id`` is where the last page ended."""
 
     limit: int
     before_id: str | None = None
@@ -75,7 +75,7 @@ class PackageFilter(NamedTuple):
 
 
 class PackageStore:
-    """Reads and writes packages; the sealer stands between them and the disk."""
+    """Reads and writes packages; their orders are sealed on disk."""
 
     def __init__(self, sealer: Sealer) -> None:
         self.sealer = sealer
@@ -83,23 +83,23 @@ class PackageStore:
         self._decoder = msgspec.json.Decoder(Order)
 
     def index(self, field: str, account_id: str, value: str) -> bytes:
-        """Return the blind index of ``value``; spelling differences that mean nothing fold away."""
+        """Return the blind index of ``value``, without case and surrounding space."""
         folded = value if field == "external_order_id" else value.strip().casefold()
         return self.sealer.blind_index(field, account_id, folded)
 
     def order_key(self, account_id: str, mode: Mode, source: str, order_id: str) -> OrderKey:
-        """Return what makes the order that a source calls ``order_id`` the same one again."""
+        """Return the key that identifies a source's order ``order_id``."""
         return (self.index("external_order_id", account_id, order_id), account_id, mode, source)
 
     def reference_key(self, account_id: str, mode: Mode, source: str, reference: str) -> OrderKey:
-        """Return the same for an order without an id, which the source knows by ``reference``."""
+        """Return the key of an order without an id, which the source knows by ``reference``."""
         index = self.sealer.blind_index("reference", account_id, reference)
         return (index, account_id, mode, source)
 
     async def known_orders(
         self, connection: AsyncConnection, keys: Collection[OrderKey]
     ) -> dict[OrderKey, tuple[str, str | None]]:
-        """Return package id and site for those of ``keys`` that are stored already."""
+        """Return package id and site of the orders stored already among ``keys``."""
         known: dict[OrderKey, tuple[str, str | None]] = {}
         indexes = sorted({key[0] for key in keys})
         for start in range(0, len(indexes), _PARAMETERS):
@@ -154,7 +154,7 @@ class PackageStore:
     async def states_of(
         self, connection: AsyncConnection, ids: Iterable[tuple[str, str]], *, for_update: bool
     ) -> dict[str, PackageState]:
-        """Return where the packages of ``(account id, package id)`` stand, by package id.
+        """Return the state of each ``(account id, package id)``, by package id.
 
         ``for_update`` locks the rows until the transaction ends (PostgreSQL; on SQLite
         the transaction itself is the lock), always in the same order.
@@ -198,7 +198,7 @@ class PackageStore:
     async def replace_order(
         self, connection: AsyncConnection, package: PackageState, order: Order
     ) -> None:
-        """Let ``package`` carry ``order``, and be found by what stands in it."""
+        """Replace the order that ``package`` carries, and its search indexes."""
         found_by = {
             SEARCH_FIELDS[field]: self.index(field, package.account_id, value) if value else None
             for field in _LOOKED_UP_BY
@@ -262,7 +262,7 @@ class PackageStore:
         return [self._package(row) for row in await connection.execute(query)]
 
     def patient_index(self, package: Package | PackageState) -> bytes | None:
-        """Return what the audit trail names the patient's record by."""
+        """Return the index by which the audit trail names the patient's record."""
         reference = package.order.external_patient_id
         if reference is None:
             return None

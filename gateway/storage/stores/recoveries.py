@@ -11,7 +11,7 @@ from gateway.storage.schema import recoveries
 
 
 async def add(connection: AsyncConnection, recovery: Recovery) -> None:
-    """Write a recovery that is to be carried out."""
+    """Write a new recovery."""
     await connection.execute(
         insert(recoveries).values(
             id=recovery.id,
@@ -51,7 +51,7 @@ async def get(connection: AsyncConnection, account_id: str, recovery_id: str) ->
 
 
 async def note(connection: AsyncConnection, recovery: Recovery) -> None:
-    """Write down how far it has got."""
+    """Write a recovery's progress."""
     finished = recovery.finished_at
     await connection.execute(
         update(recoveries)

@@ -81,7 +81,7 @@ def test_a_number_without_its_area_code_is_not_made_into_another_one(text):
     "text",
     ["305-555-1234 ext. 5", "305-555-1234 x12", "+13055551234;ext=7", "(305) 555-1234 extension 9"],
 )
-def test_a_number_with_an_extension_is_not_cut_down_to_somebody_elses(text):
+def test_a_number_with_an_extension_is_not_cut_down_to_another_number(text):
     assert to_e164(text, "US") is None
 
 

@@ -167,7 +167,7 @@ def test_a_moment_out_of_this_century_is_refused(moment):
         assert fault.field in {"occurred_at", "proof.captured_at"}
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_reported_at_once():
     found = faults_of(
         event="x",
         copay_collected=Decimal(-1),
@@ -206,7 +206,7 @@ def test_no_update_whatever_raises_anything_but_invalid_input(update):
     assert refused.value.details[0] == EVENT
 
 
-def test_a_completed_delivery_tells_everything():
+def test_a_completed_delivery_has_every_fact():
     assert facts_of(GOOD, "completed", AT) == {
         "driver_id": "drv_b12c",
         "delivered_at": AT,
@@ -218,7 +218,7 @@ def test_a_completed_delivery_tells_everything():
     }
 
 
-def test_a_completed_delivery_tells_what_was_not_reported_too():
+def test_a_completed_delivery_has_the_facts_that_were_not_reported_too():
     bare = DeliveryUpdate(package_id="pkg_1", event="delivery.completed")
 
     assert facts_of(bare, "completed", AT) == {
@@ -230,13 +230,13 @@ def test_a_completed_delivery_tells_what_was_not_reported_too():
     }
 
 
-def test_any_other_step_tells_when_and_who_and_no_more():
+def test_any_other_step_has_the_time_and_the_driver_and_no_more():
     bare = DeliveryUpdate(package_id="pkg_1", event="delivery.arrived")
 
     assert facts_of(bare, "arrived", AT) == {"driver_id": None, "occurred_at": AT}
 
 
-def test_any_other_step_tells_what_was_reported():
+def test_any_other_step_has_the_facts_that_were_reported():
     update = msgspec.structs.replace(GOOD, event="delivery.attempted")
 
     assert set(facts_of(update, "attempted", AT)) == {

@@ -215,7 +215,7 @@ async def test_a_database_in_reach_answers_a_ping(database):
         ("postgresql+asyncpg://gateway@127.0.0.1:1/gateway", "ConnectionRefusedError"),
     ],
 )
-async def test_a_database_out_of_reach_is_told_in_a_sentence(url, why):
+async def test_a_database_out_of_reach_is_reported_in_a_sentence(url, why):
     away = Database(url)
 
     with pytest.raises(StorageError) as refused:
@@ -230,7 +230,7 @@ async def test_a_database_out_of_reach_is_told_in_a_sentence(url, why):
 
 
 @pytest.mark.parametrize(("right", "wrong"), [("/fresh", "/nowhere"), ("//gateway@", "//nobody@")])
-async def test_a_wrong_database_or_user_is_told_in_a_sentence(postgres_url, right, wrong):
+async def test_a_wrong_database_or_user_is_reported_in_a_sentence(postgres_url, right, wrong):
     away = Database(postgres_url.replace(right, wrong))
 
     with pytest.raises(StorageError, match=r"^The database can't be reached \(DBAPIError\): check"):

@@ -131,7 +131,7 @@ async def test_a_backup_is_its_owner_s_alone_and_nothing_else_is_left(furnished,
     assert target.parent.stat().st_mode & 0o777 == 0o700
 
 
-async def test_nothing_of_a_patient_or_of_a_key_stands_in_a_backup(furnished, target):
+async def test_nothing_of_a_patient_or_of_a_key_is_in_a_backup(furnished, target):
     await save(furnished, target)
 
     content = target.read_bytes()
@@ -156,7 +156,7 @@ async def test_where_a_backup_can_not_be_written_a_sentence_says_so(furnished, t
         await save(furnished, tmp_path / "file" / "gateway.backup")
 
 
-async def test_how_far_it_is_is_told(furnished, target, tmp_path, empty):
+async def test_progress_is_reported(furnished, target, tmp_path, empty):
     told, restored = [], []
 
     await save(furnished, target, on_progress=lambda *news: told.append(news))
@@ -170,9 +170,7 @@ async def test_how_far_it_is_is_told(furnished, target, tmp_path, empty):
 # While somebody writes
 
 
-async def test_a_backup_is_one_moment_although_somebody_goes_on_writing(
-    furnished, target, empty, tmp_path
-):
+async def test_a_backup_is_one_moment_while_writes_go_on(furnished, target, empty, tmp_path):
     """Each order comes with its event and its delivery: a backup has all three or none."""
     stop = asyncio.Event()
 
@@ -216,9 +214,7 @@ async def test_a_backup_is_one_moment_although_somebody_goes_on_writing(
 # Restore
 
 
-async def test_deliveries_that_somebody_was_carrying_come_due_again(
-    furnished, target, empty, tmp_path
-):
+async def test_deliveries_that_were_leased_come_due_again(furnished, target, empty, tmp_path):
     later = NOW + timedelta(hours=1)
     async with furnished.begin() as connection:
         await connection.execute(
@@ -289,7 +285,7 @@ async def test_a_database_that_a_gateway_only_started_on_counts_as_empty(
 
 
 @pytest.mark.parametrize("there", KINDS)
-async def test_nothing_is_restored_while_somebody_has_the_database_open(
+async def test_nothing_is_restored_while_another_process_has_the_database_open(
     furnished, target, empty, there, tmp_path
 ):
     await save(furnished, target)
@@ -515,7 +511,7 @@ async def test_a_file_that_is_replaced_while_it_is_read_is_refused(
         await restoring(target).into(empty("sqlite"))
 
 
-async def test_a_backup_that_is_not_there_is_told_in_a_sentence(tmp_path, empty):
+async def test_a_backup_that_is_not_there_is_reported_in_a_sentence(tmp_path, empty):
     with pytest.raises(StorageError) as refused:
         await restoring(tmp_path / "gone.backup").into(empty("sqlite"))
 
@@ -525,7 +521,7 @@ async def test_a_backup_that_is_not_there_is_told_in_a_sentence(tmp_path, empty)
     )
 
 
-async def test_the_audit_trail_goes_on_after_a_restore(furnished, target, empty, tmp_path):
+async def test_the_audit_trail_continues_after_a_restore(furnished, target, empty, tmp_path):
     await save(furnished, target)
     url = empty("postgresql")
     await restoring(target).into(url)

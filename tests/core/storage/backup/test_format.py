@@ -125,7 +125,7 @@ def test_a_record_that_could_not_be_read_back_is_not_written(monkeypatch):
         sealed(bytes(range(256)))
 
 
-def test_a_wrong_master_key_is_told_from_damage():
+def test_a_wrong_master_key_is_distinguished_from_damage():
     stranger = Keyring.generate()
 
     with pytest.raises(ConfigurationError) as refused:
@@ -148,7 +148,7 @@ def test_a_backup_opens_after_a_rotation_and_not_once_its_key_is_retired():
 
 
 @pytest.mark.parametrize("content", [b"", b"rx-gateway", b"SQLite format 3\0" * 10])
-def test_what_is_no_backup_is_told_in_a_sentence(content):
+def test_what_is_no_backup_is_reported_in_a_sentence(content):
     with pytest.raises(StorageError, match=r"^This is no backup that gateway backup made\.$"):
         read(content)
 

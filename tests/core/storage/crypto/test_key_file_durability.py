@@ -63,7 +63,7 @@ def test_elsewhere_a_folder_is_flushed_as_a_file_is(flushed, tmp_path):
     assert [how for _, how in flushed] == ["fsync"]
 
 
-async def test_sqlite_is_told_to_flush_the_drives_cache_where_there_is_a_call_for_it(tmp_path):
+async def test_sqlite_flushes_the_drives_cache_where_there_is_a_call_for_it(tmp_path):
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}")
     try:
         async with database.begin() as writer, database.read() as reader:

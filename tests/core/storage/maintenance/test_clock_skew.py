@@ -76,7 +76,7 @@ async def test_a_destination_that_is_left_alone_is_so_for_no_longer(connection, 
     assert held == to_epoch_ms(now + timedelta(seconds=90))
 
 
-async def test_what_is_over_or_due_stays_as_it_is(connection, kept, dues):
+async def test_finished_and_due_deliveries_stay_as_they_are(connection, kept, dues):
     [taken] = await kept.outbox.claim(
         connection, TARGET.id, limit=1, now=NOW, lease_seconds=LEASE_SECONDS
     )

@@ -21,7 +21,7 @@ def test_the_lock_is_free_again_afterwards(tmp_path):
 
 
 @pytest.mark.parametrize("taken", [BlockingIOError, PermissionError])
-def test_whoever_finds_it_taken_is_told(tmp_path, monkeypatch, taken):
+def test_a_second_server_is_refused(tmp_path, monkeypatch, taken):
     def refuse(*_words):
         raise taken
 

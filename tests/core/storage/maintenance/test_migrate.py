@@ -128,7 +128,7 @@ async def test_a_second_run_does_nothing(empty, tmp_path):
     assert not (tmp_path / "backups").exists()
 
 
-async def test_whether_something_is_pending_is_told_beforehand(empty, tmp_path):
+async def test_a_pending_migration_is_reported_beforehand(empty, tmp_path):
     plugin = Plugin(tmp_path)
     assert await pending(empty, [])
 

@@ -86,7 +86,7 @@ async def test_there_is_room_between_two_portions_for_a_writer(sqlite):
     assert written > 1
 
 
-async def test_a_sweep_gives_the_space_of_what_went_back(sqlite):
+async def test_a_sweep_releases_the_space_of_deleted_rows(sqlite):
     house = House(sqlite)
     await house.destination()
     await house.told(days=731)
@@ -121,7 +121,7 @@ async def test_an_older_file_keeps_its_pages_until_it_is_compacted(older):
     await database.close()
 
 
-async def test_a_file_that_somebody_has_open_is_not_compacted(older):
+async def test_a_file_that_another_process_has_open_is_not_compacted(older):
     other = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", HOLDING_IT_OPEN, str(older)), stdin=PIPE, stdout=PIPE
     )
@@ -136,7 +136,7 @@ async def test_a_file_that_somebody_has_open_is_not_compacted(older):
     compact(older)
 
 
-async def test_nobody_else_gets_in_while_a_file_is_held(older):
+async def test_no_other_process_gets_in_while_a_file_is_locked(older):
     with (
         exclusive_connection(older),
         closing(sqlite3.connect(older, timeout=0)) as late,
@@ -145,7 +145,7 @@ async def test_nobody_else_gets_in_while_a_file_is_held(older):
         late.execute("SELECT count(*) FROM facts")
 
 
-async def test_postgresql_has_nothing_to_give_back(postgres_url):
+async def test_postgresql_has_no_space_to_release(postgres_url):
     database = Database(postgres_url)
 
     assert await release_space(database, pause_seconds=0) == 0
@@ -195,7 +195,7 @@ async def test_where_others_delete_faster_it_stops_and_goes_on_the_next_time(sql
     assert Overtaken.asked == ["PRAGMA incremental_vacuum(1000)", "PRAGMA wal_checkpoint(PASSIVE)"]
 
 
-def test_a_file_that_can_not_be_opened_is_told_from_one_in_use(tmp_path):
+def test_a_file_that_can_not_be_opened_is_distinguished_from_one_in_use(tmp_path):
     folder = tmp_path / "gateway.db"
     folder.mkdir()
 

@@ -32,7 +32,7 @@ async def house(database):
 # Contents
 
 
-async def test_a_finished_package_is_emptied_at_its_age_and_its_row_stays(house):
+async def test_a_finished_package_is_erased_at_its_age_and_its_row_stays(house):
     # Given a package that was completed 91 days ago, with an event that was delivered
     package_id = await house.told(days=91)
     [before] = await house.rows(packages)
@@ -52,7 +52,7 @@ async def test_a_finished_package_is_emptied_at_its_age_and_its_row_stays(house)
     ]
 
 
-async def test_the_events_of_a_package_and_the_answers_to_them_are_emptied_with_it(house):
+async def test_the_events_of_a_package_and_the_answers_to_them_are_erased_with_it(house):
     package_id = await house.told(days=91)
 
     await house.swept(payload_days=90)
@@ -65,7 +65,7 @@ async def test_the_events_of_a_package_and_the_answers_to_them_are_emptied_with_
     assert [row.state for row in await house.rows(deliveries)] == ["delivered"]
 
 
-async def test_an_emptied_package_is_shown_and_found_by_its_order_id_only(house):
+async def test_an_erased_package_is_shown_and_found_by_its_order_id_only(house):
     package_id = await house.told(days=91)
     await house.swept(payload_days=90)
 
@@ -89,7 +89,7 @@ async def test_an_emptied_package_is_shown_and_found_by_its_order_id_only(house)
     assert others == [[], [], []]
 
 
-async def test_a_package_is_emptied_when_it_is_older_than_its_age_and_not_before(house):
+async def test_a_package_is_erased_when_it_is_older_than_its_age_and_not_before(house):
     young, old = await house.told(days=90, external_order_id="SO-1"), await house.told(days=90.1)
 
     swept = await house.swept(payload_days=90)
@@ -98,7 +98,7 @@ async def test_a_package_is_emptied_when_it_is_older_than_its_age_and_not_before
     assert swept["contents of packages"].next_at == ago(0)  # the young one is next, at once
 
 
-async def test_what_was_emptied_is_not_emptied_again(house):
+async def test_an_erased_row_is_not_erased_again(house):
     await house.told(days=91)
     await house.swept(payload_days=90)
     before = await house.rows(packages), await house.rows(events)
@@ -108,7 +108,7 @@ async def test_what_was_emptied_is_not_emptied_again(house):
     assert (await house.rows(packages), await house.rows(events)) == before
 
 
-async def test_emptied_rows_can_be_sealed_again_with_a_newer_key(house):
+async def test_erased_rows_can_be_sealed_again_with_a_newer_key(house):
     await house.told(days=91)
     await house.swept(payload_days=90)
 
@@ -142,7 +142,7 @@ async def test_a_package_that_is_not_finished_is_never_touched(house, status):
 
 
 @pytest.mark.parametrize("status", sorted(TERMINAL))
-async def test_a_package_that_is_finished_in_whatever_way_is_emptied(house, status):
+async def test_a_package_that_is_finished_in_whatever_way_is_erased(house, status):
     assert await house.purged(await house.told(status=status, days=91)) is False
 
     assert await house.gone(payload_days=90) == {"contents of packages": 1}
@@ -165,7 +165,7 @@ async def test_a_package_whose_event_is_still_to_be_delivered_is_never_touched(h
     assert not any(each.rows for each in swept.values())
 
 
-async def test_one_that_is_held_holds_up_nobody_else(house):
+async def test_one_that_is_held_holds_up_no_other(house):
     held = await house.told(days=200, state="pending")
     others = [await house.told(days=100 + n, external_order_id=f"SO-{n}") for n in range(3)]
 
@@ -175,7 +175,7 @@ async def test_one_that_is_held_holds_up_nobody_else(house):
     assert [await house.purged(each) for each in (held, *others)] == [False, True, True, True]
 
 
-async def test_a_package_given_up_by_a_receiver_is_emptied_all_the_same(house):
+async def test_a_package_with_an_exhausted_delivery_is_erased_all_the_same(house):
     await house.told(days=91, state="exhausted")
 
     assert await house.gone(payload_days=90) == {"contents of packages": 1}
@@ -227,7 +227,7 @@ async def test_a_package_goes_with_all_that_belongs_to_it(house):
     assert await house.counts(attempts) == [1]
 
 
-async def test_a_package_that_was_emptied_goes_later(house):
+async def test_a_package_that_was_erased_goes_later(house):
     await house.told(days=731)
     await house.swept(payload_days=90)
 
@@ -236,7 +236,7 @@ async def test_a_package_that_was_emptied_goes_later(house):
     assert await house.counts(packages, events, deliveries, attempts) == [0, 0, 0, 0]
 
 
-async def test_what_is_old_enough_to_go_is_not_emptied_first(house):
+async def test_rows_old_enough_for_deletion_are_not_erased_first(house):
     await house.told(days=731)
 
     assert await house.gone(payload_days=90, metadata_days=730) == {"packages": 1}
@@ -307,7 +307,7 @@ async def test_an_event_about_something_that_a_plugin_says_is_not_over_is_never_
     assert {"rxq_open", "rxq_over"} in asked
 
 
-async def test_late_news_of_a_package_that_was_emptied_is_emptied_at_its_own_age(house):
+async def test_late_events_of_an_erased_package_are_erased_at_their_own_age(house):
     package_id = await house.told(days=200)
     await house.swept(payload_days=90)
     await house.event(package_id, days=91, late=True)
@@ -351,7 +351,7 @@ async def test_late_news_goes_with_its_package(house):
 # The log, and answers
 
 
-async def test_tries_go_at_the_age_of_the_log_and_their_deliveries_stay(house):
+async def test_attempts_go_at_the_age_of_the_log_and_their_deliveries_stay(house):
     await house.told(days=31)
     await house.told(days=29, external_order_id="SO-2")
 
@@ -457,7 +457,7 @@ async def test_the_job_does_nothing_where_the_settings_turn_it_off(house):
 # Sending again
 
 
-async def test_what_was_emptied_can_not_be_sent_again(house):
+async def test_an_erased_event_can_not_be_sent_again(house):
     await house.told(days=91)
     [delivery] = await house.rows(deliveries)
     await house.swept(payload_days=90)
@@ -469,7 +469,7 @@ async def test_what_was_emptied_can_not_be_sent_again(house):
     assert [row.state for row in await house.rows(deliveries)] == ["delivered"]
 
 
-async def test_none_is_sent_again_when_one_of_them_was_emptied(house):
+async def test_none_is_sent_again_when_one_of_them_was_erased(house):
     await house.told(days=91)
     await house.swept(payload_days=90)
     await house.told(days=1, external_order_id="SO-2")

@@ -69,7 +69,7 @@ async def test_five_hundred_rows_go_at_a_time(house):
     assert watched.counts == [600, 100, 0]
 
 
-async def test_where_nothing_is_due_nobody_is_kept_from_writing(house):
+async def test_where_nothing_is_due_no_writer_is_held_up(house):
     await old_attempts(house, 3, days=29)
     await house.told(days=29)
     watched = Watched(house.database)
@@ -133,7 +133,7 @@ async def test_two_at_once_do_the_work_once(house):
     assert await house.counts(attempts) == [0]
 
 
-async def test_what_is_sent_again_at_the_same_moment_is_not_emptied(house):
+async def test_events_sent_again_at_the_same_moment_are_not_erased(house):
     """Sending again holds its event until it is committed; emptying looks after that."""
     package_id = await house.told(days=91)
     [delivery] = await house.rows(deliveries)
@@ -150,7 +150,7 @@ async def test_what_is_sent_again_at_the_same_moment_is_not_emptied(house):
     assert [row.purged for row in await house.rows(events)] == [False]
 
 
-async def test_what_is_being_recovered_at_the_same_moment_is_not_emptied(house):
+async def test_events_being_recovered_at_the_same_moment_are_not_erased(house):
     """Recovery queues events it has read; they must not be emptied in between."""
     event_id = await house.event("rxq_1", days=91)
 

@@ -28,7 +28,7 @@ async def test_without_destinations_nothing_waits(database_url, tmp_path):
     assert (backlog.last_attempt_at, backlog.oldest_age) == (None, timedelta())
 
 
-async def test_each_queue_tells_how_much_is_due_and_for_how_long(database_url, tmp_path):
+async def test_each_backlog_has_the_number_due_and_for_how_long(database_url, tmp_path):
     clock = SteppingClock()
     async with opened(database_url, tmp_path, clock=clock) as gateway:
         started = clock.now()
@@ -46,7 +46,7 @@ async def test_each_queue_tells_how_much_is_due_and_for_how_long(database_url, t
     assert backlog.oldest_age == 2 * MINUTE
 
 
-async def test_what_is_to_be_tried_later_is_not_due(database_url, tmp_path):
+async def test_a_later_attempt_is_not_due(database_url, tmp_path):
     clock = SteppingClock()
     sink = Scripted(clock, retry_after_seconds=600)
     async with opened(database_url, tmp_path, clock=clock, plugins=[sink]) as gateway:
@@ -123,7 +123,7 @@ async def test_a_destination_that_is_left_alone_is_as_old_as_the_end_of_its_paus
     assert free.oldest_age == MINUTE
 
 
-async def test_what_nobody_here_can_carry_has_no_age(tmp_path):
+async def test_deliveries_of_an_absent_sink_have_no_age(tmp_path):
     async with opened(sqlite_url(tmp_path), tmp_path) as gateway:
         of_a_plugin_that_is_off = await add_destination(gateway)
         await publish(gateway)
@@ -132,7 +132,7 @@ async def test_what_nobody_here_can_carry_has_no_age(tmp_path):
     assert backlog.queues == {of_a_plugin_that_is_off: DestinationBacklog("active", None)}
 
 
-async def test_a_removed_destination_is_not_told_of(tmp_path):
+async def test_a_removed_destination_is_not_listed(tmp_path):
     async with opened(sqlite_url(tmp_path), tmp_path) as gateway:
         removed = await add_destination(gateway)
         await publish(gateway)

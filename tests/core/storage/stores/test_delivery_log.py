@@ -92,7 +92,7 @@ async def test_deliveries_can_be_of_one_state(connection, kept, tried):
     assert await in_state("pending") == [third]
 
 
-async def test_the_tries_of_a_delivery_are_first_to_last(connection, kept, tried):
+async def test_the_attempts_of_a_delivery_are_first_to_last(connection, kept, tried):
     made, _ = await tried(LIVE)
     _, (delivery_id,) = await queued(connection, made)
     for number in range(3):
@@ -113,7 +113,7 @@ async def test_the_tries_of_a_delivery_are_first_to_last(connection, kept, tried
     ]
 
 
-async def test_tries_of_several_destinations_come_newest_first_page_by_page(
+async def test_attempts_of_several_destinations_come_newest_first_page_by_page(
     connection, kept, tried
 ):
     # Given tries that went to three destinations in turn
@@ -136,7 +136,7 @@ async def test_tries_of_several_destinations_come_newest_first_page_by_page(
     assert [attempt.delivery_id for _, attempt in found] == list(reversed(ids))
 
 
-async def test_tries_can_be_narrowed(connection, kept, tried):
+async def test_attempts_can_be_narrowed(connection, kept, tried):
     well, (good,) = await tried(LIVE, moment=at(10))
     ill, (bad,) = await tried(LIVE, moment=at(20), settled=failed)
 
@@ -156,7 +156,7 @@ async def test_tries_can_be_narrowed(connection, kept, tried):
     assert await found(since=at(20.001)) == []
 
 
-async def test_somebody_elses_destination_narrows_down_to_nothing(connection, kept, tried):
+async def test_another_callers_destination_narrows_down_to_nothing(connection, kept, tried):
     made, _ = await tried(OTHER)
 
     page = await kept.log.attempts_page(connection, LIVE, AttemptFilter(9, destination_id=made.id))
@@ -173,9 +173,7 @@ async def test_what_went_to_a_removed_destination_is_still_in_the_log(connection
     assert len(await kept.log.attempts_page(connection, LIVE, AttemptFilter(9))) == 1
 
 
-async def test_which_events_have_a_delivery_to_a_destination_and_how_it_stands(
-    connection, kept, tried
-):
+async def test_the_events_with_a_delivery_to_a_destination_and_its_state(connection, kept, tried):
     made, (well,) = await tried(LIVE)
     (given_up,) = await tried.again(made, settled=failed)
     events, (waiting,) = await queued(connection, made)

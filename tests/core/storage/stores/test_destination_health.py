@@ -30,7 +30,7 @@ async def test_what_is_written_is_read_back_and_touches_no_other(connection, kep
     assert EndpointHealth(shown.breaker, shown.failing_since) == POORLY
 
 
-async def test_a_success_is_noted_and_tells_how_it_was_before(connection, kept):
+async def test_a_success_is_recorded_and_returns_the_health_before(connection, kept):
     poorly, well = await added(connection, kept), await added(connection, kept)
     await write(connection, {poorly: POORLY})
     before = await succeeded(connection, [poorly, well], at(5))
@@ -40,13 +40,13 @@ async def test_a_success_is_noted_and_tells_how_it_was_before(connection, kept):
     assert shown.failing_since == NOW  # forgetting it is the caller's to write
 
 
-async def test_nobody_is_fine(connection):
+async def test_no_ids_are_fine(connection):
     assert await succeeded(connection, [], NOW) == {}
     assert await conditions(connection, []) == {}
     await write(connection, {})
 
 
-async def test_who_is_held_takes_nothing_until_the_time_is_over(connection, kept):
+async def test_a_destination_held_back_takes_nothing_until_the_pause_ends(connection, kept):
     held = await added(connection, kept)
     await hold(connection, held, at(30))
 

@@ -48,7 +48,7 @@ async def test_settings_are_sealed(connection, kept):
     assert b"example.com" not in bytes(stored)
 
 
-async def test_nobody_else_gets_a_destination(connection, kept):
+async def test_no_other_caller_gets_a_destination(connection, kept):
     mine = destination(AT_MAIN)
     await kept.destinations.add(connection, mine)
 
@@ -106,7 +106,7 @@ async def test_a_change_writes_what_an_account_may_change_and_no_more(connection
     assert after == msgspec.structs.replace(changed, last_success_at=at(5))
 
 
-async def test_a_change_can_forget_that_it_was_failing(connection, kept):
+async def test_a_change_can_clear_that_it_was_failing(connection, kept):
     before = destination(LIVE)
     await kept.destinations.add(connection, before)
     failing = EndpointHealth(Breaker(failures=1), at(1))

@@ -108,7 +108,7 @@ async def test_a_timeline_is_that_of_its_subject_only(connection, kept):
     assert ids_of(await kept.events.of_subject(connection, LIVE, "pkg_1")) == [mine.id]
 
 
-async def test_nobody_else_sees_an_event(connection, kept):
+async def test_no_other_caller_sees_an_event(connection, kept):
     (mine,) = await kept.events.append(connection, [draft(site="main")], NOW)
 
     for caller in (TEST, OTHER, Caller("acme", "live", "key", "north")):
@@ -125,7 +125,7 @@ async def test_a_caller_bound_to_a_site_does_not_see_events_of_none(connection, 
     assert await kept.events.get(connection, AT_MAIN, none.id) is None
 
 
-async def test_events_are_fetched_by_their_ids_whoever_asks(connection, kept):
+async def test_events_are_fetched_by_their_ids_for_any_caller(connection, kept):
     mine, theirs = await kept.events.append(connection, [draft(LIVE), draft(OTHER)], NOW)
 
     found = await kept.events.by_id(connection, {mine.id, theirs.id, "evt_nowhere"})
@@ -133,7 +133,7 @@ async def test_events_are_fetched_by_their_ids_whoever_asks(connection, kept):
     assert found == {mine.id: mine, theirs.id: theirs}
 
 
-async def test_what_was_told_before_is_found_by_its_reference(connection, kept):
+async def test_an_earlier_report_is_found_by_its_reference(connection, kept):
     sent = draft(ref=b"ref-1", status_after="completed")
     silent = draft(ref=None)
     await kept.events.append(connection, [sent, silent], NOW)

@@ -38,7 +38,7 @@ async def test_a_kept_answer_is_found_again(connection):
     }
 
 
-async def test_it_is_found_by_nobody_else_and_under_no_other_key(connection):
+async def test_it_is_found_by_no_other_caller_and_under_no_other_key(connection):
     now = SteppingClock().now()
     await store_responses(connection, [ANSWER], now)
 
@@ -61,7 +61,7 @@ async def test_the_key_itself_is_not_kept(connection):
     assert not any("Maria" in str(value) for value in row)
 
 
-async def test_an_answer_is_kept_for_a_day_and_then_forgotten(connection):
+async def test_a_response_is_stored_for_a_day_and_then_deleted(connection):
     clock = SteppingClock()
     await store_responses(connection, [ANSWER], clock.now())
 
@@ -73,7 +73,7 @@ async def test_an_answer_is_kept_for_a_day_and_then_forgotten(connection):
     assert await rows_in(connection, idempotency) == 0
 
 
-async def test_a_forgotten_key_may_be_used_anew(connection):
+async def test_a_deleted_key_may_be_used_again(connection):
     clock = SteppingClock()
     await store_responses(connection, [ANSWER], clock.now())
     clock.step(DAY_SECONDS + 1)

@@ -46,7 +46,7 @@ async def claim(connection, kept):
     return take
 
 
-async def test_a_claim_holds_all_that_a_try_needs(connection, kept, claim):
+async def test_a_claim_holds_all_that_an_attempt_needs(connection, kept, claim):
     (event,), (delivery_id,) = await queued(connection, TARGET)
 
     (taken,) = await claim(at(2))
@@ -157,7 +157,7 @@ async def test_a_retry_that_was_given_back_keeps_its_place_in_the_schedule(conne
     assert (again.attempt, again.retry_index, again.first_attempt_at) == (2, 1, at(1))
 
 
-async def test_only_who_holds_the_lease_can_give_back(connection, kept, claim):
+async def test_only_the_holder_of_the_lease_can_release(connection, kept, claim):
     await queued(connection, TARGET)
     (lost,) = await claim(NOW)
     (held,) = await claim(at(LEASE_SECONDS))
@@ -257,7 +257,7 @@ async def test_processes_that_race_never_take_the_same_delivery(database, kept):
         assert all(len(share) >= 10 for share in shares)
 
 
-async def test_what_somebody_else_is_just_taking_is_skipped_and_not_waited_for(postgres_url, kept):
+async def test_rows_that_another_claim_locks_are_skipped_and_not_waited_for(postgres_url, kept):
     # SQLite has one writer at a time
     database = Database(postgres_url)
     async with database.begin() as connection:
@@ -282,9 +282,7 @@ async def spoil(connection, event_id):
     await connection.execute(spoilt.values(data=b"\x01\x00\x01" + bytes(57)))
 
 
-async def test_what_cannot_be_read_any_more_is_given_up_and_holds_up_nothing(
-    connection, kept, claim
-):
+async def test_unreadable_deliveries_are_exhausted_and_hold_up_nothing(connection, kept, claim):
     [spoilt_event, _], [spoilt, sound] = await queued(connection, TARGET, 2)
     await spoil(connection, spoilt_event.id)
 

@@ -39,7 +39,7 @@ async def given_up(connection, limit=10):
     )
 
 
-async def test_it_is_given_up_where_the_breaker_is_open_or_the_destination_disabled(
+async def test_it_expires_where_the_breaker_is_open_or_the_destination_disabled(
     connection, kept, waiting
 ):
     opened, first = await waiting(OPEN)
@@ -63,13 +63,13 @@ async def test_a_paused_one_keeps_its_own_though_its_breaker_is_open(connection,
     assert await given_up(connection) == {}
 
 
-async def test_who_has_not_been_failing_for_as_long_is_tried_first(connection, waiting):
+async def test_a_destination_that_failed_for_less_is_attempted_first(connection, waiting):
     lately = EndpointHealth(OPEN.breaker, at(DAY - 60))
     await waiting(lately)
     assert await given_up(connection) == {}
 
 
-async def test_what_nobody_can_send_any_more_is_given_up(connection, waiting):
+async def test_deliveries_that_can_no_longer_be_sent_expire(connection, waiting):
     orphan, _ = await waiting(sink="of a plugin that is gone")
     assert await given_up(connection) == {orphan: 1}
 

@@ -57,7 +57,7 @@ async def test_a_retry_holds_back_what_comes_after_it(connection, kept, claim):
     assert ids_of(await claim(at(30))) == [ids[0]]
 
 
-async def test_what_was_given_up_holds_back_nothing(connection, kept, claim):
+async def test_an_exhausted_delivery_holds_back_nothing(connection, kept, claim):
     _, ids = await queued(connection, TARGET, 2, in_order=True)
     (first,) = await claim(NOW)
 

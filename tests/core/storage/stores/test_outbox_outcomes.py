@@ -86,7 +86,7 @@ async def test_a_success_ends_the_delivery_and_is_written_down(connection, kept,
     assert await claim(at(100_000)) == []
 
 
-async def test_a_failure_makes_it_due_again_when_it_is_told_to(connection, kept, claim, looked_up):
+async def test_a_failure_makes_it_due_again_at_the_time_given(connection, kept, claim, looked_up):
     _, (delivery_id,) = await queued(connection, TARGET)
     (first,) = await claim(NOW)
 
@@ -167,7 +167,7 @@ async def test_a_success_counts_though_the_lease_was_lost(connection, kept, clai
     assert await claim(at(100_000)) == []
 
 
-async def test_a_success_counts_though_it_was_given_up_meanwhile(
+async def test_a_success_counts_though_the_delivery_was_exhausted_meanwhile(
     connection, kept, claim, looked_up
 ):
     _, (delivery_id,) = await queued(connection, TARGET)
@@ -209,9 +209,7 @@ async def test_two_successes_are_one_delivery(connection, kept, claim, looked_up
 
 
 @pytest.mark.parametrize("ending", ["delivered", "exhausted"])
-async def test_sending_again_starts_a_full_schedule_anew(
-    connection, kept, claim, looked_up, ending
-):
+async def test_sending_again_restarts_the_full_schedule(connection, kept, claim, looked_up, ending):
     _, (delivery_id,) = await queued(connection, TARGET)
     (first,) = await claim(NOW)
     await kept.outbox.settle(connection, [failed(first, at(5))], at(1))
@@ -233,7 +231,7 @@ async def test_sending_again_starts_a_full_schedule_anew(
     assert (again.attempt, again.retry_index, again.first_attempt_at) == (3, 0, at(100))
 
 
-async def test_sending_again_what_is_in_flight_ignores_how_that_try_fails(
+async def test_sending_again_what_is_in_flight_ignores_how_that_attempt_fails(
     connection, kept, claim, looked_up
 ):
     _, (delivery_id,) = await queued(connection, TARGET)

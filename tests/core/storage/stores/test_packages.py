@@ -39,7 +39,7 @@ async def test_writing_nothing_is_fine(connection, kept):
     assert await kept.packages.page(connection, LIVE, PackageFilter(10)) == []
 
 
-async def test_nobody_else_gets_a_package_whatever_id_they_send(connection, kept):
+async def test_no_other_caller_gets_a_package_whatever_id_they_send(connection, kept):
     package = new_package(LIVE)
     await kept.packages.insert(connection, [package])
 

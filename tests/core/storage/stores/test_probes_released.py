@@ -38,7 +38,9 @@ def held_until(connection):
     return read
 
 
-async def test_a_try_given_back_unmade_holds_nobody_any_more(connection, kept, probe, held_until):
+async def test_a_probe_released_without_an_attempt_holds_nothing(
+    connection, kept, probe, held_until
+):
     taken, other = await probe(), await probe()
 
     await kept.outbox.release(connection, [taken], at(1))
@@ -49,7 +51,7 @@ async def test_a_try_given_back_unmade_holds_nobody_any_more(connection, kept, p
     assert found[taken.destination_id].breaker.state == "open"
 
 
-async def test_the_try_of_a_dead_process_holds_nobody_any_more(connection, kept, probe, held_until):
+async def test_the_probe_of_a_dead_process_holds_nothing(connection, kept, probe, held_until):
     taken = [await probe(), await probe()]
 
     await kept.outbox.take_back(connection, at(1))

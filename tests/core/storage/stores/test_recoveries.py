@@ -37,7 +37,7 @@ async def test_a_recovery_comes_back_as_it_was_started(connection):
     assert await recoveries.get(connection, "acme", "rcv_nowhere") is None
 
 
-async def test_nobody_else_sees_a_recovery(connection):
+async def test_no_other_caller_sees_a_recovery(connection):
     started = recovery()
     await recoveries.add(connection, started)
 
@@ -56,7 +56,7 @@ async def test_how_far_it_has_got_is_written_down_and_another_stays_as_it_was(co
     assert await recoveries.get(connection, "acme", another.id) == another
 
 
-async def test_the_unfinished_ones_are_told_oldest_first(connection):
+async def test_the_unfinished_ones_are_listed_oldest_first(connection):
     later, first, over = recovery(at(2)), recovery(at(1)), recovery(at(0))
     for each in (later, first, over):
         await recoveries.add(connection, each)
