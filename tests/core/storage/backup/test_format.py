@@ -26,7 +26,7 @@ from gateway.storage.crypto.keyring import Keyring
 HEAD_BYTES = 38
 CONTENT = [b"first", b"", b"x" * 100_000, bytes(range(256))]
 DAMAGED = r"^The backup is damaged: part of it was changed or is missing\. Nothing of it was used"
-INCONSISTENT = r"^The backup doesn't hold what it says: it was made by another version, or not"
+INCONSISTENT = r"^The backup's content doesn't match its manifest"
 
 
 def sealed(*content, keyring=KEYRING, finish=True):

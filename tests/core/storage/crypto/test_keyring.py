@@ -119,7 +119,7 @@ def test_commas_blank_lines_and_order_make_no_difference(text: str) -> None:
         ),
         (
             f"index {b64(INDEX_KEY)}\nseal-1 {b64(INDEX_KEY)}",
-            "master key, line 2: the same key stands on line 1; every line needs a key of its own",
+            "master key, line 2: the same key is on line 1; every line needs a key of its own",
         ),
     ],
 )

@@ -462,7 +462,7 @@ async def test_an_erased_event_can_not_be_sent_again(house):
     [delivery] = await house.rows(deliveries)
     await house.swept(payload_days=90)
 
-    with pytest.raises(Conflict, match=r"^What this delivery said was deleted at its age"):
+    with pytest.raises(Conflict, match="was erased at its age"):
         async with house.database.begin() as connection:
             await STORES.outbox.resend(connection, "acme", delivery.id, ago(0))
 
@@ -475,7 +475,7 @@ async def test_none_is_sent_again_when_one_of_them_was_erased(house):
     await house.told(days=1, external_order_id="SO-2")
     ids = [delivery.id for delivery in await house.rows(deliveries)]
 
-    with pytest.raises(Conflict, match=r"^What this delivery said was deleted at its age"):
+    with pytest.raises(Conflict, match="was erased at its age"):
         async with house.database.begin() as connection:
             await STORES.outbox.resend_all(connection, "acme", ids, ago(0))
 
