@@ -48,9 +48,9 @@ def target(tmp_path):
 
 
 @pytest.fixture
-async def furnished(database_url, tmp_path):
+async def furnished(empty_database_url, tmp_path):
     """A database with something in every table."""
-    database = await opened(database_url, tmp_path)
+    database = await opened(empty_database_url, tmp_path)
     await furnish(database)
     yield database
     await database.close()
