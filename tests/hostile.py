@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from waiting import PATIENCE_SECONDS
 
 PIECE = b"a" * 8192
 OK_HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -46,7 +47,9 @@ class Server:
     requests: list[Request] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def until(self, condition: Callable[["Server"], bool], seconds: float = 5.0) -> None:
+    async def until(
+        self, condition: Callable[["Server"], bool], seconds: float = PATIENCE_SECONDS
+    ) -> None:
         """Wait until what was seen fulfils ``condition``; TimeoutError after ``seconds``."""
         async with asyncio.timeout(seconds):
             while not condition(self):

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from waiting import PATIENCE_SECONDS
+
 TOML = """
 [gateway]
 port = 0
@@ -23,7 +25,6 @@ reads_per_minute = 1000000
 [plugins.json_api]
 [plugins.webhooks]
 """
-PATIENCE_SECONDS = 30
 
 
 class GatewayProcess:

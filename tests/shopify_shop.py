@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 
 import graphql
 from shopify_orders import SECRET
+from waiting import PATIENCE_SECONDS
 
 SCHEMA: Final = graphql.build_schema(
     (Path(__file__).parent / "data" / "shopify_2026_10.graphql").read_text("utf-8")
@@ -99,7 +100,7 @@ class Shop:
         for task in self._serving:
             task.cancel()
 
-    async def until(self, condition: Any, seconds: float = 20.0) -> None:
+    async def until(self, condition: Any, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until ``condition(shop)`` holds."""
         async with asyncio.timeout(seconds):
             while not condition(self):

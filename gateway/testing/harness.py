@@ -22,6 +22,8 @@ from gateway.runtime import Gateway
 from gateway.settings import Settings, parse_settings
 from gateway.testing.schema import lay_schema
 
+# A busy machine is no failure.
+_TIMEOUT_SECONDS: Final = 120.0
 _LOOPBACK: Final = """
 [delivery]
 allow_http = true
@@ -40,7 +42,9 @@ class GatewayHarness:
         self.url = ""
         self._open = AsyncExitStack()
         # Plain HTTP only; reading the system's certificates takes longer than most tests.
-        self._client = httpx.AsyncClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self._client = httpx.AsyncClient(
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), timeout=_TIMEOUT_SECONDS
+        )
 
     async def issue_key(
         self,

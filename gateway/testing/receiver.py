@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
-_PATIENCE_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 120.0
 
 
 class Received(NamedTuple):
@@ -27,10 +27,14 @@ class Receiver:
     """A server on 127.0.0.1 that records requests and answers with given statuses.
 
     ``answers`` are the statuses of the next responses; after them it answers 200.
+    ``timeout_seconds`` bounds each wait, generously: a busy machine is no failure.
     """
 
-    def __init__(self, answers: Sequence[int] = ()) -> None:
+    def __init__(
+        self, answers: Sequence[int] = (), *, timeout_seconds: float = _TIMEOUT_SECONDS
+    ) -> None:
         self.answers = list(answers)
+        self.timeout_seconds = timeout_seconds
         self.received: list[Received] = []
         self.headers: dict[str, str] = {}
         self._arrived = asyncio.Condition()
@@ -45,8 +49,8 @@ class Receiver:
         return "http://{}:{}".format(*self._server.sockets[0].getsockname())
 
     async def wait_for(self, count: int) -> list[Received]:
-        """Wait up to 10 seconds until ``count`` requests have arrived; return them all."""
-        async with asyncio.timeout(_PATIENCE_SECONDS), self._arrived:
+        """Wait until ``count`` requests have arrived; return them all, or raise TimeoutError."""
+        async with asyncio.timeout(self.timeout_seconds), self._arrived:
             await self._arrived.wait_for(lambda: len(self.received) >= count)
         return list(self.received)
 

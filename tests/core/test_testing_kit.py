@@ -7,6 +7,7 @@ import sqlite3
 
 import httpx
 import pytest
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SteppingClock
 from gateway.model.account import Caller
@@ -16,7 +17,7 @@ from gateway.testing import Receiver
 
 
 async def posted(receiver, body=b"{}", **headers) -> httpx.Response:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
         return await client.post(receiver.url + "/hook?a=1", content=body, headers=headers)
 
 
@@ -41,16 +42,15 @@ async def test_a_receiver_answers_with_given_statuses_and_then_200():
 
 
 async def test_a_receiver_takes_several_requests_on_one_connection_and_several_at_once():
-    async with Receiver() as receiver, httpx.AsyncClient() as client:
+    async with Receiver() as receiver, httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
         for _ in range(3):
             await client.post(receiver.url)
         await asyncio.gather(*(client.post(receiver.url) for _ in range(5)))
         assert len(await receiver.wait_for(8)) == 8
 
 
-async def test_waiting_for_what_never_comes_ends(monkeypatch):
-    monkeypatch.setattr("gateway.testing.receiver._PATIENCE_SECONDS", 0.01)
-    async with Receiver() as receiver:
+async def test_waiting_for_what_never_comes_ends():
+    async with Receiver(timeout_seconds=0.01) as receiver:
         with pytest.raises(TimeoutError):
             await receiver.wait_for(1)
 
@@ -62,7 +62,7 @@ async def test_a_receiver_that_is_closed_listens_no_more():
     idle[1].close()
 
     with pytest.raises(httpx.ConnectError):
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
             await client.post(url)
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+from waiting import PATIENCE_SECONDS
 
 PATIENT = {
     "patient_name": "Zephyrine Quackenbush",
@@ -109,7 +110,7 @@ class Journey:
 
     def __init__(self, url: str, key: str) -> None:
         headers = {"X-API-Key": key, "User-Agent": "Zephyrine Quackenbush"}
-        self.http = httpx.AsyncClient(base_url=url, headers=headers, timeout=20)
+        self.http = httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_SECONDS)
         self.refusals: list[httpx.Response] = []
 
     async def send(self, method: str, path: str, **sent: object) -> httpx.Response:

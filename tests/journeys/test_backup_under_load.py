@@ -8,6 +8,7 @@ import pytest
 from core.gateways import opened
 from processes import TOML, GatewayProcess
 from sqlalchemy import func, select
+from waiting import PATIENCE_SECONDS
 
 from gateway.storage.schema import deliveries, events, packages
 from gateway.testing import Receiver
@@ -28,7 +29,9 @@ class Load:
     async def send(self):
         order = {"patient_name": "Ana Silva", "patient_address": "1 Lake Rd"}
         body = {"orders": [order] * AT_ONCE}
-        async with httpx.AsyncClient(headers={"X-API-Key": self.key}, timeout=30) as http:
+        async with httpx.AsyncClient(
+            headers={"X-API-Key": self.key}, timeout=PATIENCE_SECONDS
+        ) as http:
             while self.running:
                 answer = await http.post(f"{self.url}/api/webhook/orders", json=body)
                 assert answer.status_code == 200, answer.text
@@ -39,7 +42,7 @@ class Load:
     async def until_more(self, count):
         """Wait for so many more packages."""
         enough = len(self.answered) + count
-        async with asyncio.timeout(30), self.moved:
+        async with asyncio.timeout(PATIENCE_SECONDS), self.moved:
             await self.moved.wait_for(lambda: len(self.answered) >= enough)
 
 

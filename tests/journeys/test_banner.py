@@ -10,6 +10,7 @@ from collections import Counter
 import httpx
 import pytest
 from sqlalchemy import select
+from waiting import PATIENCE_SECONDS
 
 from gateway.storage.backup.write import saved_tables
 from gateway.testing import Receiver
@@ -56,7 +57,7 @@ async def handed_in(gateway, key, site=None, **more):
 async def idle(gateway):
     """Wait until nothing is on its way any more."""
     engine, dispatcher = gateway.gateway.engine, gateway.gateway.dispatcher
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while await dispatcher.destinations_with_work() or engine.in_motion():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -166,7 +167,7 @@ class Owner:
         self.ids["recovery_id"] = (await self.ask("POST", f"{path}/recover", since, 202))["id"]
         self.ids["queue_id"] = (await self.ask("POST", "/api/rx", RX, 202))["queueId"]
         self.ids["import_id"] = await self.imported()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not await self.recovered():  # noqa: ASYNC110 - as asked
                 await asyncio.sleep(0.05)
         await idle(self.gateway)
@@ -176,7 +177,9 @@ class Owner:
         return shown["state"] == "done"
 
     async def imported(self):
-        async with httpx.AsyncClient(headers={"X-API-Key": self.key}) as http:
+        async with httpx.AsyncClient(
+            headers={"X-API-Key": self.key}, timeout=PATIENCE_SECONDS
+        ) as http:
             file = {"file": ("a.csv", b"patient_name,patient_address\nAna,1 Lake Rd\n,\nBo,\n")}
             answer = await http.post(f"{self.gateway.url}/api/packages/import", files=file)
         assert answer.status_code == 200, answer.text

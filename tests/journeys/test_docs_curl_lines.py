@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from shopify_orders import webhook, without_protected_data
+from waiting import PATIENCE_SECONDS
 
 from gateway.testing import Receiver
 
@@ -65,7 +66,7 @@ async def held_order(gateway, key):
     path = "/api/shopify/webhooks"
     answer = await gateway.request("POST", path, body=body, headers=headers)
     assert answer.status_code == 200, answer.text
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             answer = await gateway.get("/api/shopify/orders?state=held", key)
             if found := answer.json()["orders"]:

@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 from processes import GatewayProcess
+from waiting import PATIENCE_SECONDS
 
 from gateway.testing import Receiver
 
@@ -21,7 +22,7 @@ PATIENT = {
 
 
 async def _post(gateway: GatewayProcess, path: str, key: str, body: object) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         return await http.post(gateway.url + path, json=body, headers={"X-API-Key": key})
 
 
@@ -103,7 +104,7 @@ async def test_the_server_finishes_what_is_in_flight_when_it_is_asked_to_end(tmp
 
 async def test_the_demo_tells_its_story_and_exits_with_0(tmp_path):
     process = GatewayProcess(tmp_path)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         code, out, err = await process.run("demo")
 
     assert code == 0, err

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from waiting import PATIENCE_SECONDS
 
 from gateway.testing import Receiver
 
@@ -72,7 +73,7 @@ async def test_what_was_given_up_is_tried_again_and_what_arrived_is_not(harness)
         await _hand_in(gateway, key, 1)
         await receiver.wait_for(1)
         await _hand_in(gateway, key, 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 caller = gateway.caller()
                 async with gateway.gateway.database.read() as connection:

@@ -8,7 +8,7 @@ import pytest
 from processes import TOML, GatewayProcess
 from shopify_orders import ORDER_GID, SECRET, SHOP, order, paid, webhook
 from shopify_shop import Shop
-from shopify_waiting import until
+from waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ api_url = "{shop.url}"
 
 async def post(gateway, topic, sent, webhook_id):
     body, headers = webhook(topic, sent, webhook_id=webhook_id)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
         address = f"{gateway.url}/api/shopify/webhooks"
         answer = await client.post(address, content=body, headers=headers)
     assert answer.status_code == 200, answer.text
@@ -47,7 +47,7 @@ async def post(gateway, topic, sent, webhook_id):
 
 
 async def ask(gateway, method, path, key, body=None):
-    async with httpx.AsyncClient(headers={"X-API-Key": key}) as client:
+    async with httpx.AsyncClient(headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS) as client:
         answer = await client.request(method, gateway.url + path, json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -99,7 +99,7 @@ async def test_a_webhook_that_was_answered_outlives_the_process(gateway):
 
     assert statuses == ["stored"] * 20
     # What was in work when the process died is taken up when its lease is over.
-    made = await until(all_made, seconds=60.0)
+    made = await until(all_made)
     assert len({each["external_order_id"] for each in made}) == len(made) == 20
 
 
@@ -120,7 +120,7 @@ async def test_a_delivery_shows_as_one_fulfillment_though_the_process_is_killed_
         await shop.until(lambda it: it.statuses(ORDER_GID))
     await gateway.kill()
     await gateway.start()
-    await shop.until(lambda it: it.fulfillments(ORDER_GID) and it.statuses(ORDER_GID), 30)
+    await shop.until(lambda it: it.fulfillments(ORDER_GID) and it.statuses(ORDER_GID))
 
     async def delivered():
         code, out, _ = await gateway.run("deliveries", "list", "--state", "delivered", "--json")

@@ -5,6 +5,7 @@ import time
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from processes import TOML, GatewayProcess
+from waiting import PATIENCE_SECONDS
 
 from gateway.testing import Receiver
 
@@ -33,7 +34,7 @@ async def hand_in(gateway, receiver):
     key = (await gateway.json("keys", "create", "--name", "test"))["key"]
     await gateway.json("endpoints", "add", receiver.url)
     headers = {"X-API-Key": key, **ABOVE}
-    async with httpx.AsyncClient(headers=headers, timeout=30) as http:
+    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_SECONDS) as http:
         answer = await http.post(f"{gateway.url}/api/webhook/orders", json={"orders": [ORDER]})
     assert answer.status_code == 200, answer.text
     await receiver.wait_for(1)

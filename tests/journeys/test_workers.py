@@ -5,6 +5,7 @@ import asyncio
 import httpx
 import pytest
 from processes import TOML, GatewayProcess
+from waiting import PATIENCE_SECONDS
 
 from gateway.testing import Receiver
 
@@ -15,7 +16,7 @@ def toml(postgres_url, redis_url):
 
 
 async def _orders(gateway, key, count, start=0):
-    async with httpx.AsyncClient(headers={"X-API-Key": key}, timeout=30) as http:
+    async with httpx.AsyncClient(headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS) as http:
         for first in range(start, start + count, 50):
             orders = [
                 {"patient_name": f"P. {number}", "patient_address": "1 Ocean Dr"}
@@ -40,7 +41,7 @@ async def test_two_workers_carry_what_one_server_takes_in_each_event_once(tmp_pa
 
         await _orders(gateway, key, 200)
         received = await asyncio.wait_for(receiver.wait_for(600), 60)
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
             ready = (await http.get(f"{gateway.url}/health/ready")).json()
 
     assert ready["checks"]["engine"] == {"ok": True, "detail": "2 workers are running"}
@@ -89,7 +90,7 @@ async def test_a_server_of_several_processes_shares_one_address_and_one_count_of
         orders = {"orders": [{"patient_name": "A. Smith", "patient_address": "1 Ocean Dr"}]}
         statuses = []
         for _ in range(8):
-            async with httpx.AsyncClient(timeout=30) as http:
+            async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
                 url = f"{gateway.url}/api/webhook/orders"
                 answer = await http.post(url, json=orders, headers={"X-API-Key": key})
                 statuses.append(answer.status_code)

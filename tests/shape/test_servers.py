@@ -15,6 +15,7 @@ import servers
 from redis.asyncio import Redis
 from servers import RedisServer, ServerMissing, running_redis
 from servers_asked_for import skipped_if_missing
+from waiting import PATIENCE_SECONDS
 
 TESTS = Path(servers.__file__).parent
 
@@ -27,7 +28,7 @@ async def rows(url: str, statement: str) -> list[tuple[object, ...]]:
         await connection.close()
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
@@ -93,7 +94,7 @@ def test_a_redis_that_is_paused_answers_no_one_until_it_goes_on():
             with pytest.raises(TimeoutError):
                 connection.recv(100)
             own.resume()
-            connection.settimeout(20)
+            connection.settimeout(PATIENCE_SECONDS)
             assert connection.recv(100) == b"+PONG\r\n"
 
         own.pause()  # one that stands still is stopped all the same

@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from waiting import PATIENCE_SECONDS
+
 PRETENDING = Path(__file__).parent / "pretending"
-PATIENCE_SECONDS = 30
 # sitecustomize.py says what it is.
 CTRL_BREAK = signal.SIGUSR2
 

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 PRETENDING = Path(__file__).parent / "pretending"
-PATIENCE_SECONDS = 60
 # Windows' own encoding for a program whose output goes to a file or another program, and no
 # encoding at all for whoever doesn't say which: it shows there as an error.
 ENVIRONMENT = {

@@ -154,7 +154,9 @@ async def test_an_order_in_a_webhook_out_a_backup_and_back(shop):
     async with (
         Receiver() as receiver,
         serving(shop) as address,
-        httpx.AsyncClient(base_url=address, headers={"X-API-Key": key}) as client,
+        httpx.AsyncClient(
+            base_url=address, headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS
+        ) as client,
     ):
         await told(shop, "endpoints", "add", receiver.url, "--events", "package.created")
         answer = await client.post("/api/webhook/orders", json={"orders": [ORDER]})
@@ -172,7 +174,9 @@ async def test_an_order_in_a_webhook_out_a_backup_and_back(shop):
     assert restored["rows"] == saved["rows"]
     async with (
         serving(shop, CTRL_BREAK) as address,
-        httpx.AsyncClient(base_url=address, headers={"X-API-Key": key}) as client,
+        httpx.AsyncClient(
+            base_url=address, headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS
+        ) as client,
     ):
         answer = await client.get(f"/api/packages/{package_id}")
     assert answer.json()["patient_name"] == ORDER["patient_name"]
@@ -215,7 +219,9 @@ async def test_what_the_terminal_has_no_letters_for_is_printed_as_a_question_mar
     key = (await told(shop, "keys", "create", "--name", "erp"))["key"]
     async with (
         serving(shop) as address,
-        httpx.AsyncClient(base_url=address, headers={"X-API-Key": key}) as client,
+        httpx.AsyncClient(
+            base_url=address, headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS
+        ) as client,
     ):
         body = {"url": "http://127.0.0.1:9/", "events": ["*"], "description": "Łódź → ok"}
         answer = await client.post("/api/webhooks/endpoints", json=body)
@@ -245,7 +251,9 @@ async def test_ctrl_c_lets_the_agent_finish_the_job_it_has(shop):
     (shop / "write.py").write_text(WRITER, encoding="utf-8")
     async with (
         serving(shop) as address,
-        httpx.AsyncClient(base_url=address, headers={"X-API-Key": key}) as client,
+        httpx.AsyncClient(
+            base_url=address, headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS
+        ) as client,
     ):
         today = dt.datetime.now(dt.UTC).date().isoformat()
         body = prescription(medication__written_date=today)

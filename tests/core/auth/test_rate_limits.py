@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from core.gateways import opened, sqlite_url
+from waiting import PATIENCE_SECONDS
 
 from gateway.auth.rate_limits import Limits
 from gateway.clock import SteppingClock, SystemClock
@@ -203,7 +204,7 @@ async def test_a_redis_that_hangs_is_asked_again_only_after_a_while(moment, capl
     alone = limits(f"redis://{host}:{port}/0", clock, reads_per_minute=10)
 
     # When a key is counted several times within five seconds, and once after
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await alone.take("reads", "key_1")
         clock.step(4.9)
         await alone.take("reads", "key_1")

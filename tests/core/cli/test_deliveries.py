@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from waiting import PATIENCE_SECONDS
 
 from gateway.storage.schema import deliveries
 from gateway.testing import Receiver
@@ -203,7 +204,7 @@ async def test_a_running_gateway_takes_up_what_is_sent_again(harness, config, re
         await gateway.post("/api/webhook/orders", key, {"orders": [ORDER]})
         [first] = await receiver.wait_for(1)
         delivered: list[Any] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not delivered:  # until the answer is stored
                 words = ("deliveries", "list", "--state", "delivered")
                 delivered = await asyncio.to_thread(read, *words)

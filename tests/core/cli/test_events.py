@@ -9,6 +9,7 @@ import threading
 from decimal import Decimal
 
 import pytest
+from waiting import PATIENCE_SECONDS
 
 from gateway.cli.events import Follower
 from gateway.clock import to_epoch_ms
@@ -17,7 +18,6 @@ from gateway.model.event import EventDraft
 from gateway.model.ids import new_ids
 
 LIVE = Caller("default", "live", "test")
-PATIENCE_SECONDS = 30
 # As a shell would start it: what is started in the background may have Ctrl-C ignored.
 PROGRAM = """
 import signal

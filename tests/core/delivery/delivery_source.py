@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import Clock, SystemClock
 from gateway.delivery.lane import ClaimedBatch, Lane, Settlement
@@ -18,7 +19,6 @@ from gateway.model.event import Event
 from gateway.sdk.records import Batch, Sink
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PATIENCE_SECONDS = 20.0
 
 Deliver = Callable[[Batch], Awaitable[Any]]
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.gateways import LIVE, Recorder, draft
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import Clock
 from gateway.model.delivery import Attempt, Delivery, Outcome
@@ -47,7 +48,7 @@ async def publish(gateway: Gateway, *subjects: str, **changes: Any) -> list[str]
 
 
 async def carried(gateway: Gateway, destination_id: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await gateway.dispatcher.lane(destination_id).run()
 
 

@@ -12,6 +12,7 @@ from core.gateways import (
     opened,
     sqlite_url,
 )
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SteppingClock
 from gateway.storage.stores import destinations as destination_store
@@ -104,7 +105,7 @@ async def test_no_transaction_is_open_while_a_sink_delivers(database_url, tmp_pa
 
     class Writes(Recorder):
         async def deliver(self, batch):
-            async with asyncio.timeout(5), gateway.database.begin() as connection:
+            async with asyncio.timeout(PATIENCE_SECONDS), gateway.database.begin() as connection:
                 ids = [batch.destination.id]
                 await destination_store.succeeded(connection, ids, gateway.clock.now())
             return await super().deliver(batch)

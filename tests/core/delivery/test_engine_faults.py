@@ -9,6 +9,7 @@ import pytest
 from core.delivery.delivery_source import NOW, FakeDeliverySource, Holding, until
 from core.delivery.dispatching import looked_up, publish
 from core.gateways import Recorder, add_destination, opened, sqlite_url
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SteppingClock, SystemClock
 from gateway.delivery.engine import LocalEngine
@@ -70,7 +71,7 @@ class Running:
         return self.engine
 
     async def __aexit__(self, *_):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await self.engine.stop()
 
 
@@ -239,7 +240,7 @@ async def test_stopping_finishes_what_is_in_flight_and_gives_the_rest_back(datab
         await publish(gateway, "pkg_late")
         assert not serving.done()
         sink.holding.let_go()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await serving
         found = [(await looked_up(gateway, each))[0] for each in ids]
         due = [each for each in found if each.state == "pending"]
@@ -344,7 +345,7 @@ async def test_an_engine_that_is_stopped_does_not_wait_for_a_database_that_is_aw
     async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink]) as gateway:
         door = Door(gateway, monkeypatch)
         await add_destination(gateway)
-        async with asyncio.timeout(20), gateway.running():
+        async with asyncio.timeout(PATIENCE_SECONDS), gateway.running():
             [delivery_id] = await publish(gateway)
             await sink.holding.until(lambda: len(sink.holding.held) == 1)
             door.closed = True

@@ -8,6 +8,7 @@ from core.delivery.dispatching import Scripted, carried, publish
 from core.gateways import Recorder, add_destination, change_destination, opened, sqlite_url
 from servers import running_postgres
 from sqlalchemy import text
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SteppingClock
 from gateway.delivery.engine import LocalEngine
@@ -33,7 +34,7 @@ async def engine_report(gateway, ready: Readiness) -> HealthReport:
 
 
 async def until_green(gateway) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await gateway.get("/health/ready")).status_code != 200:  # noqa: ASYNC110 - as asked
             await asyncio.sleep(0.01)
 

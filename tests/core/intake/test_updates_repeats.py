@@ -14,6 +14,7 @@ from core.gateways import (
     update,
 )
 from sqlalchemy import text
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SteppingClock
 from gateway.errors import Conflict, NotFound
@@ -192,7 +193,7 @@ async def test_a_report_that_waited_for_its_package_is_not_late_for_that(postgre
 
 async def waits_for_a_lock(gateway):
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             async with gateway.database.read() as connection:
                 if (await connection.execute(waiting)).scalar():

@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from waiting import PATIENCE_SECONDS
 
 from gateway.sdk.signals import on_termination
 
@@ -16,7 +17,7 @@ async def test_a_signal_calls_what_ends_the_program_and_nothing_else(number):
 
     with on_termination(asked.set):
         os.kill(os.getpid(), number)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await asked.wait()
 
     assert signal.getsignal(number) is before

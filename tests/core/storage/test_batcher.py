@@ -6,11 +6,11 @@ from contextvars import ContextVar
 import pytest
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from waiting import PATIENCE_SECONDS
 
 from gateway.errors import Conflict, NotFound, StorageError, Unavailable
 from gateway.storage.batcher import Batcher
 
-PATIENCE_SECONDS = 10
 NOT_ASCII = UnicodeEncodeError("ascii", "é", 0, 1, "no")
 
 

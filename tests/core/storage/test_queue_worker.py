@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import pytest
 from core.storage.queues import BACKOFF, Bench
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SteppingClock
 from gateway.storage.database import Database
 from gateway.storage.queue_worker import QueueWorker
 from gateway.storage.work_queue import Claimed, Settlement
-
-PATIENCE_SECONDS = 30
 
 
 @pytest.fixture

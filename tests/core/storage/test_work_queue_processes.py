@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from core.storage.queues import SHAPES, Bench
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SystemClock
 from gateway.storage.database import Database
@@ -15,7 +16,6 @@ from gateway.storage.queue_table import take_back
 
 TESTS = Path(__file__).parents[2]
 PROCESS = Path(__file__).with_name("queue_process.py")
-PATIENCE_SECONDS = 60
 
 
 @pytest.fixture(params=SHAPES)

@@ -198,7 +198,7 @@ class Experiment:
 
     async def _add(self, endpoint: Endpoint, key: str) -> None:
         sent = {"url": endpoint.url, "format": endpoint.signing, "events": ["package.created"]}
-        async with httpx.AsyncClient(headers={"X-API-Key": key}, timeout=30) as http:
+        async with httpx.AsyncClient(headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS) as http:
             try:
                 answer = await http.post(f"{self.gateway.url}/api/webhooks/endpoints", json=sent)
             except httpx.TransportError as error:

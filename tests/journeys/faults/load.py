@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import httpx
+from waiting import PATIENCE_SECONDS
 
 _ORDERS_A_REQUEST: Final = 5
 _PAUSE_SECONDS: Final = 0.1
@@ -64,14 +65,18 @@ class Load:
 
     async def send(self, count: int) -> None:
         """Hand ``count`` orders in, and no more."""
-        async with httpx.AsyncClient(headers={"X-API-Key": self._key}, timeout=30) as http:
+        async with httpx.AsyncClient(
+            headers={"X-API-Key": self._key}, timeout=PATIENCE_SECONDS
+        ) as http:
             for first in range(0, count, _ORDERS_A_REQUEST):
                 last = min(first + _ORDERS_A_REQUEST, count)
                 await self._until_accepted(http, [_order(f"x-{n}") for n in range(first, last)])
 
     async def _hand_in(self, client: int) -> None:
         number = 0
-        async with httpx.AsyncClient(headers={"X-API-Key": self._key}, timeout=30) as http:
+        async with httpx.AsyncClient(
+            headers={"X-API-Key": self._key}, timeout=PATIENCE_SECONDS
+        ) as http:
             while not self._stopping:
                 orders = [_order(f"{client}-{number}-{n}") for n in range(_ORDERS_A_REQUEST)]
                 await self._until_accepted(http, orders)

@@ -11,12 +11,12 @@ from gateway_csv.folder import WatchedFolder
 from gateway_csv.settings import CsvSettings
 from plugins.csv.files import SEED, Sender
 from processes import TOML, GatewayProcess
+from waiting import PATIENCE_SECONDS
 
 from gateway.testing import SteppingClock
 
 BAD = SEED + ",9 Nowhere Lane,,,,,,\n"
 STAMP = "20260101T000000Z"
-PATIENCE_SECONDS = 30
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import csv
 import pytest
 from plugins.csv.files import PLUGINS, SEED, Sender
 from sqlalchemy import text
+from waiting import PATIENCE_SECONDS
 
 from gateway.errors import StorageError
 from gateway.intake.orders import Intake
@@ -16,7 +17,7 @@ IMPORTS = "/api/packages/imports"
 
 
 async def finished(sender, import_id):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             answer = await sender.gateway.get(f"{IMPORTS}/{import_id}", sender.key)
             assert answer.status_code == 200, answer.text

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from waiting import PATIENCE_SECONDS
 
 from gateway.testing import Receiver, SteppingClock
 
@@ -26,7 +27,6 @@ ORDER = {
     "external_order_id": "SO-1",
     "metadata": {"route": "7"},
 }
-PATIENCE_SECONDS = 20
 AGES = {"payload_days": 90, "metadata_days": 730, "log_days": 30}
 
 

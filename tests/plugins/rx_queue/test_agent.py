@@ -2,6 +2,8 @@
 
 import asyncio
 
+from waiting import PATIENCE_SECONDS
+
 DONE = ("rx.queued", "rx.completed")
 
 
@@ -157,7 +159,7 @@ async def test_a_job_that_kills_every_agent_fails_in_the_end(harness, clock, rx,
             leased = await gateway.post("/api/rx/lease", key, {"wait_seconds": 10})
             assert len(leased.json()["jobs"]) == 1
             clock.step(121)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(recorded := await events_of(gateway, queue_id)) < 2:  # noqa: ASYNC110 - a job does it
                 await asyncio.sleep(0.05)
 
@@ -240,7 +242,7 @@ async def test_the_next_of_a_patient_follows_when_the_first_is_written(rx, submi
 
     await report(first, "completed")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         [second] = await waiting
     assert [first["queueId"], second["queueId"]] == ids
 
@@ -249,14 +251,14 @@ async def test_a_waiting_agent_is_woken_by_a_submission(gateway, rx, submit, lea
     waiting = asyncio.create_task(lease(wait_seconds=25))
     await an_agent_waits(gateway)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         queue_id = await submit(rx())
         [leased] = await waiting
     assert leased["queueId"] == queue_id
 
 
 async def an_agent_waits(gateway):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not queue_of(gateway).long_poll._waiting:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
 
@@ -286,7 +288,7 @@ async def test_what_was_committed_elsewhere_is_found_by_the_look(gateway, rx, le
     queue_id = await submit(rx())
     long_poll.wake = wake
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         [leased] = await waiting
     assert leased["queueId"] == queue_id
 
@@ -357,14 +359,14 @@ async def test_a_gateway_that_is_asked_to_end_does_not_wait_for_waiting_agents(h
         waiting = asyncio.create_task(gateway.post("/api/rx/lease", key, {"wait_seconds": 30}))
         await an_agent_waits(gateway)
         gateway.gateway.stopping.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             answer = await waiting
 
     assert answer.json() == {"jobs": []}
 
 
 async def test_an_agent_that_hung_up_is_given_nothing(gateway, key, rx, submit, lease):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         _, writer = await asyncio.open_connection(*gateway.url[7:].split(":"))
         body = b'{"wait_seconds": 30}'
         writer.write(

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from gateway_rx_queue.extension_points import RULES, RxRule
+from waiting import PATIENCE_SECONDS
 
 from gateway.hookspecs import hookimpl
 
@@ -38,7 +39,7 @@ async def test_the_writer_of_the_docs_writes_and_its_rule_holds_up(harness, rx):
         today = gateway.gateway.clock.now().date().isoformat()
         queued = await gateway.post("/api/rx", key, rx(medication__written_date=today))
         path = f"/api/rx/{queued.json()['queueId']}"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await gateway.get(path, key)).json()["status"] != "completed":  # noqa: ASYNC110 - the engine does it
                 await asyncio.sleep(0.02)
         long = rx(

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from gateway_rx_queue.writers import agent_command
 from gateway_rx_queue.writers.agent import Agent, AgentSettings, outcome_of_command
 from processes import TOML, GatewayProcess
+from waiting import PATIENCE_SECONDS
 
 from gateway.cli import main
 from gateway.clock import SystemClock
@@ -180,7 +181,7 @@ async def test_a_gateway_out_of_reach_is_waited_for_until_the_agent_is_stopped(c
             running = asyncio.create_task(agent.run())
             await receiver.wait_for(1)
             agent.stop()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await running
 
 
@@ -257,7 +258,9 @@ async def test_an_agent_killed_after_its_write_writes_with_the_same_token_again(
             )
             import httpx
 
-            async with httpx.AsyncClient(headers={"X-API-Key": key}) as client:
+            async with httpx.AsyncClient(
+                headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS
+            ) as client:
                 sent = rx(medication__written_date=SystemClock().now().date().isoformat())
                 answer = await client.post(f"{server.url}/api/rx", json=sent)
                 queue_id = answer.json()["queueId"]

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from gateway_rx_queue.extension_points import RxRule
 from gateway_rx_queue.model import Reason
+from waiting import PATIENCE_SECONDS
 
 from gateway.errors import PluginError
 from gateway.hookspecs import hookimpl
@@ -59,7 +60,7 @@ async def test_a_rule_that_fails_sends_its_cases_to_a_person(harness, rx, caplog
     bring(gateway, RxRule("vendor", review))
     async with gateway:
         key = await gateway.issue_key()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             queue_id = (await gateway.post("/api/rx", key, rx())).json()["queueId"]
         found = (await gateway.get(f"/api/rx/{queue_id}", key)).json()
 

@@ -7,6 +7,7 @@ import hmac
 import pytest
 from gateway_rx_queue.extension_points import RxWriter, WriteOutcome
 from gateway_rx_queue.sender import outcome_from
+from waiting import PATIENCE_SECONDS
 
 from gateway.errors import PluginError
 from gateway.hookspecs import hookimpl
@@ -18,7 +19,7 @@ SIMULATOR = '[plugins.rx_queue]\nwriter = "simulator"\nretry_schedule_seconds = 
 
 async def until(gateway, key, queue_id, *states):
     """Wait until a job is in one of ``states``, 10 seconds at most."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             found = (await gateway.get(f"/api/rx/{queue_id}", key)).json()
             if found["status"] in states:
@@ -241,7 +242,7 @@ async def test_a_write_that_is_running_at_the_end_is_finished(harness, rx):
     async with gateway:
         key = await gateway.issue_key()
         queue_id = await submitted(gateway, key, rx(medication__written_date=today(gateway)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await began.wait()
         asyncio.get_running_loop().call_later(0.1, go_on.set)
     async with gateway.gateway as again, again.database.read() as connection:
@@ -299,7 +300,7 @@ async def test_a_write_that_outlives_the_end_is_offered_again(harness, rx, monke
     async with gateway:
         key = await gateway.issue_key()
         queue_id = await submitted(gateway, key, rx(medication__written_date=today(gateway)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await began.wait()
     async with gateway.gateway as again, again.database.read() as connection:
         from sqlalchemy import text

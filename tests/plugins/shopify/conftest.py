@@ -7,8 +7,8 @@ from typing import Any, Final
 import httpx
 import pytest
 from shopify_orders import shopify_toml, webhook
-from shopify_waiting import until
 from sqlalchemy import text
+from waiting import until
 
 from gateway.plugin import Event, Package, PackageFilter
 from gateway.testing import GatewayHarness
@@ -119,5 +119,5 @@ async def shopify(open_shopify: OpenShopify) -> AsyncIterator[ShopifyGateway]:
 
 @pytest.fixture
 def wait_until() -> Callable[..., Awaitable[Any]]:
-    """Wait for a condition, 10 seconds at most: ``await wait_until(is_so)``."""
+    """Wait for a condition: ``await wait_until(is_so)``."""
     return until

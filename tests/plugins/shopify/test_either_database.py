@@ -4,7 +4,7 @@ import asyncio
 
 from gateway_shopify.inbox import Arrival, Inbox
 from shopify_orders import SHOP, order, paid, shopify_toml, webhook
-from shopify_waiting import until
+from waiting import until
 
 from gateway.plugin import PackageFilter
 

@@ -1,6 +1,5 @@
 """A gateway with the webhooks plugin, and what these tests do with it over HTTP."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 import pytest
+from waiting import until
 
 from gateway.plugin import ClaimedDelivery, Event
 from gateway.testing import GatewayHarness
@@ -15,7 +15,6 @@ from gateway.testing import GatewayHarness
 T = TypeVar("T")
 OpenApi = Callable[..., AbstractAsyncContextManager["ApiClient"]]
 
-TIMEOUT_SECONDS: Final = 10.0
 PLUGINS: Final = """
 [plugins.json_api]
 [plugins.webhooks]
@@ -149,15 +148,6 @@ def claimed_delivery(**facts: Any) -> ClaimedDelivery:
     )
 
 
-async def until(condition: Callable[[], Awaitable[T | None]]) -> T:
-    """Ask again and again until the answer is more than nothing; returns it."""
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        while True:
-            if found := await condition():
-                return found
-            await asyncio.sleep(0.005)
-
-
 @pytest.fixture
 def open_api(harness: Callable[..., GatewayHarness]) -> OpenApi:
     """Open gateways: ``async with open_api("[[sites]] …", clock=…) as api``."""
@@ -185,5 +175,5 @@ def claimed() -> Callable[..., ClaimedDelivery]:
 
 @pytest.fixture
 def wait_until() -> Callable[..., Awaitable[Any]]:
-    """Wait for a condition, 10 seconds at most: ``await wait_until(is_so)``."""
+    """Wait for a condition: ``await wait_until(is_so)``."""
     return until

@@ -28,7 +28,7 @@ async def test_an_endpoint_lives_the_same_life_on_either_database(open_api, data
         await api.ask("POST", f"/webhooks/deliveries/{failed['delivery_id']}/resend")
         await api.delivery_in("delivered", failed["delivery_id"])
         tested = await api.ask("POST", f"{path}/test")
-        assert tested["state"] == "delivered"
+        await api.delivery_in("delivered", tested["id"])
         everything = await api.log()
         assert [(each["event"], each["attempt"], each["status"]) for each in everything] == [
             ("webhook.test", 1, 200),

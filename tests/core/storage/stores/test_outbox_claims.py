@@ -19,6 +19,7 @@ from core.storage.rows import (
     stores,
 )
 from sqlalchemy import update
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import to_epoch_ms
 from gateway.errors import SealKeyMissing
@@ -248,7 +249,7 @@ async def test_processes_that_race_never_take_the_same_delivery(database, kept):
         )
 
     # When all of them take as much as they can
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         shares = await asyncio.gather(*(race() for _ in range(4)))
 
     # Then each delivery went to exactly one, and on PostgreSQL nobody waited for another
@@ -271,7 +272,11 @@ async def test_rows_that_another_claim_locks_are_skipped_and_not_waited_for(post
             )
         )
 
-    async with asyncio.timeout(10), database.begin() as first, database.begin() as second:
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        database.begin() as first,
+        database.begin() as second,
+    ):
         assert await take(first, 2) == ids[:2]
         assert await take(second, 3) == ids[2:]
     await database.close()
