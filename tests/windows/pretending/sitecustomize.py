@@ -16,6 +16,7 @@ import asyncio
 import asyncio.subprocess  # before the modules it needs are gone
 import builtins
 import contextlib
+import ctypes
 import errno
 import fcntl
 import getpass  # noqa: F401 - as above
@@ -24,7 +25,7 @@ import pathlib
 import shutil
 import signal
 import socket
-import subprocess  # noqa: F401 - as above
+import subprocess
 import sys
 import tarfile  # noqa: F401 - as above
 import tempfile  # noqa: F401 - as above
@@ -103,6 +104,26 @@ def locking(descriptor: int, mode: int, count: int) -> None:
 msvcrt = types.ModuleType("msvcrt")
 msvcrt.LK_NBLCK = 2
 msvcrt.locking = locking
+
+
+class Granted:
+    """A function of Windows that says yes and does nothing."""
+
+    restype: object = None
+
+    def __call__(self, *_arguments: object) -> int:
+        return 1
+
+
+def kernel32(_name: str, *, use_last_error: bool) -> types.SimpleNamespace:
+    """Return what Job objects need; that they confine is for Windows itself to show."""
+    assert use_last_error
+    names = words("CreateJobObjectW SetInformationJobObject AssignProcessToJobObject CloseHandle")
+    return types.SimpleNamespace(**{name: Granted() for name in names})
+
+
+ctypes.WinDLL = kernel32
+subprocess.Popen._handle = property(lambda process: process.pid)
 
 builtins.__import__ = import_
 for each in MISSING_MODULES:
