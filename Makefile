@@ -24,7 +24,7 @@ JOBS := logical
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tools demo serve test fuzz coverage faults check lint types arch format bench docs lock clean
+.PHONY: help install install-tools demo serve test test-all fuzz coverage faults check lint types arch format bench compare docs lock clean
 
 help: ## show the verbs
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -40,13 +40,16 @@ demo: $(RUNS) ## the whole story on one screen: an order in, signed webhooks out
 serve: $(RUNS) ## run the gateway as gateway.toml says
 	@$(VENV)/bin/gateway serve
 
-test: $(TOOLS) ## every test
+test: $(TOOLS) ## every test but the slow ones, in about three minutes
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
+
+test-all: $(TOOLS) ## every test, the slow ones too
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 fuzz: $(TOOLS) ## the tests that make their input up, with something new each time
 	@HYPOTHESIS_PROFILE=searching $(PY) -m pytest -n $(JOBS) --dist worksteal -m hypothesis $(ARGS)
 
-coverage: $(TOOLS) ## the same with branch coverage (at least 95 %), which takes twice as long
+coverage: $(TOOLS) ## every test with branch coverage (at least 95 %), which takes twice as long
 	@$(PY) -m coverage erase
 	@$(PY) -m coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 	@$(PY) -m coverage combine --quiet
@@ -55,7 +58,7 @@ coverage: $(TOOLS) ## the same with branch coverage (at least 95 %), which takes
 faults: $(TOOLS) ## break things on purpose and see that nothing is lost
 	@$(PY) tests/journeys/faults/run.py $(ARGS)
 
-check: lint types arch test ## what has to pass before a change lands
+check: lint types arch test-all ## what has to pass before a change lands
 
 lint: $(TOOLS) ## ruff: rules and formatting
 	@$(PY) -m ruff check
@@ -73,6 +76,9 @@ format: $(TOOLS) ## let ruff repair what it can
 
 bench: $(TOOLS) ## measure this machine
 	@$(PY) bench/run.py $(ARGS)
+
+compare: $(TOOLS) ## measure this checkout against another: make compare BASE=../base
+	@$(PY) bench/compare.py $(BASE) $(ARGS)
 
 docs: $(TOOLS) ## write the generated reference pages anew
 	@$(PY) docs/generate.py

@@ -130,7 +130,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line which part of the gateway this run did not try."""
+    """Say in a line each which part of the gateway this run did not try."""
+    if terminalreporter.config.option.markexpr == "not slow":
+        terminalreporter.write_line("Tests that start and kill processes are left to make check.")
     skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
     without = [reason for reason in skipped if WITHOUT in reason]
     if without:

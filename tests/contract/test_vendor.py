@@ -9,6 +9,8 @@ from core.plugins.distributions import Site, changed
 TESTS = """
 from gateway.testing import PluginContract
 
+pytestmark = pytest.mark.slow
+
 
 class TestGood(PluginContract):
     name = "good"

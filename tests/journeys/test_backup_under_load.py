@@ -13,6 +13,8 @@ from waiting import PATIENCE_SECONDS
 from gateway.storage.schema import deliveries, events, packages
 from gateway.testing import Receiver
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = 20
 SENDERS = 3
 

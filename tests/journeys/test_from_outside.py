@@ -3,10 +3,13 @@
 import asyncio
 
 import httpx
+import pytest
 from processes import GatewayProcess
 from waiting import PATIENCE_SECONDS
 
 from gateway.testing import Receiver
+
+pytestmark = pytest.mark.slow
 
 PATIENT = {
     "patient_name": "Wilhelmina Quackenbush",

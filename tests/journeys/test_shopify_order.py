@@ -10,6 +10,8 @@ from shopify_orders import ORDER_GID, SECRET, SHOP, order, paid, webhook
 from shopify_shop import Shop
 from waiting import PATIENCE_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def shop():

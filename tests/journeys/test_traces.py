@@ -3,11 +3,14 @@
 import time
 
 import httpx
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from processes import TOML, GatewayProcess
 from waiting import PATIENCE_SECONDS
 
 from gateway.testing import Receiver
+
+pytestmark = pytest.mark.slow
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 ABOVE = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
@@ -69,4 +72,4 @@ async def test_a_collector_that_is_away_holds_nothing_up(tmp_path):
         code = await gateway.stop()
 
     assert code == 0
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 45  # the exporter by itself would go on for a minute

@@ -9,6 +9,8 @@ from waiting import PATIENCE_SECONDS
 
 from gateway.testing import Receiver
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def toml(postgres_url, redis_url):

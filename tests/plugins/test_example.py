@@ -63,6 +63,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_the_examples_own_tests_pass(site: Path, tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *LEAVE_OUT, str(EXAMPLE)],

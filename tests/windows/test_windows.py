@@ -16,7 +16,10 @@ from windows.as_windows import CTRL_BREAK, PATIENCE_SECONDS, ended, gateway, pyt
 
 from gateway.testing import Receiver
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Windows is played on Linux only")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="Windows is played on Linux only"),
+]
 
 # Takes a job, says so, and is done when it is allowed to be.
 WRITER = """

@@ -273,6 +273,7 @@ def test_a_plugin_that_is_off_is_named_when_a_backup_is_made(run, config, instal
     )
 
 
+@pytest.mark.slow
 async def test_a_serving_gateway_is_backed_up_and_not_restored_over(tmp_path):
     async with GatewayProcess(tmp_path) as serving:
         file = tmp_path / "kept.backup"

@@ -247,6 +247,7 @@ def tail(config, stock):
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent in another way there")
 def test_tail_prints_events_as_they_come_until_ctrl_c(tail, stock):
     stock.order(site="main")
@@ -262,6 +263,7 @@ def test_tail_prints_events_as_they_come_until_ctrl_c(tail, stock):
     assert stock.audited("event.viewed") == [("cli:olga", event_id, None)]
 
 
+@pytest.mark.slow
 def test_tail_ends_after_the_count_it_was_given(tail, stock):
     process = tail("--json", "--count", "2")
 

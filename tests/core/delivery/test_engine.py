@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from datetime import timedelta
 
 import pytest
@@ -43,20 +42,16 @@ async def swept_once(gateway):
     await until(lambda: gateway.engine.last_sweep_at is not None)
 
 
-async def test_a_delivery_goes_out_within_moments_of_the_commit(tmp_path, unswept):
+async def test_a_delivery_goes_out_without_a_sweep(tmp_path, unswept):
+    """How soon after the commit is for ``make bench`` to say."""
     sink = Recorder()
     async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink]) as gateway:
         await add_destination(gateway)
         async with gateway.running():
             await swept_once(gateway)
-            took = []
             for number in range(20):
                 await publish(gateway)
-                began = time.monotonic()
                 await until(lambda number=number: len(sink.delivered) == number + 1)
-                took.append(time.monotonic() - began)
-
-    assert sorted(took)[10] < 0.05  # the median: a busy machine may stall a single one
 
 
 async def test_the_sweep_finds_what_nobody_woke_the_engine_for(database_url, tmp_path, swept):
@@ -84,22 +79,21 @@ async def test_what_was_due_before_the_start_goes_out_at_the_start(tmp_path, uns
 
 async def test_a_retry_goes_out_when_it_is_due_without_a_sweep(tmp_path, unswept):
     sink = Scripted(SystemClock())
-    toml = "[delivery]\nretry_schedule_seconds = [0.05, 0.05]\ngive_up_after_seconds = 0.3"
+    toml = "[delivery]\nretry_schedule_seconds = [0.05, 0.05, 600]"
     async with opened(sqlite_url(tmp_path), tmp_path, toml=toml, plugins=[sink]) as gateway:
         await add_destination(gateway)
         async with gateway.running():
             await swept_once(gateway)
             [delivery_id] = await publish(gateway)
-            await until(lambda: len(sink.delivered) == 4)
+            await until(lambda: len(sink.delivered) == 3)
         delivery, attempts = await looked_up(gateway, delivery_id)
 
-    assert (delivery.state, delivery.attempts) == ("exhausted", 4)
+    assert (delivery.state, delivery.attempts) == ("pending", 3)
     # The schedule counts from when the delivery was taken, a moment before the first try began.
     first = delivery.first_attempt_at
     waited = [(each.started_at - first).total_seconds() for each in attempts]
     assert waited[1] >= 0.05
     assert waited[2] >= 0.1
-    assert waited[3] >= 0.299
 
 
 async def test_a_hanging_destination_holds_back_no_other(tmp_path, unswept):

@@ -49,6 +49,7 @@ async def test_a_database_that_takes_writes_is_well(database_url, tmp_path):
     assert report == HealthReport(healthy=True, detail=f"{gateway.database.dialect} answers")
 
 
+@pytest.mark.slow
 async def test_ready_turns_red_when_postgresql_is_gone_and_green_when_it_is_back(tmp_path):
     with running_postgres(durable=True) as server, server.fresh_database() as url:
         async with opened(url, tmp_path) as gateway:
@@ -85,7 +86,7 @@ async def test_ready_is_red_while_another_process_locks_the_sqlite_file(tmp_path
         asked_again = (await ready.reports())["database"]
         holder.execute("ROLLBACK")
         holder.close()
-        patient = Readiness(gateway, deadline_seconds=20)
+        patient = Readiness(gateway, deadline_seconds=PATIENCE_SECONDS)
         free = (await patient.reports())["database"]
 
     late = HealthReport(healthy=False, detail="did not answer within 0.2 seconds")
@@ -274,15 +275,17 @@ async def broken() -> HealthReport:
 
 
 @pytest.mark.parametrize(
-    ("check", "detail"),
+    ("check", "deadline_seconds", "detail"),
     [
-        (never, "did not answer within 0.05 seconds"),
-        (broken, "the check failed: ValueError"),
+        (never, 0.05, "did not answer within 0.05 seconds"),
+        (broken, PATIENCE_SECONDS, "the check failed: ValueError"),
     ],
 )
-async def test_a_check_that_hangs_or_raises_counts_as_ill(tmp_path, check, detail):
+async def test_a_check_that_hangs_or_raises_counts_as_ill(
+    tmp_path, check, deadline_seconds, detail
+):
     async with opened(sqlite_url(tmp_path), tmp_path, plugins=[Moody(check)]) as gateway:
-        reports = await Readiness(gateway, deadline_seconds=0.05).reports()
+        reports = await Readiness(gateway, deadline_seconds=deadline_seconds).reports()
 
     assert reports["moody"] == HealthReport(healthy=False, detail=detail)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pyreqwest.http import Url
+from waiting import PATIENCE_SECONDS
 
 from gateway.errors import InvalidInput, Unavailable
 from gateway.outbound.pinned import Target, read_url
@@ -489,7 +490,7 @@ async def test_a_name_server_that_hangs_is_given_up_on() -> None:
         await asyncio.Event().wait()
         return []
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(Unavailable):
             await resolve(TARGET, STRICT, hang, timeout_seconds=0.01)
 
@@ -518,7 +519,7 @@ class SlowLookups:
 
     def __call__(self, host: bytes, _port: None, **_: object) -> list[tuple[object, ...]]:
         self.asked.append(host)
-        self.go.wait(5)
+        self.go.wait(PATIENCE_SECONDS)
         return [(0, 0, 0, "", ("8.8.8.8", 0))]
 
 
@@ -555,7 +556,8 @@ def test_a_look_up_that_outlives_its_loop_disturbs_nobody(slow) -> None:
     asyncio.run(give_up())
     (thread,) = set(threading.enumerate()) - before
     slow.go.set()
-    thread.join(5)  # what it raised would fail the test as an unhandled exception in a thread
+    # What it raised would fail the test as an unhandled exception in a thread.
+    thread.join(PATIENCE_SECONDS)
 
     assert not thread.is_alive()
     assert thread.daemon

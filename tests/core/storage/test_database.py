@@ -287,6 +287,7 @@ def own_server():
         yield server
 
 
+@pytest.mark.slow
 async def test_a_server_that_dies_is_an_outage_and_is_found_again_when_it_is_back(own_server):
     with own_server.fresh_database() as url:
         database = await with_all_tables(Database(url))

@@ -1,5 +1,6 @@
 """Endpoints that misbehave, beside one that doesn't; mended when that one has everything."""
 
+import pytest
 from hostile import (
     OK_HEAD,
     answering,
@@ -12,6 +13,8 @@ from hostile import (
 )
 from journeys.faults.endpoints import Endpoint, broken, late, redirecting_to
 from journeys.faults.experiment import Experiment
+
+pytestmark = pytest.mark.slow
 
 ORDERS = 10
 MB = 1024 * 1024

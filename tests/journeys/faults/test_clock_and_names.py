@@ -11,6 +11,8 @@ from journeys.faults.endpoints import Endpoint, broken
 from journeys.faults.experiment import Experiment
 from journeys.faults.nameserver import NameServer
 
+pytestmark = pytest.mark.slow
+
 HOUR = timedelta(hours=1)
 NAME = "hooks.pharmacy.test"
 OUTSIDE, INSIDE = "127.0.0.2", "127.0.0.1"

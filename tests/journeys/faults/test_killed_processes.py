@@ -5,6 +5,8 @@ import asyncio
 import pytest
 from journeys.faults.experiment import PATIENCE_SECONDS, Experiment
 
+pytestmark = pytest.mark.slow
+
 # What a killed worker had taken waits for so long; as short as it may be on a busy machine.
 LEASE_MARGIN_SECONDS = 8
 

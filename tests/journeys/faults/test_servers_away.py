@@ -5,6 +5,8 @@ import asyncio
 import pytest
 from journeys.faults.experiment import Experiment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def many(tmp_path, own_postgres, own_redis):

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from journeys.faults.experiment import Experiment
 
+pytestmark = pytest.mark.slow
+
 LOCKED_SECONDS = 2
 DISK_BYTES = 12 * 1024 * 1024
 

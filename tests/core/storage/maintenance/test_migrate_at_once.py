@@ -4,6 +4,7 @@ import asyncio
 import sys
 from subprocess import PIPE
 
+import pytest
 from core.storage.plugin_folders import CORE_HEAD, Plugin
 from sqlalchemy import inspect
 
@@ -44,6 +45,7 @@ async def all_told(children, line=b"\n"):
     return sorted([(await child.stdout.readline()).decode().strip() for child in children])
 
 
+@pytest.mark.slow
 async def test_processes_that_start_at_once_migrate_once(empty_database_url, tmp_path):
     # Given two processes that are ready to start
     plugin = Plugin(tmp_path)
