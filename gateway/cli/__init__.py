@@ -21,13 +21,13 @@ from gateway.sdk.cli import (
     fail,
     replace_unprintable,
 )
-from gateway.version import __version__
+from gateway.version import __version__, build_id
 
 # The core's commands as --help groups them. Each is defined in a module of the same name.
 _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "Set up": ("init", "check", "migrate"),
+    "Set up": ("init", "check", "status", "migrate"),
     "Run": ("serve", "worker"),
-    "Operate": ("keys", "events", "deliveries", "plugins", "seal"),
+    "Operate": ("keys", "packages", "events", "destinations", "deliveries", "plugins", "seal"),
     "Data": ("storage", "backup", "restore"),
     "Shell": ("completion",),
 }
@@ -95,12 +95,25 @@ class _Commands(click.Group):
         return found
 
 
+def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(f"gateway, version {__version__}, build {build_id()}")
+        context.exit()
+
+
 @click.group(
     cls=_Commands,
     params=[config_option()],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(__version__, prog_name="gateway")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """Pharmacy integration gateway: accept orders, store them durably, notify subscribers."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from gateway.clock import to_epoch_ms
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command
 from gateway.storage.backup.format import Manifest
@@ -34,6 +35,7 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
     """
     from gateway.storage.backup.write import write_backup
     from gateway.storage.stores import audit
+    from gateway.storage.stores.installation import LAST_BACKUP, note_fact
 
     if file is not None and keep is not None:
         raise click.UsageError("--keep is for backups without a FILE: leave one of them out.")
@@ -51,6 +53,7 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
         )
         entry = audit.AuditEntry("default", session.actor, "backup.written", target.name)
         await gateway.audit.note([entry])
+        await note_fact(gateway.database, LAST_BACKUP, str(to_epoch_ms(now)))
         where = "the settings" if gateway.settings.security.master_key else gateway.master_key_path
     session.record({"file": str(target), "bytes": target.stat().st_size, **summary(manifest)})
     if manifest.left_out:
@@ -60,15 +63,16 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
             err=True,
         )
     if keep is not None:
-        for old in _own_backups(folder)[:-keep]:
+        for old in own_backups(folder)[:-keep]:
             old.unlink(missing_ok=True)
             click.echo(f"gateway: {old.name} is removed", err=True)
     session.say(f"The master key is not in it: keep a copy of it ({where}) in another place.")
 
 
-def _own_backups(folder: Path) -> list[Path]:
+def own_backups(folder: Path) -> list[Path]:
     """Return the backups with a generated name, oldest first."""
-    return sorted(path for path in folder.iterdir() if _OWN_NAME.fullmatch(path.name))
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in found if _OWN_NAME.fullmatch(path.name))
 
 
 def keyring_of(gateway: "Gateway") -> Keyring:

@@ -25,11 +25,18 @@ _REDIS_SECONDS: Final = 5.0
 
 @dataclass(slots=True)
 class Findings:
-    """The results of all checks. ``file`` is the configuration file, if any."""
+    """The results of all checks. ``file`` is the configuration file, if any.
+
+    ``gateway`` is set once the settings were read, ``database`` once it was reached.
+    ``by_check`` has the problems of each check that failed.
+    """
 
     file: Path | None
+    gateway: Gateway | None = None
+    database: DatabaseState | None = None
     checks: list[dict[str, Any]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    by_check: dict[str, list[Problem]] = field(default_factory=dict)
 
     def passed(self, name: str, detail: str) -> None:
         """Record a check that passed."""
@@ -40,6 +47,7 @@ class Findings:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         self.checks.append({"name": name, "ok": False, "detail": count})
         self.problems += problems
+        self.by_check.setdefault(name, []).extend(problems)
 
     def show(self, session: Session) -> None:
         """Print a line for each result, passed checks first."""
@@ -78,7 +86,7 @@ async def check(session: Session) -> None:
         raise ConfigurationError(f"{'1 problem' if count == 1 else f'{count} problems'} found")
 
 
-async def run_checks(config: Path | None) -> Findings:
+async def run_checks(config: Path | None, *, plugin_health: bool = True) -> Findings:
     """Run every check for the gateway that ``config`` describes."""
     path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     findings = Findings(None if path is None else path.absolute())
@@ -90,14 +98,15 @@ async def run_checks(config: Path | None) -> Findings:
         return findings
     defaults = "the built-in defaults; gateway init writes a gateway.toml"
     findings.passed("settings", defaults if findings.file is None else str(findings.file))
-    gateway = Gateway(settings)
+    gateway = findings.gateway = Gateway(settings)
     _check_plugins(gateway, findings)
     _check_data_dir(settings, findings)
-    state = await _check_database(gateway, findings)
+    state = findings.database = await _check_database(gateway, findings)
     await _check_redis(settings, findings)
     _check_tracing(settings, findings)
     await _check_master_key(gateway, state, findings)
-    await _ask_plugins(gateway, state, findings)
+    if plugin_health:
+        await check_plugin_health(gateway, state, findings)
     return findings
 
 
@@ -249,7 +258,10 @@ async def _check_master_key(
         findings.failed("master key", Problem(error.message, field=place))
 
 
-async def _ask_plugins(gateway: Gateway, state: DatabaseState | None, findings: Findings) -> None:
+async def check_plugin_health(
+    gateway: Gateway, state: DatabaseState | None, findings: Findings
+) -> None:
+    """Run the plugins' health checks, unless there is a problem already."""
     names = {each.name for each in gateway.hooks.health_checks()} if not findings.problems else ()
     try:
         reports = await ask_plugins(gateway, state, names)

@@ -1,13 +1,17 @@
 """``gateway seal …``: rotate the master key that seals patient data."""
 
+from pathlib import Path
+
 import click
 
-from gateway.errors import ConfigurationError
+from gateway.clock import to_epoch_ms
+from gateway.errors import ConfigurationError, StorageError
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.storage.crypto.keyring import Keyring, load, save
 from gateway.storage.crypto.reencryption import Progress, reseal
 from gateway.storage.stores.audit import AuditEntry
+from gateway.storage.stores.installation import KEY_COPIED, note_fact
 
 
 @click.group("seal")
@@ -34,6 +38,36 @@ async def status(session: Session) -> None:
         )
 
 
+@command("copy")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+async def copy(session: Session, *, file: Path) -> None:
+    """Copy the master key to FILE, on another disk than the backups.
+
+    FILE must not exist, and is readable by you only. gateway status reports a key that was
+    never copied, or that was rotated since.
+    """
+    async with session.gateway() as gateway:
+        keyring = _keyring(gateway)
+        _save_copy(file, keyring)
+        at_ms = max(to_epoch_ms(gateway.clock.now()), _changed_at_ms(gateway.master_key_path))
+        await note_fact(gateway.database, KEY_COPIED, str(at_ms))
+        await _note(session, gateway, "seal.copied")
+    session.record({"file": str(file), "fingerprint": keyring.fingerprint()})
+    session.say("Keep it apart from the backups: both together can read all data.")
+
+
+def _save_copy(file: Path, keyring: Keyring) -> None:
+    if file.exists():
+        raise ConfigurationError(f"{file} exists already: choose another name.")
+    save(file, keyring)
+    if load(file).fingerprint() != keyring.fingerprint():
+        raise StorageError(f"{file} does not hold the key that was written: try another disk.")
+
+
+def _changed_at_ms(path: Path) -> int:
+    return path.stat().st_mtime_ns // 1_000_000 + 1
+
+
 @command("rotate")
 async def rotate(session: Session) -> None:
     """Add a new key to the master key file, and seal new values with it.
@@ -46,7 +80,9 @@ async def rotate(session: Session) -> None:
         save(gateway.master_key_path, rotated)
         await _note(session, gateway, "seal.rotated")
     session.record({"file": str(gateway.master_key_path), "seals_with": rotated.active_id})
-    session.say("Back this file up, restart gateway serve, then run gateway seal reseal.")
+    session.say(
+        "Copy it (gateway seal copy FILE), restart the gateway, then run gateway seal reseal."
+    )
 
 
 @command("reseal")
@@ -82,5 +118,5 @@ async def _note(session: Session, gateway: Gateway, action: str) -> None:
     await gateway.audit.note([AuditEntry("default", session.actor, action, "master.key")])
 
 
-for each in (status, rotate, reseal_values):
+for each in (status, copy, rotate, reseal_values):
     seal.add_command(each)

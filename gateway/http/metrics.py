@@ -43,7 +43,7 @@ from gateway.observability.metrics import (
 from gateway.observability.metrics_sharing import Snapshot
 from gateway.runtime import Gateway
 from gateway.storage.stores.backlog import Backlog, BacklogReader
-from gateway.version import __version__
+from gateway.version import __version__, build_id
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +104,9 @@ class MetricsPage(Collector):
         )
         for metric in _counted(gateway.metrics, snapshots, known):
             yield metric
-        yield InfoMetricFamily("gateway", "The running version.", {"version": __version__})
+        yield InfoMetricFamily(
+            "gateway", "The running version.", {"version": __version__, "build": build_id()}
+        )
         yield _gauge(
             "gateway_database_up", "1 while the database answers, else 0.", backlog is not None
         )

@@ -25,7 +25,7 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import heads_of, known_revisions
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import metadata
-from gateway.version import __version__
+from gateway.version import __version__, build_id
 
 _ROWS_AT_ONCE: Final = 500
 
@@ -57,7 +57,7 @@ async def write_backup(
             async with _snapshot(database, folder) as connection:
                 heads = await heads_of(connection)
                 manifest = Manifest(
-                    version=__version__,
+                    version=f"{__version__}+{build_id()}",
                     created_at=now,
                     dialect=database.dialect,
                     heads=tuple(sorted(heads & known)),

@@ -17,12 +17,13 @@ from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.storage.plugin_tables import DueColumn
 from gateway.storage.schema import deliveries, destinations, facts
 
-_CLOCK: Final = "clock"
+CLOCK_FACT: Final = "clock"
+"""The fact that holds the noted time, in ms since 1970."""
 
 
 async def last_recorded_time(connection: AsyncConnection) -> datetime | None:
     """Return the last recorded time, locked until the transaction ends."""
-    noted = select(facts.c.value).where(facts.c.name == _CLOCK).with_for_update()
+    noted = select(facts.c.value).where(facts.c.name == CLOCK_FACT).with_for_update()
     value = (await connection.execute(noted)).scalar()
     return None if value is None else from_epoch_ms(int(value))
 
@@ -30,7 +31,7 @@ async def last_recorded_time(connection: AsyncConnection) -> datetime | None:
 async def record_time(connection: AsyncConnection, now: datetime) -> None:
     """Record the time."""
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    noted = dialect.insert(facts).values(name=_CLOCK, value=str(to_epoch_ms(now)))
+    noted = dialect.insert(facts).values(name=CLOCK_FACT, value=str(to_epoch_ms(now)))
     await connection.execute(
         noted.on_conflict_do_update(index_elements=["name"], set_={"value": noted.excluded.value})
     )

@@ -1,14 +1,19 @@
 """Facts about the installation: which keyring its values are sealed with."""
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigurationError
 from gateway.storage.crypto.keyring import Keyring
+from gateway.storage.database import Database
 from gateway.storage.maintenance.locks import START_LOCK
 from gateway.storage.schema import facts
 
 _KEYRING = "keyring"
+LAST_BACKUP = "backup made"
+"""When the last backup was made, in ms since 1970."""
+KEY_COPIED = "master key copied"
+"""When the master key was last copied, in ms since 1970."""
 
 
 async def has_keyring(connection: AsyncConnection) -> bool:
@@ -31,6 +36,20 @@ async def claim_keyring(connection: AsyncConnection, keyring: Keyring) -> None:
             "The master key is not the one this database was sealed with: put the right "
             "master.key into [gateway] data_dir, or set [security] master_key to it."
         )
+
+
+async def read_fact(connection: AsyncConnection, name: str) -> str | None:
+    """Return the fact called ``name``, if it was ever noted."""
+    found = await connection.execute(select(facts.c.value).where(facts.c.name == name))
+    value: str | None = found.scalar()
+    return value
+
+
+async def note_fact(database: Database, name: str, value: str) -> None:
+    """Store a fact in a transaction of its own, in place of an earlier one."""
+    async with database.begin() as connection:
+        await connection.execute(delete(facts).where(facts.c.name == name))
+        await connection.execute(insert(facts).values(name=name, value=value))
 
 
 async def _fingerprint(connection: AsyncConnection) -> str | None:

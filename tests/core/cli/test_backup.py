@@ -5,7 +5,9 @@ from core.storage.plugin_folders import CORE_HEAD
 from processes import GatewayProcess
 
 from gateway.storage.crypto.keyring import Keyring
+from gateway.version import __version__, build_id
 
+VERSION = f"{__version__}+{build_id()}"
 ORDER = {"patient_name": "Ana Silva", "patient_address": "1 Elm St"}
 
 
@@ -40,7 +42,7 @@ def test_what_was_saved_is_there_again(read, run, stock, file, elsewhere):
     assert names(read) == before
     assert saved["file"] == str(file)
     assert saved["bytes"] == file.stat().st_size
-    assert (saved["version"], saved["from"], saved["schema"]) == ("0.1.0", "sqlite", [CORE_HEAD])
+    assert (saved["version"], saved["from"], saved["schema"]) == (VERSION, "sqlite", [CORE_HEAD])
     rows = {each["table"]: each["rows"] for each in saved["tables"]}
     assert (rows["packages"], rows["events"]) == (1, 1)
     assert saved["rows"] == sum(rows.values())
@@ -287,5 +289,5 @@ async def test_a_serving_gateway_is_backed_up_and_not_restored_over(tmp_path):
             "then try again.\n"
         )
         await serving.stop()
-        assert (await serving.json("restore", str(file), "--force"))["version"] == "0.1.0"
+        assert (await serving.json("restore", str(file), "--force"))["version"] == VERSION
         await serving.start()

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from gateway.cli import main
 from gateway.cli.opening import open_gateway, read_settings
 from gateway.errors import StorageError
-from gateway.version import __version__
+from gateway.version import __version__, build_id
 
 BROKEN = '[gateway]\nport = "x"\n'
 REASON = "gateway.toml has 1 problem: [gateway] port: expected a whole number, got text\n"
@@ -63,7 +63,7 @@ def test_help_groups_the_commands(run, config, install):
         *("init", "check", "migrate", "serve", "keys", "events", "deliveries", "plugins"),
         *("completion", "pulse"),
     }
-    assert found["Set up"] == ["init", "check", "migrate"]
+    assert found["Set up"] == ["init", "check", "status", "migrate"]
     assert found["From plugins"] == ["pulse"]
 
 
@@ -215,7 +215,10 @@ def test_without_a_configuration_the_defaults_hold(monkeypatch, tmp_path):
 def test_the_version_is_reported():
     done = CliRunner().invoke(main, ["--version"])
 
-    assert (done.exit_code, done.stdout) == (0, f"gateway, version {__version__}\n")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        f"gateway, version {__version__}, build {build_id()}\n",
+    )
 
 
 def test_only_json_is_on_stdout(config):

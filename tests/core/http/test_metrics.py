@@ -23,7 +23,7 @@ from gateway.http.access_log import AccessLog
 from gateway.http.metrics import MetricsPage
 from gateway.sdk.records import Job
 from gateway.testing import Receiver
-from gateway.version import __version__
+from gateway.version import __version__, build_id
 
 PLUGINS = "[plugins.json_api]\n[plugins.webhooks]\n"
 ORDERS = "/api/webhook/orders"
@@ -47,7 +47,7 @@ async def test_metrics_need_no_key_and_come_in_the_text_format(harness):
 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert Scraped(answer.text).number("gateway_info", version=__version__) == 1
+    assert Scraped(answer.text).number("gateway_info", version=__version__, build=build_id()) == 1
 
 
 async def test_orders_are_counted_by_source_and_outcome(harness):

@@ -22,6 +22,7 @@ from gateway.storage.maintenance.space import extent
 from gateway.storage.schema import audit, deliveries, events, facts, packages
 from gateway.storage.stores.audit import first_broken_link
 from gateway.storage.stores.outbox import NewDelivery
+from gateway.version import __version__, build_id
 
 KINDS = ("sqlite", "postgresql")
 
@@ -112,7 +113,7 @@ async def test_a_backup_says_what_it_is(furnished, target):
 
     assert verify(target, KEYRING) == manifest
     assert (manifest.version, manifest.created_at, manifest.dialect) == (
-        "0.1.0",
+        f"{__version__}+{build_id()}",
         NOW,
         furnished.dialect,
     )
@@ -455,8 +456,8 @@ async def test_a_backup_with_a_plugin_that_is_not_here_is_refused(target, empty,
         await restoring(target).into(empty("sqlite"))
 
     assert refused.value.message == (
-        "The backup was made by version 0.1.0 with parts that are not here (acme_0001): "
-        "install that version, enable the same plugins."
+        f"The backup was made by version {__version__}+{build_id()} with parts that are not here "
+        "(acme_0001): install that version, enable the same plugins."
     )
 
 
