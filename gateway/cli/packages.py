@@ -27,7 +27,7 @@ _COLUMNS: Final = ("created_at", "status", "site", "source", "patient_name", "rx
 
 @command("list")
 @click.option("--status", type=click.Choice(get_args(Status)), help="Only packages in this status.")
-@click.option("--source", help="Only packages from this source, such as csv.")
+@click.option("--source", help="Only packages from this source plugin.")
 @click.option("--since", type=TimeOrAgo(), help="Only packages created since: a time, or 24h.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @many_rows

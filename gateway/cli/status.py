@@ -32,7 +32,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.maintenance.clock_skew import CLOCK_FACT
 from gateway.storage.schema import destinations
-from gateway.storage.stores.backlog import Backlog, BacklogReader, Queue
+from gateway.storage.stores.backlog import Backlog, BacklogReader, DestinationBacklog
 from gateway.storage.stores.installation import KEY_COPIED, LAST_BACKUP, read_fact
 from gateway.version import __version__, build_id
 
@@ -186,7 +186,7 @@ def _local_host(settings: Settings) -> str:
 
 
 def _tls(settings: Settings) -> bool:
-    return getattr(getattr(settings, "http", None), "tls_cert", None) is not None
+    return settings.http.tls_cert is not None
 
 
 def _address(settings: Settings) -> str:
@@ -279,7 +279,7 @@ def _endpoints(backlog: Backlog, names: Mapping[str, str]) -> Iterator[Line]:
         yield Line("endpoints", ok=False, detail=detail, command="gateway endpoints list")
 
 
-def _failing(queue: Queue) -> str:
+def _failing(queue: DestinationBacklog) -> str:
     since = f" since {timestamp(queue.failing_since)}" if queue.failing_since else ""
     if queue.state == "disabled":
         return f"disabled; it failed{since}" if since else "disabled"
