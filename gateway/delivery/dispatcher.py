@@ -1,9 +1,9 @@
 """Claim due deliveries → hand them to the sink → store the outcomes.
 
 Claims and outcomes of all destinations go through one
-:class:`~gateway.storage.batcher.Batcher`, so that one transaction stores the outcomes of
-earlier attempts and claims the next deliveries. No transaction is open while a sink waits
-for a receiver.
+:class:`~gateway.delivery.outcome_buffer.OutcomeBuffer`, so that one transaction stores the
+outcomes of earlier attempts and claims the next deliveries. No transaction is open while a sink
+waits for a receiver.
 """
 
 import logging
@@ -22,6 +22,7 @@ from gateway.delivery.circuit_breaker import BreakerRules
 from gateway.delivery.clock_skew import ClockSkewMonitor
 from gateway.delivery.endpoint_health import NO_CHANGE, HealthTracker, HealthUpdate, LaneSignal
 from gateway.delivery.lane import ClaimedBatch, Lane, Settlement
+from gateway.delivery.outcome_buffer import OutcomeBuffer
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.retry_schedule import RetrySchedule, next_attempt
 from gateway.errors import SealError, StorageError
@@ -31,7 +32,6 @@ from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.sdk.records import Sink
 from gateway.settings import DeliveryTable
-from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
 from gateway.storage.plugin_tables import DueColumn
 from gateway.storage.stores import destinations as destination_store
@@ -116,14 +116,10 @@ class Dispatcher:
         self.tracing: Tracing | None = None
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
         self._health = HealthTracker(destinations, rules.breaker)
-        self._turns: Batcher[_Claim | Settled | ClaimedDelivery, _Reply] = Batcher(
-            # The lanes bound what they hold, so nothing needs to be refused here.
+        self._turns: OutcomeBuffer[_Claim | Settled | ClaimedDelivery, _Reply] = OutcomeBuffer(
             self._turn,
-            max_weight=2048,
-            max_waiting=1_000_000,
+            is_outcome=lambda item: not isinstance(item, _Claim),
             observe=self._metrics.batches("ledger"),
-            # An outcome exists in memory only; lost, the delivery would be sent again.
-            keeps=lambda item: not isinstance(item, _Claim),
         )
 
     def lane(self, destination_id: str) -> Lane:
@@ -172,7 +168,7 @@ class Dispatcher:
         return self._settlement(delivery, urgent=True)
 
     def _settlement(self, item: Settled | ClaimedDelivery, *, urgent: bool) -> Settlement:
-        return cast("Settlement", self._turns.submit_nowait(item, urgent=urgent))
+        return cast("Settlement", self._turns.submit(item, urgent=urgent))
 
     def keep_through_outages(self, *, keep: bool) -> None:
         """Keep outcomes in memory while the database is out of reach, or fail them at once."""

@@ -1,4 +1,4 @@
-"""The Batcher: many callers, one flush at a time, and nobody fails for somebody else."""
+"""The Batcher: many callers, one flush at a time, and no item fails for another."""
 
 import asyncio
 from contextvars import ContextVar
@@ -163,7 +163,7 @@ async def test_an_outage_of_the_database_fails_all_at_once(outage):
     assert store.batches == [[0], [1, 2, 3, 4, 5]]
 
 
-async def test_after_an_outage_the_next_item_is_tried_again():
+async def test_after_an_outage_the_next_item_is_flushed_again():
     store = Store()
     store.faults = {1: ConnectionRefusedError()}
     batcher = Batcher(store.flush)
@@ -174,131 +174,17 @@ async def test_after_an_outage_the_next_item_is_tried_again():
     assert await batcher.submit(2) == 20
 
 
-async def test_what_nobody_else_remembers_is_kept_through_an_outage_and_stored_first():
-    # Given a database that is away, and items of both kinds
-    store = Store(held=True)
-    store.faults = {number: ConnectionRefusedError() for number in range(10)}
-    batcher = Batcher(store.flush, keeps=lambda item: item % 2 == 1)
-    answers = [batcher.submit_nowait(number) for number in range(4)]
-    store.gate.set()
-
-    # Then one kind fails at once, and the other waits
-    for number in (0, 2):
-        with pytest.raises(StorageError):
-            await asyncio.wait_for(answers[number], PATIENCE_SECONDS)
-    assert not answers[1].done()
-    assert not answers[3].done()
-
-    # When the database is back
-    store.faults.clear()
-    answers.append(batcher.submit_nowait(4))
-    kept = await asyncio.wait_for(asyncio.gather(answers[1], answers[3], answers[4]), 10)
-
-    assert kept == [10, 30, 40]
-    assert store.stored == [1, 3, 4]
-
-
-class Away:
-    """A store that is out of reach at the first flush, and there from then on."""
-
-    def __init__(self, *, held: bool = False) -> None:
-        self.store = Store(held=held)
-        self.is_away = True
-
-    async def flush(self, items):
-        if not self.is_away:
-            return await self.store.flush(items)
-        self.store.started.set()
-        await self.store.gate.wait()
-        self.is_away = False
-        raise ConnectionRefusedError
-
-
-async def test_what_was_kept_through_an_outage_goes_before_what_came_in_meanwhile():
-    away = Away(held=True)
-    batcher = Batcher(away.flush, keeps=lambda _: True)
-    kept = batcher.submit_nowait(1)
-    await away.store.started.wait()
-    newer = batcher.submit_nowait(2)
-
-    away.store.gate.set()
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        assert await asyncio.gather(kept, newer) == [10, 20]
-    assert away.store.stored == [1, 2]
-
-
-async def test_what_is_tried_alone_when_an_outage_begins_is_kept_too():
-    # Given a batch that failed, so that each of it is tried alone; and then the database goes
-    store = Store(held=True)
-    faults = {(1, 2): Conflict("no"), (2,): ConnectionRefusedError()}
-
-    async def flush(items):
-        if fault := faults.pop(tuple(items), None):
-            raise fault
-        return await store.flush(items)
-
-    batcher = Batcher(flush, keeps=lambda _: True)
-    first = batcher.submit_nowait(0)
-    await store.started.wait()
-    both = [batcher.submit_nowait(number) for number in (1, 2)]
-    store.gate.set()
-
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        assert await asyncio.gather(first, *both) == [0, 10, 20]
-    assert faults == {}
-
-
-async def test_after_an_outage_nobody_in_haste_has_to_rest():
-    away = Away()
-    batcher = Batcher(away.flush, keeps=lambda _: True)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        assert await batcher.submit(1) == 10
-        await batcher.drained()
-        batcher._rests_until += 1000
-
-        assert await batcher.submit(2) == 20
-
-
-async def test_a_later_outage_is_met_with_new_patience(monkeypatch):
-    # Given an outage that is over
-    away = Away()
-    batcher = Batcher(away.flush, keeps=lambda _: True)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        assert await batcher.submit(1) == 10
-        # When there is one again, longer after the first than patience lasts
-        monkeypatch.setattr("gateway.storage.batcher._PATIENCE_SECONDS", 0.001)
-        away.is_away = True
-
-        # Then what nobody else remembers is kept again
-        assert await batcher.submit(2) == 20
-
-
-async def test_a_batch_runs_under_nobodys_name():
-    whose = ContextVar("whose", default="nobody's")
+async def test_a_batch_runs_without_a_callers_context():
+    whose = ContextVar("whose", default="none")
     found = []
 
     async def flush(items):
         found.append(whose.get())
         return items
 
-    whose.set("the first one's")
+    whose.set("the first one")
     assert await Batcher(flush).submit(1) == 1
-    assert found == ["nobody's"]
-
-
-@pytest.mark.parametrize("patience_seconds", [0, 3600])
-async def test_what_is_kept_is_given_up_when_patience_ends(monkeypatch, patience_seconds):
-    monkeypatch.setattr("gateway.storage.batcher._PATIENCE_SECONDS", patience_seconds)
-    store = Store()
-    store.faults = {1: ConnectionRefusedError()}
-    batcher = Batcher(store.flush, keeps=lambda _: True)
-    batcher.patient = patience_seconds == 0  # the other one is told to have none
-
-    with pytest.raises(StorageError):
-        await asyncio.wait_for(batcher.submit(1), PATIENCE_SECONDS)
-
-    assert store.batches == [[1]]
-    await batcher.drained()
+    assert found == ["none"]
 
 
 async def test_a_caller_that_goes_away_does_not_lose_its_item_or_its_neighbours():
@@ -319,7 +205,7 @@ async def test_a_caller_that_goes_away_does_not_lose_its_item_or_its_neighbours(
     assert second.cancelled()
 
 
-async def test_a_caller_that_goes_away_from_a_bad_item_disturbs_nobody():
+async def test_a_caller_that_leaves_a_bad_item_disturbs_no_other():
     store = Store(held=True)
     store.faults = {1: Conflict("bad")}
     batcher = Batcher(store.flush)
@@ -331,7 +217,7 @@ async def test_a_caller_that_goes_away_from_a_bad_item_disturbs_nobody():
     assert await asyncio.wait_for(good, PATIENCE_SECONDS) == 20
 
 
-async def test_more_than_can_be_kept_is_turned_away_and_the_rest_is_stored():
+async def test_more_than_can_be_stored_is_refused_and_the_others_are_stored():
     store = Store(held=True)
     batcher = Batcher(store.flush, max_waiting=2)
     first = batcher.submit_nowait(1)
@@ -350,7 +236,7 @@ async def test_more_than_can_be_kept_is_turned_away_and_the_rest_is_stored():
     assert store.stored == [1, 2, 3, 5]
 
 
-async def test_it_is_drained_when_all_is_answered():
+async def test_it_is_drained_when_every_item_is_answered():
     store = Store(held=True)
     batcher = Batcher(store.flush, max_weight=1)
     await batcher.drained()
@@ -366,7 +252,7 @@ async def test_it_is_drained_when_all_is_answered():
     assert store.stored == [1, 2, 3]
 
 
-async def test_who_waits_for_it_to_drain_may_give_up_without_stopping_it():
+async def test_a_cancelled_wait_for_drained_does_not_stop_it():
     store = Store(held=True)
     batcher = Batcher(store.flush)
     answer = batcher.submit_nowait(1)
@@ -380,7 +266,7 @@ async def test_who_waits_for_it_to_drain_may_give_up_without_stopping_it():
 
 
 @pytest.mark.parametrize("answers", [[], [10], [10, 20, 30, 40]], ids=len)
-async def test_a_flush_that_answers_for_another_number_leaves_nobody_waiting(answers):
+async def test_a_flush_with_another_number_of_answers_leaves_no_caller_waiting(answers):
     store = Store(held=True)
 
     async def flush(items):
@@ -400,124 +286,22 @@ async def test_a_flush_that_answers_for_another_number_leaves_nobody_waiting(ans
     assert await batcher.submit(4) == 0  # it goes on
 
 
-class Resting:
-    """A batcher that rests for as long as it may: its first flush took very long."""
+async def test_the_future_of_a_caller_is_resolved_with_the_answer():
+    answer = asyncio.get_running_loop().create_future()
+    batcher = Batcher(Store().flush)
 
-    def __init__(self):
-        self.store = Store(held=True)
-        self.batcher = Batcher(self.store.flush, max_weight=5)
-        self.told = []
-        self.something_new = asyncio.Event()
-
-    async def __aenter__(self):
-        self.batcher.hand_in(0, self.hear)
-        await self.store.started.wait()
-        await asyncio.sleep(0.1)  # four times this is more than the longest rest
-        self.store.gate.set()
-        await self.until(1)
-        return self
-
-    async def __aexit__(self, *_):
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await self.batcher.drained()
-
-    def lay(self, *numbers):
-        for number in numbers:
-            self.batcher.hand_in(number, self.hear, at_once=False)
-
-    def hear(self, answer):
-        self.told.append(answer)
-        self.something_new.set()
-
-    async def until(self, count):
-        """Wait until so many were told their answers; a bounded time."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(self.told) < count:
-                self.something_new.clear()
-                await self.something_new.wait()
+    assert batcher.submit_nowait(1, answer) is answer
+    assert await answer == 10
 
 
-async def test_what_has_no_haste_waits_for_others_while_a_busy_batcher_rests():
-    async with Resting() as resting:
-        began = asyncio.get_running_loop().time()
-        resting.lay(1)
-        await asyncio.sleep(0)
-        resting.lay(2, 3)
-        await resting.until(4)
-        ended = asyncio.get_running_loop().time()
-
-    assert resting.store.batches == [[0], [1, 2, 3]]
-    assert resting.told == [0, 10, 20, 30]
-    assert ended - began > 0.01
-
-
-async def test_who_is_in_haste_takes_along_what_lies():
-    async with Resting() as resting:
-        resting.batcher._rests_until += 1000
-        resting.lay(1, 2)
-        await asyncio.sleep(0)
-
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            assert await resting.batcher.submit(3) == 30
-        assert resting.store.batches == [[0], [1, 2, 3]]
-
-
-@pytest.mark.parametrize("before", [0, 1], ids=["none lay there", "one lay there"])
-async def test_a_batcher_that_has_a_full_batch_rests_no_longer(before):
-    async with Resting() as resting:
-        resting.batcher._rests_until += 1000
-        numbers = [1, 2, 3, 4, 5]
-        resting.lay(*numbers[:before])
-        await asyncio.sleep(0)
-        resting.lay(*numbers[before:])
-        await resting.until(6)
-
-    assert resting.store.batches == [[0], [1, 2, 3, 4, 5]]
-
-
-async def test_no_rest_is_longer_than_a_moment():
-    async with Resting() as resting:
-        left_seconds = resting.batcher._rests_until - asyncio.get_running_loop().time()
-        assert left_seconds <= 0.05
-
-
-async def test_a_haste_that_is_over_does_not_end_the_next_rest():
-    async with Resting() as resting:
-        resting.batcher._rests_until += 1000
-        resting.lay(1)
-        await asyncio.sleep(0)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            assert await resting.batcher.submit(2) == 20
-        resting.batcher._rests_until += 1000
-        resting.lay(3)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert resting.store.batches == [[0], [1, 2]]
-
-        resting.batcher.hand_in(4, resting.hear)
-        await resting.until(4)
-    assert resting.store.batches == [[0], [1, 2], [3, 4]]
-
-
-@pytest.mark.parametrize("turns", [0, 1], ids=["about to rest", "at rest"])
-async def test_draining_ends_the_rest(turns):
-    async with Resting() as resting:
-        resting.batcher._rests_until += 1000
-        resting.lay(1)
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await resting.batcher.drained()
-
-        assert resting.store.batches == [[0], [1]]
-
-
-async def test_an_idle_batcher_stores_at_once_what_has_no_haste():
-    store = Store()
+async def test_the_number_of_queued_items_is_known():
+    store = Store(held=True)
     batcher = Batcher(store.flush)
-    told = asyncio.get_running_loop().create_future()
+    first = batcher.submit_nowait(1)
+    await store.started.wait()
+    others = [batcher.submit_nowait(number) for number in (2, 3)]
 
-    batcher.hand_in(1, told.set_result, at_once=False)
-
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        assert await told == 10
+    assert batcher.waiting == 2
+    store.gate.set()
+    await asyncio.gather(first, *others)
+    assert batcher.waiting == 0
