@@ -6,8 +6,10 @@ through around the turn of a minute. While Redis is unavailable each process cou
 alone, so that no order is refused.
 """
 
+import ipaddress
 import logging
 import math
+from functools import lru_cache
 from typing import Final, Literal
 
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
@@ -102,6 +104,20 @@ class Limits:
         """Disconnect from Redis."""
         if self._redis is not None:
             await self._redis.disconnect()
+
+
+@lru_cache(maxsize=4096)
+def client_network(host: str) -> str:
+    """Return what limits by address count as one client: an IPv4 address, an IPv6 /64."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host[:64]
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 async def _count(

@@ -25,7 +25,7 @@ from gateway.version import __version__, build_id
 
 # The core's commands as --help groups them. Each is defined in a module of the same name.
 _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "Set up": ("init", "check", "status", "migrate"),
+    "Set up": ("init", "check", "status", "migrate", "tls"),
     "Run": ("serve", "worker"),
     "Operate": ("keys", "packages", "events", "destinations", "deliveries", "plugins", "seal"),
     "Data": ("storage", "backup", "restore"),

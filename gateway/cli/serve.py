@@ -4,11 +4,8 @@ import contextlib
 import errno
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from typing import Final
 
 import click
-import uvicorn
 
 from gateway.cli.logs import log_to_stderr
 from gateway.cli.opening import read_settings, warn_of_new_database
@@ -20,16 +17,13 @@ from gateway.cli.process import (
     supervisor_option,
 )
 from gateway.errors import ConfigurationError
-from gateway.http.access_log import AccessLog
 from gateway.http.app import create_app
+from gateway.http.server import BACKLOG, HttpServer
+from gateway.observability.loop_watchdog import watched_loop
 from gateway.sdk.cli import Session, command
 from gateway.sdk.signals import on_termination
 from gateway.settings import Settings
 from gateway.storage.maintenance.locks import server_lock
-
-# How long requests in flight may take to finish after a termination signal.
-_GRACE_SECONDS: Final = 20
-_BACKLOG: Final = 2048
 
 
 @command("serve")
@@ -75,15 +69,23 @@ async def serve(
             if socket_fd is None
             else socket.socket(fileno=socket_fd)
         )
-        address = "http://{}:{}".format(*listener.getsockname()[:2])
-        ready = f"Ready at {address} (what it can do: {address}/docs)"
-        server = _Server(
-            _uvicorn_config(create_app(gateway)),
+        scheme = "http" if settings.http.tls_cert is None else "https"
+        address = f"{scheme}://{_host_and_port(listener)}"
+        ready = f"Ready at {address} (API documentation: {address}/docs)"
+        server = HttpServer(
+            create_app(gateway),
+            settings.http,
+            gateway.metrics,
+            gateway.clock,
             on_ready=lambda: session.line({"address": address}, ready),
             on_stop=gateway.stopping.set,
         )
         path = gateway.database.path
-        with contextlib.nullcontext() if path is None else server_lock(path):
+        with (
+            contextlib.nullcontext() if path is None else server_lock(path),
+            watched_loop(gateway.metrics, gateway.clock),
+            on_termination(server.stop),
+        ):
             async with gateway.running(), ending_with(supervisor, server.stop):
                 await server.serve(sockets=[listener])
 
@@ -112,56 +114,6 @@ def _child(session: Session, listener: socket.socket) -> list[str]:
     return words if session.config is None else [*words, "--config", str(session.config)]
 
 
-class _Server(uvicorn.Server):
-    """Reports when it is ready, and doesn't re-raise signals.
-
-    uvicorn raises a caught signal again after it stopped, which would end the process before
-    the deliveries in flight are finished and stored.
-    """
-
-    def __init__(
-        self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]
-    ) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-        self._on_stop = on_stop
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, then report that the server is ready."""
-        await super().startup(sockets)
-        if self.started:
-            self._on_ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End long polls, then finish all requests."""
-        self._on_stop()
-        await super().shutdown(sockets)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop on a signal without raising it again."""
-        with on_termination(self.stop):
-            yield
-
-    def stop(self) -> None:
-        """Accept no more requests, finish those in flight, and end."""
-        self.should_exit = True
-
-
-def _uvicorn_config(app: AccessLog) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=_BACKLOG,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-
-
 def _reason(error: OSError) -> str:
     """Return a reason and a remedy for an address that can't be listened on."""
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
@@ -185,7 +137,7 @@ def _listener(settings: Settings, host: str | None, port: int | None) -> socket.
     place = (host or settings.gateway.host, settings.gateway.port if port is None else port)
     try:
         family = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server(place, family=family, backlog=_BACKLOG)
+        listener = socket.create_server(place, family=family, backlog=BACKLOG)
     except OSError as error:
         raise ConfigurationError(
             f"Can't listen on {place[0]} port {place[1]}: {_reason(error)}."
@@ -195,3 +147,8 @@ def _listener(settings: Settings, host: str | None, port: int | None) -> socket.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setblocking(False)  # noqa: FBT003 - the socket module's own signature
     return listener
+
+
+def _host_and_port(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

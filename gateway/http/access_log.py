@@ -8,14 +8,14 @@ import logging
 import secrets
 import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.clock import Clock
-from gateway.errors import StorageError
+from gateway.errors import BodyTimeout, StorageError
 from gateway.http.auth import caller_of
 from gateway.model.wire import encode
 from gateway.observability import log_context
@@ -39,6 +39,17 @@ _SECURITY_HEADERS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 )
+
+
+CONNECTION: Final = "gateway_connection"
+"""Where ``scope["state"]`` has the :class:`Connection` of a request, if it is known."""
+
+
+class Connection(Protocol):
+    """What the server tells of a request's connection."""
+
+    is_body_late: bool
+    """Whether the body has missed its deadline."""
 
 
 class AccessLog:
@@ -126,6 +137,7 @@ class RequestIds:
         identity = secrets.token_hex(8)
         request_id.set(identity)
         began = False
+        connection: Connection | None = scope.get("state", {}).get(CONNECTION)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal began
@@ -142,6 +154,8 @@ class RequestIds:
             message = await receive()
             if message["type"] == "http.disconnect":
                 scope.setdefault("state", {})[_DISCONNECTED] = True
+            elif connection is not None and connection.is_body_late:
+                raise BodyTimeout("The request body stopped arriving; send the request again.")
             return message
 
         try:

@@ -5,6 +5,7 @@ from typing import Final
 from litestar import Litestar
 from litestar.di import Provide
 
+from gateway.auth.key_throttle import KeyThrottle
 from gateway.http.access_log import AccessLog, RequestIds
 from gateway.http.auth import Authentication, provide_caller
 from gateway.http.errors import HANDLERS
@@ -24,6 +25,8 @@ def create_app(gateway: Gateway) -> AccessLog:
 
 def create_litestar(gateway: Gateway) -> Litestar:
     """Return the Litestar application; :func:`create_app` wraps it."""
+    table = gateway.settings.http
+    throttle = KeyThrottle(gateway.keys, gateway.clock, table.failed_keys_per_minute)
     return Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),
@@ -31,7 +34,7 @@ def create_litestar(gateway: Gateway) -> Litestar:
             metrics_router(gateway),
             docs_router(),
         ],
-        middleware=[Authentication(gateway.keys, gateway.limits)],
+        middleware=[Authentication(throttle, gateway.limits, table)],
         exception_handlers=HANDLERS,
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
         request_max_body_size=MAX_BODY_BYTES,

@@ -4,9 +4,11 @@ A route declares these in its ``opt``:
 
 - ``public``: true where no key is needed (health, docs, a sender with its own signature);
 - ``limit``: the rate limit policy; by default ``reads`` for GET, else ``updates``;
+- ``waits``: true where the answer is held back on purpose (a long poll, a stream);
 - ``media``: the content types of its request body; by default JSON only.
 """
 
+import logging
 from typing import Any, Final
 
 import msgspec
@@ -16,11 +18,15 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from gateway.auth.api_keys import Keys
-from gateway.auth.rate_limits import Limits
-from gateway.errors import InvalidInput, UnsupportedMedia
+from gateway.auth.key_throttle import KeyThrottle
+from gateway.auth.rate_limits import Limits, client_network
+from gateway.errors import InvalidInput, RateLimited, UnsupportedMedia
+from gateway.http.request_caps import AnonymousBodies, WaitingRequests
 from gateway.model.account import Caller
 from gateway.observability.log_context import traceparent
+from gateway.settings import HttpTable
+
+_log = logging.getLogger(__name__)
 
 _CALLER: Final = "gateway_caller"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -32,17 +38,20 @@ class Authentication(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, keys: Keys, limits: Limits) -> None:
+    def __init__(self, keys: KeyThrottle, limits: Limits, table: HttpTable) -> None:
         self._keys = keys
         self._limits = limits
+        self._bodies = AnonymousBodies(table.max_anonymous_body_bytes)
+        self._waiting = WaitingRequests(table.max_waiting_requests)
+        self._has_proxies = bool(table.trusted_proxies)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Call the next layer, or raise the error that refuses the request."""
         options: dict[str, Any] = scope["route_handler"].opt
+        method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
         if not options.get("public"):
             headers = Headers.from_scope(scope)
-            method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
-            caller = await self._keys.authenticate(headers.get("x-api-key"))
+            caller = await self._authenticate(scope, headers)
             policy = options.get("limit", "reads" if method in _SAFE_METHODS else "updates")
             await self._limits.take(policy, caller.actor)
             if method not in _SAFE_METHODS:
@@ -50,7 +59,27 @@ class Authentication(ASGIMiddleware):
             _check_address(scope)
             trace = traceparent.get()
             scope["state"][_CALLER] = msgspec.structs.replace(caller, trace=trace)
+            if options.get("waits"):
+                with self._waiting.held(caller.actor):
+                    await next_app(scope, receive, send)
+                return
+        elif method not in _SAFE_METHODS:
+            with self._bodies.counted(receive, client_network(_host(scope))) as counted:
+                await next_app(scope, counted, send)
+            return
         await next_app(scope, receive, send)
+
+    async def _authenticate(self, scope: Scope, headers: Headers) -> Caller:
+        try:
+            return await self._keys.authenticate(headers.get("x-api-key"), _host(scope))
+        except RateLimited:
+            if not self._has_proxies and "x-forwarded-for" in headers:
+                self._has_proxies = True  # logged once
+                _log.warning(
+                    "many invalid API keys came through a proxy: name it in [http] "
+                    "trusted_proxies, so that each of its clients has a budget of its own"
+                )
+            raise
 
 
 def provide_caller(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:
@@ -63,6 +92,11 @@ def caller_of(scope: Scope) -> Caller | None:
     """Return the caller, or ``None`` on public routes and refused requests."""
     caller: Caller | None = scope.get("state", {}).get(_CALLER)
     return caller
+
+
+def _host(scope: Scope) -> str:
+    client = scope["client"]
+    return "" if client is None else client[0]
 
 
 def _check_address(scope: Scope) -> None:

@@ -159,6 +159,17 @@ class Metrics:
             ("method", "route"),
             _REQUEST_SECONDS,
         )
+        self.connections = Gauge("gateway_http_connections", "Open HTTP connections.")
+        self.connections_refused = Counter(
+            "gateway_http_connections_refused",
+            "Connections refused, evicted or closed for a cap or a deadline.",
+            ("reason",),
+        )
+        self.loop_blocks = Counter(
+            "gateway_event_loop_blocks",
+            "Times that the event loop was blocked for more than 100 ms, by function.",
+            ("place",),
+        )
         self.job_failures = Counter("gateway_job_failures", "Job runs that failed.", ("name",))
         self.plugin_failures = Gauge(
             "gateway_plugin_failures",
@@ -206,6 +217,10 @@ class Metrics:
         """Count a finished request; ``route`` is its template, never its path."""
         self.requests.inc((method, route, str(status)))
         self.request_seconds.observe((method, route), seconds)
+
+    def loop_blocked(self, place: str) -> None:
+        """Count a block of the event loop; ``place`` is a module and a function."""
+        self.loop_blocks.inc((place,))
 
     def batches(self, batcher: Batching) -> Callable[[float], None]:
         """Return an observer of a batcher's batch sizes."""

@@ -1,7 +1,6 @@
 """A whole gateway in a temporary folder: SQLite in a file, HTTP on 127.0.0.1, the engine."""
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,10 +11,10 @@ from typing import Any, Final, Self
 
 import httpx
 import pytest
-import uvicorn
 
 from gateway.clock import Clock
 from gateway.http.app import create_app
+from gateway.http.server import HttpServer
 from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode
 from gateway.model.wire import encode
 from gateway.runtime import Gateway
@@ -117,10 +116,7 @@ class GatewayHarness:
 
 @asynccontextmanager
 async def _serving(gateway: Gateway) -> AsyncIterator[str]:
-    config = uvicorn.Config(
-        create_app(gateway), lifespan="off", ws="none", log_config=None, access_log=False
-    )
-    server = _Quiet(config)
+    server = HttpServer(create_app(gateway), gateway.settings.http, gateway.metrics, gateway.clock)
     listener = socket.create_server(("127.0.0.1", 0))
     # Accepted connections inherit it; asyncio sets it only on listeners that it created.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -133,17 +129,8 @@ async def _serving(gateway: Gateway) -> AsyncIterator[str]:
         yield "http://{}:{}".format(*listener.getsockname())
     finally:
         gateway.stopping.set()
-        server.should_exit = True
+        server.stop()
         await task
-
-
-class _Quiet(uvicorn.Server):
-    """A server that installs no signal handlers."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        """Capture nothing."""
-        yield
 
 
 MakeHarness = Callable[..., GatewayHarness]

@@ -16,8 +16,9 @@ import yaml
 from click.testing import CliRunner
 from shape.tree import ROOT
 
-from gateway.cli import main, serve
+from gateway.cli import main
 from gateway.delivery import attempt as trying
+from gateway.http import server
 from gateway.runtime import Gateway
 from gateway.settings import DeliveryTable, Settings, load_settings
 
@@ -41,7 +42,7 @@ def profile(name: str) -> Settings:
 
 def seconds_to_stop() -> float:
     """How long a gateway with default settings may take to end in peace."""
-    return serve._GRACE_SECONDS + DeliveryTable().timeout_seconds + trying.GRACE_SECONDS
+    return server._GRACE_SECONDS + DeliveryTable().timeout_seconds + trying.GRACE_SECONDS
 
 
 class Unit(configparser.RawConfigParser):

@@ -1,0 +1,112 @@
+"""Finds what blocks the event loop: a thread that samples the loop's stack.
+
+The thread asks the loop for a sign of life every 50 ms. When none comes for 100 ms it
+takes the stack of the loop's thread, and when the loop answers again it logs how long it
+was blocked, how much CPU time it used meanwhile (where the system tells), and the
+innermost function of the gateway or a plugin on that stack. A block with little CPU time
+is a busy machine or a blocking system call, not a computation.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Final
+
+from gateway.clock import Clock
+from gateway.observability.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+BLOCKED_SECONDS: Final = 0.1
+_PERIOD_SECONDS: Final = 0.05
+
+
+@contextlib.contextmanager
+def watched_loop(
+    metrics: Metrics, clock: Clock, *, blocked_seconds: float = BLOCKED_SECONDS
+) -> Iterator[None]:
+    """Watch the running loop until the block ends."""
+    watchdog = _Watchdog(asyncio.get_running_loop(), metrics, clock, blocked_seconds)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.stop()
+
+
+class _Watchdog(threading.Thread):
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        metrics: Metrics,
+        clock: Clock,
+        blocked_seconds: float,
+    ) -> None:
+        super().__init__(name="loop watchdog", daemon=True)
+        self._loop = loop
+        self._loop_thread = threading.get_ident()
+        self._cpu_seconds = _cpu_clock(self._loop_thread)
+        self._metrics = metrics
+        self._clock = clock
+        self._blocked_seconds = blocked_seconds
+        self._alive = threading.Event()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._stopped.wait(_PERIOD_SECONDS):
+            self._alive.clear()
+            began, cpu_began = self._clock.monotonic_seconds(), self._cpu_seconds()
+            try:
+                self._loop.call_soon_threadsafe(self._alive.set)
+            except RuntimeError:  # the loop is closed
+                return
+            if self._alive.wait(self._blocked_seconds):
+                continue
+            place = place_of(sys._current_frames().get(self._loop_thread))  # noqa: SLF001
+            while not self._alive.wait(_PERIOD_SECONDS):
+                if self._stopped.is_set():
+                    return
+            seconds = self._clock.monotonic_seconds() - began
+            cpu_seconds = self._cpu_seconds() - cpu_began
+            self._report(place, seconds, cpu_seconds)
+
+    def _report(self, place: str, seconds: float, cpu_seconds: float) -> None:
+        _log.warning(
+            "the event loop was blocked for %.0f ms (%.0f ms of CPU time) in %s",
+            seconds * 1000,
+            cpu_seconds * 1000,
+            place,
+        )
+        with contextlib.suppress(RuntimeError):  # the loop is closed; numbers change in its thread
+            self._loop.call_soon_threadsafe(self._metrics.loop_blocked, place)
+
+
+def place_of(frame: FrameType | None) -> str:
+    """Return ``module:function`` of the innermost frame of ours, else of the innermost."""
+    innermost = frame
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module == "gateway" or module.startswith(("gateway.", "gateway_")):
+            break
+        frame = frame.f_back
+    frame = frame or innermost
+    if frame is None:
+        return "unknown"
+    return f"{frame.f_globals.get('__name__', '')}:{frame.f_code.co_qualname}"
+
+
+def _cpu_clock(thread_id: int) -> Callable[[], float]:
+    """Return a function that tells the CPU seconds of a thread; always 0 where unknown."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return lambda: 0.0
+    clock = time.pthread_getcpuclockid(thread_id)
+    return lambda: time.clock_gettime(clock)

@@ -1,0 +1,66 @@
+"""The watchdog names the function that blocked the event loop."""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+
+import pytest
+from raw_http import until
+
+from gateway.clock import SystemClock
+from gateway.observability.loop_watchdog import place_of, watched_loop
+from gateway.observability.metrics import Metrics
+
+
+def busy(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+async def test_a_block_is_logged_and_counted_with_its_place(caplog):
+    caplog.set_level(logging.WARNING)
+    metrics = Metrics()
+    with watched_loop(metrics, SystemClock(), blocked_seconds=0.1):
+        await asyncio.sleep(0.2)
+        busy(0.6)
+        await until(lambda: metrics.loop_blocks.values)
+
+    # No frame of the gateway's is on this stack, so the innermost counts.
+    assert any(place.endswith(":busy") for (place,) in metrics.loop_blocks.values)
+    lines = [each.getMessage() for each in caplog.records if "blocked" in each.getMessage()]
+    assert any(":busy" in line for line in lines)
+
+
+async def test_its_thread_ends_with_the_block():
+    with watched_loop(Metrics(), SystemClock()):
+        assert "loop watchdog" in {each.name for each in threading.enumerate()}
+    assert "loop watchdog" not in {each.name for each in threading.enumerate()}
+
+
+def test_the_place_is_the_innermost_function_of_the_gateway_or_a_plugin():
+    inner = {"__name__": "json.decoder", "sys": sys}
+    outer = {"__name__": "gateway_csv.importer"}
+    exec("def scan(): return sys._getframe()", inner)
+    exec("def parse(scan): return scan()", outer)
+
+    assert place_of(outer["parse"](inner["scan"])) == "gateway_csv.importer:parse"
+    assert place_of(inner["scan"]()) == "json.decoder:scan"
+    assert place_of(None) == "unknown"
+
+
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="no clock of a thread")
+async def test_the_line_tells_waiting_from_computing(caplog):
+    caplog.set_level(logging.WARNING)
+    metrics = Metrics()
+    with watched_loop(metrics, SystemClock(), blocked_seconds=0.1):
+        await asyncio.sleep(0.2)
+        time.sleep(0.5)  # noqa: ASYNC251 - that is the fault
+        await until(lambda: metrics.loop_blocks.values)
+
+    line = next(each for each in caplog.records if "blocked" in each.getMessage())
+    seconds, cpu_seconds = line.args[0], line.args[1]
+    assert seconds > 100
+    assert cpu_seconds < seconds / 2
