@@ -14,13 +14,14 @@ from typing import Any, Final
 import pytest
 import yaml
 from click.testing import CliRunner
+from gateway_csv.settings import CsvSettings
 from shape.tree import ROOT
 
 from gateway.cli import main
 from gateway.delivery import attempt as trying
 from gateway.http import server
 from gateway.runtime import Gateway
-from gateway.settings import DeliveryTable, Settings, load_settings
+from gateway.settings import DeliveryTable, HttpTable, Settings, load_settings
 
 CONFIG: Final = ROOT / "config"
 PAGES: Final = (
@@ -173,7 +174,7 @@ def test_a_proxy_in_front_passes_on_to_where_the_gateway_listens():
     caddy = (CONFIG / "tls" / "Caddyfile").read_text("utf-8")
     nginx = (CONFIG / "tls" / "nginx.conf").read_text("utf-8")
     assert f"reverse_proxy {address}\n" in caddy
-    assert f"proxy_pass http://{address};\n" in nginx
+    assert f"    server {address};\n" in nginx
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
@@ -181,7 +182,8 @@ def test_nginx_has_nothing_to_say_against_its_part(tmp_path: Path):
     # Without TLS: a certificate would have to be there to be looked at.
     text = (CONFIG / "tls" / "nginx.conf").read_text("utf-8")
     plain = re.sub(r"^ *ssl_certificate.*$", "", text, flags=re.MULTILINE)
-    (tmp_path / "part").write_text(plain.replace("listen 443 ssl", f"listen unix:{tmp_path}/s"))
+    plain = plain.replace("listen 443 ssl", f"listen unix:{tmp_path}/s")
+    (tmp_path / "part").write_text(plain.replace("listen 80", f"listen unix:{tmp_path}/p"))
     scratch = "".join(
         f"{kind}_temp_path {tmp_path}/{kind};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -197,6 +199,64 @@ def test_nginx_has_nothing_to_say_against_its_part(tmp_path: Path):
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_a_proxy_is_trusted_to_name_its_clients_and_shows_no_metrics():
+    proxies = {
+        "Caddyfile": ("respond /metrics 404", "header Strict-Transport-Security"),
+        "nginx.conf": (
+            "location = /metrics {\n        return 404;",
+            "add_header Strict-Transport-Security",
+            "X-Forwarded-For $remote_addr;",
+            "X-Forwarded-Proto $scheme;",
+        ),
+    }
+
+    for name, expected in proxies.items():
+        text = (CONFIG / "tls" / name).read_text("utf-8")
+        assert [each for each in expected if each not in text] == []
+    for name in ("single-pharmacy", "banner"):
+        assert profile(name).http.trusted_proxies == ("127.0.0.1",)
+    assert profile("compose").http.trusted_proxies == ("172.16.0.0/12",)
+
+
+def test_nginx_keeps_connections_for_less_time_than_the_gateway():
+    nginx = (CONFIG / "tls" / "nginx.conf").read_text("utf-8")
+    [seconds] = re.findall(r"keepalive_timeout +(\d+)s; +#", nginx)
+
+    assert int(seconds) < HttpTable().keep_alive_seconds
+
+
+def test_the_proxies_take_the_largest_spreadsheet():
+    largest = CsvSettings().max_file_bytes
+    nginx = (CONFIG / "tls" / "nginx.conf").read_text("utf-8")
+    caddy = (CONFIG / "tls" / "Caddyfile").read_text("utf-8")
+    megabytes = [*re.findall(r"client_max_body_size +(\d\d+)m;", nginx)]
+    megabytes += re.findall(r"max_size (\d+)MB", caddy)
+
+    assert len(megabytes) == 2
+    assert all(int(each) * 1_000_000 > largest for each in megabytes)
+
+
+@pytest.mark.parametrize("service", [SERVICE, WORKER, BACKUP], ids=["service", "worker", "backup"])
+def test_a_service_dumps_no_core_and_has_a_memory_limit(service: configparser.SectionProxy):
+    assert service["LimitCORE"] == "0"
+    assert service["MemoryMax"] in {"1G", "2G"}
+
+
+def test_the_limit_of_open_files_has_room_for_all_connections():
+    wanted = HttpTable().max_connections + server._RESERVED_DESCRIPTORS
+
+    assert int(SERVICE["LimitNOFILE"]) >= wanted + server.BACKLOG
+
+
+def test_a_banners_database_connection_verifies_tls():
+    text = (CONFIG / "banner" / "gateway.toml").read_text("utf-8")
+
+    [url] = re.findall(r"GATEWAY_DATABASE=(\S+)", text)
+    assert url.endswith("?ssl=verify-full")
+    assert "PGSSLROOTCERT=" in text
+    assert "GATEWAY_REDIS=rediss://" in text
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +316,7 @@ def test_launchd_starts_a_command_that_there_is_and_gives_it_time_to_end():
     assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0
     assert service["ExitTimeOut"] >= seconds_to_stop()
     assert service["Umask"] == 0o077
+    assert service["HardResourceLimits"]["Core"] == 0
     assert service["RunAtLoad"] is service["KeepAlive"] is True
 
 
