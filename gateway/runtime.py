@@ -24,7 +24,7 @@ from gateway.auth.api_keys import Keys
 from gateway.auth.rate_limits import Limits
 from gateway.clock import Clock, SystemClock
 from gateway.delivery.dispatcher import Dispatcher, DispatchRules
-from gateway.delivery.engine import LocalEngine
+from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
 from gateway.delivery.expiry import ExpiryJob
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.recovery import RecoveryRunner
@@ -148,15 +148,18 @@ class Gateway:
         await self.database.close()
 
     @asynccontextmanager
-    async def running(self, *, worker_threads: int = 0) -> AsyncIterator[None]:
+    async def running(
+        self, *, worker_threads: int = 0, sweep_seconds: float = SWEEP_SECONDS
+    ) -> AsyncIterator[None]:
         """Deliver and run jobs until the block ends; what is in flight is finished.
 
         With Redis and PostgreSQL a serving process only wakes the workers; in a worker
         ``worker_threads`` threads listen for wake-ups. A SQLite file is served by one process,
-        which delivers itself.
+        which delivers itself. Each ``sweep_seconds`` the engine looks for due deliveries that it
+        wasn't woken for.
         """
         self.stopping.clear()
-        engine = self._engine(worker_threads)
+        engine = self._engine(worker_threads, sweep_seconds)
         self.tracing = self.dispatcher.tracing = open_tracing(self.settings.tracing)
         await take_back(self.database, self.queues, self.clock.now())
         await engine.start()
@@ -171,10 +174,16 @@ class Gateway:
                 await self.tracing.close()
                 self.tracing = self.dispatcher.tracing = None
 
-    def _engine(self, worker_threads: int) -> LocalEngine | WakingEngine:
+    def _engine(self, worker_threads: int, sweep_seconds: float) -> LocalEngine | WakingEngine:
         redis = self._shared_redis
         if redis is None:
-            return LocalEngine(self.dispatcher, self._jobs(), self.clock, metrics=self.metrics)
+            return LocalEngine(
+                self.dispatcher,
+                self._jobs(),
+                self.clock,
+                metrics=self.metrics,
+                sweep_seconds=sweep_seconds,
+            )
         if worker_threads == 0:
             return WakingEngine(redis.url)
         return WorkerEngine(
@@ -184,6 +193,7 @@ class Gateway:
             redis.url,
             worker_threads,
             metrics=self.metrics,
+            sweep_seconds=sweep_seconds,
         )
 
     def _jobs(self) -> list[Job]:

@@ -21,7 +21,7 @@ from gateway.sdk.records import HealthReport, Job
 
 _log = logging.getLogger(__name__)
 
-_SWEEP_SECONDS: Final = 1.0
+SWEEP_SECONDS: Final = 1.0
 # How long a running job may still take when the engine is asked to stop.
 _JOB_GRACE_SECONDS: Final = 5.0
 _SILENCE: Final = timedelta(seconds=30)
@@ -39,7 +39,9 @@ class LocalEngine:
         clock: Clock,
         *,
         metrics: Metrics | None = None,
+        sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
+        self._sweep_seconds = sweep_seconds
         self._dispatcher = dispatcher
         self._jobs = jobs
         self._clock = clock
@@ -189,7 +191,7 @@ class LocalEngine:
                 self.last_sweep_at = self._clock.now()
             except Exception as error:  # noqa: BLE001 - without the sweep nothing would be found again
                 _log.error("the sweep failed: %s", type(error).__name__)
-            await self._pause(_SWEEP_SECONDS)
+            await self._pause(self._sweep_seconds)
 
     async def _check_clock(self) -> None:
         """Reschedule after a clock step; only the sweeper does, so that it is done once."""
@@ -201,7 +203,7 @@ class LocalEngine:
     async def _repeat(self, job: Job) -> None:
         while not self._ending.is_set():
             if not self._sweeping:
-                await self._pause(_SWEEP_SECONDS)
+                await self._pause(self._sweep_seconds)
                 continue
             try:
                 await job.run()

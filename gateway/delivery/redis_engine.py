@@ -24,7 +24,7 @@ from dramatiq.brokers.redis import RedisBroker
 
 from gateway.clock import Clock
 from gateway.delivery.dispatcher import Dispatcher
-from gateway.delivery.engine import LocalEngine
+from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
 from gateway.observability.metrics import Metrics
 from gateway.observability.redis_client import NAMESPACE, connected, key
 from gateway.sdk.records import HealthReport, Job
@@ -170,8 +170,9 @@ class WorkerEngine(LocalEngine):
         threads: int,
         *,
         metrics: Metrics | None = None,
+        sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
-        super().__init__(dispatcher, jobs, clock, metrics=metrics)
+        super().__init__(dispatcher, jobs, clock, metrics=metrics, sweep_seconds=sweep_seconds)
         self._sweeping = False
         self.id = secrets.token_hex(6)
         self._wakeups = WakeUps(url)

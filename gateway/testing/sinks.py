@@ -76,9 +76,18 @@ def _example_text(name: str, port: int) -> str:
 
 
 async def sink_faults(
-    sink: Sink, settings: Mapping[str, Any], event_types: Sequence[EventType], clock: Clock
+    sink: Sink,
+    settings: Mapping[str, Any],
+    event_types: Sequence[EventType],
+    clock: Clock,
+    *,
+    timeout_seconds: float = _TIMEOUT_SECONDS,
+    grace_seconds: float = _GRACE_SECONDS,
 ) -> list[str]:
-    """Deliver an event of each type to the sink, and check its outcomes."""
+    """Deliver an event of each type to the sink, and check its outcomes.
+
+    An attempt that takes longer than ``timeout_seconds`` and ``grace_seconds`` is a fault.
+    """
     now = clock.now()
     destination = Destination(
         id=new_id("dst", now),
@@ -97,9 +106,9 @@ async def sink_faults(
     for entry in event_types:
         deliveries = [_delivery(destination, entry, now) for _ in range(size)]
         began = clock.monotonic_seconds()
-        outcomes = await sink.deliver(Batch(destination, read, deliveries, _TIMEOUT_SECONDS))
-        if clock.monotonic_seconds() - began > _TIMEOUT_SECONDS + _GRACE_SECONDS:
-            faults.append(f"{entry.type}: the deadline of {_TIMEOUT_SECONDS} s was not kept")
+        outcomes = await sink.deliver(Batch(destination, read, deliveries, timeout_seconds))
+        if clock.monotonic_seconds() - began > timeout_seconds + grace_seconds:
+            faults.append(f"{entry.type}: the deadline of {timeout_seconds} s was not kept")
         faults.extend(f"{entry.type}: {fault}" for fault in _outcome_faults(deliveries, outcomes))
     return faults
 

@@ -95,9 +95,10 @@ def answering(**changes):
     return Sink("acme", Nowhere, deliver, max_batch=2)
 
 
-async def faults_of(sink) -> list[str]:
+async def faults_of(sink, **deadline) -> list[str]:
     settings = sinks.example_settings(Nowhere, 9)
-    return await sinks.sink_faults(sink, settings, core_event_types()[:1], SystemClock())
+    event_types = core_event_types()[:1]
+    return await sinks.sink_faults(sink, settings, event_types, SystemClock(), **deadline)
 
 
 async def test_a_sink_that_is_honest_has_no_faults():
@@ -131,16 +132,15 @@ async def test_outcomes_that_are_missing_or_of_other_deliveries_are_found():
         assert "package.created: not one outcome for each delivery" in await faults_of(sink)
 
 
-async def test_a_sink_that_takes_its_time_is_found(monkeypatch):
-    monkeypatch.setattr(sinks, "_TIMEOUT_SECONDS", 0.01)
-    monkeypatch.setattr(sinks, "_GRACE_SECONDS", 0.01)
+async def test_a_sink_that_takes_its_time_is_found():
     honest = answering()
 
     async def slow(batch):
         await asyncio.sleep(0.05)
         return await honest.deliver(batch)
 
-    assert await faults_of(Sink("acme", Nowhere, slow)) == [
+    sink = Sink("acme", Nowhere, slow)
+    assert await faults_of(sink, timeout_seconds=0.01, grace_seconds=0.01) == [
         "package.created: the deadline of 0.01 s was not kept"
     ]
 

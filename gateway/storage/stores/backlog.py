@@ -76,7 +76,10 @@ class Backlog:
 
 
 class BacklogReader:
-    """Reads the backlog. ``sinks`` are the kinds that this gateway delivers to."""
+    """Reads the backlog. ``sinks`` are the kinds that this gateway delivers to.
+
+    Up to ``max_rows`` are counted for all destinations together, at least ``min_rows`` each.
+    """
 
     def __init__(
         self,
@@ -84,7 +87,12 @@ class BacklogReader:
         clock: Clock,
         sinks: Collection[str],
         work_queues: Sequence[QueueTable] = (),
+        *,
+        max_rows: int = _MAX_ROWS,
+        min_rows: int = _MIN_ROWS,
     ) -> None:
+        self._max_rows = max_rows
+        self._min_rows = min_rows
         self._database = database
         self._clock = clock
         self._sinks = sorted(sinks)
@@ -114,7 +122,7 @@ class BacklogReader:
                 )
             )
         ).all()
-        most = max(_MIN_ROWS, _MAX_ROWS // max(1, len(known)))
+        most = max(self._min_rows, self._max_rows // max(1, len(known)))
         counted = {
             row.id: row
             for row in await connection.execute(_counting(to_epoch_ms(now), most, self._sinks))

@@ -13,6 +13,8 @@ from gateway.delivery.clock_skew import ClockSkewMonitor
 from gateway.storage.maintenance.clock_skew import last_recorded_time
 from gateway.storage.plugin_tables import DueColumn
 
+ALWAYS = 0.005  # seconds between two sweeps
+
 AHEAD = timedelta(days=3)
 LEASE_SECONDS = 60.0
 
@@ -30,13 +32,8 @@ def set_back(caplog):
     return [each for each in caplog.messages if each.startswith("the clock was set back")]
 
 
-@pytest.fixture
-def sweeps_quickly(monkeypatch):
-    monkeypatch.setattr("gateway.delivery.engine._SWEEP_SECONDS", 0.005)
-
-
 async def test_a_start_after_the_clock_was_put_right_sends_what_waits(
-    database_url, tmp_path, sweeps_quickly, caplog
+    database_url, tmp_path, caplog
 ):
     # Given a gateway that ran three days ahead: one try failed, and something never went out
     wrong, sink = SteppingClock(NOW + AHEAD), Recorder()
@@ -53,7 +50,7 @@ async def test_a_start_after_the_clock_was_put_right_sends_what_waits(
     clock = SteppingClock(NOW)
     async with (
         opened(database_url, tmp_path, clock=clock, plugins=[sink]) as gateway,
-        gateway.running(),
+        gateway.running(sweep_seconds=ALWAYS),
     ):
         await until(lambda: any("seconds behind" in each for each in caplog.messages))
         assert sink.delivered == []

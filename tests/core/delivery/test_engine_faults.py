@@ -17,6 +17,10 @@ from gateway.errors import StorageError
 from gateway.hookspecs import hookimpl
 from gateway.sdk.records import Job
 
+# Seconds between two sweeps; the first runs at the start in any case.
+NEVER = 3600.0
+ALWAYS = 0.005
+
 SET_BACK = "the clock was set back by 3600 seconds"
 
 
@@ -63,8 +67,9 @@ class FakeDispatcher:
 class Running:
     """An engine over a fake dispatcher, running until the block ends."""
 
-    def __init__(self, dispatcher, jobs=(), clock=None):
-        self.engine = LocalEngine(dispatcher, jobs, clock or SystemClock())
+    def __init__(self, dispatcher, jobs=(), clock=None, sweep_seconds=1.0):
+        clock = clock or SystemClock()
+        self.engine = LocalEngine(dispatcher, jobs, clock, sweep_seconds=sweep_seconds)
 
     async def __aenter__(self):
         await self.engine.start()
@@ -75,39 +80,27 @@ class Running:
             await self.engine.stop()
 
 
-@pytest.fixture
-def sweeps_quickly(monkeypatch):
-    monkeypatch.setattr("gateway.delivery.engine._SWEEP_SECONDS", 0.005)
-
-
-@pytest.fixture
-def sweeps_once(monkeypatch):
-    monkeypatch.setattr("gateway.delivery.engine._SWEEP_SECONDS", 3600.0)
-
-
 @pytest.mark.parametrize(
     "error",
     [StorageError("away"), ConnectionRefusedError(), TimeoutError(), RuntimeError("unforeseen")],
     ids=lambda error: type(error).__name__,
 )
-async def test_the_sweep_goes_on_whatever_one_round_meets(sweeps_quickly, caplog, error):
+async def test_the_sweep_goes_on_whatever_one_round_meets(caplog, error):
     source = FakeDeliverySource()
     source.add(0)
-    async with Running(FakeDispatcher(source, [error, error, ["dst_1"]])):
+    async with Running(FakeDispatcher(source, [error, error, ["dst_1"]]), sweep_seconds=ALWAYS):
         await until(lambda: len(source.settled) == 1)
 
     assert caplog.messages == [f"the sweep failed: {type(error).__name__}"] * 2
 
 
 @pytest.mark.parametrize("error", [StorageError("away"), RuntimeError("unforeseen")])
-async def test_a_lane_that_fails_is_logged_and_opened_anew_by_the_next_sweep(
-    sweeps_quickly, caplog, error
-):
+async def test_a_lane_that_fails_is_logged_and_opened_anew_by_the_next_sweep(caplog, error):
     source = FakeDeliverySource()
     source.add(0)
     source.failing = error
     dispatcher = FakeDispatcher(source, [["dst_1"]])
-    async with Running(dispatcher) as engine:
+    async with Running(dispatcher, sweep_seconds=ALWAYS) as engine:
         await until(lambda: dispatcher.opened and engine.in_motion() == 0)
         source.failing = None
         dispatcher.rounds = [["dst_1"]]
@@ -117,12 +110,12 @@ async def test_a_lane_that_fails_is_logged_and_opened_anew_by_the_next_sweep(
     assert caplog.messages == [f"the delivery lane of dst_1 stopped: {type(error).__name__}"]
 
 
-async def test_one_lane_serves_a_destination_however_often_it_is_woken(sweeps_once):
+async def test_one_lane_serves_a_destination_however_often_it_is_woken():
     sink = Holding()
     source = FakeDeliverySource(sink.deliver)
     source.add(0)
     dispatcher = FakeDispatcher(source)
-    async with Running(dispatcher) as engine:
+    async with Running(dispatcher, sweep_seconds=NEVER) as engine:
         engine.wake(["dst_1"])
         await sink.until(lambda: len(sink.held) == 1)
         for number in range(1, 10):
@@ -136,10 +129,10 @@ async def test_one_lane_serves_a_destination_however_often_it_is_woken(sweeps_on
     assert dispatcher.opened == ["dst_1"]
 
 
-async def test_the_earliest_of_several_retries_rings(sweeps_once):
+async def test_the_earliest_of_several_retries_rings():
     clock = SystemClock()
     dispatcher = FakeDispatcher()
-    async with Running(dispatcher, clock=clock) as engine:
+    async with Running(dispatcher, clock=clock, sweep_seconds=NEVER) as engine:
         now = clock.now()
         dispatcher.on_next_due("dst_1", now + timedelta(seconds=50))
         dispatcher.on_next_due("dst_1", now + timedelta(milliseconds=20))
@@ -154,10 +147,10 @@ async def test_the_earliest_of_several_retries_rings(sweeps_once):
         assert engine._timers == {}
 
 
-async def test_retries_of_another_hour_are_left_to_the_sweep(sweeps_once):
+async def test_retries_of_another_hour_are_left_to_the_sweep():
     clock = SteppingClock(NOW)
     dispatcher = FakeDispatcher()
-    async with Running(dispatcher, clock=clock) as engine:
+    async with Running(dispatcher, clock=clock, sweep_seconds=NEVER) as engine:
         dispatcher.on_next_due("dst_1", NOW + timedelta(seconds=61))
         assert engine._timers == {}
         dispatcher.on_next_due("dst_1", NOW + timedelta(seconds=60))
@@ -262,11 +255,11 @@ class FailsOnce(Recorder):
         return [msgspec.structs.replace(each, delivered=False, status=503) for each in outcomes]
 
 
-async def test_a_clock_that_is_set_back_makes_nothing_wait(tmp_path, sweeps_quickly, caplog):
+async def test_a_clock_that_is_set_back_makes_nothing_wait(tmp_path, caplog):
     sink, clock = FailsOnce(), SteppingClock(NOW)
     async with (
         opened(sqlite_url(tmp_path), tmp_path, plugins=[sink], clock=clock) as gateway,
-        gateway.running(),
+        gateway.running(sweep_seconds=ALWAYS),
     ):
         # Given a delivery that is to be tried again five seconds later
         await add_destination(gateway)
@@ -285,11 +278,9 @@ async def test_a_clock_that_is_set_back_makes_nothing_wait(tmp_path, sweeps_quic
     assert delivery.state == "delivered"
 
 
-async def test_a_clock_that_is_set_back_is_minded_also_when_the_database_is_away(
-    sweeps_quickly,
-):
+async def test_a_clock_that_is_set_back_is_minded_also_when_the_database_is_away():
     clock, dispatcher = SteppingClock(NOW), FakeDispatcher()
-    async with Running(dispatcher, clock=clock):
+    async with Running(dispatcher, clock=clock, sweep_seconds=ALWAYS):
         clock.step(-3600)
         await until(lambda: dispatcher.kept.count(3600.0) == 2)
         swept = dispatcher.swept

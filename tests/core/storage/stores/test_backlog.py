@@ -9,14 +9,13 @@ from core.gateways import add_destination, change_destination, opened, sqlite_ur
 from sqlalchemy import event
 
 from gateway.clock import SteppingClock
-from gateway.storage.stores import backlog as backlog_store
 from gateway.storage.stores.backlog import BacklogReader, DestinationBacklog
 
 MINUTE = timedelta(minutes=1)
 
 
-def reader(gateway, *sinks) -> BacklogReader:
-    return BacklogReader(gateway.database, gateway.clock, sinks or ("fake",))
+def reader(gateway, *sinks, **rows) -> BacklogReader:
+    return BacklogReader(gateway.database, gateway.clock, sinks or ("fake",), **rows)
 
 
 async def test_without_destinations_nothing_waits(database_url, tmp_path):
@@ -143,16 +142,14 @@ async def test_a_removed_destination_is_not_listed(tmp_path):
     assert backlog.queues == {}
 
 
-async def test_counting_ends_where_there_is_very_much(tmp_path, monkeypatch):
-    monkeypatch.setattr(backlog_store, "_MAX_ROWS", 10)
-    monkeypatch.setattr(backlog_store, "_MIN_ROWS", 3)
+async def test_counting_ends_where_there_is_very_much(tmp_path):
     async with opened(sqlite_url(tmp_path), tmp_path) as gateway:
         one = await add_destination(gateway)
         await publish(gateway, *(f"pkg_{number}" for number in range(12)))
-        alone = await reader(gateway).read()
+        alone = await reader(gateway, max_rows=10, min_rows=3).read()
         for _ in range(4):
             await add_destination(gateway, events=())
-        among_five = await reader(gateway).read()
+        among_five = await reader(gateway, max_rows=10, min_rows=3).read()
 
     assert (alone.queues[one].due, among_five.queues[one].due) == (10, 3)
 
