@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -69,6 +70,14 @@ class GatewayProcess:
             line = await self._process.stdout.readline()
         assert line, f"the gateway did not start: {self.log.read_text()}"
         self.url = json.loads(line).get("address", "")
+
+    def pause(self) -> None:
+        """Suspend it (SIGSTOP): its connections stay open, and nothing is answered."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """End it as a power cut would (SIGKILL)."""

@@ -1,8 +1,8 @@
 """Break things on purpose and write down what happened: `make faults`.
 
-Runs every experiment of this folder, as often as asked for, prints what each found and
-writes docs/explanation/reliability.md. Ends with 1, and leaves the page alone, when one
-fails.
+Runs every experiment of this folder, as often as asked for, and prints what each found; with
+``--write`` the table goes into docs/explanation/reliability.md. Ends with 1, and leaves the
+page alone, when one fails.
 """
 
 import argparse
@@ -22,6 +22,7 @@ _PAGE: Final = _ROOT / "docs" / "explanation" / "reliability.md"
 # In the order of the page.
 _EXPERIMENTS: Final = (
     "test_killed_processes.py",
+    "test_suspended_processes.py",
     "test_servers_away.py",
     "test_storage_in_trouble.py",
     "test_bad_endpoints.py",
@@ -63,7 +64,9 @@ def main() -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description="Break things and see that nothing is lost.")
     parser.add_argument("--rounds", type=int, default=1, help="default: 1")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--write", action="store_true", help="write reliability.md")
+    options = parser.parse_args()
+    rounds = options.rounds
     os.environ["FAULTS"] = "all"
     found: list[Sequence[object]] = []
     left_out: dict[str, None] = {}
@@ -76,8 +79,11 @@ def main() -> int:
             return 1
         found += collector.rows
         left_out |= dict.fromkeys(collector.left_out)
-    _write_page(_summed(found), list(left_out), rounds)
-    print(f"Written to {_PAGE.relative_to(_ROOT)}.")
+    if options.write:
+        _write_page(_summed(found), list(left_out), rounds)
+        print(f"Written to {_PAGE.relative_to(_ROOT)}.")
+    else:
+        print(f"Nothing was lost. ARGS=--write puts the table into {_PAGE.relative_to(_ROOT)}.")
     return 0
 
 
