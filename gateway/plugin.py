@@ -43,6 +43,7 @@ from gateway.model.event import Event, EventDraft, EventType, Published, is_patt
 from gateway.model.ids import new_id, new_ids
 from gateway.model.order import CONTROL_CHARACTERS, MAX_CHARACTERS, Candidate, Order, Review
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
+from gateway.model.phone import to_e164
 from gateway.model.recovery import Recovery
 from gateway.model.submission import (
     AmendmentResult,
@@ -233,5 +234,6 @@ __all__ = [
     "split_replays",
     "store_responses",
     "timestamp",
+    "to_e164",
     "to_epoch_ms",
 ]

@@ -149,6 +149,7 @@ def webhook(
     shop: str = SHOP,
     secret: str = SECRET,
     webhook_id: str | None = None,
+    triggered_at: str = "2026-11-20T15:00:00Z",
 ) -> tuple[bytes, dict[str, str]]:
     """Return the body and headers of a webhook."""
     body = sent if isinstance(sent, bytes) else msgspec.json.encode(sent)
@@ -160,5 +161,5 @@ def webhook(
         "X-Shopify-API-Version": "2026-10",
         "X-Shopify-Webhook-Id": webhook_id or f"hook-{next(_webhook_ids)}",
         "X-Shopify-Event-Id": "event-1",
-        "X-Shopify-Triggered-At": "2026-11-20T15:00:00Z",
+        "X-Shopify-Triggered-At": triggered_at,
     }

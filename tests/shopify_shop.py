@@ -232,6 +232,13 @@ class _Root:
     def order(self, _info: Any, id: str) -> Any:  # noqa: A002 - Shopify's name
         return self._shop.orders.get(id)
 
+    def fulfillmentOrder(self, _info: Any, id: str) -> Any:  # noqa: A002, N802 - Shopify's name
+        for order in self._shop.orders.values():
+            for each in order["fulfillmentOrders"]["nodes"]:
+                if each["id"] == id:
+                    return {**each, "order": order}
+        return None
+
     def orders(self, _info: Any, query: str, first: int, after: str | None = None, **_: Any) -> Any:
         assert query.startswith("updated_at:>='"), query
         since = datetime.fromisoformat(query.removeprefix("updated_at:>='").removesuffix("'"))
@@ -282,6 +289,9 @@ class _Root:
             "events": {"nodes": []},
         }
         order["fulfillments"].append(made)
+        order["displayFulfillmentStatus"] = "FULFILLED"
+        for each in order["lineItems"]["nodes"]:
+            each["unfulfilledQuantity"] = 0
         return {"fulfillment": made, "userErrors": []}
 
     def fulfillmentEventCreate(self, _info: Any, fulfillmentEvent: Any) -> Any:  # noqa: N802, N803
@@ -394,7 +404,18 @@ def node_of(sent: Mapping[str, Any]) -> dict[str, Any]:
         "cancelledAt": sent["cancelled_at"],
         "test": sent["test"],
         "displayFinancialStatus": status and status.upper(),
-        "totalOutstandingSet": {"shopMoney": {"amount": sent["total_outstanding"]}},
+        "closedAt": sent.get("closed_at"),
+        "sourceName": sent.get("source_name", "web"),
+        "currencyCode": sent["currency"],
+        "presentmentCurrencyCode": sent.get("presentment_currency", sent["currency"]),
+        "displayFulfillmentStatus": _fulfillment_status(sent),
+        "totalOutstandingSet": {
+            "shopMoney": {"amount": sent["total_outstanding"], "currencyCode": sent["currency"]},
+            "presentmentMoney": {
+                "amount": sent["total_outstanding"],
+                "currencyCode": sent.get("presentment_currency", sent["currency"]),
+            },
+        },
         "note": sent["note"],
         "tags": [each.strip() for each in sent["tags"].split(",") if each],
         "phone": sent["phone"],
@@ -428,12 +449,21 @@ def node_of(sent: Mapping[str, Any]) -> dict[str, Any]:
                     "requiresShipping": each["requires_shipping"],
                     "quantity": each["quantity"],
                     "currentQuantity": each["current_quantity"],
+                    "unfulfilledQuantity": each.get(
+                        "fulfillable_quantity", each["current_quantity"]
+                    ),
                     "customAttributes": _attributes(each["properties"]),
                 }
                 for each in sent["line_items"]
             ]
         },
     }
+
+
+def _fulfillment_status(sent: Mapping[str, Any]) -> str:
+    words = {None: "UNFULFILLED", "partial": "PARTIALLY_FULFILLED"}
+    status = sent.get("fulfillment_status")
+    return words.get(status) or str(status).upper()
 
 
 def _attributes(found: Any) -> list[dict[str, Any]]:
@@ -447,8 +477,9 @@ def _address(found: Any) -> dict[str, Any] | None:
         "provinceCode": "province_code",
         "countryCodeV2": "country_code",
     }
-    same = ("name", "address1", "address2", "city", "zip", "phone")
+    same = ("name", "address1", "address2", "city", "province", "zip", "country", "phone")
     return found and {
         **{new: found[old] for new, old in names.items()},
         **{each: found[each] for each in same},
+        "company": found.get("company"),
     }

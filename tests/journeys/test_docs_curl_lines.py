@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from shopify_orders import webhook, without_protected_data
+from shopify_orders import order, webhook, without_protected_data
 from waiting import PATIENCE_SECONDS
 
 from gateway.testing import Receiver
@@ -64,13 +64,23 @@ def test_the_docs_have_curl_lines_for_every_address_of_the_stock_plugins():
 
 async def held_order(gateway, key):
     """Send an order without its protected data; returns the id it waits under."""
-    body, headers = webhook("orders/create", without_protected_data(), secret="shpss_secret")
+    return await listed_order(gateway, key, without_protected_data(), "held")
+
+
+async def flagged_order(gateway, key):
+    """Send an order whose delivery date can't be read; returns the id it is flagged under."""
+    sent = order(note_attributes=[{"name": "Delivery Date", "value": "soon"}])
+    return await listed_order(gateway, key, sent, "flagged")
+
+
+async def listed_order(gateway, key, sent, state):
+    body, headers = webhook("orders/create", sent, secret="shpss_secret")
     path = "/api/shopify/webhooks"
     answer = await gateway.request("POST", path, body=body, headers=headers)
     assert answer.status_code == 200, answer.text
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            answer = await gateway.get("/api/shopify/orders?state=held", key)
+            answer = await gateway.get(f"/api/shopify/orders?state={state}", key)
             if found := answer.json()["orders"]:
                 return found[0]["id"]
             await asyncio.sleep(0.01)
@@ -105,8 +115,10 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, 
             answer = await gateway.post("/api/rx/lease", key, {"max": 1})
             [leased] = answer.json()["jobs"]
         held = await held_order(gateway, key) if "HELD_ORDER" in block else ""
+        flagged = await flagged_order(gateway, key) if "FLAGGED_ORDER" in block else ""
         environment = {
             "HELD_ORDER": held,
+            "FLAGGED_ORDER": flagged,
             "SHOPIFY_SECRET": "shpss_secret",
             "QUEUE_ID": jobs[0].json()["queueId"],
             "EXCEPTED": jobs[1].json()["queueId"],

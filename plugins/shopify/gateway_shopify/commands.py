@@ -28,7 +28,16 @@ from gateway_shopify.service import ShopifyService
 from gateway_shopify.settings import ShopifySettings, ShopSettings
 from gateway_shopify.tables import messages
 
-_HELD_COLUMNS = ("id", "shop", "order", "state", "why", "problems", "package_id")
+_HELD_COLUMNS = (
+    "id",
+    "shop",
+    "order",
+    "state",
+    "why",
+    "problems",
+    "warnings",
+    "package_id",
+)
 _REQUEST_COLUMNS = ("id", "shop", "topic", "received_at", "finished_at")
 _TEST = click.option(
     "--test", "test_mode", is_flag=True, help="Use test data instead of live data."
@@ -47,6 +56,7 @@ def shopify_group(settings: ShopifySettings) -> click.Group:
             _retry(settings),
             _held(settings),
             _release(settings),
+            _clear(settings),
             _requests(settings),
         ],
         help="Orders from Shopify shops, and delivery updates back to them.",
@@ -121,7 +131,7 @@ def _retry(settings: ShopifySettings) -> click.Command:
         async with _opened(session, settings) as service:
             chosen = _chosen(settings, shop)
             count = await service.inbox.retry_failed(chosen.domain)
-            await service.worker.drain()
+            await service.inbox.worker.drain()
             left = (await service.inbox.counts(chosen.domain)).get("failed", 0)
         session.record({"shop": chosen.domain, "tried_again": count, "failed": left})
 
@@ -134,13 +144,17 @@ def _held(settings: ShopifySettings) -> click.Command:
         "--state",
         type=click.Choice(STATES),
         multiple=True,
-        default=("held",),
+        default=("held", "flagged"),
         show_default=True,
         help="State of the orders; repeatable.",
     )
     @_TEST
     async def held(session: Session, *, state: tuple[str, ...], test_mode: bool) -> None:
-        """List orders without a package, with the reason."""
+        """List orders that need a person: held ones, and flagged ones with a package.
+
+        An order is flagged if the shop changed it too late or in a way that the gateway doesn't
+        follow by itself, or if its package was made with warnings; see gateway shopify clear.
+        """
         async with _opened(session, settings) as service:
             rows: list[dict[str, Any]] = []
             for account in sorted({each.account for each in settings.shops}):
@@ -167,14 +181,23 @@ def _release(settings: ShopifySettings) -> click.Command:
                 patient_phone=click.prompt("Phone (may be empty)", "", err=True) or None,
             )
         async with _opened(session, settings) as service:
-            record = await service.orders.by_id(order_id)
-            shop = service.directory.configured.get(record.shop) if record else None
-            if shop is None:
-                raise NotFound("There is no such order; see gateway shopify held.")
-            caller = _caller(session, shop.account, test_mode)
+            caller = await _owner(session, service, order_id, test_mode)
             session.record(await service.held.release(caller, order_id, added))
 
     return release
+
+
+def _clear(settings: ShopifySettings) -> click.Command:
+    @command("clear")
+    @click.argument("order_id", metavar="ID")
+    @_TEST
+    async def clear(session: Session, *, order_id: str, test_mode: bool) -> None:
+        """Clear the flag of an order that you have seen to."""
+        async with _opened(session, settings) as service:
+            caller = await _owner(session, service, order_id, test_mode)
+            session.record(await service.held.clear(caller, order_id))
+
+    return clear
 
 
 def _requests(settings: ShopifySettings) -> click.Command:
@@ -216,6 +239,16 @@ def _caller(session: Session, account: str, test_mode: bool) -> Caller:
     return Caller(account, "test" if test_mode else "live", session.actor)
 
 
+async def _owner(
+    session: Session, service: ShopifyService, order_id: str, test_mode: bool
+) -> Caller:
+    record = await service.orders.by_id(order_id)
+    shop = service.directory.configured.get(record.shop) if record else None
+    if shop is None:
+        raise NotFound("There is no such order; see gateway shopify held.")
+    return _caller(session, shop.account, test_mode)
+
+
 async def _status_row(service: ShopifyService, shop: ShopSettings) -> dict[str, Any]:
     row = await service.directory.row(shop.domain)
     inbox, orders = (
@@ -240,6 +273,7 @@ async def _status_row(service: ShopifyService, shop: ShopSettings) -> dict[str, 
         "failed": inbox.get("failed", 0),
         "packages": orders.get("made", 0),
         "held": orders.get("held", 0),
+        "flagged": orders["flagged"],
     }
 
 

@@ -7,22 +7,17 @@ import msgspec
 
 from gateway.plugin import AuditEntry, Caller, Conflict, Gateway, NotFound, new_id
 from gateway_shopify.inbox import Arrival, Inbox
-from gateway_shopify.inbox_worker import InboxWorker
 from gateway_shopify.mapping import REASONS
-from gateway_shopify.orders import OrderRecord, OrderStore
+from gateway_shopify.orders import FLAGS, OrderRecord, OrderStore
 from gateway_shopify.schema import RELEASED, Release, Released
 from gateway_shopify.settings import ShopSettings
 
-STATES: Final = ("held", "skipped", "waiting", "made", "cancelled")
+STATES: Final = ("held", "flagged", "skipped", "waiting", "made", "cancelled")
+"""States to list orders by; ``flagged`` are those with a package that need a person."""
 _RELEASABLE: Final = frozenset({"held", "skipped", "waiting"})
 _LIMIT: Final = 200
 _TIMEOUT_SECONDS: Final = 10.0
-_EXPLANATIONS: Final = {
-    **REASONS,
-    "too_late": "it changed after the package left the pharmacy; call the driver",
-    "change_rejected": "a change doesn't pass the gateway's rules; correct it in Shopify",
-    "package_gone": "its package no longer exists",
-}
+_EXPLANATIONS: Final = {**REASONS, **FLAGS}
 
 
 class HeldOrders:
@@ -34,31 +29,23 @@ class HeldOrders:
         shops: Mapping[str, ShopSettings],
         inbox: Inbox,
         orders: OrderStore,
-        worker: InboxWorker,
     ) -> None:
         self._gateway = gateway
         self._shops = shops
         self._inbox = inbox
         self._orders = orders
-        self._worker = worker
 
     async def list(self, caller: Caller, states: Sequence[str]) -> list[dict[str, Any]]:
         """Return the orders in one of ``states`` that ``caller`` may see, newest first."""
-        found = await self._orders.page(self._shops_of(caller), states, _LIMIT)
-        return [shown(each) for each in found if each.mode == caller.mode]
+        shops = self._shops_of(caller)
+        return [shown(each) for each in await self._orders.page(shops, caller.mode, states, _LIMIT)]
 
     async def release(self, caller: Caller, order_id: str, release: Release) -> dict[str, Any]:
         """Make a package of an order in spite of the reason; return the order after that.
 
         Raises ``NotFound``, and ``Conflict`` if it has a package or can't be released.
         """
-        record = await self._orders.by_id(order_id)
-        if (
-            record is None
-            or record.mode != caller.mode
-            or record.shop not in self._shops_of(caller)
-        ):
-            raise NotFound("There is no such order; gateway shopify held lists them.")
+        record = await self._visible(caller, order_id)
         if record.state not in _RELEASABLE or record.facts.sent is None:
             raise Conflict(f"The order is {record.state}; there is nothing to release.")
         body = msgspec.json.encode(Released(record.facts.order_id, release))
@@ -66,9 +53,32 @@ class HeldOrders:
         await self._inbox.put(Arrival(record.shop, webhook_id, RELEASED, body, record.index))
         entry = AuditEntry(caller.account_id, caller.actor, "shopify.released", record.id)
         await self._gateway.audit.note([entry])
-        await self._worker.drain(_TIMEOUT_SECONDS)
+        await self._inbox.worker.drain(_TIMEOUT_SECONDS)
         after = await self._orders.by_id(order_id)
         return shown(after or record)
+
+    async def clear(self, caller: Caller, order_id: str) -> dict[str, Any]:
+        """Clear the flag of an order that a person has seen to; return the order.
+
+        Raises ``NotFound``, and ``Conflict`` if it is not flagged.
+        """
+        record = await self._visible(caller, order_id)
+        if not record.is_flagged:
+            raise Conflict("The order is not flagged; there is nothing to clear.")
+        await self._orders.clear_flag(record)
+        entry = AuditEntry(caller.account_id, caller.actor, "shopify.cleared", record.id)
+        await self._gateway.audit.note([entry])
+        return shown(await self._visible(caller, order_id))
+
+    async def _visible(self, caller: Caller, order_id: str) -> OrderRecord:
+        record = await self._orders.by_id(order_id)
+        if (
+            record is None
+            or record.mode != caller.mode
+            or record.shop not in self._shops_of(caller)
+        ):
+            raise NotFound("There is no such order; see gateway shopify held.")
+        return record
 
     def _shops_of(self, caller: Caller) -> set[str]:
         return {
@@ -88,5 +98,7 @@ def shown(record: OrderRecord) -> dict[str, Any]:
         "reason": record.reason,
         "why": _EXPLANATIONS.get(record.reason or ""),
         "problems": list(record.facts.problems),
+        "flagged": record.is_flagged,
+        "warnings": list(record.facts.warnings),
         "package_id": record.package_id,
     }

@@ -3,16 +3,26 @@
 The meaning of the fields: https://shopify.dev/docs/api/admin-rest/latest/resources/order
 """
 
+import hashlib
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Final, Literal
 
 import msgspec
 
-from gateway.plugin import CONTROL_CHARACTERS, MAX_CHARACTERS, Order, Problem
-from gateway_shopify.schema import Address, Attribute, Release, ShippingLine, ShopifyOrder
+from gateway.plugin import CONTROL_CHARACTERS, MAX_CHARACTERS, Order, Problem, to_e164
+from gateway_shopify.money import copay_of, is_amount_unclear
+from gateway_shopify.phrases import mentions, phrase, phrases
+from gateway_shopify.pickup import method_of
+from gateway_shopify.schema import (
+    Address,
+    Attribute,
+    Release,
+    ShippingLine,
+    ShopifyOrder,
+    attributes_of,
+)
 from gateway_shopify.settings import ShopSettings
 
 Verdict = Literal["make", "wait", "hold", "skip"]
@@ -22,6 +32,10 @@ REASONS: Final = {
     "refunded": "the payment was refunded",
     "skip_tag": "it has one of the tags of skip_tags",
     "nothing_to_ship": "nothing in it has to be shipped",
+    "fulfilled": "it is fulfilled in Shopify",
+    "closed": "it is closed in Shopify",
+    "deleted": "it was deleted in Shopify",
+    "counter_sale": "it was sold at the counter",
     "local_pickup": "the customer picks it up",
     "other_shipping_method": "its shipping method is none of shipping_methods",
     "not_paid": "it waits for its payment (create_on)",
@@ -32,6 +46,15 @@ REASONS: Final = {
     "no_name": "it has no name to deliver to",
     "no_address": "it has no address to deliver to",
     "hold_tag": "it has one of the tags of hold_tags",
+    "pickup_unclear": (
+        "one part of it says pick-up, another delivery: correct it in Shopify, or release it to "
+        "have it delivered"
+    ),
+    "currency_unclear": (
+        "it is paid in another currency than the shop's, and the amount to collect can't be told: "
+        "release it once it is paid"
+    ),
+    "fulfillment_on_hold": "its fulfillment is on hold in Shopify",
     "rejected": "it doesn't pass the gateway's rules for orders",
 }
 """Reasons why an order has no package, or not yet, with their explanation."""
@@ -40,58 +63,102 @@ _MAX_NOTES: Final = MAX_CHARACTERS["notes"]
 _MAX_RX: Final = MAX_CHARACTERS["rx_number"]
 _MAX_ORDER_NAME: Final = 100
 _BREAK: Final = re.compile(r"[\t\r\n]+")
-_DATE: Final = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})")
+_DATE: Final = re.compile(
+    r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[T ]\d{1,2}:\d{2}[\d:. APMapmZ+-]*)?", re.ASCII
+)
+_DEFAULT_COUNTRY: Final = "US"
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The decision about an order; ``order`` is set if its data suffices for one."""
+    """The decision about an order; ``order`` is set if its data suffices for one.
+
+    ``warnings`` name values that were left out, ``remarks`` choices between values.
+    """
 
     outcome: Verdict
     reason: str | None = None
     order: Order | None = None
     warnings: tuple[Problem, ...] = ()
+    remarks: tuple[Problem, ...] = ()
 
 
-def decide(sent: ShopifyOrder, shop: ShopSettings, release: Release | None = None) -> Decision:
-    """Decide about an order; a release overrules every reason but a finished order."""
+def decide(
+    sent: ShopifyOrder,
+    shop: ShopSettings,
+    release: Release | None = None,
+    country: str = _DEFAULT_COUNTRY,
+) -> Decision:
+    """Decide about an order; a release overrules every reason but a cancellation or refund.
+
+    ``country`` is the ISO 3166 code of the shop's site, for phones without a country.
+    """
     warnings: list[Problem] = []
-    order = order_of(sent, shop, release or Release(), warnings)
-    if reason := _finished(sent):
+    remarks: list[Problem] = []
+    order = order_of(sent, shop, release or Release(), country, warnings, remarks)
+    if reason := _called_off(sent):
         return Decision("skip", reason, order)
-    if release is None and (reason := _excluded(sent, shop)):
-        return Decision("skip", reason, order)
-    if release is None and shop.create_on == "orders/paid" and not sent.is_paid:
-        return Decision("wait", "not_paid", order)
+    if release is None:
+        if reason := _done(sent) or _excluded(sent, shop):
+            return Decision("skip", reason, order)
+        if shop.create_on == "orders/paid" and not sent.is_paid:
+            return Decision("wait", "not_paid", order)
     if order is None:
         return Decision("hold", _missing_data(sent, release or Release()))
-    if release is None and _tagged(sent, shop.hold_tags):
-        return Decision("hold", "hold_tag", order)
-    return Decision("make", None, order, tuple(warnings))
+    if release is None and (reason := _to_be_held(sent, shop)):
+        return Decision("hold", reason, order)
+    return Decision("make", None, order, tuple(warnings), tuple(remarks))
 
 
-def _finished(sent: ShopifyOrder) -> str | None:
+def _called_off(sent: ShopifyOrder) -> str | None:
     if sent.cancelled_at is not None:
         return "cancelled"
     if sent.financial_status in {"voided", "refunded"}:
         return sent.financial_status
-    if not any(item.is_to_be_shipped for item in sent.line_items or ()):
+    if sent.fulfillment_status == "restocked":
         return "nothing_to_ship"
+    if not any(item.is_shippable for item in sent.line_items or ()):
+        return "nothing_to_ship"
+    return None
+
+
+def _done(sent: ShopifyOrder) -> str | None:
+    """Return why the order needs no delivery although nobody called it off."""
+    if phrase(sent.source_name) == "pos" and not _shipping(sent):
+        return "counter_sale"
+    if sent.is_fulfilled:
+        return "fulfilled" if sent.closed_at is None else "closed"
     return None
 
 
 def _excluded(sent: ShopifyOrder, shop: ShopSettings) -> str | None:
     if _tagged(sent, shop.skip_tags):
         return "skip_tag"
-    lines = _shipping(sent)
-    pickup = {_folded(each) for each in shop.pickup_methods}
-    if any(_folded(each.delivery_category) in pickup | {"pick-up"} for each in lines):
+    if _method(sent, shop) == "pickup":
         return "local_pickup"
-    methods = {_folded(text) for each in lines for text in (each.title, each.code) if text}
-    if methods & pickup:
-        return "local_pickup"
-    if shop.shipping_methods and not methods & {_folded(each) for each in shop.shipping_methods}:
+    methods = phrases(text for each in _shipping(sent) for text in (each.title, each.code))
+    if shop.shipping_methods and not methods & phrases(shop.shipping_methods):
         return "other_shipping_method"
     return None
+
+
+def _to_be_held(sent: ShopifyOrder, shop: ShopSettings) -> str | None:
+    if _tagged(sent, shop.hold_tags):
+        return "hold_tag"
+    if sent.fulfillment_status == "on_hold":
+        return "fulfillment_on_hold"
+    if _method(sent, shop) == "unclear":
+        return "pickup_unclear"
+    return "currency_unclear" if is_amount_unclear(sent) else None
+
+
+def _method(sent: ShopifyOrder, shop: ShopSettings) -> str | None:
+    return method_of(
+        _shipping(sent),
+        _attributes(sent),
+        sent.tag_list,
+        shop.pickup_methods,
+        shop.shipping_methods,
+    )
 
 
 def _missing_data(sent: ShopifyOrder, release: Release) -> str:
@@ -100,13 +167,23 @@ def _missing_data(sent: ShopifyOrder, release: Release) -> str:
         release.patient_name or name_of(sent),
         release.patient_address or address_of(sent),
     )
-    if not name and not address and not phone_of(sent) and not _email(sent):
+    if (
+        not name
+        and not address
+        and not any(phone for phone, _ in _phones(sent))
+        and not _email(sent)
+    ):
         return "protected_data_missing"
     return "no_address" if name else "no_name"
 
 
 def order_of(
-    sent: ShopifyOrder, shop: ShopSettings, release: Release, warnings: list[Problem]
+    sent: ShopifyOrder,
+    shop: ShopSettings,
+    release: Release,
+    country: str,
+    warnings: list[Problem],
+    remarks: list[Problem],
 ) -> Order | None:
     """Make an order of the gateway, or ``None`` without a name or address."""
     name = release.patient_name or name_of(sent)
@@ -114,16 +191,16 @@ def order_of(
     if not name or not address:
         return None
     attributes = list(_attributes(sent))
-    words = _tags(sent) | {_folded(each.title) for each in _shipping(sent)}
+    labels = [*sent.tag_list, *(each.title for each in _shipping(sent))]
     return Order(
         patient_name=name,
         patient_address=address,
-        patient_phone=release.patient_phone or phone_of(sent) or None,
+        patient_phone=release.patient_phone or phone_of(sent, country, remarks) or None,
         patient_email=_email(sent),
         rx_number=_rx_number(attributes, shop.rx_number_from, warnings),
-        copay_amount=_copay(sent),
-        priority=_priority(words, shop),
-        requires_signature=_contains(words, shop.signature),
+        copay_amount=copay_of(sent, warnings, remarks),
+        priority=_priority(labels, shop),
+        requires_signature=_any_mentions(labels, shop.signature),
         delivery_date=_delivery_date(attributes, shop.delivery_date_from, warnings),
         notes=_notes(sent, attributes, shop.notes_from, warnings),
         external_patient_id=_first(attributes, shop.patient_id_from) or _customer_id(sent),
@@ -131,6 +208,12 @@ def order_of(
         site=shop.site,
         metadata={"shopify_shop": shop.domain, "shopify_order": name_of_order(sent) or ""},
     )
+
+
+def digest_of(decision: Decision) -> str:
+    """Return a digest of all that was read from an order, to tell whether it is the same."""
+    read = msgspec.json.encode((decision.outcome, decision.reason, decision.order))
+    return hashlib.sha256(read).hexdigest()[:32]
 
 
 def name_of_order(sent: ShopifyOrder) -> str | None:
@@ -150,21 +233,43 @@ def name_of(sent: ShopifyOrder) -> str:
 
 
 def address_of(sent: ShopifyOrder) -> str:
-    """Return the shipping address on one line; empty without a street."""
+    """Return the shipping address on one line, with its company; empty without a street."""
     to = sent.shipping_address or Address()
     if not _line(to.address1):
         return ""
-    province = " ".join(filter(None, (_line(to.province_code), _line(to.zip))))
-    parts = (to.address1, to.address2, to.city, province, to.country_code)
+    company = "" if phrase(to.company) == phrase(name_of(sent)) else to.company
+    province = " ".join(filter(None, (_line(to.province_code or to.province), _line(to.zip))))
+    country = to.country_code or to.country
+    parts = (company, to.address1, to.address2, to.city, province, country)
     return ", ".join(filter(None, map(_line, parts)))
 
 
-def phone_of(sent: ShopifyOrder) -> str:
-    """Return the first phone of: shipping address, order, customer, billing address."""
-    for each in (sent.shipping_address, sent, sent.customer, sent.billing_address):
-        if each is not None and (phone := _line(each.phone)):
-            return phone
-    return ""
+def phone_of(sent: ShopifyOrder, country: str, remarks: list[Problem]) -> str:
+    """Return the first phone that is one, of: shipping address, order, customer, billing address.
+
+    A phone is read by its address's country. Without a usable one it is the first text; the
+    gateway leaves that out with a warning.
+    """
+    found = [(_line(phone), region or country) for phone, region in _phones(sent) if _line(phone)]
+    for place, (phone, region) in enumerate(found):
+        number = to_e164(phone, region)
+        if number is None:
+            continue
+        if place > 0:
+            text = "the first phone of the order is not a phone number; another one was taken"
+            remarks.append(Problem(text, field="patient_phone"))
+        return phone if number == to_e164(phone, country) else number
+    return found[0][0] if found else ""
+
+
+def _phones(sent: ShopifyOrder) -> Iterator[tuple[str | None, str | None]]:
+    """Yield each phone with the country of its address."""
+    shipping, billing = sent.shipping_address or Address(), sent.billing_address or Address()
+    yield shipping.phone, shipping.country_code
+    yield sent.phone, shipping.country_code
+    if sent.customer is not None:
+        yield sent.customer.phone, shipping.country_code
+    yield billing.phone, billing.country_code
 
 
 def _email(sent: ShopifyOrder) -> str | None:
@@ -179,18 +284,10 @@ def _customer_id(sent: ShopifyOrder) -> str | None:
     return customer.admin_graphql_api_id or number
 
 
-def _copay(sent: ShopifyOrder) -> Decimal | None:
-    if sent.is_paid:
-        return Decimal("0.00")
-    if sent.total_outstanding is None:
-        return None
-    return max(sent.total_outstanding, Decimal("0.00"))
-
-
-def _priority(words: Collection[str], shop: ShopSettings) -> str:
-    if _contains(words, shop.stat):
+def _priority(labels: Sequence[str | None], shop: ShopSettings) -> str:
+    if _any_mentions(labels, shop.stat):
         return "stat"
-    return "urgent" if _contains(words, shop.urgent) else "routine"
+    return "urgent" if _any_mentions(labels, shop.urgent) else "routine"
 
 
 def _rx_number(
@@ -208,17 +305,27 @@ def _rx_number(
 def _delivery_date(
     attributes: Iterable[Attribute], names: Iterable[str], warnings: list[Problem]
 ) -> date | None:
-    text = _first(attributes, names)
-    if text is None:
-        return None
-    if found := _DATE.match(text):
-        try:
-            return date(*map(int, found.groups()))
-        except ValueError:
-            pass  # no such day: the warning follows
-    sentence = "the delivery date is not written as 2026-11-22; it was left out"
+    texts = [_line(each.text) for each in _named(attributes, names)]
+    found = {_date(each) for each in texts}
+    if len(found) > 1:
+        sentence = "the order has several delivery dates; they were left out"
+    elif found == {None}:
+        sentence = "the delivery date is not written as 2026-11-22; it was left out"
+    else:
+        return found.pop() if found else None
     warnings.append(Problem(sentence, field="delivery_date"))
     return None
+
+
+def _date(text: str) -> date | None:
+    found = _DATE.fullmatch(text)
+    if found is None:
+        return None
+    year, _, month, day = found.groups()
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None  # no such day
 
 
 def _notes(
@@ -236,16 +343,19 @@ def _notes(
 
 
 def _attributes(sent: ShopifyOrder) -> Iterator[Attribute]:
-    """Yield the order's attributes, then those of items that still have to be shipped."""
-    yield from sent.note_attributes or ()
-    for item in sent.line_items or ():
-        if item.is_to_be_shipped:
-            yield from item.properties or ()
+    """Yield the order's attributes, then those of items that still have to be shipped.
+
+    Of a fulfilled order, all items count: its package carries them.
+    """
+    yield from attributes_of(sent.note_attributes)
+    items = [each for each in sent.line_items or () if each.is_shippable]
+    for item in [each for each in items if each.is_to_be_shipped] or items:
+        yield from attributes_of(item.properties)
 
 
 def _named(attributes: Iterable[Attribute], names: Iterable[str]) -> Iterator[Attribute]:
-    wanted = {_folded(each) for each in names}
-    return (each for each in attributes if _folded(each.name) in wanted and each.text)
+    wanted = phrases(names)
+    return (each for each in attributes if phrase(each.name) in wanted and each.text)
 
 
 def _first(attributes: Iterable[Attribute], names: Iterable[str]) -> str | None:
@@ -256,25 +366,14 @@ def _shipping(sent: ShopifyOrder) -> list[ShippingLine]:
     return [each for each in sent.shipping_lines or () if not each.is_removed]
 
 
-def _tags(sent: ShopifyOrder) -> set[str]:
-    return {_folded(each) for each in (sent.tags or "").split(",") if each.strip()}
-
-
 def _tagged(sent: ShopifyOrder, names: Iterable[str]) -> bool:
-    return bool(_tags(sent) & {_folded(each) for each in names})
+    return bool(phrases(sent.tag_list) & phrases(names))
 
 
-def _contains(words: Collection[str], names: Iterable[str]) -> bool:
-    """Return whether a tag or a shipping method contains one of ``names`` as whole words."""
-    return any(
-        re.search(rf"(?<!\w){re.escape(_folded(name))}(?!\w)", word)
-        for name in names
-        for word in words
-    )
-
-
-def _folded(text: str | None) -> str:
-    return " ".join((text or "").casefold().split())
+def _any_mentions(labels: Iterable[str | None], names: Iterable[str]) -> bool:
+    """Return whether a tag or a shipping method contains one of ``names`` and means it."""
+    wanted = list(names)
+    return any(mentions(label, name) for label in labels for name in wanted)
 
 
 def _line(text: str | None) -> str:

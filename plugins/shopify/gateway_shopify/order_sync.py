@@ -1,52 +1,39 @@
-"""Process a shop's messages about an order, in any order, into a package.
+"""Process a shop's messages about its orders, in any order of arrival.
 
 Every step is idempotent: intake recognises the order by its id, tracking the report by its
-reference, and an amendment without a difference changes nothing. A message is finished last,
+reference, and an amendment without a difference changes nothing. A message is settled last,
 so the next process repeats it if this one is killed.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
 
 import msgspec
 
-from gateway.plugin import (
-    Caller,
-    Candidate,
-    Conflict,
-    DeliveryUpdate,
-    Gateway,
-    GatewayError,
-    InvalidInput,
-    Mode,
-    NotFound,
-    Order,
-    Submission,
-    problem_of,
-    to_epoch_ms,
-)
+from gateway.plugin import Gateway, Settlement, problem_of, to_epoch_ms
 from gateway_shopify.admin_api.client import AdminApi
 from gateway_shopify.errors import ShopUnreachable, Unreadable
-from gateway_shopify.inbox import Inbox, Message
-from gateway_shopify.mapping import Decision, decide, name_of_order
-from gateway_shopify.orders import OrderFacts, OrderRecord, OrderStore, State
+from gateway_shopify.inbox import Arrival, Inbox, Message
+from gateway_shopify.mapping import decide, digest_of, name_of_order
+from gateway_shopify.orders import OrderFacts, OrderRecord, OrderStore
+from gateway_shopify.package_sync import CANCELLING, PackageSync, caller_of
 from gateway_shopify.schema import (
     CHANGE_TOPICS,
     COMPLIANCE_TOPICS,
+    DELETED,
+    HOLD_TOPICS,
+    RECONCILED,
     RELEASED,
     UNINSTALLED,
+    DeletedOrder,
+    FulfillmentOrderReference,
     OrderReference,
     Release,
     Released,
     ShopifyOrder,
 )
 from gateway_shopify.settings import ShopSettings
-
-SOURCE: Final = "shopify"
-_STATES: Final[Mapping[str, State]] = {"wait": "waiting", "hold": "held", "skip": "skipped"}
-# These cancel an existing package; other reasons to skip an order don't.
-_CANCELLING: Final = frozenset({"cancelled", "voided", "refunded", "nothing_to_ship"})
+from gateway_shopify.shops import ShopDirectory
 
 _log = logging.getLogger(__name__)
 
@@ -60,29 +47,29 @@ class OrderSync:
     def __init__(
         self,
         gateway: Gateway,
-        shops: Mapping[str, ShopSettings],
+        directory: ShopDirectory,
         inbox: Inbox,
         orders: OrderStore,
         admin_api: AdminApi,
         handlers: Mapping[str, Handler],
     ) -> None:
-        self._gateway = gateway
-        self._shops = shops
+        self._directory = directory
         self._inbox = inbox
         self._orders = orders
         self._admin_api = admin_api
         self._handlers = handlers
+        self._packages = PackageSync(gateway)
 
-    async def process(self, message: Message) -> None:
-        """Process a message; errors are recorded with it."""
-        shop = self._shops.get(message.shop)
+    async def process(self, message: Message) -> Settlement:
+        """Process a message; return how it is settled, with the error if there was one."""
+        item = message.item
+        shop = self._directory.configured.get(message.shop)
         if shop is None:
-            await self._inbox.fail(message, "shop_not_configured")
-            return
+            return item.bury("shop_not_configured")
         try:
-            outcome = await self._handle(shop, message)
+            return item.done(await self._handle(shop, message))
         except ShopUnreachable as error:
-            await self._inbox.retry_later(message, error.word, error.retry_after_seconds)
+            return item.retry(error.word, error.retry_after_seconds)
         except (msgspec.MsgspecError, UnicodeDecodeError, Unreadable) as error:
             reason = _reason(error)
             _log.error(
@@ -90,16 +77,7 @@ class OrderSync:
                 reason,
                 extra={"shop": shop.domain, "topic": message.topic},
             )
-            await self._inbox.fail(message, f"unreadable: {reason}")
-        except Exception as error:  # noqa: BLE001 - one message must not stop the others
-            _log.error(
-                "a webhook was not processed: %s",
-                type(error).__name__,
-                extra={"shop": shop.domain, "topic": message.topic, "message_id": message.id},
-            )
-            await self._inbox.retry_later(message, "failed")
-        else:
-            await self._inbox.finish(message, outcome)
+            return item.bury(f"unreadable: {reason}")
 
     async def _handle(self, shop: ShopSettings, message: Message) -> str:
         topic = message.topic
@@ -107,10 +85,21 @@ class OrderSync:
             return await self._handlers[topic](shop, message)
         if topic == RELEASED:
             return await self._release(shop, msgspec.json.decode(message.body, type=Released))
+        if topic == DELETED:
+            # The signature doesn't cover the topic: an order's body must not pass for this.
+            return await self._delete(shop, msgspec.json.decode(message.body, type=DeletedOrder))
+        if topic in HOLD_TOPICS:
+            return await self._look_up(shop, message)
         if topic in CHANGE_TOPICS:
             return await self._fetch(shop, msgspec.json.decode(message.body, type=OrderReference))
         sent = msgspec.json.decode(message.body, type=ShopifyOrder)
-        return await self._apply(shop, sent, is_creation=topic == "orders/create")
+        return await self._apply(
+            shop,
+            sent,
+            is_creation=topic == "orders/create",
+            is_current=topic == RECONCILED,
+            triggered_at_ms=message.triggered_at_ms,
+        )
 
     async def _fetch(self, shop: ShopSettings, reference: OrderReference) -> str:
         if reference.gid is None:
@@ -118,7 +107,44 @@ class OrderSync:
         if not shop.can_be_called:
             return "no_access"  # orders/updated follows with the whole order
         sent = await self._admin_api.order(shop, reference.gid)
-        return "no_order" if sent is None else await self._apply(shop, sent)
+        return "no_order" if sent is None else await self._apply(shop, sent, is_current=True)
+
+    async def _look_up(self, shop: ShopSettings, message: Message) -> str:
+        """Find the order of a fulfillment order, and leave it to a message about that order."""
+        reference = msgspec.json.decode(message.body, type=FulfillmentOrderReference)
+        if not shop.can_be_called:
+            return "no_access"
+        sent = await self._admin_api.order_of(shop, reference.fulfillment_order.id)
+        if sent is None:
+            return "no_order"
+        body = msgspec.json.encode(sent)
+        index = self._orders.index(shop.domain, sent.gid)
+        await self._inbox.put(Arrival(shop.domain, f"of:{message.id}", RECONCILED, body, index))
+        return "looked_up"
+
+    async def _delete(self, shop: ShopSettings, deleted: DeletedOrder) -> str:
+        if shop.can_be_called:  # anybody may hold a signed body with no more than an id
+            sent = await self._admin_api.order(shop, deleted.gid)
+            if sent is not None:
+                return await self._apply(shop, sent, is_current=True)
+        record = await self._orders.find(shop.domain, deleted.gid)
+        if record is None:
+            record = OrderRecord(
+                id=self._orders.new_id(),
+                shop=shop.domain,
+                index=self._orders.index(shop.domain, deleted.gid),
+                mode="live",
+                state="skipped",
+                updated_at_ms=0,
+                facts=OrderFacts(order_id=deleted.gid),
+            )
+        facts = msgspec.structs.replace(record.facts, deleted=True, sent=None)
+        after = msgspec.structs.replace(record, facts=facts)
+        if record.package_id is None:
+            after = msgspec.structs.replace(after, state="skipped", reason="deleted")
+        elif record.state != "cancelled":
+            after = await self._packages.cancel(caller_of(shop, record.mode), after, "deleted")
+        return await self._save(after)
 
     async def _release(self, shop: ShopSettings, released: Released) -> str:
         record = await self._orders.find(shop.domain, released.admin_graphql_api_id)
@@ -132,116 +158,91 @@ class OrderSync:
         sent: ShopifyOrder,
         *,
         is_creation: bool = False,
+        is_current: bool = False,
+        triggered_at_ms: int | None = None,
         release: Release | None = None,
     ) -> str:
         record = await self._orders.find(shop.domain, sent.gid)
         if record is not None and release is None:
-            if _is_stale(record, sent, is_creation=is_creation):
+            if is_stale(
+                record,
+                sent,
+                is_creation=is_creation,
+                is_current=is_current,
+                triggered_at_ms=triggered_at_ms,
+            ):
                 return "stale"
             release = record.facts.release
-        decision = decide(sent, shop, release)
-        if record is None or record.package_id is None:
-            after = await self._begin(shop, sent, decision, record, release)
-        else:
-            after = await self._follow(shop, sent, decision, record)
-        await self._orders.save(after)
-        return after.state if after.reason is None else f"{after.state}: {after.reason}"
-
-    async def _begin(
-        self,
-        shop: ShopSettings,
-        sent: ShopifyOrder,
-        decision: Decision,
-        earlier: OrderRecord | None,
-        release: Release | None,
-    ) -> OrderRecord:
-        """Make a package of the order, or record the reason why not."""
-        mode: Mode = "test" if sent.test else "live"
-        facts = OrderFacts(
+        decision = decide(sent, shop, release, self._directory.country(shop))
+        earlier = record.facts if record else OrderFacts(order_id=sent.gid)
+        facts = msgspec.structs.replace(
+            earlier,
             order_id=sent.gid,
             name=name_of_order(sent),
             paid=sent.is_paid,
-            sent=sent,
+            cancelled=sent.cancelled_at is not None,
+            done=sent.is_fulfilled or decision.reason in CANCELLING,
+            triggered_at_ms=triggered_at_ms,
+            digest=digest_of(decision),
+            problems=(),
             release=release,
         )
-        record = OrderRecord(
-            id=earlier.id if earlier else self._orders.new_id(),
+        if record is not None and record.package_id is not None:
+            after = msgspec.structs.replace(
+                record, updated_at_ms=to_epoch_ms(sent.updated_at), facts=facts
+            )
+            return await self._save(await self._packages.follow(shop, sent, decision, after))
+        after = OrderRecord(
+            id=record.id if record else self._orders.new_id(),
             shop=shop.domain,
             index=self._orders.index(shop.domain, sent.gid),
-            mode=mode,
+            mode="test" if sent.test else "live",
             state="waiting",
             updated_at_ms=to_epoch_ms(sent.updated_at),
-            facts=facts,
+            facts=msgspec.structs.replace(facts, sent=sent),
         )
-        if decision.outcome != "make" or decision.order is None:
-            state = _STATES.get(decision.outcome, "held")
-            return msgspec.structs.replace(record, state=state, reason=decision.reason)
-        candidate = Candidate(decision.order, warnings=decision.warnings)
-        answer = await self._gateway.intake.accept(
-            Submission(_caller(shop, mode), SOURCE, (candidate,))
-        )
-        result = answer.results[0]
-        if result.package_id is None:
-            problems = tuple(each.message for each in result.errors)
-            facts = msgspec.structs.replace(facts, problems=problems)
-            return msgspec.structs.replace(record, state="held", reason="rejected", facts=facts)
-        facts = msgspec.structs.replace(facts, sent=None)
-        return msgspec.structs.replace(
-            record, state="made", package_id=result.package_id, facts=facts
-        )
+        return await self._save(await self._packages.create(shop, decision, after))
 
-    async def _follow(
-        self, shop: ShopSettings, sent: ShopifyOrder, decision: Decision, record: OrderRecord
-    ) -> OrderRecord:
-        """Apply a change of the order to its package, as far as that is still possible."""
-        facts = msgspec.structs.replace(record.facts, name=name_of_order(sent), paid=sent.is_paid)
-        after = msgspec.structs.replace(
-            record, updated_at_ms=to_epoch_ms(sent.updated_at), facts=facts, reason=None
-        )
-        caller, package_id = _caller(shop, record.mode), record.package_id or ""
-        if decision.reason in _CANCELLING:
-            gone = decision.reason == "cancelled"
-            reason = await self._cancel(caller, package_id, sent, even_on_its_way=gone)
-            state: State = record.state if reason else "cancelled"
-            return msgspec.structs.replace(after, state=state, reason=reason or decision.reason)
-        if decision.order is None or record.state == "cancelled":
-            return after
-        reason = await self._amend(caller, package_id, decision.order)
-        return msgspec.structs.replace(after, reason=reason)
+    async def _save(self, record: OrderRecord) -> str:
+        await self._orders.save(record)
+        if record.is_flagged:
+            _log.warning(
+                "an order of a shop needs a person: %s; see gateway shopify held",
+                record.reason,
+                extra={"shop": record.shop, "order": record.id},
+            )
+        return record.state if record.reason is None else f"{record.state}: {record.reason}"
 
-    async def _amend(self, caller: Caller, package_id: str, order: Order) -> str | None:
-        try:
-            await self._gateway.amendments.amend(caller, package_id, order)
-        except Conflict:
-            return "too_late"
-        except InvalidInput:
-            return "change_rejected"
-        except NotFound:
-            return "package_gone"
-        return None
 
-    async def _cancel(
-        self, caller: Caller, package_id: str, sent: ShopifyOrder, *, even_on_its_way: bool
-    ) -> str | None:
-        """Cancel the package; one on its way returns only if the order was cancelled."""
-        async with self._gateway.database.read() as connection:
-            package = await self._gateway.packages.get(connection, caller, package_id)
-        in_the_pharmacy = {"created", "ready", "assigned", "unassigned", "cancelled"}
-        if package is None:
-            return "package_gone"
-        if package.status not in in_the_pharmacy and not even_on_its_way:
-            return "too_late"
-        update = DeliveryUpdate(
-            package_id=package_id,
-            event="package.cancelled",
-            # Repeated after a crash, the same reference changes nothing.
-            event_ref=f"shopify:cancelled:{sent.gid}",
-        )
-        try:
-            await self._gateway.tracking.apply(caller, update)
-        except GatewayError:  # it is finished, or already returning
-            return None if package.status == "cancelled" else "too_late"
-        return None
+def is_stale(
+    record: OrderRecord,
+    sent: ShopifyOrder,
+    *,
+    is_creation: bool = False,
+    is_current: bool = False,
+    triggered_at_ms: int | None = None,
+) -> bool:
+    """Return whether the stored state is more recent than ``sent``.
+
+    Nothing undoes a cancellation or deletion. Shopify's ``updated_at`` has whole seconds: of
+    two messages of one second, the order's creation is the older one; a payment, refund or
+    fulfillment isn't undone; the order read from the API (``is_current``) is the newer one;
+    else the header ``X-Shopify-Triggered-At`` decides, which has milliseconds.
+    """
+    facts = record.facts
+    if facts.deleted or (facts.cancelled and sent.cancelled_at is None):
+        return True
+    sent_ms = to_epoch_ms(sent.updated_at)
+    if sent_ms != record.updated_at_ms:
+        return sent_ms < record.updated_at_ms
+    is_refunded = sent.financial_status in {"refunded", "partially_refunded", "voided"}
+    if is_creation or (facts.paid and not sent.is_paid and not is_refunded):
+        return True
+    if facts.done and not (sent.is_fulfilled or is_refunded or sent.cancelled_at is not None):
+        return True
+    if is_current or triggered_at_ms is None or facts.triggered_at_ms is None:
+        return False
+    return triggered_at_ms < facts.triggered_at_ms
 
 
 def _reason(error: Exception) -> str:
@@ -252,19 +253,3 @@ def _reason(error: Exception) -> str:
         return "it is not JSON"
     problem = problem_of(error)
     return f"{problem.field}: {problem.message}" if problem.field else problem.message
-
-
-def _is_stale(record: OrderRecord, sent: ShopifyOrder, *, is_creation: bool) -> bool:
-    """Return whether the stored state is more recent.
-
-    Shopify's times are whole seconds: of two messages of one second, the order's creation is
-    the older one, and a payment is never undone.
-    """
-    sent_ms = to_epoch_ms(sent.updated_at)
-    if sent_ms != record.updated_at_ms:
-        return sent_ms < record.updated_at_ms
-    return is_creation or (record.facts.paid and not sent.is_paid)
-
-
-def _caller(shop: ShopSettings, mode: Mode) -> Caller:
-    return Caller(shop.account, mode, f"shopify:{shop.domain}", shop.site)

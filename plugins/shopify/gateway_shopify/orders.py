@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,12 +23,30 @@ _UPDATED_COLUMNS: Final = (
     "facts",
 )
 State = Literal["made", "waiting", "held", "skipped", "cancelled"]
+FLAGS: Final = {
+    "too_late": "it changed after the package left the pharmacy; call the driver",
+    "change_rejected": "a change doesn't pass the gateway's rules; correct it in Shopify",
+    "package_gone": "its package no longer exists",
+    "address_removed": "it has no name or address any more; correct it in Shopify, or cancel it",
+    "fulfilled_elsewhere": (
+        "it was fulfilled in Shopify while its package is here; cancel the package, or cancel the "
+        "fulfillment in Shopify"
+    ),
+    "on_hold": "its fulfillment was put on hold in Shopify; don't deliver before that ends",
+    "now_pickup": "it was changed to pick-up; cancel the package, or correct it in Shopify",
+    "reopened": "it is to be delivered again, but its package was cancelled; order it again",
+    "warnings": "its package was made without a part of it; see the warnings",
+}
+"""Reasons why an order with a package needs a person, with their explanation."""
 
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The sealed part: the order's id and name; ``sent`` is kept until a package is made.
 
-    ``problems`` are the gateway's reasons for rejecting the order.
+    ``problems`` are the gateway's reasons for rejecting the order, ``warnings`` its remarks on
+    one that was made. ``cancelled`` and ``done`` (fulfilled, refunded or deleted) are never
+    undone by a message of the same second. ``triggered_at_ms`` is the time of the message in
+    milliseconds; ``digest`` identifies what was read from it.
     """
 
     order_id: str
@@ -37,6 +55,12 @@ class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
     sent: ShopifyOrder | None = None
     release: Release | None = None
+    warnings: tuple[str, ...] = ()
+    cancelled: bool = False
+    done: bool = False
+    deleted: bool = False
+    triggered_at_ms: int | None = None
+    digest: str | None = None
 
 
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +76,11 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     package_id: str | None = None
     fulfillment_id: str | None = None
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether the order has a package and needs a person."""
+        return self.package_id is not None and self.reason in FLAGS
 
 
 class OrderStore:
@@ -89,11 +118,14 @@ class OrderStore:
         return found[0] if found else None
 
     async def page(
-        self, shops: Collection[str], states: Collection[str], limit: int
+        self, shops: Collection[str], mode: Mode, states: Collection[str], limit: int
     ) -> Sequence[OrderRecord]:
-        """Return the records in one of ``states``, the newest first."""
+        """Return the records in one of ``states``, or ``flagged``; the newest first."""
+        wanted: ColumnElement[bool] = orders.c.state.in_(sorted(set(states) - {"flagged"}))
+        if "flagged" in states:
+            wanted |= orders.c.reason.in_(sorted(FLAGS)) & orders.c.package_id.is_not(None)
         return await self._select(
-            orders.c.shop.in_(sorted(shops)), orders.c.state.in_(sorted(states)), limit=limit
+            orders.c.shop.in_(sorted(shops)), orders.c.mode == mode, wanted, limit=limit
         )
 
     async def of_shop(self, shop: str, order_ids: Collection[str] | None) -> Sequence[OrderRecord]:
@@ -104,11 +136,26 @@ class OrderStore:
         return await self._select(orders.c.shop == shop, orders.c.order_index.in_(indexes))
 
     async def counts(self, shop: str) -> dict[str, int]:
-        """Return the number of orders in each state."""
+        """Return the number of orders in each state, and of those that are ``flagged``."""
         query = select(orders.c.state, func.count()).where(orders.c.shop == shop)
+        flagged = select(func.count()).where(
+            orders.c.shop == shop,
+            orders.c.reason.in_(sorted(FLAGS)),
+            orders.c.package_id.is_not(None),
+        )
         async with self._gateway.database.read() as connection:
             rows = await connection.execute(query.group_by(orders.c.state))
-            return {row[0]: row[1] for row in rows}
+            counts = {row[0]: row[1] for row in rows}
+            return {**counts, "flagged": (await connection.execute(flagged)).scalar_one()}
+
+    async def clear_flag(self, record: OrderRecord) -> None:
+        """Clear the reason of a flagged order that a person has seen to."""
+        async with self._gateway.database.begin() as connection:
+            await connection.execute(
+                update(orders)
+                .where(orders.c.id == record.id, orders.c.reason == record.reason)
+                .values(reason=None)
+            )
 
     async def save(self, record: OrderRecord) -> None:
         """Write a record; returns after the commit."""
@@ -160,7 +207,13 @@ class OrderStore:
     async def erase(self, connection: AsyncConnection, found: Sequence[OrderRecord]) -> None:
         """Erase everything about these orders but their state."""
         for record in found:
-            bare = OrderFacts(order_id="")
+            bare = OrderFacts(
+                order_id="",
+                paid=record.facts.paid,
+                cancelled=record.facts.cancelled,
+                done=record.facts.done,
+                deleted=record.facts.deleted,
+            )
             sealed = self._gateway.sealer.seal(
                 self._encoder.encode(bare), table=orders.name, row_id=record.id
             )

@@ -16,7 +16,8 @@ from gateway.plugin import Gateway, from_epoch_ms, isoformat, to_epoch_ms
 from gateway_shopify.admin_api.client import AdminApi
 from gateway_shopify.errors import ShopUnreachable
 from gateway_shopify.inbox import Arrival, Inbox
-from gateway_shopify.inbox_worker import InboxWorker
+from gateway_shopify.mapping import decide, digest_of
+from gateway_shopify.order_sync import is_stale
 from gateway_shopify.orders import OrderStore
 from gateway_shopify.schema import RECONCILED, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
@@ -49,14 +50,12 @@ class Reconciler:
         inbox: Inbox,
         orders: OrderStore,
         admin_api: AdminApi,
-        worker: InboxWorker,
     ) -> None:
         self._gateway = gateway
         self._directory = directory
         self._inbox = inbox
         self._orders = orders
         self._admin_api = admin_api
-        self._worker = worker
 
     async def run(self) -> None:
         """Reconcile every shop with credentials; record the error of one that fails."""
@@ -90,7 +89,7 @@ class Reconciler:
                 new += await self._enqueue(shop, sent)
             seen += len(page)
             progress(seen)
-            await self._worker.drain()
+            await self._inbox.worker.drain()
             if cursor is None:
                 break
         reached_ms = to_epoch_ms(started_at)
@@ -105,14 +104,24 @@ class Reconciler:
         return from_epoch_ms(row.reconciled_to_ms) - _OVERLAP
 
     async def _enqueue(self, shop: ShopSettings, sent: ShopifyOrder) -> bool:
-        """Put an order into the inbox unless its stored state is as recent."""
+        """Put an order into the inbox unless its stored state is as recent.
+
+        Of one second, it is as recent if the same was read from it.
+        """
         record = await self._orders.find(shop.domain, sent.gid)
-        if record is not None and record.updated_at_ms >= to_epoch_ms(sent.updated_at):
-            return False
+        digest = ""
+        if record is not None:
+            if is_stale(record, sent, is_current=True):
+                return False
+            if record.updated_at_ms == to_epoch_ms(sent.updated_at):
+                decision = decide(sent, shop, record.facts.release, self._directory.country(shop))
+                digest = f":{digest_of(decision)}"
+                if record.facts.digest in {None, digest[1:]}:
+                    return False
         index = self._orders.index(shop.domain, sent.gid)
         arrival = Arrival(
             shop.domain,
-            f"reconciled:{index.hex()}:{to_epoch_ms(sent.updated_at)}",
+            f"reconciled:{index.hex()}:{to_epoch_ms(sent.updated_at)}{digest}",
             RECONCILED,
             msgspec.json.encode(sent),
             index,

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from datetime import datetime
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -9,7 +10,14 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter, RawBody, SkipValidation
 
-from gateway.plugin import Caller, InvalidInput, NotAuthenticated, decode, json_response
+from gateway.plugin import (
+    Caller,
+    InvalidInput,
+    NotAuthenticated,
+    decode,
+    json_response,
+    to_epoch_ms,
+)
 from gateway_shopify.held_orders import STATES
 from gateway_shopify.inbox import Arrival
 from gateway_shopify.schema import COMPLIANCE_TOPICS, TOPICS, OrderReference, Release
@@ -40,6 +48,8 @@ class HeldOrder(msgspec.Struct, frozen=True):
     reason: str | None
     why: str | None
     problems: list[str]
+    flagged: bool
+    warnings: list[str]
     package_id: str | None
 
 
@@ -87,10 +97,15 @@ async def receive_webhook(
         return json_response(WebhookResponse("ignored"))
     webhook_id = headers.get("x-shopify-webhook-id") or hashlib.sha256(body).hexdigest()
     index = None if topic in COMPLIANCE_TOPICS else _order_index(service, shop.domain, body)
-    arrival = Arrival(shop.domain, webhook_id[:_MAX_ID_CHARACTERS], topic, body, index)
+    arrival = Arrival(
+        shop.domain,
+        webhook_id[:_MAX_ID_CHARACTERS],
+        topic,
+        body,
+        index,
+        _milliseconds(headers.get("x-shopify-triggered-at", "")),
+    )
     is_new = await service.inbox.put(arrival)
-    if is_new:
-        service.worker.wake()
     return json_response(WebhookResponse("stored" if is_new else "duplicate"))
 
 
@@ -104,10 +119,13 @@ async def list_orders(
     caller: NamedDependency[Caller],
     service: OpenService,
     order_state: Annotated[
-        str, QueryParameter(name="state", description="held, skipped, waiting, made or cancelled")
+        str, QueryParameter(name="state", description=", ".join(STATES))
     ] = "held",
 ) -> Response[bytes]:
     """List the orders of your shops that are held, or in another state, with the reason.
+
+    `flagged` orders have a package and need a person: the shop changed them too late, or in a
+    way that the gateway doesn't follow by itself, or the package was made with `warnings`.
 
     ```bash
     curl "$GATEWAY/api/shopify/orders?state=held" -H "X-API-Key: $KEY"
@@ -144,13 +162,41 @@ async def release_order(
     return json_response(await service.held.release(caller, order_id, release))
 
 
+@post(
+    "/orders/{order_id:str}/clear",
+    status_code=200,
+    tags=["Shopify"],
+    summary="Clear the flag of an order",
+    opt={"answer": HeldOrder},
+)
+async def clear_order(
+    order_id: FromPath[str], caller: NamedDependency[Caller], service: OpenService
+) -> Response[bytes]:
+    """Clear the flag of an order that you have seen to. Its next change may flag it again.
+
+    ```bash
+    curl -X POST $GATEWAY/api/shopify/orders/$FLAGGED_ORDER/clear -H "X-API-Key: $KEY"
+    ```
+    """
+    return json_response(await service.held.clear(caller, order_id))
+
+
 def router(service: ShopifyService) -> Router:
     """Build the router. The gateway is open by the time a route is called."""
     return Router(
         "/api/shopify",
-        route_handlers=[receive_webhook, list_orders, release_order],
+        route_handlers=[receive_webhook, list_orders, release_order, clear_order],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
     )
+
+
+def _milliseconds(text: str) -> int | None:
+    """Return a time in milliseconds since 1970; ``None`` if it is not one."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else to_epoch_ms(at)
 
 
 def _order_index(service: ShopifyService, shop: str, body: bytes) -> bytes | None:

@@ -4,9 +4,10 @@ https://shopify.dev/docs/api/webhooks?reference=toml; other fields are ignored.
 Ids have more than 53 bits: they are read as integers or text, never as floats.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +16,13 @@ API_VERSION: Final = "2026-10"
 ORDER_TOPICS: Final = frozenset(
     {"orders/create", "orders/paid", "orders/updated", "orders/cancelled"}
 )
+# Sent as well if the shop subscribes to them; orders/updated always accompanies them.
+FULFILLED_TOPICS: Final = frozenset({"orders/fulfilled", "orders/partially_fulfilled"})
+DELETED: Final = "orders/delete"
+# These contain a fulfillment order, and no id of its order.
+HOLD_TOPICS: Final = frozenset(
+    {"fulfillment_orders/placed_on_hold", "fulfillment_orders/hold_released"}
+)
 # These contain only the order's id.
 CHANGE_TOPICS: Final = frozenset({"orders/edited", "refunds/create"})
 COMPLIANCE_TOPICS: Final = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
@@ -22,20 +30,47 @@ UNINSTALLED: Final = "app/uninstalled"
 # The gateway's own topics, from reconciliation and releases.
 RECONCILED: Final = "gateway/reconciled"
 RELEASED: Final = "gateway/released"
-SUBSCRIBED_TOPICS: Final = (*sorted(ORDER_TOPICS), *sorted(CHANGE_TOPICS), UNINSTALLED)
-TOPICS: Final = frozenset({*SUBSCRIBED_TOPICS, *COMPLIANCE_TOPICS, RECONCILED, RELEASED})
+SUBSCRIBED_TOPICS: Final = (
+    *sorted(ORDER_TOPICS),
+    DELETED,
+    *sorted(CHANGE_TOPICS),
+    *sorted(HOLD_TOPICS),
+    UNINSTALLED,
+)
+TOPICS: Final = frozenset(
+    {*SUBSCRIBED_TOPICS, *FULFILLED_TOPICS, *COMPLIANCE_TOPICS, RECONCILED, RELEASED}
+)
 
 
-class Attribute(msgspec.Struct, frozen=True):
+class Attribute(NamedTuple):
     """A note attribute of an order, or a property of a line item."""
 
-    name: str = ""
+    name: str
     value: Any = None
 
     @property
     def text(self) -> str:
-        """The value as text; empty if there is none."""
-        return "" if self.value is None else str(self.value).strip()
+        """The value as text; empty for anything but text and whole numbers."""
+        if isinstance(self.value, str):
+            return self.value.strip()
+        if isinstance(self.value, bool) or not isinstance(self.value, int):
+            return ""
+        return str(self.value)
+
+
+def attributes_of(found: Any) -> Iterator[Attribute]:
+    """Yield the attributes of whatever an app wrote: a list of pairs, or an object.
+
+    Apps write properties through the cart API, in any JSON shape. Entries without a text
+    for a name are left out.
+    """
+    if isinstance(found, dict):
+        yield from (Attribute(name, value) for name, value in found.items())
+    elif isinstance(found, list):
+        for each in found:
+            name = each.get("name", each.get("key")) if isinstance(each, dict) else None
+            if isinstance(name, str):
+                yield Attribute(name, each.get("value"))
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -51,6 +86,9 @@ class Address(msgspec.Struct, frozen=True):
     zip: str | None = None
     country_code: str | None = None
     phone: str | None = None
+    company: str | None = None
+    province: str | None = None
+    country: str | None = None
 
 
 class Customer(msgspec.Struct, frozen=True):
@@ -79,13 +117,73 @@ class LineItem(msgspec.Struct, frozen=True):
     requires_shipping: bool | None = None
     quantity: int | None = None
     current_quantity: int | None = None
-    properties: list[Attribute] | None = None
+    properties: Any = None
+    fulfillable_quantity: int | None = None
+    fulfillment_status: str | None = None
+
+    @property
+    def is_shippable(self) -> bool:
+        """Whether it is part of the order and has to be shipped, now or in the past."""
+        left = self.quantity if self.current_quantity is None else self.current_quantity
+        return bool(self.requires_shipping) and left != 0
 
     @property
     def is_to_be_shipped(self) -> bool:
         """Whether any of it still has to be shipped."""
-        left = self.quantity if self.current_quantity is None else self.current_quantity
-        return bool(self.requires_shipping) and left != 0
+        return (
+            self.is_shippable
+            and self.fulfillable_quantity != 0
+            and self.fulfillment_status != "fulfilled"
+        )
+
+
+class Fulfillment(msgspec.Struct, frozen=True):
+    """A fulfillment of the order: made by the gateway, by the shop or by another app."""
+
+    id: int | None = None
+    admin_graphql_api_id: str | None = None
+    status: str | None = None
+    tracking_number: str | None = None
+    tracking_numbers: list[str] | None = None
+
+    @property
+    def gid(self) -> str | None:
+        """The fulfillment's global id."""
+        number = None if self.id is None else f"gid://shopify/Fulfillment/{self.id}"
+        return self.admin_graphql_api_id or number
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether it was neither cancelled nor failed."""
+        return (self.status or "success").lower() not in {"cancelled", "error", "failure"}
+
+    def is_of(self, package_id: str, fulfillment_id: str | None) -> bool:
+        """Return whether the gateway made or uses it for this package."""
+        numbers = {self.tracking_number, *(self.tracking_numbers or ())}
+        return package_id in numbers or (fulfillment_id is not None and self.gid == fulfillment_id)
+
+
+class MoneySet(msgspec.Struct, frozen=True):
+    """An amount in the shop's currency and in the one that the customer pays in."""
+
+    class Money(msgspec.Struct, frozen=True):
+        """An amount with its currency."""
+
+        amount: Decimal | None = None
+        currency_code: str | None = None
+
+    shop_money: Money | None = None
+    presentment_money: Money | None = None
+
+    @property
+    def shop_amount(self) -> Decimal | None:
+        """The amount in the shop's currency."""
+        return self.shop_money.amount if self.shop_money else None
+
+    @property
+    def presentment_amount(self) -> Decimal | None:
+        """The amount in the customer's currency."""
+        return self.presentment_money.amount if self.presentment_money else None
 
 
 class ShopifyOrder(msgspec.Struct, frozen=True):
@@ -100,8 +198,8 @@ class ShopifyOrder(msgspec.Struct, frozen=True):
     financial_status: str | None = None
     total_outstanding: Decimal | None = None
     note: str | None = None
-    note_attributes: list[Attribute] | None = None
-    tags: str | None = None
+    note_attributes: Any = None
+    tags: str | list[str] | None = None
     phone: str | None = None
     email: str | None = None
     shipping_address: Address | None = None
@@ -109,12 +207,25 @@ class ShopifyOrder(msgspec.Struct, frozen=True):
     customer: Customer | None = None
     shipping_lines: list[ShippingLine] | None = None
     line_items: list[LineItem] | None = None
+    fulfillment_status: str | None = None
+    fulfillments: list[Fulfillment] | None = None
+    closed_at: datetime | None = None
+    source_name: str | None = None
+    currency: str | None = None
+    presentment_currency: str | None = None
+    total_price_set: MoneySet | None = None
+    current_total_price_set: MoneySet | None = None
+    total_outstanding_set: MoneySet | None = None
 
     def __post_init__(self) -> None:
         """Refuse an order without an id, and amounts that are not finite."""
         if self.admin_graphql_api_id is None and self.id is None:
             raise ValueError("id: expected the order's id")
-        if self.total_outstanding is not None and not self.total_outstanding.is_finite():
+        sets = (self.total_price_set, self.current_total_price_set, self.total_outstanding_set)
+        amounts = [self.total_outstanding]
+        for each in sets:
+            amounts += [each.shop_amount, each.presentment_amount] if each else []
+        if not all(each.is_finite() for each in amounts if each is not None):
             raise ValueError("total_outstanding: expected an amount of money")
 
     @property
@@ -126,6 +237,21 @@ class ShopifyOrder(msgspec.Struct, frozen=True):
     def is_paid(self) -> bool:
         """Whether the order is paid in full."""
         return self.financial_status == "paid"
+
+    @property
+    def is_fulfilled(self) -> bool:
+        """Whether nothing of it is left to be shipped, or the shop closed it."""
+        shippable = [each for each in self.line_items or () if each.is_shippable]
+        return (
+            self.closed_at is not None
+            or self.fulfillment_status == "fulfilled"
+            or (bool(shippable) and not any(each.is_to_be_shipped for each in shippable))
+        )
+
+    @property
+    def tag_list(self) -> list[str]:
+        """The tags, which Shopify writes as one text or as a list."""
+        return self.tags if isinstance(self.tags, list) else (self.tags or "").split(",")
 
 
 class OrderEdit(msgspec.Struct, frozen=True):
@@ -152,6 +278,28 @@ class OrderReference(msgspec.Struct, frozen=True):
         if self.admin_graphql_api_id is not None:
             return self.admin_graphql_api_id
         return None if self.id is None else order_gid(self.id)
+
+
+class DeletedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of ``orders/delete``: the id, and nothing else."""
+
+    id: int
+
+    @property
+    def gid(self) -> str:
+        """The order's global id."""
+        return order_gid(self.id)
+
+
+class FulfillmentOrderReference(msgspec.Struct, frozen=True):
+    """The fulfillment order that a webhook about a hold contains."""
+
+    class Reference(msgspec.Struct, frozen=True):
+        """Its global id."""
+
+        id: str
+
+    fulfillment_order: Reference
 
 
 class UninstalledShop(msgspec.Struct, frozen=True):

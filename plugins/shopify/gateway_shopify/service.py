@@ -5,14 +5,21 @@ from typing import Final, Self
 
 import msgspec
 
-from gateway.plugin import AddressGuard, Event, Gateway, Job, OutboundClient, Sink
+from gateway.plugin import (
+    AddressGuard,
+    Event,
+    Gateway,
+    Job,
+    OutboundClient,
+    Settlement,
+    Sink,
+)
 from gateway_shopify.admin_api.client import AdminApi
 from gateway_shopify.admin_api.tokens import Tokens
 from gateway_shopify.compliance import Compliance
 from gateway_shopify.errors import Unreadable
 from gateway_shopify.held_orders import HeldOrders
 from gateway_shopify.inbox import Inbox, Message
-from gateway_shopify.inbox_worker import InboxWorker
 from gateway_shopify.order_sync import OrderSync
 from gateway_shopify.orders import OrderStore
 from gateway_shopify.reconcile import Reconciler
@@ -34,7 +41,7 @@ class ShopifyService:
         self.settings = settings
         self.client = OutboundClient(gateway.clock, guard)
         self.directory = ShopDirectory(gateway, settings.shops)
-        self.inbox = Inbox(gateway)
+        self.inbox = Inbox(gateway, self._process)
         self.orders = OrderStore(gateway)
         self.admin_api = AdminApi(self.client, Tokens(gateway, self.client), gateway.clock)
         self.compliance = Compliance(gateway, self.inbox, self.orders)
@@ -43,22 +50,24 @@ class ShopifyService:
             **dict.fromkeys(COMPLIANCE_TOPICS, self.compliance.answer),
             UNINSTALLED: self._uninstalled,
         }
-        order_sync = OrderSync(gateway, shops, self.inbox, self.orders, self.admin_api, handlers)
-        self.worker = InboxWorker(self.inbox, order_sync)
+        self.order_sync = OrderSync(
+            gateway, self.directory, self.inbox, self.orders, self.admin_api, handlers
+        )
         self.sender = Sender(shops, self.orders, self.admin_api, gateway.clock)
         self.reconciler = Reconciler(
-            gateway, self.directory, self.inbox, self.orders, self.admin_api, self.worker
+            gateway, self.directory, self.inbox, self.orders, self.admin_api
         )
-        self.held = HeldOrders(gateway, shops, self.inbox, self.orders, self.worker)
+        self.held = HeldOrders(gateway, shops, self.inbox, self.orders)
 
     async def __aenter__(self) -> Self:
         """Create the shops' destinations."""
         await self.directory.open()
+        await self.inbox.worker.__aenter__()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         """Finish running messages and close the connections."""
-        await self.worker.stop()
+        await self.inbox.worker.__aexit__()
         await self.inbox.drained()
         await self.orders.drained()
         await self.client.close()
@@ -70,7 +79,7 @@ class ShopifyService:
     def jobs(self) -> list[Job]:
         """Return the jobs: the inbox, the reconciliation and the cleanup."""
         return [
-            Job("shopify-inbox", self.worker.poll, every_seconds=2.0),
+            Job("shopify-inbox", self.inbox.worker.run, every_seconds=2.0),
             Job("shopify-reconcile", self.reconciler.run, self.settings.reconcile_seconds),
             Job("shopify-tidy", self.clean_up, every_seconds=3600.0),
         ]
@@ -88,6 +97,9 @@ class ShopifyService:
             if not str(event.data.get("external_order_id") or "").startswith(_ORDERS)
             and not ours.isdisjoint(wanted[event.id])
         }
+
+    async def _process(self, message: Message) -> Settlement:
+        return await self.order_sync.process(message)
 
     async def clean_up(self) -> None:
         """Delete old messages, and erase orders whose erasure was requested."""

@@ -66,6 +66,11 @@ class ShopDirectory:
             each for row in rows for each in (row.live_destination_id, row.test_destination_id)
         )
 
+    def country(self, shop: ShopSettings) -> str:
+        """Return the ISO 3166 code of the country of a shop's site."""
+        sites = [each for each in self._gateway.settings.sites if each.account == shop.account]
+        return next((each.country for each in sites if shop.site in {None, each.code}), "US")
+
     async def row(self, shop: str) -> Row[Any]:
         """Return the stored state of a shop of gateway.toml."""
         async with self._gateway.database.read() as connection:

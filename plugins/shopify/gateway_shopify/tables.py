@@ -20,11 +20,11 @@ from sqlalchemy import (
     text,
 )
 
-from gateway.plugin import DueColumn, PluginTables, SealedColumn
+from gateway.plugin import PluginTables, QueueTable, SealedColumn
 
 metadata: Final = MetaData()
-# Queries repeat it literally: only then does a database use the partial index.
-WAITING: Final = "state = 'waiting'"
+_WAITING: Final = text("state = 'waiting'")
+_FAILED: Final = text("state = 'failed'")
 # Longer than a message takes; one that takes longer is processed twice.
 LEASE_SECONDS: Final = 30.0
 
@@ -60,15 +60,15 @@ messages: Final = Table(
     Column("attempts", Integer, nullable=False),
     Column("outcome", Text),
     Column("body", LargeBinary),
+    Column("triggered_at_ms", BigInteger),
     Index("uq_shopify_messages_webhook_id", "shop", "webhook_id", unique=True),
     *(
-        Index(
-            f"ix_shopify_messages_{name}",
-            column,
-            sqlite_where=text(WAITING),
-            postgresql_where=text(WAITING),
+        Index(f"ix_shopify_messages_{name}", *columns, sqlite_where=rows, postgresql_where=rows)
+        for name, columns, rows in (
+            ("due", ("due_at_ms", "id"), _WAITING),
+            ("in_work", ("lease_until_ms",), _WAITING),
+            ("failed", ("id",), _FAILED),
         )
-        for name, column in (("waiting", "id"), ("in_work", "lease_until_ms"))
     ),
     Index("ix_shopify_messages_order_index", "order_index"),
 )
@@ -92,6 +92,7 @@ orders: Final = Table(
     Index("uq_shopify_orders_id", "id", unique=True),
     Index("ix_shopify_orders_package_id", "package_id"),
     Index("ix_shopify_orders_state", "state", "id"),
+    Index("ix_shopify_orders_reason", "reason", "id"),
 )
 
 # A request of the compliance topics, and its report.
@@ -106,6 +107,19 @@ requests: Final = Table(
     Column("report", LargeBinary, nullable=False),
 )
 
+# One order's message in backoff lets later ones pass: those have the newer state.
+INBOX: Final = QueueTable(
+    name="shopify-inbox",
+    table=messages,
+    order="id",
+    subject="order_index",
+    outcome="outcome",
+    erase=("body",),
+    dead="failed",
+    in_order=False,
+    max_lease_seconds=LEASE_SECONDS,
+)
+
 TABLES: Final = PluginTables(
     metadata,
     Path(__file__).parent / "migrations",
@@ -115,8 +129,5 @@ TABLES: Final = PluginTables(
         SealedColumn(orders, "facts", ("shop", "order_index"), lambda row: str(row.id)),
         SealedColumn(requests, "report", ("id",), lambda row: str(row.id)),
     ),
-    due_columns=(
-        DueColumn(messages.c.due_at_ms),
-        DueColumn(messages.c.lease_until_ms, lease_seconds=LEASE_SECONDS),
-    ),
+    queues=(INBOX,),
 )

@@ -78,8 +78,11 @@ async def test_connect_subscribes_to_every_topic_once_and_can_be_repeated(line, 
         "orders/create",
         "orders/paid",
         "orders/updated",
+        "orders/delete",
         "orders/edited",
         "refunds/create",
+        "fulfillment_orders/hold_released",
+        "fulfillment_orders/placed_on_hold",
         "app/uninstalled",
     ]
     assert first == {
@@ -102,7 +105,7 @@ async def test_connect_moves_the_webhooks_of_a_gateway_that_moved(line, shop):
     moved = await line.json("connect", "--url", "https://gateway.example.com")
 
     assert {each["subscription"] for each in moved["topics"]} == {"moved"}
-    assert [each["uri"] for each in shop.subscriptions] == [other, *[URL] * 7]
+    assert [each["uri"] for each in shop.subscriptions] == [other, *[URL] * 10]
 
 
 async def test_connect_names_the_scopes_that_are_missing(line, shop):

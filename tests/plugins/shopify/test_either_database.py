@@ -3,6 +3,7 @@
 import asyncio
 
 from gateway_shopify.inbox import Arrival, Inbox
+from gateway_shopify.tables import LEASE_SECONDS
 from shopify_orders import SHOP, order, paid, shopify_toml, webhook
 from waiting import until
 
@@ -11,6 +12,13 @@ from gateway.plugin import PackageFilter
 
 def message(number, index=None):
     return Arrival(SHOP, f"hook-{number}", "orders/updated", b"{}", index)
+
+
+def quiet(gateway):
+    """Return an inbox whose worker never starts."""
+    inbox = Inbox(gateway, None)
+    inbox.worker.wake = lambda: None
+    return inbox
 
 
 async def test_an_order_is_kept_changed_and_called_off(harness, database_url):
@@ -53,16 +61,18 @@ async def test_an_order_is_kept_changed_and_called_off(harness, database_url):
 async def test_two_processes_never_process_one_order_concurrently(harness, database_url):
     toml = f'[database]\nurl = "{database_url}"\n[plugins.shopify]'
     async with harness(toml).gateway as one, harness(toml).gateway as other:
-        inboxes = [Inbox(one), Inbox(other)]
+        inboxes = [quiet(one), quiet(other)]
         for number in range(40):
             await inboxes[0].put(message(number, bytes([number % 4])))
         for _ in range(10):
-            taken = await asyncio.gather(*(each.claim() for each in inboxes))
+            taken = await asyncio.gather(*(each.queue.claim(20, LEASE_SECONDS) for each in inboxes))
             claimed = [
                 (inbox, each) for inbox, some in zip(inboxes, taken, strict=True) for each in some
             ]
-            indexes = [each.order_index for _, each in claimed]
+            indexes = [bytes(each.row.order_index) for _, each in claimed]
             assert sorted(indexes) == [bytes([n]) for n in range(4)]
-            await asyncio.gather(*(inbox.finish(each, "made") for inbox, each in claimed))
+            await asyncio.gather(
+                *(inbox.queue.finish(each.done("made")) for inbox, each in claimed)
+            )
 
         assert await inboxes[1].counts(SHOP) == {"done": 40}

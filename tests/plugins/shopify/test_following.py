@@ -129,6 +129,8 @@ async def test_missing_protected_data_is_named_and_the_order_goes_on_when_it_com
             "customer data, with name, address and phone, in the app's API access requests"
         ),
         "problems": [],
+        "flagged": False,
+        "warnings": [],
         "package_id": None,
     }
     await shopify.deliver("orders/updated", changed())
@@ -198,7 +200,7 @@ async def test_wrong_requests_are_refused_in_words(shopify):
     wrong_body = await release(shopify, "sho_1", {"name": "Ana"})
 
     assert (wrong_state.status_code, wrong_body.status_code) == (400, 400)
-    assert wrong_state.json()["error"].startswith("state must be one of held, skipped")
+    assert wrong_state.json()["error"].startswith("state must be one of held, flagged, skipped")
     assert "Ana" not in wrong_body.text
 
 
@@ -206,7 +208,7 @@ async def reports(shopify):
     found = await shopify.rows("SELECT id FROM shopify_requests ORDER BY id")
 
     gateway = shopify.gateway
-    reader = Compliance(gateway, Inbox(gateway), OrderStore(gateway))
+    reader = Compliance(gateway, Inbox(gateway, None), OrderStore(gateway))
     whole = [(await reader.report(each))["report"] for (each,) in found]
     return msgspec.json.decode(msgspec.json.encode(whole))
 

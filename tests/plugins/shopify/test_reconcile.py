@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from shopify_orders import ORDER_GID, SHOP, paid
+from shopify_orders import ORDER_GID, ORDER_NUMBER, SHOP, line_item, paid
 from shopify_shop import Shop
 
 from gateway.testing import SteppingClock
 
 NOW = datetime(2026, 11, 20, 16, 0, 0, tzinfo=UTC)
+PICKUP = {"title": "Store pickup", "code": "store", "is_removed": False}
 
 
 @pytest.fixture
@@ -144,3 +145,112 @@ async def test_a_shop_that_took_the_app_away_is_not_asked(shopify, shop):
     await reconcile(shopify)
 
     assert len(shop.calls) == before
+
+
+LATER = (NOW + timedelta(seconds=30)).isoformat()
+
+
+async def listed(shopify, state):
+    return [each["reason"] for each in await shopify.listed(state)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "reason"),
+    [
+        ({"fulfillment_status": "fulfilled"}, "skipped", "fulfilled"),
+        ({"line_items": [line_item(fulfillable_quantity=0)]}, "skipped", "fulfilled"),
+        ({"closed_at": LATER, "fulfillment_status": "fulfilled"}, "skipped", "closed"),
+        ({"fulfillment_status": "restocked"}, "skipped", "nothing_to_ship"),
+        ({"source_name": "pos", "shipping_lines": []}, "skipped", "counter_sale"),
+        ({"shipping_lines": [PICKUP]}, "skipped", "local_pickup"),
+        ({"fulfillment_status": "on_hold"}, "held", "fulfillment_on_hold"),
+    ],
+)
+async def test_reconciliation_decides_by_the_same_rules(
+    shopify, shop, clock, changes, state, reason
+):
+    shop.add(paid(updated_at=LATER, **changes))
+    clock.step(900)
+    await reconcile(shopify)
+
+    assert await listed(shopify, state) == [reason]
+    assert await shopify.packages() == []
+
+
+async def test_an_order_fulfilled_elsewhere_is_flagged_by_reconciliation(shopify, shop, clock):
+    shop.add(paid(updated_at=NOW.isoformat()))
+    await shopify.deliver("orders/paid", paid(updated_at=NOW.isoformat()))
+    by_another = {
+        "id": "gid://shopify/Fulfillment/9",
+        "status": "SUCCESS",
+        "trackingInfo": [{"number": "1Z999"}],
+        "events": {"nodes": []},
+    }
+    changes = {"updated_at": LATER, "fulfillment_status": "fulfilled"}
+    shop.add(paid(**changes), fulfillments=[by_another])
+    clock.step(900)
+    await reconcile(shopify)
+
+    assert await listed(shopify, "flagged") == ["fulfilled_elsewhere"]
+
+
+async def test_the_gateways_own_fulfillment_is_known_by_reconciliation(shopify, shop, clock):
+    shop.add(paid(updated_at=NOW.isoformat()))
+    await shopify.deliver("orders/paid", paid(updated_at=NOW.isoformat()))
+    package = await shopify.package()
+    await shopify.report(package.id, "delivery.picked_up")
+    await shop.until(lambda it: it.fulfillments(ORDER_GID) and it.statuses(ORDER_GID))
+    shop.orders[ORDER_GID]["updatedAt"] = LATER
+    clock.step(900)
+    await reconcile(shopify)
+
+    assert await listed(shopify, "flagged") == []
+    assert await shopify.types(package.id) == ["package.created", "delivery.picked_up"]
+
+
+async def test_a_change_within_the_second_of_a_webhook_is_found(shopify, shop, clock):
+    await shopify.deliver("orders/paid", paid(updated_at=LATER))
+    shop.add(paid(updated_at=LATER, note="ring twice"))
+    clock.step(900)
+    await reconcile(shopify)
+    await reconcile(shopify)
+
+    package = await shopify.package()
+    assert package.order.notes == "ring twice"
+    assert await shopify.types(package.id) == ["package.created", "package.updated"]
+
+
+async def test_an_order_on_hold_is_flagged_until_the_hold_is_released(shopify, shop):
+    shop.add(paid(updated_at=NOW.isoformat()))
+    await shopify.deliver("orders/paid", paid(updated_at=NOW.isoformat()))
+    [fulfillment_order] = shop.orders[ORDER_GID]["fulfillmentOrders"]["nodes"]
+    body = {"fulfillment_order": {"id": fulfillment_order["id"], "status": "on_hold"}}
+
+    shop.orders[ORDER_GID] |= {"displayFulfillmentStatus": "ON_HOLD", "updatedAt": LATER}
+    await shopify.deliver("fulfillment_orders/placed_on_hold", body)
+    assert await listed(shopify, "flagged") == ["on_hold"]
+
+    shop.orders[ORDER_GID] |= {"displayFulfillmentStatus": "UNFULFILLED"}
+    await shopify.deliver("fulfillment_orders/hold_released", body)
+    assert await listed(shopify, "flagged") == []
+
+
+async def test_a_hold_of_an_unknown_fulfillment_order_is_about_no_order(shopify):
+    body = {"fulfillment_order": {"id": "gid://shopify/FulfillmentOrder/404"}}
+    await shopify.deliver("fulfillment_orders/placed_on_hold", body)
+    await shopify.deliver("fulfillment_orders/placed_on_hold", {})
+
+    assert await shopify.messages("done") == [("fulfillment_orders/placed_on_hold", "no_order")]
+    assert len(await shopify.messages("failed")) == 1
+
+
+async def test_a_deletion_is_believed_only_if_the_shop_has_no_such_order(shopify, shop):
+    shop.add(paid(updated_at=NOW.isoformat()))
+    await shopify.deliver("orders/paid", paid(updated_at=NOW.isoformat()))
+    package = await shopify.package()
+    await shopify.deliver("orders/delete", {"id": ORDER_NUMBER})
+    assert await shopify.types(package.id) == ["package.created"]
+
+    shop.orders.clear()
+    await shopify.deliver("orders/delete", {"id": ORDER_NUMBER})
+    assert await shopify.types(package.id) == ["package.created", "package.cancelled"]

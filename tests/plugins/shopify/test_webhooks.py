@@ -43,7 +43,7 @@ async def test_the_response_has_the_status_of_the_webhook(shopify):
 
 
 async def test_other_topics_are_answered_and_not_kept(shopify):
-    for topic in ("gateway/released", "gateway/reconciled", "", "orders/delete"):
+    for topic in ("gateway/released", "gateway/reconciled", "", "orders/risk_assessment_changed"):
         assert (await shopify.post(topic, order())).json() == {"status": "ignored"}
     assert await shopify.rows("SELECT id FROM shopify_messages") == []
 

@@ -67,6 +67,13 @@ class AdminApi:
         node = data.get("order")
         return None if node is None else order_from(node)
 
+    async def order_of(self, shop: ShopSettings, fulfillment_order_id: str) -> ShopifyOrder | None:
+        """Read the order of a fulfillment order; ``None`` if the shop doesn't have it."""
+        variables = {"id": fulfillment_order_id}
+        data = await self.ask(shop, queries.ORDER_OF_FULFILLMENT_ORDER, variables)
+        found = data.get("fulfillmentOrder")
+        return None if found is None else order_from(found["order"])
+
     async def updated_orders(
         self, shop: ShopSettings, since: str, after: str | None = None
     ) -> tuple[Sequence[ShopifyOrder], str | None]:

@@ -1,11 +1,19 @@
 """Conversion of an order from the Admin API into the shape of webhooks. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from gateway_shopify.schema import ShopifyOrder
+
+# OrderDisplayFulfillmentStatus in the words of webhooks; other states in lower case.
+_FULFILLMENT_STATUS: Final[Mapping[str, str | None]] = {
+    "FULFILLED": "fulfilled",
+    "PARTIALLY_FULFILLED": "partial",
+    "UNFULFILLED": None,
+    "ON_HOLD": "on_hold",
+}
 
 
 def order_from(node: Mapping[str, Any]) -> ShopifyOrder:
@@ -18,9 +26,20 @@ def order_from(node: Mapping[str, Any]) -> ShopifyOrder:
             "updated_at": node["updatedAt"],
             "name": node["name"],
             "cancelled_at": node["cancelledAt"],
+            "closed_at": node["closedAt"],
+            "source_name": node["sourceName"],
+            "fulfillment_status": _FULFILLMENT_STATUS.get(
+                node["displayFulfillmentStatus"], node["displayFulfillmentStatus"].lower()
+            ),
+            "currency": node["currencyCode"],
+            "presentment_currency": node["presentmentCurrencyCode"],
             "test": node["test"],
             "financial_status": None if status is None else status.lower(),
-            "total_outstanding": outstanding and outstanding["shopMoney"]["amount"],
+            "total_outstanding": outstanding["shopMoney"]["amount"],
+            "total_outstanding_set": {
+                "shop_money": _money(outstanding["shopMoney"]),
+                "presentment_money": _money(outstanding["presentmentMoney"]),
+            },
             "note": node["note"],
             "note_attributes": _attributes(node["customAttributes"]),
             "tags": ", ".join(node["tags"]),
@@ -43,14 +62,29 @@ def order_from(node: Mapping[str, Any]) -> ShopifyOrder:
                     "requires_shipping": each["requiresShipping"],
                     "quantity": each["quantity"],
                     "current_quantity": each["currentQuantity"],
+                    "fulfillable_quantity": each["unfulfilledQuantity"],
                     "properties": _attributes(each["customAttributes"]),
                 }
                 for each in node["lineItems"]["nodes"]
+            ],
+            "fulfillments": [
+                {
+                    "admin_graphql_api_id": each["id"],
+                    "status": each["status"],
+                    "tracking_numbers": [
+                        info["number"] for info in each["trackingInfo"] if info["number"]
+                    ],
+                }
+                for each in node["fulfillments"]
             ],
         },
         ShopifyOrder,
         strict=False,
     )
+
+
+def _money(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {"amount": found["amount"], "currency_code": found["currencyCode"]}
 
 
 def _attributes(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -64,11 +98,14 @@ def _address(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "name": found["name"],
         "first_name": found["firstName"],
         "last_name": found["lastName"],
+        "company": found["company"],
         "address1": found["address1"],
         "address2": found["address2"],
         "city": found["city"],
+        "province": found["province"],
         "province_code": found["provinceCode"],
         "zip": found["zip"],
+        "country": found["country"],
         "country_code": found["countryCodeV2"],
         "phone": found["phone"],
     }

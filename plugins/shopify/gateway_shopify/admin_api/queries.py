@@ -7,8 +7,12 @@ from typing import Final
 
 _ORDER_FIELDS: Final = """
 fragment OrderFields on Order {
-  id name updatedAt cancelledAt test displayFinancialStatus
-  totalOutstandingSet { shopMoney { amount } }
+  id name updatedAt cancelledAt closedAt test sourceName
+  displayFinancialStatus displayFulfillmentStatus
+  currencyCode presentmentCurrencyCode
+  totalOutstandingSet {
+    shopMoney { amount currencyCode } presentmentMoney { amount currencyCode }
+  }
   note tags phone email
   customAttributes { key value }
   shippingAddress { ...AddressFields }
@@ -17,17 +21,31 @@ fragment OrderFields on Order {
     defaultPhoneNumber { phoneNumber } }
   shippingLines(first: 10) { nodes { title code deliveryCategory isRemoved } }
   lineItems(first: 50) {
-    nodes { requiresShipping quantity currentQuantity customAttributes { key value } }
+    nodes {
+      requiresShipping quantity currentQuantity unfulfilledQuantity
+      customAttributes { key value }
+    }
   }
+  fulfillments(first: 25) { id status trackingInfo { number } }
 }
 fragment AddressFields on MailingAddress {
-  name firstName lastName address1 address2 city provinceCode zip countryCodeV2 phone
+  name firstName lastName company address1 address2 city province provinceCode zip
+  country countryCodeV2 phone
 }
 """
 
 ORDER: Final = (
     """
 query Order($id: ID!) { order(id: $id) { ...OrderFields } }
+"""
+    + _ORDER_FIELDS
+)
+
+ORDER_OF_FULFILLMENT_ORDER: Final = (
+    """
+query OrderOfFulfillmentOrder($id: ID!) {
+  fulfillmentOrder(id: $id) { order { ...OrderFields } }
+}
 """
     + _ORDER_FIELDS
 )
