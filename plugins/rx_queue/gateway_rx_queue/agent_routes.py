@@ -68,7 +68,7 @@ async def lease_jobs(
         if left <= 0 or not await _woken(queue, lease.scope, left, request):
             break
         jobs = await queue.leasing.lease(lease)
-    return json_response(schema.LeaseOut([_leased_out(job) for job in jobs]))
+    return json_response(schema.LeaseOut([_leased_out(job, lease.lease_seconds) for job in jobs]))
 
 
 async def _woken(
@@ -92,7 +92,7 @@ async def _woken(
     status_code=200,
     tags=["Writer agents"],
     summary="Report a result",
-    opt={"body": schema.ResultIn, "answer": schema.JobStateOut},
+    opt={"body": schema.ResultIn, "answer": schema.ReportedOut},
 )
 async def report_result(
     queue_id: FromPath[str],
@@ -102,7 +102,8 @@ async def report_result(
 ) -> Response[bytes]:
     r"""Report `completed`, `failed` (for good), `retry` (later) or `excepted` (ask a person).
 
-    409 when the lease expired or was reported already.
+    409 when the lease expired or was reported already. `recalled` in the answer says that the
+    sender took the prescription back meanwhile: undo what was written. `din` is eight digits.
 
     ```bash
     curl -X POST $GATEWAY/api/rx/$LEASED/result -H "X-API-Key: $KEY" \
@@ -113,16 +114,19 @@ async def report_result(
     sent = decode(body, schema.ResultIn)
     outcome = outcome_of(sent)
     job = await queue.leasing.report(Report(caller, queue_id, sent.lease_token, outcome))
-    return json_response(schema.JobStateOut(job.id, job.state))
+    recalled = job.recalled_at_ms is not None
+    return json_response(schema.ReportedOut(job.id, job.state, recalled=recalled))
 
 
-def _leased_out(job: Job) -> schema.LeasedOut:
+def _leased_out(job: Job, lease_seconds: float) -> schema.LeasedOut:
     return schema.LeasedOut(
         queueId=job.id,
-        lease_token=job.lease or "",
+        lease_token=job.lease_token,
+        lease_seconds=lease_seconds,
         lease_expires_at=isoformat(from_epoch_ms(job.lease_until_ms or 0)),
         idempotency_token=job.idempotency_token,
         attempt=job.attempts,
         site=job.site,
         prescription=job.content.prescription,
+        catalog_name=job.catalog_name,
     )

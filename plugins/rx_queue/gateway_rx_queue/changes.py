@@ -10,7 +10,7 @@ from gateway_rx_queue import events
 from gateway_rx_queue.job import NEXT, Job
 from gateway_rx_queue.mapping import HistoryRow
 from gateway_rx_queue.schema import State
-from gateway_rx_queue.store import JobStore
+from gateway_rx_queue.store import JobStore, StoredJob
 
 _PUBLISHED: frozenset[State] = frozenset(
     {"completed", "resolved", "failed", "rejected", "excepted"}
@@ -30,6 +30,7 @@ class Changes:
         self._history: list[HistoryRow] = []
         self._drafts: list[EventDraft] = []
         self._audit: list[AuditEntry] = []
+        self._replaced: list[tuple[str, str]] = []
 
     def add(self, job: Job, actor: str) -> None:
         """Add a new job; a job with reasons for review becomes ``excepted`` at once."""
@@ -55,10 +56,27 @@ class Changes:
 
     def change(self, job: Job, **changes: Any) -> Job:
         """Change a job without a change of state and without an event."""
-        changed = msgspec.structs.replace(job, **changes)
+        changed = msgspec.structs.replace(job, **{"version": job.version + 1, **changes})
         was, _ = self._changed.get(job.id, (job, job))
         self._changed[job.id] = (was, changed)
         return changed
+
+    def replace(self, old: StoredJob, new_id: str, account_id: str, actor: str) -> None:
+        """Link a rejected job with the one that was sent again; its external id is free then."""
+        self._replaced.append((old.id, new_id))
+        self._history.append(
+            HistoryRow(
+                account_id, old.id, self.now_ms, actor, old.state, old.state, f"sent_again:{new_id}"
+            )
+        )
+
+    def note(self, job: Job, actor: str, why: str) -> None:
+        """Add a history row to a job whose state stays."""
+        self._note(job, job.state, job.state, actor, why)
+
+    def announce(self, draft: EventDraft) -> None:
+        """Add an event."""
+        self._drafts.append(draft)
 
     def leased(self, job: Job, actor: str) -> None:
         """Record a lease: history, and the writer's view of patient data."""
@@ -75,6 +93,8 @@ class Changes:
 
     async def write(self, connection: AsyncConnection) -> Published:
         """Write all changes; pass the result to ``announce`` after the commit."""
+        if self._replaced:
+            await self._store.replace(connection, self._replaced)
         if self._new:
             await self._store.insert(connection, self._new)
         if self._changed:

@@ -50,6 +50,7 @@ async def claim(
             state="writing",
             state_at_ms=now_ms,
             attempts=rx_jobs.c.attempts + 1,
+            version=rx_jobs.c.version + 1,
             lease=lease.token,
             lease_until_ms=lease.until_ms,
         )

@@ -17,13 +17,22 @@ from gateway.plugin import (
 )
 from gateway_rx_queue import mapping
 from gateway_rx_queue.drugs.command import load_drugs_command
-from gateway_rx_queue.review import Reviewer
+from gateway_rx_queue.review import Resolution, Reviewer
 from gateway_rx_queue.service import RxService
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobFilter
 from gateway_rx_queue.writers.agent_command import agent_command
 
-_COLUMNS = ("queueId", "status", "age_seconds", "site", "source", "reasons", "claimed_by")
+_COLUMNS = (
+    "queueId",
+    "status",
+    "age_seconds",
+    "site",
+    "source",
+    "reasons",
+    "not_checked",
+    "claimed_by",
+)
 _ACCOUNT = click.option(
     "--account", default=DEFAULT_ACCOUNT, show_default=True, help="The account."
 )
@@ -43,6 +52,7 @@ def rx_group(settings: RxQueueSettings) -> click.Group:
         _release(settings),
         _resolve(settings),
         _reject(settings),
+        _recall(settings),
         load_drugs_command(),
         agent_command(),
     ):
@@ -141,24 +151,34 @@ def _resolve(settings: RxQueueSettings) -> click.Command:
         help="Correct a field, as in medication.din=02242705; several times if needed.",
     )
     @click.option("--note", help="Why.")
+    @click.option("--version", type=int, help="The version that you saw; refused when it changed.")
+    @click.option(
+        "--confirm",
+        multiple=True,
+        metavar="CODE",
+        help="Accept a new reason that the corrections gave; several times if needed.",
+    )
     @_AS
     @_ACCOUNT
     @_TEST
-    async def resolve(
+    async def resolve(  # noqa: PLR0913 - one for each option
         session: Session,
         *,
         queue_id: str,
         corrections: tuple[str, ...],
         note: str | None,
+        version: int | None,
+        confirm: tuple[str, ...],
         reviewer: str | None,
         account: str,
         test_mode: bool,
     ) -> None:
         """Approve a job, with corrections; it is queued for writing, and resolved once written."""
         changes = dict(_correction(each) for each in corrections)
+        resolution = Resolution(changes, note, version, confirm)
         async with session.gateway() as gateway:
             who = Reviewer(_caller(session, account, test_mode), reviewer)
-            job = await RxService(gateway, settings).review.resolve(who, queue_id, changes, note)
+            job = await RxService(gateway, settings).review.resolve(who, queue_id, resolution)
         session.record({"queueId": job.id, "status": job.state})
 
     return resolve
@@ -187,6 +207,31 @@ def _reject(settings: RxQueueSettings) -> click.Command:
         session.record({"queueId": job.id, "status": job.state})
 
     return reject
+
+
+def _recall(settings: RxQueueSettings) -> click.Command:
+    @command("recall")
+    @_ID
+    @click.option("--reason", help="Why; it is stored here and not sent.")
+    @_AS
+    @_ACCOUNT
+    @_TEST
+    async def recall(
+        session: Session,
+        *,
+        queue_id: str,
+        reason: str | None,
+        reviewer: str | None,
+        account: str,
+        test_mode: bool,
+    ) -> None:
+        """Take a prescription back: it is rejected, or flagged while it is being written."""
+        async with session.gateway() as gateway:
+            who = Reviewer(_caller(session, account, test_mode), reviewer)
+            job = await RxService(gateway, settings).review.recall(who, queue_id, reason)
+        session.record({"queueId": job.id, "status": job.state, "recalled": True})
+
+    return recall
 
 
 def _correction(text: str) -> tuple[str, Any]:

@@ -1,10 +1,11 @@
 """The queue's event types and their data. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from gateway.plugin import EventDraft, EventType, from_epoch_ms, isoformat, new_id
+from gateway_rx_queue import mapping
 from gateway_rx_queue.job import Job, drug_code
 from gateway_rx_queue.schema import State
 
@@ -16,6 +17,7 @@ _WRITTEN: Final[Mapping[str, Any]] = {
     "queue_id": _QUEUE_ID,
     "din": "02242705",
 }
+_TEXTS: Final = {"type": "array", "items": _TEXT}
 _WRITTEN_SCHEMA: Final[Mapping[str, Any]] = {
     "patient_id": _MAYBE,
     "queue_id": _TEXT,
@@ -33,9 +35,20 @@ def _type(
 EVENT_TYPES: Final = (
     _type(
         "rx.queued",
-        "A prescription was accepted and stored.",
-        {"queue_id": _QUEUE_ID, "patient_id": "P-1204", "external_id": "FAX-2231-1"},
-        {"queue_id": _TEXT, "patient_id": _MAYBE, "external_id": _MAYBE},
+        "A prescription was accepted and stored; `not_checked` names the rules that could not "
+        "check it.",
+        {
+            "queue_id": _QUEUE_ID,
+            "patient_id": "P-1204",
+            "external_id": "FAX-2231-1",
+            "not_checked": ["allergies"],
+        },
+        {
+            "queue_id": _TEXT,
+            "patient_id": _MAYBE,
+            "external_id": _MAYBE,
+            "not_checked": _TEXTS,
+        },
     ),
     _type(
         "rx.completed",
@@ -61,6 +74,19 @@ EVENT_TYPES: Final = (
         {**_WRITTEN, "resolved_by": "key_0199", "resolved_at": "2026-04-19T18:42:10Z"},
         {**_WRITTEN_SCHEMA, "resolved_by": _MAYBE, "resolved_at": _TEXT},
     ),
+    _type(
+        "rx.recalled",
+        "A prescription was taken back; with state `writing` it may be written nevertheless.",
+        {"queue_id": _QUEUE_ID, "state": "rejected"},
+        {"queue_id": _TEXT, "state": _TEXT},
+    ),
+    _type(
+        "rx.flagged",
+        "A written prescription has to be looked at: another DIN than ordered was written, or it "
+        "had been recalled.",
+        {"queue_id": _QUEUE_ID, "flags": ["another_din_written"]},
+        {"queue_id": _TEXT, "flags": _TEXTS},
+    ),
 )
 _TYPE_OF: Final[Mapping[State, str]] = {
     "queued": "rx.queued",
@@ -71,6 +97,9 @@ _TYPE_OF: Final[Mapping[State, str]] = {
     "rejected": "rx.failed",
 }
 REJECTED: Final = "rejected_by_reviewer"
+RECALLED: Final = "recalled"
+WRITTEN_AFTER_RECALL: Final = "written_after_recall"
+ANOTHER_DIN: Final = "another_din_written"
 
 
 def queued(job: Job, actor: str, now: datetime) -> EventDraft:
@@ -79,6 +108,7 @@ def queued(job: Job, actor: str, now: datetime) -> EventDraft:
         "queue_id": job.id,
         "patient_id": job.patient_id,
         "external_id": job.content.prescription.external_id,
+        "not_checked": list(mapping.not_checked(job)),
     }
     return _draft("rx.queued", job, data, actor, now)
 
@@ -90,7 +120,9 @@ def ended(job: Job, actor: str, now: datetime) -> EventDraft:
         codes = dict.fromkeys(reason.code for reason in job.content.reasons)
         data = {"reasons": list(codes), "queue_id": job.id}
     elif job.state in {"failed", "rejected"}:
-        reason = REJECTED if job.state == "rejected" else job.content.failure_reason
+        reason = job.content.failure_reason
+        if job.state == "rejected":
+            reason = RECALLED if job.recalled_at_ms is not None else REJECTED
         data = {"reason": reason, "queue_id": job.id}
     else:
         din = job.content.din_written or drug_code(job.content.prescription)
@@ -99,6 +131,16 @@ def ended(job: Job, actor: str, now: datetime) -> EventDraft:
         at = from_epoch_ms(job.approved_at_ms or job.state_at_ms)
         data |= {"resolved_by": job.approved_by, "resolved_at": isoformat(at)}
     return _draft(_TYPE_OF[job.state], job, data, actor, now)
+
+
+def recalled(job: Job, actor: str, now: datetime) -> EventDraft:
+    """Return the event of a recall."""
+    return _draft("rx.recalled", job, {"queue_id": job.id, "state": job.state}, actor, now)
+
+
+def flagged(job: Job, flags: Sequence[str], actor: str, now: datetime) -> EventDraft:
+    """Return the event of flags that a report gave a written job."""
+    return _draft("rx.flagged", job, {"queue_id": job.id, "flags": list(flags)}, actor, now)
 
 
 def _draft(

@@ -1,4 +1,4 @@
-"""The queue's two extension points: rules and writers of other plugins.
+"""The queue's extension points: rules, writers and allergy groups of other plugins.
 
 A plugin returns its records from the hook ``extensions``::
 
@@ -8,14 +8,16 @@ A plugin returns its records from the hook ``extensions``::
             return [RxRule("acme", self.review)]
         if point == WRITERS:
             return [RxWriter("acme", self.write)]
+        if point == ALLERGY_GROUPS:
+            return [AllergyGroup(name="acme", members=("acmecillin",))]
         return []
 
 Each rule reviews every prescription before it is stored. The writer that
 ``[plugins.rx_queue] writer`` names writes those that passed into the pharmacy system.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal
 
@@ -23,10 +25,14 @@ import msgspec
 
 from gateway_rx_queue.model import (
     REASON_CODES,
+    AllergyGroup,
+    Checked,
     Choice,
     Drug,
     EarlierFill,
     Medication,
+    NotChecked,
+    Part,
     Patient,
     Prescriber,
     Prescription,
@@ -35,13 +41,18 @@ from gateway_rx_queue.model import (
 )
 
 __all__ = [
+    "ALLERGY_GROUPS",
     "REASON_CODES",
     "RULES",
     "WRITERS",
+    "AllergyGroup",
+    "Checked",
     "Choice",
     "Drug",
     "EarlierFill",
     "Medication",
+    "NotChecked",
+    "Part",
     "Patient",
     "Prescriber",
     "Prescription",
@@ -60,14 +71,22 @@ RULES: Final = "rx_queue.rules"
 WRITERS: Final = "rx_queue.writers"
 """The extension point of :class:`RxWriter` records."""
 
+ALLERGY_GROUPS: Final = "rx_queue.allergy_groups"
+"""The extension point of :class:`AllergyGroup` records."""
+
+Finding = Reason | NotChecked | Checked
+"""What a rule returns: a reason for review, or what it could not check, or what it read."""
+
 
 @dataclass(frozen=True, slots=True)
 class RxCase:
     """A prescription under review, with its context.
 
-    ``today`` is the site's date. ``catalog_loaded`` says whether there is a drug catalog;
-    ``drug`` is the entry with the prescription's DIN, ``named_drugs`` those whose name and
-    strength its text names. ``earlier`` are fills of the same drug, newest first.
+    ``today`` is the site's date. ``catalog_loaded`` says whether there is a drug catalog, of
+    ``catalog_date``; ``drug`` is the entry with the prescription's DIN, ``named_drugs`` those whose
+    name and strength its text names, ``text_drugs`` the entries by each word of the text.
+    ``earlier`` are fills of the same drug, newest first, ``others`` recent ones of other drugs;
+    ``has_patient`` is false when nothing identifies the patient.
     """
 
     queue_id: str
@@ -80,19 +99,25 @@ class RxCase:
     drug: Drug | None = None
     named_drugs: Sequence[Drug] = ()
     earlier: Sequence[EarlierFill] = ()
+    others: Sequence[EarlierFill] = ()
+    text_drugs: Mapping[str, Sequence[Drug]] = field(default_factory=dict)
+    allergy_groups: Sequence[AllergyGroup] = ()
+    catalog_date: date | None = None
+    has_patient: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class RxRule:
     """Reviews prescriptions before they are stored.
 
-    ``review(cases)`` returns, for each case in order, the reasons for review; an empty
-    sequence is no objection. The deadline is 2 seconds for all cases. When the rule raises or
-    exceeds the deadline, its cases are held for review with the reason ``rule_failed``.
+    ``review(cases)`` returns, for each case in order, the reasons for review, and a
+    ``NotChecked`` for what it could not check; an empty sequence means checked and fine. The
+    deadline is 2 seconds for all cases. When the rule raises or exceeds the deadline, its cases
+    are held for review with the reason ``rule_failed``.
     """
 
     name: str
-    review: Callable[[Sequence[RxCase]], Awaitable[Sequence[Sequence[Reason]]]]
+    review: Callable[[Sequence[RxCase]], Awaitable[Sequence[Sequence[Finding]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +126,7 @@ class WriteJob:
 
     ``attempt`` counts from 1. ``idempotency_token`` is the same in every attempt to write the
     same content; a reviewer's approval changes it.
+    ``catalog_name`` is the product that the DIN has in the catalog.
     """
 
     queue_id: str
@@ -109,6 +135,7 @@ class WriteJob:
     account_id: str
     site: str | None
     prescription: Prescription
+    catalog_name: str | None = None
 
 
 class WriteOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -26,12 +26,13 @@ from gateway.plugin import (
     to_epoch_ms,
 )
 from gateway_rx_queue.changes import Changes
+from gateway_rx_queue.extension_points import RxCase
 from gateway_rx_queue.job import Job, JobContent
 from gateway_rx_queue.long_poll import LongPoll
 from gateway_rx_queue.mapping import Candidate
 from gateway_rx_queue.rules.identifiers import warnings_of
 from gateway_rx_queue.rules.rule_context import RuleContextReader
-from gateway_rx_queue.rules.rule_runner import RuleRunner
+from gateway_rx_queue.rules.rule_runner import Judgement, RuleRunner
 from gateway_rx_queue.schema import ResultOut, State
 from gateway_rx_queue.store import ExternalKey, JobStore, Scope, StoredJob
 from gateway_rx_queue.submitting import Submission, SubmissionResult, decode_result, encode_result
@@ -104,43 +105,50 @@ class RxIntake:
     async def _judged(self, batch: Sequence[Submission], now: datetime) -> list[_NewJobs]:
         """Build the jobs of all valid candidates, and run the rules on them."""
         new = self._made(batch, now)
-        jobs = [job for each in new for job in each.jobs]
-        cases = await self._cases.read(jobs, now)
-        reasons = await self._rule_runner.reasons(cases)
-        judged = iter(
-            _with_reasons(job, tuple(found)) for job, found in zip(jobs, reasons, strict=True)
-        )
-        return [each._replace(jobs=tuple(next(judged) for _ in each.jobs)) for each in new]
+        cases = await self._cases.read([job for each in new for job in each.jobs], now)
+        judged = zip(cases, await self._rule_runner.judge(cases), strict=True)
+        return [
+            each._replace(jobs=tuple(with_judgement(job, *next(judged)) for job in each.jobs))
+            for each in new
+        ]
 
     def _made(self, batch: Sequence[Submission], now: datetime) -> list[_NewJobs]:
         now_ms = to_epoch_ms(now)
         ids = iter(sorted(new_ids("rxq", now_ms, sum(map(_weight, batch)))))
         new = []
         for place, submission in enumerate(batch):
-            caller = submission.caller
+            groups: dict[str, list[str]] = {}
             for index, candidate in enumerate(submission.candidates):
                 if candidate.errors or not candidate.prescriptions:
                     continue
-                jobs = self._jobs(caller, candidate, [next(ids) for _ in candidate.prescriptions])
-                external_id = candidate.prescriptions[0].external_id
+                caller = submission.caller
+                own = [next(ids) for _ in candidate.prescriptions]
+                linked = groups.setdefault(candidate.group or f"#{index}", [])
+                jobs = self._jobs(caller, candidate, own, linked, now_ms)
+                linked.extend(own)
                 key = None
-                if external_id is not None:
-                    key = self._store.external_key(caller.account_id, caller.mode, external_id)
-                    jobs = [msgspec.structs.replace(job, external_index=key[0]) for job in jobs]
-                timed = (
-                    msgspec.structs.replace(
-                        job, state_at_ms=now_ms, created_at_ms=now_ms, due_at_ms=now_ms
+                if candidate.identity is not None:
+                    key = self._store.external_key(
+                        caller.account_id, caller.mode, candidate.identity
                     )
-                    for job in jobs
-                )
-                new.append(_NewJobs(place, index, tuple(timed), key))
+                    content = self._store.content_index(caller.account_id, candidate.prescriptions)
+                    jobs = [
+                        msgspec.structs.replace(job, external_index=key[0], content_index=content)
+                        for job in jobs
+                    ]
+                new.append(_NewJobs(place, index, tuple(jobs), key))
         return new
 
-    def _jobs(self, caller: Caller, candidate: Candidate, ids: Sequence[str]) -> list[Job]:
-        made = []
-        for place, (job_id, prescription) in enumerate(
-            zip(ids, candidate.prescriptions, strict=True)
-        ):
+    def _jobs(
+        self,
+        caller: Caller,
+        candidate: Candidate,
+        ids: Sequence[str],
+        linked: Sequence[str],
+        now_ms: int,
+    ) -> list[Job]:
+        made: list[Job] = []
+        for job_id, prescription in zip(ids, candidate.prescriptions, strict=True):
             patient, fill = self._store.indexes(
                 caller.account_id, caller.mode, candidate.site, prescription
             )
@@ -151,13 +159,13 @@ class RxIntake:
                     account_id=caller.account_id,
                     mode=caller.mode,
                     site=candidate.site,
-                    submission_id=ids[0],
-                    place=place,
+                    submission_id=linked[0] if linked else ids[0],
+                    place=len(linked) + len(made),
                     source=prescription.source,
                     state="queued",
-                    state_at_ms=0,
-                    created_at_ms=0,
-                    due_at_ms=0,
+                    state_at_ms=now_ms,
+                    created_at_ms=now_ms,
+                    due_at_ms=now_ms,
                     content=JobContent(prescription=prescription, warnings=warnings),
                     patient_index=patient,
                     fill_index=fill,
@@ -205,16 +213,24 @@ class RxIntake:
         known = await self._store.known(connection, {each.key for each in mine if each.key})
         results: dict[int, dict[int, ResultOut]] = {place: {} for place in fresh}
         states: dict[str, State] = {}
-        for place, index, jobs, key in mine:
+        for place, index, made, key in mine:
+            actor, jobs = batch[place].caller.actor, made
             if key is not None and key in known:
-                results[place][index] = _duplicate(index, jobs[0].site, known[key], states)
-                continue
+                before = known[key]
+                if not _is_resend(before, jobs[0]):
+                    results[place][index] = _known_result(index, jobs[0], before, states)
+                    continue
+                jobs = _resent(before, jobs)
+                for old, job in zip(before, jobs, strict=False):
+                    changes.replace(old, job.id, job.account_id, actor)
             for job in jobs:
-                changes.add(job, batch[place].caller.actor)
+                changes.add(job, actor)
             if key is not None:
-                known[key] = [StoredJob(job.id, job.place, job.site, job.state) for job in jobs]
-            ids = tuple(job.id for job in jobs)
-            results[place][index] = _result(index, "created", ids)
+                known[key] = [
+                    StoredJob(job.id, job.place, job.site, job.state, job.content_index)
+                    for job in jobs
+                ]
+            results[place][index] = _result(index, "created", tuple(job.id for job in jobs))
         return results, states
 
 
@@ -222,23 +238,46 @@ def _weight(submission: Submission) -> int:
     return sum(len(each.prescriptions) for each in submission.candidates)
 
 
-def _with_reasons(job: Job, reasons: tuple[Any, ...]) -> Job:
-    if not reasons:
-        return job
-    content = msgspec.structs.replace(job.content, reasons=reasons)
-    return msgspec.structs.replace(job, state="excepted", content=content)
+def with_judgement(job: Job, case: RxCase, judgement: Judgement) -> Job:
+    """Return the job with what the rules found; with a reason it is ``excepted``."""
+    content = msgspec.structs.replace(
+        job.content, reasons=judgement.reasons, reports=judgement.reports, drug=case.drug
+    )
+    state: State = "excepted" if judgement.reasons else job.state
+    return msgspec.structs.replace(job, state=state, content=content)
 
 
-def _duplicate(
-    index: int, site: str | None, known: Sequence[StoredJob], states: dict[str, State]
+def _is_resend(before: Sequence[StoredJob], job: Job) -> bool:
+    """Return whether a prescription replaces one that was rejected or recalled."""
+    return before[0].site == job.site and all(each.state == "rejected" for each in before)
+
+
+def _resent(before: Sequence[StoredJob], jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """Return the jobs, each linked with the rejected one in its place."""
+    old = {place: each.id for place, each in enumerate(before)}
+    return tuple(
+        msgspec.structs.replace(job, replaces=old.get(place)) for place, job in enumerate(jobs)
+    )
+
+
+def _known_result(
+    index: int, job: Job, known: Sequence[StoredJob], states: dict[str, State]
 ) -> ResultOut:
-    """Return the stored jobs as a duplicate, or an error when they are another site's."""
-    if known[0].site != site:
+    """Return the stored jobs as a duplicate, or a conflict when theirs is another content."""
+    if known[0].site != job.site:
         problem = Problem(
             "another site's prescription has this external_id; put the site into the id",
             field="external_id",
         )
         return ResultOut(index=index, status="rejected", errors=(problem,))
+    content = known[0].content_index
+    if content is not None and content != job.content_index:
+        problem = Problem(
+            f"{known[0].id} has this external_id and another content: recall or reject that one "
+            "first, or send this one under an id of its own",
+            field="external_id",
+        )
+        return ResultOut(index=index, status="rejected", code="conflict", errors=(problem,))
     states.update({each.id: each.state for each in known})
     return _result(index, "duplicate", tuple(each.id for each in known))
 

@@ -6,9 +6,11 @@
        ↑        │                             │
        └────────┘ (retry)              ├→ rejected
        └──────────── approved by a reviewer ────┘
-    an approved one ends as resolved instead of completed
+    an approved one ends as resolved instead of completed; one that its sender recalls ends as
+    rejected, unless it was written by then
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
@@ -16,12 +18,12 @@ from typing import Any, Final
 import msgspec
 
 from gateway.plugin import Mode, Problem
-from gateway_rx_queue.model import Patient, Prescription, Reason
+from gateway_rx_queue.model import Drug, Patient, Prescription, Reason, RuleReport
 from gateway_rx_queue.schema import State
 
 NEXT: Final[Mapping[State, frozenset[State]]] = {
-    "queued": frozenset({"writing"}),
-    "writing": frozenset({"queued", "completed", "resolved", "failed", "excepted"}),
+    "queued": frozenset({"writing", "rejected"}),
+    "writing": frozenset({"queued", "completed", "resolved", "failed", "excepted", "rejected"}),
     "excepted": frozenset({"queued", "rejected"}),
     "completed": frozenset(),
     "resolved": frozenset(),
@@ -39,10 +41,15 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
     before: Mapping[str, Any] = {}
     after: Mapping[str, Any] = {}
+    confirmed: tuple[str, ...] = ()
 
 
 class JobContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The content of a job: all its patient data, stored encrypted as one."""
+    """The content of a job: all its patient data, stored encrypted as one.
+
+    ``reports`` say what each rule checked, ``drug`` is the catalog's entry of the DIN, ``flags``
+    are codes of what a person has to know of a job that isn't under review.
+    """
 
     prescription: Prescription
     reasons: tuple[Reason, ...] = ()
@@ -50,6 +57,9 @@ class JobContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     corrections: tuple[Correction, ...] = ()
     din_written: str | None = None
     failure_reason: str | None = None
+    reports: tuple[RuleReport, ...] = ()
+    drug: Drug | None = None
+    flags: tuple[str, ...] = ()
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,12 +89,30 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     patient_index: bytes | None = None
     fill_index: bytes | None = None
     purged: bool = False
+    version: int = 0
+    content_index: bytes | None = None
+    replaces: str | None = None
+    replaced_by: str | None = None
+    recalled_at_ms: int | None = None
     sequence: int = 0
 
     @property
     def idempotency_token(self) -> str:
         """The same in every attempt to write the same content; an approval changes it."""
         return f"{self.id}-{self.round}"
+
+    @property
+    def lease_token(self) -> str:
+        """Return the token of this job's lease: another one for each job of a lease."""
+        return hashlib.sha256(f"{self.lease}|{self.id}".encode()).hexdigest()[:40]
+
+    @property
+    def catalog_name(self) -> str | None:
+        """The product that the DIN has in the catalog."""
+        drug = self.content.drug
+        if drug is None:
+            return None
+        return " ".join(part for part in (drug.name, drug.strength, drug.form) if part)
 
     @property
     def patient_id(self) -> str | None:

@@ -21,11 +21,12 @@ from gateway.plugin import (
     NotFound,
     to_epoch_ms,
 )
-from gateway_rx_queue import claims
+from gateway_rx_queue import claims, events
 from gateway_rx_queue.changes import Changes
 from gateway_rx_queue.extension_points import WriteOutcome
-from gateway_rx_queue.job import Job
+from gateway_rx_queue.job import Job, drug_code
 from gateway_rx_queue.long_poll import LongPoll
+from gateway_rx_queue.mapping import is_drug_number
 from gateway_rx_queue.model import Reason
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.settings import RxQueueSettings
@@ -35,6 +36,7 @@ _LOST_AT_ONCE: Final = 200
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 NO_ANSWER: Final = "writer_gave_no_answer"
 GAVE_UP: Final = "gave_up_after_retries"
+INVALID_DIN: Final = "invalid_din_reported"
 
 
 class LeaseRequest(NamedTuple):
@@ -152,20 +154,18 @@ class Leasing:
             return NotFound("There is no such job.")
         ends = job.lease_until_ms or 0
         held = job.state == "writing" and ends > changes.now_ms
-        if not held or not secrets.compare_digest((job.lease or "").encode(), _bytes(report)):
+        if not held or not secrets.compare_digest(job.lease_token.encode(), _bytes(report)):
             return Conflict(
                 "The lease is no longer yours: it has ended, or was reported already. "
-                "The job is leased again if it has to be."
+                "The job is leased again if necessary."
             )
         return self._ended(changes, job, report.outcome, caller.actor)
 
     def _ended(self, changes: Changes, job: Job, outcome: WriteOutcome, actor: str) -> Job:
         if outcome.outcome == "completed":
-            state: State = "completed" if job.approved_by is None else "resolved"
-            content = job.content
-            if outcome.din is not None:
-                content = _with(job, din_written=outcome.din)
-            return changes.move(job, state, actor, "written", content=content)
+            return self._written(changes, job, outcome.din, actor)
+        if job.recalled_at_ms is not None:
+            return self._recalled(changes, job, actor)
         if outcome.outcome == "failed":
             return self._failed(changes, job, actor, outcome.reason or "writer_failed")
         if outcome.outcome == "excepted":
@@ -182,6 +182,33 @@ class Leasing:
             )
         return self._again(changes, job, actor, _code(outcome.reason) or "retry", outcome.reason)
 
+    @staticmethod
+    def _written(changes: Changes, job: Job, din: str | None, actor: str) -> Job:
+        """Complete a job; another DIN than ordered, and a recall before the write, are flagged."""
+        state: State = "completed" if job.approved_by is None else "resolved"
+        flags = []
+        if din is not None and not is_drug_number(din):
+            din = None  # a writer's text: it may say anything
+            flags.append(INVALID_DIN)
+        elif din is not None and din != drug_code(job.content.prescription):
+            flags.append(events.ANOTHER_DIN)
+        if job.recalled_at_ms is not None:
+            flags.append(events.WRITTEN_AFTER_RECALL)
+        content = job.content
+        if din is not None or flags:
+            content = _with(job, din_written=din, flags=(*content.flags, *flags))
+        written = changes.move(job, state, actor, "written", content=content)
+        for flag in flags:
+            changes.note(written, actor, flag)
+        if flags:
+            changes.announce(events.flagged(written, flags, actor, changes.now))
+        return written
+
+    @staticmethod
+    def _recalled(changes: Changes, job: Job, actor: str) -> Job:
+        """Reject a job that was recalled while it was being written, and isn't written."""
+        return changes.move(job, "rejected", actor, events.RECALLED)
+
     def _again(
         self,
         changes: Changes,
@@ -193,6 +220,8 @@ class Leasing:
         at_once: bool = False,
     ) -> Job:
         """Requeue a job, or fail it after its last attempt."""
+        if job.recalled_at_ms is not None:
+            return self._recalled(changes, job, actor)
         if job.attempts >= self._settings.max_attempts:
             return self._failed(changes, job, actor, reason or GAVE_UP)
         pause = timedelta(seconds=self._settings.pause_seconds(job.attempts))

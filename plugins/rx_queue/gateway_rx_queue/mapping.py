@@ -45,12 +45,17 @@ _SHAPES: Final[Mapping[str, type[msgspec.Struct]]] = {
 
 
 class Candidate(NamedTuple):
-    """One submitted object: a prescription for each of its drugs, or the errors."""
+    """One submitted object: a prescription for each of its drugs, or the errors.
+
+    The same ``identity`` again is the same submission. Candidates of one ``group`` are linked.
+    """
 
     prescriptions: tuple[Prescription, ...]
     site: str | None = None
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    identity: str | None = None
+    group: str | None = None
 
 
 class HistoryRow(NamedTuple):
@@ -88,7 +93,8 @@ def candidate(sent: Any) -> Candidate:
     made = tuple(
         msgspec.structs.replace(base, medication=_filled(Medication, drug)) for drug in drugs
     )
-    return Candidate(made, read.site or None, (), warnings)
+    identity = f"id:{base.external_id}" if base.external_id else None
+    return Candidate(made, read.site or None, (), warnings, identity)
 
 
 def _drugs(read: PrescriptionIn) -> tuple[MedicationIn, ...]:
@@ -175,8 +181,14 @@ def job_out(job: Job, now: datetime) -> JobOut:
     return JobOut(
         **_state_fields(job, now),
         reasons=tuple(dict.fromkeys(each.code for each in job.content.reasons)),
+        not_checked=not_checked(job),
         purged=job.purged,
     )
+
+
+def not_checked(job: Job) -> tuple[str, ...]:
+    """Return the names of the rules that could not check a job."""
+    return tuple(each.rule for each in job.content.reports if each.result == "not_checked")
 
 
 def job_detail_out(
@@ -198,12 +210,17 @@ def job_detail_out(
                 note=each.note,
                 before=dict(each.before),
                 after=dict(each.after),
+                confirmed=each.confirmed,
             )
             for each in content.corrections
         ),
         linked=linked,
         prescription=None if job.purged else content.prescription,
         history=tuple(_history_out(row) for row in history),
+        checks=content.reports,
+        drug=content.drug,
+        replaces=job.replaces,
+        replaced_by=job.replaced_by,
         purged=job.purged,
     )
 
@@ -224,6 +241,11 @@ def _state_fields(job: Job, now: datetime) -> dict[str, Any]:
         "claimed_by": job.claimed_by if held else None,
         "claimed_until": isoformat(from_epoch_ms(until)) if held and until else None,
         "approved_by": job.approved_by,
+        "version": job.version,
+        "flags": job.content.flags,
+        "recalled_at": None
+        if job.recalled_at_ms is None
+        else isoformat(from_epoch_ms(job.recalled_at_ms)),
     }
 
 
@@ -238,14 +260,23 @@ def _history_out(row: HistoryRow) -> HistoryOut:
 
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+_DIN: Final = re.compile(r"[0-9]{8}", re.ASCII)
+
+
+def is_drug_number(text: str) -> bool:
+    """Return whether a text is a DIN or an NPN: eight digits."""
+    return bool(_DIN.fullmatch(text))
 
 
 def outcome_of(sent: OutcomeIn) -> WriteOutcome:
-    """Return the reported outcome; raises ``InvalidInput`` for an invalid reason code."""
+    """Return the reported outcome; raises ``InvalidInput`` for an invalid code or DIN."""
     reasons = tuple(Reason(code=each) if isinstance(each, str) else each for each in sent.reasons)
     if not all(_CODE.fullmatch(reason.code) for reason in reasons):
         text = "a reason's code is lower case with underscores, as in din_ambiguous"
         raise InvalidInput("The report doesn't fit.", [Problem(text, field="reasons")])
+    if sent.din and not is_drug_number(sent.din):
+        text = "must be the eight digits of the DIN that was written"
+        raise InvalidInput("The report doesn't fit.", [Problem(text, field="din")])
     return WriteOutcome(
         outcome=sent.outcome, din=sent.din or None, reason=sent.reason or None, reasons=reasons
     )

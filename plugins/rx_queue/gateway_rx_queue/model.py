@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -31,6 +31,14 @@ REASON_CODES: Final = (
     "stale_written_date",
     "attachment_missing",
     "rule_failed",
+    "din_name_mismatch",
+    "veterinary_product",
+    "quantity_unit",
+    "refills_implausible",
+    "high_alert",
+    "unmapped_instruction",
+    "not_yet_valid",
+    "patient_deceased",
 )
 """The documented reasons for review; rules and writers may add codes of their own."""
 
@@ -63,7 +71,9 @@ class Prescriber(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Medication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One drug. ``din``, ``npn`` and ``pin`` are strings of digits: leading zeros count.
 
-    ``din_candidates`` are the DINs between which the sender could not decide.
+    ``din_candidates`` are the DINs between which the sender could not decide. ``notes`` are the
+    prescriber's notes to the pharmacy, ``indication`` says what it is for. The prescription may be
+    filled from ``valid_from`` to ``valid_until``, both included.
     """
 
     din: str | None = None
@@ -81,21 +91,10 @@ class Medication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     no_substitution: bool | None = None
     written_date: date | None = None
     controlled: bool | None = None
-
-
-class Prescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One drug for one patient, as the writer receives it.
-
-    ``confidence`` is the sender's certainty of a field, 0 to 1, by dotted name:
-    ``{"medication.din": 0.98}``.
-    """
-
-    patient: Patient = Patient()
-    prescriber: Prescriber = Prescriber()
-    medication: Medication = Medication()
-    source: str = "api"
-    external_id: str | None = None
-    confidence: Mapping[str, float] = {}
+    notes: str | None = None
+    indication: str | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
 
 
 class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -123,8 +122,63 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rule: str | None = None
 
 
+class NotChecked(msgspec.Struct, frozen=True):
+    """A rule's statement that it could not check something, and why.
+
+    ``why`` may contain patient data: it is stored encrypted, and shown like ``Reason.message``.
+    """
+
+    why: str
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A rule's statement of what it read, where it found no reason for review."""
+
+    what: str
+
+
+class RuleReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The result of one rule: checked and fine, reasons, or not checked, with the details."""
+
+    rule: str
+    result: Literal["fine", "reason", "not_checked"]
+    codes: tuple[str, ...] = ()
+    detail: str = ""
+
+
+class Prescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One drug for one patient, as the writer receives it.
+
+    ``confidence`` is the sender's certainty of a field, 0 to 1, by dotted name:
+    ``{"medication.din": 0.98}``. ``unmapped`` are the parts of the original that have no field
+    here: the reviewer sees them, and the writer receives them.
+    """
+
+    patient: Patient = Patient()
+    prescriber: Prescriber = Prescriber()
+    medication: Medication = Medication()
+    source: str = "api"
+    external_id: str | None = None
+    confidence: Mapping[str, float] = {}
+    unmapped: tuple[Reason, ...] = ()
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An ingredient of a product: ``250`` ``MG`` per ``5`` ``ML``; ``""`` if unknown."""
+
+    ingredient: str
+    amount: str = ""
+    unit: str = ""
+    per_amount: str = ""
+    per_unit: str = ""
+
+
 class Drug(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An entry of the drug catalog."""
+    """An entry of the drug catalog.
+
+    ``parts`` are its ingredients with their strengths. ``product_class`` is Health Canada's class
+    (``Human``, ``Veterinary``, …), ``status`` the reason why it isn't ``active``.
+    """
 
     din: str
     name: str
@@ -133,10 +187,13 @@ class Drug(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     form: str = ""
     schedules: tuple[str, ...] = ()
     active: bool = True
+    parts: tuple[Part, ...] = ()
+    product_class: str = ""
+    status: str = ""
 
 
 class EarlierFill(msgspec.Struct, frozen=True, kw_only=True):
-    """An earlier prescription of the same drug for the same patient."""
+    """An earlier prescription for the same patient; ``ingredients`` are the catalog's."""
 
     queue_id: str
     state: str
@@ -144,6 +201,26 @@ class EarlierFill(msgspec.Struct, frozen=True, kw_only=True):
     filled_on: date | None = None
     written_date: date | None = None
     days_supply: int | None = None
+    din: str | None = None
+    drug_text: str | None = None
+    ingredients: tuple[str, ...] = ()
+
+
+class AllergyGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Drugs that share an allergy, or an effect that is prescribed once.
+
+    ``names`` are the names of the group in allergy lists, English and French (``penicillin``,
+    ``sulfamides``), ``members`` the ingredients. ``related`` are ingredients outside the group
+    that may cross-react. With ``one_at_a_time`` two members at once are a duplicate therapy;
+    without ``is_allergy`` the group means only that.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
+    one_at_a_time: bool = False
+    is_allergy: bool = True
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):

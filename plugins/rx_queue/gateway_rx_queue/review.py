@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -15,18 +15,25 @@ from gateway.plugin import (
     InvalidInput,
     NotFound,
     Problem,
+    encode,
     isoformat,
     to_epoch_ms,
 )
-from gateway_rx_queue import mapping
+from gateway_rx_queue import events, mapping
 from gateway_rx_queue.changes import Changes
 from gateway_rx_queue.job import Correction, Job
 from gateway_rx_queue.long_poll import LongPoll
-from gateway_rx_queue.model import Prescription
+from gateway_rx_queue.model import Prescription, Reason
+from gateway_rx_queue.rules.rule_context import RuleContextReader
+from gateway_rx_queue.rules.rule_runner import RuleRunner
+from gateway_rx_queue.schema import State
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobStore, Scope
 
 _PARTS: Final = ("patient", "prescriber", "medication")
+_STALE: Final = "The job has changed since you saw it; look at it again."
+# What no confirmation makes fillable.
+_IMPOSSIBLE: Final = frozenset({"quantity_missing", "patient_not_found", "sig_missing"})
 _FIELD: Final = re.compile(r"[a-z_.]{1,64}")
 
 
@@ -45,16 +52,37 @@ class Reviewer(NamedTuple):
         return f"{self.caller.actor}/{self.name}" if self.name else self.caller.actor
 
 
+class Resolution(NamedTuple):
+    """A reviewer's approval.
+
+    ``corrections`` by dotted field name; ``version`` is the version of the job that the reviewer
+    saw, ``None`` skips that check; ``confirm`` are codes of new reasons that they accept.
+    """
+
+    corrections: Mapping[str, Any] = {}
+    note: str | None = None
+    version: int | None = None
+    confirm: Sequence[str] = ()
+
+
 class Review:
     """Applies the decisions of reviewers, each in one transaction."""
 
     def __init__(
-        self, gateway: Gateway, settings: RxQueueSettings, store: JobStore, long_poll: LongPoll
+        self,
+        gateway: Gateway,
+        settings: RxQueueSettings,
+        store: JobStore,
+        long_poll: LongPoll,
+        cases: RuleContextReader,
+        rule_runner: RuleRunner,
     ) -> None:
         self._gateway = gateway
         self._settings = settings
         self._store = store
         self._long_poll = long_poll
+        self._cases = cases
+        self._rule_runner = rule_runner
 
     async def claim(self, reviewer: Reviewer, job_id: str) -> Job:
         """Reserve a job for ``claim_minutes``; raises ``Conflict`` if it is held."""
@@ -63,7 +91,10 @@ class Review:
             until = changes.now + timedelta(minutes=self._settings.claim_minutes)
             changes.viewed(job, reviewer.actor, "rx.claimed")
             return changes.change(
-                job, claimed_by=reviewer.actor, claimed_until_ms=to_epoch_ms(until)
+                job,
+                version=job.version,
+                claimed_by=reviewer.actor,
+                claimed_until_ms=to_epoch_ms(until),
             )
 
         return await self._decided(reviewer, job_id, decide)
@@ -72,28 +103,37 @@ class Review:
         """Release a claimed job."""
 
         def decide(changes: Changes, job: Job) -> Job:
-            return changes.change(job, claimed_by=None, claimed_until_ms=None)
+            return changes.change(job, version=job.version, claimed_by=None, claimed_until_ms=None)
 
         return await self._decided(reviewer, job_id, decide)
 
-    async def resolve(
-        self, reviewer: Reviewer, job_id: str, corrections: Mapping[str, Any], note: str | None
-    ) -> Job:
-        """Approve a job with corrections: queued now, ``resolved`` once written."""
+    async def resolve(self, reviewer: Reviewer, job_id: str, resolution: Resolution) -> Job:
+        """Approve a job with corrections: queued now, ``resolved`` once written.
+
+        What is corrected is judged again. Raises ``Conflict`` with a detail for each new reason
+        that isn't confirmed, and when the job changed since the reviewer saw it;
+        ``InvalidInput`` for corrections after which it can't be filled.
+        """
+        async with self._gateway.database.read() as connection:
+            seen = await self._store.get(connection, reviewer.caller, job_id)
+        judged = None
+        if seen is not None and seen.state == "excepted":
+            _refuse_stale(seen, resolution.version)
+            judged = await self._judged(seen, resolution)
 
         def decide(changes: Changes, job: Job) -> Job:
-            before = job.content.prescription
-            after = corrected(before, corrections)
+            if judged is None or seen is None or job.version != seen.version:
+                raise Conflict(_STALE)
             correction = Correction(
                 at=isoformat(changes.now),
                 actor=reviewer.actor,
-                note=note,
-                **_differences(before, after),
+                note=resolution.note,
+                confirmed=tuple(sorted(set(resolution.confirm))),
+                **_differences(job.content.prescription, judged.content.prescription),
             )
             content = msgspec.structs.replace(
-                job.content, prescription=after, corrections=(*job.content.corrections, correction)
+                judged.content, corrections=(*job.content.corrections, correction)
             )
-            patient, fill = self._store.indexes(job.account_id, job.mode, job.site, after)
             changes.viewed(job, reviewer.actor, "rx.resolved")
             return changes.move(
                 job,
@@ -101,8 +141,8 @@ class Review:
                 reviewer.actor,
                 "approved",
                 content=content,
-                patient_index=patient,
-                fill_index=fill,
+                patient_index=judged.patient_index,
+                fill_index=judged.fill_index,
                 due_at_ms=changes.now_ms,
                 attempts=0,
                 round=job.round + 1,
@@ -115,6 +155,36 @@ class Review:
         job = await self._decided(reviewer, job_id, decide)
         self._long_poll.wake([Scope(job.account_id, job.mode, job.site)])
         return job
+
+    async def _judged(self, job: Job, resolution: Resolution) -> Job:
+        """Return the corrected job as the rules judge it; every new reason is confirmed."""
+        after = corrected(job.content.prescription, resolution.corrections)
+        if after == job.content.prescription:
+            return job
+        patient, fill = self._store.indexes(job.account_id, job.mode, job.site, after)
+        content = msgspec.structs.replace(job.content, prescription=after)
+        fixed = msgspec.structs.replace(
+            job, content=content, patient_index=patient, fill_index=fill
+        )
+        [case] = await self._cases.read([fixed], self._gateway.clock.now())
+        [judgement] = await self._rule_runner.judge([case])
+        known = {_key(reason) for reason in job.content.reasons}
+        new = [reason for reason in judgement.reasons if _key(reason) not in known]
+        _refuse_impossible(new, resolution.corrections)
+        open_ones = [reason for reason in new if reason.code not in resolution.confirm]
+        if open_ones:
+            raise Conflict(
+                "The corrections give new reasons for review: look at each, and send its code in "
+                "confirm to accept it.",
+                [
+                    Problem(f"{each.code}: {each.message}", field=each.field or "corrections")
+                    for each in open_ones
+                ],
+            )
+        content = msgspec.structs.replace(
+            content, reasons=judgement.reasons, reports=judgement.reports, drug=case.drug
+        )
+        return msgspec.structs.replace(fixed, content=content)
 
     async def reject(self, reviewer: Reviewer, job_id: str, reason: str) -> Job:
         """Reject a job permanently; ``rx.failed`` says ``rejected_by_reviewer``."""
@@ -129,7 +199,7 @@ class Review:
                 job,
                 "rejected",
                 reviewer.actor,
-                "rejected_by_reviewer",
+                events.REJECTED,
                 content=content,
                 claimed_by=None,
                 claimed_until_ms=None,
@@ -137,8 +207,50 @@ class Review:
 
         return await self._decided(reviewer, job_id, decide)
 
+    async def recall(self, reviewer: Reviewer, job_id: str, reason: str | None) -> Job:
+        """Take a prescription back: reject it, or flag it to the agent when it is being written.
+
+        Raises ``Conflict`` for a finished job.
+        """
+
+        def decide(changes: Changes, job: Job) -> Job:
+            if job.state not in {"queued", "excepted", "writing"}:
+                raise Conflict(
+                    f"The job is {job.state}; only one that isn't finished can be recalled."
+                )
+            if job.recalled_at_ms is not None:
+                return job
+            note = Correction(at=isoformat(changes.now), actor=reviewer.actor, note=reason)
+            flags = (*job.content.flags, events.RECALLED)
+            content = msgspec.structs.replace(
+                job.content, corrections=(*job.content.corrections, note), flags=flags
+            )
+            changes.viewed(job, reviewer.actor, "rx.recalled")
+            if job.state == "writing":
+                recalled = changes.change(job, content=content, recalled_at_ms=changes.now_ms)
+                changes.note(recalled, reviewer.actor, events.RECALLED)
+            else:
+                recalled = changes.move(
+                    job,
+                    "rejected",
+                    reviewer.actor,
+                    events.RECALLED,
+                    content=content,
+                    recalled_at_ms=changes.now_ms,
+                    claimed_by=None,
+                    claimed_until_ms=None,
+                )
+            changes.announce(events.recalled(recalled, reviewer.actor, changes.now))
+            return recalled
+
+        return await self._decided(reviewer, job_id, decide, states=None)
+
     async def _decided(
-        self, reviewer: Reviewer, job_id: str, decide: Callable[[Changes, Job], Job]
+        self,
+        reviewer: Reviewer,
+        job_id: str,
+        decide: Callable[[Changes, Job], Job],
+        states: frozenset[State] | None = frozenset({"excepted"}),
     ) -> Job:
         caller = reviewer.caller
         async with self._gateway.database.begin() as connection:
@@ -150,15 +262,38 @@ class Review:
             ):
                 raise NotFound("There is no such job.")
             changes = Changes(self._gateway, self._store, self._gateway.clock.now())
-            if job.state != "excepted":
+            if states is not None and job.state not in states:
                 raise Conflict(f"The job is {job.state}; only one that is excepted is reviewed.")
             held = (job.claimed_until_ms or 0) > changes.now_ms
-            if held and job.claimed_by != reviewer.actor:
+            if states is not None and held and job.claimed_by != reviewer.actor:
                 raise Conflict("Another reviewer holds this job; ask them to release it.")
             decided = decide(changes, job)
             published = await changes.write(connection)
         self._gateway.publisher.announce(published)
         return decided
+
+
+def _refuse_stale(job: Job, version: int | None) -> None:
+    if version is not None and version != job.version:
+        raise Conflict(_STALE)
+
+
+def _key(reason: Reason) -> bytes:
+    """Return what makes a reason the one that the reviewer saw; states of other jobs move on."""
+    evidence = {name: value for name, value in reason.evidence.items() if name != "status"}
+    return encode((reason.code, reason.field, reason.message, evidence))
+
+
+def _refuse_impossible(new: Sequence[Reason], corrections: Mapping[str, Any]) -> None:
+    """Raise ``InvalidInput`` for what no confirmation makes fillable."""
+    problems = [
+        Problem(reason.message, field=reason.field)
+        for reason in new
+        if reason.code in _IMPOSSIBLE
+        or (reason.code == "drug_not_found" and reason.message.endswith("eight digits."))
+    ]
+    if problems and corrections:
+        raise InvalidInput("The corrections don't fit.", problems)
 
 
 def corrected(prescription: Prescription, corrections: Mapping[str, Any]) -> Prescription:
@@ -192,7 +327,10 @@ def corrected(prescription: Prescription, corrections: Mapping[str, Any]) -> Pre
         raise InvalidInput("The corrections don't fit.", problems)
     fixed = candidate.prescriptions[0]
     return msgspec.structs.replace(
-        fixed, external_id=prescription.external_id, confidence=prescription.confidence
+        fixed,
+        external_id=prescription.external_id,
+        confidence=prescription.confidence,
+        unmapped=prescription.unmapped,
     )
 
 

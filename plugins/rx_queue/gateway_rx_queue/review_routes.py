@@ -17,7 +17,7 @@ from gateway.plugin import (
     json_response,
 )
 from gateway_rx_queue import schema
-from gateway_rx_queue.review import Reviewer
+from gateway_rx_queue.review import Resolution, Reviewer
 from gateway_rx_queue.service import RxService
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -48,7 +48,7 @@ async def claim_job(
     reviewer = _reviewer(caller, decode(body or b"{}", schema.ReviewerIn))
     job = await queue.review.claim(reviewer, queue_id)
     until = isoformat(from_epoch_ms(job.claimed_until_ms or 0))
-    return json_response(schema.ClaimedOut(job.id, job.state, reviewer.actor, until))
+    return json_response(schema.ClaimedOut(job.id, job.state, reviewer.actor, until, job.version))
 
 
 @post(
@@ -84,6 +84,9 @@ async def resolve_job(
 ) -> Response[bytes]:
     r"""Approve a job with corrections. It is queued for writing; `rx.resolved` follows the write.
 
+    Corrections are judged again: 409 lists each new reason, and its code in `confirm` accepts it.
+    With the `version` that you saw, 409 when the job has changed since.
+
     ```bash
     curl -X POST $GATEWAY/api/rx/$EXCEPTED/resolve -H "X-API-Key: $KEY" \
       -H "Content-Type: application/json" \
@@ -92,7 +95,8 @@ async def resolve_job(
     """
     sent = decode(body or b"{}", schema.ResolveIn)
     reviewer = _reviewer(caller, sent)
-    job = await queue.review.resolve(reviewer, queue_id, sent.corrections, sent.note or None)
+    resolution = Resolution(sent.corrections, sent.note or None, sent.version, sent.confirm)
+    job = await queue.review.resolve(reviewer, queue_id, resolution)
     return json_response(schema.JobStateOut(job.id, job.state), 202)
 
 
@@ -115,6 +119,31 @@ async def reject_job(
     """
     sent = decode(body, schema.RejectIn)
     job = await queue.review.reject(_reviewer(caller, sent), queue_id, sent.reason)
+    return json_response(schema.JobStateOut(job.id, job.state), 202)
+
+
+@post(
+    "/{queue_id:str}/recall",
+    status_code=202,
+    tags=["Prescriptions"],
+    summary="Recall a prescription",
+    opt={"body": schema.RecallIn, "answer": schema.JobStateOut},
+)
+async def recall_job(
+    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
+) -> Response[bytes]:
+    r"""Take a prescription back. One that isn't being written is rejected and never leased again.
+
+    One that is being written is flagged: the agent learns it from the answer to its report, and
+    `rx.flagged` says when it was written nevertheless. 409 when the job is finished.
+
+    ```bash
+    curl -X POST $GATEWAY/api/rx/$QUEUE_ID/recall -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" -d '{"reason": "the prescriber changed the dose"}'
+    ```
+    """
+    sent = decode(body or b"{}", schema.RecallIn)
+    job = await queue.review.recall(Reviewer(caller), queue_id, sent.reason)
     return json_response(schema.JobStateOut(job.id, job.state), 202)
 
 

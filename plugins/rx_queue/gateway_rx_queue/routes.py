@@ -3,12 +3,14 @@
 import asyncio
 from typing import Annotated, Any, Final, cast, get_args
 
+import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, HeaderParameter, RawBody, SkipValidation
 
 from gateway.plugin import (
     Caller,
+    Conflict,
     IdempotencyKey,
     InvalidInput,
     Problem,
@@ -19,7 +21,13 @@ from gateway.plugin import (
 )
 from gateway_rx_queue import fhir, mapping, schema
 from gateway_rx_queue.agent_routes import lease_jobs, report_result
-from gateway_rx_queue.review_routes import claim_job, reject_job, release_job, resolve_job
+from gateway_rx_queue.review_routes import (
+    claim_job,
+    recall_job,
+    reject_job,
+    release_job,
+    resolve_job,
+)
 from gateway_rx_queue.service import RxService
 from gateway_rx_queue.store import JobFilter
 from gateway_rx_queue.submitting import SubmissionResult
@@ -70,27 +78,60 @@ async def submit_prescriptions(
     # The path is part of it: the same key and body on another path is another request.
     idempotency = idempotency_key(key, b"/api/rx\n" + body)
     if content_type.partition(";")[0].strip().lower() == fhir.MEDIA_TYPE:
-        await asyncio.to_thread(fhir.check_fhir, body)
-        sent: Any = _from_fhir(decode(body, dict[str, Any]))
+        candidates, is_batch = await _fhir_candidates(queue, caller, body)
     else:
-        sent = decode(body, Any)
+        candidates, is_batch = _json_candidates(decode(body, Any))
+    drugs = sum(max(1, len(each.prescriptions)) for each in candidates)
+    await queue.gateway.limits.take("orders_per_hour", caller.actor, drugs)
+    accepted = await queue.intake.accept(caller, candidates, idempotency)
+    return _batch_answer(accepted) if is_batch else _single_answer(accepted)
+
+
+def _json_candidates(sent: Any) -> tuple[list[mapping.Candidate], bool]:
     if not isinstance(sent, dict):
         raise InvalidInput("Send a JSON object: one prescription, or a list of prescriptions.")
     if "prescriptions" not in sent:
-        await queue.gateway.limits.take("orders_per_hour", caller.actor)
-        taken = await queue.intake.accept(caller, [mapping.candidate(sent)], idempotency)
-        return _single_answer(taken)
+        return [mapping.candidate(sent)], False
     batch = sent["prescriptions"]
     if not isinstance(batch, list):
         problem = Problem("must be a list", field="prescriptions")
         raise InvalidInput("The request body doesn't fit.", [problem])
-    if not 1 <= len(batch) <= _MOST_AT_ONCE:
+    _check_size(len(batch))
+    return [mapping.candidate(each) for each in batch], True
+
+
+def _check_size(size: int) -> None:
+    if not 1 <= size <= _MOST_AT_ONCE:
         problem = Problem(f"send 1 to {_MOST_AT_ONCE} at a time", field="prescriptions")
         text = f"prescriptions must hold 1 to {_MOST_AT_ONCE} entries."
         raise InvalidInput(text, [problem])
-    await queue.gateway.limits.take("orders_per_hour", caller.actor, len(batch))
-    candidates = [mapping.candidate(each) for each in batch]
-    return _batch_answer(await queue.intake.accept(caller, candidates, idempotency))
+
+
+async def _fhir_candidates(
+    queue: RxService, caller: Caller, body: bytes
+) -> tuple[list[mapping.Candidate], bool]:
+    """Read a Bundle as a batch, a request alone as one prescription."""
+    await asyncio.to_thread(fhir.check_fhir, body)
+    sent = decode(body, dict[str, Any])
+    site, _ = queue.gateway.sites.resolve(caller, None)
+    zone = queue.cases.zone(caller.account_id, site)
+    today = queue.gateway.clock.now().astimezone(zone).date()
+    orders = fhir.orders(sent, zone, today)
+    _check_size(len(orders))
+    return [_fhir_candidate(each) for each in orders], sent["resourceType"] == "Bundle"
+
+
+def _fhir_candidate(order: fhir.Order) -> mapping.Candidate:
+    made = mapping.candidate(order.prescription)
+    whole = tuple(
+        msgspec.structs.replace(each, unmapped=order.unmapped) for each in made.prescriptions
+    )
+    return made._replace(
+        prescriptions=whole,
+        identity=order.identity,
+        group=order.group,
+        warnings=made.warnings + order.warnings,
+    )
 
 
 @get("/", tags=["Prescriptions"], summary="List jobs", opt={"answer": schema.JobsOut})
@@ -137,14 +178,9 @@ async def look_up_job(
     return json_response(mapping.job_detail_out(job, history, linked, now))
 
 
-def _from_fhir(sent: dict[str, Any]) -> dict[str, Any]:
-    """Return a Bundle as a batch, a request alone as one prescription."""
-    found = fhir.prescriptions(sent)
-    return {"prescriptions": found} if sent["resourceType"] == "Bundle" else found[0]
-
-
 def _single_answer(taken: SubmissionResult) -> Response[bytes]:
     [result] = taken.results
+    _refuse_conflicts(taken)
     if result.status == "rejected":
         details = [Problem(each.message, field=each.field) for each in result.errors]
         raise InvalidInput("The prescription can't be accepted.", details)
@@ -160,6 +196,7 @@ def _single_answer(taken: SubmissionResult) -> Response[bytes]:
 
 
 def _batch_answer(taken: SubmissionResult) -> Response[bytes]:
+    _refuse_conflicts(taken)
     if all(result.status == "rejected" for result in taken.results):
         details = [
             Problem(problem.message, index=result.index, field=problem.field)
@@ -175,6 +212,17 @@ def _batch_answer(taken: SubmissionResult) -> Response[bytes]:
     ]
     answer = schema.BatchOut(len(created), created, taken.warnings, taken.results)
     return json_response(answer, 202, _replayed(taken))
+
+
+def _refuse_conflicts(result: SubmissionResult) -> None:
+    """Raise ``Conflict`` when all that was sent has an external id with another content."""
+    if all(each.code == "conflict" for each in result.results):
+        details = [
+            Problem(problem.message, index=each.index, field=problem.field)
+            for each in result.results
+            for problem in each.errors
+        ]
+        raise Conflict("The external_id was used for another prescription.", details)
 
 
 def _replayed(taken: SubmissionResult) -> dict[str, str] | None:
@@ -195,6 +243,7 @@ def router(queue: RxService) -> Router:
             release_job,
             resolve_job,
             reject_job,
+            recall_job,
         ],
         dependencies={"queue": Provide(lambda: queue, sync_to_thread=False)},
     )

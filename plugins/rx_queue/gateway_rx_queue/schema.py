@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.plugin import Mode, Problem
-from gateway_rx_queue.model import Prescription, Reason
+from gateway_rx_queue.model import Drug, Prescription, Reason, RuleReport
 from gateway_rx_queue.settings import LONGEST_LEASE_SECONDS
 
 State = Literal["queued", "writing", "completed", "failed", "excepted", "resolved", "rejected"]
@@ -68,6 +68,10 @@ class MedicationIn(msgspec.Struct, frozen=True, kw_only=True):
     no_substitution: bool | None = None
     written_date: date | None = None
     controlled: bool | None = None
+    notes: Annotated[str, Meta(max_length=2000)] | None = None
+    indication: _Text | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
 
 
 class PrescriptionIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,12 +111,16 @@ class SubmittedOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ResultOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The result of one prescription of a batch."""
+    """The result of one prescription of a batch.
+
+    ``code`` is ``conflict`` when the same ``external_id`` has another content.
+    """
 
     index: int
     status: Literal["created", "duplicate", "rejected"]
     queueId: str | None = None  # noqa: N815 - the wire's name
     queueIds: tuple[str, ...] = ()  # noqa: N815 - the wire's name
+    code: str | None = None
     errors: tuple[Problem, ...] = ()
 
 
@@ -135,7 +143,7 @@ class HistoryOut(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-class CorrectionOut(msgspec.Struct, frozen=True, kw_only=True):
+class CorrectionOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A reviewer's changes, field by field, and the note."""
 
     at: str
@@ -143,10 +151,14 @@ class CorrectionOut(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None
     before: dict[str, Any]
     after: dict[str, Any]
+    confirmed: tuple[str, ...] = ()
 
 
 class JobOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job in a list: no patient data, and the reasons for review."""
+    """A job in a list: no patient data, and the reasons for review.
+
+    ``not_checked`` names the rules that could not check it, ``flags`` what a person has to know.
+    """
 
     queueId: str  # noqa: N815 - the wire's name
     status: State
@@ -161,6 +173,10 @@ class JobOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     claimed_by: str | None
     claimed_until: str | None
     approved_by: str | None
+    version: int
+    not_checked: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    recalled_at: str | None = None
     purged: bool = False
 
 
@@ -174,7 +190,10 @@ class JobsOut(msgspec.Struct, frozen=True):
 class JobDetailOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One job in full. ``linked`` are its submission's other jobs.
 
-    ``purged`` is present, and true, once retention erased the content.
+    ``checks`` report, for each rule, whether it found a reason, found nothing, or could not
+    check. ``drug`` is the catalog's entry of the DIN. ``replaces`` and ``replaced_by`` link it with
+    the job that it was sent again for. ``purged`` is present, and true, once retention erased the
+    content.
     """
 
     queueId: str  # noqa: N815 - the wire's name
@@ -198,6 +217,13 @@ class JobDetailOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     linked: tuple[str, ...]
     prescription: Prescription | None
     history: tuple[HistoryOut, ...]
+    version: int
+    checks: tuple[RuleReport, ...] = ()
+    drug: Drug | None = None
+    flags: tuple[str, ...] = ()
+    recalled_at: str | None = None
+    replaces: str | None = None
+    replaced_by: str | None = None
     purged: bool = False
 
 
@@ -214,8 +240,8 @@ class LeaseIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ) = None
 
 
-class LeasedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A leased job, until ``lease_expires_at``.
+class LeasedOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A leased job, for ``lease_seconds`` from now: until ``lease_expires_at`` by our clock.
 
     ``idempotency_token`` is the same when the same job is leased again: check whether it was
     written already. ``attempt`` counts from 1.
@@ -224,10 +250,12 @@ class LeasedOut(msgspec.Struct, frozen=True, kw_only=True):
     queueId: str  # noqa: N815 - the wire's name
     lease_token: str
     lease_expires_at: str
+    lease_seconds: float
     idempotency_token: str
     attempt: int
     site: str | None
     prescription: Prescription
+    catalog_name: str | None = None
 
 
 class LeaseOut(msgspec.Struct, frozen=True):
@@ -251,7 +279,7 @@ class ResultIn(OutcomeIn, frozen=True, kw_only=True, forbid_unknown_fields=True)
     lease_token: Annotated[str, Meta(max_length=200)]
 
 
-class BridgeJobOut(msgspec.Struct, frozen=True, kw_only=True):
+class BridgeJobOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as it is posted to a bridge."""
 
     queueId: str  # noqa: N815 - the wire's name
@@ -259,9 +287,10 @@ class BridgeJobOut(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     site: str | None
     prescription: Prescription
+    catalog_name: str | None = None
 
 
-class JobStateOut(msgspec.Struct, frozen=True):
+class JobStateOut(msgspec.Struct, frozen=True, omit_defaults=True):
     """The state of a job."""
 
     queueId: str  # noqa: N815 - the wire's name
@@ -281,6 +310,13 @@ class ResolveIn(ReviewerIn, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         dict[str, Any], Meta(description='{"medication.din": "02242705"}; null removes a value')
     ] = {}
     note: Annotated[str, Meta(max_length=2000)] | None = None
+    version: Annotated[
+        int | None, Meta(description="the job's version that you saw; 409 when it has changed")
+    ] = None
+    confirm: Annotated[
+        tuple[_Code, ...],
+        Meta(max_length=50, description="the codes of new reasons that you accept, one by one"),
+    ] = ()
 
 
 class RejectIn(ReviewerIn, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -289,8 +325,21 @@ class RejectIn(ReviewerIn, frozen=True, kw_only=True, forbid_unknown_fields=True
     reason: Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
+class RecallIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why the prescription is recalled; stored here, not sent."""
+
+    reason: Annotated[str, Meta(max_length=2000)] | None = None
+
+
+class ReportedOut(JobStateOut, frozen=True, omit_defaults=True):
+    """The state of a job after a report; ``recalled`` when its sender took it back meanwhile."""
+
+    recalled: bool = False
+
+
 class ClaimedOut(JobStateOut, frozen=True):
     """The holder of the claim, and its end."""
 
     claimed_by: str
     claimed_until: str
+    version: int

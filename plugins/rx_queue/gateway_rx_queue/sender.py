@@ -58,6 +58,7 @@ class Bridge:
                 attempt=job.attempt,
                 site=job.site,
                 prescription=job.prescription,
+                catalog_name=job.catalog_name,
             )
         )
         answer = await self._client.send(

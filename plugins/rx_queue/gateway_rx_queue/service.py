@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from gateway.plugin import AuditEntry, Caller, Gateway, HealthReport, NotFound
 from gateway.plugin import Job as Recurring
@@ -22,6 +23,8 @@ from gateway_rx_queue.store import JobFilter, JobStore
 from gateway_rx_queue.writers.push_writer import EVERY_SECONDS, PushWriter
 from gateway_rx_queue.writers.simulator import SIMULATOR
 
+_OLD_CATALOG_DAYS: Final = 62
+
 
 class RxService:
     """Builds the queue's parts and offers its read operations."""
@@ -32,20 +35,21 @@ class RxService:
         self.store = JobStore(gateway)
         self.rule_runner = RuleRunner(gateway)
         self.long_poll = LongPoll(gateway)
-        cases = RuleContextReader(gateway, settings, self.store)
+        cases = RuleContextReader(gateway, settings, self.store, self.rule_runner)
+        self.cases = cases
         self.intake = RxIntake(gateway, self.store, cases, self.rule_runner, self.long_poll)
         self.leasing = Leasing(gateway, settings, self.store, self.long_poll)
         self._bridge = Bridge(gateway, settings.http)
         own = [SIMULATOR, RxWriter("http", self._bridge.write)]
         self.push_writer = PushWriter(gateway, settings, self.leasing, own)
         self.retention = retention.Retention(gateway, self.store)
-        self.review = Review(gateway, settings, self.store, self.long_poll)
+        self.review = Review(gateway, settings, self.store, self.long_poll, cases, self.rule_runner)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open the queue; on exit release waiting agents and finish accepted work."""
         # Read now, so that an invalid extension stops the start.
-        _ = self.rule_runner.rules, self.push_writer.writer()
+        _ = self.rule_runner.rules, self.rule_runner.allergy_groups, self.push_writer.writer()
         self.long_poll.open()
         self.push_writer.open()
         try:
@@ -68,9 +72,14 @@ class RxService:
     async def catalog_health(self) -> HealthReport:
         """Report whether a drug catalog is loaded."""
         async with self.gateway.database.read() as connection:
-            known = await drugs.count(connection)
-        if known:
-            return HealthReport(healthy=True, detail=f"the drug catalog has {known} products")
+            loaded = await drugs.state(connection)
+        if loaded.products:
+            text = f"the drug catalog has {loaded.products} products"
+            if loaded.dated is not None:
+                text += f", of {loaded.dated.isoformat()}"
+                if (self.gateway.clock.now().date() - loaded.dated).days > _OLD_CATALOG_DAYS:
+                    text += ": it is old, load the new extract with gateway rx load-drugs"
+            return HealthReport(healthy=True, detail=text)
         text = "DINs are not checked: load the catalog with gateway rx load-drugs allfiles.zip"
         return HealthReport(healthy=True, detail=text)
 

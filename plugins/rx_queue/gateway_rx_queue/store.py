@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, Select, bindparam, select, update
+from sqlalchemy import Row, Select, bindparam, or_, select, update
 
 from gateway.plugin import AsyncConnection, Caller, Gateway, Mode, insert_rows
 from gateway_rx_queue.job import Job, JobContent, drug_code, patient_identity
@@ -19,10 +19,12 @@ _JOB_COLUMNS: Final = tuple(
 )
 _CHANGING: Final = (
     *("state", "state_at_ms", "due_at_ms", "attempts", "round", "lease", "lease_until_ms"),
-    *("claimed_by", "claimed_until_ms", "approved_by", "approved_at_ms"),
+    *("claimed_by", "claimed_until_ms", "approved_by", "approved_at_ms", "version"),
+    *("external_index", "replaced_by", "recalled_at_ms"),
 )
 _CONTENT: Final = ("patient_index", "fill_index", "payload")
-_LATEST_FILLS: Final = 10
+# Of one patient: more are not read.
+_LATEST_JOBS: Final = 60
 # Both databases take some 32,000 parameters in a statement; this stays well below.
 _PARAMETERS: Final = 5000
 
@@ -59,6 +61,7 @@ class StoredJob(NamedTuple):
     place: int
     site: str | None
     state: State
+    content_index: bytes | None
 
 
 class JobStore:
@@ -69,10 +72,21 @@ class JobStore:
         self._encoder = msgspec.json.Encoder(decimal_format="number")
         self._decoder = msgspec.json.Decoder(JobContent)
 
-    def external_key(self, account_id: str, mode: Mode, external_id: str) -> ExternalKey:
-        """Return the key that identifies a submission by the sender's ``external_id``."""
-        index = self._gateway.sealer.blind_index("rx_external_id", account_id, external_id)
+    def external_key(self, account_id: str, mode: Mode, identity: str) -> ExternalKey:
+        """Return the key of a submission's identity: ``id:`` with the sender's ``external_id``."""
+        index = self._gateway.sealer.blind_index(
+            "rx_external_id", account_id, identity.removeprefix("id:")
+        )
         return index, account_id, mode
+
+    def content_index(self, account_id: str, prescriptions: Sequence[Prescription]) -> bytes:
+        """Return the blind index that the same content has again."""
+        parts = [
+            (each.patient, each.prescriber, each.medication, each.unmapped)
+            for each in prescriptions
+        ]
+        content = self._encoder.encode(parts).decode()
+        return self._gateway.sealer.blind_index("rx_content", account_id, content)
 
     def indexes(
         self, account_id: str, mode: Mode, site: str | None, prescription: Prescription
@@ -109,6 +123,17 @@ class JobStore:
         content = [now for was, now in changed if was.content is not now.content]
         await self._update(connection, plain, _CHANGING)
         await self._update(connection, content, (*_CHANGING, *_CONTENT))
+
+    async def replace(
+        self, connection: AsyncConnection, replaced: Sequence[tuple[str, str]]
+    ) -> None:
+        """Free the external ids of jobs that others replace, given as pairs of their ids."""
+        for old, new in sorted(replaced):
+            await connection.execute(
+                update(rx_jobs)
+                .where(rx_jobs.c.id == old)
+                .values(external_index=None, replaced_by=new)
+            )
 
     async def _update(
         self, connection: AsyncConnection, jobs: Sequence[Job], columns: tuple[str, ...]
@@ -158,35 +183,44 @@ class JobStore:
                 select(
                     *(columns.external_index, columns.account_id, columns.mode),
                     *(columns.id, columns.place, columns.site, columns.state),
+                    columns.content_index,
                 )
                 .where(columns.external_index.in_(indexes[start : start + _PARAMETERS]))
                 .order_by(columns.place)
             )
             for row in rows:
                 key = (bytes(row[0]), row[1], row[2])
-                found.setdefault(key, []).append(StoredJob(*row[3:]))
+                digest = None if row[7] is None else bytes(row[7])
+                found.setdefault(key, []).append(StoredJob(*row[3:7], digest))
         return found
 
     async def earlier(
-        self, connection: AsyncConnection, fill_indexes: Collection[bytes], since_ms: int
+        self,
+        connection: AsyncConnection,
+        patients: Collection[bytes],
+        fills: Collection[bytes],
+        since_ms: int,
+        recent_ms: int,
     ) -> dict[bytes, list[Job]]:
-        """Return the latest jobs of each drug and patient since then, newest first."""
+        """Return jobs of each patient, newest first: of ``fills`` since then, all recent ones."""
         found: dict[bytes, list[Job]] = {}
-        indexes = sorted(set(fill_indexes))
+        indexes, drugs = sorted(set(patients)), sorted(set(fills))
+        columns = rx_jobs.c
         for start in range(0, len(indexes), _PARAMETERS):
             rows = await connection.execute(
                 select(rx_jobs)
                 .where(
-                    rx_jobs.c.fill_index.in_(indexes[start : start + _PARAMETERS]),
-                    rx_jobs.c.created_at_ms >= since_ms,
-                    rx_jobs.c.purged.is_(False),
+                    columns.patient_index.in_(indexes[start : start + _PARAMETERS]),
+                    columns.created_at_ms >= since_ms,
+                    or_(columns.created_at_ms >= recent_ms, columns.fill_index.in_(drugs)),
+                    columns.purged.is_(False),
                 )
-                .order_by(rx_jobs.c.id.desc())
+                .order_by(columns.id.desc())
             )
             for row in rows:
-                fills = found.setdefault(bytes(row.fill_index), [])
-                if len(fills) < _LATEST_FILLS:
-                    fills.append(self.job(row))
+                jobs = found.setdefault(bytes(row.patient_index), [])
+                if len(jobs) < _LATEST_JOBS:
+                    jobs.append(self.job(row))
         return found
 
     async def locked(self, connection: AsyncConnection, ids: Collection[str]) -> dict[str, Job]:
@@ -239,7 +273,7 @@ class JobStore:
         plain = self._gateway.sealer.unseal(
             bytes(values.pop("payload")), table=TABLE, row_id=row.id
         )
-        for name in ("external_index", "patient_index", "fill_index"):
+        for name in ("external_index", "patient_index", "fill_index", "content_index"):
             values[name] = None if values[name] is None else bytes(values[name])
         values["purged"] = bool(values["purged"])
         return Job(content=self._decoder.decode(plain), **values)

@@ -54,8 +54,10 @@ def _only(condition: str) -> dict[str, Any]:
 # place link the drugs of one submission. attempts counts the attempts of this round; a reviewer's
 # approval begins a new round. due_at_ms is when a queued job may be leased, lease_until_ms the
 # end of the lease. patient_index keeps a patient's jobs in order, fill_index finds
-# earlier ones of the same drug, external_index the sender's own id. purged: the payload is
-# erased.
+# earlier ones of the same drug, external_index the sender's own id, content_index the same
+# content under that id. version counts the changes, so that a reviewer decides on what they saw.
+# replaces and replaced_by link a job with the rejected one that it was sent for again.
+# recalled_at_ms: the sender took it back. purged: the payload is erased.
 rx_jobs: Final = Table(
     "rx_jobs",
     metadata,
@@ -84,6 +86,11 @@ rx_jobs: Final = Table(
     Column("fill_index", LargeBinary),
     Column("payload", LargeBinary, nullable=False),
     Column("purged", Boolean, nullable=False, server_default=false()),
+    Column("version", Integer, nullable=False, server_default="0"),
+    Column("content_index", LargeBinary),
+    Column("replaces", Text),
+    Column("replaced_by", Text),
+    Column("recalled_at_ms", BigInteger),
     Index("uq_rx_jobs_id", "id", unique=True),
     Index(
         "uq_rx_jobs_external_index",
@@ -103,7 +110,7 @@ rx_jobs: Final = Table(
     ),
     Index("ix_rx_jobs_leased", "lease_until_ms", **_only(WRITING)),
     Index("ix_rx_jobs_patient", "patient_index", "sequence", **_only(OPEN)),
-    Index("ix_rx_jobs_fill", "fill_index", "id", **_only("fill_index IS NOT NULL")),
+    Index("ix_rx_jobs_patient_id", "patient_index", "id", **_only("patient_index IS NOT NULL")),
     Index("ix_rx_jobs_submission_id", "submission_id"),
     Index("ix_rx_jobs_account", "account_id", "mode", "state", "id"),
     Index("ix_rx_jobs_over", "purged", "state_at_ms", **_only(OVER)),
@@ -136,6 +143,19 @@ rx_drugs: Final = Table(
     Column("schedules", Text, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("loaded_at_ms", BigInteger, nullable=False),
+    Column("parts", Text, nullable=False, server_default=""),
+    Column("product_class", Text, nullable=False, server_default=""),
+    Column("status", Text, nullable=False, server_default=""),
+)
+
+# One row: the extract that is loaded, and the day it is of.
+rx_catalog: Final = Table(
+    "rx_catalog",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("products", Integer, nullable=False),
+    Column("loaded_at_ms", BigInteger, nullable=False),
+    Column("dated", Text),
 )
 
 # The words of each drug's name and ingredients.

@@ -6,6 +6,9 @@ import pytest
 from waiting import PATIENCE_SECONDS
 
 DONE = ("rx.queued", "rx.completed")
+# Without a catalog, and for a patient whose allergies nothing names.
+UNCHECKED = ["drug_identity", "drug_name", "strength", "quantity_unit", "repeats", "controlled"]
+UNCHECKED += ["allergies"]
 
 
 async def test_a_job_is_leased_written_and_published(
@@ -20,6 +23,7 @@ async def test_a_job_is_leased_written_and_published(
         "queueId": queue_id,
         "lease_token": leased["lease_token"],
         "lease_expires_at": "2026-01-01T00:02:00Z",
+        "lease_seconds": 120.0,
         "idempotency_token": f"{queue_id}-0",
         "attempt": 1,
         "site": None,
@@ -146,7 +150,12 @@ async def test_a_retry_comes_back_after_a_pause_and_the_last_one_fails(
         assert await events_of(gateway, queue_id) == [
             (
                 "rx.queued",
-                {"queue_id": queue_id, "patient_id": "P-1204", "external_id": "FAX-2231-1"},
+                {
+                    "queue_id": queue_id,
+                    "patient_id": "P-1204",
+                    "external_id": "FAX-2231-1",
+                    "not_checked": UNCHECKED,
+                },
             ),
             ("rx.failed", {"reason": "busy", "queue_id": queue_id}),
         ]

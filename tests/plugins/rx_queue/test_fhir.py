@@ -172,7 +172,7 @@ async def test_a_request_alone_with_what_it_contains_is_one_prescription(send, j
     assert found["medication"]["days_supply"] == 14
 
 
-async def test_requests_of_one_group_are_one_prescription_with_linked_jobs(send, job):
+async def test_requests_of_one_group_are_linked_jobs_of_their_own(send, job):
     group = {"groupIdentifier": {"value": "G-1"}}
     second = request(
         id="m2",
@@ -184,10 +184,11 @@ async def test_requests_of_one_group_are_one_prescription_with_linked_jobs(send,
     answer = await send(bundle(request(**group), second, other))
 
     assert answer["created"] == 3
-    one, two = answer["results"][0]["queueIds"]
+    one, two, three = answer["queueIds"]
     assert (await job(one))["linked"] == [two]
     assert (await job(two))["prescription"]["medication"]["din"] == "02247521"
-    assert (await job(two))["external_id"] == "G-1"
+    assert (await job(two))["external_id"] == "RX-77"
+    assert (await job(three))["linked"] == []
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,17 @@ async def test_a_good_prescription_is_queued_and_published(gateway, key, rx, job
     queue_id = body["queueId"]
     assert queue_id.startswith("rxq_")
     assert body == {"queueId": queue_id, "status": "queued"}
+    [found] = (await gateway.get("/api/rx", key)).json()["jobs"]
+    assert found["not_checked"][-1] == "allergies"
     assert await events(queue_id) == [
         (
             "rx.queued",
-            {"queue_id": queue_id, "patient_id": "P-1204", "external_id": "FAX-2231-1"},
+            {
+                "queue_id": queue_id,
+                "patient_id": "P-1204",
+                "external_id": "FAX-2231-1",
+                "not_checked": found["not_checked"],
+            },
         )
     ]
     found = await job(queue_id)
@@ -45,7 +52,7 @@ async def test_a_good_prescription_is_queued_and_published(gateway, key, rx, job
 
 async def test_the_same_external_id_again_is_the_same_job(gateway, key, rx, events):
     first = (await gateway.post("/api/rx", key, rx())).json()
-    again = await gateway.post("/api/rx", key, rx(medication__quantity=90))
+    again = await gateway.post("/api/rx", key, rx(confidence={"medication.din": 0.91}))
 
     assert again.status_code == 202
     assert again.json() == {"queueId": first["queueId"], "status": "queued", "duplicate": True}

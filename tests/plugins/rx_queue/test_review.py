@@ -98,6 +98,7 @@ async def test_two_people_do_not_work_on_the_same_one(clock, excepted, review, j
         "status": "excepted",
         "claimed_by": f"{key_name}/first",
         "claimed_until": "2026-01-01T00:15:00Z",
+        "version": 0,
     }
     assert (await job(excepted))["claimed_by"] == f"{key_name}/first"
     for action, body in (("claim", {}), ("resolve", {}), ("reject", {"reason": "no"})):

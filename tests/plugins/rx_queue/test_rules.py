@@ -269,8 +269,6 @@ SIGS = [
     ("0-0 tab daily", None),
     ("0.00 ml daily", None),
     ("1 tab daily prn", None),
-    ("1 tab weekly", None),
-    ("1 tab every other day", None),
     ("2 tabs today then 1 tab daily", None),
     ("as directed", None),
     ("1 tab", None),

@@ -26,7 +26,7 @@ def load_drugs_command() -> click.Command:
 
         FILE is allfiles.zip (products that are sold); name allfiles_ia.zip as well, and DINs
         that are no longer sold are distinguished from unknown ones. The load replaces the
-        whole catalog.
+        whole catalog. An incomplete extract is refused.
         """
         extract = Extract()
         for path in files:
@@ -35,14 +35,16 @@ def load_drugs_command() -> click.Command:
         found = list(extract.drugs())
         if not found:
             raise InvalidInput("There is no product with a DIN in this: name allfiles.zip.")
+        extract.check()
         active = sum(drug.active for drug in found)
         if not dry_run:
             async with session.gateway() as gateway:
                 now = gateway.clock.now()
                 entry = AuditEntry(DEFAULT_ACCOUNT, session.actor, "rx.drugs_loaded", "rx_drugs")
                 async with gateway.database.begin() as connection:
-                    await drugs.replace(connection, found, to_epoch_ms(now))
+                    await drugs.replace(connection, found, to_epoch_ms(now), extract.dated)
                     await gateway.audit.record(connection, [entry], now)
-        session.record({"drugs": len(found), "sold": active, "dry_run": dry_run})
+        dated = extract.dated.isoformat() if extract.dated else None
+        session.record({"drugs": len(found), "sold": active, "dated": dated, "dry_run": dry_run})
 
     return load_drugs

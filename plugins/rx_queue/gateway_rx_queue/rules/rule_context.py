@@ -3,13 +3,15 @@
 import zoneinfo
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from itertools import chain
 from typing import Final
 
-from gateway.plugin import Gateway, from_epoch_ms, to_epoch_ms
+from gateway.plugin import AsyncConnection, Gateway, from_epoch_ms, to_epoch_ms
 from gateway_rx_queue.drugs.catalog import Catalog, look_up
 from gateway_rx_queue.extension_points import RxCase
 from gateway_rx_queue.job import Job
 from gateway_rx_queue.model import EarlierFill
+from gateway_rx_queue.rules.rule_runner import RuleRunner
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobStore
 
@@ -20,58 +22,98 @@ EARLIER: Final = timedelta(days=400)
 class RuleContextReader:
     """Reads the context of many prescriptions at once."""
 
-    def __init__(self, gateway: Gateway, settings: RxQueueSettings, store: JobStore) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        settings: RxQueueSettings,
+        store: JobStore,
+        rule_runner: RuleRunner,
+    ) -> None:
         self._gateway = gateway
         self._settings = settings
         self._store = store
+        self._rule_runner = rule_runner
         self._zones = {
             (each.account, each.code): zoneinfo.ZoneInfo(each.timezone)
             for each in gateway.settings.sites
         }
 
+    def zone(self, account_id: str, site: str | None) -> tzinfo:
+        """Return a site's time zone, UTC where there is none."""
+        return self._zones.get((account_id, site or ""), UTC)
+
     async def read(self, jobs: Sequence[Job], now: datetime) -> list[RxCase]:
         """Return a case for each job."""
         if not jobs:
             return []
-        indexes = {job.fill_index for job in jobs if job.fill_index}
-        since_ms = to_epoch_ms(now - EARLIER)
+        patients = {job.patient_index for job in jobs if job.patient_index}
+        fills = {job.fill_index for job in jobs if job.fill_index}
+        longest = max(self._settings.thresholds(job.site).duplicate_days for job in jobs)
         async with self._gateway.database.read() as connection:
-            earlier = await self._store.earlier(connection, indexes, since_ms)
-            drugs = [job.content.prescription.medication for job in jobs]
-            catalog = await look_up(connection, drugs)
+            earlier = await self._store.earlier(
+                connection,
+                patients,
+                fills,
+                to_epoch_ms(now - EARLIER),
+                to_epoch_ms(now - timedelta(days=min(longest + 1, EARLIER.days))),
+            )
+            catalog = await self._catalog(connection, [*jobs, *chain(*earlier.values())], jobs)
         cases = []
         for job in jobs:
-            before = earlier.setdefault(job.fill_index, []) if job.fill_index else []
+            before = earlier.setdefault(job.patient_index, []) if job.patient_index else []
             cases.append(self._case(job, catalog, before, now))
             before.insert(0, job)  # the next of this batch sees it
         return cases
 
+    @staticmethod
+    async def _catalog(
+        connection: AsyncConnection, drugs: Sequence[Job], jobs: Sequence[Job]
+    ) -> Catalog:
+        medications = [job.content.prescription.medication for job in drugs]
+        allergies = {
+            allergy for job in jobs for allergy in job.content.prescription.patient.allergies
+        }
+        return await look_up(connection, medications, allergies)
+
     def _case(self, job: Job, catalog: Catalog, before: Sequence[Job], now: datetime) -> RxCase:
-        drug = job.content.prescription.medication
-        zone: tzinfo = self._zones.get((job.account_id, job.site or ""), UTC)
+        prescription = job.content.prescription
+        drug = prescription.medication
+        zone = self.zone(job.account_id, job.site)
+        known = [each for each in before if _elsewhere(each, job)]
+        texts = (drug.drug_text or "", *prescription.patient.allergies)
         return RxCase(
             queue_id=job.id,
             account_id=job.account_id,
             site=job.site,
-            prescription=job.content.prescription,
+            prescription=prescription,
             thresholds=self._settings.thresholds(job.site),
             today=now.astimezone(zone).date(),
             catalog_loaded=catalog.loaded,
             drug=catalog.entry(drug),
-            named_drugs=tuple(catalog.named(drug)),
-            earlier=tuple(_fill(each, zone) for each in before if _elsewhere(each, job)),
+            named_drugs=tuple(catalog.named(drug)) if catalog.loaded else (),
+            earlier=tuple(_fill(each, zone, catalog) for each in known if _is_same(each, job)),
+            others=tuple(_fill(each, zone, catalog) for each in known if not _is_same(each, job)),
+            text_drugs=catalog.by_words(texts) if catalog.loaded else {},
+            allergy_groups=self._rule_runner.allergy_groups,
+            catalog_date=catalog.dated,
+            has_patient=job.patient_index is not None,
         )
 
 
 def _elsewhere(before: Job, job: Job) -> bool:
     """Return whether a job is of another submission; the same one again is a duplicate."""
-    if before.submission_id == job.submission_id:
+    if before.submission_id == job.submission_id or before.id == job.id:
         return False
     return before.external_index is None or before.external_index != job.external_index
 
 
-def _fill(job: Job, zone: tzinfo) -> EarlierFill:
+def _is_same(before: Job, job: Job) -> bool:
+    return before.fill_index is not None and before.fill_index == job.fill_index
+
+
+def _fill(job: Job, zone: tzinfo, catalog: Catalog) -> EarlierFill:
     drug = job.content.prescription.medication
+    entry = catalog.entry(drug)
     filled = job.state in {"completed", "resolved"}
     return EarlierFill(
         queue_id=job.id,
@@ -80,6 +122,9 @@ def _fill(job: Job, zone: tzinfo) -> EarlierFill:
         filled_on=_day(job.state_at_ms, zone) if filled else None,
         written_date=drug.written_date,
         days_supply=drug.days_supply,
+        din=drug.din,
+        drug_text=drug.drug_text,
+        ingredients=entry.ingredients if entry else (),
     )
 
 

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from gateway.plugin import Gateway, PluginError
-from gateway_rx_queue.extension_points import RULES, RxCase, RxRule
-from gateway_rx_queue.model import Reason
+from gateway_rx_queue.extension_points import ALLERGY_GROUPS, RULES, Finding, RxCase, RxRule
+from gateway_rx_queue.model import AllergyGroup, Checked, NotChecked, Reason, RuleReport
+from gateway_rx_queue.rules.groups import STOCK_GROUPS
 from gateway_rx_queue.rules.stock import STOCK_RULES, Rule
 
 _log = logging.getLogger(__name__)
@@ -19,13 +20,21 @@ DEADLINE_SECONDS: Final = 2.0
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
+class Judgement(NamedTuple):
+    """The reasons for review of one case, and the report of every rule."""
+
+    reasons: tuple[Reason, ...]
+    reports: tuple[RuleReport, ...]
+
+
 class RuleRunner:
-    """Runs the rules and collects their reasons."""
+    """Runs the rules and collects their findings."""
 
     def __init__(self, gateway: Gateway, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         self._gateway = gateway
         self._deadline_seconds = deadline_seconds
         self._rules: tuple[RxRule, ...] | None = None
+        self._groups: tuple[AllergyGroup, ...] | None = None
 
     @property
     def rules(self) -> tuple[RxRule, ...]:
@@ -38,61 +47,100 @@ class RuleRunner:
             self._rules = rules
         return self._rules
 
-    async def reasons(self, cases: Sequence[RxCase]) -> list[list[Reason]]:
-        """Return the reasons for each case, in their order."""
-        found = [stock_reasons(case) for case in cases]
+    @property
+    def allergy_groups(self) -> tuple[AllergyGroup, ...]:
+        """The stock groups and those of other plugins; raises ``PluginError`` as ``rules`` does."""
+        if self._groups is None:
+            records = self._gateway.extensions(ALLERGY_GROUPS)
+            groups = tuple(each for each in records if isinstance(each, AllergyGroup))
+            if len(groups) != len(records):
+                text = f"a plugin returns a record for {ALLERGY_GROUPS} that is no AllergyGroup"
+                raise PluginError(text)
+            self._groups = STOCK_GROUPS + groups
+        return self._groups
+
+    async def judge(self, cases: Sequence[RxCase]) -> list[Judgement]:
+        """Return the judgement of each case, in their order."""
+        found = [stock_judgement(case) for case in cases]
         for rule in self.rules if cases else ():
-            for case, reasons, added in zip(
-                cases, found, await self._asked(rule, cases), strict=True
-            ):
-                skipped = case.thresholds.skip_reasons
-                reasons.extend(reason for reason in added if reason.code not in skipped)
+            answers = await self._run(rule, cases)
+            found = [
+                _joined(earlier, _judged(rule.name, answer, case))
+                for case, earlier, answer in zip(cases, found, answers, strict=True)
+            ]
         return found
 
-    async def _asked(self, rule: RxRule, cases: Sequence[RxCase]) -> list[list[Reason]]:
+    async def _run(self, rule: RxRule, cases: Sequence[RxCase]) -> list[list[Finding]]:
         """Run one rule; when it fails, its cases are held for review."""
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                return _fitting(rule, await rule.review(cases), len(cases))
+                return _fitting(await rule.review(cases), len(cases))
         except Exception as error:  # noqa: BLE001 - a vendor's fault must not lose a prescription
             failed = _failed(rule.name, error)
-        return [[failed] for _ in cases]
+        return [failed for _ in cases]
+
+
+def stock_judgement(case: RxCase) -> Judgement:
+    """Return the judgement of all stock rules."""
+    found = Judgement((), ())
+    for name, rule in STOCK_RULES.items():
+        found = _joined(found, _judged(name, _findings(name, rule, case), case))
+    return found
 
 
 def stock_reasons(case: RxCase) -> list[Reason]:
     """Return the reasons of all stock rules, without those that the site skips."""
-    skipped = case.thresholds.skip_reasons
-    return [
-        msgspec.structs.replace(reason, rule=name)
-        for name, rule in STOCK_RULES.items()
-        for reason in _said(name, rule, case)
-        if reason.code not in skipped
-    ]
+    return list(stock_judgement(case).reasons)
 
 
-def _said(name: str, rule: Rule, case: RxCase) -> list[Reason]:
+def _joined(one: Judgement, other: Judgement) -> Judgement:
+    return Judgement(one.reasons + other.reasons, one.reports + other.reports)
+
+
+def _judged(name: str, findings: Sequence[Finding], case: RxCase) -> Judgement:
+    """Sort the findings of one rule: a skipped reason is "not checked", and so is a failed rule."""
+    skip = case.thresholds.skip_reasons
+    every = [each for each in findings if isinstance(each, Reason)]
+    reasons = tuple(
+        msgspec.structs.replace(each, rule=name) for each in every if each.code not in skip
+    )
+    why = [each.why for each in findings if isinstance(each, NotChecked)]
+    why += [f"{each.code} is in skip_reasons" for each in every if each.code in skip]
+    failed = [each for each in reasons if each.code == "rule_failed"]
+    result: Literal["fine", "reason", "not_checked"] = "reason" if reasons else "fine"
+    if failed or (why and not reasons):
+        result = "not_checked"
+    what = why or [each.what for each in findings if isinstance(each, Checked)]
+    report = RuleReport(
+        rule=name,
+        result=result,
+        codes=tuple(dict.fromkeys(each.code for each in reasons)),
+        detail="the rule failed" if failed else "; ".join(what),
+    )
+    return Judgement(reasons, (report,))
+
+
+def _findings(name: str, rule: Rule, case: RxCase) -> list[Finding]:
     try:
         return [*rule(case)]
     except Exception as error:  # noqa: BLE001 - our fault must not lose one, nor those beside it
-        return [_failed(name, error)]
+        return _failed(name, error)
 
 
-def _failed(name: str, error: Exception) -> Reason:
+def _failed(name: str, error: Exception) -> list[Finding]:
     """Log the failure by the error's type (its message may hold patient data)."""
     why = error.message if isinstance(error, PluginError) else type(error).__name__
     _log.error("rule %s failed, its cases are held for review: %s", name, why)
-    return Reason(code="rule_failed", message="A rule could not judge this.", rule=name)
+    return [Reason(code="rule_failed", message="A rule could not judge this.")]
 
 
-def _fitting(
-    rule: RxRule, answered: Sequence[Sequence[Reason]], expected: int
-) -> list[list[Reason]]:
-    named = [
-        [msgspec.structs.replace(reason, rule=rule.name) for reason in reasons]
-        for reasons in answered
-    ]
-    if len(named) != expected:
+def _fitting(answered: Sequence[Sequence[Finding]], expected: int) -> list[list[Finding]]:
+    found = [list(findings) for findings in answered]
+    if len(found) != expected:
         raise PluginError("it answered for a different number of cases")
-    if not all(_CODE.fullmatch(reason.code) for reasons in named for reason in reasons):
-        raise PluginError("a reason's code is lower case with underscores")
-    return named
+    for each in (finding for findings in found for finding in findings):
+        if not isinstance(each, Reason | NotChecked | Checked):
+            raise PluginError("a finding is a Reason, NotChecked or Checked")
+        if isinstance(each, Reason) and not _CODE.fullmatch(each.code):
+            raise PluginError("a reason's code is lower case with underscores")
+    return found

@@ -14,8 +14,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from gateway.plugin import (
@@ -30,7 +29,8 @@ from gateway.plugin import (
     encode,
     on_termination,
 )
-from gateway_rx_queue.schema import LeasedOut, LeaseOut, OutcomeIn
+from gateway_rx_queue.mapping import is_drug_number
+from gateway_rx_queue.schema import LeasedOut, LeaseOut, OutcomeIn, ReportedOut
 
 _log = logging.getLogger(__name__)
 
@@ -125,16 +125,18 @@ class Agent:
         return decode(answer.body, LeaseOut).jobs
 
     async def _carry_out(self, job: LeasedOut) -> None:
-        ends_at = datetime.fromisoformat(job.lease_expires_at)
-        left = (ends_at - self._clock.now()).total_seconds() - _MARGIN_SECONDS
-        outcome = await self._outcome(job, max(left, 1.0))
+        # By the time since receipt: this machine's clock may be minutes off.
+        ends_at = self._clock.monotonic_seconds() + job.lease_seconds
+        outcome = await self._outcome(job, max(job.lease_seconds - _MARGIN_SECONDS, 1.0))
         body = {"lease_token": job.lease_token, **outcome}
         failures = 0
-        while self._clock.now() < ends_at:
+        # At least once, whatever the time: what is written has to be known.
+        while failures == 0 or self._clock.monotonic_seconds() < ends_at:
             answer = await self._ask(f"/api/rx/{job.queueId}/result", body, _ANSWER_SECONDS)
             if answer.status == _OK:
                 self.done += 1
                 _log.info("%s %s", job.queueId, outcome["outcome"])
+                _warn_of_recall(job, outcome, answer.body)
                 return
             if answer.status in _CONFLICT:
                 break
@@ -150,6 +152,7 @@ class Agent:
             "attempt": job.attempt,
             "site": job.site,
             "prescription": job.prescription,
+            **({"catalog_name": job.catalog_name} if job.catalog_name else {}),
         }
         try:
             process = await asyncio.create_subprocess_exec(
@@ -189,6 +192,18 @@ class Agent:
                 await self._stopping.wait()
 
 
+def _warn_of_recall(job: LeasedOut, outcome: Mapping[str, Any], answer: bytes) -> None:
+    """Log that a prescription was taken back while its command ran."""
+    try:
+        recalled = decode(answer, ReportedOut).recalled
+    except InvalidInput:  # an older gateway's answer
+        return
+    if recalled and outcome["outcome"] == "completed":
+        _log.error("%s was recalled: remove it from the pharmacy system", job.queueId)
+    elif recalled:
+        _log.warning("%s was recalled and not written", job.queueId)
+
+
 def outcome_of_command(exit_code: int, output: bytes) -> dict[str, Any]:
     """Return the report of a finished command."""
     if exit_code != 0:
@@ -203,6 +218,10 @@ def outcome_of_command(exit_code: int, output: bytes) -> dict[str, Any]:
         read: dict[str, Any] = decode(said, dict[str, Any])
     except InvalidInput:
         return {"outcome": "retry", "reason": "command_said_nonsense"}
+    if read.get("din") and not is_drug_number(read["din"]):
+        # It is written: that is reported, without what is no DIN.
+        _log.error("the command's din is not eight digits; the report goes without it")
+        del read["din"]
     return read
 
 

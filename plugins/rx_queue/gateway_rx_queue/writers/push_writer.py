@@ -132,7 +132,7 @@ class PushWriter:
     async def _reported(self, job: Job, outcome: WriteOutcome, writer: str) -> None:
         caller = Caller(job.account_id, job.mode, f"writer:{writer}")
         try:
-            await self._leasing.report(Report(caller, job.id, job.lease or "", outcome))
+            await self._leasing.report(Report(caller, job.id, job.lease_token, outcome))
         except Conflict:
             _log.warning("job %s took longer than its lease; it is leased again", job.id)
 
@@ -145,4 +145,5 @@ def _write_job(job: Job) -> WriteJob:
         account_id=job.account_id,
         site=job.site,
         prescription=job.content.prescription,
+        catalog_name=job.catalog_name,
     )
