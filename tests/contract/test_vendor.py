@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 
+import pytest
 from core.plugins.distributions import Site, changed
+
+pytestmark = pytest.mark.slow
 
 TESTS = """
 from gateway.testing import PluginContract
-
-pytestmark = pytest.mark.slow
 
 
 class TestGood(PluginContract):

@@ -38,10 +38,12 @@ class DeliveryLog:
     """Reads deliveries and attempts, visible to callers who see their destination and their event.
 
     A destination may have belonged to every site, or to another, when an event was sent to it.
+    Up to ``max_by_index`` pending deliveries are listed by the index of each destination.
     """
 
-    def __init__(self, sealer: Sealer) -> None:
+    def __init__(self, sealer: Sealer, *, max_by_index: int = MAX_BY_INDEX) -> None:
         self._sealer = sealer
+        self._max_by_index = max_by_index
 
     async def get(
         self, connection: AsyncConnection, caller: Caller, delivery_id: str
@@ -72,8 +74,9 @@ class DeliveryLog:
             query = query.where(deliveries.c.id.in_(few))
         return [self._delivery(row) for row in await connection.execute(query)]
 
-    @staticmethod
-    async def _pending_ids(connection: AsyncConnection, caller: Caller) -> Sequence[str] | None:
+    async def _pending_ids(
+        self, connection: AsyncConnection, caller: Caller
+    ) -> Sequence[str] | None:
         """Return the ids of pending deliveries, in no order; ``None`` when there are many.
 
         Their index is by destination. Many of them are found soon among all deliveries.
@@ -81,10 +84,10 @@ class DeliveryLog:
         found = await connection.execute(
             select(deliveries.c.id)
             .where(deliveries.c.destination_id.in_(_destinations_of(caller)), _PENDING)
-            .limit(MAX_BY_INDEX + 1)
+            .limit(self._max_by_index + 1)
         )
         ids = found.scalars().all()
-        return ids if len(ids) <= MAX_BY_INDEX else None
+        return ids if len(ids) <= self._max_by_index else None
 
     async def attempts_of(
         self, connection: AsyncConnection, delivery: Delivery

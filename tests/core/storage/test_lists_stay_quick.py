@@ -5,6 +5,7 @@ from core.storage.rows import (
     LIVE,
     NOW,
     OTHER,
+    SEALER,
     delivered,
     destination,
     ids_of,
@@ -12,8 +13,7 @@ from core.storage.rows import (
 )
 from sqlalchemy import event
 
-from gateway.storage.stores import delivery_log
-from gateway.storage.stores.delivery_log import AttemptFilter
+from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
 from gateway.storage.stores.packages import PackageFilter
 
 
@@ -71,9 +71,9 @@ async def test_a_list_of_few_among_many_is_read_from_their_index(
 
 @pytest.mark.parametrize("few", [5, 4, 0])
 async def test_what_waits_is_listed_newest_first_whether_it_is_little_or_much(
-    connection, kept, monkeypatch, few
+    connection, kept, few
 ):
-    monkeypatch.setattr(delivery_log, "_FEW", few)
+    log = DeliveryLog(SEALER, max_by_index=few)
     mine, theirs = destination(LIVE), destination(OTHER)
     for each in (mine, theirs):
         await kept.destinations.add(connection, each)
@@ -83,8 +83,8 @@ async def test_what_waits_is_listed_newest_first_whether_it_is_little_or_much(
     await kept.outbox.settle(connection, [delivered(taken, started_at=NOW)], NOW)
     left = sorted({*ids} - {taken.id}, reverse=True)
 
-    first = await kept.log.page(connection, LIVE, limit=3, state="pending")
-    rest = await kept.log.page(connection, LIVE, limit=3, state="pending", before_id=first[-1].id)
+    first = await log.page(connection, LIVE, limit=3, state="pending")
+    rest = await log.page(connection, LIVE, limit=3, state="pending", before_id=first[-1].id)
 
     assert ids_of(first) == left[:3]
     assert ids_of(rest) == left[3:]
