@@ -1,16 +1,19 @@
-"""Makes docs/reference/ from the code. ``--check`` says what is stale and exits 1.
+"""Generate docs/reference/ from the code. ``--check`` reports stale pages and exits 1.
 
-Run it by ``make docs``. What stands in these pages is the code's own docstrings,
-settings, event types, errors, commands and routes.
+Run it by ``make docs``. The pages hold the code's docstrings, settings, event types, errors,
+commands and routes.
 """
 
 import asyncio
 import inspect
+import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, get_args, get_origin
 
 import click
 import msgspec
@@ -23,10 +26,12 @@ from gateway.http.app import create_litestar
 from gateway.http.errors import STATUS, code_of
 from gateway.http.openapi import openapi_document
 from gateway.model.wire import encode
-from gateway.plugin_loader import default_configuration
+from gateway.plugin_loader import ENTRY_POINT_GROUP, default_configuration
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session
-from gateway.settings import load_settings
+from gateway.settings import Settings, load_settings
+from gateway.settings.values import describe_type
+from gateway.version import DISTRIBUTION
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 HEADER: Final = "<!-- Made from the code by `make docs`; change the code, not this page. -->\n\n"
@@ -75,14 +80,91 @@ def _hook_text(text: str) -> str:
 
 
 def settings_page(_gateway: Gateway) -> str:
-    """Write gateway.toml as ``gateway init`` writes it, and how values are given."""
-    return (
-        "# Settings\n\nWhat `gateway init` writes: every setting with its default. A key that is "
-        "unknown or of the wrong type is named by `gateway check` with file, table and key.\n\n"
-        'Any value may be `{ env = "NAME" }` or `{ file = "path" }`. '
-        "`GATEWAY_<TABLE>__<KEY>` in the environment overrides a value. A relative path is "
-        f"relative to the file.\n\n```toml\n{default_configuration()}```\n"
-    )
+    """Write gateway.toml as ``gateway init`` writes it, and a table of every setting."""
+    parts = [
+        (
+            "# Settings\n\nA key that is unknown or has a value of the wrong type is reported by "
+            "`gateway check` with file, table and key.\n\n"
+            'Any value may be `{ env = "NAME" }` or `{ file = "path" }`. '
+            "`GATEWAY_<TABLE>__<KEY>` in the environment overrides a value. A relative path is "
+            "relative to the file.\n\n## What `gateway init` writes\n\n"
+            f"```toml\n{default_configuration()}```\n\n## Every setting\n"
+        )
+    ]
+    remarks = _remarks(default_configuration())
+    for heading, struct in _settings_tables():
+        parts.append(f"### {heading}\n\n{_summary(struct)}\n")
+        parts.append("| key | value | default | |\n|---|---|---|---|")
+        for entry in msgspec.structs.fields(struct):
+            if _struct_in(entry.type) is None:
+                remark = remarks.get((heading.strip("[]`"), entry.encode_name), "")
+                value = describe_type(entry.type).replace("|", "or")
+                parts.append(f"| `{entry.encode_name}` | {value} | {_default(entry)} | {remark} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _summary(struct: type[msgspec.Struct]) -> str:
+    text = (inspect.getdoc(struct) or "").replace("``", "`")
+    return re.sub(r"^`\[+[\w.<>]+\]+`: (.)", lambda found: found[1].upper(), text)
+
+
+def _settings_tables() -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    """Yield each table's heading and struct, of the core and of the stock plugins."""
+    yield from _tables_of(Settings, "")
+    for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda each: each.name):
+        if entry_point.dist is not None and entry_point.dist.name == DISTRIBUTION:
+            struct = entry_point.load().Settings
+            yield f"`[plugins.{entry_point.name}]`", struct
+            yield from _tables_of(struct, f"plugins.{entry_point.name}.")
+
+
+def _tables_of(
+    struct: type[msgspec.Struct], path: str
+) -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    for entry in msgspec.structs.fields(struct):
+        inner = _struct_in(entry.type)
+        if inner is None:
+            continue
+        name = f"{path}{entry.encode_name}"
+        origin = get_origin(entry.type)
+        if origin is tuple:
+            yield f"`[[{name}]]`", inner
+        else:
+            yield f"`[{name}{'.NAME' if origin in {dict, Mapping} else ''}]`", inner
+        yield from _tables_of(inner, f"{name}.")
+
+
+def _struct_in(wanted: Any) -> type[msgspec.Struct] | None:
+    """Return the struct that a type is, or holds."""
+    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+        return wanted
+    return next((found for each in get_args(wanted) if (found := _struct_in(each))), None)
+
+
+def _default(entry: Any) -> str:
+    if entry.required:
+        return "required"
+    value = entry.default
+    if value is msgspec.NODEFAULT:
+        value = entry.default_factory()
+    if value is None:
+        return "none"
+    shown = json.dumps(msgspec.to_builtins(value, enc_hook=str), ensure_ascii=False)
+    return f"`{shown}`"
+
+
+def _remarks(sample: str) -> dict[tuple[str, str], str]:
+    """Return the remark behind each key of gateway.toml, by table and key."""
+    remarks: dict[tuple[str, str], str] = {}
+    table = ""
+    for line in sample.splitlines():
+        text = line.removeprefix("# ")
+        if heading := re.match(r"\[+([\w.]+)\]+", text):
+            table = heading[1]
+        elif found := re.match(r"(\w+) = .*?\s#\s(.+)$", text):
+            remarks[table, found[1]] = found[2].replace("|", "or")
+    return remarks
 
 
 def events_page(gateway: Gateway) -> str:

@@ -48,6 +48,7 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.crypto.keyring import Keyring, load, load_or_create
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import Migrated, migrate
+from gateway.storage.outage import cause_of
 from gateway.storage.queue_table import QueueTable, take_back
 from gateway.storage.retention.policy import Housekeeper
 from gateway.storage.stores import installation
@@ -227,10 +228,7 @@ class Gateway:
                     await self.accounts.ensure(connection, account_id, self.clock.now())
                 await self.accounts.replace_sites(connection, configured_sites(self.settings))
         except (SQLAlchemyError, OSError) as error:
-            raise StorageError(
-                f"The database can't be opened ({type(error).__name__}): check [database] url, "
-                "that it can be reached from here, and that there is room on the disk."
-            ) from error
+            raise StorageError(f"The database can't be opened: {cause_of(error)}.") from error
         self.sealer = Sealer(keyring, lambda: self._read_keyring(known=True))
         self.keys = Keys(self.database, self.accounts, self.clock, metrics=self.metrics)
 

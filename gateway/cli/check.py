@@ -5,6 +5,7 @@ Read-only: nothing is created, migrated or changed.
 
 import os
 import shutil
+import socket
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
 from gateway.cli.preflight import DatabaseState, look_at_database, look_at_master_key
+from gateway.cli.serve import listen_problem
 from gateway.errors import ConfigurationError, GatewayError, PluginError, Problem, SettingsError
 from gateway.http.health import LEAST_FREE_BYTES, readiness
 from gateway.observability.tracing import NOT_INSTALLED, is_installed
@@ -100,6 +102,7 @@ async def run_checks(config: Path | None, *, plugin_health: bool = True) -> Find
     findings.passed("settings", defaults if findings.file is None else str(findings.file))
     gateway = findings.gateway = Gateway(settings)
     _check_plugins(gateway, findings)
+    _check_listening(settings, findings)
     _check_data_dir(settings, findings)
     state = findings.database = await _check_database(gateway, findings)
     await _check_redis(settings, findings)
@@ -179,7 +182,24 @@ def _check_plugins(gateway: Gateway, findings: Findings) -> None:
             for plugin in gateway.plugins
             if plugin.enabled
         ]
-        findings.passed("plugins", ", ".join(enabled) or "none is enabled")
+        if enabled:
+            findings.passed("plugins", ", ".join(enabled))
+        else:
+            text = (
+                "none is enabled: add a table such as [plugins.json_api], or nothing takes orders"
+            )
+            findings.failed("plugins", Problem(text, field="[plugins]"))
+
+
+def _check_listening(settings: Settings, findings: Findings) -> None:
+    """Check that this machine has the address; any port of it, as a server may be running."""
+    host = settings.gateway.host
+    try:
+        family = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, 0), family=family).close()
+    except OSError as error:
+        text = f"{host} can't be listened on: {listen_problem(error)}"
+        findings.failed("host", Problem(text, field="[gateway] host"))
 
 
 def _check_data_dir(settings: Settings, findings: Findings) -> None:

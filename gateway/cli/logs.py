@@ -25,7 +25,7 @@ from gateway.settings import LoggingTable
 
 # The fields of an entry beside its message, in this order.
 FIELDS: Final = (
-    "method", "route", "attempt", "status", "error", "duration_ms", "next_due",
+    "method", "route", "attempt", "status", "error", "cause", "duration_ms", "next_due",
     "request_id", "key_id", "destination_id", "delivery_id", "event_id",
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
-from gateway.errors import GatewayError, StorageError
+from gateway.errors import ConfigurationError, GatewayError, StorageError
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
 from gateway.sdk.cli import Session
 
@@ -55,12 +55,8 @@ def warn_of_new_database(config: Path | None, settings: "Settings") -> None:
 
     Otherwise a command in the wrong folder looks like data loss.
     """
-    from sqlalchemy.engine import make_url
-
-    url = make_url(settings.database.url)
-    path = Path(url.database or "")
-    is_new = url.get_backend_name() == "sqlite" and not path.exists()
-    if config is None and not DEFAULT_FILE.exists() and is_new:
+    path = _database_to_create(config, settings)
+    if path is not None:
         click.echo(
             f"gateway: There is no gateway.toml in {Path.cwd()}: creating an empty database "
             f"there, {path}. To use another one, change to its folder or pass --config.",
@@ -68,23 +64,48 @@ def warn_of_new_database(config: Path | None, settings: "Settings") -> None:
         )
 
 
+def _database_to_create(config: Path | None, settings: "Settings") -> Path | None:
+    """Return the SQLite file that opening would create without any configuration."""
+    from sqlalchemy.engine import make_url
+
+    url = make_url(settings.database.url)
+    path = Path(url.database or "")
+    is_new = url.get_backend_name() == "sqlite" and not path.exists()
+    return path if config is None and not DEFAULT_FILE.exists() and is_new else None
+
+
+def _refuse_new_database(config: Path | None, settings: "Settings") -> None:
+    path = _database_to_create(config, settings)
+    if path is not None:
+        raise ConfigurationError(
+            f"There is no gateway.toml in {Path.cwd()} and no database at {path}: change to the "
+            "gateway's folder or pass --config."
+        )
+
+
 @asynccontextmanager
-async def open_gateway(config: Path | None) -> AsyncIterator["Gateway"]:
-    """Open the gateway that ``config`` describes."""
+async def open_gateway(
+    config: Path | None, *, must_exist: bool = False
+) -> AsyncIterator["Gateway"]:
+    """Open the gateway that ``config`` describes.
+
+    ``must_exist``: raise ``ConfigurationError`` instead of creating a database where there is
+    no configuration either.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     from gateway.runtime import Gateway
+    from gateway.storage.outage import cause_of
 
     try:
         settings = read_settings(config)
+        if must_exist:
+            _refuse_new_database(config, settings)
         warn_of_new_database(config, settings)
         async with Gateway(settings) as gateway:
             yield gateway
     except SQLAlchemyError as error:
-        raise StorageError(
-            f"The database failed while it was in use ({type(error).__name__}): see that it "
-            "runs, that nothing holds it locked, and that there is room on the disk."
-        ) from error
+        raise StorageError(f"The database failed while in use: {cause_of(error)}.") from error
 
 
 def plugin_commands(config: Path | None) -> PluginCommands:

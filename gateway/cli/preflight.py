@@ -11,6 +11,7 @@ from gateway.runtime import Gateway
 from gateway.storage.crypto import keyring
 from gateway.storage.database import Database
 from gateway.storage.maintenance import migrate
+from gateway.storage.outage import cause_of
 from gateway.storage.stores import installation
 
 
@@ -65,8 +66,6 @@ async def _opened(gateway: Gateway) -> AsyncIterator[Database]:
     try:
         yield database
     except (SQLAlchemyError, OSError) as error:
-        raise StorageError(
-            f"The database can't be read ({type(error).__name__}): see that it is the gateway's."
-        ) from error
+        raise StorageError(f"The database can't be read: {cause_of(error)}.") from error
     finally:
         await database.close()

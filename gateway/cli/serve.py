@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import socket
 import sys
 
@@ -24,6 +25,9 @@ from gateway.sdk.cli import Session, command
 from gateway.sdk.signals import on_termination
 from gateway.settings import Settings
 from gateway.storage.maintenance.locks import server_lock
+from gateway.storage.maintenance.migrate import Migrated
+
+_log = logging.getLogger(__name__)
 
 
 @command("serve")
@@ -69,6 +73,7 @@ async def serve(
             if socket_fd is None
             else socket.socket(fileno=socket_fd)
         )
+        _log_migration(gateway.migrated)
         scheme = "http" if settings.http.tls_cert is None else "https"
         address = f"{scheme}://{_host_and_port(listener)}"
         ready = f"Ready at {address} (API documentation: {address}/docs)"
@@ -88,6 +93,12 @@ async def serve(
         ):
             async with gateway.running(), ending_with(supervisor, server.stop):
                 await server.serve(sockets=[listener])
+
+
+def _log_migration(migrated: Migrated) -> None:
+    if migrated.revisions:
+        copy = "" if migrated.backup is None else f"; the database before is in {migrated.backup}"
+        _log.info("updated the database schema to %s%s", ", ".join(migrated.revisions), copy)
 
 
 def _refuse_many(settings: Settings) -> None:
@@ -114,7 +125,7 @@ def _child(session: Session, listener: socket.socket) -> list[str]:
     return words if session.config is None else [*words, "--config", str(session.config)]
 
 
-def _reason(error: OSError) -> str:
+def listen_problem(error: OSError) -> str:
     """Return a reason and a remedy for an address that can't be listened on."""
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return (
@@ -140,7 +151,7 @@ def _listener(settings: Settings, host: str | None, port: int | None) -> socket.
         listener = socket.create_server(place, family=family, backlog=BACKLOG)
     except OSError as error:
         raise ConfigurationError(
-            f"Can't listen on {place[0]} port {place[1]}: {_reason(error)}."
+            f"Can't listen on {place[0]} port {place[1]}: {listen_problem(error)}."
         ) from error
     # Accepted connections inherit it. uvloop sets it anyway; asyncio only on listeners that it
     # created. Without it, every response but a connection's first takes 40 ms longer.

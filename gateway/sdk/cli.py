@@ -37,21 +37,26 @@ P = ParamSpec("P")
 
 CONFIG_OPTION: Final = "--config"
 _GAP: Final = "  "
+_READING: Final = frozenset({"list", "search", "show", "status", "tail"})
 
 
 @dataclass(slots=True)
 class Session:
     """One run of the command line: its configuration file and its output format.
 
-    ``opener`` takes the configuration file and opens the gateway that it describes.
+    ``opener`` takes the configuration file and opens the gateway that it describes. A command
+    that ``only_reads`` creates no database where there is no configuration.
     """
 
-    opener: Callable[[Path | None], AbstractAsyncContextManager[Any]]
+    opener: Callable[..., AbstractAsyncContextManager[Any]]
     config: Path | None = None
     as_json: bool = False
+    only_reads: bool = False
 
     def gateway(self) -> AbstractAsyncContextManager[Any]:
         """Return the gateway as an async context manager, not yet open."""
+        if self.only_reads:
+            return self.opener(self.config, must_exist=True)
         return self.opener(self.config)
 
     @property
@@ -125,7 +130,8 @@ def command(
 ) -> Callable[[Callable[Concatenate[Session, P], Awaitable[None]]], click.Command]:
     """Turn an async function into a command with ``--config`` and ``--json``.
 
-    Its docstring is the help text; ``attributes`` go to :class:`click.Command`.
+    Its docstring is the help text; ``attributes`` go to :class:`click.Command`. A command
+    called list, show, search, tail or status only reads.
     """
 
     def decorate(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> click.Command:
@@ -134,6 +140,7 @@ def command(
             session = click.get_current_context().find_object(Session)
             if session is None:
                 raise RuntimeError("a command runs below the group that makes its session")
+            session.only_reads = name in _READING
 
             async def in_session() -> None:
                 await function(session, *arguments, **options)
@@ -233,6 +240,7 @@ def _text(value: Any) -> str:
 
 _AGO: Final = re.compile(r"(\d{1,5})\s*([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+_TIME_HELP: Final = "write a date (2026-04-19), a time (2026-04-19T18:00:00Z) or how long ago (24h)"
 _FIRST: Final = from_epoch_ms(0)
 
 
@@ -260,7 +268,7 @@ class TimeOrAgo(click.ParamType[datetime | timedelta]):
         try:
             return aware(datetime.fromisoformat(value))
         except ValueError:
-            self.fail("write 2026-04-19T18:00:00Z, or how long ago: 90m, 24h, 7d", param, ctx)
+            self.fail(_TIME_HELP, param, ctx)
 
 
 def resolve_time(value: datetime | timedelta, now: datetime) -> datetime:

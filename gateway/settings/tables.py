@@ -167,6 +167,8 @@ class RedisTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True
 class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[delivery]``: permitted networks, time-outs, retries and circuit breaker.
 
+    ``retry_schedule_seconds`` are the pauses between attempts. ``give_up_after_seconds`` after
+    the first attempt a delivery is exhausted.
     ``lease_margin_seconds``: a claimed delivery's lease lasts for ``timeout_seconds`` and this
     much longer; after that, other processes can claim it.
     """
@@ -174,7 +176,7 @@ class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     allow_http: bool = False
     allow_networks: tuple[Annotated[str, Check(_check_network)], ...] = ()
     timeout_seconds: Annotated[float, Meta(gt=0, le=120)] = 15.0
-    retry_schedule_seconds: tuple[_Seconds, ...] = (
+    retry_schedule_seconds: Annotated[tuple[_Seconds, ...], Meta(min_length=1)] = (
         5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800
     )  # fmt: skip
     give_up_after_seconds: _Seconds = 86400.0
@@ -186,7 +188,12 @@ class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[limits]``: request limits of each API key, counted over all processes."""
+    """``[limits]``: request limits of each API key, counted over all processes.
+
+    ``orders_requests_per_minute`` and ``updates_requests_per_minute`` count requests,
+    ``orders_per_hour`` counts orders, ``orders_per_batch`` limits one request, and
+    ``reads_per_minute`` counts GET requests and searches.
+    """
 
     orders_requests_per_minute: _Count = 600
     orders_per_hour: _Count = 10000
@@ -207,9 +214,17 @@ class RetentionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     metadata_days: _Days = 730
     log_days: _Days = 30
 
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` when rows would be deleted before their data is erased."""
+        if 0 < self.metadata_days < self.payload_days:
+            raise ValueError("metadata_days: expected at least payload_days, or 0 for ever")
+
 
 class SecurityTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[security]``: the master keyring as text; absent, ``data_dir/master.key`` holds it."""
+    """``[security]``: ``master_key`` is the master keyring as text.
+
+    Absent, ``data_dir/master.key`` holds it.
+    """
 
     master_key: _NotEmpty | None = None
 
@@ -237,7 +252,11 @@ class TracingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One of ``[[sites]]``: a pharmacy; ``country`` is the default region of phone numbers."""
+    """One of ``[[sites]]``: a pharmacy of the account ``account``.
+
+    Orders, keys and endpoints refer to its ``code``; ``name`` is shown to people. ``timezone``
+    (IANA) is the zone of local times, ``country`` the default region of phone numbers.
+    """
 
     code: Annotated[str, Check(_check_site_code)]
     name: _NotEmpty

@@ -88,6 +88,11 @@ def name_type(wanted: Any) -> str:
     return " or ".join(dict.fromkeys(_name(kind) for kind in _members(kinds.type_info(wanted))))
 
 
+def describe_type(wanted: Any) -> str:
+    """Describe a type with its bounds: ``a whole number, at least 1``."""
+    return name_type(wanted) + _bounds(kinds.type_info(wanted))
+
+
 def expected(wanted: Any, value: Any) -> str:
     """Describe the expected type, with its bounds if ``value`` has the right type."""
     name, got = name_type(wanted), name_type(type(value))
@@ -144,7 +149,11 @@ _TOML_HINTS: Final = {
     "Illegal character '\\n'": "; the quote that ends the text is missing",
     "Unescaped '\\' in a string": "; put a Windows path between single quotes",
     "Invalid hex value": "; put a Windows path between single quotes",
+    "Cannot overwrite a value": "; this key stands in the table twice: keep one of the two lines",
 }
+
+_DECLARED: Final = re.compile(r"Cannot declare .* twice")
+_TABLE_TWICE: Final = "; this table stands in the file twice: put all its keys under one heading"
 
 UNUSABLE: Final = object()
 """Marks an invalid value whose problem was already recorded."""
@@ -179,7 +188,8 @@ def parse_toml(text: str, problems: Problems) -> dict[str, Any]:
         lines = text.split("\n")
         line = (parts and parts[2]) or len(lines)
         column = (parts and parts[3]) or len(lines[-1]) + 1
-        sentence = message[:1].lower() + message[1:] + _TOML_HINTS.get(message, "")
+        hint = _TOML_HINTS.get(message, _TABLE_TWICE if _DECLARED.match(message) else "")
+        sentence = message[:1].lower() + message[1:] + hint
         problems.add(f"line {line}, column {column}", sentence)
     except ValueError:  # int() refuses more than 4300 digits, and that is no TOMLDecodeError
         problems.add("a number", "expected fewer digits")

@@ -35,6 +35,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gateway.errors import StorageError
+from gateway.storage.outage import cause_of
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -113,10 +114,7 @@ class Database:
             async with asyncio.timeout(5), self.read() as connection:
                 await connection.execute(text("SELECT 1"))
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StorageError(
-                f"The database can't be reached ({type(error).__name__}): check [database] url, "
-                "and that the server runs and lets this machine in."
-            ) from error
+            raise StorageError(f"The database can't be reached: {cause_of(error)}.") from error
 
     async def close(self) -> None:
         """Close all connections."""

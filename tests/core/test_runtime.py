@@ -130,7 +130,7 @@ async def test_a_database_that_cannot_be_opened_is_reported_in_words(tmp_path, u
     (tmp_path / "file").write_text("")
     threads = database_threads()
 
-    with pytest.raises(StorageError, match=r"The database can't be opened \(\w+\): check"):
+    with pytest.raises(StorageError, match=r"The database can't be opened: \w+ \w+"):
         async with opened(url.format(folder=tmp_path), tmp_path):
             pass
     await until(lambda: database_threads() <= threads)
@@ -139,7 +139,7 @@ async def test_a_database_that_cannot_be_opened_is_reported_in_words(tmp_path, u
 async def test_a_database_that_is_not_there_is_reported_in_words(postgres_url, tmp_path):
     nowhere = postgres_url.rpartition("/")[0] + "/nowhere"
 
-    with pytest.raises(StorageError, match=r"The database can't be opened \(\w+\): check"):
+    with pytest.raises(StorageError, match=r"The database can't be opened: \w+ \w+"):
         async with opened(nowhere, tmp_path):
             pass
 

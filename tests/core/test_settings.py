@@ -264,6 +264,8 @@ def test_a_site_code_names_one_site_and_is_reported_beside_other_problems():
 
 
 QUOTES = "text needs quotes around it, true and false are written small"
+KEY_TWICE = "this key stands in the table twice: keep one of the two lines"
+TABLE_TWICE = "this table stands in the file twice: put all its keys under one heading"
 WINDOWS = "put a Windows path between single quotes"
 
 
@@ -277,6 +279,14 @@ WINDOWS = "put a Windows path between single quotes"
             "line 2, column 12: illegal character '\\n'; the quote that ends the text is missing",
         ),
         ("[gateway]\nhost = 'abc", 'line 2, column 12: expected "\'"'),
+        (
+            "[delivery]\nallow_http = true\nallow_http = true",
+            f"line 3, column 18: cannot overwrite a value; {KEY_TWICE}",
+        ),
+        (
+            "[limits]\n[delivery]\n[limits]",
+            f"line 3, column 8: cannot declare ('limits',) twice; {TABLE_TWICE}",
+        ),
         ('a = "C:\\Users"', f"line 1, column 10: invalid hex value; {WINDOWS}"),
         ('a = "C:\\data"', f"line 1, column 10: unescaped '\\' in a string; {WINDOWS}"),
         ("a = " + "[" * 5000, "a value: lists and tables are nested too deep"),
@@ -745,3 +755,25 @@ def test_any_text_and_environment_are_settings_or_refused_as_settings(text, envi
     for each in ("", text):
         with contextlib.suppress(SettingsError):
             assert parse(each, **environ).source
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        (
+            "[retention]\npayload_days = 90\nmetadata_days = 30",
+            "[retention] metadata_days: expected at least payload_days, or 0 for ever",
+        ),
+        (
+            "[delivery]\nretry_schedule_seconds = []",
+            "[delivery] retry_schedule_seconds: expected a list, length at least 1",
+        ),
+    ],
+)
+def test_settings_that_cannot_work_together_are_refused(toml, problem):
+    assert problems_of(toml) == [problem]
+
+
+def test_rows_that_are_kept_for_ever_may_be_erased_first():
+    table = parse("[retention]\npayload_days = 90\nmetadata_days = 0").retention
+    assert (table.payload_days, table.metadata_days) == (90, 0)

@@ -62,7 +62,8 @@ class RxService:
             await self.leasing.drained()
 
     def jobs(self) -> list[Recurring]:
-        """Return the recurring jobs."""
+        """Return the recurring jobs; raises ``PluginError`` for a writer that doesn't exist."""
+        self.push_writer.writer()  # checked at the start, before there is a database
         return [
             Recurring("rx-leases", self.leasing.recover_lost, every_seconds=1.0),
             Recurring("rx-writing", self.push_writer.run, EVERY_SECONDS),

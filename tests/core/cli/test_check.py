@@ -235,3 +235,27 @@ def test_tracing_without_opentelemetry_is_a_problem(run, config, monkeypatch):
 
     sentence = 'needs OpenTelemetry: pip install "rx-gateway[otel]", or leave the endpoint out'
     assert problems(run("check", "--json")) == [("[tracing] endpoint", sentence)]
+
+
+def test_a_host_that_is_no_address_of_this_machine_is_a_problem(run, config):
+    config.write_text(f'[gateway]\nhost = "127.0.0.l"\n{config.read_text()}')
+    [(place, message)] = problems(run("check", "--json"))
+
+    assert place == "[gateway] host"
+    assert message.startswith("127.0.0.l can't be listened on: this machine has no such address")
+
+
+def test_a_gateway_without_plugins_is_a_problem(run, config):
+    config.write_text("[gateway]\n")
+    [(place, message)] = problems(run("check", "--json"))
+
+    assert (place, "nothing takes orders" in message) == ("[plugins]", True)
+
+
+def test_a_writer_that_does_not_exist_is_a_problem_before_the_first_start(run, config):
+    with config.open("a") as file:
+        file.write('[plugins.rx_queue]\nwriter = "kroll"\n')
+    [(place, message)] = problems(run("check", "--json"))
+
+    assert place == "[plugins]"
+    assert "writer must be one of agent, http, simulator" in message

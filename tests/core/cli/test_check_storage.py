@@ -11,6 +11,8 @@ from core.cli.findings import problems
 from gateway.cli import check
 from gateway.storage.crypto.keyring import Keyring
 
+PLUGIN = "[plugins.json_api]\n"
+
 
 def test_a_database_behind_this_version_is_updated_by_the_next_start(run, config):
     (config.parent / "data").mkdir()
@@ -29,7 +31,7 @@ def test_a_file_that_is_no_database_is_a_problem(run, config):
     [(field, message)] = problems(run("check", "--json"))
 
     assert field == "[database] url"
-    assert message.startswith("The database can't be reached (DatabaseError): ")
+    assert message.startswith("The database can't be reached: its file is not a database")
 
 
 def test_a_database_that_lost_a_table_is_a_problem(run, config, stock):
@@ -40,32 +42,34 @@ def test_a_database_that_lost_a_table_is_a_problem(run, config, stock):
     assert problems(run("check", "--json")) == [
         (
             "[database] url",
-            "The database can't be read (OperationalError): see that it is the gateway's.",
+            "The database can't be read: a table is missing or damaged; restore a backup.",
         )
     ]
 
 
 def test_a_postgresql_in_use_is_fine(run, config, stock, postgres_url):
-    config.write_text(f'[database]\nurl = "{postgres_url}"\n')
+    config.write_text(f'[database]\nurl = "{postgres_url}"\n' + PLUGIN)
     stock.order()
 
     assert "ok       database: postgresql, up to date" in run("check").stdout.splitlines()
 
 
 def test_a_postgresql_out_of_reach_is_a_problem(run, config):
-    config.write_text('[database]\nurl = "postgresql+asyncpg://gateway@127.0.0.1:1/gateway"\n')
+    config.write_text(
+        '[database]\nurl = "postgresql+asyncpg://gateway@127.0.0.1:1/gateway"\n' + PLUGIN
+    )
 
     assert [field for field, _ in problems(run("check", "--json"))] == ["[database] url"]
 
 
 def test_a_redis_that_answers_is_fine(run, config, redis_url):
-    config.write_text(f'[redis]\nurl = "{redis_url}"\n')
+    config.write_text(f'[redis]\nurl = "{redis_url}"\n' + PLUGIN)
 
     assert "ok       redis: answers" in run("check").stdout.splitlines()
 
 
 def test_a_redis_out_of_reach_is_a_problem(run, config):
-    config.write_text('[redis]\nurl = "redis://:hunter2@127.0.0.1:1/0"\n')
+    config.write_text('[redis]\nurl = "redis://:hunter2@127.0.0.1:1/0"\n' + PLUGIN)
 
     result = run("check", "--json")
 
@@ -76,7 +80,7 @@ def test_a_redis_out_of_reach_is_a_problem(run, config):
 
 
 def test_a_data_dir_that_cannot_be_made_is_a_problem(run, config):
-    config.write_text('[gateway]\ndata_dir = "taken/data"\n')
+    config.write_text('[gateway]\ndata_dir = "taken/data"\n' + PLUGIN)
     taken = config.parent / "taken"
     taken.touch()
 
@@ -124,7 +128,7 @@ def test_the_master_key_of_another_database_is_a_problem(run, config, stock, tmp
 
 def test_a_master_key_in_the_settings_is_fine(run, config):
     key = json.dumps(Keyring.generate().to_text())
-    config.write_text(f"[security]\nmaster_key = {key}\n")
+    config.write_text(f"[security]\nmaster_key = {key}\n{PLUGIN}")
 
     assert run("check").stdout.splitlines()[-1] == "ok       master key: in the settings"
 

@@ -252,7 +252,7 @@ async def test_a_database_that_fails_in_use_is_one_line(config):
         async with open_gateway(config):
             raise OperationalError("SELECT", {}, Exception("disk I/O error"))
 
-    with pytest.raises(StorageError, match=r"failed while it was in use \(OperationalError\)"):
+    with pytest.raises(StorageError, match="failed while in use: "):
         await use()
 
 

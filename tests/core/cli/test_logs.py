@@ -70,6 +70,12 @@ def test_an_entry_as_text_is_one_line_with_what_it_is_about_behind():
     )
 
 
+def test_the_cause_of_a_database_outage_is_in_the_line():
+    line = TextLines().format(record("the database is unavailable", cause="SQLITE_FULL"))
+
+    assert line.endswith("gateway.http: the database is unavailable cause=SQLITE_FULL")
+
+
 def test_an_entry_as_json_is_one_object():
     entry = json.loads(JsonLines().format(record("took %d", 3, level=40, status=503, attempt=2)))
 

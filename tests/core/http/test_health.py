@@ -61,7 +61,7 @@ async def test_ready_turns_red_when_postgresql_is_gone_and_green_when_it_is_back
             back = (await ready.reports())["database"]
 
     assert (before.healthy, gone.healthy, back.healthy) == (True, False, True)
-    assert gone.detail.startswith("The database can't be reached (")
+    assert gone.detail.startswith("The database can't be reached: ")
 
 
 async def test_ready_turns_red_when_postgresql_takes_no_writes(postgres_url, tmp_path):

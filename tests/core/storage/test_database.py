@@ -211,8 +211,11 @@ async def test_a_database_in_reach_answers_a_ping(database):
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("sqlite+aiosqlite:////nowhere/at/all/gateway.db", "OperationalError"),
-        ("postgresql+asyncpg://gateway@127.0.0.1:1/gateway", "ConnectionRefusedError"),
+        (
+            "sqlite+aiosqlite:////nowhere/at/all/gateway.db",
+            "its file can't be opened",
+        ),
+        ("postgresql+asyncpg://gateway@127.0.0.1:1/gateway", "nothing listens at the address"),
     ],
 )
 async def test_a_database_out_of_reach_is_reported_in_a_sentence(url, why):
@@ -221,10 +224,7 @@ async def test_a_database_out_of_reach_is_reported_in_a_sentence(url, why):
     with pytest.raises(StorageError) as refused:
         await away.ping()
 
-    assert refused.value.message == (
-        f"The database can't be reached ({why}): check [database] url, "
-        "and that the server runs and lets this machine in."
-    )
+    assert refused.value.message.startswith(f"The database can't be reached: {why}")
     await away.close()
     await its_threads_have_ended()
 
@@ -233,7 +233,7 @@ async def test_a_database_out_of_reach_is_reported_in_a_sentence(url, why):
 async def test_a_wrong_database_or_user_is_reported_in_a_sentence(postgres_url, right, wrong):
     away = Database(postgres_url.replace(right, wrong))
 
-    with pytest.raises(StorageError, match=r"^The database can't be reached \(DBAPIError\): check"):
+    with pytest.raises(StorageError, match=r"^The database can't be reached: PostgreSQL \w+"):
         await away.ping()
 
     with pytest.raises(DBAPIError) as refused:
