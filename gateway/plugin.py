@@ -100,6 +100,7 @@ from gateway.storage.stores.idempotency import (
 )
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter, PackageStore
+from gateway.storage.tenancy import visible_to
 from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 from gateway.version import __version__
 
@@ -236,4 +237,5 @@ __all__ = [
     "timestamp",
     "to_e164",
     "to_epoch_ms",
+    "visible_to",
 ]

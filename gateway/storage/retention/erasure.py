@@ -32,6 +32,7 @@ from gateway.model.submission import ErasureResult
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.plugin_tables import Unresolved
 from gateway.storage.schema import attempts, deliveries, events, idempotency, packages
+from gateway.storage.tenancy import visible_to
 
 _NO_ORDER: Final = msgspec.json.encode(Order(patient_name="", patient_address=""))
 _NO_DATA: Final = b"{}"
@@ -250,16 +251,10 @@ async def erase_finished(
     """Erase the finished ones of ``package_ids``; one erased already counts as done."""
     query = (
         select(packages)
-        .where(
-            packages.c.account_id == caller.account_id,
-            packages.c.mode == caller.mode,
-            packages.c.id.in_(sorted(package_ids)),
-        )
+        .where(*visible_to(caller, packages), packages.c.id.in_(sorted(package_ids)))
         .order_by(packages.c.id)
         .with_for_update()
     )
-    if caller.site is not None:
-        query = query.where(packages.c.site == caller.site)
     rows = list(await connection.execute(query))
     context = StepContext(connection, sealer, to_epoch_ms(now) + _SOON_MS, rehearsal=False)
     full = [row for row in rows if row.status in TERMINAL and not row.purged]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select, text
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -13,6 +13,7 @@ from gateway.model.delivery import Attempt, Delivery
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among
 from gateway.storage.schema import EXHAUSTED, FAILED, attempts, deliveries, destinations, events
+from gateway.storage.tenancy import visible_to
 
 # SQLite uses a partial index only where a query repeats its condition word by word
 # (https://www.sqlite.org/partialindex.html); and it prefers it to the full index, which has the
@@ -21,6 +22,7 @@ _EXHAUSTED: Final = text(f"deliveries.{EXHAUSTED}")
 _FAILED: Final = text(FAILED)
 _PENDING: Final = text("deliveries.state = 'pending'")
 MAX_BY_INDEX: Final = 1000
+"""Pending deliveries up to this number are listed by the index of pending ones."""
 
 
 class AttemptFilter(NamedTuple):
@@ -105,25 +107,19 @@ class DeliveryLog:
     ) -> list[tuple[int, Attempt]]:
         """Return up to ``wanted.limit`` attempts with their sequence, newest first.
 
-        Each destination is asked for its own newest ones (the index that serves this is
-        by destination), and the newest of them all are kept.
+        One statement reads the newest of each destination (the index that serves this is by
+        destination), and the newest of them all are returned.
         """
-        mine = _destinations_of(caller)
+        own = select(attempts).where(attempts.c.destination_id == destinations.c.id)
+        if caller.site is not None:
+            own = own.where(_is_of_site(attempts.c.event_id, caller.site))
+        own = _narrowed(own, wanted).order_by(attempts.c.sequence.desc()).limit(wanted.limit)
+        newest = _newest_by_destination(connection, own)
+        query = newest.where(*visible_to(caller, destinations)).limit(wanted.limit)
         if wanted.destination_id is not None:
-            mine = mine.where(destinations.c.id == wanted.destination_id)
-        newest: list[Row[Any]] = []
-        for destination_id in (await connection.execute(mine)).scalars().all():
-            query = (
-                select(attempts)
-                .where(attempts.c.destination_id == destination_id)
-                .order_by(attempts.c.sequence.desc())
-                .limit(wanted.limit)
-            )
-            if caller.site is not None:
-                query = query.where(_is_of_site(attempts.c.event_id, caller.site))
-            newest.extend(await connection.execute(_narrowed(query, wanted)))
-        newest.sort(key=lambda row: row.sequence, reverse=True)
-        return [(row.sequence, self._attempt(row)) for row in newest[: wanted.limit]]
+            query = query.where(destinations.c.id == wanted.destination_id)
+        rows = await connection.execute(query)
+        return [(row.sequence, self._attempt(row)) for row in rows]
 
     async def states(
         self,
@@ -156,13 +152,11 @@ class DeliveryLog:
         query = (
             select(deliveries)
             .join(destinations, destinations.c.id == deliveries.c.destination_id)
-            .where(deliveries.c.account_id == caller.account_id, destinations.c.mode == caller.mode)
+            .where(deliveries.c.account_id == caller.account_id, *visible_to(caller, destinations))
         )
         if caller.site is None:
             return query
-        return query.where(
-            destinations.c.site == caller.site, _is_of_site(deliveries.c.event_id, caller.site)
-        )
+        return query.where(_is_of_site(deliveries.c.event_id, caller.site))
 
     @staticmethod
     def _delivery(row: Row[Any]) -> Delivery:
@@ -202,11 +196,27 @@ class DeliveryLog:
         )
 
 
-def _destinations_of(caller: Caller) -> Select[tuple[str]]:
-    mine = select(destinations.c.id).where(
-        destinations.c.account_id == caller.account_id, destinations.c.mode == caller.mode
+def _newest_by_destination(connection: AsyncConnection, own: Select[Any]) -> Select[Any]:
+    """Join each destination with its ``own`` attempts, the newest first."""
+    if connection.dialect.name == "postgresql":
+        newest = own.lateral("newest")
+        return (
+            select(newest)
+            .select_from(destinations.join(newest, true()))
+            .order_by(newest.c.sequence.desc())
+        )
+    # SQLite has no LATERAL; it looks up by primary key what a correlated list has.
+    each = attempts.alias("newest")
+    listed = own.with_only_columns(attempts.c.sequence).correlate(destinations)
+    return (
+        select(each)
+        .select_from(destinations.join(each, each.c.sequence.in_(listed)))
+        .order_by(each.c.sequence.desc())
     )
-    return mine if caller.site is None else mine.where(destinations.c.site == caller.site)
+
+
+def _destinations_of(caller: Caller) -> Select[tuple[str]]:
+    return select(destinations.c.id).where(*visible_to(caller, destinations))
 
 
 def _is_of_site(event_id: ColumnElement[str], site: str) -> ColumnElement[bool]:

@@ -14,6 +14,7 @@ from gateway.model.circuit_breaker import Breaker, EndpointHealth
 from gateway.model.delivery import Destination
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.schema import deliveries, destinations
+from gateway.storage.tenancy import visible_to
 
 
 class Subscription(NamedTuple):
@@ -200,12 +201,9 @@ class DestinationStore:
 
     @staticmethod
     def _visible(caller: Caller) -> Any:
-        query = select(destinations).where(
-            destinations.c.account_id == caller.account_id,
-            destinations.c.mode == caller.mode,
-            destinations.c.removed_at_ms.is_(None),
+        return select(destinations).where(
+            *visible_to(caller, destinations), destinations.c.removed_at_ms.is_(None)
         )
-        return query if caller.site is None else query.where(destinations.c.site == caller.site)
 
     def _seal(self, destination_id: str, settings: Mapping[str, Any]) -> bytes:
         encoded = msgspec.json.encode(settings)

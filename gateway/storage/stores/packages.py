@@ -15,6 +15,7 @@ from gateway.model.package import Package, Status
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import insert_rows
 from gateway.storage.schema import packages
+from gateway.storage.tenancy import visible_to
 
 SEARCH_FIELDS: Final[Mapping[str, str]] = {
     "rx_number": "rx_index",
@@ -270,10 +271,7 @@ class PackageStore:
 
     @staticmethod
     def _visible(caller: Caller) -> Any:
-        query = select(packages).where(
-            packages.c.account_id == caller.account_id, packages.c.mode == caller.mode
-        )
-        return query if caller.site is None else query.where(packages.c.site == caller.site)
+        return select(packages).where(*visible_to(caller, packages))
 
     def _order(self, row: Row[Any]) -> Order:
         return self._decoder.decode(

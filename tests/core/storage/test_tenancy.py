@@ -1,0 +1,104 @@
+"""Every query on behalf of a caller has the tenant filter: account, mode and site."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from core.storage.rows import NOW, SEALER, stores
+from sqlalchemy import event
+
+import gateway
+from gateway.model.account import Caller
+from gateway.storage.retention.erasure import erase_finished
+from gateway.storage.schema import idempotency, packages
+from gateway.storage.stores.delivery_log import AttemptFilter
+from gateway.storage.stores.packages import PackageFilter
+from gateway.storage.tenancy import visible_to
+
+CALLER = Caller("tenant_a", "test", "key_1", "site_b")
+# Further arguments of each method that acts for a caller.
+ARGUMENTS = {
+    "packages.get": ("pkg_1",),
+    "packages.page": (PackageFilter(10),),
+    "packages.search": ("rx_number", "RX-1"),
+    "events.get": ("evt_1",),
+    "events.of_subject": ("pkg_1",),
+    "events.page": (),
+    "destinations.get": ("dst_1",),
+    "destinations.list": (),
+    "log.get": ("dlv_1",),
+    "log.page": (),
+    "log.attempts_page": (AttemptFilter(10, destination_id="dst_1"),),
+}
+OPTIONS = {
+    "packages.search": {"limit": 10},
+    "events.page": {"limit": 10},
+    "log.page": {"limit": 10, "state": "pending"},
+}
+
+
+def acting_for_a_caller():
+    """Find the stores' methods with a parameter ``caller`` that read or write the database."""
+    for name, store in stores()._asdict().items():
+        for method, function in inspect.getmembers(store, inspect.ismethod):
+            parameters = inspect.signature(function).parameters
+            if {"connection", "caller"} <= set(parameters) and not method.startswith("_"):
+                yield f"{name}.{method}"
+
+
+def test_how_to_call_each_method_that_acts_for_a_caller_is_known():
+    assert sorted(acting_for_a_caller()) == sorted(ARGUMENTS)
+
+
+@pytest.fixture
+async def statements(database, connection):
+    """The values of every statement that the test executes."""
+    seen = []
+
+    def note(_connection, _cursor, _statement, parameters, _context, _many):
+        seen.append(list(parameters))
+
+    for engine in {database._writer.sync_engine, database._reader.sync_engine}:
+        event.listen(engine, "before_cursor_execute", note)
+    return seen
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+async def test_a_method_that_acts_for_a_caller_filters_by_its_tenant(name, connection, statements):
+    store, method = name.split(".")
+    function = getattr(getattr(stores(), store), method)
+
+    await function(connection, CALLER, *ARGUMENTS[name], **OPTIONS.get(name, {}))
+
+    assert statements
+    for values in statements:
+        assert {"tenant_a", "test", "site_b"} <= set(map(str, values)), name
+
+
+async def test_erasing_on_request_filters_by_the_callers_tenant(connection, statements):
+    await erase_finished(connection, SEALER, CALLER, ["pkg_1"], NOW)
+
+    assert {"tenant_a", "test", "site_b"} <= set(map(str, statements[0]))
+
+
+def test_no_query_compares_a_callers_mode_or_site_by_hand():
+    root = Path(gateway.__file__).parent
+    by_hand = re.compile(r"\.c\.(mode|site)\s*==\s*caller\.")
+    found = [
+        str(path.relative_to(root))
+        for path in sorted(root.rglob("*.py"))
+        if by_hand.search(path.read_text("utf-8")) and path.name != "tenancy.py"
+    ]
+
+    assert found == []
+
+
+def test_a_caller_of_every_site_is_not_filtered_by_site():
+    assert len(visible_to(Caller("tenant_a", "live", "key_1"), packages)) == 2
+    assert len(visible_to(CALLER, packages)) == 3
+
+
+def test_a_table_without_a_site_is_not_open_to_a_caller_of_one_site():
+    with pytest.raises(KeyError):
+        visible_to(CALLER, idempotency)
