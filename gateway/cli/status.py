@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
-from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,9 +29,9 @@ from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from gateway.storage.maintenance.clock_skew import CLOCK_FACT
-from gateway.storage.schema import destinations
+from gateway.storage.maintenance.clock_skew import CLOCK_FACT, server_time
 from gateway.storage.stores.backlog import Backlog, BacklogReader, DestinationBacklog
+from gateway.storage.stores.destinations import destination_names
 from gateway.storage.stores.installation import KEY_COPIED, LAST_BACKUP, read_fact
 from gateway.version import __version__, build_id
 
@@ -237,7 +236,7 @@ async def _stored(gateway: Gateway) -> list[Line]:
         reader = BacklogReader(database, gateway.clock, gateway.hooks.sinks(), queues)
         backlog = await reader.read()
         async with database.read() as connection:
-            names = await _names(connection)
+            names = await destination_names(connection)
             return [
                 *_endpoints(backlog, names),
                 *_queues(backlog),
@@ -250,13 +249,6 @@ async def _stored(gateway: Gateway) -> list[Line]:
         return [Line("deliveries", ok=False, detail=detail, command="gateway check")]
     finally:
         await database.close()
-
-
-async def _names(connection: AsyncConnection) -> dict[str, str]:
-    query = select(destinations.c.id, destinations.c.name).where(
-        destinations.c.removed_at_ms.is_(None)
-    )
-    return {row.id: row.name for row in await connection.execute(query)}
 
 
 def _endpoints(backlog: Backlog, names: Mapping[str, str]) -> Iterator[Line]:
@@ -340,7 +332,7 @@ async def _clock(connection: AsyncConnection, now: datetime) -> Line:
         detail = f"{_rounded(behind)} behind the time of the last run; set the clock"
         return Line("clock", ok=False, detail=detail, command="date -u")
     if connection.dialect.name == "postgresql":
-        theirs = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+        theirs = await server_time(connection)
         if abs(theirs - now) > _CLOCK_TOLERANCE:
             detail = f"{_rounded(abs(theirs - now))} apart from PostgreSQL's; synchronise both"
             return Line("clock", ok=False, detail=detail, command="date -u")

@@ -26,7 +26,7 @@ from gateway.delivery.outcome_buffer import OutcomeBuffer
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.retry_schedule import RetrySchedule, next_attempt
 from gateway.errors import SealError, StorageError
-from gateway.model.delivery import ClaimedDelivery, Outcome
+from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import Published
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
@@ -194,8 +194,12 @@ class Dispatcher:
                 await self._outbox.release(connection, released, now)
             if health.events:
                 published = await self._publisher.record(connection, health.events, now)
+            wanted = {item.destination_id for item in items if isinstance(item, _Claim)}
+            open_now = {}
+            if wanted:
+                open_now = await self._destinations.for_dispatch(connection, wanted, now)
             answers = [
-                await self._claim(connection, item, now)
+                await self._claim(connection, item.limit, open_now.get(item.destination_id), now)
                 if isinstance(item, _Claim)
                 else _signal(item, health)
                 for item in items
@@ -209,34 +213,35 @@ class Dispatcher:
         return answers
 
     async def _claim(
-        self, connection: AsyncConnection, claim: _Claim, now: datetime
+        self,
+        connection: AsyncConnection,
+        limit: int,
+        destination: Destination | SealError | None,
+        now: datetime,
     ) -> ClaimedBatch | StorageError | None:
+        if isinstance(destination, SealError):
+            return destination
+        if destination is None or destination.sink not in self._sinks:
+            return None
+        sink = self._sinks[destination.sink]
         try:
-            destination = await self._destinations.for_dispatch(
-                connection, claim.destination_id, now
-            )
-            if destination is None or destination.sink not in self._sinks:
-                return None
-            sink = self._sinks[destination.sink]
             settings = msgspec.convert(destination.settings, sink.settings)
-        except SealError as error:
-            return error  # nothing was written yet, so the other items of this turn go on
         except msgspec.ValidationError:
             return StorageError(
-                f"The stored settings of {claim.destination_id} no longer fit its sink: remove it "
+                f"The stored settings of {destination.id} no longer fit its sink: remove it "
                 "and add it again."
             )
         lease_seconds = self._rules.lease_seconds
         probing = destination.breaker.opened_at is not None
-        limit = 1 if probing else claim.limit
+        limit = 1 if probing else limit
         claimed = await self._outbox.claim(
             connection, destination.id, limit=limit, now=now, lease_seconds=lease_seconds
         )
         if probing and claimed:
-            # No second probe until this one's lease ends. That both end at the same moment is how
-            # a released probe is recognised (destinations.release_probes).
+            # No second probe until this one's lease ends, or it is released.
             until = now + timedelta(seconds=lease_seconds)
-            await destination_store.hold(connection, destination.id, until)
+            lease = claimed[0].lease
+            await destination_store.hold(connection, destination.id, until, probe_lease=lease)
         more = len(claimed) == limit and not probing
         return ClaimedBatch(destination, settings, sink, claimed, lease_seconds, more)
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
@@ -23,7 +22,6 @@ from gateway.model.event import Event, matches
 from gateway.model.ids import first_id, new_id
 from gateway.model.recovery import Recovery
 from gateway.storage.database import Database
-from gateway.storage.schema import deliveries
 from gateway.storage.stores import recoveries
 from gateway.storage.stores.delivery_log import DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
@@ -110,29 +108,17 @@ class RecoveryRunner:
                         recovery, state="done", finished_at=self._clock.now()
                     )
                     await recoveries.note(connection, done)
-                elif (
-                    await self._count_due(connection, destination.id, self._clock.now()) < _MAX_DUE
-                ):
+                elif await self._due(connection, destination.id) < _MAX_DUE:
                     await recoveries.note(
                         connection, await self._advance(connection, recovery, destination)
                     )
                     woken.add(destination.id)
         self._wake(woken)
 
-    @staticmethod
-    async def _count_due(connection: AsyncConnection, destination_id: str, now: datetime) -> int:
-        """Count due deliveries, capped at 1,000; later retries delay nothing."""
-        some = (
-            select(deliveries.c.id)
-            .where(
-                deliveries.c.destination_id == destination_id,
-                deliveries.c.state == "pending",
-                deliveries.c.due_at_ms <= to_epoch_ms(now),
-            )
-            .limit(_MAX_DUE)
-            .subquery()
-        )
-        return int((await connection.execute(select(func.count()).select_from(some))).scalar_one())
+    async def _due(self, connection: AsyncConnection, destination_id: str) -> int:
+        """Count due deliveries, capped; later retries delay nothing."""
+        now = self._clock.now()
+        return await self._outbox.count_due(connection, destination_id, now, limit=_MAX_DUE)
 
     async def _advance(
         self, connection: AsyncConnection, recovery: Recovery, destination: Destination

@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 from litestar import Response, Router, get
 from litestar.handlers import HTTPRouteHandler
-from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StorageError
@@ -18,7 +17,6 @@ from gateway.runtime import Gateway
 from gateway.sdk.http import json_response
 from gateway.sdk.records import HealthCheck, HealthReport
 from gateway.storage.queue_table import QueueTable
-from gateway.storage.schema import facts
 
 LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
 """With less free space on its disk, a SQLite database counts as full."""
@@ -107,12 +105,8 @@ class Readiness:
         database = self._gateway.database
         try:
             await database.ping()
-            async with database.begin() as connection:  # on SQLite this takes the write lock
-                await connection.execute(select(facts.c.name).limit(1))
-                if database.dialect == "postgresql":
-                    shown = await connection.execute(text("SHOW transaction_read_only"))
-                    if shown.scalar() == "on":
-                        return HealthReport(healthy=False, detail=_READ_ONLY)
+            if not await database.can_write():
+                return HealthReport(healthy=False, detail=_READ_ONLY)
             if database.path is not None:
                 free = await asyncio.to_thread(shutil.disk_usage, database.path.parent)
                 if free.free < self._least_free_bytes:

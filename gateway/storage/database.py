@@ -116,6 +116,15 @@ class Database:
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise StorageError(f"The database can't be reached: {cause_of(error)}.") from error
 
+    async def can_write(self) -> bool:
+        """Return whether a transaction may write; on SQLite this takes the writer's lock."""
+        async with self.begin() as connection:
+            await connection.execute(text("SELECT name FROM facts LIMIT 1"))
+            if self.dialect == "sqlite":
+                return True
+            shown = await connection.execute(text("SHOW transaction_read_only"))
+            return shown.scalar() != "on"
+
     async def close(self) -> None:
         """Close all connections."""
         await self._writer.dispose()

@@ -164,6 +164,7 @@ events = Table(
 
 # A destination of events. removed_at_ms keeps the row, and so the log, of a removed one.
 # failures, openings, opened_at_ms: its circuit breaker; nothing is sent before held_until_ms.
+# probe_lease is the lease of the one delivery that is sent while the breaker is half open.
 destinations = Table(
     "destinations",
     metadata,
@@ -188,6 +189,7 @@ destinations = Table(
     Column("openings", Integer, nullable=False, server_default=text("0")),
     Column("opened_at_ms", MS),
     Column("held_until_ms", MS),
+    Column("probe_lease", Text),
     Column("warned_at_ms", MS),
     Column("removed_at_ms", MS),
     Index("ix_destinations_account_id", "account_id"),

@@ -113,10 +113,6 @@ class Keyring:
         new = (seal_id, secrets.token_bytes(KEY_BYTES))
         return type(self)(self.index_key, (*self.seal_keys, new))
 
-    def without_retired(self) -> Self:
-        """Keep the newest seal key only; do this after everything has been sealed again."""
-        return type(self)(self.index_key, (self.seal_keys[-1],))
-
     @property
     def active_id(self) -> int:
         """The number of the key that seals: the highest."""

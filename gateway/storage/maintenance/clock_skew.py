@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, case, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,6 +35,12 @@ async def record_time(connection: AsyncConnection, now: datetime) -> None:
     await connection.execute(
         noted.on_conflict_do_update(index_elements=["name"], set_={"value": noted.excluded.value})
     )
+
+
+async def server_time(connection: AsyncConnection) -> datetime:
+    """Return the time by PostgreSQL's clock."""
+    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
 
 
 async def shift_due_times(

@@ -5,15 +5,17 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, bindparam, exists, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Row, bindparam, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.errors import SealError
 from gateway.model.account import Caller, Mode
 from gateway.model.circuit_breaker import Breaker, EndpointHealth
 from gateway.model.delivery import Destination
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.schema import deliveries, destinations
+from gateway.storage.database import among
+from gateway.storage.schema import destinations
 from gateway.storage.tenancy import visible_to
 
 
@@ -136,20 +138,28 @@ class DestinationStore:
         return [self._destination(row) for row in rows]
 
     async def for_dispatch(
-        self, connection: AsyncConnection, destination_id: str, now: datetime
-    ) -> Destination | None:
-        """Return the destination when it takes deliveries now, else ``None``.
+        self, connection: AsyncConnection, destination_ids: Collection[str], now: datetime
+    ) -> dict[str, Destination | SealError]:
+        """Return those of ``destination_ids`` that take deliveries now, by id.
 
-        With its breaker half open it takes one: the probe.
+        One whose settings can't be unsealed is its error. With its breaker half open a
+        destination takes one delivery: the probe.
         """
-        query = select(destinations).where(
-            destinations.c.id == destination_id,
-            destinations.c.state == "active",
-            destinations.c.removed_at_ms.is_(None),
-            not_held(now),
+        rows = await connection.execute(
+            select(destinations).where(
+                among(connection, destinations.c.id, destination_ids),
+                destinations.c.state == "active",
+                destinations.c.removed_at_ms.is_(None),
+                not_held(now),
+            )
         )
-        row = (await connection.execute(query)).first()
-        return None if row is None else self._destination(row)
+        found: dict[str, Destination | SealError] = {}
+        for row in rows:
+            try:
+                found[row.id] = self._destination(row)
+            except SealError as error:
+                found[row.id] = error
+        return found
 
     async def for_recovery(
         self, connection: AsyncConnection, destination_id: str
@@ -307,12 +317,15 @@ async def conditions(
 
 
 async def write(connection: AsyncConnection, found: Mapping[str, EndpointHealth]) -> None:
-    """Write the health of destinations."""
+    """Write the health of destinations after the outcomes of attempts."""
     if found:
+        columns: dict[str, Any] = {
+            name: bindparam(f"new_{name}") for name in health_values(EndpointHealth())
+        }
         await connection.execute(
             update(destinations)
             .where(destinations.c.id == bindparam("key"))
-            .values({name: bindparam(f"new_{name}") for name in health_values(EndpointHealth())}),
+            .values(columns | {"probe_lease": null()}),  # the outcome of a probe is known
             [
                 {
                     "key": destination_id,
@@ -323,12 +336,25 @@ async def write(connection: AsyncConnection, found: Mapping[str, EndpointHealth]
         )
 
 
-async def hold(connection: AsyncConnection, destination_id: str, until: datetime) -> None:
-    """Hold a destination back until then."""
+async def destination_names(connection: AsyncConnection) -> dict[str, str]:
+    """Return the name of every destination by id, but of removed ones."""
+    query = select(destinations.c.id, destinations.c.name)
+    rows = await connection.execute(query.where(destinations.c.removed_at_ms.is_(None)))
+    return {row.id: row.name for row in rows}
+
+
+async def hold(
+    connection: AsyncConnection,
+    destination_id: str,
+    until: datetime,
+    *,
+    probe_lease: str | None = None,
+) -> None:
+    """Hold a destination back until then; ``probe_lease`` is the lease of its probe, if any."""
     await connection.execute(
         update(destinations)
         .where(destinations.c.id == destination_id)
-        .values(held_until_ms=to_epoch_ms(until))
+        .values(held_until_ms=to_epoch_ms(until), probe_lease=probe_lease)
     )
 
 
@@ -337,24 +363,17 @@ async def release_probes(
 ) -> None:
     """Let destinations take another probe where the present one is released without an attempt.
 
-    Called before the deliveries are released: those claimed under ``leases``, or all. A probe
-    holds its destination exactly as long as its delivery's lease. A pause made by the breaker,
-    or asked for by the receiver, ends at another time and continues.
+    Of the probes claimed under ``leases``, or of all. A pause made by the breaker, or asked for
+    by the receiver, continues.
     """
-    probe = exists().where(
-        deliveries.c.destination_id == destinations.c.id,
-        text("deliveries.state = 'pending'"),  # as the index says it, or SQLite won't use that
-        deliveries.c.due_at_ms == destinations.c.held_until_ms,
-        deliveries.c.lease.is_not(None) if leases is None else deliveries.c.lease.in_(leases),
-    )
+    lease = destinations.c.probe_lease
     await connection.execute(
         update(destinations)
         .where(
-            destinations.c.opened_at_ms.is_not(None),
+            lease.is_not(None) if leases is None else lease.in_(leases),
             destinations.c.held_until_ms > to_epoch_ms(now),
-            probe,
         )
-        .values(held_until_ms=to_epoch_ms(now))
+        .values(held_until_ms=to_epoch_ms(now), probe_lease=None)
     )
 
 

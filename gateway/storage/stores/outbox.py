@@ -391,6 +391,22 @@ class Outbox:
         )
         return list((await connection.execute(active)).scalars())
 
+    async def count_due(
+        self, connection: AsyncConnection, destination_id: str, now: datetime, *, limit: int
+    ) -> int:
+        """Count the due deliveries of a destination, up to ``limit``."""
+        due = (
+            select(deliveries.c.id)
+            .where(
+                deliveries.c.destination_id == destination_id,
+                deliveries.c.state == "pending",
+                deliveries.c.due_at_ms <= to_epoch_ms(now),
+            )
+            .limit(limit)
+            .subquery()
+        )
+        return int((await connection.execute(select(func.count()).select_from(due))).scalar_one())
+
     async def resend(
         self, connection: AsyncConnection, account_id: str, delivery_id: str, now: datetime
     ) -> None:

@@ -33,6 +33,12 @@ NOW_MS = to_epoch_ms(NOW)
 KEYRING = Keyring(bytes(range(32)), ((1, bytes(range(32, 64))),))
 SEALER = Sealer(KEYRING)
 
+
+def newest_only(keyring: Keyring) -> Keyring:
+    """Return a keyring without its older seal keys, as an operator may cut the file."""
+    return Keyring(keyring.index_key, keyring.seal_keys[-1:])
+
+
 LIVE = Caller("acme", "live", "key_live")
 TEST = Caller("acme", "test", "key_test")
 AT_MAIN = Caller("acme", "live", "key_main", "main")

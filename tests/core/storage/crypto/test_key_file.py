@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+from core.storage.rows import newest_only
 
 from gateway.errors import ConfigurationError
 from gateway.storage.crypto.keyring import Keyring, load, load_or_create, save
@@ -186,8 +187,8 @@ def test_saving_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path: P
     save(path, rotated)
     assert load(path) == rotated
 
-    save(path, rotated.without_retired())
-    assert load(path) == rotated.without_retired()
+    save(path, newest_only(rotated))
+    assert load(path) == newest_only(rotated)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -216,10 +217,10 @@ def test_saving_through_a_link_replaces_the_key_it_points_to(tmp_path: Path) -> 
     link = tmp_path / "master.key"
     link.symlink_to(target)
 
-    save(link, GOOD.without_retired())
+    save(link, newest_only(GOOD))
 
     assert link.is_symlink()
-    assert load(target) == load(link) == GOOD.without_retired()
+    assert load(target) == load(link) == newest_only(GOOD)
 
 
 @pytest.mark.skipif(

@@ -10,6 +10,7 @@ from core.storage.rows import (
     draft,
     failed,
     new_package,
+    newest_only,
     queued,
     stores,
 )
@@ -25,7 +26,7 @@ from gateway.storage.stores.delivery_log import AttemptFilter
 from gateway.storage.stores.packages import PackageFilter
 
 ROTATED = KEYRING.rotated()
-ONLY_THE_NEW = ROTATED.without_retired()
+ONLY_THE_NEW = newest_only(ROTATED)
 SEALED = (
     schema.packages.c.payload,
     schema.events.c.data,

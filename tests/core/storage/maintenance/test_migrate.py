@@ -109,16 +109,48 @@ async def test_a_database_of_the_first_version_becomes_the_same_and_keeps_what_i
     assert (event.id, event.type, event.data) == ("evt_1", "package.created", {})
 
 
-async def with_first_version(database):
+async def with_first_version(database, revision="core_0001"):
     def upgrade(plain):
         config = Config(attributes={"connection": plain})
         config.set_main_option(
             "script_location", str(Path(migrate_module.__file__).parents[1] / "migrations")
         )
-        command.upgrade(config, "core_0001")
+        command.upgrade(config, revision)
 
     async with database.begin() as connection:
         await connection.run_sync(upgrade)
+
+
+async def test_a_probe_in_flight_is_still_known_as_one_after_the_migration(empty, tmp_path):
+    # Given a database of before the column: one destination held by its probe, one by a pause
+    await with_first_version(empty, "core_0005")
+    async with empty.begin() as connection:
+        for name, held_until in (("probing", 100), ("paused", 200)):
+            await connection.execute(
+                text(
+                    "INSERT INTO destinations (id, account_id, mode, sink, name, events, state, "
+                    "settings, max_in_flight, ordered, created_at_ms, opened_at_ms, held_until_ms) "
+                    "VALUES (:name, 'acme', 'live', 'fake', 'Board', '*', 'active', :settings, 1, "
+                    "FALSE, 1, 1, :held_until)"
+                ),
+                {"name": name, "settings": b"", "held_until": held_until},
+            )
+            await connection.execute(
+                text(
+                    "INSERT INTO deliveries (id, account_id, destination_id, event_id, event_type, "
+                    "subject, in_order, state, attempts, retry_index, due_at_ms, lease, "
+                    "created_at_ms) VALUES (:name, 'acme', :name, 'evt_1', 'package.created', "
+                    "'pkg_1', FALSE, 'pending', 0, 0, 100, :lease, 1)"
+                ),
+                {"name": name, "lease": f"lease of {name}"},
+            )
+
+    await up(empty, tmp_path)
+
+    async with empty.read() as connection:
+        rows = await connection.execute(text("SELECT name, id, probe_lease FROM destinations"))
+        found = {row.id: row.probe_lease for row in rows}
+    assert found == {"probing": "lease of probing", "paused": None}
 
 
 async def test_a_second_run_does_nothing(empty, tmp_path):

@@ -51,7 +51,7 @@ async def test_a_destination_held_back_takes_nothing_until_the_pause_ends(connec
     await hold(connection, held, at(30))
 
     async def takes(moment):
-        return await kept.destinations.for_dispatch(connection, held, moment) is not None
+        return held in await kept.destinations.for_dispatch(connection, [held], moment)
 
     assert [await takes(at(s)) for s in (0, 29.999, 30, 31)] == [False, False, True, True]
 

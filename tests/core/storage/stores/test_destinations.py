@@ -125,7 +125,7 @@ async def test_a_removed_destination_is_gone_and_its_secret_with_it(connection, 
     await kept.destinations.remove(connection, gone.id, NOW)
 
     assert await kept.destinations.get(connection, LIVE, gone.id) is None
-    assert await kept.destinations.for_dispatch(connection, gone.id, NOW) is None
+    assert await kept.destinations.for_dispatch(connection, [gone.id], NOW) == {}
     assert await kept.destinations.list(connection, LIVE) == [stays]
     assert ids_of(await kept.destinations.subscriptions(connection, {"acme"})) == [stays.id]
     row = (await connection.execute(select(destinations).where(destinations.c.id == gone.id))).one()
@@ -140,10 +140,8 @@ async def test_only_an_active_destination_takes_deliveries(connection, kept):
     for each in (active, paused, disabled):
         await kept.destinations.add(connection, each)
 
-    assert await kept.destinations.for_dispatch(connection, active.id, NOW) == active
-    assert await kept.destinations.for_dispatch(connection, paused.id, NOW) is None
-    assert await kept.destinations.for_dispatch(connection, disabled.id, NOW) is None
-    assert await kept.destinations.for_dispatch(connection, "dst_nowhere", NOW) is None
+    asked = [active.id, paused.id, disabled.id, "dst_nowhere"]
+    assert await kept.destinations.for_dispatch(connection, asked, NOW) == {active.id: active}
 
 
 async def test_what_was_missed_is_sent_again_to_any_but_the_disabled_and_removed(connection, kept):

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
-from core.storage.rows import KEYRING, rows_in
+from core.storage.rows import KEYRING, newest_only, rows_in
 from sqlalchemy import select
 
 from gateway.errors import ConfigurationError
@@ -30,7 +30,7 @@ async def test_the_same_keyring_is_welcome_again_and_after_a_rotation(connection
 
     await claim_keyring(connection, KEYRING)
     await claim_keyring(connection, KEYRING.rotated())
-    await claim_keyring(connection, KEYRING.rotated().without_retired())
+    await claim_keyring(connection, newest_only(KEYRING.rotated()))
 
     assert await rows_in(connection, facts) == 1
 
