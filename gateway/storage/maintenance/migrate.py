@@ -5,7 +5,10 @@ back.
 """
 
 import asyncio
+import contextlib
+import os
 import sqlite3
+import sys
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -44,7 +47,7 @@ async def migrate(
     """
     scripts = _scripts(tables)
     if database.path is not None:
-        database.path.parent.mkdir(parents=True, exist_ok=True)
+        _create_privately(database.path)
     async with database.read() as connection:
         if not _missing(scripts, await connection.run_sync(_current)):
             return Migrated((), None)
@@ -65,6 +68,28 @@ async def migrate(
             f"The schema could not be brought up to date ({type(error).__name__}).{kept}"
         ) from error
     return Migrated(sorted(missing), backup)
+
+
+def _create_privately(path: Path) -> None:
+    """Create a SQLite file that only its owner reads, in a folder that only its owner enters.
+
+    SQLite gives its -wal and -shm files the mode of the database. What exists stays as it is.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def open_to_others(path: Path) -> list[Path]:
+    """Return those of a SQLite file, its companions and its folder that other users may read.
+
+    Always none on Windows, where modes say nothing.
+    """
+    if sys.platform == "win32":
+        return []
+    companions = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+    found = [each for each in (path.parent, *companions) if each.exists()]
+    return [each for each in found if each.stat().st_mode & 0o077]
 
 
 async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy import inspect, text
 from gateway.errors import StorageError
 from gateway.storage.database import Database
 from gateway.storage.maintenance import migrate as migrate_module
-from gateway.storage.maintenance.migrate import Migrated, migrate, pending
+from gateway.storage.maintenance.migrate import Migrated, migrate, open_to_others, pending
 from gateway.storage.schema import metadata
 from gateway.storage.stores.packages import PackageFilter
 
@@ -296,4 +296,24 @@ async def test_a_copy_that_cannot_be_made_stops_the_change(tmp_path):
         await up(database, tmp_path, Plugin(tmp_path))
 
     assert "acme_orders" not in await tables_of(database)
+    await database.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes say nothing on Windows")
+async def test_a_new_database_and_its_folder_are_its_owners_alone(tmp_path):
+    path = tmp_path / "new" / "gateway.db"
+    database = Database(f"sqlite+aiosqlite:///{path}")
+    await up(database, tmp_path)
+    async with database.begin() as connection:
+        await connection.execute(text("SELECT 1"))
+
+    modes = {each.name: each.stat().st_mode & 0o777 for each in path.parent.glob("gateway.db*")}
+    assert modes == dict.fromkeys(modes, 0o600)
+    assert {"gateway.db", "gateway.db-wal"} <= set(modes)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert open_to_others(path) == []
+
+    path.chmod(0o644)
+    path.parent.chmod(0o755)
+    assert open_to_others(path) == [path.parent, path]
     await database.close()
