@@ -27,7 +27,7 @@ _MAX_WAITING: Final = 1_000_000
 class OutcomeBuffer(Generic[Item, Answer]):
     """Flushes claims and outcomes through one batcher.
 
-    ``is_outcome`` tells the items that must survive an outage of up to ``patience_seconds``,
+    ``is_outcome`` selects the items that must survive an outage of up to ``patience_seconds``,
     while :attr:`patient`. ``observe`` is called with the number of items of each batch.
     """
 

@@ -46,7 +46,7 @@ CONNECTION: Final = "gateway_connection"
 
 
 class Connection(Protocol):
-    """What the server tells of a request's connection."""
+    """The server's view of a request's connection."""
 
     is_body_late: bool
     """Whether the body has missed its deadline."""

@@ -61,17 +61,17 @@ def check_update(update: DeliveryUpdate) -> DeliveryUpdate:
 
 def _out_of_bounds(update: DeliveryUpdate) -> Iterator[Problem]:
     for name, limit in _MAX_CHARACTERS.items():
-        text = _told(update, name)
+        text = _value(update, name)
         if text is not None and len(text) > limit:
             yield Problem(f"{name} has more than {limit} characters", field=name)
     for name, most in _DEGREES.items():
-        degrees = _told(update, name)
+        degrees = _value(update, name)
         if degrees is not None and not -most <= degrees <= most:
             yield Problem(f"{name} must be between -{most} and {most} degrees", field=name)
 
 
-def _told(update: DeliveryUpdate, name: str) -> Any:
-    """Return the update's value by this dotted name."""
+def _value(update: DeliveryUpdate, name: str) -> Any:
+    """Return the value of a dotted field name."""
     value: Any = update
     for part in name.split("."):
         value = None if value is None else getattr(value, part)
@@ -98,10 +98,10 @@ def facts_of(update: DeliveryUpdate, status: Status, occurred_at: datetime) -> d
     in whole seconds.
     """
     facts: dict[str, Any] = {"driver_id": update.driver_id}
-    facts["delivered_at" if status == "completed" else "occurred_at"] = _as_told(occurred_at)
+    facts["delivered_at" if status == "completed" else "occurred_at"] = _to_seconds(occurred_at)
     proof = update.proof
     if proof is not None and proof.captured_at is not None:
-        proof = msgspec.structs.replace(proof, captured_at=_as_told(proof.captured_at))
+        proof = msgspec.structs.replace(proof, captured_at=_to_seconds(proof.captured_at))
     if status == "completed" or proof is not None:
         facts["proof"] = proof
     amount = update.copay_collected
@@ -115,5 +115,5 @@ def facts_of(update: DeliveryUpdate, status: Status, occurred_at: datetime) -> d
     return facts
 
 
-def _as_told(moment: datetime) -> datetime:
+def _to_seconds(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(microsecond=0)

@@ -2,7 +2,7 @@
 
 The thread asks the loop for a sign of life every 50 ms. When none comes for 100 ms it
 takes the stack of the loop's thread, and when the loop answers again it logs how long it
-was blocked, how much CPU time it used meanwhile (where the system tells), and the
+was blocked, how much CPU time it used meanwhile (where the system reports it), and the
 innermost function of the gateway or a plugin on that stack. A block with little CPU time
 is a busy machine or a blocking system call, not a computation.
 """
@@ -105,7 +105,7 @@ def place_of(frame: FrameType | None) -> str:
 
 
 def _cpu_clock(thread_id: int) -> Callable[[], float]:
-    """Return a function that tells the CPU seconds of a thread; always 0 where unknown."""
+    """Return a function for the CPU seconds of a thread; always 0 where unknown."""
     if not hasattr(time, "pthread_getcpuclockid"):
         return lambda: 0.0
     clock = time.pthread_getcpuclockid(thread_id)

@@ -1,1 +1,1 @@
-"""Calls to somebody else's server: which addresses may be called, and how it is done safely."""
+"""Outbound HTTP: permitted addresses, SSRF protection, the client."""

@@ -14,7 +14,7 @@ from gateway.outbound.messages import USER_AGENT, OutboundRequest, OutboundRespo
 from gateway.outbound.pinned import IPAddress, PinnedClient, Target
 from gateway.outbound.ssrf_guard import AddressGuard, Resolver, SystemResolver, check_url, resolve
 
-# How long checked addresses may be dialled before the name is looked up and checked anew.
+# How long checked addresses may be dialled before the name is looked up and checked again.
 _ADDRESSES_KEPT_SECONDS: Final = 5.0
 _MOST_KEPT: Final = 1024
 

@@ -1,4 +1,4 @@
-"""What is sent to somebody else's server, and what comes back of it."""
+"""Outbound requests and their responses."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,8 +16,8 @@ EXCERPT_BYTES: Final = 2048
 
 Failure = Literal[
     "timeout",  # the deadline passed, whatever was going on
-    "connect",  # nobody took the connection
-    "dns",  # the host name has no address, or nobody could say
+    "connect",  # the connection was refused or unreachable
+    "dns",  # the host name has no address, or the look-up failed
     "tls",  # the certificate or the handshake is no good, or this machine trusts no authority
     "closed_early",  # the connection ended before the answer did
     "bad_answer",  # what came back is no HTTP, or its head is far too large
@@ -29,7 +29,7 @@ Failure = Literal[
 
 
 class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for somebody else's server.
+    """A request to another server.
 
     ``timeout_seconds`` is one deadline from looking the name up to the last byte.
     Of the answer's body at most ``keep_bytes`` are read; the rest is dropped with

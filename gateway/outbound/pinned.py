@@ -1,8 +1,8 @@
-"""Ask somebody else's server: one address, one deadline, a few KB of the answer.
+"""The HTTP client: one pinned address, one deadline, a few KB of the response.
 
 The only module that knows pyreqwest (https://github.com/MarkusSintonen/pyreqwest),
 which wraps the Rust crates reqwest, hyper and url. The server at the other end is
-taken for hostile:
+assumed hostile:
 
 * The address dialled is the one that was checked: each client is pinned to it,
   looks nothing up and uses no proxy. TLS still checks the certificate against
@@ -248,7 +248,7 @@ def _retry_after(response: Response) -> str | None:
 
 
 def _classify(failure: PyreqwestError) -> Failure:
-    """Name what went wrong; reqwest tells some cases apart only by the words of their causes."""
+    """Classify an error; reqwest distinguishes some cases only by the text of their causes."""
     if isinstance(failure, RequestTimeoutError):
         return "timeout"
     if isinstance(failure, ClientClosedError):

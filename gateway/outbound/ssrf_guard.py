@@ -243,7 +243,7 @@ class SystemResolver:
     """Looks names up as the machine does (getaddrinfo), a thread for each name.
 
     A name server that hangs keeps a thread for half a minute. So these are not the
-    event loop's few shared threads, nobody waits for them at exit, and one name
+    event loop's few shared threads, the exit doesn't wait for them, and one name
     never has two; beyond ``max_lookups`` names at once a look-up fails.
     """
 
@@ -278,7 +278,7 @@ def _look_up(
         found = [str(row[4][0]) for row in rows]
     except OSError as error:
         found = error
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the result isn't needed
         loop.call_soon_threadsafe(answer.set_result, found)
 
 

@@ -1,4 +1,4 @@
-"""``gateway acme-erp …``: which of ACME's stores are told what happens."""
+"""``gateway acme-erp …``: connect, list and disconnect ACME's stores."""
 
 from collections.abc import Sequence
 
@@ -79,7 +79,7 @@ async def list_stores(session: Session) -> None:
 @command("disconnect")
 @click.argument("destination_id", metavar="ID")
 async def disconnect(session: Session, *, destination_id: str) -> None:
-    """Tell a store nothing more; what it was told stays in the log."""
+    """Send a store no more events; past deliveries stay in the log."""
     caller = _caller(session)
     async with session.gateway() as gateway:
         async with gateway.database.begin() as connection:
@@ -96,7 +96,7 @@ def commands() -> click.Group:
     return click.Group(
         "acme-erp",
         commands=[connect, list_stores, disconnect],
-        help="Which stores of the ACME ERP are told what happens.",
+        help="The stores of the ACME ERP that receive events.",
     )
 
 

@@ -77,7 +77,7 @@ def review(order: Order, postcodes: Sequence[str]) -> Review | None:
 
 
 def erp_event(event: Event, store: str) -> ErpEvent:
-    """Turn an event into what the bridge is told; ``kind`` is such as ``DELIVERY_COMPLETED``."""
+    """Turn an event into a message to the bridge; ``kind`` is such as ``DELIVERY_COMPLETED``."""
     paid = event.data.get("copay_collected")
     return ErpEvent(
         id=event.id,

@@ -70,7 +70,7 @@ class OrdersTaken(msgspec.Struct, frozen=True):
 
 
 class ErpEvent(msgspec.Struct, frozen=True):
-    """What the bridge is told. ``id`` stays the same when it is told again."""
+    """A message to the bridge. ``id`` stays the same when it is sent again."""
 
     id: str
     kind: str
@@ -89,6 +89,6 @@ class Cancellation(msgspec.Struct, frozen=True):
 
 
 class Cancellations(msgspec.Struct, frozen=True):
-    """Those that nobody has answered yet."""
+    """Those that were not acknowledged yet."""
 
     waiting: list[Cancellation]

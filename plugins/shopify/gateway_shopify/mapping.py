@@ -51,7 +51,7 @@ REASONS: Final = {
         "have it delivered"
     ),
     "currency_unclear": (
-        "it is paid in another currency than the shop's, and the amount to collect can't be told: "
+        "it is paid in another currency than the shop's, and the amount to collect is unknown: "
         "release it once it is paid"
     ),
     "fulfillment_on_hold": "its fulfillment is on hold in Shopify",
@@ -122,7 +122,7 @@ def _called_off(sent: ShopifyOrder) -> str | None:
 
 
 def _done(sent: ShopifyOrder) -> str | None:
-    """Return why the order needs no delivery although nobody called it off."""
+    """Return why an order that was not cancelled needs no delivery."""
     if phrase(sent.source_name) == "pos" and not _shipping(sent):
         return "counter_sale"
     if sent.is_fulfilled:

@@ -31,7 +31,7 @@ def copay_of(sent: ShopifyOrder, warnings: list[Problem], remarks: list[Problem]
         return outstanding
     amount = _in_shop_currency(sent, outstanding)
     if amount is None:
-        text = "the currency of the amount to collect can't be told; it was left out"
+        text = "the currency of the amount to collect is unknown; it was left out"
         warnings.append(Problem(text, field="copay_amount"))
     else:
         text = "the customer pays in another currency; the amount is in the shop's currency"
@@ -40,7 +40,7 @@ def copay_of(sent: ShopifyOrder, warnings: list[Problem], remarks: list[Problem]
 
 
 def is_amount_unclear(sent: ShopifyOrder) -> bool:
-    """Return whether money is left to collect whose currency can't be told."""
+    """Return whether money is left to collect in an unknown currency."""
     outstanding = _outstanding(sent)
     return bool(
         outstanding

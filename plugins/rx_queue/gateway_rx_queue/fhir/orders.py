@@ -65,7 +65,7 @@ def orders(sent: Resource, zone: tzinfo, today: date) -> list[Order]:
 
 
 def _refuse(bundle: Bundle, request: Entry, place: int) -> None:
-    """Raise ``InvalidInput`` for a request that nobody is to dispense."""
+    """Raise ``InvalidInput`` for a request that must not be dispensed."""
     resource = request.resource
     checks = (
         (resource.get("status") != "active", "status must be active", "status"),
