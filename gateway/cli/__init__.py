@@ -6,6 +6,7 @@ commands.
 """
 
 import difflib
+import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,7 +43,9 @@ class _Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Create the session first: even --help depends on the configuration."""
         replace_unprintable()
-        ctx.obj = Session(open_gateway, _config_of(args))
+        ctx.obj = Session(
+            open_gateway, _config_of(args), reader=functools.partial(open_gateway, must_exist=True)
+        )
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -45,18 +45,20 @@ class Session:
     """One run of the command line: its configuration file and its output format.
 
     ``opener`` takes the configuration file and opens the gateway that it describes. A command
-    that ``only_reads`` creates no database where there is no configuration.
+    that ``only_reads`` uses ``reader`` instead, which creates no database where there is no
+    configuration.
     """
 
-    opener: Callable[..., AbstractAsyncContextManager[Any]]
+    opener: Callable[[Path | None], AbstractAsyncContextManager[Any]]
     config: Path | None = None
     as_json: bool = False
     only_reads: bool = False
+    reader: Callable[[Path | None], AbstractAsyncContextManager[Any]] | None = None
 
     def gateway(self) -> AbstractAsyncContextManager[Any]:
         """Return the gateway as an async context manager, not yet open."""
-        if self.only_reads:
-            return self.opener(self.config, must_exist=True)
+        if self.only_reads and self.reader is not None:
+            return self.reader(self.config)
         return self.opener(self.config)
 
     @property
