@@ -80,7 +80,7 @@ from gateway.sdk.protocols import (
 )
 from gateway.sdk.records import Batch, HealthCheck, HealthReport, InstalledPlugin, Job, Sink
 from gateway.sdk.signals import on_termination
-from gateway.settings import Settings
+from gateway.settings import Settings, SiteCode
 from gateway.storage.batcher import Batcher
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database, insert_rows
@@ -198,6 +198,7 @@ __all__ = [
     "Settlement",
     "Sink",
     "Site",
+    "SiteCode",
     "SiteLookup",
     "Status",
     "StoredResponse",

@@ -3,11 +3,13 @@
 Read-only: nothing is created, migrated or changed.
 """
 
+import json
 import os
 import shutil
 import socket
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +19,11 @@ from gateway.cli.serve import listen_problem
 from gateway.errors import ConfigurationError, GatewayError, PluginError, Problem, SettingsError
 from gateway.http.health import LEAST_FREE_BYTES, readiness
 from gateway.observability.tracing import NOT_INSTALLED, is_installed
+from gateway.plugin_loader import ENTRY_POINT_GROUP
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.sdk.records import HealthReport, InstalledPlugin
-from gateway.settings import Settings
+from gateway.settings import Settings, read_table, site_codes
 
 _REDIS_SECONDS: Final = 5.0
 
@@ -177,6 +180,7 @@ def _check_plugins(gateway: Gateway, findings: Findings) -> None:
     if problems:
         findings.failed("plugins", *problems)
     else:
+        _check_sites(gateway.settings, findings)
         enabled = [
             f"{plugin.name} ({plugin.distribution} {plugin.version})"
             for plugin in gateway.plugins
@@ -189,6 +193,31 @@ def _check_plugins(gateway: Gateway, findings: Findings) -> None:
                 "none is enabled: add a table such as [plugins.json_api], or nothing takes orders"
             )
             findings.failed("plugins", Problem(text, field="[plugins]"))
+
+
+def _check_sites(settings: Settings, findings: Findings) -> None:
+    """Check the site codes in the settings of plugins that could be loaded."""
+    known = {site.code for site in settings.sites}
+    unknown = [
+        (at, code)
+        for name, table in settings.plugins.items()
+        for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=name)
+        for at, code in site_codes(
+            read_table(
+                table,
+                entry_point.load().Settings,
+                where=f"plugins.{name}",
+                file=settings.file,
+                directory=settings.directory,
+            ),
+            f"[plugins.{name}]",
+        )
+        if code not in known
+    ]
+    there = f"there are {', '.join(sorted(known))}" if known else "there are none"
+    for at, code in unknown:
+        text = f"{json.dumps(code)} is not the code of one of [[sites]]; {there}"
+        findings.failed("sites", Problem(text, field=at))
 
 
 def _check_listening(settings: Settings, findings: Findings) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy.engine import make_url
 
 from gateway.errors import SettingsError
-from gateway.settings.reading import AsIs, Check, Reader, read_table
+from gateway.settings.reading import AsIs, Check, Reader, SiteCode, read_table, site_codes
 from gateway.settings.tables import (
     SQLITE_DRIVER,
     DatabaseTable,
@@ -52,11 +52,13 @@ __all__ = [
     "RetentionTable",
     "SecurityTable",
     "Settings",
+    "SiteCode",
     "SiteTable",
     "TracingTable",
     "load_settings",
     "parse_settings",
     "read_table",
+    "site_codes",
 ]
 
 

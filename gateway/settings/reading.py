@@ -8,7 +8,7 @@ passes msgspec one value at a time.
 import difflib
 import math
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin
@@ -57,6 +57,31 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class AsIs:
     """``Annotated`` metadata that passes a value on unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCode:
+    """``Annotated`` metadata of a text, or of a table's keys: codes of ``[[sites]]``.
+
+    ``gateway check`` reports a code that isn't there.
+    """
+
+
+def site_codes(table: msgspec.Struct, at: str) -> Iterator[tuple[str, str]]:
+    """Yield the label and value of each site code in a filled struct."""
+    for entry in msgspec.structs.fields(table):
+        value = getattr(table, entry.name)
+        marked = any(isinstance(mark, SiteCode) for mark in _bare(entry.type)[1])
+        if marked and isinstance(value, str):
+            yield label_key(at, entry.encode_name, is_table=False), value
+        elif marked and isinstance(value, Mapping):
+            inner = label_key(at, entry.encode_name, is_table=True)
+            yield from ((label_key(inner, code, is_table=True), code) for code in value)
+        elif isinstance(value, tuple):
+            inner = label_key(at, entry.encode_name, is_table=False)
+            for index, item in enumerate(value):
+                if isinstance(item, msgspec.Struct):
+                    yield from site_codes(item, label_item(inner, index, is_table=True))
 
 
 def read_table(

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from gateway.plugin import SiteCode
+
 DayOrder = Literal["auto", "day-first", "month-first"]
 """How ``03/04/2026`` is read; ``auto`` judges each column by all its dates."""
 
@@ -28,7 +30,7 @@ class CsvSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     same_row_days: Annotated[float, Meta(ge=0, le=365)] = 5
     keep_rejected_hours: Annotated[float, Meta(gt=0, le=168)] = 24
     folder: Path | None = None
-    folder_site: str | None = None
+    folder_site: Annotated[str, SiteCode()] | None = None
     folder_sender: str = "folder"
     folder_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5
     """Between two looks; a file that is the same at two looks has stopped growing."""

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from gateway.plugin import SiteCode
 from gateway_rx_queue.model import Thresholds
 
 AGENT: Final = "agent"
@@ -64,7 +65,7 @@ class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     duplicate_days: _Whole = 7
     early_refill_share: _Share = 0.75
     skip_reasons: tuple[str, ...] = ()
-    sites: dict[str, SiteTable] = {}
+    sites: Annotated[dict[str, SiteTable], SiteCode()] = {}
     lease_seconds: Annotated[float, Meta(ge=1, le=LONGEST_LEASE_SECONDS)] = 120.0
     max_attempts: _Count = 8
     retry_schedule_seconds: tuple[_Positive, ...] = (5, 30, 120, 600, 1800, 3600)

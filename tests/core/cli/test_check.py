@@ -259,3 +259,19 @@ def test_a_writer_that_does_not_exist_is_a_problem_before_the_first_start(run, c
 
     assert place == "[plugins]"
     assert "writer must be one of agent, http, simulator" in message
+
+
+def test_a_site_in_the_settings_that_does_not_exist_is_a_problem(run, config):
+    with config.open("a") as file:
+        file.write(
+            '[plugins.csv]\nfolder = "in"\nfolder_site = "mian"\n'
+            "[plugins.rx_queue.sites.nroth]\nmin_confidence = 0.9\n"
+            "[plugins.rx_queue.sites.north]\nmin_confidence = 0.9\n"
+        )
+    found = problems(run("check", "--json"))
+
+    there = "is not the code of one of [[sites]]; there are main, north"
+    assert sorted(found) == [
+        ("[plugins.csv] folder_site", f'"mian" {there}'),
+        ("[plugins.rx_queue.sites.nroth]", f'"nroth" {there}'),
+    ]
