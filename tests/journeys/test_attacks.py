@@ -14,9 +14,12 @@ import pytest
 from processes import TOML, GatewayProcess
 from raw_http import RawClient, raw_client, until
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="several addresses of loopback, /proc and its descriptors"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="several addresses of loopback, /proc and its descriptors"
+    ),
+]
 
 ATTACKER = "127.0.0.66"
 DEADLINES = """

@@ -20,6 +20,8 @@ from processes import TOML, GatewayProcess
 
 from gateway.http import local_ca
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NAME = "gateway.example.com"
 ORDER = {"orders": [{"patient_name": "A. Smith", "patient_address": "1 Ocean Dr"}]}

@@ -136,6 +136,16 @@ def test_servers_end_with_the_tests_even_when_those_are_killed(redis_server: Red
         servers._ask_redis(int(port), "PING")
 
 
+def test_what_starts_a_whole_gateway_is_left_to_make_check():
+    starting = [
+        path.relative_to(TESTS)
+        for path in sorted(TESTS.rglob("test_*.py"))
+        if "GatewayProcess(" in (text := path.read_text("utf-8")) and "mark.slow" not in text
+    ]
+
+    assert starting == []
+
+
 def test_a_missing_server_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", os.devnull)
     monkeypatch.setattr(servers, "POSTGRES_PLACES", ())

@@ -86,6 +86,7 @@ def test_before_the_first_start_it_says_what_to_do_and_creates_nothing(status, c
     assert list(config.parent.iterdir()) == [config]
 
 
+@pytest.mark.slow
 async def test_a_running_gateway_with_a_copied_key_and_a_backup_is_green(tmp_path):
     toml = TOML.replace("port = 0", f"port = {free_port()}")
     async with GatewayProcess(tmp_path, toml) as gateway:
