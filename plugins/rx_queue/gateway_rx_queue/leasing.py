@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from sqlalchemy import select
 
 from gateway.plugin import (
     AsyncConnection,
@@ -19,6 +20,7 @@ from gateway.plugin import (
     Conflict,
     Gateway,
     NotFound,
+    WorkQueue,
     to_epoch_ms,
 )
 from gateway_rx_queue import claims, events
@@ -31,6 +33,7 @@ from gateway_rx_queue.model import Reason
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobStore, Scope
+from gateway_rx_queue.tables import JOBS, rx_jobs
 
 _LOST_AT_ONCE: Final = 200
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
@@ -70,6 +73,7 @@ class Leasing:
         self._settings = settings
         self._store = store
         self._long_poll = long_poll
+        self._queue = WorkQueue(JOBS, gateway)
         self._batcher: Batcher[Ask, Any] = Batcher(self._serve)
 
     async def lease(self, request: LeaseRequest) -> list[Job]:
@@ -97,11 +101,13 @@ class Leasing:
         while True:
             async with self._gateway.database.read() as connection:
                 now_ms = to_epoch_ms(self._gateway.clock.now())
-                if not await claims.any_lost(connection, now_ms):
+                lost_ids = select(rx_jobs.c.id).where(JOBS.is_lost(now_ms)).limit(1)
+                if (await connection.execute(lost_ids)).first() is None:
                     return
             async with self._gateway.database.begin() as connection:
                 changes = Changes(self._gateway, self._store, self._gateway.clock.now())
-                lost = await claims.lost(connection, changes.now_ms, _LOST_AT_ONCE, self._store)
+                rows = await self._queue.lost(connection, _LOST_AT_ONCE)
+                lost = [self._store.job(row) for row in rows]
                 for job in lost:
                     self._again(changes, job, "gateway", "lease_ended", NO_ANSWER, at_once=True)
                 published = await changes.write(connection)
@@ -134,12 +140,15 @@ class Leasing:
     async def _handed_out(
         self, connection: AsyncConnection, changes: Changes, ask: LeaseRequest
     ) -> list[Job]:
-        lease = claims.Lease(
-            secrets.token_urlsafe(18), changes.now_ms + int(ask.lease_seconds * 1000)
+        claimed = await self._queue.take(
+            connection,
+            ask.limit,
+            ask.lease_seconds,
+            partition=ask.scope.account_id,
+            where=claims.within(ask.scope),
+            values={"state_at_ms": changes.now_ms, "version": rx_jobs.c.version + 1},
         )
-        jobs = await claims.claim(
-            connection, ask.scope, ask.limit, changes.now_ms, lease, self._store
-        )
+        jobs = [self._store.job(item.row) for item in claimed]
         for job in jobs:
             changes.leased(job, ask.actor)
         return jobs

@@ -13,9 +13,10 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.plugin import Gateway, to_epoch_ms
+from gateway.plugin import Gateway, WorkQueue
 from gateway_rx_queue import claims
 from gateway_rx_queue.store import Scope
+from gateway_rx_queue.tables import JOBS
 
 LOOK_EVERY_SECONDS: Final = 1.0
 
@@ -25,6 +26,7 @@ class LongPoll:
 
     def __init__(self, gateway: Gateway, look_every_seconds: float = LOOK_EVERY_SECONDS) -> None:
         self._gateway = gateway
+        self._queue = WorkQueue(JOBS, gateway)
         self._look_every_seconds = look_every_seconds
         self._waiting: deque[tuple[Scope, asyncio.Future[None]]] = deque()
         self._looking: asyncio.Task[None] | None = None
@@ -87,12 +89,13 @@ class LongPoll:
 
     async def _found(self, scopes: Iterable[Scope]) -> list[Scope]:
         self.looks += 1
-        now_ms = to_epoch_ms(self._gateway.clock.now())
         async with self._gateway.database.read() as connection:
             return [
                 scope
                 for scope in sorted(scopes, key=str)
-                if await claims.any_due(connection, scope, now_ms)
+                if await self._queue.has_due(
+                    connection, partition=scope.account_id, where=claims.within(scope)
+                )
             ]
 
 

@@ -51,7 +51,7 @@ class RxService:
         # Read now, so that an invalid extension stops the start.
         _ = self.rule_runner.rules, self.rule_runner.allergy_groups, self.push_writer.writer()
         self.long_poll.open()
-        self.push_writer.open()
+        await self.push_writer.open()
         try:
             yield
         finally:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from gateway.plugin import AsyncConnection, DueColumn, PluginTables, SealedColumn
+from gateway.plugin import AsyncConnection, DueColumn, PluginTables, QueueTable, SealedColumn
 from gateway_rx_queue.settings import LONGEST_LEASE_SECONDS
 
 metadata: Final = MetaData(
@@ -114,6 +114,7 @@ rx_jobs: Final = Table(
     Index("ix_rx_jobs_submission_id", "submission_id"),
     Index("ix_rx_jobs_account", "account_id", "mode", "state", "id"),
     Index("ix_rx_jobs_over", "purged", "state_at_ms", **_only(OVER)),
+    Index("ix_rx_jobs_failed", "sequence", **_only("state = 'failed'")),
 )
 
 # One change of one job: actor, time, states and cause. Appended, never changed.
@@ -168,6 +169,24 @@ rx_drug_words: Final = Table(
 )
 
 
+# Attempts are counted and scheduled by the queue's own settings, with history and events. A
+# lease is an agent's: it outlives the gateway's process.
+JOBS: Final = QueueTable(
+    name="rx-jobs",
+    table=rx_jobs,
+    lease="lease",
+    subject="patient_index",
+    partition="account_id",
+    waiting="queued",
+    leased="writing",
+    done="completed",
+    dead="failed",
+    backoff_seconds=None,
+    max_lease_seconds=LONGEST_LEASE_SECONDS,
+    held_by_process=False,
+)
+
+
 async def _unresolved(connection: AsyncConnection, ids: Collection[str]) -> Collection[str]:
     """Return those of ``ids`` that are unfinished jobs."""
     waiting = select(rx_jobs.c.id).where(rx_jobs.c.id.in_(sorted(ids)), text(f"NOT ({OVER})"))
@@ -179,9 +198,6 @@ TABLES: Final = PluginTables(
     Path(__file__).parent / "migrations",
     sealed=(SealedColumn(rx_jobs, "payload", ("sequence",), lambda row: str(row.id)),),
     unresolved=_unresolved,
-    due_columns=(
-        DueColumn(rx_jobs.c.due_at_ms),
-        DueColumn(rx_jobs.c.lease_until_ms, lease_seconds=LONGEST_LEASE_SECONDS),
-        DueColumn(rx_jobs.c.claimed_until_ms),
-    ),
+    due_columns=(DueColumn(rx_jobs.c.claimed_until_ms),),
+    queues=(JOBS,),
 )

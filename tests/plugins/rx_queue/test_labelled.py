@@ -37,7 +37,7 @@ FOUND_BY = {
     "controlled": {"controlled_substance"},
 }
 # What has nothing to do with the fault that the label names.
-MOST_FALSE_ALARMS = 5
+MOST_FALSE_ALARMS = 0
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_no_dangerous_fault_is_missed_and_few_fine_ones_are_held(loaded):
 
     assert Counter(row["label"] for row in rows)["fine"] == 100
     assert missed == []
-    assert len(alarms) <= MOST_FALSE_ALARMS, alarms
+    assert len(alarms) <= MOST_FALSE_ALARMS, alarms  # docs/explanation/rx-rules.md says how many
 
 
 async def test_no_other_person_is_taken_for_the_patient_of_a_bundle(loaded):

@@ -86,7 +86,8 @@ MAKERS: Final = _stemmed(
 )
 """Prefixes of Canadian generic names."""
 
-_FAMILIES: Final = _stemmed("insulin vitamin interferon heparin vaccine")
+FAMILIES: Final = _stemmed("insulin vitamin interferon vaccine")
+"""Words that several ingredients share: insulin glargine and insulin lispro."""
 
 MODIFIERS: Final = _stemmed("combo duo forte hct plus")
 """Words that make another product of a brand: Coversyl and Coversyl Plus."""
@@ -185,7 +186,7 @@ SYNONYMS: Final = _synonyms(
 def core_words(ingredient: str) -> frozenset[str]:
     """Return the words that tell an ingredient apart: ``{"atorvastatin"}`` of its calcium salt."""
     words = frozenset(stems(ingredient))
-    return (words - SALTS - FORM_WORDS - _FAMILIES) or (words - SALTS) or words
+    return (words - SALTS - FORM_WORDS - FAMILIES) or (words - SALTS) or words
 
 
 def drug_words(text: str) -> dict[str, int]:

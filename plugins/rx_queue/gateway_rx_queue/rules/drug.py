@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway_rx_queue.drugs.strengths import Found, Strength, all_fit, fits, read_strengths
 from gateway_rx_queue.drugs.words import (
+    FAMILIES,
     FORM_WORDS,
     MAKERS,
     MODIFIERS,
@@ -188,7 +189,7 @@ def _other_ingredients(case: RxCase, words: set[str], own: frozenset[str], entry
     known = {meaning for meanings in SYNONYMS.values() for meaning in meanings} | CONTROLLED_NAMES
     in_name = set(stems(entry.name))
     found = set()
-    for word in words - in_name - {"vitamin"}:
+    for word in words - in_name - FAMILIES:
         is_known = word in known or any(
             word in core_words(name)
             for drug in case.text_drugs.get(word, ())

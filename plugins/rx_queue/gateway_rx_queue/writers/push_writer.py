@@ -1,16 +1,15 @@
 """Push writing: leases jobs and passes them to the configured writer.
 
-Up to ``max_in_flight`` workers lease, write and report until no job is due. A recurring job of
-the engine starts them when there is work, in one process of all that share a database.
+A ``QueueWorker`` leases batches, writes and reports, up to ``max_in_flight`` at a time, until no
+job is due. A recurring job of the engine wakes it, in one process of all that share a database.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextvars import Context
 from typing import Final
 
-from gateway.plugin import Caller, Conflict, Gateway, PluginError
+from gateway.plugin import Caller, Conflict, Gateway, PluginError, QueueWorker
 from gateway_rx_queue import claims
 from gateway_rx_queue.extension_points import WRITERS, RxWriter, WriteJob, WriteOutcome
 from gateway_rx_queue.job import Job
@@ -40,8 +39,7 @@ class PushWriter:
         self._settings = settings
         self._leasing = leasing
         self._own_writers = own_writers
-        self._workers: set[asyncio.Task[None]] = set()
-        self._ending = False
+        self._worker: QueueWorker[list[Job]] | None = None
 
     def writer(self) -> RxWriter | None:
         """Return the configured writer; ``None`` when agents lease jobs.
@@ -63,41 +61,36 @@ class PushWriter:
         return found[0]
 
     async def run(self) -> None:
-        """Start workers for due jobs."""
-        writer = self.writer()
-        if writer is None or self._ending:
-            return
-        while len(self._workers) < writer.max_in_flight:
-            jobs = await self._leased(writer)
-            if not jobs:
-                return
-            worker = asyncio.create_task(self._work(writer, jobs), context=Context())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        """Write due jobs, without waiting for it."""
+        if self._worker is not None:
+            await self._worker.run()
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Accept work."""
-        self._ending = False
+        writer = self.writer()
+        if writer is None:
+            return
+
+        async def claim(limit: int) -> list[list[Job]]:
+            batches: list[list[Job]] = []
+            while len(batches) < limit and (jobs := await self._leased(writer)):
+                batches.append(jobs)
+            return batches
+
+        async def work(jobs: list[Job]) -> None:
+            outcomes = await self._written(writer, jobs)
+            await asyncio.gather(*map(self._reported, jobs, outcomes, [writer.name] * len(jobs)))
+
+        self._worker = QueueWorker(
+            claim, work, _no_sweep, writer.max_in_flight, grace_seconds=_GRACE_SECONDS
+        )
+        await self._worker.__aenter__()
 
     async def close(self) -> None:
         """Finish running writes; a slower one is leased again when its lease expires."""
-        self._ending = True
-        if self._workers:
-            _, slow = await asyncio.wait(self._workers, timeout=_GRACE_SECONDS)
-            for worker in slow:
-                worker.cancel()
-            await asyncio.gather(*slow, return_exceptions=True)
-
-    async def _work(self, writer: RxWriter, jobs: list[Job]) -> None:
-        try:
-            while jobs:
-                outcomes = await self._written(writer, jobs)
-                await asyncio.gather(
-                    *map(self._reported, jobs, outcomes, [writer.name] * len(jobs))
-                )
-                jobs = [] if self._ending else await self._leased(writer)
-        except Exception as error:  # noqa: BLE001 - the leases expire, and the jobs are leased again
-            _log.error("writing stopped for now: %s", type(error).__name__)
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.__aexit__()
 
     async def _leased(self, writer: RxWriter) -> list[Job]:
         """Lease a batch, account by account."""
@@ -135,6 +128,10 @@ class PushWriter:
             await self._leasing.report(Report(caller, job.id, job.lease_token, outcome))
         except Conflict:
             _log.warning("job %s took longer than its lease; it is leased again", job.id)
+
+
+async def _no_sweep() -> None:
+    """Do nothing: the job ``rx-leases`` finds the leases that ended, for agents too."""
 
 
 def _write_job(job: Job) -> WriteJob:
