@@ -47,7 +47,8 @@ from gateway.settings import RedisTable, Settings
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.crypto.keyring import Keyring, load, load_or_create
 from gateway.storage.database import Database
-from gateway.storage.maintenance.migrate import Migrated, migrate
+from gateway.storage.file_watch import was_left_open
+from gateway.storage.maintenance.migrate import Migrated, migrate, refuse_missing_columns
 from gateway.storage.outage import cause_of
 from gateway.storage.queue_table import QueueTable, take_back
 from gateway.storage.retention.policy import Housekeeper
@@ -125,6 +126,8 @@ class Gateway:
     async def __aenter__(self) -> Self:
         """Connect, bring the schema up to date, read the master key, wire the parts."""
         self.database = Database(self.settings.database.url)
+        path = self.database.path
+        self._left_open = path is not None and was_left_open(path)
         async with AsyncExitStack() as on_failure:
             on_failure.push_async_callback(self.database.close)
             await self._prepare_storage()
@@ -162,6 +165,9 @@ class Gateway:
         self.stopping.clear()
         engine = self._engine(worker_threads, sweep_seconds)
         self.tracing = self.dispatcher.tracing = open_tracing(self.settings.tracing)
+        if self._left_open:
+            _log.warning("the database was left open by a process that was killed: checking it")
+            await self.database.quick_check()
         await take_back(self.database, self.queues, self.clock.now())
         await engine.start()
         self.engine = engine
@@ -219,6 +225,7 @@ class Gateway:
             self.migrated = await migrate(
                 self.database, self.hooks.tables(), backups, self.clock.now()
             )
+            await refuse_missing_columns(self.database, self.hooks.tables())
             async with self.database.begin() as connection:
                 keyring = await asyncio.to_thread(
                     self._read_keyring, known=await installation.has_keyring(connection)

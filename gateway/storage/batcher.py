@@ -126,6 +126,8 @@ class Batcher(Generic[Item, Answer]):
 
 
 def _out_of_reach(cause: Exception) -> StorageError:
+    if isinstance(cause, StorageError):
+        return cause  # it has a better sentence
     error = StorageError("The database can't be reached right now; try again shortly.")
     error.__cause__ = cause
     return error

@@ -34,7 +34,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from gateway.errors import StorageError
+from gateway.errors import SealError, StorageError
+from gateway.storage.file_watch import FileWatch
 from gateway.storage.outage import cause_of
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -73,10 +74,12 @@ class Database:
         )
         if self.dialect == "sqlite":
             self.path: Path | None = Path(self.url.database or "")
-            self._writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
-            self._reader = _sqlite_engine(url, begin="BEGIN", pool_size=pool_size)
+            self._watch: FileWatch | None = FileWatch(self.path)
+            self._writer = _sqlite_engine(url, self._watch, begin="BEGIN IMMEDIATE", pool_size=1)
+            self._reader = _sqlite_engine(url, self._watch, begin="BEGIN", pool_size=pool_size)
         else:
             self.path = None
+            self._watch = None
             self._writer = self._reader = create_async_engine(
                 url,
                 pool_size=pool_size,
@@ -89,12 +92,14 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction for writing; commits at the end, rolls back on any error."""
+        self._refuse_a_lost_file()
         async with self._writer.begin() as connection:
             yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for reading one consistent state."""
+        self._refuse_a_lost_file()
         async with self._reader.connect() as connection:
             yield connection
 
@@ -125,6 +130,21 @@ class Database:
             shown = await connection.execute(text("SHOW transaction_read_only"))
             return shown.scalar() != "on"
 
+    async def quick_check(self) -> None:
+        """Raise ``StorageError`` when a SQLite file is damaged; PostgreSQL checks its own pages."""
+        if self.dialect != "sqlite":
+            return
+        async with self.read() as connection:
+            found = (await connection.execute(text("PRAGMA quick_check(1)"))).scalar()
+        if found != "ok" and self._watch is not None:
+            self._watch.damaged()
+            self._refuse_a_lost_file()
+
+    def _refuse_a_lost_file(self) -> None:
+        """Raise ``StorageError`` when the SQLite file was replaced, deleted or found damaged."""
+        if self._watch is not None and (fault := self._watch.fault()) is not None:
+            raise StorageError(fault)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._writer.dispose()
@@ -138,10 +158,20 @@ def is_outage(error: Exception) -> bool:
     """
     if isinstance(error, OSError | PoolTimeoutError | OperationalError):
         return True
+    if isinstance(error, StorageError):
+        return not isinstance(error, SealError)
     if not isinstance(error, DBAPIError):
         return False
+    if _is_damage(error.orig):
+        return True
     state = getattr(error.orig, "sqlstate", None) or ""
     return error.connection_invalidated or state.startswith(_SERVER_STATES)
+
+
+def _is_damage(error: BaseException | None) -> bool:
+    """Return whether SQLite reports that the file is malformed, or no database."""
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
@@ -149,7 +179,7 @@ def is_busy(error: sqlite3.OperationalError) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
 
 
-def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
+def _sqlite_engine(url: str, watch: FileWatch, *, begin: str, pool_size: int) -> AsyncEngine:
     engine = create_async_engine(
         url,
         pool_size=pool_size,
@@ -165,6 +195,16 @@ def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         connection.run_async(_set_up_when_free)
+        watch.connected()
+
+    @event.listens_for(engine.sync_engine, "close")
+    def closed(_connection: Any, _record: Any) -> None:
+        watch.disconnected()
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def look_at(context: Any) -> None:
+        if _is_damage(context.original_exception):
+            watch.damaged()
 
     @event.listens_for(engine.sync_engine, "begin")
     def open_transaction(connection: Any) -> None:

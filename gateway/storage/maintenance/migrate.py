@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,6 +23,7 @@ from gateway.errors import StorageError
 from gateway.storage.database import Database
 from gateway.storage.maintenance.locks import MIGRATION_LOCK
 from gateway.storage.plugin_tables import PluginTables
+from gateway.storage.schema import metadata
 
 if TYPE_CHECKING:  # it takes a tenth of a second to import, and most commands never need it
     from alembic.script import ScriptDirectory
@@ -99,6 +100,33 @@ async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:
         return True
     async with database.read() as connection:
         return bool(_missing(scripts, await connection.run_sync(_current)))
+
+
+async def refuse_missing_columns(database: Database, tables: Sequence[PluginTables]) -> None:
+    """Raise ``StorageError`` when the database lacks tables or columns that this version needs.
+
+    Its revisions may be right all the same: another build had other migrations of these names.
+    """
+    async with database.read() as connection:
+        found = await connection.run_sync(_columns)
+    missing = [
+        f"{table.name}.{column.name}"
+        for source in (metadata, *(each.metadata for each in tables))
+        for table in source.sorted_tables
+        for column in table.columns
+        if column.name not in found.get(str(table.name), ())
+    ]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""  # noqa: PLR2004
+        raise StorageError(
+            f"The database lacks {', '.join(missing[:3])}{more}, although its migrations are done: "
+            "it was made by another build. Install that one, back up with it, and restore here."
+        )
+
+
+def _columns(connection: Connection) -> dict[str, set[str]]:
+    found = inspect(connection).get_multi_columns()
+    return {name: {column["name"] for column in columns} for (_, name), columns in found.items()}
 
 
 async def heads_of(connection: AsyncConnection) -> set[str]:

@@ -251,7 +251,7 @@ async def test_a_database_that_holds_something_is_replaced_by_force_only(
         await restoring(target).into(url)
 
     assert refused.value.message == (
-        "The database holds data already (in packages): name an empty one, or say --force to "
+        "The database holds data already (in packages): name an empty one, or use --force to "
         "replace all of it."
     )
     other = await opened(url, tmp_path)

@@ -1,0 +1,80 @@
+"""FileWatch: notices when a SQLite file in use is replaced, deleted or damaged."""
+
+import time
+from pathlib import Path
+
+
+def was_left_open(path: Path) -> bool:
+    """Return whether the last process that had a SQLite file open was killed.
+
+    The last connection to close writes the ``-wal`` into the file and removes it
+    (https://www.sqlite.org/wal.html). Also while another process has it open.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    return wal.exists() and wal.stat().st_size > 0
+
+
+class FileWatch:
+    """Notices when a SQLite file in use is replaced, deleted or damaged.
+
+    Without it, writes go on into a file that has no name any more. The file and its ``-wal`` are
+    compared with those of the first connection, at most once a second; a fault stays until the
+    process ends.
+    """
+
+    def __init__(self, path: Path, *, pause_seconds: float = 1.0) -> None:
+        self._path = path
+        self._wal = path.with_name(f"{path.name}-wal")
+        self._pause_seconds = pause_seconds
+        self._fault: str | None = None
+        self._connections = 0
+        self._identity: tuple[int, int] | None = None
+        self._wal_identity: tuple[int, int] | None = None
+        self._look_at = 0.0
+
+    def connected(self) -> None:
+        """Note a new connection: the first one's file is the one to compare with."""
+        self._connections += 1
+        if self._connections == 1:
+            self._identity, self._wal_identity = _identity(self._path), None
+
+    def disconnected(self) -> None:
+        """Note that a connection closed; the last one takes the ``-wal`` along."""
+        self._connections -= 1
+        if self._connections <= 0:
+            self._connections, self._identity, self._wal_identity = 0, None, None
+
+    def damaged(self) -> None:
+        """Note that SQLite found the file malformed."""
+        self._fault = (
+            f"The database file {self._path.name} is damaged: stop the gateway, keep a copy of the "
+            "file, and restore the last backup (gateway restore FILE)."
+        )
+
+    def fault(self) -> str | None:
+        """Return what is wrong with the file, as a sentence for the operator."""
+        now = time.monotonic()
+        if self._fault is None and self._identity is not None and now >= self._look_at:
+            self._look_at = now + self._pause_seconds
+            self._compare()
+        return self._fault
+
+    def _compare(self) -> None:
+        wal = _identity(self._wal)
+        if self._wal_identity is None:  # it appears with the first transaction
+            self._wal_identity = wal
+        if _identity(self._path) != self._identity or wal != self._wal_identity:
+            self._fault = (
+                f"The database file {self._path.name} or its -wal was replaced or deleted while "
+                "in use: stop the gateway, put the file back or restore the last backup, then "
+                "start it again."
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of the same name; ``None`` where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
