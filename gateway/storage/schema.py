@@ -123,7 +123,10 @@ packages = Table(
     PrimaryKeyConstraint("account_id", "id"),
     Index(
         "uq_packages_order_index",
-        *("order_index", "account_id", "mode", "source"),
+        "order_index",
+        "account_id",
+        "mode",
+        "source",
         unique=True,
         **_only("order_index IS NOT NULL"),
     ),

@@ -23,8 +23,20 @@ from gateway.storage.tenancy import visible_to
 _log = logging.getLogger(__name__)
 
 _NEW_EVENT: Final = (
-    *("id", "account_id", "mode", "site", "type", "subject", "occurred_at_ms", "recorded_at_ms"),
-    *("actor", "ref", "status_after", "late", "trace", "data"),
+    "id",
+    "account_id",
+    "mode",
+    "site",
+    "type",
+    "subject",
+    "occurred_at_ms",
+    "recorded_at_ms",
+    "actor",
+    "ref",
+    "status_after",
+    "late",
+    "trace",
+    "data",
 )
 
 

@@ -171,13 +171,27 @@ class NewDelivery(NamedTuple):
 NEW_DELIVERY: Final = (
     "id",
     *NewDelivery._fields,
-    *("state", "attempts", "retry_index", "due_at_ms", "created_at_ms"),
+    "state",
+    "attempts",
+    "retry_index",
+    "due_at_ms",
+    "created_at_ms",
 )
 
 
 NEW_ATTEMPT: Final = (
-    *("account_id", "destination_id", "delivery_id", "event_id", "event_type", "number"),
-    *("started_at_ms", "duration_ms", "delivered", "status", "error", "excerpt"),
+    "account_id",
+    "destination_id",
+    "delivery_id",
+    "event_id",
+    "event_type",
+    "number",
+    "started_at_ms",
+    "duration_ms",
+    "delivered",
+    "status",
+    "error",
+    "excerpt",
 )
 
 

@@ -25,8 +25,17 @@ SEARCH_FIELDS: Final[Mapping[str, str]] = {
 }
 _LOOKED_UP_BY: Final = ("rx_number", "patient_phone", "external_patient_id")
 _NEW_PACKAGE: Final = (
-    *("id", "account_id", "mode", "site", "source", "status", "status_at_ms", "created_at_ms"),
-    *("payload", "order_index", *(SEARCH_FIELDS[field] for field in _LOOKED_UP_BY)),
+    "id",
+    "account_id",
+    "mode",
+    "site",
+    "source",
+    "status",
+    "status_at_ms",
+    "created_at_ms",
+    "payload",
+    "order_index",
+    *(SEARCH_FIELDS[field] for field in _LOOKED_UP_BY),
 )
 _ORDER_INDEX: Final = _NEW_PACKAGE.index("order_index")
 
