@@ -10,7 +10,7 @@ from gateway.plugin import API_VERSION, Gateway, HealthCheck, Job, PluginTables,
 from gateway_csv.commands import csv_group
 from gateway_csv.folder import WatchedFolder
 from gateway_csv.routes import router
-from gateway_csv.service import Desk
+from gateway_csv.service import ImportService
 from gateway_csv.settings import CsvSettings
 from gateway_csv.tables import metadata
 
@@ -23,14 +23,14 @@ class Csv:
 
     def __init__(self, settings: CsvSettings, gateway: Gateway) -> None:
         self._settings = settings
-        self._desk = Desk(gateway, settings)
+        self._service = ImportService(gateway, settings)
         folder = settings.folder
         self._watched = None if folder is None else WatchedFolder(folder, gateway, settings)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
-        """Bring the addresses under /api/packages."""
-        return [router(self._desk, self._settings)]
+        """Bring the routes under /api/packages."""
+        return [router(self._service, self._settings)]
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
@@ -39,18 +39,18 @@ class Csv:
 
     @hookimpl
     def tables(self) -> PluginTables:
-        """Bring what imports leave behind."""
+        """Bring the tables of imports."""
         return PluginTables(metadata, Path(__file__).parent / "migrations")
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Bring the tidying up, and the looks into the folder."""
-        jobs = [Job("csv-tidy", self._desk.tidy, every_seconds=3600)]
+        """Bring the clean-up, and the watch over the folder."""
+        jobs = [Job("csv-tidy", self._service.tidy, every_seconds=3600)]
         if self._watched is not None:
             jobs.append(Job("csv-folder", self._watched.look, self._settings.folder_seconds))
         return jobs
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
-        """Bring the question whether the folder can be used."""
+        """Bring the check of the folder."""
         return [] if self._watched is None else [HealthCheck("csv-folder", self._watched.health)]

@@ -52,7 +52,7 @@ def _import(settings: CsvSettings) -> click.Command:
     @command("import")
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
     @click.option("--site", help="The site of rows that name none.")
-    @click.option("--dry-run", is_flag=True, help="Report what would be, and keep nothing.")
+    @click.option("--dry-run", is_flag=True, help="Report what would happen, and keep nothing.")
     @click.option(
         "--errors-to",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -68,6 +68,7 @@ def _import(settings: CsvSettings) -> click.Command:
     )
     @click.option("--sender", help="Who the file is from.  [default: default]")
     @click.option("--again", is_flag=True, help="Make packages of rows imported before, too.")
+    @click.option("--hidden", is_flag=True, help="Import rows that the spreadsheet hides, too.")
     @_ACCOUNT
     @_TEST
     async def import_file(  # noqa: PLR0913 - one for each option
@@ -81,12 +82,13 @@ def _import(settings: CsvSettings) -> click.Command:
         columns: Sequence[str],
         sender: str | None,
         again: bool,
+        hidden: bool,
         account: str,
         test_mode: bool,
     ) -> None:
         """Import a CSV, TSV, .xlsx, .xls or .ods FILE: good rows are kept, bad ones explained."""
         caller = Caller(account, "test" if test_mode else "live", session.actor)
-        told = checked(_told(columns))
+        chosen = checked(_chosen(columns))
         async with session.gateway() as gateway:
             job = Job(
                 import_id=new_id("imp", gateway.clock.now()),
@@ -96,7 +98,8 @@ def _import(settings: CsvSettings) -> click.Command:
                 again=again,
                 dates=dates,
                 sender=checked_sender(sender),
-                told=told,
+                chosen=chosen,
+                takes_hidden=hidden,
             )
             report = await _run(gateway, settings, job, file, errors_to)
         _show(session, report, dry_run=dry_run)
@@ -104,7 +107,7 @@ def _import(settings: CsvSettings) -> click.Command:
     return import_file
 
 
-def _told(columns: Sequence[str]) -> dict[str, str]:
+def _chosen(columns: Sequence[str]) -> dict[str, str]:
     pairs = [each.rpartition("=") for each in columns]
     if any(not header for header, _, _ in pairs):
         raise InvalidInput('Name a column as in --column "Pt=patient_name".')
@@ -123,7 +126,7 @@ async def _run(
 
 
 class _Bar:
-    """A progress bar on stderr; silent where nobody looks."""
+    """A progress bar on stderr; silent where that is no terminal."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -172,7 +175,15 @@ class _RejectedFile:
 def _show(session: Session, report: Report, *, dry_run: bool) -> None:
     out = report.out()
     if session.as_json:
-        session.record({**msgspec.to_builtins(out), "duplicates": report.duplicates})
+        session.record(
+            {
+                **msgspec.to_builtins(out),
+                "duplicates": report.duplicates,
+                "repeated": report.repeated,
+                "skipped": report.skipped,
+                "rejected": report.rejected,
+            }
+        )
         return
     session.say(report.summary(dry_run=dry_run))
     if out.ignored_columns:

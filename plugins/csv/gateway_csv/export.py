@@ -1,7 +1,7 @@
 """Packages out into a CSV file that opens in a spreadsheet program, and imports again."""
 
 import csv
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TextIO
 
@@ -19,7 +19,21 @@ from gateway_csv.rejected import MARK, harmless
 
 _AT_ONCE: Final = 500
 _OF_THE_ORDER: Final = tuple(each for each in Order.__struct_fields__ if each != "site")
-HEADERS: Final = ("package_id", "status", "created_at", "site", *_OF_THE_ORDER)
+_OF_THE_DELIVERY: Final = (
+    "driver",
+    "delivered_at",
+    "proof_photo",
+    "proof_signature",
+    "signer_name",
+    "copay_collected",
+    "copay_method",
+)
+HEADERS: Final = (
+    *("package_id", "status", "created_at", "site", "source"),
+    *_OF_THE_ORDER,
+    *_OF_THE_DELIVERY,
+)
+_NOT_ON_ITS_WAY: Final = frozenset({"created", "ready"})
 
 
 class Wanted(NamedTuple):
@@ -39,7 +53,8 @@ async def export(gateway: Gateway, caller: Caller, wanted: Wanted, out: TextIO) 
     async for packages in _pages(gateway, caller, wanted):
         shown = [each for each in packages if not each.purged]
         await gateway.audit.note([_seen(gateway, caller, each) for each in shown])
-        writer.writerows(_row(each) for each in shown)
+        deliveries = await _deliveries(gateway, caller, shown)
+        writer.writerows(_row(each, deliveries.get(each.id, {})) for each in shown)
         count += len(shown)
     return count
 
@@ -58,6 +73,22 @@ async def _pages(gateway: Gateway, caller: Caller, wanted: Wanted) -> AsyncItera
         before = found[-1].id
 
 
+async def _deliveries(
+    gateway: Gateway, caller: Caller, packages: Sequence[Package]
+) -> dict[str, dict[str, Any]]:
+    """Return what drivers reported of packages, the latest report last."""
+    found: dict[str, dict[str, Any]] = {}
+    async with gateway.database.read() as connection:
+        for package in packages:
+            if package.status in _NOT_ON_ITS_WAY:
+                continue
+            facts: dict[str, Any] = {}
+            for event in await gateway.events.of_subject(connection, caller, package.id):
+                facts.update({name: fact for name, fact in event.data.items() if fact is not None})
+            found[package.id] = facts
+    return found
+
+
 def _seen(gateway: Gateway, caller: Caller, package: Package) -> AuditEntry:
     return AuditEntry(
         caller.account_id,
@@ -68,10 +99,20 @@ def _seen(gateway: Gateway, caller: Caller, package: Package) -> AuditEntry:
     )
 
 
-def _row(package: Package) -> list[str]:
-    order = [harmless(_text(getattr(package.order, name))) for name in _OF_THE_ORDER]
-    created_at = isoformat(package.created_at)
-    return [package.id, package.status, created_at, package.site or "", *order]
+def _row(package: Package, facts: Mapping[str, Any]) -> list[str]:
+    order = [getattr(package.order, name) for name in _OF_THE_ORDER]
+    proof = facts.get("proof") or {}
+    delivery = [
+        facts.get("driver_id"),
+        facts.get("delivered_at"),
+        proof.get("photo_url"),
+        proof.get("signature_url"),
+        proof.get("signer_name"),
+        facts.get("copay_collected"),
+        facts.get("copay_method"),
+    ]
+    start = [package.id, package.status, isoformat(package.created_at), package.site or ""]
+    return [*start, package.source, *(harmless(_text(each)) for each in (*order, *delivery))]
 
 
 def _text(value: Any) -> str:

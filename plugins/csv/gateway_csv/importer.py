@@ -1,10 +1,11 @@
 """The import itself: rows in bounded chunks through intake, like every other order.
 
-While one chunk is being stored the next is read, in a thread. What is held in memory of a
-file is a chunk or two; for each row, the id of its package and a number that tells it from others.
+While one chunk is being stored the next is read, in a thread. What is held in memory of a file is a
+chunk or two; for each row, its package's id and two numbers: what it is known by and says.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
@@ -22,7 +23,6 @@ from gateway.plugin import (
     IntakeResult,
     InvalidInput,
     NotAllowed,
-    Order,
     OrderResult,
     Problem,
     Submission,
@@ -32,12 +32,15 @@ from gateway_csv.columns.column_mappings import DEFAULT_SENDER, Memory, remember
 from gateway_csv.mapping import PARTS, SOURCE, Reading, ReadRow, read_row, row_problem
 from gateway_csv.read.layout import Layout
 from gateway_csv.read.rows import Row
-from gateway_csv.read.table import Table, Wishes
+from gateway_csv.read.table import ImportOptions, Table
 from gateway_csv.rejected import Rejection
 from gateway_csv.report import Report
-from gateway_csv.row_dedup import Claim, KnownRows, said_by
+from gateway_csv.row_dedup import Claim, Identity, KnownRows, identity_of, same_patient
 from gateway_csv.schema import RowProblem
 from gateway_csv.settings import CsvSettings, DayOrder
+
+_ROWS_AT_ONCE: Final = 1000
+_PACKAGE_ID: Final = re.compile(r"pkg_[0-9a-zA-Z-]{10,60}")
 
 
 async def with_all_faults(
@@ -70,13 +73,10 @@ def _joined(read: ReadRow, found: Sequence[Problem], layout: Layout) -> tuple[Ro
     return (*read.errors, *more)
 
 
-_ROWS_AT_ONCE: Final = 1000
-
-
 class Job(NamedTuple):
-    """One import: who asks for it, and what was said of the file.
+    """One import: its caller, and what the sender says of the file.
 
-    ``is_resumed`` says that an earlier try under the same id may have got some way.
+    ``is_resumed`` says that an earlier attempt under the same id may have got some way.
     """
 
     import_id: str
@@ -87,20 +87,24 @@ class Job(NamedTuple):
     """Whether rows that were imported before are to make packages once more."""
     dates: DayOrder | None = None
     sender: str = DEFAULT_SENDER
-    told: Mapping[str, str] = MappingProxyType({})
+    chosen: Mapping[str, str] = MappingProxyType({})
+    takes_hidden: bool = False
+    """Whether rows that a spreadsheet's filter hides are imported too."""
     is_resumed: bool = False
 
 
 class Hooks(NamedTuple):
-    """What an import tells while it runs: how far it is, and which rows were rejected."""
+    """What an import calls while it runs: with its progress, and with the rejected rows."""
 
     progress: Callable[[Report], Awaitable[None]]
     rejected: Callable[[Sequence[Rejection], Reading], Awaitable[None]]
 
 
-class _Chunk(NamedTuple):
-    rows: Sequence[ReadRow]
-    indexes: Sequence[bytes]
+class _Read(NamedTuple):
+    """A row, what it is known by (if it can be an order), and its order id's key."""
+
+    read: ReadRow
+    identity: Identity | None
 
 
 class Importer:
@@ -117,7 +121,7 @@ class Importer:
         be read from its beginning to its end; ``Unavailable`` when it stops in the middle.
         """
         self._check_site(job)
-        table = Table(file, self._settings, await self._wishes(job))
+        table = Table(file, self._settings, await self._options(job))
         report = Report()
         reading, report.rows = await asyncio.to_thread(table.understand, report)
         report.ignored_columns = reading.layout.ignored()
@@ -137,7 +141,7 @@ class Importer:
             ) from error
         if not job.dry_run:
             memory = Memory.of(job.caller, job.sender)
-            await remember(self._gateway.database, memory, job.told)
+            await remember(self._gateway.database, memory, job.chosen)
         return report
 
     def _check_site(self, job: Job) -> None:
@@ -151,24 +155,22 @@ class Importer:
                 "There is no such site.", [Problem("name a [[sites]] code", field="site")]
             )
 
-    async def _wishes(self, job: Job) -> Wishes:
+    async def _options(self, job: Job) -> ImportOptions:
         before = await remembered(self._gateway.database, Memory.of(job.caller, job.sender))
-        return Wishes(
-            site=job.site,
-            country=self._country(job),
-            dates=job.dates or self._settings.dates,
-            told=job.told,
-            remembered=before,
-        )
-
-    def _country(self, job: Job) -> str:
-        wanted = job.site or job.caller.site
         sites = [
-            each
-            for each in self._gateway.settings.sites
-            if each.account == job.caller.account_id and wanted in {None, each.code}
+            each for each in self._gateway.settings.sites if each.account == job.caller.account_id
         ]
-        return sites[0].country if sites else "US"
+        countries = {each.code: each.country for each in sites}
+        first = next(iter(countries.values()), "US")
+        return ImportOptions(
+            site=job.site,
+            country=countries.get(job.site or job.caller.site or "", first),
+            countries=countries,
+            dates=job.dates or self._settings.dates,
+            chosen=job.chosen,
+            remembered=before,
+            takes_hidden=job.takes_hidden,
+        )
 
 
 class _Run:
@@ -190,107 +192,244 @@ class _Run:
         self._report = report
         window = timedelta(days=settings.same_row_days)
         self._known = KnownRows(gateway.database, job.caller, window)
-        self._rows_by_content: dict[int, int] = {}
+        self._rows_by_key: dict[int, tuple[int, int]] = {}
         codes = {
             each.code for each in gateway.settings.sites if each.account == job.caller.account_id
         }
         self._site = job.caller.site or (codes.pop() if len(codes) == 1 else None)
 
-    def chunks(self, rows: Iterator[Row]) -> Iterator[_Chunk]:
+    def chunks(self, rows: Iterator[Row]) -> Iterator[Sequence[_Read]]:
         """Read rows, some at a time."""
         while some := [read_row(row, self._reading) for row in islice(rows, _ROWS_AT_ONCE)]:
-            yield _Chunk(some, [self._index(each.candidate.order) for each in some])
+            yield [_Read(each, self._identity(each)) for each in some]
 
-    def _index(self, order: Order | None) -> bytes:
-        """Make what a row is known by: its order id, or all it says."""
-        if order is None:
-            return b""
-        text = f"id:{order.external_order_id}"
-        if not order.external_order_id:
-            text = said_by(order, self._site)
-        return self._gateway.sealer.blind_index("csv row", self._job.caller.account_id, text)
+    def _identity(self, read: ReadRow) -> Identity | None:
+        order = read.candidate.order
+        if order is None or read.skipped:
+            return None
+        account_id = self._job.caller.account_id
 
-    async def take(self, chunk: _Chunk) -> None:
-        """Hand a chunk to intake, and write down what became of it."""
+        def index(text: str) -> bytes:
+            return self._gateway.sealer.blind_index("csv row", account_id, text)
+
+        return identity_of(order, self._site, index)
+
+    async def take(self, chunk: Sequence[_Read]) -> None:
+        """Hand a chunk to intake, and note what became of each row."""
         job, report = self._job, self._report
-        rows = await with_all_faults(self._gateway, job.caller, chunk.rows, self._reading.layout)
-        chunk = chunk._replace(rows=rows)
-        claims = await self._claims(chunk)
-        candidates = tuple(
-            _with_reference(read.candidate, index, claims.get(index))
-            for read, index in zip(chunk.rows, chunk.indexes, strict=True)
+        rejections: list[Rejection] = []
+        left = await self._without_settled(chunk)
+        claims = await self._claims([each.identity for each in left if each.identity is not None])
+        kept: list[_Read] = []
+        for each in left:
+            problem = self._conflict(each, claims)
+            if problem is None:
+                kept.append(each)
+            else:
+                self._reject(each.read.row, [problem], rejections)
+        reads = await with_all_faults(
+            self._gateway, job.caller, [each.read for each in kept], self._reading.layout
         )
-        submission = Submission(job.caller, SOURCE, candidates)
-        intake = self._gateway.intake
-        answer = await (intake.rehearse(submission) if job.dry_run else intake.accept(submission))
-        rejections = self._reported(chunk, answer, claims)
+        kept = [each._replace(read=read) for each, read in zip(kept, reads, strict=True)]
+        candidates = tuple(_with_reference(each, claims) for each in kept)
+        if candidates:
+            submission = Submission(job.caller, SOURCE, candidates)
+            intake = self._gateway.intake
+            result = await (
+                intake.rehearse(submission) if job.dry_run else intake.accept(submission)
+            )
+            await self._note_results(kept, result, claims, rejections)
         if rejections:
+            rejections.sort(key=lambda each: each[0].number)
             await self._hooks.rejected(rejections, self._reading)
-        report.rows_done += len(chunk.rows)
+        report.rows_done += len(chunk)
         await self._hooks.progress(report)
 
-    async def _claims(self, chunk: _Chunk) -> dict[bytes, Claim]:
-        indexes = sorted({each for each in chunk.indexes if each})
+    async def _without_settled(self, chunk: Sequence[_Read]) -> list[_Read]:
+        """Count the rows that need no package, and return the others."""
+        ours = await self._own_packages(chunk)
+        left: list[_Read] = []
+        for each in chunk:
+            read, identity = each
+            if read.skipped:
+                self._report.skipped += 1
+                self._report.warn(f"no package was made of the row: {read.skipped}", read.row)
+            elif read.package_id in ours:
+                self._report.duplicates += 1
+                self._report.warn(
+                    "the row is a package of this gateway; it made no second", read.row
+                )
+            elif (
+                read.continues and identity is not None and self._key(identity) in self._rows_by_key
+            ):
+                earlier, _ = self._rows_by_key[self._key(identity)]
+                self._report.repeated += 1
+                self._report.warn(
+                    f"the row is another line of the order in row {earlier}", read.row
+                )
+            else:
+                if identity is not None:
+                    key, content = self._key(identity), int.from_bytes(identity.content[:8])
+                    self._rows_by_key.setdefault(key, (read.row.number, content))
+                left.append(each)
+        return left
+
+    async def _own_packages(self, chunk: Sequence[_Read]) -> set[str]:
+        """Return the packages of this gateway that rows name: an export that comes back."""
+        named = {
+            each.read.package_id
+            for each in chunk
+            if each.read.package_id is not None and _PACKAGE_ID.fullmatch(each.read.package_id)
+        }
+        if not named:
+            return set()
+        async with self._gateway.database.read() as connection:
+            found = [
+                await self._gateway.packages.get(connection, self._job.caller, each)
+                for each in sorted(named)
+            ]
+        return {each.id for each in found if each is not None}
+
+    def _key(self, identity: Identity) -> int:
+        return int.from_bytes(identity.key[:8])
+
+    async def _claims(self, identities: Sequence[Identity]) -> Mapping[bytes, Claim]:
         job, now = self._job, self._gateway.clock.now()
         if not job.dry_run:
-            return dict(await self._known.claim(indexes, job.import_id, now, again=job.again))
-        return {} if job.again else await self._known.known(indexes, now)
+            return await self._known.claim(identities, job.import_id, now, again=job.again)
+        return {} if job.again else await self._known.known(identities, now)
 
-    def _reported(
-        self, chunk: _Chunk, answer: IntakeResult, claims: dict[bytes, Claim]
-    ) -> list[Rejection]:
+    def _conflict(self, each: _Read, claims: Mapping[bytes, Claim]) -> RowProblem | None:
+        """Return the error of a row that is known, and says something else than it did."""
+        identity, row = each.identity, each.read.row
+        if identity is None or not identity.content:
+            return None
+        earlier, content = self._rows_by_key[self._key(identity)]
+        if earlier != row.number:
+            if content == int.from_bytes(identity.content[:8]):
+                return None
+            return RowProblem(
+                row=row.number,
+                message=(
+                    f"the row has the same {identity.by} as row {earlier}, and says something else"
+                ),
+                fix="give it an order id of its own, or take one of the rows out",
+            )
+        claim = claims.get(identity.key)
+        if claim is None or not claim.differs(identity):
+            return None
+        return RowProblem(
+            row=row.number,
+            message=(
+                f"a row with the same {identity.by} was imported before, and it said something "
+                "else; its package was not changed"
+            ),
+            fix=(
+                "a new order needs an order id of its own; to change the package, cancel it and "
+                "import the row with another id"
+            ),
+        )
+
+    async def _note_results(
+        self,
+        kept: Sequence[_Read],
+        result: IntakeResult,
+        claims: Mapping[bytes, Claim],
+        rejections: list[Rejection],
+    ) -> None:
         layout = self._reading.layout
-        rejections: list[Rejection] = []
-        for read, index, result in zip(chunk.rows, chunk.indexes, answer.results, strict=True):
+        for each, order in zip(kept, result.results, strict=True):
+            read, identity = each
             for remark in read.warnings:
                 self._report.add_warning(remark)
-            if result.status == "rejected":
+            if order.status == "rejected" or identity is None:
                 problems = read.errors or tuple(
-                    row_problem(read.row, layout, each) for each in result.errors
+                    row_problem(read.row, layout, problem) for problem in order.errors
                 )
-                rejections.append((read.row, problems))
-                self._report.rejected += 1
-                for problem in problems:
-                    self._report.add_error(problem)
+                self._reject(read.row, problems, rejections)
+            elif await self._is_another_order(each, order, claims):
+                self._reject(read.row, [_other_content(read.row)], rejections)
             else:
-                self._count(read.row, index, result, claims.get(index))
-        for warning in answer.warnings:
-            row = chunk.rows[warning.index or 0].row
+                self._count(read.row, identity, order, claims.get(identity.key))
+        for warning in result.warnings:
+            row = kept[warning.index or 0].read.row
             self._report.add_warning(row_problem(row, layout, warning))
-        return rejections
 
-    def _count(self, row: Row, index: bytes, result: OrderResult, claim: Claim | None) -> None:
-        content = int.from_bytes(index[:8])
-        earlier = self._rows_by_content.setdefault(content, row.number)
+    async def _is_another_order(
+        self, each: _Read, result: OrderResult, claims: Mapping[bytes, Claim]
+    ) -> bool:
+        """Say whether an order id, of which no claim is left, was another patient's order."""
+        identity, order = each.identity, each.read.candidate.order
+        if order is None or identity is None or not order.external_order_id:
+            return False
+        claim = claims.get(identity.key)
+        is_first = self._rows_by_key[self._key(identity)][0] == each.read.row.number
+        is_new = claim is None or (claim.import_id == self._job.import_id or not claim.content)
+        if result.status != "duplicate" or self._job.is_resumed or not (is_first and is_new):
+            return False
+        async with self._gateway.database.read() as connection:
+            package = await self._gateway.packages.get(
+                connection, self._job.caller, result.package_id or ""
+            )
+        return package is not None and not package.purged and not same_patient(package.order, order)
+
+    def _reject(
+        self, row: Row, problems: Sequence[RowProblem], rejections: list[Rejection]
+    ) -> None:
+        rejections.append((row, problems))
+        self._report.rejected += 1
+        for problem in problems:
+            self._report.add_error(problem)
+
+    def _count(
+        self, row: Row, identity: Identity, result: OrderResult, claim: Claim | None
+    ) -> None:
+        earlier, _ = self._rows_by_key[self._key(identity)]
         if earlier != row.number:
+            self._report.repeated += 1
             self._report.warn(
                 f"the row says the same as row {earlier}, or has the same order id; it made no "
                 "package of its own",
                 row,
             )
         elif result.status == "created" or self._is_ours(claim):
+            self._report.known_by.add(identity.by)
             self._report.add_created(result.package_id)
         else:
             self._report.duplicates += 1
             self._report.warn("the row was imported before; it made no second package", row)
 
     def _is_ours(self, claim: Claim | None) -> bool:
-        """Say whether an earlier try of this very import brought the row."""
+        """Say whether an earlier attempt of this very import brought the row."""
         job = self._job
         return job.is_resumed and claim is not None and claim.import_id == job.import_id
 
 
-def _with_reference(candidate: Candidate, index: bytes, claim: Claim | None) -> Candidate:
-    if candidate.order is None:
+def _other_content(row: Row) -> RowProblem:
+    return RowProblem(
+        row=row.number,
+        message=(
+            "the order id is that of a package for another patient or address; no package was made"
+        ),
+        fix="a new order needs an order id of its own",
+    )
+
+
+def _with_reference(each: _Read, claims: Mapping[bytes, Claim]) -> Candidate:
+    candidate, identity = each.read.candidate, each.identity
+    if candidate.order is None or identity is None:
         return candidate
-    reference = index.hex() if claim is None else claim.reference(index)
+    claim = claims.get(identity.key)
+    reference = identity.key.hex() if claim is None else claim.reference(identity.key)
     return msgspec.structs.replace(candidate, reference=reference)
 
 
-async def _ahead(chunks: Iterator[_Chunk]) -> AsyncGenerator[_Chunk, None]:
+async def _ahead(
+    chunks: Iterator[Sequence[_Read]],
+) -> AsyncGenerator[Sequence[_Read], None]:
     """Yield chunks, and read the next one, in a thread, while one is being worked on."""
 
-    def read() -> _Chunk | None:
+    def read() -> Sequence[_Read] | None:
         return next(chunks, None)
 
     coming = asyncio.create_task(asyncio.to_thread(read))
@@ -299,7 +438,7 @@ async def _ahead(chunks: Iterator[_Chunk]) -> AsyncGenerator[_Chunk, None]:
             coming = asyncio.create_task(asyncio.to_thread(read))
             yield chunk
     finally:
-        # The file is whoever gave it's to close, and a thread may still be reading it.
+        # The caller closes the file, and a thread may still be reading it.
         await asyncio.wait([coming])
         if not coming.cancelled():
             coming.exception()

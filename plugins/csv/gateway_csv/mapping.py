@@ -1,7 +1,8 @@
-"""From a row to an order, or to everything that is wrong with it. Pure."""
+"""From a row to an order, to a reason why it needs none, or to everything wrong with it. Pure."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -18,9 +19,13 @@ from gateway_csv.columns.cells import (
     text_of,
     yes_or_no,
 )
+from gateway_csv.columns.choice import Column
 from gateway_csv.columns.dates import Order as DateOrder
 from gateway_csv.columns.dates import date_of
-from gateway_csv.columns.headers import METADATA, Column
+from gateway_csv.columns.evidence import Trait, misfit, weak_misfit
+from gateway_csv.columns.headers import METADATA
+from gateway_csv.columns.phones import usable_phone
+from gateway_csv.columns.statuses import is_ended, is_said
 from gateway_csv.read.layout import Layout, surplus
 from gateway_csv.read.rows import Cell, Row
 from gateway_csv.schema import RowProblem
@@ -51,27 +56,52 @@ _FIXES: Final[Mapping[str, str]] = {
 }
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "patient_name": ("patient_name", "last_first", "last_name", "first_name"),
-    "patient_address": ("patient_address", "city", "postal_code"),
+    "patient_address": ("patient_address",),
 }
 """The columns that a field may be made of, the likeliest first."""
 _CORRECT: Final = "correct the cell"
+_QUOTE: Final = "put quotation marks around a cell that has the delimiter in it"
+_MOVED: Final = "several cells don't fit their columns: the row's cells may have moved"
+_PUT_BACK: Final = "put every cell under its header, empty ones too"
+_ODD_FIELDS: Final = ("patient_email", "notes")
+_NUMBER_PARTS: Final = frozenset({"postal_code", "street_number"})
+_BARE_UNIT: Final = re.compile(r"\w{1,2}|\d{1,5}\w?")
+_UNIT_WORD: Final = re.compile(r"(?:apt|apartment|unit|suite|ste)\b", re.IGNORECASE)
+_NOTE_HEADERS: Final = re.compile(r"(?:buzzer|entry|gate)( code)?|buzz\b", re.IGNORECASE)
+_SEVERAL: Final = 2
 
 
 class Reading(NamedTuple):
-    """How a table's columns are read, settled before its first row is."""
+    """How a table's columns are read, settled before its first row is.
+
+    ``usual_width`` is how many cells most rows have. ``countries`` are those of sites by code,
+    ``country`` is that of a row whose site isn't among them.
+    """
 
     layout: Layout
     date_order: DateOrder | None
     decimal_comma: bool
     site: str | None
     """The site of rows that name none."""
+    usual_width: int = 0
+    country: str = "US"
+    countries: Mapping[str, str] = MappingProxyType({})
+    usually_filled: frozenset[int] = frozenset()
+    """Columns that at least half of the rows have something in."""
+    traits: Mapping[str, Sequence[Trait]] = MappingProxyType({})
+    """By field, what its cells have in common."""
+    broken: frozenset[int] = frozenset()
+    """Rows that are parts of one row, broken in two."""
+    takes_hidden: bool = False
+    """Whether rows that a filter hides are orders like the others."""
 
 
 class ReadRow(NamedTuple):
-    """A row that was read: the candidate for intake, and what the file's reader has to say.
+    """A row that was read: the candidate for intake, and what the reader found.
 
     ``rest`` is what could be read of a row with ``errors``: nothing is made of it, but intake
-    may find more that is wrong with it.
+    may find more that is wrong with it. ``skipped`` says why a row needs no package. A row that
+    ``continues`` has an order id and no patient: another line of an order above it.
     """
 
     row: Row
@@ -79,6 +109,9 @@ class ReadRow(NamedTuple):
     errors: tuple[RowProblem, ...] = ()
     warnings: tuple[RowProblem, ...] = ()
     rest: Order | None = None
+    skipped: str = ""
+    continues: bool = False
+    package_id: str | None = None
 
 
 def read_row(row: Row, reading: Reading) -> ReadRow:
@@ -97,23 +130,109 @@ class _RowReader:
 
     def read(self) -> ReadRow:
         row = self._row
-        extra = surplus(self._reading.layout, row)
+        skipped = self._skipped()
+        if skipped:
+            return ReadRow(row, Candidate(None), skipped=skipped)
+        self._check_cells()
+        if self._errors:
+            return ReadRow(row, Candidate(None), tuple(self._errors))
+        order = self._order()
+        if self._odd_cells() + len(self._warnings) > 1:
+            self._reject(_MOVED, fix=_PUT_BACK)
+        errors, warnings = tuple(self._errors), tuple(self._warnings)
+        continues = bool(
+            order.external_order_id and not order.patient_name and not order.patient_address
+        )
+        if errors:
+            return ReadRow(row, Candidate(None), errors, warnings, order, continues=continues)
+        package_id = self._single("package_id") if self._has("package_id") else None
+        return ReadRow(
+            row, Candidate(order), errors, warnings, continues=continues, package_id=package_id
+        )
+
+    def _has(self, field: str) -> bool:
+        return field in self._reading.layout.by_field
+
+    def _skipped(self) -> str:
+        """Return why the row needs no package: it is hidden, or its delivery is over."""
+        if self._row.is_hidden and not self._reading.takes_hidden:
+            return "the row is hidden in the spreadsheet (a filter, or hidden by hand)"
+        for column, cell in self._cells("status"):
+            if isinstance(cell, str) and is_ended(cell):
+                return f"by {column.header} it needs no delivery any more, or is on its way"
+        for column, cell in self._cells("ended_at"):
+            if cell is not None and is_said(str(cell)):
+                return f"{column.header} is filled, so it needs no delivery any more"
+        return ""
+
+    def _check_cells(self) -> None:
+        """Find out whether the cells are those of their columns."""
+        row, layout = self._row, self._reading.layout
+        if row.fault:
+            self._reject(row.fault, fix="double the mark, or take it out")
+            return
+        extra = surplus(layout, row)
         if extra:
-            width = self._reading.layout.width
             self._errors.append(
                 RowProblem(
                     row=row.number,
                     message=f"the row has {extra} filled cells more than the header has columns",
-                    expected=f"{width} cells",
-                    fix="put quotation marks around a cell that has the delimiter in it",
+                    expected=f"{layout.width} cells",
+                    fix=_QUOTE,
                 )
             )
-            return ReadRow(row, Candidate(None), tuple(self._errors))
-        order = self._order()
-        errors, warnings = tuple(self._errors), tuple(self._warnings)
-        if errors:
-            return ReadRow(row, Candidate(None), errors, warnings, order)
-        return ReadRow(row, Candidate(order), errors, warnings)
+            return
+        if layout.width < len(row.cells) != self._reading.usual_width:
+            self._errors.append(
+                RowProblem(
+                    row=row.number,
+                    message="the row has more cells than the header and the other rows",
+                    expected=f"{layout.width} cells",
+                    fix=_QUOTE,
+                )
+            )
+            return
+        if row.number in self._reading.broken or any(
+            each in self._reading.usually_filled for each in range(len(row.cells), layout.width)
+        ):
+            self._reject(
+                "the row has fewer cells than the other rows: it is broken, or its cells moved",
+                fix=_PUT_BACK,
+            )
+            return
+        cells = row.cells
+        for column in layout.judged:
+            cell = cells[column.place] if column.place < len(cells) else None
+            if cell is None or cell == "":
+                continue
+            field = column.field or ""
+            reason = misfit(field, cell)
+            if not reason and field in self._reading.traits:
+                reason = _unlike_others(cell, self._reading.traits[field])
+            if reason and _is_filled(cell, column.field or ""):
+                self._errors.append(
+                    RowProblem(
+                        row=row.number,
+                        column=column.header,
+                        field=column.field,
+                        message=f"the cell can't be {column.field}: {reason}",
+                        expected=EXPECTED.get(column.field or ""),
+                        found=masked(cell),
+                        fix="correct the cell; where all cells of the row moved, put them back",
+                    )
+                )
+
+    def _odd_cells(self) -> int:
+        """Count cells that are odd for their columns without being impossible."""
+        return sum(
+            weak_misfit(field, cell.strip())
+            for field in _ODD_FIELDS
+            for _, cell in self._cells(field)
+            if isinstance(cell, str) and cell.strip() and _is_filled(cell, field)
+        )
+
+    def _reject(self, message: str, *, fix: str) -> None:
+        self._errors.append(RowProblem(row=self._row.number, message=message, fix=fix))
 
     def _order(self) -> Order:
         values: dict[str, Any] = {field: self._code(field) for field in _CODES}
@@ -153,7 +272,14 @@ class _RowReader:
 
     def _part(self, field: str) -> str | None:
         """Read a part of the address; a postal code is a number to some programs."""
-        return self._one(field, code_of if field == "postal_code" else text_of)
+        if field != "address2":
+            return self._one(field, code_of if field in _NUMBER_PARTS else text_of)
+        text = self._one(field, code_of)
+        if text is None or not _BARE_UNIT.fullmatch(text):
+            return text
+        # "5 Elm St, 1204" is no address: the header says what 1204 is.
+        word = _UNIT_WORD.match(self._reading.layout.by_field[field][0].header)
+        return text if word is None else f"{word[0].capitalize()} {text}"
 
     def _money(self, cell: Cell) -> Any:
         return money_of(cell, decimal_comma=self._reading.decimal_comma)
@@ -162,35 +288,75 @@ class _RowReader:
         return date_of(cell, self._reading.date_order)
 
     def _name(self) -> str | None:
-        whole = self._name_part("patient_name")
-        if whole:
-            return whole
-        last, comma, first = (self._name_part("last_first") or "").partition(",")
-        if comma:
+        if self._has("patient_name"):
+            return self._name_part("patient_name")
+        if self._has("last_first"):
+            last, comma, first = (self._name_part("last_first") or "").partition(",")
+            if not comma:
+                return last.strip()
             return " ".join(each for each in (first.strip(), last.strip()) if each)
-        parts = (self._name_part(each) for each in ("first_name", "middle_name", "last_name"))
-        return last.strip() or " ".join(each for each in parts if each)
+        parts = {each: self._name_part(each) for each in ("first_name", "middle_name", "last_name")}
+        for needed, other in (("first_name", "last_name"), ("last_name", "first_name")):
+            if parts[other] and not parts[needed] and self._has(needed):
+                self._errors.append(
+                    RowProblem(
+                        row=self._row.number,
+                        column=self._reading.layout.by_field[needed][0].header,
+                        field=needed,
+                        message=f"{needed} is empty, and a part of a name is not the whole",
+                        expected="a name",
+                        fix="enter the other part of the name too",
+                    )
+                )
+        return " ".join(each for each in parts.values() if each)
 
     def _name_part(self, field: str) -> str | None:
         return _on_one_line(self._one(field, lambda cell: text_of(cell, is_name=True)))
 
     def _phone(self) -> str | None:
         """Return the first number there is; what isn't one is left out, as everywhere."""
+        country = self._country()
         for column, cell in self._cells("patient_phone"):
             try:
                 phone = _on_one_line(code_of(cell))
             except Unreadable as error:
-                problem = _unreadable(self._row, column, cell, error)
-                self._warnings.append(
-                    msgspec.structs.replace(problem, message="the telephone number was left out")
-                )
+                self._leave_out(column, cell, error)
                 continue
-            if phone is not None:
+            if phone is None:
+                continue
+            if usable_phone(phone, country):
                 return phone
+            self._leave_out(
+                column, cell, Unreadable(EXPECTED["patient_phone"], _FIXES["patient_phone"])
+            )
         return None
 
+    def _leave_out(self, column: Column, cell: Cell, error: Unreadable) -> None:
+        problem = _unreadable(self._row, column, cell, error)
+        self._warnings.append(
+            msgspec.structs.replace(problem, message="the telephone number was left out")
+        )
+
+    def _country(self) -> str:
+        reading = self._reading
+        if len(reading.countries) < _SEVERAL or "site" not in reading.layout.by_field:
+            return reading.country
+        for _, cell in self._cells("site"):
+            if isinstance(cell, str) and cell.strip() in reading.countries:
+                return reading.countries[cell.strip()]
+        return reading.country
+
     def _notes(self) -> str | None:
-        notes = [text for _, cell in self._cells("notes") if (text := text_of(cell))]
+        notes = []
+        for column, cell in self._cells("notes"):
+            try:
+                text = text_of(cell)
+            except Unreadable as error:
+                self._errors.append(_unreadable(self._row, column, cell, error))
+                continue
+            if text:
+                name = _NOTE_HEADERS.match(column.header)
+                notes.append(f"{name[0]}: {text}" if name else text)
         return "; ".join(notes) or None
 
     def _metadata(self) -> dict[str, str]:
@@ -232,6 +398,20 @@ def _unreadable(row: Row, column: Column, cell: Cell, error: Unreadable) -> RowP
         found=masked(cell),
         fix=error.fix,
     )
+
+
+def _unlike_others(cell: Cell, traits: Sequence[Trait]) -> str:
+    if not isinstance(cell, str) or not cell.strip():
+        return ""
+    return next((each.lacking for each in traits if not each.holds(cell)), "")
+
+
+def _is_filled(cell: Cell, field: str) -> bool:
+    """Say whether a cell says anything, as the one who reads it will see it."""
+    try:
+        return text_of(cell, is_name=field in PARTS["patient_name"]) is not None
+    except Unreadable:
+        return False  # said where it is read
 
 
 def _on_one_line(text: str | None) -> str | None:

@@ -5,51 +5,58 @@ from typing import Final
 from gateway_csv.read.rows import Row
 from gateway_csv.schema import ImportOut, RowProblem
 
-MOST_TOLD: Final = 1000
-"""So many errors, and so many warnings, are told one by one; all are counted."""
+MOST_LISTED: Final = 1000
+"""So many errors, and so many warnings, are listed one by one; all are counted."""
 
 
 _MORE_ERRORS: Final = "more errors; the file of rejected rows has them all"
 
 
 class Report:
-    """Counts, ids and problems. ``rejected`` counts rows, ``errors`` are what is wrong in them."""
+    """Counts, ids and problems; every row that is done is in exactly one of the counts.
+
+    ``created`` made a package, ``duplicates`` were imported before, ``repeated`` are in the file
+    more than once, ``skipped`` need none (delivered, cancelled, hidden), ``rejected`` have errors.
+    """
 
     def __init__(self) -> None:
         self.rows = 0
         self.rows_done = 0
         self.created = 0
         self.duplicates = 0
+        self.repeated = 0
+        self.skipped = 0
         self.rejected = 0
+        self.known_by: set[str] = set()
         self.ignored_columns: list[str] = []
         self._package_ids: list[str] = []
         self._assumptions: list[RowProblem] = []
         self._warnings: list[RowProblem] = []
         self._errors: list[RowProblem] = []
-        self._untold_warnings = 0
-        self._untold_errors = 0
+        self._unlisted_warnings = 0
+        self._unlisted_errors = 0
 
     def assume(self, message: str, column: str | None = None) -> None:
-        """Say what was taken for granted about the whole file, or one of its columns."""
+        """Add what was assumed about the whole file, or one of its columns."""
         self._assumptions.append(RowProblem(message=message, column=column))
 
     def warn(self, message: str, row: Row) -> None:
-        """Say something about a row that stops nothing."""
+        """Add a remark about a row."""
         self.add_warning(RowProblem(message=message, row=row.number))
 
     def add_warning(self, problem: RowProblem) -> None:
         """Add a remark."""
-        if len(self._warnings) < MOST_TOLD:
+        if len(self._warnings) < MOST_LISTED:
             self._warnings.append(problem)
         else:
-            self._untold_warnings += 1
+            self._unlisted_warnings += 1
 
     def add_error(self, problem: RowProblem) -> None:
         """Add a reason why a row was rejected."""
-        if len(self._errors) < MOST_TOLD:
+        if len(self._errors) < MOST_LISTED:
             self._errors.append(problem)
         else:
-            self._untold_errors += 1
+            self._unlisted_errors += 1
 
     def add_created(self, package_id: str | None) -> None:
         """Count a row that made a package; in a dry run it has no id."""
@@ -59,14 +66,17 @@ class Report:
 
     @property
     def is_failure(self) -> bool:
-        """Whether nothing came of the file: no row of it was any good."""
-        return bool(self.rejected) and not (self.created or self.duplicates)
+        """Whether nothing came of the file: every row has errors."""
+        return bool(self.rejected) and not (self.created or self.duplicates or self.skipped)
 
     def summary(self, *, dry_run: bool = False) -> str:
-        """Say it all in one line."""
+        """Return the counts in one line."""
         rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
         created = f"{self.created} {'would be ' if dry_run else ''}created"
-        return f"{rows}: {created}, {self.duplicates} imported before, {self.rejected} rejected."
+        counts = [created, f"{self.duplicates} imported before"]
+        counts += [f"{self.repeated} in the file twice"] if self.repeated else []
+        counts += [f"{self.skipped} skipped"] if self.skipped else []
+        return f"{rows}: {', '.join(counts)}, {self.rejected} rejected."
 
     def out(self) -> ImportOut:
         """Return the report as it is sent; warnings first say what holds for the whole file."""
@@ -76,6 +86,16 @@ class Report:
             before.append(
                 RowProblem(message=f"{rows} imported before: no second package was made of them")
             )
+            if self.created:
+                known_by = " or ".join(sorted(self.known_by))
+                before.append(
+                    RowProblem(
+                        message=(f"{self.created} taken as new: by {known_by} not imported before")
+                    )
+                )
+        if self.skipped:
+            rows = "1 row was" if self.skipped == 1 else f"{self.skipped} rows were"
+            before.append(RowProblem(message=f"{rows} skipped: see the remark on each"))
         return ImportOut(
             created=self.created,
             package_ids=list(self._package_ids),
@@ -83,15 +103,19 @@ class Report:
                 *before,
                 *self._assumptions,
                 *sorted(self._warnings, key=lambda each: each.row or 0),
-                *_untold(self._untold_warnings, "more remarks"),
+                *_unlisted(self._unlisted_warnings, "more remarks"),
             ],
-            errors=[*self._errors, *_untold(self._untold_errors, _MORE_ERRORS)],
+            errors=[*self._errors, *_unlisted(self._unlisted_errors, _MORE_ERRORS)],
             ignored_columns=list(self.ignored_columns),
             rows=self.rows,
+            duplicates=self.duplicates,
+            repeated=self.repeated,
+            skipped=self.skipped,
+            rejected=self.rejected,
         )
 
 
-def _untold(count: int, what: str) -> list[RowProblem]:
+def _unlisted(count: int, what: str) -> list[RowProblem]:
     if not count:
         return []
     return [RowProblem(message=f"and {count} {what}")]

@@ -1,4 +1,4 @@
-"""Where files are uploaded, and where one asks how far they are."""
+"""The routes: upload a file, ask how far an import is, fetch its rejected rows."""
 
 from typing import Any, Final
 
@@ -12,23 +12,23 @@ from gateway.plugin import Caller, Conflict, NotFound, json_response
 from gateway_csv.columns.column_mappings import checked, checked_sender
 from gateway_csv.importer import Job
 from gateway_csv.schema import ImportOut, ProgressOut, StartedOut
-from gateway_csv.service import Desk
+from gateway_csv.service import ImportService
 from gateway_csv.settings import CsvSettings, DayOrder
 from gateway_csv.uploads import upload_of
 
 _WRAPPING_BYTES: Final = 100_000
 """What multipart adds to a file."""
 
-OpenDesk = NamedDependency[SkipValidation[Desk]]
-"""The import desk of an open gateway, as a handler asks for it."""
+OpenService = NamedDependency[SkipValidation[ImportService]]
+"""The import service of an open gateway, as a handler asks for it."""
 
 
-def router(desk: Desk, settings: CsvSettings) -> Router:
-    """Put the routes together over a desk whose gateway will be open when they are called."""
+def router(service: ImportService, settings: CsvSettings) -> Router:
+    """Make the routes over a service whose gateway is open when they are called."""
     return Router(
         "/api/packages",
         route_handlers=[_import_file(settings), show_import, fetch_rejected_rows],
-        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+        dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
     )
 
 
@@ -46,13 +46,14 @@ def _import_file(settings: CsvSettings) -> Any:
     async def import_file(  # noqa: PLR0913, PLR0917 - one for each query parameter
         request: Request[Any, Any, Any],
         caller: NamedDependency[Caller],
-        desk: OpenDesk,
+        service: OpenService,
         site: FromQuery[str | None] = None,
         dry_run: FromQuery[bool] = False,
         again: FromQuery[bool] = False,
         background: FromQuery[bool] = False,
         dates: FromQuery[DayOrder | None] = None,
         sender: FromQuery[str | None] = None,
+        hidden: FromQuery[bool] = False,
     ) -> Response[bytes]:
         r"""Import a CSV, TSV, .xlsx, .xls or .ods file; good rows are kept, bad ones explained.
 
@@ -62,9 +63,12 @@ def _import_file(settings: CsvSettings) -> Any:
         is 202 and comes at once.
 
         `site` is for rows that name none. `dates` is `day-first` or `month-first` where dates
-        such as 03/04/2026 don't tell. A second part of the body, `columns`, may name columns:
-        `{"Pt": "patient_name", "Zone": "ignore"}`; that is remembered for the `sender`. A row
-        that was imported in the last days makes no second package unless `again=true`.
+        such as 03/04/2026 don't say it. A second part of the body, `columns`, may name columns:
+        `{"Pt": "patient_name", "Zone": "ignore"}`; that is remembered for the `sender`. A file in
+        which two columns may be the same field is refused until one is named. A row that was
+        imported before makes no second package unless `again=true`. Rows that are delivered,
+        cancelled or refunded by a status column are skipped, and so are rows that a spreadsheet
+        hides, unless `hidden=true`.
 
         ```bash
         curl -X POST "$GATEWAY/api/packages/import?dry_run=true" -H "X-API-Key: $KEY" \
@@ -80,15 +84,16 @@ def _import_file(settings: CsvSettings) -> Any:
             again=again,
             dates=dates,
             sender=checked_sender(sender),
-            told=checked(upload.columns),
+            chosen=checked(upload.columns),
+            takes_hidden=hidden,
         )
-        job = job._replace(import_id=await desk.store.begin(caller, dry_run=dry_run))
+        job = job._replace(import_id=await service.store.begin(caller, dry_run=dry_run))
         headers = {"X-Import-Id": job.import_id}
         if background:
-            task = BackgroundTask(desk.run_unattended, upload.file, job)
+            task = BackgroundTask(service.run_unattended, upload.file, job)
             headers["Location"] = f"/api/packages/imports/{job.import_id}"
             return json_response(StartedOut(job.import_id), 202, headers, task)
-        report = await desk.run(upload.file, job)
+        report = await service.run(upload.file, job)
         return json_response(report.out(), headers=headers)
 
     return import_file
@@ -101,7 +106,7 @@ def _import_file(settings: CsvSettings) -> Any:
     opt={"answer": ProgressOut},
 )
 async def show_import(
-    import_id: FromPath[str], caller: NamedDependency[Caller], desk: OpenDesk
+    import_id: FromPath[str], caller: NamedDependency[Caller], service: OpenService
 ) -> Response[bytes]:
     """Say how many rows are done; once it is over, `report` is what the upload was answered.
 
@@ -109,7 +114,7 @@ async def show_import(
     curl $GATEWAY/api/packages/imports/$IMPORT -H "X-API-Key: $KEY"
     ```
     """
-    return json_response(await _visible(desk, caller, import_id))
+    return json_response(await _visible(service, caller, import_id))
 
 
 @get(
@@ -119,7 +124,7 @@ async def show_import(
     media_type="text/csv",
 )
 async def fetch_rejected_rows(
-    import_id: FromPath[str], caller: NamedDependency[Caller], desk: OpenDesk
+    import_id: FromPath[str], caller: NamedDependency[Caller], service: OpenService
 ) -> Stream:
     """Give the rejected rows back as CSV, with a column that says what is wrong with each.
 
@@ -129,19 +134,19 @@ async def fetch_rejected_rows(
     curl -o rejected-rows.csv $GATEWAY/api/packages/imports/$IMPORT/rejected -H "X-API-Key: $KEY"
     ```
     """
-    found = await _visible(desk, caller, import_id)
+    found = await _visible(service, caller, import_id)
     if found.state == "running":
         raise Conflict("The import is still running; fetch its rejected rows when it is done.")
     headers = {"Content-Disposition": 'attachment; filename="rejected-rows.csv"'}
     return Stream(
-        desk.store.rejected_parts(import_id),
+        service.store.rejected_parts(import_id),
         media_type="text/csv; charset=utf-8",
         headers=headers,
     )
 
 
-async def _visible(desk: Desk, caller: Caller, import_id: str) -> ProgressOut:
-    found = await desk.store.get(caller, import_id)
+async def _visible(service: ImportService, caller: Caller, import_id: str) -> ProgressOut:
+    found = await service.store.get(caller, import_id)
     if found is None:
         raise NotFound("There is no such import, or it is too old to be kept.")
     return found

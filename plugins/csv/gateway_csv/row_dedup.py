@@ -1,20 +1,21 @@
 """Which rows came in before: so that the same file again makes nothing twice.
 
-A row without an order id is known by all it says. It is *claimed* before its order is
-handed to intake, and what intake knows it by is made of the claim: after a crash between
-the two the same row makes the same reference again. A claim holds for some days: next
-week's delivery may say the same as this week's and is another one.
+A row is known by its order id; else by its prescription, patient and date; else by all it says. It
+is *claimed* before its order is handed to intake, and what intake knows it by is made of the claim:
+after a crash between the two the same row makes the same reference again. A claim of a row with an
+order id, or with a prescription and a date, holds for ever. Another one holds for some days after
+the row was last seen: next month's refill may say the same as this month's and is another one.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, false, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,7 +23,9 @@ from gateway.plugin import Caller, Database, Order, to_epoch_ms
 from gateway_csv.tables import known_rows
 
 _AT_ONCE: Final = 5000
-
+_CONTENT_BYTES: Final = 16
+_RENEWALS: Final = 10
+"""So many times in its window at most a claim is renewed."""
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _CENT: Final = Decimal("0.01")
@@ -36,26 +39,68 @@ def said_by(order: Order, site: str | None) -> str:
     last ten digits: that is what its spellings have in common.
     """
     phone = re.sub(r"\D", "", order.patient_phone or "")
+    name, address = _folded(order.patient_name), _folded(order.patient_address)
     email = order.patient_email or ""
     copay = order.copay_amount
     with suppress(InvalidOperation):  # a huge amount is intake's to refuse
         copay = copay if copay is None else copay.quantize(_CENT) + 0
     plain = msgspec.structs.replace(
         order,
+        patient_name=name,
+        patient_address=address,
         patient_phone=phone[-_PHONE_DIGITS:] if len(phone) >= _PHONE_DIGITS else None,
         patient_email=email if "@" in email else None,
         copay_amount=copay,
         site=order.site or site,
     )
-    # Not as an object: that leaves defaults out, or doesn't, by more than what they say.
+    # As a list: an object leaves defaults out or not by how they were set.
     return _ENCODER.encode(msgspec.structs.astuple(plain)).decode()
 
 
+def same_patient(one: Order, other: Order) -> bool:
+    """Say whether two orders are for the same patient at the same address."""
+    return (_folded(one.patient_name), _folded(one.patient_address)) == (
+        _folded(other.patient_name),
+        _folded(other.patient_address),
+    )
+
+
+class Identity(NamedTuple):
+    """What a row is known by, what else it says, and whether it is known for ever."""
+
+    key: bytes
+    content: bytes
+    is_lasting: bool
+    by: str
+
+
+def identity_of(order: Order, site: str | None, index: Callable[[str], bytes]) -> Identity:
+    """Return a row's identity; ``index`` makes a blind index of a text."""
+    content = said_by(order, site)
+    place = order.site or site
+    if order.external_order_id:
+        key, is_lasting, by = f"id:{order.external_order_id}", True, "order id"
+    elif order.rx_number:
+        said = [_code(order.rx_number), _folded(order.patient_name), str(order.delivery_date)]
+        key = _ENCODER.encode(["rx", *said, place]).decode()
+        is_lasting, by = order.delivery_date is not None, "prescription, patient and date"
+    else:
+        return Identity(index(content), b"", is_lasting=False, by="content")
+    return Identity(index(key), index(content)[:_CONTENT_BYTES], is_lasting, by)
+
+
 class Claim(NamedTuple):
-    """Who brought a row first: which import, and when in epoch milliseconds."""
+    """Which import brought a row first, when in epoch milliseconds, and what the row said."""
 
     import_id: str
     claimed_at_ms: int
+    content: bytes = b""
+    seen_at_ms: int = 0
+    is_lasting: bool = False
+
+    def differs(self, identity: Identity) -> bool:
+        """Say whether the row that was claimed said something else."""
+        return bool(self.content) and self.content != identity.content
 
     def reference(self, index: bytes) -> str:
         """Return what intake knows the row's order by."""
@@ -70,72 +115,101 @@ class KnownRows:
         self._caller = caller
         self._window = window
 
-    async def known(self, indexes: Sequence[bytes], now: datetime) -> dict[bytes, Claim]:
-        """Return the claims that hold, for those of ``indexes`` that have one."""
+    async def known(self, identities: Sequence[Identity], now: datetime) -> Mapping[bytes, Claim]:
+        """Return the claims that hold, for those rows that have one."""
         async with self._database.read() as connection:
-            found = await self._found(connection, indexes)
-        return {index: claim for index, claim in found.items() if not self._is_over(claim, now)}
+            found = await self._found(connection, sorted({each.key for each in identities}))
+        return {key: claim for key, claim in found.items() if not self._is_over(claim, now)}
 
     async def claim(
-        self, indexes: Sequence[bytes], import_id: str, now: datetime, *, again: bool
+        self, identities: Sequence[Identity], import_id: str, now: datetime, *, again: bool
     ) -> Mapping[bytes, Claim]:
-        """Return a claim for each of ``indexes``, one of ``import_id`` where none holds.
+        """Return a claim for each row, one of ``import_id`` where none holds.
 
-        An import's own claims hold however long ago it was begun; with ``again`` no others do.
+        An import's own claims hold however long ago it was begun; with ``again`` no others do. A
+        claim that is met again is renewed.
         """
         now_ms = to_epoch_ms(now)
-        ordered = sorted(set(indexes))  # all processes lock rows in one order
+        first: dict[bytes, Identity] = {}
+        for each in identities:
+            first.setdefault(each.key, each)
+        ordered = sorted(first)  # all processes lock rows in one order
         async with self._database.begin() as connection:
-            await self._insert(connection, ordered, import_id, now_ms)
+            await self._insert(connection, [first[key] for key in ordered], import_id, now_ms)
             found = await self._found(connection, ordered)
-            stale = [
-                (index, claim)
-                for index, claim in sorted(found.items())
-                if claim.import_id != import_id and (again or self._is_over(claim, now))
-            ]
+            others = [(key, claim) for key, claim in found.items() if claim.import_id != import_id]
+            stale = sorted(each for each in others if again or self._is_over(each[1], now))
             if stale:
-                await self._replace(connection, stale, import_id, now_ms)
+                await self._replace(connection, stale, first, import_id, now_ms)
                 found = await self._found(connection, ordered)
+            renewed = sorted(key for key, claim in found.items() if self._is_due(claim, now))
+            if renewed:
+                await self._renew(connection, renewed, now_ms)
         return found
 
     def _is_over(self, claim: Claim, now: datetime) -> bool:
-        return claim.claimed_at_ms <= to_epoch_ms(now - self._window)
+        return not claim.is_lasting and claim.seen_at_ms <= to_epoch_ms(now - self._window)
+
+    def _is_due(self, claim: Claim, now: datetime) -> bool:
+        """Whether a claim was last seen so long ago that it is worth a write to renew it."""
+        return claim.seen_at_ms <= to_epoch_ms(now - self._window / _RENEWALS)
 
     async def _insert(
-        self, connection: AsyncConnection, indexes: Sequence[bytes], import_id: str, now_ms: int
+        self,
+        connection: AsyncConnection,
+        identities: Sequence[Identity],
+        import_id: str,
+        now_ms: int,
     ) -> None:
         dialect: Any = sqlite if self._database.dialect == "sqlite" else postgresql
         rows = [
             {
                 "account_id": self._caller.account_id,
                 "mode": self._caller.mode,
-                "row_index": index,
+                "row_index": each.key,
                 "import_id": import_id,
                 "claimed_at_ms": now_ms,
+                "content": each.content,
+                "seen_at_ms": now_ms,
+                "is_lasting": each.is_lasting,
             }
-            for index in indexes
+            for each in identities
         ]
         if rows:
             await connection.execute(dialect.insert(known_rows).on_conflict_do_nothing(), rows)
 
     async def _found(
-        self, connection: AsyncConnection, indexes: Sequence[bytes]
+        self, connection: AsyncConnection, keys: Sequence[bytes]
     ) -> dict[bytes, Claim]:
         found: dict[bytes, Claim] = {}
-        for start in range(0, len(indexes), _AT_ONCE):
-            some = indexes[start : start + _AT_ONCE]
+        columns = known_rows.c
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
             rows = await connection.execute(
                 select(
-                    known_rows.c.row_index, known_rows.c.import_id, known_rows.c.claimed_at_ms
-                ).where(*self._mine(), known_rows.c.row_index.in_(some))
+                    columns.row_index,
+                    columns.import_id,
+                    columns.claimed_at_ms,
+                    columns.content,
+                    columns.seen_at_ms,
+                    columns.is_lasting,
+                ).where(*self._mine(), columns.row_index.in_(some))
             )
-            found.update({bytes(row[0]): Claim(row[1], row[2]) for row in rows})
+            for key, import_id, claimed_at_ms, content, seen_at_ms, is_lasting in rows:
+                found[bytes(key)] = Claim(
+                    import_id,
+                    claimed_at_ms,
+                    bytes(content or b""),
+                    max(seen_at_ms or 0, claimed_at_ms),
+                    bool(is_lasting),
+                )
         return found
 
     async def _replace(
         self,
         connection: AsyncConnection,
         stale: Sequence[tuple[bytes, Claim]],
+        identities: Mapping[bytes, Identity],
         import_id: str,
         now_ms: int,
     ) -> None:
@@ -143,13 +217,35 @@ class KnownRows:
             update(known_rows)
             .where(
                 *self._mine(),
-                known_rows.c.row_index == bindparam("index"),
-                # Unless somebody else was quicker.
+                known_rows.c.row_index == bindparam("key"),
+                # Unless another process was quicker.
                 known_rows.c.claimed_at_ms == bindparam("was"),
             )
-            .values(import_id=import_id, claimed_at_ms=now_ms),
-            [{"index": index, "was": claim.claimed_at_ms} for index, claim in stale],
+            .values(
+                import_id=import_id,
+                claimed_at_ms=now_ms,
+                seen_at_ms=now_ms,
+                content=bindparam("said"),
+                is_lasting=bindparam("lasting"),
+            ),
+            [
+                {
+                    "key": key,
+                    "was": claim.claimed_at_ms,
+                    "said": identities[key].content,
+                    "lasting": identities[key].is_lasting,
+                }
+                for key, claim in stale
+            ],
         )
+
+    async def _renew(self, connection: AsyncConnection, keys: Sequence[bytes], now_ms: int) -> None:
+        for start in range(0, len(keys), _AT_ONCE):
+            await connection.execute(
+                update(known_rows)
+                .where(*self._mine(), known_rows.c.row_index.in_(keys[start : start + _AT_ONCE]))
+                .values(seen_at_ms=now_ms)
+            )
 
     def _mine(self) -> tuple[Any, Any]:
         return (
@@ -158,9 +254,22 @@ class KnownRows:
         )
 
 
-async def forget_rows(database: Database, before: datetime) -> None:
-    """Delete the claims made before a moment."""
+async def delete_claims(database: Database, before: datetime) -> None:
+    """Delete the claims that no import has met since ``before``; lasting ones stay."""
+    seen = func.coalesce(known_rows.c.seen_at_ms, known_rows.c.claimed_at_ms)
     async with database.begin() as connection:
         await connection.execute(
-            delete(known_rows).where(known_rows.c.claimed_at_ms <= to_epoch_ms(before))
+            delete(known_rows).where(
+                seen <= to_epoch_ms(before),
+                func.coalesce(known_rows.c.is_lasting, false()).is_(False),
+            )
         )
+
+
+def _folded(text: str) -> str:
+    """Fold what a person would call the same: capitals, and more spaces than one."""
+    return " ".join((text or "").casefold().split())
+
+
+def _code(text: str) -> str:
+    return re.sub(r"[\s,;]+", " ", text).strip().casefold()

@@ -24,8 +24,11 @@ class RowProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fix: str | None = None
 
 
-class ImportOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a file; in a dry run, what would."""
+class ImportOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a file; in a dry run, what would.
+
+    ``rows`` is the sum of ``created`` and of the counts after it; those that are 0 are left out.
+    """
 
     created: int
     package_ids: list[str]
@@ -33,10 +36,16 @@ class ImportOut(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[RowProblem]
     ignored_columns: list[str]
     rows: Annotated[int, Meta(description="rows that hold an order; blank ones are not counted")]
+    duplicates: Annotated[int, Meta(description="rows that were imported before")] = 0
+    repeated: Annotated[int, Meta(description="rows that say the same as another of the file")] = 0
+    skipped: Annotated[
+        int, Meta(description="rows that need no package: delivered, cancelled, hidden")
+    ] = 0
+    rejected: Annotated[int, Meta(description="rows with errors")] = 0
 
 
 class ProgressOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an import has got; ``report`` is there when it is over."""
+    """How far an import has got; ``report`` is there when it has ended."""
 
     import_id: str
     state: State
@@ -53,6 +62,6 @@ class ProgressOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StartedOut(msgspec.Struct, frozen=True):
-    """The id of an import that goes on by itself."""
+    """The id of an import that runs in the background."""
 
     import_id: str

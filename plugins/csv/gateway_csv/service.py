@@ -1,4 +1,4 @@
-"""The import desk: takes uploads in, and keeps how each of them goes."""
+"""Imports of uploaded files, and the state of each while it runs and afterwards."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from gateway_csv.importer import Hooks, Importer, Job
 from gateway_csv.mapping import Reading
 from gateway_csv.rejected import Rejection, header_line, rejected_lines
 from gateway_csv.report import Report
-from gateway_csv.row_dedup import forget_rows
+from gateway_csv.row_dedup import delete_claims
 from gateway_csv.settings import CsvSettings
 from gateway_csv.store import ImportStore
 
@@ -23,11 +23,11 @@ _FAULT: Final = (
 )
 
 
-# An import that was begun needs its claims, should the gateway have been off for weeks.
+# An import that was begun needs its claims, even when the gateway was off for weeks.
 _CLAIM_DAYS: Final = 60
 
 
-class Desk:
+class ImportService:
     """Runs imports of uploaded files, each under the id that it was given."""
 
     def __init__(self, gateway: Gateway, settings: CsvSettings) -> None:
@@ -37,16 +37,16 @@ class Desk:
 
     @property
     def gateway(self) -> Gateway:
-        """The gateway that this desk belongs to."""
+        """The gateway that imports go to."""
         return self._gateway
 
     @property
     def store(self) -> ImportStore:
-        """How imports went."""
+        """The states of imports."""
         return ImportStore(self._gateway)
 
     async def run(self, file: BinaryIO, job: Job) -> Report:
-        """Import a file; raises what the importer raises, written down before."""
+        """Import a file; raises what the importer raises, once that is stored."""
         store = self.store
         parts = _Parts(store, job.import_id)
 
@@ -59,19 +59,19 @@ class Desk:
             details = [each.message for each in error.details]
             await store.end(job.import_id, None, " ".join([error.message, *details]))
             raise
-        except Exception:  # whoever asks how far it is must not wait for ever; it is raised again
+        except Exception:  # a caller who polls must not wait for ever; it is raised again
             await store.end(job.import_id, None, _FAULT)
             raise
         await store.end(job.import_id, report)
         return report
 
     async def run_unattended(self, file: BinaryIO, job: Job) -> None:
-        """Import a file when nobody waits for the answer: how it went is asked for later."""
+        """Import a file in the background; how it went is asked for later."""
         try:
             await self.run(file, job)
         except GatewayError:
-            return  # written down, and the sender's to mend
-        except Exception as error:  # noqa: BLE001 - the answer is long sent; nobody else tells of it
+            return  # stored, and the sender's to mend
+        except Exception as error:  # noqa: BLE001 - the answer is long sent; only the log has it
             _log.error("import %s failed: %s", job.import_id, type(error).__name__)
 
     async def tidy(self) -> None:
@@ -79,8 +79,8 @@ class Desk:
         now = self._gateway.clock.now()
         days = max(self._settings.same_row_days, _CLAIM_DAYS)
         await asyncio.gather(
-            self.store.forget(now - timedelta(hours=self._settings.keep_rejected_hours)),
-            forget_rows(self._gateway.database, now - timedelta(days=days)),
+            self.store.delete_before(now - timedelta(hours=self._settings.keep_rejected_hours)),
+            delete_claims(self._gateway.database, now - timedelta(days=days)),
         )
 
 

@@ -1,4 +1,4 @@
-"""How imports go, for who asks: kept in the database, so that any process can answer.
+"""The states of imports, kept in the database so that any process can answer.
 
 Reports and rejected rows are sealed; they are deleted some hours after the import.
 """
@@ -15,7 +15,7 @@ from gateway_csv.report import Report
 from gateway_csv.schema import ImportOut, ProgressOut, State
 from gateway_csv.tables import imports, rejected
 
-# An import tells how far it is with every chunk; one that is silent for this long has ended.
+# An import writes its progress with every chunk; one that is silent for this long has ended.
 _SILENCE: Final = timedelta(minutes=2)
 _INTERRUPTED: Final = (
     "The gateway was stopped in the middle of the import: send the file again; what was imported "
@@ -31,13 +31,13 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class ImportStore:
-    """Reads and writes how imports go."""
+    """Reads and writes the states of imports."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     async def begin(self, caller: Caller, *, dry_run: bool) -> str:
-        """Note that an import begins; returns its id."""
+        """Store that an import begins; returns its id."""
         now = self._gateway.clock.now()
         import_id = new_id("imp", now)
         async with self._gateway.database.begin() as connection:
@@ -57,11 +57,11 @@ class ImportStore:
         return import_id
 
     async def progress(self, import_id: str, report: Report) -> None:
-        """Note how far it is."""
+        """Store how far it is."""
         await self._change(import_id, **_counts(report))
 
     async def end(self, import_id: str, report: Report | None, error: str | None = None) -> None:
-        """Note how it ended: with a report, or with ``error``."""
+        """Store how it ended: with a report, or with ``error``."""
         outcome = Outcome(None if report is None else report.out(), error)
         sealed = self._gateway.sealer.seal(
             msgspec.json.encode(outcome), table="csv_imports", row_id=import_id
@@ -138,8 +138,8 @@ class ImportStore:
             )
             part += 1
 
-    async def forget(self, before: datetime) -> None:
-        """Delete what is kept of imports that nothing was heard of since ``before``."""
+    async def delete_before(self, before: datetime) -> None:
+        """Delete imports without progress since ``before``, and their rejected rows."""
         old = select(imports.c.id).where(imports.c.updated_at_ms < to_epoch_ms(before))
         async with self._gateway.database.begin() as connection:
             await connection.execute(delete(rejected).where(rejected.c.import_id.in_(old)))

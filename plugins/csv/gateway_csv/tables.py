@@ -11,20 +11,23 @@ known_rows: Final = Table(
     metadata,
     Column("account_id", Text, primary_key=True),
     Column("mode", Text, primary_key=True),
-    Column("row_index", LargeBinary, primary_key=True),  # blind: all that the row says
+    Column("row_index", LargeBinary, primary_key=True),  # blind: what the row is known by
     Column("import_id", Text, nullable=False),
     Column("claimed_at_ms", BigInteger, nullable=False),
+    Column("content", LargeBinary),  # blind: what the row says besides; empty: not compared
+    Column("seen_at_ms", BigInteger),  # when an import had it last; empty: when it was claimed
+    Column("is_lasting", Boolean),  # known by an order id, or by prescription and date
     Index("ix_csv_rows_claimed_at_ms", "claimed_at_ms"),
 )
 
-told_columns: Final = Table(
+chosen_columns: Final = Table(
     "csv_columns",
     metadata,
     Column("account_id", Text, primary_key=True),
     Column("mode", Text, primary_key=True),
     Column("site", Text, primary_key=True),  # that of the key; empty: one of all sites
     Column("sender", Text, primary_key=True),
-    Column("header", Text, primary_key=True),  # a column's name, as somebody told it to us
+    Column("header", Text, primary_key=True),  # a column's normal name
     Column("field", Text, nullable=False),
 )
 

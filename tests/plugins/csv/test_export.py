@@ -33,6 +33,7 @@ def test_packages_are_written_newest_first_and_nobody_else_may_read_them(cli):
         "status": "created",
         "created_at": "",
         "site": "",
+        "source": "csv",
         "patient_name": "Alex Kim",
         "patient_address": "450 Collins Ave, Miami Beach, FL 33139",
         "patient_phone": "'+13055559876",
@@ -46,6 +47,13 @@ def test_packages_are_written_newest_first_and_nobody_else_may_read_them(cli):
         "external_patient_id": "",
         "external_order_id": "",
         "metadata": "",
+        "driver": "",
+        "delivered_at": "",
+        "proof_photo": "",
+        "proof_signature": "",
+        "signer_name": "",
+        "copay_collected": "",
+        "copay_method": "",
     }
     assert second["patient_name"] == "Maria Rodriguez"
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")

@@ -12,6 +12,8 @@ from gateway.errors import StorageError
 from gateway.intake.orders import Intake
 from gateway.testing import SteppingClock
 
+UNDATED = "patient_name,patient_address\nAna Reed,1 Elm St\nBo Fox,2 Elm St\n"
+
 BAD = SEED + ",9 Nowhere Lane,,,,,,\nBo,,,,,,,\n"
 IMPORTS = "/api/packages/imports"
 
@@ -153,19 +155,33 @@ async def test_after_some_days_the_same_row_is_another_delivery(harness):
     async with harness(PLUGINS, clock=clock) as gateway:
         sender = Sender(gateway, await gateway.issue_key())
         created = []
-        for days in (0, 4, 0.9, 0.2, 4):
+        for days in (0, 4, 4, 4.9, 5.1, 4):
             clock.step(days * 86400)
-            created.append((await sender.send(SEED))["created"])
+            created.append((await sender.send(UNDATED))["created"])
         [tidy] = [each for each in gateway.gateway.hooks.jobs() if each.name == "csv-tidy"]
         left = []
-        for days in (30, 40):
+        for days in (30, 31):
             clock.step(days * 86400)
             await tidy.run()
             async with gateway.gateway.database.read() as connection:
                 left.append(await connection.scalar(text("SELECT count(*) FROM csv_rows")))
 
-    assert created == [2, 0, 0, 2, 0]
+    assert created == [2, 0, 0, 0, 2, 0]
     assert left == [2, 0]
+
+
+async def test_the_same_prescription_of_the_same_date_is_never_delivered_twice(harness):
+    clock = SteppingClock()
+    async with harness(PLUGINS, clock=clock) as gateway:
+        sender = Sender(gateway, await gateway.issue_key())
+        created = []
+        for days in (0, 10, 100, 1000):
+            clock.step(days * 86400)
+            [tidy] = [each for each in gateway.gateway.hooks.jobs() if each.name == "csv-tidy"]
+            await tidy.run()
+            created.append((await sender.send(SEED))["created"])
+
+    assert created == [2, 0, 0, 0]
 
 
 async def test_an_import_that_falls_silent_was_interrupted(harness):
@@ -219,4 +235,4 @@ async def test_an_import_that_stops_in_the_middle_says_so_and_is_finished_by_sen
     )
     assert (again["created"], again["rows"]) == (1500, rows)
     assert again["warnings"][0]["message"].startswith("1000 rows were imported before")
-    assert len(again["warnings"]) == 1001
+    assert len(again["warnings"]) == 1002

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Coroutine
 
 import httpx
+from gateway_csv.columns.evidence import misfit, weak_misfit
 from gateway_csv.export import Wanted, export
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -39,8 +40,43 @@ def texts(characters, most):
 
 
 LINE = texts(st.one_of(LETTERS, st.sampled_from(",;\"'|=+-@ 0123456789")), 40)
-# A code that looks like a number may have been one to a spreadsheet program.
-CODE = LINE.filter(lambda each: not each[:1].isdigit() and each[:1] not in "+-")
+# A code has digits, one word at most, and isn't a number that a spreadsheet would have rounded.
+CODE = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["RX-", "A", "No. ", "P-", "\u00c9-", "x", "="]),
+    st.integers(1, 999_999_999),
+    st.sampled_from(["", "B", "-7"]),
+).filter(lambda each: not misfit("rx_number", each))
+FIRST = st.sampled_from(
+    [
+        "Ana",
+        "J\u00f6rg",
+        "\u00c9lo\u00efse",
+        "\u0416\u0430\u043d\u043d\u0430",
+        "Mary-Jane",
+        "O'Neil",
+        "Bo",
+        "=Ana",
+    ]
+)
+LAST = st.sampled_from(
+    [
+        "Reed",
+        "de la Cruz",
+        "N\u00fa\u00f1ez",
+        "Smith, Jr.",
+        "van Dyke",
+        "Ng",
+        "\u5c71\u7530 \u592a\u90ce",
+    ]
+)
+NAME = st.builds("{} {}".format, FIRST, LAST)
+ADDRESS = st.builds(
+    "{} {}, {}".format,
+    st.integers(1, 9999),
+    st.sampled_from(["Elm St", "rue de l'\u00c9glise", 'Oak "Hill" Rd', "Main;St", "Lake|Dr"]),
+    texts(LINES, 40),
+).filter(lambda each: not misfit("patient_address", each))
 MONEY = st.decimals(0, 10000, places=2, allow_nan=False, allow_infinity=False)
 
 
@@ -55,13 +91,13 @@ def orders(draw):
         "priority": st.sampled_from(["routine", "urgent", "stat"]),
         "requires_signature": st.booleans(),
         "delivery_date": st.dates(min_value=dt.date(2000, 1, 1), max_value=dt.date(2100, 12, 31)),
-        "notes": texts(LINES, 60),
+        "notes": texts(LINES, 60).filter(lambda each: not weak_misfit("notes", each)),
         "external_patient_id": CODE,
         "metadata": st.dictionaries(
             texts(st.sampled_from("abcxyz "), 8), LINE, min_size=1, max_size=3
         ),
     }
-    order = {"patient_name": draw(LINE), "patient_address": draw(texts(LINES, 60))}
+    order = {"patient_name": draw(NAME), "patient_address": draw(ADDRESS)}
     for name, values in maybe.items():
         if draw(st.booleans()):
             order[name] = draw(values)

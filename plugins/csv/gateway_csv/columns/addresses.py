@@ -17,13 +17,19 @@ def full_address(part: Callable[[str], str | None]) -> str | None:
     address, is not said twice.
     """
     street, second = part("patient_address"), part("address2")
+    if street is None:  # a city alone is no address
+        return None
+    number = part("street_number")
+    if number and not street.startswith(number):
+        street = f"{number} {street}"
+    locality = part("locality")
     city, state, postal = part("city"), part("state"), part("postal_code")
     country = part("country")
     region = " ".join(each for each in (state, _with_zeros(postal, state)) if each)
-    said = _folded(street or "")
+    said = _folded(street)
     if postal and _folded(postal) in said and (not city or _folded(city) in said):
         return ", ".join(each for each in (street, second) if each)
-    parts = [each for each in (street, second, city, region, country) if each]
+    parts = [each for each in (street, second, locality, city, region, country) if each]
     return ", ".join(parts) or None
 
 

@@ -17,10 +17,13 @@ from gateway_csv.read.rows import Cell
 
 _EMPTY: Final = frozenset(
     {"", "-", "--", "\N{EN DASH}", "\N{EM DASH}", "n/a", "#n/a", "n.a.", "null", "(null)"}
-    | {"none", "nil", "(blank)", "(empty)", "not available", "unknown", "#value!", "#ref!"}
+    | {"none", "nil", "(blank)", "(empty)", "not available", "unknown"}
 )
-# Somebody's name may be Null or None; nobody's is a dash.
+# A person may be called Null or None, but not a dash.
 _EMPTY_NAME: Final = frozenset({"", "-", "--", "\N{EN DASH}", "\N{EM DASH}", "n/a", "#n/a"})
+_NO_VALUE: Final = re.compile(
+    r"#(?:DIV/0!|REF!|VALUE!|NAME\?|NUM!|NULL!|FORMULA!|ERROR!|SPILL!|CALC!)"
+)
 _EXACT_DIGITS: Final = 15
 _WHOLE: Final = re.compile(r"([+-]?\d+)\.0+")
 _SCIENTIFIC: Final = re.compile(r"([+-]?\d)(?:[.,](\d+))?[eE]\+?(\d{1,3})")
@@ -63,6 +66,12 @@ def text_of(cell: Cell, *, is_name: bool = False) -> str | None:
     text = cell.strip()
     if text.startswith("'"):
         text = _TEXT_MARK.sub("", text, count=1)
+    elif text.startswith("#") and _NO_VALUE.fullmatch(text):
+        raise Unreadable(
+            "a value",
+            "the cell's formula has none: open the file in your spreadsheet program, save it, and "
+            "import it again",
+        )
     return None if text.casefold() in (_EMPTY_NAME if is_name else _EMPTY) else text
 
 

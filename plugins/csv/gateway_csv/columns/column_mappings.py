@@ -1,7 +1,7 @@
-"""What columns are, as somebody told us: remembered for each sender of files.
+"""Columns that a sender chose the fields of, remembered for each sender of files.
 
-Live and test data, and the keys of different sites, each have memories of their own: what a
-test key tells must not change how live files are read, nor one site how another's are.
+Live and test data, and the keys of different sites, are remembered separately: what is chosen with
+a test key must not change how live files are read, nor one site how another's are.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple, Self
 from sqlalchemy import delete, insert, select
 
 from gateway.plugin import Caller, Database, InvalidInput, Problem
-from gateway_csv.columns.headers import METADATA, SYNONYMS, normal
-from gateway_csv.tables import told_columns
+from gateway_csv.columns.headers import FIELDS, METADATA, normal
+from gateway_csv.tables import chosen_columns
 
 DEFAULT_SENDER: Final = "default"
 IGNORE: Final = "ignore"
@@ -24,7 +24,7 @@ _MOST: Final = 200
 
 
 class Memory(NamedTuple):
-    """Whose columns are remembered; ``site`` is that of the key, empty for one of all sites."""
+    """A sender whose columns are remembered; ``site`` is the key's, empty for one of all sites."""
 
     account_id: str
     mode: str
@@ -37,19 +37,19 @@ class Memory(NamedTuple):
         return cls(caller.account_id, caller.mode, caller.site or "", sender)
 
 
-def checked(told: Mapping[str, str]) -> dict[str, str]:
-    """Return what was told, by normal header; an ignored column's field is empty.
+def checked(chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return what was chosen by normal header; an ignored column's field is empty.
 
-    Raises ``InvalidInput`` for a field that there is not, or that no package could have.
+    Raises ``InvalidInput`` for a field that doesn't exist, or that no package could have.
     """
-    if len(told) > _MOST:
+    if len(chosen) > _MOST:
         raise InvalidInput(f"At most {_MOST} columns can be named.")
     found: dict[str, str] = {}
-    for header, field in told.items():
+    for header, field in chosen.items():
         name = normal(header)
-        is_field = field in {*SYNONYMS, IGNORE} or _is_metadata(field)
+        is_field = field in {*FIELDS, IGNORE} or _is_metadata(field)
         if not name or len(header) > _LONGEST or not is_field:
-            fields = ", ".join([*SYNONYMS, f"{METADATA}…", IGNORE])
+            fields = ", ".join([*FIELDS, f"{METADATA}…", IGNORE])
             raise InvalidInput(
                 "A column was given a field that there is not.",
                 [
@@ -74,33 +74,33 @@ def checked_sender(sender: str | None) -> str:
 
 
 async def remembered(database: Database, memory: Memory) -> dict[str, str]:
-    """Return what was told before."""
+    """Return what was chosen before."""
     async with database.read() as connection:
         rows = await connection.execute(
-            select(told_columns.c.header, told_columns.c.field).where(*_in(memory))
+            select(chosen_columns.c.header, chosen_columns.c.field).where(*_in(memory))
         )
         return {row[0]: row[1] for row in rows}
 
 
-async def remember(database: Database, memory: Memory, told: Mapping[str, str]) -> None:
-    """Keep what was told, in place of what was told of the same columns before."""
-    if not told:
+async def remember(database: Database, memory: Memory, chosen: Mapping[str, str]) -> None:
+    """Keep choices, in place of earlier ones for the same columns."""
+    if not chosen:
         return
     async with database.begin() as connection:
         await connection.execute(
-            delete(told_columns).where(*_in(memory), told_columns.c.header.in_(list(told)))
+            delete(chosen_columns).where(*_in(memory), chosen_columns.c.header.in_(list(chosen)))
         )
         await connection.execute(
-            insert(told_columns),
+            insert(chosen_columns),
             [
                 {**memory._asdict(), "header": header, "field": field}
-                for header, field in told.items()
+                for header, field in chosen.items()
             ],
         )
 
 
 def _in(memory: Memory) -> list[Any]:
-    return [told_columns.c[name] == value for name, value in memory._asdict().items()]
+    return [chosen_columns.c[name] == value for name, value in memory._asdict().items()]
 
 
 def _is_metadata(field: str) -> bool:

@@ -33,6 +33,8 @@ _SERIAL_START: Final = date(1899, 12, 30)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 _TWELVE: Final = 12
 _LONGEST: Final = 60
+_MOST: Final = 0.5
+_MANY: Final = 0.2
 _MONTH_FIRST_COUNTRIES: Final = frozenset({"US"})
 _UNDECIDED_COUNTRIES: Final = frozenset({"CA"})
 """Canada writes its dates both ways."""
@@ -61,25 +63,53 @@ class Evidence(NamedTuple):
         return self._replace(either=self.either + (first != second))
 
     def order(self, wanted: DayOrder, country: str) -> Order | None:
-        """Decide; ``None`` when nothing decides it, or the column contradicts itself."""
+        """Decide; ``None`` when nothing decides it, or the column contradicts itself.
+
+        A single date that goes against the habit of the country, among many that go both ways,
+        is a slip of the pen: it doesn't turn the others.
+        """
         if wanted != "auto":
             return wanted
+        habit = _habit(country)
         if self.day_first and self.month_first:
             return None
-        if self.day_first or self.month_first:
-            return "day-first" if self.day_first else "month-first"
-        if country in _UNDECIDED_COUNTRIES:
-            return None
-        return "month-first" if country in _MONTH_FIRST_COUNTRIES else "day-first"
+        sure = self.day_first or self.month_first
+        if not sure:
+            return habit
+        found: Order = "day-first" if self.day_first else "month-first"
+        share = sure / (sure + self.either)
+        if found == habit or share >= _MOST or (sure > 1 and share >= _MANY):
+            return found
+        return habit if sure == 1 else None
 
-    @property
-    def contradicts_itself(self) -> bool:
-        """Whether some dates can only be day-first and others only month-first."""
-        return bool(self.day_first and self.month_first)
+    def is_undecided(self, wanted: DayOrder, country: str) -> bool:
+        """Say whether the column's own dates leave it open, or contradict each other."""
+        return bool(self.day_first or self.month_first) and self.order(wanted, country) is None
+
+    def is_against_habit(self, wanted: DayOrder, country: str) -> bool:
+        """Say whether the column is read in another way than the country's."""
+        order = self.order(wanted, country)
+        return wanted == "auto" and order is not None and _habit(country) not in {None, order}
 
     def was_assumed(self, wanted: DayOrder) -> bool:
         """Whether it was the country that decided how dates were read."""
         return wanted == "auto" and bool(self.either) and not (self.day_first or self.month_first)
+
+
+def _habit(country: str) -> Order | None:
+    if country in _UNDECIDED_COUNTRIES:
+        return None
+    return "month-first" if country in _MONTH_FIRST_COUNTRIES else "day-first"
+
+
+def could_be_date(text: str) -> bool:
+    """Say whether a text is a date in one order or the other."""
+    for order in ("day-first", "month-first"):
+        try:
+            return date_of(text, order) is not None
+        except Unreadable:
+            continue
+    return False
 
 
 def date_of(cell: Cell, order: Order | None) -> date | None:

@@ -1,124 +1,240 @@
-"""Which column is which field: the names that turn up in the wild, and what may be meant.
+"""What a header means: the field it names, and whose it is.
 
-A column is taken by its exact name, by a known synonym, or because somebody told us.
-A name that only looks like one of these is never taken by itself: it is suggested.
+A header is a core and, around it, words that say whose: *Patient* Phone, *Ship-to* City,
+*Prescriber* Name. A core is known by its exact words, never by resemblance; a header that only
+resembles one is suggested. Which of several columns is taken is decided in
+:mod:`gateway_csv.columns.choice`.
 """
 
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from rapidfuzz import fuzz, process
 
-How = Literal["name", "synonym", "told", "remembered"]
+How = Literal["name", "synonym", "chosen", "remembered", "layout"]
+Role = Literal["delivery", "patient", "none", "other"]
+"""Whose a column is: of the delivery, of the patient, not said, or of somebody else."""
 
-_PATIENT: Final = ("patient", "pt", "customer", "client", "recipient", "member")
-# A word that may well mean something else is none: "Order" may be the order of the stops, "Unit"
-# that of a drug, "Instructions" the directions for use, which a driver must not see.
-SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "patient_name": (
-        *("name", "full name", "patient full name", "patient", "recipient", "recipient name"),
-        *("customer", "customer name", "client name", "pt name", "pt"),
-        *("ship to name", "delivery name", "patients name", "member name"),
-        *("nom complet", "nom du patient", "nom du client", "destinataire"),
-    ),
+METADATA: Final = "metadata."
+MANY: Final = frozenset({"notes", "patient_phone", "status", "ended_at"})
+"""Fields that may have several columns: notes are joined, the first phone number counts."""
+FIELDS: Final = (
+    "patient_name",
+    "last_first",
+    "first_name",
+    "middle_name",
+    "last_name",
+    "patient_address",
+    "street_number",
+    "address2",
+    "locality",
+    "city",
+    "state",
+    "postal_code",
+    "country",
+    "patient_phone",
+    "patient_email",
+    "rx_number",
+    "copay_amount",
+    "priority",
+    "requires_signature",
+    "delivery_date",
+    "notes",
+    "external_patient_id",
+    "external_order_id",
+    "metadata",
+    "site",
+    "status",
+    "ended_at",
+    "package_id",
+)
+"""What a column can be chosen as, besides ``metadata.…`` and ``ignore``."""
+
+_CORES: Final[Mapping[str, str]] = {
+    "patient_name": "name|nom|full name|complete name|nom complet|nom du patient|nom du client",
     "last_first": (
-        *("last first", "last name first name", "patient last first", "name last first"),
-        *("patient name last first", "lastname firstname", "surname first name"),
+        "last first|last name first name|name last first|lastname firstname|surname first name|"
+        "last comma first|name last comma first|full name last then first|full name last first|"
+        "name last then first"
     ),
-    "first_name": ("first name", "firstname", "first", "given name", "fname", "forename", "prenom"),
-    "middle_name": ("middle name", "middle", "middle initial", "mi"),
-    # "Nom" is the whole name in one file, and the last one beside "Prénom": it is asked about.
-    "last_name": (
-        *("last name", "lastname", "last", "surname", "family name", "lname", "nom de famille"),
-    ),
+    "first_name": "first name|firstname|first|given name|fname|forename|prenom|first names",
+    "middle_name": "middle name|middle|middle initial|mi|initial",
+    "last_name": "last name|lastname|last|surname|family name|lname|nom de famille",
     "patient_address": (
-        *("address", "full address", "delivery address", "shipping address", "street address"),
-        *("address1", "address 1", "address line 1", "addr", "addr1", "addr 1", "street"),
-        *("street 1", "street1", "ship to address", "home address"),
-        *("patient street", "mailing address", "deliver to address"),
-        *("adresse", "adresse de livraison", "adresse du patient"),
+        "address|full address|street address|address 1|address line 1|address line|addr|addr 1|"
+        "street|street 1|street name|mailing address|home address|residential address|adress 1|"
+        "street address 1|street address line 1|address street|adresse|adresse 1|adresse ligne 1|"
+        "rue|civic address|adresse civique|location address|postal address|adr|adr 1"
+    ),
+    "street_number": (
+        "street number|house number|civic number|street no|house no|numero civique|no civique|"
+        "building number"
     ),
     "address2": (
-        *("address2", "address 2", "address line 2", "addr2", "addr 2", "street 2", "street2"),
-        *("apt", "suite", "apartment", "unit number", "apt number", "apt unit"),
+        "address 2|address line 2|addr 2|street 2|apt|suite|apartment|apartment number|unit number|"
+        "apt number|apt unit|apt no|unit no|ste|apt suite|apartment suite|street address 2|"
+        "street address line 2|adresse 2|adresse ligne 2|appartement|app|adr 2|address line 2 apt|"
+        "apt unit number|suite number|flat"
     ),
-    "city": ("city", "town", "municipality", "delivery city", "shipping city", "ville"),
-    "state": ("state", "province", "prov", "state province", "prov state"),
+    "locality": (
+        "city state zip|city st zip|city state|city state zip code|city state postal code|"
+        "city province postal code|city prov postal code|city prov postal|city province|"
+        "ville province code postal|city state and zip|csz|city st|city state zipcode"
+    ),
+    "city": "city|town|municipality|ville|city town|town city|suburb|locality|municipalite",
+    "state": (
+        "state|province|prov|state province|prov state|province state|province code|state code|"
+        "st prov|state region|region"
+    ),
     "postal_code": (
-        *("zip", "zip code", "zipcode", "postal code", "postal", "postcode", "post code"),
-        *("zip postal code", "zip postal", "postalcode", "code postal"),
+        "zip|zip code|zipcode|postal code|postal|postcode|post code|zip postal code|zip postal|"
+        "postalcode|code postal|postal zip|postal code zip|zip 5|postal zip code|zip code 5"
     ),
-    "country": ("country", "country code"),
+    "country": "country|country code|pays|country region",
     "patient_phone": (
-        *("phone", "phone number", "telephone", "telephone number", "tel", "tel number", "cell"),
-        *("cell phone", "cell number", "mobile", "mobile phone", "mobile number", "home phone"),
-        *("phone 1", "phone1", "phone 2", "phone2", "contact number", "contact phone", "ph"),
-        *("daytime phone", "primary phone", "delivery phone", "work phone"),
-        *("numero de telephone", "no de telephone", "cellulaire"),
+        "phone|phone number|telephone|telephone number|tel|tel number|cell|cell phone|cell number|"
+        "mobile|mobile phone|mobile number|home phone|phone 1|phone 2|contact number|phone no|"
+        "contact phone|ph|daytime phone|primary phone|work phone|day phone|evening phone|tel no|"
+        "numero de telephone|no de telephone|cellulaire|phone home|phone cell|phone mobile|"
+        "cell no|mobile no|telephone no|primary phone number|cell phone number|home phone number|"
+        "ph number|telephone 1|telephone 2|phone num|phone primary|contact no|tel 1|tel 2"
     ),
-    "patient_email": ("email", "e mail", "email address", "e mail address", "courriel"),
+    "patient_email": "email|e mail|email address|e mail address|courriel|mail address",
     "rx_number": (
-        *("rx", "rx number", "rx no", "rxnumber", "rxno", "script", "script number", "script no"),
-        *("prescription", "prescription number", "prescription no", "rx id", "rx numbers"),
-        *("ordonnance", "numero dordonnance", "no dordonnance", "no ordonnance"),
+        "rx|rx number|rx no|rxnumber|rxno|script|script number|script no|prescription|rx num|"
+        "prescription number|prescription no|rx id|rx numbers|ordonnance|numero dordonnance|"
+        "no dordonnance|no ordonnance|no rx|numero rx|numero ordonnance|rxs|scripts|"
+        "prescription numbers|prescription num|script num|rx n|numero de rx|rx nbr|rxnum|rx nos"
     ),
     "copay_amount": (
-        *("copay", "co pay", "copayment", "co payment", "copay amount", "co pay amount"),
-        *("patient pay", "pt pay", "patient pays", "amount due", "balance due", "cod"),
-        *("amount to collect", "to collect", "cash on delivery", "patient pay amount"),
-        *("patient owes", "copay due"),
+        "pat pays|pat pay|"
+        "copay|co pay|copayment|co payment|copay amount|co pay amount|patient pay|pt pay|"
+        "patient pays|amount due|balance due|cod|amount to collect|to collect|cash on delivery|"
+        "patient pay amount|patient owes|copay due|owing|amount owing|pays|pay amount|owes|"
+        "collect amount|cod amount|collect|total copay|copay total|a percevoir|montant a percevoir|"
+        "copay balance|pay|pt pay amount|patient amount due|payment to collect|collect on delivery"
     ),
-    "priority": ("urgency", "delivery priority", "service level"),
+    "priority": "priority|urgency|delivery priority|service level|priorite",
     "requires_signature": (
-        *("signature", "signature required", "sig required", "sign", "signature needed"),
-        *("needs signature", "requires sig", "sig req", "signature req", "must sign"),
-        *("signature requise",),
+        "requires signature|signature|signature required|sig required|sign|signature needed|"
+        "needs signature|requires sig|sig req|signature req|must sign|signature requise|"
+        "signature reqd|sig needed|require signature|signature req d"
     ),
     "delivery_date": (
-        *("deliver on", "deliver by", "delivery day", "date of delivery", "scheduled date"),
-        *("delivery dt", "scheduled delivery", "scheduled delivery date"),
-        *("requested delivery date", "deliver date", "date de livraison"),
+        "delivery date|deliver on|deliver by|delivery day|date of delivery|scheduled date|"
+        "delivery dt|scheduled delivery|scheduled delivery date|requested delivery date|"
+        "deliver date|date de livraison|expected delivery date|deliver on date|date livraison|"
+        "delivery date requested|planned delivery date|due date delivery"
     ),
     "notes": (
-        *("note", "comment", "comments", "remarks", "delivery instructions"),
-        *("delivery notes", "special instructions", "delivery note", "driver notes", "memo"),
-        *("delivery comments", "commentaire", "commentaires", "remarque", "remarques"),
+        "notes|note|comment|comments|remarks|delivery instructions|delivery notes|"
+        "special instructions|delivery note|driver notes|memo|delivery comments|commentaire|"
+        "commentaires|remarque|remarques|driver instructions|delivery comment|notes de livraison|"
+        "instructions de livraison|notes to driver|note to driver|driver note|customer notes|"
+        "special delivery instructions|delivery remarks|additional notes"
     ),
     "external_patient_id": (
-        *("patient id", "patient number", "patient no", "mrn", "pt id", "customer id"),
-        *("client id", "patient code", "external patient", "patientid"),
+        "external patient id|patient id|patient number|patient no|mrn|pt id|customer id|client id|"
+        "patient code|external patient|patientid|patient num|pt number|pt no|chart number|"
+        "customer number|client number|patient identifier|id patient|no patient|numero patient"
     ),
     "external_order_id": (
-        *("order id", "order number", "order no", "order ref", "order reference"),
-        *("ref number", "reference number", "transaction id", "orderid"),
-        *("delivery id", "invoice number"),
+        "external order id|order id|order number|order no|order ref|order reference|orderid|"
+        "order num|no commande|numero de commande|commande number|ordernumber|"
+        "ref number|reference number|transaction id|delivery id|invoice number|invoice no|"
+        "reference no|tracking number|delivery number|delivery no|job id|task id|stop id"
     ),
-    "metadata": (),
-    "site": ("site code", "store code", "branch code", "pharmacy code"),
+    "metadata": "metadata",
+    "site": "site|site code|store code|branch code|pharmacy code",
+    "status": (
+        "status|delivery status|order status|fulfillment status|fulfilment status|state of order|"
+        "financial status|payment status|statut|statut de livraison|shipment status|task status|"
+        "job status|stop status|etat|etat de livraison|delivery state|rx status|fill status|"
+        "current status|status code|package status|shipping status"
+    ),
+    "ended_at": (
+        "cancelled at|canceled at|delivered at|completed at|refunded at|delivered on|cancelled on|"
+        "delivered date|date delivered|completion time|completed on|date completed|picked up at|"
+        "delivery completed at|livre le|annule le|cancelled date|date cancelled|returned at|"
+        "fulfilled at|actual delivery date|actual delivery time|delivered time|time delivered"
+    ),
+    "package_id": "package id|gateway package id",
 }
-METADATA: Final = "metadata."
-MANY: Final = frozenset({"notes", "patient_phone"})
-"""Fields that may well have several columns: notes are joined, the first phone counts."""
+_FIRST_CHOICES: Final = frozenset(
+    {"external order id", "order id", "order number", "order no", "orderid", "order num"}
+    | {"external patient id", "patient id", "patient number", "patient no", "patientid"}
+)
+"""Ids that count for more than another id beside them: an invoice, a delivery's own number."""
+
+_ROLES: Final[Mapping[Role, str]] = {
+    "delivery": (
+        "ship to|shipto|shipping|deliver to|delivery to|delivery|dropoff|drop off|destination|"
+        "recipient|recipients|consignee|receiver|addressee|destinataire|livraison|de livraison|"
+        "dest|deliverto|to address|deliver"
+    ),
+    "patient": (
+        "patient|patients|pt|pat|customer|customers|client|clients|member|cust|resident|du patient|"
+        "du client"
+    ),
+    "other": (
+        "pharmacy|pharmacies|pharmacie|store|prescriber|prescribers|doctor|doctors|dr|physician|"
+        "provider|md|practitioner|clinician|prescripteur|medecin|driver|drivers|courier|livreur|"
+        "chauffeur|carrier|bill to|billto|billing|billed|bill|invoice to|facturation|sender|"
+        "ship from|shipfrom|from|pickup|pick up|shipper|expediteur|insurance|insurer|payer|payor|"
+        "plan|employer|emergency|emergency contact|next of kin|caregiver|guardian|agent|warehouse|"
+        "depot|vendor|supplier|merchant|shop|company|origin|return|return to|user|technician|"
+        "tech|pharmacist|staff|employee|dispatcher|drug|item|product|medication|sku|lineitem|"
+        "line item|clinic|hospital|nurse|spouse|parent|owner|created by|assigned to|entered by|"
+        "facility|contact person|contact|alternate|alternative|alt|secondary|office|branch|"
+        "referring|account|acct|group|insured|subscriber|responsible party|worker|rider|route"
+    ),
+}
+_STOP_WORDS: Final = frozenset(
+    {"s", "primary", "main", "de", "du", "la", "le", "of", "the", "for", "a", "to"}
+)
+_NEVER_A_PATIENTS: Final = frozenset({"site", "metadata", "package_id", "priority"})
+_THINGS: Final = frozenset(
+    {"drug", "item", "product", "medication", "sku", "lineitem", "line item", "plan", "route"}
+    | {"group", "account", "acct", "pickup", "pick up", "return", "origin", "bill", "from"}
+)
+"""Words for what has no address and no telephone."""
+_DRIVER: Final = frozenset(
+    {"driver", "drivers", "courier", "livreur", "chauffeur", "worker", "rider", "carrier"}
+)
+# Words that name a person when they stand alone; "Ship to" alone may be an address or a name.
+_PERSONS: Final = frozenset(
+    {"patient", "patients", "pt", "customer", "client", "member", "recipient", "consignee"}
+    | {"addressee", "destinataire", "receiver", "resident", "cust", "deliver to"}
+)
 
 _FEWEST_LETTERS: Final = 4
 _ALIKE_PERCENT: Final = 82.0
+_FEWEST_CORE_LETTERS: Final = 3
 _LONGEST: Final = 80
 _WORDS: Final = re.compile(r"[^\w]+|_+")
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Z])")
+_BRACKETS: Final = re.compile(r"[(\[].*?[)\]]")
 _METADATA_NAME: Final = re.compile(r"metadata\.(.{1,100})", re.IGNORECASE)
+_WORDLESS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 # "Sig" is Latin for the directions for use; a signature column says more than that.
 _NOT_A_SIGNATURE: Final = "sig"
 
 
-class Column(NamedTuple):
-    """One column: its place from 0, its header as it stands, the field it is, and why."""
+class Meaning(NamedTuple):
+    """What a header says: a field, whose it is, and how exactly it was named.
 
-    place: int
-    header: str
-    field: str | None = None
-    how: How | None = None
-    looks_like: str | None = None
+    ``rank`` orders columns of one field that have the same role: a first choice beats another.
+    ``is_driver`` tells a driver from the others who have an address of their own.
+    """
+
+    field: str
+    role: Role
+    how: How = "synonym"
+    rank: int = 0
+    is_driver: bool = False
 
 
 def normal(header: str) -> str:
@@ -130,71 +246,162 @@ def normal(header: str) -> str:
     return _WORDS.sub(" ", text).strip()
 
 
-def _known() -> dict[str, str]:
-    names = {normal(field): field for field in SYNONYMS if field != "last_first"}
-    for field, others in SYNONYMS.items():
-        for each in others:
-            names.setdefault(each, field)
-            if each.split(" ", 1)[0] not in _PATIENT and field not in {"country", "site"}:
-                for who in ("patient", "pt", "customer", "recipient"):
-                    names.setdefault(f"{who} {each}", field)
+def plain(header: object) -> str:
+    """Return a header on one line, as it is shown."""
+    return _WORDLESS.sub(" ", "" if header is None else str(header)).strip()[:_LONGEST]
+
+
+def _table() -> dict[str, tuple[str, int]]:
+    names: dict[str, tuple[str, int]] = {}
+    for field, cores in _CORES.items():
+        for core in (normal(field), *cores.split("|")):
+            names.setdefault(core, (field, int(core in _FIRST_CHOICES)))
     return names
 
 
-_NAMES: Final = _known()
+_NAMES: Final[Mapping[str, tuple[str, int]]] = _table()
+_ROLE_OF: Final[Mapping[str, Role]] = {
+    word: role for role, words in _ROLES.items() for word in words.split("|")
+}
+HEADER_WORDS: Final = frozenset(each.rpartition(" ")[2] for each in (*_NAMES, *_ROLE_OF))
+"""The last words of all headers that are known."""
+_LONGEST_ROLE: Final = max(len(each.split(" ")) for each in _ROLE_OF)
 
 
-def field_of(header: str, told: Mapping[str, str]) -> tuple[str | None, How | None]:
-    """Return the field that a header names, and how we know; ``told`` is by normal name."""
-    whole = normal(header)
-    if whole in told:
-        return told[whole] or None, "told"
+@lru_cache(maxsize=2000)
+def meaning_of(header: str) -> Meaning | None:
+    """Return what a header means, or ``None`` for one that isn't known."""
     metadata = _METADATA_NAME.fullmatch(header.strip())
     if metadata:
-        return METADATA + metadata[1], "name"
+        return Meaning(METADATA + metadata[1], "none", "name")
     # "Copay ($)", "Phone (home)": what stands in brackets only explains.
-    for name in (whole, normal(re.sub(r"[(\[].*?[)\]]", " ", header))):
-        if name in _NAMES:
-            field = _NAMES[name]
-            return field, "name" if name == normal(field) else "synonym"
-    return None, None
+    for text in (header, _BRACKETS.sub(" ", header)):
+        for name in dict.fromkeys((normal(text), normal(_CAMEL.sub(" ", text)))):
+            found = _meaning(name) or _meaning(_parted(name))
+            if found is not None:
+                return found
+    return None
 
 
-def known_headers(cells: Sequence[object], told: Mapping[str, str]) -> int:
-    """Count the different fields that a row's cells are the names of."""
-    found = {
-        field_of(each, told)[0] for each in cells if isinstance(each, str) and len(each) <= _LONGEST
-    }
-    return len(found - {None})
+def _parted(name: str) -> str:
+    """Return a header of one word as two: ``patientname``, ``doctorphone``."""
+    for place in range(len(name) - _FEWEST_CORE_LETTERS, 1, -1):
+        if name[:place] in _ROLE_OF and name[place:] in _NAMES:
+            return f"{name[:place]} {name[place:]}"
+    return ""
+
+
+def _meaning(name: str) -> Meaning | None:
+    if name in _NAMES:
+        field, rank = _NAMES[name]
+        how: How = "name" if name == normal(field) and field in FIELDS else "synonym"
+        role: Role = "none"
+        words = name.split(" ")
+        if field in {"patient_name", "patient_address"} or how == "synonym":
+            role = next((_ROLE_OF[each] for each in words if each in _ROLE_OF), "none")
+        return Meaning(field, "none" if role == "other" else role, how, rank)
+    roles, rest, is_driver = _without_roles(name.split(" "))
+    if not roles:
+        return None
+    role = "other" if "other" in roles else "delivery" if "delivery" in roles else "patient"
+    if not rest:
+        return _whole_role(name, role, is_driver=is_driver)
+    field, rank = _core(rest)
+    if not field:
+        return Meaning("", "other", "synonym", 0, is_driver) if role == "other" else None
+    if field in _NEVER_A_PATIENTS and role == "patient":
+        return None
+    return Meaning(field, role, "synonym", rank, is_driver)
+
+
+def _whole_role(name: str, role: Role, *, is_driver: bool) -> Meaning | None:
+    """Read a header that only says whose: the name of a person, or of a thing."""
+    if role != "other" and name not in _PERSONS:
+        return None
+    return Meaning("" if name in _THINGS else "patient_name", role, "synonym", 0, is_driver)
+
+
+def _core(words: list[str]) -> tuple[str, int]:
+    """Return the field that the words of a core name, and its rank; an empty one for none."""
+    found = _NAMES.get(" ".join(words))
+    if found is None:
+        found = _NAMES.get(" ".join(each for each in words if each not in _STOP_WORDS))
+    return found or ("", 0)
+
+
+def _without_roles(words: list[str]) -> tuple[set[Role], list[str], bool]:
+    roles: set[Role] = set()
+    rest: list[str] = []
+    is_driver = False
+    place = 0
+    while place < len(words):
+        for length in range(min(_LONGEST_ROLE, len(words) - place), 0, -1):
+            phrase = " ".join(words[place : place + length])
+            if phrase in _ROLE_OF:
+                roles.add(_ROLE_OF[phrase])
+                is_driver = is_driver or phrase in _DRIVER
+                place += length
+                break
+        else:
+            rest.append(words[place])
+            place += 1
+    return roles, rest, is_driver
+
+
+def role_of_group(cell: object) -> Role | None:
+    """Return whose columns stand below a cell above the header: ``Prescriber``, ``Ship to``."""
+    if not isinstance(cell, str) or not cell.strip() or len(cell) > _LONGEST:
+        return None
+    roles, rest, _ = _without_roles(normal(cell).split(" "))
+    left = [each for each in rest if each not in _STOP_WORDS | {"information", "info", "details"}]
+    if left or not roles:
+        return None
+    return "other" if "other" in roles else "delivery" if "delivery" in roles else "patient"
+
+
+def known_headers(cells: Sequence[object], chosen: Mapping[str, str]) -> int:
+    """Count the different fields that a row's cells are the names of; ``chosen`` by normal name."""
+    found: set[tuple[str, bool]] = set()
+    for each in cells:
+        if not isinstance(each, str) or not each or len(each) > _LONGEST:
+            continue
+        if normal(each) in chosen:
+            found.add((chosen[normal(each)] or each, False))
+        elif (meaning := meaning_of(each)) is not None and meaning.field:
+            found.add((meaning.field, meaning.role == "other"))
+    return len(found)
+
+
+def merged_fields(header: str) -> set[str]:
+    """Return the fields of a header that names two, one after the other: ``Zip Rx Number``."""
+    words = normal(header).split(" ")
+    for place in range(1, len(words)):
+        one, other = " ".join(words[:place]), " ".join(words[place:])
+        found = [each for each in (_meaning(one), _meaning(other)) if each is not None]
+        if len(found) > 1 and all(each.field for each in found):
+            return {each.field for each in found}
+    return set()
 
 
 def looks_like(header: str) -> str | None:
-    """Return the field whose name or synonym a header resembles, if any does."""
+    """Return the field whose name a header resembles, if any does."""
     name = normal(header)
     if len(name) < _FEWEST_LETTERS or name == _NOT_A_SIGNATURE:
         return None
-    found = process.extractOne(name, _NAMES.keys(), scorer=fuzz.ratio, score_cutoff=_ALIKE_PERCENT)
-    return None if found is None else _NAMES[found[0]]
-
-
-def columns_of(
-    headers: Sequence[object], told: Mapping[str, str], remembered: Mapping[str, str]
-) -> list[Column]:
-    """Say of each column which field it is. Where two claim one field, the first has it."""
-    taken: set[str] = set()
-    columns: list[Column] = []
-    for index, cell in enumerate(headers):
-        header = _WORDLESS.sub(" ", "" if cell is None else str(cell)).strip()[:_LONGEST]
-        field, how = field_of(header, {**remembered, **told})
-        if how == "told" and normal(header) not in told:
-            how = "remembered"
-        if field is not None and field in taken and field not in MANY:
-            field, how = None, None
-        elif field is not None:
-            taken.add(field)
-        hint = looks_like(header) if field is None and header and how is None else None
-        columns.append(Column(index, header, field, how, None if hint in taken else hint))
-    return columns
-
-
-_WORDLESS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
+    roles, rest, _ = _without_roles(name.split(" "))
+    if "other" in roles:
+        return None
+    core = " ".join(rest) if roles and rest else name
+    for text in dict.fromkeys((name, core)):
+        if len(text) < _FEWEST_LETTERS:
+            continue
+        found = process.extractOne(
+            text, _NAMES.keys(), scorer=fuzz.ratio, score_cutoff=_ALIKE_PERCENT
+        )
+        # "Delivery window" resembles "delivery number" only by the word that says whose.
+        if found is not None and (
+            not roles
+            or fuzz.ratio(core, " ".join(_without_roles(found[0].split(" "))[1])) >= _ALIKE_PERCENT
+        ):
+            return _NAMES[found[0]][0]
+    return None

@@ -1,9 +1,10 @@
 """Which encoding a text file is in.
 
-A byte order mark says it. Without one: UTF-16 shows by its NUL bytes, UTF-8 by being
-valid from end to end, and the rest is charset-normalizer's guess among the encodings that
-spreadsheet programs write. Between look-alikes Windows' western one (cp1252) is taken:
-that is what programs in American pharmacies write.
+A byte order mark says it. Without one: UTF-16 shows by its NUL bytes, UTF-8 by being valid from end
+to end. A file some lines of which are UTF-8 beyond ASCII and some are not was put together of two
+(:data:`MIXED`): each line is read by itself. The rest is charset-normalizer's guess among the
+encodings that spreadsheet programs write. Between look-alikes Windows' western one (cp1252) is
+taken: that is what programs in American pharmacies write.
 """
 
 import codecs
@@ -21,6 +22,8 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _USUAL: Final = "cp1252"
+MIXED: Final = "utf-8 and cp1252"
+"""Not a codec: lines in UTF-8, and others in Windows' western encoding."""
 _GUESSED: Final = [
     *(_USUAL, "mac_roman", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
     *("cp437", "cp850", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
@@ -43,7 +46,32 @@ def encoding_of(file: BinaryIO) -> str:
         return _checked(file, wide)
     if _reads(file, "utf-8"):
         return "utf-8"
+    if _is_mixed(file):
+        return MIXED
     return _checked(file, _guess(file))
+
+
+def decoded(line: bytes) -> str:
+    """Return the text of a line of a :data:`MIXED` file."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode(_USUAL, "replace")
+
+
+def _is_mixed(file: BinaryIO) -> bool:
+    """Say whether more lines beyond ASCII are UTF-8 than are not: by chance hardly any is."""
+    file.seek(0)
+    good = bad = 0
+    for line in file:
+        if line.isascii():
+            continue
+        try:
+            line.decode()
+            good += 1
+        except UnicodeDecodeError:
+            bad += 1
+    return good > bad
 
 
 def _wide(sample: bytes) -> str | None:

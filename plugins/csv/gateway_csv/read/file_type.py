@@ -1,4 +1,4 @@
-"""What kind of file was sent, told by its first bytes: names and content types are often wrong."""
+"""A file's type by its first bytes: names and content types are often wrong."""
 
 from enum import Enum, auto
 from typing import BinaryIO, Final
@@ -8,7 +8,7 @@ from gateway.plugin import InvalidInput
 _ZIP: Final = b"PK\x03\x04"
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEAD_BYTES: Final = 4096
-_WHAT_IT_IS: Final = {
+_NO_TABLES: Final = {
     b"%PDF": "a PDF",
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",
@@ -21,7 +21,7 @@ _MARKUP: Final = (b"<!doctype", b"<html", b"<table", b"<?xml", b"<meta", b"<head
 _SAVE_AS: Final = "open it in your spreadsheet program, save it as CSV or .xlsx, and import that"
 
 
-class Kind(Enum):
+class FileType(Enum):
     """The three ways to read a file."""
 
     TEXT = auto()
@@ -31,19 +31,19 @@ class Kind(Enum):
     """.xls: Microsoft's older container, also that of an .xlsx with a password."""
 
 
-def kind_of(file: BinaryIO) -> Kind:
-    """Tell the kind; raises ``InvalidInput`` for what is no table at all, or empty."""
+def file_type_of(file: BinaryIO) -> FileType:
+    """Return the type; raises ``InvalidInput`` for what is no table at all, or empty."""
     file.seek(0)
     head = file.read(_HEAD_BYTES)
     if head.startswith(_ZIP):
-        return Kind.ZIPPED
+        return FileType.ZIPPED
     if head.startswith(_OLE):
-        return Kind.OLE
+        return FileType.OLE
     if not head.strip(b"\x00\t\r\n \xef\xbb\xbf\xff\xfe"):
         raise InvalidInput("The file is empty: export it again, and look whether it has rows.")
-    for magic, name in _WHAT_IT_IS.items():
+    for magic, name in _NO_TABLES.items():
         if head.startswith(magic):
             raise InvalidInput(f"The file is {name}, not a table: export it as CSV or .xlsx.")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP):
         raise InvalidInput(f"The file is a web page with a table in it: {_SAVE_AS}.")
-    return Kind.TEXT
+    return FileType.TEXT

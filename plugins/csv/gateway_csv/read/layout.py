@@ -1,4 +1,4 @@
-"""Where the table is in a file: titles above it, its header, and rows that are no orders."""
+"""Where the table is in a file: blocks above it, its header, and rows that are no orders."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,10 +6,19 @@ from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from gateway.plugin import InvalidInput, Problem
-from gateway_csv.columns.headers import Column, columns_of, known_headers, looks_like
+from gateway_csv.columns.choice import Choices, Column, choose_columns
+from gateway_csv.columns.evidence import JUDGED, looks, may_be_header
+from gateway_csv.columns.headers import (
+    known_headers,
+    looks_like,
+    meaning_of,
+    plain,
+    role_of_group,
+)
 from gateway_csv.read.rows import Cell, Row, column_letters, is_filled
 
-_LOOKED_AT: Final = 40
+_HEADERS_WITHIN: Final = 40
+_SAMPLE_ROWS: Final = 300
 _FEWEST_HEADERS: Final = 2
 _TOTAL: Final = re.compile(
     r"(grand |sub)?-?\s*totals?\b.*|sum\b.*|(row|record)?\s*counts?\b.*|"
@@ -27,6 +36,8 @@ class Layout(NamedTuple):
     header: Row
     columns: Sequence[Column]
     by_field: Mapping[str, Sequence[Column]]
+    judged: Sequence[Column] = ()
+    """The columns whose cells can be told from other fields' cells."""
 
     @classmethod
     def made(cls, header: Row, columns: Sequence[Column]) -> "Layout":
@@ -35,7 +46,8 @@ class Layout(NamedTuple):
         for each in columns:
             if each.field is not None:
                 by_field.setdefault(each.field, []).append(each)
-        return cls(header, columns, by_field)
+        judged = [each for each in columns if each.field in JUDGED]
+        return cls(header, columns, by_field, judged)
 
     @property
     def width(self) -> int:
@@ -43,18 +55,23 @@ class Layout(NamedTuple):
         return len(self.header.cells)
 
     def ignored(self) -> list[str]:
-        """Return the headers of the columns that are not used."""
-        return [each.header for each in self.columns if each.field is None and each.header]
+        """Return the headers of columns that are not used; one that may be data as its place."""
+        return [
+            f"column {column_letters(each.place)}" if _is_data(each.header) else each.header
+            for each in self.columns
+            if each.field is None and each.header
+        ]
 
 
-def find_layout(
-    rows: Iterable[Row], told: Mapping[str, str], remembered: Mapping[str, str]
-) -> tuple[Layout, Iterator[Row]]:
-    """Find the header; returns it with the rows below. Raises ``InvalidInput``, naming columns."""
+def find_layout(rows: Iterable[Row], choices: Choices) -> tuple[Layout, Iterator[Row]]:
+    """Find the header, and judge its columns by the rows below; returns it with those rows.
+
+    Raises ``InvalidInput``, which names columns and never what is in a cell.
+    """
     iterator = iter(rows)
-    first = list(islice(iterator, _LOOKED_AT))
-    known = {**remembered, **told}
-    scores = [known_headers(row.cells, known) for row in first]
+    first = list(islice(iterator, _HEADERS_WITHIN))
+    known = {**choices.remembered, **choices.chosen}
+    scores = [_header_score(row, known) for row in first]
     best = max(scores, default=0)
     if best < _FEWEST_HEADERS:
         raise InvalidInput(
@@ -64,23 +81,83 @@ def find_layout(
         )
     place = scores.index(best)
     header = first[place]
-    layout = Layout.made(header, columns_of(header.cells, told, remembered))
+    below = [*first[place + 1 :], *islice(iterator, _SAMPLE_ROWS)]
+    sample = [each for each in below if not each.is_blank and not _same_cells(header, each)]
+    for each in sample:
+        check_second_header(header, each)
+    headers = _headers(first[place - 1] if place else None, header)
+    columns = choose_columns(headers, sample[:_SAMPLE_ROWS], choices)
+    layout = Layout.made(header, columns)
     missing = _missing(layout)
     if missing:
         raise InvalidInput("The table lacks a column that every order needs.", missing)
-    return layout, chain(first[place + 1 :], iterator)
+    return layout, chain(below, iterator)
+
+
+def _header_score(row: Row, known: Mapping[str, str]) -> int:
+    """Count the headers of a row; none in one that has values: labels, or an order."""
+    filled = [each for each in row.cells if is_filled(each)]
+    if any(not isinstance(each, str) or _is_data(each) for each in filled):
+        return 0
+    labels = [
+        place
+        for place, each in enumerate(row.cells[:-1])
+        if isinstance(each, str)
+        and each.strip().endswith(":")
+        and isinstance(row.cells[place + 1], str)
+        and is_filled(row.cells[place + 1])
+        and not str(row.cells[place + 1]).strip().endswith(":")
+    ]
+    if labels:
+        return 0
+    return known_headers(row.cells, known)
+
+
+def _is_data(cell: object) -> bool:
+    """Say whether a cell is a value and no header: a street, a number, a date."""
+    text = str(cell).strip()
+    return looks(text) not in {"", "a unit of an address"} and meaning_of(text) is None
+
+
+def _headers(above: Row | None, header: Row) -> list[Cell]:
+    """Return the headers, each with the name of its group: ``Prescriber,,Patient,`` above them."""
+    headers = list(header.cells)
+    if above is None or above.number != header.number - 1:
+        return headers
+    filled = [each for each in above.cells if is_filled(each)]
+    if len(filled) < _FEWEST_HEADERS or not any(map(role_of_group, above.cells)):
+        return headers
+    group = ""
+    for place, each in enumerate(header.cells):
+        if place < len(above.cells) and is_filled(above.cells[place]):
+            cell = above.cells[place]
+            group = plain(cell) if role_of_group(cell) else ""
+        if group and is_filled(each):
+            whole = f"{group} {plain(each)}"
+            is_others = role_of_group(group) == "other"
+            if is_others or meaning_of(whole) is not None or meaning_of(plain(each)) is None:
+                headers[place] = whole
+    return headers
 
 
 def _missing(layout: Layout) -> list[Problem]:
     fields = layout.by_field.keys()
     problems = []
-    for field, parts in (("patient_name", _NAME_PARTS), ("patient_address", _ADDRESS_PARTS)):
-        if fields & parts:
-            continue
-        alike = [each.header for each in layout.columns if each.looks_like in parts]
-        hint = f"; {alike[0]} looks like it: rename it, or map it" if alike else ""
-        problems.append(Problem(f"no column was found for {field}{hint}", field=field))
+    if not fields & _NAME_PARTS:
+        problems.append(_without(layout, "patient_name", _NAME_PARTS))
+    if "patient_address" not in fields:
+        problems.append(_without(layout, "patient_address", _ADDRESS_PARTS))
     return problems
+
+
+def _without(layout: Layout, field: str, parts: frozenset[str]) -> Problem:
+    alike = [each.header for each in layout.columns if each.looks_like in parts]
+    hint = ""
+    if alike:
+        hint = f"; {alike[0]} looks like it: rename it, or map it"
+    elif layout.by_field.keys() & parts:
+        hint = ": a city or a postal code alone is no address; map the column with the street"
+    return Problem(f"no column was found for {field}{hint}", field=field)
 
 
 def _suggestions(rows: Sequence[Row]) -> list[Problem]:
@@ -109,7 +186,22 @@ def is_header_again(layout: Layout, row: Row) -> bool:
     # Nearly every row differs in its first cell; only one that doesn't is looked at further.
     if not row.cells or _text(row.cells[0]) != _text(header[0]):
         return False
-    return [_text(each) for each in row.cells] == [_text(each) for each in header]
+    return _same_cells(layout.header, row)
+
+
+def check_second_header(header: Row, row: Row) -> None:
+    """Raise ``InvalidInput`` for a row that is a header of other columns than the first."""
+    first = next((each for each in row.cells if is_filled(each)), None)
+    if not isinstance(first, str) or not may_be_header(first) or _same_cells(header, row):
+        return
+    filled = [each for each in row.cells if is_filled(each)]
+    if _header_score(row, {}) >= _FEWEST_HEADERS and all(
+        isinstance(each, str) and meaning_of(each) is not None for each in filled
+    ):
+        raise InvalidInput(
+            f"Row {row.number} is a second header, and its columns are others than those of the "
+            "first: split the file there, and import the parts."
+        )
 
 
 def is_total(layout: Layout, row: Row) -> bool:
@@ -129,6 +221,10 @@ def surplus(layout: Layout, row: Row) -> int:
 def cell_at(row: Row, column: Column) -> Cell:
     """Return a row's cell; a row may be shorter than the header."""
     return row.cells[column.place] if column.place < len(row.cells) else None
+
+
+def _same_cells(one: Row, other: Row) -> bool:
+    return [_text(each) for each in one.cells] == [_text(each) for each in other.cells]
 
 
 def _text(cell: object) -> str:

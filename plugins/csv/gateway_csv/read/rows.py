@@ -14,20 +14,29 @@ _A: Final = ord("A")
 _LETTERS: Final = 26
 
 
+NO_VALUE: Final = "#FORMULA!"
+"""Stands in the cell of a formula that was saved without its value."""
+
+
 class Row(NamedTuple):
-    """``number`` is the one that a spreadsheet program shows beside the row, from 1."""
+    """``number`` is the one that a spreadsheet program shows beside the row, from 1.
+
+    ``fault`` says why the row's cells can't be told apart; such a row has none.
+    """
 
     number: int
     cells: Sequence[Cell]
+    is_hidden: bool = False
+    fault: str = ""
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing stands in it."""
-        return not any(map(is_filled, self.cells))
+        """Whether every cell is empty."""
+        return not self.fault and not any(map(is_filled, self.cells))
 
 
 def is_filled(cell: Cell) -> bool:
-    """Say whether something stands in a cell."""
+    """Say whether a cell has a value."""
     return bool(cell.strip()) if isinstance(cell, str) else cell is not None
 
 
@@ -61,12 +70,12 @@ def within_limits(rows: Iterable[Row], settings: CsvSettings) -> Iterator[Row]:
             raise TooLarge(
                 f"The file has more than {settings.max_rows} rows: split it, and import the parts."
             )
-        # A million blank cells behind the last one are nobody's.
+        # A million blank cells behind the last one mean nothing.
         yield row if len(row.cells) <= settings.max_columns else _cut(row, settings.max_columns)
 
 
 def _cut(row: Row, columns: int) -> Row:
-    return Row(row.number, row.cells[:columns])
+    return row._replace(cells=row.cells[:columns])
 
 
 def _too_long(number: int, index: int, longest: int) -> InvalidInput:

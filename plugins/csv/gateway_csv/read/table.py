@@ -1,53 +1,71 @@
 """A file as a table: opened, understood, and looked through before anything is imported.
 
 The file is read twice. The first reading finds the header, judges the columns that can't be
-judged by one cell, and meets everything that could stop the second one: so a file that
-can't be read to its end imports nothing at all.
+judged by one cell, and meets everything that could stop the second one: a file that can't be
+read to its end imports nothing at all.
 """
 
+import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from gateway.plugin import TooLarge
 from gateway_csv.columns.cells import uses_decimal_comma
+from gateway_csv.columns.choice import Choices, Column
 from gateway_csv.columns.dates import Evidence
+from gateway_csv.columns.evidence import TRAITS, Trait
 from gateway_csv.columns.headers import known_headers
 from gateway_csv.mapping import Reading
 from gateway_csv.read.archive import check_archive
-from gateway_csv.read.file_type import Kind, kind_of
-from gateway_csv.read.layout import Layout, cell_at, find_layout, is_header_again, is_total
-from gateway_csv.read.rows import Row, within_limits
+from gateway_csv.read.encoding import MIXED
+from gateway_csv.read.file_type import FileType, file_type_of
+from gateway_csv.read.layout import (
+    Layout,
+    cell_at,
+    check_second_header,
+    find_layout,
+    is_header_again,
+    is_total,
+)
+from gateway_csv.read.rows import Row, is_filled, within_limits
 from gateway_csv.read.sheets import sheet_rows
 from gateway_csv.read.text import DELIMITERS, TextForm, form_of, text_rows
 from gateway_csv.report import Report
 from gateway_csv.settings import CsvSettings, DayOrder
 
+_SHEETS_NAMED: Final = 5
+_FILLED_WITHIN: Final = 1000
+_FEWEST_COLUMNS: Final = 2
+
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What whoever sends a file says of it. ``country`` is that of its site.
+class ImportOptions:
+    """What the sender says of a file. ``country`` is that of its site.
 
-    ``told`` and ``remembered`` are fields by normal header.
+    ``chosen`` and ``remembered`` are fields by normal header.
     """
 
     site: str | None = None
     country: str = "US"
+    countries: Mapping[str, str] = field(default_factory=dict)
     dates: DayOrder = "auto"
-    told: Mapping[str, str] = field(default_factory=dict)
+    chosen: Mapping[str, str] = field(default_factory=dict)
     remembered: Mapping[str, str] = field(default_factory=dict)
+    takes_hidden: bool = False
 
 
 class Table:
     """A file that can be read from its start as often as wanted."""
 
-    def __init__(self, file: BinaryIO, settings: CsvSettings, wishes: Wishes) -> None:
+    def __init__(self, file: BinaryIO, settings: CsvSettings, options: ImportOptions) -> None:
         self._file = file
         self._settings = settings
-        self._wishes = wishes
+        self._options = options
         self._form: TextForm | None = None
-        self._other_sheets = 0
+        self._other_sheets: list[str] = []
 
     def understand(self, report: Report) -> tuple[Reading, int]:
         """Read the file to its end; returns how to read it, and how many rows are orders.
@@ -55,25 +73,52 @@ class Table:
         What was assumed goes into ``report``. Raises ``InvalidInput`` or ``TooLarge``.
         """
         self._open()
-        wishes = self._wishes
-        layout, below = find_layout(self._rows(), wishes.told, wishes.remembered)
+        options = self._options
+        layout, below = find_layout(self._rows(), Choices(options.chosen, options.remembered))
         dates, decimal_comma, count = Evidence(), False, 0
         date_columns = layout.by_field.get("delivery_date", ())
         money_columns = layout.by_field.get("copay_amount", ())
+        widths: Counter[int] = Counter()
+        filled: Counter[int] = Counter()
+        short: list[tuple[int, int]] = []
+        traits: Counter[Trait] = Counter()
         for row in below:
             if row.is_blank or is_header_again(layout, row):
                 continue
             if is_total(layout, row):
                 report.warn("the row looks like a total, not like an order; it was left out", row)
                 continue
+            check_second_header(layout.header, row)
             count += 1
+            widths[len(row.cells)] += 1
+            if count <= _FILLED_WITHIN:
+                filled.update(place for place, each in enumerate(row.cells) if is_filled(each))
+            if len(row.cells) < layout.width:
+                short.append((row.number, len(row.cells)))
+            if count <= _FILLED_WITHIN:
+                traits.update(_traits_of(layout, row))
             for column in date_columns:
                 dates = dates.and_of(cell_at(row, column))
             if not decimal_comma:
                 decimal_comma = uses_decimal_comma(cell_at(row, each) for each in money_columns)
-        self._tell_assumptions(report, layout, dates)
-        order = dates.order(wishes.dates, wishes.country)
-        return Reading(layout, order, decimal_comma, wishes.site), count
+        self._report_assumptions(report, layout, dates)
+        order = dates.order(options.dates, options.country)
+        reading = Reading(
+            layout,
+            order,
+            decimal_comma,
+            options.site,
+            usual_width=_usual(widths, layout.width),
+            country=options.country,
+            countries=options.countries,
+            usually_filled=frozenset(
+                place for place, each in filled.items() if 2 * each >= min(count, _FILLED_WITHIN)
+            ),
+            broken=_broken(short, layout.width),
+            traits=_usual_traits(traits, min(count, _FILLED_WITHIN)),
+            takes_hidden=options.takes_hidden,
+        )
+        return reading, count
 
     def orders(self, layout: Layout) -> Iterator[Row]:
         """Yield the rows that are orders."""
@@ -91,12 +136,12 @@ class Table:
         if size > self._settings.max_file_bytes:
             most = self._settings.max_file_bytes / 1_000_000
             raise TooLarge(f"The file has more than {most:g} MB: split it, and import the parts.")
-        kind = kind_of(self._file)
-        if kind is Kind.ZIPPED:
+        file_type = file_type_of(self._file)
+        if file_type is FileType.ZIPPED:
             check_archive(self._file, self._settings.max_unpacked_bytes)
-        elif kind is Kind.TEXT:
-            told = {**self._wishes.remembered, **self._wishes.told}
-            self._form = form_of(self._file, lambda cells: known_headers(cells, told))
+        elif file_type is FileType.TEXT:
+            known = {**self._options.remembered, **self._options.chosen}
+            self._form = form_of(self._file, lambda cells: known_headers(cells, known))
 
     def _rows(self) -> Iterator[Row]:
         if self._form is not None:
@@ -105,40 +150,104 @@ class Table:
             rows = sheet_rows(self._file, self._note_other_sheets)
         return within_limits(rows, self._settings)
 
-    def _note_other_sheets(self, count: int) -> None:
-        self._other_sheets = count
+    def _note_other_sheets(self, names: list[str]) -> None:
+        self._other_sheets = names
 
-    def _tell_assumptions(self, report: Report, layout: Layout, dates: Evidence) -> None:
-        if self._form is not None and not self._form.encoding.startswith("utf"):
+    def _report_assumptions(self, report: Report, layout: Layout, dates: Evidence) -> None:
+        if self._form is not None and self._form.encoding == MIXED:
+            report.assume(
+                "some lines are UTF-8 and others are not; those were read as cp1252: look whether "
+                "accents are right, or save the file as CSV UTF-8"
+            )
+        elif self._form is not None and not self._form.encoding.startswith("utf"):
             report.assume(
                 f"the text was read as {self._form.encoding}: look whether accents are right, or "
                 "save the file as CSV UTF-8"
             )
         if self._form is not None and self._form.delimiter != ",":
-            report.assume(f"columns are parted by {DELIMITERS.get(self._form.delimiter, 'others')}")
-        if self._other_sheets:
-            report.assume("only the first sheet that has anything on it was read")
-        for column in layout.columns:
-            if column.how == "remembered" and column.field is None:
-                report.assume("the column was ignored, as was told before", column.header)
-            elif column.how in {"synonym", "remembered"}:
-                report.assume(f"the column was read as {column.field}", column.header)
-            elif column.looks_like is not None:
-                report.assume(
-                    f"the column was ignored; if it is {column.looks_like}, rename it or map it",
-                    column.header,
-                )
-        self._tell_dates(report, dates)
-
-    def _tell_dates(self, report: Report, dates: Evidence) -> None:
-        order = dates.order(self._wishes.dates, self._wishes.country)
-        if dates.contradicts_itself and order is None:
             report.assume(
-                "some dates can only be day-first and others only month-first: write them as "
-                "2026-04-20, or say which comes first (--dates, ?dates=)"
+                f"columns are separated by {DELIMITERS.get(self._form.delimiter, 'others')}"
             )
-        elif dates.was_assumed(self._wishes.dates) and order is not None:
+        if self._other_sheets:
+            names = ", ".join(f'"{each[:31]}"' for each in self._other_sheets[:_SHEETS_NAMED])
+            more = len(self._other_sheets) - _SHEETS_NAMED
+            rest = f" and {more} more" if more > 0 else ""
+            report.assume(
+                f"only the first sheet that has anything on it was read; not read: {names}{rest}"
+            )
+        for column in layout.columns:
+            _report_column(report, column)
+        self._report_dates(report, dates)
+
+    def _report_dates(self, report: Report, dates: Evidence) -> None:
+        options = self._options
+        order = dates.order(options.dates, options.country)
+        if dates.is_undecided(options.dates, options.country):
+            report.assume(
+                "some dates can only be day-first and others only month-first, or hardly any "
+                "says which: write them as 2026-04-20, or say which comes first "
+                "(--dates, ?dates=)"
+            )
+        elif dates.was_assumed(options.dates) and order is not None:
             report.assume(
                 f"no date tells whether its day or its month comes first; {order} was taken, as is "
                 "usual in the site's country"
             )
+        elif dates.is_against_habit(options.dates, options.country):
+            report.assume(f"dates were read {order}: some of them can only be that")
+
+
+def _report_column(report: Report, column: Column) -> None:
+    why = f", {column.why}" if column.why else ""
+    if column.how == "remembered" and column.field is None:
+        report.assume("the column was ignored, as was said before", column.header)
+    elif (column.how == "name" and column.why and column.field is not None) or column.how in {
+        "synonym",
+        "remembered",
+        "layout",
+    }:
+        report.assume(f"the column was read as {column.field}{why}", column.header)
+    elif column.looks_like is not None:
+        report.assume(
+            f"the column was ignored; if it is {column.looks_like}, rename it or map it",
+            column.header,
+        )
+    elif column.field is None and column.why:
+        report.assume(f"the column was ignored: {column.why}", column.header)
+
+
+def _broken(short: Sequence[tuple[int, int]], width: int) -> frozenset[int]:
+    """Return the rows that follow each other and have, together, the cells of one."""
+    found: set[int] = set()
+    for (one, cells), (other, more) in itertools.pairwise(short):
+        if other == one + 1 and cells + more == width + 1:
+            found |= {one, other}
+    # A line of one cell is the end of the row before it, or the beginning of the next.
+    for number, cells in short:
+        if cells == 1 and width > _FEWEST_COLUMNS:
+            found |= {number - 1, number, number + 1}
+    return frozenset(found)
+
+
+def _traits_of(layout: Layout, row: Row) -> Iterator[Trait]:
+    for trait in TRAITS:
+        for column in layout.by_field.get(trait.field, ()):
+            cell = cell_at(row, column)
+            if isinstance(cell, str) and cell and trait.holds(cell):
+                yield trait
+
+
+def _usual_traits(counts: Counter[Trait], rows: int) -> dict[str, list[Trait]]:
+    """Return the traits that at least half of the rows have, by field."""
+    usual: dict[str, list[Trait]] = {}
+    for trait, count in counts.items():
+        if 2 * count >= rows + trait.is_strict and rows > 1:
+            usual.setdefault(trait.field, []).append(trait)
+    return usual
+
+
+def _usual(widths: Counter[int], header: int) -> int:
+    """Return how many cells most rows have; where it is a draw, as many as the header."""
+    most = max(widths.values(), default=0)
+    usual = [each for each, count in widths.items() if count == most]
+    return header if header in usual or not usual else min(usual)

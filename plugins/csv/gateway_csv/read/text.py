@@ -2,12 +2,13 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from gateway.plugin import InvalidInput
-from gateway_csv.read.encoding import encoding_of
+from gateway_csv.read.encoding import MIXED, decoded, encoding_of
 from gateway_csv.read.rows import Row
 
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -19,6 +20,10 @@ _HEADERS_LOOKED_AT: Final = 1000
 # Excel's own way of naming the delimiter: a first line "sep=;".
 _SEP: Final = "sep="
 _SEP_CHARACTERS: Final = len(_SEP) + 1
+_FORMULA_TEXT: Final = re.compile(r'="((?:[^"]|"")*)"')
+_NUMBERED: Final = re.compile(r"\d+[A-Za-z]? +[^\W\d_]")
+_FEWEST_PARTS: Final = 2
+_STRAY_MARK: Final = "a quotation mark is in the middle of a cell"
 _END: Final = "\x1fthe end\x1f"
 
 Known = Callable[[Sequence[str]], int]
@@ -35,7 +40,7 @@ class TextForm(NamedTuple):
 
 
 def form_of(file: BinaryIO, known: Known) -> TextForm:
-    """Find out how a text table is written; ``known`` tells headers from other rows."""
+    """Find out how a text table is written; ``known`` counts a row's known headers."""
     encoding = encoding_of(file)
     first = next(_lines(file, encoding), "").strip().lower()
     if first.startswith(_SEP) and len(first) <= _SEP_CHARACTERS:
@@ -72,26 +77,96 @@ def text_rows(file: BinaryIO, form: TextForm) -> Iterator[Row]:
 
 
 def _parsed(file: BinaryIO, form: TextForm) -> Iterator[Row]:
-    lines = _lines(file, form.encoding)
+    lines = _Lines(_lines(file, form.encoding))
     if form.skips_first:
         next(lines, None)
-    offset = 2 if form.skips_first else 1
-    reader = csv.reader(_ended(lines), delimiter=form.delimiter)
-    before: Row | None = None
-    for number, cells in enumerate(reader, offset):
-        if before is not None:
-            yield before
-        before = Row(number, cells)
-    # Where a quotation mark is never closed, the end is swallowed by the cell it opened.
-    if before is not None and before.cells != [_END]:
+    reader = csv.reader(lines, delimiter=form.delimiter, skipinitialspace=True, strict=True)
+    sound = _soundness(form.delimiter)
+    number, width = 1 + form.skips_first, 0
+    while True:
+        begun = reader.line_num
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            row = _mended(lines.last, number, form, is_one_line=reader.line_num - begun == 1)
+            cells = list(row.cells) if not row.fault else []  # type: ignore[arg-type]
+            if row.fault:
+                yield row
+                number += 1
+                continue
+        if cells == [_END]:
+            return
+        if reader.line_num - begun > 1:
+            _check_line_breaks(cells, number, width, form.delimiter)
+        width = width or (len(cells) if len(cells) > 1 else 0)
+        cells = [_formula_text(each) if each[:2] == '="' else each for each in cells]
+        if '"' in lines.last and any('"' in each for each in cells):
+            is_sound = reader.line_num - begun > 1 or sound(lines.last)
+            yield Row(number, cells) if is_sound else Row(number, [], fault=_STRAY_MARK)
+        else:
+            yield Row(number, cells)
+        number += 1
+
+
+def _soundness(delimiter: str) -> Callable[[str], bool]:
+    """Make a judge of a line's marks: whether each opens or closes a cell, or is one of a pair."""
+    mark = re.escape(delimiter)
+    quoted = re.compile(rf'(?:(?<=^)|(?<={mark})) *=?"(?:[^"]|"")*" *(?={mark}|[\r\n]|$)')
+
+    def judge(line: str) -> bool:
+        return '"' not in quoted.sub("", line)
+
+    return judge
+
+
+def _formula_text(cell: str) -> str:
+    """Take off what keeps Excel from making a number of a text: ``="0012345"``."""
+    found = _FORMULA_TEXT.fullmatch(cell.strip())
+    return cell if found is None else found[1]
+
+
+def _mended(line: str, number: int, form: TextForm, *, is_one_line: bool) -> Row:
+    """Read a line whose quotation marks are not as they should be, or say that it can't be."""
+    if len(line) > csv.field_size_limit():
         raise InvalidInput(
-            f"A quotation mark that opens in row {before.number} is never closed: close it or "
-            "take it out, and import the file again."
+            f"The file can't be read past row {number - 1}: a quotation mark may be missing there."
         )
+    if not is_one_line or _END in line:
+        raise InvalidInput(
+            f"A quotation mark that opens in row {number} is never closed, or closes in another "
+            "row: close it or take it out, and import the file again."
+        )
+    # "5 Elm St" , "x": only spaces between the mark and the delimiter.
+    closer = re.sub(rf'" +(?=[{re.escape(form.delimiter)}\r\n])', '"', line)
+    try:
+        cells = next(
+            csv.reader([closer], delimiter=form.delimiter, skipinitialspace=True, strict=True)
+        )
+    except csv.Error:
+        return Row(number, [], fault=_STRAY_MARK)
+    return Row(number, cells)
+
+
+def _check_line_breaks(cells: Sequence[str], number: int, width: int, delimiter: str) -> None:
+    """Raise ``InvalidInput`` where a cell of several lines has swallowed other rows."""
+    for cell in cells:
+        for line in cell.splitlines()[1:]:
+            parts = [each.strip() for each in line.split(delimiter)]
+            is_row = len(parts) >= max(width, 3) or (
+                len(parts) >= _FEWEST_PARTS and bool(_NUMBERED.match(parts[1])) and bool(parts[0])
+            )
+            if is_row:
+                raise InvalidInput(
+                    f"A quotation mark that opens in row {number} is not closed there: a cell of "
+                    "it has other rows in it. Close the mark or take it out, and import the file "
+                    "again."
+                )
 
 
 class _Lent(io.RawIOBase):
-    """A file that is somebody else's: a reader that is dropped doesn't close it."""
+    """A file that its owner closes: a reader that is dropped leaves it open."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -110,8 +185,11 @@ class _Lent(io.RawIOBase):
 def _lines(file: BinaryIO, encoding: str) -> Iterator[str]:
     file.seek(0)
     longest = _LINE_CHARACTERS
-    for line in io.TextIOWrapper(
-        io.BufferedReader(_Lent(file), _BLOCK_BYTES), encoding, newline=""
+    buffered = io.BufferedReader(_Lent(file), _BLOCK_BYTES)
+    for line in (
+        _mixed_lines(buffered)
+        if encoding == MIXED
+        else io.TextIOWrapper(buffered, encoding, newline="")
     ):
         if len(line) > longest:
             raise InvalidInput(
@@ -121,8 +199,31 @@ def _lines(file: BinaryIO, encoding: str) -> Iterator[str]:
         yield line.replace("\0", "") if "\0" in line else line
 
 
-def _ended(lines: Iterator[str]) -> Iterator[str]:
-    for line in lines:
-        # Only the last line may lack its end.
-        yield line if line.endswith(("\n", "\r")) else f"{line}\n"
-    yield _END
+def _mixed_lines(file: Iterable[bytes]) -> Iterator[str]:
+    for line in file:
+        yield from io.StringIO(decoded(line), newline="")
+
+
+class _Lines:
+    """The lines of a file, each with its end, then :data:`_END`; ``last`` is the latest one."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._is_over = False
+        self.last = ""
+
+    def __iter__(self) -> Iterator[str]:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> str:
+        """Return the next line."""
+        line = next(self._lines, None)
+        if line is None:
+            if self._is_over:
+                raise StopIteration
+            self._is_over, line = True, _END
+        elif not line.endswith(("\n", "\r")):  # only the last one may lack its end
+            line = f"{line}\n"
+        self.last = line
+        return line

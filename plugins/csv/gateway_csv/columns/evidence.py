@@ -1,0 +1,372 @@
+"""What a cell looks like: a street, a telephone number, a person's name … Pure.
+
+A cell that looks like something else than its column is proof that cells moved, or that the
+column was taken for the wrong field. What only might be something else passes.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from typing import Final, NamedTuple
+
+from gateway_csv.columns.headers import HEADER_WORDS, meaning_of
+from gateway_csv.columns.regions import is_region
+from gateway_csv.read.rows import Cell
+
+_PHONE: Final = re.compile(
+    r"(?:\+?1[\s.-]*)?\(?\d{3}\)?[\s.-]+\d{3}[\s.-]+\d{4}(?:\s*(?:x|ext\.?)\s*\d{1,6})?"
+    r"|\(\d{3}\)\s?\d{3}[\s.-]?\d{4}|\+\d[\d\s().-]{8,18}\d",
+    re.IGNORECASE,
+)
+_PHONE_INSIDE: Final = re.compile(
+    r"(?<![\w-])(?:\+1[\s.-]?\d{3}[\s.-]?\d{3}[\s.-]?\d{4}|\(?\d{3}\)?[\s.-]\d{3}[.-]\d{4}|\+1\d{10})(?![\w-])"
+)
+_EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+_EMAIL_INSIDE: Final = re.compile(r"[^\s@]@[^\s@]+\.[a-z]", re.IGNORECASE)
+_DATE: Final = re.compile(
+    r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))(?:[ T]\d{1,2}:.*)?"
+)
+_MONEY: Final = re.compile(r"[-(]?(?:ca|us|c)?\$\s*\d[\d.,]*\)?|-?\d{1,6}[.,]\d{2}", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"[#]?\d+")
+_CA_POSTAL: Final = re.compile(r"[a-z]\d[a-z][\s-]?\d[a-z]\d", re.IGNORECASE)
+_US_ZIP: Final = re.compile(r"\d{5}(?:-\d{4})?")
+_UNIT: Final = re.compile(
+    r"(?:apt|apartment|unit|suite|ste|app|appt|bureau|floor|fl|room|rm|bldg|lot|no)\b\.?\s*#?\s*"
+    r"[\w-]{1,6}|#\s*[\w-]{1,6}",
+    re.IGNORECASE,
+)
+_STREET: Final = re.compile(r"\d+[a-z]?(?:[-/]\d+[a-z]?)?[\s,]+(?=.*[^\W\d_]{2})", re.IGNORECASE)
+_STREET_WORD: Final = re.compile(
+    r"\b(?:st|street|ave|avenue|av|rd|road|dr|drive|ln|lane|blvd|boulevard|hwy|highway|ct|court|"
+    r"pl|place|way|terrace|ter|cir|circle|pkwy|parkway|sq|square|trail|trl|crescent|cres|row|"
+    r"route|rte|rr|rural|rue|chemin|ch|rang|montee|mont\N{LATIN SMALL LETTER E WITH ACUTE}e|"
+    r"cote|c\N{LATIN SMALL LETTER O WITH CIRCUMFLEX}te|all\N{LATIN SMALL LETTER E WITH ACUTE}e|"
+    r"quai|impasse|box|cp|general delivery|poste restante|estate|cottage|farm|house|manor|"
+    r"stra\N{LATIN SMALL LETTER SHARP S}e|strasse|weg|platz|via|calle|plaza)\b\.?",
+    re.IGNORECASE,
+)
+_POSTAL_END: Final = re.compile(
+    r"(?:[\s,]|^)(?:\d{5}(?:-\d{4})?|[a-z]\d[a-z][\s-]?\d[a-z]\d)"
+    r"(?:[\s,]+(?:usa?|canada|ca|united states))?\s*$",
+    re.IGNORECASE,
+)
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_LETTERS: Final = re.compile(r"[^\W\d_]{2}")
+# Nearly every name there is: letters and what stands between them.
+_PLAIN_NAME: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .,'\u2019-](?![ ,]*$)|\.$)*")
+_MANY_DIGITS: Final = re.compile(r"\d\D?\d\D?\d")
+_EXTENSION: Final = re.compile(r"\s*(?:x|ext\.?)\s*\d{1,6}$", re.IGNORECASE)
+_STRENGTH: Final = re.compile(r"\d\s*(?:mg|mcg|ml|tab|cap|%|units?)\b", re.IGNORECASE)
+_PLAIN_STREET: Final = re.compile(r"\d{1,6}[a-z]? +[^\W\d_][^@$\d]*", re.IGNORECASE)
+_BETWEEN_CODES: Final = re.compile(r"[\s,;/|&+]+")
+_DIGIT: Final = re.compile(r"\d")
+_DIGIT_RUN: Final = re.compile(r"\d+")
+_LETTER_RUN: Final = re.compile(r"[^\W\d_]+")
+_DATE_INSIDE: Final = re.compile(
+    r"(?<!\d)(?:20\d{2}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}/\d{1,2}/(?:\d{4}|\d{2}))(?!\d)"
+)
+_ADDRESS_UNIT: Final = re.compile(
+    r"(?<![^\W_])(?:apt|apartment|unit|suite|ste|floor|bldg|room)\b\.?\s*#?\s*\w{1,6}$",
+    re.IGNORECASE,
+)
+_POSTAL_FORMS: Final = re.compile(
+    r"\d{3,5}|\d{9}|\d{5}-\d{4}|\d{3}[ -]\d{2,4}|\d{4} ?[A-Z]{2}|[A-Z]{2}-\d{4,5}"
+    r"|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}",
+    re.IGNORECASE,
+)
+_SHORT_NUMBER: Final = 4
+_NO_UNIT: Final = re.compile(r"\d{6,}|[0\W_]*")
+_MOST_PHONE_DIGITS: Final = 11
+_TWO_PHONES: Final = re.compile(r"\s*(?:[,;/&|]|\bor\b|\band\b|\bou\b)\s*", re.IGNORECASE)
+_CENTS_END: Final = re.compile(r"\d[.,]\d{2}$")
+_STATE: Final = re.compile(r"[A-Z]{2,5}|[A-Z\u00c0-\u00de][\w.'-]*(?: [\w.'-]+)*")
+_ZERO: Final = re.compile(r"[0\W_]*")
+_UNIT_WORD: Final = re.compile(
+    r"(?:apt|apartment|unit|suite|ste|app|appt|bureau|floor|fl|room|rm|bldg|lot|no|#)\.?",
+    re.IGNORECASE,
+)
+_SHORT_CODE: Final = re.compile(r"[A-Z]{0,4}[-# ]?\d{1,14}", re.IGNORECASE)
+_PLACEHOLDERS: Final = (
+    "pickup,pick up,pick-up,in store,in-store,instore,counter,will call,willcall,store,same,none,"
+    "unknown,tbd,tba,to follow,see notes,see note,no address,address,n a,na,xxx,test,pharmacy,"
+    "curbside,hold,delivery,customer pickup,store pickup,walk in,walk-in,ramassage,cueillette,"
+    "en magasin,inconnu,aucun,aucune,homeless,mail,call,call patient,not on file,on file,patient,"
+    "local pickup,collection,collect,homedelivery,home,yes,no,x"
+)
+_PLACEHOLDER: Final = frozenset(_PLACEHOLDERS.split(","))
+_NO_NAMES: Final = _PLACEHOLDER - {"hold", "home", "store", "mail", "call", "same", "x", "patient"}
+_SHORTEST: Final = 3
+_MAX_REGION: Final = 30
+_LAST_WORD: Final = re.compile(r"([^\W_]*)[\W_]*$")
+
+
+def is_phone(text: str) -> bool:
+    """Say whether a text is written as telephone numbers are."""
+    return bool(_PHONE.fullmatch(text))
+
+
+def is_street(text: str) -> bool:
+    """Say whether an address has a street, a box or a number in it, besides its postal code."""
+    if not _LETTERS.search(text):
+        return False
+    rest = _POSTAL_END.sub("", text)
+    if not _LETTERS.search(rest):
+        return False
+    return any(map(str.isdigit, rest)) or bool(_STREET_WORD.search(rest))
+
+
+def names_street(text: str) -> bool:
+    """Say whether a text has a number and a word such as street, road or rue."""
+    return bool(_DIGIT.search(text) and _STREET_WORD.search(text))
+
+
+def is_placeholder(text: str) -> bool:
+    """Say whether a text stands in an address's place: ``PICKUP``, ``same``."""
+    return " ".join(text.casefold().strip(" .*-()").split()) in _PLACEHOLDER
+
+
+def looks(text: str) -> str:
+    """Name what a text can't but be; empty where it may be anything."""
+    if not any(map(str.isdigit, text)):
+        return "an e-mail address" if _EMAIL.fullmatch(text) else ""
+    for pattern, name in _SHAPES:
+        if pattern.fullmatch(text):
+            return name
+    return "a street address" if _STREET.match(text) and is_street(text) else ""
+
+
+_SHAPES: Final = (
+    (_PHONE, "a telephone number"),
+    (_DATE, "a date"),
+    (_EMAIL, "an e-mail address"),
+    (_MONEY, "an amount"),
+    (_CA_POSTAL, "a postal code"),
+    (_NUMBER, "a number"),
+    (_UNIT, "a unit of an address"),
+)
+
+
+def _name(text: str) -> str:
+    if _PLAIN_NAME.fullmatch(text) and not _is_header(text):
+        return "it is no name" if text.casefold() in _NO_NAMES else ""
+    if not _LETTER.search(text):
+        return "it has no letters"
+    if is_placeholder(text):
+        return "it is no name"
+    if "@" in text or _MANY_DIGITS.search(text) or text[0].isdigit() or _STRENGTH.search(text):
+        return f"it looks like {looks(text) or 'something else'}"
+    shape = looks(text)
+    if shape:
+        return f"it looks like {shape}"
+    return "it looks like a header" if _is_header(text) else ""
+
+
+def may_be_header(text: str) -> bool:
+    """Say quickly whether a text's last word is one that headers end with."""
+    return _LAST_WORD.search(text)[1].casefold() in HEADER_WORDS  # type: ignore[index]  # matches all
+
+
+def _is_header(text: str) -> bool:
+    """Whether a text is a header that no person is called by: of several words, or of a role."""
+    if not may_be_header(text):
+        return False
+    if " " not in text and "_" not in text:
+        return text.casefold() in {"patient", "recipient", "customer", "pharmacy", "prescriber"}
+    meaning = meaning_of(text)
+    return meaning is not None and meaning.field != "last_first"
+
+
+def _address(text: str) -> str:
+    if _PLAIN_STREET.fullmatch(text):
+        return ""
+    if is_placeholder(text):
+        return "it names no place to deliver to"
+    shape = looks(text)
+    if shape and shape != "a street address":
+        return f"it looks like {shape}"
+    if _PHONE_INSIDE.search(text) or _EMAIL_INSIDE.search(text):
+        return "it has a telephone number or an e-mail address in it"
+    return "" if is_street(text) else "it has no street and number"
+
+
+def _not_like(*shapes: str) -> Callable[[str], str]:
+    def judge(text: str) -> str:
+        shape = looks(text)
+        return f"it looks like {shape}" if shape in shapes else ""
+
+    return judge
+
+
+_NO_PART: Final = ("a telephone number", "a date", "an e-mail address", "an amount")
+
+
+def _second_line(text: str) -> str:
+    shape = looks(text)
+    if shape in _NO_PART:
+        return f"it looks like {shape}"
+    if _UNIT_WORD.fullmatch(text):
+        return "the number of the unit is missing"
+    if _NO_UNIT.fullmatch(text) or is_placeholder(text):
+        return "it is no part of an address"
+    return "it has a telephone number in it" if _PHONE_INSIDE.search(text) else ""
+
+
+def _city(text: str) -> str:
+    shape = looks(text)
+    if shape:
+        return f"it looks like {shape}"
+    if is_region(text) and len(text) == 2:  # noqa: PLR2004
+        return "it looks like a state or a province"
+    if text.casefold() == "100 mile house":  # a town in British Columbia
+        return ""
+    return "it has digits" if _DIGIT.search(text) or "@" in text else ""
+
+
+def _state(text: str) -> str:
+    if is_region(text) or (len(text) <= _MAX_REGION and _STATE.fullmatch(text)):
+        return "it has digits" if _DIGIT.search(text) else ""
+    return "it is no state, province or country"
+
+
+def _postal(text: str) -> str:
+    if _US_ZIP.fullmatch(text) or _CA_POSTAL.fullmatch(text):
+        return ""
+    return "" if _POSTAL_FORMS.fullmatch(text) else "it is no postal code"
+
+
+def _phone(text: str) -> str:
+    if is_phone(text) or not any(map(str.isdigit, text)):
+        return "it looks like an e-mail address" if _EMAIL.fullmatch(text) else ""
+    digits = _EXTENSION.sub("", text)
+    if sum(map(str.isdigit, digits)) > _MOST_PHONE_DIGITS and not text.startswith("+"):
+        parts = [each for each in _TWO_PHONES.split(text) if each]
+        return "" if all(map(is_phone, parts)) else "it has something else in it"
+    shape = looks(text)
+    wrong = shape in {"a date", "an e-mail address", "an amount", "a postal code"}
+    wrong = wrong or shape in {"a unit of an address", "a street address"}
+    return f"it looks like {shape}" if wrong else ""
+
+
+def _code(text: str) -> str:
+    if _ADDRESS_UNIT.search(text):
+        return "it looks like a unit of an address"
+    if _SHORT_CODE.fullmatch(text) and not _ZERO.fullmatch(text):
+        return ""
+    shape = looks(text)
+    if shape not in {"", "a number", "a postal code"}:
+        return f"it looks like {shape}"
+    tokens = [each for each in _BETWEEN_CODES.split(text) if each]
+    words = [each for each in tokens if not _DIGIT.search(each)]
+    kinds = {_DIGIT_RUN.sub("9", _LETTER_RUN.sub("x", each)) for each in tokens} - {"x"}
+    if (
+        _CENTS_END.search(text)
+        or _DATE_INSIDE.search(text)
+        or (len(kinds) > 1 and len(tokens) - len(words) > 1)
+        or any(looks(each) in _NO_PART for each in tokens)
+    ):
+        return "it has something else in it"
+    if len(words) > 1 or _ZERO.fullmatch(text):
+        return "it looks like words" if words else "it is no number"
+    return ""
+
+
+def _rx(text: str) -> str:
+    return _code(text) or ("" if any(map(str.isdigit, text)) else "it has no digits")
+
+
+_JUDGES: Final[Mapping[str, Callable[[str], str]]] = {
+    "patient_name": _name,
+    "last_first": _name,
+    "first_name": _name,
+    "middle_name": _name,
+    "last_name": _name,
+    "patient_address": _address,
+    "street_number": _not_like(*_NO_PART, "a street address"),
+    "address2": _second_line,
+    "city": _city,
+    "state": _state,
+    "postal_code": _postal,
+    "country": _state,
+    "patient_phone": _phone,
+    "patient_email": _not_like(*_NO_PART[:2], "an amount", "a number", "a street address"),
+    "rx_number": _rx,
+    "external_patient_id": _code,
+    "external_order_id": _code,
+}
+
+
+def has_capital(text: str) -> bool:
+    """Say whether a text has a capital letter, or letters that have no capitals."""
+    return text != text.casefold() or text == text.swapcase()
+
+
+def _has_words(text: str) -> bool:
+    return len(text.split()) > 1
+
+
+class Trait(NamedTuple):
+    """What nearly all cells of a field have in common, where they have it."""
+
+    field: str
+    holds: Callable[[str], bool]
+    lacking: str
+    is_strict: bool = False
+    """Whether it has to hold for more than half of the rows, not for half of them."""
+
+
+TRAITS: Final = (
+    Trait("patient_name", has_capital, "it is in small letters, unlike the other cells"),
+    Trait("patient_name", _has_words, "it is one word, unlike the other cells", is_strict=True),
+    Trait("first_name", has_capital, "it is in small letters, unlike the other cells"),
+    Trait("last_name", has_capital, "it is in small letters, unlike the other cells"),
+    Trait("city", has_capital, "it is in small letters, unlike the other cells"),
+    Trait("state", is_region, "it is no state or province, unlike the other cells"),
+)
+
+
+def weak_misfit(field: str, text: str) -> bool:
+    """Say whether a cell is odd for its column; two of these in one row mean that cells moved."""
+    if field == "patient_email":
+        return "@" not in text
+    shape = looks(text) if field == "notes" else ""
+    if shape == "a number":
+        return len(text) > _SHORT_NUMBER
+    return shape not in {"", "a street address", "a unit of an address"}
+
+
+def column_fit(field: str, texts: Sequence[str]) -> float:
+    """Return the share of a column's values that are not odd for it; 1 for none."""
+    odd = [weak_misfit(field, each) or misfit(field, each) != "" for each in texts]
+    return 1 - sum(odd) / len(odd) if odd else 1.0
+
+
+JUDGED: Final = frozenset(_JUDGES)
+
+
+def misfit(field: str, cell: Cell) -> str:
+    """Say why a cell can't be what its column is; empty where it may be."""
+    judge = _JUDGES.get(field)
+    if judge is None or cell is None:
+        return ""
+    if isinstance(cell, date):
+        return "it looks like a date"
+    if isinstance(cell, str):
+        # An apostrophe tells a spreadsheet that a number is text: '02108.
+        text = cell.strip().removeprefix("'")
+        return judge(text) if text else ""
+    if isinstance(cell, float) and cell.is_integer():
+        return judge(str(int(cell)))
+    return judge(str(cell))
+
+
+def _is_nothing(field: str, cell: Cell) -> bool:
+    """Say whether a cell says nothing about its column: a placeholder, a stray mark."""
+    if field != "patient_address" or not isinstance(cell, str):
+        return False
+    return len(cell.strip()) < _SHORTEST or is_placeholder(cell)
+
+
+def fit(field: str, cells: Iterable[Cell]) -> float:
+    """Return the share of a column's filled cells that may be what the column is; 1 for none."""
+    found = [misfit(field, each) == "" for each in cells if not _is_nothing(field, each)]
+    return sum(found) / len(found) if found else 1.0

@@ -1,0 +1,41 @@
+"""Telephone numbers of North America, by the rules of its numbering plan (nanpa.com). Pure.
+
+A number that breaks the rules is no number: made E.164 all the same, it would be another one's,
+often abroad. Numbers of other countries are left to intake.
+"""
+
+import re
+from typing import Final
+
+_COUNTRIES: Final = frozenset({"US", "CA"})
+_ALLOWED: Final = re.compile(
+    r"\+?[\d\s().\-/\u2010-\u2015]+(?:(?:x|ext\.?|#)\s*\d{1,6})?", re.IGNORECASE
+)
+_NUMBER: Final = re.compile(r"[2-9]\d{2}[2-9]\d{6}", re.ASCII)
+_SERVICE: Final = re.compile(r"\d11")
+_EXTENSION: Final = re.compile(r"(?:x|ext\.?|#).*", re.IGNORECASE)
+_LOCAL_DIGITS, _WITH_COUNTRY_DIGITS = 10, 11
+
+
+def usable_phone(text: str, country: str) -> bool:
+    """Say whether a number may be handed to intake for a site in ``country``."""
+    if country not in _COUNTRIES:
+        return True
+    if not _ALLOWED.fullmatch(text.strip()):
+        return False
+    digits = re.sub(r"\D", "", _EXTENSION.sub("", text))
+    if text.strip().startswith("+") and not digits.startswith("1"):
+        # "+617-555-0123" is Boston's number with a stray mark, or one in Australia.
+        return len(digits) > _WITH_COUNTRY_DIGITS or not _is_north_american(digits)
+    if len(digits) == _WITH_COUNTRY_DIGITS and digits.startswith("1"):
+        digits = digits[1:]
+    return _is_north_american(digits)
+
+
+def _is_north_american(digits: str) -> bool:
+    return (
+        len(digits) == _LOCAL_DIGITS
+        and bool(_NUMBER.fullmatch(digits))
+        and not _SERVICE.match(digits)
+        and not _SERVICE.match(digits[3:6])
+    )

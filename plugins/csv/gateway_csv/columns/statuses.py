@@ -1,0 +1,38 @@
+"""Rows that need no delivery any more: delivered, cancelled, refunded, on their way. Pure."""
+
+import re
+from typing import Final
+
+from gateway_csv.columns.headers import normal
+
+_ENDED_WORDS: Final = (
+    "delivered|completed|complete|done|cancelled|canceled|annule|annulee|livre|livree|refunded|"
+    "partially refunded|partially refund|partial refund|rembourse|remboursee|voided|void|"
+    "fulfilled|returned|failed|picked up|pickedup|closed|archived|shipped|in transit|"
+    "out for delivery|en route|attempted|arrived|assigned|returning|return to sender|rejected|"
+    "declined|success|successful|succeeded|deleted|on hold|hold|trash|expired|echec|retourne|"
+    "retournee|returned to stock|rts|out of stock|undeliverable|dispatched|started|no answer|"
+    "terminee|termine|on the way|with driver|reversed|transferred|sold|ramasse|pick up complete|"
+    "partially fulfilled|partial|restocked|duplicate|inactive|discontinued|delivery attempted|"
+    "driver assigned|collected|handed over|exhausted"
+)
+_ENDED: Final = re.compile(rf"(?:{_ENDED_WORDS})(?: .*)?")
+_SUBJECT: Final = re.compile(
+    r"(?:delivery|order|package|parcel|task|status|stop|job|rx|prescription|wc|livraison|commande)"
+    r" (?:was |is |has been |est |)"
+)
+_NOTHING: Final = frozenset({"", "0", "no", "false", "n a", "none", "null", "non", "never"})
+
+
+def is_ended(status: str) -> bool:
+    """Say whether a status means that no new package may be made of a row.
+
+    A status that isn't known means nothing: ``Ready``, ``Pending``, ``Not delivered``.
+    """
+    name = normal(status)
+    return bool(_ENDED.fullmatch(name) or _ENDED.fullmatch(_SUBJECT.sub("", name, count=1)))
+
+
+def is_said(text: str) -> bool:
+    """Say whether a column such as *Cancelled at* has something in it that says yes."""
+    return normal(text) not in _NOTHING
