@@ -90,6 +90,14 @@ class Keys:
         async with self._database.read() as connection:
             return await self._accounts.list_keys(connection, account_id)
 
+    async def still_valid(self, caller: Caller) -> bool:
+        """Return whether the caller's key has not been revoked since it was looked up.
+
+        For requests that wait: a long poll checks again before it answers.
+        """
+        keys = await self.list(caller.account_id)
+        return any(key.id == caller.actor and key.revoked_at is None for key in keys)
+
     async def revoke(self, key_id: str, *, actor: str) -> ApiKey:
         """Revoke a key for good; raises ``NotFound``. Revoking it again changes nothing."""
         now = self._clock.now()

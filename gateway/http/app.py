@@ -9,6 +9,7 @@ from gateway.auth.key_throttle import KeyThrottle
 from gateway.http.access_log import AccessLog, RequestIds
 from gateway.http.auth import Authentication, provide_caller
 from gateway.http.errors import HANDLERS
+from gateway.http.forms import BoundedRequest
 from gateway.http.health import health_router
 from gateway.http.metrics import metrics_router
 from gateway.http.openapi import docs_router, openapi_config
@@ -37,6 +38,7 @@ def create_litestar(gateway: Gateway) -> Litestar:
         middleware=[Authentication(throttle, gateway.limits, table)],
         exception_handlers=HANDLERS,
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
+        request_class=BoundedRequest,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),
         logging_config=None,

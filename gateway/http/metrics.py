@@ -55,7 +55,9 @@ def metrics_router(gateway: Gateway) -> Router:
     """Return the router of ``/metrics``."""
     page = MetricsPage(gateway)
 
-    @get("/metrics", opt={"public": True}, summary="Numbers for Prometheus")
+    @get(
+        "/metrics", media_type="text/plain", opt={"public": True}, summary="Numbers for Prometheus"
+    )
     async def metrics() -> Response[bytes]:
         """Return counters since the start and the current backlog, for Prometheus."""
         return Response(await page.text(), media_type=_MEDIA_TYPE)

@@ -116,6 +116,17 @@ class RequestLimiter(Protocol):
         ...
 
 
+class KeyLookup(Protocol):
+    """Looks up API keys."""
+
+    async def still_valid(self, caller: Caller) -> bool:
+        """Return whether the caller's key has not been revoked since the request began.
+
+        A route that waits (``opt={"waits": True}``) checks it before it hands anything out.
+        """
+        ...
+
+
 class AccountLookup(Protocol):
     """Looks up accounts: those of the sites in gateway.toml, and those that own a key."""
 
@@ -192,6 +203,7 @@ class Gateway(Protocol):
     amendments: PackageAmendments
     publisher: EventPublisher
     limits: RequestLimiter
+    keys: KeyLookup
     recovery: RecoveryService
     audit: AuditRecorder
 

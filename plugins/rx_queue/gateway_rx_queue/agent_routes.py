@@ -10,6 +10,7 @@ from litestar.params import FromPath, RawBody, SkipValidation
 from gateway.plugin import (
     Caller,
     Conflict,
+    NotAuthenticated,
     decode,
     from_epoch_ms,
     isoformat,
@@ -31,7 +32,7 @@ Service = NamedDependency[SkipValidation[RxService]]
     status_code=200,
     tags=["Writer agents"],
     summary="Lease jobs",
-    opt={"body": schema.LeaseIn, "answer": schema.LeaseOut},
+    opt={"body": schema.LeaseIn, "answer": schema.LeaseOut, "waits": True},
 )
 async def lease_jobs(
     body: RawBody,
@@ -67,6 +68,8 @@ async def lease_jobs(
         left = ends_at - queue.gateway.clock.monotonic_seconds()
         if left <= 0 or not await _woken(queue, lease.scope, left, request):
             break
+        if not await queue.gateway.keys.still_valid(caller):
+            raise NotAuthenticated("This API key was revoked while the request was waiting.")
         jobs = await queue.leasing.lease(lease)
     return json_response(schema.LeaseOut([_leased_out(job, lease.lease_seconds) for job in jobs]))
 

@@ -192,3 +192,13 @@ async def test_refusing_keys_again_and_again_keeps_nothing_of_the_requests(gatew
         depths.append(depth(raised.value))
 
     assert len(set(depths)) == 1
+
+
+async def test_a_key_that_was_revoked_while_a_request_waits_is_no_longer_valid(gateway):
+    keys = gateway.keys
+    issued = await issue(gateway)
+    caller = await keys.authenticate(issued.key)
+    before = await keys.still_valid(caller)
+    await keys.revoke(issued.id, actor="test")
+
+    assert (before, await keys.still_valid(caller)) == (True, False)

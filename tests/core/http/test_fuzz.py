@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a 4xx in our one shape: never a 500, never an echo."""
+"""Any input gets the documented answer: never a 500, never an echo of what was sent."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ import string
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from gateway.testing import GatewayHarness, Receiver
 
@@ -21,7 +22,12 @@ allow_http = true
 allow_networks = ["127.0.0.0/8"]
 [plugins.json_api]
 [plugins.webhooks]
+[plugins.csv]
+[plugins.rx_queue]
 """
+# Rules that a JSON schema can't state (a phone number of its country, a package's own
+# status) refuse inputs that fit their schema; every other check of schemathesis is on.
+UNSTATABLE = [positive_data_acceptance]
 MARK = "Quackenbush"
 VALUES = st.recursive(
     st.none()
@@ -100,11 +106,37 @@ def _drive(document, url, key):
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         )
-        def never_a_fault(case):
-            response = case.call(headers={"X-API-Key": key})
-            assert response.status_code < 500 or case.path == "/health/ready", response.text
-            if response.status_code >= 400:
-                assert "error" in response.json(), response.text
+        def as_documented(case):
+            if isinstance(case.body, dict) and "wait_seconds" in case.body:
+                case.body["wait_seconds"] = 0  # a long poll is no finding
+            response = case.call_and_validate(
+                headers={"X-API-Key": key}, excluded_checks=UNSTATABLE, timeout=60
+            )
+            if response.status_code >= 400 and case.path != "/health/ready":
+                assert set(response.json()) == {"error", "code", "details"}, response.text
             assert "x-request-id" in response.headers
 
-        never_a_fault()
+        as_documented()
+
+
+async def test_each_path_refuses_other_methods_and_names_its_own(harness):
+    async with harness(TOML) as gateway:
+        key = await gateway.issue_key()
+        document = (await gateway.get("/openapi.json")).json()
+        answers = {}
+        for path, methods in document["paths"].items():
+            allowed = {each.upper() for each in methods} | {"OPTIONS"}
+            for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - allowed:
+                answer = await gateway.request(method, path.replace("{", "").replace("}", ""), key)
+                named = {each.strip() for each in answer.headers.get("allow", "").split(",")}
+                answers[method, path] = (answer.status_code, named - {"OPTIONS"})
+            for method in methods:
+                answers.setdefault(("known", path), set()).add(method.upper())
+
+    for (method, path), found in answers.items():
+        if method != "known":
+            # Two routes may share a path: /api/rx/lease is also a queue id of /api/rx/{id}.
+            status, named = found
+            assert status in {405, 404}, (method, path, status)
+            if status == 405:
+                assert answers["known", path] <= named, (method, path, named)

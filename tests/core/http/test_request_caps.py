@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from raw_http import RawClient
 
 from gateway.errors import RateLimited, Unavailable
 from gateway.http.request_caps import AnonymousBodies, WaitingRequests
@@ -65,8 +66,6 @@ def test_waiting_requests_are_capped_by_key_and_in_all():
 
 
 async def test_a_public_route_reads_no_more_than_the_total_of_anonymous_bodies(harness):
-    from raw_http import RawClient
-
     toml = """
     [http]
     max_anonymous_body_bytes = 400000
@@ -98,3 +97,52 @@ async def test_a_public_route_reads_no_more_than_the_total_of_anonymous_bodies(h
 
     assert refused
     assert set(refused) == {503}
+
+
+JOB = {
+    "external_id": "FAX-1",
+    "source": "fax",
+    "patient": {"first_name": "Ana", "last_name": "Silva", "dob": "1950-02-01", "province": "ON"},
+    "prescriber": {"name": "Dr. Lee", "licence_type": "CPSO", "licence_number": "54321"},
+    "medication": {"din": "02242705", "drug_text": "atorvastatin 20 mg tab", "quantity": 30,
+                   "quantity_unit": "tab", "days_supply": 30, "sig": "1 tab daily", "refills": 3,
+                   "written_date": "2026-11-01"},
+}  # fmt: skip
+RX = """
+[[sites]]
+code = "main"
+name = "Lakeside"
+country = "CA"
+[plugins.rx_queue]
+min_confidence = 0
+"""
+
+
+async def test_a_lease_that_waits_gets_nothing_once_its_key_is_revoked(harness):
+    async with harness(RX) as gateway:
+        keys = gateway.gateway.keys
+        agent = await keys.issue("agent", account_id="default", actor="test")
+        other = await gateway.issue_key()
+        lease = {"max": 1, "wait_seconds": 30}
+        waiting = asyncio.create_task(gateway.post("/api/rx/lease", agent.key, lease))
+        await asyncio.sleep(0.5)
+        await keys.revoke(agent.id, actor="test")
+        queued = await gateway.post("/api/rx", other, JOB)
+        refused = await waiting
+        leased = await gateway.post("/api/rx/lease", other, {"max": 1})
+
+    assert queued.status_code == 202, queued.text
+    assert refused.status_code == 401
+    assert "jobs" not in refused.json()
+    assert [each["queueId"] for each in leased.json()["jobs"]] == [queued.json()["queueId"]]
+
+
+async def test_long_polls_of_one_key_are_capped_apart(harness):
+    async with harness("[http]\nmax_waiting_requests = 8\n" + RX) as gateway:
+        key = await gateway.issue_key()
+        lease = {"max": 1, "wait_seconds": 3}
+        answers = await asyncio.gather(
+            *(gateway.post("/api/rx/lease", key, lease) for _ in range(3))
+        )
+
+    assert sorted(each.status_code for each in answers) == [200, 200, 429]
