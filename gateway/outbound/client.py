@@ -1,22 +1,48 @@
-"""The client that plugins call other servers with: a checked address, one deadline.
+"""The client that plugins call foreign servers with: checked addresses, one deadline.
 
-The name is looked up and judged (:mod:`gateway.outbound.ssrf_guard`), and the address that
-passed is the one that is dialled (:mod:`gateway.outbound.pinned`).
+The name is looked up and judged (:mod:`gateway.outbound.ssrf_guard`), and only addresses that
+passed are dialled (:mod:`gateway.outbound.pinned`).
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from gateway.clock import Clock
 from gateway.errors import InvalidInput, Unavailable
 from gateway.outbound.messages import USER_AGENT, OutboundRequest, OutboundResponse
-from gateway.outbound.pinned import IPAddress, PinnedClient, Target
+from gateway.outbound.pinned import IPAddress, PinnedClient, Proxy, Target, read_proxy
 from gateway.outbound.ssrf_guard import AddressGuard, Resolver, SystemResolver, check_url, resolve
+from gateway.outbound.tls import read_ca_file
 
-# How long checked addresses may be dialled before the name is looked up and checked again.
+# How long checked addresses are used before the name is looked up and checked again.
 _ADDRESSES_KEPT_SECONDS: Final = 5.0
-_MOST_KEPT: Final = 1024
+_MAX_ADDRESSES_KEPT: Final = 1024
+
+
+class EgressSettings(Protocol):
+    """What ``[delivery]`` says of outgoing calls."""
+
+    @property
+    def allow_http(self) -> bool:
+        """Whether plain http may be called."""
+        ...
+
+    @property
+    def allow_networks(self) -> Sequence[str]:
+        """Networks that may be called although they are not public."""
+        ...
+
+    @property
+    def proxy(self) -> str | None:
+        """The URL of an HTTP proxy that all calls go through."""
+        ...
+
+    @property
+    def ca_file(self) -> Path | None:
+        """A PEM file of further certificate authorities."""
+        ...
 
 
 class _Admitted(NamedTuple):
@@ -26,10 +52,11 @@ class _Admitted(NamedTuple):
 
 
 class OutboundClient:
-    """Sends requests to servers that are not ours, and keeps connections for the next one.
+    """Sends requests to foreign servers, and keeps connections for the next one.
 
-    Make one for each plugin; hand it to the hook ``lifespan``, or close it yourself.
-    ``extra_root_pem`` holds certificates of authorities to trust beside the machine's own.
+    Make one per plugin with :meth:`of`; return it from the hook ``lifespan``, or close it
+    yourself. ``extra_root_pem`` holds certificates of authorities to trust beside the machine's
+    own.
     """
 
     def __init__(
@@ -38,17 +65,27 @@ class OutboundClient:
         guard: AddressGuard,
         resolver: Resolver | None = None,
         extra_root_pem: bytes | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         self._clock = clock
         self._guard = guard
         self._resolver = resolver or SystemResolver()
-        self._pinned = PinnedClient(clock, USER_AGENT, extra_root_pem)
+        self._pinned = PinnedClient(clock, USER_AGENT, extra_root_pem, proxy=proxy)
         self._admitted: dict[str, _Admitted] = {}
 
-    async def send(self, request: OutboundRequest) -> OutboundResponse:
-        """Send ``request`` once; whatever goes wrong is an answer with an ``error``.
+    @classmethod
+    def of(cls, delivery: EgressSettings, clock: Clock, resolver: Resolver | None = None) -> Self:
+        """Make a client that follows ``[delivery]``: allowed networks, proxy and ca_file.
 
-        A redirect is an answer like any other and is not followed. A URL that may not be
+        Raises ``InvalidInput`` for a setting that can't be used.
+        """
+        guard = AddressGuard.of(delivery.allow_http, delivery.allow_networks)
+        return cls(clock, guard, resolver, read_ca_file(delivery.ca_file), proxy_of(delivery))
+
+    async def send(self, request: OutboundRequest) -> OutboundResponse:
+        """Send ``request``; a failure is a response with an ``error``.
+
+        A redirect is a response like any other and is not followed. A URL that may not be
         called is ``refused_address``.
         """
         began = self._clock.monotonic_seconds()
@@ -58,10 +95,8 @@ class OutboundClient:
             return OutboundResponse(error="refused_address", duration_ms=self._ms_since(began))
         except Unavailable:
             return OutboundResponse(error="dns", duration_ms=self._ms_since(began))
-        # A host with several addresses is tried at the next one next time.
-        address = admitted.addresses[(request.attempt - 1) % len(admitted.addresses)]
         left = request.timeout_seconds - (self._clock.monotonic_seconds() - began)
-        return await self._pinned.send(admitted.target, address, request, left)
+        return await self._pinned.send(admitted.target, admitted.addresses, request, left)
 
     async def close(self) -> None:
         """Close all connections; a request that is still waiting is answered with ``stopped``."""
@@ -82,12 +117,12 @@ class OutboundClient:
 
     async def _admit(self, url: str, timeout_seconds: float) -> _Admitted:
         now = self._clock.monotonic_seconds()
-        known = self._admitted.get(url)
-        if known is not None and now < known.until:
-            return known
+        kept = self._admitted.get(url)
+        if kept is not None and now < kept.until:
+            return kept
         target = check_url(url, self._guard)
         addresses = await resolve(target, self._guard, self._resolver, timeout_seconds)
-        if len(self._admitted) >= _MOST_KEPT:
+        if len(self._admitted) >= _MAX_ADDRESSES_KEPT:
             self._admitted.clear()
         admitted = _Admitted(target, addresses, now + _ADDRESSES_KEPT_SECONDS)
         self._admitted[url] = admitted
@@ -95,3 +130,16 @@ class OutboundClient:
 
     def _ms_since(self, began: float) -> int:
         return int((self._clock.monotonic_seconds() - began) * 1000)
+
+
+def proxy_of(delivery: EgressSettings) -> Proxy | None:
+    """Read ``[delivery] proxy``; raises ``InvalidInput`` when it is no usable proxy URL."""
+    if delivery.proxy is None:
+        return None
+    proxy = read_proxy(delivery.proxy)
+    if proxy is None:
+        raise InvalidInput(
+            "[delivery] proxy can't be used: write it as http://proxy.example:3128, or "
+            "http://user:password@proxy.example:3128."
+        )
+    return proxy

@@ -1,71 +1,59 @@
-"""The HTTP client: one pinned address, one deadline, a few KB of the response.
+"""Call a foreign server: checked addresses, one deadline, a few KB of the answer.
 
-The only module that knows pyreqwest (https://github.com/MarkusSintonen/pyreqwest),
-which wraps the Rust crates reqwest, hyper and url. The server at the other end is
-assumed hostile:
-
-* The address dialled is the one that was checked: each client is pinned to it,
-  looks nothing up and uses no proxy. TLS still checks the certificate against
-  the host name of the URL.
+* Only the addresses given are dialled: nothing is looked up here, and no proxy of the
+  environment is used. TLS checks the certificate against the host name of the URL.
+* Of several addresses the next one is dialled 250 ms after the one before, or at once when
+  that failed; the first whose connection stands is used (RFC 8305) and remembered. Nothing
+  was sent on the others, so no request goes out twice.
+* An idle connection that the server closed in the meantime shows only when the next request
+  gets not a single byte back: that request is sent once more, on a new connection.
 * Redirects are answers like any other. Nothing is decompressed, no cookie is kept.
 * One deadline spans everything from connecting to the last byte that is read.
-* At most 16 KB more of an answer's body are taken in than are asked for before
-  the connection is dropped. hyper ends an answer whose head has more than about
-  400 KB or 100 fields.
 
-Clients are made on first use: a runtime that was started before a fork is dead
-in the child.
-
-The runtime's thread lets go of a request's Python objects a moment after the answer
-is there. Where Python has begun to end by then the process is aborted, up to 3.13
-(https://github.com/python/cpython/issues/87135), so its end is put off a little.
+Why not a library: docs/decisions/0026-our-own-http-connection.md.
 """
 
-import atexit
-import time
-from collections import OrderedDict
-from datetime import timedelta
+import asyncio
+import base64
+import re
+import socket
+import ssl
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_pem_x509_certificates
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import (
-    BuilderError,
-    ClientClosedError,
-    ConnectError,
-    DetailedPyreqwestError,
-    NetworkError,
-    PyreqwestError,
-    RequestTimeoutError,
-)
-from pyreqwest.http import Url
-from pyreqwest.request import StreamRequest
-from pyreqwest.response import Response
 
 from gateway.clock import Clock
-from gateway.errors import InvalidInput
-from gateway.outbound.messages import Failure, OutboundRequest, OutboundResponse
-
-_READ_BYTES: Final = 16 * 1024
-
-# Node closes an idle connection after 5 s (https://nodejs.org/api/http.html#serverkeepalivetimeout);
-# a request that crosses that close would fail for nothing, so we let go first.
-_IDLE_SECONDS: Final = 4.0
-_IDLE_PER_CLIENT: Final = 64
-
-_LETS_GO_SECONDS: Final = 0.1
+from gateway.outbound.connection import Answer, DroppedError, HttpConnection, NotHttpError
+from gateway.outbound.failures import Failure, connect_failure, lost_failure, tls_failure
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
+from gateway.outbound.tls import client_context, read_authorities
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
+# Node closes an idle connection after 5 s (https://nodejs.org/api/http.html#serverkeepalivetimeout);
+# a request that crosses that close would have to be sent again, so ours are closed first.
+_IDLE_SECONDS: Final = 4.0
+_MAX_IDLE_PER_HOST: Final = 64
+_NEXT_ADDRESS_SECONDS: Final = 0.25  # RFC 8305, section 5: Connection Attempt Delay
+_MAX_REMEMBERED: Final = 1024
+_MAX_PROXY_HEAD_BYTES: Final = 16 * 1024
+
+_HEADERS: Final = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
+_USER_AGENT: Final = re.compile(r"(?im)^user-agent:")
+_REQUEST_TARGET: Final = re.compile(r"/[\x21-\x7e]*")
+_PROXY_ANSWER: Final = re.compile(rb"HTTP/1\.[01] +2[0-9]{2}[ \r]")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a URL leads, read as the client reads it.
+    """Where a URL leads.
 
-    ``host`` is lower case and without brackets; ``address`` is set when the URL
-    names an address and no name, and nothing else can be dialled then.
+    ``host`` is lower case and without brackets; ``address`` is set when the URL has an address
+    instead of a name, and then nothing else can be dialled.
     """
 
     url: str
@@ -75,31 +63,63 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     address: IPAddress | None = None
 
 
-def read_url(url: str) -> Target | None:
-    """Read ``url`` with the client's own parser (WHATWG rules); None when it can't be dialled."""
-    try:
-        seen = Url(url)
-    except ValueError:
-        return None
-    if not seen.host_str or seen.port_or_known_default is None:
-        return None
-    host = seen.host_str.removeprefix("[").removesuffix("]")
-    return Target(
-        url=url,
-        scheme=seen.scheme,
-        host=host,
-        port=seen.port_or_known_default,
-        address=None if seen.domain else ip_address(host),
-    )
+class Proxy(msgspec.Struct, frozen=True):
+    """An HTTP proxy: host, port, and the value of Proxy-Authorization if it needs one."""
+
+    host: str
+    port: int
+    authorization: str | None = None
+
+
+class _Deadline:
+    """``asyncio.timeout`` without what a single use doesn't need: a tenth of a request's cost."""
+
+    __slots__ = ("_expired", "_handle", "_seconds", "_task")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._expired = False
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._handle = asyncio.get_running_loop().call_later(self._seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._handle.cancel()
+        if self._expired and self._task is not None and self._task.uncancel() == 0:
+            raise TimeoutError
+
+
+class _FailedError(Exception):
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure: Failure = failure
+
+
+class _Host(NamedTuple):
+    scheme: str
+    name: str
+    port: int
+
+
+class _Connection(HttpConnection):
+    """A connection that knows where it leads."""
+
+    host: _Host
+    address: IPAddress
 
 
 class PinnedClient:
-    """Keeps connections alive, each to the one address it was opened for.
+    """Keeps connections alive, each to the address it was opened for.
 
-    ``extra_root_pem`` holds certificates of authorities to trust beside the
-    machine's own; InvalidInput if there is none in it. At most ``max_clients``
-    pairs of host and address keep idle connections; the least recently used one
-    gives them up first, and what it has in flight ends in peace.
+    ``extra_root_pem`` holds certificates of authorities to trust beside the machine's own;
+    InvalidInput if there is none in it. At most ``max_hosts`` hosts keep idle connections; the
+    least recently used one gives them up first.
     """
 
     def __init__(
@@ -107,158 +127,415 @@ class PinnedClient:
         clock: Clock,
         user_agent: str,
         extra_root_pem: bytes | None = None,
-        max_clients: int = 256,
+        max_hosts: int = 256,
+        proxy: Proxy | None = None,
     ) -> None:
         self._clock = clock
         self._user_agent = user_agent
-        self._extra_roots = _read_roots(extra_root_pem)
-        self._max_clients = max_clients
-        self._clients: OrderedDict[tuple[str, int, IPAddress], Client] = OrderedDict()
+        self._authorities = read_authorities(extra_root_pem)
+        self._max_hosts = max_hosts
+        self._proxy = proxy
+        self._context: ssl.SSLContext | None = None
+        self._idle: OrderedDict[_Host, list[_Connection]] = OrderedDict()
+        self._busy: set[_Connection] = set()
+        self._opening: set[asyncio.Task[_Connection]] = set()
+        self._good_addresses: dict[_Host, IPAddress] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def send(
         self,
         target: Target,
-        address: IPAddress,
+        addresses: Sequence[IPAddress],
         request: OutboundRequest,
         timeout_seconds: float,
     ) -> OutboundResponse:
-        """Send to ``address`` for ``target``; whatever the other side does is an answer.
+        """Send to one of ``addresses``; whatever the other side does is a response.
 
         ``target`` is where the request's URL leads, ``timeout_seconds`` what is left of its
-        deadline. Cancelling stops the wait at once, but not the request: pyreqwest 0.15 lets
-        it run in its own thread, at the longest until the deadline.
+        deadline. Cancelling drops the connection.
         """
         started = self._clock.monotonic_seconds()
         error: Failure
-        if target.address is not None and target.address != address:
-            error = "refused_address"  # the client would dial what the URL names
+        partial: list[Answer] = []
+        if target.address is not None and set(addresses) != {target.address}:
+            error = "refused_address"  # a URL with an address names the only one to dial
         elif timeout_seconds <= 0:
             error = "timeout"
         else:
             try:
-                async with self._built(target, address, request, timeout_seconds) as response:
-                    body, cut = await _start_of(response, request.keep_bytes)
-                    return OutboundResponse(
-                        status=response.status,
-                        body=body,
-                        cut=cut,
-                        retry_after=_retry_after(response),
-                        duration_ms=self._ms_since(started),
-                    )
-            except PyreqwestError as failure:
-                error = _classify(failure)
+                data = self._written(target, request)
+                with _Deadline(timeout_seconds):
+                    answer = await self._exchange(target, addresses, data, request, partial)
+                return self._response(answer, started)
+            except TimeoutError:
+                if partial:
+                    return self._response(partial[0], started)
+                error = "timeout"
+            except _FailedError as failed:
+                error = failed.failure
+            except DroppedError as dropped:
+                error = lost_failure(dropped.cause)
+            except NotHttpError:
+                error = "bad_answer"
             except ValueError:
                 error = "bad_request"
         return OutboundResponse(error=error, duration_ms=self._ms_since(started))
 
-    def _built(
-        self, target: Target, address: IPAddress, request: OutboundRequest, timeout_seconds: float
-    ) -> StreamRequest:
-        return (
-            self._client_for(target, address)
-            .request(request.method, target.url)
-            .headers(request.headers)
-            .body_bytes(request.body)
-            .timeout(timedelta(seconds=timeout_seconds))
-            .streamed_read_buffer_limit(_READ_BYTES)
-            .build_streamed()
-        )
-
     async def close(self) -> None:
         """Close all connections; a request that is still waiting is answered with ``stopped``."""
-        while self._clients:
-            _, client = self._clients.popitem()
-            await client.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for task in tuple(self._opening):
+            task.cancel()
+        for connection in tuple(self._busy):
+            connection.fail(_FailedError("stopped"))
+        for connections in tuple(self._idle.values()):
+            for connection in tuple(connections):
+                connection.close()
+        self._idle.clear()
+        await asyncio.sleep(0)  # the transports close in the loop's next round
 
-    def _client_for(self, target: Target, address: IPAddress) -> Client:
-        key = (target.host, target.port, address)
-        client = self._clients.get(key)
-        if client is None:
-            client = self._clients[key] = self._build(target, address)
-            if len(self._clients) > self._max_clients:
-                # Letting go of it, rather than closing it, spares what it has in flight.
-                self._clients.popitem(last=False)
-        else:
-            self._clients.move_to_end(key)
-        return client
+    # -- one request ----------------------------------------------------------------------
 
-    def _build(self, target: Target, address: IPAddress) -> Client:
-        builder = (
-            ClientBuilder()
-            .resolve(target.host, str(address), target.port)
-            .user_agent(self._user_agent)
-            .no_proxy()
-            .follow_redirects(enable=False)
-            .default_cookie_store(enable=False)
-            .gzip(enable=False)
-            .brotli(enable=False)
-            .zstd(enable=False)
-            .deflate(enable=False)
-            .http1_only()
-            .pool_idle_timeout(timedelta(seconds=_IDLE_SECONDS))
-            .pool_max_idle_per_host(_IDLE_PER_CLIENT)
+    async def _exchange(
+        self,
+        target: Target,
+        addresses: Sequence[IPAddress],
+        data: bytes,
+        request: OutboundRequest,
+        partial: list[Answer],
+    ) -> Answer:
+        host = _Host(target.scheme, target.host, target.port)
+        idle = self._take_idle(host, addresses)
+        if idle is not None:
+            try:
+                return await self._ask(idle, data, request, partial)
+            except DroppedError as dropped:
+                if not dropped.unused:
+                    raise
+        connection = await self._connect(host, self._ordered(host, addresses))
+        try:
+            answer = await self._ask(connection, data, request, partial)
+        except BaseException:
+            self._note_failure(host, connection.address, addresses)
+            raise
+        if len(addresses) > 1:
+            self._note_success(host, connection.address)
+        return answer
+
+    async def _ask(
+        self,
+        connection: _Connection,
+        data: bytes,
+        request: OutboundRequest,
+        partial: list[Answer],
+    ) -> Answer:
+        self._busy.add(connection)
+        try:
+            return await connection.send(data, request.keep_bytes)
+        except asyncio.CancelledError:
+            if (so_far := connection.answer_so_far()) is not None:
+                partial.append(so_far)
+            connection.close()
+            raise
+
+    def _written(self, target: Target, request: OutboundRequest) -> bytes:
+        """Write a request's bytes; raises ValueError for what can't be sent."""
+        given = request.headers.items() if isinstance(request.headers, Mapping) else request.headers
+        headers = "".join([f"{name}: {value}\r\n" for name, value in given])
+        if not _HEADERS.fullmatch(headers) or headers.count("\n") != len(request.headers):
+            raise ValueError("a header that no request may have")
+        start = _start(target.url, target.scheme, target.host, target.port)
+        if not _USER_AGENT.search(headers):
+            headers = f"{headers}User-Agent: {self._user_agent}\r\n"
+        sized = request.body or request.method != "GET"
+        length = f"Content-Length: {len(request.body)}\r\n" if sized else ""
+        head = f"{request.method} {start}{headers}Accept: */*\r\n{length}\r\n"
+        return head.encode("latin-1") + request.body
+
+    def _response(self, answer: Answer, started: float) -> OutboundResponse:
+        head = answer.head
+        return OutboundResponse(
+            status=head.status,
+            error=answer.fault,
+            body=answer.body,
+            cut=answer.cut,
+            retry_after=_text(head.headers.get(b"retry-after")),
+            location=_text(head.headers.get(b"location")),
+            duration_ms=self._ms_since(started),
         )
-        for root in self._extra_roots:
-            builder = builder.add_root_certificate_der(root)
-        atexit.unregister(_let_it_rest)
-        atexit.register(_let_it_rest)  # once, whatever the number of clients
-        return builder.build()
+
+    # -- idle connections -----------------------------------------------------------------
+
+    def _take_idle(self, host: _Host, addresses: Sequence[IPAddress]) -> _Connection | None:
+        connections = self._idle.get(host)
+        if connections is None:
+            return None
+        self._idle.move_to_end(host)
+        oldest = asyncio.get_running_loop().time() - _IDLE_SECONDS
+        while connections:
+            connection = connections.pop()
+            if connection.idle_since > oldest and connection.address in addresses:
+                return connection
+            connection.close()
+        return None
+
+    def _on_idle(self, connection: HttpConnection) -> None:
+        assert isinstance(connection, _Connection)  # noqa: S101 - made here
+        self._busy.discard(connection)
+        loop = asyncio.get_running_loop()
+        connections = self._idle.setdefault(connection.host, [])
+        if len(connections) >= _MAX_IDLE_PER_HOST:
+            connection.close()
+            return
+        connection.idle_since = loop.time()
+        connections.append(connection)
+        if len(self._idle) > self._max_hosts:
+            _, dropped = self._idle.popitem(last=False)
+            for each in tuple(dropped):
+                each.close()
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(_IDLE_SECONDS, self._sweep, loop)
+
+    def _on_closed(self, connection: HttpConnection) -> None:
+        assert isinstance(connection, _Connection)  # noqa: S101 - made here
+        self._busy.discard(connection)
+        connections = self._idle.get(connection.host)
+        if connections and connection in connections:
+            connections.remove(connection)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close what has been idle for too long."""
+        oldest = loop.time() - _IDLE_SECONDS
+        for host, connections in tuple(self._idle.items()):
+            for connection in tuple(connections):
+                if connection.idle_since <= oldest:
+                    connection.close()
+            if not connections:
+                del self._idle[host]
+        pending = bool(self._idle)
+        self._sweeper = loop.call_later(_IDLE_SECONDS, self._sweep, loop) if pending else None
+
+    # -- new connections ------------------------------------------------------------------
+
+    def _ordered(self, host: _Host, addresses: Sequence[IPAddress]) -> list[IPAddress]:
+        """Return the addresses in the order to dial: the good one, then the families in turn."""
+        ordered = _interleaved(addresses)
+        good = self._good_addresses.get(host)
+        if good in ordered:
+            ordered.remove(good)
+            ordered.insert(0, good)
+        return ordered
+
+    def _note_success(self, host: _Host, address: IPAddress) -> None:
+        if len(self._good_addresses) >= _MAX_REMEMBERED:
+            self._good_addresses.clear()
+        self._good_addresses[host] = address
+
+    def _note_failure(
+        self, host: _Host, address: IPAddress, addresses: Sequence[IPAddress]
+    ) -> None:
+        """Begin with another address next time: this one took a connection and didn't answer."""
+        others = [each for each in addresses if each != address]
+        if others:
+            self._note_success(host, others[0])
+
+    async def _connect(self, host: _Host, ordered: Sequence[IPAddress]) -> _Connection:
+        """Return the first connection that stands; raises the most telling failure if none does."""
+        if host.scheme == "https" and self._context is None:
+            self._context = await asyncio.to_thread(client_context, self._authorities)
+            if self._context is None:
+                raise _FailedError("tls_no_authorities")
+        if len(ordered) == 1:
+            return await self._opened(asyncio.create_task(self._open(host, ordered[0])))
+        waiting = deque(ordered)
+        running: set[asyncio.Task[_Connection]] = set()
+        failures: list[BaseException] = []
+        try:
+            while waiting or running:
+                if waiting:
+                    task = asyncio.create_task(self._open(host, waiting.popleft()))
+                    self._opening.add(task)
+                    task.add_done_callback(self._opening.discard)
+                    running.add(task)
+                done, running = await asyncio.wait(
+                    running,
+                    timeout=_NEXT_ADDRESS_SECONDS if waiting else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for task in sorted(done, key=_has_failed):
+                    if task.cancelled():
+                        raise _FailedError("stopped")
+                    if (failure := task.exception()) is None:
+                        running |= done - {task}
+                        return task.result()
+                    failures.append(failure)
+        finally:
+            for task in running:
+                task.add_done_callback(_drop)
+                task.cancel()
+        raise max(failures, key=_tells)
+
+    async def _opened(self, task: "asyncio.Task[_Connection]") -> _Connection:
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                task.add_done_callback(_drop)
+                task.cancel()
+                raise
+            raise _FailedError("stopped") from None
+
+    async def _open(self, host: _Host, address: IPAddress) -> _Connection:
+        loop = asyncio.get_running_loop()
+        through = self._proxy
+        sock = await _dialled(
+            loop,
+            *((str(address), host.port) if through is None else (through.host, through.port)),
+            failure="connect" if through is None else "proxy",
+        )
+        context = self._context if host.scheme == "https" else None
+        try:
+            if through is not None:
+                await _tunnelled(loop, sock, address, host.port, through)
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self._on_idle, self._on_closed),
+                sock=sock,
+                ssl=context,
+                server_hostname=None if context is None else host.name,
+            )
+        except OSError as error:
+            sock.close()
+            raise _FailedError("connect" if context is None else tls_failure(error)) from error
+        except BaseException:
+            sock.close()
+            raise
+        connection.host, connection.address = host, address
+        return connection
 
     def _ms_since(self, started: float) -> int:
         return round((self._clock.monotonic_seconds() - started) * 1000)
 
 
-def _let_it_rest() -> None:
-    """Give the runtime's thread the time to let go of what was Python's."""
-    time.sleep(_LETS_GO_SECONDS)
+@lru_cache(maxsize=1024)
+def _start(url: str, scheme: str, host: str, port: int) -> str:
+    """Return the rest of the request line and the Host line; ValueError for an unfit path."""
+    path = url.split("://", 1)[-1]
+    slash = min((path.find(each) for each in "/?" if each in path), default=len(path))
+    path = path[slash:].split("#", 1)[0]
+    if not path.startswith("/"):
+        path = f"/{path}"
+    if not _REQUEST_TARGET.fullmatch(path):
+        raise ValueError("a URL with characters that no request may have")
+    name = f"[{host}]" if ":" in host else host
+    if port != _DEFAULT_PORTS.get(scheme):
+        name = f"{name}:{port}"
+    return f"{path} HTTP/1.1\r\nHost: {name}\r\n"
 
 
-def _read_roots(pem: bytes | None) -> tuple[bytes, ...]:
-    """Return the certificates in ``pem`` as DER."""
-    if pem is None:
-        return ()
+def _interleaved(addresses: Sequence[IPAddress]) -> list[IPAddress]:
+    """Take the families in turn, beginning with the resolver's first (RFC 8305, section 4)."""
+    first = [each for each in addresses if each.version == addresses[0].version]
+    second = [each for each in addresses if each.version != addresses[0].version]
+    pairs = zip(first, second, strict=False)
+    ordered = [address for pair in pairs for address in pair]
+    shorter = min(len(first), len(second))
+    return [*ordered, *first[shorter:], *second[shorter:]]
+
+
+async def _dialled(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, *, failure: Failure
+) -> socket.socket:
+    """Open a TCP connection; ``host`` is an address, or the name of the operator's own proxy."""
     try:
-        return tuple(
-            certificate.public_bytes(Encoding.DER)
-            for certificate in load_pem_x509_certificates(pem)
-        )
+        family, place = await _socket_address(loop, host, port)
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _FailedError(failure) from error
+    sock.setblocking(False)  # noqa: FBT003 - the socket API
+    try:
+        await loop.sock_connect(sock, place)
+    except OSError as error:
+        sock.close()
+        found = connect_failure(error)
+        raise _FailedError(found if failure == "connect" else failure) from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _socket_address(
+    loop: asyncio.AbstractEventLoop, host: str, port: int
+) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    try:
+        address = ip_address(host)
     except ValueError:
-        sentence = "The extra root certificates can't be read; give one or more in PEM form."
-        raise InvalidInput(sentence) from None
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return found[0][0], found[0][4]
+    if address.version == 6:  # noqa: PLR2004
+        return socket.AF_INET6, (host, port, 0, 0)
+    return socket.AF_INET, (host, port)
 
 
-async def _start_of(response: Response, keep_bytes: int) -> tuple[bytes, bool]:
-    """Read at most ``keep_bytes`` of the body, and say whether there may be more."""
-    pieces: list[bytes] = []
-    missing = keep_bytes
-    while missing > 0:
-        piece = await response.body_reader.read(missing)
-        if piece is None:
-            return b"".join(pieces), False
-        pieces.append(piece.to_bytes())
-        missing -= len(piece)
-    return b"".join(pieces), True
-
-
-def _retry_after(response: Response) -> str | None:
+async def _tunnelled(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    address: IPAddress,
+    port: int,
+    proxy: Proxy,
+) -> None:
+    """Have the proxy connect to the checked address (RFC 9110, section 9.3.6)."""
+    place = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004
+    lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+    if proxy.authorization is not None:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
     try:
-        return response.get_header("retry-after")
-    except (PyreqwestError, ValueError):  # bytes that are no ASCII text
+        await loop.sock_sendall(sock, ("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
+        answer = bytearray()
+        while b"\r\n\r\n" not in answer and len(answer) < _MAX_PROXY_HEAD_BYTES:
+            piece = await loop.sock_recv(sock, 1024)
+            if not piece:
+                break
+            answer += piece
+    except OSError as error:
+        raise _FailedError("proxy") from error
+    if b"\r\n\r\n" not in answer or not _PROXY_ANSWER.match(answer):
+        raise _FailedError("proxy")
+
+
+def read_proxy(url: str) -> Proxy | None:
+    """Read ``http://[user:password@]host:port``; None when it is anything else."""
+    match = re.fullmatch(
+        r"http://(?:(?P<user>[^/@]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+):(?P<port>[0-9]{1,5})/?",
+        url,
+    )
+    if match is None or not 0 < int(match["port"]) < 65536:  # noqa: PLR2004
         return None
+    authorization = None
+    if match["user"]:
+        authorization = "Basic " + base64.b64encode(match["user"].encode()).decode("ascii")
+    return Proxy(match["host"].strip("[]"), int(match["port"]), authorization)
 
 
-def _classify(failure: PyreqwestError) -> Failure:
-    """Classify an error; reqwest distinguishes some cases only by the text of their causes."""
-    if isinstance(failure, RequestTimeoutError):
-        return "timeout"
-    if isinstance(failure, ClientClosedError):
-        return "stopped"
-    if isinstance(failure, BuilderError):
-        return "tls"  # all that can fail here is loading the machine's trusted certificates
-    causes = failure.details["causes"] if isinstance(failure, DetailedPyreqwestError) else None
-    words = [cause["message"] for cause in causes or ()]
-    if isinstance(failure, ConnectError) and "client error (Connect)" in words:
-        return "connect" if "tcp connect error" in words else "tls"
-    if isinstance(failure, NetworkError) or "end of file before message length reached" in words:
-        return "closed_early"
-    return "bad_answer"
+def _text(value: bytes | None) -> str | None:
+    return value.decode("ascii") if value is not None and value.isascii() else None
+
+
+def _has_failed(task: "asyncio.Task[Any]") -> bool:
+    return task.cancelled() or task.exception() is not None
+
+
+def _tells(failure: BaseException) -> bool:
+    """Say whether a failure says more than that nothing listens."""
+    return not isinstance(failure, _FailedError) or failure.failure not in {"connect", "timeout"}
+
+
+def _drop(task: "asyncio.Task[_Connection]") -> None:
+    """Close a connection that stood only after another one had been taken."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()

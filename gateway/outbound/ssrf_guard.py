@@ -1,14 +1,13 @@
-"""Decide whom the gateway may call: rules for URLs, rules for addresses, a careful look-up.
+"""Guard against SSRF: rules for URLs, rules for addresses, one checked look-up.
 
-An endpoint's URL is a customer's text and its DNS a stranger's, so neither may
-lead into the operator's own network. Three gates stand in a row:
+An endpoint's URL is a customer's text and its DNS a stranger's, so neither may lead into the
+operator's own network. Three gates in a row:
 
-1. :func:`check_url` takes only a plainly written URL, and only if our reading of
-   its host and port is the client's as well.
-2. :func:`resolve` looks the host up once and takes the answer only if every
-   address in it may be called.
-3. :class:`~gateway.outbound.pinned.PinnedClient` dials an address that passed
-   here; it looks nothing up itself.
+1. :func:`check_url` accepts only a plainly written URL, whose host has one reading.
+2. :func:`resolve` looks the host up once and accepts the answer only if every address in it
+   may be called.
+3. :class:`~gateway.outbound.pinned.PinnedClient` dials an address that passed here; it looks
+   nothing up itself.
 
 The tables are written out because ``ipaddress.is_global`` changes its mind
 between Python's patch releases (https://github.com/python/cpython/issues/113171).
@@ -23,12 +22,20 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    AddressValueError,
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from threading import Thread
 from typing import Final, Self, TypeAlias
 
 from gateway.errors import InvalidInput, Problem, Unavailable
-from gateway.outbound.pinned import IPAddress, Target, read_url
+from gateway.outbound.pinned import IPAddress, Target
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Resolver: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
@@ -36,12 +43,14 @@ Resolver: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
 
 MAX_URL_CHARS: Final = 2048
 _STANDARD_PORTS: Final = {"https": 443, "http": 80}
+_MAX_PORT: Final = 65535
 
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
 _URL: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*).*")
 _AUTHORITY: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>[1-9][0-9]{0,4}))?")
 # Underscores are no part of a host name (RFC 1123), but private networks use them.
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 
 _USUAL_FORM: Final = (
@@ -63,11 +72,14 @@ _EMBEDDED: Final = _table(
     {
         "IPv4-mapped": "::ffff:0:0/96",
         "IPv4-translated": "::ffff:0:0:0/96",
-        "NAT64": "64:ff9b::/96 64:ff9b:1::/48",
+        "NAT64": "64:ff9b:1::/48",
         "6to4": "2002::/16",
         "Teredo": "2001::/32",
     }
 )
+# A DNS64 name server writes each IPv4-only host so (RFC 6147): what is dialled is the IPv4
+# address in the last 32 bits, and that is what the rules judge.
+_DNS64: Final = IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = IPv6Network("::/96")
 _ISATAP: Final = (0x00005EFE, 0x02005EFE)  # RFC 5214, section 6.1: these, then an IPv4 address
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
@@ -97,6 +109,13 @@ _BLOCKED: Final = _table(
 )
 
 
+def judged(address: IPAddress) -> IPAddress:
+    """Return the address that the rules judge: behind DNS64 the IPv4 address that is meant."""
+    if isinstance(address, IPv6Address) and address.scope_id is None and address in _DNS64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
 def embedded_reason(address: IPAddress) -> str | None:
     """Say which form an IPv6 address hides an IPv4 address in, or None; no setting allows these."""
     if not isinstance(address, IPv6Address):
@@ -113,6 +132,7 @@ def embedded_reason(address: IPAddress) -> str | None:
 
 def blocked_reason(address: IPAddress) -> str | None:
     """Say what kind of special address this is, or None when it is an ordinary public one."""
+    address = judged(address)
     if embedded := embedded_reason(address):
         return embedded
     for network, reason in _BLOCKED:
@@ -141,22 +161,31 @@ class AddressGuard:
         faults: list[Problem] = []
         for index, text in enumerate(allow_networks):
             try:
-                networks.append(ip_network(text))
+                network = ip_network(text)
             except ValueError:
                 sentence = "expected a network by its first address, such as 192.168.1.0/24"
-                faults.append(Problem(message=sentence, index=index, field="allow_networks"))
+            else:
+                networks.append(network)
+                reason = _without_effect(network)
+                if reason is None:
+                    continue
+                sentence = f"has no effect, as {reason} addresses are never dialled as such; name "
+                sentence += "the IPv4 network that is meant"
+            faults.append(Problem(message=sentence, index=index, field="allow_networks"))
         if faults:
-            raise InvalidInput("allow_networks has entries that are no networks.", faults)
+            raise InvalidInput("allow_networks has entries that are no usable networks.", faults)
         return cls(allow_http, tuple(networks))
 
     def trusts(self, address: IPAddress) -> bool:
         """Say whether the operator named a network that ``address`` lies in."""
+        address = judged(address)
         return embedded_reason(address) is None and any(
             address in network for network in self.allow_networks
         )
 
     def refusal(self, address: IPAddress, *, standard_port: bool) -> str | None:
         """Say, for a customer to read, why ``address`` may not be called, or None."""
+        address = judged(address)
         if self.trusts(address):
             return None
         if reason := embedded_reason(address):
@@ -168,16 +197,26 @@ class AddressGuard:
         return None if standard_port else _OTHER_PORT
 
 
+def _without_effect(network: Network) -> str | None:
+    """Say which form hides IPv4 addresses in all of ``network``: allowing it would do nothing."""
+    if not isinstance(network, IPv6Network):
+        return None
+    hidden = [*_EMBEDDED, (_DNS64, "DNS64")]
+    return next(
+        (reason for outer, reason in hidden if network.subnet_of(outer)),  # type: ignore[arg-type]
+        None,
+    )
+
+
 def check_url(url: str, guard: AddressGuard) -> Target:
     """Read an endpoint's URL; a host that is a name may still be refused by :func:`resolve`.
 
     Raises InvalidInput, for the field ``url``, with one sentence that says what to change.
     """
     scheme, host, port = _read_strictly(url, guard)
-    target = read_url(url)
-    # Where the client would read something else than what stands there, it is a trick or a slip.
-    if target is None or (target.scheme, _as_written(target), target.port) != (scheme, host, port):
-        raise _refused(_USUAL_FORM)
+    address = _read_address(host)
+    name = host if address is None else str(address)
+    target = Target(url=url, scheme=scheme, host=name, port=port, address=address)
     if target.address is not None:
         _require_allowed([target.address], target, guard)
     elif not _NAME.fullmatch(host):
@@ -206,11 +245,29 @@ def _read_strictly(url: str, guard: AddressGuard) -> tuple[str, str, int]:
     authority = _AUTHORITY.fullmatch(parts["authority"])
     if authority is None or not authority["host"]:
         raise _refused(_USUAL_FORM)
-    return scheme, authority["host"].lower(), int(authority["port"] or _STANDARD_PORTS[scheme])
+    port = int(authority["port"] or _STANDARD_PORTS[scheme])
+    if port > _MAX_PORT:
+        raise _refused(_USUAL_FORM)
+    return scheme, authority["host"].lower(), port
 
 
-def _as_written(target: Target) -> str:
-    return f"[{target.host}]" if ":" in target.host else target.host
+def _read_address(host: str) -> IPAddress | None:
+    """Return the address that ``host`` is, if it is one; refuse one in an unusual notation.
+
+    A name whose last label is a number is one: 2130706433, 0x7f.1 and 127.1 are 127.0.0.1 to
+    many programs (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+    """
+    address: IPAddress | None = None
+    try:
+        if host.startswith("["):
+            address = IPv6Address(host[1:-1])
+        elif _NUMBER.fullmatch(host.rpartition(".")[2]):
+            address = IPv4Address(host)
+    except AddressValueError:
+        raise _refused(_USUAL_FORM) from None
+    if address is not None and (str(address) != host.strip("[]") or "%" in host):
+        raise _refused(_USUAL_FORM)
+    return address
 
 
 async def resolve(

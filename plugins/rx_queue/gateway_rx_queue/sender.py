@@ -72,7 +72,6 @@ class Bridge:
                 },
                 timeout_seconds=self._table.timeout_seconds,
                 keep_bytes=_KEPT_BYTES,
-                attempt=job.attempt,
             )
         )
         return outcome_from(answer)

@@ -51,7 +51,6 @@ class Sender:
                 body=message.body,
                 headers=message.headers,
                 timeout_seconds=batch.timeout_seconds,
-                attempt=delivery.attempt,
             )
         )
         return Outcome(

@@ -1,0 +1,335 @@
+"""One HTTP/1.1 connection: write a request, read the answer's head and the start of its body.
+
+The server at the other end is taken for hostile or broken, and read as RFC 9112 advises:
+
+* The status line is the answer. What is wrong with the body behind it (an early end, a
+  length that isn't true, no end before the deadline) is a ``fault`` beside the status.
+* Headers are read leniently: folded lines are joined (section 5.2), space before a colon is
+  ignored, a line without a colon is skipped, lines may end in a bare LF (section 2.2).
+* A head has at most 64 KB, of a body ``keep_bytes`` are kept and at most 16 KB more read.
+* A connection is used again only after an answer whose end was seen, with nothing after it.
+
+Header names go out as they are given: receivers and their documentation write
+``X-ScriptRun-Signature``, and people search logs for it.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from gateway.outbound.failures import Failure
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+_MAX_SURPLUS_BYTES: Final = 16 * 1024
+_MAX_DRAIN_SECONDS: Final = 1.0
+_MAX_CHUNK_LINE_BYTES: Final = 1024
+
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01])[ \t]+([1-9][0-9]{2})(?:[ \t\r].*)?", re.DOTALL)
+_HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
+_FOLD: Final = re.compile(rb"\r?\n[ \t]+")
+_CHUNK_SIZE: Final = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+_SWITCHING_PROTOCOLS: Final = 101
+_NO_BODY: Final = frozenset({101, 204, 304})
+
+
+class Head(NamedTuple):
+    """The head of an answer: its status and, by lower-case name, its headers."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    is_http_1_0: bool
+
+
+class Answer(NamedTuple):
+    """An answer: ``cut`` when there may be more body; ``fault`` says what is wrong with it."""
+
+    head: Head
+    body: bytes
+    cut: bool = False
+    fault: Failure | None = None
+
+
+class NotHttpError(Exception):
+    """What came back is not an HTTP answer, or its head is too large."""
+
+
+class DroppedError(Exception):
+    """The connection ended before an answer; ``unused`` when not a byte of one had come.
+
+    ``cause`` is what the transport reported, None for a plain end of the stream.
+    """
+
+    def __init__(self, cause: Exception | None, *, unused: bool) -> None:
+        super().__init__()
+        self.cause = cause
+        self.unused = unused
+
+
+def read_head(data: bytes) -> Head:
+    """Parse a head, without the empty line at its end; raises ``NotHttpError``."""
+    lines = _FOLD.sub(b" ", data).split(b"\n")
+    match = _STATUS_LINE.fullmatch(lines[0])
+    if match is None:
+        raise NotHttpError
+    headers: dict[bytes, bytes] = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        if not colon:
+            continue
+        key, value = name.strip().lower(), value.strip()
+        headers[key] = headers[key] + b", " + value if key in headers else value
+    return Head(int(match[2]), headers, match[1] == b"0")
+
+
+class _Body:
+    """Reads a body piece by piece, whatever its framing."""
+
+    __slots__ = ("_chunked", "_left", "_rest", "_trailer", "done", "fault", "until_close")
+
+    def __init__(self, head: Head, *, expects_body: bool) -> None:
+        self._rest = bytearray()
+        self._left: int | None = 0
+        self._trailer = False
+        self.fault: Failure | None = None
+        self.until_close = False
+        coding = head.headers.get(b"transfer-encoding")
+        length = head.headers.get(b"content-length")
+        self._chunked = expects_body and coding is not None and coding.lower().endswith(b"chunked")
+        if not expects_body:
+            self.done = True
+            return
+        self.done = False
+        if self._chunked:
+            self._left = None
+        elif coding is not None or length is None:
+            self.until_close = True
+        else:
+            # One number said twice is one number (RFC 9112, section 6.3).
+            numbers = {each.strip() for each in length.split(b",")}
+            number = numbers.pop()
+            if numbers or not _DIGITS.fullmatch(number):
+                self.fault, self.until_close = "body_invalid", True
+            else:
+                self._left = int(number)
+                self.done = self._left == 0
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take what came; returns the body bytes in it, and what lies behind the body's end."""
+        if self.done:
+            return b"", data
+        if self.until_close:
+            return data, b""
+        if not self._chunked:
+            assert self._left is not None  # noqa: S101 - only chunked bodies begin without
+            piece, behind = data[: self._left], data[self._left :]
+            self._left -= len(piece)
+            self.done = self._left == 0
+            return piece, behind
+        self._rest += data
+        return self._feed_chunks()
+
+    def _feed_chunks(self) -> tuple[bytes, bytes]:
+        pieces: list[bytes] = []
+        rest = self._rest
+        while rest and not self.done and self.fault is None:
+            if self._left:
+                pieces.append(bytes(rest[: self._left]))
+                del rest[: len(pieces[-1])]
+                self._left -= len(pieces[-1])
+                continue
+            end = rest.find(b"\n")
+            if end < 0:
+                if len(rest) > _MAX_CHUNK_LINE_BYTES:
+                    self.fault = "body_invalid"
+                break
+            line = bytes(rest[:end]).removesuffix(b"\r")
+            del rest[: end + 1]
+            self._chunk_line(line)
+        behind = bytes(rest) if self.done else b""
+        return b"".join(pieces), behind
+
+    def _chunk_line(self, line: bytes) -> None:
+        if self._trailer:
+            self.done = not line
+        elif self._left == 0:  # the line end behind a chunk's data
+            self._left = None
+            if line:
+                self.fault = "body_invalid"
+        elif (match := _CHUNK_SIZE.fullmatch(line)) is None:
+            self.fault = "body_invalid"
+        else:
+            size = int(match[1], 16)
+            self._left = size or None
+            self._trailer = size == 0
+
+
+class HttpConnection(asyncio.Protocol):
+    """A connection that carries one request at a time.
+
+    ``on_idle`` is called when an answer was read to its end and the connection can carry
+    another request, ``on_closed`` when it can't any more.
+    """
+
+    def __init__(
+        self,
+        on_idle: Callable[["HttpConnection"], None],
+        on_closed: Callable[["HttpConnection"], None],
+    ) -> None:
+        self._on_idle = on_idle
+        self._on_closed = on_closed
+        self._transport: Any = None
+        self._answer: asyncio.Future[Answer] | None = None
+        self._received = bytearray()
+        self._head: Head | None = None
+        self._body: _Body | None = None
+        self._kept = bytearray()
+        self._keep_bytes = 0
+        self._surplus = 0
+        self._keep_alive = True
+        self._draining: asyncio.TimerHandle | None = None
+        self.idle_since = 0.0
+        self.closed = False
+
+    # -- the request ----------------------------------------------------------------------
+
+    def send(self, data: bytes, keep_bytes: int) -> asyncio.Future[Answer]:
+        """Write a request; the future is its answer, or raises an error of this module."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._head = self._body = None
+        self._kept.clear()
+        self._received.clear()
+        self._keep_bytes, self._surplus = keep_bytes, 0
+        self._transport.write(data)
+        return self._answer
+
+    def answer_so_far(self) -> Answer | None:
+        """Return the answer as far as it has come, if its head has: for a deadline that passed."""
+        if self._head is None:
+            return None
+        return Answer(self._head, bytes(self._kept), cut=True, fault="body_late")
+
+    def close(self) -> None:
+        """Drop the connection, whatever it is doing."""
+        if not self.closed:
+            self._closed()
+            if self._transport is not None:
+                self._transport.abort()
+
+    # -- what the event loop calls --------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; bytes that no request asked for end the connection."""
+        if self._body is not None:
+            self._read_body(data)
+        elif self._answer is None or self._answer.done():
+            self.close()
+        else:
+            self._received += data
+            self._read_head()
+
+    def eof_received(self) -> bool:
+        """Let the transport close."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a request that is waiting: with what there is of an answer, or without one."""
+        if self._answer is not None and not self._answer.done():
+            if self._head is not None and self._body is not None:
+                whole = self._body.until_close and exc is None
+                fault: Failure | None = None if whole else "body_cut"
+                self._done(cut=fault is not None, fault=self._body.fault or fault)
+            else:
+                unused = not self._received
+                self._answer.set_exception(DroppedError(exc, unused=unused))
+        self._closed()
+
+    def _closed(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._stop_draining()
+            self._on_closed(self)
+
+    def _stop_draining(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+            self._draining = None
+
+    # -- the answer -----------------------------------------------------------------------
+
+    def _read_head(self) -> None:
+        while True:
+            start = len(self._received) - len(self._received.lstrip(b"\r\n"))
+            end = _HEAD_END.search(self._received, start)
+            if end is None or end.start() > MAX_HEAD_BYTES:
+                if len(self._received) > MAX_HEAD_BYTES or not _may_be_http(self._received):
+                    self.fail(NotHttpError())
+                return
+            try:
+                head = read_head(bytes(self._received[start : end.start()]))
+            except NotHttpError as error:
+                self.fail(error)
+                return
+            rest = bytes(self._received[end.end() :])
+            self._received = bytearray(rest)
+            if head.status < 200 and head.status != _SWITCHING_PROTOCOLS:  # noqa: PLR2004
+                continue  # 100 and 103 announce the answer
+            break
+        self._head = head
+        expects_body = head.status not in _NO_BODY
+        self._body = _Body(head, expects_body=expects_body)
+        options = head.headers.get(b"connection", b"").lower()
+        self._keep_alive = (
+            (b"keep-alive" in options if head.is_http_1_0 else b"close" not in options)
+            and head.status != _SWITCHING_PROTOCOLS
+            and not (b"transfer-encoding" in head.headers and b"content-length" in head.headers)
+        )
+        self._read_body(rest)
+
+    def _read_body(self, data: bytes) -> None:
+        body = self._body
+        assert body is not None  # noqa: S101 - made with the head
+        piece, behind = body.feed(data)
+        if piece:
+            wanted = self._keep_bytes - len(self._kept)
+            self._kept += piece[:wanted]
+            self._surplus += max(0, len(piece) - wanted)
+        if behind:
+            self._keep_alive = False
+        if body.done or (body.fault is not None and not body.until_close):
+            self._done(cut=self._surplus > 0 or body.fault is not None, fault=body.fault)
+            if body.fault is None and self._keep_alive and not self.closed:
+                self._answer = self._head = self._body = None
+                self._stop_draining()
+                self._on_idle(self)
+            else:
+                self.close()
+        elif self._surplus or (self._keep_bytes and len(self._kept) >= self._keep_bytes):
+            # There is enough; a little more is read, so that the connection can be used again.
+            self._done(cut=True, fault=body.fault)
+            if self._surplus > _MAX_SURPLUS_BYTES or body.until_close:
+                self.close()
+            elif self._draining is None:
+                loop = asyncio.get_running_loop()
+                self._draining = loop.call_later(_MAX_DRAIN_SECONDS, self.close)
+
+    def _done(self, *, cut: bool, fault: Failure | None) -> None:
+        answer, head = self._answer, self._head
+        if answer is not None and head is not None and not answer.done():
+            answer.set_result(Answer(head, bytes(self._kept), cut, fault))
+
+    def fail(self, error: Exception) -> None:
+        """End the request with ``error``, and the connection with it."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+        self.close()
+
+
+def _may_be_http(received: bytes | bytearray) -> bool:
+    start = bytes(received[:64]).lstrip(b"\r\n")
+    return b"HTTP/1."[: len(start)] == start[:7]
