@@ -55,8 +55,9 @@ from gateway.model.submission import (
     UpdateResult,
 )
 from gateway.model.wire import decode, encode, problem_of, timestamp
-from gateway.outbound.client import OutboundClient
-from gateway.outbound.messages import OutboundRequest, OutboundResponse
+from gateway.outbound.client import EgressSettings, OutboundClient
+from gateway.outbound.failures import explanation
+from gateway.outbound.messages import EXCERPT_BYTES, OutboundRequest, OutboundResponse
 from gateway.outbound.ssrf_guard import AddressGuard, Resolver, check_url
 from gateway.sandbox.reader import SandboxLimits, SandboxReader, read_in_sandbox
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
@@ -110,6 +111,7 @@ __all__ = [
     "CLOSED",
     "CONTROL_CHARACTERS",
     "DEFAULT_ACCOUNT",
+    "EXCERPT_BYTES",
     "MAX_CHARACTERS",
     "SEARCH_FIELDS",
     "AccountLookup",
@@ -138,6 +140,7 @@ __all__ = [
     "DestinationState",
     "DestinationStore",
     "DueColumn",
+    "EgressSettings",
     "ErasureResult",
     "Event",
     "EventDraft",
@@ -219,6 +222,7 @@ __all__ = [
     "command",
     "decode",
     "encode",
+    "explanation",
     "from_epoch_ms",
     "hookimpl",
     "idempotency_key",

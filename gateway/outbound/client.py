@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol, Self
 from gateway.clock import Clock
 from gateway.errors import InvalidInput, Unavailable
 from gateway.outbound.messages import USER_AGENT, OutboundRequest, OutboundResponse
-from gateway.outbound.pinned import IPAddress, PinnedClient, Proxy, Target, read_proxy
+from gateway.outbound.pinned import IPAddress, PinnedClient, Target, read_proxy
 from gateway.outbound.ssrf_guard import AddressGuard, Resolver, SystemResolver, check_url, resolve
 from gateway.outbound.tls import read_ca_file
 
@@ -22,17 +22,7 @@ _MAX_ADDRESSES_KEPT: Final = 1024
 
 
 class EgressSettings(Protocol):
-    """What ``[delivery]`` says of outgoing calls."""
-
-    @property
-    def allow_http(self) -> bool:
-        """Whether plain http may be called."""
-        ...
-
-    @property
-    def allow_networks(self) -> Sequence[str]:
-        """Networks that may be called although they are not public."""
-        ...
+    """What ``[delivery]`` says of the way out."""
 
     @property
     def proxy(self) -> str | None:
@@ -41,7 +31,7 @@ class EgressSettings(Protocol):
 
     @property
     def ca_file(self) -> Path | None:
-        """A PEM file of further certificate authorities."""
+        """A PEM file of certificate authorities to trust beside the machine's own."""
         ...
 
 
@@ -54,9 +44,9 @@ class _Admitted(NamedTuple):
 class OutboundClient:
     """Sends requests to foreign servers, and keeps connections for the next one.
 
-    Make one per plugin with :meth:`of`; return it from the hook ``lifespan``, or close it
-    yourself. ``extra_root_pem`` holds certificates of authorities to trust beside the machine's
-    own.
+    Make one per plugin; return it from the hook ``lifespan``, or close it yourself. ``egress``
+    is ``gateway.settings.delivery``: its proxy and its certificate authorities. Raises
+    ``InvalidInput`` for one that can't be used.
     """
 
     def __init__(
@@ -64,23 +54,18 @@ class OutboundClient:
         clock: Clock,
         guard: AddressGuard,
         resolver: Resolver | None = None,
-        extra_root_pem: bytes | None = None,
-        proxy: Proxy | None = None,
+        egress: EgressSettings | None = None,
     ) -> None:
         self._clock = clock
         self._guard = guard
         self._resolver = resolver or SystemResolver()
-        self._pinned = PinnedClient(clock, USER_AGENT, extra_root_pem, proxy=proxy)
+        self._pinned = PinnedClient(
+            clock,
+            USER_AGENT,
+            read_ca_file(None if egress is None else egress.ca_file),
+            proxy=None if egress is None or egress.proxy is None else read_proxy(egress.proxy),
+        )
         self._admitted: dict[str, _Admitted] = {}
-
-    @classmethod
-    def of(cls, delivery: EgressSettings, clock: Clock, resolver: Resolver | None = None) -> Self:
-        """Make a client that follows ``[delivery]``: allowed networks, proxy and ca_file.
-
-        Raises ``InvalidInput`` for a setting that can't be used.
-        """
-        guard = AddressGuard.of(delivery.allow_http, delivery.allow_networks)
-        return cls(clock, guard, resolver, read_ca_file(delivery.ca_file), proxy_of(delivery))
 
     async def send(self, request: OutboundRequest) -> OutboundResponse:
         """Send ``request``; a failure is a response with an ``error``.
@@ -130,16 +115,3 @@ class OutboundClient:
 
     def _ms_since(self, began: float) -> int:
         return int((self._clock.monotonic_seconds() - began) * 1000)
-
-
-def proxy_of(delivery: EgressSettings) -> Proxy | None:
-    """Read ``[delivery] proxy``; raises ``InvalidInput`` when it is no usable proxy URL."""
-    if delivery.proxy is None:
-        return None
-    proxy = read_proxy(delivery.proxy)
-    if proxy is None:
-        raise InvalidInput(
-            "[delivery] proxy can't be used: write it as http://proxy.example:3128, or "
-            "http://user:password@proxy.example:3128."
-        )
-    return proxy

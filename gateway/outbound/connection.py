@@ -9,8 +9,8 @@ The server at the other end is taken for hostile or broken, and read as RFC 9112
 * A head has at most 64 KB, of a body ``keep_bytes`` are kept and at most 16 KB more read.
 * A connection is used again only after an answer whose end was seen, with nothing after it.
 
-Header names go out as they are given: receivers and their documentation write
-``X-ScriptRun-Signature``, and people search logs for it.
+Header names go out as they are given: vendors document theirs in mixed case, and people search
+logs for them as they are documented.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ _FOLD: Final = re.compile(rb"\r?\n[ \t]+")
 _CHUNK_SIZE: Final = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 _SWITCHING_PROTOCOLS: Final = 101
+_LINE_END: Final = b"\r\n"
 _NO_BODY: Final = frozenset({101, 204, 304})
 
 
@@ -263,23 +264,26 @@ class HttpConnection(asyncio.Protocol):
     # -- the answer -----------------------------------------------------------------------
 
     def _read_head(self) -> None:
+        """Parse the head once it is whole; 1xx answers before it count towards its limit."""
+        received, start = self._received, 0
         while True:
-            start = len(self._received) - len(self._received.lstrip(b"\r\n"))
-            end = _HEAD_END.search(self._received, start)
-            if end is None or end.start() > MAX_HEAD_BYTES:
-                if len(self._received) > MAX_HEAD_BYTES or not _may_be_http(self._received):
+            while start < len(received) and received[start] in _LINE_END:
+                start += 1
+            end = _HEAD_END.search(received, start, MAX_HEAD_BYTES)
+            if end is None:
+                if len(received) >= MAX_HEAD_BYTES or not _may_be_http(received[start:][:16]):
                     self.fail(NotHttpError())
                 return
             try:
-                head = read_head(bytes(self._received[start : end.start()]))
+                head = read_head(bytes(received[start : end.start()]))
             except NotHttpError as error:
                 self.fail(error)
                 return
-            rest = bytes(self._received[end.end() :])
-            self._received = bytearray(rest)
-            if head.status < 200 and head.status != _SWITCHING_PROTOCOLS:  # noqa: PLR2004
-                continue  # 100 and 103 announce the answer
-            break
+            start = end.end()
+            if head.status >= 200 or head.status == _SWITCHING_PROTOCOLS:  # noqa: PLR2004
+                break
+        rest = bytes(received[start:])
+        received.clear()
         self._head = head
         expects_body = head.status not in _NO_BODY
         self._body = _Body(head, expects_body=expects_body)
@@ -330,6 +334,5 @@ class HttpConnection(asyncio.Protocol):
         self.close()
 
 
-def _may_be_http(received: bytes | bytearray) -> bool:
-    start = bytes(received[:64]).lstrip(b"\r\n")
+def _may_be_http(start: bytes | bytearray) -> bool:
     return b"HTTP/1."[: len(start)] == start[:7]

@@ -10,7 +10,7 @@
 * Redirects are answers like any other. Nothing is decompressed, no cookie is kept.
 * One deadline spans everything from connecting to the last byte that is read.
 
-Why not a library: docs/decisions/0026-our-own-http-connection.md.
+Why not a library: docs/decisions/0028-our-own-outgoing-http.md.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from gateway.clock import Clock
+from gateway.errors import InvalidInput
 from gateway.outbound.connection import Answer, DroppedError, HttpConnection, NotHttpError
 from gateway.outbound.failures import Failure, connect_failure, lost_failure, tls_failure
 from gateway.outbound.messages import OutboundRequest, OutboundResponse
@@ -508,14 +509,17 @@ async def _tunnelled(
         raise _FailedError("proxy")
 
 
-def read_proxy(url: str) -> Proxy | None:
-    """Read ``http://[user:password@]host:port``; None when it is anything else."""
+def read_proxy(url: str) -> Proxy:
+    """Read ``http://[user:password@]host:port``; raises ``InvalidInput`` for anything else."""
     match = re.fullmatch(
         r"http://(?:(?P<user>[^/@]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+):(?P<port>[0-9]{1,5})/?",
         url,
     )
     if match is None or not 0 < int(match["port"]) < 65536:  # noqa: PLR2004
-        return None
+        raise InvalidInput(
+            "[delivery] proxy can't be used: write it as http://proxy.example:3128 or "
+            "http://user:password@proxy.example:3128."
+        )
     authorization = None
     if match["user"]:
         authorization = "Basic " + base64.b64encode(match["user"].encode()).decode("ascii")

@@ -163,7 +163,7 @@ class AddressGuard:
             try:
                 network = ip_network(text)
             except ValueError:
-                sentence = "expected a network by its first address, such as 192.168.1.0/24"
+                sentence = "is no network by its first address, such as 192.168.1.0/24"
             else:
                 networks.append(network)
                 reason = _without_effect(network)
@@ -173,7 +173,8 @@ class AddressGuard:
                 sentence += "the IPv4 network that is meant"
             faults.append(Problem(message=sentence, index=index, field="allow_networks"))
         if faults:
-            raise InvalidInput("allow_networks has entries that are no usable networks.", faults)
+            place, fault = (faults[0].index or 0) + 1, faults[0].message
+            raise InvalidInput(f"[delivery] allow_networks: entry {place} {fault}.", faults)
         return cls(allow_http, tuple(networks))
 
     def trusts(self, address: IPAddress) -> bool:

@@ -71,6 +71,12 @@ def _check_network(network: str) -> str | None:
     return None
 
 
+def _check_proxy(url: str) -> str | None:
+    if re.fullmatch(r"http://(?:[^/@]+@)?(?:\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+):[0-9]{1,5}/?", url):
+        return None
+    return "the URL of an HTTP proxy with its port, such as http://proxy.example:3128"
+
+
 def _check_timezone(name: str) -> str | None:
     try:
         zoneinfo.ZoneInfo(name)
@@ -165,7 +171,10 @@ class RedisTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[delivery]``: permitted networks, time-outs, retries and circuit breaker.
+    """``[delivery]``: permitted networks, the way out, time-outs, retries and circuit breaker.
+
+    All calls to receivers and shops go through ``proxy``, if it is set. ``ca_file`` is a PEM file
+    of certificate authorities to trust beside the machine's own.
 
     ``retry_schedule_seconds`` are the pauses between attempts. ``give_up_after_seconds`` after
     the first attempt a delivery is exhausted.
@@ -175,6 +184,8 @@ class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     allow_http: bool = False
     allow_networks: tuple[Annotated[str, Check(_check_network)], ...] = ()
+    proxy: Annotated[str, Check(_check_proxy)] | None = None
+    ca_file: Path | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=120)] = 15.0
     retry_schedule_seconds: Annotated[tuple[_Seconds, ...], Meta(min_length=1)] = (
         5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800

@@ -39,7 +39,7 @@ class ShopifyService:
         guard = AddressGuard.of(delivery.allow_http, delivery.allow_networks)
         self.gateway = gateway
         self.settings = settings
-        self.client = OutboundClient(gateway.clock, guard)
+        self.client = OutboundClient(gateway.clock, guard, egress=delivery)
         self.directory = ShopDirectory(gateway, settings.shops)
         self.inbox = Inbox(gateway, self._process)
         self.orders = OrderStore(gateway)

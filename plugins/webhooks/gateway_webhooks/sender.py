@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.plugin import (
+    EXCERPT_BYTES,
     AddressGuard,
     Batch,
     ClaimedDelivery,
     Clock,
+    EgressSettings,
     OutboundClient,
     OutboundRequest,
+    OutboundResponse,
     Outcome,
     Resolver,
 )
@@ -18,6 +21,7 @@ from gateway_webhooks.formats import write
 from gateway_webhooks.settings import WebhooksSettings
 
 _GONE: Final = 410
+_REDIRECTS: Final = range(300, 400)
 # Too Many Requests (RFC 6585) and Service Unavailable (RFC 9110) concern the whole server.
 _BUSY: Final = frozenset({429, 503})
 
@@ -31,8 +35,9 @@ class Sender:
         guard: AddressGuard,
         clock: Clock,
         resolver: Resolver | None = None,
+        egress: EgressSettings | None = None,
     ) -> None:
-        self.client = OutboundClient(clock, guard, resolver)
+        self.client = OutboundClient(clock, guard, resolver, egress)
         self._settings = settings
         self._clock = clock
 
@@ -60,8 +65,15 @@ class Sender:
             duration_ms=answer.duration_ms,
             status=answer.status,
             error=answer.error,
-            excerpt=answer.body,
+            excerpt=_excerpt(answer),
             retry_after_seconds=answer.retry_after_seconds(self._clock.now()),
             gone=answer.status == _GONE,
             busy=answer.status in _BUSY,
         )
+
+
+def _excerpt(answer: OutboundResponse) -> bytes:
+    """Return the start of the answer; of a redirect, which is not followed, where it leads."""
+    if answer.location is None or answer.status not in _REDIRECTS:
+        return answer.body
+    return f"Location: {answer.location}\n\n".encode()[:EXCERPT_BYTES] + answer.body

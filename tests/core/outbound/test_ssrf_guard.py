@@ -383,13 +383,13 @@ def test_networks_that_can_not_be_read_are_each_named_by_their_place() -> None:
     with pytest.raises(InvalidInput) as caught:
         AddressGuard.of(allow_http=False, allow_networks=entries)
 
-    assert caught.value.message == "allow_networks has entries that are no usable networks."
+    assert caught.value.message.startswith("[delivery] allow_networks: entry ")
     assert [(p.field, p.index) for p in caught.value.details] == [
         ("allow_networks", 1),
         ("allow_networks", 2),
         ("allow_networks", 4),
     ]
-    sentence = "expected a network by its first address, such as 192.168.1.0/24"
+    sentence = "is no network by its first address, such as 192.168.1.0/24"
     assert {problem.message for problem in caught.value.details} == {sentence}
 
 
