@@ -24,7 +24,8 @@
     ├── Conflict                  the resource's state doesn't allow this
     ├── IdempotencyKeyReused      the same key came with another body
     ├── RateLimited               too many requests; says when to retry
-    └── Unavailable               try again soon; nothing was stored
+    ├── Unavailable               try again soon; nothing was stored
+    └── CallFailed                a foreign server gave no answer; stays inside outbound
 
 HTTP statuses are mapped in :mod:`gateway.http.errors` only. A message is one sentence
 that says what to do next and never repeats a submitted value: it may end up in a log
@@ -175,3 +176,16 @@ class RateLimited(GatewayError):
 
 class Unavailable(GatewayError):
     """Temporarily unavailable; nothing was stored, and a retry is safe."""
+
+
+class CallFailed(GatewayError):
+    """A call to a foreign server got no answer; ``failure`` is its word in the delivery log.
+
+    ``unanswered`` says that not a byte came back: on a reused connection the request can be
+    sent again. The outbound client turns it into a response with an ``error``.
+    """
+
+    def __init__(self, failure: str, *, unanswered: bool = False) -> None:
+        super().__init__(f"The call failed: {failure}.")
+        self.failure = failure
+        self.unanswered = unanswered

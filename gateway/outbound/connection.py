@@ -18,7 +18,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from gateway.outbound.failures import Failure
+from gateway.errors import CallFailed
+from gateway.outbound.failures import Failure, lost_failure
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 _MAX_SURPLUS_BYTES: Final = 16 * 1024
@@ -52,28 +53,12 @@ class Answer(NamedTuple):
     fault: Failure | None = None
 
 
-class NotHttpError(Exception):
-    """What came back is not an HTTP answer, or its head is too large."""
-
-
-class DroppedError(Exception):
-    """The connection ended before an answer; ``unused`` when not a byte of one had come.
-
-    ``cause`` is what the transport reported, None for a plain end of the stream.
-    """
-
-    def __init__(self, cause: Exception | None, *, unused: bool) -> None:
-        super().__init__()
-        self.cause = cause
-        self.unused = unused
-
-
 def read_head(data: bytes) -> Head:
-    """Parse a head, without the empty line at its end; raises ``NotHttpError``."""
+    """Parse a head, without the empty line at its end; raises ``CallFailed``."""
     lines = _FOLD.sub(b" ", data).split(b"\n")
     match = _STATUS_LINE.fullmatch(lines[0])
     if match is None:
-        raise NotHttpError
+        raise CallFailed("bad_answer")
     headers: dict[bytes, bytes] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
@@ -246,8 +231,8 @@ class HttpConnection(asyncio.Protocol):
                 fault: Failure | None = None if whole else "body_cut"
                 self._done(cut=fault is not None, fault=self._body.fault or fault)
             else:
-                unused = not self._received
-                self._answer.set_exception(DroppedError(exc, unused=unused))
+                dropped = CallFailed(lost_failure(exc), unanswered=not self._received)
+                self._answer.set_exception(dropped)
         self._closed()
 
     def _closed(self) -> None:
@@ -272,11 +257,11 @@ class HttpConnection(asyncio.Protocol):
             end = _HEAD_END.search(received, start, MAX_HEAD_BYTES)
             if end is None:
                 if len(received) >= MAX_HEAD_BYTES or not _may_be_http(received[start:][:16]):
-                    self.fail(NotHttpError())
+                    self.fail(CallFailed("bad_answer"))
                 return
             try:
                 head = read_head(bytes(received[start : end.start()]))
-            except NotHttpError as error:
+            except CallFailed as error:
                 self.fail(error)
                 return
             start = end.end()

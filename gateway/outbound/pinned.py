@@ -22,14 +22,14 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
 from gateway.clock import Clock
-from gateway.errors import InvalidInput
-from gateway.outbound.connection import Answer, DroppedError, HttpConnection, NotHttpError
-from gateway.outbound.failures import Failure, connect_failure, lost_failure, tls_failure
+from gateway.errors import CallFailed, InvalidInput
+from gateway.outbound.connection import Answer, HttpConnection
+from gateway.outbound.failures import Failure, connect_failure, tls_failure
 from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from gateway.outbound.tls import client_context, read_authorities
 
@@ -94,12 +94,6 @@ class _Deadline:
         self._handle.cancel()
         if self._expired and self._task is not None and self._task.uncancel() == 0:
             raise TimeoutError
-
-
-class _FailedError(Exception):
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure)
-        self.failure: Failure = failure
 
 
 class _Host(NamedTuple):
@@ -172,12 +166,8 @@ class PinnedClient:
                 if partial:
                     return self._response(partial[0], started)
                 error = "timeout"
-            except _FailedError as failed:
-                error = failed.failure
-            except DroppedError as dropped:
-                error = lost_failure(dropped.cause)
-            except NotHttpError:
-                error = "bad_answer"
+            except CallFailed as failed:
+                error = cast("Failure", failed.failure)
             except ValueError:
                 error = "bad_request"
         return OutboundResponse(error=error, duration_ms=self._ms_since(started))
@@ -190,7 +180,7 @@ class PinnedClient:
         for task in tuple(self._opening):
             task.cancel()
         for connection in tuple(self._busy):
-            connection.fail(_FailedError("stopped"))
+            connection.fail(CallFailed("stopped"))
         for connections in tuple(self._idle.values()):
             for connection in tuple(connections):
                 connection.close()
@@ -212,8 +202,8 @@ class PinnedClient:
         if idle is not None:
             try:
                 return await self._ask(idle, data, request, partial)
-            except DroppedError as dropped:
-                if not dropped.unused:
+            except CallFailed as failed:
+                if not failed.unanswered:
                     raise
         connection = await self._connect(host, self._ordered(host, addresses))
         try:
@@ -347,7 +337,7 @@ class PinnedClient:
         if host.scheme == "https" and self._context is None:
             self._context = await asyncio.to_thread(client_context, self._authorities)
             if self._context is None:
-                raise _FailedError("tls_no_authorities")
+                raise CallFailed("tls_no_authorities")
         if len(ordered) == 1:
             return await self._opened(asyncio.create_task(self._open(host, ordered[0])))
         waiting = deque(ordered)
@@ -367,7 +357,7 @@ class PinnedClient:
                 )
                 for task in sorted(done, key=_has_failed):
                     if task.cancelled():
-                        raise _FailedError("stopped")
+                        raise CallFailed("stopped")
                     if (failure := task.exception()) is None:
                         running |= done - {task}
                         return task.result()
@@ -389,7 +379,7 @@ class PinnedClient:
                 task.add_done_callback(_drop)
                 task.cancel()
                 raise
-            raise _FailedError("stopped") from None
+            raise CallFailed("stopped") from None
 
     async def _open(self, host: _Host, address: IPAddress) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -411,7 +401,7 @@ class PinnedClient:
             )
         except OSError as error:
             sock.close()
-            raise _FailedError("connect" if context is None else tls_failure(error)) from error
+            raise CallFailed("connect" if context is None else tls_failure(error)) from error
         except BaseException:
             sock.close()
             raise
@@ -456,14 +446,14 @@ async def _dialled(
         family, place = await _socket_address(loop, host, port)
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise _FailedError(failure) from error
+        raise CallFailed(failure) from error
     sock.setblocking(False)  # noqa: FBT003 - the socket API
     try:
         await loop.sock_connect(sock, place)
     except OSError as error:
         sock.close()
         found = connect_failure(error)
-        raise _FailedError(found if failure == "connect" else failure) from error
+        raise CallFailed(found if failure == "connect" else failure) from error
     except BaseException:
         sock.close()
         raise
@@ -504,9 +494,9 @@ async def _tunnelled(
                 break
             answer += piece
     except OSError as error:
-        raise _FailedError("proxy") from error
+        raise CallFailed("proxy") from error
     if b"\r\n\r\n" not in answer or not _PROXY_ANSWER.match(answer):
-        raise _FailedError("proxy")
+        raise CallFailed("proxy")
 
 
 def read_proxy(url: str) -> Proxy:
@@ -536,7 +526,7 @@ def _has_failed(task: "asyncio.Task[Any]") -> bool:
 
 def _tells(failure: BaseException) -> bool:
     """Say whether a failure says more than that nothing listens."""
-    return not isinstance(failure, _FailedError) or failure.failure not in {"connect", "timeout"}
+    return not isinstance(failure, CallFailed) or failure.failure not in {"connect", "timeout"}
 
 
 def _drop(task: "asyncio.Task[_Connection]") -> None:
