@@ -48,10 +48,10 @@ class LocalEngine:
         self._step_watch = StepWatch(clock)
         self._seconds_back = 0.0
         self._metrics = metrics or Metrics()
-        self._lanes: dict[str, Lane] = {}
+        self.lanes: dict[str, Lane] = {}  # by destination; empty when nothing is on its way
         self._lane_tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._background: list[asyncio.Task[None]] = []
+        self.background: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
         self._running = False
         self._sweeping = True
@@ -66,7 +66,7 @@ class LocalEngine:
         self._started_at = self._clock.now()
         self._register_gauges()
         self._dispatcher.on_next_due = self._wake_at
-        self._background = [
+        self.background = [
             asyncio.create_task(self._sweep(), name="sweep"),
             *(asyncio.create_task(self._repeat(job), name=job.name) for job in self._jobs),
         ]
@@ -77,7 +77,7 @@ class LocalEngine:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             lane.stop()
         self._dispatcher.keep_through_outages(keep=False)  # or this might never return
         await self._end_background()
@@ -92,8 +92,8 @@ class LocalEngine:
         and a task that continues after errors would never end.
         """
         self._ending.set()
-        if self._background:
-            _, slow = await asyncio.wait(self._background, timeout=_JOB_GRACE_SECONDS)
+        if self.background:
+            _, slow = await asyncio.wait(self.background, timeout=_JOB_GRACE_SECONDS)
             for task in slow:
                 task.cancel()
             await asyncio.gather(*slow, return_exceptions=True)
@@ -108,20 +108,16 @@ class LocalEngine:
         if not self._running:
             return
         for destination_id in destination_ids:
-            lane = self._lanes.get(destination_id)
+            lane = self.lanes.get(destination_id)
             if lane is not None:
                 lane.nudge()
                 continue
             lane = self._dispatcher.lane(destination_id)
-            self._lanes[destination_id] = lane
+            self.lanes[destination_id] = lane
             # A lane serves many requests: its log lines don't carry one request's context.
             task = asyncio.create_task(self._carry(lane), context=Context())
             self._lane_tasks.add(task)
             task.add_done_callback(self._lane_tasks.discard)
-
-    def in_motion(self) -> int:
-        """Return how many destinations are being served at this moment."""
-        return len(self._lanes)
 
     async def _carry(self, lane: Lane) -> None:
         try:
@@ -131,7 +127,7 @@ class LocalEngine:
                 "the delivery lane of %s stopped: %s", lane.destination_id, type(error).__name__
             )
         finally:
-            del self._lanes[lane.destination_id]
+            del self.lanes[lane.destination_id]
 
     def _wake_at(self, destination_id: str, due_at: datetime) -> None:
         delay = (due_at - self._clock.now()).total_seconds()
@@ -166,7 +162,7 @@ class LocalEngine:
             self._metrics.job_failures.inc((job.name,), 0)
 
     def _in_flight(self) -> Samples:
-        return [((each.destination_id,), each.in_flight) for each in self._lanes.values()]
+        return [((each.destination_id,), each.in_flight) for each in self.lanes.values()]
 
     def _sweep_age(self) -> Samples:
         if self.last_sweep_at is None:
@@ -184,6 +180,7 @@ class LocalEngine:
     async def _sweep(self) -> None:
         while not self._ending.is_set():
             try:
+                self._dispatcher.uptime.note()
                 self._sweeping = await self._is_sweeper()
                 await self._check_clock()
                 if self._sweeping:

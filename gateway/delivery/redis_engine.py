@@ -254,7 +254,7 @@ class WorkerEngine(LocalEngine):
     async def _beat(self) -> None:
         while True:
             try:
-                await asyncio.to_thread(self._sign_on, list(self._lanes))
+                await asyncio.to_thread(self._sign_on, list(self.lanes))
             except (redis.RedisError, OSError) as error:
                 _log.warning("Redis is out of reach: %s", type(error).__name__)
             await asyncio.sleep(_HEARTBEAT_SECONDS)

@@ -58,7 +58,7 @@ async def idle(gateway):
     """Wait until nothing is on its way any more."""
     engine, dispatcher = gateway.gateway.engine, gateway.gateway.dispatcher
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while await dispatcher.destinations_with_work() or engine.in_motion():  # noqa: ASYNC110
+        while await dispatcher.destinations_with_work() or engine.lanes:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -101,7 +101,7 @@ async def test_a_lane_that_fails_is_logged_and_opened_anew_by_the_next_sweep(cap
     source.failing = error
     dispatcher = FakeDispatcher(source, [["dst_1"]])
     async with Running(dispatcher, sweep_seconds=ALWAYS) as engine:
-        await until(lambda: dispatcher.opened and engine.in_motion() == 0)
+        await until(lambda: dispatcher.opened and not engine.lanes)
         source.failing = None
         dispatcher.rounds = [["dst_1"]]
         await until(lambda: len(source.settled) == 1)
@@ -122,9 +122,9 @@ async def test_one_lane_serves_a_destination_however_often_it_is_woken():
             source.add(number)
             engine.wake(["dst_1", "dst_1"])
         await sink.until(lambda: len(sink.held) == 10)
-        assert engine.in_motion() == 1
+        assert len(engine.lanes) == 1
         sink.let_go()
-        await until(lambda: len(source.settled) == 10 and engine.in_motion() == 0)
+        await until(lambda: len(source.settled) == 10 and not engine.lanes)
 
     assert dispatcher.opened == ["dst_1"]
 
@@ -264,7 +264,7 @@ async def test_a_clock_that_is_set_back_makes_nothing_wait(tmp_path, caplog):
         # Given a delivery that is to be tried again five seconds later
         await add_destination(gateway)
         [delivery_id] = await publish(gateway)
-        await until(lambda: len(sink.delivered) == 1 and gateway.engine.in_motion() == 0)
+        await until(lambda: len(sink.delivered) == 1 and not gateway.engine.lanes)
         # When the clock is set back by an hour, and goes on
         clock.step(-3600)
         await until(lambda: SET_BACK in caplog.messages)
@@ -272,7 +272,7 @@ async def test_a_clock_that_is_set_back_makes_nothing_wait(tmp_path, caplog):
 
         # Then it is tried again, and not an hour later
         await until(lambda: len(sink.delivered) == 2)
-        await until(lambda: gateway.engine.in_motion() == 0)
+        await until(lambda: not gateway.engine.lanes)
         delivery, _ = await looked_up(gateway, delivery_id)
 
     assert delivery.state == "delivered"
@@ -321,7 +321,7 @@ async def test_what_came_back_while_the_database_was_away_is_stored_when_it_is_b
             sink.holding.let_go()
             await until(lambda: door.knocks > 2)
             door.closed = False
-            await until(lambda: gateway.engine.in_motion() == 0)
+            await until(lambda: not gateway.engine.lanes)
 
             delivery, tries = await looked_up(gateway, delivery_id)
 

@@ -67,7 +67,7 @@ async def test_after_a_kill_the_next_start_makes_the_try_at_once(tmp_path, clock
         gateway.running(),
     ):
         await until(lambda: len(works.delivered) == 6)
-        await until(lambda: gateway.engine.in_motion() == 0)
+        await until(lambda: not gateway.engine.lanes)
         assert (await destination(gateway, target)).breaker.state == "closed"
 
 

@@ -207,7 +207,7 @@ async def test_deliveries_in_flight_are_counted_while_they_are(harness):
         await sink.holding.until(lambda: len(sink.holding.held) == 2)
         meanwhile = await scraped(gateway)
         sink.holding.let_go()
-        await until(lambda: gateway.gateway.engine.in_motion() == 0)
+        await until(lambda: not gateway.gateway.engine.lanes)
         gateway.gateway.clock.step(1)
         afterwards = await scraped(gateway)
 

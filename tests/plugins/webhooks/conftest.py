@@ -116,7 +116,7 @@ class ApiClient:
 
         async def quiet() -> bool:
             due = await self.harness.gateway.dispatcher.destinations_with_work()
-            return not due and engine.in_motion() == 0
+            return not due and not engine.lanes
 
         await until(quiet)
 

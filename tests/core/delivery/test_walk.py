@@ -1,0 +1,20 @@
+"""How much of the gateway one order walks through: little enough to read in an afternoon."""
+
+from walk import walked
+
+MOST_FILES = 42
+
+
+async def test_an_order_enters_few_files_from_its_post_to_its_attempt(tmp_path):
+    files = await walked(tmp_path)
+
+    for entered in (
+        "plugins/json_api/gateway_json_api/order_routes.py",
+        "gateway/intake/orders.py",
+        "gateway/delivery/publisher.py",
+        "gateway/delivery/lane.py",
+        "plugins/webhooks/gateway_webhooks/sender.py",
+        "gateway/storage/stores/outbox.py",
+    ):
+        assert entered in files
+    assert len(files) <= MOST_FILES, "\n".join(files)

@@ -1,0 +1,101 @@
+"""Count the files that one order enters, from its POST to the attempt that delivers its event.
+
+``python tests/walk.py`` prints them. The order goes over HTTP into a whole gateway on SQLite and
+out to a receiver on this machine; a profile hook notes each file of ours that is entered between
+the request and the stored attempt. A first order before it fills what is made once.
+"""
+
+import asyncio
+import sys
+import tempfile
+import threading
+from collections.abc import Collection
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from gateway.settings import parse_settings
+from gateway.testing import Receiver
+from gateway.testing.harness import GatewayHarness
+
+ROOT = Path(__file__).resolve().parents[1]
+ORDER = {
+    "patient_name": "Maria Rodriguez",
+    "patient_address": "123 Main St, Miami, FL 33178",
+    "rx_number": "RX-8872341",
+}
+TOML = """
+[delivery]
+allow_http = true
+allow_networks = ["127.0.0.0/8"]
+
+[plugins.json_api]
+[plugins.webhooks]
+"""
+
+
+class Walk:
+    """Notes the files of the gateway and its plugins that are entered inside the block."""
+
+    def __init__(self, background: Collection["asyncio.Task[None]"]) -> None:
+        self._background = background  # the sweep and the jobs run beside the walk, not in it
+        self._seen: set[str] = set()
+
+    def __enter__(self) -> Self:
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and _running_task() not in self._background:
+            self._seen.add(frame.f_code.co_filename)
+
+    @property
+    def files(self) -> list[str]:
+        """The files, relative to the repository; the testing kit doesn't count."""
+        found = set()
+        for name in self._seen:
+            path = Path(name)
+            if path.is_relative_to(ROOT / "gateway") or path.is_relative_to(ROOT / "plugins"):
+                found.add(path.relative_to(ROOT).as_posix())
+        return sorted(each for each in found if not each.startswith("gateway/testing/"))
+
+
+def _running_task() -> "asyncio.Task[Any] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # a thread of the database's driver
+        return None
+
+
+async def walked(directory: Path) -> list[str]:
+    """Return the files that an order enters on its way through a gateway in ``directory``."""
+    settings = parse_settings(TOML, source=None, directory=directory, environ={})
+    async with Receiver() as receiver, GatewayHarness(settings) as gateway:
+        key = await gateway.issue_key()
+        endpoint = {"url": receiver.url, "events": ["package.created"]}
+        added = await gateway.post("/api/webhooks/endpoints", key, endpoint)
+        assert added.status_code == 201, added.text
+        await _delivered(gateway, receiver, key, 1)
+        with Walk(gateway.gateway.engine.background) as walk:
+            await _delivered(gateway, receiver, key, 2)
+    return walk.files
+
+
+async def _delivered(gateway: GatewayHarness, receiver: Receiver, key: str, count: int) -> None:
+    answer = await gateway.post("/api/webhook/orders", key, {"orders": [ORDER]})
+    assert answer.status_code == 200, answer.text
+    await receiver.wait_for(count)
+    async with asyncio.timeout(10):
+        while gateway.gateway.engine.lanes:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        entered = asyncio.run(walked(Path(folder)))
+    sys.stdout.write("\n".join([*entered, f"{len(entered)} files", ""]))
