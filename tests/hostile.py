@@ -251,19 +251,16 @@ class Authority:
             )
             .sign(self._key, hashes.SHA256())
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.TemporaryDirectory() as folder:  # ssl reads keys from files only
-            path = Path(folder) / "server.pem"
-            path.write_bytes(
-                certificate.public_bytes(serialization.Encoding.PEM)
-                + key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-            )
-            context.load_cert_chain(path)
-        return context
+        return _serving(certificate, key)
+
+    def serve_as_itself(self, *names: str) -> ssl.SSLContext:
+        """Make a server's context with a certificate that vouches for itself."""
+        certificate = (
+            self._begin(self._name, self._key.public_key())
+            .add_extension(x509.SubjectAlternativeName([_san(n) for n in names]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return _serving(certificate, self._key)
 
     def _begin(
         self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days_left: int = 1
@@ -278,6 +275,22 @@ class Authority:
             .not_valid_before(now - timedelta(days=2))
             .not_valid_after(now + timedelta(days=days_left))
         )
+
+
+def _serving(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:  # ssl reads keys from files only
+        path = Path(folder) / "server.pem"
+        path.write_bytes(
+            certificate.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        context.load_cert_chain(path)
+    return context
 
 
 def _san(name: str) -> x509.GeneralName:

@@ -11,12 +11,15 @@ from gateway.errors import Conflict, NotFound
 from gateway.model.account import Caller
 from gateway.model.delivery import Attempt, Delivery, DeliveryState
 from gateway.model.wire import timestamp
+from gateway.outbound.failures import explanation
 from gateway.sdk.cli import Session, command
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
-_COLUMNS: Final = ("id", "state", "event", "endpoint_id", "attempt_count", "next_attempt_at")
+_COLUMNS: Final = (
+    "id", "state", "reason", "event", "endpoint_id", "attempt_count", "next_attempt_at"
+)  # fmt: skip
 
 
 @command("list")
@@ -53,7 +56,13 @@ async def show(session: Session, *, delivery_id: str, account: str, test_data: b
         delivery, attempts = await _found(gateway, caller, delivery_id)
         entry = audit.AuditEntry(account, session.actor, "delivery.viewed", delivery_id)
         await gateway.audit.note([entry])
-    session.record({**_row(delivery), "attempts": [_attempt_row(attempt) for attempt in attempts]})
+    session.record(
+        {
+            **_row(delivery),
+            "explanation": explanation(delivery.reason),
+            "attempts": [_attempt_row(attempt) for attempt in attempts],
+        }
+    )
 
 
 @command("resend")
@@ -108,6 +117,7 @@ def _row(delivery: Delivery) -> Mapping[str, Any]:
         "event": delivery.event_type,
         "subject": delivery.subject,
         "state": delivery.state,
+        "reason": delivery.reason,
         "attempt_count": delivery.attempts,
         "next_attempt_at": timestamp(delivery.due_at),
         "created_at": timestamp(delivery.created_at),
@@ -123,6 +133,7 @@ def _attempt_row(attempt: Attempt) -> Mapping[str, Any]:
         "outcome": "delivered" if attempt.delivered else "failed",
         "status": attempt.status,
         "error": attempt.error,
+        "explanation": explanation(attempt.error),
         "response": attempt.excerpt,
     }
 

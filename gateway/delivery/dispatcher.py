@@ -25,11 +25,13 @@ from gateway.delivery.lane import ClaimedBatch, Lane, Settlement
 from gateway.delivery.outcome_buffer import OutcomeBuffer
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.retry_schedule import RetrySchedule, next_attempt
+from gateway.delivery.uptime import Uptime
 from gateway.errors import SealError, StorageError
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import Published
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
+from gateway.outbound.failures import explanation
 from gateway.sdk.records import Sink
 from gateway.settings import DeliveryTable
 from gateway.storage.database import Database
@@ -113,6 +115,7 @@ class Dispatcher:
         self.clock_skew = ClockSkewMonitor(
             database, clock, lease_seconds=rules.lease_seconds, waits=waits
         )
+        self.uptime = Uptime(clock)
         self.tracing: Tracing | None = None
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
         self._health = HealthTracker(destinations, rules.breaker)
@@ -157,6 +160,7 @@ class Dispatcher:
                 now=self._clock.now(),
                 retry_after_seconds=outcome.retry_after_seconds,
                 jitter=random.random(),  # noqa: S311 - spreads retries, guards no secret
+                running_since=self.uptime.since,
             )
         next_due_ms = None if due_at is None else to_epoch_ms(due_at)
         if due_at is not None:
@@ -282,6 +286,7 @@ def _facts(settled: Settled) -> dict[str, Any]:
         "attempt": delivery.attempt,
         "status": outcome.status,
         "error": error,
+        "reason": explanation(error),
         "duration_ms": outcome.duration_ms,
         "next_due": None if next_due_ms is None else isoformat(from_epoch_ms(next_due_ms)),
     }

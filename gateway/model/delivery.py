@@ -101,7 +101,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery for look-ups. ``due_at`` is the next attempt while it is pending."""
+    """A delivery as it can be looked up. ``due_at`` is the next attempt while it is pending.
+
+    ``reason`` says why a pending one is not attempted (``paused``, ``disabled``,
+    ``breaker_open``), or why an exhausted one has ended early (``removed``).
+    """
 
     id: str
     account_id: str
@@ -115,3 +119,4 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     first_attempt_at: datetime | None
     finished_at: datetime | None
+    reason: str | None = None

@@ -290,7 +290,7 @@ class HttpConnection(asyncio.Protocol):
             self._surplus += max(0, len(piece) - wanted)
         if behind:
             self._keep_alive = False
-        if body.done or (body.fault is not None and not body.until_close):
+        if body.done or body.fault is not None:
             self._done(cut=self._surplus > 0 or body.fault is not None, fault=body.fault)
             if body.fault is None and self._keep_alive and not self.closed:
                 self._answer = self._head = self._body = None

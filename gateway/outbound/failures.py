@@ -65,6 +65,10 @@ EXPLANATIONS: Final[dict[str, str]] = {
     "sink_failed": "the sink plugin raised an error; see the log",
     "no_outcome": "the sink plugin returned no outcome for this delivery",
     "removed": "the endpoint was removed before the delivery went out",
+    "paused": "the endpoint is paused; gateway endpoints enable ID resumes it",
+    "disabled": "the endpoint is disabled; gateway endpoints enable ID enables it",
+    "breaker_open": "the endpoint kept failing, so that only a probe goes out now and then; "
+    "gateway endpoints enable ID closes the circuit breaker at once",
 }
 """A sentence for each word in the delivery log, as the end of "it failed: …"."""
 

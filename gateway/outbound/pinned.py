@@ -45,6 +45,7 @@ _MAX_PROXY_HEAD_BYTES: Final = 16 * 1024
 
 _HEADERS: Final = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
 _USER_AGENT: Final = re.compile(r"(?im)^user-agent:")
+_ACCEPT: Final = re.compile(r"(?im)^accept:")
 _REQUEST_TARGET: Final = re.compile(r"/[\x21-\x7e]*")
 _PROXY_ANSWER: Final = re.compile(rb"HTTP/1\.[01] +2[0-9]{2}[ \r]")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -240,9 +241,11 @@ class PinnedClient:
         start = _start(target.url, target.scheme, target.host, target.port)
         if not _USER_AGENT.search(headers):
             headers = f"{headers}User-Agent: {self._user_agent}\r\n"
+        if not _ACCEPT.search(headers):
+            headers = f"{headers}Accept: */*\r\n"
         sized = request.body or request.method != "GET"
         length = f"Content-Length: {len(request.body)}\r\n" if sized else ""
-        head = f"{request.method} {start}{headers}Accept: */*\r\n{length}\r\n"
+        head = f"{request.method} {start}{headers}{length}\r\n"
         return head.encode("latin-1") + request.body
 
     def _response(self, answer: Answer, started: float) -> OutboundResponse:

@@ -150,7 +150,12 @@ class DeliveryLog:
     @staticmethod
     def _visible(caller: Caller) -> Select[Any]:
         query = (
-            select(deliveries)
+            select(
+                deliveries,
+                destinations.c.state.label("destination_state"),
+                destinations.c.removed_at_ms,
+                destinations.c.opened_at_ms,
+            )
             .join(destinations, destinations.c.id == deliveries.c.destination_id)
             .where(deliveries.c.account_id == caller.account_id, *visible_to(caller, destinations))
         )
@@ -173,6 +178,7 @@ class DeliveryLog:
             created_at=from_epoch_ms(row.created_at_ms),
             first_attempt_at=_moment(row.first_attempt_at_ms),
             finished_at=_moment(row.finished_at_ms),
+            reason=_reason(row),
         )
 
     def _attempt(self, row: Row[Any]) -> Attempt:
@@ -236,6 +242,19 @@ def _narrowed(query: Select[Any], wanted: AttemptFilter) -> Select[Any]:
     if wanted.since is not None:
         query = query.where(attempts.c.started_at_ms >= to_epoch_ms(wanted.since))
     return query
+
+
+def _reason(row: Row[Any]) -> str | None:
+    """Say why a delivery is not attempted, or why it ended early."""
+    if row.state == "delivered":
+        return None
+    if row.removed_at_ms is not None:
+        return "removed"
+    if row.state == "exhausted":
+        return None
+    if row.destination_state != "active":
+        return str(row.destination_state)
+    return None if row.opened_at_ms is None else "breaker_open"
 
 
 def _moment(epoch_ms: int | None) -> datetime | None:

@@ -78,7 +78,10 @@ class DestinationStore:
         )
 
     async def remove(self, connection: AsyncConnection, destination_id: str, at: datetime) -> None:
-        """Remove a destination; its row stays for the log, its secrets do not."""
+        """Remove a destination, and end its pending deliveries; its row stays for the log.
+
+        Its secrets do not.
+        """
         await connection.execute(
             update(destinations)
             .where(destinations.c.id == destination_id)
@@ -88,6 +91,11 @@ class DestinationStore:
                 state_reason="removed",
                 settings=self._seal(destination_id, {}),
             )
+        )
+        await connection.execute(
+            update(deliveries)
+            .where(deliveries.c.destination_id == destination_id, deliveries.c.state == "pending")
+            .values(state="exhausted", lease=None, finished_at_ms=to_epoch_ms(at))
         )
 
     async def get(

@@ -14,6 +14,7 @@ from gateway.plugin import (
     Session,
     Unavailable,
     command,
+    explanation,
     timestamp,
 )
 from gateway_webhooks.endpoints import Endpoints
@@ -22,7 +23,9 @@ from gateway_webhooks.schema import EndpointChange, EndpointIn, EndpointOut, Sta
 from gateway_webhooks.settings import Format
 
 _COLUMNS = ("id", "url", "format", "events", "site", "status", "failing_since", "last_success_at")
-_ATTEMPT_COLUMNS = ("attempt", "started_at", "duration_ms", "outcome", "status", "error")
+_ATTEMPT_COLUMNS = (
+    "attempt", "started_at", "duration_ms", "outcome", "status", "error", "explanation"
+)  # fmt: skip
 
 _ACCOUNT = click.option(
     "--account", default=DEFAULT_ACCOUNT, show_default=True, help="The account of the endpoints."
@@ -39,6 +42,7 @@ def endpoints_group(guard: AddressGuard) -> click.Group:
         _add(guard),
         _list(guard),
         _show(guard),
+        _set(guard),
         _test(guard),
         _rotate(guard),
         _enable(guard),
@@ -82,11 +86,10 @@ def _add(guard: AddressGuard) -> click.Command:
         test_mode: bool,
     ) -> None:
         """Subscribe URL to events. Prints the signing secret, which is shown only once."""
-        patterns = [each.strip() for each in events.split(",") if each.strip()]
         sent = EndpointIn(
             url=url,
             format=wire_format,
-            events=patterns,
+            events=_patterns(events),
             site=site,
             description=name,
             ordered=ordered,
@@ -129,6 +132,69 @@ def _show(guard: AddressGuard) -> click.Command:
     return show
 
 
+def _set(guard: AddressGuard) -> click.Command:
+    @command("set")
+    @click.argument("endpoint_id", metavar="ID")
+    @click.option("--url", help="Where events go from now on.")
+    @click.option("--events", help="Patterns, comma-separated, instead of the present ones.")
+    @click.option("--site", help="Only this site's events.")
+    @click.option("--every-site", is_flag=True, help="The events of every site.")
+    @click.option("--name", help="A description for your own reference.")
+    @click.option("--max-in-flight", type=int, help="How many requests run at a time.")
+    @click.option("--max-per-second", type=float, help="Requests per second; 0 is no limit.")
+    @click.option("--ordered/--unordered", default=None, help="Keep each package's order, or not.")
+    @_ACCOUNT
+    @_TEST
+    async def set_endpoint(  # noqa: PLR0913 - one for each option
+        session: Session,
+        *,
+        endpoint_id: str,
+        url: str | None,
+        events: str | None,
+        site: str | None,
+        every_site: bool,
+        name: str | None,
+        max_in_flight: int | None,
+        max_per_second: float | None,
+        ordered: bool | None,
+        account: str,
+        test_mode: bool,
+    ) -> None:
+        """Change an endpoint; what is left out stays. Its secret and format can't change here.
+
+        A new URL starts with a closed circuit breaker. Pending deliveries go to it, too.
+        """
+        if site is not None and every_site:
+            raise click.UsageError("Give --site or --every-site, not both.")
+        given: dict[str, Any] = {
+            "url": url,
+            "events": None if events is None else _patterns(events),
+            "site": site,
+            "description": name,
+            "max_in_flight": max_in_flight,
+            "max_per_second": max_per_second,
+            "ordered": ordered,
+        }
+        given = {field: value for field, value in given.items() if value is not None}
+        if every_site:
+            given["site"] = None
+        if max_per_second == 0:
+            given["max_per_second"] = None
+        if not given:
+            raise click.UsageError("Nothing to change: give --url, --events or another option.")
+        async with session.gateway() as gateway:
+            caller = _caller(session, account, test_mode)
+            change = EndpointChange(**given)
+            after = await Endpoints(gateway, guard).change(caller, endpoint_id, change)
+        session.record(_shown(endpoint_out(after)))
+
+    return set_endpoint
+
+
+def _patterns(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
 def _test(guard: AddressGuard) -> click.Command:
     @command("test")
     @click.argument("endpoint_id", metavar="ID")
@@ -150,7 +216,12 @@ def _test(guard: AddressGuard) -> click.Command:
             if attempts:
                 session.table(_ATTEMPT_COLUMNS, shown["attempts"])
         if not attempts:
-            raise Unavailable("No attempt was made yet: check that gateway serve is running.")
+            waits = explanation(delivery.reason)
+            raise Unavailable(
+                "No attempt was made yet: check that gateway serve is running."
+                if waits is None
+                else f"No attempt was made yet: {waits}."
+            )
         if delivery.state != "delivered":
             raise Unavailable(
                 "The endpoint did not accept it: see the status or error above, and the log of its "

@@ -32,6 +32,7 @@ from gateway_webhooks.mapping import (
     TEST_EVENT_TYPE,
     changed,
     check_endpoint,
+    check_events,
     missed_since,
     moved_to,
     settings_of,
@@ -65,6 +66,7 @@ class Endpoints:
         """
         check_url(sent.url, self._guard)
         check_endpoint(sent)
+        self._check_events(sent.events)
         secret, now = new_secret(), self._gateway.clock.now()
         settings = EndpointSettings(
             url=sent.url, format=sent.format, secret=secret, headers=sent.headers
@@ -117,6 +119,8 @@ class Endpoints:
                 check_url(wanted.url, self._guard)
             site = before.site if change.site is UNSET else self._site(caller, wanted.site)
             check_endpoint(wanted)
+            if change.events is not UNSET:
+                self._check_events(wanted.events)
             settings = msgspec.structs.replace(
                 settings_of(before), url=wanted.url, headers=wanted.headers
             )
@@ -147,9 +151,8 @@ class Endpoints:
         """Remove an endpoint and its secret; its log stays."""
         destination = await self.get(caller, endpoint_id)
         async with self._gateway.database.begin() as connection:
-            await self._gateway.destinations.remove(
-                connection, destination.id, self._gateway.clock.now()
-            )
+            now = self._gateway.clock.now()
+            await self._gateway.destinations.remove(connection, destination.id, now)
         await self._audit(caller, "endpoint.removed", destination.id)
 
     async def rotate(
@@ -204,7 +207,8 @@ class Endpoints:
         deadline = self._gateway.clock.monotonic_seconds() + _TEST_TIMEOUT_SECONDS
         while True:
             delivery, attempts = await self.delivery(caller, delivery_id)
-            if attempts or self._gateway.clock.monotonic_seconds() > deadline:
+            is_over = self._gateway.clock.monotonic_seconds() > deadline
+            if attempts or is_over or delivery.reason == "paused":
                 return delivery, attempts
             await asyncio.sleep(_TEST_POLL_SECONDS)
 
@@ -254,6 +258,9 @@ class Endpoints:
                 await self.get(caller, found.destination_id)
                 return found
         raise NotFound("There is no such recovery.")
+
+    def _check_events(self, patterns: Sequence[str]) -> None:
+        check_events(patterns, {each.type for each in self._gateway.catalog()})
 
     async def _edit(
         self,

@@ -1,8 +1,9 @@
 """Conversions between endpoints (the HTTP shapes) and destinations (the stored records). Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from gateway.plugin import (
     InvalidInput,
     Problem,
     Recovery,
+    explanation,
     is_pattern,
     timestamp,
 )
@@ -44,6 +46,8 @@ TEST_EVENT_TYPE: Final = EventType(
     },
 )
 _MAX_PATTERNS: Final = 50
+# Prescription events: an endpoint may subscribe to them before their plugin is enabled.
+_MAY_COME_LATER: Final = "rx."
 _MAX_HEADERS: Final = 20
 _MAX_IN_FLIGHT: Final = 256
 _MAX_CHARACTERS: Final = 200
@@ -53,7 +57,8 @@ _MAX_PER_SECOND: Final = 100_000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 # RFC 9110: a field name is a token; a value is visible characters, spaces and tabs.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]{0,998}[\x21-\x7e])?")
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
+_MAX_VALUE_CHARACTERS: Final = 1000
 # Set by the gateway or by the connection.
 _RESERVED: Final = re.compile(
     r"host|connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|keep-alive|"
@@ -99,6 +104,29 @@ def check_endpoint(sent: EndpointIn) -> None:
         raise InvalidInput("The endpoint has faults.", problems)
 
 
+def check_events(patterns: Sequence[str], types: Collection[str]) -> None:
+    """Raise ``InvalidInput`` for a pattern that matches none of ``types``, with a suggestion."""
+    problems = []
+    for pattern in patterns:
+        prefix = pattern.removesuffix("*")
+        if pattern == "*" or (prefix != pattern and any(each.startswith(prefix) for each in types)):
+            continue
+        if pattern in types or not _is_pattern(pattern) or pattern.startswith(_MAY_COME_LATER):
+            continue
+        groups = {f"{each.partition('.')[0]}.*" for each in types}
+        near = get_close_matches(pattern, sorted({*types, *groups}), n=1)
+        advice = f"did you mean {near[0]}?" if near else "GET /api/event-types lists them"
+        problems.append(
+            Problem(f"{_shortened(pattern)} matches no event type; {advice}", field="events")
+        )
+    if problems:
+        raise InvalidInput("The endpoint has faults.", problems)
+
+
+def _shortened(pattern: str) -> str:
+    return pattern if len(pattern) <= 60 else f"{pattern[:60]}…"  # noqa: PLR2004 - for a sentence
+
+
 def _is_pattern(text: str) -> bool:
     return len(text) <= _MAX_CHARACTERS and is_pattern(text)
 
@@ -110,6 +138,9 @@ def _header_problems(headers: Mapping[str, str]) -> list[Problem]:
         return [
             Problem("a header's name has characters that are not allowed there", field="headers")
         ]
+    if any(len(value) > _MAX_VALUE_CHARACTERS for value in headers.values()):
+        text = f"a header's value has more than {_MAX_VALUE_CHARACTERS} characters"
+        return [Problem(text, field="headers")]
     if not all(_HEADER_VALUE.fullmatch(value) for value in headers.values()):
         return [Problem("a header's value must be visible ASCII characters", field="headers")]
     if any(_RESERVED.fullmatch(name) for name in headers):
@@ -211,6 +242,7 @@ def attempt_out(attempt: Attempt) -> AttemptOut:
         outcome="delivered" if attempt.delivered else "failed",
         status=attempt.status,
         error=attempt.error,
+        explanation=explanation(attempt.error),
         response=attempt.excerpt,
     )
 
@@ -238,6 +270,8 @@ def delivery_out(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryOut
         event=delivery.event_type,
         subject=delivery.subject,
         state=delivery.state,
+        reason=delivery.reason,
+        explanation=explanation(delivery.reason),
         next_attempt_at=timestamp(delivery.due_at),
         created_at=timestamp(delivery.created_at),
         finished_at=timestamp(delivery.finished_at),

@@ -118,7 +118,11 @@ class EndpointsOut(msgspec.Struct, frozen=True):
 
 
 class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. ``response`` is the beginning of the endpoint's response."""
+    """One attempt. ``response`` is the beginning of the endpoint's response.
+
+    ``error`` names a failure in a word, and ``explanation`` in a sentence. Beside a status it is
+    a fault of the response's body.
+    """
 
     endpoint_id: str
     delivery_id: str
@@ -130,6 +134,7 @@ class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Literal["delivered", "failed"]
     status: int | None
     error: str | None
+    explanation: str | None
     response: str
 
 
@@ -141,7 +146,11 @@ class LogOut(msgspec.Struct, frozen=True):
 
 
 class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The delivery of one event to one endpoint, with every attempt."""
+    """The delivery of one event to one endpoint, with every attempt.
+
+    ``reason`` says why no attempt is made now (``paused``, ``disabled``, ``breaker_open``) or why
+    it ended early (``removed``), and ``explanation`` what ends that.
+    """
 
     id: str
     endpoint_id: str
@@ -149,6 +158,8 @@ class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
     event: str
     subject: str
     state: Literal["pending", "delivered", "exhausted"]
+    reason: str | None
+    explanation: str | None
     next_attempt_at: str | None
     created_at: str | None
     finished_at: str | None

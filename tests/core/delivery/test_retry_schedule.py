@@ -197,3 +197,51 @@ def test_every_delivery_is_given_up_some_day(schedule, data):
             break
         now, made = due, made + 1
         assert made <= len(schedule.waits_seconds) + 1
+
+
+def test_after_a_start_a_delivery_whose_time_ran_out_gets_a_few_attempts_more():
+    """The network may need a moment: every half minute, for five minutes."""
+    started = FIRST + timedelta(days=3)
+    now, attempts = started + timedelta(seconds=1), [started]
+    while now is not None:
+        attempts.append(now)
+        now = next_attempt(
+            CONTRACT,
+            retry_index=1,
+            first_attempt_at=FIRST,
+            now=now,
+            retry_after_seconds=None,
+            jitter=0.0,
+            running_since=started,
+        )
+
+    assert len(attempts) == 11
+    assert attempts[-1] - started < timedelta(minutes=5)
+
+
+def test_a_delivery_whose_time_ran_out_while_the_gateway_runs_is_exhausted():
+    due = next_attempt(
+        CONTRACT,
+        retry_index=1,
+        first_attempt_at=FIRST,
+        now=FIRST + timedelta(days=1),
+        retry_after_seconds=None,
+        jitter=0.0,
+        running_since=FIRST - timedelta(days=1),
+    )
+
+    assert due is None
+
+
+def test_a_retry_after_of_ten_years_is_a_day():
+    asked = 10 * 365 * 86_400.0
+    due = next_attempt(
+        CONTRACT,
+        retry_index=0,
+        first_attempt_at=FIRST,
+        now=FIRST,
+        retry_after_seconds=asked,
+        jitter=0.0,
+    )
+
+    assert due == FIRST + timedelta(days=1)

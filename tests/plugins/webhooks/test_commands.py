@@ -311,3 +311,26 @@ def test_the_audit_trail_names_the_operator(gateway):
     actors, actions = zip(*asyncio.run(trail()), strict=True)
     assert actions == ("endpoint.added", "endpoint.removed")
     assert all(actor.startswith("cli:") for actor in actors)
+
+
+def test_set_changes_what_is_given_and_keeps_the_rest(gateway):
+    added = gateway.json("add", URL, "--events", "delivery.*", "--site", "main")
+    changed = gateway.json("set", added["id"], "--url", f"{URL}/new", "--max-per-second", "5")
+
+    assert (changed["url"], changed["max_per_second"]) == (f"{URL}/new", 5.0)
+    assert (changed["events"], changed["site"]) == (["delivery.*"], "main")
+    everywhere = gateway.json("set", added["id"], "--every-site", "--max-per-second", "0")
+    assert (everywhere["site"], everywhere["max_per_second"]) == (None, None)
+
+
+def test_set_without_a_change_is_wrong_usage(gateway):
+    added = gateway.json("add", URL)
+
+    assert "Nothing to change" in gateway.run("set", added["id"], code=2).output
+
+
+def test_set_refuses_a_pattern_that_matches_nothing(gateway):
+    added = gateway.json("add", URL)
+
+    said = gateway.run("set", added["id"], "--events", "delivery.complete", code=1).output
+    assert "did you mean delivery.completed?" in said
