@@ -17,9 +17,7 @@ from gateway.sdk.cli import Session, command
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
-_COLUMNS: Final = (
-    "id", "state", "reason", "event", "endpoint_id", "attempt_count", "next_attempt_at"
-)  # fmt: skip
+_COLUMNS: Final = ("id", "state", "event", "endpoint_id", "attempt_count", "next_attempt_at")
 
 
 @command("list")

@@ -25,7 +25,6 @@ from gateway.delivery.lane import ClaimedBatch, Lane, Settlement
 from gateway.delivery.outcome_buffer import OutcomeBuffer
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.retry_schedule import RetrySchedule, next_attempt
-from gateway.delivery.uptime import Uptime
 from gateway.errors import SealError, StorageError
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 from gateway.model.event import Published
@@ -115,7 +114,7 @@ class Dispatcher:
         self.clock_skew = ClockSkewMonitor(
             database, clock, lease_seconds=rules.lease_seconds, waits=waits
         )
-        self.uptime = Uptime(clock)
+        self._running_since = clock.now()
         self.tracing: Tracing | None = None
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
         self._health = HealthTracker(destinations, rules.breaker)
@@ -160,7 +159,7 @@ class Dispatcher:
                 now=self._clock.now(),
                 retry_after_seconds=outcome.retry_after_seconds,
                 jitter=random.random(),  # noqa: S311 - spreads retries, guards no secret
-                running_since=self.uptime.since,
+                running_since=self._running_since,
             )
         next_due_ms = None if due_at is None else to_epoch_ms(due_at)
         if due_at is not None:

@@ -180,7 +180,6 @@ class LocalEngine:
     async def _sweep(self) -> None:
         while not self._ending.is_set():
             try:
-                self._dispatcher.uptime.note()
                 self._sweeping = await self._is_sweeper()
                 await self._check_clock()
                 if self._sweeping:

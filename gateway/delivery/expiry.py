@@ -12,13 +12,14 @@ from typing import Final
 
 from gateway.clock import Clock
 from gateway.delivery.dispatcher import DispatchRules
-from gateway.delivery.uptime import Uptime
 from gateway.storage.database import Database
 from gateway.storage.stores import outbox
 
 _log = logging.getLogger(__name__)
 
 _MAX_PER_TRANSACTION: Final = 1000
+# The job runs every minute; a longer gap means that the machine was off or suspended.
+_SUSPENDED: Final = timedelta(minutes=10)
 
 
 class ExpiryJob:
@@ -33,12 +34,15 @@ class ExpiryJob:
         self._grace = timedelta(seconds=max(rules.breaker.pauses_seconds) + rules.lease_seconds)
         self._sinks = sinks
         self._clock = clock
-        self._uptime = Uptime(clock)
+        self._last_run_at = self._running_since = clock.now()
 
     async def run(self) -> None:
         """Exhaust all overdue deliveries, batch by batch; none just after a start."""
-        self._uptime.note()
-        if self._clock.now() - self._uptime.since < self._grace:
+        now = self._clock.now()
+        if abs(now - self._last_run_at) > _SUSPENDED:
+            self._running_since = now
+        self._last_run_at = now
+        if now - self._running_since < self._grace:
             return
         while True:
             now = self._clock.now()

@@ -39,11 +39,14 @@ def next_attempt(
     ``retry_index`` is how many retries came before; ``jitter`` is between 0 and 1 and
     only ever adds, at most a tenth of the wait. ``Retry-After`` is a floor. An attempt that
     would come after the end of the schedule comes at its end instead, once; then none is left,
-    unless the gateway has been running only since ``running_since``, less than :data:`GRACE` ago.
+    unless it began before ``running_since``, the start of this process, and that is less than
+    :data:`GRACE` ago.
     """
     last = first_attempt_at + schedule.expires_after
     if now >= last:
-        if running_since is None or now + _GRACE_WAIT >= running_since + GRACE:
+        if running_since is None or first_attempt_at >= running_since:
+            return None
+        if now + _GRACE_WAIT >= running_since + GRACE:
             return None
         return now + _GRACE_WAIT * (1 + MAX_JITTER * jitter)
     # The value comes from a foreign server: it may be negative, infinite or not a number.

@@ -23,6 +23,10 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``timeout_seconds`` is one deadline from looking the name up to the last byte.
     Of the answer's body the first ``keep_bytes`` are kept; a long rest is dropped with the
     connection. Header names go out as they are written here.
+
+    ``repeatable`` says that the receiver recognises a request that it gets twice, as GET, PUT
+    and DELETE have it by themselves: a reused connection that ends before any answer byte is
+    then replaced by a new one, and the request sent once more.
     """
 
     url: str
@@ -31,6 +35,7 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     timeout_seconds: float = 15.0
     keep_bytes: int = EXCERPT_BYTES
+    repeatable: bool = False
 
 
 class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@
   that failed; the first whose connection stands is used (RFC 8305) and remembered. Nothing
   was sent on the others, so no request goes out twice.
 * An idle connection that the server closed in the meantime shows only when the next request
-  gets not a single byte back: that request is sent once more, on a new connection.
+  gets not a single byte back: if it is repeatable, it is sent once more on a new connection.
 * Redirects are answers like any other. Nothing is decompressed, no cookie is kept.
 * One deadline spans everything from connecting to the last byte that is read.
 
@@ -48,6 +48,7 @@ _USER_AGENT: Final = re.compile(r"(?im)^user-agent:")
 _ACCEPT: Final = re.compile(r"(?im)^accept:")
 _REQUEST_TARGET: Final = re.compile(r"/[\x21-\x7e]*")
 _PROXY_ANSWER: Final = re.compile(rb"HTTP/1\.[01] +2[0-9]{2}[ \r]")
+_IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -204,7 +205,8 @@ class PinnedClient:
             try:
                 return await self._ask(idle, data, request, partial)
             except CallFailed as failed:
-                if not failed.unanswered:
+                may_repeat = request.repeatable or request.method in _IDEMPOTENT
+                if not (failed.unanswered and may_repeat):
                     raise
         connection = await self._connect(host, self._ordered(host, addresses))
         try:

@@ -67,8 +67,12 @@ async def receiver(
             seen.bodies.append(body)
             return body
 
-        with contextlib.suppress(OSError, EOFError, asyncio.IncompleteReadError):
-            await converse(read, writer)
+        try:
+            with contextlib.suppress(OSError, EOFError):
+                await converse(read, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         writer.close()
 
     listener = await asyncio.start_server(serve, GOOD, 0, ssl=tls, backlog=512)
@@ -158,7 +162,7 @@ def _accept_tls(listener: socket.socket, context: ssl.SSLContext, place: Place) 
 
 
 def _serve_tls(connection: socket.socket, context: ssl.SSLContext, place: Place) -> None:
-    connection.settimeout(5)
+    connection.settimeout(30)
     with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
         while head := tls.recv(65536):
             place.bodies.append(head.partition(b"\r\n\r\n")[2])

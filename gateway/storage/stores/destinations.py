@@ -15,7 +15,7 @@ from gateway.model.circuit_breaker import Breaker, EndpointHealth
 from gateway.model.delivery import Destination
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among
-from gateway.storage.schema import destinations
+from gateway.storage.schema import deliveries, destinations
 from gateway.storage.tenancy import visible_to
 
 

@@ -56,6 +56,7 @@ class Sender:
                 body=message.body,
                 headers=message.headers,
                 timeout_seconds=batch.timeout_seconds,
+                repeatable=True,  # its id is signed with it, and receivers deduplicate by it
             )
         )
         return Outcome(

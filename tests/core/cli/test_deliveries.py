@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 from waiting import PATIENCE_SECONDS
 
+from gateway.outbound.failures import EXPLANATIONS
 from gateway.storage.schema import deliveries
 from gateway.testing import Receiver
 
@@ -31,6 +32,8 @@ def test_a_delivery_is_shown_with_each_try(read, stock):
         "event": "package.created",
         "subject": package_id,
         "state": "delivered",
+        "reason": None,
+        "explanation": None,
         "attempt_count": 2,
         "next_attempt_at": None,
         "created_at": "2026-01-01T00:00:02Z",
@@ -43,6 +46,7 @@ def test_a_delivery_is_shown_with_each_try(read, stock):
                 "outcome": "failed",
                 "status": 500,
                 "error": None,
+                "explanation": None,
                 "response": "try later",
             },
             {
@@ -52,6 +56,7 @@ def test_a_delivery_is_shown_with_each_try(read, stock):
                 "outcome": "delivered",
                 "status": 204,
                 "error": None,
+                "explanation": None,
                 "response": "",
             },
         ],
@@ -65,11 +70,14 @@ def test_what_a_stranger_answered_cannot_steer_the_terminal(run, stock):
     delivery_id = stock.attempt(endpoint_id, error="timeout", excerpt=b"\x1b[2Jgone\r\n\x9b1m")
 
     lines = run("deliveries", "show", delivery_id).stdout.splitlines()
+    sentence = EXPLANATIONS["timeout"]
+    headings = "attempt  started at            duration ms  outcome  status  error    "
+    headings += f"{'explanation':{len(sentence)}}  response"
 
     assert f"id               {delivery_id}" in lines
     assert lines[-2:] == [
-        "attempt  started at            duration ms  outcome  status  error    response",
-        "1        2026-01-01T00:00:03Z  12           failed   -       timeout  "
+        headings,
+        f"1        2026-01-01T00:00:03Z  12           failed   -       timeout  {sentence}  "
         r"\x1b[2Jgone\r\n" + "\ufffd1m",
     ]
 

@@ -5,7 +5,7 @@ from walk import walked
 MOST_FILES = 42
 
 
-async def test_an_order_enters_few_files_from_its_post_to_its_attempt(tmp_path):
+async def test_an_order_enters_few_files_from_its_route_to_its_attempt(tmp_path):
     files = await walked(tmp_path)
 
     for entered in (

@@ -81,7 +81,7 @@ async def test_a_test_of_a_paused_endpoint_names_the_pause_and_what_ends_it(open
 
 async def test_a_test_behind_an_open_breaker_names_it_and_what_ends_it(open_api):
     async with (
-        open_api("[delivery]\nbreaker_failures = 1\n") as api,
+        open_api(TRIPS_AT_ONCE) as api,
         Receiver([500] * 9) as receiver,
     ):
         added = await api.add(receiver.url, events=["package.created"])

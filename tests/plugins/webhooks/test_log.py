@@ -132,6 +132,7 @@ async def test_a_delivery_is_shown_with_its_attempts(open_api):
         "outcome": "delivered",
         "status": 200,
         "error": None,
+        "explanation": None,
         "response": "ok",
     }
     assert delivery == {
@@ -141,6 +142,8 @@ async def test_a_delivery_is_shown_with_its_attempts(open_api):
         "event": "package.created",
         "subject": package_id,
         "state": "delivered",
+        "reason": None,
+        "explanation": None,
         "next_attempt_at": None,
         "created_at": "2026-04-19T18:42:10Z",
         "finished_at": "2026-04-19T18:42:10Z",

@@ -53,7 +53,7 @@ IN_FLIGHT = ("max_in_flight", "max_in_flight must be between 1 and 256")
 RATE = ("max_per_second", "max_per_second must be between 0.01 and 100000")
 NAME = ("headers", "a header's name has characters that are not allowed there")
 VALUE = ("headers", "a header's value must be visible ASCII characters")
-LONG = ("headers", "a header's value has more than 1000 characters")
+TOO_LONG = ("headers", "a header's value has more than 1000 characters")
 RESERVED = ("headers", "a header has a name that is reserved for the gateway")
 
 
@@ -130,7 +130,7 @@ def test_valid_fields_of_an_endpoint(fields):
         ({"headers": {"X": "v\r\nY: w"}}, VALUE),
         ({"headers": {"X": "v\n"}}, VALUE),
         ({"headers": {"X": "ü"}}, VALUE),
-        ({"headers": {"X": "v" * 1001}}, LONG),
+        ({"headers": {"X": "v" * 1001}}, TOO_LONG),
     ],
 )
 def test_invalid_fields_of_an_endpoint(fields, problem):
