@@ -63,7 +63,7 @@ def test_help_groups_the_commands(run, config, install):
         *("init", "check", "migrate", "serve", "keys", "events", "deliveries", "plugins"),
         *("completion", "pulse"),
     }
-    assert found["Set up"] == ["init", "check", "status", "migrate"]
+    assert found["Set up"] == ["init", "check", "status", "migrate", "tls"]
     assert found["From plugins"] == ["pulse"]
 
 
