@@ -72,7 +72,7 @@ class FileWatch:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one of the same name; ``None`` where there is none."""
+    """Return device and inode of a file; ``None`` where there is none."""
     try:
         found = path.stat()
     except OSError:
