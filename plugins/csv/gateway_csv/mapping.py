@@ -27,7 +27,7 @@ from gateway_csv.columns.headers import METADATA
 from gateway_csv.columns.phones import usable_phone
 from gateway_csv.columns.statuses import is_ended, is_said
 from gateway_csv.read.layout import Layout, surplus
-from gateway_csv.read.rows import Cell, Row
+from gateway_csv.read.rows import Cell, Row, is_filled
 from gateway_csv.schema import RowProblem
 
 SOURCE: Final = "csv"
@@ -137,6 +137,7 @@ class _RowReader:
         if self._errors:
             return ReadRow(row, Candidate(None), tuple(self._errors))
         order = self._order()
+        self._check_city()
         if self._odd_cells() + len(self._warnings) > 1:
             self._reject(_MOVED, fix=_PUT_BACK)
         errors, warnings = tuple(self._errors), tuple(self._warnings)
@@ -222,13 +223,31 @@ class _RowReader:
                     )
                 )
 
+    def _check_city(self) -> None:
+        """Reject a row without a city where the others have one, and the street says none."""
+        for column, cell in self._cells("city"):
+            streets = [str(street) for _, street in self._cells("patient_address") if street]
+            has_place = any("," in each for each in streets)
+            is_usual = column.place in self._reading.usually_filled and not is_filled(cell)
+            if is_usual and streets and not has_place:
+                self._reject("the city is missing, which other rows have", fix=_PUT_BACK)
+
     def _odd_cells(self) -> int:
         """Count cells that are odd for their columns without being impossible."""
-        return sum(
+        odd = sum(
             weak_misfit(field, cell.strip())
             for field in _ODD_FIELDS
             for _, cell in self._cells(field)
             if isinstance(cell, str) and cell.strip() and _is_filled(cell, field)
+        )
+        return odd + (odd and self._lacks_a_code())
+
+    def _lacks_a_code(self) -> bool:
+        """Say whether an id or a date is empty that most rows have."""
+        return any(
+            column.place in self._reading.usually_filled and not is_filled(cell)
+            for field in (*_CODES, "delivery_date", "patient_email", "patient_phone")
+            for column, cell in self._cells(field)
         )
 
     def _reject(self, message: str, *, fix: str) -> None:

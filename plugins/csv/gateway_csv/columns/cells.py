@@ -141,6 +141,8 @@ def money_of(cell: Cell, *, decimal_comma: bool) -> Decimal | None:
     negative = text.startswith(("(", "-")) or text.endswith("-")
     digits = text.strip("()-+ ").strip()
     whole, cents = _parted(digits, decimal_comma=decimal_comma)
+    if not any(map(str.isdigit, digits)):
+        raise _no_amount()
     if not _MONEY.fullmatch(whole) or not _CENTS.fullmatch(cents):
         raise _no_amount()
     amount = _decimal(re.sub(r"\D", "", whole) + (f".{cents}" if cents else ""))

@@ -15,7 +15,14 @@ from typing import Final, NamedTuple
 from gateway.plugin import InvalidInput, Problem
 from gateway_csv.columns.cells import Unreadable, money_of, text_of
 from gateway_csv.columns.dates import could_be_date
-from gateway_csv.columns.evidence import column_fit, fit, has_capital, looks, names_street
+from gateway_csv.columns.evidence import (
+    column_fit,
+    ends_with_postal_code,
+    fit,
+    has_capital,
+    looks,
+    names_street,
+)
 from gateway_csv.columns.headers import (
     MANY,
     METADATA,
@@ -252,6 +259,7 @@ class _Chooser:
         if self._fixed & _NAMES:
             return
         whole = self._places("patient_name", "last_first")
+        self._refuse_same_header("patient_name", whole)
         parts = self._name_parts()
         options: list[tuple[int, tuple[int, ...]]] = [
             (self._name_rank(each), (each,)) for each in whole
@@ -278,8 +286,23 @@ class _Chooser:
         why = f"not {self._list(beaten[0])}" if beaten else ""
         self._refuse_half_of_name(first)
         self._refuse_other_names(first)
+        self._refuse_city_names(first)
         for place in first:
+            self._refuse_small_letters(place)
             self._take(place, why=why)
+
+    def _refuse_small_letters(self, place: int) -> None:
+        """Refuse names in small letters where the notes are in capital ones."""
+        texts = self._sample.texts(place)
+        if not texts or _share(texts, has_capital) > _HALF:
+            return
+        for other, meaning in self._meanings.items():
+            if meaning.field == "notes" and _share(self._sample.texts(other), _is_name) > _HALF:
+                raise _doubtful(
+                    f"{self._shown(place)} is in small letters, and {self._shown(other)} has names",
+                    [self._shown(place)],
+                    self._meanings[place].field,
+                )
 
     def _refuse_half_of_name(self, places: tuple[int, ...]) -> None:
         """Refuse a name of one word beside a column that nobody knows, of one word too."""
@@ -316,6 +339,20 @@ class _Chooser:
                     "patient_name",
                 )
 
+    def _refuse_city_names(self, places: tuple[int, ...]) -> None:
+        """Refuse names of one word where the city's column has names of several."""
+        words = [len(each.split()) for each in self._sample.texts(places[0])]
+        if len(places) > 1 or 2 * sum(each > 1 for each in words) >= len(words):
+            return
+        for city in self._places("city"):
+            if _share(self._sample.texts(city), _TITLE.fullmatch) > _HALF:
+                raise _doubtful(
+                    f"{self._shown(places[0])} has names of one word, and {self._shown(city)} has "
+                    "names of several",
+                    [self._shown(places[0])],
+                    "patient_name",
+                )
+
     def _is_settled(self, place: int) -> bool:
         return place in self._fields or place in self._ignored
 
@@ -337,6 +374,10 @@ class _Chooser:
                     raise _two_readings(field, [self._shown(each) for each in places])
             if of_role["first_name"] and of_role["last_name"]:
                 found.append(tuple(each[0] for each in of_role.values() if each))
+        if not found:  # "Patient First Name" and "Surname": there is no other name to mix it with
+            parts = [self._places(each) for each in ("first_name", "middle_name", "last_name")]
+            if len(parts[0]) == len(parts[2]) == 1 and len(parts[1]) <= 1:
+                found.append(tuple(each[0] for each in parts if each))
         return found
 
     def _refuse_part_of_name(self) -> None:
@@ -389,6 +430,7 @@ class _Chooser:
         places = self._places("patient_address")
         if not places:
             return None
+        self._refuse_same_header("patient_address", places)
         fitting = [each for each in places if self._sample.fit("patient_address", each) >= _HALF]
         if not fitting:
             raise _doubtful(
@@ -421,6 +463,8 @@ class _Chooser:
             chosen = same or loose
             if not chosen:
                 self._refuse_part_of_somebody_else(field)
+                if "none" not in other_streets:
+                    self._refuse_doubtful_part(field)
                 continue
             if len({self._meanings[each].role for each in chosen}) > 1:
                 best = max(_RANK[self._meanings[each].role] for each in chosen)
@@ -432,17 +476,30 @@ class _Chooser:
                     [self._shown(first)],
                     field,
                 )
+            if field == "city":
+                self._refuse_small_letters(first)
             self._take(first)
 
     def _is_misplaced(self, field: str, place: int) -> bool:
-        """Say whether states stand in another column than the one that is called that."""
-        if field != "state" or _share(self._sample.texts(place), is_region) > _HALF:
+        """Say whether states or units stand in another column than the one that is called that."""
+        judge = {"state": is_region, "address2": _is_unit}.get(field)
+        if judge is None or _share(self._sample.texts(place), judge) > _HALF:
             return False
         return any(
-            _share(self._sample.texts(each), is_region) > _HALF
+            _share(self._sample.texts(each), judge) > _HALF
             for each in range(len(self._headers))
             if each != place
         )
+
+    def _refuse_doubtful_part(self, field: str) -> None:
+        for place in self._places(field):
+            owner = self._doubtful_owner(place)
+            if owner:
+                raise _doubtful(
+                    f"{self._shown(place)} stands behind a column of somebody else ({owner})",
+                    [self._shown(place)],
+                    field,
+                )
 
     def _refuse_part_of_somebody_else(self, field: str) -> None:
         """Refuse a part of an address that is somebody else's who has no street."""
@@ -595,13 +652,14 @@ class _Chooser:
         if "locality" in fields:
             fields = fields | {"city", "state", "postal_code"}
         has_parts = bool(fields & {"city", "state"})
-        is_split = bool(fields & {"state", "postal_code"})
+        is_split = bool(fields & {"city", "state", "postal_code"})
         parts: tuple[tuple[str, bool, Callable[[str], object]], ...] = (
             ("postal_code", is_beside or has_parts, _CODE_LIKE.fullmatch),
             ("address2", True, _is_unit),
-            ("state", is_beside, is_region),
+            ("state", is_beside or is_split, is_region),
             ("city", is_split, _is_city),
             ("address2", is_beside, names_street),
+            ("locality", is_beside, ends_with_postal_code),
         )
         return next(
             (
@@ -650,6 +708,10 @@ def _is_words(text: str) -> bool:
 
 def _is_one_word(text: str) -> bool:
     return " " not in text and not _has_digit(text) and bool(_WORD.search(text))
+
+
+def _is_name(text: str) -> bool:
+    return not _has_digit(text) and has_capital(text[:1])
 
 
 def _is_city(text: str) -> bool:

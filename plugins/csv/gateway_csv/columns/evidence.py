@@ -75,7 +75,13 @@ _POSTAL_FORMS: Final = re.compile(
     re.IGNORECASE,
 )
 _SHORT_NUMBER: Final = 4
-_NO_UNIT: Final = re.compile(r"\d{6,}|[0\W_]*")
+_PHONE_DIGITS: Final = re.compile(r"\d{3}[-.]\d{3}[-.]\d{4}")
+# A prescription's number, a patient's, an amount.
+_NOT_IN_AN_ADDRESS: Final = re.compile(
+    r"(?<!\d)(?:\d{7,8}|\d{10,})(?!\d)|(?<![^\W_])[A-Z]{1,3}-\d{3,}|\d\.\d{2}(?!\d)"
+)
+_CODE_NOTE: Final = re.compile(r"[A-Z]{0,4}[-#]?\d{3,14}", re.IGNORECASE)
+_NO_UNIT: Final = re.compile(r"\d{5,}|[0\W_]*")
 _MOST_PHONE_DIGITS: Final = 11
 _TWO_PHONES: Final = re.compile(r"\s*(?:[,;/&|]|\bor\b|\band\b|\bou\b)\s*", re.IGNORECASE)
 _CENTS_END: Final = re.compile(r"\d[.,]\d{2}$")
@@ -115,6 +121,11 @@ def is_street(text: str) -> bool:
     return any(map(str.isdigit, rest)) or bool(_STREET_WORD.search(rest))
 
 
+def ends_with_postal_code(text: str) -> bool:
+    """Say whether a text is the end of an address: ``Boston, MA 02108``."""
+    return bool(_POSTAL_END.search(text)) and bool(_LETTERS.search(text))
+
+
 def names_street(text: str) -> bool:
     """Say whether a text has a number and a word such as street, road or rue."""
     return bool(_DIGIT.search(text) and _STREET_WORD.search(text))
@@ -148,10 +159,11 @@ _SHAPES: Final = (
 
 def _name(text: str) -> str:
     if _PLAIN_NAME.fullmatch(text) and not _is_header(text):
-        return "it is no name" if text.casefold() in _NO_NAMES else ""
+        is_place = text[-4:-2] == ", " and is_region(text[-2:])
+        return "it is no name" if is_place or text.casefold() in _NO_NAMES else ""
     if not _LETTER.search(text):
         return "it has no letters"
-    if is_placeholder(text):
+    if is_placeholder(text) or "/" in text or _ADDRESS_UNIT.search(text):
         return "it is no name"
     if "@" in text or _MANY_DIGITS.search(text) or text[0].isdigit() or _STRENGTH.search(text):
         return f"it looks like {looks(text) or 'something else'}"
@@ -177,7 +189,7 @@ def _is_header(text: str) -> bool:
 
 
 def _address(text: str) -> str:
-    if _PLAIN_STREET.fullmatch(text):
+    if _PLAIN_STREET.fullmatch(text) and not _NOT_IN_AN_ADDRESS.search(text):
         return ""
     if is_placeholder(text):
         return "it names no place to deliver to"
@@ -186,6 +198,8 @@ def _address(text: str) -> str:
         return f"it looks like {shape}"
     if _PHONE_INSIDE.search(text) or _EMAIL_INSIDE.search(text):
         return "it has a telephone number or an e-mail address in it"
+    if any(each.search(text) for each in (_NOT_IN_AN_ADDRESS, _DATE_INSIDE, _PHONE_DIGITS)):
+        return "it has something else in it"
     return "" if is_street(text) else "it has no street and number"
 
 
@@ -200,21 +214,31 @@ def _not_like(*shapes: str) -> Callable[[str], str]:
 _NO_PART: Final = ("a telephone number", "a date", "an e-mail address", "an amount")
 
 
+def _email(text: str) -> str:
+    shape = looks(text)
+    if _DATE_INSIDE.search(text) or _PHONE_DIGITS.search(text):
+        return "it has something else in it"
+    return f"it looks like {shape}" if shape not in {"", "an e-mail address"} else ""
+
+
 def _second_line(text: str) -> str:
     shape = looks(text)
     if shape in _NO_PART:
         return f"it looks like {shape}"
     if _UNIT_WORD.fullmatch(text):
         return "the number of the unit is missing"
-    if _NO_UNIT.fullmatch(text) or is_placeholder(text):
+    is_state = len(text) == 2 and text.isupper() and is_region(text)  # noqa: PLR2004
+    is_note = " " in text and not _DIGIT.search(text) and not has_capital(text)
+    is_other = any(each.search(text) for each in (_NOT_IN_AN_ADDRESS, _PHONE_INSIDE))
+    if is_state or is_note or is_other or _NO_UNIT.fullmatch(text) or is_placeholder(text):
         return "it is no part of an address"
-    return "it has a telephone number in it" if _PHONE_INSIDE.search(text) else ""
+    return ""
 
 
 def _city(text: str) -> str:
     shape = looks(text)
-    if shape:
-        return f"it looks like {shape}"
+    if shape or is_placeholder(text) or not _LETTER.search(text):
+        return f"it looks like {shape}" if shape else "it is no city"
     if is_region(text) and len(text) == 2:  # noqa: PLR2004
         return "it looks like a state or a province"
     if text.casefold() == "100 mile house":  # a town in British Columbia
@@ -248,25 +272,30 @@ def _phone(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    if _ADDRESS_UNIT.search(text):
-        return "it looks like a unit of an address"
+    if _ADDRESS_UNIT.search(text) or is_placeholder(text):
+        return "it is no number"
     if _SHORT_CODE.fullmatch(text) and not _ZERO.fullmatch(text):
         return ""
     shape = looks(text)
     if shape not in {"", "a number", "a postal code"}:
         return f"it looks like {shape}"
+    return "it is no number" if _ZERO.fullmatch(text) else _several_codes(text)
+
+
+def _several_codes(text: str) -> str:
     tokens = [each for each in _BETWEEN_CODES.split(text) if each]
     words = [each for each in tokens if not _DIGIT.search(each)]
     kinds = {_DIGIT_RUN.sub("9", _LETTER_RUN.sub("x", each)) for each in tokens} - {"x"}
     if (
         _CENTS_END.search(text)
+        or _PHONE_DIGITS.search(text)
         or _DATE_INSIDE.search(text)
         or (len(kinds) > 1 and len(tokens) - len(words) > 1)
         or any(looks(each) in _NO_PART for each in tokens)
     ):
         return "it has something else in it"
-    if len(words) > 1 or _ZERO.fullmatch(text):
-        return "it looks like words" if words else "it is no number"
+    if len(words) > 1 or any(len(each) > 3 and each.islower() for each in words):  # noqa: PLR2004
+        return "it looks like words"
     return ""
 
 
@@ -288,7 +317,7 @@ _JUDGES: Final[Mapping[str, Callable[[str], str]]] = {
     "postal_code": _postal,
     "country": _state,
     "patient_phone": _phone,
-    "patient_email": _not_like(*_NO_PART[:2], "an amount", "a number", "a street address"),
+    "patient_email": _email,
     "rx_number": _rx,
     "external_patient_id": _code,
     "external_order_id": _code,
@@ -298,6 +327,11 @@ _JUDGES: Final[Mapping[str, Callable[[str], str]]] = {
 def has_capital(text: str) -> bool:
     """Say whether a text has a capital letter, or letters that have no capitals."""
     return text != text.casefold() or text == text.swapcase()
+
+
+def _stands_in_capitals(text: str) -> bool:
+    words = text.split()
+    return bool(words) and all(has_capital(each[:1]) for each in (words[0], words[-1]))
 
 
 def _has_words(text: str) -> bool:
@@ -310,17 +344,17 @@ class Trait(NamedTuple):
     field: str
     holds: Callable[[str], bool]
     lacking: str
-    is_strict: bool = False
-    """Whether it has to hold for more than half of the rows, not for half of them."""
+    share: float = 0.3
+    """From which share of the rows on it is a habit."""
 
 
 TRAITS: Final = (
-    Trait("patient_name", has_capital, "it is in small letters, unlike the other cells"),
-    Trait("patient_name", _has_words, "it is one word, unlike the other cells", is_strict=True),
+    Trait("patient_name", _stands_in_capitals, "it is in small letters, unlike the other cells"),
+    Trait("patient_name", _has_words, "it is one word, unlike the other cells", 0.51),
     Trait("first_name", has_capital, "it is in small letters, unlike the other cells"),
     Trait("last_name", has_capital, "it is in small letters, unlike the other cells"),
-    Trait("city", has_capital, "it is in small letters, unlike the other cells"),
-    Trait("state", is_region, "it is no state or province, unlike the other cells"),
+    Trait("city", _stands_in_capitals, "it is in small letters, unlike the other cells"),
+    Trait("state", is_region, "it is no state or province, unlike the other cells", 0.5),
 )
 
 
@@ -329,6 +363,8 @@ def weak_misfit(field: str, text: str) -> bool:
     if field == "patient_email":
         return "@" not in text
     shape = looks(text) if field == "notes" else ""
+    if field == "notes" and _CODE_NOTE.fullmatch(text):
+        return len(text) > _SHORT_NUMBER
     if shape == "a number":
         return len(text) > _SHORT_NUMBER
     return shape not in {"", "a street address", "a unit of an address"}

@@ -238,10 +238,10 @@ def _traits_of(layout: Layout, row: Row) -> Iterator[Trait]:
 
 
 def _usual_traits(counts: Counter[Trait], rows: int) -> dict[str, list[Trait]]:
-    """Return the traits that at least half of the rows have, by field."""
+    """Return the traits that many of the rows have, by field."""
     usual: dict[str, list[Trait]] = {}
     for trait, count in counts.items():
-        if 2 * count >= rows + trait.is_strict and rows > 1:
+        if rows > 1 and count >= trait.share * rows:
             usual.setdefault(trait.field, []).append(trait)
     return usual
 
