@@ -187,6 +187,18 @@ async def test_an_item_whose_last_lease_ends_is_a_dead_letter(bench):
     assert await bench.claimed() == ["next"]
 
 
+async def test_an_item_that_had_its_last_attempt_is_not_claimed_again_before_a_sweep(bench):
+    await bench.put("poison")
+    for _ in range(len(BACKOFF)):
+        assert await bench.claimed() == ["poison"]
+        bench.clock.step(LEASE_SECONDS)
+        await bench.queue.sweep()
+    assert await bench.claimed() == ["poison"]
+    bench.clock.step(LEASE_SECONDS)
+
+    assert await bench.claimed() == []
+
+
 async def test_dead_letters_are_listed_by_page_and_queued_again(bench):
     await bench.put("a", "b", "c")
     for item in await bench.claim():
