@@ -10,7 +10,7 @@
 * Redirects are answers like any other. Nothing is decompressed, no cookie is kept.
 * One deadline spans everything from connecting to the last byte that is read.
 
-Why not a library: docs/decisions/0028-our-own-outgoing-http.md.
+Why not a library: docs/decisions/0029-our-own-outgoing-http.md.
 """
 
 import asyncio
