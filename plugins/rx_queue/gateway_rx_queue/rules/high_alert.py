@@ -53,9 +53,16 @@ HIGH_ALERT: Final = (
 )
 
 
+_BY_STEM: Final = {
+    stem(each.drug): tuple(other for other in HIGH_ALERT if other.drug == each.drug)
+    for each in HIGH_ALERT
+}
+
+
 def high_alert(case: RxCase) -> Iterator[Finding]:
     """Compare how often a high-alert drug is taken with how often it usually is."""
-    entries = [each for each in HIGH_ALERT if _is_meant(each, case)]
+    named = _BY_STEM.keys() & _words(case)
+    entries = [each for word in sorted(named) for each in _BY_STEM[word] if _is_meant(each, case)]
     if not entries:
         if case.drug is None and not case.prescription.medication.drug_text:
             yield NotChecked("neither the text nor the catalog names the drug")
@@ -88,13 +95,15 @@ def _reason(entry: HighAlert, message: str, read: str) -> Reason:
     )
 
 
+def _words(case: RxCase) -> set[str]:
+    words = set(drug_words(case.prescription.medication.drug_text or ""))
+    for name in case.drug.ingredients if case.drug else ():
+        words |= core_words(name)
+    return words
+
+
 def _is_meant(entry: HighAlert, case: RxCase) -> bool:
     drug, product = case.prescription.medication, case.drug
-    words = set(drug_words(drug.drug_text or ""))
-    for name in product.ingredients if product else ():
-        words |= core_words(name)
-    if stem(entry.drug) not in words:
-        return False
     if entry.forms:
         shown = (drug.drug_text, drug.form, drug.sig, product.form if product else None)
         text = fold(" ".join(filter(None, shown)))
