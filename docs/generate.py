@@ -34,6 +34,12 @@ from gateway.settings.values import describe_type
 from gateway.version import DISTRIBUTION
 
 REFERENCE: Final = Path(__file__).parent / "reference"
+# Without a shop there is no route for its webhooks.
+_SHOP: Final = """
+[[plugins.shopify.shops]]
+domain = "lakeside.myshopify.com"
+client_secret = "made-up"
+"""
 HEADER: Final = "<!-- Made from the code by `make docs`; change the code, not this page. -->\n\n"
 
 
@@ -282,7 +288,7 @@ async def written_pages() -> dict[str, str]:
     """Return the text of every page, from a gateway with all stock plugins at their defaults."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "gateway.toml"
-        file.write_text(default_configuration(), encoding="utf-8")
+        file.write_text(default_configuration() + _SHOP, encoding="utf-8")
         settings = load_settings(file, {})
         async with Gateway(settings) as gateway:
             return {name: HEADER + write(gateway).strip() + "\n" for name, write in PAGES.items()}

@@ -58,7 +58,13 @@ from gateway.model.wire import decode, encode, problem_of, timestamp
 from gateway.outbound.client import EgressSettings, OutboundClient
 from gateway.outbound.failures import explanation
 from gateway.outbound.messages import EXCERPT_BYTES, OutboundRequest, OutboundResponse
-from gateway.outbound.ssrf_guard import AddressGuard, Resolver, check_url
+from gateway.outbound.ssrf_guard import (
+    AddressGuard,
+    Resolver,
+    SystemResolver,
+    check_host,
+    check_url,
+)
 from gateway.sandbox.reader import SandboxLimits, SandboxReader, read_in_sandbox
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
 from gateway.sdk.http import (
@@ -209,6 +215,7 @@ __all__ = [
     "StoredResponse",
     "Submission",
     "SystemClock",
+    "SystemResolver",
     "TimeOrAgo",
     "TooLarge",
     "Unavailable",
@@ -218,6 +225,7 @@ __all__ = [
     "WorkQueue",
     "__version__",
     "aware",
+    "check_host",
     "check_url",
     "command",
     "decode",

@@ -13,6 +13,7 @@ from gateway.http.forms import BoundedRequest
 from gateway.http.health import health_router
 from gateway.http.metrics import metrics_router
 from gateway.http.openapi import docs_router, openapi_config
+from gateway.http.parameters import DeclaredParameters
 from gateway.runtime import Gateway
 
 MAX_BODY_BYTES: Final = 1_000_000
@@ -36,6 +37,7 @@ def create_litestar(gateway: Gateway) -> Litestar:
             docs_router(),
         ],
         middleware=[Authentication(throttle, gateway.limits, table)],
+        guards=[DeclaredParameters()],
         exception_handlers=HANDLERS,
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
         request_class=BoundedRequest,

@@ -33,10 +33,12 @@ MAX_CHARACTERS: Final[Mapping[str, int]] = {
 }
 """How long each text of an order may be."""
 _MULTILINE: Final = frozenset({"notes", "patient_address"})
-CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_DIRECTIONS: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+CONTROL_CHARACTERS: Final = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_DIRECTIONS}]")
 """C0 and C1, which no text of an order may have; tab and line breaks pass in several lines."""
 # One match that clears nearly every text.
-_SUSPECT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SUSPECT: Final = re.compile(rf"[\x00-\x1f\x7f-\x9f{_DIRECTIONS}]")
+_DIRECTION: Final = re.compile(f"[{_DIRECTIONS}]")
 _TEXTS: Final = attrgetter(*MAX_CHARACTERS)
 _LINE_BREAK: Final = re.compile(r"[\t\r\n]")
 _EMAIL: Final = re.compile(r"[^\s@<>(),;:\"]+@[^\s@<>(),;:\"]+\.[^\s@<>(),;:\".]+")
@@ -143,6 +145,8 @@ def _with_usable_contacts(order: Order, country: str, warnings: list[Problem]) -
 def _check_text(name: str, value: str, limit: int, errors: list[Problem]) -> None:
     if len(value) > limit:
         errors.append(Problem(f"{name} has more than {limit} characters", field=name))
+    if name == "patient_phone":  # phones copied from a contact carry them; E.164 does not
+        value = _DIRECTION.sub("", value)
     if CONTROL_CHARACTERS.search(value) or (name not in _MULTILINE and _LINE_BREAK.search(value)):
         errors.append(Problem(f"{name} contains control characters", field=name))
 
@@ -165,3 +169,5 @@ def _check_metadata(metadata: Mapping[str, str], errors: list[Problem]) -> None:
         errors.append(
             Problem("metadata names have at most 100 characters, values 500", field="metadata")
         )
+    if any(_SUSPECT.search(name) or CONTROL_CHARACTERS.search(metadata[name]) for name in metadata):
+        errors.append(Problem("metadata contains control characters", field="metadata"))

@@ -1,5 +1,6 @@
 """The rules a delivery update must pass before it is applied to its package."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -7,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import InvalidInput, Problem
-from gateway.model.order import COPAY_LIMIT, two_places
+from gateway.model.order import CONTROL_CHARACTERS, COPAY_LIMIT, two_places
 from gateway.model.package import (
     EVENT_FOR,
     FAILURE_REASONS,
@@ -30,6 +31,8 @@ _MAX_CHARACTERS: Final[Mapping[str, int]] = {
     "proof.id_checked": 100,
     "proof.left_at": 200,
 }
+_LINE_BREAK: Final = re.compile(r"[\t\r\n]")
+_HTTPS: Final = re.compile(r"https://[^\s/?#\\@]+(?:[/?#]\S*)?", re.IGNORECASE)
 _DEGREES: Final[Mapping[str, int]] = {"proof.lat": 90, "proof.lng": 180}
 
 
@@ -62,8 +65,15 @@ def check_update(update: DeliveryUpdate) -> DeliveryUpdate:
 def _out_of_bounds(update: DeliveryUpdate) -> Iterator[Problem]:
     for name, limit in _MAX_CHARACTERS.items():
         text = _value(update, name)
-        if text is not None and len(text) > limit:
+        if text is None:
+            continue
+        if len(text) > limit:
             yield Problem(f"{name} has more than {limit} characters", field=name)
+        if CONTROL_CHARACTERS.search(text) or (name != "notes" and _LINE_BREAK.search(text)):
+            yield Problem(f"{name} contains control characters", field=name)
+        # A page that shows the proof makes links of these: no javascript:, no data:.
+        elif name.endswith("_url") and not _HTTPS.fullmatch(text):
+            yield Problem(f"{name} must be an https:// URL", field=name)
     for name, most in _DEGREES.items():
         degrees = _value(update, name)
         if degrees is not None and not -most <= degrees <= most:

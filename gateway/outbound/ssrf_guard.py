@@ -297,6 +297,20 @@ async def resolve(
     return found
 
 
+async def check_host(
+    target: Target,
+    guard: AddressGuard,
+    resolver: Resolver,
+    timeout_seconds: float = 2.0,
+) -> None:
+    """Look a host up before its URL is stored; raises InvalidInput as :func:`resolve` does.
+
+    A host that can't be looked up now passes: it is looked up again for each call.
+    """
+    with contextlib.suppress(Unavailable):
+        await resolve(target, guard, resolver, timeout_seconds)
+
+
 class SystemResolver:
     """Looks names up as the machine does (getaddrinfo), a thread for each name.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter, RawBody, SkipValidation
 
@@ -26,6 +27,7 @@ from gateway_shopify.signing import is_signed
 
 _MAX_BODY_BYTES: Final = 2_000_000
 _MAX_ID_CHARACTERS: Final = 200
+_NOT_SIGNED: Final = "The webhook isn't signed with the secret of a shop in gateway.toml."
 
 _log = logging.getLogger(__name__)
 
@@ -89,9 +91,7 @@ async def receive_webhook(
     secrets = shop.secrets if shop else ("",)
     signed = is_signed(body, headers.get("x-shopify-hmac-sha256"), secrets)
     if shop is None or not signed:
-        raise NotAuthenticated(
-            "The webhook isn't signed with the secret of a shop in gateway.toml."
-        )
+        raise NotAuthenticated(_NOT_SIGNED)
     topic = headers.get("x-shopify-topic", "")
     if topic not in TOPICS or topic.startswith("gateway/"):
         return json_response(WebhookResponse("ignored"))
@@ -182,10 +182,27 @@ async def clear_order(
 
 
 def router(service: ShopifyService) -> Router:
-    """Build the router. The gateway is open by the time a route is called."""
+    """Build the router. The gateway is open by the time a route is called.
+
+    Without a shop there is no route for webhooks; an unknown shop is refused by the headers,
+    before the body is read.
+    """
+
+    def require_known_shop(connection: ASGIConnection[Any, Any, Any, Any], _handler: Any) -> None:
+        headers = connection.headers
+        domain = headers.get("x-shopify-shop-domain", "").lower()
+        if domain not in service.directory.configured or "x-shopify-hmac-sha256" not in headers:
+            raise NotAuthenticated(_NOT_SIGNED)
+
+    webhooks = Router("/", route_handlers=[receive_webhook], guards=[require_known_shop])
     return Router(
         "/api/shopify",
-        route_handlers=[receive_webhook, list_orders, release_order, clear_order],
+        route_handlers=[
+            *([webhooks] if service.directory.configured else []),
+            list_orders,
+            release_order,
+            clear_order,
+        ],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
     )
 

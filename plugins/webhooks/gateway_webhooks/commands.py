@@ -160,9 +160,10 @@ def _set(guard: AddressGuard) -> click.Command:
         account: str,
         test_mode: bool,
     ) -> None:
-        """Change an endpoint; what is left out stays. Its secret and format can't change here.
+        """Change an endpoint; what is left out stays. Its format can't change.
 
-        A new URL starts with a closed circuit breaker. Pending deliveries go to it, too.
+        A new URL starts with a closed circuit breaker. Pending deliveries go to it, too. Another
+        host gets no headers and a new secret, which is shown only once.
         """
         if site is not None and every_site:
             raise click.UsageError("Give --site or --every-site, not both.")
@@ -185,8 +186,10 @@ def _set(guard: AddressGuard) -> click.Command:
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
             change = EndpointChange(**given)
-            after = await Endpoints(gateway, guard).change(caller, endpoint_id, change)
-        session.record(_shown(endpoint_out(after)))
+            after, secret = await Endpoints(gateway, guard).change(caller, endpoint_id, change)
+        session.record(_shown(endpoint_out(after, secret)))
+        if secret is not None:
+            session.say("Another host: it has no headers any more, and a new secret. Keep that.")
 
     return set_endpoint
 
@@ -293,7 +296,8 @@ def _set_status(name: str, state: Status, help_text: str, guard: AddressGuard) -
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
             change = EndpointChange(status=state)
-            after = await Endpoints(gateway, guard).change(caller, endpoint_id, change)
+            service = Endpoints(gateway, guard)
+            after, _ = await service.change(caller, endpoint_id, change)
         session.record(_shown(endpoint_out(after)))
 
     return switch

@@ -24,6 +24,9 @@ from gateway.plugin import (
     NotFound,
     Problem,
     Recovery,
+    Resolver,
+    SystemResolver,
+    check_host,
     check_url,
     new_id,
 )
@@ -33,6 +36,7 @@ from gateway_webhooks.mapping import (
     changed,
     check_endpoint,
     check_events,
+    host_of,
     missed_since,
     moved_to,
     settings_of,
@@ -55,21 +59,32 @@ def _not_found() -> NotFound:
 class Endpoints:
     """Adds, changes, tests and removes endpoints."""
 
-    def __init__(self, gateway: Gateway, guard: AddressGuard) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        guard: AddressGuard,
+        *,
+        resolver: Resolver | None = None,
+    ) -> None:
         self._gateway = gateway
         self._guard = guard
+        self._resolver = resolver or SystemResolver()
 
     async def add(self, caller: Caller, sent: EndpointIn) -> tuple[Destination, str]:
         """Add an endpoint; return it with its secret, which is shown only once.
 
         Raises ``NotFound`` for an unknown account, ``InvalidInput`` for faulty fields.
         """
-        check_url(sent.url, self._guard)
+        target = check_url(sent.url, self._guard)
         check_endpoint(sent)
         self._check_events(sent.events)
+        await check_host(target, self._guard, self._resolver)
         secret, now = new_secret(), self._gateway.clock.now()
         settings = EndpointSettings(
-            url=sent.url, format=sent.format, secret=secret, headers=sent.headers
+            url=sent.url,
+            format=sent.format,
+            secret=secret,
+            headers=sent.headers,
         )
         destination = Destination(
             id=new_id("dst", now),
@@ -109,11 +124,25 @@ class Endpoints:
             raise _not_found()
         return as_of(self._gateway.clock.now(), found)
 
-    async def change(self, caller: Caller, endpoint_id: str, change: EndpointChange) -> Destination:
-        """Change an endpoint; fields that ``change`` leaves out keep their values."""
+    async def change(
+        self, caller: Caller, endpoint_id: str, change: EndpointChange
+    ) -> tuple[Destination, str | None]:
+        """Change an endpoint; fields that ``change`` leaves out keep their values.
+
+        At another host its headers and its secret are dropped: they were meant for the old
+        one. Returns the endpoint, and its new secret if it has one, which is shown only once.
+        """
+        if change.url is not UNSET:
+            await check_host(check_url(change.url, self._guard), self._guard, self._resolver)
+        fresh = new_secret()
 
         def edit(before: Destination) -> Destination:
+            moves = change.url is not UNSET and host_of(change.url) != host_of(
+                settings_of(before).url
+            )
             wanted = changed(before, change)
+            if moves and change.headers is UNSET:
+                wanted = msgspec.structs.replace(wanted, headers={})
             # An old URL may break today's rules; the endpoint can still be disabled.
             if change.url is not UNSET:
                 check_url(wanted.url, self._guard)
@@ -124,6 +153,13 @@ class Endpoints:
             settings = msgspec.structs.replace(
                 settings_of(before), url=wanted.url, headers=wanted.headers
             )
+            if moves:
+                settings = msgspec.structs.replace(
+                    settings,
+                    secret=fresh,
+                    next_secret=None,
+                    rotation_ends_at=None,
+                )
             after = msgspec.structs.replace(
                 before,
                 name=wanted.description,
@@ -140,12 +176,14 @@ class Endpoints:
                 return after
             return moved_to(after, change.status, self._gateway.clock.now())
 
-        return await self._edit(caller, endpoint_id, "endpoint.changed", edit)
+        after = await self._edit(caller, endpoint_id, "endpoint.changed", edit)
+        return after, fresh if settings_of(after).secret == fresh else None
 
     async def enable(self, caller: Caller, endpoint_id: str) -> tuple[Destination, datetime | None]:
         """Enable an endpoint and close its breaker; return the time it missed events from."""
         missed = missed_since(await self.get(caller, endpoint_id))
-        return await self.change(caller, endpoint_id, EndpointChange(status="active")), missed
+        enabled, _ = await self.change(caller, endpoint_id, EndpointChange(status="active"))
+        return enabled, missed
 
     async def remove(self, caller: Caller, endpoint_id: str) -> None:
         """Remove an endpoint and its secret; its log stays."""

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET
@@ -146,6 +147,12 @@ def _header_problems(headers: Mapping[str, str]) -> list[Problem]:
     if any(_RESERVED.fullmatch(name) for name in headers):
         return [Problem("a header has a name that is reserved for the gateway", field="headers")]
     return []
+
+
+def host_of(url: str) -> tuple[str, str]:
+    """Return the scheme, host and port of a URL, to tell whether two lead to one server."""
+    parts = urlsplit(url)
+    return parts.scheme.lower(), parts.netloc.lower()
 
 
 def changed(destination: Destination, change: EndpointChange) -> EndpointIn:

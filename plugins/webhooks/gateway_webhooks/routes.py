@@ -99,13 +99,16 @@ async def change_endpoint(
 ) -> Response[bytes]:
     r"""Change the fields that are sent; the others stay as they are. The format is fixed.
 
+    A `url` with another host drops the endpoint's headers and its secret, which were meant for
+    the old one: the answer holds the new secret, shown only once.
+
     ```bash
     curl -X PATCH $GATEWAY/api/webhooks/endpoints/$ENDPOINT -H "X-API-Key: $KEY" \
       -H "Content-Type: application/json" -d '{"status": "paused"}'
     ```
     """
     change = decode(body, schema.EndpointChange)
-    return json_response(endpoint_out(await endpoints.change(caller, endpoint_id, change)))
+    return json_response(endpoint_out(*await endpoints.change(caller, endpoint_id, change)))
 
 
 @delete(

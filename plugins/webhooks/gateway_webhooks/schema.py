@@ -84,9 +84,10 @@ class BreakerOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An endpoint; ``secret`` is present only when it was just created or rotated.
+    """An endpoint; ``secret`` is present only when it is new.
 
-    ``missed_since`` is present when it was just enabled: the time to recover events from.
+    That is after its creation, a rotation, or a move to another host. ``missed_since`` is
+    present when it was just enabled: the time to recover events from.
     """
 
     id: str

@@ -81,7 +81,8 @@ async def test_a_public_route_reads_no_more_than_the_total_of_anonymous_bodies(h
     """
     head = (
         "POST /api/shopify/webhooks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        "X-Shopify-Shop-Domain: lakeside.myshopify.com\r\nContent-Length: 90000\r\n\r\n"
+        "X-Shopify-Shop-Domain: lakeside.myshopify.com\r\nX-Shopify-Hmac-Sha256: eA==\r\n"
+        "Content-Length: 90000\r\n\r\n"
     )
     async with harness(toml) as gateway:
         clients = [await RawClient.open(gateway.url) for _ in range(4)]

@@ -92,6 +92,31 @@ def test_a_control_character_is_refused_in_every_field(field, character):
     assert errors_of(**{field: f"a{character}b"}) == (refused,)
 
 
+@pytest.mark.parametrize("character", ["\u202e", "\u202a", "\u2066", "\u200f", "\u061c"])
+def test_a_direction_character_is_refused_and_stripped_from_a_phone(character):
+    for field in set(LIMITS) - {"patient_phone"}:
+        refused = Problem(f"{field} contains control characters", field=field)
+        assert errors_of(**{field: f"a{character}b"}) == (refused,)
+    copied = f"{character}+1 613-555-0134\u202c"
+    review = check(with_(patient_phone=copied), "US")
+    assert (review.order.patient_phone, review.errors) == ("+16135550134", ())
+
+
+@pytest.mark.parametrize(
+    ("metadata", "is_refused"),
+    [
+        ({"a": "two\nlines"}, False),
+        ({"a": "x\x00"}, True),
+        ({"a": "\u202egnp.exe"}, True),
+        ({"a\n": "x"}, True),
+        ({"\x1b[2J": "x"}, True),
+    ],
+)
+def test_control_characters_of_metadata_are_refused(metadata, is_refused):
+    refused = Problem("metadata contains control characters", field="metadata")
+    assert errors_of(metadata=metadata) == ((refused,) if is_refused else ())
+
+
 @pytest.mark.parametrize("character", ["\t", "\n", "\r"])
 def test_line_breaks_pass_where_several_lines_make_sense_and_only_there(character):
     for field in LIMITS:
@@ -268,6 +293,7 @@ def test_no_order_whatever_raises_and_no_problem_repeats_what_was_sent(order, co
         allowed.add(Problem(f"{name} contains control characters", field=name))
     allowed.add(Problem("metadata names have at most 100 characters, values 500", field="metadata"))
     allowed.add(Problem(f"metadata has more than {MAX_METADATA_ENTRIES} entries", field="metadata"))
+    allowed.add(Problem("metadata contains control characters", field="metadata"))
     allowed.add(Problem("priority must be one of routine, urgent, stat", field="priority"))
     assert set(review.errors) | set(review.warnings) <= allowed
 

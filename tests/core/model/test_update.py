@@ -268,12 +268,58 @@ def test_money_and_moments_go_out_as_the_contract_writes_them():
     ],
 )
 def test_what_a_proof_says_is_bounded(name, most):
-    proof = msgspec.structs.replace(PROOF, **{name: "x" * most})
+    start = "https://x/" if name.endswith("_url") else ""
+    proof = msgspec.structs.replace(PROOF, **{name: start.ljust(most, "x")})
     assert check_update(msgspec.structs.replace(GOOD, proof=proof)).proof == proof
 
-    longer = msgspec.structs.replace(PROOF, **{name: "x" * (most + 1)})
+    longer = msgspec.structs.replace(PROOF, **{name: start.ljust(most + 1, "x")})
     text = f"proof.{name} has more than {most} characters"
     assert faults_of(proof=longer) == (Problem(text, field=f"proof.{name}"),)
+
+
+@pytest.mark.parametrize("name", ["photo_url", "signature_url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "JavaScript://example.com/%0aalert(1)",
+        "data:text/html,x",
+        "http://example.com/p.jpg",
+        "//example.com/p.jpg",
+        "p.jpg",
+        "https://",
+        "https:///p.jpg",
+        "https://user@example.com/p.jpg",
+        "https://example.com\\@evil.example/",
+        "https://example.com/p q.jpg",
+        "",
+    ],
+)
+def test_a_proof_url_is_an_https_url(name, url):
+    proof = msgspec.structs.replace(PROOF, **{name: url})
+    text = f"proof.{name} must be an https:// URL"
+    assert faults_of(proof=proof) == (Problem(text, field=f"proof.{name}"),)
+
+
+@pytest.mark.parametrize("url", ["https://x.example/p?a=1&b=<2>#c", "HTTPS://x.example"])
+def test_an_https_proof_url_is_kept(url):
+    proof = msgspec.structs.replace(PROOF, photo_url=url)
+    assert check_update(msgspec.structs.replace(GOOD, proof=proof)).proof == proof
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\u202e", "\u2066"])
+@pytest.mark.parametrize("name", ["driver_id", "notes", "event_ref"])
+def test_control_and_direction_characters_of_an_update_are_refused(name, character):
+    refused = Problem(f"{name} contains control characters", field=name)
+    assert faults_of(**{name: f"a{character}b"}) == (refused,)
+
+
+def test_notes_may_have_several_lines_and_names_may_not():
+    update = msgspec.structs.replace(GOOD, notes="back door\nring twice")
+    assert check_update(update).notes == "back door\nring twice"
+    proof = msgspec.structs.replace(PROOF, signer_name="Ana\nSilva")
+    text = "proof.signer_name contains control characters"
+    assert faults_of(proof=proof) == (Problem(text, field="proof.signer_name"),)
 
 
 @pytest.mark.parametrize(("name", "most"), [("lat", 90), ("lng", 180)])

@@ -256,3 +256,36 @@ async def test_a_failing_message_is_retried_and_set_aside_in_the_end(
         clock.step(5)
         await shopify.settled()
         assert len(await shopify.packages()) == 1
+
+
+async def test_without_a_shop_there_is_no_route_for_webhooks(harness):
+    async with harness("[plugins.shopify]") as gateway:
+        body, headers = webhook("orders/create", order())
+        answer = await gateway.request("POST", "/api/shopify/webhooks", body=body, headers=headers)
+
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Shopify-Shop-Domain": "other.myshopify.com", "X-Shopify-Hmac-Sha256": "eA=="},
+        {"X-Shopify-Shop-Domain": SHOP},
+        {"X-Shopify-Hmac-Sha256": "eA=="},
+    ],
+)
+async def test_an_unknown_shop_is_refused_before_the_body_is_read(shopify, headers):
+    """The body is never sent, so the answer can't have waited for it."""
+    host, _, port = shopify.harness.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    lines = [
+        "POST /api/shopify/webhooks HTTP/1.1",
+        f"Host: {host}",
+        "Content-Length: 2000000",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+    status = await asyncio.wait_for(reader.readline(), 20)
+    writer.close()
+
+    assert status.split()[1] == b"401"

@@ -41,7 +41,7 @@ CHANGES = [
     *(
         (change, change)
         for change in (
-            {"url": "http://127.0.0.1:10/other"},
+            {"url": "http://127.0.0.1:9/other"},
             {"events": ["rx.*", "endpoint.disabled"]},
             {"site": "north"},
             {"site": None},

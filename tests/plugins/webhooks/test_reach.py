@@ -1,6 +1,7 @@
 """Who gets which event, and which key sees which endpoint: accounts, modes, sites, patterns."""
 
 import pytest
+from gateway_webhooks.signing import sign_scriptrun
 
 from gateway.testing import Receiver
 
@@ -211,3 +212,61 @@ async def test_a_site_that_the_account_does_not_have_is_refused(open_api):
             }
         another = await api.with_key(account_id="another")
         assert (await another.add(URL, site="far"))["site"] == "far"
+
+
+HIDDEN = {"Authorization": "Bearer of-the-old-host"}
+
+
+async def test_headers_and_secret_do_not_survive_a_move_to_another_host(open_api):
+    async with Receiver() as old, Receiver() as other, open_api() as api:
+        added = await api.add(old.url, headers=HIDDEN, events=["package.created"])
+        await api.ask("POST", f"/webhooks/endpoints/{added['id']}/rotate", {})
+        stranger = await api.with_key()
+        moved = await stranger.change(added["id"], url=other.url)
+        await api.order()
+        [received] = await other.wait_for(1)
+
+    assert moved["header_names"] == []
+    assert moved["rotation_ends_at"] is None
+    assert moved["secret"] not in {None, added["secret"]}
+    assert "authorization" not in received.headers
+    sent = received.headers["x-scriptrun-signature"]
+    at = int(sent.partition(",")[0].removeprefix("t="))
+    assert sent == sign_scriptrun(moved["secret"], at, received.body)
+
+
+async def test_headers_and_secret_stay_at_another_path_of_the_same_host(open_api):
+    async with open_api() as api:
+        added = await api.add("https://hooks.example.com/a", headers=HIDDEN)
+        moved = await api.change(added["id"], url="https://HOOKS.example.com/b?c=1")
+
+    assert moved["header_names"] == ["Authorization"]
+    assert "secret" not in moved
+
+
+async def test_a_move_to_another_host_may_bring_headers_along(open_api):
+    async with open_api() as api:
+        added = await api.add("https://hooks.example.com/", headers=HIDDEN)
+        own = {"X-Token": "new"}
+        moved = await api.change(added["id"], url="https://other.example.com/", headers=own)
+
+    assert moved["header_names"] == ["X-Token"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST"])
+async def test_the_name_of_a_new_endpoint_is_looked_up(harness, host):
+    """Refused when it is added, with the reason, and not only when it is called."""
+    async with harness("[delivery]\nallow_networks = []\n[plugins.webhooks]") as gateway:
+        key = await gateway.issue_key()
+        path = "/api/webhooks/endpoints"
+        refused = await gateway.post(path, key, {"url": f"https://{host}/"})
+        added = await gateway.post(path, key, {"url": "https://hooks.example.com/"})
+        endpoint = f"{path}/{added.json()['id']}"
+        moved = await gateway.request("PATCH", endpoint, key, {"url": f"https://{host}/"})
+
+    assert added.status_code == 201  # a name that can't be looked up now may be there later
+    for answer in (refused, moved):
+        assert answer.status_code == 400
+        [problem] = answer.json()["details"]
+        assert problem["field"] == "url"
+        assert "loopback" in problem["message"]
