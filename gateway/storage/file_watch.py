@@ -1,7 +1,8 @@
 """FileWatch: notices when a SQLite file in use is replaced, deleted or damaged."""
 
-import time
 from pathlib import Path
+
+from gateway.clock import Clock, SystemClock
 
 
 def was_left_open(path: Path) -> bool:
@@ -22,7 +23,10 @@ class FileWatch:
     process ends.
     """
 
-    def __init__(self, path: Path, *, pause_seconds: float = 1.0) -> None:
+    def __init__(
+        self, path: Path, *, pause_seconds: float = 1.0, clock: Clock | None = None
+    ) -> None:
+        self._clock = clock or SystemClock()
         self._path = path
         self._wal = path.with_name(f"{path.name}-wal")
         self._pause_seconds = pause_seconds
@@ -53,7 +57,7 @@ class FileWatch:
 
     def fault(self) -> str | None:
         """Return what is wrong with the file, as a sentence for the operator."""
-        now = time.monotonic()
+        now = self._clock.monotonic_seconds()
         if self._fault is None and self._identity is not None and now >= self._look_at:
             self._look_at = now + self._pause_seconds
             self._compare()

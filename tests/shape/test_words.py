@@ -16,8 +16,6 @@ GONE: Final = ("whoever", "told", "tells", "anew", "nobody", "somebody", "oddly"
 FOUND: Final = re.compile(rf"(?<![^\W_])({'|'.join(GONE)})(?![^\W_])", re.IGNORECASE)
 READ: Final = {".py", ".toml", ".html", ".css", ".js", ".mako", ".sql"}
 MOST_ALLOWED: Final = 10
-# Folders whose texts are still to be rewritten; take a folder out once it is clean.
-NOT_YET: Final = ("plugins/csv/",)
 # Values on the wire and in the database.
 ALLOWED: Final = {
     ("gateway/model/submission.py", "still_told"),
@@ -25,6 +23,8 @@ ALLOWED: Final = {
     ("gateway/storage/retention/erasure.py", "still_told"),
     ("plugins/shopify/gateway_shopify/compliance.py", "still_told"),
     ("plugins/shopify/gateway_shopify/commands.py", '"told": '),
+    # Landed migrations never change.
+    ("plugins/csv/gateway_csv/migrations/csv_0001.py", "columns that were told"),
 }
 
 
@@ -42,9 +42,7 @@ def sources() -> list[Path]:
     return [
         path
         for path in project_files()
-        if path.suffix in READ
-        and path.relative_to(ROOT).parts[0] in {"gateway", "plugins"}
-        and not named(path).startswith(NOT_YET)
+        if path.suffix in READ and path.relative_to(ROOT).parts[0] in {"gateway", "plugins"}
     ]
 
 

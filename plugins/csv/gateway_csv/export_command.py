@@ -19,7 +19,7 @@ from gateway.plugin import (
 )
 from gateway_csv.export import Wanted, export
 
-# The file holds patients' names and addresses: nobody's but the one's who asked for it.
+# The file holds patients' names and addresses: readable by the caller alone.
 _MODE: Final = 0o600
 
 

@@ -1,7 +1,7 @@
 """The watched folder: files put into it are imported, then moved aside with their report.
 
 A file that is the same at two looks has stopped growing. It is claimed by being renamed into
-``working/``, under a name that bears the id of its import: so whoever finds it there, after a
+``working/``, under a name that bears the id of its import: so the process that finds it there, after a
 crash too, goes on with the same import, and what it made already counts as made by it. The
 report and the rejected rows are written before the file itself is moved to ``done/`` or
 ``failed/``, so a file that lies there has its report beside it.
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 _ACTOR: Final = "csv-folder"
 _TRIES: Final = 5
 _EMPTY_FOR_SECONDS: Final = 60
-# Half a download, a spreadsheet program's lock, somebody's hidden file.
+# Half a download, a spreadsheet program's lock, a hidden file.
 _NOT_YET: Final = re.compile(r"[.~].*|.*\.(?:tmp|part|partial|crdownload|filepart)", re.IGNORECASE)
 _CLAIMED: Final = re.compile(r"(?P<stamp>\d{8}T\d{6}Z)_(?P<id>imp_[0-9a-f-]+)_(?P<name>.+)")
 
@@ -104,7 +104,7 @@ class WatchedFolder:
             path = self._folder / name
             try:
                 stat = path.lstat()
-            except FileNotFoundError:  # somebody took it back
+            except FileNotFoundError:  # the sender took it back
                 continue
             sizes[name] = (stat.st_size, stat.st_mtime_ns)
             if self._seen.get(name) == sizes[name] and self._is_whole(stat):
@@ -180,4 +180,4 @@ class WatchedFolder:
 
 
 async def _nobody_asks(_report: Report) -> None:
-    """Tell nobody how far it is: the report says it when it is over."""
+    """Record no progress: the report is written at the end."""

@@ -19,12 +19,12 @@ from gateway_csv.columns.cells import (
     text_of,
     yes_or_no,
 )
-from gateway_csv.columns.choice import Column
 from gateway_csv.columns.dates import Order as DateOrder
 from gateway_csv.columns.dates import date_of
 from gateway_csv.columns.evidence import Trait, misfit, weak_misfit
 from gateway_csv.columns.headers import METADATA
 from gateway_csv.columns.phones import usable_phone
+from gateway_csv.columns.reading import Column
 from gateway_csv.columns.statuses import is_ended, is_said
 from gateway_csv.read.layout import Layout, surplus
 from gateway_csv.read.rows import Cell, Row, is_filled

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from gateway_csv.columns.cells import Unreadable, code_of, money_of, text_of
-from gateway_csv.columns.choice import Column
 from gateway_csv.columns.dates import date_of
+from gateway_csv.columns.reading import Column
 from gateway_csv.mapping import Reading
 from gateway_csv.read.rows import Cell, Row
 from gateway_csv.schema import RowProblem

@@ -27,7 +27,7 @@ _NO_VALUE: Final = re.compile(
 _EXACT_DIGITS: Final = 15
 _WHOLE: Final = re.compile(r"([+-]?\d+)\.0+")
 _SCIENTIFIC: Final = re.compile(r"([+-]?\d)(?:[.,](\d+))?[eE]\+?(\d{1,3})")
-# The mark by which spreadsheets are told that a cell is text.
+# The mark that makes a spreadsheet program take a cell as text.
 _TEXT_MARK: Final = re.compile("'(?='*[-+=@0-9\uff1d\uff0b\uff0d\uff20])")
 _YES: Final = frozenset({"y", "yes", "true", "t", "1", "x", "required", "oui", "\N{CHECK MARK}"})
 _NO: Final = frozenset({"n", "no", "false", "f", "0", "not required", "non"})

@@ -387,7 +387,7 @@ def misfit(field: str, cell: Cell) -> str:
     if isinstance(cell, date):
         return "it looks like a date"
     if isinstance(cell, str):
-        # An apostrophe tells a spreadsheet that a number is text: '02108.
+        # An apostrophe marks a number as text in a spreadsheet: '02108.
         text = cell.strip().removeprefix("'")
         return judge(text) if text else ""
     if isinstance(cell, float) and cell.is_integer():

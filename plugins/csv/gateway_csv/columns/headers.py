@@ -16,7 +16,7 @@ from rapidfuzz import fuzz, process
 
 How = Literal["name", "synonym", "chosen", "remembered", "layout"]
 Role = Literal["delivery", "patient", "none", "other"]
-"""Whose a column is: of the delivery, of the patient, not said, or of somebody else."""
+"""Whose a column is: of the delivery, of the patient, not said, or of another party."""
 
 METADATA: Final = "metadata."
 MANY: Final = frozenset({"notes", "patient_phone", "status", "ended_at"})
@@ -227,7 +227,7 @@ class Meaning(NamedTuple):
     """What a header says: a field, whose it is, and how exactly it was named.
 
     ``rank`` orders columns of one field that have the same role: a first choice beats another.
-    ``is_driver`` tells a driver from the others who have an address of their own.
+    ``is_driver`` is true for a driver, not for the others with an address of their own.
     """
 
     field: str

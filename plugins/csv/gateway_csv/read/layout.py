@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from gateway.plugin import InvalidInput, Problem
-from gateway_csv.columns.choice import Choices, Column, choose_columns
+from gateway_csv.columns.choice import choose_columns
 from gateway_csv.columns.evidence import JUDGED, looks, may_be_header
 from gateway_csv.columns.headers import (
     known_headers,
@@ -15,6 +15,7 @@ from gateway_csv.columns.headers import (
     plain,
     role_of_group,
 )
+from gateway_csv.columns.reading import Choices, Column
 from gateway_csv.read.rows import Cell, Row, column_letters, is_filled
 
 _HEADERS_WITHIN: Final = 40
@@ -37,7 +38,7 @@ class Layout(NamedTuple):
     columns: Sequence[Column]
     by_field: Mapping[str, Sequence[Column]]
     judged: Sequence[Column] = ()
-    """The columns whose cells can be told from other fields' cells."""
+    """The columns whose cells differ from other fields' cells."""
 
     @classmethod
     def made(cls, header: Row, columns: Sequence[Column]) -> "Layout":

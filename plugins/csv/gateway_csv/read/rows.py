@@ -21,7 +21,7 @@ NO_VALUE: Final = "#FORMULA!"
 class Row(NamedTuple):
     """``number`` is the one that a spreadsheet program shows beside the row, from 1.
 
-    ``fault`` says why the row's cells can't be told apart; such a row has none.
+    ``fault`` says why the row's cells can't be separated; such a row has none.
     """
 
     number: int

@@ -14,10 +14,10 @@ from typing import BinaryIO, Final
 
 from gateway.plugin import TooLarge
 from gateway_csv.columns.cells import uses_decimal_comma
-from gateway_csv.columns.choice import Choices, Column
 from gateway_csv.columns.dates import Evidence
 from gateway_csv.columns.evidence import TRAITS, Trait
 from gateway_csv.columns.headers import known_headers
+from gateway_csv.columns.reading import Choices, Column
 from gateway_csv.mapping import Reading
 from gateway_csv.read.archive import check_archive
 from gateway_csv.read.encoding import MIXED
@@ -190,7 +190,7 @@ class Table:
             )
         elif dates.was_assumed(options.dates) and order is not None:
             report.assume(
-                f"no date tells whether its day or its month comes first; {order} was taken, as is "
+                f"no date shows whether its day or its month comes first; {order} was taken, as is "
                 "usual in the site's country"
             )
         elif dates.is_against_habit(options.dates, options.country):
