@@ -371,7 +371,7 @@ class PinnedClient:
             for task in running:
                 task.add_done_callback(_drop)
                 task.cancel()
-        raise max(failures, key=_tells)
+        raise max(failures, key=_informative)
 
     async def _opened(self, task: "asyncio.Task[_Connection]") -> _Connection:
         self._opening.add(task)
@@ -529,7 +529,7 @@ def _has_failed(task: "asyncio.Task[Any]") -> bool:
     return task.cancelled() or task.exception() is not None
 
 
-def _tells(failure: BaseException) -> bool:
+def _informative(failure: BaseException) -> bool:
     """Say whether a failure says more than that nothing listens."""
     return not isinstance(failure, CallFailed) or failure.failure not in {"connect", "timeout"}
 

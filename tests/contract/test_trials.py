@@ -249,7 +249,6 @@ async def test_routes_that_take_garbage_fall_over_it_or_repeat_it_are_found(harn
         "POST /api/acme/falls answers 500 to garbage",
         "POST /api/acme/repeats repeats what was sent",
         "POST /api/acme/repeats refuses in another form than all the others",
-        "GET /api/acme/page refuses in another form than all the others",
     }
 
 

@@ -1,8 +1,8 @@
 """The watched folder: files put into it are imported, then moved aside with their report.
 
 A file that is the same at two looks has stopped growing. It is claimed by being renamed into
-``working/``, under a name that bears the id of its import: so the process that finds it there, after a
-crash too, goes on with the same import, and what it made already counts as made by it. The
+``working/``, under a name with the id of its import: the process that finds it there, also after
+a crash, goes on with the same import, and packages made before the crash count as its own. The
 report and the rejected rows are written before the file itself is moved to ``done/`` or
 ``failed/``, so a file that lies there has its report beside it.
 
@@ -141,7 +141,7 @@ class WatchedFolder:
         rejected = RejectedFile(claimed.path.with_name(f"{claimed.path.name}.rejected"))
         try:
             with claimed.path.open("rb") as file, rejected:
-                report = await self._importer.run(file, job, Hooks(_nobody_asks, rejected.write))
+                report = await self._importer.run(file, job, Hooks(_no_progress, rejected.write))
         except FileNotFoundError:  # another process finished it
             return
         except GatewayError as refused:
@@ -179,5 +179,5 @@ class WatchedFolder:
         )
 
 
-async def _nobody_asks(_report: Report) -> None:
+async def _no_progress(_report: Report) -> None:
     """Record no progress: the report is written at the end."""

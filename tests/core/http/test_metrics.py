@@ -158,6 +158,7 @@ async def test_requests_are_counted_by_route_and_never_by_path(harness):
     async with harness(PLUGINS) as gateway:
         key = await gateway.issue_key()
         await gateway.get("/api/packages/pkg_RX8872341?since=Rodriguez", key)
+        await gateway.get("/api/packages/pkg_RX8872341", key)
         await gateway.get("/api/packages/pkg_RX8872342", key)
         await gateway.get("/Maria/Rodriguez", key)
         page = await scraped(gateway)
@@ -165,9 +166,10 @@ async def test_requests_are_counted_by_route_and_never_by_path(harness):
     requests = "gateway_http_requests_total"
     route = "/api/packages/{package_id}"
     assert page.number(requests, method="GET", route=route, status="404") == 2
+    assert page.number(requests, method="GET", route=route, status="400") == 1
     assert page.number(requests, method="GET", route="unmatched", status="404") == 1
     seconds = "gateway_http_request_duration_seconds_count"
-    assert page.number(seconds, method="GET", route=route) == 2
+    assert page.number(seconds, method="GET", route=route) == 3
     for sent in ("RX8872341", "Rodriguez", "Maria"):
         assert sent not in page.text
 

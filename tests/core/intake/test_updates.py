@@ -135,7 +135,7 @@ async def test_going_back_is_refused_and_leaves_no_trace(gateway):
 
     with pytest.raises(Conflict) as raised:
         await gateway.tracking.apply(LIVE, update(package_id, "delivery.assigned"))
-    assert raised.value.message == "The package is picked_up; delivery.assigned can't follow that."
+    assert raised.value.message == "The package is picked_up; delivery.assigned can't follow."
     assert await status(gateway, package_id) == "picked_up"
     assert await types(gateway, package_id) == ["package.created", "delivery.picked_up"]
 

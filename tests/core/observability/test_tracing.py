@@ -182,7 +182,8 @@ async def test_no_patient_data_is_in_a_span(harness):
     async with Receiver([500]) as receiver, traced(harness) as (running, exporter):
         key = await running.issue_key()
         await running.post("/api/webhooks/endpoints", key, {"url": receiver.url})
-        await running.post(f"{ORDERS}?name=Maria", key, GOOD, {"tracestate": "name=Maria"})
+        await running.post(ORDERS, key, GOOD, {"tracestate": "name=Maria"})
+        await running.post(f"{ORDERS}?name=Maria", key, GOOD)
         await running.post("/Maria/Rodriguez?name=Maria", key, GOOD)
         await running.post("/api/packages/search", key, {"patient_phone": "Maria"})
         await until_settled(running, receiver, 2)

@@ -52,7 +52,7 @@ async def posted(
     body: bytes,
     timeout_seconds: float,
 ) -> OutboundResponse:
-    request = OutboundRequest(url=target.url, headers=headers, body=body)
+    request = OutboundRequest(url=target.url, headers=headers, body=body, repeatable=True)
     return await client.send(target, [address], request, timeout_seconds)
 
 

@@ -21,14 +21,15 @@ MB = 1024 * 1024
 TIMEOUT_SECONDS = 1.5
 LATE_SECONDS = 4
 
-# By name: how it answers, and whether the sender may take that for success.
+# By name: how it answers, and whether the sender may take that for success: the status line is
+# the answer, whatever becomes of the body.
 FAULTS = {
     "hangs": (silent(), False),
     "drips its headers": (dripping(OK_HEAD, b"X-Drop: 1\r\n"), False),
-    "drips its body": (dripping(OK_HEAD + b"Content-Length: 100000\r\n\r\n", b"."), False),
+    "drips its body": (dripping(OK_HEAD + b"Content-Length: 100000\r\n\r\n", b"."), True),
     "answers 200 and 10 MB": (big_body(10 * MB), True),
     "answers 200 and a gzip bomb": (gzip_bomb(100 * MB), True),
-    "closes early": (saying(OK_HEAD + b"Content-Length: 100\r\n\r\nok"), False),
+    "closes early": (saying(OK_HEAD + b"Content-Length: 100\r\n\r\nok"), True),
     "answers 200 after the deadline": (late(LATE_SECONDS), False),
     "answers 500": (answering("500 Broken"), False),
 }

@@ -67,7 +67,7 @@ def test_an_address_behind_somebody_else_is_asked_about():
     refused = read_file(file)
     chosen = read_file(file, columns={"Address": "patient_address"})
 
-    assert "Address stands behind a column of somebody else (Prescriber)" in refused.refusal
+    assert "Address stands behind a column of another party (Prescriber)" in refused.refusal
     assert '--column "Address=ignore"' in refused.refusal
     assert chosen.column("patient_address") == ["5 Elm St"]
 

@@ -293,7 +293,7 @@ async def test_a_column_that_is_still_ignored_is_named_as_that(sender):
     ]
 
 
-@pytest.mark.parametrize("name", ["", "\0zone", "a\nb", "z" * 101, "z" * 100_000])
+@pytest.mark.parametrize("name", ["", "\0zone", "a\nb", "z" * 101, "z" * 10_000])
 async def test_a_name_of_metadata_that_no_package_could_have_is_400(sender, name):
     told = json.dumps({"Zone": f"metadata.{name}"})
     file = f"{HEADER},Zone\nAna,1 Elm,7\n"

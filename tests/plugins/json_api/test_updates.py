@@ -59,7 +59,7 @@ async def test_going_back_is_409_and_says_where_the_package_is(gateway, key, pac
     answer = await _report(gateway, key, package_id, event="delivery.picked_up")
 
     assert answer.status_code == 409
-    sentence = "The package is completed; delivery.picked_up can't follow that."
+    sentence = "The package is completed; delivery.picked_up can't follow."
     assert answer.json() == {"error": sentence, "code": "conflict", "details": []}
 
 

@@ -86,4 +86,4 @@ def test_a_quadratic_pattern_is_found():
     pattern = re.compile(r"\d+(?:[.,]\d+)?\s*mg")
 
     with pytest.raises(AssertionError):  # one digit run, begun again at each of its digits
-        check(pattern, 600, ["1"])
+        check(pattern, 2 * SHORT, ["1"])

@@ -4,9 +4,12 @@ import asyncio
 import json
 
 import httpx
+import pytest
 from processes import TOML, GatewayProcess
 
 from gateway.clock import SystemClock
+
+pytestmark = pytest.mark.slow
 
 PATIENCE_SECONDS = 60
 KILLS = 2

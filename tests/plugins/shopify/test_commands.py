@@ -135,7 +135,7 @@ async def test_a_failed_command_prints_one_line_with_the_reason(line, words, rea
 async def test_a_time_that_is_none_is_wrong_usage(line):
     done = await line.run("reconcile", "--since", "yesterday", code=2)
 
-    assert "'--since': write 2026-04-19T18:00:00Z, or how long ago: 90m, 24h, 7d" in done.stderr
+    assert "Invalid value for '--since': write a date" in done.stderr
 
 
 async def test_connect_switches_a_shop_on_again_whyever_it_was_off(line, shop):

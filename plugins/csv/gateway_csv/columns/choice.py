@@ -272,7 +272,7 @@ class _Chooser(ColumnReading):
             loose = [each for each in places if self._meanings[each].role not in other_streets]
             chosen = same or loose
             if not chosen:
-                self._refuse_part_of_somebody_else(field)
+                self._refuse_part_of_another_party(field)
                 if "none" not in other_streets:
                     self._refuse_doubtful_part(field)
                 continue
@@ -311,7 +311,7 @@ class _Chooser(ColumnReading):
                     field,
                 )
 
-    def _refuse_part_of_somebody_else(self, field: str) -> None:
+    def _refuse_part_of_another_party(self, field: str) -> None:
         """Refuse an address part of another party that has no street."""
         others = [each for each, it in self._meanings.items() if it.role == "other"]
         parts = [each for each in others if self._meanings[each].field == field]
