@@ -39,6 +39,8 @@ STOCK: Final = [
     for folder in sorted(Path(__file__).parents[1].glob("plugins/*/gateway_*/migrations"))
 ]
 
+MANY_LINES: Final = 400
+
 # A busy machine is no failure.
 settings.register_profile(
     "searching", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -139,3 +141,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"{len(without)} tests did not run for lack of PostgreSQL or Redis.", yellow=True
         )
+    for name, lines in long_modules():
+        terminalreporter.write_line(f"{name} has {lines} lines: is it one concept?")
+
+
+def long_modules() -> list[tuple[str, int]]:
+    """Return the modules of the product above 400 lines; above 600 a test fails."""
+    root = Path(__file__).parents[1]
+    found = [path for folder in ("gateway", "plugins") for path in (root / folder).rglob("*.py")]
+    counted = [
+        (path.relative_to(root).as_posix(), len(path.read_text("utf-8").splitlines()))
+        for path in found
+    ]
+    return sorted((name, lines) for name, lines in counted if lines > MANY_LINES)
