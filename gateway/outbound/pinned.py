@@ -211,7 +211,9 @@ class PinnedClient:
         connection = await self._connect(host, self._ordered(host, addresses))
         try:
             answer = await self._ask(connection, data, request, partial)
-        except BaseException:
+        except (
+            BaseException
+        ):  # cancelled at the deadline too: the address didn't answer; raised again
             self._note_failure(host, connection.address, addresses)
             raise
         if len(addresses) > 1:
@@ -407,7 +409,7 @@ class PinnedClient:
         except OSError as error:
             sock.close()
             raise CallFailed("connect" if context is None else tls_failure(error)) from error
-        except BaseException:
+        except BaseException:  # cancelled: no socket is left behind; raised again
             sock.close()
             raise
         connection.host, connection.address = host, address
@@ -459,7 +461,7 @@ async def _dialled(
         sock.close()
         found = connect_failure(error)
         raise CallFailed(found if failure == "connect" else failure) from error
-    except BaseException:
+    except BaseException:  # cancelled: no socket is left behind; raised again
         sock.close()
         raise
     return sock

@@ -51,15 +51,24 @@ async def posted(
     headers: Headers,
     body: bytes,
     timeout_seconds: float,
+    *,
+    repeatable: bool = False,
 ) -> OutboundResponse:
-    request = OutboundRequest(url=target.url, headers=headers, body=body, repeatable=True)
+    request = OutboundRequest(url=target.url, headers=headers, body=body, repeatable=repeatable)
     return await client.send(target, [address], request, timeout_seconds)
 
 
 async def post(
-    client: PinnedClient, server: hostile.Server, timeout_seconds: float = LONG_SECONDS
+    client: PinnedClient,
+    server: hostile.Server,
+    timeout_seconds: float = LONG_SECONDS,
+    *,
+    repeatable: bool = False,
 ) -> OutboundResponse:
-    return await posted(client, target_of(server), LOOPBACK, HEADERS, b'{"a":1}', timeout_seconds)
+    body = b'{"a":1}'
+    return await posted(
+        client, target_of(server), LOOPBACK, HEADERS, body, timeout_seconds, repeatable=repeatable
+    )
 
 
 async def reply_to(
@@ -475,7 +484,7 @@ async def test_a_connection_is_used_again(client) -> None:
 
 async def test_a_connection_that_the_server_closed_meanwhile_is_replaced(client) -> None:
     async with hostile.serving(hostile.saying(OK_HEAD + b"Content-Length: 0\r\n\r\n")) as server:
-        replies = [await post(client, server) for _ in range(5)]
+        replies = [await post(client, server, repeatable=True) for _ in range(5)]
 
     assert [reply.status for reply in replies] == [200] * 5
     assert server.connections == 5

@@ -307,6 +307,16 @@ async def test_a_name_of_metadata_that_no_package_could_have_is_400(sender, name
     assert (await sender.send(file))["ignored_columns"] == ["Zone"]
 
 
+async def test_a_name_of_metadata_beyond_a_text_parts_size_is_413(sender):
+    told = json.dumps({"Zone": f"metadata.{'z' * 100_000}"})
+
+    answer = await sender.post(f"{HEADER},Zone\nAna,1 Elm,7\n", columns=told)
+
+    assert answer.status_code == 413
+    assert len(answer.content) < 1000
+    assert await sender.packages() == []
+
+
 async def test_the_longest_name_of_metadata_is_taken(sender):
     name = "z" * 100
     told = json.dumps({"Zone": f"metadata.{name}"})
