@@ -150,8 +150,13 @@ def _table(rounds: Sequence[ImportRound], rows: int) -> Table:
         "csv_import",
         f"A CSV file of {rows:,} rows ({middle('file_mb'):.1f} MB), imported over HTTP",
         (
-            *("rows", "rows/s", "batch API, orders/s", "ratio", "the same file again, rows/s"),
-            *("memory before, MB", "at its highest"),
+            "rows",
+            "rows/s",
+            "batch API, orders/s",
+            "ratio",
+            "the same file again, rows/s",
+            "memory before, MB",
+            "at its highest",
         ),
         [
             (

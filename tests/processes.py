@@ -62,7 +62,12 @@ class GatewayProcess:
             self._process = await asyncio.create_subprocess_exec(
                 *self.before,
                 sys.executable,
-                *("-m", "gateway", *self.words, "--json", "--config", str(self.config)),
+                "-m",
+                "gateway",
+                *self.words,
+                "--json",
+                "--config",
+                str(self.config),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )
@@ -101,7 +106,11 @@ class GatewayProcess:
         """Run another ``gateway`` command on the same configuration."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "gateway", *words, "--config", str(self.config)),
+            "-m",
+            "gateway",
+            *words,
+            "--config",
+            str(self.config),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "NO_COLOR": "1"},

@@ -57,8 +57,19 @@ REPORT = {
     "copay_method": "cash",
 }
 _TRACES = (
-    *("zephyrine", "quackenbush", "wisteria", "5551234", "555-1234", "zq-88231", "zq-4711"),
-    *("zq-90210", "zq-2231", "walnuts", "917.53", "ottoline", "featherstonehaugh"),
+    "zephyrine",
+    "quackenbush",
+    "wisteria",
+    "5551234",
+    "555-1234",
+    "zq-88231",
+    "zq-4711",
+    "zq-90210",
+    "zq-2231",
+    "walnuts",
+    "917.53",
+    "ottoline",
+    "featherstonehaugh",
 )
 _SECRETS = re.compile(r"sk_(?:live|test)_[0-9a-f]{40,}|whsec_[A-Za-z0-9+/]{20,}")
 

@@ -22,13 +22,32 @@ READS_TIME: Final = {
 }
 MUTABLE: Final = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MUTABLE_CALLS: Final = {
-    *("list", "dict", "set", "bytearray", "collections.deque", "collections.defaultdict"),
-    *("collections.Counter", "collections.OrderedDict", "collections.ChainMap"),
-    *("weakref.WeakKeyDictionary", "weakref.WeakValueDictionary"),
+    "list",
+    "dict",
+    "set",
+    "bytearray",
+    "collections.deque",
+    "collections.defaultdict",
+    "collections.Counter",
+    "collections.OrderedDict",
+    "collections.ChainMap",
+    "weakref.WeakKeyDictionary",
+    "weakref.WeakValueDictionary",
 }
 CHANGES: Final = {
-    *("append", "extend", "insert", "remove", "pop", "clear", "add", "discard", "update"),
-    *("setdefault", "popitem", "appendleft", "popleft"),
+    "append",
+    "extend",
+    "insert",
+    "remove",
+    "pop",
+    "clear",
+    "add",
+    "discard",
+    "update",
+    "setdefault",
+    "popitem",
+    "appendleft",
+    "popleft",
 }
 
 

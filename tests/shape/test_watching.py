@@ -20,8 +20,20 @@ DASHBOARD = json.loads((ROOT / "config" / "grafana" / "dashboard.json").read_tex
 PAGE = (ROOT / "docs" / "how-to" / "watch-it.md").read_text("utf-8")
 # What stands in a query and is no metric: PromQL's own words.
 FUNCTIONS = {
-    *("absent", "count", "delta", "histogram_quantile", "increase", "max", "min", "rate", "sum"),
-    *("and", "by", "on", "or", "vector"),
+    "absent",
+    "count",
+    "delta",
+    "histogram_quantile",
+    "increase",
+    "max",
+    "min",
+    "rate",
+    "sum",
+    "and",
+    "by",
+    "on",
+    "or",
+    "vector",
 }
 # Prometheus' own.
 ADDED = {"job", "instance", "le", "process"}

@@ -46,7 +46,8 @@ def environment(*more: Path) -> dict[str, str]:
 async def start(folder: Path, words: Sequence[str], *more: Path) -> asyncio.subprocess.Process:
     """Start a Python with these words in ``folder``."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, *words),
+        sys.executable,
+        *words,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=folder,

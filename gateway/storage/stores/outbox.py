@@ -148,7 +148,11 @@ async def bury_unreadable(
     outcome = (now_ms, 0, False, None, "unreadable", None)
     rows_of_attempts = [
         (
-            *(row.account_id, destination_id, row.id, row.event_id, row.event_type),
+            row.account_id,
+            destination_id,
+            row.id,
+            row.event_id,
+            row.event_type,
             row.attempts + 1,
             *outcome,
         )

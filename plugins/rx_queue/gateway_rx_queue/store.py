@@ -18,9 +18,21 @@ _JOB_COLUMNS: Final = tuple(
     column.name for column in rx_jobs.columns if column.name not in {"purged", "sequence"}
 )
 _CHANGING: Final = (
-    *("state", "state_at_ms", "due_at_ms", "attempts", "round", "lease", "lease_until_ms"),
-    *("claimed_by", "claimed_until_ms", "approved_by", "approved_at_ms", "version"),
-    *("external_index", "replaced_by", "recalled_at_ms"),
+    "state",
+    "state_at_ms",
+    "due_at_ms",
+    "attempts",
+    "round",
+    "lease",
+    "lease_until_ms",
+    "claimed_by",
+    "claimed_until_ms",
+    "approved_by",
+    "approved_at_ms",
+    "version",
+    "external_index",
+    "replaced_by",
+    "recalled_at_ms",
 )
 _CONTENT: Final = ("patient_index", "fill_index", "payload")
 # Of one patient: more are not read.
@@ -181,8 +193,13 @@ class JobStore:
         for start in range(0, len(indexes), _PARAMETERS):
             rows = await connection.execute(
                 select(
-                    *(columns.external_index, columns.account_id, columns.mode),
-                    *(columns.id, columns.place, columns.site, columns.state),
+                    columns.external_index,
+                    columns.account_id,
+                    columns.mode,
+                    columns.id,
+                    columns.place,
+                    columns.site,
+                    columns.state,
                     columns.content_index,
                 )
                 .where(columns.external_index.in_(indexes[start : start + _PARAMETERS]))

@@ -94,7 +94,10 @@ rx_jobs: Final = Table(
     Index("uq_rx_jobs_id", "id", unique=True),
     Index(
         "uq_rx_jobs_external_index",
-        *("external_index", "account_id", "mode", "place"),
+        "external_index",
+        "account_id",
+        "mode",
+        "place",
         unique=True,
         **_only("external_index IS NOT NULL"),
     ),

@@ -60,8 +60,16 @@ def test_help_groups_the_commands(run, config, install):
 
     assert found.pop("Options") == ["--config", "--version", "-h,"]
     assert {name for names in found.values() for name in names} >= {
-        *("init", "check", "migrate", "serve", "keys", "events", "deliveries", "plugins"),
-        *("completion", "pulse"),
+        "init",
+        "check",
+        "migrate",
+        "serve",
+        "keys",
+        "events",
+        "deliveries",
+        "plugins",
+        "completion",
+        "pulse",
     }
     assert found["Set up"] == ["init", "check", "status", "migrate", "tls"]
     assert found["From plugins"] == ["pulse"]

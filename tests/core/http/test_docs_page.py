@@ -172,11 +172,48 @@ def _kept(key: str, value: Any) -> Any:
 
 
 GRAMMAR = {
-    *("openapi", "info", "title", "version", "description", "servers", "url", "security", "tags"),
-    *("name", "paths", "get", "post", "delete", "summary", "responses", "content", "schema"),
-    *("type", "parameters", "in", "requestBody", "required", "default", "oneOf", "anyOf", "items"),
-    *("components", "schemas", "securitySchemes", "properties", "enum", "const", "examples"),
-    *("$ref", "maxLength", "minimum", "maximum", "deprecated", "Order", "Address", "Refusal"),
+    "openapi",
+    "info",
+    "title",
+    "version",
+    "description",
+    "servers",
+    "url",
+    "security",
+    "tags",
+    "name",
+    "paths",
+    "get",
+    "post",
+    "delete",
+    "summary",
+    "responses",
+    "content",
+    "schema",
+    "type",
+    "parameters",
+    "in",
+    "requestBody",
+    "required",
+    "default",
+    "oneOf",
+    "anyOf",
+    "items",
+    "components",
+    "schemas",
+    "securitySchemes",
+    "properties",
+    "enum",
+    "const",
+    "examples",
+    "$ref",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "deprecated",
+    "Order",
+    "Address",
+    "Refusal",
 }
 
 
@@ -354,14 +391,28 @@ def test_contents_list_every_operation_under_its_first_tag_in_the_declared_order
     page = Page(small)
     nav = Page(small[small.index("<nav") : small.index("</nav>") + 6])
     assert nav.texts("a") == [
-        *("Authentication", "Errors"),
-        *("Orders", "GETList orders", "POSTHand in an order"),
-        *("Health", "GETIt answers"),
-        *("Other", "DELETEDELETE /orders/{order_id}"),
-        *("Schemas", "Refusal", "Order", "Address", "Node"),
+        "Authentication",
+        "Errors",
+        "Orders",
+        "GETList orders",
+        "POSTHand in an order",
+        "Health",
+        "GETIt answers",
+        "Other",
+        "DELETEDELETE /orders/{order_id}",
+        "Schemas",
+        "Refusal",
+        "Order",
+        "Address",
+        "Node",
     ]
     assert page.texts("h2") == [
-        *("Authentication #", "Errors #", "Orders #", "Health #", "Other #", "Schemas #")
+        "Authentication #",
+        "Errors #",
+        "Orders #",
+        "Health #",
+        "Other #",
+        "Schemas #",
     ]
     assert "Orders come in here." in page.texts("p")
 
@@ -496,9 +547,18 @@ def _colours() -> Iterator[pytest.param]:
         for block in re.findall(r":root\{(.*?)\}", STYLE, re.DOTALL)
     )
     pairs = [
-        *(("ink", "paper"), ("soft", "paper"), ("soft", "wash"), ("accent", "paper")),
-        *(("accent", "tint"), ("code", "wash"), ("get", "get-t"), ("post", "post-t")),
-        *(("put", "put-t"), ("delete", "delete-t"), ("delete", "paper"), ("paper", "accent")),
+        ("ink", "paper"),
+        ("soft", "paper"),
+        ("soft", "wash"),
+        ("accent", "paper"),
+        ("accent", "tint"),
+        ("code", "wash"),
+        ("get", "get-t"),
+        ("post", "post-t"),
+        ("put", "put-t"),
+        ("delete", "delete-t"),
+        ("delete", "paper"),
+        ("paper", "accent"),
         *((each, "paper") for each in ("get", "post", "put")),
     ]
     for name, palette in (("light", light), ("dark", light | dark)):

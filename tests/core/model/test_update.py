@@ -240,8 +240,13 @@ def test_any_other_step_has_the_facts_that_were_reported():
     update = msgspec.structs.replace(GOOD, event="delivery.attempted")
 
     assert set(facts_of(update, "attempted", AT)) == {
-        *("driver_id", "occurred_at", "proof", "copay_collected"),
-        *("copay_method", "failure_reason", "notes"),
+        "driver_id",
+        "occurred_at",
+        "proof",
+        "copay_collected",
+        "copay_method",
+        "failure_reason",
+        "notes",
     }
 
 

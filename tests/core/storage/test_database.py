@@ -140,7 +140,10 @@ async def test_sqlite_is_opened_to_survive_a_power_cut(sqlite):
 async def test_a_writer_in_another_process_is_waited_for(sqlite):
     # Given another process that holds the file
     other = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", HOLDING_THE_FILE, str(sqlite.path)),
+        sys.executable,
+        "-c",
+        HOLDING_THE_FILE,
+        str(sqlite.path),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

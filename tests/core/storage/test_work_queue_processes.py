@@ -33,7 +33,10 @@ async def process(url, shape, lease_seconds, mode):
         sys.executable,
         str(PROCESS),
         str(TESTS),
-        *(url, shape, str(lease_seconds), mode),
+        url,
+        shape,
+        str(lease_seconds),
+        mode,
         stdout=asyncio.subprocess.PIPE,
     )
     try:

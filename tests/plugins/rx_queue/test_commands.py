@@ -67,9 +67,21 @@ def test_a_job_is_shown_claimed_and_resolved(run, excepted):
     assert re.fullmatch(r"cli:[^/]+/m\.t", claimed_by)
     assert "Another reviewer" in run("rx", "resolve", excepted, "--as", "other", expect=1)
     resolved = run(
-        *("rx", "resolve", excepted, "--as", "m.t", "--note", "called"),
-        *("--set", "medication.sig=1 tab daily", "--set", "prescriber.name=Dr. Lee"),
-        *("--set", "medication.refills=2", "--set", "medication.days_supply=null"),
+        "rx",
+        "resolve",
+        excepted,
+        "--as",
+        "m.t",
+        "--note",
+        "called",
+        "--set",
+        "medication.sig=1 tab daily",
+        "--set",
+        "prescriber.name=Dr. Lee",
+        "--set",
+        "medication.refills=2",
+        "--set",
+        "medication.days_supply=null",
     )
     assert resolved == {"queueId": excepted, "status": "queued"}
     after = run("rx", "show", excepted)

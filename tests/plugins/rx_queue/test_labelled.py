@@ -27,11 +27,17 @@ FHIR = {"Content-Type": "application/fhir+json"}
 # What shows that a fault of this kind was found: another reason would be luck.
 FOUND_BY = {
     "wrong_drug": {
-        *("din_name_mismatch", "drug_not_found", "veterinary_product", "din_discontinued"),
+        "din_name_mismatch",
+        "drug_not_found",
+        "veterinary_product",
+        "din_discontinued",
     },
     "wrong_strength": {"strength_mismatch"},
     "wrong_person": {
-        *("patient_not_found", "demographics_mismatch", "patient_ambiguous", "patient_deceased"),
+        "patient_not_found",
+        "demographics_mismatch",
+        "patient_ambiguous",
+        "patient_deceased",
         "unmapped_instruction",
     },
     "controlled": {"controlled_substance"},

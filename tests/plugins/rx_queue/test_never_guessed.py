@@ -101,7 +101,10 @@ async def test_a_recall_of_what_is_being_written_is_flagged(
 
     assert answer.json() == {"queueId": queue_id, "status": "completed", "recalled": True}
     assert [name for name, _ in await events(queue_id)] == [
-        *("rx.queued", "rx.recalled", "rx.completed", "rx.flagged"),
+        "rx.queued",
+        "rx.recalled",
+        "rx.completed",
+        "rx.flagged",
     ]
     assert (await job(queue_id))["flags"] == ["recalled", "written_after_recall"]
 

@@ -83,8 +83,16 @@ def test_add_prints_id_and_secret_first_and_once(gateway):
     done = gateway.run(
         "add",
         URL,
-        *("--format", "autorx", "--events", "delivery.*, rx.completed,", "--site", "main"),
-        *("--name", "Zoé's board", "--ordered", "--json"),
+        "--format",
+        "autorx",
+        "--events",
+        "delivery.*, rx.completed,",
+        "--site",
+        "main",
+        "--name",
+        "Zoé's board",
+        "--ordered",
+        "--json",
     )
     added = json.loads(done.stdout)
     assert list(added) == KEYS_WITH_SECRET

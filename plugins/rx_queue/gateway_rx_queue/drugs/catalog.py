@@ -158,9 +158,17 @@ async def replace(
     for some in batched(drugs, _AT_ONCE):
         rows = [
             (
-                *(drug.din, drug.name, SEPARATOR.join(drug.ingredients), drug.strength),
-                *(drug.form, SEPARATOR.join(drug.schedules), drug.active, now_ms),
-                *(encode(drug.parts).decode(), drug.product_class, drug.status),
+                drug.din,
+                drug.name,
+                SEPARATOR.join(drug.ingredients),
+                drug.strength,
+                drug.form,
+                SEPARATOR.join(drug.schedules),
+                drug.active,
+                now_ms,
+                encode(drug.parts).decode(),
+                drug.product_class,
+                drug.status,
             )
             for drug in some
         ]

@@ -138,9 +138,22 @@ STOCK_GROUPS: Final = (
 
 NO_ALLERGIES: Final = frozenset(
     {
-        *("nka", "nkda", "nil", "none", "no known", "none known", "no allergies", "0"),
-        *("no known allergies", "no known drug allergies", "no known allergy"),
-        *("no known drug allergy", "aucune", "aucune connue", "aucune allergie", "neant"),
+        "nka",
+        "nkda",
+        "nil",
+        "none",
+        "no known",
+        "none known",
+        "no allergies",
+        "0",
+        "no known allergies",
+        "no known drug allergies",
+        "no known allergy",
+        "no known drug allergy",
+        "aucune",
+        "aucune connue",
+        "aucune allergie",
+        "neant",
         "aucune allergie connue",
     }
 )

@@ -123,7 +123,7 @@ async def test_an_older_file_keeps_its_pages_until_it_is_compacted(older):
 
 async def test_a_file_that_another_process_has_open_is_not_compacted(older):
     other = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", HOLDING_IT_OPEN, str(older)), stdin=PIPE, stdout=PIPE
+        sys.executable, "-c", HOLDING_IT_OPEN, str(older), stdin=PIPE, stdout=PIPE
     )
     assert await other.stdout.readline() == b"open\n"
     before = older.read_bytes()
