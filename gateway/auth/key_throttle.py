@@ -18,18 +18,25 @@ from gateway.errors import NotAuthenticated, RateLimited
 from gateway.model.account import Caller
 
 _TRUSTED_SECONDS: Final = 600.0
-_MAX_KEYS: Final = 10_000
-_MAX_NETWORKS: Final = 10_000
+_MAX_REMEMBERED: Final = 10_000
 _WINDOW_SECONDS: Final = 60
 
 
 class KeyThrottle:
     """Authenticates API keys within a budget of failures for each network."""
 
-    def __init__(self, keys: Keys, clock: Clock, failures_per_minute: int) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        clock: Clock,
+        failures_per_minute: int,
+        *,
+        max_remembered: int = _MAX_REMEMBERED,
+    ) -> None:
         self._keys = keys
         self._clock = clock
         self._limit = failures_per_minute
+        self._max_remembered = max_remembered
         self._valid_until: OrderedDict[bytes, float] = OrderedDict()
         self._budgets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -50,7 +57,7 @@ class KeyThrottle:
             raise
         self._valid_until[digest] = now + _TRUSTED_SECONDS
         self._valid_until.move_to_end(digest)
-        if len(self._valid_until) > _MAX_KEYS:
+        if len(self._valid_until) > self._max_remembered:
             self._valid_until.popitem(last=False)
         if not is_known:
             self._refund(network)
@@ -61,7 +68,7 @@ class KeyThrottle:
         left = min(float(self._limit), left + (now - at) * self._limit / _WINDOW_SECONDS)
         is_spent = left < 1
         self._budgets[network] = (left if is_spent else left - 1, now)
-        if len(self._budgets) > _MAX_NETWORKS:
+        if len(self._budgets) > self._max_remembered:
             self._budgets.popitem(last=False)
         if is_spent:
             raise RateLimited(

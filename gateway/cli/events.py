@@ -107,7 +107,15 @@ async def tail(
 class Follower:
     """Finds the events recorded since :meth:`start`, each once."""
 
-    def __init__(self, gateway: "Gateway", caller: Caller, event_type: str | None = None) -> None:
+    def __init__(
+        self,
+        gateway: "Gateway",
+        caller: Caller,
+        event_type: str | None = None,
+        *,
+        page: int = _PAGE,
+    ) -> None:
+        self._page = page
         self._gateway = gateway
         self._caller = caller
         self._type = event_type
@@ -128,7 +136,7 @@ class Follower:
         async with self._gateway.database.read() as connection:
             newest = await events.page(connection, self._caller, limit=1)
             while page := await events.page(
-                connection, self._caller, limit=_PAGE, after_id=after_id, event_type=self._type
+                connection, self._caller, limit=self._page, after_id=after_id, event_type=self._type
             ):
                 found += page
                 after_id = page[-1].id

@@ -162,7 +162,6 @@ def _inconsistent() -> SealError:
     )
 
 
-MAX_RECORD_BYTES: Final = 256 * 1024 * 1024
 """No record is larger; a longer length means damage."""
 
 _NAME: Final = b"rx-gateway bkup"
@@ -178,11 +177,17 @@ _PURPOSE: Final = "rx-gateway backup v1"
 _COMPRESSION: Final = 3
 
 
+MAX_RECORD_BYTES: Final = 256 * 1024 * 1024
+
+
 class SealedWriter:
     """Writes records, in their order; without :meth:`finish` the file counts as cut off."""
 
-    def __init__(self, file: BinaryIO, keyring: Keyring) -> None:
+    def __init__(
+        self, file: BinaryIO, keyring: Keyring, *, max_record_bytes: int = MAX_RECORD_BYTES
+    ) -> None:
         self._file = file
+        self._max_record_bytes = max_record_bytes
         random = os.urandom(_RANDOM_BYTES)
         self._head = b"".join(
             (
@@ -206,7 +211,7 @@ class SealedWriter:
 
     def _put(self, content: bytes, *, is_last: bool) -> None:
         sealed = self._cipher.seal(content, is_last=is_last)
-        if len(sealed) > MAX_RECORD_BYTES:
+        if len(sealed) > self._max_record_bytes:
             raise StorageError("A row is too large for a backup: take it out, then try again.")
         self._file.write(len(sealed).to_bytes(_LENGTH_BYTES) + sealed)
 

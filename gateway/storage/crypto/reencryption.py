@@ -17,7 +17,6 @@ from gateway.storage.schema import attempts, destinations, events, packages
 
 _ROWS_AT_ONCE: Final = 500
 
-
 _SEALED: Final = (
     SealedColumn(packages, "payload", ("account_id", "id"), lambda row: str(row.id)),
     SealedColumn(events, "data", ("sequence",), lambda row: str(row.id)),
@@ -35,31 +34,36 @@ class Progress(NamedTuple):
 
 
 async def reseal(
-    database: Database, sealer: Sealer, plugin_columns: Sequence[SealedColumn] = ()
+    database: Database,
+    sealer: Sealer,
+    plugin_columns: Sequence[SealedColumn] = (),
+    *,
+    rows_at_once: int = _ROWS_AT_ONCE,
 ) -> AsyncIterator[Progress]:
     """Seal values of older keys again; yields after each transaction, at least once a table.
 
-    ``plugin_columns`` are the sealed columns of plugins' tables.
+    ``plugin_columns`` are the sealed columns of plugins' tables; ``rows_at_once`` is the
+    size of a transaction.
     """
     for place in (*_SEALED, *plugin_columns):
         seen = resealed = 0
         after: tuple[Any, ...] | None = None
         while True:
             async with database.begin() as connection:
-                rows = await _next_rows(connection, place, after)
+                rows = await _next_rows(connection, place, after, rows_at_once)
                 resealed += await _reseal_rows(connection, place, rows, sealer)
             seen += len(rows)
             yield Progress(place.table.name, seen, resealed)
-            if len(rows) < _ROWS_AT_ONCE:
+            if len(rows) < rows_at_once:
                 break
             after = tuple(getattr(rows[-1], name) for name in place.key)
 
 
 async def _next_rows(
-    connection: AsyncConnection, place: SealedColumn, after: tuple[Any, ...] | None
+    connection: AsyncConnection, place: SealedColumn, after: tuple[Any, ...] | None, limit: int
 ) -> list[Row[Any]]:
     key: list[ColumnElement[Any]] = [place.table.c[name] for name in place.key]
-    query = select(place.table).order_by(*key).limit(_ROWS_AT_ONCE).with_for_update()
+    query = select(place.table).order_by(*key).limit(limit).with_for_update()
     if after is not None:
         query = query.where(tuple_(*key) > tuple_(*after))
     return list(await connection.execute(query))

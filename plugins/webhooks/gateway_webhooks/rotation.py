@@ -37,19 +37,21 @@ def as_of(now: datetime, endpoint: Destination) -> Destination:
     return endpoint if current is settings else _with(endpoint, current)
 
 
-async def ended_rotations(gateway: Gateway) -> AsyncIterator[Destination]:
+async def ended_rotations(
+    gateway: Gateway, *, page_size: int = _PAGE_SIZE
+) -> AsyncIterator[Destination]:
     """Yield the endpoints of all accounts that still store a secret whose overlap has ended."""
     after_id = ""
     while True:
         async with gateway.database.read() as connection:
             found = await gateway.destinations.of_sink(
-                connection, SINK, after_id=after_id, limit=_PAGE_SIZE
+                connection, SINK, after_id=after_id, limit=page_size
             )
         now = gateway.clock.now()
         for each in found:
             if as_of(now, each) is not each:
                 yield each
-        if len(found) < _PAGE_SIZE:
+        if len(found) < page_size:
             return
         after_id = found[-1].id
 

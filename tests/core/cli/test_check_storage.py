@@ -2,13 +2,13 @@
 
 import json
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 
 import pytest
 from core.cli.findings import problems
 
-from gateway.cli import check
 from gateway.storage.crypto.keyring import Keyring
 
 PLUGIN = "[plugins.json_api]\n"
@@ -93,7 +93,8 @@ def test_a_data_dir_that_cannot_be_made_is_a_problem(run, config):
 
 
 def test_a_full_disk_is_a_problem(run, config, monkeypatch):
-    monkeypatch.setattr(check, "LEAST_FREE_BYTES", 10**18)
+    full = shutil.disk_usage(config.parent)._replace(free=31 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: full)
 
     [(field, message)] = problems(run("check", "--json"))
 

@@ -155,8 +155,8 @@ def test_each_event_shown_is_recorded_in_the_audit_trail(read, stock):
     ]
 
 
-def followed(gateway, event_type=None):
-    return Follower(gateway, LIVE, event_type)
+def followed(gateway, event_type=None, **options):
+    return Follower(gateway, LIVE, event_type, **options)
 
 
 async def record(gateway, event_id, event_type="delivery.assigned"):
@@ -197,12 +197,11 @@ def test_an_event_committed_behind_later_ones_is_not_missed(stock):
     assert stock.do(follow) == ([at(1_800_000_005_000, 1)], [at(1_800_000_001_000, 2)], [])
 
 
-def test_more_events_than_a_page_are_all_found(stock, monkeypatch):
-    monkeypatch.setattr("gateway.cli.events._PAGE", 2)
+def test_more_events_than_a_page_are_all_found(stock):
     expected = [at(1_800_000_000_000, number) for number in range(5)]
 
     async def follow(gateway):
-        follower = followed(gateway)
+        follower = followed(gateway, page=2)
         await follower.start()
         for event_id in expected:
             await record(gateway, event_id)

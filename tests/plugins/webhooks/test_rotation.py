@@ -5,6 +5,7 @@ import hmac
 from datetime import UTC, datetime
 
 import pytest
+from gateway_webhooks.rotation import ended_rotations
 from sqlalchemy import select
 
 from gateway.storage.schema import audit
@@ -229,14 +230,16 @@ async def test_a_change_after_the_overlap_deletes_the_old_secret_too(rotation):
     assert rotation.first_secret not in await kept(rotation)
 
 
-async def test_all_due_rotations_end_on_any_number_of_endpoints(rotation, monkeypatch):
-    monkeypatch.setattr("gateway_webhooks.rotation._PAGE_SIZE", 2)
+async def test_all_due_rotations_are_found_on_any_number_of_endpoints(rotation):
     others = [await rotation.api.add(rotation.receiver.url) for _ in range(4)]
     removed, *ending = [f"/webhooks/endpoints/{each['id']}" for each in others]
     for path in (removed, *ending):
         await rotation.api.ask("POST", f"{path}/rotate", {"overlap_hours": 1})
     await rotation.api.ask("DELETE", removed, status=204)
     rotation.clock.step(HOUR)
+    gateway = rotation.api.harness.gateway
+    found = [each.id async for each in ended_rotations(gateway, page_size=2)]
+    assert sorted(found) == sorted(path.rpartition("/")[2] for path in ending)
     await end_rotations(rotation)
     settings = await kept_by_all(rotation)
     assert len(settings) == 4

@@ -12,7 +12,6 @@ from sqlalchemy import Column, DateTime, Interval, Numeric, Text, Time, Uuid
 from sqlalchemy.types import NullType
 
 from gateway.errors import ConfigurationError, SealError, StorageError
-from gateway.storage.backup import format as backup_format
 from gateway.storage.backup.format import (
     BackupReader,
     Manifest,
@@ -29,9 +28,9 @@ DAMAGED = r"^The backup is damaged: part of it was changed or is missing\. Nothi
 INCONSISTENT = r"^The backup's content doesn't match its manifest"
 
 
-def sealed(*content, keyring=KEYRING, finish=True):
+def sealed(*content, keyring=KEYRING, finish=True, **options):
     file = io.BytesIO()
-    writer = SealedWriter(file, keyring)
+    writer = SealedWriter(file, keyring, **options)
     for record in content:
         writer.write(record)
     if finish:
@@ -118,11 +117,9 @@ def test_a_length_that_no_record_has_is_not_believed():
         read(good[:HEAD_BYTES] + b"\xff\xff\xff\xff" + good[HEAD_BYTES + 4 :])
 
 
-def test_a_record_that_could_not_be_read_back_is_not_written(monkeypatch):
-    monkeypatch.setattr(backup_format, "MAX_RECORD_BYTES", 20)
-
+def test_a_record_that_could_not_be_read_back_is_not_written():
     with pytest.raises(StorageError, match=r"^A row is too large for a backup: take it out"):
-        sealed(bytes(range(256)))
+        sealed(bytes(range(256)), max_record_bytes=20)
 
 
 def test_a_wrong_master_key_is_distinguished_from_damage():

@@ -63,8 +63,8 @@ async def key_numbers(database):
     return found
 
 
-async def run(database, sealer):
-    return [progress async for progress in reseal(database, sealer)]
+async def run(database, sealer, **options):
+    return [progress async for progress in reseal(database, sealer, **options)]
 
 
 async def test_everything_is_sealed_again_and_the_old_key_is_needed_no_more(database):
@@ -110,11 +110,10 @@ async def test_a_second_run_finds_nothing_to_do(database):
     assert [each.resealed for each in await run(database, sealer)] == [0, 0, 0, 0]
 
 
-async def test_it_goes_through_large_tables_a_few_rows_at_a_time(database, monkeypatch):
-    monkeypatch.setattr(reencryption, "_ROWS_AT_ONCE", 3)
+async def test_it_goes_through_large_tables_a_few_rows_at_a_time(database):
     await fill(database, packages=7)
 
-    told = await run(database, Sealer(ROTATED))
+    told = await run(database, Sealer(ROTATED), rows_at_once=3)
 
     assert [each for each in told if each.table == "packages"] == [
         Progress("packages", 3, 3),
@@ -124,16 +123,15 @@ async def test_it_goes_through_large_tables_a_few_rows_at_a_time(database, monke
     assert await key_numbers(database) == {2}
 
 
-async def test_it_can_be_stopped_and_started_again(database, monkeypatch):
-    monkeypatch.setattr(reencryption, "_ROWS_AT_ONCE", 3)
+async def test_it_can_be_stopped_and_started_again(database):
     await fill(database, packages=7)
     sealer = Sealer(ROTATED)
-    stopped = reseal(database, sealer)
+    stopped = reseal(database, sealer, rows_at_once=3)
     assert await anext(stopped) == Progress("packages", 3, 3)
     await stopped.aclose()
     assert await key_numbers(database) == {1, 2}
 
-    told = await run(database, sealer)
+    told = await run(database, sealer, rows_at_once=3)
 
     assert told[2] == Progress("packages", 7, 4)
     assert await key_numbers(database) == {2}
