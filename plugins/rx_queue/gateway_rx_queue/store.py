@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import Row, Select, bindparam, or_, select, update
 
-from gateway.plugin import AsyncConnection, Caller, Gateway, Mode, insert_rows
+from gateway.plugin import AsyncConnection, Caller, Gateway, Mode, insert_rows, visible_to
 from gateway_rx_queue.job import Job, JobContent, drug_code, patient_identity
 from gateway_rx_queue.mapping import HistoryRow
 from gateway_rx_queue.model import Prescription
@@ -297,7 +297,4 @@ class JobStore:
 
 
 def _visible(caller: Caller) -> Select[Any]:
-    query = select(rx_jobs).where(
-        rx_jobs.c.account_id == caller.account_id, rx_jobs.c.mode == caller.mode
-    )
-    return query if caller.site is None else query.where(rx_jobs.c.site == caller.site)
+    return select(rx_jobs).where(*visible_to(caller, rx_jobs))
