@@ -17,7 +17,8 @@
     │   ├── ReaderCrashed         … because its reader crashes on it
     │   └── UnsupportedMedia      … because of its content type
     ├── NotAuthenticated          no key, an unknown one, or a revoked one
-    ├── NotAllowed                the key is valid but lacks permission
+    ├── NotAllowed                the key is valid, but not for this plan, site or mode
+    │   └── Forbidden             … because it lacks a permission, which is named
     ├── PlanLimitReached          the account's plan has no room left
     ├── NotFound                  no such row, or not this account's
     ├── BodyTimeout               the request body stopped arriving
@@ -129,6 +130,26 @@ class NotAuthenticated(GatewayError):
 
 class NotAllowed(GatewayError):
     """The key is valid, but the request is outside its plan, site or mode."""
+
+
+class Forbidden(NotAllowed):
+    """The caller lacks ``permission``; the message and the details name it.
+
+    ``holder`` is the caller's kind: a key is replaced by one with another scope, a person asks
+    an owner or a manager.
+    """
+
+    def __init__(self, permission: str, *, holder: str = "key") -> None:
+        whose, remedy = (
+            ("Your role", "ask an owner or a manager of the account for it")
+            if holder == "person"
+            else ("This key", f"create one that has it (gateway keys create --scope {permission})")
+        )
+        super().__init__(
+            f"{whose} lacks the permission {permission}; {remedy}.",
+            [Problem(f"lacks the permission {permission}", field="permission")],
+        )
+        self.permission = permission
 
 
 class PlanLimitReached(GatewayError):

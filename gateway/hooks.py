@@ -6,6 +6,7 @@ named and the others still run.
 
 import inspect
 import logging
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import (
@@ -26,6 +27,7 @@ from gateway.hookspecs import PROJECT, GatewayHooks
 from gateway.model.catalog import core_event_types
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
+from gateway.model.permission import Permission
 from gateway.sdk.records import HealthCheck, Job, Sink
 from gateway.storage.plugin_tables import PluginTables
 
@@ -33,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 Record = TypeVar("Record")
 
+_WORD: Final = re.compile(r"[a-z][a-z0-9_]*")
 _EVERY_BATCH: Final = ("review_orders", "route_events", "events_recorded")
 
 
@@ -59,6 +62,21 @@ class Hooks:
     def http_routers(self) -> list[Router]:
         """Return every plugin's routers."""
         return [router for _, found in self._at_start("http_routers", Router) for router in found]
+
+    def permissions(self) -> list[Permission]:
+        """Return the permissions that plugins bring."""
+        found: dict[str, Permission] = {}
+        for plugin, records in self._at_start("permissions", Permission):
+            for each in records:
+                owner, _, word = each.name.partition(".")
+                if owner != plugin or not _WORD.fullmatch(word):
+                    raise PluginError(
+                        f"plugin {plugin} brings a permission whose name isn't {plugin}.<word>"
+                    )
+                if each.name in found:
+                    raise PluginError(f"plugin {plugin} brings {each.name} a second time")
+                found[each.name] = each
+        return list(found.values())
 
     def sinks(self) -> dict[str, Sink]:
         """Return the sinks by kind."""

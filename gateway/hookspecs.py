@@ -29,6 +29,7 @@ from litestar import Router
 
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
+from gateway.model.permission import Permission
 from gateway.sdk.records import HealthCheck, Job, Sink
 from gateway.storage.plugin_tables import PluginTables
 
@@ -48,10 +49,25 @@ class GatewayHooks:
 
         When: once, when the HTTP application is put together.
         Returns: Litestar routers. A handler parameter named ``caller`` receives the
-            authenticated caller; every route needs an API key unless its ``opt`` says
-            ``{"public": True}``.
+            authenticated caller. Each route's ``opt`` names the ``permission`` it needs (a
+            tuple for several), ``ANY_CALLER`` where the answer holds nothing of an account, or
+            says ``{"public": True}`` where no API key is needed.
         Errors: raising stops the start; the message names your plugin.
         Example: ``return [Router("/api/acme", route_handlers=[take_orders])]``
+        Since: 1
+        """
+        raise AssertionError  # a specification: pluggy never runs it
+
+    @hookspec
+    def permissions(self) -> Sequence[Permission]:
+        """Provide permissions of your own, where the core's don't fit a route.
+
+        When: once, at start.
+        Returns: permissions. Each name begins with your plugin's: ``acme_erp.sync``. People of
+            the ``roles`` have it; keys that exist never do. While your plugin isn't enabled,
+            keys keep it without effect.
+        Errors: raising, or a name that doesn't begin with your plugin's, stops the start.
+        Example: ``return [Permission("acme_erp.sync", "Start a sync.", ("manager",))]``
         Since: 1
         """
         raise AssertionError  # a specification: pluggy never runs it

@@ -13,6 +13,7 @@ from gateway.errors import (
     FileTooDemanding,
     FileTooSlow,
     FileUnreadable,
+    Forbidden,
     GatewayError,
     IdempotencyKeyReused,
     InvalidInput,
@@ -41,8 +42,10 @@ from gateway.model.delivery import (
 )
 from gateway.model.event import Event, EventDraft, EventType, Published, is_pattern
 from gateway.model.ids import new_id, new_ids
+from gateway.model.masking import masked, masked_order, masked_package
 from gateway.model.order import CONTROL_CHARACTERS, MAX_CHARACTERS, Candidate, Order, Review
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
+from gateway.model.permission import ANY_CALLER, REVEAL_CONTACT, REVEAL_RX, Permission
 from gateway.model.phone import to_e164
 from gateway.model.recovery import Recovery
 from gateway.model.submission import (
@@ -113,12 +116,15 @@ from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 from gateway.version import __version__
 
 __all__ = [
+    "ANY_CALLER",
     "API_VERSION",
     "CLOSED",
     "CONTROL_CHARACTERS",
     "DEFAULT_ACCOUNT",
     "EXCERPT_BYTES",
     "MAX_CHARACTERS",
+    "REVEAL_CONTACT",
+    "REVEAL_RX",
     "SEARCH_FIELDS",
     "AccountLookup",
     "AddressGuard",
@@ -156,6 +162,7 @@ __all__ = [
     "FileTooDemanding",
     "FileTooSlow",
     "FileUnreadable",
+    "Forbidden",
     "Gateway",
     "GatewayError",
     "HealthCheck",
@@ -185,6 +192,7 @@ __all__ = [
     "PackageAmendments",
     "PackageFilter",
     "PackageStore",
+    "Permission",
     "PlanLimitReached",
     "PluginError",
     "PluginTables",
@@ -239,6 +247,9 @@ __all__ = [
     "isoformat",
     "json_response",
     "keyed_request",
+    "masked",
+    "masked_order",
+    "masked_package",
     "new_id",
     "new_ids",
     "on_termination",

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.api_keys import Keys
 from gateway.auth.rate_limits import Limits
+from gateway.auth.roles import Permissions
 from gateway.clock import Clock, SystemClock
 from gateway.delivery.dispatcher import Dispatcher, DispatchRules
 from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
@@ -104,6 +105,7 @@ class Gateway:
         self.shared_metrics: SharedMetrics | None = None
         self.tracing: Tracing | None = None
         self.plugins = load_plugins(settings, self, self.hooks)
+        self.permissions = Permissions()
 
     def catalog(self) -> list[EventType]:
         """Return all event types: the core's, then the plugins'."""
@@ -125,6 +127,7 @@ class Gateway:
 
     async def __aenter__(self) -> Self:
         """Connect, bring the schema up to date, read the master key, wire the parts."""
+        self.permissions = Permissions(self.hooks.permissions())  # a fault here stops the start
         self.database = Database(self.settings.database.url)
         path = self.database.path
         self._left_open = path is not None and was_left_open(path)

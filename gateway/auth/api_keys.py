@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
+from gateway.auth.roles import LEGACY_SCOPES
 from gateway.clock import Clock
 from gateway.errors import NotAuthenticated, NotFound
 from gateway.model.account import ApiKey, Caller, IssuedKey, Mode
@@ -126,4 +127,12 @@ def _caller(key: ApiKey | None) -> Caller | Exception:
         return _unknown()
     if key.revoked_at is not None:
         return NotAuthenticated("This API key was revoked; create a new one (gateway keys create).")
-    return Caller(key.account_id, key.mode, key.id, key.site)
+    return Caller(
+        key.account_id,
+        key.mode,
+        key.id,
+        None if key.site is None else frozenset({key.site}),
+        LEGACY_SCOPES,
+        kind="key",
+        name=key.name,
+    )

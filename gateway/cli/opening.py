@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import click
 
 from gateway.errors import ConfigurationError, GatewayError, StorageError
-from gateway.model.account import DEFAULT_ACCOUNT, Caller
+from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode
 from gateway.sdk.cli import Session
 
 if TYPE_CHECKING:  # imported when they are needed: help and completion stay quick
@@ -147,6 +147,11 @@ account_option: Final = click.option(
 test_option: Final = click.option(
     "--test", "test_data", is_flag=True, help="Test data instead of live data."
 )
+reveal_option: Final = click.option(
+    "--reveal",
+    is_flag=True,
+    help="Show patient data in full; the audit trail notes it.  [default: masked]",
+)
 site_option: Final = click.option("--site", help="Only this site.  [default: all sites]")
 
 
@@ -161,7 +166,13 @@ def many_rows(function: F) -> F:
 
 
 def caller_of(
-    session: Session, account: str, *, test_data: bool, site: str | None = None
+    session: Session,
+    account: str,
+    *,
+    test_data: bool,
+    site: str | None = None,
+    reveal: bool = False,
 ) -> Caller:
     """Return the caller for the audit trail and tenant filter, from the command's options."""
-    return Caller(account, "test" if test_data else "live", session.actor, site)
+    mode: Mode = "test" if test_data else "live"
+    return session.caller(account, mode, site=site, reveal=reveal)

@@ -7,7 +7,7 @@ from litestar.di import Provide
 
 from gateway.auth.key_throttle import KeyThrottle
 from gateway.http.access_log import AccessLog, RequestIds
-from gateway.http.auth import Authentication, provide_caller
+from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
 from gateway.http.errors import HANDLERS
 from gateway.http.forms import BoundedRequest
 from gateway.http.health import health_router
@@ -29,7 +29,7 @@ def create_litestar(gateway: Gateway) -> Litestar:
     """Return the Litestar application; :func:`create_app` wraps it."""
     table = gateway.settings.http
     throttle = KeyThrottle(gateway.keys, gateway.clock, table.failed_keys_per_minute)
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),
             health_router(gateway),
@@ -46,3 +46,5 @@ def create_litestar(gateway: Gateway) -> Litestar:
         logging_config=None,
         debug=False,
     )
+    refuse_undeclared(app, gateway.permissions)
+    return app

@@ -2,6 +2,8 @@
 
 A route declares these in its ``opt``:
 
+- ``permission``: the permission that the caller needs, or a tuple of several;
+  :data:`~gateway.model.permission.ANY_CALLER` where any valid key will do;
 - ``public``: true where no key is needed (health, docs, a sender with its own signature);
 - ``limit``: the rate limit policy; by default ``reads`` for GET, else ``updates``;
 - ``waits``: true where the answer is held back on purpose (a long poll, a stream);
@@ -9,20 +11,25 @@ A route declares these in its ``opt``:
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.key_throttle import KeyThrottle
 from gateway.auth.rate_limits import Limits, client_network
-from gateway.errors import InvalidInput, RateLimited, UnsupportedMedia
+from gateway.auth.roles import Permissions
+from gateway.errors import InvalidInput, PluginError, RateLimited, UnsupportedMedia
 from gateway.http.request_caps import AnonymousBodies, WaitingRequests
 from gateway.model.account import Caller
+from gateway.model.permission import ANY_CALLER
 from gateway.observability.log_context import traceparent
 from gateway.settings import HttpTable
 
@@ -54,6 +61,8 @@ class Authentication(ASGIMiddleware):
             caller = await self._authenticate(scope, headers)
             policy = options.get("limit", "reads" if method in _SAFE_METHODS else "updates")
             await self._limits.take(policy, caller.actor)
+            for permission in needed(options):
+                caller.need(permission)
             if method not in _SAFE_METHODS:
                 _check_media(headers, options.get("media", _JSON))
             _check_address(scope)
@@ -80,6 +89,35 @@ class Authentication(ASGIMiddleware):
                     "trusted_proxies, so that each of its clients has a budget of its own"
                 )
             raise
+
+
+def needed(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the permissions that a route's ``opt`` names."""
+    named: str | tuple[str, ...] = options.get("permission", ())
+    return (named,) if isinstance(named, str) else named
+
+
+def refuse_undeclared(app: Litestar, permissions: Permissions) -> None:
+    """Raise ``PluginError`` for a route without a permission, or with one that there is not."""
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        for method, (handler, _) in route.route_handler_map.items():
+            fault = undeclared(handler.opt, permissions)
+            # Litestar's own OPTIONS handler has no options; it answers with the methods only.
+            if fault and method != "OPTIONS":
+                raise PluginError(f"{method} {route.path} {fault}")
+
+
+def undeclared(options: Mapping[str, Any], permissions: Permissions) -> str | None:
+    """Return what is wrong with the permission that a route's ``opt`` declares, if anything."""
+    if options.get("public"):
+        return None
+    named = needed(options)
+    if not named:
+        return 'names no permission: add opt={"permission": …}, or "public": True'
+    unknown = sorted({*named} - permissions.names - {ANY_CALLER})
+    return f"needs {', '.join(unknown)}, which no plugin brings" if unknown else None
 
 
 def provide_caller(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:

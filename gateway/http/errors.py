@@ -31,6 +31,7 @@ STATUS: Final[Mapping[type[GatewayError], int]] = {
     errors.InvalidInput: 400,
     errors.NotAuthenticated: 401,
     errors.PlanLimitReached: 402,
+    errors.Forbidden: 403,
     errors.NotAllowed: 403,
     errors.NotFound: 404,
     errors.BodyTimeout: 408,

@@ -30,16 +30,18 @@ class SiteDirectory:
     def resolve(self, caller: Caller, wanted: str | None) -> tuple[str | None, tuple[Problem, ...]]:
         """Return an order's site code, or the problem that leaves it open.
 
-        In this order: the site named, the key's own site, the account's only site.
+        In this order: the site named, the caller's only site, the account's only site.
         """
         sites = self._sites.get(caller.account_id, {})
-        if wanted is not None and caller.site is not None and wanted != caller.site:
+        if wanted is not None and not caller.sees_site(wanted):
             return None, (Problem("this key belongs to another site", field="site"),)
         code = wanted or caller.site
         if code is not None:
             if code not in sites:
                 return None, (Problem(_unknown(sites), field="site"),)
             return code, ()
+        if caller.sites is not None:
+            return None, (Problem(f"site is required: {_unknown(caller.sites)}", field="site"),)
         if len(sites) > 1:
             return None, (Problem(f"site is required: {_unknown(sites)}", field="site"),)
         return next(iter(sites), None), ()

@@ -5,8 +5,14 @@ from typing import Literal
 
 import msgspec
 
+from gateway.errors import Forbidden
+from gateway.model.permission import ANY_CALLER, REVEALING
+
 Mode = Literal["live", "test"]
 """Test keys work like live ones, but what they create reaches test destinations only."""
+
+CallerKind = Literal["key", "person", "cli", "job"]
+"""An API key, a signed-in person, the command line, or work that a plugin or the core starts."""
 
 DEFAULT_ACCOUNT = "default"
 
@@ -22,21 +28,50 @@ class Site(msgspec.Struct, frozen=True):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The caller of a request, from its key. ``site`` is set when the key is limited to one site.
+    """The caller of a request, and what it may do.
 
-    ``trace`` is the trace context of a traced request, for the events that it records.
+    ``sites`` are the codes of its sites, ``None`` for all of them. A caller that a plugin makes
+    for work of its own (``kind`` is ``job``) has no permissions and needs none: routes and pages
+    check them, services don't.
     """
 
     account_id: str
     mode: Mode
     actor: str
-    """The key's id, or ``cli:<user>``, as in the audit trail."""
-    site: str | None = None
+    """The key's id, ``cli:<uid>``, or the name of a plugin's job, as in the audit trail."""
+    sites: frozenset[str] | None = None
+    permissions: frozenset[str] = frozenset()
+    kind: CallerKind = "job"
+    name: str = ""
+    """The key's or the person's name, for reviewers, lists and the audit trail."""
+    session: str | None = None
+    """The id of a person's session."""
     trace: str | None = None
+    """The trace context of a traced request, for the events that it records."""
+
+    @property
+    def site(self) -> str | None:
+        """The site of a caller that has exactly one; ``None`` for several and for all."""
+        sites = self.sites
+        return next(iter(sites)) if sites is not None and len(sites) == 1 else None
 
     def sees_site(self, site: str | None) -> bool:
         """Return whether this caller may see a row of ``site``."""
-        return self.site is None or self.site == site
+        return self.sites is None or site in self.sites
+
+    def may(self, permission: str) -> bool:
+        """Return whether this caller has ``permission``.
+
+        The command line may do everything, but reveals patient data only with ``--reveal``.
+        """
+        if self.kind == "cli" and permission not in REVEALING:
+            return True
+        return permission in self.permissions or permission == ANY_CALLER
+
+    def need(self, permission: str) -> None:
+        """Raise :class:`~gateway.errors.Forbidden`, which names ``permission``, without it."""
+        if not self.may(permission):
+            raise Forbidden(permission, holder=self.kind)
 
 
 class ApiKey(msgspec.Struct, frozen=True):

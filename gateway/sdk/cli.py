@@ -16,8 +16,8 @@ characters, so stored data can't send escape sequences to the terminal.
 
 import asyncio
 import functools
-import getpass
 import io
+import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -31,6 +31,8 @@ import click
 
 from gateway.clock import aware, from_epoch_ms
 from gateway.errors import GatewayError, SettingsError
+from gateway.model.account import Caller, Mode
+from gateway.model.permission import REVEALING
 from gateway.model.wire import encode
 
 P = ParamSpec("P")
@@ -63,11 +65,46 @@ class Session:
 
     @property
     def actor(self) -> str:
-        """The user who runs the command, for the audit trail: ``cli:<user name>``."""
+        """The user who runs the command, for the audit trail: ``cli:<uid>``.
+
+        On POSIX the number that the kernel knows, for ``$USER`` can be set; on Windows, which
+        has no such number, the name that the system knows.
+        """
+        return f"cli:{os.getuid()}" if sys.platform != "win32" else f"cli:{self.user_name}"
+
+    @property
+    def user_name(self) -> str:
+        """The name of the user who runs the command, not read from the environment."""
         try:
-            return f"cli:{getpass.getuser()}"
-        except (KeyError, OSError, ImportError):  # a container may have no name for its user
-            return "cli:unknown"
+            if sys.platform == "win32":
+                return os.getlogin()
+            import pwd
+
+            return pwd.getpwuid(os.getuid()).pw_name
+        except (KeyError, OSError):  # a container may have no name for its user
+            return "unknown"
+
+    def caller(
+        self,
+        account_id: str,
+        mode: Mode = "live",
+        *,
+        site: str | None = None,
+        reveal: bool = False,
+    ) -> Caller:
+        """Return the caller of a command. It may do everything.
+
+        Patient data is masked without ``reveal``, the command's option ``--reveal``.
+        """
+        return Caller(
+            account_id,
+            mode,
+            self.actor,
+            None if site is None else frozenset({site}),
+            REVEALING if reveal else frozenset(),
+            kind="cli",
+            name=self.user_name,
+        )
 
     def say(self, text: str) -> None:
         """Print a line of text; with ``--json`` it goes to stderr."""

@@ -4,6 +4,7 @@ Every query on behalf of a caller goes through :func:`visible_to`; a test fails 
 does not.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause
@@ -12,12 +13,19 @@ from gateway.model.account import Caller
 
 
 def visible_to(caller: Caller, table: FromClause) -> tuple[ColumnElement[bool], ...]:
-    """Match the rows of ``table`` in the caller's account and mode, and of the caller's site.
+    """Match the rows of ``table`` in the caller's account and mode, and of the caller's sites.
 
     For ``query.where(*visible_to(caller, packages))``. ``table`` has the columns ``account_id``
-    and ``mode``, and ``site`` where a caller may be limited to one: without that column, a
-    caller of one site sees nothing by this filter and raises ``KeyError`` instead.
+    and ``mode``, and ``site`` where a caller may be limited to some: without that column,
+    such a caller sees nothing by this filter and raises ``KeyError`` instead.
     """
     columns: Any = table.c
     own = (columns["account_id"] == caller.account_id, columns["mode"] == caller.mode)
-    return own if caller.site is None else (*own, columns["site"] == caller.site)
+    return own if caller.sites is None else (*own, of_sites(caller.sites, columns["site"]))
+
+
+def of_sites(sites: Collection[str], column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Match the values of ``column`` among ``sites``."""
+    if len(sites) == 1:  # what the indexes of one site serve
+        return column == next(iter(sites))
+    return column.in_(sorted(sites))

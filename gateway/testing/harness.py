@@ -59,8 +59,9 @@ class GatewayHarness:
         return issued.key
 
     def caller(self, *, mode: Mode = "live", site: str | None = None) -> Caller:
-        """Return a caller of the default account, for calls without HTTP."""
-        return Caller(DEFAULT_ACCOUNT, mode, "test", site)
+        """Return a caller of the default account with every permission, for calls without HTTP."""
+        sites = None if site is None else frozenset({site})
+        return Caller(DEFAULT_ACCOUNT, mode, "test", sites, self.gateway.permissions.names)
 
     async def request(
         self,

@@ -100,8 +100,10 @@ async def test_keys_of_a_harness_are_of_the_mode_site_and_account_asked_for(harn
         ):
             caller = await gateway.gateway.keys.authenticate(await gateway.issue_key(**wanted))
             assert (caller.mode, caller.account_id, caller.site) == tuple(wanted.values())
-        assert gateway.caller() == Caller("default", "live", "test")
-        assert gateway.caller(mode="test", site="main") == Caller("default", "test", "test", "main")
+        every = gateway.gateway.permissions.names
+        assert gateway.caller() == Caller("default", "live", "test", None, every)
+        at_main = Caller("default", "test", "test", frozenset({"main"}), every)
+        assert gateway.caller(mode="test", site="main") == at_main
 
 
 async def test_a_harness_goes_by_the_clock_it_is_given(harness):

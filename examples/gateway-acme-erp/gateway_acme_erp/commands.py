@@ -105,7 +105,7 @@ async def _note(gateway: Gateway, caller: Caller, action: str, destination_id: s
 
 
 def _caller(session: Session) -> Caller:
-    return Caller(DEFAULT_ACCOUNT, "live", session.actor)
+    return session.caller(DEFAULT_ACCOUNT)
 
 
 def _shown(destination: Destination) -> dict[str, object]:

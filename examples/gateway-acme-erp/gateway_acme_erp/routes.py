@@ -17,7 +17,12 @@ SOURCE: Final = "acme_erp"
     status_code=200,
     tags=["ACME ERP"],
     summary="Hand in orders from ACME",
-    opt={"limit": "orders", "body": schema.AcmeOrders, "answer": schema.OrdersTaken},
+    opt={
+        "permission": "orders.create",
+        "limit": "orders",
+        "body": schema.AcmeOrders,
+        "answer": schema.OrdersTaken,
+    },
 )
 async def take_orders(
     body: RawBody,

@@ -13,7 +13,7 @@ from gateway.model.delivery import Attempt, Delivery
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among
 from gateway.storage.schema import EXHAUSTED, FAILED, attempts, deliveries, destinations, events
-from gateway.storage.tenancy import visible_to
+from gateway.storage.tenancy import of_sites, visible_to
 
 # SQLite uses a partial index only where a query repeats its condition word by word
 # (https://www.sqlite.org/partialindex.html); and it prefers it to the full index, which has the
@@ -111,8 +111,8 @@ class DeliveryLog:
         destination), and the newest of them all are returned.
         """
         own = select(attempts).where(attempts.c.destination_id == destinations.c.id)
-        if caller.site is not None:
-            own = own.where(_is_of_site(attempts.c.event_id, caller.site))
+        if caller.sites is not None:
+            own = own.where(_is_of_sites(attempts.c.event_id, caller.sites))
         own = _narrowed(own, wanted).order_by(attempts.c.sequence.desc()).limit(wanted.limit)
         newest = _newest_by_destination(connection, own)
         query = newest.where(*visible_to(caller, destinations)).limit(wanted.limit)
@@ -159,9 +159,9 @@ class DeliveryLog:
             .join(destinations, destinations.c.id == deliveries.c.destination_id)
             .where(deliveries.c.account_id == caller.account_id, *visible_to(caller, destinations))
         )
-        if caller.site is None:
+        if caller.sites is None:
             return query
-        return query.where(_is_of_site(deliveries.c.event_id, caller.site))
+        return query.where(_is_of_sites(deliveries.c.event_id, caller.sites))
 
     @staticmethod
     def _delivery(row: Row[Any]) -> Delivery:
@@ -225,9 +225,9 @@ def _destinations_of(caller: Caller) -> Select[tuple[str]]:
     return select(destinations.c.id).where(*visible_to(caller, destinations))
 
 
-def _is_of_site(event_id: ColumnElement[str], site: str) -> ColumnElement[bool]:
-    """Match rows about an event of this site."""
-    return exists().where(events.c.id == event_id, events.c.site == site)
+def _is_of_sites(event_id: ColumnElement[str], sites: Collection[str]) -> ColumnElement[bool]:
+    """Match rows about an event of these sites."""
+    return exists().where(events.c.id == event_id, of_sites(sites, events.c.site))
 
 
 def _narrowed(query: Select[Any], wanted: AttemptFilter) -> Select[Any]:

@@ -41,9 +41,10 @@ class StoredResponse(NamedTuple):
 def key_id(caller: Caller, key: str) -> KeyId:
     """Return the id that a key is stored under: its digest, for a key may contain a name.
 
-    Callers bound to a site have keys of their own: two sites may both count from 1.
+    Callers bound to sites have keys of their own: two sites may both count from 1.
     """
-    whose = caller.mode if caller.site is None else f"{caller.mode}@{caller.site}"
+    sites = caller.sites
+    whose = caller.mode if sites is None else f"{caller.mode}@{'+'.join(sorted(sites))}"
     return caller.account_id, hashlib.sha256(f"{whose}:{key}".encode()).digest()
 
 

@@ -11,7 +11,6 @@ import msgspec
 
 from gateway.plugin import (
     DEFAULT_ACCOUNT,
-    Caller,
     Conflict,
     Gateway,
     InvalidInput,
@@ -87,7 +86,7 @@ def _import(settings: CsvSettings) -> click.Command:
         test_mode: bool,
     ) -> None:
         """Import a CSV, TSV, .xlsx, .xls or .ods FILE: good rows are kept, bad ones explained."""
-        caller = Caller(account, "test" if test_mode else "live", session.actor)
+        caller = session.caller(account, "test" if test_mode else "live")
         chosen = checked(_chosen(columns))
         async with session.gateway() as gateway:
             job = Job(

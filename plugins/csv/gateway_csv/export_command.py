@@ -10,7 +10,6 @@ import click
 
 from gateway.plugin import (
     DEFAULT_ACCOUNT,
-    Caller,
     InvalidInput,
     Session,
     TimeOrAgo,
@@ -44,7 +43,7 @@ def export_command() -> click.Command:
         test_mode: bool,
     ) -> None:
         """Write packages to a new CSV FILE, newest first; it can be imported again."""
-        caller = Caller(account, "test" if test_mode else "live", session.actor)
+        caller = session.caller(account, "test" if test_mode else "live")
         with _new_file(file) as out:
             async with session.gateway() as gateway:
                 start = None if since is None else resolve_time(since, gateway.clock.now())

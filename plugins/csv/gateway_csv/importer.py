@@ -147,8 +147,13 @@ class Importer:
     def _check_site(self, job: Job) -> None:
         caller, site = job.caller, job.site
         if site is None:
+            if caller.sites is not None and caller.site is None:
+                raise InvalidInput(
+                    "The file's site isn't clear.",
+                    [Problem("name one of your sites", field="site")],
+                )
             return
-        if caller.site is not None and caller.site != site:
+        if not caller.sees_site(site):
             raise NotAllowed("This key belongs to another site; leave site out, or use its key.")
         if not self._gateway.sites.known(caller.account_id, site):
             raise InvalidInput(

@@ -8,7 +8,14 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, SkipValidation
 from litestar.response import Stream
 
-from gateway.plugin import Caller, Conflict, NotFound, json_response
+from gateway.plugin import (
+    REVEAL_CONTACT,
+    REVEAL_RX,
+    Caller,
+    Conflict,
+    NotFound,
+    json_response,
+)
 from gateway_csv.columns.column_mappings import checked, checked_sender
 from gateway_csv.importer import Job
 from gateway_csv.schema import ImportOut, ProgressOut, StartedOut
@@ -41,7 +48,12 @@ def _import_file(settings: CsvSettings) -> Any:
         tags=["Orders"],
         summary="Import a spreadsheet",
         request_max_body_size=settings.max_file_bytes + _WRAPPING_BYTES,
-        opt={"limit": "orders", "media": ("multipart/form-data",), "answer": ImportOut},
+        opt={
+            "permission": "imports.run",
+            "limit": "orders",
+            "media": ("multipart/form-data",),
+            "answer": ImportOut,
+        },
     )
     async def import_file(  # noqa: PLR0913, PLR0917 - one for each query parameter
         request: Request[Any, Any, Any],
@@ -103,7 +115,7 @@ def _import_file(settings: CsvSettings) -> Any:
     "/imports/{import_id:str}",
     tags=["Orders"],
     summary="Ask how far an import is",
-    opt={"answer": ProgressOut},
+    opt={"permission": "imports.run", "answer": ProgressOut},
 )
 async def show_import(
     import_id: FromPath[str], caller: NamedDependency[Caller], service: OpenService
@@ -122,6 +134,7 @@ async def show_import(
     tags=["Orders"],
     summary="Fetch the rejected rows of an import",
     media_type="text/csv",
+    opt={"permission": ("imports.run", REVEAL_CONTACT, REVEAL_RX)},
 )
 async def fetch_rejected_rows(
     import_id: FromPath[str], caller: NamedDependency[Caller], service: OpenService

@@ -27,7 +27,12 @@ SOURCE: Final = "json_api"
     status_code=200,
     tags=["Orders"],
     summary="Create orders",
-    opt={"limit": "orders", "body": schema.OrdersIn, "answer": schema.OrdersOut},
+    opt={
+        "permission": "orders.create",
+        "limit": "orders",
+        "body": schema.OrdersIn,
+        "answer": schema.OrdersOut,
+    },
 )
 async def create_orders(
     body: RawBody,

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, RawBody
 
 from gateway.plugin import (
+    ANY_CALLER,
     SEARCH_FIELDS,
     AuditEntry,
     Caller,
@@ -25,7 +26,12 @@ from gateway_json_api import mapping, schema
 from gateway_json_api.answers import OpenGateway
 
 
-@get("/packages", tags=["Packages"], summary="List packages", opt={"answer": schema.PackagesOut})
+@get(
+    "/packages",
+    tags=["Packages"],
+    summary="List packages",
+    opt={"permission": "packages.read", "answer": schema.PackagesOut},
+)
 async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query parameter
     caller: NamedDependency[Caller],
     gateway: OpenGateway,
@@ -55,7 +61,12 @@ async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query paramete
     status_code=200,
     tags=["Packages"],
     summary="Find packages of a patient or prescription",
-    opt={"limit": "reads", "body": schema.SearchIn, "answer": schema.PackagesOut},
+    opt={
+        "permission": "packages.read",
+        "limit": "reads",
+        "body": schema.SearchIn,
+        "answer": schema.PackagesOut,
+    },
 )
 async def search_packages(
     body: RawBody, caller: NamedDependency[Caller], gateway: OpenGateway
@@ -83,7 +94,7 @@ async def search_packages(
     "/packages/{package_id:str}",
     tags=["Packages"],
     summary="Show a package",
-    opt={"answer": schema.PackageOut},
+    opt={"permission": "packages.read", "answer": schema.PackageOut},
 )
 async def show_package(
     package_id: FromPath[str], caller: NamedDependency[Caller], gateway: OpenGateway
@@ -103,7 +114,7 @@ async def show_package(
     "/packages/{package_id:str}/events",
     tags=["Packages"],
     summary="Show a package's timeline",
-    opt={"answer": schema.TimelineOut},
+    opt={"permission": "packages.read", "answer": schema.TimelineOut},
 )
 async def show_timeline(
     package_id: FromPath[str], caller: NamedDependency[Caller], gateway: OpenGateway
@@ -125,7 +136,7 @@ async def show_timeline(
     "/event-types",
     tags=["Events"],
     summary="List the event types",
-    opt={"answer": schema.CatalogOut},
+    opt={"permission": ANY_CALLER, "answer": schema.CatalogOut},
     sync_to_thread=False,
 )
 def list_event_types(gateway: OpenGateway) -> Response[bytes]:

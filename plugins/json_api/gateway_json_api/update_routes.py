@@ -30,7 +30,7 @@ from gateway_json_api.settings import JsonApiSettings
     status_code=200,
     tags=["Deliveries"],
     summary="Report a delivery update",
-    opt={"body": schema.UpdateIn, "answer": schema.UpdateOut},
+    opt={"permission": "packages.update", "body": schema.UpdateIn, "answer": schema.UpdateOut},
 )
 async def report_update(
     package_id: FromPath[str],
@@ -56,7 +56,7 @@ async def report_update(
     status_code=200,
     tags=["Deliveries"],
     summary="Report a batch of delivery updates",
-    opt={"body": schema.UpdatesIn, "answer": schema.UpdatesOut},
+    opt={"permission": "packages.update", "body": schema.UpdatesIn, "answer": schema.UpdatesOut},
 )
 async def report_updates(
     body: RawBody,

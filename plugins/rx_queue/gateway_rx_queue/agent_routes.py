@@ -32,7 +32,12 @@ Service = NamedDependency[SkipValidation[RxService]]
     status_code=200,
     tags=["Writer agents"],
     summary="Lease jobs",
-    opt={"body": schema.LeaseIn, "answer": schema.LeaseOut, "waits": True},
+    opt={
+        "permission": "rx.agent",
+        "body": schema.LeaseIn,
+        "answer": schema.LeaseOut,
+        "waits": True,
+    },
 )
 async def lease_jobs(
     body: RawBody,
@@ -95,7 +100,7 @@ async def _woken(
     status_code=200,
     tags=["Writer agents"],
     summary="Report a result",
-    opt={"body": schema.ResultIn, "answer": schema.ReportedOut},
+    opt={"permission": "rx.agent", "body": schema.ResultIn, "answer": schema.ReportedOut},
 )
 async def report_result(
     queue_id: FromPath[str],

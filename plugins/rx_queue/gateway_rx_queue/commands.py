@@ -9,7 +9,6 @@ from gateway.plugin import (
     DEFAULT_ACCOUNT,
     Caller,
     InvalidInput,
-    Mode,
     Problem,
     Session,
     command,
@@ -248,8 +247,7 @@ def _correction(text: str) -> tuple[str, Any]:
 
 
 def _caller(session: Session, account: str, test_mode: bool) -> Caller:
-    mode: Mode = "test" if test_mode else "live"
-    return Caller(account, mode, session.actor)
+    return session.caller(account, "test" if test_mode else "live")
 
 
 def _shown(out: msgspec.Struct) -> dict[str, Any]:

@@ -30,7 +30,7 @@ Service = NamedDependency[SkipValidation[RxService]]
     status_code=200,
     tags=["Reviewing prescriptions"],
     summary="Claim a job for review",
-    opt={"body": schema.ReviewerIn, "answer": schema.ClaimedOut},
+    opt={"permission": "rx.review", "body": schema.ReviewerIn, "answer": schema.ClaimedOut},
 )
 async def claim_job(
     queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
@@ -56,7 +56,7 @@ async def claim_job(
     status_code=200,
     tags=["Reviewing prescriptions"],
     summary="Release a claimed job",
-    opt={"body": schema.ReviewerIn, "answer": schema.JobStateOut},
+    opt={"permission": "rx.review", "body": schema.ReviewerIn, "answer": schema.JobStateOut},
 )
 async def release_job(
     queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
@@ -77,7 +77,7 @@ async def release_job(
     status_code=202,
     tags=["Reviewing prescriptions"],
     summary="Approve a job",
-    opt={"body": schema.ResolveIn, "answer": schema.JobStateOut},
+    opt={"permission": "rx.review", "body": schema.ResolveIn, "answer": schema.JobStateOut},
 )
 async def resolve_job(
     queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
@@ -105,7 +105,7 @@ async def resolve_job(
     status_code=202,
     tags=["Reviewing prescriptions"],
     summary="Reject a job",
-    opt={"body": schema.RejectIn, "answer": schema.JobStateOut},
+    opt={"permission": "rx.review", "body": schema.RejectIn, "answer": schema.JobStateOut},
 )
 async def reject_job(
     queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
@@ -127,7 +127,7 @@ async def reject_job(
     status_code=202,
     tags=["Prescriptions"],
     summary="Recall a prescription",
-    opt={"body": schema.RecallIn, "answer": schema.JobStateOut},
+    opt={"permission": "rx.submit", "body": schema.RecallIn, "answer": schema.JobStateOut},
 )
 async def recall_job(
     queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service

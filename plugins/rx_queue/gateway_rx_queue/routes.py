@@ -44,6 +44,7 @@ Service = NamedDependency[SkipValidation[RxService]]
     tags=["Prescriptions"],
     summary="Submit prescriptions",
     opt={
+        "permission": "rx.submit",
         "limit": "orders",
         "body": schema.PrescriptionIn,
         "answer": schema.SubmittedOut,
@@ -134,7 +135,12 @@ def _fhir_candidate(order: fhir.Order) -> mapping.Candidate:
     )
 
 
-@get("/", tags=["Prescriptions"], summary="List jobs", opt={"answer": schema.JobsOut})
+@get(
+    "/",
+    tags=["Prescriptions"],
+    summary="List jobs",
+    opt={"permission": "rx.read", "answer": schema.JobsOut},
+)
 async def list_jobs(
     caller: NamedDependency[Caller],
     queue: Service,
@@ -162,7 +168,7 @@ async def list_jobs(
     "/{queue_id:str}",
     tags=["Prescriptions"],
     summary="Look a job up",
-    opt={"answer": schema.JobDetailOut},
+    opt={"permission": "rx.read", "answer": schema.JobDetailOut},
 )
 async def look_up_job(
     queue_id: FromPath[str], caller: NamedDependency[Caller], queue: Service

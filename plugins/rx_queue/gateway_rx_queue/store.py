@@ -6,7 +6,15 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import Row, Select, bindparam, or_, select, update
 
-from gateway.plugin import AsyncConnection, Caller, Gateway, Mode, insert_rows, visible_to
+from gateway.plugin import (
+    AsyncConnection,
+    Caller,
+    Gateway,
+    Mode,
+    NotAllowed,
+    insert_rows,
+    visible_to,
+)
 from gateway_rx_queue.job import Job, JobContent, drug_code, patient_identity
 from gateway_rx_queue.mapping import HistoryRow
 from gateway_rx_queue.model import Prescription
@@ -53,7 +61,9 @@ class Scope(NamedTuple):
 
     @classmethod
     def of(cls, caller: Caller) -> "Scope":
-        """Return the scope of a caller."""
+        """Return the scope of a caller; raises ``NotAllowed`` for one of several sites."""
+        if caller.sites is not None and caller.site is None:
+            raise NotAllowed("Lease jobs with a key of one site, or of all sites.")
         return cls(caller.account_id, caller.mode, caller.site)
 
 

@@ -236,7 +236,7 @@ def _chosen(settings: ShopifySettings, domain: str | None) -> ShopSettings:
 
 
 def _caller(session: Session, account: str, test_mode: bool) -> Caller:
-    return Caller(account, "test" if test_mode else "live", session.actor)
+    return session.caller(account, "test" if test_mode else "live")
 
 
 async def _owner(

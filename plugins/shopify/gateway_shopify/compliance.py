@@ -249,7 +249,8 @@ def _all(packages: dict[Mode, list[str]]) -> set[str]:
 
 
 def _caller(shop: ShopSettings, mode: Mode) -> Caller:
-    return Caller(shop.account, mode, f"shopify:{shop.domain}", shop.site)
+    sites = None if shop.site is None else frozenset({shop.site})
+    return Caller(shop.account, mode, f"shopify:{shop.domain}", sites)
 
 
 def _shown(row: Row[Any]) -> dict[str, Any]:

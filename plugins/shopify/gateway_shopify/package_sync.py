@@ -57,7 +57,8 @@ _AT_THE_DOOR: Final = (
 
 def caller_of(shop: ShopSettings, mode: Mode) -> Caller:
     """Return the caller that a shop's orders belong to."""
-    return Caller(shop.account, mode, f"shopify:{shop.domain}", shop.site)
+    sites = None if shop.site is None else frozenset({shop.site})
+    return Caller(shop.account, mode, f"shopify:{shop.domain}", sites)
 
 
 class PackageSync:

@@ -113,7 +113,7 @@ async def receive_webhook(
     "/orders",
     tags=["Shopify"],
     summary="List orders without a package",
-    opt={"answer": HeldList},
+    opt={"permission": "packages.read", "answer": HeldList},
 )
 async def list_orders(
     caller: NamedDependency[Caller],
@@ -142,7 +142,7 @@ async def list_orders(
     status_code=200,
     tags=["Shopify"],
     summary="Release a held or skipped order",
-    opt={"body": Release, "answer": HeldOrder},
+    opt={"permission": "orders.amend", "body": Release, "answer": HeldOrder},
 )
 async def release_order(
     order_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], service: OpenService
@@ -167,7 +167,7 @@ async def release_order(
     status_code=200,
     tags=["Shopify"],
     summary="Clear the flag of an order",
-    opt={"answer": HeldOrder},
+    opt={"permission": "orders.amend", "answer": HeldOrder},
 )
 async def clear_order(
     order_id: FromPath[str], caller: NamedDependency[Caller], service: OpenService

@@ -10,7 +10,6 @@ from gateway.plugin import (
     DEFAULT_ACCOUNT,
     AddressGuard,
     Caller,
-    Mode,
     Session,
     Unavailable,
     command,
@@ -319,8 +318,7 @@ def _remove(guard: AddressGuard) -> click.Command:
 
 
 def _caller(session: Session, account: str, test_mode: bool) -> Caller:
-    mode: Mode = "test" if test_mode else "live"
-    return Caller(account, mode, session.actor)
+    return session.caller(account, "test" if test_mode else "live")
 
 
 def _row(session: Session, out: EndpointOut) -> dict[str, Any]:

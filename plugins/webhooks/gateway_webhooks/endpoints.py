@@ -329,12 +329,13 @@ class Endpoints:
         )
 
     def _site(self, caller: Caller, wanted: str | None) -> str | None:
-        """Return the site an endpoint subscribes to; a site's own key is limited to that site."""
-        if caller.site is not None:
-            if wanted not in (None, caller.site):
-                text = "this key belongs to another site"
+        """Return the site an endpoint subscribes to; a key of some sites is limited to them."""
+        if caller.sites is not None:
+            site = wanted or caller.site
+            if site is None or site not in caller.sites:
+                text = "name one of this key's own sites; this one belongs to another"
                 raise InvalidInput("The endpoint has faults.", [Problem(text, field="site")])
-            return caller.site
+            return site
         if wanted is not None and not self._gateway.sites.known(caller.account_id, wanted):
             text = "unknown site; use the code of one of the account's sites in gateway.toml"
             raise InvalidInput("The endpoint has faults.", [Problem(text, field="site")])

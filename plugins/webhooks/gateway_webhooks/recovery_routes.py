@@ -18,7 +18,7 @@ Service = NamedDependency[SkipValidation[Endpoints]]
     status_code=200,
     tags=["Endpoints"],
     summary="Enable an endpoint",
-    opt={"answer": schema.EndpointOut},
+    opt={"permission": "webhooks.manage", "answer": schema.EndpointOut},
 )
 async def enable_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
@@ -41,7 +41,7 @@ async def enable_endpoint(
     status_code=202,
     tags=["Endpoints"],
     summary="Recover missed events",
-    opt={"body": schema.RecoverIn, "answer": schema.RecoveryOut},
+    opt={"permission": "deliveries.resend", "body": schema.RecoverIn, "answer": schema.RecoveryOut},
 )
 async def recover_endpoint(
     endpoint_id: FromPath[str],
@@ -67,7 +67,7 @@ async def recover_endpoint(
     "/recoveries/{recovery_id:str}",
     tags=["Endpoints"],
     summary="Show the progress of a recovery",
-    opt={"answer": schema.RecoveryOut},
+    opt={"permission": "webhooks.read", "answer": schema.RecoveryOut},
 )
 async def show_recovery(
     recovery_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service

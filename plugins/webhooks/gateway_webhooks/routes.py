@@ -32,7 +32,7 @@ Service = NamedDependency[SkipValidation[Endpoints]]
     "/endpoints",
     tags=["Endpoints"],
     summary="List endpoints",
-    opt={"answer": schema.EndpointsOut},
+    opt={"permission": "webhooks.read", "answer": schema.EndpointsOut},
 )
 async def list_endpoints(caller: NamedDependency[Caller], endpoints: Service) -> Response[bytes]:
     """List the endpoints that this key can see, oldest first.
@@ -50,7 +50,7 @@ async def list_endpoints(caller: NamedDependency[Caller], endpoints: Service) ->
     status_code=201,
     tags=["Endpoints"],
     summary="Add an endpoint",
-    opt={"body": schema.EndpointIn, "answer": schema.EndpointOut},
+    opt={"permission": "webhooks.manage", "body": schema.EndpointIn, "answer": schema.EndpointOut},
 )
 async def add_endpoint(
     body: RawBody, caller: NamedDependency[Caller], endpoints: Service
@@ -71,7 +71,7 @@ async def add_endpoint(
     "/endpoints/{endpoint_id:str}",
     tags=["Endpoints"],
     summary="Show an endpoint",
-    opt={"answer": schema.EndpointOut},
+    opt={"permission": "webhooks.read", "answer": schema.EndpointOut},
 )
 async def show_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
@@ -89,7 +89,11 @@ async def show_endpoint(
     "/endpoints/{endpoint_id:str}",
     tags=["Endpoints"],
     summary="Change an endpoint",
-    opt={"body": schema.EndpointChange, "answer": schema.EndpointOut},
+    opt={
+        "permission": "webhooks.manage",
+        "body": schema.EndpointChange,
+        "answer": schema.EndpointOut,
+    },
 )
 async def change_endpoint(
     endpoint_id: FromPath[str],
@@ -116,6 +120,7 @@ async def change_endpoint(
     status_code=204,
     tags=["Endpoints"],
     summary="Remove an endpoint",
+    opt={"permission": "webhooks.manage"},
 )
 async def remove_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
@@ -134,7 +139,7 @@ async def remove_endpoint(
     status_code=200,
     tags=["Endpoints"],
     summary="Rotate the secret",
-    opt={"body": schema.RotateIn, "answer": schema.EndpointOut},
+    opt={"permission": "webhooks.manage", "body": schema.RotateIn, "answer": schema.EndpointOut},
 )
 async def rotate_secret(
     endpoint_id: FromPath[str],
@@ -159,7 +164,7 @@ async def rotate_secret(
     status_code=200,
     tags=["Endpoints"],
     summary="Finish a rotation",
-    opt={"answer": schema.EndpointOut},
+    opt={"permission": "webhooks.manage", "answer": schema.EndpointOut},
 )
 async def finish_rotation(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
@@ -178,7 +183,7 @@ async def finish_rotation(
     status_code=200,
     tags=["Endpoints"],
     summary="Send a test event",
-    opt={"answer": schema.DeliveryOut},
+    opt={"permission": "webhooks.manage", "answer": schema.DeliveryOut},
 )
 async def test_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
@@ -196,7 +201,7 @@ async def test_endpoint(
     "/logs",
     tags=["Deliveries out"],
     summary="List delivery attempts",
-    opt={"answer": schema.LogOut},
+    opt={"permission": "webhooks.read", "answer": schema.LogOut},
 )
 async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
     caller: NamedDependency[Caller],
@@ -233,7 +238,7 @@ async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
     "/deliveries/{delivery_id:str}",
     tags=["Deliveries out"],
     summary="Show a delivery",
-    opt={"answer": schema.DeliveryOut},
+    opt={"permission": "webhooks.read", "answer": schema.DeliveryOut},
 )
 async def show_delivery(
     delivery_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
@@ -252,7 +257,7 @@ async def show_delivery(
     status_code=200,
     tags=["Deliveries out"],
     summary="Resend a delivery",
-    opt={"answer": schema.DeliveryOut},
+    opt={"permission": "deliveries.resend", "answer": schema.DeliveryOut},
 )
 async def resend_delivery(
     delivery_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service

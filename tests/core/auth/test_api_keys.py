@@ -8,6 +8,7 @@ import pytest
 from core.gateways import opened, sqlite_url
 from sqlalchemy import text
 
+from gateway.auth.roles import LEGACY_SCOPES
 from gateway.clock import SteppingClock
 from gateway.errors import NotAuthenticated, NotFound
 from gateway.model.account import Caller
@@ -44,7 +45,15 @@ async def test_a_key_gives_a_caller_of_its_account_mode_and_site(database_url, t
 
     assert re.fullmatch(rf"sk_{mode}_[0-9a-f]{{48}}", issued.key)
     assert (issued.name, issued.mode, issued.site) == ("Front desk", mode, "main")
-    assert caller == Caller("banner", mode, issued.id, "main")
+    assert caller == Caller(
+        "banner",
+        mode,
+        issued.id,
+        frozenset({"main"}),
+        LEGACY_SCOPES,
+        kind="key",
+        name="Front desk",
+    )
 
 
 async def test_only_a_keys_digest_is_kept(gateway):

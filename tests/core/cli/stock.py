@@ -5,6 +5,7 @@ Nothing here knows pytest.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +19,16 @@ from gateway.model.ids import new_id
 from gateway.model.order import Candidate, Order
 from gateway.model.submission import Submission
 from gateway.runtime import Gateway
+from gateway.sdk.cli import Session
 from gateway.settings import load_settings
 from gateway.storage.schema import audit
 from gateway.storage.stores.outbox import Settled
 from gateway.testing.schema import lay_schema
 
 T = TypeVar("T")
+
+ACTOR = Session(lambda _config: nullcontext()).actor
+"""The user who runs the tests, as commands note it."""
 
 
 class Stock:

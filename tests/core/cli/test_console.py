@@ -1,8 +1,8 @@
 """What a command prints, and how it ends: :mod:`gateway.sdk.cli`."""
 
 import asyncio
-import getpass
 import json
+import os
 import sys
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -180,11 +180,36 @@ def test_without_uvloop_the_standard_loop_will_do(run, monkeypatch):
     assert result.stdout.startswith("asyncio.")
 
 
-@pytest.mark.parametrize("error", [KeyError, OSError, ImportError])
-def test_a_user_without_a_name_is_unknown_to_the_audit_trail(monkeypatch, error):
-    def nobody():
-        raise error
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no uid")
+def test_the_audit_trail_names_the_uid_whatever_the_environment_says(monkeypatch):
+    import pwd
 
-    monkeypatch.setattr(getpass, "getuser", nobody)
+    for name in ("USER", "LOGNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody else")
 
-    assert Session(opener).actor == "cli:unknown"
+    assert Session(opener).actor == f"cli:{os.getuid()}"
+    assert Session(opener).caller("acme").name == pwd.getpwuid(os.getuid()).pw_name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no uid")
+def test_a_user_without_a_name_still_has_a_uid(monkeypatch):
+    import pwd
+
+    def missing(_uid):
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", missing)
+
+    assert Session(opener).user_name == "unknown"
+    assert Session(opener).actor == f"cli:{os.getuid()}"
+
+
+def test_a_command_may_do_everything_but_reveals_only_when_it_is_asked_to():
+    masked, revealing = Session(opener).caller("acme"), Session(opener).caller("acme", reveal=True)
+
+    assert masked.kind == "cli"
+    assert masked.may("keys.manage")
+    assert masked.may("acme_erp.sync")
+    assert not masked.may("reveal.contact")
+    assert revealing.may("reveal.contact")
+    assert revealing.may("reveal.rx")

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from core.cli.stock import ACTOR
 from sqlalchemy import select
 from waiting import PATIENCE_SECONDS
 
@@ -12,11 +13,6 @@ from gateway.storage.schema import deliveries
 from gateway.testing import Receiver
 
 ORDER = {"patient_name": "Ana Silva", "patient_address": "1 Elm St"}
-
-
-@pytest.fixture(autouse=True)
-def at_the_keyboard(monkeypatch):
-    monkeypatch.setenv("LOGNAME", "olga")
 
 
 def test_a_delivery_is_shown_with_each_try(read, stock):
@@ -61,7 +57,7 @@ def test_a_delivery_is_shown_with_each_try(read, stock):
             },
         ],
     }
-    assert stock.audited("delivery.viewed") == [("cli:olga", delivery_id, None)]
+    assert stock.audited("delivery.viewed") == [(ACTOR, delivery_id, None)]
 
 
 def test_what_a_stranger_answered_cannot_steer_the_terminal(run, stock):
@@ -160,7 +156,7 @@ def test_resending_starts_the_whole_schedule_again(read, run, stock):
     assert after["next_attempt_at"] is not None
     assert (after["state"], after["attempt_count"], after["finished_at"]) == ("pending", 1, None)
     assert stock.do(place_in_schedule) == 0
-    assert stock.audited("delivery.resent") == [("cli:olga", delivery_id, None)]
+    assert stock.audited("delivery.resent") == [(ACTOR, delivery_id, None)]
 
 
 def test_resending_to_an_endpoint_that_is_off_says_that_it_waits(run, stock):

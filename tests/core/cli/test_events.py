@@ -9,6 +9,7 @@ import threading
 from decimal import Decimal
 
 import pytest
+from core.cli.stock import ACTOR
 from waiting import PATIENCE_SECONDS
 
 from gateway.cli.events import Follower
@@ -25,11 +26,6 @@ from gateway.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
 main(prog_name="gateway")
 """
-
-
-@pytest.fixture(autouse=True)
-def at_the_keyboard(monkeypatch):
-    monkeypatch.setenv("LOGNAME", "olga")
 
 
 def draft(gateway, event_id=None, event_type="delivery.assigned", subject="pkg_1"):
@@ -149,9 +145,9 @@ def test_each_event_shown_is_recorded_in_the_audit_trail(read, stock):
 
     patient = stock.do(index)
     assert stock.audited("event.viewed") == [
-        ("cli:olga", second, None),
-        ("cli:olga", first, patient),
-        ("cli:olga", first, patient),
+        (ACTOR, second, None),
+        (ACTOR, first, patient),
+        (ACTOR, first, patient),
     ]
 
 
@@ -259,7 +255,7 @@ def test_tail_prints_events_as_they_come_until_ctrl_c(tail, stock):
 
     assert line == f"2026-01-01T00:00:02Z  package.created            {package_id}  {event_id}\n"
     assert (rest, process.returncode) == (("", ""), 0)
-    assert stock.audited("event.viewed") == [("cli:olga", event_id, None)]
+    assert stock.audited("event.viewed") == [(ACTOR, event_id, None)]
 
 
 @pytest.mark.slow

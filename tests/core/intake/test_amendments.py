@@ -125,7 +125,9 @@ async def test_what_has_left_or_is_over_can_not_be_changed(gateway, event):
     assert (await carried(gateway, package_id)).order.notes is None
 
 
-@pytest.mark.parametrize("caller", [OTHER, TEST, Caller("default", "live", "key_9", "main")])
+@pytest.mark.parametrize(
+    "caller", [OTHER, TEST, Caller("default", "live", "key_9", frozenset({"main"}))]
+)
 async def test_somebody_elses_package_is_not_there(gateway, caller):
     package_id = await package(gateway)
 
@@ -204,7 +206,9 @@ async def test_redacting_empties_what_is_over_and_says_why_the_rest_is_kept(data
         assert await package(gateway, external_order_id="SO-1") == over
 
 
-@pytest.mark.parametrize("caller", [OTHER, TEST, Caller("default", "live", "key_9", "main")])
+@pytest.mark.parametrize(
+    "caller", [OTHER, TEST, Caller("default", "live", "key_9", frozenset({"main"}))]
+)
 async def test_nobody_empties_somebody_elses_package(gateway, caller):
     package_id = await package(gateway)
     await gateway.tracking.apply(LIVE, update(package_id, "delivery.completed"))

@@ -284,7 +284,7 @@ async def test_a_caller_who_goes_away_does_not_take_the_order_along(gateway):
 
 
 async def test_a_key_of_one_site_hands_in_for_its_own_site(tmp_path):
-    caller = Caller("default", "live", "key_9", site="north")
+    caller = Caller("default", "live", "key_9", frozenset({"north"}))
     async with opened(sqlite_url(tmp_path), tmp_path, toml=TWO_SITES) as gateway:
         answer = await gateway.intake.accept(submission(order(), caller=caller))
         async with gateway.database.read() as connection:

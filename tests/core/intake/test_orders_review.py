@@ -173,7 +173,7 @@ async def test_only_orders_that_passed_the_cores_rules_are_reviewed(tmp_path):
     assert [[each.notes for each in batch] for batch in enriches.seen] == [["x"]]
 
 
-NORTH_KEY = Caller("default", "live", "key_9", site="north")
+NORTH_KEY = Caller("default", "live", "key_9", frozenset({"north"}))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ NORTH_KEY = Caller("default", "live", "key_9", site="north")
         (NORTH_KEY, None, "north", None),
         (NORTH_KEY, "north", "north", None),
         (NORTH_KEY, "main", None, "this key belongs to another site"),
-        (Caller("default", "live", "k", site="gone"), None, None, "name one of"),
+        (Caller("default", "live", "k", frozenset({"gone"})), None, None, "name one of"),
     ],
 )
 async def test_an_order_belongs_to_the_site_that_was_named_or_else_the_keys_own(

@@ -258,7 +258,7 @@ async def test_a_faulty_report_is_refused_with_every_fault(gateway):
 
 @pytest.mark.parametrize(
     "caller",
-    [OTHER, TEST, Caller("default", "live", "key_9", site="north")],
+    [OTHER, TEST, Caller("default", "live", "key_9", frozenset({"north"}))],
     ids=["another account", "another mode", "another site"],
 )
 async def test_somebody_elses_package_is_not_there(tmp_path, caller):

@@ -108,11 +108,20 @@ def test_the_reasons_for_a_failure_are_all_different_and_end_with_other():
 
 @pytest.mark.parametrize(
     ("bound_to", "row", "seen"),
-    [(None, None, True), (None, "main", True), ("main", "main", True), ("main", "east", False)],
+    [
+        (None, None, True),
+        (None, "main", True),
+        ({"main"}, "main", True),
+        ({"main"}, "east", False),
+        ({"main", "east"}, "east", True),
+        ({"main", "east"}, "west", False),
+        (set(), "main", False),
+    ],
 )
-def test_a_caller_bound_to_a_site_sees_that_site_only(bound_to, row, seen):
-    assert Caller("acme", "live", "key_1", bound_to).sees_site(row) is seen
+def test_a_caller_bound_to_sites_sees_those_only(bound_to, row, seen):
+    sites = None if bound_to is None else frozenset(bound_to)
+    assert Caller("acme", "live", "key_1", sites).sees_site(row) is seen
 
 
 def test_a_caller_bound_to_a_site_sees_nothing_that_is_of_no_site():
-    assert not Caller("acme", "live", "key_1", "main").sees_site(None)
+    assert not Caller("acme", "live", "key_1", frozenset({"main"})).sees_site(None)

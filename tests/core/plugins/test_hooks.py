@@ -10,6 +10,7 @@ from gateway.hooks import Hooks
 from gateway.hookspecs import hookimpl
 from gateway.model.event import EventType
 from gateway.model.order import Order, Review
+from gateway.model.permission import Permission
 from gateway.sdk.records import HealthCheck, Job, Sink
 from gateway.settings import GatewayTable
 from gateway.storage.plugin_tables import PluginTables
@@ -53,8 +54,10 @@ def raising(error):
     return raises
 
 
-BRINGING = ["http_routers", "sinks", "event_types", "jobs", "health_checks"]
+_PLUGIN_OF = {"first": "one", "second": "four", "third": "four"}
+BRINGING = ["permissions", "http_routers", "sinks", "event_types", "jobs", "health_checks"]
 RECORDS = {
+    "permissions": lambda name: Permission(f"{_PLUGIN_OF[name]}.{name}", "Start a sync."),
     "http_routers": lambda name: Router(f"/{name}", route_handlers=[]),
     "sinks": sink,
     "event_types": lambda name: event_type(f"{name}.happened"),
@@ -84,6 +87,30 @@ def test_a_plugins_tables_are_one_record_or_none():
     hooks = hooks_of(one=plugin(tables=lambda: None), two=plugin(tables=lambda: tables))
 
     assert hooks.tables() == [tables]
+
+
+def test_a_plugins_permissions_begin_with_its_name():
+    sync = Permission("acme.sync", "Start a sync.", ("manager",))
+
+    assert hooks_of(acme=plugin(permissions=lambda: [sync])).permissions() == [sync]
+
+
+@pytest.mark.parametrize(
+    "name", ["sync", "acme", "acme.", "acme.a b", "other.sync", "packages.read"]
+)
+def test_a_plugin_can_not_bring_a_permission_of_another_name(name):
+    hooks = hooks_of(acme=plugin(permissions=lambda: [Permission(name, "Something.")]))
+
+    with pytest.raises(PluginError, match=r"whose name isn't acme\.<word>"):
+        hooks.permissions()
+
+
+def test_a_plugin_can_not_bring_a_permission_twice():
+    sync = Permission("acme.sync", "Start a sync.")
+    hooks = hooks_of(acme=plugin(permissions=lambda: [sync, sync]))
+
+    with pytest.raises(PluginError, match=r"brings acme\.sync a second time"):
+        hooks.permissions()
 
 
 def test_sinks_are_found_by_their_kind():

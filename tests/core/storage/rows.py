@@ -41,13 +41,13 @@ def newest_only(keyring: Keyring) -> Keyring:
 
 LIVE = Caller("acme", "live", "key_live")
 TEST = Caller("acme", "test", "key_test")
-AT_MAIN = Caller("acme", "live", "key_main", "main")
+AT_MAIN = Caller("acme", "live", "key_main", frozenset({"main"}))
 OTHER = Caller("other", "live", "key_other")
 ELSEWHERE = [
     TEST,
     OTHER,
     Caller("other", "test", "key"),
-    Caller("acme", "live", "key", "north"),
+    Caller("acme", "live", "key", frozenset({"north"})),
 ]
 
 ORDER = Order(
@@ -171,7 +171,12 @@ async def queued(
     moment: datetime = NOW,
 ) -> tuple[list[Event], list[str]]:
     """Record ``count`` events and queue a delivery of each; returns events and delivery ids."""
-    caller = Caller(target.account_id, target.mode, "key_1", target.site)
+    caller = Caller(
+        target.account_id,
+        target.mode,
+        "key_1",
+        None if target.site is None else frozenset({target.site}),
+    )
     drafts = [draft(caller, moment=moment, subject=subject) for _ in range(count)]
     kept = stores()
     events = await kept.events.append(connection, drafts, moment)

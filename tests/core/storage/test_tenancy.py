@@ -16,7 +16,7 @@ from gateway.storage.stores.delivery_log import AttemptFilter
 from gateway.storage.stores.packages import PackageFilter
 from gateway.storage.tenancy import visible_to
 
-CALLER = Caller("tenant_a", "test", "key_1", "site_b")
+CALLER = Caller("tenant_a", "test", "key_1", frozenset({"site_b"}))
 # Further arguments of each method that acts for a caller.
 ARGUMENTS = {
     "packages.get": ("pkg_1",),

@@ -19,7 +19,7 @@ from core.storage.rows import (
 from gateway.model.account import Caller
 from gateway.storage.stores.delivery_log import AttemptFilter
 
-NORTH = Caller("acme", "live", "key_north", "north")
+NORTH = Caller("acme", "live", "key_north", frozenset({"north"}))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def test_a_delivery_is_seen_by_those_who_see_its_destination(connection, k
 
     assert await seen(LIVE) == [True, True]
     assert await seen(AT_MAIN) == [True, False]
-    for nobody in (NORTH, TEST, OTHER, Caller("other", "live", "key", "main")):
+    for nobody in (NORTH, TEST, OTHER, Caller("other", "live", "key", frozenset({"main"}))):
         assert await seen(nobody) == [False, False]
 
 

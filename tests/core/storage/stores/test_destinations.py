@@ -52,7 +52,7 @@ async def test_no_other_caller_gets_a_destination(connection, kept):
     mine = destination(AT_MAIN)
     await kept.destinations.add(connection, mine)
 
-    for caller in (TEST, OTHER, Caller("acme", "live", "key", "north")):
+    for caller in (TEST, OTHER, Caller("acme", "live", "key", frozenset({"north"}))):
         assert await kept.destinations.get(connection, caller, mine.id) is None
         assert await kept.destinations.list(connection, caller) == []
     assert await kept.destinations.get(connection, AT_MAIN, mine.id) == mine

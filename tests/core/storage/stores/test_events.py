@@ -111,7 +111,7 @@ async def test_a_timeline_is_that_of_its_subject_only(connection, kept):
 async def test_no_other_caller_sees_an_event(connection, kept):
     (mine,) = await kept.events.append(connection, [draft(site="main")], NOW)
 
-    for caller in (TEST, OTHER, Caller("acme", "live", "key", "north")):
+    for caller in (TEST, OTHER, Caller("acme", "live", "key", frozenset({"north"}))):
         assert await kept.events.get(connection, caller, mine.id) is None
         assert await kept.events.of_subject(connection, caller, "pkg_1") == []
         assert await kept.events.page(connection, caller, limit=10) == []

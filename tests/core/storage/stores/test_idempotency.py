@@ -46,7 +46,7 @@ async def test_it_is_found_by_no_other_caller_and_under_no_other_key(connection)
         key_id(Caller("other", "live", "key_1"), "Maria Rodriguez 2026-04-19"),
         key_id(Caller("acme", "test", "key_1"), "Maria Rodriguez 2026-04-19"),
         key_id(Caller("acme", "live", "key_1"), "maria rodriguez 2026-04-19"),
-        key_id(Caller("acme", "live", "key_1", "north"), "Maria Rodriguez 2026-04-19"),
+        key_id(Caller("acme", "live", "key_1", frozenset({"north"})), "Maria Rodriguez 2026-04-19"),
     }
     assert await stored_responses(connection, others, now) == {}
 
