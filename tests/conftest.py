@@ -115,7 +115,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database without tables: the test runs once on each kind."""
     if request.param == "sqlite":
@@ -134,7 +134,7 @@ def pytest_collection_finish() -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in a line each which part of the gateway this run did not try."""
     if terminalreporter.config.option.markexpr == "not slow":
-        terminalreporter.write_line("Tests that start and kill processes are left to make check.")
+        terminalreporter.write_line("Tests marked slow are left to make check.")
     skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
     without = [reason for reason in skipped if WITHOUT in reason]
     if without:

@@ -526,6 +526,7 @@ def test_no_secret_is_shown_by_repr_or_by_rich():
     assert repr(RedisTable(url="redis://h/0")) == "RedisTable(url='redis://h/0')"
 
 
+@pytest.mark.slow
 @examples(deadline=None)  # a busy machine is no failure
 @given(st.text(), st.sampled_from(["database", "redis"]))
 def test_no_message_repeats_a_value(tail, table):
@@ -685,6 +686,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @examples(deadline=None)
 @given(st.dictionaries(KEYS, VALUES))
 def test_a_table_of_anything_is_read_or_refused_as_settings(table: Mapping[str, Any]):
@@ -728,6 +730,7 @@ CORE_KEYS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @examples(deadline=None)
 @given(st.dictionaries(TABLE_NAMES, st.dictionaries(CORE_KEYS, VALUES) | VALUES))
 def test_a_file_of_anything_is_settings_or_refused_as_settings(tables: Mapping[str, Any]):

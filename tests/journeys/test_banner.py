@@ -15,6 +15,8 @@ from waiting import PATIENCE_SECONDS
 from gateway.storage.backup.write import saved_tables
 from gateway.testing import Receiver
 
+pytestmark = pytest.mark.slow
+
 TOML = """
 [limits]
 orders_requests_per_minute = 100000

@@ -58,6 +58,7 @@ def test_a_storage_test_runs_on_both_kinds_of_database(
     assert database_url.startswith(f"{kind}+")
 
 
+@pytest.mark.slow
 async def test_a_postgresql_that_was_killed_comes_back_with_what_it_stored(
     postgres_server: servers.PostgresServer,
 ):

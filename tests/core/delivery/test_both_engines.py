@@ -210,6 +210,7 @@ async def test_what_is_paused_waits_and_goes_when_it_is_resumed(site):
             await until(lambda: sink.types_for(paused))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 async def test_nothing_is_lost_however_commits_and_lanes_interleave(site, seed):
     chance = random.Random(seed)

@@ -128,6 +128,7 @@ async def test_those_who_watch_endpoints_hear_at_once_that_one_is_gone(tmp_path)
             await until(lambda: sink.types_for(watching) == ["endpoint.disabled"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 async def test_nothing_is_lost_however_commits_and_lanes_interleave(tmp_path, seed):
     """Without a sweep: what one wake-up too few would leave behind would stay there."""

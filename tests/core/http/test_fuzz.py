@@ -4,6 +4,7 @@ import asyncio
 import json
 import string
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -83,6 +84,7 @@ async def test_no_order_however_strange_gives_a_500_or_is_echoed(harness, caplog
     assert MARK not in caplog.text
 
 
+@pytest.mark.slow
 async def test_the_whole_document_holds_against_requests_made_from_it(
     harness: type[GatewayHarness],
 ):

@@ -255,6 +255,7 @@ def test_tls_init_says_what_to_write_and_how_to_trust_it(tmp_path, monkeypatch):
 # The limit of open files
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_the_caps_leave_descriptors_for_the_database_and_deliveries():
     script = (

@@ -111,6 +111,7 @@ async def test_a_report_that_was_refused_may_come_again_when_it_fits(gateway):
     assert (await gateway.tracking.apply(LIVE, returned)).outcome == "applied"
 
 
+@pytest.mark.slow
 async def test_two_processes_judge_one_package_one_after_the_other(postgres_url, tmp_path):
     async with (
         opened(postgres_url, tmp_path) as one,
@@ -133,6 +134,7 @@ async def test_two_processes_judge_one_package_one_after_the_other(postgres_url,
             ]
 
 
+@pytest.mark.slow
 async def test_two_processes_count_one_event_ref_once(postgres_url, tmp_path):
     async with (
         opened(postgres_url, tmp_path) as one,
@@ -149,6 +151,7 @@ async def test_two_processes_count_one_event_ref_once(postgres_url, tmp_path):
             assert len(await timeline(one, package_id)) == 2
 
 
+@pytest.mark.slow
 async def test_two_processes_that_report_the_same_packages_do_not_lock_each_other_out(
     postgres_url, tmp_path
 ):

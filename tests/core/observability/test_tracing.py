@@ -206,6 +206,7 @@ async def test_a_fault_of_ours_is_marked(harness, monkeypatch):
     assert request.status.status_code == StatusCode.ERROR
 
 
+@pytest.mark.slow
 def test_without_an_endpoint_nothing_is_traced_and_nothing_is_imported():
     assert open_tracing(TracingTable()) is None
     code = (

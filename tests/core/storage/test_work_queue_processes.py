@@ -14,6 +14,8 @@ from gateway.clock import SystemClock
 from gateway.storage.database import Database
 from gateway.storage.queue_table import take_back
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[2]
 PROCESS = Path(__file__).with_name("queue_process.py")
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Coroutine
 
 import httpx
+import pytest
 from gateway_csv.columns.evidence import misfit, weak_misfit
 from gateway_csv.export import Wanted, export
 from hypothesis import HealthCheck, given, settings
@@ -141,6 +142,7 @@ def said(package):
     return {name: value for name, value in package.items() if name not in changing}
 
 
+@pytest.mark.slow
 async def test_an_order_makes_the_same_package_through_csv_and_through_json(harness):
     async with harness(WIDE) as gateway:
         sender = Sender(gateway, await gateway.issue_key())
@@ -175,6 +177,7 @@ def _numbered(row, number):
     return {**row, "notes": f"{number}", **own}
 
 
+@pytest.mark.slow
 async def test_import_and_export_and_import_are_stable(harness):
     """What was imported and exported imports elsewhere as the same, and here as nothing new."""
     async with harness(WIDE) as gateway:
@@ -236,6 +239,7 @@ def damaged(draw):
     return bytes(file[: draw(st.integers(0, len(file)))] if draw(st.booleans()) else file)
 
 
+@pytest.mark.slow
 async def test_a_fuzzed_file_is_reported_or_refused_and_never_half_imported(harness):
     async with harness(WIDE) as gateway:
         sender = Sender(gateway, await gateway.issue_key())

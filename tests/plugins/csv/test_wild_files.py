@@ -376,6 +376,7 @@ def bomb() -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 async def test_a_zip_bomb_is_refused_before_it_is_opened(sender):
     file = bomb()
 

@@ -11,6 +11,8 @@ from gateway_rx_queue.writers.agent import Agent, AgentSettings, outcome_of_comm
 from gateway.clock import SystemClock
 from gateway.plugin import AddressGuard, OutboundClient, OutboundResponse
 
+pytestmark = pytest.mark.slow
+
 GUARD = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8"])
 # Writes a token once, as a pharmacy system with a unique column would; a second one is a fault.
 PHARMACY = """

@@ -79,6 +79,7 @@ def sent(rx):
     return rx(external_id=None)
 
 
+@pytest.mark.slow
 async def test_each_field_may_hold_each_nasty_value(gateway, key, sent, caplog):
     for field in FIELDS:
         batch = [changed(sent, [(field, value)]) for value in NASTY]
@@ -91,6 +92,7 @@ async def test_each_field_may_hold_each_nasty_value(gateway, key, sent, caplog):
 
 
 # Bounded by their number: each of them goes through HTTP and into the database.
+@pytest.mark.slow
 @settings(
     max_examples=40,
     deadline=None,

@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 async def test_a_prescription_lives_the_same_life_on_either_database(
     harness, database_url, rx, clock, events_of

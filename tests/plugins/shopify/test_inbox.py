@@ -206,6 +206,7 @@ async def test_a_fault_while_processing_is_a_retry_and_not_the_end_of_the_worker
     assert caplog.messages == ["a webhook was not processed: OSError"] * 2
 
 
+@pytest.mark.slow
 async def test_messages_claimed_by_a_killed_process_are_claimed_again(harness, database_url):
     """SIGKILL between claim and done. On SQLite the next start releases the leases at once."""
     toml = f'[database]\nurl = "{database_url}"\n{TOML}'

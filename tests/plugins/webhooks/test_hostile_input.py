@@ -112,6 +112,7 @@ def assert_harmless(answer):
         assert set(answer.json()) == {"error", "code", "details"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -135,6 +136,7 @@ async def test_no_body_breaks_a_route_or_comes_back(api, method, path, bodies):
     await for_each(bodies, check)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["rotate/finish", "enable"])
 async def test_a_route_that_takes_no_body_does_not_mind_one(api, route):
     endpoint_id = (await api.add("http://127.0.0.1:9/"))["id"]
@@ -152,6 +154,7 @@ async def test_no_query_breaks_the_log_or_comes_back(api):
     await for_each(QUERIES, check)
 
 
+@pytest.mark.slow
 async def test_no_id_breaks_a_route_or_comes_back(api):
     async def check(name):
         for method, path in (

@@ -24,7 +24,7 @@ from gateway.storage.stores.audit import first_broken_link
 from gateway.storage.stores.outbox import NewDelivery
 from gateway.version import __version__, build_id
 
-KINDS = ("sqlite", "postgresql")
+KINDS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 
 @pytest.fixture
