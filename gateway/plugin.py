@@ -31,6 +31,7 @@ from gateway.errors import (
 )
 from gateway.hookspecs import API_VERSION, hookimpl
 from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode, Site
+from gateway.model.bag import MAX_PRESCRIPTIONS, Prescription, RxNumber
 from gateway.model.circuit_breaker import CLOSED, Breaker, BreakerState
 from gateway.model.delivery import (
     Attempt,
@@ -41,9 +42,10 @@ from gateway.model.delivery import (
     Outcome,
 )
 from gateway.model.event import Event, EventDraft, EventType, Published, is_pattern
+from gateway.model.fields import CONTROL_CHARACTERS
 from gateway.model.ids import new_id, new_ids
 from gateway.model.masking import masked, masked_order, masked_package
-from gateway.model.order import CONTROL_CHARACTERS, MAX_CHARACTERS, Candidate, Order, Review
+from gateway.model.order import MAX_CHARACTERS, Candidate, Order, Review
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
 from gateway.model.permission import ANY_CALLER, REVEAL_CONTACT, REVEAL_RX, Permission
 from gateway.model.phone import to_e164
@@ -99,6 +101,7 @@ from gateway.storage.plugin_tables import DueColumn, PluginTables, SealedColumn
 from gateway.storage.queue_table import QueueTable, queue_columns
 from gateway.storage.queue_worker import QueueWorker
 from gateway.storage.stores.audit import AuditEntry
+from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.events import EventStore
@@ -123,6 +126,7 @@ __all__ = [
     "DEFAULT_ACCOUNT",
     "EXCERPT_BYTES",
     "MAX_CHARACTERS",
+    "MAX_PRESCRIPTIONS",
     "REVEAL_CONTACT",
     "REVEAL_RX",
     "SEARCH_FIELDS",
@@ -142,6 +146,7 @@ __all__ = [
     "Candidate",
     "Claimed",
     "ClaimedDelivery",
+    "ClearFilter",
     "Clock",
     "Conflict",
     "Database",
@@ -196,6 +201,7 @@ __all__ = [
     "PlanLimitReached",
     "PluginError",
     "PluginTables",
+    "Prescription",
     "Problem",
     "Proof",
     "Published",
@@ -207,6 +213,7 @@ __all__ = [
     "RequestLimiter",
     "Resolver",
     "Review",
+    "RxNumber",
     "SandboxLimits",
     "SandboxReader",
     "SealedColumn",

@@ -49,6 +49,7 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.crypto.keyring import Keyring, load, load_or_create
 from gateway.storage.database import Database
 from gateway.storage.file_watch import was_left_open
+from gateway.storage.maintenance.clear_filler import ClearFiller
 from gateway.storage.maintenance.migrate import Migrated, migrate, refuse_missing_columns
 from gateway.storage.outage import cause_of
 from gateway.storage.queue_table import QueueTable, take_back
@@ -86,6 +87,7 @@ class Gateway:
     audit: AuditTrail
     recovery: RecoveryRunner
     housekeeper: Housekeeper
+    filler: ClearFiller
     expiry: ExpiryJob
     dispatcher: Dispatcher
     backlog: BacklogReader
@@ -211,6 +213,7 @@ class Gateway:
         return [
             Job("recoveries", self.recovery.step, every_seconds=1.0),
             Job("expiry", self.expiry.run, every_seconds=60.0),
+            Job("clear columns", self.filler.run, every_seconds=60.0),
             Job("retention", self.housekeeper.run, every_seconds=3600.0),
             *self.hooks.jobs(),
         ]
@@ -257,6 +260,7 @@ class Gateway:
         self.hooks.health_checks()
         self.queues = [queue for each in tables for queue in each.queues]
         self.packages = PackageStore(sealer)
+        self.filler = ClearFiller(self.database, sealer, self.clock)
         self.events = EventStore(sealer)
         self.destinations = DestinationStore(sealer)
         self.outbox = Outbox(sealer, self.events)
@@ -292,11 +296,18 @@ class Gateway:
             self.packages,
             self.events,
             self.publisher,
+            self.filler,
             self.clock,
             metrics=self.metrics,
         )
         self.amendments = Amendments(
-            self.database, self.packages, self.publisher, self.hooks, self.sites, self.clock
+            self.database,
+            self.packages,
+            self.publisher,
+            self.hooks,
+            self.sites,
+            self.filler,
+            self.clock,
         )
         self.recovery = RecoveryRunner(
             self.database,

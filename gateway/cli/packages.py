@@ -13,10 +13,13 @@ import msgspec
 from gateway.cli.opening import caller_of, many_rows, one_row
 from gateway.errors import NotFound
 from gateway.model.event import Event
+from gateway.model.order import PRIORITIES
 from gateway.model.package import Package, Status
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
+from gateway.storage.schema import FLAGS
 from gateway.storage.stores.audit import AuditEntry
+from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter
 
 if TYPE_CHECKING:
@@ -29,6 +32,12 @@ _COLUMNS: Final = ("created_at", "status", "site", "source", "patient_name", "rx
 @click.option("--status", type=click.Choice(get_args(Status)), help="Only packages in this status.")
 @click.option("--source", help="Only packages from this source plugin.")
 @click.option("--since", type=TimeOrAgo(), help="Only packages created since: a time, or 24h.")
+@click.option(
+    "--delivery-day", type=click.DateTime(["%Y-%m-%d"]), help="Only for this day, as 2026-04-20."
+)
+@click.option("--priority", type=click.Choice(PRIORITIES), help="Only of this priority.")
+@click.option("--driver", "driver_id", help="Only those of this driver, by the driver's id.")
+@click.option("--flag", type=click.Choice(tuple(FLAGS)), help="Only those with this flag.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @many_rows
 async def list_packages(  # noqa: PLR0913 - one for each option
@@ -37,6 +46,10 @@ async def list_packages(  # noqa: PLR0913 - one for each option
     status: Status | None,
     source: str | None,
     since: datetime | timedelta | None,
+    delivery_day: datetime | None,
+    priority: str | None,
+    driver_id: str | None,
+    flag: str | None,
     limit: int,
     site: str | None,
     account: str,
@@ -46,7 +59,9 @@ async def list_packages(  # noqa: PLR0913 - one for each option
     caller = caller_of(session, account, test_data=test_data, site=site)
     async with session.gateway() as gateway:
         after = None if since is None else resolve_time(since, gateway.clock.now())
-        wanted = PackageFilter(limit, status=status, source=source, since=after)
+        day = None if delivery_day is None else delivery_day.date().isoformat()
+        clear = ClearFilter(day, priority, driver_id, flag)
+        wanted = PackageFilter(limit, status=status, source=source, since=after, clear=clear)
         async with gateway.database.read() as connection:
             found = await gateway.packages.page(connection, caller, wanted)
         await _note_viewed(gateway, session, found)
@@ -131,6 +146,8 @@ def _row(package: Package) -> Mapping[str, Any]:
         "source": package.source,
         "created_at": timestamp(package.created_at),
         **(dict.fromkeys(order) if package.purged else order),
+        "driver_id": package.driver_id,
+        "needs_person": package.needs_person,
         "purged": package.purged,
     }
 

@@ -24,6 +24,7 @@ from gateway.model.order import Order, check
 from gateway.model.package import AMENDABLE
 from gateway.model.submission import AmendmentResult, ErasureResult
 from gateway.storage.database import Database
+from gateway.storage.maintenance.clear_filler import ClearFiller
 from gateway.storage.retention.erasure import erase_finished
 from gateway.storage.stores.packages import PackageState, PackageStore
 
@@ -40,6 +41,7 @@ class Amendments:
         publishing: Publisher,
         hooks: Hooks,
         sites: SiteDirectory,
+        filler: ClearFiller,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -47,6 +49,7 @@ class Amendments:
         self._publisher = publishing
         self._hooks = hooks
         self._sites = sites
+        self._filler = filler
         self._clock = clock
 
     async def amend(self, caller: Caller, package_id: str, order: Order) -> AmendmentResult:
@@ -59,7 +62,7 @@ class Amendments:
         async with self._database.begin() as connection:
             key = (caller.account_id, package_id)
             found = await self._packages.states_of(connection, {key}, for_update=True)
-            package = found.get(package_id)
+            package = (await self._filler.filled(connection, found)).get(package_id)
             if package is None or package.mode != caller.mode or not caller.sees_site(package.site):
                 raise NotFound("There is no such package.")
             if package.status not in AMENDABLE:

@@ -22,6 +22,7 @@ from gateway.errors import Problem
 from gateway.hooks import Hooks
 from gateway.intake.sites import SiteDirectory
 from gateway.model.account import Caller
+from gateway.model.bag import references_of
 from gateway.model.event import EventDraft, Published
 from gateway.model.ids import new_ids
 from gateway.model.order import Candidate, Order, check
@@ -298,6 +299,8 @@ def created_event(event_id: str, package: NewPackage, caller: Caller, now: datet
         "copay_amount": order.copay_amount,
         "delivery_date": order.delivery_date,
     }
+    if order.prescriptions:
+        data["prescriptions"] = references_of(order.prescriptions)
     return EventDraft(
         id=event_id,
         type="package.created",

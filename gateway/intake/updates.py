@@ -13,6 +13,7 @@ from gateway.clock import Clock, to_epoch_ms
 from gateway.delivery.publisher import Publisher
 from gateway.errors import Conflict, InvalidInput, NotFound
 from gateway.model.account import Caller
+from gateway.model.bag import references_of
 from gateway.model.event import EventDraft
 from gateway.model.ids import new_id
 from gateway.model.package import (
@@ -27,6 +28,8 @@ from gateway.model.update import check_update, facts_of
 from gateway.observability.metrics import Metrics
 from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
+from gateway.storage.maintenance.clear_filler import ClearFiller
+from gateway.storage.stores.clear_columns import Mark, driver_after, flags_after, set_marks
 from gateway.storage.stores.events import EarlierReport, EventStore
 from gateway.storage.stores.packages import PackageState, PackageStore
 
@@ -48,11 +51,13 @@ class UpdateIntake:
         packages: PackageStore,
         events: EventStore,
         publisher: Publisher,
+        filler: ClearFiller,
         clock: Clock,
         *,
         metrics: Metrics | None = None,
     ) -> None:
         self._database = database
+        self._filler = filler
         self._packages = packages
         self._events = events
         self._publisher = publisher
@@ -83,11 +88,12 @@ class UpdateIntake:
 
     async def _apply(self, reports: Sequence[_Report]) -> Sequence[UpdateResult | Exception]:
         async with self._database.begin() as connection:
-            packages = await self._packages.states_of(
+            locked = await self._packages.states_of(
                 connection,
                 {(each.caller.account_id, each.update.package_id) for each in reports},
                 for_update=True,
             )
+            packages = await self._filler.filled(connection, locked)
             # Read after the lock: another process may have moved a package in the meantime, and
             # an update without a time of its own must not be older than that.
             now = self._clock.now()
@@ -95,6 +101,7 @@ class UpdateIntake:
             batch = _Batch(packages, await self._events.by_ref(connection, refs), now)
             answers = [batch.apply(report) for report in reports]
             await self._packages.move(connection, batch.moves())
+            await set_marks(connection, batch.marks())
             published = await self._publisher.record(connection, batch.drafts, now)
         self._publisher.announce(published)
         self._metrics.updates_taken(
@@ -112,6 +119,7 @@ class _Batch:
         earlier: Mapping[tuple[str, bytes], EarlierReport],
         now: datetime,
     ) -> None:
+        self._before = packages
         self._packages = dict(packages)
         self._earlier = dict(earlier)
         self._now = now
@@ -136,7 +144,12 @@ class _Batch:
         status = destined_status(package.status, reported)
         if status is None:
             return Conflict(f"The package is {package.status}; {report.update.event} can't follow.")
-        moved = package._replace(status=status, status_at_ms=to_epoch_ms(occurred_at))
+        moved = package._replace(
+            status=status,
+            status_at_ms=to_epoch_ms(occurred_at),
+            driver_id=driver_after(package.driver_id, EVENT_FOR[status], report.update.driver_id),
+            flags=flags_after(package.flags or 0, status),
+        )
         self._packages[package.id] = moved
         self._moved.add(package.id)
         return self._record(report, moved, status, occurred_at, late=False)
@@ -145,6 +158,16 @@ class _Batch:
         """Return the final status of each package that moved."""
         ends = (self._packages[package_id] for package_id in sorted(self._moved))
         return [(each.account_id, each.id, each.status, each.status_at_ms) for each in ends]
+
+    def marks(self) -> list[Mark]:
+        """Return the driver and flags of each package whose reports changed them."""
+        ends = (self._packages[package_id] for package_id in sorted(self._moved))
+        return [
+            Mark(each.account_id, each.id, each.driver_id, each.flags or 0)
+            for each in ends
+            if (each.driver_id, each.flags)
+            != (self._before[each.id].driver_id, self._before[each.id].flags)
+        ]
 
     def _record(
         self,
@@ -184,6 +207,8 @@ def references(package: PackageState) -> dict[str, Any]:
         "external_patient_id": order.external_patient_id,
         "rx_number": order.rx_number,
     }
+    if order.prescriptions:
+        data["prescriptions"] = references_of(order.prescriptions)
     if order.external_order_id is not None:
         data["external_order_id"] = order.external_order_id
     if package.site is not None:

@@ -14,11 +14,19 @@ from typing import Final
 import msgspec
 
 from gateway.errors import Problem
+from gateway.model.bag import Prescription, checked_bag
+from gateway.model.fields import (
+    CONTROL_CHARACTERS,
+    DIRECTION,
+    LINE_BREAK,
+    SUSPECT,
+    copay_problem,
+    has_two_places,
+    two_places,
+)
 from gateway.model.phone import to_e164
 
 PRIORITIES: Final = ("routine", "urgent", "stat")
-COPAY_LIMIT: Final = Decimal(10000)
-_CENT: Final = Decimal("0.01")
 MAX_METADATA_ENTRIES: Final = 50
 MAX_CHARACTERS: Final[Mapping[str, int]] = {
     "patient_name": 200,
@@ -33,14 +41,7 @@ MAX_CHARACTERS: Final[Mapping[str, int]] = {
 }
 """How long each text of an order may be."""
 _MULTILINE: Final = frozenset({"notes", "patient_address"})
-_DIRECTIONS: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-CONTROL_CHARACTERS: Final = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_DIRECTIONS}]")
-"""C0 and C1, which no text of an order may have; tab and line breaks pass in several lines."""
-# One match that clears nearly every text.
-_SUSPECT: Final = re.compile(rf"[\x00-\x1f\x7f-\x9f{_DIRECTIONS}]")
-_DIRECTION: Final = re.compile(f"[{_DIRECTIONS}]")
 _TEXTS: Final = attrgetter(*MAX_CHARACTERS)
-_LINE_BREAK: Final = re.compile(r"[\t\r\n]")
 _EMAIL: Final = re.compile(r"[^\s@<>(),;:\"]+@[^\s@<>(),;:\"]+\.[^\s@<>(),;:\".]+")
 
 
@@ -49,7 +50,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Money is dollars with at most two places; names and addresses are kept as they
     were given; ``site`` is a site's code; ``external_order_id`` is the caller's own
-    id, by which the same order is known when it comes again.
+    id, by which the same order is known when it comes again. An order with ``prescriptions``
+    is a bag (:mod:`gateway.model.bag`).
     """
 
     patient_name: str
@@ -66,6 +68,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     external_order_id: str | None = None
     site: str | None = None
     metadata: dict[str, str] = {}
+    prescriptions: tuple[Prescription, ...] = ()
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -98,7 +101,7 @@ def check(order: Order, country: str) -> Review:
     """
     errors: list[Problem] = []
     for (name, limit), value in zip(MAX_CHARACTERS.items(), _TEXTS(order), strict=True):
-        if value is not None and (len(value) > limit or _SUSPECT.search(value)):
+        if value is not None and (len(value) > limit or SUSPECT.search(value)):
             _check_text(name, value, limit, errors)
     for name, value in (
         ("patient_name", order.patient_name),
@@ -109,21 +112,25 @@ def check(order: Order, country: str) -> Review:
             errors.append(Problem(f"{name} is required", field=name))
     if order.priority not in PRIORITIES:
         errors.append(Problem(f"priority must be one of {', '.join(PRIORITIES)}", field="priority"))
-    if order.copay_amount is not None:
-        _check_copay(order.copay_amount, errors)
+    if (amount := order.copay_amount) is not None:
+        errors.extend(filter(None, (copay_problem(amount, "copay_amount"),)))
+    if order.prescriptions:
+        order = _with_bag(order, errors)
     if order.metadata:
         _check_metadata(order.metadata, errors)
     warnings: list[Problem] = []
     kept = _with_usable_contacts(order, country, warnings)
     amount = kept.copay_amount
-    if amount is not None and not errors and (amount.is_signed() or not amount.same_quantum(_CENT)):
+    if amount is not None and not errors and not has_two_places(amount):
         kept = msgspec.structs.replace(kept, copay_amount=two_places(amount))
     return Review(kept, tuple(errors), tuple(warnings))
 
 
-def two_places(amount: Decimal) -> Decimal:
-    """Return an amount of money with its two places: ``12.50`` for ``12.5``, never ``-0.00``."""
-    return amount.quantize(_CENT) + 0
+def _with_bag(order: Order, errors: list[Problem]) -> Order:
+    """Return the order with what its prescriptions make of it."""
+    bag, problems = checked_bag(order.prescriptions, order.rx_number, order.copay_amount)
+    errors.extend(problems)
+    return order if bag is None else msgspec.structs.replace(order, **bag._asdict())
 
 
 def _with_usable_contacts(order: Order, country: str, warnings: list[Problem]) -> Order:
@@ -146,18 +153,9 @@ def _check_text(name: str, value: str, limit: int, errors: list[Problem]) -> Non
     if len(value) > limit:
         errors.append(Problem(f"{name} has more than {limit} characters", field=name))
     if name == "patient_phone":  # phones copied from a contact carry them; E.164 does not
-        value = _DIRECTION.sub("", value)
-    if CONTROL_CHARACTERS.search(value) or (name not in _MULTILINE and _LINE_BREAK.search(value)):
+        value = DIRECTION.sub("", value)
+    if CONTROL_CHARACTERS.search(value) or (name not in _MULTILINE and LINE_BREAK.search(value)):
         errors.append(Problem(f"{name} contains control characters", field=name))
-
-
-def _check_copay(amount: Decimal, errors: list[Problem]) -> None:
-    if not amount.is_finite() or not 0 <= amount <= COPAY_LIMIT:
-        errors.append(Problem("copay_amount must be between 0 and 10000", field="copay_amount"))
-    elif amount != round(amount, 2):
-        errors.append(
-            Problem("copay_amount must have at most two decimal places", field="copay_amount")
-        )
 
 
 def _check_metadata(metadata: Mapping[str, str], errors: list[Problem]) -> None:
@@ -169,5 +167,5 @@ def _check_metadata(metadata: Mapping[str, str], errors: list[Problem]) -> None:
         errors.append(
             Problem("metadata names have at most 100 characters, values 500", field="metadata")
         )
-    if any(_SUSPECT.search(name) or CONTROL_CHARACTERS.search(metadata[name]) for name in metadata):
+    if any(SUSPECT.search(name) or CONTROL_CHARACTERS.search(metadata[name]) for name in metadata):
         errors.append(Problem("metadata contains control characters", field="metadata"))

@@ -157,8 +157,9 @@ class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
 class Package(msgspec.Struct, frozen=True, kw_only=True):
     """A package as its account sees it: its status, and the order it carries.
 
-    ``purged``: the order was erased at its age, so that nothing in it means
-    anything any more.
+    ``driver_id`` is the last driver reported. ``needs_person``: the delivery failed or the bag
+    came back, and it has not been seen to yet. ``purged``: the order was erased at its age, so
+    that nothing in it means anything any more.
     """
 
     id: str
@@ -170,4 +171,6 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     status_at: datetime
     created_at: datetime
     order: Order
+    driver_id: str | None = None
+    needs_person: bool = False
     purged: bool = False

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import InvalidInput, Problem
-from gateway.model.order import CONTROL_CHARACTERS, COPAY_LIMIT, two_places
+from gateway.model.fields import CONTROL_CHARACTERS, COPAY_LIMIT, two_places
 from gateway.model.package import (
     EVENT_FOR,
     FAILURE_REASONS,

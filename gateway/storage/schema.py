@@ -6,6 +6,7 @@ Times are whole milliseconds since 1970 (``…_ms``). ``BYTES`` columns named
 No patient data is in clear text. Every row names its account.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -40,6 +41,21 @@ FINISHED: Final = "status IN ('cancelled', 'completed', 'failed', 'returned')"
 EXHAUSTED: Final = "state = 'exhausted'"
 FAILED: Final = "NOT delivered"
 LOOSE: Final = "(substr(subject, 1, 4) <> 'pkg_' OR late)"
+UNFILLED: Final = "flags IS NULL"
+"""A package that an earlier version stored, whose clear columns are to be filled."""
+NOT_ROUTINE: Final = "priority <> 'routine'"
+FLAGS: Final[Mapping[str, int]] = {
+    "signature": 1,
+    "refrigerated": 2,
+    "controlled": 4,
+    "needs_person": 8,
+}
+"""The bits of ``packages.flags``."""
+
+
+def flagged(flag: str) -> str:
+    """Return the condition of a package that has ``flag``."""
+    return f"(flags & {FLAGS[flag]}) <> 0"
 
 
 class BYTES(LargeBinary):
@@ -103,6 +119,8 @@ api_keys = Table(
 
 # One order being delivered. order_index is unique for each source, so that the same order
 # can't come in twice; the other indexes answer exact look-ups. purged: payload is erased.
+# The clear columns (delivery_day, priority, driver_id, flags) are what lists are filtered by;
+# flags is null until those of a package of an earlier version are filled.
 packages = Table(
     "packages",
     metadata,
@@ -120,6 +138,10 @@ packages = Table(
     Column("patient_index", BYTES),
     Column("payload", BYTES, nullable=False),
     Column("purged", Boolean, nullable=False, server_default=false()),
+    Column("delivery_day", Text),
+    Column("priority", Text),
+    Column("driver_id", Text),
+    Column("flags", Integer),
     PrimaryKeyConstraint("account_id", "id"),
     Index(
         "uq_packages_order_index",
@@ -136,6 +158,30 @@ packages = Table(
     ),
     Index("ix_packages_finished", "purged", "status_at_ms", **_only(FINISHED)),
     Index("ix_packages_status", "account_id", "status", "id"),
+    Index(
+        "ix_packages_delivery_day",
+        "account_id",
+        "delivery_day",
+        "id",
+        **_only("delivery_day IS NOT NULL"),
+    ),
+    Index("ix_packages_priority", "account_id", "priority", "id", **_only(NOT_ROUTINE)),
+    Index(
+        "ix_packages_driver_id", "account_id", "driver_id", "id", **_only("driver_id IS NOT NULL")
+    ),
+    *(Index(f"ix_packages_{flag}", "account_id", "id", **_only(flagged(flag))) for flag in FLAGS),
+    Index("ix_packages_unfilled", "account_id", "id", **_only(UNFILLED)),
+)
+
+# The rx numbers of a bag but for the first, which is packages.rx_index.
+package_prescriptions = Table(
+    "package_prescriptions",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("package_id", Text, nullable=False),
+    Column("rx_index", BYTES, nullable=False),
+    PrimaryKeyConstraint("account_id", "package_id", "rx_index"),
+    Index("ix_package_prescriptions_rx_index", "rx_index"),
 )
 
 # An event; never changed, but for its data, which is erased at its age (purged).

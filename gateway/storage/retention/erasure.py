@@ -32,6 +32,7 @@ from gateway.model.submission import ErasureResult
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.plugin_tables import Unresolved
 from gateway.storage.schema import attempts, deliveries, events, idempotency, packages
+from gateway.storage.stores.bag_numbers import delete_numbers
 from gateway.storage.tenancy import visible_to
 
 _NO_ORDER: Final = msgspec.json.encode(Order(patient_name="", patient_address=""))
@@ -150,6 +151,10 @@ async def erase_packages(context: StepContext, rows: Rows) -> None:
             rx_index=None,
             phone_index=None,
             patient_index=None,
+            delivery_day=None,
+            priority=None,
+            driver_id=None,
+            flags=0,
         ),
         [
             {
@@ -160,6 +165,7 @@ async def erase_packages(context: StepContext, rows: Rows) -> None:
             for row in rows
         ],
     )
+    await delete_numbers(context.connection, [(row.account_id, row.id) for row in rows])
 
 
 async def erase_events(context: StepContext, rows: Rows) -> None:
@@ -198,6 +204,7 @@ async def delete_packages(context: StepContext, rows: Rows) -> None:
         ),
         [{"account": row.account_id, "key": row.id} for row in rows],
     )
+    await delete_numbers(context.connection, [(row.account_id, row.id) for row in rows])
 
 
 async def delete_events(context: StepContext, rows: Rows) -> None:

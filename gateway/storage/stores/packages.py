@@ -1,6 +1,6 @@
 """Packages in the database: kept sealed, found by id, by blind index, or page by page."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +14,21 @@ from gateway.model.order import Order
 from gateway.model.package import Package, Status
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import insert_rows
-from gateway.storage.schema import packages
+from gateway.storage.schema import FLAGS, packages
+from gateway.storage.stores.bag_numbers import (
+    NumberRow,
+    ids_with,
+    insert_numbers,
+    number_rows,
+    replace_numbers,
+)
+from gateway.storage.stores.clear_columns import (
+    CLEAR_COLUMNS,
+    ClearFilter,
+    clear_values,
+    narrowed,
+    set_clear_values,
+)
 from gateway.storage.tenancy import visible_to
 
 SEARCH_FIELDS: Final[Mapping[str, str]] = {
@@ -36,6 +50,7 @@ _NEW_PACKAGE: Final = (
     "payload",
     "order_index",
     *(SEARCH_FIELDS[field] for field in _LOOKED_UP_BY),
+    *CLEAR_COLUMNS,
 )
 _ORDER_INDEX: Final = _NEW_PACKAGE.index("order_index")
 
@@ -62,7 +77,10 @@ class NewPackage(NamedTuple):
 
 
 class PackageState(NamedTuple):
-    """A package's status and order, for tracking."""
+    """A package's status and order, for tracking.
+
+    ``flags`` is ``None`` where its clear columns aren't filled yet.
+    """
 
     id: str
     account_id: str
@@ -71,6 +89,8 @@ class PackageState(NamedTuple):
     status: Status
     status_at_ms: int
     order: Order
+    driver_id: str | None = None
+    flags: int | None = None
 
 
 class PackageFilter(NamedTuple):
@@ -82,6 +102,7 @@ class PackageFilter(NamedTuple):
     site: str | None = None
     source: str | None = None
     since: datetime | None = None
+    clear: ClearFilter = ClearFilter()
 
 
 class PackageStore:
@@ -135,6 +156,15 @@ class PackageStore:
         # All processes lock the unique index in one order, so that none waits for the other.
         rows.sort(key=lambda row: row[_ORDER_INDEX] or b"")
         await insert_rows(connection, packages, _NEW_PACKAGE, rows)
+        await insert_numbers(
+            connection,
+            (
+                row
+                for package in new
+                if package.order.prescriptions
+                for row in self._numbers(package.account_id, package.id, package.order)
+            ),
+        )
 
     def _row(self, package: NewPackage) -> tuple[Any, ...]:
         order, account_id, index = package.order, package.account_id, self.index
@@ -155,6 +185,15 @@ class PackageStore:
                 index(field, account_id, value) if (value := getattr(order, field)) else None
                 for field in _LOOKED_UP_BY
             ),
+            *clear_values(order),
+        )
+
+    def _numbers(self, account_id: str, package_id: str, order: Order) -> Iterator[NumberRow]:
+        return number_rows(
+            account_id,
+            package_id,
+            order,
+            lambda number: self.index("rx_number", account_id, number),
         )
 
     def _order_index(self, package: NewPackage) -> bytes | None:
@@ -184,6 +223,8 @@ class PackageStore:
                 status=row.status,
                 status_at_ms=row.status_at_ms,
                 order=self._order(row),
+                driver_id=row.driver_id,
+                flags=row.flags,
             )
             for row in rows
         }
@@ -220,6 +261,10 @@ class PackageStore:
             .where(packages.c.account_id == package.account_id, packages.c.id == package.id)
             .values(payload=sealed, **found_by)
         )
+        numbers = self._numbers(package.account_id, package.id, order)
+        await replace_numbers(connection, package.account_id, package.id, numbers)
+        if package.flags is not None:
+            await set_clear_values(connection, package.account_id, package.id, order, package.flags)
 
     async def get(
         self, connection: AsyncConnection, caller: Caller, package_id: str
@@ -247,6 +292,7 @@ class PackageStore:
             query = query.where(packages.c.id < wanted.before_id)
         if wanted.since is not None:
             query = query.where(packages.c.created_at_ms >= to_epoch_ms(wanted.since))
+        query = narrowed(query, wanted.clear)
         return [self._package(row) for row in await connection.execute(query)]
 
     async def search(
@@ -260,13 +306,13 @@ class PackageStore:
         before_id: str | None = None,
     ) -> list[Package]:
         """Return packages whose ``field`` (a key of ``SEARCH_FIELDS``) is exactly ``value``."""
-        column = packages.c[SEARCH_FIELDS[field]]
-        query = (
-            self._visible(caller)
-            .where(column == self.index(field, caller.account_id, value))
-            .order_by(packages.c.id.desc())
-            .limit(limit)
+        index = self.index(field, caller.account_id, value)
+        found = (
+            packages.c.id.in_(ids_with(caller.account_id, index))
+            if field == "rx_number"
+            else packages.c[SEARCH_FIELDS[field]] == index
         )
+        query = self._visible(caller).where(found).order_by(packages.c.id.desc()).limit(limit)
         if before_id is not None:
             query = query.where(packages.c.id < before_id)
         return [self._package(row) for row in await connection.execute(query)]
@@ -298,5 +344,7 @@ class PackageStore:
             status_at=from_epoch_ms(row.status_at_ms),
             created_at=from_epoch_ms(row.created_at_ms),
             order=self._order(row),
+            driver_id=row.driver_id,
+            needs_person=bool((row.flags or 0) & FLAGS["needs_person"]),
             purged=bool(row.purged),
         )

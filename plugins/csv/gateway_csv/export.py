@@ -18,7 +18,9 @@ from gateway.plugin import (
 from gateway_csv.rejected import MARK, harmless
 
 _AT_ONCE: Final = 500
-_OF_THE_ORDER: Final = tuple(each for each in Order.__struct_fields__ if each != "site")
+_OF_THE_ORDER: Final = tuple(
+    each for each in Order.__struct_fields__ if each not in {"site", "prescriptions"}
+)
 _OF_THE_DELIVERY: Final = (
     "driver",
     "delivered_at",

@@ -54,7 +54,9 @@ def said_by(order: Order, site: str | None) -> str:
         site=order.site or site,
     )
     # As a list: an object leaves defaults out or not by how they were set.
-    return _ENCODER.encode(msgspec.structs.astuple(plain)).decode()
+    said = msgspec.structs.astuple(plain)
+    # Without an empty bag, as it was before there were any: rows of then are known by it.
+    return _ENCODER.encode(said if plain.prescriptions else said[:-1]).decode()
 
 
 def same_patient(one: Order, other: Order) -> bool:

@@ -1,12 +1,13 @@
 """Conversions between the JSON shapes and the gateway's own. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from gateway.plugin import (
+    MAX_PRESCRIPTIONS,
     Candidate,
     DeliveryUpdate,
     Event,
@@ -14,6 +15,7 @@ from gateway.plugin import (
     InvalidInput,
     Order,
     Package,
+    Prescription,
     Problem,
     isoformat,
     problem_of,
@@ -24,12 +26,15 @@ from gateway_json_api.schema import (
     OrderIn,
     PackageOut,
     PackageUpdateIn,
+    PrescriptionIn,
+    PrescriptionOut,
     UpdateIn,
 )
 
 _ORDER_FIELDS: Final = frozenset(OrderIn.__struct_fields__)
+_PRESCRIPTION_FIELDS: Final = frozenset(PrescriptionIn.__struct_fields__)
 # The order's fields of a package, which are null once the order was erased.
-_ORDER_OUT_FIELDS: Final = frozenset(Order.__struct_fields__) - {"site"}
+_ORDER_OUT_FIELDS: Final = frozenset(Order.__struct_fields__) - {"site", "prescriptions"}
 # An unknown field's name is repeated only if it looks like an identifier, not like patient data.
 _FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
@@ -40,7 +45,7 @@ def candidate(sent: Any) -> Candidate:
     """Convert one entry of ``orders`` into an order, or into every fault it has."""
     if not isinstance(sent, dict):
         return Candidate(None, (Problem("an order must be a JSON object"),))
-    warnings = _unknown_fields(sent) if sent.keys() - _ORDER_FIELDS else ()
+    warnings = _unknown_fields(sent)
     try:
         order = msgspec.convert(sent, OrderIn)
     except msgspec.ValidationError:
@@ -64,6 +69,19 @@ def _order(sent: OrderIn) -> Order:
         external_order_id=sent.external_order_id or None,
         site=sent.site or None,
         metadata=sent.metadata or {},
+        prescriptions=tuple(map(_prescription, sent.prescriptions or ())),
+    )
+
+
+def _prescription(sent: PrescriptionIn) -> Prescription:
+    return Prescription(
+        rx_number=sent.rx_number,
+        fill_number=sent.fill_number,
+        filled_on=sent.filled_on,
+        copay_amount=sent.copay_amount,
+        partial=bool(sent.partial),
+        controlled=bool(sent.controlled),
+        refrigerated=bool(sent.refrigerated),
     )
 
 
@@ -78,16 +96,45 @@ def faults(sent: Mapping[str, Any], shape: type[Shape]) -> list[Problem]:
         try:
             msgspec.convert(sent[field.name], field.type)
         except msgspec.ValidationError as error:
-            found.append(Problem(problem_of(error).message, field=field.name))
+            found += _faults_of(field.name, sent[field.name], problem_of(error))
     return found
 
 
+def _faults_of(name: str, value: Any, problem: Problem) -> Iterator[Problem]:
+    """Yield a faulty field's problems: of a list of prescriptions, those of each one."""
+    if name != "prescriptions" or not isinstance(value, list):
+        yield Problem(problem.message, field=name)
+        return
+    for place, each in enumerate(value[:MAX_PRESCRIPTIONS]):
+        at = f"{name}[{place}]"
+        if not isinstance(each, dict):
+            yield Problem("a prescription must be a JSON object", field=at)
+            continue
+        for fault in faults(each, PrescriptionIn):
+            yield Problem(fault.message, field=f"{at}.{fault.field}")
+    if len(value) > MAX_PRESCRIPTIONS:
+        yield Problem(f"an order has at most {MAX_PRESCRIPTIONS} prescriptions", field=name)
+
+
 def _unknown_fields(sent: Mapping[str, Any]) -> tuple[Problem, ...]:
-    return tuple(
-        Problem("unknown field; it was ignored", field=_shown(name))
-        for name in sent
-        if name not in _ORDER_FIELDS
-    )
+    found = []
+    if sent.keys() - _ORDER_FIELDS:
+        found = [_unknown(name) for name in sent if name not in _ORDER_FIELDS]
+    listed = sent.get("prescriptions")
+    if isinstance(listed, list):
+        found += [
+            _unknown(name, f"prescriptions[{place}].")
+            for place, each in enumerate(listed[:MAX_PRESCRIPTIONS])
+            if isinstance(each, dict)
+            for name in each
+            if name not in _PRESCRIPTION_FIELDS
+        ]
+    return tuple(found)
+
+
+def _unknown(name: str, at: str = "") -> Problem:
+    shown = _shown(name)
+    return Problem("unknown field; it was ignored", field=None if shown is None else f"{at}{shown}")
 
 
 def _shown(name: str) -> str | None:
@@ -118,11 +165,26 @@ def package_out(package: Package) -> PackageOut:
         external_patient_id=order.external_patient_id,
         external_order_id=order.external_order_id,
         metadata=order.metadata,
+        prescriptions=tuple(map(_prescription_out, order.prescriptions)),
+        driver_id=package.driver_id,
+        needs_person=package.needs_person,
         purged=package.purged,
     )
     if not package.purged:
         return shown
     return msgspec.structs.replace(shown, **dict.fromkeys(_ORDER_OUT_FIELDS))
+
+
+def _prescription_out(each: Prescription) -> PrescriptionOut:
+    return PrescriptionOut(
+        rx_number=each.rx_number,
+        fill_number=each.fill_number,
+        filled_on=each.filled_on,
+        copay_amount=each.copay_amount,
+        partial=each.partial,
+        controlled=each.controlled,
+        refrigerated=each.refrigerated,
+    )
 
 
 def update_of(package_id: str, sent: UpdateIn) -> DeliveryUpdate:

@@ -1,7 +1,7 @@
 """The routes that read packages and their timelines."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -12,6 +12,7 @@ from gateway.plugin import (
     SEARCH_FIELDS,
     AuditEntry,
     Caller,
+    ClearFilter,
     Gateway,
     InvalidInput,
     NotFound,
@@ -39,10 +40,18 @@ async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query paramete
     site: FromQuery[str | None] = None,
     source: FromQuery[str | None] = None,
     since: FromQuery[datetime | None] = None,
+    delivery_day: FromQuery[date | None] = None,
+    priority: FromQuery[schema.Priority | None] = None,
+    driver_id: FromQuery[str | None] = None,
+    flag: FromQuery[schema.Flag | None] = None,
     cursor: FromQuery[str | None] = None,
     limit: FromQuery[int] = 50,
 ) -> Response[bytes]:
     """List packages, newest first. `cursor` is the `next_cursor` of the page before.
+
+    `delivery_day` is the day that the order asks for, `driver_id` the last driver reported.
+    `flag` is `signature`, `refrigerated`, `controlled` (a prescription in the bag is) or
+    `needs_person` (the delivery failed or the bag came back, until a person has seen to it).
 
     ```bash
     curl "$GATEWAY/api/packages?status=created&limit=10" -H "X-API-Key: $KEY"
@@ -50,7 +59,9 @@ async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query paramete
     """
     size = page_size(limit)
     start = None if since is None else aware(since)
-    wanted = PackageFilter(size + 1, cursor, status, site, source, start)
+    day = None if delivery_day is None else delivery_day.isoformat()
+    clear = ClearFilter(day, priority, driver_id, flag)
+    wanted = PackageFilter(size + 1, cursor, status, site, source, start, clear)
     async with gateway.database.read() as connection:
         found = await gateway.packages.page(connection, caller, wanted)
     return await _page(gateway, found, size, caller)

@@ -10,6 +10,25 @@ from msgspec import Meta
 from gateway.plugin import Mode, Problem, Proof, Status
 
 Priority = Literal["routine", "urgent", "stat"]
+Flag = Literal["signature", "refrigerated", "controlled", "needs_person"]
+
+
+class PrescriptionIn(msgspec.Struct, frozen=True, kw_only=True):
+    """One prescription of a bag. Unknown fields are ignored with a warning."""
+
+    rx_number: Annotated[str, Meta(examples=["RX-8872341"])]
+    fill_number: Annotated[
+        int | None, Meta(description="0 for the original fill, then 1, 2, …; at most 999")
+    ] = None
+    filled_on: Annotated[date | None, Meta(description="ISO, as in 2026-04-19")] = None
+    copay_amount: Annotated[
+        Decimal | None, Meta(description="0 to 10000, at most two decimal places")
+    ] = None
+    partial: Annotated[
+        bool | None, Meta(description="less than the quantity prescribed is in the bag")
+    ] = None
+    controlled: bool | None = None
+    refrigerated: bool | None = None
 
 
 class OrderIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +54,13 @@ class OrderIn(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     site: Annotated[str | None, Meta(description="a site's code")] = None
     metadata: dict[str, str] | None = None
+    prescriptions: Annotated[
+        list[PrescriptionIn] | None,
+        Meta(
+            description="up to 50, where a bag holds several; rx_number is then the first one's "
+            "and copay_amount the sum, if they are sent at all"
+        ),
+    ] = None
 
 
 class OrdersIn(msgspec.Struct, frozen=True):
@@ -67,11 +93,25 @@ class OrdersOut(msgspec.Struct, frozen=True):
     results: list[OrderResultOut]
 
 
+class PrescriptionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One prescription of a bag."""
+
+    rx_number: str
+    fill_number: int | None
+    filled_on: date | None
+    copay_amount: Decimal | None
+    partial: bool
+    controlled: bool
+    refrigerated: bool
+
+
 class PackageOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A package with its order.
 
-    ``purged`` is present, and true, once retention deleted the order: then the order's
-    fields are null.
+    ``prescriptions`` is present if the order had any: then ``rx_number`` is the first one's and
+    ``copay_amount`` the sum. ``driver_id``, the last driver reported, is present once there is
+    one, ``needs_person`` while it is true. ``purged`` is present, and true, once retention
+    deleted the order: then the order's fields are null.
     """
 
     id: str
@@ -94,6 +134,9 @@ class PackageOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     external_patient_id: str | None
     external_order_id: str | None
     metadata: dict[str, str] | None
+    prescriptions: tuple[PrescriptionOut, ...] = ()
+    driver_id: str | None = None
+    needs_person: bool = False
     purged: bool = False
 
 

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from gateway.model.account import ApiKey, Caller
+from gateway.model.bag import Prescription
 from gateway.storage.backup.format import Manifest
 from gateway.storage.backup.restore import Restore
 from gateway.storage.backup.write import saved_tables, write_backup
@@ -122,7 +123,8 @@ async def furnish(database: Database, plugin: Shelves | None = None) -> House:
     house = House(database)
     await house.destination()
     await house.told(days=3)
-    await house.told(days=2, state="pending", external_order_id="SO-2")
+    bag = (Prescription(rx_number="RX-8872341"), Prescription(rx_number="RX-2"))
+    await house.told(days=2, state="pending", external_order_id="SO-2", prescriptions=bag)
     await house.told(days=200, external_order_id="SO-3")
     await house.swept(payload_days=90)
     key = ApiKey("key_1", "acme", "PMS", "live", "sk_live_1234", "main", NOW, None)

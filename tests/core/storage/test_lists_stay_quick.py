@@ -13,6 +13,8 @@ from core.storage.rows import (
 )
 from sqlalchemy import event
 
+from gateway.storage.schema import FLAGS
+from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
 from gateway.storage.stores.packages import PackageFilter
 
@@ -28,6 +30,16 @@ async def failed(kept, connection):
 
 async def completed(kept, connection):
     await kept.packages.page(connection, LIVE, PackageFilter(9, status="completed"))
+
+
+SEARCH = "SEARCH packages USING INDEX"
+
+
+def narrowed(**wanted):
+    async def asked(kept, connection):
+        await kept.packages.page(connection, LIVE, PackageFilter(9, clear=ClearFilter(**wanted)))
+
+    return asked
 
 
 async def waiting(kept, connection):
@@ -51,6 +63,29 @@ async def waiting(kept, connection):
             completed,
             "SEARCH packages USING INDEX ix_packages_status (account_id=? AND status=?)",
             0,
+        ),
+        (
+            narrowed(delivery_day="2026-04-20"),
+            f"{SEARCH} ix_packages_delivery_day (account_id=? AND delivery_day=?)",
+            0,
+        ),
+        (
+            narrowed(priority="stat"),
+            "SEARCH packages USING INDEX ix_packages_priority (account_id=? AND priority=?)",
+            0,
+        ),
+        (
+            narrowed(driver_id="drv_b12c"),
+            "SEARCH packages USING INDEX ix_packages_driver_id (account_id=? AND driver_id=?)",
+            0,
+        ),
+        *(
+            (
+                narrowed(flag=flag),
+                f"SEARCH packages USING INDEX ix_packages_{flag} (account_id=?)",
+                0,
+            )
+            for flag in FLAGS
         ),
         (waiting, "SEARCH deliveries USING INDEX ix_deliveries_due (destination_id=?)", 0),
     ],

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from gateway.clock import SteppingClock
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
+from gateway.model.bag import Prescription
 from gateway.model.ids import new_id
 from gateway.model.order import Candidate, Order
 from gateway.model.package import DeliveryUpdate, Proof
@@ -36,6 +37,12 @@ ORDER = Order(
     patient_phone="+13055550199",
     patient_email=f"{MARK}@example.com",
     rx_number=f"RX-{MARK}-8872341",
+    prescriptions=(
+        Prescription(
+            rx_number=f"RX-{MARK}-8872341", copay_amount=Decimal("7731.19"), controlled=True
+        ),
+        Prescription(rx_number=f"RX-{MARK}-8872342"),
+    ),
     copay_amount=Decimal("7731.19"),
     notes=f"ring twice for {MARK}",
     external_patient_id=f"PMS-{MARK}-9081",
@@ -62,7 +69,7 @@ IDENTIFIERS = (
     ORDER.patient_name,
     ORDER.patient_phone,
     ORDER.patient_email,
-    ORDER.rx_number,
+    *(each.rx_number for each in ORDER.prescriptions),
     ORDER.external_patient_id,
     ORDER.external_order_id,
 )
@@ -112,7 +119,7 @@ async def report_its_delivery(gateway, package_id):
         DeliveryUpdate(
             package_id=package_id,
             event="delivery.completed",
-            driver_id=f"drv_{MARK}",
+            driver_id="drv_b12c",  # a clear column
             proof=PROOF,
             copay_collected=Decimal("8842.57"),
             notes=f"left with {MARK}",

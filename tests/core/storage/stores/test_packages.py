@@ -117,7 +117,9 @@ async def test_standings_say_where_packages_stand(connection, kept):
         )
 
         assert found == {
-            mine.id: PackageState(mine.id, "acme", "live", "main", "created", NOW_MS, mine.order)
+            mine.id: PackageState(
+                mine.id, "acme", "live", "main", "created", NOW_MS, mine.order, flags=0
+            )
         }
 
 

@@ -1,0 +1,36 @@
+"""What text and money in an order may be, whichever part of the order holds them."""
+
+import re
+from decimal import Decimal
+from typing import Final
+
+from gateway.errors import Problem
+
+COPAY_LIMIT: Final = Decimal(10000)
+_CENT: Final = Decimal("0.01")
+_DIRECTIONS: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+CONTROL_CHARACTERS: Final = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_DIRECTIONS}]")
+"""C0 and C1, which no text of an order may have; tab and line breaks pass in several lines."""
+SUSPECT: Final = re.compile(rf"[\x00-\x1f\x7f-\x9f{_DIRECTIONS}]")
+"""One match that clears nearly every text."""
+DIRECTION: Final = re.compile(f"[{_DIRECTIONS}]")
+LINE_BREAK: Final = re.compile(r"[\t\r\n]")
+
+
+def two_places(amount: Decimal) -> Decimal:
+    """Return an amount of money with its two places: ``12.50`` for ``12.5``, never ``-0.00``."""
+    return amount.quantize(_CENT) + 0
+
+
+def has_two_places(amount: Decimal) -> bool:
+    """Return whether :func:`two_places` would change nothing."""
+    return amount.same_quantum(_CENT) and not amount.is_signed()
+
+
+def copay_problem(amount: Decimal, field: str) -> Problem | None:
+    """Return why ``amount`` can't be a copay of ``field``, if it can't."""
+    if not amount.is_finite() or not 0 <= amount <= COPAY_LIMIT:
+        return Problem(f"{field} must be between 0 and {COPAY_LIMIT}", field=field)
+    if amount != round(amount, 2):
+        return Problem(f"{field} must have at most two decimal places", field=field)
+    return None

@@ -1,0 +1,228 @@
+"""Filling the clear columns of packages that an earlier version stored, while the gateway serves.
+
+A package whose ``flags`` are null is unfilled, and an index lists those: it is the durable cursor.
+What one transaction filled is done; a process that is stopped or killed goes on where it was;
+several processes take different packages; and what a process of the earlier version still
+stores is found like the rest. An update or a change of a package fills it on the way, so that
+nothing of it is overwritten later.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Row, bindparam, func, select, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import Clock, to_epoch_ms
+from gateway.errors import SealError
+from gateway.model.order import Order
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.database import Database, among
+from gateway.storage.schema import UNFILLED, events, packages
+from gateway.storage.stores.clear_columns import clear_values, driver_after, flags_after
+from gateway.storage.stores.packages import PackageState
+
+_log = logging.getLogger(__name__)
+
+_PACKAGES_AT_ONCE: Final = 250
+# Intake and deliveries get at least as long as a batch took, and no less than this.
+_LEAST_PAUSE_SECONDS: Final = 0.02
+# Older ones that failed or came back have long been dealt with.
+_RECENTLY: Final = timedelta(days=30)
+_READ: Final = select(
+    packages.c.account_id,
+    packages.c.id,
+    packages.c.payload,
+    packages.c.purged,
+    packages.c.status,
+    packages.c.status_at_ms,
+)
+_KEY: Final = (packages.c.account_id, packages.c.id)
+_FILL: Final = (
+    update(packages)
+    .where(
+        packages.c.account_id == bindparam("account"),
+        packages.c.id == bindparam("key"),
+        text(UNFILLED),
+    )
+    .values(
+        delivery_day=bindparam("new_day"),
+        priority=bindparam("new_priority"),
+        driver_id=bindparam("new_driver"),
+        flags=bindparam("new_flags"),
+    )
+)
+
+
+class _Reported(msgspec.Struct, frozen=True):
+    """What an event's data says of the driver."""
+
+    driver_id: str | None = None
+
+
+class FillProgress(NamedTuple):
+    """How many packages there are, and how many are still to be filled."""
+
+    packages: int
+    unfilled: int
+
+
+class ClearFiller:
+    """Fills clear columns. ``pause_seconds`` is the shortest pause between two transactions."""
+
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        clock: Clock,
+        *,
+        pause_seconds: float = _LEAST_PAUSE_SECONDS,
+    ) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._clock = clock
+        self._pause_seconds = pause_seconds
+        self._orders = msgspec.json.Decoder(Order)
+        self._reports = msgspec.json.Decoder(_Reported)
+        self._unreadable: set[str] = set()
+
+    async def run(self) -> None:
+        """Run as a job: fill all there is to fill, some packages in each transaction."""
+        filled = 0
+        after: tuple[str, str] | None = None
+        async with self._database.read() as connection:
+            rows = await self._next(connection, None)
+        while rows:
+            started = time.monotonic()
+            async with self._database.begin() as connection:
+                rows = await self._next(connection, after, locking=True)
+                filled += await self._fill(connection, rows)
+            if rows:
+                # The entries that were just taken out of the index need not be walked over again.
+                after = (rows[-1].account_id, rows[-1].id)
+                spent = time.monotonic() - started
+                await asyncio.sleep(max(self._pause_seconds, spent if self._pause_seconds else 0))
+        if filled:
+            _log.info("the clear columns of %d packages are filled", filled)
+
+    async def filled(
+        self, connection: AsyncConnection, states: Mapping[str, PackageState]
+    ) -> dict[str, PackageState]:
+        """Return ``states`` with their clear columns, filled where they weren't.
+
+        The packages are locked by the caller's transaction.
+        """
+        known = dict(states)
+        missing = [each for each in known.values() if each.flags is None]
+        if missing:
+            drivers = await self._drivers(connection, [each.id for each in missing])
+            values = []
+            for each in missing:
+                driver = drivers.get(each.id)
+                day, priority, flags = clear_values(each.order)
+                flags = self._flags(flags, each.status, each.status_at_ms)
+                known[each.id] = each._replace(driver_id=driver, flags=flags)
+                values.append(_values(each.account_id, each.id, day, priority, driver, flags))
+            await connection.execute(_FILL, values)
+        return known
+
+    async def _next(
+        self, connection: AsyncConnection, after: tuple[str, str] | None, *, locking: bool = False
+    ) -> list[Row[Any]]:
+        query = _READ.where(text(UNFILLED)).order_by(*_KEY).limit(_PACKAGES_AT_ONCE)
+        if after is not None:
+            query = query.where(tuple_(*_KEY) > tuple_(*after))
+        elif self._unreadable:
+            query = query.where(packages.c.id.not_in(sorted(self._unreadable)))
+        if locking:
+            query = query.with_for_update(skip_locked=True)
+        return list(await connection.execute(query))
+
+    async def _fill(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> int:
+        values = []
+        drivers = await self._drivers(connection, [row.id for row in rows if not row.purged])
+        for row in rows:
+            if row.purged:
+                values.append(_values(row.account_id, row.id, None, None, None, 0))
+                continue
+            try:
+                sealed = bytes(row.payload)
+                order = self._orders.decode(
+                    self._sealer.unseal(sealed, table="packages", row_id=row.id)
+                )
+            except SealError as error:
+                # It stays unfilled: with the right key again, the next start fills it.
+                self._unreadable.add(row.id)
+                _log.error("package %s can't be read: %s", row.id, error.message)
+                continue
+            day, priority, flags = clear_values(order)
+            flags = self._flags(flags, row.status, row.status_at_ms)
+            values.append(
+                _values(row.account_id, row.id, day, priority, drivers.get(row.id), flags)
+            )
+        if values:
+            await connection.execute(_FILL, values)
+        return len(values)
+
+    def _flags(self, flags: int, status: Any, status_at_ms: int) -> int:
+        if status_at_ms < to_epoch_ms(self._clock.now() - _RECENTLY):
+            return flags
+        return flags_after(flags, status)
+
+    async def _drivers(self, connection: AsyncConnection, ids: Collection[str]) -> dict[str, str]:
+        """Return the last driver that was reported of each package, if any."""
+        drivers: dict[str, str | None] = {}
+        if not ids:
+            return {}
+        rows = await connection.execute(
+            select(events.c.id, events.c.subject, events.c.type, events.c.data)
+            .where(
+                among(connection, events.c.subject, ids),
+                events.c.type.like("delivery.%"),
+                events.c.late.is_(False),
+            )
+            .order_by(events.c.subject, events.c.sequence)
+        )
+        for event_id, subject, kind, data in rows:
+            try:
+                said = self._sealer.unseal(bytes(data), table="events", row_id=event_id)
+                reported = self._reports.decode(said).driver_id
+            except SealError:
+                continue  # the package is sound: its column says what could be read
+            drivers[subject] = driver_after(drivers.get(subject), kind, reported)
+        return {package_id: driver for package_id, driver in drivers.items() if driver}
+
+
+def _values(
+    account_id: str,
+    package_id: str,
+    day: str | None,
+    priority: str | None,
+    driver: str | None,
+    flags: int,
+) -> dict[str, Any]:
+    return {
+        "account": account_id,
+        "key": package_id,
+        "new_day": day,
+        "new_priority": priority,
+        "new_driver": driver,
+        "new_flags": flags,
+    }
+
+
+async def fill_progress(connection: AsyncConnection) -> FillProgress:
+    """Return how far the filling is; the number of packages is 0 where nothing is unfilled."""
+    unfilled = await connection.execute(
+        select(func.count()).select_from(packages).where(text(UNFILLED))
+    )
+    left = int(unfilled.scalar_one())
+    if not left:
+        return FillProgress(0, 0)
+    total = await connection.execute(select(func.count()).select_from(packages))
+    return FillProgress(int(total.scalar_one()), left)
