@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.model.account import Caller
+from gateway.model.bag import Prescription
 from gateway.model.order import Order
 from gateway.model.package import Package
 from gateway.model.permission import REVEAL_CONTACT, REVEAL_RX
@@ -95,6 +96,8 @@ _SHOWN_FIELDS: Final = """
     requires_signature delivery_date package_id driver_id failure_reason copay_collected
     copay_method delivered_at changed due_at endpoint_id name reason reasons missed_since state
     queue_id queueId resolved_by resolved_at flags not_checked packages events next_cursor
+    prescriptions cancelled_prescriptions fill_number filled_on partial controlled refrigerated
+    needs_person
 """
 _CONTACT: Final = frozenset(_CONTACT_FIELDS.split())
 _RX: Final = frozenset(_RX_FIELDS.split())
@@ -147,6 +150,9 @@ def masked_order(caller: Caller, order: Order) -> Order:
     changes = {name: value for name, value in plain.items() if value is not values[name]}
     if changes.get("metadata", ...) is None:
         changes["metadata"] = {}
+    prescriptions = changes.get("prescriptions")
+    if prescriptions is not None:
+        changes["prescriptions"] = msgspec.convert(prescriptions, tuple[Prescription, ...])
     return msgspec.structs.replace(order, **changes)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.errors import Forbidden
 from gateway.model.account import Caller
+from gateway.model.bag import Prescription
 from gateway.model.masking import (
     masked,
     masked_address,
@@ -177,3 +178,32 @@ def test_a_missing_permission_is_named():
 def test_a_person_is_sent_to_somebody_who_can_grant_it():
     with pytest.raises(Forbidden, match="ask an owner or a manager"):
         caller(kind="person").need("rx.review")
+
+
+BAG = msgspec.structs.replace(
+    ORDER,
+    prescriptions=(
+        Prescription(rx_number="RX-8872341", fill_number=2, refrigerated=True),
+        Prescription(rx_number="RX-8872342", copay_amount=Decimal("4.50")),
+    ),
+)
+
+
+def test_of_each_prescription_in_a_bag_the_last_digits_are_shown():
+    shown = masked_order(caller(CONTACT), BAG)
+
+    assert shown.rx_number == "…2341"
+    assert shown.prescriptions == (
+        Prescription(rx_number="…2341", fill_number=2, refrigerated=True),
+        Prescription(rx_number="…2342", copay_amount=Decimal("4.50")),
+    )
+    assert masked_order(caller(CONTACT, RX), BAG).prescriptions == BAG.prescriptions
+    assert masked_order(caller(RX), BAG).prescriptions == BAG.prescriptions
+
+
+def test_the_numbers_of_an_events_bag_are_masked_as_well():
+    data = {"prescriptions": [{"rx_number": "RX-8872341", "fill_number": 2}]}
+
+    assert masked(caller(), {"data": data}) == {
+        "data": {"prescriptions": [{"rx_number": "…2341", "fill_number": 2}]}
+    }
