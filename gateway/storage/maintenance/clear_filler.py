@@ -9,7 +9,6 @@ nothing of it is overwritten later.
 
 import asyncio
 import logging
-import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -93,19 +92,20 @@ class ClearFiller:
 
     async def run(self) -> None:
         """Run as a job: fill all there is to fill, some packages in each transaction."""
+        loop = asyncio.get_running_loop()
         filled = 0
         after: tuple[str, str] | None = None
         async with self._database.read() as connection:
             rows = await self._next(connection, None)
         while rows:
-            started = time.monotonic()
+            started = loop.time()
             async with self._database.begin() as connection:
                 rows = await self._next(connection, after, locking=True)
                 filled += await self._fill(connection, rows)
             if rows:
                 # The entries that were just taken out of the index need not be walked over again.
                 after = (rows[-1].account_id, rows[-1].id)
-                spent = time.monotonic() - started
+                spent = loop.time() - started
                 await asyncio.sleep(max(self._pause_seconds, spent if self._pause_seconds else 0))
         if filled:
             _log.info("the clear columns of %d packages are filled", filled)

@@ -17,7 +17,7 @@ from gateway.storage.schema import FLAGS, NOT_ROUTINE, flagged, packages
 CLEAR_COLUMNS: Final = ("delivery_day", "priority", "flags")
 """Those that an order says; the driver is reported later."""
 ROUTINE: Final = "routine"
-# The bag is in nobody's hands any more, and not in the patient's.
+# The delivery is over, and the patient doesn't have the bag.
 _LEFT_TO_A_PERSON: Final[frozenset[Status]] = frozenset({"failed", "returned"})
 
 
