@@ -46,10 +46,12 @@ from gateway.plugin_loader import load_plugins
 from gateway.sdk.records import Job
 from gateway.settings import RedisTable, Settings
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.crypto.key_watch import KeyWatch
 from gateway.storage.crypto.keyring import Keyring, load, load_or_create
 from gateway.storage.database import Database
 from gateway.storage.file_watch import was_left_open
 from gateway.storage.maintenance.clear_filler import ClearFiller
+from gateway.storage.maintenance.lost import refuse_lost_database
 from gateway.storage.maintenance.migrate import Migrated, migrate, refuse_missing_columns
 from gateway.storage.outage import cause_of
 from gateway.storage.queue_table import QueueTable, take_back
@@ -68,10 +70,15 @@ _log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """All the parts, wired. Construction has no side effects; ``async with`` opens it."""
+    """All the parts, wired. Construction has no side effects; ``async with`` opens it.
+
+    Opening refuses to create a database where a master key is already: its database was lost,
+    or is elsewhere. ``replaces_database`` says that an empty one is wanted.
+    """
 
     database: Database
     sealer: Sealer
+    key_watch: KeyWatch
     accounts: AccountStore
     packages: PackageStore
     events: EventStore
@@ -95,8 +102,11 @@ class Gateway:
     migrated: Migrated
     _lifespan: AbstractAsyncContextManager[None]
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, *, replaces_database: bool = False
+    ) -> None:
         self.settings = settings
+        self._replaces_database = replaces_database
         self.clock: Clock = clock or SystemClock()
         self.metrics = Metrics()
         self.hooks = Hooks()
@@ -126,6 +136,10 @@ class Gateway:
     def master_key_path(self) -> Path:
         """The file of the master key, unless a setting holds the key."""
         return self.settings.gateway.data_dir / "master.key"
+
+    @property
+    def _key_file(self) -> Path | None:
+        return self.master_key_path if self.settings.security.master_key is None else None
 
     async def __aenter__(self) -> Self:
         """Connect, bring the schema up to date, read the master key, wire the parts."""
@@ -177,7 +191,10 @@ class Gateway:
         await engine.start()
         self.engine = engine
         try:
-            async with sharing(self._shared_redis, self.metrics) as self.shared_metrics:
+            async with (
+                self.key_watch.answering(),
+                sharing(self._shared_redis, self.metrics) as self.shared_metrics,
+            ):
                 yield
         finally:
             self.engine = self.shared_metrics = None
@@ -228,6 +245,8 @@ class Gateway:
         self.accounts = AccountStore()
         owners = {DEFAULT_ACCOUNT, *(site.account for site in self.settings.sites)}
         try:
+            if not self._replaces_database:
+                await refuse_lost_database(self.database, self._key_file)
             self.migrated = await migrate(
                 self.database, self.hooks.tables(), backups, self.clock.now()
             )
@@ -242,6 +261,7 @@ class Gateway:
                 await self.accounts.replace_sites(connection, configured_sites(self.settings))
         except (SQLAlchemyError, OSError) as error:
             raise StorageError(f"The database can't be opened: {cause_of(error)}.") from error
+        self.key_watch = KeyWatch(self._key_file, keyring)
         self.sealer = Sealer(keyring, lambda: self._read_keyring(known=True))
         self.keys = Keys(self.database, self.accounts, self.clock, metrics=self.metrics)
 

@@ -9,23 +9,30 @@ import shutil
 import socket
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
+
+from sqlalchemy.engine import make_url
 
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
 from gateway.cli.preflight import DatabaseState, look_at_database, look_at_master_key
 from gateway.cli.serve import listen_problem
 from gateway.errors import ConfigurationError, GatewayError, PluginError, Problem, SettingsError
 from gateway.http.health import LEAST_FREE_BYTES, readiness
+from gateway.http.local_ca import expiry_of
+from gateway.model.wire import timestamp
 from gateway.observability.tracing import NOT_INSTALLED, is_installed
 from gateway.plugin_loader import ENTRY_POINT_GROUP
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.sdk.records import HealthReport, InstalledPlugin
 from gateway.settings import Settings, read_table, site_codes
+from gateway.storage.maintenance.migrate import open_to_others
 
 _REDIS_SECONDS: Final = 5.0
+_LEAST_CERTIFICATE: Final = timedelta(days=14)
 
 
 @dataclass(slots=True)
@@ -33,7 +40,8 @@ class Findings:
     """The results of all checks. ``file`` is the configuration file, if any.
 
     ``gateway`` is set once the settings were read, ``database`` once it was reached.
-    ``by_check`` has the problems of each check that failed.
+    ``by_check`` has the problems of each check that failed, ``commands`` the commands that help
+    where a plugin named one.
     """
 
     file: Path | None
@@ -42,6 +50,7 @@ class Findings:
     checks: list[dict[str, Any]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     by_check: dict[str, list[Problem]] = field(default_factory=dict)
+    commands: dict[str, str] = field(default_factory=dict)
 
     def passed(self, name: str, detail: str) -> None:
         """Record a check that passed."""
@@ -81,17 +90,20 @@ class Findings:
 async def check(session: Session) -> None:
     """Check configuration, plugins, database, Redis and master key.
 
-    Prints every problem and changes nothing. Exits with 1 if there is a problem.
+    Prints every problem and changes nothing. Reads every page of a SQLite file, which takes a
+    second for each GB or so. Exits with 1 if there is a problem.
     """
     with unlogged():
-        findings = await run_checks(session.config)
+        findings = await run_checks(session.config, every_page=True)
     findings.show(session)
     if findings.problems:
         count = len(findings.problems)
         raise ConfigurationError(f"{'1 problem' if count == 1 else f'{count} problems'} found")
 
 
-async def run_checks(config: Path | None, *, plugin_health: bool = True) -> Findings:
+async def run_checks(
+    config: Path | None, *, plugin_health: bool = True, every_page: bool = False
+) -> Findings:
     """Run every check for the gateway that ``config`` describes."""
     path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     findings = Findings(None if path is None else path.absolute())
@@ -107,7 +119,9 @@ async def run_checks(config: Path | None, *, plugin_health: bool = True) -> Find
     _check_plugins(gateway, findings)
     _check_listening(settings, findings)
     _check_data_dir(settings, findings)
-    state = findings.database = await _check_database(gateway, findings)
+    _check_certificate(gateway, findings)
+    state = findings.database = await _check_database(gateway, findings, every_page=every_page)
+    _check_privacy(settings, findings)
     await _check_redis(settings, findings)
     _check_tracing(settings, findings)
     await _check_master_key(gateway, state, findings)
@@ -249,9 +263,48 @@ def _check_data_dir(settings: Settings, findings: Findings) -> None:
         findings.failed("data_dir", Problem(text, field="[gateway] data_dir"))
 
 
-async def _check_database(gateway: Gateway, findings: Findings) -> DatabaseState | None:
+def _check_certificate(gateway: Gateway, findings: Findings) -> None:
+    cert = gateway.settings.http.tls_cert
+    if cert is None:
+        return
     try:
-        state = await look_at_database(gateway)
+        expires_at = expiry_of(cert)
+    except (OSError, ValueError) as error:
+        text = f"{cert} can't be read ({type(error).__name__}): it is no PEM certificate"
+        findings.failed("certificate", Problem(text, field="[http] tls_cert"))
+        return
+    left = expires_at - gateway.clock.now()
+    if left < _LEAST_CERTIFICATE:
+        state = "has ended" if left < timedelta() else f"ends in {left.days} days"
+        text = (
+            f"{cert} {state} ({timestamp(expires_at)}): replace it; a running gateway renews those "
+            "of gateway tls init by itself, and reads a new one at once"
+        )
+        findings.failed("certificate", Problem(text, field="[http] tls_cert"))
+    else:
+        findings.passed("certificate", f"valid until {timestamp(expires_at)}")
+
+
+def _check_privacy(settings: Settings, findings: Findings) -> None:
+    """Check that other users of this machine can't read the SQLite file."""
+    url = make_url(settings.database.url)
+    if url.get_backend_name() != "sqlite":
+        return
+    path = Path(url.database or "")
+    found = open_to_others(path)
+    if found:
+        names = " ".join(str(each) for each in found)
+        text = f"other users of this machine can read or replace it; run: chmod go= {names}"
+        findings.failed("data files", Problem(text, field="[database] url"))
+    elif path.exists():
+        findings.passed("data files", "only their owner can read them")
+
+
+async def _check_database(
+    gateway: Gateway, findings: Findings, *, every_page: bool
+) -> DatabaseState | None:
+    try:
+        state = await look_at_database(gateway, every_page=every_page)
     except GatewayError as error:
         findings.failed("database", Problem(error.message, field="[database] url"))
         return None
@@ -308,10 +361,21 @@ async def _check_master_key(
 
 
 async def check_plugin_health(
-    gateway: Gateway, state: DatabaseState | None, findings: Findings
+    gateway: Gateway,
+    state: DatabaseState | None,
+    findings: Findings,
+    *,
+    only_advisory: bool = False,
 ) -> None:
-    """Run the plugins' health checks, unless there is a problem already."""
-    names = {each.name for each in gateway.hooks.health_checks()} if not findings.problems else ()
+    """Run the plugins' health checks, unless there is a problem already.
+
+    ``only_advisory``: only those that ``/health/ready`` leaves out.
+    """
+    names = {
+        each.name
+        for each in gateway.hooks.health_checks()
+        if not findings.problems and not (only_advisory and each.decides_readiness)
+    }
     try:
         reports = await ask_plugins(gateway, state, names)
     except PluginError as error:  # one that can't be opened as the settings have it
@@ -323,3 +387,5 @@ async def check_plugin_health(
         else:
             text = f"health check {name}: {report.detail}"
             findings.failed(name, Problem(text, field="[plugins]"))
+            if report.command is not None:
+                findings.commands[name] = report.command

@@ -1,15 +1,22 @@
 """``gateway migrate``: update the database schema."""
 
+import click
+
+from gateway.cli.opening import open_gateway
 from gateway.sdk.cli import Session, command
 
 
 @command("migrate")
-async def migrate(session: Session) -> None:
+@click.option(
+    "--new", is_flag=True, help="Create an empty database, although its master key is there."
+)
+async def migrate(session: Session, *, new: bool) -> None:
     """Update the database schema to this version; a SQLite file is backed up first.
 
-    Every command that opens the database does the same; this one reports it.
+    Every command that opens the database does the same; this one reports it. A database that is
+    missing while its master key is there was lost, or is elsewhere: only --new creates another.
     """
-    async with session.gateway() as gateway:
+    async with open_gateway(session.config, replaces_database=new) as gateway:
         done = gateway.migrated
         session.record(
             {

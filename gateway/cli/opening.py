@@ -85,12 +85,12 @@ def _refuse_new_database(config: Path | None, settings: "Settings") -> None:
 
 @asynccontextmanager
 async def open_gateway(
-    config: Path | None, *, must_exist: bool = False
+    config: Path | None, *, must_exist: bool = False, replaces_database: bool = False
 ) -> AsyncIterator["Gateway"]:
     """Open the gateway that ``config`` describes.
 
     ``must_exist``: raise ``ConfigurationError`` instead of creating a database where there is
-    no configuration either.
+    no configuration either. ``replaces_database``: create one even if its master key is there.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -102,7 +102,7 @@ async def open_gateway(
         if must_exist:
             _refuse_new_database(config, settings)
         warn_of_new_database(config, settings)
-        async with Gateway(settings) as gateway:
+        async with Gateway(settings, replaces_database=replaces_database) as gateway:
             yield gateway
     except SQLAlchemyError as error:
         raise StorageError(f"The database failed while in use: {cause_of(error)}.") from error

@@ -11,6 +11,7 @@ from gateway.runtime import Gateway
 from gateway.storage.crypto import keyring
 from gateway.storage.database import Database
 from gateway.storage.maintenance import migrate
+from gateway.storage.maintenance.lost import refuse_lost_database
 from gateway.storage.outage import cause_of
 from gateway.storage.stores import installation
 
@@ -27,9 +28,15 @@ class DatabaseState(NamedTuple):
     is_sealed: bool = False
 
 
-async def look_at_database(gateway: Gateway) -> DatabaseState:
-    """Return the database's state; raises ``StorageError`` when it can't be reached."""
+async def look_at_database(gateway: Gateway, *, every_page: bool = False) -> DatabaseState:
+    """Return the database's state.
+
+    Raises ``StorageError`` when it can't be reached, was lost, lacks columns, or is damaged:
+    ``every_page`` reads all of a SQLite file.
+    """
+    key = None if gateway.settings.security.master_key else gateway.master_key_path
     async with _opened(gateway) as database:
+        await refuse_lost_database(database, key)
         if database.path is not None and not database.path.exists():
             return DatabaseState(f"{database.path} will be created at the first start")
         await database.ping()
@@ -37,9 +44,14 @@ async def look_at_database(gateway: Gateway) -> DatabaseState:
             return DatabaseState(
                 "reachable; the next start (or gateway migrate) updates its schema"
             )
+        detail = f"{database.dialect}, up to date"
+        if every_page and database.path is not None:
+            await database.quick_check()
+            detail += ", every page is whole"
         async with database.read() as connection:
             is_sealed = await installation.has_keyring(connection)
-        return DatabaseState(f"{database.dialect}, up to date", is_ready=True, is_sealed=is_sealed)
+        await migrate.refuse_missing_columns(database, gateway.hooks.tables())
+        return DatabaseState(detail, is_ready=True, is_sealed=is_sealed)
 
 
 async def look_at_master_key(gateway: Gateway, state: DatabaseState | None) -> str:

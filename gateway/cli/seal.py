@@ -1,17 +1,24 @@
 """``gateway seal …``: rotate the master key that seals patient data."""
 
+import asyncio
 from pathlib import Path
+from typing import Final
 
 import click
 
+from gateway.cli.opening import read_settings
 from gateway.clock import to_epoch_ms
 from gateway.errors import ConfigurationError, StorageError
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
+from gateway.storage.crypto.key_watch import write_back_request
 from gateway.storage.crypto.keyring import Keyring, load, save
 from gateway.storage.crypto.reencryption import Progress, reseal
 from gateway.storage.stores.audit import AuditEntry
 from gateway.storage.stores.installation import KEY_COPIED, note_fact
+
+_ANSWER_SECONDS: Final = 10.0
+_ASK_SECONDS: Final = 0.1
 
 
 @click.group("seal")
@@ -68,6 +75,39 @@ def _changed_at_ms(path: Path) -> int:
     return path.stat().st_mtime_ns // 1_000_000 + 1
 
 
+@command("write-back")
+async def write_back(session: Session) -> None:
+    """Have the running gateway write its master key file again, after the file was lost.
+
+    The gateway still has the key in memory until it ends. Nothing is overwritten.
+    """
+    settings = read_settings(session.config)
+    path = settings.gateway.data_dir / "master.key"
+    if settings.security.master_key is not None:
+        raise ConfigurationError(
+            "The master key comes from [security] master_key, not from a file."
+        )
+    if path.exists():
+        raise ConfigurationError(f"{path} is there: move it away first if it is not the right one.")
+    request = write_back_request(path)
+    try:
+        request.touch(mode=0o600)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            while request.exists() or not path.exists():  # noqa: ASYNC110 - another process answers
+                await asyncio.sleep(_ASK_SECONDS)
+    except TimeoutError:
+        raise ConfigurationError(
+            f"No running gateway wrote {path} within {_ANSWER_SECONDS:g} seconds: put back the "
+            "copy that you keep of it, with mode 0600."
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"{request} can't be written ({error.strerror}).") from error
+    finally:
+        request.unlink(missing_ok=True)
+    session.record({"file": str(path), "fingerprint": load(path).fingerprint()})
+    session.say("Keep a copy of it in another place: gateway seal copy FILE.")
+
+
 @command("rotate")
 async def rotate(session: Session) -> None:
     """Add a new key to the master key file, and seal new values with it.
@@ -118,5 +158,5 @@ async def _note(session: Session, gateway: Gateway, action: str) -> None:
     await gateway.audit.note([AuditEntry("default", session.actor, action, "master.key")])
 
 
-for each in (status, copy, rotate, reseal_values):
+for each in (status, copy, write_back, rotate, reseal_values):
     seal.add_command(each)

@@ -44,6 +44,11 @@ _MAX_ENDPOINTS: Final = 10
 _HELP: Final[Mapping[str, str]] = {
     "plugins": "gateway plugins list",
     "master key": "gateway seal status",
+    "certificate": "gateway tls init NAME",
+}
+_SERVED_HELP: Final[Mapping[str, str]] = {
+    "engine": "gateway deliveries list --state pending",
+    "key file": "gateway seal write-back",
 }
 
 
@@ -98,9 +103,8 @@ async def collect(config: Path | None) -> list[Line]:
     lines += [server, *_of_findings(findings), *served, _disk(gateway.settings)]
     if findings.database is not None and findings.database.is_ready:
         lines += await _stored(gateway)
-        if not server.ok:
-            findings.checks.clear()
-            lines += await _plugin_health(findings, gateway)
+        findings.checks.clear()
+        lines += await _plugin_health(findings, gateway, only_advisory=server.ok)
     return [_with_config(line, path) for line in lines]
 
 
@@ -115,7 +119,9 @@ def _of_findings(findings: Findings) -> Iterator[Line]:
     for check in findings.checks:
         name, ok = check["name"], check["ok"]
         problems = "; ".join(each.message for each in findings.by_check.get(name, ()))
-        help_command = None if ok else _HELP.get(name, "gateway check")
+        help_command = (
+            None if ok else findings.commands.get(name) or _HELP.get(name, "gateway check")
+        )
         detail = problems or check["detail"]
         if name == "database" and findings.database is not None:
             if findings.database.is_ready:
@@ -136,8 +142,11 @@ def _file_size(findings: Findings) -> str:
     return f": {path}, {path.stat().st_size / (1 << 20):.1f} MB"
 
 
-async def _plugin_health(findings: Findings, gateway: Gateway) -> Iterator[Line]:
-    await check_plugin_health(gateway, findings.database, findings)
+async def _plugin_health(
+    findings: Findings, gateway: Gateway, *, only_advisory: bool
+) -> Iterator[Line]:
+    database = findings.database
+    await check_plugin_health(gateway, database, findings, only_advisory=only_advisory)
     return _of_findings(findings)
 
 
@@ -168,9 +177,7 @@ async def _server(settings: Settings) -> tuple[Line, list[Line]]:
 
 
 def _served_help(name: str, ok: bool) -> str | None:
-    if ok:
-        return None
-    return "gateway deliveries list --state pending" if name == "engine" else "gateway check"
+    return None if ok else _SERVED_HELP.get(name, "gateway check")
 
 
 def _reason(error: Exception) -> str:

@@ -18,6 +18,7 @@ from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.lane import Lane
 from gateway.observability.metrics import Metrics, Samples
 from gateway.sdk.records import HealthReport, Job
+from gateway.storage.outage import failure_of
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ SWEEP_SECONDS: Final = 1.0
 # How long a running job may still take when the engine is asked to stop.
 _JOB_GRACE_SECONDS: Final = 5.0
 _SILENCE: Final = timedelta(seconds=30)
+_REPORT_AGAIN_SECONDS: Final = 60.0
 # Retries further off than this are left to the sweep.
 _TIMER_HORIZON_SECONDS: Final = 60.0
 
@@ -47,6 +49,7 @@ class LocalEngine:
         self._clock = clock
         self._step_watch = StepWatch(clock)
         self._seconds_back = 0.0
+        self._reported: dict[str, tuple[str, float]] = {}
         self._metrics = metrics or Metrics()
         self.lanes: dict[str, Lane] = {}  # by destination; empty when nothing is on its way
         self._lane_tasks: set[asyncio.Task[None]] = set()
@@ -186,8 +189,16 @@ class LocalEngine:
                     await self._spread(await self._dispatcher.destinations_with_work())
                 self.last_sweep_at = self._clock.now()
             except Exception as error:  # noqa: BLE001 - without the sweep nothing would be found again
-                _log.error("the sweep failed: %s", type(error).__name__)
+                self._report("the sweep", error)
             await self._pause(self._sweep_seconds)
+
+    def _report(self, what: str, error: Exception) -> None:
+        """Log a failure with its cause; the same one again only once a minute."""
+        reason, seconds = failure_of(error), self._clock.monotonic_seconds()
+        was, since = self._reported.get(what, ("", 0.0))
+        if reason != was or seconds - since >= _REPORT_AGAIN_SECONDS:
+            self._reported[what] = reason, seconds
+            _log.error("%s failed: %s", what, reason)
 
     async def _check_clock(self) -> None:
         """Reschedule after a clock step; only the sweeper does, so that it is done once."""
@@ -205,5 +216,5 @@ class LocalEngine:
                 await job.run()
             except Exception as error:  # noqa: BLE001 - a job's fault must not end the job
                 self._metrics.job_failures.inc((job.name,))
-                _log.error("job %s failed: %s", job.name, type(error).__name__)
+                self._report(f"job {job.name}", error)
             await self._pause(job.every_seconds)

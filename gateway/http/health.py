@@ -50,7 +50,8 @@ class ReadyAnswer(msgspec.Struct):
 class Readiness:
     """Checks every part of a gateway.
 
-    With less than ``least_free_bytes`` free on its disk, a SQLite database counts as full.
+    ``advisory`` includes the checks that don't decide whether it is ready. With less than
+    ``least_free_bytes`` free on its disk, a SQLite database counts as full.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class Readiness:
         *,
         deadline_seconds: float = 5.0,
         least_free_bytes: int = LEAST_FREE_BYTES,
+        advisory: bool = False,
     ) -> None:
         self._gateway = gateway
         self._deadline_seconds = deadline_seconds
         self._least_free_bytes = least_free_bytes
+        self._advisory = advisory
         self._since = gateway.clock.now()
         self._probe: asyncio.Task[HealthReport] | None = None
 
@@ -70,13 +73,18 @@ class Readiness:
         """Check every part; each has the same deadline."""
         checks = [
             HealthCheck("database", self._database),
+            HealthCheck("key file", self._key_file),
             HealthCheck("engine", self._engine),
             HealthCheck("plugins", self._plugins),
             *(
                 HealthCheck(f"queue:{queue.name}", partial(self._queue, queue))
                 for queue in self._gateway.queues
             ),
-            *self._gateway.hooks.health_checks(),
+            *(
+                check
+                for check in self._gateway.hooks.health_checks()
+                if check.decides_readiness or self._advisory
+            ),
         ]
         reports = await asyncio.gather(*(self._report(check) for check in checks))
         return {check.name: report for check, report in zip(checks, reports, strict=True)}
@@ -117,6 +125,12 @@ class Readiness:
             return HealthReport(healthy=False, detail=_UNWRITABLE.format(type(error).__name__))
         return HealthReport(healthy=True, detail=f"{database.dialect} answers")
 
+    async def _key_file(self) -> HealthReport:
+        fault = await asyncio.to_thread(self._gateway.key_watch.fault)
+        if fault is not None:
+            return HealthReport(healthy=False, detail=fault, command="gateway seal write-back")
+        return HealthReport(healthy=True, detail="the key file is as in memory")
+
     async def _engine(self) -> HealthReport:
         gateway, now = self._gateway, self._gateway.clock.now()
         if gateway.engine is None:
@@ -153,8 +167,8 @@ class Readiness:
 
 
 async def readiness(gateway: Gateway) -> dict[str, HealthReport]:
-    """Check every part once."""
-    return await Readiness(gateway).reports()
+    """Check every part once, those that don't decide whether it is ready as well."""
+    return await Readiness(gateway, advisory=True).reports()
 
 
 def health_router(gateway: Gateway) -> Router:

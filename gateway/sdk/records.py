@@ -54,18 +54,27 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The result of a health check. ``detail`` is one sentence for the operator."""
+    """The result of a health check. ``detail`` is one sentence for the operator.
+
+    ``command`` is the command that helps, which ``gateway status`` shows when it isn't healthy.
+    """
 
     healthy: bool
     detail: str
+    command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """A check for ``/health/ready``, ``gateway check`` and ``gateway status``; takes up to 5 s."""
+    """A check for ``/health/ready``, ``gateway check`` and ``gateway status``; takes up to 5 s.
+
+    Without ``decides_readiness`` it is left out of ``/health/ready``: for what a person has to
+    look at, such as a file that failed, while the gateway takes orders all the same.
+    """
 
     name: str
     check: Callable[[], Awaitable[HealthReport]]
+    decides_readiness: bool = True
 
 
 @dataclass(frozen=True, slots=True)

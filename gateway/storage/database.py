@@ -189,6 +189,12 @@ def _sqlite_engine(url: str, watch: FileWatch, *, begin: str, pool_size: int) ->
         connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000},
     )
 
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def refuse_to_create(*_: Any) -> None:
+        # Another connection would create the file that was deleted while in use.
+        if (fault := watch.fault(at_once=True)) is not None:
+            raise StorageError(fault)
+
     # The driver's own transactions leave SELECTs outside; so BEGIN is explicit.
     # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
     @event.listens_for(engine.sync_engine, "connect")

@@ -55,10 +55,14 @@ class FileWatch:
             "file, and restore the last backup (gateway restore FILE)."
         )
 
-    def fault(self) -> str | None:
-        """Return what is wrong with the file, as a sentence for the operator."""
+    def fault(self, *, at_once: bool = False) -> str | None:
+        """Return what is wrong with the file, as a sentence for the operator.
+
+        ``at_once`` compares even if that was done within the last second.
+        """
         now = self._clock.monotonic_seconds()
-        if self._fault is None and self._identity is not None and now >= self._look_at:
+        is_due = at_once or now >= self._look_at
+        if self._fault is None and self._identity is not None and is_due:
             self._look_at = now + self._pause_seconds
             self._compare()
         return self._fault

@@ -8,6 +8,10 @@ import socket
 from collections.abc import Iterator
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.errors import StorageError
+
 # https://www.sqlite.org/rescode.html; the first that is a prefix of the error's name counts.
 _SQLITE: Final = (
     ("SQLITE_CANTOPEN", "its file can't be opened: the folder is missing or not accessible"),
@@ -68,6 +72,16 @@ def cause_of(error: BaseException) -> str:
             return found
     [*_, first] = _chain(error)
     return f"{type(first).__name__}: see that it runs and check [database] url"
+
+
+def failure_of(error: Exception) -> str:
+    """Return an exception's class for the log, and the cause when the database failed."""
+    name = type(error).__name__
+    if isinstance(error, StorageError):  # its sentence is our own
+        return f"{name}: {error.message}"
+    if isinstance(error, SQLAlchemyError | OSError):
+        return f"{name}: {cause_of(error)}"
+    return name
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

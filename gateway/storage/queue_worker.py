@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Final, Generic, Self, TypeVar
 
+from gateway.storage.outage import failure_of
 from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 
 _log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class QueueWorker(Generic[Unit]):
                 elif not self._news.is_set() or self._stopping:
                     return  # no await from here on: the next wake-up starts a new task
         except Exception as error:  # noqa: BLE001 - the job starts it again
-            _log.error("queue worker stopped for now: %s", type(error).__name__)
+            _log.error("queue worker stopped for now: %s", failure_of(error))
             await asyncio.gather(*self._in_work, return_exceptions=True)
             self._in_work.clear()
         finally:
@@ -143,7 +144,7 @@ class QueueWorker(Generic[Unit]):
         try:
             await self._work(unit)
         except Exception as error:  # noqa: BLE001 - its lease ends, and it is attempted again
-            _log.error("a queue item could not be settled: %s", type(error).__name__)
+            _log.error("a queue item could not be settled: %s", failure_of(error))
 
     async def _next(self) -> None:
         """Wait until an item ends or a wake-up comes."""

@@ -35,9 +35,10 @@ def _lay(path: Path, migrations: tuple[Path, ...]) -> None:
     if path.exists():
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return
+    path.touch(mode=0o600)
     path.write_bytes(migrated_file(migrations))
 
 

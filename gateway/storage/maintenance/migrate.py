@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import stat
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import closing
@@ -82,15 +83,19 @@ def _create_privately(path: Path) -> None:
 
 
 def open_to_others(path: Path) -> list[Path]:
-    """Return those of a SQLite file, its companions and its folder that other users may read.
+    """Return those of a SQLite file, its companions and its folder that are open to other users.
 
-    Always none on Windows, where modes say nothing.
+    Files that they may read or write in a folder that they may enter, and a folder in which they
+    may replace files. Always none on Windows, where modes say nothing.
     """
-    if sys.platform == "win32":
+    if sys.platform == "win32" or not path.parent.exists():
         return []
-    companions = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
-    found = [each for each in (path.parent, *companions) if each.exists()]
-    return [each for each in found if each.stat().st_mode & 0o077]
+    folder = path.parent.stat().st_mode
+    found = [path.parent] if folder & 0o022 and not folder & stat.S_ISVTX else []
+    if folder & 0o011:
+        companions = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        found += [each for each in companions if each.exists() and each.stat().st_mode & 0o077]
+    return found
 
 
 async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:

@@ -43,7 +43,8 @@ def test_a_gateway_in_use_is_fine_too(run, config, stock):
 
     assert run("check").stdout.splitlines()[2:] == [
         f"ok       data_dir: {data} can be written",
-        "ok       database: sqlite, up to date",
+        "ok       database: sqlite, up to date, every page is whole",
+        "ok       data files: only their owner can read them",
         "ok       redis: not configured; everything runs in one process",
         f"ok       master key: {data / 'master.key'}",
     ]

@@ -4,11 +4,14 @@ import json
 import os
 import shutil
 import sqlite3
+import sys
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from core.cli.findings import problems
 
+from gateway.http import local_ca
 from gateway.storage.crypto.keyring import Keyring
 
 PLUGIN = "[plugins.json_api]\n"
@@ -25,7 +28,7 @@ def test_a_database_behind_this_version_is_updated_by_the_next_start(run, config
 
 
 def test_a_file_that_is_no_database_is_a_problem(run, config):
-    (config.parent / "data").mkdir()
+    (config.parent / "data").mkdir(mode=0o700)
     (config.parent / "data" / "gateway.db").write_bytes(b"not a database" * 100)
 
     [(field, message)] = problems(run("check", "--json"))
@@ -45,6 +48,80 @@ def test_a_database_that_lost_a_table_is_a_problem(run, config, stock):
             "The database can't be read: a table is missing or damaged; restore a backup.",
         )
     ]
+
+
+def test_a_damaged_page_is_a_problem(run, config, stock):
+    stock.order(site="main")
+    path = config.parent / "data" / "gateway.db"
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff" * 40_000)
+
+    [(field, message)] = problems(run("check", "--json"))
+
+    assert field == "[database] url"
+    assert "damaged" in message
+    assert "gateway restore" in message
+
+
+def test_a_column_that_this_version_needs_is_looked_for(run, config, stock):
+    stock.order(site="main")
+    with closing(sqlite3.connect(config.parent / "data" / "gateway.db")) as connection:
+        connection.execute("ALTER TABLE events DROP COLUMN trace")
+
+    [(_, message)] = problems(run("check", "--json"))
+
+    assert message.startswith("The database lacks events.trace, although its migrations are done")
+
+
+def test_a_key_whose_database_is_gone_is_a_problem(run, config, stock):
+    stock.order(site="main")
+    (config.parent / "data" / "gateway.db").unlink()
+
+    [(field, message)] = problems(run("check", "--json"))
+
+    assert field == "[database] url"
+    assert "its master key is there" in message
+    assert "gateway restore FILE" in message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes say nothing on Windows")
+def test_a_database_that_other_users_can_read_is_a_problem(run, config, stock):
+    stock.order(site="main")
+    folder = config.parent / "data"
+    folder.chmod(0o755)
+    (folder / "gateway.db").chmod(0o644)
+
+    [(field, message)] = problems(run("check", "--json"))
+
+    assert field == "[database] url"
+    assert message.endswith(f"run: chmod go= {folder / 'gateway.db'}")
+
+
+@pytest.mark.parametrize(("days", "ok"), [(75, True), (77, False), (91, False)])
+def test_a_certificate_that_ends_within_two_weeks_is_a_problem(run, config, days, ok):
+    issued = local_ca.issue(
+        config.parent / "tls", ["gateway.lan"], datetime.now(UTC) - timedelta(days=days)
+    )
+    config.write_text(
+        f'{config.read_text()}[http]\ntls_cert = "{issued.cert.as_posix()}"\n'
+        f'tls_key = "{issued.key.as_posix()}"\n'
+    )
+
+    found = json.loads(run("check", "--json").stdout)
+
+    assert found["ok"] is ok
+    [certificate] = [each for each in found["checks"] if each["name"] == "certificate"]
+    assert certificate["ok"] is ok
+
+
+def test_a_certificate_that_cannot_be_read_is_a_problem(run, config):
+    config.write_text(f'{config.read_text()}[http]\ntls_cert = "no.pem"\ntls_key = "no.pem"\n')
+
+    [(field, message)] = problems(run("check", "--json"))
+
+    assert field == "[http] tls_cert"
+    assert "can't be read" in message
 
 
 def test_a_postgresql_in_use_is_fine(run, config, stock, postgres_url):

@@ -237,3 +237,31 @@ def test_an_unhealthy_plugin_is_red_while_the_server_is_down(status, stock, conf
     lines = status()
 
     assert (lines["pulse"]["ok"], "no pulse" in lines["pulse"]["detail"]) == (False, True)
+
+
+ADVISORY = """import msgspec
+from gateway.plugin import API_VERSION, HealthCheck, HealthReport, hookimpl
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True): pass
+class Plugin:
+    api_version, Settings = API_VERSION, Settings
+    def __init__(self, settings, gateway): pass
+    @hookimpl
+    def health_checks(self):
+        return [HealthCheck('last file', self.check, decides_readiness=False)]
+    async def check(self):
+        detail = 'march.csv failed'
+        return HealthReport(healthy=False, detail=detail, command='gateway look march.csv')
+"""
+
+
+def test_a_plugin_adds_a_line_with_the_command_that_helps(status, stock, config, install, port):
+    install("clerk", ADVISORY)
+    with config.open("a") as file:
+        file.write("[plugins.clerk]\n")
+    stock.order(site="main")
+    with answering(port, 200, json.dumps({"status": "ok", "checks": {}}).encode()):
+        line = status()["last file"]
+
+    assert line["ok"] is False
+    assert line["detail"].endswith("march.csv failed")
+    assert line["command"].startswith("gateway look march.csv")

@@ -81,17 +81,29 @@ class Running:
 
 
 @pytest.mark.parametrize(
-    "error",
-    [StorageError("away"), ConnectionRefusedError(), TimeoutError(), RuntimeError("unforeseen")],
-    ids=lambda error: type(error).__name__,
+    ("error", "reason"),
+    [
+        (StorageError("The file is away."), "StorageError: The file is away."),
+        (
+            ConnectionRefusedError(),
+            (
+                "ConnectionRefusedError: nothing listens at the address in [database] url: "
+                "start PostgreSQL"
+            ),
+        ),
+        (RuntimeError("Ana Silva"), "RuntimeError"),
+    ],
+    ids=["StorageError", "ConnectionRefusedError", "RuntimeError"],
 )
-async def test_the_sweep_goes_on_whatever_one_round_meets(caplog, error):
+async def test_the_sweep_goes_on_whatever_one_round_meets_and_logs_the_cause_once(
+    caplog, error, reason
+):
     source = FakeDeliverySource()
     source.add(0)
     async with Running(FakeDispatcher(source, [error, error, ["dst_1"]]), sweep_seconds=ALWAYS):
         await until(lambda: len(source.settled) == 1)
 
-    assert caplog.messages == [f"the sweep failed: {type(error).__name__}"] * 2
+    assert caplog.messages == [f"the sweep failed: {reason}"]
 
 
 @pytest.mark.parametrize("error", [StorageError("away"), RuntimeError("unforeseen")])

@@ -303,3 +303,34 @@ async def test_ready_answers_503_as_long_as_one_part_is_ill(harness):
     assert answer.status_code == 503
     assert answer.json()["checks"]["moody"] == {"ok": False, "detail": "the bridge is away"}
     assert (live.status_code, live.json()) == (200, {"status": "ok"})
+
+
+# The key file, and what is no matter of readiness
+
+
+async def test_ready_turns_red_when_the_master_key_is_gone(tmp_path):
+    async with opened(sqlite_url(tmp_path), tmp_path) as gateway:
+        before = (await readiness(gateway))["key file"]
+        gateway.master_key_path.unlink()
+        gone = (await readiness(gateway))["key file"]
+
+    assert before == HealthReport(healthy=True, detail="the key file is as in memory")
+    assert (gone.healthy, gone.command) == (False, "gateway seal write-back")
+
+
+class Clerk:
+    @hookimpl
+    def health_checks(self):
+        return [HealthCheck("last file", self.check, decides_readiness=False)]
+
+    async def check(self):
+        return HealthReport(healthy=False, detail="march.csv failed")
+
+
+async def test_an_advisory_check_is_for_people_and_not_for_load_balancers(tmp_path):
+    async with opened(sqlite_url(tmp_path), tmp_path, plugins=[Clerk()]) as gateway:
+        public = await Readiness(gateway).reports()
+        all_of_it = await readiness(gateway)
+
+    assert "last file" not in public
+    assert all_of_it["last file"].detail == "march.csv failed"

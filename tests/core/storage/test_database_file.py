@@ -62,6 +62,19 @@ async def test_transactions_are_refused_once_the_file_is_another(tmp_path, harm)
     await database.close()
 
 
+async def test_no_connection_creates_a_file_that_was_deleted_a_moment_ago(tmp_path):
+    database = await with_all_tables(Database(f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}"))
+    async with database.read() as connection:
+        await connection.execute(text("SELECT 1"))
+        assert database._watch.fault() is None  # not to be looked at for a second
+        deleted(database.path)
+        with pytest.raises(StorageError, match=REPLACED):
+            await enter(database.read)
+
+    assert not database.path.exists()
+    await database.close()
+
+
 async def test_a_damaged_file_is_refused_from_its_first_error_on(tmp_path):
     database = await with_all_tables(watched(tmp_path))
     async with database.begin() as connection:

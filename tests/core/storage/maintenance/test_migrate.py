@@ -314,6 +314,9 @@ async def test_a_new_database_and_its_folder_are_its_owners_alone(tmp_path):
     assert open_to_others(path) == []
 
     path.chmod(0o644)
+    assert open_to_others(path) == []  # nobody else enters the folder
     path.parent.chmod(0o755)
+    assert open_to_others(path) == [path]
+    path.parent.chmod(0o770)
     assert open_to_others(path) == [path.parent, path]
     await database.close()
