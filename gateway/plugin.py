@@ -31,6 +31,7 @@ from gateway.errors import (
 )
 from gateway.hookspecs import API_VERSION, hookimpl
 from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode, Site
+from gateway.model.audit import ALL_OF_AN_ORDER, AuditEntry, PatientKeys, groups_of
 from gateway.model.bag import MAX_PRESCRIPTIONS, Prescription, RxNumber
 from gateway.model.circuit_breaker import CLOSED, Breaker, BreakerState
 from gateway.model.delivery import (
@@ -100,7 +101,6 @@ from gateway.storage.database import Database, insert_rows
 from gateway.storage.plugin_tables import DueColumn, PluginTables, SealedColumn
 from gateway.storage.queue_table import QueueTable, queue_columns
 from gateway.storage.queue_worker import QueueWorker
-from gateway.storage.stores.audit import AuditEntry
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
@@ -119,6 +119,7 @@ from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 from gateway.version import __version__
 
 __all__ = [
+    "ALL_OF_AN_ORDER",
     "ANY_CALLER",
     "API_VERSION",
     "CLOSED",
@@ -197,6 +198,7 @@ __all__ = [
     "PackageAmendments",
     "PackageFilter",
     "PackageStore",
+    "PatientKeys",
     "Permission",
     "PlanLimitReached",
     "PluginError",
@@ -247,6 +249,7 @@ __all__ = [
     "encode",
     "explanation",
     "from_epoch_ms",
+    "groups_of",
     "hookimpl",
     "idempotency_key",
     "insert_rows",

@@ -263,7 +263,10 @@ class Gateway:
             raise StorageError(f"The database can't be opened: {cause_of(error)}.") from error
         self.key_watch = KeyWatch(self._key_file, keyring)
         self.sealer = Sealer(keyring, lambda: self._read_keyring(known=True))
-        self.keys = Keys(self.database, self.accounts, self.clock, metrics=self.metrics)
+        self.audit = AuditTrail(self.database, self.sealer, self.clock, metrics=self.metrics)
+        async with self.database.begin() as connection:
+            await self.audit.begin_keyed(connection, self.clock.now())
+        self.keys = Keys(self.database, self.accounts, self.audit, self.clock, metrics=self.metrics)
 
     def _read_keyring(self, *, known: bool) -> Keyring:
         """Read the master key; create one only for a database that was never sealed."""
@@ -285,7 +288,6 @@ class Gateway:
         self.destinations = DestinationStore(sealer)
         self.outbox = Outbox(sealer, self.events)
         self.delivery_log = DeliveryLog(sealer)
-        self.audit = AuditTrail(self.database, self.clock, metrics=self.metrics)
         self.housekeeper = Housekeeper(
             self.database, sealer, settings.retention, self.audit, self.clock, tables=tables
         )

@@ -14,12 +14,13 @@ from gateway.auth.roles import LEGACY_SCOPES
 from gateway.clock import Clock
 from gateway.errors import NotAuthenticated, NotFound
 from gateway.model.account import ApiKey, Caller, IssuedKey, Mode
+from gateway.model.audit import AuditEntry, via_of
 from gateway.model.ids import new_id
 from gateway.observability.metrics import Metrics
 from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
-from gateway.storage.stores import audit
 from gateway.storage.stores.accounts import AccountStore
+from gateway.storage.stores.audit import AuditTrail
 
 _KEY_BYTES: Final = 24
 _SHOWN_CHARACTERS: Final = 12
@@ -33,12 +34,14 @@ class Keys:
         self,
         database: Database,
         accounts: AccountStore,
+        audit: AuditTrail,
         clock: Clock,
         *,
         metrics: Metrics | None = None,
     ) -> None:
         self._database = database
         self._accounts = accounts
+        self._audit = audit
         self._clock = clock
         self._lookups: Batcher[bytes, Caller] = Batcher(
             self._look_up, observe=(metrics or Metrics()).batches("keys")
@@ -82,8 +85,16 @@ class Keys:
         async with self._database.begin() as connection:
             await self._accounts.ensure(connection, account_id, now)
             await self._accounts.add_key(connection, row, _digest(key))
-            entry = audit.AuditEntry(account_id, actor, "key.created", row.id)
-            await audit.append(connection, [entry], now)
+            entry = AuditEntry(
+                account_id,
+                actor,
+                "key.created",
+                row.id,
+                kind="create",
+                site=site,
+                via=via_of(actor),
+            )
+            await self._audit.record(connection, [entry], now)
         return IssuedKey(row.id, key, name, mode, site)
 
     async def list(self, account_id: str | None = None) -> list[ApiKey]:
@@ -106,8 +117,10 @@ class Keys:
             key = await self._accounts.revoke_key(connection, key_id, now)
             if key is None:
                 raise NotFound("No such key; gateway keys list shows the ids.")
-            entry = audit.AuditEntry(key.account_id, actor, "key.revoked", key_id)
-            await audit.append(connection, [entry], now)
+            entry = AuditEntry(
+                key.account_id, actor, "key.revoked", key_id, site=key.site, via=via_of(actor)
+            )
+            await self._audit.record(connection, [entry], now)
         return key
 
 

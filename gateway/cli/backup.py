@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from gateway.clock import to_epoch_ms
+from gateway.model.audit import AuditEntry
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command
 from gateway.storage.backup.format import Manifest
@@ -34,7 +35,6 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
     NOT contain: keep a copy of the key elsewhere. It restores into SQLite and PostgreSQL.
     """
     from gateway.storage.backup.write import write_backup
-    from gateway.storage.stores import audit
     from gateway.storage.stores.installation import LAST_BACKUP, note_fact
 
     if file is not None and keep is not None:
@@ -51,7 +51,9 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
             now,
             print_progress,
         )
-        entry = audit.AuditEntry("default", session.actor, "backup.written", target.name)
+        entry = AuditEntry(
+            "default", session.actor, "backup.written", target.name, kind="export", via="cli"
+        )
         await gateway.audit.note([entry])
         await note_fact(gateway.database, LAST_BACKUP, str(to_epoch_ms(now)))
         where = "the settings" if gateway.settings.security.master_key else gateway.master_key_path

@@ -9,6 +9,7 @@ from gateway.cli.opening import caller_of, many_rows, one_row
 from gateway.cli.recover import recover
 from gateway.errors import Conflict, NotFound
 from gateway.model.account import Caller
+from gateway.model.audit import AuditEntry
 from gateway.model.delivery import Attempt, Delivery, DeliveryState
 from gateway.model.wire import timestamp
 from gateway.outbound.failures import explanation
@@ -47,12 +48,10 @@ async def list_deliveries(
 @one_row
 async def show(session: Session, *, delivery_id: str, account: str, test_data: bool) -> None:
     """Show a delivery and its attempts: time, duration, response."""
-    from gateway.storage.stores import audit
-
     caller = caller_of(session, account, test_data=test_data)
     async with session.gateway() as gateway:
         delivery, attempts = await _found(gateway, caller, delivery_id)
-        entry = audit.AuditEntry(account, session.actor, "delivery.viewed", delivery_id)
+        entry = AuditEntry.by(caller, "view", "delivery.viewed", delivery_id)
         await gateway.audit.note([entry])
     session.record(
         {
@@ -71,8 +70,6 @@ async def resend(session: Session, *, delivery_id: str, account: str, test_data:
 
     A running gateway sends it within about a second; otherwise the next start does.
     """
-    from gateway.storage.stores import audit
-
     caller = caller_of(session, account, test_data=test_data)
     async with session.gateway() as gateway:
         delivery, _ = await _found(gateway, caller, delivery_id)
@@ -84,8 +81,8 @@ async def resend(session: Session, *, delivery_id: str, account: str, test_data:
                 raise Conflict("The endpoint was removed since: there is nowhere to send this.")
             now = gateway.clock.now()
             await gateway.outbox.resend(connection, account, delivery_id, now)
-            entry = audit.AuditEntry(account, session.actor, "delivery.resent", delivery_id)
-            await audit.append(connection, [entry], now)
+            entry = AuditEntry.by(caller, "change", "delivery.resent", delivery_id)
+            await gateway.audit.record(connection, [entry], now)
         after, _ = await _found(gateway, caller, delivery_id)
     session.record(_row(after))
     if destination.state != "active":

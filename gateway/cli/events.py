@@ -13,6 +13,7 @@ import click
 from gateway.cli.opening import caller_of, many_rows, one_row
 from gateway.errors import NotFound
 from gateway.model.account import Caller
+from gateway.model.audit import AuditEntry, PatientKeys, groups_of
 from gateway.model.event import Event
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command
@@ -157,8 +158,6 @@ def _id_before(event_id: str, milliseconds: int) -> str:
 
 
 async def _note_viewed(gateway: "Gateway", session: Session, shown: Sequence[Event]) -> None:
-    from gateway.storage.stores.audit import AuditEntry
-
     await gateway.audit.note(
         [
             AuditEntry(
@@ -166,19 +165,20 @@ async def _note_viewed(gateway: "Gateway", session: Session, shown: Sequence[Eve
                 session.actor,
                 "event.viewed",
                 event.id,
-                _patient_index(gateway, event),
+                _patient_keys(gateway, event),
+                kind="reveal",
+                fields=groups_of(event.data),
+                site=event.site,
+                via="cli",
             )
             for event in shown
         ]
     )
 
 
-def _patient_index(gateway: "Gateway", event: Event) -> bytes | None:
-    """Return the patient's blind index for the audit trail, if the event names a patient."""
-    reference = event.data.get("external_patient_id")
-    if not isinstance(reference, str):
-        return None
-    return gateway.packages.index("external_patient_id", event.account_id, reference)
+def _patient_keys(gateway: "Gateway", event: Event) -> PatientKeys:
+    """Return what the audit trail finds the event's patient by."""
+    return gateway.packages.event_keys(event.account_id, event.subject, event.data)
 
 
 def _row(event: Event) -> Mapping[str, Any]:

@@ -3,9 +3,9 @@
 Packages hold patient data, so each one shown is recorded in the audit trail.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import Any, Final, get_args
 
 import click
 import msgspec
@@ -18,12 +18,8 @@ from gateway.model.package import Package, Status
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
 from gateway.storage.schema import FLAGS
-from gateway.storage.stores.audit import AuditEntry
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter
-
-if TYPE_CHECKING:
-    from gateway.runtime import Gateway
 
 _COLUMNS: Final = ("created_at", "status", "site", "source", "patient_name", "rx_number", "id")
 
@@ -64,7 +60,7 @@ async def list_packages(  # noqa: PLR0913 - one for each option
         wanted = PackageFilter(limit, status=status, source=source, since=after, clear=clear)
         async with gateway.database.read() as connection:
             found = await gateway.packages.page(connection, caller, wanted)
-        await _note_viewed(gateway, session, found)
+        await gateway.audit.note(gateway.packages.views(caller, found, "package.viewed"))
     session.table(_COLUMNS, [_row(package) for package in found])
 
 
@@ -83,7 +79,7 @@ async def show(session: Session, *, package_id: str, account: str, test_data: bo
                     "--test and --account look elsewhere."
                 )
             timeline = await gateway.events.of_subject(connection, caller, package_id)
-        await _note_viewed(gateway, session, [package])
+        await gateway.audit.note(gateway.packages.views(caller, [package], "package.viewed"))
     session.record({**_row(package), "events": [_event_row(event) for event in timeline]})
 
 
@@ -114,23 +110,8 @@ async def search(
     async with session.gateway() as gateway:
         async with gateway.database.read() as connection:
             found = await gateway.packages.search(connection, caller, name, value, limit=limit)
-        await _note_viewed(gateway, session, found)
+        await gateway.audit.note(gateway.packages.views(caller, found, "package.viewed"))
     session.table(_COLUMNS, [_row(package) for package in found])
-
-
-async def _note_viewed(gateway: "Gateway", session: Session, shown: Sequence[Package]) -> None:
-    await gateway.audit.note(
-        [
-            AuditEntry(
-                package.account_id,
-                session.actor,
-                "package.viewed",
-                package.id,
-                gateway.packages.patient_index(package),
-            )
-            for package in shown
-        ]
-    )
 
 
 def _row(package: Package) -> Mapping[str, Any]:

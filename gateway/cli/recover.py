@@ -8,6 +8,7 @@ import click
 
 from gateway.cli.opening import account_option, caller_of, test_option
 from gateway.errors import NotFound
+from gateway.model.audit import AuditEntry
 from gateway.model.recovery import Recovery
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
@@ -40,8 +41,6 @@ async def recover(
     Deliveries that wait for a retry are sent at once, too: use it when an endpoint is back
     after hours. The running gateway sends a few at a time, and resumes after a restart.
     """
-    from gateway.storage.stores import audit
-
     caller = caller_of(session, account, test_data=test_data)
     async with session.gateway() as gateway:
         async with gateway.database.read() as connection:
@@ -52,9 +51,7 @@ async def recover(
         start = resolve_time(since, now)
         end = None if until is None else resolve_time(until, now)
         recovery = await gateway.recovery.start(destination, start, end)
-        entry = audit.AuditEntry(
-            account, session.actor, "endpoint.recovery_started", destination.id
-        )
+        entry = AuditEntry.by(caller, "change", "endpoint.recovery_started", destination.id)
         await gateway.audit.note([entry])
         if wait:
             recovery = await _watched(gateway, recovery)

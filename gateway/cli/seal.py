@@ -9,12 +9,12 @@ import click
 from gateway.cli.opening import read_settings
 from gateway.clock import to_epoch_ms
 from gateway.errors import ConfigurationError, StorageError
+from gateway.model.audit import AuditEntry
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.storage.crypto.key_watch import write_back_request
 from gateway.storage.crypto.keyring import Keyring, load, save
 from gateway.storage.crypto.reencryption import Progress, reseal
-from gateway.storage.stores.audit import AuditEntry
 from gateway.storage.stores.installation import KEY_COPIED, note_fact
 
 _ANSWER_SECONDS: Final = 10.0
@@ -155,7 +155,9 @@ def _keyring(gateway: Gateway) -> Keyring:
 
 
 async def _note(session: Session, gateway: Gateway, action: str) -> None:
-    await gateway.audit.note([AuditEntry("default", session.actor, action, "master.key")])
+    await gateway.audit.note(
+        [AuditEntry("default", session.actor, action, "master.key", via="cli")]
+    )
 
 
 for each in (status, copy, write_back, rotate, reseal_values):

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import Clock
 from gateway.errors import Problem
 from gateway.model.account import Caller
+from gateway.model.audit import AuditEntry
 from gateway.model.delivery import Destination
 from gateway.model.event import EventDraft, EventType, Published
 from gateway.model.order import Order
@@ -29,7 +30,6 @@ from gateway.model.submission import (
 from gateway.settings import Settings
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
-from gateway.storage.stores.audit import AuditEntry
 from gateway.storage.stores.delivery_log import DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.events import EventStore

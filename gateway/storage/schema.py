@@ -136,6 +136,7 @@ packages = Table(
     Column("rx_index", BYTES),
     Column("phone_index", BYTES),
     Column("patient_index", BYTES),
+    Column("name_index", BYTES),
     Column("payload", BYTES, nullable=False),
     Column("purged", Boolean, nullable=False, server_default=false()),
     Column("delivery_day", Text),
@@ -154,7 +155,7 @@ packages = Table(
     ),
     *(
         Index(f"ix_packages_{name}", name, **_only(f"{name} IS NOT NULL"))
-        for name in ("rx_index", "phone_index", "patient_index")
+        for name in ("rx_index", "phone_index", "patient_index", "name_index")
     ),
     Index("ix_packages_finished", "purged", "status_at_ms", **_only(FINISHED)),
     Index("ix_packages_status", "account_id", "status", "id"),
@@ -332,8 +333,10 @@ idempotency = Table(
     Index("ix_idempotency_created_at_ms", "created_at_ms"),
 )
 
-# Who did or saw what. digest covers the row and the digest before it, so that a row that
-# was changed or taken out shows. patient_index names the record without naming the patient.
+# Who did or saw what. digest covers the row, its look-ups and the digest before it, so that a
+# row that was changed or taken out shows. Rows of the first version have no chain_key: their
+# digest has no key, and patient_index names the record. Later ones have an id, and their digest
+# is an HMAC under a key of the seal key number chain_key. address and detail are sealed.
 audit = Table(
     "audit",
     metadata,
@@ -345,5 +348,63 @@ audit = Table(
     Column("subject", Text, nullable=False),
     Column("patient_index", BYTES),
     Column("digest", BYTES, nullable=False),
+    Column("chain_key", Integer),
+    Column("id", Text),
+    Column("kind", Text),
+    Column("fields", Text),
+    Column("site", Text),
+    Column("purpose", Text),
+    Column("via", Text),
+    Column("session", Text),
+    Column("outcome", Text),
+    Column("address", BYTES),
+    Column("detail", BYTES),
     Index("ix_audit_patient_index", "patient_index"),
+    Index("ix_audit_id", "id"),
+    Index("ix_audit_subject", "subject", "sequence"),
+)
+
+# What a patient is found by in the audit trail and the disclosures, and there alone: owner is
+# an audit row, a folded disclosure, or the subject of events. value is a package's id or a blind
+# index; it stays when the record itself is erased.
+patient_lookups = Table(
+    "patient_lookups",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", BYTES, nullable=False),
+    PrimaryKeyConstraint("owner", "name", "value"),
+    Index("ix_patient_lookups_value", "value", "owner"),
+)
+
+# Disclosures of attempts that retention deleted: one row for a patient, a recipient and an event
+# type. patient is the index that stands for the patient;
+disclosures = Table(
+    "disclosures",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("patient", BYTES, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("fields", Text, nullable=False),
+    Column("first_at_ms", MS, nullable=False),
+    Column("last_at_ms", MS, nullable=False),
+    Column("count", Integer, nullable=False),
+    Index("ix_disclosures_patient", "patient", "recipient", "event_type"),
+    Index("ix_disclosures_last_at_ms", "last_at_ms"),
+)
+
+# How much of its plan an account has used: packages of a month (2026-04). A row is there only
+# for an account with a plan.
+plan_usage = Table(
+    "plan_usage",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("limit_name", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "limit_name", "period"),
 )

@@ -33,15 +33,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import to_epoch_ms
 from gateway.errors import ConfigurationError, Conflict, StorageError
 from gateway.model.account import DEFAULT_ACCOUNT
+from gateway.model.audit import AuditEntry
 from gateway.storage.backup.format import BackupReader, Manifest, Progress, column_value, verify
 from gateway.storage.backup.write import saved_tables
+from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.crypto.keyring import Keyring
 from gateway.storage.database import Database
 from gateway.storage.maintenance.locks import exclusive_connection, refuse_other_processes
 from gateway.storage.maintenance.migrate import heads_of, known_revisions, upgrade
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import deliveries
-from gateway.storage.stores import audit
+from gateway.storage.stores import audit_chain
 
 # A gateway that was only started once has rows in these: nothing that could be missed.
 _BOOKKEEPING: Final = frozenset({"facts", "accounts", "sites", "alembic_version"})
@@ -60,6 +62,8 @@ class Restore:
     actor: str
     now: datetime
     on_progress: Progress = lambda _table, _done, _of: None
+    head_before: str | None = None
+    """The head of the audit trail that the restore replaces, if there is one."""
 
     async def into(self, url: str, *, force: bool = False) -> Manifest:
         """Restore into the database at ``url``; returns the manifest.
@@ -154,8 +158,21 @@ class Restore:
             .where(deliveries.c.state == "pending", deliveries.c.lease.is_not(None))
             .values(due_at_ms=to_epoch_ms(self.now), lease=None)
         )
-        entry = audit.AuditEntry(DEFAULT_ACCOUNT, self.actor, "backup.restored", self.source.name)
-        await audit.append(connection, [entry], self.now)
+        await self._note(connection)
+
+    async def _note(self, connection: AsyncConnection) -> None:
+        """Write down the restore with both heads: of the backup, and of what it replaced."""
+        restored = await audit_chain.read_head(connection)
+        detail = f"the backup's head is {restored}, the head before was {self.head_before}"
+        entry = AuditEntry(
+            DEFAULT_ACCOUNT,
+            self.actor,
+            "backup.restored",
+            self.source.name,
+            via="cli",
+            detail=detail,
+        )
+        await audit_chain.append(connection, Sealer(self.keyring), [entry], self.now)
 
     async def _insert(
         self, connection: AsyncConnection, manifest: Manifest, tables: dict[str, Table]

@@ -75,7 +75,15 @@ class Sealer:
     because another process rotated the keys.
     """
 
-    __slots__ = ("_active", "_active_header", "_active_id", "_ciphers", "_index", "_reload")
+    __slots__ = (
+        "_active",
+        "_active_header",
+        "_active_id",
+        "_chains",
+        "_ciphers",
+        "_index",
+        "_reload",
+    )
 
     def __init__(self, keyring: Keyring, reload: Callable[[], Keyring] | None = None) -> None:
         self._reload = reload
@@ -84,6 +92,10 @@ class Sealer:
     def _adopt(self, keyring: Keyring) -> None:
         self._ciphers = {
             seal_id: ExtendedNonceCipher(derived_key(key, "rx-gateway seal v1"))
+            for seal_id, key in keyring.seal_keys
+        }
+        self._chains = {
+            seal_id: hmac.new(derived_key(key, "rx-gateway audit chain v1"), digestmod="sha256")
             for seal_id, key in keyring.seal_keys
         }
         self._active_id = keyring.active_id
@@ -128,6 +140,26 @@ class Sealer:
     def needs_resealing(self, sealed: bytes) -> bool:
         """Return whether a value was sealed with another key than the newest."""
         return key_id_of(sealed) != self._active_id
+
+    @property
+    def active_id(self) -> int:
+        """The number of the key that seals, and that chains the audit trail."""
+        return self._active_id
+
+    def chain_digest(self, seal_id: int, content: bytes) -> bytes:
+        """Return the HMAC-SHA256 of the audit trail's chain under the key of number ``seal_id``.
+
+        The key is of its own, derived from that seal key: whoever has only the database can't
+        compute it, and rows chained before a rotation verify with the retired key.
+        """
+        if seal_id not in self._chains and self._reload is not None:
+            self._adopt(self._reload())
+        chain = self._chains.get(seal_id)
+        if chain is None:
+            raise missing_seal_key(seal_id)
+        mac = chain.copy()
+        mac.update(content)
+        return mac.digest()
 
     def blind_index(self, field: str, account_id: str, value: str) -> bytes:
         """Return the 16 bytes that find a value without storing it: keyed, one-way, exact match.

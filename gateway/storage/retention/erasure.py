@@ -155,6 +155,7 @@ async def erase_packages(context: StepContext, rows: Rows) -> None:
             priority=None,
             driver_id=None,
             flags=0,
+            name_index=None,
         ),
         [
             {

@@ -26,6 +26,7 @@ from sqlalchemy import ColumnElement, Row, Select, false, select, text, true, tu
 
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.model.account import DEFAULT_ACCOUNT
+from gateway.model.audit import AuditEntry, via_of
 from gateway.settings import RetentionTable
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
@@ -34,7 +35,7 @@ from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.retention import erasure
 from gateway.storage.retention.erasure import Rows, StepContext
 from gateway.storage.schema import FINISHED, LOOSE, attempts, events, idempotency, packages
-from gateway.storage.stores.audit import AuditEntry, AuditTrail
+from gateway.storage.stores.audit import AuditTrail
 from gateway.storage.stores.idempotency import KEEP_FOR
 
 _ROWS_AT_ONCE: Final = 500
@@ -231,7 +232,8 @@ class Housekeeper:
             if each.rows and each.what not in _UNRECORDED
         ]
         if recorded:
-            entry = AuditEntry(DEFAULT_ACCOUNT, actor, "retention.applied", ", ".join(recorded))
+            text = ", ".join(recorded)
+            entry = AuditEntry(DEFAULT_ACCOUNT, actor, "retention.applied", text, via=via_of(actor))
             await self._trail.note([entry])
         if done:
             _log.info("retention: %s", ", ".join(done))

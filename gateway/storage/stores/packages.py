@@ -1,5 +1,7 @@
 """Packages in the database: kept sealed, found by id, by blind index, or page by page."""
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -10,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller, Mode
+from gateway.model.audit import AuditEntry, PatientKeys, shown_to
 from gateway.model.order import Order
 from gateway.model.package import Package, Status
 from gateway.storage.crypto.encryption import Sealer
@@ -50,6 +53,7 @@ _NEW_PACKAGE: Final = (
     "payload",
     "order_index",
     *(SEARCH_FIELDS[field] for field in _LOOKED_UP_BY),
+    "name_index",
     *CLEAR_COLUMNS,
 )
 _ORDER_INDEX: Final = _NEW_PACKAGE.index("order_index")
@@ -185,6 +189,7 @@ class PackageStore:
                 index(field, account_id, value) if (value := getattr(order, field)) else None
                 for field in _LOOKED_UP_BY
             ),
+            self.name_index(account_id, order.patient_name, order.patient_address),
             *clear_values(order),
         )
 
@@ -259,7 +264,13 @@ class PackageStore:
         await connection.execute(
             update(packages)
             .where(packages.c.account_id == package.account_id, packages.c.id == package.id)
-            .values(payload=sealed, **found_by)
+            .values(
+                payload=sealed,
+                name_index=self.name_index(
+                    package.account_id, order.patient_name, order.patient_address
+                ),
+                **found_by,
+            )
         )
         numbers = self._numbers(package.account_id, package.id, order)
         await replace_numbers(connection, package.account_id, package.id, numbers)
@@ -317,12 +328,83 @@ class PackageStore:
             query = query.where(packages.c.id < before_id)
         return [self._package(row) for row in await connection.execute(query)]
 
-    def patient_index(self, package: Package | PackageState) -> bytes | None:
-        """Return the index by which the audit trail names the patient's record."""
-        reference = package.order.external_patient_id
-        if reference is None:
-            return None
-        return self.index("external_patient_id", package.account_id, reference)
+    def name_index(self, account_id: str, name: str, address: str) -> bytes:
+        """Return the blind index of a name with its address; case and punctuation don't count."""
+        return self.sealer.blind_index(
+            "name_address", account_id, f"{_words(name)}|{_words(address)}"
+        )
+
+    def patient_keys(self, package: Package | PackageState) -> PatientKeys:
+        """Return what the audit trail finds the package's patient by.
+
+        That is the package's id alone once the package was erased.
+        """
+        if not package.order.patient_name:
+            return PatientKeys(package.id)
+        return self.order_keys(package.account_id, package.id, package.order)
+
+    def views(self, caller: Caller, shown: Sequence[Package], action: str) -> list[AuditEntry]:
+        """Return the audit entries of packages that are shown to ``caller``.
+
+        One for each patient, or, for a caller who sees masked ones, one for the whole answer.
+        """
+        fields = shown_to(caller)
+        if not fields and len(shown) != 1:
+            return [AuditEntry.by(caller, "list", f"{action}_masked", "packages")] if shown else []
+        return [
+            AuditEntry.by(
+                caller,
+                "reveal" if fields else "view",
+                action,
+                package.id,
+                patient=self.patient_keys(package),
+                fields=fields,
+                site=package.site,
+            )
+            for package in shown
+        ]
+
+    def order_keys(self, account_id: str, package_id: str, order: Order) -> PatientKeys:
+        """Return what the audit trail finds the patient of an order by."""
+        keys = self.keys_of(
+            account_id,
+            patient_id=order.external_patient_id,
+            rx_numbers=(order.rx_number,) if order.rx_number else (),
+            phone=order.patient_phone,
+        )
+        return keys._replace(
+            package_id=package_id,
+            name_address=self.name_index(account_id, order.patient_name, order.patient_address),
+        )
+
+    def event_keys(self, account_id: str, subject: str, data: Mapping[str, Any]) -> PatientKeys:
+        """Return what the audit trail finds the patient of an event by."""
+        patient = data.get("external_patient_id") or data.get("patient_id")
+        keys = self.keys_of(
+            account_id,
+            patient_id=patient if isinstance(patient, str) else None,
+            rx_numbers=[
+                each for each in (data.get("rx_number"),) if isinstance(each, str) and each
+            ],
+        )
+        return keys._replace(package_id=subject)
+
+    def keys_of(
+        self,
+        account_id: str,
+        *,
+        patient_id: str | None = None,
+        rx_numbers: Iterable[str] = (),
+        phone: str | None = None,
+    ) -> PatientKeys:
+        """Return what the audit trail finds a patient by, from the values that are known."""
+        return PatientKeys(
+            patient=self.index("external_patient_id", account_id, patient_id)
+            if patient_id
+            else None,
+            rx=tuple(self.index("rx_number", account_id, each) for each in rx_numbers),
+            phone=self.index("patient_phone", account_id, phone) if phone else None,
+        )
 
     @staticmethod
     def _visible(caller: Caller) -> Any:
@@ -348,3 +430,13 @@ class PackageStore:
             needs_person=bool((row.flags or 0) & FLAGS["needs_person"]),
             purged=bool(row.purged),
         )
+
+
+_NOT_A_WORD: Final = re.compile(r"[\W_]+")
+
+
+def _words(text: str) -> str:
+    """Fold a name or an address: letters and digits alone, one space between words."""
+    if text.isascii():  # nearly all are; normalising costs more than the hash
+        return _NOT_A_WORD.sub(" ", text).strip().lower()
+    return _NOT_A_WORD.sub(" ", unicodedata.normalize("NFKC", text)).strip().casefold()

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, TextIO
 
 from gateway.plugin import (
+    ALL_OF_AN_ORDER,
     AuditEntry,
     Caller,
     Gateway,
@@ -92,12 +93,14 @@ async def _deliveries(
 
 
 def _seen(gateway: Gateway, caller: Caller, package: Package) -> AuditEntry:
-    return AuditEntry(
-        caller.account_id,
-        caller.actor,
+    return AuditEntry.by(
+        caller,
+        "export",
         "package.exported",
         package.id,
-        gateway.packages.patient_index(package),
+        patient=gateway.packages.patient_keys(package),
+        fields=(*ALL_OF_AN_ORDER, "image", "proof"),
+        site=package.site,
     )
 
 

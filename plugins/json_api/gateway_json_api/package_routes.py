@@ -10,7 +10,6 @@ from litestar.params import FromPath, FromQuery, RawBody
 from gateway.plugin import (
     ANY_CALLER,
     SEARCH_FIELDS,
-    AuditEntry,
     Caller,
     ClearFilter,
     Gateway,
@@ -117,7 +116,7 @@ async def show_package(
     ```
     """
     package = await _visible(gateway, package_id, caller)
-    await _audit_views(gateway, [package], caller)
+    await gateway.audit.note(gateway.packages.views(caller, [package], "package.viewed"))
     return json_response(mapping.package_out(package))
 
 
@@ -139,7 +138,7 @@ async def show_timeline(
     package = await _visible(gateway, package_id, caller)
     async with gateway.database.read() as connection:
         events = await gateway.events.of_subject(connection, caller, package_id)
-    await _audit_views(gateway, [package], caller)
+    await gateway.audit.note(gateway.packages.views(caller, [package], "package.viewed"))
     return json_response(schema.TimelineOut([mapping.event_out(event) for event in events]))
 
 
@@ -173,21 +172,6 @@ async def _page(
     gateway: Gateway, found: Sequence[Package], size: int, caller: Caller
 ) -> Response[bytes]:
     shown = found[:size]
-    await _audit_views(gateway, shown, caller)
+    await gateway.audit.note(gateway.packages.views(caller, shown, "package.viewed"))
     cursor = shown[-1].id if len(found) > size else None
     return json_response(schema.PackagesOut([mapping.package_out(each) for each in shown], cursor))
-
-
-async def _audit_views(gateway: Gateway, packages: Sequence[Package], caller: Caller) -> None:
-    await gateway.audit.note(
-        [
-            AuditEntry(
-                caller.account_id,
-                caller.actor,
-                "package.viewed",
-                package.id,
-                gateway.packages.patient_index(package),
-            )
-            for package in packages
-        ]
-    )

@@ -1,7 +1,8 @@
 """The changes of one transaction: jobs, history, events, audit entries."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -85,11 +86,7 @@ class Changes:
 
     def viewed(self, job: Job, actor: str, action: str) -> None:
         """Add an audit entry: the actor read or changed patient data."""
-        patient = job.patient_id
-        index = None
-        if patient is not None:
-            index = self._gateway.packages.index("external_patient_id", job.account_id, patient)
-        self._audit.append(AuditEntry(job.account_id, actor, action, job.id, index))
+        self._audit.append(audit_entry(self._gateway, job, actor, action))
 
     async def write(self, connection: AsyncConnection) -> Published:
         """Write all changes; pass the result to ``announce`` after the commit."""
@@ -111,3 +108,27 @@ class Changes:
         self._history.append(
             HistoryRow(job.account_id, job.id, self.now_ms, actor, before, after, why)
         )
+
+
+def audit_entry(gateway: Gateway, job: Job, actor: str, action: str) -> AuditEntry:
+    """Return the audit entry of an actor who read or changed a job."""
+    keys = gateway.packages.keys_of(job.account_id, patient_id=job.patient_id)
+    shown = action in _SHOWN
+    return AuditEntry(
+        job.account_id,
+        actor,
+        action,
+        job.id,
+        keys._replace(package_id=job.id),
+        kind=_SHOWN.get(action, "change"),
+        fields=("identity", "rx") if shown else (),
+        site=job.site,
+        purpose="care",
+        via="key" if actor.startswith("key_") else "cli" if actor.startswith("cli:") else "job",
+    )
+
+
+_SHOWN: Final[Mapping[str, Literal["reveal", "disclose"]]] = {
+    "rx.viewed": "reveal",
+    "rx.leased": "disclose",
+}

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from gateway.plugin import AuditEntry, Caller, Gateway, HealthReport, NotFound
+from gateway.plugin import Caller, Gateway, HealthReport, NotFound
 from gateway.plugin import Job as Recurring
 from gateway_rx_queue import retention
+from gateway_rx_queue.changes import audit_entry
 from gateway_rx_queue.drugs import catalog as drugs
 from gateway_rx_queue.extension_points import RxWriter
 from gateway_rx_queue.intake import RxIntake
@@ -94,10 +95,7 @@ class RxService:
                 raise NotFound("There is no such job.")
             history = await self.store.history(connection, job.id)
             linked = await self.store.linked(connection, job)
-        patient, index = job.patient_id, None
-        if patient is not None:
-            index = self.gateway.packages.index("external_patient_id", job.account_id, patient)
-        entry = AuditEntry(job.account_id, caller.actor, "rx.viewed", job.id, index)
+        entry = audit_entry(self.gateway, job, caller.actor, "rx.viewed")
         await self.gateway.audit.note([entry])
         return job, history, linked
 

@@ -12,10 +12,12 @@ import msgspec
 from sqlalchemy import Row, insert, select, update
 
 from gateway.plugin import (
+    ALL_OF_AN_ORDER,
     AuditEntry,
     Caller,
     Gateway,
     Mode,
+    PatientKeys,
     from_epoch_ms,
     timestamp,
     to_epoch_ms,
@@ -236,7 +238,24 @@ class Compliance:
         return msgspec.json.decode(plain, type=Report)
 
     async def _audit(self, shop: ShopSettings, action: str, subject: str) -> None:
-        entry = AuditEntry(shop.account, f"shopify:{shop.domain}", action, subject)
+        keys = PatientKeys(subject)
+        async with self._gateway.database.read() as connection:
+            for mode in ("live", "test"):
+                caller = _caller(shop, mode)
+                package = await self._gateway.packages.get(connection, caller, subject)
+                if package is not None:
+                    keys = self._gateway.packages.patient_keys(package)
+        entry = AuditEntry(
+            shop.account,
+            f"shopify:{shop.domain}",
+            action,
+            subject,
+            keys,
+            kind="disclose" if action == "package.disclosed" else "change",
+            fields=ALL_OF_AN_ORDER if action == "package.disclosed" else (),
+            site=shop.site,
+            purpose="patient_request",
+        )
         await self._gateway.audit.note([entry])
 
 

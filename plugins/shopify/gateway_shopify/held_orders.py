@@ -51,7 +51,7 @@ class HeldOrders:
         body = msgspec.json.encode(Released(record.facts.order_id, release))
         webhook_id = new_id("release", self._gateway.clock.now())
         await self._inbox.put(Arrival(record.shop, webhook_id, RELEASED, body, record.index))
-        entry = AuditEntry(caller.account_id, caller.actor, "shopify.released", record.id)
+        entry = AuditEntry.by(caller, "change", "shopify.released", record.id)
         await self._gateway.audit.note([entry])
         await self._inbox.worker.drain(_TIMEOUT_SECONDS)
         after = await self._orders.by_id(order_id)
@@ -66,7 +66,7 @@ class HeldOrders:
         if not record.is_flagged:
             raise Conflict("The order is not flagged; there is nothing to clear.")
         await self._orders.clear_flag(record)
-        entry = AuditEntry(caller.account_id, caller.actor, "shopify.cleared", record.id)
+        entry = AuditEntry.by(caller, "change", "shopify.cleared", record.id)
         await self._gateway.audit.note([entry])
         return shown(await self._visible(caller, order_id))
 

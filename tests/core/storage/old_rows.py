@@ -44,7 +44,7 @@ class House:
     def __init__(self, database: Database, **ages: Any) -> None:
         self.database = database
         self.clock = SteppingClock(NOW)
-        self.trail = AuditTrail(database, self.clock)
+        self.trail = AuditTrail(database, SEALER, self.clock)
         self.tables: list[PluginTables] = []
         self.keeper = self.kept_for(**ages)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.storage.old_rows import STORES, House
-from core.storage.rows import KEYRING, NOW
+from core.storage.rows import KEYRING, NOW, SEALER
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from gateway.model.account import ApiKey, Caller
+from gateway.model.audit import AuditEntry, PatientKeys
 from gateway.model.bag import Prescription
 from gateway.storage.backup.format import Manifest
 from gateway.storage.backup.restore import Restore
@@ -35,7 +36,7 @@ from gateway.storage.backup.write import saved_tables, write_backup
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import migrate
 from gateway.storage.plugin_tables import PluginTables
-from gateway.storage.stores.audit import AuditEntry, append
+from gateway.storage.stores.audit_chain import append
 from gateway.storage.stores.idempotency import StoredResponse, key_id, store_responses
 from gateway.storage.stores.installation import claim_keyring
 
@@ -136,7 +137,8 @@ async def furnish(database: Database, plugin: Shelves | None = None) -> House:
         await STORES.accounts.ensure(connection, "acme", NOW)
         await STORES.accounts.add_key(connection, key, bytes(32))
         await store_responses(connection, [answer], NOW)
-        await append(connection, [AuditEntry("acme", "key_1", "x.viewed", "pkg_1")] * 3, NOW)
+        viewed = AuditEntry("acme", "key_1", "x.viewed", "pkg_1", PatientKeys("pkg_1"))
+        await append(connection, SEALER, [viewed] * 3, NOW)
         if plugin is not None:
             await connection.execute(insert(plugin.shelves), [SHELF, {**SHELF, "flag": False}])
             await connection.execute(insert(plugin.boxes).values(name="a", shelf=2))

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from gateway.clock import SteppingClock
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
+from gateway.model.audit import AuditEntry
 from gateway.model.bag import Prescription
 from gateway.model.ids import new_id
 from gateway.model.order import Candidate, Order
@@ -26,7 +27,6 @@ from gateway.settings import parse_settings
 from gateway.storage.database import Database
 from gateway.storage.schema import metadata
 from gateway.storage.stores import recoveries
-from gateway.storage.stores.audit import AuditEntry
 from gateway.storage.stores.outbox import Settled
 
 CALLER = Caller(DEFAULT_ACCOUNT, "live", "key_1")
@@ -144,9 +144,9 @@ async def send_its_events(gateway, target):
 async def look_at_it(gateway, package_id):
     async with gateway.database.read() as connection:
         package = await gateway.packages.get(connection, CALLER, package_id)
-    index = gateway.packages.patient_index(package)
+    keys = gateway.packages.patient_keys(package)
     await gateway.audit.note(
-        [AuditEntry(DEFAULT_ACCOUNT, "key_1", "package.viewed", package_id, index)]
+        [AuditEntry(DEFAULT_ACCOUNT, "key_1", "package.viewed", package_id, keys)]
     )
 
 

@@ -40,7 +40,9 @@ def load_drugs_command() -> click.Command:
         if not dry_run:
             async with session.gateway() as gateway:
                 now = gateway.clock.now()
-                entry = AuditEntry(DEFAULT_ACCOUNT, session.actor, "rx.drugs_loaded", "rx_drugs")
+                entry = AuditEntry(
+                    DEFAULT_ACCOUNT, session.actor, "rx.drugs_loaded", "rx_drugs", via="cli"
+                )
                 async with gateway.database.begin() as connection:
                     await drugs.replace(connection, found, to_epoch_ms(now), extract.dated)
                     await gateway.audit.record(connection, [entry], now)

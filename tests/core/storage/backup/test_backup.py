@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from core.storage.old_rows import BOARD, STORES, ago
 from core.storage.plugin_folders import CORE_HEAD, Plugin
-from core.storage.rows import KEYRING, LIVE, NOW, draft, new_package, rows_in
+from core.storage.rows import KEYRING, LIVE, NOW, SEALER, draft, new_package, rows_in
 from core.storage.saved import SHELF, Shelves, contents, furnish, opened, restoring, save
 from sqlalchemy import func, insert, select, text, update
 
@@ -20,7 +20,7 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import heads_of
 from gateway.storage.maintenance.space import extent
 from gateway.storage.schema import audit, deliveries, events, facts, packages
-from gateway.storage.stores.audit import first_broken_link
+from gateway.storage.stores.audit_chain import first_broken_link
 from gateway.storage.stores.outbox import NewDelivery
 from gateway.version import __version__, build_id
 
@@ -82,7 +82,11 @@ async def test_what_was_saved_from_either_database_is_restored_into_either(
         for row in (*before["acme_shelves"], *after["acme_shelves"]):
             row["aware"] = row["aware"].replace(tzinfo=None)
     assert after == before
-    assert all(rows for name, rows in before.items() if name not in {"sites", "recoveries"})
+    assert all(
+        rows
+        for name, rows in before.items()
+        if name not in {"sites", "recoveries", "disclosures", "plan_usage"}
+    )
     assert (entry["actor"], entry["action"], entry["subject"]) == (
         "cli:ana",
         "backup.restored",
@@ -91,7 +95,7 @@ async def test_what_was_saved_from_either_database_is_restored_into_either(
 
     # And it works: the chain holds, values open, numbers go on, space comes back
     async with restored.begin() as connection:
-        assert await first_broken_link(connection) is None
+        assert await first_broken_link(connection, SEALER) is None
         assert {CORE_HEAD, "acme_0001"} == await heads_of(connection)
         [package, *_] = await STORES.packages.search(
             connection, LIVE, "external_order_id", "SO-1001", limit=1
@@ -530,6 +534,6 @@ async def test_the_audit_trail_continues_after_a_restore(furnished, target, empt
     restored = await opened(url, tmp_path)
     async with restored.begin() as connection:
         assert await rows_in(connection, audit) == 4
-        assert await first_broken_link(connection) is None
+        assert await first_broken_link(connection, SEALER) is None
     assert ago(0) == NOW
     await restored.close()

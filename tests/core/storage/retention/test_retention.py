@@ -10,13 +10,14 @@ from sqlalchemy import MetaData, insert, select, text
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.errors import Conflict
 from gateway.model.account import Caller
+from gateway.model.audit import AuditEntry
 from gateway.model.order import Order
 from gateway.model.package import ALLOWED, TERMINAL
 from gateway.storage import schema
 from gateway.storage.crypto.reencryption import reseal
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import attempts, audit, deliveries, events, packages
-from gateway.storage.stores.audit import AuditEntry, first_broken_link
+from gateway.storage.stores.audit_chain import first_broken_link
 from gateway.storage.stores.idempotency import StoredResponse, key_id, store_responses
 
 EVERYTHING = {"payload_days": 1, "metadata_days": 2, "log_days": 1}
@@ -202,7 +203,7 @@ async def test_the_audit_trail_and_a_plugin_s_tables_are_never_touched(house):
 
     async with house.database.read() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM acme_jobs"))).scalar() == 1
-        assert await first_broken_link(connection) is None
+        assert await first_broken_link(connection, SEALER) is None
     assert len(await house.rows(audit)) == 3
 
 
