@@ -3,15 +3,17 @@
 Packages hold patient data, so each one shown is recorded in the audit trail.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 import msgspec
 
 from gateway.cli.opening import caller_of, many_rows, one_row
 from gateway.errors import NotFound
+from gateway.model.account import Caller
+from gateway.model.audit import ALL_OF_AN_ORDER, AuditEntry
 from gateway.model.event import Event
 from gateway.model.order import PRIORITIES
 from gateway.model.package import Package, Status
@@ -20,6 +22,9 @@ from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
 from gateway.storage.schema import FLAGS
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter
+
+if TYPE_CHECKING:
+    from gateway.runtime import Gateway
 
 _COLUMNS: Final = ("created_at", "status", "site", "source", "patient_name", "rx_number", "id")
 
@@ -60,7 +65,7 @@ async def list_packages(  # noqa: PLR0913 - one for each option
         wanted = PackageFilter(limit, status=status, source=source, since=after, clear=clear)
         async with gateway.database.read() as connection:
             found = await gateway.packages.page(connection, caller, wanted)
-        await gateway.audit.note(gateway.packages.views(caller, found, "package.viewed"))
+        await gateway.audit.note(_views(gateway, caller, found))
     session.table(_COLUMNS, [_row(package) for package in found])
 
 
@@ -79,7 +84,7 @@ async def show(session: Session, *, package_id: str, account: str, test_data: bo
                     "--test and --account look elsewhere."
                 )
             timeline = await gateway.events.of_subject(connection, caller, package_id)
-        await gateway.audit.note(gateway.packages.views(caller, [package], "package.viewed"))
+        await gateway.audit.note(_views(gateway, caller, [package]))
     session.record({**_row(package), "events": [_event_row(event) for event in timeline]})
 
 
@@ -110,8 +115,16 @@ async def search(
     async with session.gateway() as gateway:
         async with gateway.database.read() as connection:
             found = await gateway.packages.search(connection, caller, name, value, limit=limit)
-        await gateway.audit.note(gateway.packages.views(caller, found, "package.viewed"))
+        asked = gateway.packages.searched(caller, name, value, hits=bool(found))
+        await gateway.audit.note([asked, *_views(gateway, caller, found)])
     session.table(_COLUMNS, [_row(package) for package in found])
+
+
+def _views(gateway: "Gateway", caller: Caller, shown: Sequence[Package]) -> list[AuditEntry]:
+    entries: list[AuditEntry] = gateway.packages.views(
+        caller, shown, "package.viewed", ALL_OF_AN_ORDER
+    )
+    return entries
 
 
 def _row(package: Package) -> Mapping[str, Any]:

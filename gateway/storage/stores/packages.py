@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller, Mode
-from gateway.model.audit import AuditEntry, PatientKeys, shown_to
+from gateway.model.audit import NO_PATIENT, AuditEntry, FieldGroup, PatientKeys, shown_to
 from gateway.model.order import Order
 from gateway.model.package import Package, Status
 from gateway.storage.crypto.encryption import Sealer
@@ -343,12 +343,20 @@ class PackageStore:
             return PatientKeys(package.id)
         return self.order_keys(package.account_id, package.id, package.order)
 
-    def views(self, caller: Caller, shown: Sequence[Package], action: str) -> list[AuditEntry]:
+    def views(
+        self,
+        caller: Caller,
+        shown: Sequence[Package],
+        action: str,
+        fields: tuple[FieldGroup, ...] | None = None,
+    ) -> list[AuditEntry]:
         """Return the audit entries of packages that are shown to ``caller``.
 
         One for each patient, or, for a caller who sees masked ones, one for the whole answer.
+        ``fields`` are the groups shown, if they are others than its permissions allow.
         """
-        fields = shown_to(caller)
+        if fields is None:
+            fields = shown_to(caller)
         if not fields and len(shown) != 1:
             return [AuditEntry.by(caller, "list", f"{action}_masked", "packages")] if shown else []
         return [
@@ -363,6 +371,23 @@ class PackageStore:
             )
             for package in shown
         ]
+
+    def searched(self, caller: Caller, field: str, value: str, *, hits: bool) -> AuditEntry:
+        """Return the audit entry of a search by ``field`` (a key of ``SEARCH_FIELDS``)."""
+        index = self.index(field, caller.account_id, value)
+        keys = {
+            "rx_number": PatientKeys(rx=(index,)),
+            "patient_phone": PatientKeys(phone=index),
+            "external_patient_id": PatientKeys(patient=index),
+        }.get(field, NO_PATIENT)
+        return AuditEntry.by(
+            caller,
+            "search",
+            "packages.searched",
+            f"{field}:{index.hex()}",
+            patient=keys,
+            outcome="hits" if hits else "none",
+        )
 
     def order_keys(self, account_id: str, package_id: str, order: Order) -> PatientKeys:
         """Return what the audit trail finds the patient of an order by."""

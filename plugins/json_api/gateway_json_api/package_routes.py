@@ -97,6 +97,7 @@ async def search_packages(
         found = await gateway.packages.search(
             connection, caller, field, value, limit=size + 1, before_id=sent.cursor
         )
+    await gateway.audit.note([gateway.packages.searched(caller, field, value, hits=bool(found))])
     return await _page(gateway, found, size, caller)
 
 

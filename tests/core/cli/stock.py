@@ -21,7 +21,7 @@ from gateway.model.submission import Submission
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session
 from gateway.settings import load_settings
-from gateway.storage.schema import audit
+from gateway.storage.schema import audit, patient_lookups
 from gateway.storage.stores.outbox import Settled
 from gateway.testing.schema import lay_schema
 
@@ -126,7 +126,10 @@ class Stock:
         """Return who did ``action``, to what, and the index of the patient it was about."""
 
         async def read(gateway: Gateway) -> list[tuple[str, str, bytes | None]]:
-            query = select(audit.c.actor, audit.c.subject, audit.c.patient_index)
+            looked_up = patient_lookups.c.owner == audit.c.id
+            of_patient = looked_up & (patient_lookups.c.name == "patient")
+            query = select(audit.c.actor, audit.c.subject, patient_lookups.c.value)
+            query = query.outerjoin_from(audit, patient_lookups, of_patient)
             async with gateway.database.read() as connection:
                 rows = await connection.execute(
                     query.where(audit.c.action == action).order_by(audit.c.sequence)

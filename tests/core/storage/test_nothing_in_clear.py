@@ -183,7 +183,7 @@ async def fill(gateway):
         empty = [
             table.name for table in metadata.sorted_tables if not await rows_in(connection, table)
         ]
-    assert empty == []
+    assert empty == ["disclosures", "plan_usage"]
     return issued.key, package_id
 
 

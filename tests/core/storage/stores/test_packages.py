@@ -157,8 +157,31 @@ async def test_a_payload_moved_to_another_row_does_not_open(connection, kept):
 async def test_the_audit_trail_names_a_patient_by_a_blind_index(kept):
     keyed = kept.packages.index("external_patient_id", "acme", "PMS-9081")
 
-    assert kept.packages.patient_index(known_as(new_package(LIVE))) == keyed
-    assert kept.packages.patient_index(known_as(new_package(OTHER))) != keyed
-    assert (
-        kept.packages.patient_index(known_as(new_package(LIVE, external_patient_id=None))) is None
+    assert kept.packages.patient_keys(known_as(new_package(LIVE))).patient == keyed
+    assert kept.packages.patient_keys(known_as(new_package(OTHER))).patient != keyed
+    without = known_as(new_package(LIVE, external_patient_id=None))
+    assert kept.packages.patient_keys(without).patient is None
+
+
+async def test_a_name_with_its_address_is_found_however_it_is_written(kept):
+    index = kept.packages.name_index("acme", "Maria Rodriguez", "123 Main St, Miami, FL 33178")
+
+    assert index == kept.packages.name_index(
+        "acme", " MARIA  RODRIGUEZ", "123 Main St. Miami FL\n33178"
     )
+    for name, address in (
+        ("Mario Rodriguez", "123 Main St, Miami, FL 33178"),
+        ("Maria Rodriguez", "124 Main St, Miami, FL 33178"),
+        ("Maria Rodriguez 123", "Main St, Miami, FL 33178"),
+    ):
+        assert kept.packages.name_index("acme", name, address) != index
+    composed, decomposed = "Zo\u00eb Gro\u00df", "ZOE\u0308 GROSS"
+    assert kept.packages.name_index("acme", composed, "1") == kept.packages.name_index(
+        "acme", decomposed, "1"
+    )
+
+
+async def test_an_erased_package_is_named_by_its_id_alone(kept):
+    erased = known_as(new_package(LIVE, patient_name="", patient_address=""))
+
+    assert list(kept.packages.patient_keys(erased).pairs()) == [("package", erased.id.encode())]
