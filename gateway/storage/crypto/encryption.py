@@ -149,8 +149,8 @@ class Sealer:
     def chain_digest(self, seal_id: int, content: bytes) -> bytes:
         """Return the HMAC-SHA256 of the audit trail's chain under the key of number ``seal_id``.
 
-        The key is of its own, derived from that seal key: whoever has only the database can't
-        compute it, and rows chained before a rotation verify with the retired key.
+        The key is of its own, derived from that seal key: access to the database alone doesn't
+        give it, and rows chained before a rotation verify with the retired key.
         """
         if seal_id not in self._chains and self._reload is not None:
             self._adopt(self._reload())
