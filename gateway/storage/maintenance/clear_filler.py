@@ -24,7 +24,7 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database, among
 from gateway.storage.schema import UNFILLED, events, packages
 from gateway.storage.stores.clear_columns import clear_values, driver_after, flags_after
-from gateway.storage.stores.packages import PackageState
+from gateway.storage.stores.packages import PackageState, name_index
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ _FILL: Final = (
         priority=bindparam("new_priority"),
         driver_id=bindparam("new_driver"),
         flags=bindparam("new_flags"),
+        name_index=func.coalesce(packages.c.name_index, bindparam("new_name_index")),
     )
 )
 
@@ -127,7 +128,8 @@ class ClearFiller:
                 day, priority, flags = clear_values(each.order)
                 flags = self._flags(flags, each.status, each.status_at_ms)
                 known[each.id] = each._replace(driver_id=driver, flags=flags)
-                values.append(_values(each.account_id, each.id, day, priority, driver, flags))
+                name = self._name_index(each.account_id, each.order)
+                values.append(_values(each.account_id, each.id, day, priority, driver, flags, name))
             await connection.execute(_FILL, values)
         return known
 
@@ -162,12 +164,18 @@ class ClearFiller:
                 continue
             day, priority, flags = clear_values(order)
             flags = self._flags(flags, row.status, row.status_at_ms)
+            name = self._name_index(row.account_id, order)
             values.append(
-                _values(row.account_id, row.id, day, priority, drivers.get(row.id), flags)
+                _values(row.account_id, row.id, day, priority, drivers.get(row.id), flags, name)
             )
         if values:
             await connection.execute(_FILL, values)
         return len(values)
+
+    def _name_index(self, account_id: str, order: Order) -> bytes | None:
+        if not order.patient_name:  # it was erased
+            return None
+        return name_index(self._sealer, account_id, order.patient_name, order.patient_address)
 
     def _flags(self, flags: int, status: Any, status_at_ms: int) -> int:
         if status_at_ms < to_epoch_ms(self._clock.now() - _RECENTLY):
@@ -205,6 +213,7 @@ def _values(
     priority: str | None,
     driver: str | None,
     flags: int,
+    name_index: bytes | None = None,
 ) -> dict[str, Any]:
     return {
         "account": account_id,
@@ -213,6 +222,7 @@ def _values(
         "new_priority": priority,
         "new_driver": driver,
         "new_flags": flags,
+        "new_name_index": name_index,
     }
 
 

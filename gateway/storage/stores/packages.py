@@ -330,9 +330,7 @@ class PackageStore:
 
     def name_index(self, account_id: str, name: str, address: str) -> bytes:
         """Return the blind index of a name with its address; case and punctuation don't count."""
-        return self.sealer.blind_index(
-            "name_address", account_id, f"{_words(name)}|{_words(address)}"
-        )
+        return name_index(self.sealer, account_id, name, address)
 
     def patient_keys(self, package: Package | PackageState) -> PatientKeys:
         """Return what the audit trail finds the package's patient by.
@@ -394,7 +392,8 @@ class PackageStore:
         keys = self.keys_of(
             account_id,
             patient_id=order.external_patient_id,
-            rx_numbers=(order.rx_number,) if order.rx_number else (),
+            rx_numbers=[each.rx_number for each in order.prescriptions]
+            or ([order.rx_number] if order.rx_number else []),
             phone=order.patient_phone,
         )
         return keys._replace(
@@ -405,12 +404,11 @@ class PackageStore:
     def event_keys(self, account_id: str, subject: str, data: Mapping[str, Any]) -> PatientKeys:
         """Return what the audit trail finds the patient of an event by."""
         patient = data.get("external_patient_id") or data.get("patient_id")
+        numbers = [each.get("rx_number") for each in (data, *(data.get("prescriptions") or ()))]
         keys = self.keys_of(
             account_id,
             patient_id=patient if isinstance(patient, str) else None,
-            rx_numbers=[
-                each for each in (data.get("rx_number"),) if isinstance(each, str) and each
-            ],
+            rx_numbers=[each for each in numbers if isinstance(each, str) and each],
         )
         return keys._replace(package_id=subject)
 
@@ -427,7 +425,7 @@ class PackageStore:
             patient=self.index("external_patient_id", account_id, patient_id)
             if patient_id
             else None,
-            rx=tuple(self.index("rx_number", account_id, each) for each in rx_numbers),
+            rx=tuple(sorted({self.index("rx_number", account_id, each) for each in rx_numbers})),
             phone=self.index("patient_phone", account_id, phone) if phone else None,
         )
 
@@ -455,6 +453,11 @@ class PackageStore:
             needs_person=bool((row.flags or 0) & FLAGS["needs_person"]),
             purged=bool(row.purged),
         )
+
+
+def name_index(sealer: Sealer, account_id: str, name: str, address: str) -> bytes:
+    """Return the blind index of a name with its address; case and punctuation don't count."""
+    return sealer.blind_index("name_address", account_id, f"{_words(name)}|{_words(address)}")
 
 
 _NOT_A_WORD: Final = re.compile(r"[\W_]+")
