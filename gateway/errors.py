@@ -17,8 +17,10 @@
     │   ├── ReaderCrashed         … because its reader crashes on it
     │   └── UnsupportedMedia      … because of its content type
     ├── NotAuthenticated          no key, an unknown one, or a revoked one
+    │   └── SessionLocked         … because the person was away: signing in again resumes
     ├── NotAllowed                the key is valid, but not for this plan, site or mode
-    │   └── Forbidden             … because it lacks a permission, which is named
+    │   ├── Forbidden             … because it lacks a permission, which is named
+    │   └── StepUpRequired        … until the person shows a factor again
     ├── PlanLimitReached          the account's plan has no room left
     ├── NotFound                  no such row, or not this account's
     ├── BodyTimeout               the request body stopped arriving
@@ -128,6 +130,10 @@ class NotAuthenticated(GatewayError):
     """The API key is missing, unknown or revoked."""
 
 
+class SessionLocked(NotAuthenticated):
+    """The session is locked after a while without activity; signing in again resumes."""
+
+
 class NotAllowed(GatewayError):
     """The key is valid, but the request is outside its plan, site or mode."""
 
@@ -150,6 +156,10 @@ class Forbidden(NotAllowed):
             [Problem(f"lacks the permission {permission}", field="permission")],
         )
         self.permission = permission
+
+
+class StepUpRequired(NotAllowed):
+    """The action needs a factor that was shown in the last minutes."""
 
 
 class PlanLimitReached(GatewayError):

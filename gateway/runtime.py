@@ -21,6 +21,7 @@ from typing import Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.api_keys import Keys
+from gateway.auth.identity import Identity, build_identity
 from gateway.auth.rate_limits import Limits
 from gateway.auth.roles import Permissions
 from gateway.clock import Clock, SystemClock
@@ -90,6 +91,7 @@ class Gateway:
     tracking: UpdateIntake
     amendments: Amendments
     keys: Keys
+    identity: Identity
     limits: Limits
     audit: AuditTrail
     recovery: RecoveryRunner
@@ -168,6 +170,7 @@ class Gateway:
         await self.tracking.drained()
         await self.audit.drained()
         await self.limits.close()
+        self.identity.parts.hasher.close()
         await self.database.close()
 
     @asynccontextmanager
@@ -288,6 +291,15 @@ class Gateway:
         self.destinations = DestinationStore(sealer)
         self.outbox = Outbox(sealer, self.events)
         self.delivery_log = DeliveryLog(sealer)
+        self.identity = build_identity(
+            settings,
+            self.database,
+            sealer,
+            self.clock,
+            self.permissions,
+            self.audit,
+            self.sites.known,
+        )
         self.housekeeper = Housekeeper(
             self.database, sealer, settings.retention, self.audit, self.clock, tables=tables
         )

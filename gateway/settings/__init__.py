@@ -16,6 +16,7 @@ from gateway.errors import SettingsError
 from gateway.settings.reading import AsIs, Check, Reader, SiteCode, read_table, site_codes
 from gateway.settings.tables import (
     SQLITE_DRIVER,
+    DashboardTable,
     DatabaseTable,
     DeliveryTable,
     Discreet,
@@ -23,6 +24,8 @@ from gateway.settings.tables import (
     HttpTable,
     LimitsTable,
     LoggingTable,
+    OidcTable,
+    PeopleTable,
     RedisTable,
     RetentionTable,
     SecurityTable,
@@ -42,12 +45,15 @@ from gateway.settings.values import (
 
 __all__ = [
     "Check",
+    "DashboardTable",
     "DatabaseTable",
     "DeliveryTable",
     "GatewayTable",
     "HttpTable",
     "LimitsTable",
     "LoggingTable",
+    "OidcTable",
+    "PeopleTable",
     "RedisTable",
     "RetentionTable",
     "SecurityTable",
@@ -73,6 +79,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     limits: LimitsTable = LimitsTable()
     retention: RetentionTable = RetentionTable()
     security: SecurityTable = SecurityTable()
+    people: PeopleTable = PeopleTable()
+    dashboard: DashboardTable = DashboardTable()
     logging: LoggingTable = LoggingTable()
     tracing: TracingTable = TracingTable()
     sites: tuple[SiteTable, ...] = ()
@@ -98,6 +106,8 @@ class Settings(Discreet, frozen=True, kw_only=True):
     limits: LimitsTable = LimitsTable()
     retention: RetentionTable = RetentionTable()
     security: SecurityTable = SecurityTable()
+    people: PeopleTable = PeopleTable()
+    dashboard: DashboardTable = DashboardTable()
     logging: LoggingTable = LoggingTable()
     tracing: TracingTable = TracingTable()
     sites: tuple[SiteTable, ...] = ()
@@ -192,6 +202,8 @@ def _parse(
         limits=file.limits,
         retention=file.retention,
         security=file.security,
+        people=file.people,
+        dashboard=file.dashboard,
         logging=file.logging,
         tracing=file.tracing,
         sites=file.sites,

@@ -232,7 +232,7 @@ def test_a_problem_with_a_site_names_its_number(wrong):
 
 TABLES = (
     "[gateway], [http], [database], [redis], [delivery], [limits], [retention], [security], "
-    "[logging], [tracing], [[sites]], [plugins]"
+    "[people], [dashboard], [logging], [tracing], [[sites]], [plugins]"
 )
 WRONG_TABLES = f"""
 [sites] | sites: expected a list of tables, each headed by double brackets, got a table

@@ -42,11 +42,13 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.locks import exclusive_connection, refuse_other_processes
 from gateway.storage.maintenance.migrate import heads_of, known_revisions, upgrade
 from gateway.storage.plugin_tables import PluginTables
-from gateway.storage.schema import deliveries
+from gateway.storage.schema import deliveries, drafts, invitations, owner_codes, sessions
 from gateway.storage.stores import audit_chain
 
 # A gateway that was only started once has rows in these: nothing that could be missed.
-_BOOKKEEPING: Final = frozenset({"facts", "accounts", "sites", "alembic_version"})
+_BOOKKEEPING: Final = frozenset({"facts", "accounts", "sites", "alembic_version", "owner_codes"})
+# What must not come back with a backup: it was ended, used or withdrawn since, perhaps.
+_ENDED: Final = (sessions, drafts, invitations, owner_codes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ class Restore:
             .where(deliveries.c.state == "pending", deliveries.c.lease.is_not(None))
             .values(due_at_ms=to_epoch_ms(self.now), lease=None)
         )
+        for table in _ENDED:
+            await connection.execute(delete(table))
         await self._note(connection)
 
     async def _note(self, connection: AsyncConnection) -> None:

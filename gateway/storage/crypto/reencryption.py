@@ -13,7 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
 from gateway.storage.plugin_tables import SealedColumn
-from gateway.storage.schema import attempts, audit, destinations, events, packages
+from gateway.storage.schema import (
+    attempts,
+    audit,
+    break_glass,
+    destinations,
+    drafts,
+    events,
+    factors,
+    packages,
+)
 
 _ROWS_AT_ONCE: Final = 500
 
@@ -21,6 +30,9 @@ _SEALED: Final = (
     SealedColumn(packages, "payload", ("account_id", "id"), lambda row: str(row.id)),
     SealedColumn(events, "data", ("sequence",), lambda row: str(row.id)),
     SealedColumn(destinations, "settings", ("id",), lambda row: str(row.id)),
+    SealedColumn(factors, "secret", ("id",), lambda row: str(row.id)),
+    SealedColumn(drafts, "data", ("id",), lambda row: str(row.id)),
+    SealedColumn(break_glass, "data", ("id",), lambda row: str(row.id)),
     SealedColumn(attempts, "excerpt", ("sequence",), lambda row: f"{row.delivery_id}:{row.number}"),
     SealedColumn(audit, "address", ("sequence",), lambda row: f"{row.id}:address"),
     SealedColumn(audit, "detail", ("sequence",), lambda row: f"{row.id}:detail"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.storage.old_rows import STORES, House
+from core.storage.people_rows import write_people
 from core.storage.rows import KEYRING, NOW, SEALER
 from sqlalchemy import (
     JSON,
@@ -139,6 +140,7 @@ async def furnish(database: Database, plugin: Shelves | None = None) -> House:
         await store_responses(connection, [answer], NOW)
         viewed = AuditEntry("acme", "key_1", "x.viewed", "pkg_1", PatientKeys("pkg_1"))
         await append(connection, SEALER, [viewed] * 3, NOW)
+        await write_people(connection, SEALER, NOW)
         if plugin is not None:
             await connection.execute(insert(plugin.shelves), [SHELF, {**SHELF, "flag": False}])
             await connection.execute(insert(plugin.boxes).values(name="a", shelf=2))

@@ -10,6 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from core.storage.people_rows import write_people
 from core.storage.rows import NOW, destination, failed, outcome, rows_in
 from sqlalchemy import select
 
@@ -179,6 +180,8 @@ async def fill(gateway):
     await send_its_events(gateway, target)
     await look_at_it(gateway, package_id)
     await start_a_recovery(gateway, target)
+    async with gateway.database.begin() as connection:
+        await write_people(connection, gateway.sealer, NOW, MARK)
     async with gateway.database.read() as connection:
         empty = [
             table.name for table in metadata.sorted_tables if not await rows_in(connection, table)

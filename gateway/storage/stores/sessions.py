@@ -1,0 +1,228 @@
+"""Sessions of signed-in browsers, what was typed when they locked, and what was used once."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.model.person import Membership, Method, SessionRow
+from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.schema import drafts, memberships, people, sessions, spent
+from gateway.storage.stores.people import read_codes
+
+_MAX_DRAFTS = 20
+
+
+class OpenSession(NamedTuple):
+    """A session with its person as they are now; ``membership`` of the account it is in."""
+
+    row: SessionRow
+    person_name: str
+    language: str | None
+    membership: Membership | None
+
+
+class SessionStore:
+    """Reads and writes sessions, drafts and spent tokens."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    async def add(self, connection: AsyncConnection, row: SessionRow, digest: bytes) -> None:
+        """Write a new session: the hash of its cookie, never the cookie."""
+        await connection.execute(
+            insert(sessions).values(
+                digest=digest,
+                id=row.id,
+                person_id=row.person_id,
+                account_id=row.account_id,
+                method=row.method,
+                is_strong=row.is_strong,
+                agent=row.agent,
+                created_at_ms=to_epoch_ms(row.created_at),
+                seen_at_ms=to_epoch_ms(row.seen_at),
+                proved_at_ms=to_epoch_ms(row.proved_at),
+                expires_at_ms=to_epoch_ms(row.expires_at),
+            )
+        )
+
+    async def find(
+        self, connection: AsyncConnection, digest: bytes, now: datetime
+    ) -> OpenSession | None:
+        """Return the session of a cookie's hash: not expired, its person not disabled."""
+        joined = sessions.join(people, people.c.id == sessions.c.person_id).outerjoin(
+            memberships,
+            (memberships.c.person_id == sessions.c.person_id)
+            & (memberships.c.account_id == sessions.c.account_id),
+        )
+        found = await connection.execute(
+            select(
+                sessions,
+                people.c.name.label("person_name"),
+                people.c.language,
+                memberships.c.role,
+                memberships.c.sites,
+            )
+            .select_from(joined)
+            .where(
+                sessions.c.digest == digest,
+                sessions.c.expires_at_ms > to_epoch_ms(now),
+                people.c.disabled_at_ms.is_(None),
+            )
+        )
+        row = found.first()
+        if row is None:
+            return None
+        membership = (
+            None
+            if row.role is None
+            else Membership(row.account_id, row.person_id, row.role, read_codes(row.sites))
+        )
+        return OpenSession(_session(row), row.person_name, row.language, membership)
+
+    async def seen(self, connection: AsyncConnection, session_id: str, at: datetime) -> None:
+        """Note activity; a session that is locked stays so."""
+        await connection.execute(
+            update(sessions)
+            .where(sessions.c.id == session_id, sessions.c.locked_at_ms.is_(None))
+            .values(seen_at_ms=to_epoch_ms(at))
+        )
+
+    async def lock(self, connection: AsyncConnection, session_id: str, at: datetime) -> None:
+        """Lock a session: nothing but a sign-in goes on from here."""
+        await connection.execute(
+            update(sessions)
+            .where(sessions.c.id == session_id, sessions.c.locked_at_ms.is_(None))
+            .values(locked_at_ms=to_epoch_ms(at))
+        )
+
+    async def proved(
+        self, connection: AsyncConnection, session_id: str, at: datetime, *, is_strong: bool
+    ) -> None:
+        """Note that a factor was shown again."""
+        values: dict[str, Any] = {"proved_at_ms": to_epoch_ms(at), "seen_at_ms": to_epoch_ms(at)}
+        if is_strong:
+            values["is_strong"] = True
+        await connection.execute(
+            update(sessions)
+            .where(sessions.c.id == session_id, sessions.c.locked_at_ms.is_(None))
+            .values(**values)
+        )
+
+    async def switch(self, connection: AsyncConnection, session_id: str, account_id: str) -> None:
+        """Take a session to another account of its person."""
+        await connection.execute(
+            update(sessions).where(sessions.c.id == session_id).values(account_id=account_id)
+        )
+
+    async def of_person(
+        self, connection: AsyncConnection, person_id: str, now: datetime
+    ) -> list[SessionRow]:
+        """Return a person's sessions that haven't expired, newest first."""
+        rows = await connection.execute(
+            select(sessions)
+            .where(sessions.c.person_id == person_id, sessions.c.expires_at_ms > to_epoch_ms(now))
+            .order_by(sessions.c.id.desc())
+        )
+        return [_session(row) for row in rows]
+
+    async def end(
+        self,
+        connection: AsyncConnection,
+        *,
+        session_id: str | None = None,
+        person_id: str | None = None,
+        besides: str | None = None,
+    ) -> int:
+        """End a session, or all of a person ``besides`` one; returns how many."""
+        if session_id is None and person_id is None:
+            raise ValueError("name a session or a person")
+        query = delete(sessions)
+        if session_id is not None:
+            query = query.where(sessions.c.id == session_id)
+        if person_id is not None:
+            query = query.where(sessions.c.person_id == person_id)
+        if besides is not None:
+            query = query.where(sessions.c.id != besides)
+        return (await connection.execute(query)).rowcount
+
+    async def keep_draft(
+        self,
+        connection: AsyncConnection,
+        draft_id: str,
+        person_id: str,
+        path: str,
+        data: bytes,
+        expires_at: datetime,
+    ) -> None:
+        """Keep what a person typed into the page at ``path``, in place of an earlier draft."""
+        await connection.execute(
+            delete(drafts).where(drafts.c.person_id == person_id, drafts.c.path == path)
+        )
+        older = (
+            select(drafts.c.id)
+            .where(drafts.c.person_id == person_id)
+            .order_by(drafts.c.id.desc())
+            .offset(_MAX_DRAFTS - 1)
+            .limit(1000)
+        )
+        await connection.execute(delete(drafts).where(drafts.c.id.in_(older)))
+        await connection.execute(
+            insert(drafts).values(
+                id=draft_id,
+                person_id=person_id,
+                path=path,
+                data=self._sealer.seal(data, table=drafts.name, row_id=draft_id),
+                expires_at_ms=to_epoch_ms(expires_at),
+            )
+        )
+
+    async def take_draft(
+        self, connection: AsyncConnection, person_id: str, path: str, now: datetime
+    ) -> bytes | None:
+        """Return what this person typed into the page at ``path``, and keep it no longer."""
+        found = await connection.execute(
+            delete(drafts)
+            .where(
+                drafts.c.person_id == person_id,
+                drafts.c.path == path,
+                drafts.c.expires_at_ms > to_epoch_ms(now),
+            )
+            .returning(drafts.c.id, drafts.c.data)
+        )
+        row = found.first()
+        if row is None:
+            return None
+        return self._sealer.unseal(bytes(row.data), table=drafts.name, row_id=row.id)
+
+    async def spend(self, connection: AsyncConnection, digest: bytes, expires_at: datetime) -> bool:
+        """Use a token once; false when it was used before, by any process."""
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(spent).values(digest=digest, expires_at_ms=to_epoch_ms(expires_at))
+        return (await connection.execute(new.on_conflict_do_nothing())).rowcount == 1
+
+    async def sweep(self, connection: AsyncConnection, now: datetime) -> None:
+        """Delete what has expired."""
+        now_ms = to_epoch_ms(now)
+        for table in (sessions, drafts, spent):
+            await connection.execute(delete(table).where(table.c.expires_at_ms <= now_ms))
+
+
+def _session(row: Row[Any]) -> SessionRow:
+    method: Method = row.method
+    return SessionRow(
+        id=row.id,
+        person_id=row.person_id,
+        account_id=row.account_id,
+        method=method,
+        is_strong=row.is_strong,
+        agent=row.agent,
+        created_at=from_epoch_ms(row.created_at_ms),
+        seen_at=from_epoch_ms(row.seen_at_ms),
+        proved_at=from_epoch_ms(row.proved_at_ms),
+        expires_at=from_epoch_ms(row.expires_at_ms),
+        locked_at=None if row.locked_at_ms is None else from_epoch_ms(row.locked_at_ms),
+    )
