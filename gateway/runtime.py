@@ -21,7 +21,7 @@ from typing import Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.api_keys import Keys
-from gateway.auth.identity import Identity, build_identity
+from gateway.auth.identity import Ground, Identity, build_identity
 from gateway.auth.rate_limits import Limits
 from gateway.auth.roles import Permissions
 from gateway.clock import Clock, SystemClock
@@ -293,11 +293,8 @@ class Gateway:
         self.delivery_log = DeliveryLog(sealer)
         self.identity = build_identity(
             settings,
-            self.database,
-            sealer,
-            self.clock,
+            Ground(self.database, sealer, self.audit, self.clock),
             self.permissions,
-            self.audit,
             self.sites.known,
         )
         self.housekeeper = Housekeeper(

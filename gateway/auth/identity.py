@@ -22,6 +22,15 @@ from gateway.storage.stores.people import PeopleStore
 from gateway.storage.stores.sessions import SessionStore
 
 
+class Ground(NamedTuple):
+    """What the services about people are built on."""
+
+    database: Database
+    sealer: Sealer
+    audit: AuditTrail
+    clock: Clock
+
+
 class Identity(NamedTuple):
     """The services about people."""
 
@@ -34,16 +43,14 @@ class Identity(NamedTuple):
 
 def build_identity(
     settings: Settings,
-    database: Database,
-    sealer: Sealer,
-    clock: Clock,
+    ground: Ground,
     permissions: Permissions,
-    audit: AuditTrail,
     known_site: Callable[[str, str], bool],
     *,
     hasher: PasswordHasher | None = None,
 ) -> Identity:
     """Wire the services; ``hasher`` is for tests with another cost."""
+    database, sealer, audit, clock = ground
     store = SessionStore(sealer)
 
     sessions = Sessions(database, store, settings.people, clock, permissions)

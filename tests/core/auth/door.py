@@ -10,7 +10,7 @@ from pathlib import Path
 from authenticator import Authenticator
 
 from gateway.auth.enrolment import Choice
-from gateway.auth.identity import Identity, build_identity
+from gateway.auth.identity import Ground, Identity, build_identity
 from gateway.auth.passwords import PasswordHasher
 from gateway.auth.people import Maker
 from gateway.auth.sign_in import Begun, Browser
@@ -100,11 +100,8 @@ async def opened_door(
     async with gateway:
         identity = build_identity(
             gateway.settings,
-            gateway.database,
-            gateway.sealer,
-            clock,
+            Ground(gateway.database, gateway.sealer, gateway.audit, clock),
             gateway.permissions,
-            gateway.audit,
             gateway.sites.known,
             hasher=PasswordHasher(memory_kib=64),
         )
