@@ -1,15 +1,20 @@
 """``gateway backup``: write all data to one sealed file, while the gateway runs."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.cli.opening import DEFAULT_FILE
 from gateway.clock import to_epoch_ms
+from gateway.errors import GatewayError
 from gateway.model.audit import AuditEntry
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command
+from gateway.settings.redaction import redacted
 from gateway.storage.backup.format import Manifest
 from gateway.storage.crypto.keyring import Keyring, load
 
@@ -32,10 +37,15 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
     """Write a consistent backup of all data to FILE, while the gateway runs.
 
     The default is a file in data_dir/backups. It is sealed with the master key, which it does
-    NOT contain: keep a copy of the key elsewhere. It restores into SQLite and PostgreSQL.
+    NOT contain: keep a copy of the key elsewhere. gateway.toml is in it, without its secrets. It
+    restores into SQLite and PostgreSQL.
     """
-    from gateway.storage.backup.write import write_backup
-    from gateway.storage.stores.installation import LAST_BACKUP, note_fact
+    from gateway.storage.stores.installation import (
+        BACKUP_FAILED,
+        LAST_BACKUP,
+        drop_fact,
+        note_fact,
+    )
 
     if file is not None and keep is not None:
         raise click.UsageError("--keep is for backups without a FILE: leave one of them out.")
@@ -43,19 +53,18 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
         now = gateway.clock.now()
         folder = gateway.settings.gateway.data_dir / "backups"
         target = file or folder / f"gateway-{now:%Y%m%dT%H%M%SZ}.backup"
-        manifest = await write_backup(
-            gateway.database,
-            gateway.hooks.tables(),
-            keyring_of(gateway),
-            target,
-            now,
-            print_progress,
-        )
+        try:
+            manifest = await _written(gateway, target, session.config)
+        except GatewayError:
+            with contextlib.suppress(GatewayError, SQLAlchemyError, OSError):
+                await note_fact(gateway.database, BACKUP_FAILED, str(to_epoch_ms(now)))
+            raise
         entry = AuditEntry(
             "default", session.actor, "backup.written", target.name, kind="export", via="cli"
         )
         await gateway.audit.note([entry])
         await note_fact(gateway.database, LAST_BACKUP, str(to_epoch_ms(now)))
+        await drop_fact(gateway.database, BACKUP_FAILED)
         where = "the settings" if gateway.settings.security.master_key else gateway.master_key_path
     session.record({"file": str(target), "bytes": target.stat().st_size, **summary(manifest)})
     if manifest.left_out:
@@ -69,6 +78,39 @@ async def backup(session: Session, *, file: Path | None, keep: int | None) -> No
             old.unlink(missing_ok=True)
             click.echo(f"gateway: {old.name} is removed", err=True)
     session.say(f"The master key is not in it: keep a copy of it ({where}) in another place.")
+
+
+async def _written(gateway: "Gateway", target: Path, config: Path | None) -> Manifest:
+    from gateway.storage.backup.write import write_backup
+
+    return await write_backup(
+        gateway.database,
+        gateway.hooks.tables(),
+        keyring_of(gateway),
+        target,
+        gateway.clock.now(),
+        print_progress,
+        configuration=_configuration(config or DEFAULT_FILE),
+    )
+
+
+def _configuration(path: Path) -> str | None:
+    """Return gateway.toml without its secrets; the backup is made without it if need be."""
+    if not path.exists():
+        return None
+    try:
+        text, secrets = redacted(path.read_text("utf-8-sig"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        click.echo(f"gateway: {path} is not in the backup ({reason}): keep a copy of it", err=True)
+        return None
+    if secrets:
+        click.echo(
+            f"gateway: {path.name} is in the backup without its secrets ({', '.join(secrets)}): "
+            "keep them in another place",
+            err=True,
+        )
+    return text
 
 
 def own_backups(folder: Path) -> list[Path]:
@@ -97,6 +139,7 @@ def summary(manifest: Manifest) -> dict[str, Any]:
         "from": manifest.dialect,
         "schema": list(manifest.heads),
         "master_key": manifest.keyring,
+        "configuration": manifest.configuration is not None,
         "rows": manifest.rows,
         "tables": [{"table": each.name, "rows": each.rows} for each in manifest.tables],
     }

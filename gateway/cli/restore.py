@@ -6,14 +6,24 @@ import click
 
 from gateway.cli.backup import keyring_of, print_progress, summary
 from gateway.cli.opening import read_settings
+from gateway.errors import Conflict, NotFound, StorageError
 from gateway.sdk.cli import Session, command
+from gateway.settings.redaction import REDACTED
+from gateway.storage.backup.format import Manifest
 
 
 @command("restore")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--check", is_flag=True, help="Only check the file; no database is touched.")
 @click.option("--force", is_flag=True, help="Replace what the database holds.")
-async def restore(session: Session, *, file: Path, check: bool, force: bool) -> None:
+@click.option(
+    "--configuration-to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Only write the gateway.toml of the backup to this new file; no database is touched.",
+)
+async def restore(
+    session: Session, *, file: Path, check: bool, force: bool, configuration_to: Path | None
+) -> None:
     """Restore a backup into the configured database. The gateway must not be running.
 
     The whole file is checked first; it is restored completely or not at all. It needs the
@@ -31,9 +41,26 @@ async def restore(session: Session, *, file: Path, check: bool, force: bool) -> 
         now=gateway.clock.now(),
         on_progress=print_progress,
     )
-    if check:
+    if check or configuration_to is not None:
         manifest = restoring.check()
     else:
         manifest = await restoring.into(gateway.settings.database.url, force=force)
+    if configuration_to is not None:
+        _write_configuration(manifest, configuration_to)
     session.record({"file": str(file), **summary(manifest)})
-    session.say("The backup is whole." if check else "Restored; start the gateway again.")
+    if configuration_to is not None:
+        session.say(f"{configuration_to} is written: put its secrets in ({REDACTED}).")
+    else:
+        session.say("The backup is whole." if check else "Restored; start the gateway again.")
+
+
+def _write_configuration(manifest: Manifest, target: Path) -> None:
+    if manifest.configuration is None:
+        raise NotFound("The backup has no gateway.toml: it was made without one.")
+    try:
+        with target.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(manifest.configuration)
+    except FileExistsError:
+        raise Conflict(f"{target} is there already: name another file.") from None
+    except OSError as error:
+        raise StorageError(f"{target} can't be written ({error.strerror}).") from error

@@ -32,7 +32,12 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.clock_skew import CLOCK_FACT, server_time
 from gateway.storage.stores.backlog import Backlog, BacklogReader, DestinationBacklog
 from gateway.storage.stores.destinations import destination_names
-from gateway.storage.stores.installation import KEY_COPIED, LAST_BACKUP, read_fact
+from gateway.storage.stores.installation import (
+    BACKUP_FAILED,
+    KEY_COPIED,
+    LAST_BACKUP,
+    read_fact,
+)
 from gateway.version import __version__, build_id
 
 _SERVER_SECONDS: Final = 6.0  # a second more than /health/ready gives its checks
@@ -317,6 +322,10 @@ async def _key_copy(connection: AsyncConnection, gateway: Gateway) -> Line:
 async def _backup(connection: AsyncConnection, gateway: Gateway, now: datetime) -> Line:
     folder = gateway.settings.gateway.data_dir / "backups"
     noted = await read_fact(connection, LAST_BACKUP)
+    failed = await read_fact(connection, BACKUP_FAILED)
+    if failed is not None:
+        detail = f"the last attempt failed {timestamp(from_epoch_ms(int(failed)))}"
+        return Line("backup", ok=False, detail=detail, command="gateway backup --keep 7")
     times = [] if noted is None else [int(noted)]
     times += [each.stat().st_mtime_ns // 1_000_000 for each in own_backups(folder)[-1:]]
     if not times:

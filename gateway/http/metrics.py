@@ -8,6 +8,7 @@ second.
 
 import asyncio
 import logging
+import math
 import shutil
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -28,6 +29,8 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.clock import from_epoch_ms
+from gateway.errors import StorageError
 from gateway.model.delivery import DestinationState
 from gateway.observability.metrics import (
     ENDPOINT,
@@ -43,6 +46,7 @@ from gateway.observability.metrics import (
 from gateway.observability.metrics_sharing import Snapshot
 from gateway.runtime import Gateway
 from gateway.storage.stores.backlog import Backlog, BacklogReader
+from gateway.storage.stores.installation import BACKUP_FAILED, LAST_BACKUP, read_fact
 from gateway.version import __version__, build_id
 
 _log = logging.getLogger(__name__)
@@ -116,6 +120,8 @@ class MetricsPage(Collector):
         if free_bytes is not None:
             yield _gauge("gateway_disk_free_bytes", "Free disk space of data_dir.", free_bytes)
         if backlog is not None:
+            for metric in await _backup(gateway):
+                yield metric
             for metric in _backlog(backlog):
                 yield metric
             for metric in _work_queues(backlog):
@@ -199,6 +205,31 @@ def _backlog(backlog: Backlog) -> Iterator[Metric]:
         breaker.add_metric((name,), queue.breaker == "open")
         held.add_metric((name,), _seconds(backlog.read_at, queue.held_until or backlog.read_at))
     return iter((by_state, due, age, failing, breaker, held))
+
+
+async def _backup(gateway: Gateway) -> list[Metric]:
+    """Return the age of the last backup; of PostgreSQL's own nothing is known."""
+    try:
+        async with gateway.database.read() as connection:
+            made = await read_fact(connection, LAST_BACKUP)
+            failed = await read_fact(connection, BACKUP_FAILED)
+    except (SQLAlchemyError, OSError, StorageError):  # gateway_database_up says so
+        return []
+    age_seconds = math.inf
+    if made is not None:
+        age_seconds = _seconds(from_epoch_ms(int(made)), gateway.clock.now())
+    elif gateway.database.dialect == "postgresql":
+        return []
+    return [
+        _gauge(
+            "gateway_backup_age_seconds",
+            "Time since the last gateway backup; +Inf on SQLite when none was made.",
+            age_seconds,
+        ),
+        _gauge(
+            "gateway_backup_failed", "1 when the last gateway backup failed.", failed is not None
+        ),
+    ]
 
 
 def _work_queues(backlog: Backlog) -> Iterator[Metric]:

@@ -57,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     ``heads`` are the revisions of the schema, ``keyring`` is the fingerprint of the master
     key. ``left_out`` are revisions of disabled plugins: their tables are not in it.
+    ``configuration`` is the text of gateway.toml without its secrets, if there was one.
     """
 
     version: str
@@ -66,6 +67,7 @@ class Manifest(msgspec.Struct, frozen=True):
     keyring: str
     tables: tuple[SavedTable, ...]
     left_out: tuple[str, ...] = ()
+    configuration: str | None = None
 
     @property
     def rows(self) -> int:

@@ -46,10 +46,13 @@ async def write_backup(
     target: Path,
     now: datetime,
     on_progress: Progress = lambda _table, _done, _of: None,
+    *,
+    configuration: str | None = None,
 ) -> Manifest:
     """Write every row to ``target``, which must not be there yet; readable by its owner only.
 
-    The file appears whole or not at all, and is on disk when this returns.
+    ``configuration`` is the text of gateway.toml, without secrets, that is kept with them. The
+    file appears whole or not at all, and is on disk when this returns.
     """
     tables, known = saved_tables(plugins), known_revisions(plugins)
     try:
@@ -64,6 +67,7 @@ async def write_backup(
                     keyring=keyring.fingerprint(),
                     tables=tuple([await _announced(connection, table) for table in tables]),
                     left_out=tuple(sorted(heads - known)),
+                    configuration=configuration,
                 )
                 writer = BackupWriter(file, keyring, manifest)
                 for place, table in enumerate(tables):

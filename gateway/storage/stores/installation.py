@@ -12,6 +12,8 @@ from gateway.storage.schema import facts
 _KEYRING = "keyring"
 LAST_BACKUP = "backup made"
 """When the last backup was made, in ms since 1970."""
+BACKUP_FAILED = "backup failed"
+"""When the last backup failed, in ms since 1970; gone once one is made."""
 KEY_COPIED = "master key copied"
 """When the master key was last copied, in ms since 1970."""
 
@@ -50,6 +52,12 @@ async def note_fact(database: Database, name: str, value: str) -> None:
     async with database.begin() as connection:
         await connection.execute(delete(facts).where(facts.c.name == name))
         await connection.execute(insert(facts).values(name=name, value=value))
+
+
+async def drop_fact(database: Database, name: str) -> None:
+    """Delete a fact, if there is one."""
+    async with database.begin() as connection:
+        await connection.execute(delete(facts).where(facts.c.name == name))
 
 
 async def _fingerprint(connection: AsyncConnection) -> str | None:

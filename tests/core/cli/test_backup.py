@@ -1,5 +1,7 @@
 """``gateway backup`` and ``gateway restore``: there and back, and what is refused."""
 
+import json
+
 import pytest
 from core.storage.plugin_folders import CORE_HEAD
 from processes import GatewayProcess
@@ -74,7 +76,7 @@ def test_without_a_name_it_goes_to_the_folder_of_backups(run, config, stock):
 
     folder = config.parent / "data" / "backups"
     [made] = folder.glob("gateway-????????T??????Z.backup")
-    assert f"file        {made}" in result.stdout
+    assert f"file           {made}" in result.stdout
     assert "packages: 1 of 1 rows\n" in result.stderr
     assert result.stdout.splitlines()[-1] == (
         f"The master key is not in it: keep a copy of it ({config.parent / 'data' / 'master.key'}) "
@@ -291,3 +293,39 @@ async def test_a_serving_gateway_is_backed_up_and_not_restored_over(tmp_path):
         await serving.stop()
         assert (await serving.json("restore", str(file), "--force"))["version"] == VERSION
         await serving.start()
+
+
+def test_gateway_toml_is_in_it_without_its_secrets(run, read, stock, config, file):
+    config.write_text(
+        f'{config.read_text()}[redis]\nurl = "redis://:hunter2@127.0.0.1:1/0"\n', encoding="utf-8"
+    )
+    stock.order(site="main")
+    said = run("backup", str(file)).stderr
+    target = config.parent / "from-backup.toml"
+    written = read("restore", str(file), "--configuration-to", str(target))
+    again = run("restore", str(file), "--configuration-to", str(target))
+
+    assert "without its secrets ([redis] url)" in said
+    assert written["configuration"] is True
+    assert target.read_text() == config.read_text().replace("hunter2", "REDACTED")
+    assert again.exit_code == 1
+    assert "is there already" in again.stderr
+
+
+def test_a_backup_that_fails_is_noted_until_one_is_made(run, stock, config):
+    stock.order(site="main")
+    folder = config.parent / "data" / "backups"
+    folder.write_text("in the way")
+    failed = run("backup")
+    red = run("status", "--json")
+    folder.unlink()
+    made = run("backup")
+    green = run("status", "--json")
+
+    def line(result):
+        [found] = [each for each in json.loads(result.stdout)["checks"] if each["name"] == "backup"]
+        return found
+
+    assert (failed.exit_code, made.exit_code) == (1, 0)
+    assert "the last attempt failed" in line(red)["detail"]
+    assert (line(red)["ok"], line(green)["ok"]) == (False, True)

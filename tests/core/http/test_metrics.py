@@ -1,6 +1,7 @@
 """``GET /metrics``: what a gateway tells Prometheus."""
 
 import asyncio
+import math
 
 import pytest
 from core.delivery.delivery_source import Holding, until
@@ -17,11 +18,12 @@ from core.gateways import (
 from scraping import Scraped
 from sqlalchemy import text
 
-from gateway.clock import SteppingClock
+from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.hookspecs import hookimpl
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import MetricsPage
 from gateway.sdk.records import Job
+from gateway.storage.stores.installation import BACKUP_FAILED, LAST_BACKUP, note_fact
 from gateway.testing import Receiver
 from gateway.version import __version__, build_id
 
@@ -395,3 +397,21 @@ async def test_two_gateways_in_one_process_have_a_page_each(tmp_path):
 
     created = [each.labelled("gateway_orders_total", "outcome") for each in pages]
     assert created == [{"created": 1}, {}]
+
+
+async def test_the_age_and_the_failure_of_the_last_backup_are_metrics(database_url, tmp_path):
+    clock = SteppingClock()
+    async with opened(database_url, tmp_path, clock=clock) as gateway:
+        never = await page(gateway)
+        await note_fact(gateway.database, LAST_BACKUP, str(to_epoch_ms(clock.now())))
+        await note_fact(gateway.database, BACKUP_FAILED, str(to_epoch_ms(clock.now())))
+        clock.step(90)
+        made = await page(gateway)
+
+    if gateway.database.dialect == "sqlite":
+        assert never.number("gateway_backup_age_seconds") == math.inf
+        assert never.number("gateway_backup_failed") == 0
+    else:  # PostgreSQL's own backups are not visible from here
+        assert "gateway_backup_age_seconds" not in never.text
+    assert made.number("gateway_backup_age_seconds") == 90
+    assert made.number("gateway_backup_failed") == 1
