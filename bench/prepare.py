@@ -18,7 +18,9 @@ async def prepare(config: Path, keys: int) -> list[str]:
     """Open the gateway, which migrates its database, and issue keys."""
     async with Gateway(load_settings(config, {})) as gateway:
         issued = [
-            await gateway.keys.issue("bench", account_id=DEFAULT_ACCOUNT, actor="bench")
+            await gateway.keys.issue(
+                "bench", account_id=DEFAULT_ACCOUNT, actor="bench", scopes=("all",)
+            )
             for _ in range(keys)
         ]
     return [each.key for each in issued]

@@ -47,6 +47,7 @@ from gateway.plugin_loader import load_plugins
 from gateway.sdk.records import Job
 from gateway.settings import RedisTable, Settings
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.crypto.key_binding import KeyBinder, bind_at_start
 from gateway.storage.crypto.key_watch import KeyWatch
 from gateway.storage.crypto.keyring import Keyring, load, load_or_create
 from gateway.storage.database import Database
@@ -168,6 +169,7 @@ class Gateway:
         await self._lifespan.__aexit__(None, None, None)
         await self.intake.drained()
         await self.tracking.drained()
+        await self.keys.drained()
         await self.audit.drained()
         await self.limits.close()
         self.identity.parts.hasher.close()
@@ -262,6 +264,9 @@ class Gateway:
                 for account_id in sorted(owners):
                     await self.accounts.ensure(connection, account_id, self.clock.now())
                 await self.accounts.replace_sites(connection, configured_sites(self.settings))
+                await bind_at_start(
+                    connection, self.accounts, KeyBinder(keyring), self.settings.gateway.data_dir
+                )
         except (SQLAlchemyError, OSError) as error:
             raise StorageError(f"The database can't be opened: {cause_of(error)}.") from error
         self.key_watch = KeyWatch(self._key_file, keyring)
@@ -269,7 +274,15 @@ class Gateway:
         self.audit = AuditTrail(self.database, self.sealer, self.clock, metrics=self.metrics)
         async with self.database.begin() as connection:
             await self.audit.begin_keyed(connection, self.clock.now())
-        self.keys = Keys(self.database, self.accounts, self.audit, self.clock, metrics=self.metrics)
+        self.keys = Keys(
+            self.database,
+            self.accounts,
+            self.audit,
+            self.clock,
+            KeyBinder(keyring),
+            self.permissions,
+            metrics=self.metrics,
+        )
 
     def _read_keyring(self, *, known: bool) -> Keyring:
         """Read the master key; create one only for a database that was never sealed."""

@@ -2,33 +2,48 @@
 
 A key is 192 random bits behind ``sk_live_`` or ``sk_test_``. Only its SHA-256 is
 stored: with that much randomness a slow hash adds no protection. Keys are never
-cached, so a key revoked by any process is refused from the next request on.
+cached, so a key that any process revokes or narrows is refused from the next request on,
+and a row that the gateway didn't write opens nothing (:mod:`gateway.storage.crypto.key_binding`).
 """
 
+import asyncio
 import hashlib
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
-from gateway.auth.roles import LEGACY_SCOPES
-from gateway.clock import Clock
-from gateway.errors import NotAuthenticated, NotFound
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.auth.key_grants import KeyState, check_grant, key_state, narrowed, sees_key
+from gateway.auth.roles import DEFAULT_PRESET, Permissions, permissions_of, stored
+from gateway.clock import Clock, to_epoch_ms
+from gateway.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
 from gateway.model.account import ApiKey, Caller, IssuedKey, Mode
 from gateway.model.audit import AuditEntry, via_of
 from gateway.model.ids import new_id
 from gateway.observability.metrics import Metrics
 from gateway.storage.batcher import Batcher
+from gateway.storage.crypto.key_binding import UNBOUND, KeyBinder
 from gateway.storage.database import Database
+from gateway.storage.stores import installation
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.audit import AuditTrail
 
 _KEY_BYTES: Final = 24
 _SHOWN_CHARACTERS: Final = 12
 _MAX_KEY_CHARACTERS: Final = 200
+_USE_SECONDS: Final = 60.0
+_MOST_WARNED: Final = 1000
+
+_log = logging.getLogger(__name__)
 
 
 class Keys:
-    """Issues, looks up and revokes API keys."""
+    """Issues, looks up, narrows and revokes API keys."""
 
     def __init__(
         self,
@@ -36,6 +51,8 @@ class Keys:
         accounts: AccountStore,
         audit: AuditTrail,
         clock: Clock,
+        binder: KeyBinder,
+        permissions: Permissions,
         *,
         metrics: Metrics | None = None,
     ) -> None:
@@ -43,9 +60,15 @@ class Keys:
         self._accounts = accounts
         self._audit = audit
         self._clock = clock
+        self._binder = binder
+        self._permissions = permissions
         self._lookups: Batcher[bytes, Caller] = Batcher(
             self._look_up, observe=(metrics or Metrics()).batches("keys")
         )
+        self._warned: set[str] = set()
+        self._used: dict[str, int] = {}
+        self._uses_written_at = -_USE_SECONDS
+        self._writing_uses: asyncio.Task[None] | None = None
 
     async def authenticate(self, key: str | None) -> Caller:
         """Return the caller that ``key`` belongs to; raises ``NotAuthenticated``."""
@@ -58,9 +81,67 @@ class Keys:
     async def _look_up(self, digests: Sequence[bytes]) -> Sequence[Caller | Exception]:
         async with self._database.read() as connection:
             known = await self._accounts.keys_by_digest(connection, set(digests))
-        return [_caller(known.get(digest)) for digest in digests]
+        now = self._clock.now()
+        callers = {digest: self._caller(key, now) for digest, key in known.items()}
+        self._note_uses(callers.values(), now)
+        return [callers.get(digest) or _unknown() for digest in digests]
 
-    async def issue(
+    def _caller(self, key: ApiKey, now: datetime) -> Caller | Exception:
+        if not self._binder.is_bound(key):
+            if key.id not in self._warned and len(self._warned) < _MOST_WARNED:
+                self._warned.add(key.id)
+                _log.warning(
+                    "the row of API key %s was not written by this gateway: it opens nothing; "
+                    "revoke it (gateway keys revoke) and look for who can write the database",
+                    key.id,
+                )
+            return _unknown()
+        if key.revoked_at is not None:
+            return NotAuthenticated(
+                "This API key was revoked; create a new one (gateway keys create)."
+            )
+        if key.expires_at is not None and key.expires_at <= now:
+            return NotAuthenticated(
+                "This API key has expired; create a new one (gateway keys create)."
+            )
+        return Caller(
+            key.account_id,
+            key.mode,
+            key.id,
+            None if key.site is None else frozenset({key.site}),
+            _permissions_of(key.scopes),
+            kind="key",
+            name=key.name,
+        )
+
+    def _note_uses(self, callers: Iterable[Caller | Exception], now: datetime) -> None:
+        """Remember which keys were used; write it once a minute, beside the requests."""
+        at_ms = to_epoch_ms(now)
+        for caller in callers:
+            if isinstance(caller, Caller):
+                self._used[caller.actor] = at_ms
+        elapsed = self._clock.monotonic_seconds() - self._uses_written_at
+        is_writing = self._writing_uses is not None and not self._writing_uses.done()
+        if self._used and elapsed >= _USE_SECONDS and not is_writing:
+            self._writing_uses = asyncio.create_task(self._write_uses())
+
+    async def _write_uses(self) -> None:
+        self._uses_written_at = self._clock.monotonic_seconds()
+        used, self._used = self._used, {}
+        try:
+            async with self._database.begin() as connection:
+                await self._accounts.note_uses(connection, used, int(_USE_SECONDS * 1000))
+        except Exception as error:  # noqa: BLE001 - no request fails for it; the next minute counts
+            _log.warning("when keys were used could not be written (%s)", type(error).__name__)
+
+    async def drained(self) -> None:
+        """Write down when keys were last used."""
+        if self._writing_uses is not None:
+            await self._writing_uses
+        if self._used:
+            await self._write_uses()
+
+    async def issue(  # noqa: PLR0913 - one for each thing that a key has
         self,
         name: str,
         *,
@@ -68,9 +149,21 @@ class Keys:
         actor: str,
         mode: Mode = "live",
         site: str | None = None,
+        scopes: Sequence[str] = (DEFAULT_PRESET,),
+        expires_at: datetime | None = None,
+        maker: Caller | None = None,
     ) -> IssuedKey:
-        """Create a key. The result is the only place that has it in clear text."""
+        """Create a key. The result is the only place that has it in clear text.
+
+        ``scopes`` are permissions and presets. A ``maker`` grants nothing that it lacks; without
+        one the command line makes the key. Raises ``InvalidInput`` or ``NotAllowed``.
+        """
+        granted = self._permissions.scopes(scopes)
         now = self._clock.now()
+        if expires_at is not None and expires_at <= now:
+            raise InvalidInput("A key must expire in the future.")
+        if maker is not None:
+            check_grant(maker, granted, mode, site)
         key = f"sk_{mode}_{secrets.token_hex(_KEY_BYTES)}"
         row = ApiKey(
             id=new_id("key", now),
@@ -81,10 +174,15 @@ class Keys:
             site=site,
             created_at=now,
             revoked_at=None,
+            scopes=stored(granted),
+            expires_at=expires_at,
+            digest=_digest(key),
         )
         async with self._database.begin() as connection:
+            if maker is not None and maker.kind == "key":
+                row = await self._within_life_of(connection, maker, row)
             await self._accounts.ensure(connection, account_id, now)
-            await self._accounts.add_key(connection, row, _digest(key))
+            await self._accounts.add_key(connection, row, self._binder.binding(row))
             entry = AuditEntry(
                 account_id,
                 actor,
@@ -95,33 +193,124 @@ class Keys:
                 via=via_of(actor),
             )
             await self._audit.record(connection, [entry], now)
-        return IssuedKey(row.id, key, name, mode, site)
+        return IssuedKey(row.id, key, name, mode, site, tuple(sorted(granted)), row.expires_at)
+
+    async def _within_life_of(
+        self, connection: AsyncConnection, maker: Caller, row: ApiKey
+    ) -> ApiKey:
+        """Return ``row``, ended with the key that makes it; raises ``InvalidInput``."""
+        made_by = await self._accounts.key(connection, maker.actor)
+        ends = None if made_by is None else made_by.expires_at
+        if ends is None:
+            return row
+        if row.expires_at is not None and row.expires_at > ends:
+            raise InvalidInput("A key can't outlive the key that makes it; let it expire earlier.")
+        return msgspec.structs.replace(row, expires_at=row.expires_at or ends)
 
     async def list(self, account_id: str | None = None) -> list[ApiKey]:
         """Return all keys, revoked ones included; of one account if ``account_id`` is given."""
         async with self._database.read() as connection:
             return await self._accounts.list_keys(connection, account_id)
 
+    def state(self, key: ApiKey) -> KeyState:
+        """Return what a key's row is good for now."""
+        return key_state(self._binder, key, self._clock.now())
+
     async def still_valid(self, caller: Caller) -> bool:
-        """Return whether the caller's key has not been revoked since it was looked up.
+        """Return whether the caller's key still may what it could when it was looked up.
 
         For requests that wait: a long poll checks again before it answers.
         """
-        keys = await self.list(caller.account_id)
-        return any(key.id == caller.actor and key.revoked_at is None for key in keys)
+        async with self._database.read() as connection:
+            key = await self._accounts.key(connection, caller.actor)
+        now_is = None if key is None else self._caller(key, self._clock.now())
+        return isinstance(now_is, Caller) and now_is.permissions >= caller.permissions
 
-    async def revoke(self, key_id: str, *, actor: str) -> ApiKey:
-        """Revoke a key for good; raises ``NotFound``. Revoking it again changes nothing."""
+    async def narrow(
+        self,
+        key_id: str,
+        *,
+        actor: str,
+        scopes: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+        dry_run: bool = False,
+    ) -> tuple[ApiKey, ApiKey]:
+        """Take scopes or time away from a key, from the next request on; never give any.
+
+        Returns the key before and after. Raises ``NotFound``, ``InvalidInput``, or ``Conflict``
+        for a key that opens nothing any more.
+        """
+        wanted = None if scopes is None else self._permissions.scopes(scopes)
         now = self._clock.now()
         async with self._database.begin() as connection:
-            key = await self._accounts.revoke_key(connection, key_id, now)
-            if key is None:
-                raise NotFound("No such key; gateway keys list shows the ids.")
-            entry = AuditEntry(
-                key.account_id, actor, "key.revoked", key_id, site=key.site, via=via_of(actor)
-            )
-            await self._audit.record(connection, [entry], now)
+            before = await self._accounts.key(connection, key_id, for_update=True)
+            if before is None:
+                raise _no_such_key()
+            state = key_state(self._binder, before, now)
+            if state != "active":
+                raise Conflict(
+                    f"The key is {state}: it opens nothing, so there is nothing to take."
+                )
+            after = narrowed(before, wanted, expires_at, now)
+            if not dry_run and after != before:
+                after = await self._rewritten(connection, after)
+                await self._record(connection, after, actor, "key.narrowed")
+        return before, after
+
+    async def confirm(self, key_ids: Collection[str] | None, *, actor: str) -> Sequence[ApiKey]:
+        """Bind keys from before there were bindings; all of them if ``key_ids`` is ``None``.
+
+        For a database that was put back to before the upgrade: its keys open nothing until they
+        are confirmed. Raises ``NotFound``, or ``Conflict`` for a key that has a binding.
+        """
+        async with self._database.begin() as connection:
+            known = {key.id: key for key in await self._accounts.list_keys(connection)}
+            if key_ids is None:
+                key_ids = [key.id for key in known.values() if key.binding is None]
+            if not known.keys() >= set(key_ids):
+                raise _no_such_key()
+            confirmed = [known[each] for each in dict.fromkeys(key_ids)]
+            if any(key.binding is not None for key in confirmed):
+                raise Conflict(
+                    "A key that has a binding is not confirmed: revoke it if it changed."
+                )
+            await installation.drop_fact_within(connection, UNBOUND)
+            for key in confirmed:
+                await self._accounts.bind(connection, key.id, self._binder.binding(key))
+                await self._record(connection, key, actor, "key.confirmed")
+        return confirmed
+
+    async def revoke(self, key_id: str, *, actor: str, maker: Caller | None = None) -> ApiKey:
+        """Revoke a key for good; raises ``NotFound``. Revoking it again changes nothing.
+
+        A ``maker`` revokes only keys that it may see.
+        """
+        now = self._clock.now()
+        async with self._database.begin() as connection:
+            key = await self._accounts.key(connection, key_id, for_update=True)
+            if key is None or (maker is not None and not sees_key(maker, key)):
+                raise _no_such_key()
+            if key.revoked_at is None:
+                revoked = msgspec.structs.replace(key, revoked_at=now)
+                key = await self._rewritten(connection, revoked)
+            await self._record(connection, key, actor, "key.revoked")
         return key
+
+    async def _record(
+        self, connection: AsyncConnection, key: ApiKey, actor: str, action: str
+    ) -> None:
+        entry = AuditEntry(key.account_id, actor, action, key.id, site=key.site, via=via_of(actor))
+        await self._audit.record(connection, [entry], self._clock.now())
+
+    async def _rewritten(self, connection: AsyncConnection, key: ApiKey) -> ApiKey:
+        """Store what a key grants now, with its binding."""
+        bound = msgspec.structs.replace(key, binding=self._binder.binding(key))
+        await self._accounts.rewrite(connection, bound)
+        return bound
+
+
+def _no_such_key() -> NotFound:
+    return NotFound("No such key; gateway keys list shows the ids.")
 
 
 def _unknown() -> NotAuthenticated:
@@ -135,17 +324,5 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _caller(key: ApiKey | None) -> Caller | Exception:
-    if key is None:
-        return _unknown()
-    if key.revoked_at is not None:
-        return NotAuthenticated("This API key was revoked; create a new one (gateway keys create).")
-    return Caller(
-        key.account_id,
-        key.mode,
-        key.id,
-        None if key.site is None else frozenset({key.site}),
-        LEGACY_SCOPES,
-        kind="key",
-        name=key.name,
-    )
+# The scopes of a few keys, read from their text once: pure, so nothing to invalidate.
+_permissions_of = lru_cache(maxsize=1024)(permissions_of)

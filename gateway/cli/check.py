@@ -135,6 +135,7 @@ def start_problems(gateway: Gateway) -> list[Problem]:
     hooks = gateway.hooks
     problems = []
     for ask in (
+        hooks.permissions,
         hooks.http_routers,
         hooks.sinks,
         hooks.event_types,

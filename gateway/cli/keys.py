@@ -1,29 +1,57 @@
-"""``gateway keys …``: create, list and revoke API keys."""
+"""``gateway keys …``: create, list, narrow, confirm and revoke API keys."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from gateway.auth.roles import ALL, DEFAULT_PRESET, LEGACY, PRESETS, permissions_of
 from gateway.cli.opening import account_option
 from gateway.errors import InvalidInput
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command
 
 if TYPE_CHECKING:
+    from gateway.model.account import ApiKey
     from gateway.runtime import Gateway
 
-_COLUMNS: Final = ("id", "name", "mode", "site", "prefix", "created_at", "revoked_at")
+_COLUMNS: Final = ("id", "name", "mode", "site", "scopes", "prefix", "state", "last_used_at")
+_COLUMNS_ENDING: Final = (*_COLUMNS, "expires_at")
+_LONGEST_DAYS: Final = 3650
+_PRESET_NAMES: Final = ", ".join([*(name for name in PRESETS if name != LEGACY), ALL])
+_EXPIRES: Final = click.IntRange(1, _LONGEST_DAYS)
 
 
 @command("create")
 @click.option("--name", required=True, help="What the key is for.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help=f"What the key may do: a permission, or one of {_PRESET_NAMES}; repeatable.  "
+    f"[default: {DEFAULT_PRESET}]",
+)
 @click.option("--site", help="Restrict the key to one site.  [default: all sites]")
 @click.option("--test", "test_data", is_flag=True, help="A test key: test data only.")
+@click.option(
+    "--expires", type=_EXPIRES, metavar="DAYS", help="End the key after DAYS.  [default: never]"
+)
 @account_option
 async def create(
-    session: Session, *, name: str, site: str | None, test_data: bool, account: str
+    session: Session,
+    *,
+    name: str,
+    scopes: tuple[str, ...],
+    site: str | None,
+    test_data: bool,
+    expires: int | None,
+    account: str,
 ) -> None:
-    """Create an API key. It is shown only once."""
+    """Create an API key. It is shown only once.
+
+    Without --scope it can send orders, report deliveries and see masked packages.
+    """
     if not name.strip():
         raise InvalidInput("--name must not be empty: say who or what the key is for.")
     async with session.gateway() as gateway:
@@ -34,6 +62,8 @@ async def create(
             actor=session.actor,
             mode="test" if test_data else "live",
             site=site,
+            scopes=scopes or (DEFAULT_PRESET,),
+            expires_at=None if expires is None else gateway.clock.now() + timedelta(days=expires),
         )
     session.record(
         {
@@ -42,6 +72,8 @@ async def create(
             "name": issued.name,
             "mode": issued.mode,
             "site": issued.site,
+            "scopes": issued.scopes,
+            "expires_at": timestamp(issued.expires_at),
         }
     )
     session.say("Keep the key: it is not shown again. Callers send it in the X-API-Key header.")
@@ -52,24 +84,66 @@ async def create(
 async def list_keys(session: Session, *, account: str | None) -> None:
     """List the keys, oldest first.
 
-    Only the first characters of a key are stored, to recognise it.
+    Only the first characters of a key are stored, to recognise it. A key whose state is not
+    active opens nothing.
     """
     async with session.gateway() as gateway:
-        found = await gateway.keys.list(account)
-    rows = [
-        {
-            "id": key.id,
-            "account": key.account_id,
-            "name": key.name,
-            "mode": key.mode,
-            "site": key.site,
-            "prefix": key.prefix,
-            "created_at": timestamp(key.created_at),
-            "revoked_at": timestamp(key.revoked_at),
-        }
-        for key in found
-    ]
-    session.table(_COLUMNS, rows)
+        rows = [_row(gateway, key) for key in await gateway.keys.list(account)]
+    ending = any(row["expires_at"] for row in rows)
+    session.table(_COLUMNS_ENDING if ending else _COLUMNS, rows)
+
+
+@command("narrow")
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help=f"What the key may still do: a permission, or one of {_PRESET_NAMES}; repeatable.",
+)
+@click.option("--expires", type=_EXPIRES, metavar="DAYS", help="End the key after DAYS.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+async def narrow(
+    session: Session,
+    *,
+    key_id: str,
+    scopes: tuple[str, ...],
+    expires: int | None,
+    dry_run: bool,
+) -> None:
+    """Take scopes or time away from a key, from the next request on.
+
+    A key is never given more: create a new one for that.
+    """
+    if not scopes and expires is None:
+        raise click.UsageError("Say what the key may still do (--scope), or when it ends.")
+    async with session.gateway() as gateway:
+        before, after = await gateway.keys.narrow(
+            key_id,
+            actor=session.actor,
+            scopes=scopes or None,
+            expires_at=None if expires is None else gateway.clock.now() + timedelta(days=expires),
+            dry_run=dry_run,
+        )
+    session.record(_difference(before, after))
+    if dry_run:
+        session.say("Nothing was changed; leave --dry-run out to do it.")
+
+
+@command("confirm")
+@click.argument("key_ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All keys whose state is unconfirmed.")
+async def confirm(session: Session, *, key_ids: tuple[str, ...], every: bool) -> None:
+    """Let keys open again after the database was put back to before keys had scopes.
+
+    Look at them with gateway keys list first, and revoke those that you don't know.
+    """
+    if bool(key_ids) == every:
+        raise click.UsageError("Give the ids of keys, or --all.")
+    async with session.gateway() as gateway:
+        confirmed = await gateway.keys.confirm(None if every else key_ids, actor=session.actor)
+        rows = [_row(gateway, key) for key in confirmed]
+    session.table(("id", "name", "mode", "site", "prefix", "created_at"), rows)
 
 
 @command("revoke")
@@ -79,6 +153,35 @@ async def revoke(session: Session, *, key_id: str) -> None:
     async with session.gateway() as gateway:
         key = await gateway.keys.revoke(key_id, actor=session.actor)
     session.record({"id": key.id, "name": key.name, "revoked_at": timestamp(key.revoked_at)})
+
+
+def _row(gateway: "Gateway", key: "ApiKey") -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "account": key.account_id,
+        "name": key.name,
+        "mode": key.mode,
+        "site": key.site,
+        "scopes": key.scopes.split(),
+        "prefix": key.prefix,
+        "state": gateway.keys.state(key),
+        "created_at": timestamp(key.created_at),
+        "last_used_at": timestamp(key.last_used_at),
+        "expires_at": timestamp(key.expires_at),
+        "revoked_at": timestamp(key.revoked_at),
+    }
+
+
+def _difference(before: "ApiKey", after: "ApiKey") -> Mapping[str, Any]:
+    had, has = permissions_of(before.scopes), permissions_of(after.scopes)
+    return {
+        "id": after.id,
+        "name": after.name,
+        "keeps": sorted(has),
+        "loses": sorted(had - has),
+        "expires_at": timestamp(after.expires_at),
+        "last_used_at": timestamp(after.last_used_at),
+    }
 
 
 def _check_site(gateway: "Gateway", account: str, site: str | None) -> None:
@@ -91,5 +194,7 @@ def _check_site(gateway: "Gateway", account: str, site: str | None) -> None:
 
 
 keys: Final = click.Group(
-    "keys", commands=[create, list_keys, revoke], help="Create, list and revoke API keys."
+    "keys",
+    commands=[create, list_keys, narrow, confirm, revoke],
+    help="Create, list, narrow, confirm and revoke API keys.",
 )

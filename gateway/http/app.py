@@ -11,6 +11,7 @@ from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
 from gateway.http.errors import HANDLERS
 from gateway.http.forms import BoundedRequest
 from gateway.http.health import health_router
+from gateway.http.keys import keys_router
 from gateway.http.metrics import metrics_router
 from gateway.http.openapi import docs_router, openapi_config
 from gateway.http.parameters import DeclaredParameters
@@ -32,6 +33,7 @@ def create_litestar(gateway: Gateway) -> Litestar:
     app = Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),
+            keys_router(gateway),
             health_router(gateway),
             metrics_router(gateway),
             docs_router(),

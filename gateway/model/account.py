@@ -85,6 +85,14 @@ class ApiKey(msgspec.Struct, frozen=True):
     site: str | None
     created_at: datetime
     revoked_at: datetime | None
+    scopes: str
+    """Permissions with spaces between, or ``legacy``: what every key could once do."""
+    digest: bytes
+    """The SHA-256 of the key, which it is found by."""
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    binding: bytes | None = None
+    """The MAC over the row; ``None`` for one that the gateway didn't write."""
 
 
 class IssuedKey(msgspec.Struct, frozen=True):
@@ -95,3 +103,5 @@ class IssuedKey(msgspec.Struct, frozen=True):
     name: str
     mode: Mode
     site: str | None
+    scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None

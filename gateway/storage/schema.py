@@ -102,6 +102,8 @@ sites = Table(
 )
 
 # A credential: the SHA-256 of the key, and enough of its beginning to recognise it by.
+# scopes are permissions with spaces between. binding is a MAC over what the row grants: a row
+# without the right one opens nothing.
 api_keys = Table(
     "api_keys",
     metadata,
@@ -114,6 +116,10 @@ api_keys = Table(
     Column("digest", BYTES, nullable=False),
     Column("created_at_ms", MS, nullable=False),
     Column("revoked_at_ms", MS),
+    Column("scopes", Text, nullable=False, server_default=text("''")),
+    Column("expires_at_ms", MS),
+    Column("last_used_at_ms", MS),
+    Column("binding", BYTES),
     Index("uq_api_keys_digest", "digest", unique=True),
 )
 

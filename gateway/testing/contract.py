@@ -25,6 +25,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Connection, inspect
 
+from gateway.auth.roles import Permissions
 from gateway.model.catalog import core_event_types
 from gateway.plugin_loader import ENTRY_POINT_GROUP, SETTINGS_SAMPLE, installed_plugins
 from gateway.runtime import Gateway
@@ -150,6 +151,12 @@ class PluginContract:
         """In a summary and a docstring, from which the API documentation is generated."""
         found = routes.routes_of(gateway.gateway.hooks.http_routers())
         assert not list(routes.documentation_faults(found))
+
+    def test_its_routes_name_the_permission_they_need(self, gateway: GatewayHarness) -> None:
+        """In their ``opt``: one that there is, ``ANY_CALLER``, or ``"public": True``."""
+        hooks = gateway.gateway.hooks
+        found = routes.routes_of(hooks.http_routers())
+        assert not list(routes.permission_faults(found, Permissions(hooks.permissions())))
 
     @pytest.mark.asyncio
     async def test_its_routes_require_a_key(self, gateway: GatewayHarness) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -51,10 +51,11 @@ class GatewayHarness:
         mode: Mode = "live",
         site: str | None = None,
         account_id: str = DEFAULT_ACCOUNT,
+        scopes: Sequence[str] = ("all",),
     ) -> str:
-        """Create an API key and return it."""
+        """Create an API key and return it; without ``scopes`` it may do everything."""
         issued = await self.gateway.keys.issue(
-            "test", account_id=account_id, actor="test", mode=mode, site=site
+            "test", account_id=account_id, actor="test", mode=mode, site=site, scopes=scopes
         )
         return issued.key
 

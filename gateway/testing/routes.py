@@ -9,6 +9,8 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.routes import HTTPRoute
 
+from gateway.auth.roles import Permissions
+from gateway.http.auth import undeclared
 from gateway.sdk.http import JSON
 from gateway.testing.harness import GatewayHarness
 
@@ -84,6 +86,14 @@ def documentation_faults(routes: Sequence[RouteUnderTest]) -> Iterator[str]:
             yield f"{route.name} has no summary"
         if not (route.handler.fn.__doc__ or route.handler.description or "").strip():
             yield f"{route.name} has no docstring"
+
+
+def permission_faults(routes: Sequence[RouteUnderTest], permissions: Permissions) -> Iterator[str]:
+    """Check that routes name a permission that there is."""
+    for route in routes:
+        fault = undeclared(route.handler.opt, permissions)
+        if fault is not None:
+            yield f"{route.name} {fault}"
 
 
 async def access_faults(gateway: GatewayHarness, routes: Sequence[RouteUnderTest]) -> list[str]:

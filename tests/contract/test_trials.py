@@ -11,10 +11,12 @@ from litestar import Response, Router, get, post
 from litestar.params import FromPath, RawBody
 from sqlalchemy import Column, MetaData, Table, Text
 
+from gateway.auth.roles import Permissions
 from gateway.clock import SystemClock
 from gateway.hookspecs import hookimpl
 from gateway.model.catalog import core_event_types
 from gateway.model.delivery import Outcome
+from gateway.model.permission import Permission
 from gateway.plugin import InvalidInput, decode
 from gateway.sdk.records import Sink
 from gateway.storage.plugin_tables import PluginTables
@@ -149,7 +151,7 @@ class Body(msgspec.Struct):
     count: int
 
 
-@post("/fine/{number:int}", summary="Take it", opt={"body": Body})
+@post("/fine/{number:int}", summary="Take it", opt={"permission": "any", "body": Body})
 async def fine(body: RawBody, number: FromPath[int]) -> dict[str, int]:
     """Take what is sent."""
     return {"count": decode(body, Body).count + number}
@@ -166,19 +168,19 @@ async def anybody(body: RawBody) -> int:
     return len(body)
 
 
-@post("/falls", summary="Take it")
+@post("/falls", summary="Take it", opt={"permission": "orders.create"})
 async def falls(body: RawBody) -> None:
     """Fall over anything that is not UTF-8."""
     body.decode()
 
 
-@post("/repeats", summary="Take it")
+@post("/repeats", summary="Take it", opt={"permission": ("orders.create", "packages.read")})
 async def repeats(body: RawBody) -> None:
     """Repeat what is sent."""
     raise InvalidInput(body.decode("latin-1"))
 
 
-@get("/page", summary="Show it", include_in_schema=False)
+@get("/page", summary="Show it", include_in_schema=False, opt={"permission": "any"})
 async def page() -> Response[str]:
     """Refuse in a form of its own."""
     return Response("too many", status_code=400, media_type="text/plain")
@@ -230,6 +232,17 @@ def test_routes_that_say_nothing_of_themselves_are_found():
         "POST /api/acme/silent has no docstring",
         "POST /api/acme/silent has no summary",
     ]
+
+
+def test_routes_that_name_no_permission_or_one_that_there_is_not_are_found():
+    assert sorted(routes.permission_faults(found(fine, anybody, silent, falls), Permissions())) == [
+        'POST /api/acme/silent names no permission: add opt={"permission": …}, or "public": True'
+    ]
+    own = post("/own", opt={"permission": "acme.sync"})(anybody.fn)
+    [fault] = routes.permission_faults(found(own), Permissions())
+    assert fault == "POST /api/acme/own needs acme.sync, which no plugin brings"
+    brought = Permissions([Permission("acme.sync", "Start a sync.")])
+    assert list(routes.permission_faults(found(own), brought)) == []
 
 
 async def test_routes_that_take_garbage_fall_over_it_or_repeat_it_are_found(harness):

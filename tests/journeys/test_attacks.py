@@ -156,7 +156,7 @@ async def test_bodies_without_end_are_not_kept(watch, path):
 
 
 async def test_a_flood_of_wrong_keys_ends_in_429_and_leaves_a_used_key_alone(watch):
-    key = (await watch.gateway.json("keys", "create", "--name", "till"))["key"]
+    key = (await watch.gateway.json("keys", "create", "--name", "till", "--scope", "all"))["key"]
     url = watch.gateway.url
     async with httpx.AsyncClient(timeout=60) as client:
         assert (await client.get(f"{url}/api/packages", headers={"X-API-Key": key})).is_success
@@ -179,7 +179,7 @@ async def test_a_flood_of_wrong_keys_ends_in_429_and_leaves_a_used_key_alone(wat
 
 
 async def test_clients_that_hang_up_in_mid_body_leave_no_traceback(watch):
-    key = (await watch.gateway.json("keys", "create", "--name", "till"))["key"]
+    key = (await watch.gateway.json("keys", "create", "--name", "till", "--scope", "all"))["key"]
     head = (
         f"POST /api/webhook/orders HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n"
         'Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{"orders'

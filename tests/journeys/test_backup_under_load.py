@@ -59,7 +59,7 @@ async def test_what_was_answered_before_a_backup_is_in_it_whole(tmp_path, toml):
         folder.mkdir(parents=True)
     file = tmp_path / "kept.backup"
     async with Receiver() as receiver, GatewayProcess(home, toml) as gateway:
-        key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+        key = (await gateway.json("keys", "create", "--name", "test", "--scope", "all"))["key"]
         await gateway.json("endpoints", "add", receiver.url)
         load = Load(gateway.url, key)
         senders = [asyncio.create_task(load.send()) for _ in range(SENDERS)]

@@ -31,7 +31,7 @@ async def _post(gateway: GatewayProcess, path: str, key: str, body: object) -> h
 
 async def test_a_key_revoked_on_the_command_line_is_refused_by_the_next_request(tmp_path):
     async with GatewayProcess(tmp_path) as gateway:
-        made = await gateway.json("keys", "create", "--name", "till")
+        made = await gateway.json("keys", "create", "--name", "till", "--scope", "all")
         orders = {"orders": [{"patient_name": "A. Smith", "patient_address": "1 Ocean Dr"}]}
         before = await _post(gateway, "/api/webhook/orders", made["key"], orders)
 
@@ -50,7 +50,7 @@ async def test_a_key_revoked_on_the_command_line_is_refused_by_the_next_request(
 
 async def test_no_patient_data_stands_in_clear_in_any_file_or_log(tmp_path):
     async with Receiver([500]) as receiver, GatewayProcess(tmp_path) as gateway:
-        key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+        key = (await gateway.json("keys", "create", "--name", "test", "--scope", "all"))["key"]
         added = await gateway.json("endpoints", "add", receiver.url)
         answer = await _post(gateway, "/api/webhook/orders", key, {"orders": [PATIENT]})
         package_id = answer.json()["package_ids"][0]
@@ -83,7 +83,7 @@ def _files(folder):
 
 async def test_the_server_finishes_what_is_in_flight_when_it_is_asked_to_end(tmp_path):
     async with Receiver() as receiver, GatewayProcess(tmp_path) as gateway:
-        key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+        key = (await gateway.json("keys", "create", "--name", "test", "--scope", "all"))["key"]
         await gateway.json("endpoints", "add", receiver.url)
         orders = {
             "orders": [

@@ -89,7 +89,7 @@ async def test_nothing_of_a_patient_is_left_in_clear_by_a_server(tmp_path, form)
         echoing(200) as well,
         GatewayProcess(tmp_path, f"[gateway]\nport = 0\n{SETTINGS}{logged}{PLUGINS}") as gateway,
     ):
-        key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+        key = (await gateway.json("keys", "create", "--name", "test", "--scope", "all"))["key"]
         journey = Journey(gateway.url, key)
         async with journey.http:
             page = await gone_through(journey, failing, well)

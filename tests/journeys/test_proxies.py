@@ -113,7 +113,7 @@ async def proxied(request, tmp_path):
         pytest.skip(f"{request.param} is not installed")
     tls = local_ca.issue(tmp_path / "tls", [NAME], datetime.now(UTC))
     async with GatewayProcess(tmp_path, TOML + TRUSTING) as gateway:
-        key = (await gateway.json("keys", "create", "--name", "till"))["key"]
+        key = (await gateway.json("keys", "create", "--name", "till", "--scope", "all"))["key"]
         port = free_port()
         upstream = gateway.url.removeprefix("http://")
         command = PROXIES[request.param](tmp_path, upstream, port, tls)

@@ -64,7 +64,7 @@ async def the_package(gateway, key):
 
 
 async def new_key(gateway):
-    return (await gateway.json("keys", "create", "--name", "driver"))["key"]
+    return (await gateway.json("keys", "create", "--name", "driver", "--scope", "all"))["key"]
 
 
 async def test_an_order_told_of_in_every_way_is_one_package(gateway, shop):

@@ -34,7 +34,7 @@ def spans_of(collector):
 
 async def hand_in(gateway, receiver):
     """Hand an order in that is traced, and wait until its webhook has arrived."""
-    key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+    key = (await gateway.json("keys", "create", "--name", "test", "--scope", "all"))["key"]
     await gateway.json("endpoints", "add", receiver.url)
     headers = {"X-API-Key": key, **ABOVE}
     async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_SECONDS) as http:

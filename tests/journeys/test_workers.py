@@ -37,7 +37,7 @@ async def test_two_workers_carry_what_one_server_takes_in_each_event_once(tmp_pa
         GatewayProcess(tmp_path / "worker", shared, ("worker", "--processes", "1")),
         GatewayProcess(tmp_path / "worker", shared, ("worker", "--threads", "1")),
     ):
-        key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+        key = (await gateway.json("keys", "create", "--name", "test", "--scope", "all"))["key"]
         for number in range(3):
             await gateway.json("endpoints", "add", f"{receiver.url}/{number}")
 
@@ -56,7 +56,7 @@ async def test_work_that_nobody_was_woken_for_is_found_by_the_sweep(tmp_path, to
     shared = toml.replace("port = 0", f'port = 0\ndata_dir = "{tmp_path / "data"}"')
     (tmp_path / "worker").mkdir()
     async with Receiver() as receiver, GatewayProcess(tmp_path, shared) as gateway:
-        key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+        key = (await gateway.json("keys", "create", "--name", "test", "--scope", "all"))["key"]
         await gateway.json("endpoints", "add", receiver.url)
         # Given wake-ups that were lost with all of Redis
         await _orders(gateway, key, 50)
@@ -88,7 +88,7 @@ async def test_a_server_of_several_processes_shares_one_address_and_one_count_of
 ):
     limited = toml.replace("orders_requests_per_minute = 1000000", "orders_requests_per_minute = 5")
     async with GatewayProcess(tmp_path, limited, ("serve", "--workers", "2")) as gateway:
-        key = (await gateway.json("keys", "create", "--name", "test"))["key"]
+        key = (await gateway.json("keys", "create", "--name", "test", "--scope", "all"))["key"]
         orders = {"orders": [{"patient_name": "A. Smith", "patient_address": "1 Ocean Dr"}]}
         statuses = []
         for _ in range(8):

@@ -149,7 +149,7 @@ async def test_what_windows_lacks_is_lacking_here(tmp_path, line, error):
 
 async def test_an_order_in_a_webhook_out_a_backup_and_back(shop):
     assert (await gateway(shop, "check")).code == 0
-    key = (await told(shop, "keys", "create", "--name", "erp"))["key"]
+    key = (await told(shop, "keys", "create", "--name", "erp", "--scope", "all"))["key"]
     async with (
         Receiver() as receiver,
         serving(shop) as address,
@@ -215,7 +215,7 @@ async def test_a_file_in_the_watched_folder_is_imported_and_put_away(shop):
 
 
 async def test_what_the_terminal_has_no_letters_for_is_printed_as_a_question_mark(shop):
-    key = (await told(shop, "keys", "create", "--name", "erp"))["key"]
+    key = (await told(shop, "keys", "create", "--name", "erp", "--scope", "all"))["key"]
     async with (
         serving(shop) as address,
         httpx.AsyncClient(
@@ -245,7 +245,7 @@ async def test_the_demo_tells_its_whole_story(tmp_path):
 
 
 async def test_ctrl_c_lets_the_agent_finish_the_job_it_has(shop):
-    key = (await told(shop, "keys", "create", "--name", "agent"))["key"]
+    key = (await told(shop, "keys", "create", "--name", "agent", "--scope", "all"))["key"]
     (shop / "agent.key").write_text(key, encoding="utf-8")
     (shop / "write.py").write_text(WRITER, encoding="utf-8")
     async with (

@@ -37,6 +37,7 @@ from gateway.model.audit import AuditEntry
 from gateway.storage.backup.format import BackupReader, Manifest, Progress, column_value, verify
 from gateway.storage.backup.write import saved_tables
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.crypto.key_binding import KeyBinder, bind_earlier_keys
 from gateway.storage.crypto.keyring import Keyring
 from gateway.storage.database import Database
 from gateway.storage.maintenance.locks import exclusive_connection, refuse_other_processes
@@ -44,6 +45,7 @@ from gateway.storage.maintenance.migrate import heads_of, known_revisions, upgra
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import deliveries, drafts, invitations, owner_codes, sessions
 from gateway.storage.stores import audit_chain
+from gateway.storage.stores.accounts import AccountStore
 
 # A gateway that was only started once has rows in these: nothing that could be missed.
 _BOOKKEEPING: Final = frozenset({"facts", "accounts", "sites", "alembic_version", "owner_codes"})
@@ -154,6 +156,8 @@ class Restore:
             for table in tables.values():
                 await _advance_sequences(connection, table)
         await upgrade(connection, self.plugins)
+        # The backup is authentic, so keys of before there were bindings may have theirs.
+        await bind_earlier_keys(connection, AccountStore(), KeyBinder(self.keyring))
         # The processes that held these are gone: the deliveries are due at once.
         await connection.execute(
             update(deliveries)

@@ -1,16 +1,16 @@
 """Accounts, their sites, and their API keys."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import ApiKey, Site
-from gateway.storage.schema import accounts, api_keys, sites
+from gateway.storage.schema import MS, accounts, api_keys, sites
 
 
 class AccountStore:
@@ -48,8 +48,8 @@ class AccountStore:
             rows = [dict(zip(names, each, strict=True)) for each in sorted(wanted)]
             await connection.execute(insert(sites), rows)
 
-    async def add_key(self, connection: AsyncConnection, key: ApiKey, digest: bytes) -> None:
-        """Write a new key: its digest, never itself."""
+    async def add_key(self, connection: AsyncConnection, key: ApiKey, binding: bytes) -> None:
+        """Write a new key: its digest, never itself, and the MAC over its row."""
         await connection.execute(
             insert(api_keys).values(
                 id=key.id,
@@ -58,8 +58,10 @@ class AccountStore:
                 mode=key.mode,
                 site=key.site,
                 prefix=key.prefix,
-                digest=digest,
+                digest=key.digest,
                 created_at_ms=to_epoch_ms(key.created_at),
+                **_granted(key),
+                binding=binding,
             )
         )
 
@@ -81,18 +83,49 @@ class AccountStore:
             query = query.where(api_keys.c.account_id == account_id)
         return [_key(row) for row in await connection.execute(query)]
 
-    async def revoke_key(
-        self, connection: AsyncConnection, key_id: str, at: datetime
+    async def key(
+        self, connection: AsyncConnection, key_id: str, *, for_update: bool = False
     ) -> ApiKey | None:
-        """End a key; returns it, or ``None`` when there is none. A second time changes nothing."""
+        """Return one key by its id; ``for_update`` locks its row until the transaction ends."""
+        query = select(api_keys).where(api_keys.c.id == key_id)
+        row = (await connection.execute(query.with_for_update() if for_update else query)).first()
+        return None if row is None else _key(row)
+
+    async def rewrite(self, connection: AsyncConnection, key: ApiKey) -> None:
+        """Store a key's scopes, end and revocation, with the MAC over its row."""
+        changes = {**_granted(key), "binding": key.binding}
+        await connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(changes))
+
+    async def bind(self, connection: AsyncConnection, key_id: str, binding: bytes) -> None:
+        """Store the MAC over a key's row."""
+        await connection.execute(
+            update(api_keys).where(api_keys.c.id == key_id).values(binding=binding)
+        )
+
+    async def note_uses(
+        self, connection: AsyncConnection, used_at_ms: Mapping[str, int], least_ms: int
+    ) -> None:
+        """Store when keys were used; one that was noted ``least_ms`` ago or less stays."""
+        known = api_keys.c.last_used_at_ms
+        at = bindparam("at_ms", type_=MS)
         await connection.execute(
             update(api_keys)
-            .where(api_keys.c.id == key_id, api_keys.c.revoked_at_ms.is_(None))
-            .values(revoked_at_ms=to_epoch_ms(at))
+            .where(
+                api_keys.c.id == bindparam("key_id"),
+                or_(known.is_(None), known <= at - least_ms),
+            )
+            .values(last_used_at_ms=at),
+            # In one sequence, so that two processes don't wait for each other.
+            [{"key_id": each, "at_ms": used_at_ms[each]} for each in sorted(used_at_ms)],
         )
-        found = await connection.execute(select(api_keys).where(api_keys.c.id == key_id))
-        row = found.first()
-        return None if row is None else _key(row)
+
+
+def _granted(key: ApiKey) -> dict[str, Any]:
+    return {
+        "scopes": key.scopes,
+        "expires_at_ms": None if key.expires_at is None else to_epoch_ms(key.expires_at),
+        "revoked_at_ms": None if key.revoked_at is None else to_epoch_ms(key.revoked_at),
+    }
 
 
 def _key(row: Row[Any]) -> ApiKey:
@@ -104,5 +137,14 @@ def _key(row: Row[Any]) -> ApiKey:
         prefix=row.prefix,
         site=row.site,
         created_at=from_epoch_ms(row.created_at_ms),
-        revoked_at=None if row.revoked_at_ms is None else from_epoch_ms(row.revoked_at_ms),
+        revoked_at=_moment(row.revoked_at_ms),
+        scopes=row.scopes,
+        digest=bytes(row.digest),
+        expires_at=_moment(row.expires_at_ms),
+        last_used_at=_moment(row.last_used_at_ms),
+        binding=None if row.binding is None else bytes(row.binding),
     )
+
+
+def _moment(at_ms: int | None) -> datetime | None:
+    return None if at_ms is None else from_epoch_ms(at_ms)

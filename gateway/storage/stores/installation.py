@@ -60,6 +60,11 @@ async def drop_fact(database: Database, name: str) -> None:
         await connection.execute(delete(facts).where(facts.c.name == name))
 
 
+async def drop_fact_within(connection: AsyncConnection, name: str) -> None:
+    """Remove a fact in the caller's transaction."""
+    await connection.execute(delete(facts).where(facts.c.name == name))
+
+
 async def _fingerprint(connection: AsyncConnection) -> str | None:
     found = await connection.execute(select(facts.c.value).where(facts.c.name == _KEYRING))
     value: str | None = found.scalar()

@@ -81,7 +81,8 @@ class _Run:
 
     def play(self, receiver: DemoReceiver, address: str, config: Path) -> None:
         self._step(f"A gateway runs at {address}, on a temporary SQLite file.")
-        key = _gateway(config, "keys", "create", "--name", "demo")["key"]
+        scopes = ("--scope", "orders", "--scope", "webhooks.read")
+        key = _gateway(config, "keys", "create", "--name", "demo", *scopes)["key"]
         self._step(f"An API key was created: {key[:12]}…  (shown once, stored as a hash)")
         self._subscribe(receiver, config, "/board", "scriptrun", "a dispatch board")
         self._subscribe(receiver, config, "/ledger", "autorx", "a ledger that fails once")

@@ -8,7 +8,7 @@ import pytest
 from core.gateways import opened, sqlite_url
 from sqlalchemy import text
 
-from gateway.auth.roles import LEGACY_SCOPES
+from gateway.auth.roles import PRESETS
 from gateway.clock import SteppingClock
 from gateway.errors import NotAuthenticated, NotFound
 from gateway.model.account import Caller
@@ -50,7 +50,7 @@ async def test_a_key_gives_a_caller_of_its_account_mode_and_site(database_url, t
         mode,
         issued.id,
         frozenset({"main"}),
-        LEGACY_SCOPES,
+        PRESETS["orders"],
         kind="key",
         name="Front desk",
     )

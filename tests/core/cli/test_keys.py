@@ -11,7 +11,7 @@ from gateway.errors import NotAuthenticated
 def test_a_new_key_is_printed_once_and_lets_its_caller_in(read, stock):
     made = read("keys", "create", "--name", "store", "--site", "main")
 
-    assert list(made) == ["id", "key", "name", "mode", "site"]
+    assert list(made) == ["id", "key", "name", "mode", "site", "scopes", "expires_at"]
     assert re.fullmatch(r"sk_live_[0-9a-f]{48}", made["key"])
     assert (made["name"], made["mode"], made["site"]) == ("store", "live", "main")
     caller = stock.do(lambda gateway: gateway.keys.authenticate(made["key"]))
@@ -23,11 +23,13 @@ def test_text_output_says_that_the_key_is_not_shown_again(run):
     result = run("keys", "create", "--name", "store", "--test")
 
     assert re.fullmatch(
-        r"id    key_[0-9a-f]{32}\n"
-        r"key   sk_test_[0-9a-f]{48}\n"
-        r"name  store\n"
-        r"mode  test\n"
-        r"site  -\n"
+        r"id          key_[0-9a-f]{32}\n"
+        r"key         sk_test_[0-9a-f]{48}\n"
+        r"name        store\n"
+        r"mode        test\n"
+        r"site        -\n"
+        r"scopes      orders\.create, packages\.read, packages\.update\n"
+        r"expires_at  -\n"
         r"Keep the key: it is not shown again\. Callers send it in the X-API-Key header\.\n",
         result.stdout,
     )
@@ -72,9 +74,11 @@ def test_the_list_shows_the_beginning_of_each_key_and_no_more(read, run):
     other = read("keys", "create", "--name", "fax", "--test", "--account", "acme")
     rows = read("keys", "list")
 
-    assert [list(row) for row in rows] == [
-        ["id", "account", "name", "mode", "site", "prefix", "created_at", "revoked_at"]
-    ] * 2
+    assert list(rows[0]) == list(rows[1])
+    assert set(rows[0]) == {
+        *("id", "account", "name", "mode", "site", "scopes", "prefix", "state"),
+        *("created_at", "last_used_at", "expires_at", "revoked_at"),
+    }
     assert [
         (row["id"], row["account"], row["name"], row["mode"], row["site"], row["prefix"])
         for row in rows
@@ -114,3 +118,83 @@ def test_the_audit_trail_names_who_made_and_ended_a_key(read, stock):
 
     assert stock.audited("key.created") == [(ACTOR, made["id"], None)]
     assert stock.audited("key.revoked") == [(ACTOR, made["id"], None)]
+
+
+def test_a_key_has_the_scopes_it_is_given_and_an_end(read, stock):
+    made = read(
+        *("keys", "create", "--name", "board", "--scope", "webhooks", "--scope", "events.read"),
+        *("--expires", "30"),
+    )
+
+    assert made["scopes"] == [
+        "deliveries.resend",
+        "events.read",
+        "webhooks.manage",
+        "webhooks.read",
+    ]
+    [row] = read("keys", "list")
+    assert (row["scopes"], row["state"]) == (made["scopes"], "active")
+    assert row["expires_at"] == made["expires_at"]
+    caller = stock.do(lambda gateway: gateway.keys.authenticate(made["key"]))
+    assert caller.permissions == set(made["scopes"])
+
+
+def test_a_scope_that_there_is_not_is_refused_with_those_that_there_are(run, read):
+    result = run("keys", "create", "--name", "till", "--scope", "order")
+
+    assert result.exit_code == 1
+    assert "there is no scope of that name; there are orders, integration" in result.stderr
+    assert "packages.read" in result.stderr
+    assert read("keys", "list") == []
+
+
+def test_the_command_line_alone_gives_a_key_keys_people_and_audit(read):
+    made = read("keys", "create", "--name", "admin", "--scope", "keys.manage")
+
+    assert made["scopes"] == ["keys.manage"]
+
+
+def test_narrowing_shows_what_a_key_loses_and_does_it_without_dry_run(read, run, stock):
+    made = read("keys", "create", "--name", "store", "--scope", "integration")
+    arguments = ("keys", "narrow", made["id"], "--scope", "orders", "--expires", "7")
+
+    tried = run(*arguments, "--dry-run")
+    assert "loses         reveal.contact, reveal.rx\n" in tried.stdout
+    assert "Nothing was changed" in tried.stdout
+    assert read("keys", "list")[0]["scopes"] == made["scopes"]
+
+    done = read(*arguments)
+    assert done["keeps"] == ["orders.create", "packages.read", "packages.update"]
+    assert done["loses"] == ["reveal.contact", "reveal.rx"]
+    [row] = read("keys", "list")
+    assert (row["scopes"], row["expires_at"]) == (done["keeps"], done["expires_at"])
+    caller = stock.do(lambda gateway: gateway.keys.authenticate(made["key"]))
+    assert not caller.may("reveal.contact")
+    assert stock.audited("key.narrowed") == [(ACTOR, made["id"], None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("--scope", "webhooks"), 1, "A key can only be narrowed"),
+        (("--expires", "30"), 1, "A key can't be given more time"),
+        ((), 2, "Say what the key may still do"),
+    ],
+)
+def test_a_key_is_never_given_more(read, run, arguments, code, sentence):
+    made = read("keys", "create", "--name", "store", "--expires", "7")
+
+    result = run("keys", "narrow", made["id"], *arguments)
+
+    assert result.exit_code == code
+    assert sentence in result.stderr
+    [row] = read("keys", "list")
+    assert (row["scopes"], row["expires_at"]) == (made["scopes"], made["expires_at"])
+
+
+def test_an_unknown_or_revoked_key_is_not_narrowed(read, run):
+    made = read("keys", "create", "--name", "store")
+    read("keys", "revoke", made["id"])
+
+    assert "No such key" in run("keys", "narrow", "key_1", "--scope", "orders").stderr
+    assert "The key is revoked" in run("keys", "narrow", made["id"], "--scope", "orders").stderr

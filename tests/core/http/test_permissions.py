@@ -78,7 +78,7 @@ async def test_a_key_without_a_plugins_permission_is_refused_by_its_name(harness
     made.gateway.hooks.register(Extra(permission="extra.sync"), "extra")
 
     async with made as gateway:
-        key = await gateway.issue_key()
+        key = await gateway.issue_key(scopes=["orders"])
         answer = await gateway.get("/api/extra", key)
 
     assert answer.status_code == httpx.codes.FORBIDDEN

@@ -122,7 +122,7 @@ min_confidence = 0
 async def test_a_lease_that_waits_gets_nothing_once_its_key_is_revoked(harness):
     async with harness(RX) as gateway:
         keys = gateway.gateway.keys
-        agent = await keys.issue("agent", account_id="default", actor="test")
+        agent = await keys.issue("agent", account_id="default", actor="test", scopes=["agent"])
         other = await gateway.issue_key()
         lease = {"max": 1, "wait_seconds": 30}
         waiting = asyncio.create_task(gateway.post("/api/rx/lease", agent.key, lease))

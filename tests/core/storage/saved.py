@@ -34,6 +34,7 @@ from gateway.model.bag import Prescription
 from gateway.storage.backup.format import Manifest
 from gateway.storage.backup.restore import Restore
 from gateway.storage.backup.write import saved_tables, write_backup
+from gateway.storage.crypto.key_binding import KeyBinder
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import migrate
 from gateway.storage.plugin_tables import PluginTables
@@ -129,14 +130,16 @@ async def furnish(database: Database, plugin: Shelves | None = None) -> House:
     await house.told(days=2, state="pending", external_order_id="SO-2", prescriptions=bag)
     await house.told(days=200, external_order_id="SO-3")
     await house.swept(payload_days=90)
-    key = ApiKey("key_1", "acme", "PMS", "live", "sk_live_1234", "main", NOW, None)
+    key = ApiKey(
+        "key_1", "acme", "PMS", "live", "sk_live_1234", "main", NOW, None, "legacy", bytes(32)
+    )
     answer = StoredResponse(
         key_id(Caller("acme", "live", "key_1"), "k"), b"digest", b'{"created":1}'
     )
     async with database.begin() as connection:
         await claim_keyring(connection, KEYRING)
         await STORES.accounts.ensure(connection, "acme", NOW)
-        await STORES.accounts.add_key(connection, key, bytes(32))
+        await STORES.accounts.add_key(connection, key, KeyBinder(KEYRING).binding(key))
         await store_responses(connection, [answer], NOW)
         viewed = AuditEntry("acme", "key_1", "x.viewed", "pkg_1", PatientKeys("pkg_1"))
         await append(connection, SEALER, [viewed] * 3, NOW)

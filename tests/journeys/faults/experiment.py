@@ -179,7 +179,7 @@ class Experiment:
             stack.push_async_callback(self._database.close)
             stack.push_async_callback(self._stop_workers)
             issued, *_ = await asyncio.gather(
-                self.gateway.json("keys", "create", "--name", "test"),
+                self.gateway.json("keys", "create", "--name", "test", "--scope", "all"),
                 *(worker.start() for worker in self.workers),
             )
             key = issued["key"]

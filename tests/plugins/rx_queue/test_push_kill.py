@@ -71,7 +71,7 @@ async def test_a_gateway_killed_while_it_writes_writes_again_with_the_same_token
         + 'allow_http = true\nallow_networks = ["127.0.0.0/8"]\n'
     )
     async with bridge, GatewayProcess(tmp_path, toml) as server:
-        key = (await server.json("keys", "create", "--name", "emr"))["key"]
+        key = (await server.json("keys", "create", "--name", "emr", "--scope", "all"))["key"]
         async with httpx.AsyncClient(headers={"X-API-Key": key}) as client:
             sent = rx(medication__written_date=SystemClock().now().date().isoformat())
             answer = await client.post(f"{server.url}/api/rx", json=sent)

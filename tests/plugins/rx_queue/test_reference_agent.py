@@ -250,7 +250,7 @@ async def test_an_agent_killed_after_its_write_writes_with_the_same_token_again(
     toml = TOML + "[plugins.rx_queue]\nlease_seconds = 3\n"
     (tmp_path / "gateway").mkdir()
     async with GatewayProcess(tmp_path / "gateway", toml) as server:
-        key = (await server.json("keys", "create", "--name", "agent"))["key"]
+        key = (await server.json("keys", "create", "--name", "agent", "--scope", "all"))["key"]
         (tmp_path / "key").write_text(key)
         endpoint_events: list[dict] = []
         async with Receiver() as receiver:

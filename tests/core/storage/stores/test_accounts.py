@@ -9,11 +9,13 @@ from core.storage.rows import NOW, at, rows_in
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from gateway.clock import to_epoch_ms
 from gateway.model.account import ApiKey, Site
-from gateway.storage.schema import accounts, api_keys, sites
+from gateway.storage.schema import accounts, sites
 
 MAIN = Site("acme", "main", "Lakeside", "America/Toronto", "CA")
 NORTH = Site("acme", "north", "Northside", "UTC", "US")
+BINDING = b"b" * 32
 DIGEST = hashlib.sha256(b"sk_live_1").digest()
 
 
@@ -27,6 +29,9 @@ def api_key(**changes):
         site="main",
         created_at=NOW,
         revoked_at=None,
+        scopes="orders.create packages.read",
+        digest=DIGEST,
+        binding=BINDING,
     )
     return msgspec.structs.replace(plain, **changes)
 
@@ -67,7 +72,7 @@ async def test_the_table_of_sites_says_what_the_settings_say(connection, kept):
 
 
 async def test_a_key_is_found_by_its_digest(connection, kept):
-    await kept.accounts.add_key(connection, api_key(), DIGEST)
+    await kept.accounts.add_key(connection, api_key(), BINDING)
     unknown = hashlib.sha256(b"sk_live_2").digest()
 
     found = await kept.accounts.keys_by_digest(connection, {DIGEST, unknown})
@@ -77,36 +82,50 @@ async def test_a_key_is_found_by_its_digest(connection, kept):
 
 async def test_the_same_key_cannot_stand_for_two(database, kept):
     async with database.begin() as connection:
-        await kept.accounts.add_key(connection, api_key(), DIGEST)
+        await kept.accounts.add_key(connection, api_key(), BINDING)
 
     with pytest.raises(IntegrityError):
         async with database.begin() as connection:
-            await kept.accounts.add_key(connection, api_key(id="key_2"), DIGEST)
+            await kept.accounts.add_key(connection, api_key(id="key_2"), BINDING)
 
 
 async def test_keys_are_listed_oldest_first(connection, kept):
-    mine = [api_key(id="key_2"), api_key(id="key_3", mode="test", site=None)]
+    mine = [
+        api_key(id="key_2", digest=b"2"),
+        api_key(id="key_3", digest=b"3", mode="test", site=None),
+    ]
     theirs = api_key(account_id="other")
-    for number, each in enumerate([mine[1], theirs, mine[0]]):
-        await kept.accounts.add_key(connection, each, bytes([number]))
+    for each in (mine[1], theirs, mine[0]):
+        await kept.accounts.add_key(connection, each, BINDING)
 
     assert await kept.accounts.list_keys(connection) == [theirs, *mine]
     assert await kept.accounts.list_keys(connection, "acme") == mine
     assert await kept.accounts.list_keys(connection, "nobody") == []
 
 
-async def test_a_key_is_revoked_for_good_and_the_first_moment_stays(connection, kept):
-    await kept.accounts.add_key(connection, api_key(), DIGEST)
-    await kept.accounts.add_key(connection, api_key(id="key_2"), b"2")
+async def test_a_key_is_rewritten_with_its_new_binding(connection, kept):
+    await kept.accounts.add_key(connection, api_key(), BINDING)
+    await kept.accounts.add_key(connection, api_key(id="key_2", digest=b"2"), BINDING)
 
-    first = await kept.accounts.revoke_key(connection, "key_1", at(1))
-    second = await kept.accounts.revoke_key(connection, "key_1", at(2))
+    ended = api_key(revoked_at=at(1), scopes="orders.create", expires_at=at(9), binding=b"new")
+    await kept.accounts.rewrite(connection, ended)
 
-    assert first == second == api_key(revoked_at=at(1))
-    assert await kept.accounts.keys_by_digest(connection, [DIGEST]) == {DIGEST: first}
-    assert (await kept.accounts.list_keys(connection))[1].revoked_at is None
+    assert await kept.accounts.key(connection, "key_1", for_update=True) == ended
+    assert await kept.accounts.key(connection, "key_2") == api_key(id="key_2", digest=b"2")
+    assert await kept.accounts.key(connection, "key_nowhere") is None
 
 
-async def test_a_key_that_does_not_exist_cannot_be_revoked(connection, kept):
-    assert await kept.accounts.revoke_key(connection, "key_nowhere", NOW) is None
-    assert await rows_in(connection, api_keys) == 0
+async def test_the_last_use_of_a_key_is_written_at_most_once_a_minute(connection, kept):
+    for number in (1, 2):
+        each = api_key(id=f"key_{number}", digest=bytes([number]))
+        await kept.accounts.add_key(connection, each, BINDING)
+    first, soon, later = (to_epoch_ms(at(seconds)) for seconds in (0, 59, 60))
+
+    await kept.accounts.note_uses(connection, {"key_1": first}, 60_000)
+    await kept.accounts.note_uses(connection, {"key_1": soon, "key_2": soon}, 60_000)
+    used = [each.last_used_at for each in await kept.accounts.list_keys(connection)]
+    assert used == [at(0), at(59)]
+
+    await kept.accounts.note_uses(connection, {"key_1": later, "key_nowhere": later}, 60_000)
+    used = [each.last_used_at for each in await kept.accounts.list_keys(connection)]
+    assert used == [at(60), at(59)]
