@@ -1,6 +1,6 @@
 """The binding of an API key's row: a MAC that only the gateway can make.
 
-A key is found by the SHA-256 of it. Whoever can write the database could add such a row, or
+A key is found by the SHA-256 of it. A person who can write the database could add such a row, or
 change one: another site, more scopes, no end. So each row has a binding, an HMAC-SHA256 over
 what it grants, keyed by a key of its own under the master key, and a row without the right one
 opens nothing. The key comes from the index key, which stays when the master key is rotated.
@@ -27,7 +27,7 @@ UNBOUND: Final = "unbound api keys"
 _MARKER: Final = "keys.bound"
 _MARKER_TEXT: Final = (
     "The API keys of this database have bindings. While this file is here, a key without one is\n"
-    "never given one at a start: whoever can write the database can't add a key.\n"
+    "never given one at a start: writing to the database adds no key.\n"
 )
 
 
@@ -66,7 +66,7 @@ async def bind_earlier_keys(
 ) -> list[ApiKey]:
     """Bind the keys from before there were bindings, if the migration has just noted some.
 
-    Returns them, for somebody to confirm. Only where the rows can be trusted: at the first
+    Returns them, for the operator to confirm. Only where the rows can be trusted: at the first
     start after the upgrade, and after a restore of an earlier backup.
     """
     if await installation.read_fact(connection, UNBOUND) is None:
@@ -83,8 +83,8 @@ async def bind_at_start(
 ) -> None:
     """Bind earlier keys at the first start after the upgrade, and log which they are.
 
-    A file in ``data_dir``, out of the database's reach, says that this was done: whoever can
-    write the database can't have the gateway do it again.
+    A file in ``data_dir``, out of the database's reach, says that this was done: access to the
+    database alone can't have the gateway do it again.
     """
     marker = data_dir / _MARKER
     if await asyncio.to_thread(marker.exists):
