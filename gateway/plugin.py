@@ -32,7 +32,13 @@ from gateway.errors import (
 from gateway.hookspecs import API_VERSION, hookimpl
 from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode, Site
 from gateway.model.audit import ALL_OF_AN_ORDER, AuditEntry, PatientKeys, groups_of
-from gateway.model.bag import MAX_PRESCRIPTIONS, Prescription, RxNumber
+from gateway.model.bag import (
+    MAX_PRESCRIPTIONS,
+    BagChange,
+    Prescription,
+    RxNumber,
+    total_copay,
+)
 from gateway.model.circuit_breaker import CLOSED, Breaker, BreakerState
 from gateway.model.delivery import (
     Attempt,
@@ -139,6 +145,7 @@ __all__ = [
     "AttemptFilter",
     "AuditEntry",
     "AuditRecorder",
+    "BagChange",
     "Batch",
     "Batcher",
     "Breaker",
@@ -273,5 +280,6 @@ __all__ = [
     "timestamp",
     "to_e164",
     "to_epoch_ms",
+    "total_copay",
     "visible_to",
 ]

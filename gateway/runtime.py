@@ -351,6 +351,7 @@ class Gateway:
             self.hooks,
             self.sites,
             self.filler,
+            self.audit,
             self.clock,
         )
         self.recovery = RecoveryRunner(

@@ -1,7 +1,8 @@
 """Change a package's order while it is still in the pharmacy; erase finished packages on request.
 
 A source whose orders can be edited hands in the whole order again; the differences are stored,
-and subscribers get the names of the changed fields. When a patient, or a shop on their behalf,
+and subscribers get the names of the changed fields. A prescription of a bag is cancelled by
+itself: the others stay, with their money. When a patient, or a shop on their behalf,
 asks for erasure, finished packages are erased as retention would do it, only sooner.
 """
 
@@ -10,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock
 from gateway.delivery.publisher import Publisher
@@ -18,7 +20,9 @@ from gateway.hooks import Hooks
 from gateway.intake.sites import SiteDirectory
 from gateway.intake.updates import references
 from gateway.model.account import Caller
-from gateway.model.event import EventDraft
+from gateway.model.audit import AuditEntry
+from gateway.model.bag import BagChange, Prescription, bag_of, references_of, without
+from gateway.model.event import EventDraft, Published
 from gateway.model.ids import new_id
 from gateway.model.order import Order, check
 from gateway.model.package import AMENDABLE
@@ -26,6 +30,8 @@ from gateway.model.submission import AmendmentResult, ErasureResult
 from gateway.storage.database import Database
 from gateway.storage.maintenance.clear_filler import ClearFiller
 from gateway.storage.retention.erasure import erase_finished
+from gateway.storage.stores.audit import AuditTrail
+from gateway.storage.stores.clear_columns import Mark, set_marks, with_need
 from gateway.storage.stores.packages import PackageState, PackageStore
 
 _IN_EVENT: Final = ("priority", "requires_signature", "copay_amount", "delivery_date")
@@ -34,7 +40,7 @@ _IN_EVENT: Final = ("priority", "requires_signature", "copay_amount", "delivery_
 class Amendments:
     """Amends and erases packages. One per process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts it reads, writes and asks
         self,
         database: Database,
         packages: PackageStore,
@@ -42,6 +48,7 @@ class Amendments:
         hooks: Hooks,
         sites: SiteDirectory,
         filler: ClearFiller,
+        audit: AuditTrail,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -50,6 +57,7 @@ class Amendments:
         self._hooks = hooks
         self._sites = sites
         self._filler = filler
+        self._audit = audit
         self._clock = clock
 
     async def amend(self, caller: Caller, package_id: str, order: Order) -> AmendmentResult:
@@ -60,13 +68,8 @@ class Amendments:
         ``Conflict`` once the package was picked up or cancelled.
         """
         async with self._database.begin() as connection:
-            key = (caller.account_id, package_id)
-            found = await self._packages.states_of(connection, {key}, for_update=True)
-            package = (await self._filler.filled(connection, found)).get(package_id)
-            if package is None or package.mode != caller.mode or not caller.sees_site(package.site):
-                raise NotFound("There is no such package.")
-            if package.status not in AMENDABLE:
-                raise Conflict(f"The package is {package.status}; its order can't change any more.")
+            package = await self._locked(connection, caller, package_id)
+            _refuse_once_picked_up(package)
             kept = self._reviewed(package, order)
             changed = _differences(package.order, kept)
             if not changed:
@@ -77,6 +80,70 @@ class Amendments:
             published = await self._publisher.record(connection, [draft], now)
         self._publisher.announce(published)
         return AmendmentResult(package_id, changed, draft.id)
+
+    async def change_bag(
+        self, caller: Caller, package_id: str, change: BagChange
+    ) -> AmendmentResult:
+        """Cancel prescriptions of a package's bag, and say whether it needs a person.
+
+        The others stay, with their money. Returns after the commit. Raises ``InvalidInput`` for
+        prescriptions that aren't in the bag, ``NotFound``, and ``Conflict`` when none would be
+        left or the package was picked up; whether it needs a person may change at any time.
+        """
+        published: Published | None = None
+        async with self._database.begin() as connection:
+            package = await self._locked(connection, caller, package_id)
+            now = self._clock.now()
+            actions: list[str] = []
+            result = AmendmentResult(package_id)
+            if change.cancelled:
+                _refuse_once_picked_up(package)
+                draft = await self._cancel(connection, caller, package, change, now)
+                published = await self._publisher.record(connection, [draft], now)
+                result = AmendmentResult(package_id, tuple(draft.data["changed"]), draft.id)
+                actions += ["prescription.cancelled"] * len(change.cancelled)
+            if change.needs_person is not None:
+                flags = with_need(package.flags or 0, needed=change.needs_person)
+                mark = Mark(package.account_id, package.id, package.driver_id, flags)
+                await set_marks(connection, [mark])
+                actions.append(f"package.{'needs_person' if change.needs_person else 'seen_to'}")
+            patient = self._packages.patient_keys(package)
+            entries = [
+                AuditEntry.by(caller, "change", action, package.id, patient=patient)
+                for action in actions
+            ]
+            await self._audit.record(connection, entries, now)
+        if published is not None:
+            self._publisher.announce(published)
+        return result
+
+    async def _cancel(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        package: PackageState,
+        change: BagChange,
+        now: datetime,
+    ) -> EventDraft:
+        """Take the prescriptions out, and return the event that says so."""
+        order = package.order
+        whole = bag_of(order.prescriptions, order.rx_number, order.copay_amount)
+        left, gone = without(whole, change.cancelled, change.copay_amount)
+        kept = self._reviewed(package, msgspec.structs.replace(order, **left._asdict()))
+        changed = _differences(order, kept)
+        await self._packages.replace_order(connection, package, kept)
+        return _updated_event(package._replace(order=kept), caller, changed, now, gone)
+
+    async def _locked(
+        self, connection: AsyncConnection, caller: Caller, package_id: str
+    ) -> PackageState:
+        """Return the caller's package, locked until the transaction ends."""
+        key = (caller.account_id, package_id)
+        found = await self._packages.states_of(connection, {key}, for_update=True)
+        package = (await self._filler.filled(connection, found)).get(package_id)
+        if package is None or package.mode != caller.mode or not caller.sees_site(package.site):
+            raise NotFound("There is no such package.")
+        return package
 
     async def erase(self, caller: Caller, package_ids: Collection[str]) -> ErasureResult:
         """Erase the patient data of finished packages, their events and their stored responses.
@@ -105,15 +172,26 @@ class Amendments:
         return kept
 
 
+def _refuse_once_picked_up(package: PackageState) -> None:
+    if package.status not in AMENDABLE:
+        raise Conflict(f"The package is {package.status}; its order can't change any more.")
+
+
 def _differences(before: Order, after: Order) -> tuple[str, ...]:
     names: Sequence[str] = Order.__struct_fields__
     return tuple(name for name in names if getattr(before, name) != getattr(after, name))
 
 
 def _updated_event(
-    package: PackageState, caller: Caller, changed: Sequence[str], now: datetime
+    package: PackageState,
+    caller: Caller,
+    changed: Sequence[str],
+    now: datetime,
+    cancelled: Sequence[Prescription] = (),
 ) -> EventDraft:
     fields: dict[str, Any] = {name: getattr(package.order, name) for name in _IN_EVENT}
+    if cancelled:
+        fields["cancelled_prescriptions"] = references_of(cancelled)
     return EventDraft(
         id=new_id("evt", now),
         type="package.updated",

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from gateway.errors import InvalidInput, Problem
+from gateway.errors import Conflict, InvalidInput, Problem
 from gateway.model.fields import (
     COPAY_LIMIT,
     SUSPECT,
@@ -24,6 +24,7 @@ from gateway.model.fields import (
 MAX_PRESCRIPTIONS: Final = 50
 MAX_RX_CHARACTERS: Final = 100
 MAX_FILL_NUMBER: Final = 999
+_NOT_CANCELLED: Final = "The prescriptions can't be cancelled."
 
 
 class Prescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,6 +48,18 @@ class RxNumber(NamedTuple):
 
     rx_number: str
     fill_number: int | None = None
+
+
+class BagChange(NamedTuple):
+    """A change of a package's bag.
+
+    ``cancelled`` leave it; ``copay_amount`` is what is left to collect, where the copays aren't
+    named one by one. ``needs_person`` raises or lowers that flag.
+    """
+
+    cancelled: tuple[RxNumber, ...] = ()
+    copay_amount: Decimal | None = None
+    needs_person: bool | None = None
 
 
 class Bag(NamedTuple):
@@ -109,7 +122,8 @@ def without(
     """Return the bag without some prescriptions, and those that went.
 
     The copay is the sum of those left. Where the copays aren't named one by one, the bag's new
-    ``copay_amount`` has to be given if it has one. Raises ``InvalidInput``.
+    ``copay_amount`` has to be given if it has one. Raises ``InvalidInput``, and ``Conflict``
+    where none would be left.
     """
     gone: list[int] = []
     problems: list[Problem] = []
@@ -123,22 +137,33 @@ def without(
             problems.append(Problem(text, field=field))
         else:
             gone += found
+    if problems:
+        raise InvalidInput(_NOT_CANCELLED, problems)
     left = tuple(each for index, each in enumerate(bag.prescriptions) if index not in gone)
+    if not left:
+        raise Conflict("Nothing would be left in the bag: cancel the package instead.")
     total = total_copay(left)
     is_split = total_copay(bag.prescriptions) is not None
+    text = ""
     if not is_split and bag.copay_amount is not None and copay_amount is None:
         text = (
             "the bag's copay isn't named for each prescription: send the copay_amount that is left"
         )
-        problems.append(Problem(text, field="copay_amount"))
     elif is_split and copay_amount is not None and copay_amount != (total or 0):
         text = "copay_amount must be the sum of the copays that are left, or left out"
-        problems.append(Problem(text, field="copay_amount"))
-    if problems:
-        raise InvalidInput("The prescriptions can't be cancelled.", problems)
-    rx_number = left[0].rx_number if left else None
+    if text:
+        raise InvalidInput(_NOT_CANCELLED, [Problem(text, field="copay_amount")])
     went = tuple(bag.prescriptions[index] for index in sorted(set(gone)))
-    return Bag(left, rx_number, total if is_split else copay_amount), went
+    return Bag(left, left[0].rx_number, total if is_split else copay_amount), went
+
+
+def bag_of(
+    prescriptions: tuple[Prescription, ...], rx_number: str | None, copay_amount: Decimal | None
+) -> Bag:
+    """Return the bag of an order; an ``rx_number`` alone is a bag of one."""
+    if not prescriptions and rx_number:
+        prescriptions = (Prescription(rx_number=rx_number, copay_amount=copay_amount),)
+    return Bag(prescriptions, rx_number, copay_amount)
 
 
 def references_of(prescriptions: Sequence[Prescription]) -> list[dict[str, Any]]:

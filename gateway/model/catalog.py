@@ -9,12 +9,21 @@ _TEXT: Final = {"type": "string"}
 _MAYBE: Final = {"type": ["string", "null"]}
 _MOMENT: Final = {"type": "string", "format": "date-time"}
 _MONEY: Final = {"type": ["number", "null"]}
+_PRESCRIPTIONS: Final[Mapping[str, Any]] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"rx_number": _TEXT, "fill_number": {"type": ["integer", "null"]}},
+        "required": ["rx_number", "fill_number"],
+    },
+}
 _REFERENCES: Final[Mapping[str, Any]] = {
     "package_id": _TEXT,
     "external_patient_id": _MAYBE,
     "rx_number": _MAYBE,
     "external_order_id": _MAYBE,
     "site": _MAYBE,
+    "prescriptions": _PRESCRIPTIONS,
 }
 _SAMPLE: Final[Mapping[str, Any]] = {
     "package_id": "pkg_0199d2c4a1b27c3e8f40a1b2c3d4e5f6",
@@ -74,6 +83,7 @@ def core_event_types() -> tuple[EventType, ...]:
                 "requires_signature": {"type": "boolean"},
                 "copay_amount": _MONEY,
                 "delivery_date": _MAYBE,
+                "cancelled_prescriptions": _PRESCRIPTIONS,
             },
         ),
         *(

@@ -15,6 +15,7 @@ from gateway.clock import Clock
 from gateway.errors import Problem
 from gateway.model.account import Caller
 from gateway.model.audit import AuditEntry
+from gateway.model.bag import BagChange
 from gateway.model.delivery import Destination
 from gateway.model.event import EventDraft, EventType, Published
 from gateway.model.order import Order
@@ -74,6 +75,16 @@ class PackageAmendments(Protocol):
         """Replace the order of a package; site and ``external_order_id`` stay.
 
         Raises ``InvalidInput``, ``NotFound``, and ``Conflict`` once it was picked up.
+        """
+        ...
+
+    async def change_bag(
+        self, caller: Caller, package_id: str, change: BagChange
+    ) -> AmendmentResult:
+        """Cancel prescriptions of a package's bag, and say whether it needs a person.
+
+        Raises ``InvalidInput``, ``NotFound``, and ``Conflict`` once it was picked up or when no
+        prescription would be left.
         """
         ...
 

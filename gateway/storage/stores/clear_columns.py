@@ -91,6 +91,12 @@ def flags_after(current: int, status: Status) -> int:
     return current | FLAGS["needs_person"] if status in _LEFT_TO_A_PERSON else current
 
 
+def with_need(flags: int, *, needed: bool) -> int:
+    """Return ``flags`` with the one that says a person has to look, or without."""
+    bit = FLAGS["needs_person"]
+    return flags | bit if needed else flags & ~bit
+
+
 def narrowed(query: Select[Any], wanted: ClearFilter) -> Select[Any]:
     """Return ``query`` of packages, narrowed to ``wanted``.
 

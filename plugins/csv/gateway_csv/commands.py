@@ -25,7 +25,7 @@ from gateway_csv.mapping import Reading
 from gateway_csv.rejected import Rejection, header_line, rejected_lines
 from gateway_csv.report import Report
 from gateway_csv.schema import RowProblem
-from gateway_csv.settings import CsvSettings, DayOrder
+from gateway_csv.settings import BagsBy, CsvSettings, DayOrder
 
 _COLUMNS: Final = ("row", "column", "message", "expected", "found", "fix")
 _SHOWN: Final = 50
@@ -67,6 +67,11 @@ def _import(settings: CsvSettings) -> click.Command:
     )
     @click.option("--sender", help="Who the file is from.  [default: default]")
     @click.option("--again", is_flag=True, help="Make packages of rows imported before, too.")
+    @click.option(
+        "--bags",
+        type=click.Choice(("order_id", "patient")),
+        help="Which rows are one bag: those of one order id, or of one patient and date too.",
+    )
     @click.option("--hidden", is_flag=True, help="Import rows that the spreadsheet hides, too.")
     @_ACCOUNT
     @_TEST
@@ -81,6 +86,7 @@ def _import(settings: CsvSettings) -> click.Command:
         columns: Sequence[str],
         sender: str | None,
         again: bool,
+        bags: BagsBy | None,
         hidden: bool,
         account: str,
         test_mode: bool,
@@ -99,6 +105,7 @@ def _import(settings: CsvSettings) -> click.Command:
                 sender=checked_sender(sender),
                 chosen=chosen,
                 takes_hidden=hidden,
+                bags=bags,
             )
             report = await _run(gateway, settings, job, file, errors_to)
         _show(session, report, dry_run=dry_run)
@@ -179,6 +186,7 @@ def _show(session: Session, report: Report, *, dry_run: bool) -> None:
                 **msgspec.to_builtins(out),
                 "duplicates": report.duplicates,
                 "repeated": report.repeated,
+                "bagged": report.bagged,
                 "skipped": report.skipped,
                 "rejected": report.rejected,
             }

@@ -19,9 +19,7 @@ from gateway.plugin import (
 from gateway_csv.rejected import MARK, harmless
 
 _AT_ONCE: Final = 500
-_OF_THE_ORDER: Final = tuple(
-    each for each in Order.__struct_fields__ if each not in {"site", "prescriptions"}
-)
+_OF_THE_ORDER: Final = tuple(each for each in Order.__struct_fields__ if each != "site")
 _OF_THE_DELIVERY: Final = (
     "driver",
     "delivered_at",
@@ -121,8 +119,8 @@ def _row(package: Package, facts: Mapping[str, Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    if value is None or value == {}:
+    if value is None or value in ({}, ()):
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return encode(value).decode() if isinstance(value, dict) else str(value)
+    return encode(value).decode() if isinstance(value, dict | tuple) else str(value)

@@ -28,6 +28,7 @@ from gateway.plugin import (
     Submission,
     Unavailable,
 )
+from gateway_csv.bags import bagged, can_hold_bags, problems_of_members
 from gateway_csv.columns.column_mappings import DEFAULT_SENDER, Memory, remember, remembered
 from gateway_csv.mapping import PARTS, SOURCE, Reading, ReadRow, read_row, row_problem
 from gateway_csv.read.layout import Layout
@@ -35,9 +36,9 @@ from gateway_csv.read.rows import Row
 from gateway_csv.read.table import ImportOptions, Table
 from gateway_csv.rejected import Rejection
 from gateway_csv.report import Report
-from gateway_csv.row_dedup import Claim, Identity, KnownRows, identity_of, same_patient
+from gateway_csv.row_dedup import Claim, Identity, KnownRows, identities_of, same_patient
 from gateway_csv.schema import RowProblem
-from gateway_csv.settings import CsvSettings, DayOrder
+from gateway_csv.settings import BagsBy, CsvSettings, DayOrder
 
 _ROWS_AT_ONCE: Final = 1000
 _PACKAGE_ID: Final = re.compile(r"pkg_[0-9a-zA-Z-]{10,60}")
@@ -90,6 +91,8 @@ class Job(NamedTuple):
     chosen: Mapping[str, str] = MappingProxyType({})
     takes_hidden: bool = False
     """Whether rows that a spreadsheet's filter hides are imported too."""
+    bags: BagsBy | None = None
+    """Which rows are one bag; none: as the settings say."""
     is_resumed: bool = False
 
 
@@ -101,10 +104,19 @@ class Hooks(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """A row, what it is known by (if it can be an order), and its order id's key."""
+    """A row, or the rows of a bag, and what it is known by (if it can be an order).
+
+    ``others`` are what a bag without an order id is known by besides.
+    """
 
     read: ReadRow
     identity: Identity | None
+    others: tuple[Identity, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the file it is."""
+        return 1 + len(self.read.members)
 
 
 class Importer:
@@ -197,6 +209,7 @@ class _Run:
         self._report = report
         window = timedelta(days=settings.same_row_days)
         self._known = KnownRows(gateway.database, job.caller, window)
+        self._bags: BagsBy = job.bags or settings.bags
         self._rows_by_key: dict[int, tuple[int, int]] = {}
         codes = {
             each.code for each in gateway.settings.sites if each.account == job.caller.account_id
@@ -205,33 +218,37 @@ class _Run:
 
     def chunks(self, rows: Iterator[Row]) -> Iterator[Sequence[_Read]]:
         """Read rows, some at a time."""
-        while some := [read_row(row, self._reading) for row in islice(rows, _ROWS_AT_ONCE)]:
-            yield [_Read(each, self._identity(each)) for each in some]
+        reads: Iterator[ReadRow] = (read_row(row, self._reading) for row in rows)
+        if can_hold_bags(self._reading, self._bags):
+            reads = bagged(reads, self._reading, self._bags)
+        while some := list(islice(reads, _ROWS_AT_ONCE)):
+            yield [self._known_by(each) for each in some]
 
-    def _identity(self, read: ReadRow) -> Identity | None:
+    def _known_by(self, read: ReadRow) -> _Read:
         order = read.candidate.order
         if order is None or read.skipped:
-            return None
+            return _Read(read, None)
         account_id = self._job.caller.account_id
 
         def index(text: str) -> bytes:
             return self._gateway.sealer.blind_index("csv row", account_id, text)
 
-        return identity_of(order, self._site, index)
+        identity, *others = identities_of(order, self._site, index)
+        return _Read(read, identity, tuple(others))
 
     async def take(self, chunk: Sequence[_Read]) -> None:
         """Hand a chunk to intake, and note what became of each row."""
         job, report = self._job, self._report
         rejections: list[Rejection] = []
         left = await self._without_settled(chunk)
-        claims = await self._claims([each.identity for each in left if each.identity is not None])
+        claims = await self._claims([one for each in left for one in _identities(each)])
         kept: list[_Read] = []
         for each in left:
             problem = self._conflict(each, claims)
             if problem is None:
                 kept.append(each)
             else:
-                self._reject(each.read.row, [problem], rejections)
+                self._reject(each.read, [problem], rejections)
         reads = await with_all_faults(
             self._gateway, job.caller, [each.read for each in kept], self._reading.layout
         )
@@ -247,7 +264,7 @@ class _Run:
         if rejections:
             rejections.sort(key=lambda each: each[0].number)
             await self._hooks.rejected(rejections, self._reading)
-        report.rows_done += len(chunk)
+        report.rows_done += sum(each.rows for each in chunk)
         await self._hooks.progress(report)
 
     async def _without_settled(self, chunk: Sequence[_Read]) -> list[_Read]:
@@ -255,7 +272,7 @@ class _Run:
         ours = await self._own_packages(chunk)
         left: list[_Read] = []
         for each in chunk:
-            read, identity = each
+            read, identity = each.read, each.identity
             if read.skipped:
                 self._report.skipped += 1
                 self._report.warn(f"no package was made of the row: {read.skipped}", read.row)
@@ -274,8 +291,9 @@ class _Run:
                 )
             else:
                 if identity is not None:
-                    key, content = self._key(identity), int.from_bytes(identity.content[:8])
-                    self._rows_by_key.setdefault(key, (read.row.number, content))
+                    content = int.from_bytes(identity.content[:8])
+                    for one in (identity, *each.others):
+                        self._rows_by_key.setdefault(self._key(one), (read.row.number, content))
                 left.append(each)
         return left
 
@@ -306,8 +324,13 @@ class _Run:
 
     def _conflict(self, each: _Read, claims: Mapping[bytes, Claim]) -> RowProblem | None:
         """Return the error of a row that is known, and says something else than it did."""
-        identity, row = each.identity, each.read.row
-        if identity is None or not identity.content:
+        found = (self._conflict_of(each.read.row, one, claims) for one in _identities(each))
+        return next((problem for problem in found if problem is not None), None)
+
+    def _conflict_of(
+        self, row: Row, identity: Identity, claims: Mapping[bytes, Claim]
+    ) -> RowProblem | None:
+        if not identity.content:
             return None
         earlier, content = self._rows_by_key[self._key(identity)]
         if earlier != row.number:
@@ -344,18 +367,18 @@ class _Run:
     ) -> None:
         layout = self._reading.layout
         for each, order in zip(kept, result.results, strict=True):
-            read, identity = each
+            read, identity = each.read, each.identity
             for remark in read.warnings:
                 self._report.add_warning(remark)
             if order.status == "rejected" or identity is None:
                 problems = read.errors or tuple(
                     row_problem(read.row, layout, problem) for problem in order.errors
                 )
-                self._reject(read.row, problems, rejections)
+                self._reject(read, problems, rejections)
             elif await self._is_another_order(each, order, claims):
-                self._reject(read.row, [_other_content(read.row)], rejections)
+                self._reject(read, [_other_content(read.row)], rejections)
             else:
-                self._count(read.row, identity, order, claims.get(identity.key))
+                self._count(each, identity, order, claims.get(identity.key))
         for warning in result.warnings:
             row = kept[warning.index or 0].read.row
             self._report.add_warning(row_problem(row, layout, warning))
@@ -379,16 +402,23 @@ class _Run:
         return package is not None and not package.purged and not same_patient(package.order, order)
 
     def _reject(
-        self, row: Row, problems: Sequence[RowProblem], rejections: list[Rejection]
+        self, read: ReadRow, problems: Sequence[RowProblem], rejections: list[Rejection]
     ) -> None:
-        rejections.append((row, problems))
-        self._report.rejected += 1
+        if read.members:
+            rejections += problems_of_members(read.row, read.members, problems)
+        else:
+            rejections.append((read.row, problems))
+        self._report.rejected += 1 + len(read.members)
         for problem in problems:
             self._report.add_error(problem)
 
     def _count(
-        self, row: Row, identity: Identity, result: OrderResult, claim: Claim | None
+        self, each: _Read, identity: Identity, result: OrderResult, claim: Claim | None
     ) -> None:
+        row, members = each.read.row, each.read.members
+        if members:
+            self._report.bags += 1
+            self._report.bagged += len(members)
         earlier, _ = self._rows_by_key[self._key(identity)]
         if earlier != row.number:
             self._report.repeated += 1
@@ -408,6 +438,12 @@ class _Run:
         """Say whether an earlier attempt of this very import brought the row."""
         job = self._job
         return job.is_resumed and claim is not None and claim.import_id == job.import_id
+
+
+def _identities(each: _Read) -> Iterator[Identity]:
+    if each.identity is not None:
+        yield each.identity
+        yield from each.others
 
 
 def _other_content(row: Row) -> RowProblem:

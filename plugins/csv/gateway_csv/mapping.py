@@ -15,6 +15,7 @@ from gateway_csv.columns.cells import (
     masked,
     metadata_of,
     money_of,
+    prescriptions_of,
     priority_of,
     text_of,
     yes_or_no,
@@ -45,6 +46,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "priority": "routine, urgent or stat",
     "requires_signature": "yes or no",
     "metadata": "a JSON object of texts",
+    "prescriptions": "a JSON list of prescriptions, as an export writes it",
     "delivery_date": "a date such as 2026-04-20",
     "site": "the code of one of your sites",
 }
@@ -112,6 +114,8 @@ class ReadRow(NamedTuple):
     skipped: str = ""
     continues: bool = False
     package_id: str | None = None
+    members: tuple[Row, ...] = ()
+    """The other rows of the bag that this one is the first of."""
 
 
 def read_row(row: Row, reading: Reading) -> ReadRow:
@@ -266,6 +270,7 @@ class _RowReader:
             delivery_date=self._one("delivery_date", self._date),
             notes=self._notes(),
             metadata=self._metadata(),
+            prescriptions=self._one("prescriptions", prescriptions_of) or (),
             **{**values, "site": values["site"] or self._reading.site},
         )
 

@@ -16,7 +16,8 @@ class Report:
     """Counts, ids and problems; every row that is done is in exactly one of the counts.
 
     ``created`` made a package, ``duplicates`` were imported before, ``repeated`` are in the file
-    more than once, ``skipped`` need none (delivered, cancelled, hidden), ``rejected`` have errors.
+    more than once, ``bagged`` are further prescriptions of another row's bag, ``skipped`` need no
+    package (delivered, cancelled, hidden), ``rejected`` have errors. ``bags`` counts the bags.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,8 @@ class Report:
         self.created = 0
         self.duplicates = 0
         self.repeated = 0
+        self.bagged = 0
+        self.bags = 0
         self.skipped = 0
         self.rejected = 0
         self.known_by: set[str] = set()
@@ -75,6 +78,7 @@ class Report:
         created = f"{self.created} {'would be ' if dry_run else ''}created"
         counts = [created, f"{self.duplicates} imported before"]
         counts += [f"{self.repeated} in the file twice"] if self.repeated else []
+        counts += [f"{self.bagged} in the bag of another row"] if self.bagged else []
         counts += [f"{self.skipped} skipped"] if self.skipped else []
         return f"{rows}: {', '.join(counts)}, {self.rejected} rejected."
 
@@ -93,6 +97,10 @@ class Report:
                         message=(f"{self.created} taken as new: by {known_by} not imported before")
                     )
                 )
+        if self.bags:
+            bags = "1 bag holds" if self.bags == 1 else f"{self.bags} bags hold"
+            text = f"{bags} the prescriptions of {self.bags + self.bagged} rows"
+            before.append(RowProblem(message=text))
         if self.skipped:
             rows = "1 row was" if self.skipped == 1 else f"{self.skipped} rows were"
             before.append(RowProblem(message=f"{rows} skipped: see the remark on each"))
@@ -110,6 +118,7 @@ class Report:
             rows=self.rows,
             duplicates=self.duplicates,
             repeated=self.repeated,
+            bagged=self.bagged,
             skipped=self.skipped,
             rejected=self.rejected,
         )

@@ -20,7 +20,7 @@ from gateway_csv.columns.column_mappings import checked, checked_sender
 from gateway_csv.importer import Job
 from gateway_csv.schema import ImportOut, ProgressOut, StartedOut
 from gateway_csv.service import ImportService
-from gateway_csv.settings import CsvSettings, DayOrder
+from gateway_csv.settings import BagsBy, CsvSettings, DayOrder
 from gateway_csv.uploads import upload_of
 
 _WRAPPING_BYTES: Final = 100_000
@@ -66,6 +66,7 @@ def _import_file(settings: CsvSettings) -> Any:
         dates: FromQuery[DayOrder | None] = None,
         sender: FromQuery[str | None] = None,
         hidden: FromQuery[bool] = False,
+        bags: FromQuery[BagsBy | None] = None,
     ) -> Response[bytes]:
         r"""Import a CSV, TSV, .xlsx, .xls or .ods file; good rows are kept, bad ones explained.
 
@@ -81,6 +82,10 @@ def _import_file(settings: CsvSettings) -> Any:
         imported before makes no second package unless `again=true`. Rows that are delivered,
         cancelled or refunded by a status column are skipped, and so are rows that a spreadsheet
         hides, unless `hidden=true`.
+
+        Rows of one order id that name several rx numbers become one package, a bag; with
+        `bags=patient` rows without an order id do as well, if they are for the same patient,
+        address and date.
 
         ```bash
         curl -X POST "$GATEWAY/api/packages/import?dry_run=true" -H "X-API-Key: $KEY" \
@@ -98,6 +103,7 @@ def _import_file(settings: CsvSettings) -> Any:
             sender=checked_sender(sender),
             chosen=checked(upload.columns),
             takes_hidden=hidden,
+            bags=bags,
         )
         job = job._replace(import_id=await service.store.begin(caller, dry_run=dry_run))
         headers = {"X-Import-Id": job.import_id}

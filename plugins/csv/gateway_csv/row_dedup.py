@@ -39,7 +39,7 @@ def said_by(order: Order, site: str | None) -> str:
     last ten digits: that is what its spellings have in common.
     """
     phone = re.sub(r"\D", "", order.patient_phone or "")
-    name, address = _folded(order.patient_name), _folded(order.patient_address)
+    name, address = folded(order.patient_name), folded(order.patient_address)
     email = order.patient_email or ""
     copay = order.copay_amount
     with suppress(InvalidOperation):  # a huge amount is intake's to refuse
@@ -61,9 +61,9 @@ def said_by(order: Order, site: str | None) -> str:
 
 def same_patient(one: Order, other: Order) -> bool:
     """Say whether two orders are for the same patient at the same address."""
-    return (_folded(one.patient_name), _folded(one.patient_address)) == (
-        _folded(other.patient_name),
-        _folded(other.patient_address),
+    return (folded(one.patient_name), folded(one.patient_address)) == (
+        folded(other.patient_name),
+        folded(other.patient_address),
     )
 
 
@@ -83,12 +83,31 @@ def identity_of(order: Order, site: str | None, index: Callable[[str], bytes]) -
     if order.external_order_id:
         key, is_lasting, by = f"id:{order.external_order_id}", True, "order id"
     elif order.rx_number:
-        said = [_code(order.rx_number), _folded(order.patient_name), str(order.delivery_date)]
+        said = [code(order.rx_number), folded(order.patient_name), str(order.delivery_date)]
         key = _ENCODER.encode(["rx", *said, place]).decode()
         is_lasting, by = order.delivery_date is not None, "prescription, patient and date"
     else:
         return Identity(index(content), b"", is_lasting=False, by="content")
     return Identity(index(key), index(content)[:_CONTENT_BYTES], is_lasting, by)
+
+
+def identities_of(
+    order: Order, site: str | None, index: Callable[[str], bytes]
+) -> tuple[Identity, ...]:
+    """Return the identities of an order: a bag without an order id has one for each number.
+
+    So a bag is known again, and so is a row that brings one of its prescriptions alone.
+    """
+    first = identity_of(order, site, index)
+    if order.external_order_id or not order.prescriptions:
+        return (first,)
+    keys = {
+        identity_of(
+            msgspec.structs.replace(order, rx_number=each.rx_number, prescriptions=()), site, index
+        ).key
+        for each in order.prescriptions
+    }
+    return (first, *(first._replace(key=key) for key in sorted(keys - {first.key})))
 
 
 class Claim(NamedTuple):
@@ -268,10 +287,11 @@ async def delete_claims(database: Database, before: datetime) -> None:
         )
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """Fold what a person would call the same: capitals, and more spaces than one."""
     return " ".join((text or "").casefold().split())
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """Fold what is one code in two spellings."""
     return re.sub(r"[\s,;]+", " ", text).strip().casefold()

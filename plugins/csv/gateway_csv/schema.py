@@ -38,6 +38,9 @@ class ImportOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rows: Annotated[int, Meta(description="rows that hold an order; blank ones are not counted")]
     duplicates: Annotated[int, Meta(description="rows that were imported before")] = 0
     repeated: Annotated[int, Meta(description="rows that say the same as another of the file")] = 0
+    bagged: Annotated[
+        int, Meta(description="rows that are a further prescription in another row's bag")
+    ] = 0
     skipped: Annotated[
         int, Meta(description="rows that need no package: delivered, cancelled, hidden")
     ] = 0

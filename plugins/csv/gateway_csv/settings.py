@@ -11,10 +11,16 @@ from gateway.plugin import SiteCode
 DayOrder = Literal["auto", "day-first", "month-first"]
 """How ``03/04/2026`` is read; ``auto`` judges each column by all its dates."""
 
+BagsBy = Literal["order_id", "patient"]
+"""Which rows are one bag: those of one order id, or those without one that are for one patient,
+address and date, too."""
+
 
 class CsvSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How large a file may be, how rows are judged, and which folder is watched.
 
+    ``bags`` says which rows are the prescriptions of one bag: those that share an order id
+    (``order_id``), or also those without one that share patient, address and date (``patient``).
     ``max_unpacked_bytes`` bounds what an .xlsx or .ods unpacks to. A row that is the same in
     all it says as one imported in the last ``same_row_days`` makes no second package, unless
     it has an order id, which counts for ever. The rejected rows of an upload can be fetched
@@ -27,6 +33,7 @@ class CsvSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     max_columns: Annotated[int, Meta(ge=1, le=1000)] = 200
     max_cell_characters: Annotated[int, Meta(ge=100, le=100_000)] = 10_000
     dates: DayOrder = "auto"
+    bags: BagsBy = "order_id"
     same_row_days: Annotated[float, Meta(ge=0, le=365)] = 5
     keep_rejected_hours: Annotated[float, Meta(gt=0, le=168)] = 24
     folder: Path | None = None

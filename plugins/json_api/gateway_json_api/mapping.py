@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.plugin import (
     MAX_PRESCRIPTIONS,
+    BagChange,
     Candidate,
     DeliveryUpdate,
     Event,
@@ -17,6 +18,7 @@ from gateway.plugin import (
     Package,
     Prescription,
     Problem,
+    RxNumber,
     isoformat,
     problem_of,
 )
@@ -24,6 +26,7 @@ from gateway_json_api.schema import (
     EventOut,
     EventTypeOut,
     OrderIn,
+    PackageChangeIn,
     PackageOut,
     PackageUpdateIn,
     PrescriptionIn,
@@ -185,6 +188,19 @@ def _prescription_out(each: Prescription) -> PrescriptionOut:
         controlled=each.controlled,
         refrigerated=each.refrigerated,
     )
+
+
+def change_of(sent: PackageChangeIn) -> BagChange:
+    """Convert a change of a bag; raises ``InvalidInput`` where nothing is to change."""
+    cancelled = tuple(
+        RxNumber(each.rx_number, each.fill_number) for each in sent.cancel_prescriptions
+    )
+    if sent.copay_amount is not None and not cancelled:
+        text = "copay_amount changes only with cancel_prescriptions"
+        raise InvalidInput("The change has faults.", [Problem(text, field="copay_amount")])
+    if not cancelled and sent.needs_person is None:
+        raise InvalidInput("Send cancel_prescriptions or needs_person.")
+    return BagChange(cancelled, sent.copay_amount, sent.needs_person)
 
 
 def update_of(package_id: str, sent: UpdateIn) -> DeliveryUpdate:

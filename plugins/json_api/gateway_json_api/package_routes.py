@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from litestar import Response, get, post
+from litestar import Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, RawBody
 
@@ -119,6 +119,39 @@ async def show_package(
     package = await _visible(gateway, package_id, caller)
     await gateway.audit.note(gateway.packages.views(caller, [package], "package.viewed"))
     return json_response(mapping.package_out(package))
+
+
+@patch(
+    "/packages/{package_id:str}",
+    status_code=200,
+    tags=["Packages"],
+    summary="Cancel prescriptions of a bag",
+    opt={
+        "permission": "orders.amend",
+        "limit": "updates",
+        "body": schema.PackageChangeIn,
+        "answer": schema.PackageChangeOut,
+    },
+)
+async def change_package(
+    package_id: FromPath[str],
+    body: RawBody,
+    caller: NamedDependency[Caller],
+    gateway: OpenGateway,
+) -> Response[bytes]:
+    r"""Cancel prescriptions while the package is in the pharmacy; the others stay.
+
+    The copay becomes the sum of those left, and `package.updated` goes out. Cancelling the
+    last one is refused: report `package.cancelled` instead. `needs_person` changes at any time.
+
+    ```bash
+    curl -X PATCH $GATEWAY/api/packages/$PACKAGE -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" -d '{"needs_person": false}'
+    ```
+    """
+    change = mapping.change_of(decode(body, schema.PackageChangeIn))
+    done = await gateway.amendments.change_bag(caller, package_id, change)
+    return json_response(schema.PackageChangeOut(done.package_id, done.changed, done.event_id))
 
 
 @get(

@@ -17,6 +17,7 @@ def router(gateway: Gateway, settings: JsonApiSettings) -> Router:
             package_routes.list_packages,
             package_routes.search_packages,
             package_routes.show_package,
+            package_routes.change_package,
             package_routes.show_timeline,
             package_routes.list_event_types,
             update_routes.report_update,

@@ -140,6 +140,39 @@ class PackageOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     purged: bool = False
 
 
+class PrescriptionRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Which prescription of a bag."""
+
+    rx_number: Annotated[str, Meta(examples=["RX-8872342"])]
+    fill_number: Annotated[
+        int | None, Meta(description="needed where the bag has several fills of the number")
+    ] = None
+
+
+class PackageChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A change of a package's bag."""
+
+    cancel_prescriptions: Annotated[list[PrescriptionRef], Meta(max_length=50)] = []
+    copay_amount: Annotated[
+        Decimal | None,
+        Meta(
+            description="what is left to collect, where the copays aren't named for each "
+            "prescription; else their sum is taken"
+        ),
+    ] = None
+    needs_person: Annotated[
+        bool | None, Meta(description="false once somebody has seen to the package")
+    ] = None
+
+
+class PackageChangeOut(msgspec.Struct, frozen=True):
+    """The names of the changed fields, and the ``package.updated`` that reports them."""
+
+    package_id: str
+    changed: tuple[str, ...]
+    event_id: str | None
+
+
 class PackagesOut(msgspec.Struct, frozen=True):
     """A page of packages; ``next_cursor`` is null on the last page."""
 

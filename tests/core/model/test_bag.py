@@ -6,8 +6,8 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from gateway.errors import InvalidInput, Problem
-from gateway.model.bag import Bag, Prescription, RxNumber, references_of, without
+from gateway.errors import Conflict, InvalidInput, Problem
+from gateway.model.bag import Bag, Prescription, RxNumber, bag_of, references_of, without
 from gateway.model.order import Order, check
 
 A = Prescription(rx_number="RX-1", fill_number=2, copay_amount=Decimal("4.50"))
@@ -195,6 +195,15 @@ def test_what_is_not_one_prescription_of_the_bag_is_not_cancelled(wanted, messag
         without(Bag((A, refill), "RX-1", Decimal("9.00")), wanted)
 
     assert refused.value.details == (Problem(message, field="cancel_prescriptions[0].rx_number"),)
+
+
+def test_an_empty_bag_is_no_bag():
+    with pytest.raises(Conflict) as refused:
+        without(bag_of((), "RX-1", Decimal("9.00")), [RxNumber("RX-1")])
+
+    assert refused.value.message == (
+        "Nothing would be left in the bag: cancel the package instead."
+    )
 
 
 def test_an_amount_that_is_not_what_the_others_cost_is_refused():

@@ -14,6 +14,7 @@ THREE = [
     {"rx_number": "RX-2", "copay_amount": 8, "refrigerated": True},
     {"rx_number": "RX-3", "partial": True, "controlled": True},
 ]
+CANCELLED = "cancel_prescriptions[0].rx_number"
 SHOWN = [
     {
         "rx_number": "RX-1",
@@ -182,3 +183,46 @@ async def test_a_filter_that_cannot_be_is_refused(gateway, key, query):
 
     assert answer.status_code == 400
     assert query.split("=")[1] not in answer.text
+
+
+async def test_cancelling_one_leaves_two_and_the_right_copay(gateway, key):
+    package_id = await create(gateway, key, prescriptions=THREE)
+
+    answer = await gateway.request(
+        "PATCH",
+        f"/api/packages/{package_id}",
+        key,
+        {"cancel_prescriptions": [{"rx_number": "RX-1", "fill_number": 2}]},
+    )
+
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["changed"] == ["rx_number", "copay_amount", "prescriptions"]
+    timeline = (await gateway.get(f"/api/packages/{package_id}/events", key)).json()["events"]
+    assert (timeline[-1]["id"], timeline[-1]["event"]) == (body["event_id"], "package.updated")
+    after = await shown(gateway, key, package_id)
+    assert (after["rx_number"], after["copay_amount"]) == ("RX-2", 8.0)
+    assert after["prescriptions"] == SHOWN[1:]
+    gone = await gateway.post("/api/packages/search", key, {"rx_number": "RX-1"})
+    assert gone.json()["packages"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "fields"),
+    [
+        ({}, 400, []),
+        ({"copay_amount": 3}, 400, ["copay_amount"]),
+        ({"cancel_prescriptions": [{"rx_number": "RX-9"}]}, 400, [CANCELLED]),
+        ({"cancel_prescriptions": [{"rx": "RX-1"}]}, 400, ["cancel_prescriptions[0]"]),
+        ({"cancel_prescriptions": [{"rx_number": f"RX-{each}"} for each in (1, 2, 3)]}, 409, []),
+        ({"cancel": ["RX-1"]}, 400, [None]),
+    ],
+)
+async def test_a_change_that_cannot_be_says_why(gateway, key, change, status, fields):
+    package_id = await create(gateway, key, prescriptions=THREE)
+
+    answer = await gateway.request("PATCH", f"/api/packages/{package_id}", key, change)
+
+    assert answer.status_code == status, answer.text
+    assert [each.get("field") for each in answer.json()["details"]] == fields
+    assert "RX-9" not in answer.text

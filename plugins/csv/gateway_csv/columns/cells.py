@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.plugin import Prescription
 from gateway_csv.read.rows import Cell
 
 _EMPTY: Final = frozenset(
@@ -212,6 +213,19 @@ def metadata_of(cell: Cell) -> dict[str, str] | None:
     except (msgspec.DecodeError, UnicodeError):
         raise Unreadable(
             'a JSON object of texts such as {"route": "7"}', "correct it, or leave the cell empty"
+        ) from None
+
+
+def prescriptions_of(cell: Cell) -> tuple[Prescription, ...] | None:
+    """Read the prescriptions of a package that was exported: a JSON list."""
+    text = text_of(cell)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=tuple[Prescription, ...])
+    except (msgspec.DecodeError, UnicodeError, ArithmeticError):
+        raise Unreadable(
+            "a JSON list of prescriptions, as an export writes it", "put back what was exported"
         ) from None
 
 

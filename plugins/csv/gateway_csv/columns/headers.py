@@ -46,6 +46,7 @@ FIELDS: Final = (
     "external_patient_id",
     "external_order_id",
     "metadata",
+    "prescriptions",
     "site",
     "status",
     "ended_at",
@@ -195,7 +196,9 @@ _ROLES: Final[Mapping[Role, str]] = {
 _STOP_WORDS: Final = frozenset(
     {"s", "primary", "main", "de", "du", "la", "le", "of", "the", "for", "a", "to"}
 )
-_NEVER_A_PATIENTS: Final = frozenset({"site", "metadata", "package_id", "priority"})
+_NEVER_A_PATIENTS: Final = frozenset(
+    {"site", "metadata", "prescriptions", "package_id", "priority"}
+)
 _THINGS: Final = frozenset(
     {"drug", "item", "product", "medication", "sku", "lineitem", "line item", "plan", "route"}
     | {"group", "account", "acct", "pickup", "pick up", "return", "origin", "bill", "from"}

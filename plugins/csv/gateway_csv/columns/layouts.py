@@ -59,6 +59,7 @@ _LAYOUTS: Final[tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...]] = (
             "external_patient_id": "external_patient_id",
             "external_order_id": "external_order_id",
             "metadata": "metadata",
+            "prescriptions": "prescriptions",
             "delivered_at": "ended_at",
         },
     ),
