@@ -53,6 +53,11 @@ def said_by(order: Order, site: str | None) -> str:
         copay_amount=copay,
         site=order.site or site,
     )
+    if order.prescriptions:
+        listed = sorted(order.prescriptions, key=lambda each: (code(each.rx_number), str(each)))
+        plain = msgspec.structs.replace(
+            plain, rx_number=listed[0].rx_number, prescriptions=tuple(listed)
+        )
     # As a list: an object leaves defaults out or not by how they were set.
     said = msgspec.structs.astuple(plain)
     # Without an empty bag, as it was before there were any: rows of then are known by it.
@@ -107,7 +112,8 @@ def identities_of(
         ).key
         for each in order.prescriptions
     }
-    return (first, *(first._replace(key=key) for key in sorted(keys - {first.key})))
+    # Sorted: in whichever order its rows come, its package is known by the same one.
+    return tuple(first._replace(key=key) for key in sorted(keys))
 
 
 class Claim(NamedTuple):

@@ -47,6 +47,7 @@ def test_packages_are_written_newest_first_and_nobody_else_may_read_them(cli):
         "external_patient_id": "",
         "external_order_id": "",
         "metadata": "",
+        "prescriptions": "",
         "driver": "",
         "delivered_at": "",
         "proof_photo": "",
