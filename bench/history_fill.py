@@ -101,6 +101,8 @@ def _statements(dialect: str, destinations: Sequence[str]) -> list[str]:
                 for name in ("order", "rx", "phone", "patient")
             },
             "payload": words["sealed"],
+            "priority": "'routine'",
+            "flags": "0",
         },
         "events": {
             "id": made("evt", "numbers.n"),

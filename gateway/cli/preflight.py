@@ -11,6 +11,7 @@ from gateway.runtime import Gateway
 from gateway.storage.crypto import keyring
 from gateway.storage.database import Database
 from gateway.storage.maintenance import migrate
+from gateway.storage.maintenance.clear_filler import FillProgress, fill_progress
 from gateway.storage.maintenance.lost import refuse_lost_database
 from gateway.storage.outage import cause_of
 from gateway.storage.stores import installation
@@ -51,7 +52,20 @@ async def look_at_database(gateway: Gateway, *, every_page: bool = False) -> Dat
         async with database.read() as connection:
             is_sealed = await installation.has_keyring(connection)
         await migrate.refuse_missing_columns(database, gateway.hooks.tables())
+        async with database.read() as connection:
+            detail += _filling(await fill_progress(connection))
         return DatabaseState(detail, is_ready=True, is_sealed=is_sealed)
+
+
+def _filling(progress: FillProgress) -> str:
+    """Return how many packages of an earlier version have their clear columns, while some don't."""
+    if not progress.unfilled:
+        return ""
+    done = progress.packages - progress.unfilled
+    return (
+        f"; {done} of {progress.packages} packages ({100 * done // progress.packages} %) have the "
+        "columns that lists are filtered by, and a server that runs fills the others"
+    )
 
 
 async def look_at_master_key(gateway: Gateway, state: DatabaseState | None) -> str:

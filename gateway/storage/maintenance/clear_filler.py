@@ -10,7 +10,7 @@ nothing of it is overwritten later.
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 _PACKAGES_AT_ONCE: Final = 250
 # Intake and deliveries get at least as long as a batch took, and no less than this.
 _LEAST_PAUSE_SECONDS: Final = 0.02
+# Between two passes, once packages were met that can't be read.
+_REST: Final = timedelta(hours=1)
 # Older ones that failed or came back have long been dealt with.
 _RECENTLY: Final = timedelta(days=30)
 _READ: Final = select(
@@ -89,12 +91,16 @@ class ClearFiller:
         self._pause_seconds = pause_seconds
         self._orders = msgspec.json.Decoder(Order)
         self._reports = msgspec.json.Decoder(_Reported)
-        self._unreadable: set[str] = set()
+        self._unreadable = 0
+        self._rests_until: datetime | None = None
 
     async def run(self) -> None:
         """Run as a job: fill all there is to fill, some packages in each transaction."""
+        now = self._clock.now()
+        if self._rests_until is not None and now < self._rests_until:
+            return
         loop = asyncio.get_running_loop()
-        filled = 0
+        filled = self._unreadable = 0
         after: tuple[str, str] | None = None
         async with self._database.read() as connection:
             rows = await self._next(connection, None)
@@ -110,6 +116,12 @@ class ClearFiller:
                 await asyncio.sleep(max(self._pause_seconds, spent if self._pause_seconds else 0))
         if filled:
             _log.info("the clear columns of %d packages are filled", filled)
+        if self._unreadable:
+            # They stay unfilled: with the right key again, a later pass fills them.
+            self._rests_until = now + _REST
+            _log.error(
+                "packages that can't be read: %d; their columns stay empty", self._unreadable
+            )
 
     async def filled(
         self, connection: AsyncConnection, states: Mapping[str, PackageState]
@@ -139,8 +151,6 @@ class ClearFiller:
         query = _READ.where(text(UNFILLED)).order_by(*_KEY).limit(_PACKAGES_AT_ONCE)
         if after is not None:
             query = query.where(tuple_(*_KEY) > tuple_(*after))
-        elif self._unreadable:
-            query = query.where(packages.c.id.not_in(sorted(self._unreadable)))
         if locking:
             query = query.with_for_update(skip_locked=True)
         return list(await connection.execute(query))
@@ -157,10 +167,8 @@ class ClearFiller:
                 order = self._orders.decode(
                     self._sealer.unseal(sealed, table="packages", row_id=row.id)
                 )
-            except SealError as error:
-                # It stays unfilled: with the right key again, the next start fills it.
-                self._unreadable.add(row.id)
-                _log.error("package %s can't be read: %s", row.id, error.message)
+            except SealError:
+                self._unreadable += 1
                 continue
             day, priority, flags = clear_values(order)
             flags = self._flags(flags, row.status, row.status_at_ms)

@@ -161,7 +161,7 @@ class PackageChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ),
     ] = None
     needs_person: Annotated[
-        bool | None, Meta(description="false once somebody has seen to the package")
+        bool | None, Meta(description="false once the package has been seen to")
     ] = None
 
 

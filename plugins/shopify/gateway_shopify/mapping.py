@@ -11,7 +11,14 @@ from typing import Final, Literal
 
 import msgspec
 
-from gateway.plugin import CONTROL_CHARACTERS, MAX_CHARACTERS, Order, Problem, to_e164
+from gateway.plugin import (
+    CONTROL_CHARACTERS,
+    MAX_CHARACTERS,
+    Order,
+    Prescription,
+    Problem,
+    to_e164,
+)
 from gateway_shopify.money import copay_of, is_amount_unclear
 from gateway_shopify.phrases import mentions, phrase, phrases
 from gateway_shopify.pickup import method_of
@@ -60,7 +67,6 @@ REASONS: Final = {
 """Reasons why an order has no package, or not yet, with their explanation."""
 
 _MAX_NOTES: Final = MAX_CHARACTERS["notes"]
-_MAX_RX: Final = MAX_CHARACTERS["rx_number"]
 _MAX_ORDER_NAME: Final = 100
 _BREAK: Final = re.compile(r"[\t\r\n]+")
 _DATE: Final = re.compile(
@@ -191,13 +197,15 @@ def order_of(
     if not name or not address:
         return None
     attributes = list(_attributes(sent))
+    numbers = _rx_numbers(attributes, shop.rx_number_from)
     labels = [*sent.tag_list, *(each.title for each in _shipping(sent))]
     return Order(
         patient_name=name,
         patient_address=address,
         patient_phone=release.patient_phone or phone_of(sent, country, remarks) or None,
         patient_email=_email(sent),
-        rx_number=_rx_number(attributes, shop.rx_number_from, warnings),
+        rx_number=next(iter(numbers), None),
+        prescriptions=_bag(numbers),
         copay_amount=copay_of(sent, warnings, remarks),
         priority=_priority(labels, shop),
         requires_signature=_any_mentions(labels, shop.signature),
@@ -290,16 +298,22 @@ def _priority(labels: Sequence[str | None], shop: ShopSettings) -> str:
     return "urgent" if _any_mentions(labels, shop.urgent) else "routine"
 
 
-def _rx_number(
-    attributes: Iterable[Attribute], names: Iterable[str], warnings: list[Problem]
-) -> str | None:
-    found = list(dict.fromkeys(_line(each.text) for each in _named(attributes, names)))
-    joined = ", ".join(found)
-    if len(joined) > _MAX_RX:
-        text = f"the prescription numbers have more than {_MAX_RX} characters; the first was kept"
-        warnings.append(Problem(text, field="rx_number"))
-        return found[0]
-    return joined or None
+def _bag(numbers: Sequence[str]) -> tuple[Prescription, ...]:
+    """Return the prescriptions of an order with several numbers: one for each of its items.
+
+    Their copays aren't known one by one: what is to be collected is the whole order's.
+    """
+    if len(numbers) < 2:  # noqa: PLR2004 - one prescription needs no list
+        return ()
+    return tuple(Prescription(rx_number=each) for each in numbers)
+
+
+def _rx_numbers(attributes: Iterable[Attribute], names: Iterable[str]) -> list[str]:
+    """Return the numbers that the order and its items name, each once, in their order."""
+    found: dict[str, str] = {}
+    for each in _named(attributes, names):
+        found.setdefault(_line(each.text).casefold(), _line(each.text))
+    return list(found.values())
 
 
 def _delivery_date(

@@ -43,7 +43,13 @@ _FLAG_OF: Final[Mapping[str | None, str]] = {
     "fulfillment_on_hold": "on_hold",
 }
 # Read from attributes of items, which are no longer listed once a fulfillment contains them.
-_OF_ITEMS: Final = ("rx_number", "delivery_date", "notes", "external_patient_id")
+_OF_ITEMS: Final = (
+    "rx_number",
+    "prescriptions",
+    "delivery_date",
+    "notes",
+    "external_patient_id",
+)
 # Compared after pick-up: a driver needs to know when one of these changes.
 _AT_THE_DOOR: Final = (
     "patient_name",

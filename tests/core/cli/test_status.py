@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from processes import TOML, GatewayProcess
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from gateway.clock import SystemClock, to_epoch_ms
 from gateway.storage.maintenance.clock_skew import CLOCK_FACT
-from gateway.storage.schema import destinations
+from gateway.storage.schema import destinations, packages
 from gateway.storage.stores.installation import LAST_BACKUP, note_fact
 
 HOUR_MS = 3_600_000
@@ -265,3 +265,25 @@ def test_a_plugin_adds_a_line_with_the_command_that_helps(status, stock, config,
     assert line["ok"] is False
     assert line["detail"].endswith("march.csv failed")
     assert line["command"].startswith("gateway look march.csv")
+
+
+def test_packages_of_an_earlier_version_are_counted_until_their_columns_are_filled(
+    status, stock, run
+):
+    for _ in range(4):
+        stock.order(site="main")
+
+    async def unfill(gateway, wanted):
+        async with gateway.database.begin() as connection:
+            ids = (await connection.execute(select(packages.c.id))).scalars().all()[:wanted]
+            await connection.execute(
+                update(packages).where(packages.c.id.in_(ids)).values(flags=None)
+            )
+
+    stock.do(lambda gateway: unfill(gateway, 3))
+    detail = status()["database"]["detail"]
+    assert "; 1 of 4 packages (25 %) have the columns that lists are filtered by" in detail
+    assert "; 1 of 4 packages (25 %)" in run("check").stdout
+
+    stock.do(lambda gateway: gateway.filler.run())
+    assert "columns" not in status()["database"]["detail"]

@@ -13,7 +13,7 @@ from gateway_shopify.settings import ShopSettings
 from shopify_orders import ORDER_GID, address, line_item, order, paid
 from shopify_shop import node_of
 
-from gateway.plugin import Order, Problem
+from gateway.plugin import Order, Prescription, Problem
 
 SHOP = ShopSettings(domain=shopify_orders.SHOP, client_secret="s", site="main")
 ATTRIBUTE = {"name": "Rx_Number", "value": "RX-1"}
@@ -164,16 +164,6 @@ def test_the_copay_is_what_is_still_to_be_paid(status, outstanding, copay):
     [
         ({"note_attributes": [ATTRIBUTE]}, "rx_number", "RX-1"),
         ({"line_items": [line_item(properties=[ATTRIBUTE])]}, "rx_number", "RX-1"),
-        (
-            {
-                "line_items": [
-                    line_item(properties=[ATTRIBUTE]),
-                    line_item(properties=[{"name": "rx", "value": 8872341}, ATTRIBUTE]),
-                ]
-            },
-            "rx_number",
-            "RX-1, 8872341",
-        ),
         ({"note_attributes": [{"name": "rx", "value": None}]}, "rx_number", None),
         (
             {"note_attributes": [{"name": "Delivery Date", "value": "2026-11-25"}]},
@@ -219,6 +209,34 @@ def test_the_settings_name_the_attributes_to_read(changes, field, value):
     assert getattr(made(order(**changes)), field) == value
 
 
+def test_line_items_that_name_prescriptions_are_one_bag():
+    again = [{"name": "rx", "value": "rx-1"}]
+    items = [
+        line_item(properties=[ATTRIBUTE]),
+        line_item(properties=[{"name": "rx", "value": 8872341}, ATTRIBUTE]),
+        line_item(properties=again),
+        line_item(properties=[{"name": "Prescription number", "value": "RX-3"}]),
+        line_item(),
+    ]
+
+    bag = made(order(line_items=items, total_outstanding="12.50", financial_status="pending"))
+
+    assert (bag.rx_number, bag.copay_amount) == ("RX-1", Decimal("12.50"))
+    assert bag.prescriptions == (
+        Prescription(rx_number="RX-1"),
+        Prescription(rx_number="8872341"),
+        Prescription(rx_number="RX-3"),
+    )
+
+
+def test_an_order_of_one_number_has_no_list_of_them():
+    items = [line_item(properties=[ATTRIBUTE]), line_item(properties=[ATTRIBUTE])]
+
+    single = made(order(line_items=items))
+
+    assert (single.rx_number, single.prescriptions) == ("RX-1", ())
+
+
 def test_attributes_of_removed_items_are_ignored():
     gone = line_item(current_quantity=0, properties=[ATTRIBUTE])
 
@@ -242,11 +260,6 @@ def test_attributes_of_removed_items_are_ignored():
             {"note": "x" * 2001},
             "notes",
             "the notes have more than 2000 characters; the rest was left out",
-        ),
-        (
-            {"note_attributes": [{"name": "rx", "value": f"{n}" * 60} for n in (1, 2)]},
-            "rx_number",
-            "the prescription numbers have more than 100 characters; the first was kept",
         ),
     ],
 )
