@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from contextvars import Context
 from datetime import timedelta
 from functools import partial
@@ -86,6 +87,14 @@ class Readiness:
                 if check.decides_readiness or self._advisory
             ),
         ]
+        return await self._reports_of(checks)
+
+    async def advisory_reports(self) -> dict[str, HealthReport]:
+        """Run only the checks that don't decide whether the gateway is ready."""
+        checks = self._gateway.hooks.health_checks()
+        return await self._reports_of([each for each in checks if not each.decides_readiness])
+
+    async def _reports_of(self, checks: Sequence[HealthCheck]) -> dict[str, HealthReport]:
         reports = await asyncio.gather(*(self._report(check) for check in checks))
         return {check.name: report for check, report in zip(checks, reports, strict=True)}
 

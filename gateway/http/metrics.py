@@ -31,6 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.clock import from_epoch_ms
 from gateway.errors import StorageError
+from gateway.http.health import Readiness
 from gateway.model.delivery import DestinationState
 from gateway.observability.metrics import (
     ENDPOINT,
@@ -113,6 +114,7 @@ class MetricsPage(Collector):
         yield InfoMetricFamily(
             "gateway", "The running version.", {"version": __version__, "build": build_id()}
         )
+        yield await _attention(gateway)
         yield _gauge(
             "gateway_database_up", "1 while the database answers, else 0.", backlog is not None
         )
@@ -205,6 +207,18 @@ def _backlog(backlog: Backlog) -> Iterator[Metric]:
         breaker.add_metric((name,), queue.breaker == "open")
         held.add_metric((name,), _seconds(backlog.read_at, queue.held_until or backlog.read_at))
     return iter((by_state, due, age, failing, breaker, held))
+
+
+async def _attention(gateway: Gateway) -> Metric:
+    """Return the plugins' checks of what a person has to look at."""
+    metric = GaugeMetricFamily(
+        "gateway_check_ok",
+        "0 while a check that a person has to see to fails, else 1; gateway status has the detail.",
+        labels=("check",),
+    )
+    for name, report in (await Readiness(gateway).advisory_reports()).items():
+        metric.add_metric((name,), report.healthy)
+    return metric
 
 
 async def _backup(gateway: Gateway) -> list[Metric]:

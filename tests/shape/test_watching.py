@@ -45,7 +45,8 @@ def families(tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched")
 
     async def gathered():
-        settings = parse_settings("", source=None, directory=folder, environ={})
+        toml = '[plugins.csv]\nfolder = "incoming"\n'  # for its check that a person sees to
+        settings = parse_settings(toml, source=None, directory=folder, environ={})
         async with Gateway(settings) as gateway:
             text = (await MetricsPage(gateway).text()).decode()
             labels = {each.name: set(each.labels) for each in gateway.metrics.families()}
@@ -85,7 +86,7 @@ def test_a_query_asks_for_metrics_and_labels_that_there_are(query, families):
 
     assert asked or query.startswith("up{")
     assert asked - page.names() == set()
-    known = {"state", "endpoint"} | ADDED
+    known = {"state", "endpoint", "check"} | ADDED
     for name, of_family in labels.items():
         if any(each.startswith(name) for each in asked):
             known |= of_family

@@ -52,5 +52,5 @@ class Csv:
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
-        """Bring the check of the folder."""
-        return [] if self._watched is None else [HealthCheck("csv-folder", self._watched.health)]
+        """Bring the checks of the folder."""
+        return [] if self._watched is None else self._watched.checks()

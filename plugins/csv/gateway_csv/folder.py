@@ -6,7 +6,8 @@ a crash, goes on with the same import, and packages made before the crash count 
 report and the rejected rows are written before the file itself is moved to ``done/`` or
 ``failed/``, so a file that lies there has its report beside it.
 
-No file name is ever logged: it may be a patient's.
+A file that can't be read is put with the failed ones, and the next one has its turn. No file name
+is ever logged: it may be a patient's. ``gateway status`` shows the names in ``failed/``.
 """
 
 import asyncio
@@ -16,7 +17,22 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gateway.plugin import DEFAULT_ACCOUNT, Caller, Gateway, GatewayError, HealthReport, new_id
+from gateway.plugin import (
+    DEFAULT_ACCOUNT,
+    Caller,
+    Gateway,
+    GatewayError,
+    HealthCheck,
+    HealthReport,
+    new_id,
+)
+from gateway_csv.folder_files import (
+    is_readable,
+    open_regular,
+    private_folder,
+    real_folder,
+    write_new,
+)
 from gateway_csv.folder_reports import RejectedFile, written_report
 from gateway_csv.importer import Hooks, Importer, Job
 from gateway_csv.report import Report
@@ -26,6 +42,7 @@ _log = logging.getLogger(__name__)
 
 _ACTOR: Final = "csv-folder"
 _TRIES: Final = 5
+_NAMES: Final = 3
 _EMPTY_FOR_SECONDS: Final = 60
 # Half a download, a spreadsheet program's lock, a hidden file.
 _NOT_YET: Final = re.compile(r"[.~].*|.*\.(?:tmp|part|partial|crdownload|filepart)", re.IGNORECASE)
@@ -57,12 +74,33 @@ class WatchedFolder:
 
     async def look(self) -> None:
         """Go on with what was begun, then import what has stopped growing."""
+        faults: list[Exception] = []
         for claimed in await asyncio.to_thread(self._begun):
-            await self._import(claimed, is_resumed=True)
+            await self._import_apart(claimed, faults, is_resumed=True)
         for path in await asyncio.to_thread(self._settled):
             fresh = await asyncio.to_thread(self._claim, path)
             if fresh is not None:
-                await self._import(fresh, is_resumed=False)
+                await self._import_apart(fresh, faults, is_resumed=False)
+        if faults:
+            raise faults[0]
+
+    async def _import_apart(
+        self, claimed: _Claimed, faults: list[Exception], *, is_resumed: bool
+    ) -> None:
+        """Import one file; its fault keeps no other file waiting."""
+        if any(map(_is_outage, faults)):
+            return  # the others would meet it, too
+        try:
+            await self._import(claimed, is_resumed=is_resumed)
+        except Exception as fault:  # noqa: BLE001 - raised once every file had its turn
+            faults.append(fault)
+
+    def checks(self) -> list[HealthCheck]:
+        """Return the checks of whether the folder can be used, and of what failed in it."""
+        return [
+            HealthCheck("csv-folder", self.health),
+            HealthCheck("csv-failed", self.failed_files, decides_readiness=False),
+        ]
 
     async def health(self) -> HealthReport:
         """Say whether files can be taken from the folder, and imported."""
@@ -77,9 +115,24 @@ class WatchedFolder:
             return HealthReport(healthy=False, detail=detail)
         return HealthReport(healthy=True, detail="the watched folder can be used")
 
+    async def failed_files(self) -> HealthReport:
+        """Report the files in ``failed/``, until a person has seen to them."""
+        folder = self._folder / "failed"
+        names = await asyncio.to_thread(_names_in, folder)
+        names = [each for each in names if not each.endswith((".report.txt", ".rejected.csv"))]
+        if not names:
+            return HealthReport(healthy=True, detail="no file of the watched folder failed")
+        more = f" and {len(names) - _NAMES}" if len(names) > _NAMES else ""
+        detail = (
+            f"{len(names)} of the watched folder could not be imported "
+            f"({', '.join(names[-_NAMES:])}{more}): read the report beside each, then move it away"
+        )
+        return HealthReport(healthy=False, detail=detail, command=f"ls {folder}")
+
     def _make_folders(self) -> None:
-        for each in (self._working, self._folder / "done", self._folder / "failed"):
-            each.mkdir(parents=True, exist_ok=True)
+        private_folder(self._working)
+        for each in (self._folder / "done", self._folder / "failed"):
+            real_folder(each)
         if not os.access(self._folder, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(0, "no permission")
 
@@ -140,22 +193,29 @@ class WatchedFolder:
         report = Report()
         rejected = RejectedFile(claimed.path.with_name(f"{claimed.path.name}.rejected"))
         try:
-            with claimed.path.open("rb") as file, rejected:
-                report = await self._importer.run(file, job, Hooks(_no_progress, rejected.write))
+            file = await asyncio.to_thread(open_regular, claimed.path)
         except FileNotFoundError:  # another process finished it
             return
+        except OSError as fault:
+            error = f"The file can't be read: {(fault.strerror or 'it is damaged').lower()}."
+            await asyncio.to_thread(self._put_away, claimed, report, error, rejected)
+            return
+        try:
+            with file, rejected:
+                report = await self._importer.run(file, job, Hooks(_no_progress, rejected.write))
         except GatewayError as refused:
             error = " ".join([refused.message, *(each.message for each in refused.details)])
         except Exception as fault:
             # A database that is out of reach comes back; a fault of ours may not go away.
-            if not self._give_up(claimed, fault):
+            if _is_outage(fault) and not await asyncio.to_thread(is_readable, claimed.path):
+                error = "The file can't be read to its end: see whether its disk is in order."
+            elif _is_outage(fault) or not self._give_up(claimed):
                 raise
-            error = "The gateway failed over this file: look into its log, and report it."
+            else:
+                error = "The gateway failed over this file: look into its log, and report it."
         await asyncio.to_thread(self._put_away, claimed, report, error, rejected)
 
-    def _give_up(self, claimed: _Claimed, fault: Exception) -> bool:
-        if isinstance(fault, OSError) or type(fault).__module__.startswith("sqlalchemy"):
-            return False
+    def _give_up(self, claimed: _Claimed) -> bool:
         tries = self._tries[claimed.import_id] = self._tries.get(claimed.import_id, 0) + 1
         return tries >= _TRIES
 
@@ -167,16 +227,27 @@ class WatchedFolder:
         target = folder / claimed.name
         rejected.move_to(target.with_name(f"{claimed.name}.rejected.csv"), like=claimed.path)
         text = written_report(report, error)
-        draft = target.with_name(f".{claimed.name}.report.txt")
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        draft.replace(target.with_name(f"{claimed.name}.report.txt"))
+        write_new(target.with_name(f"{claimed.name}.report.txt"), text)
         claimed.path.replace(target)
         self._tries.pop(claimed.import_id, None)
-        _log.info(
+        _log.log(
+            logging.INFO if is_done else logging.WARNING,
             "import %s of the watched folder: %s rows, %s created, %s known, %s rejected%s",
             *(claimed.import_id, report.rows, report.created, report.duplicates, report.rejected),
-            "" if error is None else "; the file can't be imported",
+            "" if is_done else "; the file was put into failed/ with a report (gateway status)",
         )
+
+
+def _is_outage(fault: Exception) -> bool:
+    """Return whether the fault may be the database's or the disk's, which come back."""
+    return isinstance(fault, OSError) or type(fault).__module__.startswith("sqlalchemy")
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+    except OSError:
+        return []
 
 
 async def _no_progress(_report: Report) -> None:

@@ -22,7 +22,7 @@ from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.hookspecs import hookimpl
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import MetricsPage
-from gateway.sdk.records import Job
+from gateway.sdk.records import HealthCheck, HealthReport, Job
 from gateway.storage.stores.installation import BACKUP_FAILED, LAST_BACKUP, note_fact
 from gateway.testing import Receiver
 from gateway.version import __version__, build_id
@@ -415,3 +415,27 @@ async def test_the_age_and_the_failure_of_the_last_backup_are_metrics(database_u
         assert "gateway_backup_age_seconds" not in never.text
     assert made.number("gateway_backup_age_seconds") == 90
     assert made.number("gateway_backup_failed") == 1
+
+
+class Clerk:
+    def __init__(self):
+        self.healthy = True
+
+    @hookimpl
+    def health_checks(self):
+        return [HealthCheck("last file", self.check, decides_readiness=False)]
+
+    async def check(self):
+        return HealthReport(healthy=self.healthy, detail="march.csv failed")
+
+
+async def test_what_a_person_has_to_see_to_is_a_metric_without_its_detail(tmp_path):
+    clerk = Clerk()
+    async with opened(sqlite_url(tmp_path), tmp_path, plugins=[clerk]) as gateway:
+        green = await page(gateway)
+        clerk.healthy = False
+        red = await page(gateway)
+
+    assert green.number("gateway_check_ok", check="last file") == 1
+    assert red.number("gateway_check_ok", check="last file") == 0
+    assert "march" not in red.text

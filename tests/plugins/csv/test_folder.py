@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 from gateway_csv.folder import WatchedFolder
+from gateway_csv.importer import Importer
 from gateway_csv.settings import CsvSettings
 from plugins.csv.files import SEED, Sender
 from processes import TOML, GatewayProcess
@@ -332,3 +333,121 @@ def _count(folder):
         return 0
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         return database.execute("SELECT count(*) FROM packages").fetchone()[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+async def test_a_file_that_cannot_be_read_is_set_aside_and_the_next_one_goes_on(
+    gateway, folder, caplog
+):
+    watched = watching(gateway, folder)
+    (folder / "b.csv").write_text(SEED)
+    await watched.look()
+    os.mkfifo(folder / "a.csv")  # root reads every file, so permissions don't do here
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watched, "_settled", lambda: [folder / "a.csv", folder / "b.csv"])
+        await watched.look()
+
+    assert f"{STAMP}_b.csv" in put_away(folder)["done"]
+    report = (folder / "failed" / f"{STAMP}_a.csv.report.txt").read_text()
+    assert "The file can't be read: it is no regular file." in report
+    [warning] = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert "put into failed/" in warning.getMessage()
+
+
+async def test_one_file_that_fails_again_and_again_keeps_no_other_waiting(
+    gateway, folder, monkeypatch
+):
+    run = Importer.run
+
+    async def broken(self, file, job, hooks):
+        if b"broken" in file.read():
+            raise ZeroDivisionError
+        return await run(self, file, job, hooks)
+
+    monkeypatch.setattr("gateway_csv.importer.Importer.run", broken)
+    watched = watching(gateway, folder)
+    (folder / "a.csv").write_text("broken")
+    os.utime(folder / "a.csv", (0, 0))
+    (folder / "b.csv").write_text(SEED)
+    await watched.look()
+    with pytest.raises(ZeroDivisionError):
+        await watched.look()
+
+    assert f"{STAMP}_b.csv" in put_away(folder)["done"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link takes an administrator on Windows")
+async def test_a_link_among_the_files_is_neither_read_nor_followed(gateway, folder, tmp_path):
+    secret = tmp_path / "secret.csv"
+    secret.write_text(SEED)
+    watched = watching(gateway, folder)
+    (folder / "link.csv").symlink_to(secret)
+    await watched.look()
+    await watched.look()
+    assert (folder / "link.csv").is_symlink()
+
+    # Swapped after it was looked at: the link is claimed, and not opened
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watched, "_settled", lambda: [folder / "link.csv"])
+        await watched.look()
+
+    sender = Sender(gateway, await gateway.issue_key())
+    assert await sender.packages() == []
+    assert secret.read_text() == SEED
+    assert f"{STAMP}_link.csv" in put_away(folder)["failed"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link takes an administrator on Windows")
+@pytest.mark.parametrize("name", ["working", "done", "failed"])
+async def test_a_link_in_place_of_our_own_folder_is_refused(gateway, folder, tmp_path, name):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (folder / name).symlink_to(outside)
+    watched = watching(gateway, folder)
+    (folder / "orders.csv").write_text(SEED)
+    with pytest.raises(NotADirectoryError):
+        await watched.look()
+    report = await watched.health()
+
+    assert not report.healthy
+    assert f"{name} is a link" in report.detail
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link takes an administrator on Windows")
+async def test_a_report_is_never_written_through_a_link(gateway, folder, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("as it was")
+    watched = watching(gateway, folder)
+    (folder / "orders.csv").write_text(SEED)
+    await watched.look()
+    (folder / "done" / f"{STAMP}_orders.csv.report.txt").symlink_to(precious)
+    (folder / "done" / f".{STAMP}_orders.csv.report.txt").symlink_to(precious)
+    await watched.look()
+
+    assert precious.read_text() == "as it was"
+    report = folder / "done" / f"{STAMP}_orders.csv.report.txt"
+    assert not report.is_symlink()
+    assert report.read_text().startswith("2 rows: 2 created")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes say nothing on Windows")
+async def test_what_is_in_work_is_out_of_the_senders_reach(gateway, folder):
+    await watching(gateway, folder).look()
+
+    assert (folder / "working").stat().st_mode & 0o777 == 0o700
+
+
+async def test_failed_files_are_named_to_the_operator_until_they_are_gone(gateway, folder):
+    watched = watching(gateway, folder)
+    (folder / "march.csv").write_text("a,b\n1,2\n")
+    await watched.look()
+    await watched.look()
+    red = await watched.failed_files()
+    for each in (folder / "failed").iterdir():
+        each.unlink()
+    green = await watched.failed_files()
+
+    assert (red.healthy, green.healthy) == (False, True)
+    assert f"({STAMP}_march.csv)" in red.detail
+    assert red.command == f"ls {folder / 'failed'}"
