@@ -22,7 +22,7 @@ from gateway.clock import Clock
 from gateway.errors import RateLimited
 from gateway.settings import LimitsTable, RedisTable
 
-Policy = Literal["orders", "orders_per_hour", "updates", "reads"]
+Policy = Literal["orders", "orders_per_hour", "updates", "reads", "people_reads", "reveals"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ _UNITS: Final = {
     "orders_per_hour": "orders per hour",
     "updates": "updating requests per minute",
     "reads": "reading requests per minute",
+    "people_reads": "reading requests per minute",
+    "reveals": "revealed records per hour",
 }
 
 
@@ -48,6 +50,8 @@ class Limits:
             "orders_per_hour": RateLimitItemPerHour(table.orders_per_hour),
             "updates": RateLimitItemPerMinute(table.updates_requests_per_minute),
             "reads": RateLimitItemPerMinute(table.reads_per_minute),
+            "people_reads": RateLimitItemPerMinute(table.people_reads_per_minute),
+            "reveals": RateLimitItemPerHour(table.reveals_per_hour),
         }
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._is_local = False

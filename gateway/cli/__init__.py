@@ -28,7 +28,16 @@ from gateway.version import __version__, build_id
 _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Set up": ("init", "check", "status", "migrate", "tls"),
     "Run": ("serve", "worker"),
-    "Operate": ("keys", "packages", "events", "destinations", "deliveries", "plugins", "seal"),
+    "Operate": (
+        "keys",
+        "people",
+        "packages",
+        "events",
+        "destinations",
+        "deliveries",
+        "plugins",
+        "seal",
+    ),
     "Data": ("storage", "backup", "restore"),
     "Shell": ("completion",),
 }

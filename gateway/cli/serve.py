@@ -10,6 +10,7 @@ import click
 
 from gateway.cli.logs import log_to_stderr
 from gateway.cli.opening import read_settings, warn_of_new_database
+from gateway.cli.owner_code import announce_owner_code
 from gateway.cli.process import (
     calm_garbage_collection,
     ending_with,
@@ -85,6 +86,7 @@ async def serve(
             on_ready=lambda: session.line({"address": address}, ready),
             on_stop=gateway.stopping.set,
         )
+        await announce_owner_code(gateway, address, is_supervised=supervisor is not None)
         path = gateway.database.path
         with (
             contextlib.nullcontext() if path is None else server_lock(path),

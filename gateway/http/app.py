@@ -6,6 +6,7 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from gateway.auth.key_throttle import KeyThrottle
+from gateway.auth.web_origin import WebOrigin
 from gateway.http.access_log import AccessLog, RequestIds
 from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
 from gateway.http.errors import HANDLERS
@@ -15,6 +16,9 @@ from gateway.http.keys import keys_router
 from gateway.http.metrics import metrics_router
 from gateway.http.openapi import docs_router, openapi_config
 from gateway.http.parameters import DeclaredParameters
+from gateway.http.people_api import people_router
+from gateway.http.session_api import session_router
+from gateway.http.web_sessions import WebSessions, provide_browser, provide_signed_in
 from gateway.runtime import Gateway
 
 MAX_BODY_BYTES: Final = 1_000_000
@@ -30,6 +34,7 @@ def create_litestar(gateway: Gateway) -> Litestar:
     """Return the Litestar application; :func:`create_app` wraps it."""
     table = gateway.settings.http
     throttle = KeyThrottle(gateway.keys, gateway.clock, table.failed_keys_per_minute)
+    web = WebSessions(gateway.identity, WebOrigin(gateway.settings))
     app = Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),
@@ -37,11 +42,17 @@ def create_litestar(gateway: Gateway) -> Litestar:
             health_router(gateway),
             metrics_router(gateway),
             docs_router(),
+            session_router(gateway),
+            people_router(gateway),
         ],
-        middleware=[Authentication(throttle, gateway.limits, table)],
+        middleware=[Authentication(throttle, web, gateway.limits, table)],
         guards=[DeclaredParameters()],
         exception_handlers=HANDLERS,
-        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
+        dependencies={
+            "caller": Provide(provide_caller, sync_to_thread=False),
+            "browser": Provide(provide_browser, sync_to_thread=False),
+            "signed_in": Provide(provide_signed_in, sync_to_thread=False),
+        },
         request_class=BoundedRequest,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),

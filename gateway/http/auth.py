@@ -4,6 +4,7 @@ A route declares these in its ``opt``:
 
 - ``permission``: the permission that the caller needs, or a tuple of several;
   :data:`~gateway.model.permission.ANY_CALLER` where any valid key will do;
+- ``session``, ``step_up``, ``quiet``: see :mod:`gateway.http.web_sessions`;
 - ``public``: true where no key is needed (health, docs, a sender with its own signature);
 - ``limit``: the rate limit policy; by default ``reads`` for GET, else ``updates``;
 - ``waits``: true where the answer is held back on purpose (a long poll, a stream);
@@ -28,6 +29,7 @@ from gateway.auth.rate_limits import Limits, client_network
 from gateway.auth.roles import Permissions
 from gateway.errors import InvalidInput, PluginError, RateLimited, UnsupportedMedia
 from gateway.http.request_caps import AnonymousBodies, WaitingRequests
+from gateway.http.web_sessions import WebSessions
 from gateway.model.account import Caller
 from gateway.model.permission import ANY_CALLER
 from gateway.observability.log_context import traceparent
@@ -45,8 +47,11 @@ class Authentication(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, keys: KeyThrottle, limits: Limits, table: HttpTable) -> None:
+    def __init__(
+        self, keys: KeyThrottle, web: WebSessions, limits: Limits, table: HttpTable
+    ) -> None:
         self._keys = keys
+        self._web = web
         self._limits = limits
         self._bodies = AnonymousBodies(table.max_anonymous_body_bytes)
         self._waiting = WaitingRequests(table.max_waiting_requests)
@@ -58,8 +63,10 @@ class Authentication(ASGIMiddleware):
         method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
         if not options.get("public"):
             headers = Headers.from_scope(scope)
-            caller = await self._authenticate(scope, headers)
+            caller = await self._authenticate(scope, headers, options)
             policy = options.get("limit", "reads" if method in _SAFE_METHODS else "updates")
+            if caller.kind == "person" and policy == "reads":
+                policy = "people_reads"
             await self._limits.take(policy, caller.actor)
             for permission in needed(options):
                 caller.need(permission)
@@ -72,13 +79,21 @@ class Authentication(ASGIMiddleware):
                 with self._waiting.held(caller.actor):
                     await next_app(scope, receive, send)
                 return
-        elif method not in _SAFE_METHODS:
+        if options.get("session"):
+            self._web.browser(scope, Headers.from_scope(scope))
+        if method not in _SAFE_METHODS and options.get("public"):
             with self._bodies.counted(receive, client_network(_host(scope))) as counted:
                 await next_app(scope, counted, send)
             return
         await next_app(scope, receive, send)
 
-    async def _authenticate(self, scope: Scope, headers: Headers) -> Caller:
+    async def _authenticate(
+        self, scope: Scope, headers: Headers, options: Mapping[str, Any]
+    ) -> Caller:
+        if "x-api-key" not in headers or options.get("session"):
+            person = await self._web.person(scope, headers, options)
+            if person is not None:
+                return person
         try:
             return await self._keys.authenticate(headers.get("x-api-key"), _host(scope))
         except RateLimited:

@@ -210,12 +210,16 @@ class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ``orders_requests_per_minute`` and ``updates_requests_per_minute`` count requests,
     ``orders_per_hour`` counts orders, ``orders_per_batch`` limits one request, and
     ``reads_per_minute`` counts GET requests and searches.
+    ``people_reads_per_minute`` is that limit for each signed-in person, ``reveals_per_hour`` how
+    many records a person may have shown in full.
     """
 
     orders_requests_per_minute: _Count = 600
     orders_per_hour: _Count = 10000
     orders_per_batch: _Count = 100
     reads_per_minute: _Count = 60
+    people_reads_per_minute: _Count = 600
+    reveals_per_hour: _Count = 60
     updates_requests_per_minute: _Count = 600
 
 

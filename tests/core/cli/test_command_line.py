@@ -65,6 +65,7 @@ def test_help_groups_the_commands(run, config, install):
         "migrate",
         "serve",
         "keys",
+        "people",
         "events",
         "deliveries",
         "plugins",

@@ -1,0 +1,112 @@
+"""Requests of browsers: where they may come from, and which person they are.
+
+A route that begins, reads or changes a session declares ``opt={"session": True}``; an API route
+that a signed-in person calls with their cookie needs nothing of its own. Both are served at the
+place of :mod:`gateway.auth.web_origin` alone, and unsafe requests must be of the same origin.
+``opt={"step_up": True}`` asks a person for a factor that was shown in the last minutes, and
+``opt={"quiet": True}`` says that a request is no activity: a page that refreshes itself.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from litestar.connection import ASGIConnection
+from litestar.datastructures import Headers
+from litestar.types import Scope
+
+from gateway.auth.identity import Identity
+from gateway.auth.sessions import SignedIn
+from gateway.auth.sign_in import Browser
+from gateway.auth.web_origin import WebOrigin, cookie_name
+from gateway.errors import InvalidInput, NotAllowed, NotAuthenticated
+from gateway.model.account import Caller, Mode
+
+_BROWSER: Final = "gateway_browser"
+_SIGNED_IN: Final = "gateway_signed_in"
+_PLACE: Final = "gateway_place"
+MODE_HEADER: Final = "x-gateway-mode"
+_TEST_PATH: Final = "/dashboard/test"
+
+
+class WebSessions:
+    """Reads the browser and the person of a request."""
+
+    def __init__(self, identity: Identity, origin: WebOrigin) -> None:
+        self._sessions = identity.sessions
+        self._origin = origin
+
+    def browser(self, scope: Scope, headers: Headers) -> Browser:
+        """Return the browser; raises ``NotAllowed`` elsewhere, or when another site asks."""
+        state = scope["state"]
+        if _BROWSER in state:
+            known: Browser = state[_BROWSER]
+            return known
+        place = self._origin.judge(scope["scheme"], headers.get("host", ""))
+        state[_PLACE] = place
+        if place.origin is None:
+            refusal = place.refusal or f"Use {place.leads_to}: sign-ins belong to that address."
+            raise NotAllowed(refusal)
+        method: str = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
+        self._origin.refuse_foreign(method, headers, place.origin)
+        cookies = ASGIConnection[Any, Any, Any, Any](scope).cookies
+        client = scope["client"]
+        browser = Browser(
+            host="" if client is None else client[0],
+            origin=place.origin,
+            agent=headers.get("user-agent", ""),
+            session=cookies.get(cookie_name("session", place.origin)),
+            device=cookies.get(cookie_name("device", place.origin)),
+        )
+        state[_BROWSER] = browser
+        return browser
+
+    async def person(
+        self, scope: Scope, headers: Headers, options: Mapping[str, Any]
+    ) -> Caller | None:
+        """Return the signed-in person as a caller; ``None`` without a session's cookie."""
+        cookies = ASGIConnection[Any, Any, Any, Any](scope).cookies
+        if not {"session", "__Host-session"} & cookies.keys():
+            if options.get("session"):
+                self.browser(scope, headers)
+                raise NotAuthenticated("No one is signed in here; sign in first.")
+            return None
+        browser = self.browser(scope, headers)
+        is_activity = not (options.get("quiet") or "x-gateway-quiet" in headers)
+        signed_in = await self._sessions.read(browser.session, is_activity=is_activity)
+        if options.get("step_up"):
+            self._sessions.need_fresh_factor(signed_in.row)
+        scope["state"][_SIGNED_IN] = signed_in
+        return signed_in.caller(_mode(scope, headers))
+
+
+def provide_browser(request: ASGIConnection[Any, Any, Any, Any]) -> Browser:
+    """Return the browser, for handlers that declare it as a dependency."""
+    browser: Browser = request.scope["state"][_BROWSER]
+    return browser
+
+
+def provide_signed_in(request: ASGIConnection[Any, Any, Any, Any]) -> SignedIn:
+    """Return the session, for handlers that are for people alone."""
+    signed_in: SignedIn | None = request.scope["state"].get(_SIGNED_IN)
+    if signed_in is None:
+        raise NotAllowed("This is for a signed-in person; an API key has no session.")
+    return signed_in
+
+
+def leads_to(scope: Scope) -> str | None:
+    """Return the origin that a refused request should have used, if there is one."""
+    place = scope.get("state", {}).get(_PLACE)
+    return None if place is None else place.leads_to
+
+
+def _mode(scope: Scope, headers: Headers) -> Mode:
+    """Return the mode: of the path on pages, of a header for API calls; live by default."""
+    path: str = scope["path"]
+    if path == _TEST_PATH or path.startswith(f"{_TEST_PATH}/"):
+        return "test"
+    given = headers.get(MODE_HEADER, "live")
+    if given == "test":
+        return "test"
+    if given != "live":
+        raise InvalidInput("X-Gateway-Mode is live or test.")
+    return "live"
