@@ -20,15 +20,24 @@ from gateway_csv.columns.cells import (
     text_of,
     yes_or_no,
 )
+from gateway_csv.columns.cross_checks import is_judged
+from gateway_csv.columns.dates import Evidence, date_of
 from gateway_csv.columns.dates import Order as DateOrder
-from gateway_csv.columns.dates import date_of
-from gateway_csv.columns.evidence import Trait, misfit, weak_misfit
+from gateway_csv.columns.evidence import (
+    Trait,
+    is_whole_address,
+    misfit,
+    weak_misfit,
+)
+from gateway_csv.columns.exchanges import Exchanges
 from gateway_csv.columns.headers import METADATA
 from gateway_csv.columns.phones import usable_phone
 from gateway_csv.columns.reading import Column
 from gateway_csv.columns.statuses import is_ended, is_said
+from gateway_csv.columns.wording import note_behind_address
 from gateway_csv.read.layout import Layout, surplus
 from gateway_csv.read.rows import Cell, Row, is_filled
+from gateway_csv.row_dedup import key_of
 from gateway_csv.schema import RowProblem
 
 SOURCE: Final = "csv"
@@ -67,6 +76,7 @@ _MOVED: Final = "several cells don't fit their columns: the row's cells may have
 _PUT_BACK: Final = "put every cell under its header, empty ones too"
 _ODD_FIELDS: Final = ("patient_email", "notes")
 _NUMBER_PARTS: Final = frozenset({"postal_code", "street_number"})
+_LONG_UNIT: Final = re.compile(r"\d{4,}")
 _BARE_UNIT: Final = re.compile(r"\w{1,2}|\d{1,5}\w?")
 _UNIT_WORD: Final = re.compile(r"(?:apt|apartment|unit|suite|ste)\b", re.IGNORECASE)
 _NOTE_HEADERS: Final = re.compile(r"(?:buzzer|entry|gate)( code)?|buzz\b", re.IGNORECASE)
@@ -96,6 +106,16 @@ class Reading(NamedTuple):
     """Rows that are parts of one row, broken in two."""
     takes_hidden: bool = False
     """Whether rows that a filter hides are orders like the others."""
+    exchanges: Exchanges | None = None
+    """What pairs of columns have in the rows: it shows cells that were exchanged."""
+    has_notes: bool = True
+    """Whether notes have a column of their own, or an address may have words of a note."""
+    cut_off_row: int = 0
+    """The last row of a file that may be cut off in its last cell; 0 for none."""
+    dates: Evidence | None = None
+    """What the column of dates says of its own order."""
+    ended: Mapping[int, int] = MappingProxyType({})
+    """Rows that need no delivery any more: their numbers, by the hash of what they are known by."""
 
 
 class ReadRow(NamedTuple):
@@ -116,6 +136,11 @@ class ReadRow(NamedTuple):
     package_id: str | None = None
     members: tuple[Row, ...] = ()
     """The other rows of the bag that this one is the first of."""
+
+
+def ended_key(row: Row, reading: Reading) -> int | None:
+    """Return the hash of what a row is known by that needs no delivery; ``None`` for others."""
+    return _RowReader(row, reading).ended_key()
 
 
 def read_row(row: Row, reading: Reading) -> ReadRow:
@@ -142,8 +167,15 @@ class _RowReader:
             return ReadRow(row, Candidate(None), tuple(self._errors))
         order = self._order()
         self._check_city()
+        self._check_exchanges()
         if self._odd_cells() + len(self._warnings) > 1:
             self._reject(_MOVED, fix=_PUT_BACK)
+        ended = self._reading.ended.get(hash(key_of(order, self._reading.site)))
+        if ended is not None and not self._errors:
+            self._reject(
+                f"by row {ended} the same order needs no delivery any more",
+                fix="take one of the two rows out",
+            )
         errors, warnings = tuple(self._errors), tuple(self._warnings)
         continues = bool(
             order.external_order_id and not order.patient_name and not order.patient_address
@@ -155,6 +187,9 @@ class _RowReader:
             row, Candidate(order), errors, warnings, continues=continues, package_id=package_id
         )
 
+    def ended_key(self) -> int | None:
+        return hash(key_of(self._order(), self._reading.site)) if self._ended() else None
+
     def _has(self, field: str) -> bool:
         return field in self._reading.layout.by_field
 
@@ -162,6 +197,10 @@ class _RowReader:
         """Return why the row needs no package: it is hidden, or its delivery is over."""
         if self._row.is_hidden and not self._reading.takes_hidden:
             return "the row is hidden in the spreadsheet (a filter, or hidden by hand)"
+        return self._ended()
+
+    def _ended(self) -> str:
+        """Return which column says that the delivery is over; empty for none."""
         for column, cell in self._cells("status"):
             if isinstance(cell, str) and is_ended(cell):
                 return f"by {column.header} it needs no delivery any more, or is on its way"
@@ -227,9 +266,34 @@ class _RowReader:
                     )
                 )
 
+    def _check_exchanges(self) -> None:
+        """Reject a row whose cells say together that two of them were exchanged."""
+        reading = self._reading
+        found = None if reading.exchanges is None else reading.exchanges.found(self._row)
+        if found is not None:
+            names = " and ".join(reading.layout.columns[each].header for each in found)
+            self._reject(f"the cells under {names} look exchanged", fix=_PUT_BACK)
+        if reading.cut_off_row == self._row.number:
+            self._reject(
+                "the file may be cut off here: the last cell is unlike the others",
+                fix="export the file again; its last line has no end",
+            )
+        for column, cell in self._cells("notes"):
+            if is_judged(column) and isinstance(cell, str) and is_whole_address(cell.strip()):
+                self._reject("the note is an address: cells may be exchanged", fix=_PUT_BACK)
+        if reading.has_notes:
+            return
+        for column, cell in self._cells("patient_address"):
+            if is_judged(column) and isinstance(cell, str) and note_behind_address(cell):
+                self._reject(
+                    "the address has words of a note behind the street",
+                    fix=f"put them into a column Notes, or say that they belong there (--column "
+                    f'"{column.header}=patient_address")',
+                )
+
     def _check_city(self) -> None:
         """Reject a row without a city where the others have one, and the street says none."""
-        for column, cell in self._cells("city"):
+        for column, cell in (*self._cells("city"), *self._cells("locality")):
             streets = [str(street) for _, street in self._cells("patient_address") if street]
             has_place = any("," in each for each in streets)
             is_usual = column.place in self._reading.usually_filled and not is_filled(cell)
@@ -244,14 +308,19 @@ class _RowReader:
             for _, cell in self._cells(field)
             if isinstance(cell, str) and cell.strip() and _is_filled(cell, field)
         )
-        return odd + (odd and self._lacks_a_code())
+        # "1007" is a unit, or the patient id that this row lacks.
+        odd += any(
+            isinstance(cell, str) and _LONG_UNIT.fullmatch(cell.strip())
+            for _, cell in self._cells("address2")
+        )
+        return odd + (odd and self._lacks_a_cell())
 
-    def _lacks_a_code(self) -> bool:
-        """Say whether an id or a date is empty that most rows have."""
+    def _lacks_a_cell(self) -> bool:
+        """Say whether a cell is empty that most rows have."""
+        cells = self._row.cells
         return any(
-            column.place in self._reading.usually_filled and not is_filled(cell)
-            for field in (*_CODES, "delivery_date", "patient_email", "patient_phone")
-            for column, cell in self._cells(field)
+            place >= len(cells) or not is_filled(cells[place])
+            for place in self._reading.usually_filled
         )
 
     def _reject(self, message: str, *, fix: str) -> None:
@@ -309,7 +378,13 @@ class _RowReader:
         return money_of(cell, decimal_comma=self._reading.decimal_comma)
 
     def _date(self, cell: Cell) -> Any:
-        return date_of(cell, self._reading.date_order)
+        dates, order = self._reading.dates, self._reading.date_order
+        if dates is not None and dates.is_strange(cell, order):
+            raise Unreadable(
+                "a date near those of the other rows",
+                "its day and month may be exchanged: write dates as 2026-04-20",
+            )
+        return date_of(cell, order)
 
     def _name(self) -> str | None:
         if self._has("patient_name"):
@@ -371,14 +446,16 @@ class _RowReader:
         return reading.country
 
     def _notes(self) -> str | None:
-        notes = []
+        notes: list[str] = []
+        said: set[str] = set()
         for column, cell in self._cells("notes"):
             try:
                 text = text_of(cell)
             except Unreadable as error:
                 self._errors.append(_unreadable(self._row, column, cell, error))
                 continue
-            if text:
+            if text and text not in said:
+                said.add(text)
                 name = _NOTE_HEADERS.match(column.header)
                 notes.append(f"{name[0]}: {text}" if name else text)
         return "; ".join(notes) or None

@@ -84,12 +84,10 @@ class Identity(NamedTuple):
 def identity_of(order: Order, site: str | None, index: Callable[[str], bytes]) -> Identity:
     """Return a row's identity; ``index`` makes a blind index of a text."""
     content = said_by(order, site)
-    place = order.site or site
+    key = key_of(order, site)
     if order.external_order_id:
-        key, is_lasting, by = f"id:{order.external_order_id}", True, "order id"
+        is_lasting, by = True, "order id"
     elif order.rx_number:
-        said = [code(order.rx_number), folded(order.patient_name), str(order.delivery_date)]
-        key = _ENCODER.encode(["rx", *said, place]).decode()
         is_lasting, by = order.delivery_date is not None, "prescription, patient and date"
     else:
         return Identity(index(content), b"", is_lasting=False, by="content")
@@ -114,6 +112,16 @@ def identities_of(
     }
     # Sorted: in whichever order its rows come, its package is known by the same one.
     return tuple(first._replace(key=key) for key in sorted(keys))
+
+
+def key_of(order: Order, site: str | None) -> str:
+    """Return what a row is known by, as text: order id, prescription and patient, or all of it."""
+    if order.external_order_id:
+        return f"id:{order.external_order_id}"
+    if order.rx_number:
+        said = [code(order.rx_number), folded(order.patient_name), str(order.delivery_date)]
+        return _ENCODER.encode(["rx", *said, order.site or site]).decode()
+    return said_by(order, site)
 
 
 class Claim(NamedTuple):

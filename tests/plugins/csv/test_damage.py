@@ -1,14 +1,14 @@
 """Files damaged by seed: whatever becomes of them, no package is wrong.
 
-``damage.py`` reads as many as asked for; its table is in docs/explanation/imports.md.
+The package ``damage`` reads as many as asked for; its table is in docs/explanation/imports.md.
 """
 
 import os
 
 import pytest
-from plugins.csv.damage import HARMFUL, HARMLESS, damaged, judged
+from plugins.csv.damage.judge import HARMFUL, HARMLESS, damaged, judged
 
-FILES = int(os.environ.get("DAMAGED_FILES", "20"))
+FILES = int(os.environ.get("DAMAGED_FILES", "12"))
 
 
 @pytest.mark.parametrize("kind", HARMFUL, ids=lambda each: each.__name__)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from gateway.plugin import InvalidInput, Problem
+from gateway_csv.columns.cross_checks import check_columns
 from gateway_csv.columns.evidence import (
     column_fit,
     ends_with_postal_code,
@@ -57,13 +58,18 @@ _RANK: Final[Mapping[Role, int]] = {"delivery": 3, "patient": 2, "none": 1, "oth
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _TITLE: Final = re.compile(r"[A-Z][a-z'-]+(?: [A-Z][\w'.-]*)+")
 _CITY_WORDS: Final = 3
+_GOING_ON: Final = frozenset({"notes", "city", "patient_address", "locality"})
+_NEARLY_ALL: Final = 0.8
 
 
 def choose_columns(
     headers: Sequence[object], rows: Sequence[Row], choices: Choices
 ) -> list[Column]:
     """Say of each column which field it is; raises ``InvalidInput`` where that is in doubt."""
-    return _Chooser(headers, Sample(rows), choices).columns()
+    sample = Sample(rows)
+    columns = _Chooser(headers, sample, choices).columns()
+    check_columns(columns, sample)
+    return columns
 
 
 class _Chooser(ColumnReading):
@@ -129,16 +135,20 @@ class _Chooser(ColumnReading):
         """Refuse a name of one word beside an unknown column of one word."""
         if len(places) > 1:
             return
-        words = [len(each.split()) for each in self._sample.texts(places[0])]
-        if not words or 2 * sum(each == 1 for each in words) < len(words):
-            return
+        names = self._sample.cells(places[0])
         for beside in (places[0] - 1, places[0] + 1):
             if not 0 <= beside < len(self._headers) or self._is_settled(beside):
                 continue
-            if (
-                beside not in self._meanings
-                and share(self._sample.texts(beside), _is_one_word) > HALF
-            ):
+            cells = zip(names, self._sample.cells(beside), strict=True)
+            is_turned = self._meanings[places[0]].field == "last_first"
+            words = [
+                1 if is_turned and "," not in name else len(name.split())
+                for name, cell in cells
+                if name and cell
+            ]
+            if not words or 2 * sum(each == 1 for each in words) < len(words):
+                continue
+            if beside not in self._meanings and share(self._sample.texts(beside), _is_name) > HALF:
                 raise _doubtful(
                     f"{self._shown(places[0])} has names of one word, and {self._shown(beside)} "
                     "beside it may be the other part",
@@ -315,7 +325,8 @@ class _Chooser(ColumnReading):
         """Refuse an address part of another party that has no street."""
         others = [each for each, it in self._meanings.items() if it.role == "other"]
         parts = [each for each in others if self._meanings[each].field == field]
-        if parts and not any(self._meanings[each].field in _STREETS for each in others):
+        streets = [each for each in others if self._meanings[each].field in _STREETS]
+        if parts and not any(self._party(each) & self._party(parts[0]) for each in streets):
             raise _doubtful(
                 f"{self._shown(parts[0])} is the only {field}, and the file has no street for it",
                 [self._shown(parts[0])],
@@ -426,38 +437,75 @@ class _Chooser(ColumnReading):
         beside = [self._fields[each][0] for each in (place - 1, place + 1) if each in self._fields]
         is_beside = any(each in _STREETS or each in _PARTS for each in beside)
         # Before the name a column is a number of the row, behind it is something of the address.
-        if "locality" in fields:
+        if "locality" in fields and not self._localities_lack_codes():
             fields = fields | {"city", "state", "postal_code"}
         has_parts = bool(fields & {"city", "state"})
         is_split = bool(fields & {"city", "state", "postal_code"})
+        lacks_place = not is_split and "locality" not in fields and not self._streets_have_places()
         parts: tuple[tuple[str, bool, Callable[[str], object]], ...] = (
             ("postal_code", is_beside or has_parts, CODE_LIKE.fullmatch),
+            ("postal_code", is_beside and "state" not in fields, _is_region_and_code),
             ("address2", True, _is_unit),
             ("state", is_beside or is_split, is_region),
-            ("city", is_split, _is_city),
+            (
+                "city",
+                is_split or (lacks_place and (is_beside or not self._headers[place])),
+                _is_city,
+            ),
             ("address2", is_beside, names_street),
-            ("locality", is_beside, ends_with_postal_code),
+            ("locality", is_beside or lacks_place, ends_with_postal_code),
+            (self._text_before(place), bool(self._text_before(place)), bool),
         )
         return next(
             (
                 part
                 for part, is_possible, judge in parts
-                if is_possible and part not in fields and share(texts, judge) > HALF
+                if is_possible
+                and (part not in fields or part in _GOING_ON | NAMES)
+                and share(texts, judge) > HALF
             ),
             None,
         )
+
+    def _localities_lack_codes(self) -> bool:
+        places = [each for each, it in self._fields.items() if it[0] == "locality"]
+        return any(share(self._sample.texts(each), ends_with_postal_code) < HALF for each in places)
+
+    def _streets_have_places(self) -> bool:
+        """Say whether most streets have more than a street: Boston in ``5 Elm St, Boston``."""
+        streets = [each for each, it in self._fields.items() if it[0] in _STREETS]
+        return any(
+            share(self._sample.texts(each), lambda text: "," in text) > HALF for each in streets
+        )
+
+    def _text_before(self, place: int) -> str:
+        """Return the field of the text before a column that may go on with it; else nothing."""
+        before = self._fields.get(place - 1, ("", ""))[0]
+        if before in NAMES and not self._headers[place]:
+            return before
+        if before not in _GOING_ON or not self._headers[place]:
+            return before if before in _GOING_ON else ""
+        texts = self._sample.texts(place)
+        if before != "notes" and (
+            any(map(has_digit, texts)) or 2 * len(texts) > len(self._sample.texts(place - 1))
+        ):
+            return ""
+        cells = zip(self._sample.cells(place - 1), self._sample.cells(place), strict=True)
+        filled = [text for text, more in cells if more]
+        return before if share(filled, lambda text: len(text.split()) == 1) > _NEARLY_ALL else ""
 
 
 def _is_unit(text: str) -> bool:
     return looks(text) == "a unit of an address"
 
 
+def _is_region_and_code(text: str) -> bool:
+    region, _, code = text.replace(",", " ").strip().partition(" ")
+    return is_region(region) and bool(CODE_LIKE.fullmatch(code.strip()))
+
+
 def _is_words(text: str) -> bool:
     return len(text) > 3 and not has_digit(text) and bool(_WORD.search(text))  # noqa: PLR2004
-
-
-def _is_one_word(text: str) -> bool:
-    return " " not in text and not has_digit(text) and bool(_WORD.search(text))
 
 
 def _is_name(text: str) -> bool:

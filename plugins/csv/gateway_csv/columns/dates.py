@@ -35,6 +35,7 @@ _TWELVE: Final = 12
 _LONGEST: Final = 60
 _MOST: Final = 0.5
 _MANY: Final = 0.2
+_NEAR: Final = timedelta(days=27)
 _MONTH_FIRST_COUNTRIES: Final = frozenset({"US"})
 _UNDECIDED_COUNTRIES: Final = frozenset({"CA"})
 """Canada writes its dates both ways."""
@@ -46,6 +47,9 @@ class Evidence(NamedTuple):
     day_first: int = 0
     month_first: int = 0
     either: int = 0
+    earliest: date | None = None
+    latest: date | None = None
+    """Of the dates that can be read in one way only."""
 
     def and_of(self, cell: Cell) -> "Evidence":
         """Add what one more cell says."""
@@ -57,10 +61,33 @@ class Evidence(NamedTuple):
             return self
         first, second = int(found[1]), int(found[3])
         if first > _TWELVE >= second:
-            return self._replace(day_first=self.day_first + 1)
+            return self._sure(found, "day-first")._replace(day_first=self.day_first + 1)
         if second > _TWELVE >= first:
-            return self._replace(month_first=self.month_first + 1)
+            return self._sure(found, "month-first")._replace(month_first=self.month_first + 1)
         return self._replace(either=self.either + (first != second))
+
+    def _sure(self, found: re.Match[str], order: Order) -> "Evidence":
+        try:
+            day = _numeric(found, order)
+        except Unreadable:
+            return self
+        earliest, latest = self.earliest or day, self.latest or day
+        return self._replace(earliest=min(earliest, day), latest=max(latest, day))
+
+    def is_strange(self, cell: Cell, order: Order | None) -> bool:
+        """Say whether a date is far from the sure ones, and near them in the other order."""
+        if self.earliest is None or self.latest is None or not isinstance(cell, str):
+            return False
+        found = _NUMERIC.fullmatch(_day_part(cell))
+        if found is None or order is None or int(found[1]) == int(found[3]):
+            return False
+        try:
+            said = _numeric(found, order)
+            turned = _numeric(found, "day-first" if order == "month-first" else "month-first")
+        except Unreadable:
+            return False
+        start, end = self.earliest - _NEAR, self.latest + _NEAR
+        return start <= turned <= end and not start <= said <= end
 
     def order(self, wanted: DayOrder, country: str) -> Order | None:
         """Decide; ``None`` when nothing decides it, or the column contradicts itself.

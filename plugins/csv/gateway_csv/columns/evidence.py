@@ -11,6 +11,13 @@ from typing import Final, NamedTuple
 
 from gateway_csv.columns.headers import HEADER_WORDS, meaning_of
 from gateway_csv.columns.regions import is_region
+from gateway_csv.columns.wording import (
+    ANSWERS,
+    NOTE_WORDS,
+    garbled,
+    has_second_comma,
+    words_of_a_note,
+)
 from gateway_csv.read.rows import Cell
 
 _PHONE: Final = re.compile(
@@ -23,12 +30,14 @@ _PHONE_INSIDE: Final = re.compile(
 )
 _EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _EMAIL_INSIDE: Final = re.compile(r"[^\s@]@[^\s@]+\.[a-z]", re.IGNORECASE)
+_BEHIND_EMAIL: Final = re.compile(r"@[^\s@]+\.[a-z]{2,}[-/|&][^\s@]*$", re.IGNORECASE)
 _DATE: Final = re.compile(
     r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))(?:[ T]\d{1,2}:.*)?"
 )
 _MONEY: Final = re.compile(r"[-(]?(?:ca|us|c)?\$\s*\d[\d.,]*\)?|-?\d{1,6}[.,]\d{2}", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"[#]?\d+")
 _CA_POSTAL: Final = re.compile(r"[a-z]\d[a-z][\s-]?\d[a-z]\d", re.IGNORECASE)
+_SHORT_ZIP: Final = re.compile(r"'?\d{3,9}")
 _US_ZIP: Final = re.compile(r"\d{5}(?:-\d{4})?")
 _UNIT: Final = re.compile(
     r"(?:apt|apartment|unit|suite|ste|app|appt|bureau|floor|fl|room|rm|bldg|lot|no)\b\.?\s*#?\s*"
@@ -50,11 +59,11 @@ _POSTAL_END: Final = re.compile(
     r"(?:[\s,]+(?:usa?|canada|ca|united states))?\s*$",
     re.IGNORECASE,
 )
+_TITLE: Final = re.compile(r"(?:dr|prof|mr|mrs|ms|mme|mlle)\b", re.IGNORECASE)
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _LETTERS: Final = re.compile(r"[^\W\d_]{2}")
 # Nearly every name there is: letters and what stands between them.
 _PLAIN_NAME: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .,'\u2019-](?![ ,]*$)|\.$)*")
-_MANY_DIGITS: Final = re.compile(r"\d\D?\d\D?\d")
 _EXTENSION: Final = re.compile(r"\s*(?:x|ext\.?)\s*\d{1,6}$", re.IGNORECASE)
 _STRENGTH: Final = re.compile(r"\d\s*(?:mg|mcg|ml|tab|cap|%|units?)\b", re.IGNORECASE)
 _PLAIN_STREET: Final = re.compile(r"\d{1,6}[a-z]? +[^\W\d_][^@$\d]*", re.IGNORECASE)
@@ -74,14 +83,33 @@ _POSTAL_FORMS: Final = re.compile(
     r"|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}",
     re.IGNORECASE,
 )
-_SHORT_NUMBER: Final = 4
+_UNIT_INSIDE: Final = re.compile(r"\b(?:apt|unit|suite|ste)\b\.? ?#?\d", re.IGNORECASE)
+_SHORT_NUMBER: Final = 3
 _PHONE_DIGITS: Final = re.compile(r"\d{3}[-.]\d{3}[-.]\d{4}")
 # A prescription's number, a patient's, an amount.
 _NOT_IN_AN_ADDRESS: Final = re.compile(
     r"(?<!\d)(?:\d{7,8}|\d{10,})(?!\d)|(?<![^\W_])[A-Z]{1,3}-\d{3,}|\d\.\d{2}(?!\d)"
+    r"|(?<=[\s,;/|-])[A-Z]{1,4}\d{4,}"
 )
+_BEHIND_POSTAL: Final = re.compile(
+    r"(?:\b[A-Z]{2}[\s,]+\d{5}(?:-\d{4})?|\b[A-Z]\d[A-Z][ -]?\d[A-Z]\d)\b(?P<rest>.*)", re.DOTALL
+)
+# 01902 460 N 5th St; but 12345 101 Ave is a street.
+_POSTAL_FIRST: Final = re.compile(
+    r"0\d{4}\W+\d|[A-Z]\d[A-Z] ?\d[A-Z]\d\W|\d{5}\W+\d{1,5}\s+(?!(?:st|nd|rd|th|ave|avenue|a|"
+    r"street|blvd|way|rd|dr|ct|pl|ln)\b)\w+\s+\w",
+    re.IGNORECASE,
+)
+_COUNTRY: Final = re.compile(
+    r"[\s,.]*(?:usa?|u\.s\.a?|canada|can?|united states(?: of america)?)?[\s,.]*", re.IGNORECASE
+)
+_OTHER_DELIMITERS: Final = re.compile(r"[;|\t].*[;|\t]", re.DOTALL)
+_WORDS_OF_CODES: Final = frozenset(
+    ["rx", "no", "num", "number", "nbr", "n", "id", "script", "ref", "and", "or", "et", "ou"]
+)
+_LENGTHS_APART: Final = 1
 _CODE_NOTE: Final = re.compile(r"[A-Z]{0,4}[-#]?\d{3,14}", re.IGNORECASE)
-_NO_UNIT: Final = re.compile(r"\d{5,}|[0\W_]*")
+_NO_UNIT: Final = re.compile(r"\d{5,}|[0\W_]*|(?!PH|TH|BOX|APT|STE|UNIT|LOT)[A-Z]{2,4}\d{4,}")
 _MOST_PHONE_DIGITS: Final = 11
 _TWO_PHONES: Final = re.compile(r"\s*(?:[,;/&|]|\bor\b|\band\b|\bou\b)\s*", re.IGNORECASE)
 _CENTS_END: Final = re.compile(r"\d[.,]\d{2}$")
@@ -91,7 +119,7 @@ _UNIT_WORD: Final = re.compile(
     r"(?:apt|apartment|unit|suite|ste|app|appt|bureau|floor|fl|room|rm|bldg|lot|no|#)\.?",
     re.IGNORECASE,
 )
-_SHORT_CODE: Final = re.compile(r"[A-Z]{0,4}[-# ]?\d{1,14}", re.IGNORECASE)
+_SHORT_CODE: Final = re.compile(r"(?:[A-Za-z]{0,4}[-#]?|[A-Z]{1,4} |[a-z]{1,3} )\d{1,14}")
 _PLACEHOLDERS: Final = (
     "pickup,pick up,pick-up,in store,in-store,instore,counter,will call,willcall,store,same,none,"
     "unknown,tbd,tba,to follow,see notes,see note,no address,address,n a,na,xxx,test,pharmacy,"
@@ -118,12 +146,19 @@ def is_street(text: str) -> bool:
     rest = _POSTAL_END.sub("", text)
     if not _LETTERS.search(rest):
         return False
-    return any(map(str.isdigit, rest)) or bool(_STREET_WORD.search(rest))
+    if any(map(str.isdigit, rest)):
+        return True
+    return bool(_STREET_WORD.search(rest)) and not _TITLE.match(rest)
 
 
 def ends_with_postal_code(text: str) -> bool:
     """Say whether a text is the end of an address: ``Boston, MA 02108``."""
     return bool(_POSTAL_END.search(text)) and bool(_LETTERS.search(text))
+
+
+def is_postal_code(text: str) -> bool:
+    """Say whether a text is a postal code of North America, which may lack its leading zeros."""
+    return bool(_US_ZIP.fullmatch(text) or _CA_POSTAL.fullmatch(text) or _SHORT_ZIP.fullmatch(text))
 
 
 def names_street(text: str) -> bool:
@@ -160,17 +195,24 @@ _SHAPES: Final = (
 def _name(text: str) -> str:
     if _PLAIN_NAME.fullmatch(text) and not _is_header(text):
         is_place = text[-4:-2] == ", " and is_region(text[-2:])
-        return "it is no name" if is_place or text.casefold() in _NO_NAMES else ""
+        if is_place or text.casefold() in _NO_NAMES or has_second_comma(text):
+            return "it is no name"
+        return "" if text.istitle() else words_of_a_note(text)
     if not _LETTER.search(text):
         return "it has no letters"
-    if is_placeholder(text) or "/" in text or _ADDRESS_UNIT.search(text):
+    units = (_UNIT_INSIDE.search(text), _ADDRESS_UNIT.search(text))
+    if is_placeholder(text) or "/" in text or any(units) or has_second_comma(text):
         return "it is no name"
-    if "@" in text or _MANY_DIGITS.search(text) or text[0].isdigit() or _STRENGTH.search(text):
-        return f"it looks like {looks(text) or 'something else'}"
     shape = looks(text)
-    if shape:
-        return f"it looks like {shape}"
-    return "it looks like a header" if _is_header(text) else ""
+    is_other = "@" in text or text[0].isdigit() or _STRENGTH.search(text)
+    if shape or is_other or sum(map(str.isdigit, text)) > 1:
+        return f"it looks like {shape or 'something else'}"
+    return "it looks like a header" if _is_header(text) else words_of_a_note(text)
+
+
+def is_whole_address(text: str) -> bool:
+    """Say whether a text is an address from the house number to the postal code."""
+    return text[:1].isdigit() and names_street(text) and ends_with_postal_code(text)
 
 
 def may_be_header(text: str) -> bool:
@@ -189,18 +231,48 @@ def _is_header(text: str) -> bool:
 
 
 def _address(text: str) -> str:
-    if _PLAIN_STREET.fullmatch(text) and not _NOT_IN_AN_ADDRESS.search(text):
-        return ""
-    if is_placeholder(text):
+    is_plain = _PLAIN_STREET.fullmatch(text) and not _POSTAL_FIRST.match(text)
+    if is_plain and not any(each.search(text) for each in _NOT_IN_ADDRESSES):
+        return _behind_postal(text)
+    first = text.split(maxsplit=1)[0]
+    if is_placeholder(text) or (first in NOTE_WORDS and not _STREET_WORD.search(text)):
         return "it names no place to deliver to"
     shape = looks(text)
     if shape and shape != "a street address":
         return f"it looks like {shape}"
     if _PHONE_INSIDE.search(text) or _EMAIL_INSIDE.search(text):
         return "it has a telephone number or an e-mail address in it"
-    if any(each.search(text) for each in (_NOT_IN_AN_ADDRESS, _DATE_INSIDE, _PHONE_DIGITS)):
+    others = (*_NOT_IN_ADDRESSES, _STRENGTH)
+    if _POSTAL_FIRST.match(text) or any(each.search(text) for each in others):
         return "it has something else in it"
-    return "" if is_street(text) else "it has no street and number"
+    return _behind_postal(text) or ("" if is_street(text) else "it has no street and number")
+
+
+def _behind_postal(text: str) -> str:
+    found = None
+    for found in _BEHIND_POSTAL.finditer(text):  # noqa: B007 - the last one
+        pass
+    if found is None or _COUNTRY.fullmatch(found["rest"]):
+        return ""
+    return "it goes on behind the postal code"
+
+
+_NOT_IN_ADDRESSES: Final = (_NOT_IN_AN_ADDRESS, _DATE_INSIDE, _PHONE_DIGITS, _OTHER_DELIMITERS)
+
+
+def _locality(text: str) -> str:
+    """Judge a city with its state and postal code, in one column."""
+    shape = looks(text)
+    if shape or not _LETTER.search(text) or is_placeholder(text):
+        return f"it looks like {shape}" if shape else "it is no city"
+    if _PHONE_INSIDE.search(text) or "@" in text:
+        return "it has something else in it"
+    if any(each.search(text) for each in _NOT_IN_ADDRESSES) or _behind_postal(text):
+        return "it has something else in it"
+    rest = _POSTAL_END.sub("", text)
+    if _DIGIT.search(rest) and not _POSTAL_FORMS.search(text):
+        return "it has digits"
+    return words_of_a_note(rest)
 
 
 def _not_like(*shapes: str) -> Callable[[str], str]:
@@ -218,6 +290,11 @@ def _email(text: str) -> str:
     shape = looks(text)
     if _DATE_INSIDE.search(text) or _PHONE_DIGITS.search(text):
         return "it has something else in it"
+    parts = [each for each in _BETWEEN_CODES.split(text) if each]
+    if any("@" in each for each in parts) and not all("@" in each for each in parts):
+        return "it has something else in it"
+    if _BEHIND_EMAIL.search(text):
+        return "it has something else in it"
     return f"it looks like {shape}" if shape not in {"", "an e-mail address"} else ""
 
 
@@ -229,8 +306,16 @@ def _second_line(text: str) -> str:
         return "the number of the unit is missing"
     is_state = len(text) == 2 and text.isupper() and is_region(text)  # noqa: PLR2004
     is_note = " " in text and not _DIGIT.search(text) and not has_capital(text)
-    is_other = any(each.search(text) for each in (_NOT_IN_AN_ADDRESS, _PHONE_INSIDE))
-    if is_state or is_note or is_other or _NO_UNIT.fullmatch(text) or is_placeholder(text):
+    is_other = any(each.search(text) for each in (*_NOT_IN_ADDRESSES, _PHONE_INSIDE))
+    if (
+        text.casefold() in ANSWERS
+        or _CA_POSTAL.fullmatch(text)
+        or is_state
+        or is_note
+        or is_other
+        or _NO_UNIT.fullmatch(text)
+        or is_placeholder(text)
+    ):
         return "it is no part of an address"
     return ""
 
@@ -241,9 +326,14 @@ def _city(text: str) -> str:
         return f"it looks like {shape}" if shape else "it is no city"
     if is_region(text) and len(text) == 2:  # noqa: PLR2004
         return "it looks like a state or a province"
+    before, comma, behind = text.partition(",")
+    if comma and not is_region(behind) and not is_region(behind.strip().split(" ")[0]):
+        return f"it has more in it than {'a city' if before else 'nothing'}"
     if text.casefold() == "100 mile house":  # a town in British Columbia
         return ""
-    return "it has digits" if _DIGIT.search(text) or "@" in text else ""
+    if _DIGIT.search(text) or "@" in text:
+        return "it has digits"
+    return words_of_a_note(text)
 
 
 def _state(text: str) -> str:
@@ -272,7 +362,7 @@ def _phone(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    if _ADDRESS_UNIT.search(text) or is_placeholder(text):
+    if _ADDRESS_UNIT.search(text) or is_placeholder(text) or text.casefold() in ANSWERS:
         return "it is no number"
     if _SHORT_CODE.fullmatch(text) and not _ZERO.fullmatch(text):
         return ""
@@ -286,15 +376,19 @@ def _several_codes(text: str) -> str:
     tokens = [each for each in _BETWEEN_CODES.split(text) if each]
     words = [each for each in tokens if not _DIGIT.search(each)]
     kinds = {_DIGIT_RUN.sub("9", _LETTER_RUN.sub("x", each)) for each in tokens} - {"x"}
+    lengths = [len(each) for each in tokens if each.isdigit()]
     if (
         _CENTS_END.search(text)
         or _PHONE_DIGITS.search(text)
         or _DATE_INSIDE.search(text)
+        or "@" in text
         or (len(kinds) > 1 and len(tokens) - len(words) > 1)
+        or (lengths and max(lengths) - min(lengths) > _LENGTHS_APART)
         or any(looks(each) in _NO_PART for each in tokens)
     ):
         return "it has something else in it"
-    if len(words) > 1 or any(len(each) > 3 and each.islower() for each in words):  # noqa: PLR2004
+    names = [each for each in words if each.strip("-.:#").casefold() not in _WORDS_OF_CODES]
+    if len(tokens) > 1 and (names or tokens[-1] in words):
         return "it looks like words"
     return ""
 
@@ -312,6 +406,7 @@ _JUDGES: Final[Mapping[str, Callable[[str], str]]] = {
     "patient_address": _address,
     "street_number": _not_like(*_NO_PART, "a street address"),
     "address2": _second_line,
+    "locality": _locality,
     "city": _city,
     "state": _state,
     "postal_code": _postal,
@@ -338,6 +433,10 @@ def _has_words(text: str) -> bool:
     return len(text.split()) > 1
 
 
+def _has_comma(text: str) -> bool:
+    return "," in text
+
+
 class Trait(NamedTuple):
     """What nearly all cells of a field have in common, where they have it."""
 
@@ -351,9 +450,13 @@ class Trait(NamedTuple):
 TRAITS: Final = (
     Trait("patient_name", _stands_in_capitals, "it is in small letters, unlike the other cells"),
     Trait("patient_name", _has_words, "it is one word, unlike the other cells", 0.51),
+    Trait("last_first", has_capital, "it is in small letters, unlike the other cells"),
+    Trait("last_first", _has_comma, "it has no comma, unlike the other cells", 0.7),
     Trait("first_name", has_capital, "it is in small letters, unlike the other cells"),
     Trait("last_name", has_capital, "it is in small letters, unlike the other cells"),
     Trait("city", _stands_in_capitals, "it is in small letters, unlike the other cells"),
+    Trait("postal_code", is_postal_code, "it is no postal code as the others are", 0.5),
+    Trait("locality", ends_with_postal_code, "it has no postal code, unlike the others", 0.5),
     Trait("state", is_region, "it is no state or province, unlike the other cells", 0.5),
 )
 
@@ -363,6 +466,8 @@ def weak_misfit(field: str, text: str) -> bool:
     if field == "patient_email":
         return "@" not in text
     shape = looks(text) if field == "notes" else ""
+    if field == "notes" and text.casefold() in ANSWERS:
+        return True
     if field == "notes" and _CODE_NOTE.fullmatch(text):
         return len(text) > _SHORT_NUMBER
     if shape == "a number":
@@ -389,7 +494,7 @@ def misfit(field: str, cell: Cell) -> str:
     if isinstance(cell, str):
         # An apostrophe marks a number as text in a spreadsheet: '02108.
         text = cell.strip().removeprefix("'")
-        return judge(text) if text else ""
+        return (judge(text) or garbled(field, text)) if text else ""
     if isinstance(cell, float) and cell.is_integer():
         return judge(str(int(cell)))
     return judge(str(cell))

@@ -217,9 +217,15 @@ _FEWEST_LETTERS: Final = 4
 _ALIKE_PERCENT: Final = 82.0
 _FEWEST_CORE_LETTERS: Final = 3
 _LONGEST: Final = 80
+_MOST_WORDS: Final = 8
+_NUMBERED: Final = re.compile(r" ?\d$")
 _WORDS: Final = re.compile(r"[^\w]+|_+")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Z])")
 _BRACKETS: Final = re.compile(r"[(\[].*?[)\]]")
+_QUANTITIES: Final = frozenset(
+    {"qty", "quantity", "qty dispensed", "quantity dispensed", "disp qty", "days supply", "days"}
+    | {"day supply", "ds", "refills", "refills left"}
+)
 _METADATA_NAME: Final = re.compile(r"metadata\.(.{1,100})", re.IGNORECASE)
 _WORDLESS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 # "Sig" is Latin for the directions for use; a signature column says more than that.
@@ -305,7 +311,9 @@ def _meaning(name: str) -> Meaning | None:
         return Meaning(field, "none" if role == "other" else role, how, rank)
     roles, rest, is_driver = _without_roles(name.split(" "))
     if not roles:
-        return None
+        plain_name = _NUMBERED.sub("", name)  # "Notes 2", "Phone 3"
+        field, rank = _NAMES.get(plain_name, ("", 0)) if plain_name != name else ("", 0)
+        return Meaning(field, "none", "synonym", rank) if field in MANY else None
     role = "other" if "other" in roles else "delivery" if "delivery" in roles else "patient"
     if not rest:
         return _whole_role(name, role, is_driver=is_driver)
@@ -351,6 +359,17 @@ def _without_roles(words: list[str]) -> tuple[set[Role], list[str], bool]:
     return roles, rest, is_driver
 
 
+def words_of_others(header: str) -> frozenset[str]:
+    """Return the words of a header that name another party: ``Billing``, ``Pharmacy``."""
+    words = normal(_CAMEL.sub(" ", header)).split(" ")
+    return frozenset(each for each in words if _ROLE_OF.get(each) == "other")
+
+
+def is_quantity(header: str) -> bool:
+    """Say whether a header names a number of pieces or of days: ``Qty``, ``Days Supply``."""
+    return normal(header) in _QUANTITIES
+
+
 def role_of_group(cell: object) -> Role | None:
     """Return whose columns stand below a cell above the header: ``Prescriber``, ``Ship to``."""
     if not isinstance(cell, str) or not cell.strip() or len(cell) > _LONGEST:
@@ -376,14 +395,22 @@ def known_headers(cells: Sequence[object], chosen: Mapping[str, str]) -> int:
 
 
 def merged_fields(header: str) -> set[str]:
-    """Return the fields of a header that names two, one after the other: ``Zip Rx Number``."""
-    words = normal(header).split(" ")
-    for place in range(1, len(words)):
-        one, other = " ".join(words[:place]), " ".join(words[place:])
-        found = [each for each in (_meaning(one), _meaning(other)) if each is not None]
-        if len(found) > 1 and all(each.field for each in found):
-            return {each.field for each in found}
-    return set()
+    """Return the fields of a header that names several, one after the other: ``Zip Rx Number``."""
+    found = _fields_in(normal(header).split(" ")[:_MOST_WORDS])
+    return set(found) if len(found) > 1 else set()
+
+
+def _fields_in(words: list[str]) -> list[str]:
+    """Return the fields that words name one after the other; nothing where some name none."""
+    whole = _meaning(" ".join(words)) if words else None
+    if whole is not None and whole.field:
+        return [whole.field]
+    for place in range(len(words) - 1, 0, -1):
+        first = _meaning(" ".join(words[:place]))
+        rest = _fields_in(words[place:]) if first is not None and first.field else []
+        if first is not None and rest:
+            return [first.field, *rest]
+    return []
 
 
 def looks_like(header: str) -> str | None:

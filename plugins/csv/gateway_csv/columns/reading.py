@@ -18,6 +18,7 @@ from gateway_csv.columns.headers import (
     meaning_of,
     normal,
     plain,
+    words_of_others,
 )
 from gateway_csv.columns.layouts import KnownLayout, layout_of
 from gateway_csv.columns.regions import is_region
@@ -57,6 +58,13 @@ class Sample(NamedTuple):
     def fit(self, field: str, place: int) -> float:
         """Return the share of a column's values that may be ``field``."""
         return fit(field, self.texts(place))
+
+    def cells(self, place: int) -> list[str]:
+        """Return what a column says in each row, empty where it says nothing."""
+        return [
+            (_readable(each.cells[place]) or "") if place < len(each.cells) else ""
+            for each in self.rows
+        ]
 
     def by_row(self, place: int) -> list[str]:
         """Return a column's values, one for each row."""
@@ -117,11 +125,15 @@ class ColumnReading:
         hint = None
         if header and ignored is None and self._layout is None and place not in self._meanings:
             hint = self._hint(place)
-        return Column(place, header, None, ignored, hint, self._why.get(place, ""))
+        why = self._why.get(place, "")
+        if not header and not why and self._sample.texts(place):
+            why = "it has no header"
+        return Column(place, header, None, ignored, hint, why)
 
     def _read_choices(self, choices: Choices) -> None:
         for place, (header, label) in enumerate(zip(self._headers, self._labels, strict=True)):
-            said = choices.of(header, label) if header else None
+            name = header or f"column {column_letters(place)}"
+            said = choices.of(name, label or name)
             if said is None:
                 continue
             field, how = said
@@ -177,6 +189,10 @@ class ColumnReading:
         if name in {"buzzer", "buzzer code", "buzz", "entry code", "gate code"}:
             return Meaning("notes", "none")
         return meaning_of(header)
+
+    def _party(self, place: int) -> frozenset[str]:
+        """Return the words that say whose another party's column is."""
+        return words_of_others(self._headers[place])
 
     def _is_flat(self, place: int, names: set[str]) -> bool:
         """Say whether a column called Unit is that of an address, not of a drug."""

@@ -8,6 +8,7 @@ taken: that is what programs in American pharmacies write.
 """
 
 import codecs
+import re
 from typing import BinaryIO, Final
 
 from charset_normalizer import from_bytes
@@ -28,7 +29,15 @@ _GUESSED: Final = [
     *(_USUAL, "mac_roman", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
     *("cp437", "cp850", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
 ]
+_WESTERN: Final = frozenset({_USUAL, "mac_roman", "cp1250", "cp1254", "cp1257", "cp850", "cp437"})
 _SAMPLE_BYTES: Final = 64 * 1024
+_ACCENTED_WORD: Final = re.compile(r"\w*[^\W\d_a-zA-Z]\w*")
+# A sign or a dash between letters, a capital behind a small one: another encoding's letters.
+_NO_WESTERN: Final = re.compile(
+    r"[^\W\d_][^\x00-\x7f\w\u2018\u2019\u00b4\xa0\u00b7]+[^\W\d_]|[a-z][\u00c0-\u00de\u0152\u0160\u0178\u017d]"
+    r"|[\ufffd\u00a4\u00a6\u00ac\u00b6\u00b8\u00af\u0192\u02c6\u02dc\u2020\u2021\u2030]"
+)
+_PLAIN_SHARE: Final = 0.9
 # Half of an ASCII text in UTF-16 is NUL; a stray one in other text is far from this.
 _MANY_NULS: Final = 0.2
 _AS_GOOD: Final = 0.01
@@ -46,9 +55,12 @@ def encoding_of(file: BinaryIO) -> str:
         return _checked(file, wide)
     if _reads(file, "utf-8"):
         return "utf-8"
-    if _is_mixed(file):
+    good, bad = _utf8_lines(file)
+    if good > bad:
         return MIXED
-    return _checked(file, _guess(file))
+    guess = _guess(file)
+    # Western text is hardly ever UTF-8 by chance; two bytes of an Asian character may be.
+    return MIXED if good and guess in _WESTERN else _checked(file, guess)
 
 
 def decoded(line: bytes) -> str:
@@ -59,8 +71,8 @@ def decoded(line: bytes) -> str:
         return line.decode(_USUAL, "replace")
 
 
-def _is_mixed(file: BinaryIO) -> bool:
-    """Say whether more lines beyond ASCII are UTF-8 than are not: by chance hardly any is."""
+def _utf8_lines(file: BinaryIO) -> tuple[int, int]:
+    """Count the lines beyond ASCII that are UTF-8, and those that are not."""
     file.seek(0)
     good = bad = 0
     for line in file:
@@ -71,7 +83,7 @@ def _is_mixed(file: BinaryIO) -> bool:
             good += 1
         except UnicodeDecodeError:
             bad += 1
-    return good > bad
+    return good, bad
 
 
 def _wide(sample: bytes) -> str | None:
@@ -82,15 +94,25 @@ def _wide(sample: bytes) -> str | None:
     return "utf-16-le" if second > first else "utf-16-be"
 
 
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _guess(file: BinaryIO) -> str:
-    """Judge the lines that have more than ASCII in them; the others say nothing."""
+    """Judge the lines that have more than ASCII in them and aren't UTF-8."""
     file.seek(0)
     telling = bytearray()
     for line in file:
-        if not line.isascii():
+        if not _is_utf8(line):
             telling += line
             if len(telling) > _SAMPLE_BYTES:
                 break
+    if _is_western(telling.decode(_USUAL, "replace")):
+        return _USUAL
     guesses = from_bytes(bytes(telling), cp_isolation=_GUESSED)
     found = {each.encoding: each.chaos for each in guesses}
     if not found:
@@ -102,6 +124,18 @@ def _guess(file: BinaryIO) -> str:
     # Of encodings that read it alike only one is among the guesses: name the one people know.
     is_same = telling.decode(_USUAL, "replace") == telling.decode(best, "replace")
     return _USUAL if is_same else best
+
+
+def _is_western(text: str) -> bool:
+    """Say whether a text makes sense in :data:`_USUAL`: accents inside words of plain letters.
+
+    Few letters beyond ASCII are too little to guess by, and one name is all that many files have.
+    """
+    if _NO_WESTERN.search(text):
+        return False
+    words = _ACCENTED_WORD.findall(text)
+    letters = "".join(words)
+    return 2 * sum(map(str.isascii, letters)) >= len(letters) * _PLAIN_SHARE
 
 
 def _checked(file: BinaryIO, encoding: str) -> str:

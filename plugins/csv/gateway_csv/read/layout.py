@@ -58,10 +58,14 @@ class Layout(NamedTuple):
     def ignored(self) -> list[str]:
         """Return the headers of columns that are not used; one that may be data as its place."""
         return [
-            f"column {column_letters(each.place)}" if _is_data(each.header) else each.header
+            each.header if each.header and not _is_data(each.header) else _lettered(each)
             for each in self.columns
-            if each.field is None and each.header
+            if each.field is None and (each.header or each.why)
         ]
+
+
+def _lettered(column: Column) -> str:
+    return f"column {column_letters(column.place)}"
 
 
 def find_layout(rows: Iterable[Row], choices: Choices) -> tuple[Layout, Iterator[Row]]:
@@ -108,10 +112,10 @@ def _header_score(row: Row, known: Mapping[str, str]) -> int:
         and isinstance(row.cells[place + 1], str)
         and is_filled(row.cells[place + 1])
         and not str(row.cells[place + 1]).strip().endswith(":")
+        and meaning_of(str(row.cells[place + 1])) is None
     ]
-    if labels:
-        return 0
-    return known_headers(row.cells, known)
+    count = known_headers(row.cells, known)
+    return 0 if labels and 2 * len(labels) >= count else count
 
 
 def _is_data(cell: object) -> bool:

@@ -16,9 +16,10 @@ from gateway.plugin import TooLarge
 from gateway_csv.columns.cells import uses_decimal_comma
 from gateway_csv.columns.dates import Evidence
 from gateway_csv.columns.evidence import TRAITS, Trait
+from gateway_csv.columns.exchanges import Exchanges
 from gateway_csv.columns.headers import known_headers
 from gateway_csv.columns.reading import Choices, Column
-from gateway_csv.mapping import Reading
+from gateway_csv.mapping import Reading, ended_key
 from gateway_csv.read.archive import check_archive
 from gateway_csv.read.encoding import MIXED
 from gateway_csv.read.file_type import FileType, file_type_of
@@ -30,7 +31,7 @@ from gateway_csv.read.layout import (
     is_header_again,
     is_total,
 )
-from gateway_csv.read.rows import Row, is_filled, within_limits
+from gateway_csv.read.rows import Row, column_letters, is_filled, within_limits
 from gateway_csv.read.sheets import sheet_rows
 from gateway_csv.read.text import DELIMITERS, TextForm, form_of, text_rows
 from gateway_csv.report import Report
@@ -39,6 +40,13 @@ from gateway_csv.settings import CsvSettings, DayOrder
 _SHEETS_NAMED: Final = 5
 _FILLED_WITHIN: Final = 1000
 _FEWEST_COLUMNS: Final = 2
+_TAIL_BYTES: Final = 4
+_MOST_FORMS: Final = 100
+_FIXED_FORMS: Final = frozenset(
+    {"patient_email", "patient_phone", "rx_number", "external_patient_id", "external_order_id"}
+    | {"copay_amount", "delivery_date", "postal_code", "state", "locality", "priority"}
+)
+"""Fields whose cells look alike in all rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +90,23 @@ class Table:
         filled: Counter[int] = Counter()
         short: list[tuple[int, int]] = []
         traits: Counter[Trait] = Counter()
+        exchanges = Exchanges(layout.by_field, layout.columns)
+        last = _LastCell(layout) if self._lacks_line_end() else None
         for row in below:
-            if row.is_blank or is_header_again(layout, row):
-                continue
-            if is_total(layout, row):
-                report.warn("the row looks like a total, not like an order; it was left out", row)
+            if row.is_blank or is_header_again(layout, row) or _is_left_out(layout, row, report):
                 continue
             check_second_header(layout.header, row)
             count += 1
             widths[len(row.cells)] += 1
             if count <= _FILLED_WITHIN:
                 filled.update(place for place, each in enumerate(row.cells) if is_filled(each))
+            if last is not None:
+                last.add(row)
             if len(row.cells) < layout.width:
                 short.append((row.number, len(row.cells)))
             if count <= _FILLED_WITHIN:
                 traits.update(_traits_of(layout, row))
+                exchanges.add(row)
             for column in date_columns:
                 dates = dates.and_of(cell_at(row, column))
             if not decimal_comma:
@@ -117,8 +127,31 @@ class Table:
             broken=_broken(short, layout.width),
             traits=_usual_traits(traits, min(count, _FILLED_WITHIN)),
             takes_hidden=options.takes_hidden,
+            exchanges=exchanges,
+            has_notes="notes" in layout.by_field,
+            cut_off_row=0 if last is None else last.cut_off(),
+            dates=dates,
         )
+        if layout.by_field.keys() & {"status", "ended_at"}:
+            reading = reading._replace(ended=self._ended(reading))
         return reading, count
+
+    def _ended(self, reading: Reading) -> dict[int, int]:
+        """Return the rows that need no delivery any more, by what they are known by."""
+        found: dict[int, int] = {}
+        for row in self.orders(reading.layout):
+            key = ended_key(row, reading)
+            if key is not None:
+                found.setdefault(key, row.number)
+        return found
+
+    def _lacks_line_end(self) -> bool:
+        """Say whether a text file ends in the middle of a line."""
+        if self._form is None:
+            return False
+        self._file.seek(-min(_TAIL_BYTES, self._file.seek(0, os.SEEK_END)), os.SEEK_END)
+        tail = self._file.read()
+        return b"\n" not in tail and b"\r" not in tail
 
     def orders(self, layout: Layout) -> Iterator[Row]:
         """Yield the rows that are orders."""
@@ -197,6 +230,49 @@ class Table:
             report.assume(f"dates were read {order}: some of them can only be that")
 
 
+class _LastCell:
+    """Judges the last cell of a file without a line end by the other rows' cells above it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._place, self._width = layout.width - 1, layout.width
+        self._is_mail = layout.columns[-1].field == "patient_email"
+        self._is_fixed = layout.columns[-1].field in _FIXED_FORMS
+        self._widths: set[int] = set()
+        self._forms: set[str] = set()
+        self._shortest = 0
+        self._last: Row | None = None
+
+    def add(self, row: Row) -> None:
+        """Take the row before for one of the others, and this one for the last."""
+        if self._last is not None:
+            self._widths.add(len(self._last.cells))
+            text = self._text(self._last)
+            if text and len(self._forms) < _MOST_FORMS:
+                self._forms.add(self._form(text))
+                self._shortest = min(self._shortest or len(text), len(text))
+        self._last = row
+
+    def cut_off(self) -> int:
+        """Return the number of the last row where it is shorter than the others, else 0."""
+        if self._last is None:
+            return 0
+        self._widths |= set() if self._widths else {self._width}
+        if len(self._last.cells) < min(self._widths):
+            return self._last.number
+        text = self._text(self._last)
+        is_odd = bool(text and self._forms) and self._form(text) not in self._forms
+        is_short = is_odd and (self._is_mail or len(text) <= self._shortest)
+        return self._last.number if self._is_fixed and is_short else 0
+
+    def _text(self, row: Row) -> str:
+        cell = row.cells[self._place] if self._place < len(row.cells) else None
+        return "" if cell is None else str(cell).strip()
+
+    def _form(self, text: str) -> str:
+        text = text.rpartition(".")[2] if self._is_mail else text
+        return "".join("9" if each.isdigit() else "x" if each.isalpha() else each for each in text)
+
+
 def _report_column(report: Report, column: Column) -> None:
     why = f", {column.why}" if column.why else ""
     if column.how == "remembered" and column.field is None:
@@ -213,7 +289,8 @@ def _report_column(report: Report, column: Column) -> None:
             column.header,
         )
     elif column.field is None and column.why:
-        report.assume(f"the column was ignored: {column.why}", column.header)
+        name = column.header or f"column {column_letters(column.place)}"
+        report.assume(f"the column was ignored: {column.why}", name)
 
 
 def _broken(short: Sequence[tuple[int, int]], width: int) -> frozenset[int]:
@@ -227,6 +304,13 @@ def _broken(short: Sequence[tuple[int, int]], width: int) -> frozenset[int]:
         if cells == 1 and width > _FEWEST_COLUMNS:
             found |= {number - 1, number, number + 1}
     return frozenset(found)
+
+
+def _is_left_out(layout: Layout, row: Row, report: Report) -> bool:
+    found = is_total(layout, row)
+    if found:
+        report.warn("the row looks like a total, not like an order; it was left out", row)
+    return found
 
 
 def _traits_of(layout: Layout, row: Row) -> Iterator[Trait]:

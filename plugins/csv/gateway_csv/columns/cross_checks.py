@@ -1,0 +1,349 @@
+"""What the chosen columns say of each other: doubts that no single column raises.
+
+A doctor under *Patient Name* shows by standing at many addresses, an amount that was merged into
+the notes by the missing column of amounts. Each doubt refuses the file, and says how to overrule
+it: a column that the sender chose is not doubted.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from gateway.plugin import InvalidInput, Problem
+from gateway_csv.columns.headers import is_quantity, normal
+from gateway_csv.columns.reading import HALF, Column, Sample, share
+from gateway_csv.columns.regions import is_region
+from gateway_csv.columns.wording import note_behind_address
+
+_FEWEST_ROWS: Final = 3
+_FEWEST_FOR_REPEATS: Final = 8
+_SOME: Final = 0.3
+_NEARLY_ALL: Final = 0.9
+_TITLE: Final = re.compile(
+    r"(?:dr|doctor|prof)\b\.? .*|.*[ ,](?:md|do|np|pa|rph|pharmd|dds|dvm|pa-c|aprn)\.?",
+    re.IGNORECASE,
+)
+_CENTS: Final = re.compile(r"\D*\d+[.,]\d{2}\D*")
+_RX_PREFIX: Final = re.compile(r"rx[-# ]?\d.*", re.IGNORECASE)
+_HASH: Final = re.compile(r"#\d+")
+_TWO_CODES: Final = re.compile(
+    r"(?:[A-Z]{1,4}-?)?\d{4,}-[A-Z]{1,4}-?\d{4,}|[A-Z]{1,4}-?\d{4,}-\d{4,}"
+)
+_ORDER_PREFIX: Final = re.compile(r"(?:so|ord|order|inv|po)[-# ]?\d.*", re.IGNORECASE)
+_PATIENT_PREFIX: Final = re.compile(r"(?:p|pt|pat|mrn|cust|client)[-# ]?\d.*", re.IGNORECASE)
+_PATIENT_INSIDE: Final = re.compile(
+    r".*[-/ ](?:p|pt|pat|mrn)-?\d{3,}|(?:p|pt|pat|mrn)-?\d{3,}[-/ ].*"
+)
+_SHORT_ZIP: Final = re.compile(r"\d{3,4}")
+_ZIP: Final = re.compile(r"\d{5}")
+_PLACE: Final = re.compile(r"\b[A-Z]{2},? (?:\d{5}|[A-Z]\d[A-Z] ?\d[A-Z]\d)\b")
+_LONG_NUMBER: Final = re.compile(r"\d{4,}")
+_HOUSE: Final = re.compile(r"\d+")
+_NAME_FIELDS: Final = ("patient_name", "last_first", "first_name", "middle_name", "last_name")
+_CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
+_LEFT, _RIGHT = r"(?:{})(?=$|[\s,;/|&-])", r"(?<![^\s,;/|&-])(?:{})"
+_IN_NOTES: Final[Sequence[tuple[str, str, tuple[str, ...], float]]] = (
+    ("a date", r"20\d{2}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/(?:\d{4}|\d{2})", ("delivery_date",), _SOME),
+    ("an amount", r"\$ ?\d[\d.,]*|\d{1,5}[.,]\d{2}", ("copay_amount",), _SOME),
+    ("a telephone number", r"\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}", ("patient_phone",), HALF),
+    ("an e-mail address", r"[^\s@,;/|]+@[^\s@,;/|]+\.[a-z]{2,}", ("patient_email",), _SOME),
+    ("a postal code", r"\d{5}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d", ("postal_code",), HALF),
+    ("a number", r"[A-Z]{0,4}[-#]?\d{5,12}|[A-Z]{1,4}[-#]?\d{4,12}|#\d{4,12}", _CODES, HALF),
+    ("a number", r"\d{4}", _CODES, _NEARLY_ALL),
+    ("a unit of an address", r"(?:apt|unit|suite) ?#?\d\w{0,4}", ("address2",), _SOME),
+    ("a priority", r"routine|urgent|stat|rush|normal", ("priority",), _SOME),
+)
+"""What stands at one end of most notes: its name, its form, its fields, from which share on."""
+_ANSWER_END: Final = re.compile(r"[\s,;/|&-](?:yes|no|y|n)$", re.IGNORECASE)
+_MARKS: Final[Sequence[tuple[str, re.Pattern[str], re.Pattern[str], tuple[str, ...], float]]] = (
+    tuple(
+        (
+            name,
+            re.compile(_LEFT.format(form), re.IGNORECASE),
+            re.compile(_RIGHT.format(form) + "$", re.IGNORECASE),
+            fields,
+            least,
+        )
+        for name, form, fields, least in _IN_NOTES
+    )
+)
+
+
+class _Table(NamedTuple):
+    """The columns that were taken, by field, and what their cells say row by row."""
+
+    columns: Sequence[Column]
+    sample: Sample
+    by_field: Mapping[str, Sequence[Column]]
+
+    def texts(self, column: Column) -> list[str]:
+        """Return a column's filled cells, at least as many as say something of a column."""
+        return self.sample.texts(column.place)
+
+    def rows(self, column: Column) -> list[str]:
+        return self.sample.cells(column.place)
+
+    def taken(self, *fields: str) -> Iterator[Column]:
+        """Yield the columns of these fields that the sender didn't choose."""
+        for field in fields:
+            yield from (each for each in self.by_field.get(field, ()) if is_judged(each))
+
+    def names(self) -> list[str]:
+        parts = [self.rows(each) for field in _NAME_FIELDS for each in self.by_field.get(field, ())]
+        return [" ".join(filter(None, each)).casefold() for each in zip(*parts, strict=True)]
+
+    def houses(self) -> list[str]:
+        """Return the numbers in each row's street: another spelling is no other address."""
+        streets = [
+            self.rows(each)
+            for field in ("street_number", "patient_address")
+            for each in self.by_field.get(field, ())
+        ]
+        joined = [" ".join(filter(None, each)) for each in zip(*streets, strict=True)]
+        return [next(iter(_HOUSE.findall(each)), each.casefold()) for each in joined]
+
+
+def is_judged(column: Column) -> bool:
+    """Say whether a column may be doubted: a sender's choice, or a known layout, is not."""
+    return column.how not in {"chosen", "remembered", "layout"}
+
+
+def check_columns(columns: Sequence[Column], sample: Sample) -> None:
+    """Raise ``InvalidInput`` where the columns together say that one of them is something else."""
+    if any(each.how == "layout" for each in columns):
+        return
+    by_field: dict[str, list[Column]] = {}
+    for each in columns:
+        if each.field is not None:
+            by_field.setdefault(each.field, []).append(each)
+    table = _Table(columns, sample, by_field)
+    for check in _CHECKS:
+        check(table)
+
+
+def _check_names(table: _Table) -> None:
+    """Doubt names with a doctor's title, and one name at many addresses."""
+    for column in table.taken("patient_name", "last_first", "last_name"):
+        if share(table.texts(column), _TITLE.fullmatch) > HALF:
+            raise doubted(column, "its names have a doctor's title")
+        if _repeats(table.names(), table.houses()) and column.field != "last_name":
+            raise doubted(column, "the same name stands at several addresses")
+        ends = Counter(
+            end
+            for each in table.texts(column)
+            for end in {each.split()[0], each.split()[-1]}
+            if len(end) == 2 and end.isupper() and is_region(end)  # noqa: PLR2004
+        )
+        if any(2 * count > len(table.texts(column)) for count in ends.values()):
+            raise doubted(column, "its names have a state or a province in them")
+
+
+def _repeats(values: Sequence[str], houses: Sequence[str]) -> bool:
+    """Say whether most rows have a value that stands at another address as well."""
+    if not houses or len(values) < _FEWEST_ROWS:
+        return False
+    at: dict[str, set[str]] = {}
+    for value, house in zip(values, houses, strict=True):
+        if value and house:
+            at.setdefault(value, set()).add(house)
+    several = sum(len(at.get(each, ())) > 1 for each in values)
+    return 2 * several > len(values)
+
+
+def _check_phones(table: _Table) -> None:
+    columns = list(table.taken("patient_phone"))
+    houses = table.houses()
+    for column in columns:
+        if share(table.texts(column), _has_words) > HALF:
+            raise doubted(column, "its values are no telephone numbers")
+    for column in columns[:1] if len(columns) == 1 else ():
+        numbers = table.rows(column)
+        said = [each for each in numbers if each]
+        others = [
+            set(table.texts(each))
+            for each in table.columns
+            if each.field is None and "phone" in normal(each.header)
+        ]
+        is_repeated = len(set(said)) < len(said) and len({*zip(numbers, houses, strict=False)}) > (
+            len(set(numbers))
+        )
+        if _repeats(numbers, houses) or (
+            is_repeated and any(len(each) > len(set(said)) for each in others)
+        ):
+            raise doubted(column, "the same number stands at several addresses")
+
+
+def _has_words(text: str) -> bool:
+    return bool(re.search(r"[^\W\d_]{4}", text))
+
+
+def _check_codes(table: _Table) -> None:
+    """Doubt an id that other patients have too, and one whose letters say that it is another's."""
+    names = table.names()
+    for column in table.taken(*_CODES):
+        texts = table.texts(column)
+        at: dict[str, set[str]] = {}
+        for value, name in zip(table.rows(column), names, strict=False):
+            if value and name:
+                at.setdefault(value, set()).add(name)
+        several = sum(len(each) > 1 for each in at.values())
+        if len(texts) >= _FEWEST_ROWS and at and 2 * several >= len(at):
+            raise doubted(column, "the same number stands at several patients")
+        if column.field != "external_patient_id" and (
+            share(texts, _PATIENT_PREFIX.fullmatch) > HALF
+            or share([each.casefold() for each in texts], _PATIENT_INSIDE.fullmatch) > HALF
+        ):
+            raise doubted(column, "its numbers are marked as a patient's")
+        if column.field != "rx_number" and share(texts, _RX_PREFIX.fullmatch) > HALF:
+            raise doubted(column, "its numbers are marked as a prescription's")
+        if column.field == "external_patient_id" and share(texts, _HASH.fullmatch) > HALF:
+            raise doubted(column, "its numbers are marked as an order's")
+        lacking = [each for each in _CODES if each not in table.by_field]
+        if lacking and share(texts, _TWO_CODES.fullmatch) > HALF:
+            raise doubted(column, "its cells have two numbers in them")
+        if column.field != "external_order_id" and share(texts, _ORDER_PREFIX.fullmatch) > HALF:
+            raise doubted(column, "its numbers are marked as an order's")
+
+
+def _check_amounts(table: _Table) -> None:
+    """Doubt counts under *Copay* beside amounts under *Qty*."""
+    for column in table.taken("copay_amount"):
+        if share(table.texts(column), _CENTS.fullmatch) > 0 or not table.texts(column):
+            continue
+        for other in table.columns:
+            is_amount = share(table.texts(other), _CENTS.fullmatch) > HALF
+            if other.field is None and is_quantity(other.header) and is_amount:
+                raise doubted(column, f"it has no cents, and {other.header} has")
+
+
+def _check_notes(table: _Table) -> None:
+    """Doubt notes that have something of a column in them that the file lacks."""
+    for column in table.taken("notes"):
+        texts = table.texts(column)
+        if (
+            len(texts) >= _FEWEST_ROWS
+            and "requires_signature" not in table.by_field
+            and share(texts, _ANSWER_END.search) > _NEARLY_ALL
+        ):
+            raise doubted(column, "its notes end with yes or no, as a column of signatures does")
+        for name, left, right, fields, least in _MARKS:
+            if all(each in table.by_field for each in fields):
+                continue
+            at_left = share(texts, left.match)
+            if max(at_left, share(texts, right.search)) > least:
+                raise doubted(
+                    column,
+                    f"many of its notes have {name} at one end, and the file has no column for "
+                    f"{next(each for each in fields if each not in table.by_field)}",
+                )
+        has_place = bool(table.by_field.keys() & {"city", "locality", "postal_code"})
+        if not has_place and share(texts, _PLACE.search) > HALF:
+            raise doubted(column, "its notes have a city and a postal code in them")
+        if share(texts, _is_whole_street) > HALF:
+            raise doubted(column, "its notes are addresses")
+
+
+def _is_whole_street(text: str) -> bool:
+    return bool(re.fullmatch(r"\d+ [A-Z].*", text)) and len(text.split()) <= _MOST_WORDS
+
+
+_MOST_WORDS: Final = 6
+
+
+def _check_address(table: _Table) -> None:
+    """Doubt words of a note behind the street, and a state without a city."""
+    for column in table.taken("patient_address"):
+        texts = table.texts(column)
+        if "notes" not in table.by_field and share(texts, note_behind_address) >= HALF:
+            raise doubted(column, "its addresses have words of a note behind the street")
+        fields = table.by_field.keys()
+        lacks_city = "state" in fields and not fields & {"city", "locality"}
+        if lacks_city and share(texts, lambda each: "," in each) < HALF:
+            raise InvalidInput(
+                "An address has a state or a province, and no city.",
+                [
+                    Problem(
+                        "map the column with the city, or leave the state out "
+                        f'(--column "{table.by_field["state"][0].header}=ignore")',
+                        field="city",
+                    )
+                ],
+            )
+
+
+def _check_units(table: _Table) -> None:
+    """Doubt long numbers under *Apt* beside a column of ids that is empty."""
+    empty = [
+        each
+        for each in table.columns
+        if each.field in _CODES and not table.sample.texts(each.place)
+    ]
+    for column in table.taken("address2"):
+        if empty and share(table.texts(column), _LONG_NUMBER.fullmatch) > HALF:
+            raise doubted(column, f"its numbers may be those of {empty[0].header}, which is empty")
+
+
+def _check_postal_codes(table: _Table) -> None:
+    """Doubt short numbers under *Zip* beside a column of numbers that are as long as ZIP codes."""
+    codes = [each for each in table.columns if each.field in _CODES]
+    for column in table.taken("postal_code"):
+        texts = table.texts(column)
+        if share(texts, _SHORT_ZIP.fullmatch) > HALF and any(
+            share(table.texts(each), _ZIP.fullmatch) > HALF for each in codes
+        ):
+            raise doubted(column, "its numbers are short, and those of another column are not")
+
+
+def _check_cities(table: _Table) -> None:
+    """Doubt a city's column that has the patients' names in it."""
+    for column in table.taken("city"):
+        cities, mails = table.rows(column), []
+        for each in table.by_field.get("patient_email", ())[:1]:
+            mails = [text.casefold() for text in table.rows(each)]
+        for field in ("first_name", "last_name", "patient_name"):
+            for name in table.by_field.get(field, ()):
+                names = table.rows(name)
+                if mails and _in_mails(cities, mails) > max(HALF, _in_mails(names, mails)):
+                    raise doubted(
+                        column, f"the e-mail addresses have its words, and not {name.header}'s"
+                    )
+                different = len(set(filter(None, names)))
+                is_turned = 2 * different <= len(names) and len(set(cities)) == len(cities)
+                if len(names) >= _FEWEST_FOR_REPEATS and is_turned and field != "last_name":
+                    raise doubted(column, f"its words are all different, and {name.header} repeats")
+
+
+def _in_mails(names: Sequence[str], mails: Sequence[str]) -> float:
+    both = [
+        (name.casefold(), mail) for name, mail in zip(names, mails, strict=True) if name and mail
+    ]
+    found = [any(len(w) > 1 and w in mail for w in name.split()) for name, mail in both]
+    return sum(found) / len(found) if len(found) > 1 else 0.0
+
+
+def doubted(column: Column, why: str) -> InvalidInput:
+    """Return the refusal of a file because of one column, and how to overrule it."""
+    return InvalidInput(
+        f"It is in doubt whether a column is {column.field}.",
+        [
+            Problem(
+                f"{column.header} may be something else than {column.field}: {why}. If it is "
+                f'right, say so (--column "{column.header}={column.field}"); else correct the file',
+                field=column.field,
+            )
+        ],
+    )
+
+
+_CHECKS: Final = (
+    _check_names,
+    _check_phones,
+    _check_codes,
+    _check_amounts,
+    _check_notes,
+    _check_address,
+    _check_units,
+    _check_postal_codes,
+    _check_cities,
+)
