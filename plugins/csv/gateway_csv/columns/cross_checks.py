@@ -140,15 +140,15 @@ def _check_names(table: _Table) -> None:
 
 
 def _repeats(values: Sequence[str], houses: Sequence[str]) -> bool:
-    """Say whether most rows have a value that stands at another address as well."""
+    """Say whether most rows have a value that stands at another address in each of its rows."""
     if not houses or len(values) < _FEWEST_ROWS:
         return False
-    at: dict[str, set[str]] = {}
+    at: dict[str, list[str]] = {}
     for value, house in zip(values, houses, strict=True):
         if value and house:
-            at.setdefault(value, set()).add(house)
-    several = sum(len(at.get(each, ())) > 1 for each in values)
-    return 2 * several > len(values)
+            at.setdefault(value, []).append(house)
+    several = sum(len(each) for each in at.values() if 1 < len(each) == len(set(each)))
+    return several >= _FEWEST_ROWS and 2 * several > len(values)
 
 
 def _check_phones(table: _Table) -> None:
@@ -188,7 +188,8 @@ def _check_codes(table: _Table) -> None:
             if value and name:
                 at.setdefault(value, set()).add(name)
         several = sum(len(each) > 1 for each in at.values())
-        if len(texts) >= _FEWEST_ROWS and at and 2 * several >= len(at):
+        is_one_orders = column.field == "external_order_id"  # the rows' own conflict
+        if not is_one_orders and len(texts) >= _FEWEST_ROWS and at and 2 * several >= len(at):
             raise doubted(column, "the same number stands at several patients")
         if column.field != "external_patient_id" and (
             share(texts, _PATIENT_PREFIX.fullmatch) > HALF
