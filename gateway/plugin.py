@@ -78,7 +78,7 @@ from gateway.outbound.ssrf_guard import (
     check_url,
 )
 from gateway.sandbox.reader import SandboxLimits, SandboxReader, read_in_sandbox
-from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
+from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time, reveal_option
 from gateway.sdk.http import (
     IdempotencyKey,
     idempotency_key,
@@ -275,6 +275,7 @@ __all__ = [
     "queue_columns",
     "read_in_sandbox",
     "resolve_time",
+    "reveal_option",
     "split_replays",
     "store_responses",
     "timestamp",

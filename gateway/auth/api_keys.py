@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.auth.key_grants import KeyState, check_grant, key_state, narrowed, sees_key
 from gateway.auth.roles import DEFAULT_PRESET, Permissions, permissions_of, stored
 from gateway.clock import Clock, to_epoch_ms
-from gateway.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
+from gateway.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, Problem
 from gateway.model.account import ApiKey, Caller, IssuedKey, Mode
 from gateway.model.audit import AuditEntry, via_of
 from gateway.model.ids import new_id
@@ -36,6 +36,7 @@ from gateway.storage.stores.audit import AuditTrail
 _KEY_BYTES: Final = 24
 _SHOWN_CHARACTERS: Final = 12
 _MAX_KEY_CHARACTERS: Final = 200
+_MAX_NAME: Final = 100
 _USE_SECONDS: Final = 60.0
 _MOST_WARNED: Final = 1000
 
@@ -159,6 +160,11 @@ class Keys:
         one the command line makes the key. Raises ``InvalidInput`` or ``NotAllowed``.
         """
         granted = self._permissions.scopes(scopes)
+        if not 0 < len(name.strip()) <= _MAX_NAME or not name.isprintable():
+            raise InvalidInput(
+                "The key needs a name.",
+                [Problem(f"must be one line of up to {_MAX_NAME} characters", field="name")],
+            )
         now = self._clock.now()
         if expires_at is not None and expires_at <= now:
             raise InvalidInput("A key must expire in the future.")

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy.engine import make_url
 
+from gateway.cli.key_check import look_at_keys
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
 from gateway.cli.preflight import DatabaseState, look_at_database, look_at_master_key
 from gateway.cli.serve import listen_problem
@@ -125,6 +126,7 @@ async def run_checks(
     await _check_redis(settings, findings)
     _check_tracing(settings, findings)
     await _check_master_key(gateway, state, findings)
+    await _check_keys(gateway, state, findings)
     if plugin_health:
         await check_plugin_health(gateway, state, findings)
     return findings
@@ -359,6 +361,16 @@ async def _check_master_key(
         is_set = gateway.settings.security.master_key is not None
         place = "[security] master_key" if is_set else "[gateway] data_dir"
         findings.failed("master key", Problem(error.message, field=place))
+
+
+async def _check_keys(gateway: Gateway, state: DatabaseState | None, findings: Findings) -> None:
+    if state is None or "master key" in findings.by_check:
+        return
+    detail, fault = await look_at_keys(gateway, state)
+    if fault is not None:
+        findings.failed("keys", Problem(fault))
+    elif detail is not None:
+        findings.passed("keys", detail)
 
 
 async def check_plugin_health(

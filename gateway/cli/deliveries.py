@@ -13,7 +13,7 @@ from gateway.model.audit import AuditEntry
 from gateway.model.delivery import Attempt, Delivery, DeliveryState
 from gateway.model.wire import timestamp
 from gateway.outbound.failures import explanation
-from gateway.sdk.cli import Session, command
+from gateway.sdk.cli import Session, command, reveal_option
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
@@ -46,9 +46,12 @@ async def list_deliveries(
 @command("show")
 @click.argument("delivery_id", metavar="ID")
 @one_row
-async def show(session: Session, *, delivery_id: str, account: str, test_data: bool) -> None:
-    """Show a delivery and its attempts: time, duration, response."""
-    caller = caller_of(session, account, test_data=test_data)
+@reveal_option
+async def show(
+    session: Session, *, delivery_id: str, account: str, test_data: bool, reveal: bool
+) -> None:
+    """Show a delivery and its attempts: time, duration, with --reveal the response."""
+    caller = caller_of(session, account, test_data=test_data, reveal=reveal)
     async with session.gateway() as gateway:
         delivery, attempts = await _found(gateway, caller, delivery_id)
         entry = AuditEntry.by(caller, "view", "delivery.viewed", delivery_id)
@@ -57,7 +60,7 @@ async def show(session: Session, *, delivery_id: str, account: str, test_data: b
         {
             **_row(delivery),
             "explanation": explanation(delivery.reason),
-            "attempts": [_attempt_row(attempt) for attempt in attempts],
+            "attempts": [_attempt_row(attempt, caller) for attempt in attempts],
         }
     )
 
@@ -120,7 +123,7 @@ def _row(delivery: Delivery) -> Mapping[str, Any]:
     }
 
 
-def _attempt_row(attempt: Attempt) -> Mapping[str, Any]:
+def _attempt_row(attempt: Attempt, caller: Caller) -> Mapping[str, Any]:
     return {
         "attempt": attempt.number,
         "started_at": timestamp(attempt.started_at),
@@ -129,7 +132,8 @@ def _attempt_row(attempt: Attempt) -> Mapping[str, Any]:
         "status": attempt.status,
         "error": attempt.error,
         "explanation": explanation(attempt.error),
-        "response": attempt.excerpt,
+        # A receiver may repeat what it was sent.
+        "response": attempt.excerpt if caller.reveals else None,
     }
 
 

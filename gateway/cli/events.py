@@ -15,8 +15,9 @@ from gateway.errors import NotFound
 from gateway.model.account import Caller
 from gateway.model.audit import AuditEntry, PatientKeys, groups_of
 from gateway.model.event import Event
+from gateway.model.masking import masked
 from gateway.model.wire import timestamp
-from gateway.sdk.cli import Session, command
+from gateway.sdk.cli import Session, command, reveal_option
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
@@ -37,6 +38,7 @@ _type_option: Final = click.option(
 @_type_option
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @many_rows
+@reveal_option
 async def list_events(
     session: Session,
     *,
@@ -45,24 +47,28 @@ async def list_events(
     site: str | None,
     account: str,
     test_data: bool,
+    reveal: bool,
 ) -> None:
     """List events, newest first. --json includes their data."""
-    caller = caller_of(session, account, test_data=test_data, site=site)
+    caller = caller_of(session, account, test_data=test_data, site=site, reveal=reveal)
     async with session.gateway() as gateway:
         async with gateway.database.read() as connection:
             found = await gateway.events.page(
                 connection, caller, limit=limit, event_type=event_type
             )
         await _note_viewed(gateway, session, found)
-    session.table(_COLUMNS, [_row(event) for event in found])
+    session.table(_COLUMNS, [_row(event, caller) for event in found])
 
 
 @command("show")
 @click.argument("event_id", metavar="ID")
 @one_row
-async def show(session: Session, *, event_id: str, account: str, test_data: bool) -> None:
+@reveal_option
+async def show(
+    session: Session, *, event_id: str, account: str, test_data: bool, reveal: bool
+) -> None:
     """Show an event with its data."""
-    caller = caller_of(session, account, test_data=test_data)
+    caller = caller_of(session, account, test_data=test_data, reveal=reveal)
     async with session.gateway() as gateway:
         async with gateway.database.read() as connection:
             event = await gateway.events.get(connection, caller, event_id)
@@ -72,13 +78,14 @@ async def show(session: Session, *, event_id: str, account: str, test_data: bool
                 "--test and --account look elsewhere."
             )
         await _note_viewed(gateway, session, [event])
-    session.record(_row(event))
+    session.record(_row(event, caller))
 
 
 @command("tail")
 @_type_option
 @click.option("--count", type=click.IntRange(min=1), help="Exit after this many events.")
 @many_rows
+@reveal_option
 async def tail(
     session: Session,
     *,
@@ -87,9 +94,10 @@ async def tail(
     site: str | None,
     account: str,
     test_data: bool,
+    reveal: bool,
 ) -> None:
     """Print events as they are recorded, one line each, until Ctrl-C."""
-    caller = caller_of(session, account, test_data=test_data, site=site)
+    caller = caller_of(session, account, test_data=test_data, site=site, reveal=reveal)
     async with session.gateway() as gateway:
         follower = Follower(gateway, caller, event_type)
         await follower.start()
@@ -99,7 +107,7 @@ async def tail(
                 found = (await follower.news())[:count]
                 await _note_viewed(gateway, session, found)
                 for event in found:
-                    session.line(_row(event), _line(event))
+                    session.line(_row(event, caller), _line(event))
                 count = None if count is None else count - len(found)
                 if count != 0:
                     await asyncio.sleep(_POLL_SECONDS)
@@ -181,7 +189,7 @@ def _patient_keys(gateway: "Gateway", event: Event) -> PatientKeys:
     return gateway.packages.event_keys(event.account_id, event.subject, event.data)
 
 
-def _row(event: Event) -> Mapping[str, Any]:
+def _row(event: Event, caller: Caller) -> Mapping[str, Any]:
     return {
         "id": event.id,
         "event": event.type,
@@ -193,7 +201,7 @@ def _row(event: Event) -> Mapping[str, Any]:
         "recorded_at": timestamp(event.recorded_at),
         "actor": event.actor,
         "late": event.late,
-        "data": event.data,
+        "data": masked(caller, event.data),
     }
 
 

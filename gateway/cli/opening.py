@@ -147,11 +147,6 @@ account_option: Final = click.option(
 test_option: Final = click.option(
     "--test", "test_data", is_flag=True, help="Test data instead of live data."
 )
-reveal_option: Final = click.option(
-    "--reveal",
-    is_flag=True,
-    help="Show patient data in full; the audit trail notes it.  [default: masked]",
-)
 site_option: Final = click.option("--site", help="Only this site.  [default: all sites]")
 
 

@@ -15,10 +15,11 @@ from gateway.errors import NotFound
 from gateway.model.account import Caller
 from gateway.model.audit import ALL_OF_AN_ORDER, AuditEntry
 from gateway.model.event import Event
+from gateway.model.masking import masked_package
 from gateway.model.order import PRIORITIES
 from gateway.model.package import Package, Status
 from gateway.model.wire import timestamp
-from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
+from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time, reveal_option
 from gateway.storage.schema import FLAGS
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter
@@ -41,6 +42,7 @@ _COLUMNS: Final = ("created_at", "status", "site", "source", "patient_name", "rx
 @click.option("--flag", type=click.Choice(tuple(FLAGS)), help="Only those with this flag.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @many_rows
+@reveal_option
 async def list_packages(  # noqa: PLR0913 - one for each option
     session: Session,
     *,
@@ -55,9 +57,10 @@ async def list_packages(  # noqa: PLR0913 - one for each option
     site: str | None,
     account: str,
     test_data: bool,
+    reveal: bool,
 ) -> None:
     """List packages, newest first."""
-    caller = caller_of(session, account, test_data=test_data, site=site)
+    caller = caller_of(session, account, test_data=test_data, site=site, reveal=reveal)
     async with session.gateway() as gateway:
         after = None if since is None else resolve_time(since, gateway.clock.now())
         day = None if delivery_day is None else delivery_day.date().isoformat()
@@ -66,15 +69,18 @@ async def list_packages(  # noqa: PLR0913 - one for each option
         async with gateway.database.read() as connection:
             found = await gateway.packages.page(connection, caller, wanted)
         await gateway.audit.note(_views(gateway, caller, found))
-    session.table(_COLUMNS, [_row(package) for package in found])
+    session.table(_COLUMNS, [_row(masked_package(caller, package)) for package in found])
 
 
 @command("show")
 @click.argument("package_id", metavar="ID")
 @one_row
-async def show(session: Session, *, package_id: str, account: str, test_data: bool) -> None:
+@reveal_option
+async def show(
+    session: Session, *, package_id: str, account: str, test_data: bool, reveal: bool
+) -> None:
     """Show a package and its timeline."""
-    caller = caller_of(session, account, test_data=test_data)
+    caller = caller_of(session, account, test_data=test_data, reveal=reveal)
     async with session.gateway() as gateway:
         async with gateway.database.read() as connection:
             package = await gateway.packages.get(connection, caller, package_id)
@@ -85,7 +91,12 @@ async def show(session: Session, *, package_id: str, account: str, test_data: bo
                 )
             timeline = await gateway.events.of_subject(connection, caller, package_id)
         await gateway.audit.note(_views(gateway, caller, [package]))
-    session.record({**_row(package), "events": [_event_row(event) for event in timeline]})
+    session.record(
+        {
+            **_row(masked_package(caller, package)),
+            "events": [_event_row(event) for event in timeline],
+        }
+    )
 
 
 @command("search")
@@ -95,6 +106,7 @@ async def show(session: Session, *, package_id: str, account: str, test_data: bo
 @click.option("--external-order-id", help="The sender's id of the order.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @many_rows
+@reveal_option
 async def search(
     session: Session,
     /,
@@ -103,6 +115,7 @@ async def search(
     site: str | None,
     account: str,
     test_data: bool,
+    reveal: bool,
     **wanted: str | None,
 ) -> None:
     """Find packages by one exact value. Values are sealed, so parts of one find nothing."""
@@ -111,13 +124,13 @@ async def search(
         options = ", ".join(f"--{name.replace('_', '-')}" for name in SEARCH_FIELDS)
         raise click.UsageError(f"Give exactly one of {options}.")
     [(name, value)] = given.items()
-    caller = caller_of(session, account, test_data=test_data, site=site)
+    caller = caller_of(session, account, test_data=test_data, site=site, reveal=reveal)
     async with session.gateway() as gateway:
         async with gateway.database.read() as connection:
             found = await gateway.packages.search(connection, caller, name, value, limit=limit)
         asked = gateway.packages.searched(caller, name, value, hits=bool(found))
         await gateway.audit.note([asked, *_views(gateway, caller, found)])
-    session.table(_COLUMNS, [_row(package) for package in found])
+    session.table(_COLUMNS, [_row(masked_package(caller, package)) for package in found])
 
 
 def _views(gateway: "Gateway", caller: Caller, shown: Sequence[Package]) -> list[AuditEntry]:

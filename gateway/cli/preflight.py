@@ -36,7 +36,7 @@ async def look_at_database(gateway: Gateway, *, every_page: bool = False) -> Dat
     ``every_page`` reads all of a SQLite file.
     """
     key = None if gateway.settings.security.master_key else gateway.master_key_path
-    async with _opened(gateway) as database:
+    async with opened_database(gateway) as database:
         await refuse_lost_database(database, key)
         if database.path is not None and not database.path.exists():
             return DatabaseState(f"{database.path} will be created at the first start")
@@ -80,14 +80,15 @@ async def look_at_master_key(gateway: Gateway, state: DatabaseState | None) -> s
         return f"{path} will be created at the first start: back it up"
     keys = keyring.load(path) if text is None else keyring.Keyring.parse(text)
     if is_sealed:
-        async with _opened(gateway) as database, database.read() as connection:
+        async with opened_database(gateway) as database, database.read() as connection:
             # With a fingerprint in the database this only compares.
             await installation.claim_keyring(connection, keys)
     return str(path) if text is None else "in the settings"
 
 
 @asynccontextmanager
-async def _opened(gateway: Gateway) -> AsyncIterator[Database]:
+async def opened_database(gateway: Gateway) -> AsyncIterator[Database]:
+    """Open the database alone; raises ``StorageError`` when it fails."""
     database = Database(gateway.settings.database.url)
     try:
         yield database

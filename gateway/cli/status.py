@@ -49,6 +49,7 @@ _MAX_ENDPOINTS: Final = 10
 _HELP: Final[Mapping[str, str]] = {
     "plugins": "gateway plugins list",
     "master key": "gateway seal status",
+    "keys": "gateway keys list",
     "certificate": "gateway tls init NAME",
 }
 _SERVED_HELP: Final[Mapping[str, str]] = {

@@ -109,9 +109,6 @@ def keys_router(gateway: Gateway) -> Router:
         ```
         """
         sent = decode(body, KeyIn)
-        if not sent.name.strip() or not sent.name.isprintable():
-            problem = Problem("must be one line of text", field="name")
-            raise InvalidInput("The key needs a name.", [problem])
         site = sent.site or caller.site
         if site is not None and not gateway.sites.known(caller.account_id, site):
             problem = Problem("name one of your account's sites", field="site")

@@ -68,6 +68,11 @@ class Caller(msgspec.Struct, frozen=True):
             return True
         return permission in self.permissions or permission == ANY_CALLER
 
+    @property
+    def reveals(self) -> bool:
+        """Whether this caller sees patient data in full: it has both reveal permissions."""
+        return self.permissions >= REVEALING
+
     def need(self, permission: str) -> None:
         """Raise :class:`~gateway.errors.Forbidden`, which names ``permission``, without it."""
         if not self.may(permission):

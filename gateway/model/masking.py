@@ -85,7 +85,8 @@ _TEXTS: Final[Mapping[str, Callable[[str], str]]] = {
 _CONTACT_FIELDS: Final = """
     patient_name patient_address address last_name patient_phone phone patient_email email fax
     notes external_patient_id patient_id patientId external_order_id external_id dob
-    health_number health_number_version proof photo_url signature_url lat lng
+    date_of_birth health_number health_number_version proof photo_url signature_url photo_file
+    signature_file signer_name signer_relationship id_checked lat lng captured_at left_at
 """
 _RX_FIELDS: Final = """
     rx_number rx_numbers din npn pin drug drug_text din_written medication prescriber allergies
@@ -96,25 +97,28 @@ _SHOWN_FIELDS: Final = """
     requires_signature delivery_date package_id driver_id failure_reason copay_collected
     copay_method delivered_at changed due_at endpoint_id name reason reasons missed_since state
     queue_id queueId resolved_by resolved_at flags not_checked packages events next_cursor
-    prescriptions cancelled_prescriptions fill_number filled_on partial controlled refrigerated
-    needs_person
+    failing_since prescriptions cancelled_prescriptions fill_number filled_on partial controlled
+    refrigerated needs_person
 """
 _CONTACT: Final = frozenset(_CONTACT_FIELDS.split())
 _RX: Final = frozenset(_RX_FIELDS.split())
 _SHOWN: Final = frozenset(_SHOWN_FIELDS.split())
 
 
-def masked(caller: Caller, value: Any, shown: Collection[str] = ()) -> Any:
+def masked(
+    caller: Caller, value: Any, shown: Collection[str] = (), hidden: Collection[str] = ()
+) -> Any:
     """Return ``value`` as JSON data in which ``caller`` sees only what it may.
 
-    ``value`` is JSON data or a msgspec struct; ``shown`` are names of fields without patient
-    data that are the answer's own. Hidden values become ``None``, hidden lists empty.
+    ``value`` is JSON data or a msgspec struct. ``shown`` are names of the answer's own fields
+    without patient data, ``hidden`` names of the tables that hold free text in this answer.
+    Hidden values become ``None``, hidden lists empty.
     """
-    may_contact, may_rx = caller.may(REVEAL_CONTACT), caller.may(REVEAL_RX)
-    if may_contact and may_rx:
+    if caller.reveals:
         return value
+    may_contact, may_rx = caller.may(REVEAL_CONTACT), caller.may(REVEAL_RX)
     plain = msgspec.to_builtins(value, builtin_types=(Decimal, date, datetime))
-    open_names = _SHOWN.union(shown)
+    open_names = _SHOWN.union(shown) - frozenset(hidden)
     if may_contact:
         open_names |= _CONTACT
     if may_rx:
@@ -143,7 +147,7 @@ def _field(name: Any, value: Any, open_names: Collection[str]) -> Any:
 
 def masked_order(caller: Caller, order: Order) -> Order:
     """Return the order as ``caller`` may see it."""
-    if caller.may(REVEAL_CONTACT) and caller.may(REVEAL_RX):
+    if caller.reveals:
         return order
     values = {each: getattr(order, each) for each in order.__struct_fields__}
     plain: Mapping[str, Any] = masked(caller, values)

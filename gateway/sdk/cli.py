@@ -153,6 +153,14 @@ class Session:
         click.echo(encode(values))
 
 
+reveal_option: Final = click.option(
+    "--reveal",
+    is_flag=True,
+    help="Show patient data in full; the audit trail notes it.  [default: masked]",
+)
+"""The option ``--reveal`` of a command that shows patient data, for :meth:`Session.caller`."""
+
+
 def config_option() -> click.Option:
     """Return the option ``--config``, which sets the session's configuration file."""
     return click.Option(

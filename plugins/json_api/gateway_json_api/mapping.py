@@ -9,6 +9,7 @@ import msgspec
 from gateway.plugin import (
     MAX_PRESCRIPTIONS,
     BagChange,
+    Caller,
     Candidate,
     DeliveryUpdate,
     Event,
@@ -20,6 +21,7 @@ from gateway.plugin import (
     Problem,
     RxNumber,
     isoformat,
+    masked,
     problem_of,
 )
 from gateway_json_api.schema import (
@@ -232,15 +234,15 @@ def batch_update(sent: Any) -> DeliveryUpdate:
     return update_of(read.package_id, read)
 
 
-def event_out(event: Event) -> EventOut:
-    """Convert an event into a timeline entry."""
+def event_out(event: Event, caller: Caller) -> EventOut:
+    """Convert an event into a timeline entry, with the data that ``caller`` may see."""
     return EventOut(
         id=event.id,
         event=event.type,
         occurred_at=isoformat(event.occurred_at),
         recorded_at=isoformat(event.recorded_at),
         late=event.late,
-        data=dict(event.data),
+        data=masked(caller, dict(event.data)),
         purged=event.purged,
     )
 

@@ -20,6 +20,7 @@ from gateway.plugin import (
     aware,
     decode,
     json_response,
+    masked_package,
     page_size,
 )
 from gateway_json_api import mapping, schema
@@ -118,7 +119,7 @@ async def show_package(
     """
     package = await _visible(gateway, package_id, caller)
     await gateway.audit.note(gateway.packages.views(caller, [package], "package.viewed"))
-    return json_response(mapping.package_out(package))
+    return json_response(mapping.package_out(masked_package(caller, package)))
 
 
 @patch(
@@ -173,7 +174,7 @@ async def show_timeline(
     async with gateway.database.read() as connection:
         events = await gateway.events.of_subject(connection, caller, package_id)
     await gateway.audit.note(gateway.packages.views(caller, [package], "package.viewed"))
-    return json_response(schema.TimelineOut([mapping.event_out(event) for event in events]))
+    return json_response(schema.TimelineOut([mapping.event_out(event, caller) for event in events]))
 
 
 @get(
@@ -208,4 +209,8 @@ async def _page(
     shown = found[:size]
     await gateway.audit.note(gateway.packages.views(caller, shown, "package.viewed"))
     cursor = shown[-1].id if len(found) > size else None
-    return json_response(schema.PackagesOut([mapping.package_out(each) for each in shown], cursor))
+    return json_response(
+        schema.PackagesOut(
+            [mapping.package_out(masked_package(caller, each)) for each in shown], cursor
+        )
+    )

@@ -13,6 +13,7 @@ from gateway.plugin import (
     Session,
     command,
     decode,
+    reveal_option,
 )
 from gateway_rx_queue import mapping
 from gateway_rx_queue.drugs.command import load_drugs_command
@@ -38,7 +39,6 @@ _ACCOUNT = click.option(
 _TEST = click.option("--test", "test_mode", is_flag=True, help="Use test data, not live.")
 _MOST_DIGITS = 9  # int() refuses thousands of digits
 _ID = click.argument("queue_id", metavar="ID")
-_AS = click.option("--as", "reviewer", help="The reviewer; recorded beside your login name.")
 
 
 def rx_group(settings: RxQueueSettings) -> click.Group:
@@ -91,14 +91,17 @@ def _show(settings: RxQueueSettings) -> click.Command:
     @_ID
     @_ACCOUNT
     @_TEST
-    async def show(session: Session, *, queue_id: str, account: str, test_mode: bool) -> None:
+    @reveal_option
+    async def show(
+        session: Session, *, queue_id: str, account: str, test_mode: bool, reveal: bool
+    ) -> None:
         """Show one job with its prescription. The view is recorded in the audit trail."""
         async with session.gateway() as gateway:
             queue = RxService(gateway, settings)
-            caller = _caller(session, account, test_mode)
+            caller = _caller(session, account, test_mode, reveal=reveal)
             job, history, linked = await queue.show(caller, queue_id)
             now = gateway.clock.now()
-        session.record(_shown(mapping.job_detail_out(job, history, linked, now)))
+        session.record(_shown(mapping.job_detail_out(job, history, linked, now, caller)))
 
     return show
 
@@ -106,15 +109,12 @@ def _show(settings: RxQueueSettings) -> click.Command:
 def _claim(settings: RxQueueSettings) -> click.Command:
     @command("claim")
     @_ID
-    @_AS
     @_ACCOUNT
     @_TEST
-    async def claim(
-        session: Session, *, queue_id: str, reviewer: str | None, account: str, test_mode: bool
-    ) -> None:
+    async def claim(session: Session, *, queue_id: str, account: str, test_mode: bool) -> None:
         """Reserve a job for some minutes, so that no two people work on it."""
         async with session.gateway() as gateway:
-            who = Reviewer(_caller(session, account, test_mode), reviewer)
+            who = Reviewer(_caller(session, account, test_mode))
             job = await RxService(gateway, settings).review.claim(who, queue_id)
         session.record({"queueId": job.id, "status": job.state, "claimed_by": job.claimed_by})
 
@@ -124,15 +124,12 @@ def _claim(settings: RxQueueSettings) -> click.Command:
 def _release(settings: RxQueueSettings) -> click.Command:
     @command("release")
     @_ID
-    @_AS
     @_ACCOUNT
     @_TEST
-    async def release(
-        session: Session, *, queue_id: str, reviewer: str | None, account: str, test_mode: bool
-    ) -> None:
+    async def release(session: Session, *, queue_id: str, account: str, test_mode: bool) -> None:
         """Release a claimed job."""
         async with session.gateway() as gateway:
-            who = Reviewer(_caller(session, account, test_mode), reviewer)
+            who = Reviewer(_caller(session, account, test_mode))
             job = await RxService(gateway, settings).review.release(who, queue_id)
         session.record({"queueId": job.id, "status": job.state})
 
@@ -157,7 +154,6 @@ def _resolve(settings: RxQueueSettings) -> click.Command:
         metavar="CODE",
         help="Accept a new reason that the corrections gave; several times if needed.",
     )
-    @_AS
     @_ACCOUNT
     @_TEST
     async def resolve(  # noqa: PLR0913 - one for each option
@@ -168,7 +164,6 @@ def _resolve(settings: RxQueueSettings) -> click.Command:
         note: str | None,
         version: int | None,
         confirm: tuple[str, ...],
-        reviewer: str | None,
         account: str,
         test_mode: bool,
     ) -> None:
@@ -176,7 +171,7 @@ def _resolve(settings: RxQueueSettings) -> click.Command:
         changes = dict(_correction(each) for each in corrections)
         resolution = Resolution(changes, note, version, confirm)
         async with session.gateway() as gateway:
-            who = Reviewer(_caller(session, account, test_mode), reviewer)
+            who = Reviewer(_caller(session, account, test_mode))
             job = await RxService(gateway, settings).review.resolve(who, queue_id, resolution)
         session.record({"queueId": job.id, "status": job.state})
 
@@ -187,7 +182,6 @@ def _reject(settings: RxQueueSettings) -> click.Command:
     @command("reject")
     @_ID
     @click.option("--reason", required=True, help="Why; it is stored here and not sent.")
-    @_AS
     @_ACCOUNT
     @_TEST
     async def reject(
@@ -195,13 +189,12 @@ def _reject(settings: RxQueueSettings) -> click.Command:
         *,
         queue_id: str,
         reason: str,
-        reviewer: str | None,
         account: str,
         test_mode: bool,
     ) -> None:
         """Reject a job permanently; ``rx.failed`` says ``rejected_by_reviewer``."""
         async with session.gateway() as gateway:
-            who = Reviewer(_caller(session, account, test_mode), reviewer)
+            who = Reviewer(_caller(session, account, test_mode))
             job = await RxService(gateway, settings).review.reject(who, queue_id, reason)
         session.record({"queueId": job.id, "status": job.state})
 
@@ -212,7 +205,6 @@ def _recall(settings: RxQueueSettings) -> click.Command:
     @command("recall")
     @_ID
     @click.option("--reason", help="Why; it is stored here and not sent.")
-    @_AS
     @_ACCOUNT
     @_TEST
     async def recall(
@@ -220,13 +212,12 @@ def _recall(settings: RxQueueSettings) -> click.Command:
         *,
         queue_id: str,
         reason: str | None,
-        reviewer: str | None,
         account: str,
         test_mode: bool,
     ) -> None:
         """Take a prescription back: it is rejected, or flagged while it is being written."""
         async with session.gateway() as gateway:
-            who = Reviewer(_caller(session, account, test_mode), reviewer)
+            who = Reviewer(_caller(session, account, test_mode))
             job = await RxService(gateway, settings).review.recall(who, queue_id, reason)
         session.record({"queueId": job.id, "status": job.state, "recalled": True})
 
@@ -246,10 +237,10 @@ def _correction(text: str) -> tuple[str, Any]:
     return field, int(value) if field in numeric and is_number else value
 
 
-def _caller(session: Session, account: str, test_mode: bool) -> Caller:
-    return session.caller(account, "test" if test_mode else "live")
+def _caller(session: Session, account: str, test_mode: bool, *, reveal: bool = False) -> Caller:
+    return session.caller(account, "test" if test_mode else "live", reveal=reveal)
 
 
-def _shown(out: msgspec.Struct) -> dict[str, Any]:
+def _shown(out: Any) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(out)
     return shown

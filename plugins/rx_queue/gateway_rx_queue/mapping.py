@@ -10,10 +10,12 @@ import msgspec
 
 from gateway.plugin import (
     CONTROL_CHARACTERS,
+    Caller,
     InvalidInput,
     Problem,
     from_epoch_ms,
     isoformat,
+    masked,
     problem_of,
     to_epoch_ms,
 )
@@ -191,12 +193,28 @@ def not_checked(job: Job) -> tuple[str, ...]:
     return tuple(each.rule for each in job.content.reports if each.result == "not_checked")
 
 
+# Fields of a job that hold no patient data, and texts that people write.
+_WITHOUT_PATIENT: Final = frozenset(
+    {
+        *("age_seconds", "attempts", "claimed_by", "claimed_until", "approved_by", "linked"),
+        *("history", "at", "from_status", "to_status", "why", "version", "checks", "rule"),
+        *("result", "codes", "code", "field", "recalled_at", "replaces", "replaced_by"),
+        *("warnings", "corrections", "confirmed", "prescription"),
+    }
+)
+_FREE_TEXTS: Final = frozenset({"failure_reason", "name"})
+
+
 def job_detail_out(
-    job: Job, history: list[HistoryRow], linked: tuple[str, ...], now: datetime
-) -> JobDetailOut:
-    """Map a job to its full response."""
+    job: Job,
+    history: list[HistoryRow],
+    linked: tuple[str, ...],
+    now: datetime,
+    caller: Caller,
+) -> Any:
+    """Map a job to its full response, as JSON in which ``caller`` sees what it may."""
     content = job.content
-    return JobDetailOut(
+    whole = JobDetailOut(
         **_state_fields(job, now),
         external_id=content.prescription.external_id,
         din_written=content.din_written,
@@ -223,6 +241,7 @@ def job_detail_out(
         replaced_by=job.replaced_by,
         purged=job.purged,
     )
+    return masked(caller, whole, shown=_WITHOUT_PATIENT, hidden=_FREE_TEXTS)
 
 
 def _state_fields(job: Job, now: datetime) -> dict[str, Any]:

@@ -38,18 +38,15 @@ _FIELD: Final = re.compile(r"[a-z_.]{1,64}")
 
 
 class Reviewer(NamedTuple):
-    """The reviewer: the caller, and a person's name where several share a key.
-
-    The name is the caller's claim: it is recorded beside the key, never instead of it.
-    """
+    """The reviewer: a key or a person, under the name that it was given, not one that it says."""
 
     caller: Caller
-    name: str | None = None
 
     @property
     def actor(self) -> str:
-        """The actor in history, events and claims: ``key_…``, or ``key_…/m.tremblay``."""
-        return f"{self.caller.actor}/{self.name}" if self.name else self.caller.actor
+        """The actor in history, events and claims: ``key_…/Front desk``."""
+        caller = self.caller
+        return f"{caller.actor}/{caller.name}" if caller.name else caller.actor
 
 
 class Resolution(NamedTuple):
@@ -119,7 +116,7 @@ class Review:
         judged = None
         if seen is not None and seen.state == "excepted":
             _refuse_stale(seen, resolution.version)
-            judged = await self._judged(seen, resolution)
+            judged = await self._judged(seen, resolution, is_clear=reviewer.caller.reveals)
 
         def decide(changes: Changes, job: Job) -> Job:
             if judged is None or seen is None or job.version != seen.version:
@@ -156,8 +153,11 @@ class Review:
         self._long_poll.wake([Scope(job.account_id, job.mode, job.site)])
         return job
 
-    async def _judged(self, job: Job, resolution: Resolution) -> Job:
-        """Return the corrected job as the rules judge it; every new reason is confirmed."""
+    async def _judged(self, job: Job, resolution: Resolution, *, is_clear: bool) -> Job:
+        """Return the corrected job as the rules judge it; every new reason is confirmed.
+
+        ``is_clear``: the reviewer sees patient data, so what a reason says is in the error.
+        """
         after = corrected(job.content.prescription, resolution.corrections)
         if after == job.content.prescription:
             return job
@@ -177,7 +177,10 @@ class Review:
                 "The corrections give new reasons for review: look at each, and send its code in "
                 "confirm to accept it.",
                 [
-                    Problem(f"{each.code}: {each.message}", field=each.field or "corrections")
+                    Problem(
+                        f"{each.code}: {each.message}" if is_clear else each.code,
+                        field=each.field or "corrections",
+                    )
                     for each in open_ones
                 ],
             )

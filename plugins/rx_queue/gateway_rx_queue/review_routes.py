@@ -1,16 +1,11 @@
 """The review routes: claim, release, resolve, reject."""
 
-import re
-from typing import Final
-
 from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 
 from gateway.plugin import (
     Caller,
-    InvalidInput,
-    Problem,
     decode,
     from_epoch_ms,
     isoformat,
@@ -19,8 +14,6 @@ from gateway.plugin import (
 from gateway_rx_queue import schema
 from gateway_rx_queue.review import Resolution, Reviewer
 from gateway_rx_queue.service import RxService
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Service = NamedDependency[SkipValidation[RxService]]
 
@@ -37,15 +30,15 @@ async def claim_job(
 ) -> Response[bytes]:
     r"""Reserve an excepted job for some minutes; 409 when another reviewer holds it.
 
-    Where several people share a key, `reviewer` names the person: claim, history and events then
-    show the key and that name, as in `key_0199/m.tremblay`.
+    Claim, history and events show the key and its name, as in `key_0199/M. Tremblay`: give each
+    reviewer a key.
 
     ```bash
-    curl -X POST $GATEWAY/api/rx/$EXCEPTED/claim -H "X-API-Key: $KEY" \
-      -H "Content-Type: application/json" -d '{"reviewer": "m.tremblay"}'
+    curl -X POST $GATEWAY/api/rx/$EXCEPTED/claim -H "X-API-Key: $KEY"
     ```
     """
-    reviewer = _reviewer(caller, decode(body or b"{}", schema.ReviewerIn))
+    decode(body or b"{}", schema.ReviewerIn)
+    reviewer = Reviewer(caller)
     job = await queue.review.claim(reviewer, queue_id)
     until = isoformat(from_epoch_ms(job.claimed_until_ms or 0))
     return json_response(schema.ClaimedOut(job.id, job.state, reviewer.actor, until, job.version))
@@ -67,7 +60,8 @@ async def release_job(
     curl -X POST $GATEWAY/api/rx/$EXCEPTED/release -H "X-API-Key: $KEY"
     ```
     """
-    reviewer = _reviewer(caller, decode(body or b"{}", schema.ReviewerIn))
+    decode(body or b"{}", schema.ReviewerIn)
+    reviewer = Reviewer(caller)
     job = await queue.review.release(reviewer, queue_id)
     return json_response(schema.JobStateOut(job.id, job.state))
 
@@ -94,7 +88,7 @@ async def resolve_job(
     ```
     """
     sent = decode(body or b"{}", schema.ResolveIn)
-    reviewer = _reviewer(caller, sent)
+    reviewer = Reviewer(caller)
     resolution = Resolution(sent.corrections, sent.note or None, sent.version, sent.confirm)
     job = await queue.review.resolve(reviewer, queue_id, resolution)
     return json_response(schema.JobStateOut(job.id, job.state), 202)
@@ -118,7 +112,7 @@ async def reject_job(
     ```
     """
     sent = decode(body, schema.RejectIn)
-    job = await queue.review.reject(_reviewer(caller, sent), queue_id, sent.reason)
+    job = await queue.review.reject(Reviewer(caller), queue_id, sent.reason)
     return json_response(schema.JobStateOut(job.id, job.state), 202)
 
 
@@ -145,11 +139,3 @@ async def recall_job(
     sent = decode(body or b"{}", schema.RecallIn)
     job = await queue.review.recall(Reviewer(caller), queue_id, sent.reason)
     return json_response(schema.JobStateOut(job.id, job.state), 202)
-
-
-def _reviewer(caller: Caller, sent: schema.ReviewerIn) -> Reviewer:
-    name = (sent.reviewer or "").strip()
-    if _CONTROL.search(name):
-        problem = Problem("reviewer must be one line", field="reviewer")
-        raise InvalidInput("The request body doesn't fit.", [problem])
-    return Reviewer(caller, name or None)

@@ -181,7 +181,7 @@ async def look_up_job(
     """
     job, history, linked = await queue.show(caller, queue_id)
     now = queue.gateway.clock.now()
-    return json_response(mapping.job_detail_out(job, history, linked, now))
+    return json_response(mapping.job_detail_out(job, history, linked, now, caller))
 
 
 def _single_answer(taken: SubmissionResult) -> Response[bytes]:

@@ -298,9 +298,11 @@ class JobStateOut(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReviewerIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The reviewer, where several people share a key."""
+    """The reviewer is the key, by its name; ``reviewer`` is taken and not used."""
 
-    reviewer: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    reviewer: (
+        Annotated[str, Meta(max_length=100, description="not used: the key's name counts")] | None
+    ) = None
 
 
 class ResolveIn(ReviewerIn, frozen=True, kw_only=True, forbid_unknown_fields=True):

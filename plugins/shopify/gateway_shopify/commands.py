@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import func, select
 
 from gateway.plugin import (
+    DEFAULT_ACCOUNT,
     Caller,
     Destination,
     InvalidInput,
@@ -18,7 +19,9 @@ from gateway.plugin import (
     TimeOrAgo,
     command,
     from_epoch_ms,
+    masked,
     resolve_time,
+    reveal_option,
     timestamp,
 )
 from gateway_shopify.connecting import connect as connect_shop
@@ -39,6 +42,11 @@ _HELD_COLUMNS = (
     "package_id",
 )
 _REQUEST_COLUMNS = ("id", "shop", "topic", "received_at", "finished_at")
+# What a report shows without --reveal.
+_OF_A_REQUEST = (
+    *("shop", "topic", "received_at", "finished_at", "report", "redacted", "emptied_messages"),
+    *("kept", "what", "why", "open", "live", "test"),
+)
 _TEST = click.option(
     "--test", "test_mode", is_flag=True, help="Use test data instead of live data."
 )
@@ -149,7 +157,10 @@ def _held(settings: ShopifySettings) -> click.Command:
         help="State of the orders; repeatable.",
     )
     @_TEST
-    async def held(session: Session, *, state: tuple[str, ...], test_mode: bool) -> None:
+    @reveal_option
+    async def held(
+        session: Session, *, state: tuple[str, ...], test_mode: bool, reveal: bool
+    ) -> None:
         """List orders that need a person: held ones, and flagged ones with a package.
 
         An order is flagged if the shop changed it too late or in a way that the gateway doesn't
@@ -158,7 +169,9 @@ def _held(settings: ShopifySettings) -> click.Command:
         async with _opened(session, settings) as service:
             rows: list[dict[str, Any]] = []
             for account in sorted({each.account for each in settings.shops}):
-                rows += await service.held.list(_caller(session, account, test_mode), state)
+                rows += await service.held.list(
+                    _caller(session, account, test_mode, reveal=reveal), state
+                )
         session.table(_HELD_COLUMNS, rows)
 
     return held
@@ -171,7 +184,10 @@ def _release(settings: ShopifySettings) -> click.Command:
         "--add", is_flag=True, help="Prompt for the name, address and phone to deliver to."
     )
     @_TEST
-    async def release(session: Session, *, order_id: str, add: bool, test_mode: bool) -> None:
+    @reveal_option
+    async def release(
+        session: Session, *, order_id: str, add: bool, test_mode: bool, reveal: bool
+    ) -> None:
         """Make a package of a held, skipped or waiting order."""
         added = Release()
         if add:  # prompted for: shells keep command lines in their history
@@ -181,7 +197,7 @@ def _release(settings: ShopifySettings) -> click.Command:
                 patient_phone=click.prompt("Phone (may be empty)", "", err=True) or None,
             )
         async with _opened(session, settings) as service:
-            caller = await _owner(session, service, order_id, test_mode)
+            caller = await _owner(session, service, order_id, test_mode, reveal=reveal)
             session.record(await service.held.release(caller, order_id, added))
 
     return release
@@ -191,10 +207,11 @@ def _clear(settings: ShopifySettings) -> click.Command:
     @command("clear")
     @click.argument("order_id", metavar="ID")
     @_TEST
-    async def clear(session: Session, *, order_id: str, test_mode: bool) -> None:
+    @reveal_option
+    async def clear(session: Session, *, order_id: str, test_mode: bool, reveal: bool) -> None:
         """Clear the flag of an order that you have seen to."""
         async with _opened(session, settings) as service:
-            caller = await _owner(session, service, order_id, test_mode)
+            caller = await _owner(session, service, order_id, test_mode, reveal=reveal)
             session.record(await service.held.clear(caller, order_id))
 
     return clear
@@ -203,8 +220,9 @@ def _clear(settings: ShopifySettings) -> click.Command:
 def _requests(settings: ShopifySettings) -> click.Command:
     @command("requests")
     @click.argument("request_id", metavar="[ID]", required=False)
-    async def requests(session: Session, *, request_id: str | None) -> None:
-        """List the privacy requests, or show one with its report."""
+    @reveal_option
+    async def requests(session: Session, *, request_id: str | None, reveal: bool) -> None:
+        """List the privacy requests, or show one with its report; --reveal shows what was found."""
         async with _opened(session, settings) as service:
             if request_id is None:
                 session.table(_REQUEST_COLUMNS, await service.compliance.reports())
@@ -212,7 +230,8 @@ def _requests(settings: ShopifySettings) -> click.Command:
             found = await service.compliance.report(request_id)
         if found is None:
             raise NotFound("There is no such request; see gateway shopify requests.")
-        session.record(found)
+        caller = session.caller(DEFAULT_ACCOUNT, reveal=reveal)
+        session.record(masked(caller, found, shown=_OF_A_REQUEST))
 
     return requests
 
@@ -235,18 +254,18 @@ def _chosen(settings: ShopifySettings, domain: str | None) -> ShopSettings:
     return found[0]
 
 
-def _caller(session: Session, account: str, test_mode: bool) -> Caller:
-    return session.caller(account, "test" if test_mode else "live")
+def _caller(session: Session, account: str, test_mode: bool, *, reveal: bool = False) -> Caller:
+    return session.caller(account, "test" if test_mode else "live", reveal=reveal)
 
 
 async def _owner(
-    session: Session, service: ShopifyService, order_id: str, test_mode: bool
+    session: Session, service: ShopifyService, order_id: str, test_mode: bool, *, reveal: bool
 ) -> Caller:
     record = await service.orders.by_id(order_id)
     shop = service.directory.configured.get(record.shop) if record else None
     if shop is None:
         raise NotFound("There is no such order; see gateway shopify held.")
-    return _caller(session, shop.account, test_mode)
+    return _caller(session, shop.account, test_mode, reveal=reveal)
 
 
 async def _status_row(service: ShopifyService, shop: ShopSettings) -> dict[str, Any]:

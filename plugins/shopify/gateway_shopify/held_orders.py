@@ -1,11 +1,11 @@
 """Orders without a package: listed with the reason, and released by a person."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
-from gateway.plugin import AuditEntry, Caller, Conflict, Gateway, NotFound, new_id
+from gateway.plugin import AuditEntry, Caller, Conflict, Gateway, NotFound, masked, new_id
 from gateway_shopify.inbox import Arrival, Inbox
 from gateway_shopify.mapping import REASONS
 from gateway_shopify.orders import FLAGS, OrderRecord, OrderStore
@@ -16,6 +16,8 @@ STATES: Final = ("held", "flagged", "skipped", "waiting", "made", "cancelled")
 """States to list orders by; ``flagged`` are those with a package that need a person."""
 _RELEASABLE: Final = frozenset({"held", "skipped", "waiting"})
 _LIMIT: Final = 200
+# Fields of a listed order without patient data; "order" is the shop's number of it.
+_OPEN: Final = ("shop", "why", "problems", "flagged", "warnings")
 _TIMEOUT_SECONDS: Final = 10.0
 _EXPLANATIONS: Final = {**REASONS, **FLAGS}
 
@@ -38,7 +40,10 @@ class HeldOrders:
     async def list(self, caller: Caller, states: Sequence[str]) -> list[dict[str, Any]]:
         """Return the orders in one of ``states`` that ``caller`` may see, newest first."""
         shops = self._shops_of(caller)
-        return [shown(each) for each in await self._orders.page(shops, caller.mode, states, _LIMIT)]
+        return [
+            shown(each, caller)
+            for each in await self._orders.page(shops, caller.mode, states, _LIMIT)
+        ]
 
     async def release(self, caller: Caller, order_id: str, release: Release) -> dict[str, Any]:
         """Make a package of an order in spite of the reason; return the order after that.
@@ -55,7 +60,7 @@ class HeldOrders:
         await self._gateway.audit.note([entry])
         await self._inbox.worker.drain(_TIMEOUT_SECONDS)
         after = await self._orders.by_id(order_id)
-        return shown(after or record)
+        return shown(after or record, caller)
 
     async def clear(self, caller: Caller, order_id: str) -> dict[str, Any]:
         """Clear the flag of an order that a person has seen to; return the order.
@@ -68,7 +73,7 @@ class HeldOrders:
         await self._orders.clear_flag(record)
         entry = AuditEntry.by(caller, "change", "shopify.cleared", record.id)
         await self._gateway.audit.note([entry])
-        return shown(await self._visible(caller, order_id))
+        return shown(await self._visible(caller, order_id), caller)
 
     async def _visible(self, caller: Caller, order_id: str) -> OrderRecord:
         record = await self._orders.by_id(order_id)
@@ -88,9 +93,9 @@ class HeldOrders:
         }
 
 
-def shown(record: OrderRecord) -> dict[str, Any]:
-    """Return an order without patient data: its name, state and reason."""
-    return {
+def shown(record: OrderRecord, caller: Caller) -> dict[str, Any]:
+    """Return an order: its state and reason, and its name for a caller who may see it."""
+    whole = {
         "id": record.id,
         "shop": record.shop,
         "order": record.facts.name or record.facts.order_id,
@@ -102,3 +107,4 @@ def shown(record: OrderRecord) -> dict[str, Any]:
         "warnings": list(record.facts.warnings),
         "package_id": record.package_id,
     }
+    return cast("dict[str, Any]", masked(caller, whole, shown=_OPEN))

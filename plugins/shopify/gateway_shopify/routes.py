@@ -45,7 +45,7 @@ class HeldOrder(msgspec.Struct, frozen=True):
 
     id: str
     shop: str
-    order: str
+    order: str | None
     state: str
     reason: str | None
     why: str | None

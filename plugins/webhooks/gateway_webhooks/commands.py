@@ -210,7 +210,7 @@ def _test(guard: AddressGuard) -> click.Command:
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
             delivery, attempts = await Endpoints(gateway, guard).test(caller, endpoint_id)
-        shown = _shown(delivery_out(delivery, attempts))
+        shown = _shown(delivery_out(delivery, attempts, caller))
         if session.as_json:
             session.record(shown)
         else:

@@ -13,6 +13,7 @@ from msgspec import UNSET
 from gateway.plugin import (
     CLOSED,
     Attempt,
+    Caller,
     Delivery,
     Destination,
     DestinationState,
@@ -236,8 +237,9 @@ def endpoint_out(destination: Destination, secret: str | None = None) -> Endpoin
     )
 
 
-def attempt_out(attempt: Attempt) -> AttemptOut:
-    """Convert an attempt into a log entry."""
+def attempt_out(attempt: Attempt, caller: Caller) -> AttemptOut:
+    """Convert an attempt into a log entry; a receiver may repeat what it was sent."""
+    is_test = attempt.event_type == TEST_EVENT_TYPE.type
     return AttemptOut(
         endpoint_id=attempt.destination_id,
         delivery_id=attempt.delivery_id,
@@ -250,7 +252,7 @@ def attempt_out(attempt: Attempt) -> AttemptOut:
         status=attempt.status,
         error=attempt.error,
         explanation=explanation(attempt.error),
-        response=attempt.excerpt,
+        response=attempt.excerpt if caller.reveals or is_test else "",
     )
 
 
@@ -268,7 +270,7 @@ def recovery_out(recovery: Recovery) -> RecoveryOut:
     )
 
 
-def delivery_out(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryOut:
+def delivery_out(delivery: Delivery, attempts: Sequence[Attempt], caller: Caller) -> DeliveryOut:
     """Convert a delivery and its attempts for its account."""
     return DeliveryOut(
         id=delivery.id,
@@ -282,5 +284,5 @@ def delivery_out(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryOut
         next_attempt_at=timestamp(delivery.due_at),
         created_at=timestamp(delivery.created_at),
         finished_at=timestamp(delivery.finished_at),
-        attempts=[attempt_out(attempt) for attempt in attempts],
+        attempts=[attempt_out(attempt, caller) for attempt in attempts],
     )

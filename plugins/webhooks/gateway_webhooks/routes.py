@@ -194,7 +194,7 @@ async def test_endpoint(
     curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/test -H "X-API-Key: $KEY"
     ```
     """
-    return json_response(delivery_out(*await endpoints.test(caller, endpoint_id)))
+    return json_response(delivery_out(*await endpoints.test(caller, endpoint_id), caller))
 
 
 @get(
@@ -231,7 +231,9 @@ async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
         found = await gateway.delivery_log.attempts_page(connection, caller, wanted)
     shown = found[:size]
     next_cursor = str(shown[-1][0]) if len(found) > size else None
-    return json_response(schema.LogOut([attempt_out(each) for _, each in shown], next_cursor))
+    return json_response(
+        schema.LogOut([attempt_out(each, caller) for _, each in shown], next_cursor)
+    )
 
 
 @get(
@@ -249,7 +251,7 @@ async def show_delivery(
     curl $GATEWAY/api/webhooks/deliveries/$DELIVERY -H "X-API-Key: $KEY"
     ```
     """
-    return json_response(delivery_out(*await endpoints.delivery(caller, delivery_id)))
+    return json_response(delivery_out(*await endpoints.delivery(caller, delivery_id), caller))
 
 
 @post(
@@ -268,7 +270,7 @@ async def resend_delivery(
     curl -X POST $GATEWAY/api/webhooks/deliveries/$DELIVERY/resend -H "X-API-Key: $KEY"
     ```
     """
-    return json_response(delivery_out(*await endpoints.resend(caller, delivery_id)))
+    return json_response(delivery_out(*await endpoints.resend(caller, delivery_id), caller))
 
 
 def router(gateway: Gateway, endpoints: Endpoints) -> Router:

@@ -119,7 +119,7 @@ class EndpointsOut(msgspec.Struct, frozen=True):
 
 
 class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. ``response`` is the beginning of the endpoint's response.
+    """One attempt. ``response`` is the beginning of the endpoint's response; empty where masked.
 
     ``error`` names a failure in a word, and ``explanation`` in a sentence. Beside a status it is
     a fault of the response's body.

@@ -8,11 +8,14 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from core.cli.findings import problems
+from sqlalchemy import text
 
 from gateway.http import local_ca
-from gateway.storage.crypto.keyring import Keyring
+from gateway.storage.crypto.key_binding import KeyBinder
+from gateway.storage.crypto.keyring import Keyring, load
 
 PLUGIN = "[plugins.json_api]\n"
 
@@ -220,3 +223,54 @@ def test_a_master_key_that_others_may_read_is_a_problem(run, config, stock):
 
     assert field == "[gateway] data_dir"
     assert "(mode 0644); run: chmod 600 " in message
+
+
+def test_keys_from_before_scopes_are_named_until_they_are_narrowed(run, read, stock):
+    made = read("keys", "create", "--name", "Front desk", "--scope", "integration")
+    fine = run("check").stdout
+    assert "ok       keys: 1 active\n" in fine
+
+    legacy(stock, made["id"])
+    named = run("check")
+    assert named.exit_code == 0
+    assert f"able to do what every key could: {made['id']} (Front desk)" in named.stdout
+
+    read("keys", "narrow", made["id"], "--scope", "orders")
+    assert run("check").stdout == fine
+
+
+def test_a_row_of_a_key_that_the_gateway_did_not_write_is_a_problem(run, read, stock):
+    made = read("keys", "create", "--name", "till")
+
+    sql(stock, "UPDATE api_keys SET scopes = 'legacy'")
+    changed = run("check")
+    assert changed.exit_code == 1
+    assert f"{made['id']} (till): not as the gateway wrote it" in changed.stdout
+
+    sql(stock, "UPDATE api_keys SET binding = NULL")
+    assert "gateway keys confirm ID" in run("check").stdout
+
+    read("keys", "revoke", made["id"])
+    assert run("check").exit_code == 0
+
+
+def sql(stock, statement):
+    async def run_it(gateway):
+        async with gateway.database.begin() as connection:
+            await connection.execute(text(statement))
+
+    stock.do(run_it)
+
+
+def legacy(stock, key_id):
+    """Give a key what the first start after the upgrade gives those that it finds."""
+
+    async def bind(gateway):
+        binder = KeyBinder(load(gateway.master_key_path))
+        async with gateway.database.begin() as connection:
+            key = await gateway.accounts.key(connection, key_id)
+            old = msgspec.structs.replace(key, scopes="legacy")
+            bound = msgspec.structs.replace(old, binding=binder.binding(old))
+            await gateway.accounts.rewrite(connection, bound)
+
+    stock.do(bind)

@@ -21,7 +21,9 @@ def test_a_delivery_is_shown_with_each_try(read, stock):
     stock.attempt(endpoint_id, status=500, excerpt=b"try later")
     delivery_id = stock.attempt(endpoint_id, delivered=True, status=204, duration_ms=7)
 
-    assert read("deliveries", "show", delivery_id) == {
+    masked = read("deliveries", "show", delivery_id)
+    assert [each["response"] for each in masked["attempts"]] == [None, None]
+    assert read("deliveries", "show", delivery_id, "--reveal") == {
         "id": delivery_id,
         "endpoint_id": endpoint_id,
         "event_id": event_id,
@@ -57,7 +59,7 @@ def test_a_delivery_is_shown_with_each_try(read, stock):
             },
         ],
     }
-    assert stock.audited("delivery.viewed") == [(ACTOR, delivery_id, None)]
+    assert stock.audited("delivery.viewed") == [(ACTOR, delivery_id, None)] * 2
 
 
 def test_what_a_stranger_answered_cannot_steer_the_terminal(run, stock):
@@ -65,7 +67,7 @@ def test_what_a_stranger_answered_cannot_steer_the_terminal(run, stock):
     stock.order(site="main")
     delivery_id = stock.attempt(endpoint_id, error="timeout", excerpt=b"\x1b[2Jgone\r\n\x9b1m")
 
-    lines = run("deliveries", "show", delivery_id).stdout.splitlines()
+    lines = run("deliveries", "show", delivery_id, "--reveal").stdout.splitlines()
     sentence = EXPLANATIONS["timeout"]
     headings = "attempt  started at            duration ms  outcome  status  error    "
     headings += f"{'explanation':{len(sentence)}}  response"

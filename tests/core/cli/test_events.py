@@ -47,7 +47,10 @@ def test_an_event_is_shown_with_its_data(read, stock):
         site="main", rx_number="RX-1", external_patient_id="P-9", copay_amount=Decimal("12.50")
     )
 
-    assert read("events", "show", event_id) == {
+    masked = read("events", "show", event_id)["data"]
+    assert (masked["rx_number"], masked["external_patient_id"]) == ("…", None)
+    assert masked["copay_amount"] == 12.50
+    assert read("events", "show", event_id, "--reveal") == {
         "id": event_id,
         "event": "package.created",
         "account": "default",

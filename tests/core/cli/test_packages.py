@@ -9,7 +9,9 @@ def test_packages_are_listed_newest_first_and_each_is_audited(read, stock):
     first, _ = stock.order(site="main", rx_number="RX-1")
     second, _ = stock.order(site="north", patient_name="Bo Lind")
 
-    listed = read("packages", "list")
+    masked = read("packages", "list")
+    assert [each["patient_name"] for each in masked] == ["Bo L.", "Ana S."]
+    listed = read("packages", "list", "--reveal")
 
     assert [each["id"] for each in listed] == [second, first]
     assert (listed[0]["patient_name"], listed[0]["site"]) == ("Bo Lind", "north")

@@ -186,7 +186,9 @@ async def test_status_says_how_each_shop_is(line, shop):
 
 async def test_a_held_order_is_listed_and_released_with_typed_details(line):
     await line.deliver("orders/create", without_protected_data())
-    [held] = await line.json("held")
+    [masked] = await line.json("held")
+    assert (masked["reason"], masked["order"]) == ("protected_data_missing", None)
+    [held] = await line.json("held", "--reveal")
     typed = "Ana Silva\n1 Lake Rd\n+16135550100\n"
     released = await line.json("release", held["id"], "--add", typed=typed)
 
@@ -207,7 +209,9 @@ async def test_requests_under_privacy_law_are_listed_and_shown(line):
     await line.deliver("orders/paid", paid())
     await line.deliver("customers/data_request", asked)
     [found] = await line.json("requests")
-    shown = await line.json("requests", found["id"])
+    masked = await line.json("requests", found["id"])
+    assert masked["report"]["found"] == []
+    shown = await line.json("requests", found["id"], "--reveal")
 
     assert (found["topic"], found["shop"]) == ("customers/data_request", SHOP)
     assert shown["report"]["found"][0]["package"]["order"]["patient_name"] == "Maria Rodriguez"
