@@ -28,6 +28,8 @@ from gateway.clock import Clock, SystemClock
 from gateway.delivery.dispatcher import Dispatcher, DispatchRules
 from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
 from gateway.delivery.expiry import ExpiryJob
+from gateway.delivery.hand_over import HandOver
+from gateway.delivery.lane import SETTLES_SECONDS
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.recovery import RecoveryRunner
 from gateway.delivery.redis_engine import WakingEngine, WorkerEngine
@@ -135,6 +137,10 @@ class Gateway:
         if self.engine is not None:
             self.engine.wake(destination_ids)
 
+    async def destinations_changed(self) -> None:
+        """Wait until no process starts an attempt by what a destination was before a commit."""
+        await asyncio.sleep(SETTLES_SECONDS)
+
     @property
     def master_key_path(self) -> Path:
         """The file of the master key, unless a setting holds the key."""
@@ -171,6 +177,7 @@ class Gateway:
         await self.tracking.drained()
         await self.keys.drained()
         await self.audit.drained()
+        await self.dispatcher.drained()
         await self.limits.close()
         self.identity.parts.hasher.close()
         await self.database.close()
@@ -195,6 +202,8 @@ class Gateway:
         await take_back(self.database, self.queues, self.clock.now())
         await engine.start()
         self.engine = engine
+        if isinstance(engine, LocalEngine) and self._shared_redis is None:
+            self.dispatcher.hand_over.sender = engine
         try:
             async with (
                 self.key_watch.answering(),
@@ -202,7 +211,7 @@ class Gateway:
             ):
                 yield
         finally:
-            self.engine = self.shared_metrics = None
+            self.engine = self.shared_metrics = self.dispatcher.hand_over.sender = None
             await engine.stop()
             if self.tracing is not None:
                 await self.tracing.close()
@@ -316,6 +325,7 @@ class Gateway:
         rules, sinks = DispatchRules.of(settings.delivery), self.hooks.sinks()
         self.expiry = ExpiryJob(self.database, rules, sinks, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
+        hand_over = HandOver(self.destinations, sinks, rules.lease_seconds, self.clock)
         self.publisher = Publisher(
             self.database,
             self.clock,
@@ -324,6 +334,7 @@ class Gateway:
             self.outbox,
             self.hooks,
             self.wake,
+            hand_over=hand_over,
             metrics=self.metrics,
         )
         self.intake = Intake(
@@ -373,6 +384,7 @@ class Gateway:
             sinks,
             rules,
             self.clock,
+            hand_over=hand_over,
             waits=[column for each in tables for column in each.all_due_columns],
             metrics=self.metrics,
         )

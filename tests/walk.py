@@ -36,10 +36,14 @@ allow_networks = ["127.0.0.0/8"]
 
 
 class Walk:
-    """Notes the files of the gateway and its plugins that are entered inside the block."""
+    """Notes the files of the gateway and its plugins that are entered once it has begun.
 
-    def __init__(self, background: Collection["asyncio.Task[None]"]) -> None:
-        self._background = background  # the sweep and the jobs run beside the walk, not in it
+    A thread is profiled only if it starts inside the block.
+    """
+
+    def __init__(self) -> None:
+        self._background: Collection[asyncio.Task[None]] = ()
+        self._is_noting = False
         self._seen: set[str] = set()
         self._has_begun = False
 
@@ -52,8 +56,16 @@ class Walk:
         sys.setprofile(None)
         threading.setprofile(None)
 
+    def end(self) -> None:
+        """Note nothing more."""
+        self._is_noting = False
+
+    def begin(self, background: Collection["asyncio.Task[None]"]) -> None:
+        """Begin to note: ``background``, the sweep and the jobs, is beside the walk, not in it."""
+        self._background, self._is_noting = background, True
+
     def _note(self, frame: FrameType, event: str, _: Any) -> None:
-        if event != "call" or _running_task() in self._background:
+        if not self._is_noting or event != "call" or _running_task() in self._background:
             return
         name = frame.f_code.co_filename
         self._has_begun = self._has_begun or name.endswith(ROUTE)
@@ -82,14 +94,16 @@ def _running_task() -> "asyncio.Task[Any] | None":
 async def walked(directory: Path) -> list[str]:
     """Return the files that an order enters on its way through a gateway in ``directory``."""
     settings = parse_settings(TOML, source=None, directory=directory, environ={})
-    async with Receiver() as receiver, GatewayHarness(settings) as gateway:
-        key = await gateway.issue_key()
-        endpoint = {"url": receiver.url, "events": ["package.created"]}
-        added = await gateway.post("/api/webhooks/endpoints", key, endpoint)
-        assert added.status_code == 201, added.text
-        await _delivered(gateway, receiver, key, 1)
-        with Walk(gateway.gateway.engine.background) as walk:
+    with Walk() as walk:
+        async with Receiver() as receiver, GatewayHarness(settings) as gateway:
+            key = await gateway.issue_key()
+            endpoint = {"url": receiver.url, "events": ["package.created"]}
+            added = await gateway.post("/api/webhooks/endpoints", key, endpoint)
+            assert added.status_code == 201, added.text
+            await _delivered(gateway, receiver, key, 1)
+            walk.begin(gateway.gateway.engine.background)
             await _delivered(gateway, receiver, key, 2)
+            walk.end()
     return walk.files
 
 

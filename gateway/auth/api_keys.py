@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -32,6 +32,7 @@ from gateway.storage.database import Database
 from gateway.storage.stores import installation
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.audit import AuditTrail
+from gateway.storage.transaction import Transaction
 
 _KEY_BYTES: Final = 24
 _SHOWN_CHARACTERS: Final = 12
@@ -77,11 +78,24 @@ class Keys:
             raise NotAuthenticated("Send your API key in the X-API-Key header.")
         if len(key) > _MAX_KEY_CHARACTERS:
             raise _unknown()
-        return await self._lookups.submit(_digest(key))
+        digest = _digest(key)
+        found = self._accounts.key_at_once(self._database, digest)
+        if found is None:
+            return await self._lookups.submit(digest)
+        [answer] = self._answered([digest], found)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def _look_up(self, digests: Sequence[bytes]) -> Sequence[Caller | Exception]:
-        async with self._database.read() as connection:
-            known = await self._accounts.keys_by_digest(connection, set(digests))
+        async def look_up(transaction: Transaction) -> dict[bytes, ApiKey]:
+            return await self._accounts.keys_by_digest(transaction, set(digests))
+
+        return self._answered(digests, await self._database.transact(look_up))
+
+    def _answered(
+        self, digests: Sequence[bytes], known: Mapping[bytes, ApiKey]
+    ) -> Sequence[Caller | Exception]:
         now = self._clock.now()
         callers = {digest: self._caller(key, now) for digest, key in known.items()}
         self._note_uses(callers.values(), now)

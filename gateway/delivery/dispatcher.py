@@ -20,8 +20,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.delivery.circuit_breaker import BreakerRules
 from gateway.delivery.clock_skew import ClockSkewMonitor
-from gateway.delivery.endpoint_health import NO_CHANGE, HealthTracker, HealthUpdate, LaneSignal
-from gateway.delivery.lane import ClaimedBatch, Lane, Settlement
+from gateway.delivery.endpoint_health import (
+    NO_CHANGE,
+    HealthTracker,
+    HealthUpdate,
+    LaneSignal,
+    was_called,
+)
+from gateway.delivery.hand_over import ClaimedBatch, HandOver
+from gateway.delivery.lane import Lane, Settlement
 from gateway.delivery.outcome_buffer import OutcomeBuffer
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.retry_schedule import RetrySchedule, next_attempt
@@ -38,6 +45,7 @@ from gateway.storage.plugin_tables import DueColumn
 from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.outbox import Outbox, Settled
+from gateway.storage.transaction import Transaction
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +95,22 @@ class _Claim(NamedTuple):
 _Reply = ClaimedBatch | LaneSignal | None
 
 
+class _Turn(NamedTuple):
+    """A turn's replies, and what follows after its commit."""
+
+    replies: Sequence[_Reply | Exception]
+    health: HealthUpdate
+    published: Published | None
+
+    def read_at_commit(self, now: float) -> "_Turn":
+        """Return the same with destinations that are as fresh as the commit."""
+        replies = [
+            each._replace(read_at=now) if isinstance(each, ClaimedBatch) else each
+            for each in self.replies
+        ]
+        return self._replace(replies=replies)
+
+
 class Dispatcher:
     """Claims and settles deliveries for the lanes. One per process that runs an engine."""
 
@@ -100,6 +124,7 @@ class Dispatcher:
         rules: DispatchRules,
         clock: Clock,
         *,
+        hand_over: HandOver | None = None,
         waits: Sequence[DueColumn] = (),
         metrics: Metrics | None = None,
     ) -> None:
@@ -114,6 +139,7 @@ class Dispatcher:
         self.clock_skew = ClockSkewMonitor(
             database, clock, lease_seconds=rules.lease_seconds, waits=waits
         )
+        self.hand_over = hand_over or HandOver(destinations, sinks, rules.lease_seconds, clock)
         self._running_since = clock.now()
         self.tracing: Tracing | None = None
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
@@ -124,14 +150,24 @@ class Dispatcher:
             observe=self._metrics.batches("ledger"),
         )
 
-    def lane(self, destination_id: str) -> Lane:
-        """Open a lane for one destination."""
-        return Lane(destination_id, self, self._clock, self._rules.timeout_seconds)
+    def lane(self, destination_id: str, *, more_due: bool = True) -> Lane:
+        """Open a lane for one destination; without ``more_due`` it claims nothing by itself."""
+        return Lane(
+            destination_id, self, self._clock, self._rules.timeout_seconds, more_due=more_due
+        )
 
     async def destinations_with_work(self) -> Collection[str]:
         """Return the active destinations that have something due now."""
         async with self._database.read() as connection:
             return await self._outbox.destinations_with_work(connection, self._clock.now())
+
+    async def release_lost(self) -> Collection[str]:
+        """Release what a commit stored that was answered with an error; returns where to."""
+        leases = self.hand_over.lost_leases()
+        if leases:
+            async with self._database.begin() as connection:
+                return await self._outbox.end_leases(connection, leases, self._clock.now())
+        return ()
 
     async def take_back(self) -> None:
         """End the leases of a process that was killed, where no other process can be running.
@@ -184,36 +220,61 @@ class Dispatcher:
     async def _turn(
         self, items: Sequence[_Claim | Settled | ClaimedDelivery]
     ) -> Sequence[_Reply | Exception]:
+        async def settle_and_claim(transaction: Transaction) -> _Turn:
+            return await self._settled_and_claimed(transaction, items)
+
+        turn = await self._database.transact(settle_and_claim)
+        if self._database.dialect == "sqlite":
+            # Nothing is written between its first statement and its commit.
+            turn = turn.read_at_commit(self._clock.monotonic_seconds())
+        if turn.published is not None:
+            self._publisher.announce(turn.published)
+        for destination_id, held_until in turn.health.held_until.items():
+            self.on_next_due(destination_id, held_until)
+        for item in items:
+            if isinstance(item, Settled):
+                self._report(item)
+        return turn.replies
+
+    async def _settled_and_claimed(
+        self, transaction: Transaction, items: Sequence[_Claim | Settled | ClaimedDelivery]
+    ) -> "_Turn":
+        """Store outcomes, then claim: what was settled makes room for what is claimed."""
         now = self._clock.now()
         health = NO_CHANGE
         published: Published | None = None
         settled = [item for item in items if isinstance(item, Settled)]
         released = [item for item in items if isinstance(item, ClaimedDelivery)]
-        async with self._database.begin() as connection:
-            if settled:
-                await self._outbox.settle(connection, settled, now)
-                health = await self._health.apply(connection, settled, now)
-            if released:
-                await self._outbox.release(connection, released, now)
-            if health.events:
-                published = await self._publisher.record(connection, health.events, now)
-            wanted = {item.destination_id for item in items if isinstance(item, _Claim)}
-            open_now = {}
-            if wanted:
-                open_now = await self._destinations.for_dispatch(connection, wanted, now)
-            answers = [
-                await self._claim(connection, item.limit, open_now.get(item.destination_id), now)
-                if isinstance(item, _Claim)
-                else _signal(item, health)
-                for item in items
-            ]
-        if published is not None:
-            self._publisher.announce(published)
-        for destination_id, held_until in health.held_until.items():
-            self.on_next_due(destination_id, held_until)
-        for item in settled:
-            self._report(item)
-        return answers
+        if self._is_plain(items) and await self._outbox.settle_delivered(transaction, settled, now):
+            return _Turn([None] * len(items), NO_CHANGE, None)
+        if settled:
+            await self._outbox.settle(transaction, settled, now)
+            health = await self._health.apply(transaction, settled, now)
+        if released:
+            await self._outbox.release(transaction, released, now)
+        if health.events:
+            published = await self._publisher.record(transaction, health.events, now)
+        wanted = {item.destination_id for item in items if isinstance(item, _Claim)}
+        read_at = self._clock.monotonic_seconds()
+        open_now = {}
+        if wanted:
+            open_now = await self._destinations.for_dispatch(transaction, wanted, now)
+        replies = [
+            await self._claim(
+                transaction, item.limit, open_now.get(item.destination_id), now, read_at
+            )
+            if isinstance(item, _Claim)
+            else _signal(item, health)
+            for item in items
+        ]
+        return _Turn(replies, health, published)
+
+    def _is_plain(self, items: Sequence[_Claim | Settled | ClaimedDelivery]) -> bool:
+        """Say whether one statement may settle all of a turn: successes only, on PostgreSQL."""
+        return self._database.dialect == "postgresql" and all(
+            isinstance(item, Settled) and item.outcome.delivered and was_called(item.outcome)
+            for item in items
+        )
 
     async def _claim(
         self,
@@ -221,6 +282,7 @@ class Dispatcher:
         limit: int,
         destination: Destination | SealError | None,
         now: datetime,
+        read_at: float,
     ) -> ClaimedBatch | StorageError | None:
         if isinstance(destination, SealError):
             return destination
@@ -246,7 +308,7 @@ class Dispatcher:
             lease = claimed[0].lease
             await destination_store.hold(connection, destination.id, until, probe_lease=lease)
         more = len(claimed) == limit and not probing
-        return ClaimedBatch(destination, settings, sink, claimed, lease_seconds, more)
+        return ClaimedBatch(destination, settings, sink, claimed, lease_seconds, more, read_at)
 
     def _report(self, settled: Settled) -> None:
         """Count an attempt that is stored; log each that failed."""

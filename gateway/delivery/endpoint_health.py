@@ -63,7 +63,7 @@ class HealthTracker:
         """Write what ``settled`` changes about each destination; returns what follows from it."""
         outcomes: dict[str, list[Outcome]] = defaultdict(list)
         for item in settled:
-            if not _was_not_called(item.outcome):
+            if was_called(item.outcome):
                 outcomes[item.delivery.destination_id].append(item.outcome)
         worked = {key for key, each in outcomes.items() if any(o.delivered for o in each)}
         failed = {key for key, each in outcomes.items() if not all(o.delivered for o in each)}
@@ -124,9 +124,9 @@ class HealthTracker:
         return events
 
 
-def _was_not_called(outcome: Outcome) -> bool:
-    """Say whether the sink called no one: the outcome says nothing about the destination."""
-    return outcome.delivered and outcome.status is None and outcome.error is not None
+def was_called(outcome: Outcome) -> bool:
+    """Say whether the sink called the destination; else the outcome says nothing about it."""
+    return not outcome.delivered or outcome.status is not None or outcome.error is None
 
 
 def _signals(

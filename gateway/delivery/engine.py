@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway.clock import Clock, StepWatch
 from gateway.delivery.dispatcher import Dispatcher
+from gateway.delivery.hand_over import ClaimedBatch
 from gateway.delivery.lane import Lane
 from gateway.observability.metrics import Metrics, Samples
 from gateway.sdk.records import HealthReport, Job
@@ -114,13 +115,31 @@ class LocalEngine:
             lane = self.lanes.get(destination_id)
             if lane is not None:
                 lane.nudge()
-                continue
-            lane = self._dispatcher.lane(destination_id)
-            self.lanes[destination_id] = lane
-            # A lane serves many requests: its log lines don't carry one request's context.
-            task = asyncio.create_task(self._carry(lane), context=Context())
-            self._lane_tasks.add(task)
-            task.add_done_callback(self._lane_tasks.discard)
+            else:
+                self._open(self._dispatcher.lane(destination_id))
+
+    def _open(self, lane: Lane) -> Lane:
+        self.lanes[lane.destination_id] = lane
+        # A lane serves many requests: its log lines don't carry one request's context.
+        task = asyncio.create_task(self._carry(lane), context=Context())
+        self._lane_tasks.add(task)
+        task.add_done_callback(self._lane_tasks.discard)
+        return lane
+
+    def room(self, destination_id: str, max_in_flight: int) -> int:
+        """Return how many deliveries would be sent at once. Called from any thread."""
+        lane = self.lanes.get(destination_id)
+        return max_in_flight if lane is None else lane.room(max_in_flight)
+
+    def hand_over(self, claimed: ClaimedBatch) -> None:
+        """Send what was claimed while it was stored; release it if the engine has stopped."""
+        key = claimed.destination.id
+        if not self._running:
+            for each in claimed.deliveries:
+                self._dispatcher.release(each)
+            return
+        lane = self.lanes.get(key) or self._open(self._dispatcher.lane(key, more_due=False))
+        lane.take_over(claimed)
 
     async def _carry(self, lane: Lane) -> None:
         try:
@@ -185,6 +204,7 @@ class LocalEngine:
             try:
                 self._sweeping = await self._is_sweeper()
                 await self._check_clock()
+                self.wake(await self._dispatcher.release_lost())
                 if self._sweeping:
                     await self._spread(await self._dispatcher.destinations_with_work())
                 self.last_sweep_at = self._clock.now()

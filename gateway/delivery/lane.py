@@ -16,41 +16,32 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from collections.abc import AsyncIterator
+from contextvars import Context
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from gateway.clock import Clock
 from gateway.delivery.attempt import GRACE_SECONDS, Deadlines, attempt
 from gateway.delivery.endpoint_health import LaneSignal
-from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
+from gateway.delivery.hand_over import ClaimedBatch
+from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.observability import log_context
-from gateway.sdk.records import Batch, Sink
+from gateway.sdk.records import Batch
 
 _log = logging.getLogger(__name__)
 
-# The claim size adapts between these bounds: as many deliveries as go out in half a second.
+# The claim size adapts between these bounds: as many deliveries as go out in a tenth of a second.
 _FIRST_CLAIM: Final = 32
 _MAX_CLAIM: Final = 4096
-_QUICK_SECONDS: Final = 0.5
-_SLOW_SECONDS: Final = 2.0
+_QUICK_SECONDS: Final = 0.1
+_SLOW_SECONDS: Final = 0.4
 _GROWTH: Final = 8
-# Settings of a destination are read with each claim, so a change holds after this at the latest.
-_SETTINGS_MAX_AGE_SECONDS: Final = 2.0
-
-
-class ClaimedBatch(NamedTuple):
-    """Deliveries leased for one destination, with everything an attempt needs.
-
-    ``lease_seconds`` is how long the lease holds; ``more`` says that further deliveries may
-    be due.
-    """
-
-    destination: Destination
-    settings: Any
-    sink: Sink
-    deliveries: Sequence[ClaimedDelivery]
-    lease_seconds: float
-    more: bool
+# No attempt starts by what a destination was longer ago than this; each claim reads it again. A
+# change waits longer before it is answered (SETTLES_SECONDS), so that nothing starts under the old
+# state after the answer.
+FRESH_SECONDS: Final = 0.1
+_REFRESH_SECONDS: Final = 0.04
+SETTLES_SECONDS: Final = 0.12
 
 
 Settlement: TypeAlias = "asyncio.Future[LaneSignal | None]"
@@ -139,6 +130,7 @@ class Lane:
         *,
         grace_seconds: float = GRACE_SECONDS,
         max_claim: int = _MAX_CLAIM,
+        more_due: bool = True,
     ) -> None:
         self.destination_id = destination_id
         self._source = source
@@ -151,20 +143,37 @@ class Lane:
         self._active_workers = 0
         self._unsettled = 0
         self._claimed: ClaimedBatch | None = None
-        self._claimed_at = 0.0
+        self._claimed_at = self._read_at = 0.0
         self._claim_size = _FIRST_CLAIM
         self._pace = Pace(clock)
         self._deadlines = Deadlines(self._longest_attempt_seconds)
-        self._more_due = True
+        self._more_due = more_due
         self._held = False
         self._stopping = False
         self._changed = asyncio.Event()
         self.in_flight = 0
+        # Of no request: what is handed over comes in one's context.
+        self._context = Context()
+        self._context.run(log_context.destination_id.set, destination_id)
 
     def nudge(self) -> None:
         """Say that something more is due."""
         self._more_due = True
         self._changed.set()
+
+    def room(self, max_in_flight: int) -> int:
+        """Return how many more deliveries would be sent at once."""
+        if self._more_due or self._held or self._stopping or not self._pace.is_free:
+            return 0
+        return max(0, max_in_flight - self._active_workers - len(self._queue))
+
+    def take_over(self, claimed: ClaimedBatch) -> None:
+        """Send what was claimed for this lane while it was stored."""
+        self._queue_up(claimed)
+        if self._held or self._stopping:
+            self._release_queue()
+        else:
+            self._start_workers(claimed.destination.max_in_flight)
 
     def stop(self) -> None:
         """Finish what is in flight, claim nothing more, release what is queued."""
@@ -216,7 +225,7 @@ class Lane:
         When the destination's settings are old, at least one, which reads them again.
         """
         queued = len(self._queue)
-        if self._is_stale():
+        if self._age() > _REFRESH_SECONDS:
             return max(self._claim_size - queued, 1)
         if queued > self._claim_size // 2 or self._unsettled > 2 * self._max_claim:
             return 0
@@ -229,20 +238,33 @@ class Lane:
             self._adapt(now - self._claimed_at, self._claimed.destination.max_in_flight)
         self._claimed_at = now
         claimed = await self._source.claim(self.destination_id, max(self._room(), 1))
-        self._claimed = claimed
-        if claimed is not None:
+        if claimed is None:
+            self._claimed = None
+        else:
             self._more_due = self._more_due or claimed.more
-            usable_until = now + claimed.lease_seconds - self._longest_attempt_seconds
-            self._queue.extend(_Queued(each, usable_until) for each in claimed.deliveries)
+            self._queue_up(claimed)
         if claimed is None or self._held or self._stopping:
             self._release_queue()
         else:
             self._start_workers(claimed.destination.max_in_flight)
 
+    def _queue_up(self, claimed: ClaimedBatch) -> None:
+        if claimed.read_at >= self._read_at:  # what is handed over may have been read before
+            self._claimed, self._read_at = claimed, claimed.read_at
+        usable_until = claimed.read_at + claimed.lease_seconds - self._longest_attempt_seconds
+        self._queue.extend(_Queued(each, usable_until) for each in claimed.deliveries)
+
+    def _age(self) -> float:
+        """Return how long ago the destination was read, while deliveries are queued (seconds)."""
+        return self._clock.monotonic_seconds() - self._read_at if self._queue else 0.0
+
     def _is_stale(self) -> bool:
-        """Say whether the destination's settings are old while deliveries are queued."""
-        age = self._clock.monotonic_seconds() - self._claimed_at
-        return bool(self._queue) and age > _SETTINGS_MAX_AGE_SECONDS
+        """Say whether the destination must be read again before anything is sent."""
+        if self._age() <= FRESH_SECONDS:
+            return False
+        self._more_due = True
+        self._changed.set()
+        return True
 
     def _adapt(self, took_seconds: float, max_in_flight: int) -> None:
         if took_seconds < _QUICK_SECONDS:
@@ -256,7 +278,7 @@ class Lane:
         wanted = min(max(max_in_flight, 1), self._active_workers + len(self._queue))
         for _ in range(wanted - self._active_workers):
             self._active_workers += 1
-            worker = asyncio.create_task(self._work())
+            worker = asyncio.create_task(self._work(), context=self._context.copy())
             self._workers.add(worker)
             worker.add_done_callback(self._worker_ended)
 
@@ -273,7 +295,7 @@ class Lane:
 
     async def _work(self) -> None:
         try:
-            while self._queue and not self._has_too_many_workers():
+            while self._queue and not self._has_too_many_workers() and not self._is_stale():
                 await self._deliver_next()
         finally:
             # At once, not in the task's callback: a claim may return in between.
@@ -303,7 +325,7 @@ class Lane:
             settlement = self._settle(delivery, outcome)
             if not outcome.delivered:
                 failed.append(settlement)
-        self._more_due = self._more_due or self._is_stale()
+        self._more_due = self._more_due or self._age() > _REFRESH_SECONDS
         if self._more_due and self._room() > 0:
             self._changed.set()
         if failed:  # the commit decides whether the circuit breaker opens
@@ -320,8 +342,10 @@ class Lane:
             return self._take(claimed.sink.max_batch)
         async with self._pace.turn():
             claimed = self._claimed  # may be a newer one after the wait
-            taken = [] if claimed is None else self._take(claimed.sink.max_batch)
-            if claimed is not None and taken:
+            if claimed is None or self._is_stale():
+                return []
+            taken = self._take(claimed.sink.max_batch)
+            if taken:
                 self._pace.took(len(taken), claimed.destination.max_per_second)
             return taken
 

@@ -9,13 +9,16 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock
+from gateway.delivery.hand_over import HandOver
 from gateway.hooks import Hooks
+from gateway.model.delivery import ClaimedDelivery
 from gateway.model.event import Event, EventDraft, Published, matches
 from gateway.observability.metrics import Metrics
 from gateway.storage.database import Database
 from gateway.storage.stores.destinations import DestinationStore, Subscription
 from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.outbox import NewDelivery, Outbox
+from gateway.storage.transaction import Transaction
 
 Wake = Callable[[Collection[str]], None]
 """Wakes the engine for destinations that have something due. Never waits, never fails."""
@@ -34,6 +37,7 @@ class Publisher:
         hooks: Hooks,
         wake: Wake,
         *,
+        hand_over: HandOver,
         metrics: Metrics | None = None,
     ) -> None:
         self._database = database
@@ -43,6 +47,7 @@ class Publisher:
         self._outbox = outbox
         self._hooks = hooks
         self._wake = wake
+        self._hand_over = hand_over
         self._metrics = metrics or Metrics()
 
     async def record(
@@ -59,6 +64,7 @@ class Publisher:
         if not current:
             return Published(recorded, (), frozenset())
         accounts = {event.account_id for event, _ in current}
+        read_at = self._clock.monotonic_seconds()
         known = {
             subscription.id: subscription
             for subscription in await self._destinations.subscriptions(connection, accounts)
@@ -80,18 +86,45 @@ class Publisher:
             for event, _ in current
             for destination_id in wanted[event.id]
         ]
-        ids = await self._outbox.queue(connection, deliveries, now)
-        return Published(recorded, ids, frozenset(each.destination_id for each in deliveries))
+        claim = self._hand_over.choose(deliveries, known, now)
+        ids = await self._outbox.queue(connection, deliveries, now, claim)
+        free = (each for place, each in enumerate(deliveries) if place not in claim.places)
+        by_id = {event.id: event for event, _ in current}
+        claimed = [
+            ClaimedDelivery(
+                id=ids[place],
+                account_id=deliveries[place].account_id,
+                destination_id=deliveries[place].destination_id,
+                event=self._events.as_read(by_id[deliveries[place].event_id]),
+                attempt=1,
+                retry_index=0,
+                lease=claim.lease,
+                created_at=now,
+                first_attempt_at=now,
+            )
+            for place in sorted(claim.places)
+        ]
+        return Published(
+            recorded,
+            ids,
+            frozenset(each.destination_id for each in free),
+            self._hand_over.claimed(claimed, known, read_at),
+        )
 
     async def publish(self, drafts: Sequence[EventDraft]) -> Published:
         """Record ``drafts`` in a transaction of their own, and announce them."""
-        async with self._database.begin() as connection:
-            published = await self.record(connection, drafts, self._clock.now())
+
+        async def record(transaction: Transaction) -> Published:
+            return await self.record(transaction, drafts, self._clock.now())
+
+        published = await self._database.transact(record)
         self.announce(published)
         return published
 
     def announce(self, published: Published) -> None:
         """Wake the engine and notify the plugins; call it after the commit, never before."""
+        if published.claimed:
+            self._hand_over.announce(published.claimed)
         if published.destination_ids:
             self._wake(published.destination_ids)
         if published.events:

@@ -38,6 +38,7 @@ from gateway.storage.stores.idempotency import (
     store_responses,
 )
 from gateway.storage.stores.packages import NewPackage, OrderKey, PackageStore
+from gateway.storage.transaction import Transaction
 
 _ANSWER_ENCODER = msgspec.json.Encoder()
 
@@ -177,29 +178,35 @@ class Intake:
             return await self._store_once(batch)
 
     async def _store_once(self, batch: Sequence[_Reviewed]) -> Sequence[IntakeResult | Exception]:
-        now = self._clock.now()
-        async with self._database.begin() as connection:
-            requests = [reviewed.request for reviewed in batch]
-            earlier, places = await split_replays(connection, requests, now)
-            answers: dict[int, IntakeResult | Exception] = {
-                place: replayed(found) if isinstance(found, bytes) else found
-                for place, found in earlier.items()
-            }
-            fresh = {place: batch[place] for place in places}
-            created, published = await self._create(connection, fresh, now)
-            for place, reviewed in fresh.items():
-                answers[place] = answer(reviewed.errors, reviewed.warnings, created[place])
-            await store_responses(
-                connection,
-                [
-                    StoredResponse(*reviewed.request, _ANSWER_ENCODER.encode(answers[place]))
-                    for place, reviewed in fresh.items()
-                    if reviewed.request
-                ],
-                now,
-            )
+        async def store(transaction: Transaction) -> tuple[dict[int, Any], Published]:
+            return await self._stored(transaction, batch)
+
+        answers, published = await self._database.transact(store)
         self._publisher.announce(published)
         return [answers[place] for place in range(len(batch))]
+
+    async def _stored(
+        self, transaction: Transaction, batch: Sequence[_Reviewed]
+    ) -> tuple[dict[int, IntakeResult | Exception], Published]:
+        """Store a batch in one transaction; returns the answers by place, and what to announce."""
+        now = self._clock.now()
+        requests = [reviewed.request for reviewed in batch]
+        earlier, places = await split_replays(transaction, requests, now)
+        answers: dict[int, IntakeResult | Exception] = {
+            place: replayed(found) if isinstance(found, bytes) else found
+            for place, found in earlier.items()
+        }
+        fresh = {place: batch[place] for place in places}
+        created, published = await self._create(transaction, fresh, now)
+        for place, reviewed in fresh.items():
+            answers[place] = answer(reviewed.errors, reviewed.warnings, created[place])
+        responses = [
+            StoredResponse(*reviewed.request, _ANSWER_ENCODER.encode(answers[place]))
+            for place, reviewed in fresh.items()
+            if reviewed.request
+        ]
+        await store_responses(transaction, responses, now)
+        return answers, published
 
     async def _create(
         self, connection: AsyncConnection, fresh: Mapping[int, _Reviewed], now: datetime

@@ -14,7 +14,7 @@ from gateway.delivery.publisher import Publisher
 from gateway.errors import Conflict, InvalidInput, NotFound
 from gateway.model.account import Caller
 from gateway.model.bag import references_of
-from gateway.model.event import EventDraft
+from gateway.model.event import EventDraft, Published
 from gateway.model.ids import new_id
 from gateway.model.package import (
     EVENT_FOR,
@@ -32,6 +32,7 @@ from gateway.storage.maintenance.clear_filler import ClearFiller
 from gateway.storage.stores.clear_columns import Mark, driver_after, flags_after, set_marks
 from gateway.storage.stores.events import EarlierReport, EventStore
 from gateway.storage.stores.packages import PackageState, PackageStore
+from gateway.storage.transaction import Transaction
 
 _REFUSED: Final = "refused"
 
@@ -87,27 +88,37 @@ class UpdateIntake:
         await self._batcher.drained()
 
     async def _apply(self, reports: Sequence[_Report]) -> Sequence[UpdateResult | Exception]:
-        async with self._database.begin() as connection:
-            locked = await self._packages.states_of(
-                connection,
-                {(each.caller.account_id, each.update.package_id) for each in reports},
-                for_update=True,
-            )
-            packages = await self._filler.filled(connection, locked)
-            # Read after the lock: another process may have moved a package in the meantime, and
-            # an update without a time of its own must not be older than that.
-            now = self._clock.now()
-            refs = {(each.update.package_id, each.ref) for each in reports if each.ref}
-            batch = _Batch(packages, await self._events.by_ref(connection, refs), now)
-            answers = [batch.apply(report) for report in reports]
-            await self._packages.move(connection, batch.moves())
-            await set_marks(connection, batch.marks())
-            published = await self._publisher.record(connection, batch.drafts, now)
+        async def apply(
+            transaction: Transaction,
+        ) -> tuple[list[UpdateResult | Exception], Published]:
+            return await self._applied(transaction, reports)
+
+        answers, published = await self._database.transact(apply)
         self._publisher.announce(published)
         self._metrics.updates_taken(
             _REFUSED if isinstance(each, Exception) else each.outcome for each in answers
         )
         return answers
+
+    async def _applied(
+        self, transaction: Transaction, reports: Sequence[_Report]
+    ) -> tuple[list[UpdateResult | Exception], Published]:
+        """Apply reports in one transaction; returns their answers, and what to announce."""
+        locked = await self._packages.states_of(
+            transaction,
+            {(each.caller.account_id, each.update.package_id) for each in reports},
+            for_update=True,
+        )
+        packages = await self._filler.filled(transaction, locked)
+        # Read after the lock: another process may have moved a package in the meantime, and
+        # an update without a time of its own must not be older than that.
+        now = self._clock.now()
+        refs = {(each.update.package_id, each.ref) for each in reports if each.ref}
+        batch = _Batch(packages, await self._events.by_ref(transaction, refs), now)
+        answers = [batch.apply(report) for report in reports]
+        await self._packages.move(transaction, batch.moves())
+        await set_marks(transaction, batch.marks())
+        return answers, await self._publisher.record(transaction, batch.drafts, now)
 
 
 class _Batch:

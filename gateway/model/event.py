@@ -62,11 +62,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Published(NamedTuple):
-    """The events of one transaction, in their order, with their deliveries and destinations."""
+    """The events of one transaction, in their order, with their deliveries and destinations.
+
+    ``claimed`` are those of the deliveries that this process sends at once.
+    """
 
     events: Sequence[Event]
     delivery_ids: Sequence[str]
     destination_ids: frozenset[str]
+    claimed: Sequence[Any] = ()
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):

@@ -233,3 +233,11 @@ class Gateway(Protocol):
     def wake(self, destination_ids: Sequence[str]) -> None:
         """Wake the engine: these destinations have deliveries that are due."""
         ...
+
+    async def destinations_changed(self) -> None:
+        """Wait until no process starts an attempt by what a destination was before.
+
+        Call it after the commit that changed or removed a destination, before answering: an
+        attempt starts by what was read a tenth of a second before at most.
+        """
+        ...

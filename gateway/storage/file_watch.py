@@ -1,6 +1,7 @@
 """FileWatch: notices when a SQLite file in use is replaced, deleted or damaged."""
 
 from pathlib import Path
+from threading import Lock
 
 from gateway.clock import Clock, SystemClock
 
@@ -31,6 +32,7 @@ class FileWatch:
         self._wal = path.with_name(f"{path.name}-wal")
         self._pause_seconds = pause_seconds
         self._fault: str | None = None
+        self._counting = Lock()  # the writer's thread connects too
         self._connections = 0
         self._identity: tuple[int, int] | None = None
         self._wal_identity: tuple[int, int] | None = None
@@ -38,15 +40,17 @@ class FileWatch:
 
     def connected(self) -> None:
         """Note a new connection: the first one's file is the one to compare with."""
-        self._connections += 1
-        if self._connections == 1:
-            self._identity, self._wal_identity = _identity(self._path), None
+        with self._counting:
+            self._connections += 1
+            if self._connections == 1:
+                self._identity, self._wal_identity = _identity(self._path), None
 
     def disconnected(self) -> None:
         """Note that a connection closed; the last one takes the ``-wal`` along."""
-        self._connections -= 1
-        if self._connections <= 0:
-            self._connections, self._identity, self._wal_identity = 0, None, None
+        with self._counting:
+            self._connections -= 1
+            if self._connections <= 0:
+                self._connections, self._identity, self._wal_identity = 0, None, None
 
     def damaged(self) -> None:
         """Note that SQLite found the file malformed."""

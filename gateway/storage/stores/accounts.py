@@ -2,15 +2,20 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import ApiKey, Site
+from gateway.storage.database import Database
 from gateway.storage.schema import MS, accounts, api_keys, sites
+from gateway.storage.statements import KEY_BY_DIGEST
+from gateway.storage.transaction import fetch_each, row_type
+
+_KEY_ROW: Final = row_type(api_keys)
 
 
 class AccountStore:
@@ -69,10 +74,18 @@ class AccountStore:
         self, connection: AsyncConnection, digests: Collection[bytes]
     ) -> dict[bytes, ApiKey]:
         """Return the keys, revoked ones too, whose SHA-256 is among ``digests``."""
-        rows = await connection.execute(
-            select(api_keys).where(api_keys.c.digest.in_(list(digests)))
-        )
-        return {bytes(row.digest): _key(row) for row in rows}
+        rows = await fetch_each(connection, KEY_BY_DIGEST, "digest", list(digests))
+        return {bytes(row.digest): _key(row) for row in map(_KEY_ROW, rows)}
+
+    def key_at_once(self, database: Database, digest: bytes) -> Mapping[bytes, ApiKey] | None:
+        """Return the key of ``digest``, if there is one, read in the event loop's own thread.
+
+        ``None`` where that can't be (:meth:`Database.read_now`).
+        """
+        rows = database.read_now(KEY_BY_DIGEST, digest=digest)
+        if rows is None:
+            return None
+        return {digest: _key(_KEY_ROW(rows[0]))} if rows else {}
 
     async def list_keys(
         self, connection: AsyncConnection, account_id: str | None = None
@@ -128,7 +141,7 @@ def _granted(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _key(row: Row[Any]) -> ApiKey:
+def _key(row: Any) -> ApiKey:
     return ApiKey(
         id=row.id,
         account_id=row.account_id,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, bindparam, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -14,9 +14,12 @@ from gateway.model.account import Caller, Mode
 from gateway.model.circuit_breaker import Breaker, EndpointHealth
 from gateway.model.delivery import Destination
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import among
 from gateway.storage.schema import deliveries, destinations
+from gateway.storage.statements import OPEN_DESTINATION, SUBSCRIBED, WORKED
 from gateway.storage.tenancy import visible_to
+from gateway.storage.transaction import fetch_each, row_type
+
+_MAX_UNSEALED: Final = 4096
 
 
 class Subscription(NamedTuple):
@@ -28,6 +31,11 @@ class Subscription(NamedTuple):
     site: str | None
     events: tuple[str, ...]
     ordered: bool
+    row: Any
+    """The whole row, for :meth:`DestinationStore.read`."""
+
+
+_ROW: Final = row_type(destinations)
 
 
 class DestinationStore:
@@ -35,6 +43,7 @@ class DestinationStore:
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
+        self._unsealed: dict[str, tuple[bytes, Mapping[str, Any]]] = {}
 
     async def add(self, connection: AsyncConnection, destination: Destination) -> None:
         """Write a new destination."""
@@ -115,7 +124,7 @@ class DestinationStore:
         if for_update:
             query = query.with_for_update()
         row = (await connection.execute(query)).first()
-        return None if row is None else self._destination(row)
+        return None if row is None else self.read(row)
 
     async def list(
         self, connection: AsyncConnection, caller: Caller, sink: str | None = None
@@ -124,7 +133,7 @@ class DestinationStore:
         query = self._visible(caller).order_by(destinations.c.id)
         if sink is not None:
             query = query.where(destinations.c.sink == sink)
-        return [self._destination(row) for row in await connection.execute(query)]
+        return [self.read(row) for row in await connection.execute(query)]
 
     async def of_sink(
         self, connection: AsyncConnection, sink: str, *, after_id: str, limit: int
@@ -143,7 +152,7 @@ class DestinationStore:
             .order_by(destinations.c.id)
             .limit(limit)
         )
-        return [self._destination(row) for row in rows]
+        return [self.read(row) for row in rows]
 
     async def for_dispatch(
         self, connection: AsyncConnection, destination_ids: Collection[str], now: datetime
@@ -153,18 +162,13 @@ class DestinationStore:
         One whose settings can't be unsealed is its error. With its breaker half open a
         destination takes one delivery: the probe.
         """
-        rows = await connection.execute(
-            select(destinations).where(
-                among(connection, destinations.c.id, destination_ids),
-                destinations.c.state == "active",
-                destinations.c.removed_at_ms.is_(None),
-                not_held(now),
-            )
+        rows = await fetch_each(
+            connection, OPEN_DESTINATION, "id", sorted(destination_ids), now_ms=to_epoch_ms(now)
         )
         found: dict[str, Destination | SealError] = {}
-        for row in rows:
+        for row in map(_ROW, rows):
             try:
-                found[row.id] = self._destination(row)
+                found[row.id] = self.read(row)
             except SealError as error:
                 found[row.id] = error
         return found
@@ -179,29 +183,24 @@ class DestinationStore:
             destinations.c.removed_at_ms.is_(None),
         )
         row = (await connection.execute(query)).first()
-        return None if row is None else self._destination(row)
+        return None if row is None else self.read(row)
 
     async def subscriptions(
         self, connection: AsyncConnection, account_ids: Collection[str]
     ) -> Sequence[Subscription]:
         """Return the subscriptions of ``account_ids``: all but the disabled and removed."""
-        rows = await connection.execute(
-            select(
-                destinations.c.id,
-                destinations.c.account_id,
-                destinations.c.mode,
-                destinations.c.site,
-                destinations.c.events,
-                destinations.c.ordered,
-            ).where(
-                destinations.c.account_id.in_(sorted(account_ids)),
-                destinations.c.state != "disabled",
-                destinations.c.removed_at_ms.is_(None),
-            )
-        )
+        rows = await fetch_each(connection, SUBSCRIBED, "account_id", sorted(account_ids))
         return [
-            Subscription(row[0], row[1], row[2], row[3], tuple(row[4].split()), bool(row[5]))
-            for row in rows
+            Subscription(
+                row.id,
+                row.account_id,
+                row.mode,
+                row.site,
+                tuple(row.events.split()),
+                bool(row.ordered),
+                row,
+            )
+            for row in map(_ROW, rows)
         ]
 
     async def disable(
@@ -215,7 +214,7 @@ class DestinationStore:
             .returning(*destinations.c)
         )
         row = changed.first()
-        return None if row is None else self._destination(row)
+        return None if row is None else self.read(row)
 
     @staticmethod
     def _visible(caller: Caller) -> Any:
@@ -227,8 +226,20 @@ class DestinationStore:
         encoded = msgspec.json.encode(settings)
         return self._sealer.seal(encoded, table="destinations", row_id=destination_id)
 
-    def _destination(self, row: Row[Any]) -> Destination:
-        settings = self._sealer.unseal(bytes(row.settings), table="destinations", row_id=row.id)
+    def _settings(self, destination_id: str, sealed: bytes) -> Mapping[str, Any]:
+        """Unseal settings, once for as long as they stay the same."""
+        known = self._unsealed.get(destination_id)
+        if known is not None and known[0] == sealed:
+            return known[1]
+        settings = self._sealer.unseal(sealed, table="destinations", row_id=destination_id)
+        read: Mapping[str, Any] = msgspec.json.decode(settings)
+        if len(self._unsealed) >= _MAX_UNSEALED:
+            self._unsealed.clear()
+        self._unsealed[destination_id] = (sealed, read)
+        return read
+
+    def read(self, row: Any) -> Destination:
+        """Read a row; raises ``SealError`` when its settings can't be unsealed."""
         return Destination(
             id=row.id,
             account_id=row.account_id,
@@ -239,7 +250,7 @@ class DestinationStore:
             events=tuple(row.events.split()),
             state=row.state,
             state_reason=row.state_reason,
-            settings=msgspec.json.decode(settings),
+            settings=self._settings(row.id, bytes(row.settings)),
             max_in_flight=row.max_in_flight,
             max_per_second=row.max_per_second,
             ordered=bool(row.ordered),
@@ -249,6 +260,18 @@ class DestinationStore:
             disabled_at=optional_time(row.disabled_at_ms),
             breaker=health_of(row).breaker,
         )
+
+
+class HealthRow(NamedTuple):
+    """The columns of a destination's health, as the hot statements return them."""
+
+    id: str
+    failing_since_ms: int | None
+    failures: int
+    openings: int
+    opened_at_ms: int | None
+    held_until_ms: int | None
+    warned_at_ms: int | None
 
 
 HEALTH_COLUMNS: Final = (
@@ -300,13 +323,8 @@ async def succeeded(
     """Record a success for each of ``ids``; returns their health before it."""
     if not ids:
         return {}
-    rows = await connection.execute(
-        update(destinations)
-        .where(destinations.c.id.in_(sorted(ids)))
-        .values(last_success_at_ms=to_epoch_ms(at))
-        .returning(*HEALTH_COLUMNS)
-    )
-    return {row.id: health_of(row) for row in rows}
+    rows = await fetch_each(connection, WORKED, "id", sorted(ids), now_ms=to_epoch_ms(at))
+    return {row.id: health_of(row) for row in map(HealthRow._make, rows)}
 
 
 async def conditions(

@@ -16,9 +16,11 @@ from gateway.model.account import Caller
 from gateway.model.event import Event, EventDraft
 from gateway.observability.log_context import traceparent
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import among, insert_rows
+from gateway.storage.database import insert_rows
 from gateway.storage.schema import events
+from gateway.storage.statements import EVENT_BY_ID
 from gateway.storage.tenancy import visible_to
+from gateway.storage.transaction import fetch_each
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +148,7 @@ class EventStore:
         found = {event_id: known[event_id] for event_id in ids if event_id in known}
         missing = [event_id for event_id in ids if event_id not in found]
         if missing:
-            rows = await connection.execute(_READ.where(among(connection, events.c.id, missing)))
+            rows = await fetch_each(connection, EVENT_BY_ID, "id", missing)
             for row in rows:
                 try:
                     event = self._event(row)
@@ -159,6 +161,11 @@ class EventStore:
             while len(known) > _MAX_CACHED:
                 del known[next(iter(known))]
         return found
+
+    def as_read(self, event: Event) -> Event:
+        """Return an event that was appended just now as :meth:`by_id` would read it."""
+        data = self._decoder.decode(self._encoder.encode(event.data))
+        return msgspec.structs.replace(event, data=data)
 
     async def get(self, connection: AsyncConnection, caller: Caller, event_id: str) -> Event | None:
         """Return the event, or ``None`` when there is none that ``caller`` may see."""

@@ -7,24 +7,21 @@ destinations it touches.
 
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
-    Text,
     and_,
     bindparam,
     exists,
     func,
-    not_,
     or_,
     select,
     text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.errors import Conflict
@@ -32,13 +29,11 @@ from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.model.ids import new_ids
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among, insert_rows
-from gateway.storage.schema import MS, attempts, deliveries, destinations, events
+from gateway.storage.schema import attempts, deliveries, destinations, events
+from gateway.storage.statements import CLAIM, DELIVERED, DELIVERED_TO_HEALTHY
 from gateway.storage.stores.destinations import not_held, release_probes
 from gateway.storage.stores.events import EventStore
-
-# Word by word as the index ix_deliveries_in_order has it: otherwise SQLite would not use it and
-# compare each row with each (https://www.sqlite.org/partialindex.html).
-_ONE_IN_ORDER: Final = text("earlier.state = 'pending' AND earlier.in_order")
+from gateway.storage.transaction import Transaction, fetch, fetch_each
 
 
 class Lease(NamedTuple):
@@ -62,51 +57,6 @@ class ClaimedRow(NamedTuple):
     first_attempt_at_ms: int
 
 
-def _claim_statement() -> ReturningUpdate[Any]:
-    """Build the statement once: it has many parts, and each claim executes it."""
-    # By sequence and not by id: ids of one millisecond, or of a clock set back, have no order.
-    earlier, before, this = deliveries.alias("earlier"), events.alias("before"), events.alias()
-    own = select(this.c.sequence).where(this.c.id == deliveries.c.event_id)
-    destination_id, now_ms = bindparam("of_destination", type_=Text), bindparam("now_ms", type_=MS)
-    held_back = exists().where(
-        earlier.c.destination_id == destination_id,
-        earlier.c.subject == deliveries.c.subject,
-        _ONE_IN_ORDER,
-        before.c.id == earlier.c.event_id,
-        before.c.sequence < own.correlate(deliveries).scalar_subquery(),
-    )
-    due = (
-        select(deliveries.c.id)
-        .where(
-            deliveries.c.destination_id == destination_id,
-            deliveries.c.state == "pending",
-            deliveries.c.due_at_ms <= now_ms,
-            or_(not_(deliveries.c.in_order), not_(held_back)),
-        )
-        .order_by(deliveries.c.due_at_ms, deliveries.c.id)
-        .limit(bindparam("most"))
-        .with_for_update(skip_locked=True)
-        .cte("due")  # a CTE, so that PostgreSQL evaluates (and locks) it exactly once
-    )
-    account = select(destinations.c.account_id).where(destinations.c.id == destination_id)
-    return (
-        update(deliveries)
-        .where(
-            deliveries.c.account_id == account.scalar_subquery(),
-            deliveries.c.id.in_(select(due.c.id)),
-        )
-        .values(
-            due_at_ms=bindparam("until_ms"),
-            lease=bindparam("token"),
-            first_attempt_at_ms=func.coalesce(deliveries.c.first_attempt_at_ms, now_ms),
-        )
-        .returning(*(deliveries.c[name] for name in ClaimedRow._fields))
-    )
-
-
-_CLAIM: Final = _claim_statement()
-
-
 async def claim_rows(
     connection: AsyncConnection, destination_id: str, limit: int, lease: Lease
 ) -> list[ClaimedRow]:
@@ -114,17 +64,15 @@ async def claim_rows(
 
     Returned in the order of their ids.
     """
-    rows = await connection.execute(
-        _CLAIM,
-        {
-            "of_destination": destination_id,
-            "now_ms": lease.now_ms,
-            "until_ms": lease.ends_ms,
-            "token": lease.token,
-            "most": limit,
-        },
+    rows = await fetch(
+        connection,
+        CLAIM,
+        destination_id=destination_id,
+        now_ms=lease.now_ms,
+        until_ms=lease.ends_ms,
+        lease=lease.token,
+        most=limit,
     )
-    # Plain tuples: a Row's attributes cost more than all the rest of a claim.
     return sorted(map(ClaimedRow._make, rows))
 
 
@@ -180,8 +128,20 @@ NEW_DELIVERY: Final = (
     "retry_index",
     "due_at_ms",
     "created_at_ms",
+    "lease",
+    "first_attempt_at_ms",
 )
 
+
+class Claim(NamedTuple):
+    """Which of some new deliveries are claimed from the start, by their places."""
+
+    lease: str
+    until_ms: int
+    places: Collection[int]
+
+
+NO_CLAIM: Final = Claim("", 0, ())
 
 NEW_ATTEMPT: Final = (
     "account_id",
@@ -196,6 +156,23 @@ NEW_ATTEMPT: Final = (
     "status",
     "error",
     "excerpt",
+)
+
+
+# NEW_ATTEMPT as the statement DELIVERED_TO_HEALTHY names its arrays.
+_ATTEMPT_ARRAYS: Final = (
+    "account_ids",
+    "destinations",
+    "ids",
+    "event_ids",
+    "event_types",
+    "numbers",
+    "started_at_ms",
+    "durations_ms",
+    "delivered",
+    "statuses",
+    "errors",
+    "excerpts",
 )
 
 
@@ -226,16 +203,22 @@ class Outbox:
         self._events = events
 
     async def queue(
-        self, connection: AsyncConnection, new: Sequence[NewDelivery], due_at: datetime
+        self,
+        connection: AsyncConnection,
+        new: Sequence[NewDelivery],
+        due_at: datetime,
+        claimed: Claim = NO_CLAIM,
     ) -> list[str]:
-        """Write ``new`` deliveries, due at ``due_at``; returns their ids."""
+        """Write ``new`` deliveries, due at ``due_at`` or claimed already; returns their ids."""
         if not new:
             return []
-        due_at_ms = to_epoch_ms(due_at)
+        due_at_ms, until_ms = to_epoch_ms(due_at), claimed.until_ms
         ids = sorted(new_ids("dlv", due_at_ms, len(new)))
+        free = (due_at_ms, due_at_ms, None, None)
+        leased = (until_ms, due_at_ms, claimed.lease, due_at_ms)
         rows = [
-            (delivery_id, *item, "pending", 0, 0, due_at_ms, due_at_ms)
-            for delivery_id, item in zip(ids, new, strict=True)
+            (delivery_id, *item, "pending", 0, 0, *(leased if place in claimed.places else free))
+            for place, (delivery_id, item) in enumerate(zip(ids, new, strict=True))
         ]
         await insert_rows(connection, deliveries, NEW_DELIVERY, rows)
         return ids
@@ -297,20 +280,7 @@ class Outbox:
             else:
                 again.append(self._afterwards(item, now_ms))
         for account_id, ids in arrived.items():
-            await connection.execute(
-                update(deliveries)
-                .where(
-                    deliveries.c.account_id == account_id,
-                    among(connection, deliveries.c.id, ids),
-                    deliveries.c.state != "delivered",
-                )
-                .values(
-                    state="delivered",
-                    attempts=deliveries.c.attempts + 1,
-                    lease=None,
-                    finished_at_ms=now_ms,
-                )
-            )
+            await fetch_each(connection, DELIVERED, "id", ids, account_id=account_id, now_ms=now_ms)
         if again:
             await connection.execute(
                 update(deliveries)
@@ -327,6 +297,22 @@ class Outbox:
             )
         rows = [self._attempt(item) for item in settled]
         await insert_rows(connection, attempts, NEW_ATTEMPT, rows)
+
+    async def settle_delivered(
+        self, transaction: Transaction, settled: Sequence[Settled], now: datetime
+    ) -> bool:
+        """Record successes, and those of their destinations, in one round trip (PostgreSQL).
+
+        ``False``, and nothing is written, where the health of a destination has to be changed.
+        """
+        columns = list(zip(*(self._attempt(item) for item in settled), strict=True))
+        [found] = await transaction.finish(
+            DELIVERED_TO_HEALTHY,
+            now_ms=to_epoch_ms(now),
+            destination_ids=sorted(set(columns[1])),
+            **{name: list(each) for name, each in zip(_ATTEMPT_ARRAYS, columns, strict=True)},
+        )
+        return bool(found[0])
 
     @staticmethod
     def _afterwards(item: Settled, now_ms: int) -> dict[str, Any]:
@@ -381,6 +367,23 @@ class Outbox:
                 for item in claimed
             ],
         )
+
+    async def end_leases(
+        self, connection: AsyncConnection, leases: Mapping[str, Collection[str]], now: datetime
+    ) -> list[str]:
+        """End leases, by their destinations; returns the destinations that had any."""
+        ended = await connection.execute(
+            update(deliveries)
+            .where(
+                deliveries.c.destination_id.in_(sorted(set().union(*leases.values()))),
+                text("deliveries.state = 'pending'"),
+                deliveries.c.due_at_ms > to_epoch_ms(now),
+                deliveries.c.lease.in_(sorted(leases)),
+            )
+            .values(due_at_ms=to_epoch_ms(now), lease=None, first_attempt_at_ms=None)
+            .returning(deliveries.c.destination_id)
+        )
+        return sorted(set(ended.scalars()))
 
     async def take_back(self, connection: AsyncConnection, now: datetime) -> None:
         """End every lease: deliveries that a killed process had claimed are due at once."""

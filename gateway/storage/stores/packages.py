@@ -18,6 +18,7 @@ from gateway.model.package import Package, Status
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import insert_rows
 from gateway.storage.schema import FLAGS, packages
+from gateway.storage.statements import ORDER_BY_INDEX
 from gateway.storage.stores.bag_numbers import (
     NumberRow,
     ids_with,
@@ -33,6 +34,7 @@ from gateway.storage.stores.clear_columns import (
     set_clear_values,
 )
 from gateway.storage.tenancy import visible_to
+from gateway.storage.transaction import Transaction
 
 SEARCH_FIELDS: Final[Mapping[str, str]] = {
     "rx_number": "rx_index",
@@ -137,6 +139,9 @@ class PackageStore:
         """Return package id and site of the orders stored already among ``keys``."""
         known: dict[OrderKey, tuple[str, str | None]] = {}
         indexes = sorted({key[0] for key in keys})
+        if isinstance(connection, Transaction):
+            found = await connection.fetch_each(ORDER_BY_INDEX, "order_index", indexes)
+            return {(bytes(row[0]), row[1], row[2], row[3]): (row[4], row[5]) for row in found}
         for start in range(0, len(indexes), _PARAMETERS):
             some = indexes[start : start + _PARAMETERS]
             rows = await connection.execute(

@@ -191,6 +191,7 @@ class Endpoints:
         async with self._gateway.database.begin() as connection:
             now = self._gateway.clock.now()
             await self._gateway.destinations.remove(connection, destination.id, now)
+        await self._gateway.destinations_changed()
         await self._audit(caller, "endpoint.removed", destination.id)
 
     async def rotate(
@@ -318,6 +319,7 @@ class Endpoints:
                 raise _not_found()
             after = edit(as_of(self._gateway.clock.now(), before))
             await destinations.change(connection, after)
+        await self._gateway.destinations_changed()
         await self._audit(caller, action, endpoint_id)
         if after.state == "active":
             self._gateway.wake([endpoint_id])

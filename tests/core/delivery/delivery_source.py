@@ -125,6 +125,7 @@ class FakeDeliverySource:
         self.due: deque[ClaimedDelivery] = deque()
         self.takes_deliveries = True
         self.limits: list[int] = []
+        self.clock: Clock = SystemClock()
         self.settled: dict[str, Outcome] = {}
         self.released: list[str] = []
         self.failing: Exception | None = None
@@ -140,7 +141,8 @@ class FakeDeliverySource:
     def lane(
         self, clock: Clock | None = None, timeout_seconds: float = 15.0, **bounds: Any
     ) -> Lane:
-        return Lane("dst_1", self, clock or SystemClock(), timeout_seconds, **bounds)
+        self.clock = clock or SystemClock()
+        return Lane("dst_1", self, self.clock, timeout_seconds, **bounds)
 
     async def claim(self, destination_id: str, limit: int) -> ClaimedBatch | None:
         assert destination_id == "dst_1"
@@ -155,7 +157,15 @@ class FakeDeliverySource:
             self.due.extendleft(reversed(taken))
             return None
         more = len(taken) == limit
-        return ClaimedBatch(self.destination, None, self.sink, taken, self.lease_seconds, more)
+        return ClaimedBatch(
+            self.destination,
+            None,
+            self.sink,
+            taken,
+            self.lease_seconds,
+            more,
+            read_at=self.clock.monotonic_seconds(),
+        )
 
     def settle(self, delivery: ClaimedDelivery, outcome: Outcome, *, urgent: bool) -> Settlement:
         assert urgent is self.destination.ordered

@@ -50,6 +50,9 @@ class FakeDispatcher:
     async def take_back(self):
         self.taken_back += 1
 
+    async def release_lost(self):
+        return ()
+
     async def destinations_with_work(self):
         self.swept += 1
         found = self.rounds.pop(0) if self.rounds else []
@@ -308,7 +311,9 @@ class Door:
         self.closed = False
         self.knocks = 0
         self._begin = gateway.database.begin
+        self._transact = gateway.database.transact
         monkeypatch.setattr(gateway.database, "begin", self.begin)
+        monkeypatch.setattr(gateway.database, "transact", self.transact)
 
     @asynccontextmanager
     async def begin(self):
@@ -317,6 +322,12 @@ class Door:
             raise ConnectionRefusedError
         async with self._begin() as connection:
             yield connection
+
+    async def transact(self, function):
+        if self.closed:
+            self.knocks += 1
+            raise ConnectionRefusedError
+        return await self._transact(function)
 
 
 async def test_what_came_back_while_the_database_was_away_is_stored_when_it_is_back(

@@ -201,7 +201,7 @@ async def test_where_nobody_listens_plugins_are_told_and_nobody_is_woken(tmp_pat
         nothing = await gateway.publisher.publish([])
 
         assert watcher.told == [["package.created"]]
-        assert nothing == ([], (), frozenset())
+        assert nothing == ([], (), frozenset(), ())
 
 
 async def test_a_paused_destination_keeps_its_deliveries_for_later(tmp_path):

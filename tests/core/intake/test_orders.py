@@ -1,7 +1,7 @@
 """Orders come in: each is judged alone, and the same one never makes two packages."""
 
 import asyncio
-from contextlib import asynccontextmanager
+import threading
 from decimal import Decimal
 
 import pytest
@@ -196,7 +196,7 @@ async def test_a_submission_of_nothing_is_answered_with_nothing(gateway):
 
 async def test_where_everything_is_rejected_the_database_is_not_asked(gateway):
     class Closed:
-        def begin(self):
+        def transact(self, _function):
             raise AssertionError
 
     intake = Intake(
@@ -214,12 +214,13 @@ class FailingAtCommit:
         self._database = database
         self.tried = 0
 
-    @asynccontextmanager
-    async def begin(self):
-        async with self._database.begin() as connection:
-            yield connection
+    async def transact(self, function):
+        async def failing(transaction):
+            await function(transaction)
             self.tried += 1
             raise OperationalError("COMMIT", None, Exception("disk full"))
+
+        return await self._database.transact(failing)
 
 
 class HeldAtCommit:
@@ -228,14 +229,18 @@ class HeldAtCommit:
     def __init__(self, database):
         self._database = database
         self.reached = asyncio.Event()
-        self.commit = asyncio.Event()
+        self.commit = threading.Event()
 
-    @asynccontextmanager
-    async def begin(self):
-        async with self._database.begin() as connection:
-            yield connection
-            self.reached.set()
-            await self.commit.wait()
+    async def transact(self, function):
+        loop = asyncio.get_running_loop()
+
+        async def held(transaction):
+            answer = await function(transaction)
+            loop.call_soon_threadsafe(self.reached.set)
+            self.commit.wait(10)  # in the writer's thread
+            return answer
+
+        return await self._database.transact(held)
 
 
 def intake_over(database, gateway) -> Intake:

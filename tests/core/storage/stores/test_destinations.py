@@ -167,11 +167,17 @@ async def test_subscriptions_are_those_of_the_accounts_but_for_the_disabled(conn
 
     found = await kept.destinations.subscriptions(connection, {"acme", "nobody"})
 
-    assert set(found) == {
+    assert {each._replace(row=None) for each in found} == {
         Subscription(
-            active.id, "acme", "live", "main", ("delivery.*", "rx.completed"), ordered=True
+            active.id,
+            "acme",
+            "live",
+            "main",
+            ("delivery.*", "rx.completed"),
+            ordered=True,
+            row=None,
         ),
-        Subscription(paused.id, "acme", "test", None, ("*",), ordered=False),
+        Subscription(paused.id, "acme", "test", None, ("*",), ordered=False, row=None),
     }
 
 

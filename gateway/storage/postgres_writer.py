@@ -1,0 +1,221 @@
+"""Transaction functions on PostgreSQL: few round trips, on connections kept ready.
+
+A function that only reads and then inserts sends no ``BEGIN``: reading committed rows inside of a
+transaction promises no more than outside, and all of its rows go out in one statement, which is
+its own transaction. Anything else begins one with its first writing or locking statement.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.storage.transaction import (
+    Row,
+    Statement,
+    Transaction,
+    TransactionFunction,
+    array_type,
+)
+
+
+class PostgresTransaction(Transaction):
+    """Sends hot statements to the driver directly, and inserted rows at the end, together."""
+
+    __slots__ = ("_adapter", "_begun", "_pending", "driver")
+
+    def __init__(self, engine: AsyncEngine, connection: Connection, adapter: Any) -> None:
+        super().__init__(engine, connection)
+        self._adapter = adapter
+        self.driver: Any = adapter.driver_connection
+        self._begun = False
+        self._pending: list[tuple[Table, tuple[str, ...], Sequence[Row]]] = []
+
+    async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """Run a hot statement and return its rows."""
+        if statement.locks or self._pending:
+            await self._begin()
+        return await self._sent(statement.postgresql, statement.in_order(values))
+
+    async def fetch_each(
+        self, statement: Statement, name: str, each: Sequence[Any], **values: Any
+    ) -> Sequence[Row]:
+        """Run a hot statement once, with an array of some values; returns the rows of all."""
+        return await self.fetch(statement, **values, **{name: list(each)})
+
+    async def finish(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """Run the last writing statement of this transaction; alone, it is its own transaction."""
+        if self._pending:
+            await self._begin()
+        return await self._sent(statement.postgresql, statement.in_order(values))
+
+    async def insert(self, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+        """Insert ``rows`` with the next statement, or at the end."""
+        if rows:
+            self._pending.append((table, columns, rows))
+
+    async def execute(self, statement: Any, parameters: Any = None, **options: Any) -> Any:
+        """Execute a statement of SQLAlchemy Core."""
+        await self._begin()
+        return await super().execute(statement, parameters, **options)
+
+    async def exec_driver_sql(
+        self, statement: str, parameters: Any = None, execution_options: Any = None
+    ) -> Any:
+        """Execute a statement of text."""
+        await self._begin()
+        return await super().exec_driver_sql(statement, parameters, execution_options)
+
+    async def scalar(self, statement: Any, parameters: Any = None, **options: Any) -> Any:
+        """Execute a statement and return the first value of its first row."""
+        return (await self.execute(statement, parameters, **options)).scalar()
+
+    async def scalars(self, statement: Any, parameters: Any = None, **options: Any) -> Any:
+        """Execute a statement and return the first value of each row."""
+        return (await self.execute(statement, parameters, **options)).scalars()
+
+    async def commit(self) -> None:
+        """Send the rows that wait, and commit."""
+        await self._send_pending()
+        if self._begun:
+            await self._control("COMMIT")
+        self._begun = False
+
+    async def rollback(self) -> None:
+        """Undo everything; the connection can be used again."""
+        self._pending.clear()
+        if self._begun:
+            await self._control("ROLLBACK")
+        self._begun = False
+
+    async def _begin(self) -> None:
+        if not self._begun:
+            await self._control("BEGIN")
+            self._begun = True
+        await self._send_pending()
+
+    async def _send_pending(self) -> None:
+        blocks, self._pending = self._pending, []
+        if not blocks:
+            return
+        sql = _insertion(tuple((table, columns) for table, columns, _ in blocks))
+        # An array for each column: unnest makes rows of them again.
+        arrays = chain.from_iterable(zip(*rows, strict=True) for _, _, rows in blocks)
+        await self._sent(sql, [list(each) for each in arrays])
+
+    async def _sent(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        try:
+            found: Sequence[Row] = await self.driver.fetch(sql, *values)
+        except Exception as error:
+            raise self._wrapped(error, sql) from error
+        return found
+
+    async def _control(self, sql: str) -> None:
+        try:
+            await self.driver.execute(sql)
+        except Exception as error:
+            raise self._wrapped(error, sql) from error
+
+    def _wrapped(self, error: Exception, sql: str) -> Exception:
+        """Return an error of the driver as SQLAlchemy raises it, without any values."""
+        dbapi = self._adapter.dbapi
+        try:
+            self._adapter._handle_exception(error)  # noqa: SLF001 - the only place with the mapping
+        except Exception as adapted:  # noqa: BLE001 - that is what it returns
+            error = adapted
+        found: Any = DBAPIError.instance(
+            sql,
+            None,
+            error,
+            dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=self.driver.is_closed(),
+            dialect=self.dialect,
+        )
+        return found if isinstance(found, Exception) else error
+
+
+class PostgresWriter:
+    """Runs each transaction function on one of a few connections, which stay open."""
+
+    def __init__(self, engine: AsyncEngine, connections: int) -> None:
+        self._engine = engine
+        self._free = asyncio.Semaphore(connections)
+        self._idle: list[PostgresTransaction] = []
+
+    async def run(self, function: TransactionFunction[Any]) -> Any:
+        """Run ``function`` in a transaction; returns its answer after the commit."""
+        async with self._free:
+            transaction = await self._connected()
+            try:
+                answer = await function(transaction)
+                await transaction.commit()
+            except BaseException:
+                await self._recover(transaction)
+                raise
+            self._idle.append(transaction)
+            return answer
+
+    async def close(self) -> None:
+        """Close the connections."""
+        while self._idle:
+            await _closed(self._idle.pop())
+        await self._engine.dispose()
+
+    async def _connected(self) -> PostgresTransaction:
+        while self._idle:
+            transaction = self._idle.pop()
+            if not transaction.driver.is_closed():  # the driver has seen a server that went away
+                return transaction
+            await _closed(transaction)
+        connection = await self._engine.connect()
+        raw: Any = await connection.get_raw_connection()
+        sync_connection = connection.sync_connection
+        assert sync_connection is not None  # noqa: S101 - it is connected
+        return PostgresTransaction(self._engine, sync_connection, raw.dbapi_connection)
+
+    async def _recover(self, transaction: PostgresTransaction) -> None:
+        """Make a connection whose function failed ready again, or drop it."""
+        try:
+            if transaction.driver.is_closed():
+                raise ConnectionError  # noqa: TRY301 - as where it turns out now
+            await asyncio.shield(transaction.rollback())
+        except BaseException:  # noqa: BLE001 - the caller raises the error that led here
+            await _closed(transaction)
+        else:
+            self._idle.append(transaction)
+
+
+async def _closed(transaction: PostgresTransaction) -> None:
+    with suppress(Exception):
+        transaction.driver.terminate()
+    with suppress(Exception):
+        await transaction.invalidate()
+    with suppress(Exception):
+        await transaction.close()
+
+
+@lru_cache(maxsize=256)
+def _insertion(blocks: tuple[tuple[Table, tuple[str, ...]], ...]) -> str:
+    """Return one statement that inserts rows into all these tables."""
+    parts, place = [], 1
+    for table, columns in blocks:
+        arrays = ",".join(
+            f"${number}::{array_type(table, column)}"
+            for number, column in enumerate(columns, start=place)
+        )
+        place += len(columns)
+        # In the order of the rows: that of events is their order.
+        parts.append(
+            f"INSERT INTO {table.name} ({','.join(columns)}) "  # noqa: S608 - names of our own
+            f"SELECT * FROM unnest({arrays})"
+        )
+    *first, last = parts
+    named = ", ".join(f"b{number} AS ({part})" for number, part in enumerate(first))
+    return f"WITH {named} {last}" if named else last

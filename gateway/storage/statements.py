@@ -1,0 +1,156 @@
+"""The hot statements on one page, beside the schema (:mod:`gateway.storage.schema`).
+
+What runs for each order: look up its key, take it in, claim and settle its deliveries. Everything
+else is SQLAlchemy Core, in the stores. A test prepares each statement on both databases and has
+their plans use an index, so that these texts and the schema agree.
+"""
+
+from typing import Final
+
+from gateway.storage.schema import api_keys, destinations
+from gateway.storage.transaction import Statement, column_list
+
+# -- key look-up ------------------------------------------------------------------------------
+
+KEY_BY_DIGEST: Final = Statement(
+    f"SELECT {column_list(api_keys)} FROM api_keys WHERE digest = :digest",  # noqa: S608 - names of our own
+    f"SELECT {column_list(api_keys)} FROM api_keys WHERE digest = ANY(:digest)",  # noqa: S608 - as above
+)
+
+# -- intake -----------------------------------------------------------------------------------
+
+_KNOWN: Final = "SELECT order_index, account_id, mode, source, id, site FROM packages"
+
+ORDER_BY_INDEX: Final = Statement(
+    f"{_KNOWN} WHERE order_index = :order_index",
+    f"{_KNOWN} WHERE order_index = ANY(:order_index)",
+)
+
+# All but the disabled and removed: with their settings, since some deliveries go out at once.
+_SUBSCRIBED: Final = f"SELECT {column_list(destinations)} FROM destinations"  # noqa: S608 - as above
+_NOT_ENDED: Final = "state <> 'disabled' AND removed_at_ms IS NULL ORDER BY id"
+
+SUBSCRIBED: Final = Statement(
+    f"{_SUBSCRIBED} WHERE account_id = :account_id AND {_NOT_ENDED}",
+    f"{_SUBSCRIBED} WHERE account_id = ANY(:account_id) AND {_NOT_ENDED}",
+)
+
+# -- claim ------------------------------------------------------------------------------------
+
+# Those that take deliveries now. A breaker that is half open lets one through: the probe.
+_OPEN: Final = (
+    "state = 'active' AND removed_at_ms IS NULL "
+    "AND (held_until_ms IS NULL OR held_until_ms <= :now_ms)"
+)
+
+OPEN_DESTINATION: Final = Statement(
+    f"{_SUBSCRIBED} WHERE id = :id AND {_OPEN}",
+    f"{_SUBSCRIBED} WHERE id = ANY(:id) AND {_OPEN}",
+)
+
+# The longest due first. One that goes in order waits for earlier ones of its subject: earlier by
+# sequence, since ids of one millisecond, or of a clock set back, have no order. The conditions of
+# "earlier" are word by word those of ix_deliveries_in_order, so that SQLite uses that index.
+# A CTE, so that PostgreSQL evaluates it, and locks its rows, exactly once.
+_DUE: Final = """
+SELECT deliveries.id
+  FROM deliveries
+ WHERE deliveries.destination_id = :destination_id
+   AND deliveries.state = 'pending'
+   AND deliveries.due_at_ms <= :now_ms
+   AND (NOT deliveries.in_order OR NOT EXISTS (
+         SELECT 1
+           FROM deliveries AS earlier, events AS happened_before
+          WHERE earlier.destination_id = :destination_id
+            AND earlier.subject = deliveries.subject
+            AND earlier.state = 'pending' AND earlier.in_order
+            AND happened_before.id = earlier.event_id
+            AND happened_before.sequence
+                < (SELECT own.sequence FROM events AS own WHERE own.id = deliveries.event_id)))
+ ORDER BY deliveries.due_at_ms, deliveries.id
+ LIMIT :most
+"""
+_TAKEN: Final = """
+UPDATE deliveries
+   SET due_at_ms = :until_ms, lease = :lease,
+       first_attempt_at_ms = coalesce(deliveries.first_attempt_at_ms, :now_ms)
+ WHERE deliveries.account_id
+       = (SELECT destinations.account_id FROM destinations WHERE destinations.id = :destination_id)
+   AND deliveries.id IN (SELECT due.id FROM due)
+RETURNING deliveries.id, deliveries.account_id, deliveries.event_id, deliveries.event_type,
+          deliveries.attempts, deliveries.retry_index, deliveries.created_at_ms,
+          deliveries.first_attempt_at_ms
+"""
+
+CLAIM: Final = Statement(
+    f"WITH due AS ({_DUE}) {_TAKEN}",
+    f"WITH due AS ({_DUE} FOR UPDATE SKIP LOCKED) {_TAKEN}",
+    locks=True,
+)
+
+_EVENT: Final = (
+    "SELECT id, type, account_id, mode, site, subject, data, occurred_at_ms, recorded_at_ms, "
+    "actor, status_after, late, purged, trace FROM events"
+)
+
+EVENT_BY_ID: Final = Statement(f"{_EVENT} WHERE id = :id", f"{_EVENT} WHERE id = ANY(:id)")
+
+# -- settle -----------------------------------------------------------------------------------
+
+# A success counts even where the lease was lost and another process exhausted the delivery.
+_DELIVERED: Final = (
+    "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, lease = NULL, "
+    "finished_at_ms = :now_ms"
+)
+
+DELIVERED: Final = Statement(
+    f"{_DELIVERED} WHERE account_id = :account_id AND id = :id AND state <> 'delivered'",
+    f"{_DELIVERED} WHERE account_id = :account_id AND id = ANY(:id) AND state <> 'delivered'",
+    locks=True,
+)
+
+_WORKED: Final = "UPDATE destinations SET last_success_at_ms = :now_ms"
+_HEALTH: Final = (
+    "id, failing_since_ms, failures, openings, opened_at_ms, held_until_ms, warned_at_ms"
+)
+
+WORKED: Final = Statement(
+    f"{_WORKED} WHERE id = :id RETURNING {_HEALTH}",
+    f"{_WORKED} WHERE id = ANY(:id) RETURNING {_HEALTH}",
+    locks=True,
+)
+
+# First attempts that all succeeded, of destinations that are healthy: the whole of a turn in one
+# statement, and so in one round trip. "healthy" is false where another destination is among them;
+# then nothing is written, and the turn goes step by step.
+DELIVERED_TO_HEALTHY: Final = Statement(
+    "",  # on SQLite a statement costs no round trip
+    """
+WITH healthy AS (
+  SELECT count(*) = cardinality(:destination_ids::text[]) AS yes
+    FROM destinations
+   WHERE id = ANY(:destination_ids::text[])
+     AND failing_since_ms IS NULL AND failures = 0 AND openings = 0 AND opened_at_ms IS NULL
+     AND held_until_ms IS NULL AND warned_at_ms IS NULL
+), delivered AS (
+  UPDATE deliveries
+     SET state = 'delivered', attempts = attempts + 1, lease = NULL, finished_at_ms = :now_ms
+    FROM unnest(:account_ids::text[], :ids::text[]) AS settled (account_id, id), healthy
+   WHERE deliveries.account_id = settled.account_id AND deliveries.id = settled.id
+     AND deliveries.state <> 'delivered' AND healthy.yes
+), logged AS (
+  INSERT INTO attempts (account_id, destination_id, delivery_id, event_id, event_type, number,
+                        started_at_ms, duration_ms, delivered, status, error, excerpt)
+  SELECT each.*
+    FROM unnest(:account_ids::text[], :destinations::text[], :ids::text[], :event_ids::text[],
+                :event_types::text[], :numbers::int4[], :started_at_ms::int8[],
+                :durations_ms::int4[], :delivered::bool[], :statuses::int4[], :errors::text[],
+                :excerpts::bytea[]) AS each, healthy
+   WHERE healthy.yes
+), worked AS (
+  UPDATE destinations SET last_success_at_ms = :now_ms
+    FROM healthy WHERE id = ANY(:destination_ids::text[]) AND healthy.yes
+)
+SELECT yes FROM healthy
+""",
+)

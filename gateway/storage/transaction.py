@@ -1,0 +1,149 @@
+"""Transaction functions: a whole transaction as one function of its connection.
+
+::
+
+    async def store(transaction: Transaction) -> Answer:
+        known = await transaction.fetch(ORDER_BY_INDEX, order_index=index)
+        ...
+        await insert_rows(transaction, packages, columns, rows)
+        return answer
+
+    answer = await database.transact(store)     # committed
+
+The function is written once. On SQLite it runs from its first line to its last in the writer's
+own thread, so that a transaction costs one hop between threads and not one for each statement,
+and all functions that wait share one commit. On PostgreSQL it runs on the event loop; rows that
+it inserts go out together at the end, so that a function that reads and then inserts makes one
+writing round trip.
+
+So such a function awaits nothing but its connection, touches only what it was given and what
+never changes, and may be run again: its effects outside of the database belong after the commit.
+Everything that takes an ``AsyncConnection`` takes a ``Transaction``.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
+
+from sqlalchemy import BigInteger, Boolean, Float, Integer, LargeBinary, Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Answer = TypeVar("Answer")
+_NAME: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+Row = Sequence[Any]
+"""The values of a row, by position."""
+
+
+class Statement:
+    """A hot statement: SQL with ``:name`` for each value, which the driver runs as it is.
+
+    ``postgresql`` is its text there where the two differ. ``locks`` says that it writes or locks
+    rows, so that PostgreSQL begins a transaction before it. Executing the same as a statement of
+    SQLAlchemy Core takes 60 to 150 µs more, on either database.
+    """
+
+    def __init__(self, text: str, postgresql: str | None = None, *, locks: bool = False) -> None:
+        self.sqlite = text
+        self.postgresql, self.names = _numbered(text if postgresql is None else postgresql)
+        self.locks = locks
+
+    def in_order(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return ``values`` in the order of PostgreSQL's numbers."""
+        return [values[name] for name in self.names]
+
+
+def _numbered(text: str) -> tuple[str, Sequence[str]]:
+    """Return ``text`` with ``$1``, ``$2``, … for its names, and the names in that order."""
+    names: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return f"${names.setdefault(found[1], len(names) + 1)}"
+
+    return _NAME.sub(number, text), tuple(names)
+
+
+def column_list(table: Table) -> str:
+    """Return all columns of ``table``, as :func:`row_type` reads them."""
+    return ", ".join(f"{table.name}.{column}" for column in table.c.keys())  # noqa: SIM118 - not a dict
+
+
+def row_type(table: Table) -> Callable[[Row], Any]:
+    """Return what makes a row of :func:`column_list` one with names."""
+    fields = [(column, Any) for column in table.c.keys()]  # noqa: SIM118 - not a dict
+    made: Any = NamedTuple(f"{table.name}_row", fields)  # type: ignore[misc]  # its fields are the table's
+    make: Callable[[Row], Any] = made._make
+    return make
+
+
+class Transaction(AsyncConnection):
+    """The connection of a transaction function."""
+
+    __slots__ = ()
+
+    async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """Run a hot statement and return its rows."""
+        raise NotImplementedError
+
+    async def fetch_each(
+        self, statement: Statement, name: str, each: Sequence[Any], **values: Any
+    ) -> Sequence[Row]:
+        """Run a hot statement for each of some values; returns the rows of all.
+
+        On SQLite it runs again and again; on PostgreSQL once, with an array.
+        """
+        raise NotImplementedError
+
+    async def finish(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """Run the last writing statement of this transaction and return its rows.
+
+        On PostgreSQL it is its own transaction, if nothing was written before: one round trip. It
+        may be followed by others only where it wrote nothing.
+        """
+        raise NotImplementedError
+
+    async def insert(self, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+        """Insert ``rows``, each the values of ``columns`` in their order.
+
+        They are there for every later statement of this transaction.
+        """
+        raise NotImplementedError
+
+
+TransactionFunction = Callable[[Transaction], Awaitable[Answer]]
+"""Returns its answer after its last statement; the commit follows."""
+
+
+async def fetch(connection: AsyncConnection, statement: Statement, **values: Any) -> Sequence[Row]:
+    """Run a hot statement on any connection and return its rows."""
+    if isinstance(connection, Transaction):
+        return await connection.fetch(statement, **values)
+    is_sqlite = connection.dialect.name == "sqlite"
+    sql = statement.sqlite if is_sqlite else statement.postgresql
+    parameters = values if is_sqlite else tuple(statement.in_order(values))
+    found = await connection.exec_driver_sql(sql, parameters)
+    return [tuple(row) for row in found] if found.returns_rows else []
+
+
+async def fetch_each(
+    connection: AsyncConnection, statement: Statement, name: str, each: Sequence[Any], **values: Any
+) -> Sequence[Row]:
+    """Run a hot statement for each of some values on any connection."""
+    if isinstance(connection, Transaction):
+        return await connection.fetch_each(statement, name, each, **values)
+    runs = each if connection.dialect.name == "sqlite" else [list(each)]
+    rows: list[Row] = []
+    for one in runs:
+        rows += await fetch(connection, statement, **{**values, name: one})
+    return rows
+
+
+_ARRAYS: Final = ((Boolean, "bool"), (BigInteger, "int8"), (Integer, "int4"), (Float, "float8"))
+
+
+def array_type(table: Table, column: str) -> str:
+    """Return PostgreSQL's array type for the values of a column."""
+    kind = table.c[column].type
+    if isinstance(kind, LargeBinary):
+        return "bytea[]"
+    return next((f"{name}[]" for of, name in _ARRAYS if isinstance(kind, of)), "text[]")

@@ -1,0 +1,67 @@
+"""The hot statements agree with the schema, on both databases."""
+
+import pytest
+from sqlalchemy import text
+
+from gateway.storage import statements
+from gateway.storage.database import Database
+from gateway.storage.transaction import Statement
+
+ALL = {name: each for name, each in vars(statements).items() if isinstance(each, Statement)}
+# By what an index finds; a whole table must never be read for an order.
+BY_INDEX = sorted(set(ALL) - {"DELIVERED_TO_HEALTHY"})
+
+
+@pytest.fixture
+async def database(database_url):
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+async def test_a_hot_statement_can_be_prepared_on_a_migrated_database(database, name):
+    statement = ALL[name]
+    if database.dialect == "sqlite":
+        if not statement.sqlite:
+            pytest.skip("only PostgreSQL runs it")
+        async with database.read() as connection:
+            values = dict.fromkeys(_names(statement.sqlite), 0)
+            await connection.exec_driver_sql(f"EXPLAIN {statement.sqlite}", values)
+        return
+    async with database.read() as connection:
+        raw = await connection.get_raw_connection()
+        prepared = await raw.driver_connection.prepare(statement.postgresql)
+        assert len(prepared.get_parameters()) == len(statement.names)
+
+
+@pytest.mark.parametrize("name", BY_INDEX)
+async def test_a_hot_statement_finds_its_rows_by_an_index(tmp_path, name, request):
+    database = Database(request.getfixturevalue("sqlite_with_tables"))
+    try:
+        async with database.read() as connection:
+            sql = ALL[name].sqlite
+            plan = await connection.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(_names(sql), 0)
+            )
+            steps = [row[3] for row in plan]
+    finally:
+        await database.close()
+
+    scans = [step for step in steps if step.startswith("SCAN") and step != "SCAN due"]
+    assert scans == [], steps
+
+
+@pytest.fixture
+def sqlite_with_tables(tmp_path):
+    from conftest import STOCK
+
+    from gateway.testing.schema import migrated_file
+
+    path = tmp_path / "plans.db"
+    path.write_bytes(migrated_file(tuple(each.migrations for each in STOCK)))
+    return f"sqlite+aiosqlite:///{path}"
+
+
+def _names(sql: str) -> set[str]:
+    return set(text(sql).compile().params)

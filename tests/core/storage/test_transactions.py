@@ -1,0 +1,205 @@
+"""Transaction functions: whole or not at all, together or alone, on both databases."""
+
+import asyncio
+import sqlite3
+import threading
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from gateway.errors import StorageError
+from gateway.storage.database import Database, insert_rows
+from gateway.storage.schema import facts
+from gateway.storage.transaction import Statement
+
+COLUMNS = ("name", "value")
+VALUE = Statement("SELECT value FROM facts WHERE name = :name")
+CHANGED = Statement("UPDATE facts SET value = :value WHERE name = :name", locks=True)
+
+
+@pytest.fixture
+async def database(database_url):
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+def storing(name, value="1"):
+    async def store(transaction):
+        await insert_rows(transaction, facts, COLUMNS, [(name, value)])
+        return name
+
+    return store
+
+
+async def value_of(database, name):
+    query = select(facts.c.value).where(facts.c.name == name)
+    async with database.read() as connection:
+        return (await connection.execute(query)).scalar()
+
+
+async def test_the_answer_comes_after_the_commit(database):
+    assert await database.transact(storing("a")) == "a"
+
+    assert await value_of(database, "a") == "1"
+
+
+async def test_a_function_that_fails_stores_nothing(database):
+    async def fail(transaction):
+        await insert_rows(transaction, facts, COLUMNS, [("a", "1")])
+        raise LookupError("a fault of its own")
+
+    with pytest.raises(LookupError):
+        await database.transact(fail)
+
+    assert await value_of(database, "a") is None
+
+
+async def test_one_that_fails_takes_no_neighbour_along(database):
+    async def fail(transaction):
+        await insert_rows(transaction, facts, COLUMNS, [("bad", "1")])
+        raise LookupError("a fault of its own")
+
+    answers = await asyncio.gather(
+        *(database.transact(storing(f"n{number}")) for number in range(8)),
+        database.transact(fail),
+        *(database.transact(storing(f"m{number}")) for number in range(8)),
+        return_exceptions=True,
+    )
+
+    assert [each for each in answers if isinstance(each, Exception)] == [answers[8]]
+    assert [await value_of(database, each) for each in ("n0", "n7", "m0", "m7")] == ["1"] * 4
+    assert await value_of(database, "bad") is None
+
+
+async def test_what_was_inserted_is_there_for_the_next_statement(database):
+    async def store(transaction):
+        await insert_rows(transaction, facts, COLUMNS, [("a", "1"), ("b", "2")])
+        await transaction.fetch(CHANGED, name="a", value="3")
+        seen = await transaction.fetch(VALUE, name="a")
+        found = await transaction.execute(select(facts.c.value).where(facts.c.name == "b"))
+        return [tuple(row) for row in seen], found.scalar()
+
+    assert await database.transact(store) == ([("3",)], "2")
+    assert await value_of(database, "a") == "3"
+
+
+async def test_what_core_wrote_is_undone_with_the_rest(database):
+    await database.transact(storing("a"))
+
+    async def fail(transaction):
+        await transaction.execute(facts.update().values(value="changed"))
+        await transaction.fetch(CHANGED, name="a", value="changed again")
+        raise LookupError("a fault of its own")
+
+    with pytest.raises(LookupError):
+        await database.transact(fail)
+
+    assert await value_of(database, "a") == "1"
+
+
+async def test_a_repeated_key_is_the_same_error_as_anywhere_else(database):
+    await database.transact(storing("a"))
+
+    with pytest.raises(IntegrityError):
+        await database.transact(storing("a", "2"))
+
+    assert await database.transact(storing("b")) == "b"  # the connection is as good as before
+
+
+async def test_transactions_of_both_kinds_wait_for_each_other(database):
+    async with database.begin() as connection:
+        await connection.execute(facts.insert().values(name="slow", value="1"))
+        waiting = asyncio.ensure_future(database.transact(storing("quick")))
+        if database.dialect == "postgresql":
+            await waiting
+        else:
+            await asyncio.sleep(0.02)
+            assert not waiting.done()
+
+    assert await waiting == "quick"
+    assert await value_of(database, "slow") == "1"
+
+
+async def test_a_caller_that_is_cancelled_while_it_waits_for_its_turn_holds_up_nothing(database):
+    async with database.begin():
+        waiting = asyncio.ensure_future(database.begin().__aenter__())
+        await asyncio.sleep(0.02)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    assert await database.transact(storing("a")) == "a"
+
+
+async def test_a_function_that_waits_for_something_else_fails_on_sqlite(sqlite):
+    async def wait(_transaction):
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="something else than its connection"):
+        await sqlite.transact(wait)
+
+
+async def test_on_sqlite_it_runs_in_the_writers_thread(sqlite):
+    async def thread(_transaction):
+        return threading.current_thread().name
+
+    assert await sqlite.transact(thread) == "sqlite writer"
+
+
+async def test_functions_that_wait_share_a_commit(sqlite):
+    commits = []
+
+    async def counted(transaction):
+        total = Statement("SELECT count(*) FROM facts")
+        before = await transaction.fetch(total)
+        await insert_rows(transaction, facts, COLUMNS, [(f"f{len(commits)}", "1")])
+        commits.append(before[0][0])
+
+    async with sqlite.begin():  # so that all of them wait
+        waiting = [asyncio.ensure_future(sqlite.transact(counted)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+    await asyncio.gather(*waiting)
+
+    assert commits == [0, 1, 2, 3, 4]
+
+
+async def test_a_point_read_sees_what_another_process_committed(sqlite):
+    await sqlite.transact(storing("a"))
+    assert sqlite.read_now(VALUE, name="a") == [("1",)]
+
+    other = sqlite3.connect(sqlite.path)
+    other.execute("UPDATE facts SET value = '2'")
+    other.commit()
+    other.close()
+
+    assert sqlite.read_now(VALUE, name="a") == [("2",)]
+
+
+async def test_a_point_read_can_not_write(sqlite):
+    with pytest.raises(Exception, match="readonly"):
+        sqlite.read_now(CHANGED, name="a", value="2")
+
+
+async def test_a_file_that_was_replaced_takes_no_transaction(sqlite):
+    await sqlite.transact(storing("a"))
+    sqlite.path.rename(sqlite.path.with_suffix(".gone"))
+    sqlite._watch._look_at = 0.0
+
+    with pytest.raises(StorageError, match="replaced or deleted"):
+        await sqlite.transact(storing("b"))
+    with pytest.raises(StorageError, match="replaced or deleted"):
+        sqlite.read_now(VALUE, name="a")
+
+
+@pytest.fixture
+async def sqlite(tmp_path):
+    from conftest import STOCK
+
+    from gateway.testing.schema import migrated_file
+
+    path = tmp_path / "gateway.db"
+    path.write_bytes(migrated_file(tuple(each.migrations for each in STOCK)))
+    opened = Database(f"sqlite+aiosqlite:///{path}")
+    yield opened
+    await opened.close()
