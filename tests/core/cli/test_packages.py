@@ -1,8 +1,11 @@
 """``gateway packages`` and ``gateway destinations``."""
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
+
+from gateway.model.bag import Prescription
 
 
 def test_packages_are_listed_newest_first_and_each_is_audited(read, stock):
@@ -37,6 +40,36 @@ def test_packages_are_listed_by_what_is_asked(read, stock, words, count):
     stock.order(site="north")
 
     assert len(read("packages", "list", *words)) == count
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["--delivery-day", "2026-04-20"], 1),
+        (["--delivery-day", "2026-04-21"], 0),
+        (["--priority", "stat"], 1),
+        (["--driver", "drv_b12c"], 0),
+        (["--flag", "refrigerated"], 1),
+        (["--flag", "signature"], 0),
+    ],
+)
+def test_packages_are_listed_by_their_clear_columns(read, stock, words, count):
+    cold = (Prescription(rx_number="RX-1"), Prescription(rx_number="RX-2", refrigerated=True))
+    day = date(2026, 4, 20)
+    stock.order(site="main", prescriptions=cold, delivery_date=day, priority="stat")
+    stock.order(site="main")
+
+    assert len(read("packages", "list", *words)) == count
+
+
+def test_each_number_of_a_bag_finds_it(read, stock):
+    bag = (Prescription(rx_number="RX-1"), Prescription(rx_number="RX-2", fill_number=1))
+    package_id, _ = stock.order(site="main", prescriptions=bag)
+
+    [found] = read("packages", "search", "--rx-number", "RX-2")
+
+    assert found["id"] == package_id
+    assert [each["rx_number"] for each in found["prescriptions"]] == ["RX-1", "RX-2"]
 
 
 def test_a_package_is_shown_with_its_timeline(read, stock):
