@@ -207,6 +207,15 @@ class Enrolment:
         held = self._held("own", b"", person.handle, person.name, person.email, person.id)
         return self._set_up(held, None, None, present)
 
+    async def again(self, token: str) -> SetUp:
+        """Return what a person needs to choose once more, after a choice that was refused."""
+        held = self._tokens.open("enrolment", token, _Held)
+        present: list[Factor] = []
+        if held.kind == "own" and held.person_id is not None:
+            async with self._database.read() as connection:
+                present = await self._people.factors_of(connection, held.person_id, "passkey")
+        return self._set_up(held, None, None, present)
+
     async def finish(self, token: str, choice: Choice, browser: Browser, name: str = "") -> Made:
         """Make the person whose code or link the token came from, and begin their session."""
         held = self._tokens.open("enrolment", token, _Held)

@@ -166,15 +166,6 @@ class SignIn:
                 connection, person, accounts, "passkey", browser, is_strong=True
             )
 
-    async def with_provider(
-        self, connection: AsyncConnection, person: Person, browser: Browser
-    ) -> Begun:
-        """Begin a session for a person whom an identity provider vouches for."""
-        accounts = await self._accounts(connection, person)
-        if not accounts:
-            raise NotAuthenticated("This account is switched off here; ask the owner.")
-        return await self._begin(connection, person, accounts, "oidc", browser, is_strong=True)
-
     async def begin_new(
         self,
         connection: AsyncConnection,

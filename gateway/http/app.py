@@ -2,11 +2,15 @@
 
 from typing import Final
 
-from litestar import Litestar
+from litestar import Litestar, Router
+from litestar.datastructures import State
 from litestar.di import Provide
 
 from gateway.auth.key_throttle import KeyThrottle
 from gateway.auth.web_origin import WebOrigin
+from gateway.dashboard.layout import Layout
+from gateway.dashboard.pages import dashboard_router
+from gateway.dashboard.refusals import Refusals
 from gateway.http.access_log import AccessLog, RequestIds
 from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
 from gateway.http.errors import HANDLERS
@@ -34,7 +38,14 @@ def create_litestar(gateway: Gateway) -> Litestar:
     """Return the Litestar application; :func:`create_app` wraps it."""
     table = gateway.settings.http
     throttle = KeyThrottle(gateway.keys, gateway.clock, table.failed_keys_per_minute)
-    web = WebSessions(gateway.identity, WebOrigin(gateway.settings))
+    origin = WebOrigin(gateway.settings)
+    web = WebSessions(gateway.identity, origin)
+    pages: list[Router] = []
+    refusals = None
+    if gateway.settings.dashboard.enabled:
+        layout = Layout()
+        pages = [dashboard_router(gateway, layout)]
+        refusals = Refusals(layout, origin)
     app = Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),
@@ -44,7 +55,9 @@ def create_litestar(gateway: Gateway) -> Litestar:
             docs_router(),
             session_router(gateway),
             people_router(gateway),
+            *pages,
         ],
+        state=State({"refusals": refusals}),
         middleware=[Authentication(throttle, web, gateway.limits, table)],
         guards=[DeclaredParameters()],
         exception_handlers=HANDLERS,

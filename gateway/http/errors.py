@@ -76,6 +76,10 @@ def on_gateway_error(request: Request[Any, Any, Any], error: GatewayError) -> Re
         return on_unexpected(request, error)
     if isinstance(error, errors.StorageError):
         log_outage(error)
+    refusals = request.app.state.get("refusals")
+    if refusals is not None and request.scope["route_handler"].opt.get("page"):
+        answer: Response[bytes] = refusals.answer(request, error, STATUS[kind])
+        return answer
     headers = _limit_headers(error) if isinstance(error, RateLimited) else None
     return error_response(STATUS[kind], error.message, code_of(kind), error.details, headers)
 

@@ -36,12 +36,6 @@ def _check_public_url(url: str) -> str | None:
     return "an address such as https://gateway.example.com"
 
 
-def _check_issuer(url: str) -> str | None:
-    # Its addresses are checked when it is called (section delivery): http is for tests.
-    problem = _check_public_url(url)
-    return problem and "the issuer's URL, such as https://login.example.com/tenant"
-
-
 def _check_database_url(url: str) -> str | None:
     scheme = url.partition("://")[0]
     if scheme.startswith("postgres") and scheme != POSTGRESQL_DRIVER:
@@ -254,35 +248,6 @@ class SecurityTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=T
         return {"master_key": self.master_key and "***"}
 
 
-class OidcTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[people.oidc]``: the OpenID Connect provider that people of a company sign in with.
-
-    ``issuer`` is the provider's URL as its ID tokens have it, ``client_id`` and ``client_secret``
-    are from its registration of the gateway, ``scopes`` what is asked for. ``account`` is the
-    account that these people belong to.
-
-    ``roles`` maps a value of the claim ``roles_claim`` to a role; owner can't be among them. A
-    person whose claim maps to no role is refused. ``sites_claim`` names a claim with site codes;
-    absent, a person reaches all sites. ``label`` is on the button.
-    """
-
-    issuer: Annotated[str, Check(_check_issuer)]
-    client_id: _NotEmpty
-    client_secret: _NotEmpty
-    roles: dict[
-        str, Literal["manager", "pharmacist", "dispatcher", "integrator", "privacy_officer"]
-    ]
-    roles_claim: _NotEmpty = "groups"
-    sites_claim: _NotEmpty | None = None
-    scopes: tuple[_NotEmpty, ...] = ("openid", "profile", "email")
-    account: _NotEmpty = "default"
-    label: _NotEmpty = "your company's account"
-
-    def shown(self) -> dict[str, object]:
-        """Return the fields without the secret."""
-        return super().shown() | {"client_secret": "***"}
-
-
 class PeopleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[people]``: how people sign in, and for how long.
 
@@ -296,7 +261,6 @@ class PeopleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     idle_minutes: Annotated[float, Meta(gt=0, le=480)] = 15
     session_hours: Annotated[float, Meta(gt=0, le=24)] = 12
     step_up_minutes: Annotated[float, Meta(gt=0, le=60)] = 5
-    oidc: OidcTable | None = None
 
 
 class DashboardTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

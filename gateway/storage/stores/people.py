@@ -40,14 +40,6 @@ class PeopleStore:
         """Return the person whom the folded address ``login`` identifies."""
         return await _one_person(connection, people.c.login == login)
 
-    async def by_subject(
-        self, connection: AsyncConnection, issuer: str, subject: str
-    ) -> Person | None:
-        """Return the person of an identity provider."""
-        return await _one_person(
-            connection, (people.c.issuer == issuer) & (people.c.subject == subject)
-        )
-
     async def named(self, connection: AsyncConnection, email_or_id: str) -> list[Person]:
         """Return people by id or address, those of identity providers too, for the operator."""
         wanted = fold(email_or_id)
