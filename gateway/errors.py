@@ -28,6 +28,7 @@
     ├── IdempotencyKeyReused      the same key came with another body
     ├── RateLimited               too many requests; says when to retry
     ├── Unavailable               try again soon; nothing was stored
+    ├── MissingExtra              a library that this needs isn't installed
     └── CallFailed                a foreign server gave no answer; stays inside outbound
 
 HTTP statuses are mapped in :mod:`gateway.http.errors` only. A message is one sentence
@@ -207,6 +208,10 @@ class RateLimited(GatewayError):
 
 class Unavailable(GatewayError):
     """Temporarily unavailable; nothing was stored, and a retry is safe."""
+
+
+class MissingExtra(GatewayError):
+    """A library that this needs isn't installed; the message has the line that installs it."""
 
 
 class CallFailed(GatewayError):

@@ -120,11 +120,15 @@ def destined_status(current: Status, reported: Status) -> Status | None:
 class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Proof of a handover. Latitude and longitude are WGS 84 degrees.
 
+    ``photo_file`` and ``signature_file`` are ids of files kept here, ``photo_url`` and
+    ``signature_url`` addresses elsewhere: kept as they were sent, never fetched.
     ``id_checked`` names the type of document, never its number.
     """
 
     photo_url: str | None = None
     signature_url: str | None = None
+    photo_file: str | None = None
+    signature_file: str | None = None
     signer_name: str | None = None
     signer_relationship: str | None = None
     id_checked: str | None = None

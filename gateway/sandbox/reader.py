@@ -20,7 +20,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -56,7 +56,19 @@ class SandboxReader(NamedTuple):
     limits: SandboxLimits = SandboxLimits()
 
 
-def read_in_sandbox(reader: SandboxReader, file: BinaryIO) -> Iterator[Any]:
+class Readable(Protocol):
+    """What a file has to offer: it is read once, from its beginning."""
+
+    def seek(self, offset: int, /) -> int:
+        """Start from ``offset``, which is 0."""
+        ...
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes, at most ``size``; empty at the end."""
+        ...
+
+
+def read_in_sandbox(reader: SandboxReader, file: Readable) -> Iterator[Any]:
     """Yield what ``reader`` yields for the whole of ``file``: decoded JSON, or ``bytes``.
 
     Blocks: call it in a thread. Closing the iterator ends the process. Raises
@@ -79,7 +91,7 @@ def read_in_sandbox(reader: SandboxReader, file: BinaryIO) -> Iterator[Any]:
         _fail(end, process.returncode, watch)
 
 
-def _send(file: BinaryIO, stdin: Any) -> None:
+def _send(file: Readable, stdin: Any) -> None:
     file.seek(0)
     try:
         shutil.copyfileobj(file, stdin)

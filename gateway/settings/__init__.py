@@ -20,6 +20,7 @@ from gateway.settings.tables import (
     DatabaseTable,
     DeliveryTable,
     Discreet,
+    FilesTable,
     GatewayTable,
     HttpTable,
     LimitsTable,
@@ -47,6 +48,7 @@ __all__ = [
     "DashboardTable",
     "DatabaseTable",
     "DeliveryTable",
+    "FilesTable",
     "GatewayTable",
     "HttpTable",
     "LimitsTable",
@@ -76,6 +78,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     delivery: DeliveryTable = DeliveryTable()
     limits: LimitsTable = LimitsTable()
     retention: RetentionTable = RetentionTable()
+    files: FilesTable = FilesTable()
     security: SecurityTable = SecurityTable()
     people: PeopleTable = PeopleTable()
     dashboard: DashboardTable = DashboardTable()
@@ -103,6 +106,7 @@ class Settings(Discreet, frozen=True, kw_only=True):
     delivery: DeliveryTable = DeliveryTable()
     limits: LimitsTable = LimitsTable()
     retention: RetentionTable = RetentionTable()
+    files: FilesTable = FilesTable()
     security: SecurityTable = SecurityTable()
     people: PeopleTable = PeopleTable()
     dashboard: DashboardTable = DashboardTable()
@@ -199,6 +203,7 @@ def _parse(
         delivery=file.delivery,
         limits=file.limits,
         retention=file.retention,
+        files=file.files,
         security=file.security,
         people=file.people,
         dashboard=file.dashboard,

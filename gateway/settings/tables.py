@@ -220,12 +220,15 @@ class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class RetentionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[retention]``: how many days finished records are kept; 0 keeps them forever.
 
-    ``payload_days``: until patient data is erased. ``metadata_days``: until rows are deleted.
-    ``log_days``: for delivery attempts. Unfinished records are kept regardless of age.
+    ``payload_days``: until patient data is erased. ``proof_days``: until the files of a delivery
+    (photos, signatures) are deleted; absent, ``payload_days`` counts for them too.
+    ``metadata_days``: until rows are deleted. ``log_days``: for delivery attempts. Unfinished
+    records are kept regardless of age.
     """
 
     enabled: bool = True
     payload_days: _Days = 90
+    proof_days: _Days | None = None
     metadata_days: _Days = 730
     log_days: _Days = 30
 
@@ -233,6 +236,22 @@ class RetentionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         """Raise ``ValueError`` when rows would be deleted before their data is erased."""
         if 0 < self.metadata_days < self.payload_days:
             raise ValueError("metadata_days: expected at least payload_days, or 0 for ever")
+        proof_days = self.proof_days
+        if (
+            proof_days is not None
+            and self.metadata_days
+            and not (0 < proof_days <= self.metadata_days)
+        ):
+            raise ValueError("proof_days: expected at most metadata_days, which may be 0 for ever")
+
+
+class FilesTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[files]``: files kept here, such as photos of deliveries.
+
+    ``link_days``: how long a link in a webhook opens the file, from the delivery's first attempt.
+    """
+
+    link_days: Annotated[int, Meta(ge=1, le=365)] = 7
 
 
 class SecurityTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):

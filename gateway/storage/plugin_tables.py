@@ -16,13 +16,14 @@ class SealedColumn:
     """A column of sealed values, so that a new seal key reaches them too.
 
     ``key`` names the columns that identify a row; ``row_id`` returns the id that a row's value
-    was sealed for.
+    was sealed for. ``rows_at_once`` are read into memory together.
     """
 
     table: Table
     column: str
     key: tuple[str, ...]
     row_id: Callable[[Row[Any]], str]
+    rows_at_once: int = 500
 
 
 @dataclass(frozen=True, slots=True)

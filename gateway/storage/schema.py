@@ -555,3 +555,41 @@ break_glass = Table(
     Column("reviewed_at_ms", MS),
     Index("ix_break_glass_person_id", "person_id", "subject"),
 )
+
+# A file kept here, sealed in file_chunks; subject is the package or the job it belongs to. ref
+# is the digest of the report's own id that it came with. Links made until links_after_ms are
+# revoked.
+files = Table(
+    "files",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("subject", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("thumbnail_bytes", Integer, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("ref", BYTES),
+    Column("links_after_ms", MS),
+    PrimaryKeyConstraint("account_id", "id"),
+    Index("uq_files_id", "id", unique=True),
+    Index("ix_files_subject", "subject", "id"),
+    Index("ix_files_created_at_ms", "created_at_ms", "id"),
+)
+
+# A piece of a file or of its thumbnail (part): number, from 0, of so many pieces.
+file_chunks = Table(
+    "file_chunks",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("file_id", Text, nullable=False),
+    Column("part", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("pieces", Integer, nullable=False),
+    Column("payload", BYTES, nullable=False),
+    PrimaryKeyConstraint("account_id", "file_id", "part", "number"),
+)

@@ -231,8 +231,8 @@ def test_a_problem_with_a_site_names_its_number(wrong):
 
 
 TABLES = (
-    "[gateway], [http], [database], [redis], [delivery], [limits], [retention], [security], "
-    "[people], [dashboard], [logging], [tracing], [[sites]], [plugins]"
+    "[gateway], [http], [database], [redis], [delivery], [limits], [retention], [files], "
+    "[security], [people], [dashboard], [logging], [tracing], [[sites]], [plugins]"
 )
 WRONG_TABLES = f"""
 [sites] | sites: expected a list of tables, each headed by double brackets, got a table

@@ -43,7 +43,7 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.locks import exclusive_connection, refuse_other_processes
 from gateway.storage.maintenance.migrate import heads_of, known_revisions, upgrade
 from gateway.storage.plugin_tables import PluginTables
-from gateway.storage.schema import deliveries, drafts, invitations, owner_codes, sessions
+from gateway.storage.schema import deliveries, drafts, files, invitations, owner_codes, sessions
 from gateway.storage.stores import audit_chain
 from gateway.storage.stores.accounts import AccountStore
 
@@ -166,6 +166,8 @@ class Restore:
         )
         for table in _ENDED:
             await connection.execute(delete(table))
+        # Links that were revoked after the backup must not open again.
+        await connection.execute(update(files).values(links_after_ms=to_epoch_ms(self.now)))
         await self._note(connection)
 
     async def _note(self, connection: AsyncConnection) -> None:

@@ -24,10 +24,11 @@ from gateway.storage.crypto.keyring import Keyring, flush_names_to_disk, flush_t
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import heads_of, known_revisions
 from gateway.storage.plugin_tables import PluginTables
-from gateway.storage.schema import metadata
+from gateway.storage.schema import file_chunks, metadata
 from gateway.version import __version__, build_id
 
 _ROWS_AT_ONCE: Final = 500
+_LARGE_ROWS_AT_ONCE: Final = 32
 
 
 def saved_tables(plugins: Sequence[PluginTables]) -> list[Table]:
@@ -143,8 +144,11 @@ async def _write(
     on_progress: Progress,
 ) -> None:
     done = 0
-    async with connection.stream(_all_rows(table)) as found:
-        async for rows in found.partitions(_ROWS_AT_ONCE):
+    at_once = _LARGE_ROWS_AT_ONCE if table is file_chunks else _ROWS_AT_ONCE
+    # Without a bound of its own, the driver reads far ahead of what is written.
+    query = _all_rows(table).execution_options(yield_per=at_once)
+    async with connection.stream(query) as found:
+        async for rows in found.partitions(at_once):
             writer.rows(place, rows)
             done += len(rows)
             on_progress(saved.name, done, saved.rows)

@@ -82,6 +82,7 @@ class Sealer:
         "_chains",
         "_ciphers",
         "_index",
+        "_index_key",
         "_reload",
     )
 
@@ -101,6 +102,7 @@ class Sealer:
         self._active_id = keyring.active_id
         self._active = self._ciphers[self._active_id]
         self._active_header = bytes((VERSION, *self._active_id.to_bytes(2)))
+        self._index_key = keyring.index_key
         index_key = derived_key(keyring.index_key, "rx-gateway blind index v1")
         self._index = hmac.new(index_key, digestmod="sha256")
 
@@ -160,6 +162,14 @@ class Sealer:
         mac = chain.copy()
         mac.update(content)
         return mac.digest()
+
+    def mac(self, purpose: str, content: bytes) -> bytes:
+        """Return the HMAC-SHA256 of ``content`` under a key of its own for ``purpose``.
+
+        It stays the same after a rotation: it is derived from the index key.
+        """
+        key = derived_key(self._index_key, f"rx-gateway {purpose} v1")
+        return hmac.digest(key, content, "sha256")
 
     def blind_index(self, field: str, account_id: str, value: str) -> bytes:
         """Return the 16 bytes that find a value without storing it: keyed, one-way, exact match.

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
+from gateway.storage.files.store import chunk_row_id
 from gateway.storage.plugin_tables import SealedColumn
 from gateway.storage.schema import (
     attempts,
@@ -21,6 +22,7 @@ from gateway.storage.schema import (
     drafts,
     events,
     factors,
+    file_chunks,
     packages,
 )
 
@@ -36,6 +38,13 @@ _SEALED: Final = (
     SealedColumn(attempts, "excerpt", ("sequence",), lambda row: f"{row.delivery_id}:{row.number}"),
     SealedColumn(audit, "address", ("sequence",), lambda row: f"{row.id}:address"),
     SealedColumn(audit, "detail", ("sequence",), lambda row: f"{row.id}:detail"),
+    SealedColumn(
+        file_chunks,
+        "payload",
+        ("account_id", "file_id", "part", "number"),
+        chunk_row_id,
+        rows_at_once=16,
+    ),
 )
 
 
@@ -61,14 +70,15 @@ async def reseal(
     """
     for place in (*_SEALED, *plugin_columns):
         seen = resealed = 0
+        at_once = min(rows_at_once, place.rows_at_once)
         after: tuple[Any, ...] | None = None
         while True:
             async with database.begin() as connection:
-                rows = await _next_rows(connection, place, after, rows_at_once)
+                rows = await _next_rows(connection, place, after, at_once)
                 resealed += await _reseal_rows(connection, place, rows, sealer)
             seen += len(rows)
             yield Progress(place.table.name, seen, resealed)
-            if len(rows) < rows_at_once:
+            if len(rows) < at_once:
                 break
             after = tuple(getattr(rows[-1], name) for name in place.key)
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     delete,
     false,
     select,
+    text,
     true,
     tuple_,
     update,
@@ -30,8 +31,9 @@ from gateway.model.order import Order
 from gateway.model.package import TERMINAL
 from gateway.model.submission import ErasureResult
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.files.store import delete_files, delete_files_of
 from gateway.storage.plugin_tables import Unresolved
-from gateway.storage.schema import attempts, deliveries, events, idempotency, packages
+from gateway.storage.schema import FINISHED, attempts, deliveries, events, idempotency, packages
 from gateway.storage.stores.bag_numbers import delete_numbers
 from gateway.storage.tenancy import visible_to
 
@@ -197,7 +199,8 @@ async def _erase(context: StepContext, rows: Rows, which: ColumnElement[bool]) -
 
 
 async def delete_packages(context: StepContext, rows: Rows) -> None:
-    """Delete packages with their events, deliveries and attempts."""
+    """Delete packages with their files, events, deliveries and attempts."""
+    await delete_files_of(context.connection, {(row.account_id, row.id) for row in rows})
     await _delete(context, _about(rows))
     await context.connection.execute(
         delete(packages).where(
@@ -220,6 +223,29 @@ async def _delete(context: StepContext, which: ColumnElement[bool]) -> None:
     ids = select(events.c.id).where(which)
     await context.connection.execute(delete(deliveries).where(deliveries.c.event_id.in_(ids)))
     await context.connection.execute(delete(events).where(which))
+
+
+async def deletable_files(context: StepContext, rows: Rows) -> Rows:
+    """Leave out files of packages that aren't finished for so long, or have a pending delivery.
+
+    Files of plugins' things are the plugins' own to delete.
+    """
+    subjects = {(row.account_id, row.subject) for row in rows}
+    query: Select[Any] = select(
+        packages.c.id, packages.c.account_id, packages.c.created_at_ms
+    ).where(
+        tuple_(packages.c.account_id, packages.c.id).in_(sorted(subjects)),
+        text(FINISHED),
+        packages.c.status_at_ms < context.cutoff_ms,
+    )
+    free = await erasable_packages(context, list(await context.connection.execute(query)))
+    over = {(row.account_id, row.id) for row in free}
+    return [row for row in rows if (row.account_id, row.subject) in over]
+
+
+async def delete_old_files(context: StepContext, rows: Rows) -> None:
+    """Delete files."""
+    await delete_files(context.connection, [(row.account_id, row.id) for row in rows])
 
 
 async def delete_attempts(context: StepContext, rows: Rows) -> None:
@@ -269,6 +295,7 @@ async def erase_finished(
     free = await erasable_packages(context, full) if full else []
     if free:
         await erase_packages(context, free)
+        await delete_files_of(connection, {(row.account_id, row.id) for row in free})
     erased = {row.id for row in free} | {row.id for row in rows if row.purged}
     kept = dict.fromkeys(package_ids, "unknown")
     kept |= {row.id: "under_way" for row in rows}

@@ -34,7 +34,15 @@ from gateway.storage.maintenance.space import release_space
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.retention import erasure
 from gateway.storage.retention.erasure import Rows, StepContext
-from gateway.storage.schema import FINISHED, LOOSE, attempts, events, idempotency, packages
+from gateway.storage.schema import (
+    FINISHED,
+    LOOSE,
+    attempts,
+    events,
+    files,
+    idempotency,
+    packages,
+)
 from gateway.storage.stores.audit import AuditTrail
 from gateway.storage.stores.idempotency import KEEP_FOR
 
@@ -80,6 +88,11 @@ class Step:
 
 def _payload_age(ages: RetentionTable) -> timedelta | None:
     return timedelta(days=ages.payload_days) or None
+
+
+def _proof_age(ages: RetentionTable) -> timedelta | None:
+    days = ages.payload_days if ages.proof_days is None else ages.proof_days
+    return timedelta(days=days) or None
 
 
 def _metadata_age(ages: RetentionTable) -> timedelta | None:
@@ -144,6 +157,18 @@ STEPS: Final[Sequence[Step]] = (
     _event_step("other events", _metadata_age, purged=False, goes=True),
     _package_step("contents of packages", _payload_age, purged=False, goes=False),
     _event_step("contents of other events", _payload_age, purged=False, goes=False),
+    Step(
+        what="files of packages",
+        age=_proof_age,
+        query=select(files.c.id, files.c.account_id, files.c.subject, files.c.created_at_ms).where(
+            text("substr(subject, 1, 4) = 'pkg_'")
+        ),
+        key=(files.c.created_at_ms, files.c.id),
+        time="created_at_ms",
+        free=erasure.deletable_files,
+        work=erasure.delete_old_files,
+        at_once=_PACKAGES_AT_ONCE,
+    ),
     Step(
         what="attempts",
         age=_log_age,

@@ -12,6 +12,7 @@ from decimal import Decimal
 import pytest
 from core.storage.people_rows import write_people
 from core.storage.rows import NOW, destination, failed, outcome, rows_in
+from pictures import photo
 from sqlalchemy import select
 
 from gateway.clock import SteppingClock
@@ -26,6 +27,7 @@ from gateway.model.submission import Idempotency, Submission
 from gateway.runtime import Gateway
 from gateway.settings import parse_settings
 from gateway.storage.database import Database
+from gateway.storage.files.spool import NewFile, SealedSpool
 from gateway.storage.schema import metadata
 from gateway.storage.stores import recoveries
 from gateway.storage.stores.outbox import Settled
@@ -61,6 +63,7 @@ PROOF = Proof(
     lng=-80.298312345,
     left_at=f"{MARK}-porch",
 )
+PHOTO = photo()  # with the mark in its metadata
 SETTINGS = {
     "url": f"https://hooks.example.com/{MARK}",
     "secret": f"whsec_{MARK}",
@@ -129,6 +132,14 @@ async def report_its_delivery(gateway, package_id):
     )
 
 
+async def keep_a_photo(gateway, package_id):
+    owner = await gateway.files.owner_of_package(CALLER, package_id)
+    with SealedSpool(1_000_000) as sent:
+        sent.write(PHOTO)
+        new = NewFile("photo", sent, sent.finish(), f"ref of {MARK}")
+        await gateway.files.keep(CALLER, owner, new, key=f"{MARK}-key")
+
+
 async def send_its_events(gateway, target):
     """Try both deliveries; what the other side answers repeats what it was sent."""
     async with gateway.database.begin() as connection:
@@ -178,6 +189,7 @@ async def fill(gateway):
     package_id = await take_an_order(gateway)
     await report_its_delivery(gateway, package_id)
     await send_its_events(gateway, target)
+    await keep_a_photo(gateway, package_id)
     await look_at_it(gateway, package_id)
     await start_a_recovery(gateway, target)
     async with gateway.database.begin() as connection:

@@ -379,7 +379,7 @@ async def test_an_answer_can_be_replayed_for_a_day_and_then_it_goes(house):
 @pytest.mark.parametrize(
     ("setting", "untouched"),
     [
-        ("payload_days", ["contents of packages", "contents of other events"]),
+        ("payload_days", ["contents of packages", "contents of other events", "files of packages"]),
         ("metadata_days", ["packages", "other events"]),
         ("log_days", ["attempts"]),
     ],
@@ -393,7 +393,9 @@ async def test_nought_keeps_for_ever(house, setting, untouched):
 
     assert [what for what, each in swept.items() if each.kept is None] == untouched
     assert [what for what, each in swept.items() if each.rows] == [
-        what for what in swept if what not in (*untouched, "replayable answers")
+        what
+        for what in swept
+        if what not in (*untouched, "files of packages", "replayable answers")
     ]
 
 
@@ -416,6 +418,7 @@ async def test_a_rehearsal_says_what_would_go_and_changes_nothing(house):
         "other events": (0, 0),
         "contents of packages": (2, 1),
         "contents of other events": (1, 0),
+        "files of packages": (0, 0),
         "attempts": (2, 2),
         "replayable answers": (0, 0),
     }
