@@ -17,6 +17,7 @@ from gateway.errors import (
     GatewayError,
     IdempotencyKeyReused,
     InvalidInput,
+    MissingExtra,
     NotAllowed,
     NotAuthenticated,
     NotFound,
@@ -50,6 +51,7 @@ from gateway.model.delivery import (
 )
 from gateway.model.event import Event, EventDraft, EventType, Published, is_pattern
 from gateway.model.fields import CONTROL_CHARACTERS
+from gateway.model.file import FileKind, FileOwner, StoredFile
 from gateway.model.ids import new_id, new_ids
 from gateway.model.masking import masked, masked_order, masked_package
 from gateway.model.order import MAX_CHARACTERS, Candidate, Order, Review
@@ -89,6 +91,7 @@ from gateway.sdk.protocols import (
     AccountLookup,
     AuditRecorder,
     EventPublisher,
+    FileKeeper,
     Gateway,
     KeyLookup,
     OrderIntake,
@@ -100,10 +103,12 @@ from gateway.sdk.protocols import (
 )
 from gateway.sdk.records import Batch, HealthCheck, HealthReport, InstalledPlugin, Job, Sink
 from gateway.sdk.signals import on_termination
+from gateway.sdk.uploads import MAX_UPLOAD_BYTES, MULTIPART, file_response, keep_upload
 from gateway.settings import Settings, SiteCode
 from gateway.storage.batcher import Batcher
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database, insert_rows
+from gateway.storage.files.store import FileFilter
 from gateway.storage.plugin_tables import DueColumn, PluginTables, SealedColumn
 from gateway.storage.queue_table import QueueTable, queue_columns
 from gateway.storage.queue_worker import QueueWorker
@@ -134,6 +139,8 @@ __all__ = [
     "EXCERPT_BYTES",
     "MAX_CHARACTERS",
     "MAX_PRESCRIPTIONS",
+    "MAX_UPLOAD_BYTES",
+    "MULTIPART",
     "REVEAL_CONTACT",
     "REVEAL_RX",
     "SEARCH_FIELDS",
@@ -172,6 +179,10 @@ __all__ = [
     "EventPublisher",
     "EventStore",
     "EventType",
+    "FileFilter",
+    "FileKeeper",
+    "FileKind",
+    "FileOwner",
     "FileTooDemanding",
     "FileTooSlow",
     "FileUnreadable",
@@ -189,6 +200,7 @@ __all__ = [
     "Job",
     "KeyLookup",
     "KeyedRequest",
+    "MissingExtra",
     "Mode",
     "NotAllowed",
     "NotAuthenticated",
@@ -236,6 +248,7 @@ __all__ = [
     "SiteCode",
     "SiteLookup",
     "Status",
+    "StoredFile",
     "StoredResponse",
     "Submission",
     "SystemClock",
@@ -255,6 +268,7 @@ __all__ = [
     "decode",
     "encode",
     "explanation",
+    "file_response",
     "from_epoch_ms",
     "groups_of",
     "hookimpl",
@@ -263,6 +277,7 @@ __all__ = [
     "is_pattern",
     "isoformat",
     "json_response",
+    "keep_upload",
     "keyed_request",
     "masked",
     "masked_order",

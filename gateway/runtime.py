@@ -28,6 +28,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.delivery.dispatcher import Dispatcher, DispatchRules
 from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
 from gateway.delivery.expiry import ExpiryJob
+from gateway.delivery.file_links import with_file_links
 from gateway.delivery.hand_over import HandOver
 from gateway.delivery.lane import SETTLES_SECONDS
 from gateway.delivery.publisher import Publisher
@@ -36,6 +37,7 @@ from gateway.delivery.redis_engine import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
 from gateway.hooks import Hooks
 from gateway.intake.amendments import Amendments
+from gateway.intake.files import FileIntake
 from gateway.intake.orders import Intake
 from gateway.intake.sites import SiteDirectory, configured_sites
 from gateway.intake.updates import UpdateIntake
@@ -54,6 +56,8 @@ from gateway.storage.crypto.key_watch import KeyWatch
 from gateway.storage.crypto.keyring import Keyring, load, load_or_create
 from gateway.storage.database import Database
 from gateway.storage.file_watch import was_left_open
+from gateway.storage.files.links import FileLinks
+from gateway.storage.files.store import FileStore
 from gateway.storage.maintenance.clear_filler import ClearFiller
 from gateway.storage.maintenance.lost import refuse_lost_database
 from gateway.storage.maintenance.migrate import Migrated, migrate, refuse_missing_columns
@@ -93,6 +97,7 @@ class Gateway:
     intake: Intake
     tracking: UpdateIntake
     amendments: Amendments
+    files: FileIntake
     keys: Keys
     identity: Identity
     limits: Limits
@@ -176,6 +181,7 @@ class Gateway:
         await self.intake.drained()
         await self.tracking.drained()
         await self.keys.drained()
+        await asyncio.to_thread(self.files.close)
         await self.audit.drained()
         await self.dispatcher.drained()
         await self.limits.close()
@@ -322,7 +328,21 @@ class Gateway:
         self.housekeeper = Housekeeper(
             self.database, sealer, settings.retention, self.audit, self.clock, tables=tables
         )
-        rules, sinks = DispatchRules.of(settings.delivery), self.hooks.sinks()
+        public_url = settings.gateway.public_url
+        links = FileLinks(sealer, public_url, settings.files.link_days)
+        file_store = FileStore(sealer)
+        self.files = FileIntake(
+            self.database,
+            file_store,
+            self.packages,
+            self.audit,
+            links,
+            self.clock,
+            public_url=public_url,
+            folder=settings.gateway.data_dir,
+        )
+        rules = DispatchRules.of(settings.delivery)
+        sinks = with_file_links(self.hooks.sinks(), links)
         self.expiry = ExpiryJob(self.database, rules, sinks, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
         hand_over = HandOver(self.destinations, sinks, rules.lease_seconds, self.clock)
@@ -350,6 +370,7 @@ class Gateway:
             self.database,
             self.packages,
             self.events,
+            file_store,
             self.publisher,
             self.filler,
             self.clock,

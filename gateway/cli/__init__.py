@@ -35,6 +35,7 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "events",
         "destinations",
         "deliveries",
+        "files",
         "plugins",
         "seal",
     ),

@@ -30,6 +30,9 @@ from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.sdk.records import HealthReport, InstalledPlugin
 from gateway.settings import Settings, read_table, site_codes
+from gateway.storage.files.cleaning import INSTALL as INSTALL_FILES
+from gateway.storage.files.cleaning import is_installed as is_file_library_installed
+from gateway.storage.files.links import is_loopback
 from gateway.storage.maintenance.migrate import open_to_others
 
 _REDIS_SECONDS: Final = 5.0
@@ -124,6 +127,7 @@ async def run_checks(
     state = findings.database = await _check_database(gateway, findings, every_page=every_page)
     _check_privacy(settings, findings)
     await _check_redis(settings, findings)
+    _check_files(settings, findings)
     _check_tracing(settings, findings)
     await _check_master_key(gateway, state, findings)
     await _check_keys(gateway, state, findings)
@@ -313,6 +317,21 @@ async def _check_database(
         return None
     findings.passed("database", state.detail)
     return state
+
+
+def _check_files(settings: Settings, findings: Findings) -> None:
+    """Say what becomes of photos: whether they can be kept, and opened by receivers."""
+    parts = []
+    if not (is_file_library_installed("PIL") and is_file_library_installed("pypdf")):
+        parts.append(f"none can be kept before {INSTALL_FILES}")
+    if is_loopback(settings.gateway.public_url):
+        parts.append(
+            "webhooks name them by photo_file alone, without a link: [gateway] public_url leads "
+            "to this machine only"
+        )
+    else:
+        parts.append(f"links in webhooks open for {settings.files.link_days} days")
+    findings.passed("files", "; ".join(parts))
 
 
 def _check_tracing(settings: Settings, findings: Findings) -> None:

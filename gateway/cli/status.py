@@ -29,6 +29,7 @@ from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.storage.files.store import size_of_files
 from gateway.storage.maintenance.clock_skew import CLOCK_FACT, server_time
 from gateway.storage.stores.backlog import Backlog, BacklogReader, DestinationBacklog
 from gateway.storage.stores.destinations import destination_names
@@ -253,6 +254,7 @@ async def _stored(gateway: Gateway) -> list[Line]:
             return [
                 *_endpoints(backlog, names),
                 *_queues(backlog),
+                await _files(connection),
                 await _key_copy(connection, gateway),
                 await _backup(connection, gateway, now),
                 await _clock(connection, now),
@@ -262,6 +264,12 @@ async def _stored(gateway: Gateway) -> list[Line]:
         return [Line("deliveries", ok=False, detail=detail, command="gateway check")]
     finally:
         await database.close()
+
+
+async def _files(connection: AsyncConnection) -> Line:
+    count, size_bytes = await size_of_files(connection)
+    detail = f"{count} kept, {size_bytes / (1 << 20):.1f} MB"
+    return Line("stored files", ok=True, detail=detail)
 
 
 def _endpoints(backlog: Backlog, names: Mapping[str, str]) -> Iterator[Line]:

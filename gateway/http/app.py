@@ -14,6 +14,7 @@ from gateway.dashboard.refusals import Refusals
 from gateway.http.access_log import AccessLog, RequestIds
 from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
 from gateway.http.errors import HANDLERS
+from gateway.http.files import files_router
 from gateway.http.forms import BoundedRequest
 from gateway.http.health import health_router
 from gateway.http.keys import keys_router
@@ -50,6 +51,7 @@ def create_litestar(gateway: Gateway) -> Litestar:
         route_handlers=[
             *gateway.hooks.http_routers(),
             keys_router(gateway),
+            files_router(gateway),
             health_router(gateway),
             metrics_router(gateway),
             docs_router(),

@@ -40,6 +40,7 @@ STATUS: Final[Mapping[type[GatewayError], int]] = {
     errors.Conflict: 409,
     errors.IdempotencyKeyReused: 422,
     errors.RateLimited: 429,
+    errors.MissingExtra: 501,
     errors.Unavailable: 503,
     errors.StorageError: 503,
 }

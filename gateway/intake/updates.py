@@ -9,17 +9,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, cast
 
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from gateway.clock import Clock, to_epoch_ms
 from gateway.delivery.publisher import Publisher
-from gateway.errors import Conflict, InvalidInput, NotFound
+from gateway.errors import Conflict, InvalidInput, NotFound, Problem
 from gateway.model.account import Caller
 from gateway.model.bag import references_of
 from gateway.model.event import EventDraft, Published
+from gateway.model.file import StoredFile
 from gateway.model.ids import new_id
 from gateway.model.package import (
     EVENT_FOR,
     STATUS_AFTER,
     DeliveryUpdate,
+    Proof,
     Status,
     destined_status,
 )
@@ -28,6 +33,7 @@ from gateway.model.update import check_update, facts_of
 from gateway.observability.metrics import Metrics
 from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
+from gateway.storage.files.store import FileStore
 from gateway.storage.maintenance.clear_filler import ClearFiller
 from gateway.storage.stores.clear_columns import Mark, driver_after, flags_after, set_marks
 from gateway.storage.stores.events import EarlierReport, EventStore
@@ -43,14 +49,26 @@ class _Report(NamedTuple):
     ref: bytes | None
 
 
+_RefFile = tuple[StoredFile, bytes | None]
+"""A file of a package, and the digest of the report that it came with."""
+
+# A file that came with the reference of such a report is its proof.
+_PROVED: Final = frozenset({"delivery.attempted", "delivery.completed", "delivery.failed"})
+_KINDS: Final = (
+    ("photo", "photo_file", "photo_url"),
+    ("signature", "signature_file", "signature_url"),
+)
+
+
 class UpdateIntake:
     """Applies delivery updates. One per process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts it reads and writes
         self,
         database: Database,
         packages: PackageStore,
         events: EventStore,
+        files: FileStore,
         publisher: Publisher,
         filler: ClearFiller,
         clock: Clock,
@@ -61,6 +79,7 @@ class UpdateIntake:
         self._filler = filler
         self._packages = packages
         self._events = events
+        self._files = files
         self._publisher = publisher
         self._clock = clock
         self._metrics = metrics or Metrics()
@@ -114,11 +133,29 @@ class UpdateIntake:
         # an update without a time of its own must not be older than that.
         now = self._clock.now()
         refs = {(each.update.package_id, each.ref) for each in reports if each.ref}
-        batch = _Batch(packages, await self._events.by_ref(transaction, refs), now)
+        earlier = await self._events.by_ref(transaction, refs)
+        files = await self._files_for(transaction, reports)
+        batch = _Batch(packages, earlier, files, now)
         answers = [batch.apply(report) for report in reports]
         await self._packages.move(transaction, batch.moves())
         await set_marks(transaction, batch.marks())
         return answers, await self._publisher.record(transaction, batch.drafts, now)
+
+    async def _files_for(
+        self, connection: AsyncConnection, reports: Sequence[_Report]
+    ) -> Mapping[str, Sequence[_RefFile]]:
+        """Return the files of the packages whose reports may name one, by package id."""
+        wanted = {
+            (each.caller.account_id, each.update.package_id)
+            for each in reports
+            if _named_files(each.update)
+            or (each.ref and EVENT_FOR.get(each.update.event, each.update.event) in _PROVED)
+        }
+        found: dict[str, list[_RefFile]] = {}
+        if wanted:
+            for file, ref in await self._files.of_subjects(connection, wanted):
+                found.setdefault(file.subject, []).append((file, ref))
+        return found
 
 
 class _Batch:
@@ -128,9 +165,11 @@ class _Batch:
         self,
         packages: Mapping[str, PackageState],
         earlier: Mapping[tuple[str, bytes], EarlierReport],
+        files: Mapping[str, Sequence[_RefFile]],
         now: datetime,
     ) -> None:
         self._before = packages
+        self._files = files
         self._packages = dict(packages)
         self._earlier = dict(earlier)
         self._now = now
@@ -147,6 +186,9 @@ class _Batch:
         if earlier is not None:
             status_then = cast("Status", earlier.status_after or package.status)
             return UpdateResult(earlier.event_id, package.id, status_then, "duplicate")
+        report, faults = _with_files(report, self._files.get(package.id, ()))
+        if faults:
+            return InvalidInput("The delivery update has faults.", faults)
         # A phone's clock may run ahead; an update can't have happened in the future.
         occurred_at = min(report.update.occurred_at or self._now, self._now)
         reported = STATUS_AFTER[report.update.event]
@@ -237,3 +279,26 @@ def _is_late(package: PackageState, occurred_at: datetime, now: datetime) -> boo
     if package.status == "created" or package.status_at_ms > to_epoch_ms(now):
         return False
     return to_epoch_ms(occurred_at) // 1000 < package.status_at_ms // 1000
+
+
+def _named_files(update: DeliveryUpdate) -> bool:
+    proof = update.proof
+    return proof is not None and (proof.photo_file or proof.signature_file) is not None
+
+
+def _with_files(report: _Report, files: Sequence[_RefFile]) -> tuple[_Report, Sequence[Problem]]:
+    """Check the files that a report names, and name those that came with its reference."""
+    proof, faults = report.update.proof or Proof(), []
+    for kind, name, url in _KINDS:
+        named = getattr(proof, name)
+        mine = [file.id for file, _ in files if file.kind == kind]
+        sent_along = [file.id for file, ref in files if file.kind == kind and ref == report.ref]
+        if named is not None and named not in mine:
+            text = f"{name} is no {kind} of this package: send the file first"
+            faults.append(Problem(text, field=f"proof.{name}"))
+        elif named is None and getattr(proof, url) is None and report.ref and sent_along:
+            proof = msgspec.structs.replace(proof, **{name: sent_along[-1]})
+    if proof != (report.update.proof or Proof()):
+        update = msgspec.structs.replace(report.update, proof=proof)
+        report = report._replace(update=update)
+    return report, faults

@@ -37,6 +37,18 @@ _PROOF: Final[Mapping[str, Any]] = {
     "lng": -80.2983,
 }
 
+_PROOF_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": ["object", "null"],
+    "properties": {
+        "photo_url": {"type": "string", "description": "expires, where the file is kept here"},
+        "signature_url": {"type": "string", "description": "as photo_url"},
+        "photo_file": {"type": "string", "description": "the id of a file kept here"},
+        "signature_file": {"type": "string", "description": "the id of a file kept here"},
+        "lat": {"type": "number"},
+        "lng": {"type": "number"},
+    },
+}
+
 
 def core_event_types() -> tuple[EventType, ...]:
     """Return the event types that the core publishes."""
@@ -121,7 +133,7 @@ def core_event_types() -> tuple[EventType, ...]:
             {
                 "driver_id": _MAYBE,
                 "delivered_at": _MOMENT,
-                "proof": {"type": ["object", "null"]},
+                "proof": _PROOF_SCHEMA,
                 "copay_collected": _MONEY,
                 "copay_method": _MAYBE,
             },

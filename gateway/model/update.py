@@ -32,6 +32,7 @@ _MAX_CHARACTERS: Final[Mapping[str, int]] = {
     "proof.left_at": 200,
 }
 _LINE_BREAK: Final = re.compile(r"[\t\r\n]")
+_FILE_ID: Final = re.compile(r"file_[0-9a-f]{32}")
 _HTTPS: Final = re.compile(r"https://[^\s/?#\\@]+(?:[/?#]\S*)?", re.IGNORECASE)
 _DEGREES: Final[Mapping[str, int]] = {"proof.lat": 90, "proof.lng": 180}
 
@@ -56,6 +57,7 @@ def check_update(update: DeliveryUpdate) -> DeliveryUpdate:
         if value is not None and value not in allowed:
             faults.append(Problem(f"{name} must be one of {', '.join(allowed)}", field=name))
     faults.extend(_out_of_bounds(update))
+    faults.extend(_wrong_files(update))
     faults.extend(_wrong_moments(update))
     if faults:
         raise InvalidInput("The delivery update has faults.", faults)
@@ -78,6 +80,18 @@ def _out_of_bounds(update: DeliveryUpdate) -> Iterator[Problem]:
         degrees = _value(update, name)
         if degrees is not None and not -most <= degrees <= most:
             yield Problem(f"{name} must be between -{most} and {most} degrees", field=name)
+
+
+def _wrong_files(update: DeliveryUpdate) -> Iterator[Problem]:
+    for what in ("photo", "signature"):
+        file, name = _value(update, f"proof.{what}_file"), f"proof.{what}_file"
+        if file is None:
+            continue
+        if not _FILE_ID.fullmatch(file):
+            text = f"{name} must be the id of a file kept here, as the upload answered it"
+            yield Problem(text, field=name)
+        if _value(update, f"proof.{what}_url") is not None:
+            yield Problem(f"send {what}_file or {what}_url, not both", field=name)
 
 
 def _value(update: DeliveryUpdate, name: str) -> Any:

@@ -5,8 +5,9 @@ Services are small Protocols, so that a plugin's own tests can replace them; ``d
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +19,7 @@ from gateway.model.audit import AuditEntry
 from gateway.model.bag import BagChange
 from gateway.model.delivery import Destination
 from gateway.model.event import EventDraft, EventType, Published
+from gateway.model.file import FileOwner, KeptFile, StoredFile
 from gateway.model.order import Order
 from gateway.model.package import DeliveryUpdate
 from gateway.model.recovery import Recovery
@@ -31,6 +33,8 @@ from gateway.model.submission import (
 from gateway.settings import Settings
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
+from gateway.storage.files.spool import NewFile
+from gateway.storage.files.store import FileFilter, FilePart
 from gateway.storage.stores.delivery_log import DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.events import EventStore
@@ -90,6 +94,45 @@ class PackageAmendments(Protocol):
 
     async def erase(self, caller: Caller, package_ids: Collection[str]) -> ErasureResult:
         """Erase the patient data of finished packages, at the patient's request."""
+        ...
+
+
+class FileKeeper(Protocol):
+    """Keeps files: photos, signatures, labels, pages of a fax.
+
+    :func:`keep_upload` and :func:`file_response` take and return them over HTTP.
+    """
+
+    folder: Path
+
+    def need_extra(self) -> None:
+        """Raise ``MissingExtra`` (501) unless what cleans files is installed."""
+        ...
+
+    async def keep(
+        self, caller: Caller, owner: FileOwner, new: NewFile, key: str | None = None
+    ) -> KeptFile:
+        """Clean and store a file; returns after the commit."""
+        ...
+
+    async def page(self, caller: Caller, wanted: FileFilter) -> Sequence[StoredFile]:
+        """Return files, newest first, without their content."""
+        ...
+
+    async def open(
+        self, file: StoredFile, reader: Caller | str, part: FilePart = "content"
+    ) -> AsyncIterator[bytes]:
+        """Return a file's bytes, piece by piece; the view is audited before this returns."""
+        ...
+
+    async def erase(
+        self, connection: AsyncConnection, subjects: Collection[tuple[str, str]]
+    ) -> int:
+        """Delete the files of each ``(account id, subject)`` in your own transaction."""
+        ...
+
+    def url(self, file_id: str) -> str:
+        """Return the address of a file for a caller with a key."""
         ...
 
 
@@ -212,6 +255,7 @@ class Gateway(Protocol):
     intake: OrderIntake
     tracking: UpdateIntake
     amendments: PackageAmendments
+    files: FileKeeper
     publisher: EventPublisher
     limits: RequestLimiter
     keys: KeyLookup

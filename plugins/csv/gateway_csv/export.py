@@ -108,8 +108,8 @@ def _row(package: Package, facts: Mapping[str, Any]) -> list[str]:
     delivery = [
         facts.get("driver_id"),
         facts.get("delivered_at"),
-        proof.get("photo_url"),
-        proof.get("signature_url"),
+        proof.get("photo_url") or proof.get("photo_file"),
+        proof.get("signature_url") or proof.get("signature_file"),
         proof.get("signer_name"),
         facts.get("copay_collected"),
         facts.get("copay_method"),

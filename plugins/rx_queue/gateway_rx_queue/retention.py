@@ -81,7 +81,14 @@ class Retention:
         async with self._gateway.database.read() as connection:
             return (await connection.execute(query.limit(1))).first() is not None
 
+    async def _erase_files(self, connection: AsyncConnection, ids: Sequence[str]) -> None:
+        owners = await connection.execute(
+            select(rx_jobs.c.account_id, rx_jobs.c.id).where(rx_jobs.c.id.in_(ids))
+        )
+        await self._gateway.files.erase(connection, {(row[0], row[1]) for row in owners})
+
     async def _erase(self, connection: AsyncConnection, ids: Sequence[str]) -> None:
+        await self._erase_files(connection, ids)
         for job_id in ids:
             await connection.execute(
                 update(rx_jobs)
@@ -94,7 +101,7 @@ class Retention:
                 )
             )
 
-    @staticmethod
-    async def _delete(connection: AsyncConnection, ids: Sequence[str]) -> None:
+    async def _delete(self, connection: AsyncConnection, ids: Sequence[str]) -> None:
+        await self._erase_files(connection, ids)
         await connection.execute(delete(rx_history).where(rx_history.c.job_id.in_(ids)))
         await connection.execute(delete(rx_jobs).where(rx_jobs.c.id.in_(ids)))

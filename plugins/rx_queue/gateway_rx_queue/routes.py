@@ -21,6 +21,7 @@ from gateway.plugin import (
 )
 from gateway_rx_queue import fhir, mapping, schema
 from gateway_rx_queue.agent_routes import lease_jobs, report_result
+from gateway_rx_queue.file_routes import keep_page, list_pages
 from gateway_rx_queue.review_routes import (
     claim_job,
     recall_job,
@@ -250,6 +251,8 @@ def router(queue: RxService) -> Router:
             resolve_job,
             reject_job,
             recall_job,
+            keep_page,
+            list_pages,
         ],
         dependencies={"queue": Provide(lambda: queue, sync_to_thread=False)},
     )

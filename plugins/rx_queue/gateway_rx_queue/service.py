@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from gateway.plugin import Caller, Gateway, HealthReport, NotFound
+from gateway.plugin import Caller, Gateway, HealthReport, NotFound, PatientKeys
 from gateway.plugin import Job as Recurring
 from gateway_rx_queue import retention
 from gateway_rx_queue.changes import audit_entry
@@ -98,6 +98,19 @@ class RxService:
         entry = audit_entry(self.gateway, job, caller.actor, "rx.viewed")
         await self.gateway.audit.note([entry])
         return job, history, linked
+
+    async def get(self, caller: Caller, job_id: str) -> Job:
+        """Return a job that isn't shown to the caller; raises ``NotFound``."""
+        async with self.gateway.database.read() as connection:
+            job = await self.store.get(connection, caller, job_id)
+        if job is None:
+            raise NotFound("There is no such job.")
+        return job
+
+    def patient_keys(self, job: Job) -> PatientKeys:
+        """Return what the audit trail finds the patient's record by."""
+        keys = self.gateway.packages.keys_of(job.account_id, patient_id=job.patient_id)
+        return keys._replace(package_id=job.id)
 
     async def page(self, caller: Caller, wanted: JobFilter) -> list[Job]:
         """Return a page of jobs."""

@@ -20,6 +20,12 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     }
 
 
+NO_LINKS = (
+    "webhooks name them by photo_file alone, without a link: [gateway] public_url leads to this "
+    "machine only"
+)
+
+
 def test_what_is_fine_is_said_line_by_line(run, config):
     data = config.parent / "data"
     key = data / "master.key"
@@ -33,6 +39,7 @@ def test_what_is_fine_is_said_line_by_line(run, config):
         f"ok       data_dir: {data} will be created, and can be",
         f"ok       database: {data / 'gateway.db'} will be created at the first start",
         "ok       redis: not configured; everything runs in one process",
+        f"ok       files: {NO_LINKS}",
         f"ok       master key: {key} will be created at the first start: back it up",
     ]
 
@@ -46,6 +53,7 @@ def test_a_gateway_in_use_is_fine_too(run, config, stock):
         "ok       database: sqlite, up to date, every page is whole",
         "ok       data files: only their owner can read them",
         "ok       redis: not configured; everything runs in one process",
+        f"ok       files: {NO_LINKS}",
         f"ok       master key: {data / 'master.key'}",
     ]
 
@@ -62,6 +70,7 @@ def test_json_says_what_was_looked_at(run, config):
         "data_dir",
         "database",
         "redis",
+        "files",
         "master key",
     ]
     assert found["problems"] == []
@@ -276,3 +285,11 @@ def test_a_site_in_the_settings_that_does_not_exist_is_a_problem(run, config):
         ("[plugins.csv] folder_site", f'"mian" {there}'),
         ("[plugins.rx_queue.sites.nroth]", f'"nroth" {there}'),
     ]
+
+
+def test_a_public_address_says_how_long_links_to_files_open(run, config):
+    config.write_text(
+        config.read_text() + '\n[gateway]\npublic_url = "https://gateway.example.com"\n'
+    )
+
+    assert "ok       files: links in webhooks open for 7 days" in run("check").stdout

@@ -19,6 +19,7 @@ KINDS = [
     ("other events", 730),
     ("contents of packages", 90),
     ("contents of other events", 90),
+    ("files of packages", 90),
     ("attempts", 30),
     ("replayable answers", 1),
 ]
@@ -79,18 +80,18 @@ def test_for_a_person_sizes_have_units(run, old_package):
 def test_what_is_kept_for_ever_is_reported(run, read, config):
     config.write_text("[retention]\nlog_days = 0\n")
 
-    assert read("storage")["retention"][4]["kept_days"] is None
+    assert read("storage")["retention"][5]["kept_days"] is None
     [line] = [each for each in run("storage").stdout.splitlines() if "for ever" in each]
     assert line.split() == ["attempts", "for", "ever", "0", "0", "-"]
 
 
 def test_a_rehearsal_changes_nothing_and_then_it_is_done(read, stock, old_package):
-    assert [each["due"] for each in read("storage", "prune", "--dry-run")] == [0, 0, 1, 0, 0, 0]
+    assert [each["due"] for each in read("storage", "prune", "--dry-run")] == [0, 0, 1, 0, 0, 0, 0]
     assert stock.audited("retention.applied") == []
 
-    assert [each["gone"] for each in read("storage", "prune")] == [0, 0, 1, 0, 0, 0]
+    assert [each["gone"] for each in read("storage", "prune")] == [0, 0, 1, 0, 0, 0, 0]
 
-    assert [each["gone"] for each in read("storage", "prune")] == [0, 0, 0, 0, 0, 0]
+    assert [each["gone"] for each in read("storage", "prune")] == [0, 0, 0, 0, 0, 0, 0]
     [(actor, what, _)] = stock.audited("retention.applied")
     assert actor.startswith("cli:")
     assert what == "1 contents of packages"
@@ -100,7 +101,7 @@ def test_pruning_by_hand_works_where_the_job_is_turned_off(read, config, old_pac
     config.write_text("[retention]\nenabled = false\n")
 
     assert read("storage")["retention_enabled"] is False
-    assert [each["gone"] for each in read("storage", "prune")] == [0, 0, 1, 0, 0, 0]
+    assert [each["gone"] for each in read("storage", "prune")] == [0, 0, 1, 0, 0, 0, 0]
 
 
 def test_an_older_file_is_reported_and_shrinks_once_it_is_compacted(run, read, file, stock):
