@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pictures import body, photo
 from shopify_orders import order, webhook, without_protected_data
 from waiting import PATIENCE_SECONDS
 
@@ -36,6 +37,8 @@ CLEAR = {
     },
 }
 PLUGINS = """
+[gateway]
+public_url = "https://gateway.example.com"
 [limits]
 reads_per_minute = 1000
 [plugins.csv]
@@ -114,6 +117,12 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, 
         if "LEASED" in block:
             answer = await gateway.post("/api/rx/lease", key, {"max": 1})
             [leased] = answer.json()["jobs"]
+        (tmp_path / "photo.jpg").write_bytes(photo())
+        (tmp_path / "page-1.png").write_bytes(photo("PNG"))
+        sent, headers = body(photo(), kind="photo")
+        answer = await gateway.request("POST", f"/api/packages/{package}/files", key, sent, headers)
+        file = answer.json()["file_id"]
+        link = gateway.gateway.files.links.url(file, endpoint, datetime.now(UTC)) or ""
         held = await held_order(gateway, key) if "HELD_ORDER" in block else ""
         flagged = await flagged_order(gateway, key) if "FLAGGED_ORDER" in block else ""
         environment = {
@@ -128,6 +137,8 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, 
             "GATEWAY": gateway.url,
             "KEY": key,
             "IMPORT": imported,
+            "FILE": file,
+            "PHOTO_URL": link.replace("https://gateway.example.com", gateway.url),
             "PACKAGE": package,
             "ENDPOINT": endpoint,
             "DELIVERY": delivery,
