@@ -20,6 +20,7 @@ from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.attention import Attention
 from gateway.auth.api_keys import Keys
 from gateway.auth.identity import Ground, Identity, build_identity
 from gateway.auth.rate_limits import Limits
@@ -108,6 +109,7 @@ class Gateway:
     expiry: ExpiryJob
     dispatcher: Dispatcher
     backlog: BacklogReader
+    attention: Attention
     queues: list[QueueTable]
     migrated: Migrated
     _lifespan: AbstractAsyncContextManager[None]
@@ -395,6 +397,9 @@ class Gateway:
             self.hooks,
             self.clock,
             self.wake,
+        )
+        self.attention = Attention(
+            settings, self.database, self.destinations, self.hooks, self.clock
         )
         self.backlog = BacklogReader(self.database, self.clock, sinks, self.queues)
         self.dispatcher = Dispatcher(
