@@ -60,6 +60,57 @@ class StepWatch:
         return self._clock.now(), self._clock.monotonic_seconds()
 
 
+class HeldClock:
+    """A clock that, once held, doesn't jump forward until :meth:`follow` is called.
+
+    Leases are stored as wall-clock times: a jump ends all of them at once, and what is in flight
+    would be claimed a second time. So the engine holds the clock, extends the leases after a
+    step, and only then lets the clock follow. Steps back pass at once.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._is_held = False
+        self._base = clock.now(), clock.monotonic_seconds()
+
+    def now(self) -> datetime:
+        """Return the wall-clock time, or while a step forward is held back the time before it."""
+        wall = self._clock.now()
+        if not self._is_held:
+            return wall
+        seconds = self._clock.monotonic_seconds()
+        was_at, was_seconds = self._base
+        unstepped = was_at + timedelta(seconds=seconds - was_seconds)
+        if (wall - unstepped).total_seconds() > _PASSING_SECONDS:
+            return unstepped
+        self._base = wall, seconds
+        return wall
+
+    def monotonic_seconds(self) -> float:
+        """Return monotonic seconds."""
+        return self._clock.monotonic_seconds()
+
+    def hold(self) -> None:
+        """Hold steps forward back from now on."""
+        self.follow()
+        self._is_held = True
+
+    def release(self) -> None:
+        """Follow every step at once again."""
+        self._is_held = False
+
+    def seconds_ahead(self) -> float:
+        """Return how large the step is that is held back; 0 when there is none."""
+        if not self._is_held:
+            return 0.0
+        ahead = (self._clock.now() - self.now()).total_seconds()
+        return ahead if ahead > _PASSING_SECONDS else 0.0
+
+    def follow(self) -> None:
+        """Let the step pass that is held back."""
+        self._base = self._clock.now(), self._clock.monotonic_seconds()
+
+
 class SteppingClock:
     """A clock for tests that only moves when :meth:`step` is called."""
 

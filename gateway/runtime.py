@@ -25,7 +25,7 @@ from gateway.auth.api_keys import Keys
 from gateway.auth.identity import Ground, Identity, build_identity
 from gateway.auth.rate_limits import Limits
 from gateway.auth.roles import Permissions
-from gateway.clock import Clock, SystemClock
+from gateway.clock import Clock, HeldClock, SystemClock
 from gateway.delivery.dispatcher import Dispatcher, DispatchRules
 from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
 from gateway.delivery.expiry import ExpiryJob
@@ -62,6 +62,7 @@ from gateway.storage.files.store import FileStore
 from gateway.storage.maintenance.clear_filler import ClearFiller
 from gateway.storage.maintenance.lost import refuse_lost_database
 from gateway.storage.maintenance.migrate import Migrated, migrate, refuse_missing_columns
+from gateway.storage.maintenance.pooler import refuse_lost_statements
 from gateway.storage.outage import cause_of
 from gateway.storage.queue_table import QueueTable, take_back
 from gateway.storage.retention.policy import Housekeeper
@@ -119,7 +120,7 @@ class Gateway:
     ) -> None:
         self.settings = settings
         self._replaces_database = replaces_database
-        self.clock: Clock = clock or SystemClock()
+        self.clock = HeldClock(clock or SystemClock())
         self.metrics = Metrics()
         self.hooks = Hooks()
         self.stopping = asyncio.Event()
@@ -267,6 +268,7 @@ class Gateway:
         self.accounts = AccountStore()
         owners = {DEFAULT_ACCOUNT, *(site.account for site in self.settings.sites)}
         try:
+            await refuse_lost_statements(self.database)
             if not self._replaces_database:
                 await refuse_lost_database(self.database, self._key_file)
             self.migrated = await migrate(

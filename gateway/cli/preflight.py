@@ -13,6 +13,7 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance import migrate
 from gateway.storage.maintenance.clear_filler import FillProgress, fill_progress
 from gateway.storage.maintenance.lost import refuse_lost_database
+from gateway.storage.maintenance.pooler import refuse_lost_statements
 from gateway.storage.outage import cause_of
 from gateway.storage.stores import installation
 
@@ -37,6 +38,7 @@ async def look_at_database(gateway: Gateway, *, every_page: bool = False) -> Dat
     """
     key = None if gateway.settings.security.master_key else gateway.master_key_path
     async with opened_database(gateway) as database:
+        await refuse_lost_statements(database)
         await refuse_lost_database(database, key)
         if database.path is not None and not database.path.exists():
             return DatabaseState(f"{database.path} will be created at the first start")

@@ -1,4 +1,4 @@
-"""Reschedule due times after the system clock was set back.
+"""Reschedule due times after the system clock was set back, extend leases after a step forward.
 
 A running process notices a step by its monotonic clock. The time is also noted in the
 database, so that the next process to start notices a step made while none was running.
@@ -11,7 +11,12 @@ from typing import Final
 
 from gateway.clock import Clock
 from gateway.storage.database import Database
-from gateway.storage.maintenance.clock_skew import last_recorded_time, record_time, shift_due_times
+from gateway.storage.maintenance.clock_skew import (
+    extend_leases,
+    last_recorded_time,
+    record_time,
+    shift_due_times,
+)
 from gateway.storage.plugin_tables import DueColumn
 
 _log = logging.getLogger(__name__)
@@ -69,6 +74,19 @@ class ClockSkewMonitor:
         self._noted_at, self._behind_since = now, None
         if seconds_back:
             _log.warning("the clock was set back by %d seconds", seconds_back)
+
+    async def extend_leases(self, seconds_ahead: float) -> None:
+        """Extend all leases by a step forward that the clock still holds back."""
+        now = self._clock.now()
+        async with self._database.begin() as connection:
+            await extend_leases(
+                connection,
+                now,
+                seconds=seconds_ahead,
+                lease_seconds=self._lease_seconds,
+                waits=self._waits,
+            )
+        _log.warning("the clock was set forward by %d seconds", seconds_ahead)
 
     def _is_lasting(self, behind: float) -> bool:
         """Say whether the clock has been behind for so long that NTP won't correct it."""

@@ -13,7 +13,7 @@ from contextvars import Context
 from datetime import datetime, timedelta
 from typing import Final
 
-from gateway.clock import Clock, StepWatch
+from gateway.clock import Clock, HeldClock, StepWatch
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.hand_over import ClaimedBatch
 from gateway.delivery.lane import Lane
@@ -67,6 +67,8 @@ class LocalEngine:
         self._dispatcher.keep_through_outages(keep=True)
         await self._dispatcher.take_back()
         self._running = True
+        if isinstance(self._clock, HeldClock):
+            self._clock.hold()
         self._started_at = self._clock.now()
         self._register_gauges()
         self._dispatcher.on_next_due = self._wake_at
@@ -96,6 +98,8 @@ class LocalEngine:
         and a task that continues after errors would never end.
         """
         self._ending.set()
+        if isinstance(self._clock, HeldClock):
+            self._clock.release()  # no sweep lets it follow any more
         if self.background:
             _, slow = await asyncio.wait(self.background, timeout=_JOB_GRACE_SECONDS)
             for task in slow:
@@ -221,7 +225,13 @@ class LocalEngine:
             _log.error("%s failed: %s", what, reason)
 
     async def _check_clock(self) -> None:
-        """Reschedule after a clock step; only the sweeper does, so that it is done once."""
+        """Reschedule after a clock step back; only the sweeper does, so that it is done once.
+
+        A step forward would end all leases: each process extends them before its clock follows.
+        """
+        if isinstance(self._clock, HeldClock) and (ahead := self._clock.seconds_ahead()):
+            await self._dispatcher.clock_skew.extend_leases(ahead)
+            self._clock.follow()
         self._seconds_back += self._step_watch.seconds_back()
         if self._sweeping:
             await self._dispatcher.clock_skew.check(self._seconds_back)

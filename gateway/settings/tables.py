@@ -8,6 +8,7 @@ below the fields.
 import ipaddress
 import re
 import zoneinfo
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -50,6 +51,15 @@ def _check_database_url(url: str) -> str | None:
         return f"a URL such as {POSTGRESQL_DRIVER}://user:password@host:5432/name"
     if scheme == SQLITE_DRIVER and (parts.host or parts.username or parts.database == ""):
         return f"three slashes and a path behind {SQLITE_DRIVER}: (four when the path is absolute)"
+    return _check_statements(parts.query)
+
+
+def _check_statements(query: Mapping[str, Any]) -> str | None:
+    """Check what a database URL says of prepared statements."""
+    if {"statement_cache_size", "prepared_statement_cache_size"} & set(query):
+        return "a URL with ?prepared_statements=false, which is for poolers such as pgbouncer"
+    if query.get("prepared_statements", "false") not in {"true", "false"}:
+        return "a URL with prepared_statements=false or prepared_statements=true"
     return None
 
 

@@ -50,6 +50,9 @@ APPLICATION_NAME: Final = "rx-gateway"
 """The name of our sessions in pg_stat_activity."""
 
 _BUSY_TIMEOUT_MS = 15_000
+PREPARED: Final = "prepared_statements"
+"""The option of a PostgreSQL URL that switches prepared statements off."""
+
 _BUSY_PAUSE_SECONDS = 0.02
 _CACHED_STATEMENTS = 512
 # An error's code has more detail in its upper bits (https://www.sqlite.org/rescode.html).
@@ -72,11 +75,15 @@ _SERVER_STATES: Final = ("08", "28", "3D", "53", "57", "58")
 
 
 class Database:
-    """The one door to the database. ``url`` is an SQLAlchemy URL of aiosqlite or asyncpg."""
+    """The one door to the database. ``url`` is an SQLAlchemy URL of aiosqlite or asyncpg.
+
+    ``?prepared_statements=false`` is our own addition to it: for poolers in transaction mode.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self._point_reader: sqlite3.Connection | None = None
-        self.url = make_url(url)
+        self.url = make_url(url).difference_update_query((PREPARED,))
+        self.prepares = make_url(url).query.get(PREPARED) != "false"
         self.dialect: Dialect = (
             "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
         )
@@ -91,23 +98,33 @@ class Database:
         else:
             self.path = None
             self._watch = None
+            # Without names, asyncpg's statements live in their transaction alone.
+            unprepared: dict[str, Any] = {
+                "statement_cache_size": 0,
+                "prepared_statement_cache_size": 0,
+                "prepared_statement_name_func": str,
+            }
+            connect_args = {
+                "server_settings": {"application_name": APPLICATION_NAME},
+                **({} if self.prepares else unprepared),
+            }
             self._writer = self._reader = create_async_engine(
-                url,
+                self.url,
                 pool_size=pool_size,
                 max_overflow=0,
                 pool_pre_ping=True,
                 hide_parameters=True,
-                connect_args={"server_settings": {"application_name": APPLICATION_NAME}},
+                connect_args=connect_args,
             )
             hot = create_async_engine(
-                url,
+                self.url,
                 pool_size=pool_size,
                 max_overflow=0,
                 isolation_level="AUTOCOMMIT",
                 hide_parameters=True,
-                connect_args={"server_settings": {"application_name": APPLICATION_NAME}},
+                connect_args=connect_args,
             )
-            self._functions = PostgresWriter(hot, pool_size)
+            self._functions = PostgresWriter(hot, pool_size, always_begins=not self.prepares)
 
     async def transact(self, function: TransactionFunction[Answer]) -> Answer:
         """Run a transaction function; returns its answer after the commit.
@@ -213,6 +230,9 @@ class Database:
         return reader
 
     def _opened(self, *, check_same_thread: bool) -> sqlite3.Connection:
+        # Connecting would create the file that was deleted while in use.
+        if self._watch is not None and (fault := self._watch.fault(at_once=True)) is not None:
+            raise StorageError(fault)
         driver = sqlite3.connect(
             str(self.path),
             timeout=_BUSY_TIMEOUT_MS / 1000,

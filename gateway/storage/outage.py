@@ -26,7 +26,13 @@ _SQLITE: Final = (
     ("SQLITE_IOERR", "the disk reports an error: check it, and that it is still mounted"),
 )
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
+UNPREPARED: Final = (
+    "a pooler such as pgbouncer in transaction mode is between, which loses prepared statements: "
+    "add ?prepared_statements=false to [database] url, or connect to PostgreSQL itself"
+)
 _POSTGRESQL: Final = (
+    ("42P05", UNPREPARED),
+    ("26000", UNPREPARED),
     ("28P01", "the password of [database] url is wrong"),
     ("28", "PostgreSQL refuses this user or machine: see pg_hba.conf and [database] url"),
     ("3D000", "PostgreSQL has no database of this name: create it, or correct [database] url"),

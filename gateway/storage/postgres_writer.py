@@ -28,10 +28,18 @@ from gateway.storage.transaction import (
 class PostgresTransaction(Transaction):
     """Sends hot statements to the driver directly, and inserted rows at the end, together."""
 
-    __slots__ = ("_adapter", "_begun", "_pending", "driver")
+    __slots__ = ("_adapter", "_always_begins", "_begun", "_pending", "driver")
 
-    def __init__(self, engine: AsyncEngine, connection: Connection, adapter: Any) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        connection: Connection,
+        adapter: Any,
+        *,
+        always_begins: bool = False,
+    ) -> None:
         super().__init__(engine, connection)
+        self._always_begins = always_begins
         self._adapter = adapter
         self.driver: Any = adapter.driver_connection
         self._begun = False
@@ -39,7 +47,7 @@ class PostgresTransaction(Transaction):
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Run a hot statement and return its rows."""
-        if statement.locks or self._pending:
+        if statement.locks or self._pending or self._always_begins:
             await self._begin()
         return await self._sent(statement.postgresql, statement.in_order(values))
 
@@ -51,7 +59,7 @@ class PostgresTransaction(Transaction):
 
     async def finish(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Run the last writing statement of this transaction; alone, it is its own transaction."""
-        if self._pending:
+        if self._pending or self._always_begins:
             await self._begin()
         return await self._sent(statement.postgresql, statement.in_order(values))
 
@@ -82,6 +90,8 @@ class PostgresTransaction(Transaction):
 
     async def commit(self) -> None:
         """Send the rows that wait, and commit."""
+        if self._pending and self._always_begins:
+            await self._begin()
         await self._send_pending()
         if self._begun:
             await self._control("COMMIT")
@@ -142,10 +152,17 @@ class PostgresTransaction(Transaction):
 
 
 class PostgresWriter:
-    """Runs each transaction function on one of a few connections, which stay open."""
+    """Runs each transaction function on one of a few connections, which stay open.
 
-    def __init__(self, engine: AsyncEngine, connections: int) -> None:
+    ``always_begins``: with a ``BEGIN`` even before a single statement, because a pooler in
+    transaction mode may take the connection away between its parsing and its execution.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, connections: int, *, always_begins: bool = False
+    ) -> None:
         self._engine = engine
+        self._always_begins = always_begins
         self._free = asyncio.Semaphore(connections)
         self._idle: list[PostgresTransaction] = []
 
@@ -178,7 +195,12 @@ class PostgresWriter:
         raw: Any = await connection.get_raw_connection()
         sync_connection = connection.sync_connection
         assert sync_connection is not None  # noqa: S101 - it is connected
-        return PostgresTransaction(self._engine, sync_connection, raw.dbapi_connection)
+        return PostgresTransaction(
+            self._engine,
+            sync_connection,
+            raw.dbapi_connection,
+            always_begins=self._always_begins,
+        )
 
     async def _recover(self, transaction: PostgresTransaction) -> None:
         """Make a connection whose function failed ready again, or drop it."""

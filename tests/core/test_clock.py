@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from gateway import clock as clock_module
-from gateway.clock import SteppingClock, StepWatch, from_epoch_ms, to_epoch_ms
+from gateway.clock import HeldClock, SteppingClock, StepWatch, from_epoch_ms, to_epoch_ms
 
 
 def test_a_clock_that_goes_on_was_not_set_back():
@@ -61,3 +61,51 @@ def test_a_moment_comes_back_as_it_was_also_where_windows_knows_few(monkeypatch,
     monkeypatch.setattr(clock_module, "datetime", Windows)
 
     assert from_epoch_ms(to_epoch_ms(moment)) == moment
+
+
+def test_a_step_forward_is_held_back_until_it_may_pass():
+    clock = MovedClock()
+    held = HeldClock(clock)
+    clock.moved = 3600
+    assert held.now() == clock.now()  # nothing is held yet
+
+    held.hold()
+    clock.pass_seconds(5)
+    clock.moved += 7200
+    assert (held.now(), held.seconds_ahead()) == (at(3605), 7200)
+    clock.pass_seconds(5)
+    assert held.now() == at(3610)
+
+    held.follow()
+    assert (held.now(), held.seconds_ahead()) == (at(10810), 0)
+
+
+def test_steps_back_and_small_corrections_pass_at_once():
+    clock = MovedClock()
+    held = HeldClock(clock)
+    held.hold()
+    clock.moved = -3600
+    assert held.now() == at(-3600)
+    clock.moved += 1
+    assert (held.now(), held.seconds_ahead()) == (at(-3599), 0)
+
+
+class MovedClock:
+    """A wall clock that is moved apart from the monotonic one."""
+
+    def __init__(self):
+        self.moved = 0
+        self._seconds = 0.0
+
+    def pass_seconds(self, seconds):
+        self._seconds += seconds
+
+    def now(self):
+        return at(self.moved + self._seconds)
+
+    def monotonic_seconds(self):
+        return self._seconds
+
+
+def at(seconds):
+    return dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)

@@ -99,5 +99,39 @@ async def shift_due_times(
         )
 
 
+async def extend_leases(
+    connection: AsyncConnection,
+    before: datetime,
+    *,
+    seconds: float,
+    lease_seconds: float,
+    waits: Iterable[DueColumn] = (),
+) -> None:
+    """Extend the leases held at ``before``, when the clock went forward by ``seconds``.
+
+    Several processes may do so after the same step: each lease is extended once, because it ends
+    later than any that is held at ``before`` then.
+    """
+    before_ms, by_ms = to_epoch_ms(before), int(seconds * 1000)
+    due_at_ms = deliveries.c.due_at_ms
+    await connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.state == "pending",
+            deliveries.c.lease.is_not(None),
+            due_at_ms.between(before_ms, before_ms + int(lease_seconds * 1000)),
+        )
+        .values(due_at_ms=due_at_ms + by_ms)
+    )
+    for wait in waits:
+        if wait.lease_seconds:
+            last_ms = before_ms + int(wait.lease_seconds * 1000)
+            await connection.execute(
+                update(wait.column.table)
+                .where(wait.column.between(before_ms, last_ms))
+                .values({wait.column: wait.column + by_ms})
+            )
+
+
 def _earlier(column: ColumnElement[int], by_ms: int, now_ms: int) -> ColumnElement[int]:
     return case((column - by_ms < now_ms, now_ms), else_=column - by_ms)

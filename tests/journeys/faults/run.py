@@ -25,6 +25,8 @@ _EXPERIMENTS: Final = (
     "test_suspended_processes.py",
     "test_servers_away.py",
     "test_storage_in_trouble.py",
+    "test_lost_files.py",
+    "test_hostile_clients.py",
     "test_bad_endpoints.py",
     "test_clock_and_names.py",
 )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import pytest
-from journeys.faults.endpoints import Endpoint, broken
+from journeys.faults.endpoints import Endpoint, broken, late
 from journeys.faults.experiment import Experiment
 from journeys.faults.nameserver import NameServer
 
@@ -49,6 +49,24 @@ async def test_a_clock_that_steps_back_an_hour_holds_nothing_up(tmp_path, note):
         failing.fault = None
 
         row = await experiment.verdict("clock set back by an hour", "during load, one process")
+    assert (row.exhausted, row.duplicates) == (0, 0)
+    note(row)
+
+
+async def test_a_clock_that_steps_forward_an_hour_sends_nothing_in_flight_twice(tmp_path, note):
+    clock = MovedClock()
+    slow = Endpoint("slow", "autorx", fault=late(1.0), accepts=True)
+    async with Experiment(tmp_path, Endpoint("quick", "autorx"), slow, clock=clock) as experiment:
+        # Given deliveries in flight, whose leases end long before an hour is over
+        experiment.load.start()
+        await experiment.load.more(40)
+        await experiment.load.until(lambda: len(slow.acknowledged) > 0)
+
+        clock.moved = HOUR
+        experiment.mending()
+        await experiment.load.more(20)
+
+        row = await experiment.verdict("clock set forward by an hour", "during load, one process")
     assert (row.exhausted, row.duplicates) == (0, 0)
     note(row)
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from gateway.clock import to_epoch_ms
 from gateway.model.circuit_breaker import Breaker, EndpointHealth
-from gateway.storage.maintenance.clock_skew import shift_due_times
+from gateway.storage.maintenance.clock_skew import extend_leases, shift_due_times
 from gateway.storage.schema import deliveries, destinations
 from gateway.storage.stores import destinations as destination_store
 
@@ -105,3 +105,12 @@ async def test_what_happened_lies_no_longer_ahead(connection, kept, dues):
     assert (found.first_attempt_at, shown.failing_since) == (now, now)
     assert (shown.breaker.opened_at, shown.breaker.warned_at) == (now, now)
     assert shown.breaker.held_until == now + timedelta(seconds=30)
+
+
+async def test_a_step_forward_extends_each_lease_once_and_no_due_time(connection, kept, dues):
+    await kept.outbox.claim(connection, TARGET.id, limit=1, now=NOW, lease_seconds=LEASE_SECONDS)
+
+    for _ in range(2):  # two processes see the same step
+        await extend_leases(connection, NOW, seconds=HOUR, lease_seconds=LEASE_SECONDS)
+
+    assert await dues(NOW) == [HOUR + LEASE_SECONDS, 0, 0]
