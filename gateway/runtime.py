@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.attention import Attention
 from gateway.auth.api_keys import Keys
+from gateway.auth.emergencies import Emergencies, Records
 from gateway.auth.identity import Ground, Identity, build_identity
 from gateway.auth.rate_limits import Limits
 from gateway.auth.roles import Permissions
@@ -72,6 +73,7 @@ from gateway.storage.stores.audit import AuditTrail
 from gateway.storage.stores.backlog import BacklogReader
 from gateway.storage.stores.delivery_log import DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.emergencies import EmergencyStore
 from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import PackageStore
@@ -102,6 +104,7 @@ class Gateway:
     files: FileIntake
     keys: Keys
     identity: Identity
+    emergencies: Emergencies
     limits: Limits
     audit: AuditTrail
     recovery: RecoveryRunner
@@ -328,6 +331,9 @@ class Gateway:
             Ground(self.database, sealer, self.audit, self.clock),
             self.permissions,
             self.sites.known,
+        )
+        self.emergencies = Emergencies(
+            Records(self.database, EmergencyStore(sealer), self.packages, self.audit, self.clock)
         )
         self.housekeeper = Housekeeper(
             self.database, sealer, settings.retention, self.audit, self.clock, tables=tables

@@ -13,6 +13,7 @@ from gateway.dashboard.pages import dashboard_router
 from gateway.dashboard.refusals import Refusals
 from gateway.http.access_log import AccessLog, RequestIds
 from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
+from gateway.http.emergencies_api import emergencies_router
 from gateway.http.errors import HANDLERS
 from gateway.http.files import files_router
 from gateway.http.forms import BoundedRequest
@@ -40,7 +41,7 @@ def create_litestar(gateway: Gateway) -> Litestar:
     table = gateway.settings.http
     throttle = KeyThrottle(gateway.keys, gateway.clock, table.failed_keys_per_minute)
     origin = WebOrigin(gateway.settings)
-    web = WebSessions(gateway.identity, origin)
+    web = WebSessions(gateway.identity, gateway.emergencies, origin)
     pages: list[Router] = []
     refusals = None
     if gateway.settings.dashboard.enabled:
@@ -57,6 +58,7 @@ def create_litestar(gateway: Gateway) -> Litestar:
             docs_router(),
             session_router(gateway),
             people_router(gateway),
+            emergencies_router(gateway),
             *pages,
         ],
         state=State({"refusals": refusals}),

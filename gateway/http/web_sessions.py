@@ -10,16 +10,19 @@ place of :mod:`gateway.auth.web_origin` alone, and unsafe requests must be of th
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers
 from litestar.types import Scope
 
+from gateway.auth.emergencies import Emergencies
 from gateway.auth.identity import Identity
 from gateway.auth.sessions import SignedIn
 from gateway.auth.sign_in import Browser
 from gateway.auth.web_origin import WebOrigin, cookie_name
 from gateway.errors import InvalidInput, NotAllowed, NotAuthenticated
 from gateway.model.account import Caller, Mode
+from gateway.model.permission import REVEALING
 
 _BROWSER: Final = "gateway_browser"
 _SIGNED_IN: Final = "gateway_signed_in"
@@ -31,8 +34,9 @@ _TEST_PATH: Final = "/dashboard/test"
 class WebSessions:
     """Reads the browser and the person of a request."""
 
-    def __init__(self, identity: Identity, origin: WebOrigin) -> None:
+    def __init__(self, identity: Identity, emergencies: Emergencies, origin: WebOrigin) -> None:
         self._sessions = identity.sessions
+        self._emergencies = emergencies
         self._origin = origin
 
     def browser(self, scope: Scope, headers: Headers) -> Browser:
@@ -76,7 +80,14 @@ class WebSessions:
         if options.get("step_up"):
             self._sessions.need_fresh_factor(signed_in.row)
         scope["state"][_SIGNED_IN] = signed_in
-        return signed_in.caller(_mode(scope, headers))
+        caller = signed_in.caller(_mode(scope, headers))
+        if caller.permissions >= REVEALING:
+            return caller
+        # One record that this person opened in an emergency is shown to them in full.
+        for value in scope["path_params"].values():
+            if await self._emergencies.opens(signed_in, str(value)):
+                return msgspec.structs.replace(caller, permissions=caller.permissions | REVEALING)
+        return caller
 
 
 def provide_browser(request: ASGIConnection[Any, Any, Any, Any]) -> Browser:
