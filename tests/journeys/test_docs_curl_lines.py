@@ -93,7 +93,7 @@ async def listed_order(gateway, key, sent, state):
 @pytest.mark.parametrize("block", BLOCKS)
 async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, tmp_path):
     async with Receiver() as receiver, harness(PLUGINS) as gateway:
-        key = await gateway.issue_key()
+        key, spare = await gateway.issue_key(), await gateway.issue_key()
         answer = await gateway.post("/api/webhook/orders", key, {"orders": [ORDER]})
         package = answer.json()["package_ids"][0]
         answer = await gateway.post("/api/webhooks/endpoints", key, {"url": receiver.url})
@@ -136,6 +136,7 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, 
             "PATH": "/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin",
             "GATEWAY": gateway.url,
             "KEY": key,
+            "KEY_ID": (await gateway.get("/api/keys", spare)).json()["keys"][1]["id"],
             "IMPORT": imported,
             "FILE": file,
             "PHOTO_URL": link.replace("https://gateway.example.com", gateway.url),

@@ -17,11 +17,14 @@ from gateway.clock import to_epoch_ms
 from gateway.errors import ConfigurationError, Conflict, StorageError
 from gateway.storage.backup import restore
 from gateway.storage.backup.format import verify
+from gateway.storage.crypto.key_binding import UNBOUND, KeyBinder
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import heads_of
 from gateway.storage.maintenance.space import extent
-from gateway.storage.schema import audit, deliveries, events, facts, packages
+from gateway.storage.schema import api_keys, audit, deliveries, events, facts, packages
+from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.audit_chain import first_broken_link
+from gateway.storage.stores.installation import read_fact
 from gateway.storage.stores.outbox import NewDelivery
 from gateway.version import __version__, build_id
 
@@ -239,6 +242,25 @@ async def test_deliveries_that_were_leased_come_due_again(furnished, target, emp
         pending = select(deliveries).where(deliveries.c.state == "pending")
         [row] = await connection.execute(pending)
     assert (row.lease, row.due_at_ms) == (None, to_epoch_ms(NOW + timedelta(minutes=1)))
+    await restored.close()
+
+
+async def test_keys_from_before_there_were_bindings_have_theirs_after_a_restore(
+    furnished, target, empty, tmp_path
+):
+    async with furnished.begin() as connection:
+        await connection.execute(update(api_keys).values(binding=None, scopes="legacy"))
+        await connection.execute(insert(facts).values(name=UNBOUND, value="1"))
+    await save(furnished, target)
+
+    url = empty("sqlite")
+    await restoring(target).into(url)
+
+    restored = await opened(url, tmp_path)
+    async with restored.read() as connection:
+        [key] = await AccountStore().list_keys(connection)
+        assert await read_fact(connection, UNBOUND) is None
+    assert KeyBinder(KEYRING).is_bound(key)
     await restored.close()
 
 
