@@ -20,7 +20,8 @@
     │   └── SessionLocked         … because the person was away: signing in again resumes
     ├── NotAllowed                the key is valid, but not for this plan, site or mode
     │   ├── Forbidden             … because it lacks a permission, which is named
-    │   └── StepUpRequired        … until the person shows a factor again
+    │   ├── StepUpRequired        … until the person shows a factor again
+    │   └── NotOnPlan             … because the account's plan lacks a feature, which is named
     ├── PlanLimitReached          the account's plan has no room left
     ├── NotFound                  no such row, or not this account's
     ├── BodyTimeout               the request body stopped arriving
@@ -163,8 +164,39 @@ class StepUpRequired(NotAllowed):
     """The action needs a factor that was shown in the last minutes."""
 
 
+class NotOnPlan(NotAllowed):
+    """The account's plan doesn't include a feature; the message and ``details`` name it."""
+
+    def __init__(self, plan: str, feature: str) -> None:
+        super().__init__(
+            f"The plan {plan} doesn't include {feature}; ask for a plan that does "
+            "(GET /api/plan shows yours).",
+            [Problem(f"the plan doesn't include {feature}", field="feature")],
+        )
+        self.feature = feature
+
+
 class PlanLimitReached(GatewayError):
-    """The account's plan has no room left for this."""
+    """The account's plan has no room left for this.
+
+    ``used`` of ``limit`` are in use; ``resets_at`` (ISO 8601) is set for a limit that resets.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        details: Sequence[Problem] = (),
+        *,
+        limit_name: str,
+        limit: int,
+        used: int,
+        resets_at: str | None = None,
+    ) -> None:
+        super().__init__(message, details)
+        self.limit_name = limit_name
+        self.limit = limit
+        self.used = used
+        self.resets_at = resets_at
 
 
 class NotFound(GatewayError):

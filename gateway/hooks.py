@@ -28,7 +28,7 @@ from gateway.model.catalog import core_event_types
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
-from gateway.sdk.records import ATTENTION, AttentionSource, HealthCheck, Job, Sink
+from gateway.sdk.records import HealthCheck, Job, Sink
 from gateway.storage.plugin_tables import PluginTables
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,12 @@ class Hooks:
 
     def http_routers(self) -> list[Router]:
         """Return every plugin's routers."""
-        return [router for _, found in self._at_start("http_routers", Router) for router in found]
+        routers = []
+        for plugin, found in self._at_start("http_routers", Router):
+            for router in found:
+                router.opt.setdefault("feature", plugin)  # of plans
+                routers.append(router)
+        return routers
 
     def permissions(self) -> list[Permission]:
         """Return the permissions that plugins bring."""
@@ -138,14 +143,6 @@ class Hooks:
             with self._isolated(implementation):
                 commands.extend(_called(implementation) or ())
         return commands
-
-    def attention(self) -> list[AttentionSource]:
-        """Return every plugin's sources of what needs a person."""
-        return [
-            each
-            for _, found in self._at_start("extensions", AttentionSource, point=ATTENTION)
-            for each in found
-        ]
 
     def health_checks(self) -> list[HealthCheck]:
         """Return every plugin's health checks."""

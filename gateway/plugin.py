@@ -21,6 +21,7 @@ from gateway.errors import (
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    NotOnPlan,
     PlanLimitReached,
     PluginError,
     Problem,
@@ -89,7 +90,6 @@ from gateway.sdk.http import (
 )
 from gateway.sdk.protocols import (
     AccountLookup,
-    AttentionList,
     AuditRecorder,
     EventPublisher,
     FileKeeper,
@@ -97,22 +97,13 @@ from gateway.sdk.protocols import (
     KeyLookup,
     OrderIntake,
     PackageAmendments,
+    PlanDoor,
     RecoveryService,
     RequestLimiter,
     SiteLookup,
     UpdateIntake,
 )
-from gateway.sdk.records import (
-    ATTENTION,
-    AttentionItem,
-    AttentionSource,
-    Batch,
-    HealthCheck,
-    HealthReport,
-    InstalledPlugin,
-    Job,
-    Sink,
-)
+from gateway.sdk.records import Batch, HealthCheck, HealthReport, InstalledPlugin, Job, Sink
 from gateway.sdk.signals import on_termination
 from gateway.sdk.uploads import MAX_UPLOAD_BYTES, MULTIPART, file_response, keep_upload
 from gateway.settings import Settings, SiteCode
@@ -144,7 +135,6 @@ __all__ = [
     "ALL_OF_AN_ORDER",
     "ANY_CALLER",
     "API_VERSION",
-    "ATTENTION",
     "CLOSED",
     "CONTROL_CHARACTERS",
     "DEFAULT_ACCOUNT",
@@ -162,9 +152,6 @@ __all__ = [
     "AsyncConnection",
     "Attempt",
     "AttemptFilter",
-    "AttentionItem",
-    "AttentionList",
-    "AttentionSource",
     "AuditEntry",
     "AuditRecorder",
     "BagChange",
@@ -220,6 +207,7 @@ __all__ = [
     "NotAllowed",
     "NotAuthenticated",
     "NotFound",
+    "NotOnPlan",
     "Order",
     "OrderIntake",
     "OrderResult",
@@ -234,6 +222,7 @@ __all__ = [
     "PackageStore",
     "PatientKeys",
     "Permission",
+    "PlanDoor",
     "PlanLimitReached",
     "PluginError",
     "PluginTables",

@@ -20,10 +20,10 @@ from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.attention import Attention
 from gateway.auth.api_keys import Keys
 from gateway.auth.emergencies import Emergencies, Records
 from gateway.auth.identity import Ground, Identity, build_identity
+from gateway.auth.plans import Plans
 from gateway.auth.rate_limits import Limits
 from gateway.auth.roles import Permissions
 from gateway.clock import Clock, HeldClock, SystemClock
@@ -70,13 +70,16 @@ from gateway.storage.retention.policy import Housekeeper
 from gateway.storage.stores import installation
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.audit import AuditTrail
+from gateway.storage.stores.audit_head import FILE_NAME, HeadKeeper
 from gateway.storage.stores.backlog import BacklogReader
 from gateway.storage.stores.delivery_log import DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.disclosures import DisclosureLedger
 from gateway.storage.stores.emergencies import EmergencyStore
 from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import PackageStore
+from gateway.storage.stores.patient_reports import PatientReports
 
 _log = logging.getLogger(__name__)
 
@@ -107,13 +110,15 @@ class Gateway:
     emergencies: Emergencies
     limits: Limits
     audit: AuditTrail
+    audit_head: HeadKeeper
+    disclosures: DisclosureLedger
+    reports: PatientReports
     recovery: RecoveryRunner
     housekeeper: Housekeeper
     filler: ClearFiller
     expiry: ExpiryJob
     dispatcher: Dispatcher
     backlog: BacklogReader
-    attention: Attention
     queues: list[QueueTable]
     migrated: Migrated
     _lifespan: AbstractAsyncContextManager[None]
@@ -128,6 +133,7 @@ class Gateway:
         self.hooks = Hooks()
         self.stopping = asyncio.Event()
         self.metrics.plugin_failures.read = self.hooks.failure_counts
+        self.plans = Plans(settings.plans, settings.accounts, self.clock)
         self.sites = SiteDirectory(configured_sites(settings))
         self.engine: LocalEngine | WakingEngine | None = None
         self.shared_metrics: SharedMetrics | None = None
@@ -190,9 +196,19 @@ class Gateway:
         await asyncio.to_thread(self.files.close)
         await self.audit.drained()
         await self.dispatcher.drained()
+        await self._keep_head()
         await self.limits.close()
         self.identity.parts.hasher.close()
         await self.database.close()
+
+    async def _keep_head(self) -> None:
+        """Keep the head of what this process added to the audit trail."""
+        if not self.audit.has_written:
+            return
+        try:
+            await self.audit_head.keep()
+        except (SQLAlchemyError, OSError, StorageError) as error:
+            _log.warning("the head of the audit trail was not kept: %s", type(error).__name__)
 
     @asynccontextmanager
     async def running(
@@ -257,7 +273,10 @@ class Gateway:
             Job("recoveries", self.recovery.step, every_seconds=1.0),
             Job("expiry", self.expiry.run, every_seconds=60.0),
             Job("clear columns", self.filler.run, every_seconds=60.0),
+            Job("disclosures", self.disclosures.close, every_seconds=60.0),
+            Job("audit head", self.audit_head.keep, every_seconds=60.0),
             Job("retention", self.housekeeper.run, every_seconds=3600.0),
+            Job("disclosure expiry", self.disclosures.expire, every_seconds=3600.0),
             *self.hooks.jobs(),
         ]
 
@@ -335,6 +354,13 @@ class Gateway:
         self.emergencies = Emergencies(
             Records(self.database, EmergencyStore(sealer), self.packages, self.audit, self.clock)
         )
+        self.reports = PatientReports(self.packages, self.events)
+        self.disclosures = DisclosureLedger(
+            self.database, sealer, self.events, self.clock, settings.audit.disclosures_years
+        )
+        self.audit_head = HeadKeeper(
+            self.database, settings.gateway.data_dir / FILE_NAME, self.clock
+        )
         self.housekeeper = Housekeeper(
             self.database, sealer, settings.retention, self.audit, self.clock, tables=tables
         )
@@ -374,6 +400,7 @@ class Gateway:
             self.hooks,
             self.sites,
             self.clock,
+            plans=self.plans,
             metrics=self.metrics,
         )
         self.tracking = UpdateIntake(
@@ -405,9 +432,6 @@ class Gateway:
             self.hooks,
             self.clock,
             self.wake,
-        )
-        self.attention = Attention(
-            settings, self.database, self.destinations, self.hooks, self.clock
         )
         self.backlog = BacklogReader(self.database, self.clock, sinks, self.queues)
         self.dispatcher = Dispatcher(

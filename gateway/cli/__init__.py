@@ -29,7 +29,6 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Set up": ("init", "check", "status", "migrate", "tls"),
     "Run": ("serve", "worker"),
     "Operate": (
-        "attention",
         "keys",
         "people",
         "packages",
@@ -40,7 +39,7 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "plugins",
         "seal",
     ),
-    "Data": ("storage", "backup", "restore"),
+    "Data": ("accounts", "audit", "storage", "backup", "restore"),
     "Shell": ("completion",),
 }
 _CORE: Final = tuple(name for names in _SECTIONS.values() for name in names)

@@ -140,6 +140,7 @@ def summary(manifest: Manifest) -> dict[str, Any]:
         "schema": list(manifest.heads),
         "master_key": manifest.keyring,
         "configuration": manifest.configuration is not None,
+        "audit_head": manifest.audit_head,
         "rows": manifest.rows,
         "tables": [{"table": each.name, "rows": each.rows} for each in manifest.tables],
     }

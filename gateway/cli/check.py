@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 
 from gateway.cli.key_check import look_at_keys
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
-from gateway.cli.preflight import DatabaseState, look_at_database, look_at_master_key
+from gateway.cli.preflight import DatabaseState, look_at_audit, look_at_database, look_at_master_key
 from gateway.cli.serve import listen_problem
 from gateway.errors import ConfigurationError, GatewayError, PluginError, Problem, SettingsError
 from gateway.http.health import LEAST_FREE_BYTES, readiness
@@ -36,6 +36,7 @@ from gateway.storage.files.links import is_loopback
 from gateway.storage.maintenance.migrate import open_to_others
 
 _REDIS_SECONDS: Final = 5.0
+_AUDIT_ROWS: Final = 20_000  # the newest ones; gateway audit verify takes all
 _LEAST_CERTIFICATE: Final = timedelta(days=14)
 
 
@@ -131,6 +132,7 @@ async def run_checks(
     _check_tracing(settings, findings)
     await _check_master_key(gateway, state, findings)
     await _check_keys(gateway, state, findings)
+    await _check_audit(gateway, state, findings, newest=0 if every_page else _AUDIT_ROWS)
     if plugin_health:
         await check_plugin_health(gateway, state, findings)
     return findings
@@ -390,6 +392,25 @@ async def _check_keys(gateway: Gateway, state: DatabaseState | None, findings: F
         findings.failed("keys", Problem(fault))
     elif detail is not None:
         findings.passed("keys", detail)
+
+
+async def _check_audit(
+    gateway: Gateway, state: DatabaseState | None, findings: Findings, *, newest: int
+) -> None:
+    """Verify the chain of the audit trail, and its head in the data directory."""
+    if "master key" in findings.by_check:
+        return
+    try:
+        found = await look_at_audit(gateway, state, newest=newest)
+    except GatewayError as error:
+        findings.failed("audit trail", Problem(error.message, field="[database] url"))
+        return
+    if found is None:
+        return
+    if found.is_whole:
+        findings.passed("audit trail", found.detail)
+    else:
+        findings.failed("audit trail", Problem(f"the audit trail: {found.detail}"))
 
 
 async def check_plugin_health(

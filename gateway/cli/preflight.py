@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.errors import StorageError
 from gateway.runtime import Gateway
 from gateway.storage.crypto import keyring
+from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
 from gateway.storage.maintenance import migrate
 from gateway.storage.maintenance.clear_filler import FillProgress, fill_progress
@@ -16,6 +17,7 @@ from gateway.storage.maintenance.lost import refuse_lost_database
 from gateway.storage.maintenance.pooler import refuse_lost_statements
 from gateway.storage.outage import cause_of
 from gateway.storage.stores import installation
+from gateway.storage.stores.audit_head import FILE_NAME, AuditState, look_at
 
 
 class DatabaseState(NamedTuple):
@@ -86,6 +88,19 @@ async def look_at_master_key(gateway: Gateway, state: DatabaseState | None) -> s
             # With a fingerprint in the database this only compares.
             await installation.claim_keyring(connection, keys)
     return str(path) if text is None else "in the settings"
+
+
+async def look_at_audit(
+    gateway: Gateway, state: DatabaseState | None, *, newest: int
+) -> AuditState | None:
+    """Verify the ``newest`` rows of the audit trail; ``None`` where nothing is stored yet."""
+    if state is None or not (state.is_ready and state.is_sealed):
+        return None
+    text, path = gateway.settings.security.master_key, gateway.master_key_path
+    keys = keyring.load(path) if text is None else keyring.Keyring.parse(text)
+    head = gateway.settings.gateway.data_dir / FILE_NAME
+    async with opened_database(gateway) as database, database.read() as connection:
+        return await look_at(connection, Sealer(keys), head, newest=newest)
 
 
 @asynccontextmanager

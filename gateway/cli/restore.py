@@ -1,6 +1,8 @@
 """``gateway restore``: restore a backup into SQLite or PostgreSQL."""
 
+import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +12,9 @@ from gateway.errors import Conflict, NotFound, StorageError
 from gateway.sdk.cli import Session, command
 from gateway.settings.redaction import REDACTED
 from gateway.storage.backup.format import Manifest
+
+if TYPE_CHECKING:
+    from gateway.runtime import Gateway
 
 
 @command("restore")
@@ -45,6 +50,7 @@ async def restore(
         manifest = restoring.check()
     else:
         manifest = await restoring.into(gateway.settings.database.url, force=force)
+        await _keep_head(gateway)
     if configuration_to is not None:
         _write_configuration(manifest, configuration_to)
     session.record({"file": str(file), **summary(manifest)})
@@ -64,3 +70,19 @@ def _write_configuration(manifest: Manifest, target: Path) -> None:
         raise Conflict(f"{target} is there already: name another file.") from None
     except OSError as error:
         raise StorageError(f"{target} can't be written ({error.strerror}).") from error
+
+
+async def _keep_head(gateway: "Gateway") -> None:
+    """Keep the head of the restored audit trail; its newest row names the one before."""
+    from gateway.storage.database import Database
+    from gateway.storage.stores.audit_chain import read_head
+    from gateway.storage.stores.audit_head import FILE_NAME, write_file
+
+    database = Database(gateway.settings.database.url)
+    try:
+        async with database.read() as connection:
+            head = await read_head(connection)
+    finally:
+        await database.close()
+    if head is not None:
+        await asyncio.to_thread(write_file, gateway.settings.gateway.data_dir / FILE_NAME, head)

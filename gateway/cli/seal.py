@@ -15,6 +15,7 @@ from gateway.sdk.cli import Session, command
 from gateway.storage.crypto.key_watch import write_back_request
 from gateway.storage.crypto.keyring import Keyring, load, save
 from gateway.storage.crypto.reencryption import Progress, reseal
+from gateway.storage.maintenance.reindex import ReindexProgress, reindex
 from gateway.storage.stores.installation import KEY_COPIED, note_fact
 
 _ANSWER_SECONDS: Final = 10.0
@@ -109,20 +110,41 @@ async def write_back(session: Session) -> None:
 
 
 @command("rotate")
-async def rotate(session: Session) -> None:
+@click.option("--index", "is_index", is_flag=True, help="A new index key, for searches, instead.")
+async def rotate(session: Session, *, is_index: bool) -> None:
     """Add a new key to the master key file, and seal new values with it.
+
+    With --index a new index key, by which packages are searched. Restart the gateway, then run
+    gateway seal reindex: until then searches don't find the packages there are. Keep the older
+    lines: the audit trail is searched and verified with them.
 
     Back the file up afterwards. A running server uses the new key after a restart, or once
     it reads a value sealed with it.
     """
     async with session.gateway() as gateway:
-        rotated = _keyring(gateway).rotated()
+        present = _keyring(gateway)
+        rotated = present.with_new_index() if is_index else present.rotated()
         save(gateway.master_key_path, rotated)
-        await _note(session, gateway, "seal.rotated")
+        await _note(session, gateway, "seal.index_rotated" if is_index else "seal.rotated")
     session.record({"file": str(gateway.master_key_path), "seals_with": rotated.active_id})
+    then = "reindex" if is_index else "reseal"
     session.say(
-        "Copy it (gateway seal copy FILE), restart the gateway, then run gateway seal reseal."
+        f"Copy it (gateway seal copy FILE), restart the gateway, then run gateway seal {then}."
     )
+
+
+@command("reindex")
+async def reindex_packages(session: Session) -> None:
+    """Compute the search indexes of all packages again, with the newest index key.
+
+    It works while the gateway runs, and can be interrupted and repeated.
+    """
+    done = ReindexProgress(0, 0)
+    async with session.gateway() as gateway:
+        async for done in reindex(gateway.database, gateway.packages):
+            click.echo(f"packages: {done.changed} of {done.seen} indexed again", err=True)
+        await _note(session, gateway, "seal.reindexed")
+    session.record(done._asdict())
 
 
 @command("reseal")
@@ -160,5 +182,5 @@ async def _note(session: Session, gateway: Gateway, action: str) -> None:
     )
 
 
-for each in (status, copy, write_back, rotate, reseal_values):
+for each in (status, copy, write_back, rotate, reseal_values, reindex_packages):
     seal.add_command(each)

@@ -52,6 +52,7 @@ _HELP: Final[Mapping[str, str]] = {
     "master key": "gateway seal status",
     "keys": "gateway keys list",
     "certificate": "gateway tls init NAME",
+    "audit trail": "gateway audit verify",
 }
 _SERVED_HELP: Final[Mapping[str, str]] = {
     "engine": "gateway deliveries list --state pending",

@@ -12,6 +12,7 @@ from gateway.dashboard.layout import Layout
 from gateway.dashboard.pages import dashboard_router
 from gateway.dashboard.refusals import Refusals
 from gateway.http.access_log import AccessLog, RequestIds
+from gateway.http.audit import audit_router
 from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
 from gateway.http.emergencies_api import emergencies_router
 from gateway.http.errors import HANDLERS
@@ -23,6 +24,7 @@ from gateway.http.metrics import metrics_router
 from gateway.http.openapi import docs_router, openapi_config
 from gateway.http.parameters import DeclaredParameters
 from gateway.http.people_api import people_router
+from gateway.http.plan import plan_router
 from gateway.http.session_api import session_router
 from gateway.http.web_sessions import WebSessions, provide_browser, provide_signed_in
 from gateway.runtime import Gateway
@@ -59,10 +61,12 @@ def create_litestar(gateway: Gateway) -> Litestar:
             session_router(gateway),
             people_router(gateway),
             emergencies_router(gateway),
+            plan_router(gateway),
             *pages,
+            audit_router(gateway),
         ],
         state=State({"refusals": refusals}),
-        middleware=[Authentication(throttle, web, gateway.limits, table)],
+        middleware=[Authentication(throttle, web, gateway.limits, gateway.plans, table)],
         guards=[DeclaredParameters()],
         exception_handlers=HANDLERS,
         dependencies={

@@ -8,6 +8,8 @@ A route declares these in its ``opt``:
 - ``public``: true where no key is needed (health, docs, a sender with its own signature);
 - ``limit``: the rate limit policy; by default ``reads`` for GET, else ``updates``;
 - ``waits``: true where the answer is held back on purpose (a long poll, a stream);
+- ``feature``: the feature of a plan that a change needs: by default the name of the route's
+  plugin, ``None`` where the route is in every plan (reads and searches always are);
 - ``media``: the content types of its request body; by default JSON only.
 """
 
@@ -25,6 +27,7 @@ from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.key_throttle import KeyThrottle
+from gateway.auth.plans import Plans
 from gateway.auth.rate_limits import Limits, client_network
 from gateway.auth.roles import Permissions
 from gateway.errors import InvalidInput, PluginError, RateLimited, UnsupportedMedia
@@ -48,10 +51,16 @@ class Authentication(ASGIMiddleware):
     scopes = (ScopeType.HTTP,)
 
     def __init__(
-        self, keys: KeyThrottle, web: WebSessions, limits: Limits, table: HttpTable
+        self,
+        keys: KeyThrottle,
+        web: WebSessions,
+        limits: Limits,
+        plans: Plans,
+        table: HttpTable,
     ) -> None:
         self._keys = keys
         self._web = web
+        self._plans = plans
         self._limits = limits
         self._bodies = AnonymousBodies(table.max_anonymous_body_bytes)
         self._waiting = WaitingRequests(table.max_waiting_requests)
@@ -70,6 +79,9 @@ class Authentication(ASGIMiddleware):
             await self._limits.take(policy, caller.actor)
             for permission in needed(options):
                 caller.need(permission)
+            feature = options.get("feature")
+            if feature is not None and method not in _SAFE_METHODS and not policy.endswith("reads"):
+                self._plans.need(caller.account_id, feature)
             if method not in _SAFE_METHODS:
                 _check_media(headers, options.get("media", _JSON))
             _check_address(scope)

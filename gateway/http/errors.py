@@ -33,6 +33,7 @@ STATUS: Final[Mapping[type[GatewayError], int]] = {
     errors.SessionLocked: 401,
     errors.PlanLimitReached: 402,
     errors.Forbidden: 403,
+    errors.NotOnPlan: 403,
     errors.NotAllowed: 403,
     errors.StepUpRequired: 403,
     errors.NotFound: 404,
@@ -82,6 +83,8 @@ def on_gateway_error(request: Request[Any, Any, Any], error: GatewayError) -> Re
         answer: Response[bytes] = refusals.answer(request, error, STATUS[kind])
         return answer
     headers = _limit_headers(error) if isinstance(error, RateLimited) else None
+    if isinstance(error, errors.PlanLimitReached):
+        return json_response(_plan_body(error), STATUS[kind])
     return error_response(STATUS[kind], error.message, code_of(kind), error.details, headers)
 
 
@@ -117,6 +120,16 @@ def _parameter_problem(entry: Any) -> Problem:
         return Problem("a parameter is invalid")
     message = _QUOTED.sub("…", str(entry.get("message", "is invalid"))).replace("`", "")
     return Problem(message, field=entry.get("key"))
+
+
+def _plan_body(error: errors.PlanLimitReached) -> dict[str, Any]:
+    """Return the error shape with the limit, how much of it is used, and when it resets."""
+    return error_body(error.message, code_of(errors.PlanLimitReached), error.details) | {
+        "limit_name": error.limit_name,
+        "limit": error.limit,
+        "used": error.used,
+        "resets_at": error.resets_at,
+    }
 
 
 def _limit_headers(error: RateLimited) -> dict[str, str]:

@@ -16,16 +16,18 @@ import msgspec
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.auth.plans import Allowance, Plans, log_usage
 from gateway.clock import Clock, to_epoch_ms
 from gateway.delivery.publisher import Publisher
 from gateway.errors import Problem
 from gateway.hooks import Hooks
 from gateway.intake.sites import SiteDirectory
-from gateway.model.account import Caller
+from gateway.model.account import Caller, Mode
 from gateway.model.bag import references_of
 from gateway.model.event import EventDraft, Published
 from gateway.model.ids import new_ids
 from gateway.model.order import Candidate, Order, check
+from gateway.model.plan import PlanRefusal
 from gateway.model.submission import IntakeResult, OrderResult, Submission
 from gateway.observability.metrics import Metrics
 from gateway.storage.batcher import Batcher
@@ -59,7 +61,7 @@ class _Reviewed(NamedTuple):
 class Intake:
     """Accepts orders. One per process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts it asks, writes and notifies
         self,
         database: Database,
         packages: PackageStore,
@@ -67,6 +69,8 @@ class Intake:
         hooks: Hooks,
         sites: SiteDirectory,
         clock: Clock,
+        *,
+        plans: Plans | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._database = database
@@ -75,6 +79,7 @@ class Intake:
         self._hooks = hooks
         self._sites = sites
         self._clock = clock
+        self._plans = plans or Plans({}, {}, clock)
         self._metrics = metrics or Metrics()
         self._batcher: Batcher[_Reviewed, IntakeResult] = Batcher(
             self._store,
@@ -183,6 +188,7 @@ class Intake:
 
         answers, published = await self._database.transact(store)
         self._publisher.announce(published)
+        log_usage(published.events)
         return [answers[place] for place in range(len(batch))]
 
     async def _stored(
@@ -197,21 +203,27 @@ class Intake:
             for place, found in earlier.items()
         }
         fresh = {place: batch[place] for place in places}
-        created, published = await self._create(transaction, fresh, now)
-        for place, reviewed in fresh.items():
-            answers[place] = answer(reviewed.errors, reviewed.warnings, created[place])
-        responses = [
-            StoredResponse(*reviewed.request, _ANSWER_ENCODER.encode(answers[place]))
+        created, refused, published = await self._create(transaction, fresh, now)
+        given = {
+            place: answer(reviewed.errors, reviewed.warnings, created[place], refused.get(place))
             for place, reviewed in fresh.items()
-            if reviewed.request
+        }
+        answers |= given
+        responses = [
+            StoredResponse(*reviewed.request, _ANSWER_ENCODER.encode(given[place]))
+            for place, reviewed in fresh.items()
+            if reviewed.request and not given[place].is_beyond_plan
         ]
         await store_responses(transaction, responses, now)
         return answers, published
 
     async def _create(
         self, connection: AsyncConnection, fresh: Mapping[int, _Reviewed], now: datetime
-    ) -> tuple[dict[int, dict[int, OrderResult]], Published]:
-        """Store the new orders; returns results by place in the batch, then by index."""
+    ) -> tuple[dict[int, dict[int, OrderResult]], dict[int, PlanRefusal], Published]:
+        """Store the new orders; returns results by place in the batch, then by index.
+
+        With them by place: why a plan has no room for some.
+        """
         wanted = [
             (place, index, reviewed.submission, order)
             for place, reviewed in fresh.items()
@@ -224,11 +236,18 @@ class Intake:
         ids = iter(sorted(new_ids("pkg", now_ms, len(wanted))))
         event_ids = iter(sorted(new_ids("evt", now_ms, len(wanted))))
         results: dict[int, dict[int, OrderResult]] = {place: {} for place in fresh}
+        refused: dict[int, PlanRefusal] = {}
+        allowances = await self._allowances(connection, wanted, now)
         new: list[NewPackage] = []
         drafts: list[EventDraft] = []
         for (place, index, submission, order), key in zip(wanted, keys, strict=True):
             if key is not None and key in known:
                 results[place][index] = duplicate(index, order, *known[key])
+                continue
+            allowance = allowances.get((submission.caller.account_id, submission.caller.mode))
+            if allowance is not None and not allowance.take():
+                refused[place] = allowance.refusal()
+                results[place][index] = beyond_plan(index, refused[place])
                 continue
             package = NewPackage(
                 next(ids),
@@ -245,7 +264,20 @@ class Intake:
             drafts.append(created_event(next(event_ids), package, submission.caller, now))
             results[place][index] = OrderResult(index, "created", package.id)
         await self._packages.insert(connection, new)
-        return results, await self._publisher.record(connection, drafts, now)
+        if allowances:
+            drafts += await self._plans.count(connection, allowances.values(), now)
+        return results, refused, await self._publisher.record(connection, drafts, now)
+
+    async def _allowances(
+        self,
+        connection: AsyncConnection,
+        wanted: Sequence[tuple[int, int, Submission, Order]],
+        now: datetime,
+    ) -> dict[tuple[str, Mode], Allowance]:
+        """Return what the plans of the accounts have left; test data has no plan."""
+        live = {each.caller.account_id for _, _, each, _ in wanted if each.caller.mode == "live"}
+        found = await self._plans.allowances(connection, live, now)
+        return {(account_id, "live"): each for account_id, each in found.items()}
 
     def _order_key(self, submission: Submission, index: int, order: Order) -> OrderKey | None:
         caller, source = submission.caller, submission.source
@@ -266,13 +298,19 @@ def answer(
     errors: Sequence[tuple[Problem, ...]],
     warnings: tuple[Problem, ...],
     stored: Mapping[int, OrderResult],
+    plan: PlanRefusal | None = None,
 ) -> IntakeResult:
     """Return a result per order: what was stored, or why it was rejected."""
     results = (
         stored.get(index) or OrderResult(index, "rejected", errors=faults)
         for index, faults in enumerate(errors)
     )
-    return IntakeResult(tuple(results), warnings)
+    return IntakeResult(tuple(results), warnings, plan=plan)
+
+
+def beyond_plan(index: int, refusal: PlanRefusal) -> OrderResult:
+    """Return the result of an order that the account's plan has no room for."""
+    return OrderResult(index, "rejected", errors=(Problem(refusal.sentence),))
 
 
 def replayed(response: bytes) -> IntakeResult:

@@ -153,6 +153,7 @@ def core_event_types() -> tuple[EventType, ...]:
             None,
             failing_since="2026-04-18T18:42:10Z",
         ),
+        _PLAN_USAGE,
     )
 
 
@@ -169,6 +170,32 @@ def _package(
             "required": ["package_id", "external_patient_id", "rx_number"],
         },
     )
+
+
+_PLAN_USAGE: Final = EventType(
+    type="plan.usage",
+    meaning="The account has used a part of its plan that the plan's notify_at names.",
+    sample={
+        "plan": "basic",
+        "limit_name": "packages_per_month",
+        "percent": 80,
+        "limit": 2000,
+        "used": 1600,
+        "resets_at": "2026-05-01T00:00:00Z",
+    },
+    schema={
+        "type": "object",
+        "properties": {
+            "plan": _TEXT,
+            "limit_name": _TEXT,
+            "percent": {"type": "integer"},
+            "limit": {"type": "integer"},
+            "used": {"type": "integer"},
+            "resets_at": _MOMENT,
+        },
+        "required": ["plan", "limit_name", "percent", "limit", "used", "resets_at"],
+    },
+)
 
 
 def _endpoint(name: str, meaning: str, reason: str | None, **more: str) -> EventType:

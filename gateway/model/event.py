@@ -11,7 +11,7 @@ import msgspec
 from gateway.model.account import Mode
 
 # Not matched by "*": events about a subscription itself, which must be named.
-_NOT_UNDER_STAR: Final = ("endpoint.", "webhook.test")
+_NOT_UNDER_STAR: Final = ("endpoint.", "plan.", "webhook.test")
 _PATTERN: Final = re.compile(r"\*|[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\.\*)?")
 
 

@@ -9,6 +9,7 @@ from gateway.errors import Problem
 from gateway.model.account import Caller
 from gateway.model.order import Candidate
 from gateway.model.package import Status
+from gateway.model.plan import PlanRefusal
 
 
 class Idempotency(msgspec.Struct, frozen=True):
@@ -40,11 +41,20 @@ class OrderResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class IntakeResult(msgspec.Struct, frozen=True):
-    """The result of a submission. ``replayed``: the stored response to an earlier one."""
+    """The result of a submission. ``replayed``: the stored response to an earlier one.
+
+    ``plan`` says why orders were refused that the account's plan has no room for.
+    """
 
     results: tuple[OrderResult, ...]
     warnings: tuple[Problem, ...] = ()
     replayed: bool = False
+    plan: PlanRefusal | None = None
+
+    @property
+    def is_beyond_plan(self) -> bool:
+        """Whether the plan has no room for any of the orders: none was created or there before."""
+        return self.plan is not None and all(each.status == "rejected" for each in self.results)
 
 
 class UpdateResult(msgspec.Struct, frozen=True):

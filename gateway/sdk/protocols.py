@@ -30,7 +30,6 @@ from gateway.model.submission import (
     Submission,
     UpdateResult,
 )
-from gateway.sdk.records import AttentionItem
 from gateway.settings import Settings
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
@@ -182,6 +181,30 @@ class KeyLookup(Protocol):
         ...
 
 
+class PlanDoor(Protocol):
+    """Asks the account's plan: what it includes, and whether there is room."""
+
+    def need(self, account_id: str, feature: str) -> None:
+        """Raise ``NotOnPlan`` (403) when the plan doesn't include ``feature``.
+
+        The core asks this for each route of a plugin that changes something, by the plugin's
+        name; a route whose ``opt`` has ``"feature": None`` is in every plan.
+        """
+        ...
+
+    async def take(
+        self,
+        connection: AsyncConnection,
+        account_id: str,
+        limit_name: Literal["packages_per_month", "endpoints", "people"],
+    ) -> None:
+        """Take one place of a limit in your transaction, before the insert.
+
+        Raises ``PlanLimitReached`` (402) when there is none left.
+        """
+        ...
+
+
 class AccountLookup(Protocol):
     """Looks up accounts: those of the sites in gateway.toml, and those that own a key."""
 
@@ -233,14 +256,6 @@ class AuditRecorder(Protocol):
         ...
 
 
-class AttentionList(Protocol):
-    """Lists what needs a person."""
-
-    async def of(self, caller: Caller) -> list[AttentionItem]:
-        """Return the items that ``caller`` may see; those of all plugins among them."""
-        ...
-
-
 class Gateway(Protocol):
     """The gateway as a plugin sees it; passed to its ``__init__`` and opened later.
 
@@ -267,10 +282,10 @@ class Gateway(Protocol):
     files: FileKeeper
     publisher: EventPublisher
     limits: RequestLimiter
+    plans: PlanDoor
     keys: KeyLookup
     recovery: RecoveryService
     audit: AuditRecorder
-    attention: AttentionList
 
     def catalog(self) -> Sequence[EventType]:
         """Return every event type, the core's and the plugins'."""

@@ -16,6 +16,8 @@ from gateway.errors import SettingsError
 from gateway.settings.reading import AsIs, Check, Reader, SiteCode, read_table, site_codes
 from gateway.settings.tables import (
     SQLITE_DRIVER,
+    AccountTable,
+    AuditTable,
     DashboardTable,
     DatabaseTable,
     DeliveryTable,
@@ -26,6 +28,7 @@ from gateway.settings.tables import (
     LimitsTable,
     LoggingTable,
     PeopleTable,
+    PlanTable,
     RedisTable,
     RetentionTable,
     SecurityTable,
@@ -44,6 +47,8 @@ from gateway.settings.values import (
 )
 
 __all__ = [
+    "AccountTable",
+    "AuditTable",
     "Check",
     "DashboardTable",
     "DatabaseTable",
@@ -54,6 +59,7 @@ __all__ = [
     "LimitsTable",
     "LoggingTable",
     "PeopleTable",
+    "PlanTable",
     "RedisTable",
     "RetentionTable",
     "SecurityTable",
@@ -84,6 +90,9 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     dashboard: DashboardTable = DashboardTable()
     logging: LoggingTable = LoggingTable()
     tracing: TracingTable = TracingTable()
+    audit: AuditTable = AuditTable()
+    plans: Mapping[str, PlanTable] = {}
+    accounts: Mapping[str, AccountTable] = {}
     sites: tuple[SiteTable, ...] = ()
     plugins: Annotated[Mapping[str, Any], AsIs()] = {}
 
@@ -112,6 +121,9 @@ class Settings(Discreet, frozen=True, kw_only=True):
     dashboard: DashboardTable = DashboardTable()
     logging: LoggingTable = LoggingTable()
     tracing: TracingTable = TracingTable()
+    audit: AuditTable = AuditTable()
+    plans: Mapping[str, PlanTable] = {}
+    accounts: Mapping[str, AccountTable] = {}
     sites: tuple[SiteTable, ...] = ()
     plugins: Mapping[str, Mapping[str, Any]] = {}
     disabled_plugins: tuple[str, ...] = ()
@@ -187,6 +199,7 @@ def _parse(
         raise problems.error()
     gateway = msgspec.structs.replace(file.gateway, data_dir=directory / file.gateway.data_dir)
     _refuse_half_of_tls(file.http, problems)
+    _refuse_unknown_plans(file, problems)
     if problems.found:
         raise problems.error()
     return Settings(
@@ -209,6 +222,9 @@ def _parse(
         dashboard=file.dashboard,
         logging=file.logging,
         tracing=file.tracing,
+        audit=file.audit,
+        plans=file.plans,
+        accounts=file.accounts,
         sites=file.sites,
         plugins=plugins,
         disabled_plugins=disabled_plugins,
@@ -221,6 +237,14 @@ def _refuse_half_of_tls(table: HttpTable, problems: Problems) -> None:
             problems.add(
                 f"[http] {other}", f"missing; {name} needs it (gateway tls init makes both)"
             )
+
+
+def _refuse_unknown_plans(file: _File, problems: Problems) -> None:
+    known = ", ".join(sorted(file.plans)) or "none"
+    for name, account in file.accounts.items():
+        if account.plan is not None and account.plan not in file.plans:
+            at = label_key("[accounts]", name, is_table=True)
+            problems.add(f"{at} plan", f"there is no such table under [plans]; there are: {known}")
 
 
 def _file_name(source: Path | None) -> str:

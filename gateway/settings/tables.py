@@ -264,6 +264,40 @@ class FilesTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     link_days: Annotated[int, Meta(ge=1, le=365)] = 7
 
 
+class PlanTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One of ``[plans.NAME]``: what accounts with this plan may use, and how much of it.
+
+    ``features`` are names of plugins, or ``"*"`` for all. ``packages_per_month`` counts accepted
+    live orders of a calendar month (UTC), ``endpoints`` and ``people`` what exists at a time; a
+    limit that is absent doesn't limit. ``overage``: what is beyond a limit is refused
+    (``block``), or accepted and counted (``allow``). ``notify_at``: per cent of
+    ``packages_per_month`` at which an event and a log line say so.
+    """
+
+    features: tuple[_NotEmpty, ...] = ("*",)
+    packages_per_month: _Count | None = None
+    endpoints: Annotated[int, Meta(ge=0)] | None = None
+    people: Annotated[int, Meta(ge=0)] | None = None
+    overage: Literal["block", "allow"] = "block"
+    notify_at: tuple[Annotated[int, Meta(ge=1, le=1000)], ...] = (80, 100)
+
+
+class AccountTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One of ``[accounts.NAME]``: ``plan`` is the plan of that account; absent, no limits."""
+
+    plan: _NotEmpty | None = None
+
+
+class AuditTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[audit]``: how long disclosures are kept.
+
+    ``disclosures_years``: so long after the last one, when retention has deleted its attempts;
+    0 keeps them for ever. HIPAA asks for six years (45 CFR 164.528), in Ontario keep ten.
+    """
+
+    disclosures_years: Annotated[int, Meta(ge=0, le=100)] = 6
+
+
 class SecurityTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[security]``: ``master_key`` is the master keyring as text.
 

@@ -232,7 +232,8 @@ def test_a_problem_with_a_site_names_its_number(wrong):
 
 TABLES = (
     "[gateway], [http], [database], [redis], [delivery], [limits], [retention], [files], "
-    "[security], [people], [dashboard], [logging], [tracing], [[sites]], [plugins]"
+    "[security], [people], [dashboard], [logging], [tracing], [audit], [plans], [accounts], "
+    "[[sites]], [plugins]"
 )
 WRONG_TABLES = f"""
 [sites] | sites: expected a list of tables, each headed by double brackets, got a table

@@ -13,7 +13,8 @@ from shape.tree import PLUGIN_PACKAGES, ROOT, modules, named, project_files
 
 import gateway.errors
 
-CONNECTORS: Final = ("shopify", "csv", "kroll", "scriptrun", "autorx")
+# CSV is also the form in which the core writes reports: only the connector's own names count.
+CONNECTORS: Final = ("shopify", r"plugins[./]csv", "kroll", "scriptrun", "autorx")
 READABLE: Final = {".py", ".sql", ".toml", ".mako", ".html", ".css", ".md", ".txt"}
 SECTIONS: Final = ("When", "Returns", "Errors", "Example", "Since")
 DOOR: Final = Path(__file__).with_name("plugin_door.txt")
@@ -41,7 +42,7 @@ def test_the_core_names_no_connector():
 
 
 @pytest.mark.parametrize(
-    "text", ["import csv", "# as Shopify does", "X-ScriptRun-Event", "import gateway_webhooks"]
+    "text", ["[plugins.csv]", "# as Shopify does", "X-ScriptRun-Event", "import gateway_webhooks"]
 )
 def test_a_connector_that_is_named_is_found(text: str):
     assert connectors_named_in(text)

@@ -58,6 +58,7 @@ class Manifest(msgspec.Struct, frozen=True):
     ``heads`` are the revisions of the schema, ``keyring`` is the fingerprint of the master
     key. ``left_out`` are revisions of disabled plugins: their tables are not in it.
     ``configuration`` is the text of gateway.toml without its secrets, if there was one.
+    ``audit_head`` is the head of the audit trail in it.
     """
 
     version: str
@@ -68,6 +69,7 @@ class Manifest(msgspec.Struct, frozen=True):
     tables: tuple[SavedTable, ...]
     left_out: tuple[str, ...] = ()
     configuration: str | None = None
+    audit_head: str | None = None
 
     @property
     def rows(self) -> int:

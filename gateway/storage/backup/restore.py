@@ -46,6 +46,7 @@ from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import deliveries, drafts, files, invitations, owner_codes, sessions
 from gateway.storage.stores import audit_chain
 from gateway.storage.stores.accounts import AccountStore
+from gateway.storage.stores.audit_chain import Head
 
 # A gateway that was only started once has rows in these: nothing that could be missed.
 _BOOKKEEPING: Final = frozenset({"facts", "accounts", "sites", "alembic_version", "owner_codes"})
@@ -66,8 +67,6 @@ class Restore:
     actor: str
     now: datetime
     on_progress: Progress = lambda _table, _done, _of: None
-    head_before: str | None = None
-    """The head of the audit trail that the restore replaces, if there is one."""
 
     async def into(self, url: str, *, force: bool = False) -> Manifest:
         """Restore into the database at ``url``; returns the manifest.
@@ -115,7 +114,7 @@ class Restore:
                 built = Database(f"sqlite+aiosqlite:///{fresh.as_posix()}")
                 try:
                     async with built.begin() as connection:
-                        await self._fill(connection, manifest)
+                        await self._fill(connection, manifest, _head_in_sqlite(held))
                 finally:
                     await built.close()
                 with closing(sqlite3.connect(fresh)) as made:
@@ -136,10 +135,15 @@ class Restore:
             old = await _reflected(connection, ours)
             if not force:
                 _refuse([table.name for table in old if await _has_rows(connection, table)])
+            before = None
+            if any(table.name == "audit" for table in old):
+                before = await audit_chain.read_head(connection)
             await connection.run_sync(_drop, old)
-            await self._fill(connection, manifest)
+            await self._fill(connection, manifest, before)
 
-    async def _fill(self, connection: AsyncConnection, manifest: Manifest) -> None:
+    async def _fill(
+        self, connection: AsyncConnection, manifest: Manifest, before: Head | None
+    ) -> None:
         await upgrade(connection, self.plugins, manifest.heads)
         names = {saved.name for saved in manifest.tables}
         tables = {table.name: table for table in await _reflected(connection, names)}
@@ -168,12 +172,12 @@ class Restore:
             await connection.execute(delete(table))
         # Links that were revoked after the backup must not open again.
         await connection.execute(update(files).values(links_after_ms=to_epoch_ms(self.now)))
-        await self._note(connection)
+        await self._note(connection, before)
 
-    async def _note(self, connection: AsyncConnection) -> None:
+    async def _note(self, connection: AsyncConnection, before: Head | None) -> None:
         """Write down the restore with both heads: of the backup, and of what it replaced."""
         restored = await audit_chain.read_head(connection)
-        detail = f"the backup's head is {restored}, the head before was {self.head_before}"
+        detail = f"head of the backup {restored or 'none'}, head before it {before or 'none'}"
         entry = AuditEntry(
             DEFAULT_ACCOUNT,
             self.actor,
@@ -218,6 +222,13 @@ def _refuse(filled: Sequence[str]) -> None:
             f"The database holds data already (in {', '.join(missed)}): name an empty one, or use "
             "--force to replace all of it."
         )
+
+
+def _head_in_sqlite(connection: sqlite3.Connection) -> Head | None:
+    if "audit" not in _filled_in_sqlite(connection):
+        return None
+    query = "SELECT sequence, digest FROM audit ORDER BY sequence DESC LIMIT 1"
+    return Head(*connection.execute(query).fetchone())
 
 
 def _filled_in_sqlite(connection: sqlite3.Connection) -> list[str]:

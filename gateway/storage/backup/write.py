@@ -25,6 +25,7 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import heads_of, known_revisions
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import file_chunks, metadata
+from gateway.storage.stores.audit_chain import read_head
 from gateway.version import __version__, build_id
 
 _ROWS_AT_ONCE: Final = 500
@@ -69,6 +70,7 @@ async def write_backup(
                     tables=tuple([await _announced(connection, table) for table in tables]),
                     left_out=tuple(sorted(heads - known)),
                     configuration=configuration,
+                    audit_head=None if (head := await read_head(connection)) is None else str(head),
                 )
                 writer = BackupWriter(file, keyring, manifest)
                 for place, table in enumerate(tables):

@@ -7,6 +7,11 @@ number seals, all of them open. In text, newlines or commas separate::
     index <base64 of 32 bytes>
     seal-1 <base64 of 32 bytes>
     seal-2 <base64 of 32 bytes>
+    index-2 <base64 of 32 bytes>
+
+``index-N`` lines are there after a new index key was made: the highest drives the indexes that
+packages are searched by, and the others find what the audit trail recorded under them. What an
+order is recognised by keeps the first.
 
 This text opens the database, and nothing else does: back it up, and not beside the
 database. A master key is never used itself; each
@@ -37,6 +42,7 @@ HIGHEST_SEAL_ID = 0xFFFF  # two bytes in the header of every sealed value
 
 _INDEX = "index"
 _SEAL = re.compile(r"seal-([1-9][0-9]{0,4})", re.ASCII)
+_NEXT_INDEX = re.compile(r"index-([2-9]|[1-9][0-9]{1,3})", re.ASCII)
 
 
 def derived_key(master_key: bytes, purpose: str) -> bytes:
@@ -54,6 +60,7 @@ class Keyring:
 
     index_key: bytes
     seal_keys: tuple[tuple[int, bytes], ...]
+    next_index_keys: tuple[tuple[int, bytes], ...] = ()
 
     @classmethod
     def generate(cls) -> Self:
@@ -67,40 +74,41 @@ class Keyring:
         Raises ConfigurationError that names the line (commas count as line
         ends) and what is wrong with it, and shows nothing of the line.
         """
-        index_key: bytes | None = None
-        seal_keys: dict[int, bytes] = {}
+        found: dict[str, bytes] = {}
         line_of: dict[bytes, int] = {}
         for number, line in enumerate(re.split(r"[\n,]", text), start=1):
             if not line.strip():
                 continue
             where = f"master key, line {number}"
-            seal_id, key = _parse_line(line, where)
-            if seal_id is None and index_key is not None:
-                raise ConfigurationError(f"{where}: there is an index key already; keep one")
-            if seal_id in seal_keys:
-                raise ConfigurationError(
-                    f"{where}: there is a seal-{seal_id} already; give each seal key its own number"
+            name, key = _parse_line(line, where)
+            if name in found:
+                kind = "index" if name.startswith(_INDEX) else "seal"
+                text = (
+                    "there is an index key already; keep one"
+                    if name == _INDEX
+                    else f"there is {'an' if kind == 'index' else 'a'} {name} already; "
+                    f"give each {kind} key its own number"
                 )
+                raise ConfigurationError(f"{where}: {text}")
             if key in line_of:
                 raise ConfigurationError(
                     f"{where}: the same key is on line {line_of[key]}; "
                     "every line needs a key of its own"
                 )
             line_of[key] = number
-            if seal_id is None:
-                index_key = key
-            else:
-                seal_keys[seal_id] = key
-        if index_key is None:
+            found[name] = key
+        if _INDEX not in found:
             raise ConfigurationError("master key: the index line is missing; restore it")
+        seal_keys = _numbered(_SEAL, found)
         if not seal_keys:
             raise ConfigurationError("master key: there is no seal line; restore at least one")
-        return cls(index_key, tuple(sorted(seal_keys.items())))
+        return cls(found[_INDEX], seal_keys, _numbered(_NEXT_INDEX, found))
 
     def to_text(self) -> str:
         """Write the text form, one key a line. Secret: for the key file only."""
         named = [(_INDEX, self.index_key)]
         named += [(f"seal-{seal_id}", key) for seal_id, key in self.seal_keys]
+        named += [(f"{_INDEX}-{number}", key) for number, key in self.next_index_keys]
         return "".join(f"{name} {base64.b64encode(key).decode()}\n" for name, key in named)
 
     def rotated(self) -> Self:
@@ -111,7 +119,18 @@ class Keyring:
                 f"master key: seal-{HIGHEST_SEAL_ID} is the last possible seal key"
             )
         new = (seal_id, secrets.token_bytes(KEY_BYTES))
-        return type(self)(self.index_key, (*self.seal_keys, new))
+        return type(self)(self.index_key, (*self.seal_keys, new), self.next_index_keys)
+
+    def with_new_index(self) -> Self:
+        """Add a new index key, which searches use from now on; the others find old audit rows."""
+        number = self.next_index_keys[-1][0] + 1 if self.next_index_keys else 2
+        new = (number, secrets.token_bytes(KEY_BYTES))
+        return type(self)(self.index_key, self.seal_keys, (*self.next_index_keys, new))
+
+    @property
+    def search_keys(self) -> tuple[bytes, ...]:
+        """The index keys that searches have used, the newest first."""
+        return (*(key for _, key in reversed(self.next_index_keys)), self.index_key)
 
     @property
     def active_id(self) -> int:
@@ -213,11 +232,21 @@ def save(path: Path, keyring: Keyring) -> None:
         raise _unwritable(path, error) from error
 
 
-def _parse_line(line: str, where: str) -> tuple[int | None, bytes]:
-    """Return (seal number, key); the number is None on the index line."""
+def _numbered(pattern: re.Pattern[str], found: dict[str, bytes]) -> tuple[tuple[int, bytes], ...]:
+    """Return the keys whose names match, ``(number, key)``, lowest number first."""
+    return tuple(
+        sorted(
+            (int(name[1]), key) for text, key in found.items() if (name := pattern.fullmatch(text))
+        )
+    )
+
+
+def _parse_line(line: str, where: str) -> tuple[str, bytes]:
+    """Return the name of a key and the key."""
     name, _, encoded = line.strip().partition(" ")
     seal = _SEAL.fullmatch(name)
-    if name != _INDEX and (seal is None or int(seal[1]) > HIGHEST_SEAL_ID):
+    is_index = name == _INDEX or _NEXT_INDEX.fullmatch(name) is not None
+    if not is_index and (seal is None or int(seal[1]) > HIGHEST_SEAL_ID):
         raise ConfigurationError(
             f"{where}: expected 'index' or 'seal-<number from 1 to {HIGHEST_SEAL_ID}>', "
             "a space and the key"
@@ -230,13 +259,16 @@ def _parse_line(line: str, where: str) -> tuple[int | None, bytes]:
         raise ConfigurationError(
             f"{where}: expected the base64 of {KEY_BYTES} bytes (44 characters) after the name"
         )
-    return (int(seal[1]) if seal else None), key
+    return name, key
 
 
 def _refuse_to_lose_a_key(path: Path, present: Keyring, wanted: Keyring) -> None:
     saved = dict(wanted.seal_keys)
-    if present.index_key != wanted.index_key or any(
-        saved.get(seal_id, key) != key for seal_id, key in present.seal_keys
+    saved_indexes = dict(wanted.next_index_keys)
+    if (
+        present.index_key != wanted.index_key
+        or any(saved.get(seal_id, key) != key for seal_id, key in present.seal_keys)
+        or any(saved_indexes.get(number, key) != key for number, key in present.next_index_keys)
     ):
         raise ConfigurationError(
             f"{path}: holds other keys than the ones to be saved, under the same names; nothing "

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.clock import to_epoch_ms
+from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller
 from gateway.model.order import Order
 from gateway.model.package import TERMINAL
@@ -35,12 +35,14 @@ from gateway.storage.files.store import delete_files, delete_files_of
 from gateway.storage.plugin_tables import Unresolved
 from gateway.storage.schema import FINISHED, attempts, deliveries, events, idempotency, packages
 from gateway.storage.stores.bag_numbers import delete_numbers
+from gateway.storage.stores.disclosures import fold, keep_lookups
 from gateway.storage.tenancy import visible_to
 
 _NO_ORDER: Final = msgspec.json.encode(Order(patient_name="", patient_address=""))
 _NO_DATA: Final = b"{}"
 
 Rows = Sequence[Row[Any]]
+_LONG_AGO: Final = from_epoch_ms(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class StepContext:
     cutoff_ms: int
     rehearsal: bool
     unresolved: Sequence[Unresolved] = ()
+    now: datetime = _LONG_AGO
+    """For the audit trail."""
 
 
 async def erasable_packages(context: StepContext, rows: Rows) -> Rows:
@@ -144,6 +148,7 @@ async def erase_packages(context: StepContext, rows: Rows) -> None:
         about, events.c.purged == false()
     )
     await _erase(context, list(await context.connection.execute(full)), about)
+    await keep_lookups(context.connection, [row.id for row in rows])
     await context.connection.execute(
         update(packages)
         .where(packages.c.account_id == bindparam("account"), packages.c.id == bindparam("key"))
@@ -217,9 +222,9 @@ async def delete_events(context: StepContext, rows: Rows) -> None:
 
 
 async def _delete(context: StepContext, which: ColumnElement[bool]) -> None:
-    await context.connection.execute(
-        delete(attempts).where(attempts.c.delivery_id.in_(_sent(which)))
-    )
+    about = attempts.c.delivery_id.in_(_sent(which))
+    await fold(context.connection, context.sealer, about, context.now)
+    await context.connection.execute(delete(attempts).where(about))
     ids = select(events.c.id).where(which)
     await context.connection.execute(delete(deliveries).where(deliveries.c.event_id.in_(ids)))
     await context.connection.execute(delete(events).where(which))
@@ -251,6 +256,7 @@ async def delete_old_files(context: StepContext, rows: Rows) -> None:
 async def delete_attempts(context: StepContext, rows: Rows) -> None:
     """Delete attempts."""
     gone = attempts.c.sequence.in_([row.sequence for row in rows])
+    await fold(context.connection, context.sealer, gone, context.now)
     await context.connection.execute(delete(attempts).where(gone))
 
 
@@ -290,7 +296,7 @@ async def erase_finished(
         .with_for_update()
     )
     rows = list(await connection.execute(query))
-    context = StepContext(connection, sealer, to_epoch_ms(now) + _SOON_MS, rehearsal=False)
+    context = StepContext(connection, sealer, to_epoch_ms(now) + _SOON_MS, rehearsal=False, now=now)
     full = [row for row in rows if row.status in TERMINAL and not row.purged]
     free = await erasable_packages(context, full) if full else []
     if free:

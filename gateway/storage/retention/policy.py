@@ -288,7 +288,7 @@ class Housekeeper:
             opened = self._database.begin() if writing else self._database.read()
             async with opened as connection:
                 context = StepContext(
-                    connection, self._sealer, cutoff_ms, not writing, self._unresolved
+                    connection, self._sealer, cutoff_ms, not writing, self._unresolved, now
                 )
                 found = await step.after(context, place)
                 due = list(

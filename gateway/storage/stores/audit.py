@@ -35,6 +35,8 @@ class AuditTrail:
         self._database = database
         self._sealer = sealer
         self._clock = clock
+        self.has_written = False
+        """Whether this trail has added a row since it was made."""
         self._recent: dict[tuple[object, ...], float] = {}
         self._batcher: Batcher[Sequence[AuditEntry], None] = Batcher(
             self._write, observe=(metrics or Metrics()).batches("audit")
@@ -61,6 +63,7 @@ class AuditTrail:
         self, connection: AsyncConnection, entries: Sequence[AuditEntry], at: datetime
     ) -> None:
         """Write it down in the transaction of ``connection``, beside the change itself."""
+        self.has_written |= bool(entries)
         await append(connection, self._sealer, entries, at)
 
     async def begin_keyed(self, connection: AsyncConnection, at: datetime) -> None:
@@ -95,4 +98,5 @@ class AuditTrail:
         async with self._database.begin() as connection:
             entries = [each for note in batch for each in note]
             await append(connection, self._sealer, entries, self._clock.now())
+        self.has_written = True
         return [None] * len(batch)

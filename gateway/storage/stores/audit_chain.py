@@ -26,6 +26,7 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import insert_rows
 from gateway.storage.maintenance.locks import AUDIT_CHAIN_LOCK
 from gateway.storage.schema import audit, patient_lookups
+from gateway.storage.stores.lookups import Pairs, lookups_of
 
 FIRST: Final = bytes(32)
 """The digest before the first row."""
@@ -51,8 +52,6 @@ _COVERED: Final = (
 _COLUMNS: Final = (*_COVERED, "address", "detail", "digest")
 _LOOKUP: Final = ("owner", "name", "value")
 _SEALED: Final = ("address", "detail")
-
-Lookups = Sequence[tuple[str, bytes]]
 
 
 class Head(NamedTuple):
@@ -199,17 +198,6 @@ def opened(sealer: Sealer, row: Row[Any], name: str) -> str | None:
     return sealer.unseal(bytes(sealed), table="audit", row_id=f"{row.id}:{name}").decode()
 
 
-async def lookups_of(
-    connection: AsyncConnection, owners: Sequence[str]
-) -> dict[str, list[tuple[str, bytes]]]:
-    """Return the look-ups of some hundred owners, sorted."""
-    found: dict[str, list[tuple[str, bytes]]] = {}
-    query = select(patient_lookups).where(patient_lookups.c.owner.in_(owners))
-    for owner, name, value in await connection.execute(query):
-        found.setdefault(owner, []).append((name, bytes(value)))
-    return {owner: sorted(pairs) for owner, pairs in found.items()}
-
-
 async def _start(connection: AsyncConnection, newest: int) -> tuple[int | None, bytes]:
     """Return the sequence and digest of the row before the first to verify."""
     if not newest:
@@ -221,7 +209,7 @@ async def _start(connection: AsyncConnection, newest: int) -> tuple[int | None, 
 
 async def _rows(
     connection: AsyncConnection, before: int | None
-) -> AsyncIterator[tuple[Row[Any], Lookups]]:
+) -> AsyncIterator[tuple[Row[Any], Pairs]]:
     """Yield all rows after ``before`` with their look-ups, in order."""
     while True:
         query = select(audit).order_by(audit.c.sequence).limit(_ROWS_AT_ONCE)
@@ -237,7 +225,7 @@ async def _rows(
 
 
 def _follows(
-    sealer: Sealer, before: bytes, row: Row[Any], pairs: Lookups, found: Verification
+    sealer: Sealer, before: bytes, row: Row[Any], pairs: Pairs, found: Verification
 ) -> bool:
     values = [getattr(row, name) for name in _COVERED]
     try:
@@ -262,7 +250,7 @@ def _bytes(value: str | None) -> bytes | None:
     return None if value is None else value.encode("utf-8", "surrogatepass")
 
 
-def _content(values: Sequence[Any], sealed: Sequence[bytes | None], pairs: Lookups) -> bytes:
+def _content(values: Sequence[Any], sealed: Sequence[bytes | None], pairs: Pairs) -> bytes:
     """Return the row's content without ambiguity: each part behind its length."""
     parts = [None if value is None else str(value).encode() for value in values]
     parts += sealed

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, bindparam, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -36,6 +36,16 @@ class Subscription(NamedTuple):
 
 
 _ROW: Final = row_type(destinations)
+
+
+async def count_destinations(connection: AsyncConnection, account_id: str) -> int:
+    """Count an account's live destinations, but removed ones."""
+    query = select(func.count()).where(
+        destinations.c.account_id == account_id,
+        destinations.c.mode == "live",
+        destinations.c.removed_at_ms.is_(None),
+    )
+    return int((await connection.execute(query)).scalar_one())
 
 
 class DestinationStore:

@@ -121,8 +121,23 @@ class PackageStore:
 
     def index(self, field: str, account_id: str, value: str) -> bytes:
         """Return the blind index of ``value``, without case and surrounding space."""
-        folded = value if field == "external_order_id" else value.strip().casefold()
-        return self.sealer.blind_index(field, account_id, folded)
+        if field == "external_order_id":  # what an order is recognised by, for good
+            return self.sealer.blind_index(field, account_id, value)
+        return self.sealer.search_index(field, account_id, value.strip().casefold())
+
+    def indexes(self, field: str, account_id: str, value: str) -> tuple[bytes, ...]:
+        """Return the blind indexes of ``value`` under every index key, for the audit alone."""
+        return self.sealer.search_indexes(field, account_id, value.strip().casefold())
+
+    def search_indexes(self, account_id: str, order: Order) -> dict[str, bytes | None]:
+        """Return the columns that a package is searched by."""
+        found = {
+            SEARCH_FIELDS[field]: self.index(field, account_id, value) if value else None
+            for field in _LOOKED_UP_BY
+            for value in (getattr(order, field),)
+        }
+        name = self.name_index(account_id, order.patient_name, order.patient_address)
+        return {**found, "name_index": name}
 
     def order_key(self, account_id: str, mode: Mode, source: str, order_id: str) -> OrderKey:
         """Return the key that identifies a source's order ``order_id``."""
@@ -462,7 +477,13 @@ class PackageStore:
 
 def name_index(sealer: Sealer, account_id: str, name: str, address: str) -> bytes:
     """Return the blind index of a name with its address; case and punctuation don't count."""
-    return sealer.blind_index("name_address", account_id, f"{_words(name)}|{_words(address)}")
+    return name_indexes(sealer, account_id, name, address)[0]
+
+
+def name_indexes(sealer: Sealer, account_id: str, name: str, address: str) -> tuple[bytes, ...]:
+    """Return the indexes of a name with its address under every index key, the newest first."""
+    folded = f"{_words(name)}|{_words(address)}"
+    return sealer.search_indexes("name_address", account_id, folded)
 
 
 _NOT_A_WORD: Final = re.compile(r"[\W_]+")

@@ -62,6 +62,9 @@ async def create_orders(
 
 
 def _orders_answer(answer: IntakeResult) -> Response[bytes]:
+    if answer.plan is not None and answer.is_beyond_plan:
+        details = all_problems((result.index, result.errors) for result in answer.results)
+        raise answer.plan.error(details)
     if all(result.status == "rejected" for result in answer.results):
         details = all_problems((result.index, result.errors) for result in answer.results)
         raise InvalidInput("None of the orders can be accepted.", details)

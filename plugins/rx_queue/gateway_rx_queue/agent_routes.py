@@ -33,6 +33,7 @@ Service = NamedDependency[SkipValidation[RxService]]
     tags=["Writer agents"],
     summary="Lease jobs",
     opt={
+        "feature": None,
         "permission": "rx.agent",
         "body": schema.LeaseIn,
         "answer": schema.LeaseOut,
@@ -100,7 +101,12 @@ async def _woken(
     status_code=200,
     tags=["Writer agents"],
     summary="Report a result",
-    opt={"permission": "rx.agent", "body": schema.ResultIn, "answer": schema.ReportedOut},
+    opt={
+        "permission": "rx.agent",
+        "feature": None,
+        "body": schema.ResultIn,
+        "answer": schema.ReportedOut,
+    },
 )
 async def report_result(
     queue_id: FromPath[str],

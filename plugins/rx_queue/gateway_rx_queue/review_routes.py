@@ -23,7 +23,12 @@ Service = NamedDependency[SkipValidation[RxService]]
     status_code=200,
     tags=["Reviewing prescriptions"],
     summary="Claim a job for review",
-    opt={"permission": "rx.review", "body": schema.ReviewerIn, "answer": schema.ClaimedOut},
+    opt={
+        "permission": "rx.review",
+        "feature": None,
+        "body": schema.ReviewerIn,
+        "answer": schema.ClaimedOut,
+    },
 )
 async def claim_job(
     queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
@@ -49,7 +54,12 @@ async def claim_job(
     status_code=200,
     tags=["Reviewing prescriptions"],
     summary="Release a claimed job",
-    opt={"permission": "rx.review", "body": schema.ReviewerIn, "answer": schema.JobStateOut},
+    opt={
+        "permission": "rx.review",
+        "feature": None,
+        "body": schema.ReviewerIn,
+        "answer": schema.JobStateOut,
+    },
 )
 async def release_job(
     queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
@@ -71,7 +81,12 @@ async def release_job(
     status_code=202,
     tags=["Reviewing prescriptions"],
     summary="Approve a job",
-    opt={"permission": "rx.review", "body": schema.ResolveIn, "answer": schema.JobStateOut},
+    opt={
+        "permission": "rx.review",
+        "feature": None,
+        "body": schema.ResolveIn,
+        "answer": schema.JobStateOut,
+    },
 )
 async def resolve_job(
     queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
@@ -99,7 +114,12 @@ async def resolve_job(
     status_code=202,
     tags=["Reviewing prescriptions"],
     summary="Reject a job",
-    opt={"permission": "rx.review", "body": schema.RejectIn, "answer": schema.JobStateOut},
+    opt={
+        "permission": "rx.review",
+        "feature": None,
+        "body": schema.RejectIn,
+        "answer": schema.JobStateOut,
+    },
 )
 async def reject_job(
     queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
@@ -121,7 +141,12 @@ async def reject_job(
     status_code=202,
     tags=["Prescriptions"],
     summary="Recall a prescription",
-    opt={"permission": "rx.submit", "body": schema.RecallIn, "answer": schema.JobStateOut},
+    opt={
+        "permission": "rx.submit",
+        "feature": None,
+        "body": schema.RecallIn,
+        "answer": schema.JobStateOut,
+    },
 )
 async def recall_job(
     queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service

@@ -105,6 +105,8 @@ class Endpoints:
                 raise NotFound(
                     "There is no such account; create a key for it first (gateway keys create)."
                 )
+            if caller.mode == "live":
+                await self._gateway.plans.take(connection, caller.account_id, "endpoints")
             await self._gateway.destinations.add(connection, destination)
         await self._audit(caller, "endpoint.added", destination.id)
         return destination, secret

@@ -18,7 +18,7 @@ Service = NamedDependency[SkipValidation[Endpoints]]
     status_code=200,
     tags=["Endpoints"],
     summary="Enable an endpoint",
-    opt={"permission": "webhooks.manage", "answer": schema.EndpointOut},
+    opt={"permission": "webhooks.manage", "feature": None, "answer": schema.EndpointOut},
 )
 async def enable_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
@@ -41,7 +41,12 @@ async def enable_endpoint(
     status_code=202,
     tags=["Endpoints"],
     summary="Recover missed events",
-    opt={"permission": "deliveries.resend", "body": schema.RecoverIn, "answer": schema.RecoveryOut},
+    opt={
+        "permission": "deliveries.resend",
+        "feature": None,
+        "body": schema.RecoverIn,
+        "answer": schema.RecoveryOut,
+    },
 )
 async def recover_endpoint(
     endpoint_id: FromPath[str],

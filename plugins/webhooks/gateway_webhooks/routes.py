@@ -120,7 +120,7 @@ async def change_endpoint(
     status_code=204,
     tags=["Endpoints"],
     summary="Remove an endpoint",
-    opt={"permission": "webhooks.manage"},
+    opt={"permission": "webhooks.manage", "feature": None},
 )
 async def remove_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
@@ -139,7 +139,12 @@ async def remove_endpoint(
     status_code=200,
     tags=["Endpoints"],
     summary="Rotate the secret",
-    opt={"permission": "webhooks.manage", "body": schema.RotateIn, "answer": schema.EndpointOut},
+    opt={
+        "permission": "webhooks.manage",
+        "feature": None,
+        "body": schema.RotateIn,
+        "answer": schema.EndpointOut,
+    },
 )
 async def rotate_secret(
     endpoint_id: FromPath[str],
@@ -164,7 +169,7 @@ async def rotate_secret(
     status_code=200,
     tags=["Endpoints"],
     summary="Finish a rotation",
-    opt={"permission": "webhooks.manage", "answer": schema.EndpointOut},
+    opt={"permission": "webhooks.manage", "feature": None, "answer": schema.EndpointOut},
 )
 async def finish_rotation(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
@@ -183,7 +188,7 @@ async def finish_rotation(
     status_code=200,
     tags=["Endpoints"],
     summary="Send a test event",
-    opt={"permission": "webhooks.manage", "answer": schema.DeliveryOut},
+    opt={"permission": "webhooks.manage", "feature": None, "answer": schema.DeliveryOut},
 )
 async def test_endpoint(
     endpoint_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service
@@ -259,7 +264,7 @@ async def show_delivery(
     status_code=200,
     tags=["Deliveries out"],
     summary="Resend a delivery",
-    opt={"permission": "deliveries.resend", "answer": schema.DeliveryOut},
+    opt={"permission": "deliveries.resend", "feature": None, "answer": schema.DeliveryOut},
 )
 async def resend_delivery(
     delivery_id: FromPath[str], caller: NamedDependency[Caller], endpoints: Service

@@ -55,6 +55,7 @@ def test_a_gateway_in_use_is_fine_too(run, config, stock):
         "ok       redis: not configured; everything runs in one process",
         f"ok       files: {NO_LINKS}",
         f"ok       master key: {data / 'master.key'}",
+        "ok       audit trail: empty",
     ]
 
 

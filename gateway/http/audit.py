@@ -1,0 +1,205 @@
+"""The audit trail over HTTP: search it, and the two reports about one patient.
+
+Each is a POST, so that no URL names a patient; ``?as_csv=true`` answers with a CSV file.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar import Response, Router, post
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromQuery, RawBody
+
+from gateway.clock import aware
+from gateway.model.account import Caller
+from gateway.model.audit import AuditEntry, Kind
+from gateway.model.wire import decode
+from gateway.runtime import Gateway
+from gateway.sdk.http import json_response, page_size
+from gateway.storage.stores.patient_reports import (
+    AuditFilter,
+    AuditRow,
+    Disclosure,
+    Sought,
+    as_rows,
+)
+
+
+class AuditSearchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which rows of the trail to return, newest first; ``cursor`` is the page before's."""
+
+    actor: str | None = None
+    action: str | None = None
+    kind: Kind | None = None
+    subject: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    cursor: int | None = None
+    limit: int = 50
+
+
+class AuditRowsOut(msgspec.Struct):
+    """A page of the trail."""
+
+    rows: list[AuditRow]
+    next_cursor: int | None = None
+
+
+class AccessesOut(msgspec.Struct):
+    """Who saw or changed the patient's record, oldest first."""
+
+    accesses: list[AuditRow]
+
+
+class DisclosuresOut(msgspec.Struct):
+    """To whom the patient's data was disclosed, by first time."""
+
+    disclosures: list[Disclosure]
+
+
+def audit_router(gateway: Gateway) -> Router:
+    """Build the router; the gateway is open by the time a route is called."""
+    return Router(
+        "/api/audit", route_handlers=[_search(gateway), _accesses(gateway), _accounting(gateway)]
+    )
+
+
+def _search(gateway: Gateway) -> HTTPRouteHandler:
+    @post(
+        "/search",
+        status_code=200,
+        tags=["Audit"],
+        summary="Search the audit trail",
+        opt={
+            "permission": "audit.read",
+            "limit": "reads",
+            "body": AuditSearchIn,
+            "answer": AuditRowsOut,
+        },
+    )
+    async def search_audit(
+        body: RawBody, caller: NamedDependency[Caller], as_csv: FromQuery[bool] = False
+    ) -> Response[Any]:
+        r"""List what was done and seen, newest first. The search itself is recorded.
+
+        ```bash
+        curl -X POST $GATEWAY/api/audit/search -H "X-API-Key: $KEY" \
+          -H "Content-Type: application/json" -d '{"action": "package.viewed"}'
+        ```
+        """
+        sent = decode(body, AuditSearchIn)
+        size = page_size(sent.limit)
+        wanted = AuditFilter(
+            size + 1,
+            before=sent.cursor,
+            actor=sent.actor,
+            action=sent.action,
+            kind=sent.kind,
+            subject=sent.subject,
+            since=None if sent.since is None else aware(sent.since),
+            until=None if sent.until is None else aware(sent.until),
+        )
+        async with gateway.database.read() as connection:
+            found = await gateway.reports.page(connection, caller, wanted)
+        await gateway.audit.note([AuditEntry.by(caller, "list", "audit.searched", "audit")])
+        if as_csv:
+            return _csv(found[:size], AuditRow, "audit.csv")
+        cursor = found[size - 1].sequence if len(found) > size else None
+        return json_response(AuditRowsOut(found[:size], cursor))
+
+    return search_audit
+
+
+def _accesses(gateway: Gateway) -> HTTPRouteHandler:
+    @post(
+        "/patient",
+        status_code=200,
+        tags=["Audit"],
+        summary="Show who saw a patient's record",
+        opt={
+            "permission": "reports.access",
+            "limit": "reads",
+            "body": Sought,
+            "answer": AccessesOut,
+        },
+    )
+    async def report_accesses(
+        body: RawBody, caller: NamedDependency[Caller], as_csv: FromQuery[bool] = False
+    ) -> Response[Any]:
+        r"""Show who saw or changed the record of a patient, named in any one way that is known.
+
+        It also finds what was seen before the record was erased. Asking is itself recorded.
+
+        ```bash
+        curl -X POST $GATEWAY/api/audit/patient -H "X-API-Key: $KEY" \
+          -H "Content-Type: application/json" -d '{"patient_phone": "+13055551234"}'
+        ```
+        """
+        sought = decode(body, Sought)
+        country = gateway.sites.country(caller.account_id, caller.site)
+        wanted = gateway.reports.wanted(caller.account_id, sought, country)
+        async with gateway.database.read() as connection:
+            found = await gateway.reports.accesses(connection, caller, wanted)
+        asked = gateway.reports.asked(caller, wanted, "report.access", hits=bool(found))
+        await gateway.audit.note([asked])
+        if as_csv:
+            return _csv(found, AuditRow, "accesses.csv")
+        return json_response(AccessesOut(found))
+
+    return report_accesses
+
+
+def _accounting(gateway: Gateway) -> HTTPRouteHandler:
+    @post(
+        "/disclosures",
+        status_code=200,
+        tags=["Audit"],
+        summary="Show to whom a patient's data was disclosed",
+        opt={
+            "permission": "reports.access",
+            "limit": "reads",
+            "body": Sought,
+            "answer": DisclosuresOut,
+        },
+    )
+    async def report_disclosures(
+        body: RawBody, caller: NamedDependency[Caller], as_csv: FromQuery[bool] = False
+    ) -> Response[Any]:
+        r"""Show the accounting of disclosures of a patient. Asking is itself recorded.
+
+        ```bash
+        curl -X POST $GATEWAY/api/audit/disclosures -H "X-API-Key: $KEY" \
+          -H "Content-Type: application/json" -d '{"rx_number": "RX-8872341"}'
+        ```
+        """
+        sought = decode(body, Sought)
+        country = gateway.sites.country(caller.account_id, caller.site)
+        wanted = gateway.reports.wanted(caller.account_id, sought, country)
+        async with gateway.database.read() as connection:
+            found = await gateway.reports.accounting(connection, caller, wanted)
+        asked = gateway.reports.asked(caller, wanted, "report.disclosures", hits=bool(found))
+        await gateway.audit.note([asked])
+        if as_csv:
+            return _csv(found, Disclosure, "disclosures.csv")
+        return json_response(DisclosuresOut(found))
+
+    return report_disclosures
+
+
+def _csv(
+    found: Sequence[msgspec.Struct], shape: type[msgspec.Struct], name: str
+) -> Response[bytes]:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, shape.__struct_fields__, lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(as_rows(found))
+    return Response(
+        out.getvalue().encode(),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
