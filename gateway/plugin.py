@@ -128,6 +128,7 @@ from gateway.storage.stores.idempotency import (
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter, PackageStore
 from gateway.storage.tenancy import visible_to
+from gateway.storage.transaction import Transaction
 from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 from gateway.version import __version__
 
@@ -259,6 +260,7 @@ __all__ = [
     "SystemResolver",
     "TimeOrAgo",
     "TooLarge",
+    "Transaction",
     "Unavailable",
     "UnsupportedMedia",
     "UpdateIntake",

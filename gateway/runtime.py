@@ -381,7 +381,7 @@ class Gateway:
         sinks = with_file_links(self.hooks.sinks(), links)
         self.expiry = ExpiryJob(self.database, rules, sinks, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
-        hand_over = HandOver(self.destinations, sinks, rules.lease_seconds, self.clock)
+        hand_over = HandOver(self.destinations, self.outbox, sinks, rules.lease_seconds, self.clock)
         self.publisher = Publisher(
             self.database,
             self.clock,

@@ -41,6 +41,7 @@ from gateway.outbound.failures import explanation
 from gateway.sdk.records import Sink
 from gateway.settings import DeliveryTable
 from gateway.storage.database import Database
+from gateway.storage.liveness import Liveness
 from gateway.storage.plugin_tables import DueColumn
 from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.destinations import DestinationStore
@@ -139,7 +140,10 @@ class Dispatcher:
         self.clock_skew = ClockSkewMonitor(
             database, clock, lease_seconds=rules.lease_seconds, waits=waits
         )
-        self.hand_over = hand_over or HandOver(destinations, sinks, rules.lease_seconds, clock)
+        self.hand_over = hand_over or HandOver(
+            destinations, outbox, sinks, rules.lease_seconds, clock
+        )
+        self._liveness = Liveness(database, rules.lease_seconds)
         self._running_since = clock.now()
         self.tracing: Tracing | None = None
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
@@ -168,6 +172,20 @@ class Dispatcher:
             async with self._database.begin() as connection:
                 return await self._outbox.end_leases(connection, leases, self._clock.now())
         return ()
+
+    async def stay_alive(self) -> None:
+        """Show other processes that this one delivers; call it at the start and every second."""
+        await self._liveness.hold()
+        self._outbox.lease_prefix = self._liveness.lease_prefix
+
+    async def end_leases_of_the_dead(self) -> Collection[str]:
+        """End the leases of processes that are gone; returns the destinations that had any."""
+        return await self._liveness.end_leases_of_the_dead(self._clock.now())
+
+    async def signed_off(self) -> None:
+        """Show other processes that this one delivers nothing more."""
+        self._outbox.lease_prefix = ""
+        await self._liveness.release()
 
     async def take_back(self) -> None:
         """End the leases of a process that was killed, where no other process can be running.

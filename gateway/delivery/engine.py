@@ -66,6 +66,7 @@ class LocalEngine:
         """Start delivering and running jobs."""
         self._dispatcher.keep_through_outages(keep=True)
         await self._dispatcher.take_back()
+        await self._dispatcher.stay_alive()
         self._running = True
         if isinstance(self._clock, HeldClock):
             self._clock.hold()
@@ -89,6 +90,7 @@ class LocalEngine:
         await self._end_background()
         await asyncio.gather(*self._lane_tasks, return_exceptions=True)
         await self._dispatcher.drained()
+        await self._dispatcher.signed_off()
         self._metrics.in_flight.read = self._metrics.sweep_age.read = tuple
 
     async def _end_background(self) -> None:
@@ -208,8 +210,10 @@ class LocalEngine:
             try:
                 self._sweeping = await self._is_sweeper()
                 await self._check_clock()
+                await self._dispatcher.stay_alive()
                 self.wake(await self._dispatcher.release_lost())
                 if self._sweeping:
+                    await self._dispatcher.end_leases_of_the_dead()
                     await self._spread(await self._dispatcher.destinations_with_work())
                 self.last_sweep_at = self._clock.now()
             except Exception as error:  # noqa: BLE001 - without the sweep nothing would be found again

@@ -8,7 +8,6 @@ A commit that was answered with an error may have stored leases that no lane hol
 :meth:`HandOver.lost_leases` names them, and the engine releases them.
 """
 
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
@@ -20,7 +19,7 @@ from gateway.errors import SealError
 from gateway.model.delivery import ClaimedDelivery, Destination
 from gateway.sdk.records import Sink
 from gateway.storage.stores.destinations import DestinationStore, Subscription
-from gateway.storage.stores.outbox import NO_CLAIM, Claim, NewDelivery
+from gateway.storage.stores.outbox import NO_CLAIM, Claim, NewDelivery, Outbox
 
 
 class ClaimedBatch(NamedTuple):
@@ -57,11 +56,13 @@ class HandOver:
     def __init__(
         self,
         destinations: DestinationStore,
+        outbox: Outbox,
         sinks: Mapping[str, Sink],
         lease_seconds: float,
         clock: Clock,
     ) -> None:
         self._destinations = destinations
+        self._outbox = outbox
         self._sinks = sinks
         self._lease_seconds = lease_seconds
         self._clock = clock
@@ -89,7 +90,7 @@ class HandOver:
                 places.append(place)
         if not places:
             return NO_CLAIM
-        lease = secrets.token_hex(8)
+        lease = self._outbox.new_lease()
         to = frozenset(new[place].destination_id for place in places)
         self._open[lease] = (self._clock.monotonic_seconds(), to)
         until_ms = to_epoch_ms(now + timedelta(seconds=self._lease_seconds))

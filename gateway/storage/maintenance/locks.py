@@ -21,6 +21,8 @@ MIGRATION_LOCK: Final = 0x0A0D16
 AUDIT_CHAIN_LOCK: Final = 0x0A0D17
 START_LOCK: Final = 0x0A0D18
 WORK_QUEUE_LOCK: Final = 0x0A0D20
+# Also the first key of two; the second is the number of a delivering process.
+DELIVERING_LOCK: Final = 0x0A0D21
 
 _IN_USE: Final = (
     "The database is in use by another process, such as gateway serve: stop it, then try again."

@@ -201,6 +201,12 @@ class Outbox:
     def __init__(self, sealer: Sealer, events: EventStore) -> None:
         self._sealer = sealer
         self._events = events
+        self.lease_prefix = ""
+        """What the leases taken here begin with: the number of this process, if it has one."""
+
+    def new_lease(self) -> str:
+        """Return the token of a new lease."""
+        return self.lease_prefix + secrets.token_hex(8)
 
     async def queue(
         self,
@@ -238,7 +244,7 @@ class Outbox:
         exhausted instead.
         """
         now_ms, ends_ms = to_epoch_ms(now), to_epoch_ms(now + timedelta(seconds=lease_seconds))
-        lease = Lease(secrets.token_hex(8), now_ms, ends_ms)
+        lease = Lease(self.new_lease(), now_ms, ends_ms)
         rows = await claim_rows(connection, destination_id, limit, lease)
         if not rows:
             return []

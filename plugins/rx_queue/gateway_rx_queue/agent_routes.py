@@ -1,7 +1,8 @@
 """The routes of writer agents: lease and result."""
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
@@ -10,7 +11,10 @@ from litestar.params import FromPath, RawBody, SkipValidation
 from gateway.plugin import (
     Caller,
     Conflict,
+    GatewayError,
+    InvalidInput,
     NotAuthenticated,
+    NotFound,
     decode,
     from_epoch_ms,
     isoformat,
@@ -23,6 +27,12 @@ from gateway_rx_queue.mapping import outcome_of
 from gateway_rx_queue.service import RxService
 from gateway_rx_queue.settings import AGENT
 from gateway_rx_queue.store import Scope
+
+_CODES: Final[Mapping[type[GatewayError], str]] = {
+    NotFound: "not_found",
+    Conflict: "conflict",
+    InvalidInput: "invalid_input",
+}
 
 Service = NamedDependency[SkipValidation[RxService]]
 
@@ -130,6 +140,69 @@ async def report_result(
     job = await queue.leasing.report(Report(caller, queue_id, sent.lease_token, outcome))
     recalled = job.recalled_at_ms is not None
     return json_response(schema.ReportedOut(job.id, job.state, recalled=recalled))
+
+
+@post(
+    "/results",
+    status_code=200,
+    tags=["Writer agents"],
+    summary="Report several results",
+    opt={"permission": "rx.agent", "body": schema.ResultsIn, "answer": schema.ReportsOut},
+)
+async def report_results(
+    body: RawBody,
+    caller: NamedDependency[Caller],
+    queue: Service,
+) -> Response[bytes]:
+    r"""Report up to 100 results at once, each as one alone; each is taken or refused by itself.
+
+    `status` is the job's state after its result, or `refused` with `code` and `error`: a lease that
+    expired (`conflict`), a job that is not there (`not_found`).
+
+    ```bash
+    curl -X POST $GATEWAY/api/rx/results -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" \
+      -d '{"results": [{"queueId": "'$LEASED'", "lease_token": "'$LEASE_TOKEN'",
+           "outcome": "completed", "din": "02242705"}]}'
+    ```
+    """
+    sent = decode(body, schema.ResultsIn).results
+    answers: list[Job | GatewayError | None] = [None] * len(sent)
+    reports: dict[int, Report] = {}
+    for place, each in enumerate(sent):
+        try:
+            reports[place] = Report(caller, each.queueId, each.lease_token, outcome_of(each))
+        except InvalidInput as error:
+            answers[place] = error
+    for place, answer in zip(
+        reports, await queue.leasing.report_all(list(reports.values())), strict=True
+    ):
+        answers[place] = answer
+    return json_response(
+        schema.ReportsOut(
+            tuple(
+                _reported(place, each.queueId, answer)
+                for place, (each, answer) in enumerate(zip(sent, answers, strict=True))
+            )
+        )
+    )
+
+
+def _reported(place: int, queue_id: str, answer: Job | GatewayError | None) -> schema.ReportOut:
+    if isinstance(answer, Job):
+        recalled = answer.recalled_at_ms is not None
+        return schema.ReportOut(
+            index=place, queueId=answer.id, status=answer.state, recalled=recalled
+        )
+    assert answer is not None  # noqa: S101 - each place has an answer
+    details = "; ".join(each.message for each in answer.details)
+    return schema.ReportOut(
+        index=place,
+        queueId=queue_id,
+        status="refused",
+        code=_CODES[type(answer)],
+        error=f"{answer.message} {details}".strip(),
+    )
 
 
 def _leased_out(job: Job, lease_seconds: float) -> schema.LeasedOut:

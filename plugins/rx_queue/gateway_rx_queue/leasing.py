@@ -4,9 +4,10 @@ Reports and leases that arrive together share one transaction, reports first: th
 they release can be leased.
 """
 
+import asyncio
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +20,10 @@ from gateway.plugin import (
     Caller,
     Conflict,
     Gateway,
+    GatewayError,
     NotFound,
+    Published,
+    Transaction,
     WorkQueue,
     to_epoch_ms,
 )
@@ -92,6 +96,17 @@ class Leasing:
         job: Job = await self._batcher.submit(report)
         return job
 
+    async def report_all(self, reports: Sequence[Report]) -> Sequence[Job | GatewayError]:
+        """Settle several reports; returns, for each, the changed job or why there is none."""
+        answers: list[Job | GatewayError] = []
+        for answer in await asyncio.gather(
+            *(self._batcher.submit(each) for each in reports), return_exceptions=True
+        ):
+            if not isinstance(answer, Job | NotFound | Conflict):
+                raise answer
+            answers.append(answer)
+        return answers
+
     async def drained(self) -> None:
         """Wait until every submitted request is stored and answered."""
         await self._batcher.drained()
@@ -118,24 +133,34 @@ class Leasing:
 
     async def _serve(self, batch: Sequence[Ask]) -> Sequence[Any]:
         reports = {place: ask for place, ask in enumerate(batch) if isinstance(ask, Report)}
-        answers: dict[int, Any] = {}
-        async with self._gateway.database.begin() as connection:
-            ids = {each.job_id for each in reports.values()}
-            jobs = await self._store.locked(connection, ids) if ids else {}
-            # Read after the lock: another process may have held a job in between.
-            changes = Changes(self._gateway, self._store, self._gateway.clock.now())
-            for place, report in reports.items():
-                answers[place] = answer = self._settled(changes, jobs.get(report.job_id), report)
-                if isinstance(answer, Job):
-                    jobs[answer.id] = answer
-            published = await changes.write(connection)
-            handing = Changes(self._gateway, self._store, changes.now)
-            for place, ask in _by_account(batch):
-                answers[place] = await self._handed_out(connection, handing, ask)
-            await handing.write(connection)
+
+        async def serve(transaction: Transaction) -> tuple[dict[int, Any], Published]:
+            return await self._served(transaction, batch, reports)
+
+        answers, published = await self._gateway.database.transact(serve)
         self._gateway.publisher.announce(published)
         self._long_poll.wake(_places(each for each in answers.values() if isinstance(each, Job)))
         return [answers[place] for place in range(len(batch))]
+
+    async def _served(
+        self, transaction: Transaction, batch: Sequence[Ask], reports: Mapping[int, Report]
+    ) -> tuple[dict[int, Any], Published]:
+        """Settle reports, then hand jobs out; returns the answers by place."""
+        answers: dict[int, Any] = {}
+        ids = {each.job_id for each in reports.values()}
+        jobs = await self._store.locked(transaction, ids) if ids else {}
+        # Read after the lock: another process may have held a job in between.
+        changes = Changes(self._gateway, self._store, self._gateway.clock.now())
+        for place, report in reports.items():
+            answers[place] = answer = self._settled(changes, jobs.get(report.job_id), report)
+            if isinstance(answer, Job):
+                jobs[answer.id] = answer
+        published = await changes.write(transaction)
+        handing = Changes(self._gateway, self._store, changes.now)
+        for place, ask in _by_account(batch):
+            answers[place] = await self._handed_out(transaction, handing, ask)
+        await handing.write(transaction)
+        return answers, published
 
     async def _handed_out(
         self, connection: AsyncConnection, changes: Changes, ask: LeaseRequest

@@ -20,7 +20,7 @@ from gateway.plugin import (
     page_size,
 )
 from gateway_rx_queue import fhir, mapping, schema
-from gateway_rx_queue.agent_routes import lease_jobs, report_result
+from gateway_rx_queue.agent_routes import lease_jobs, report_result, report_results
 from gateway_rx_queue.file_routes import keep_page, list_pages
 from gateway_rx_queue.review_routes import (
     claim_job,
@@ -246,6 +246,7 @@ def router(queue: RxService) -> Router:
             lease_jobs,
             look_up_job,
             report_result,
+            report_results,
             claim_job,
             release_job,
             resolve_job,

@@ -279,6 +279,18 @@ class ResultIn(OutcomeIn, frozen=True, kw_only=True, forbid_unknown_fields=True)
     lease_token: Annotated[str, Meta(max_length=200)]
 
 
+class QueuedResultIn(ResultIn, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A result among others, with the id of its job."""
+
+    queueId: Annotated[str, Meta(max_length=200)]  # noqa: N815 - the wire's name
+
+
+class ResultsIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several results at once."""
+
+    results: Annotated[tuple[QueuedResultIn, ...], Meta(min_length=1, max_length=100)]
+
+
 class BridgeJobOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as it is posted to a bridge."""
 
@@ -337,6 +349,23 @@ class ReportedOut(JobStateOut, frozen=True, omit_defaults=True):
     """The state of a job after a report; ``recalled`` when its sender took it back meanwhile."""
 
     recalled: bool = False
+
+
+class ReportOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one result: the job's state after it, or why it was refused."""
+
+    index: int
+    queueId: str  # noqa: N815 - the wire's name
+    status: State | Literal["refused"]
+    recalled: bool = False
+    code: str | None = None
+    error: str | None = None
+
+
+class ReportsOut(msgspec.Struct, frozen=True):
+    """The results of a batch, in their order."""
+
+    results: tuple[ReportOut, ...]
 
 
 class ClaimedOut(JobStateOut, frozen=True):

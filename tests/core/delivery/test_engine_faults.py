@@ -53,6 +53,15 @@ class FakeDispatcher:
     async def release_lost(self):
         return ()
 
+    async def stay_alive(self):
+        pass
+
+    async def signed_off(self):
+        pass
+
+    async def end_leases_of_the_dead(self):
+        return ()
+
     async def destinations_with_work(self):
         self.swept += 1
         found = self.rounds.pop(0) if self.rounds else []

@@ -394,3 +394,39 @@ async def test_an_agent_that_hung_up_is_given_nothing(gateway, key, rx, submit, 
     queue_id = await submit(rx())
 
     assert [each["queueId"] for each in await lease()] == [queue_id]
+
+
+async def test_results_of_several_jobs_are_reported_at_once_and_judged_one_by_one(
+    gateway, key, rx, submit, lease, job
+):
+    ids = [await submit(rx(external_id=f"FAX-{number}")) for number in range(3)]
+    leased = {each["queueId"]: each["lease_token"] for each in await lease(max=3)}
+    held = [each for each in ids if each in leased]
+
+    results = [
+        {"queueId": held[0], "lease_token": leased[held[0]], "outcome": "completed"},
+        {"queueId": held[0], "lease_token": leased[held[0]], "outcome": "completed"},
+        {"queueId": "rxq_none", "lease_token": "x", "outcome": "completed"},
+        {"queueId": ids[-1], "lease_token": "x", "outcome": "completed", "din": "12"},
+    ]
+    answer = await gateway.post("/api/rx/results", key, {"results": results})
+
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["results"]
+    assert [(each["index"], each["status"], each.get("code")) for each in found] == [
+        (0, "completed", None),
+        (1, "refused", "conflict"),
+        (2, "refused", "not_found"),
+        (3, "refused", "invalid_input"),
+    ]
+    assert found[3]["error"].endswith("must be the eight digits of the DIN that was written")
+    assert (await job(held[0]))["status"] == "completed"
+
+
+@pytest.mark.parametrize("count", [0, 101])
+async def test_a_report_has_one_to_a_hundred_results(gateway, key, count):
+    result = {"queueId": "rxq_none", "lease_token": "x", "outcome": "completed"}
+
+    answer = await gateway.post("/api/rx/results", key, {"results": [result] * count})
+
+    assert answer.status_code == 400
