@@ -20,7 +20,8 @@ from typing import Any, Final
 import dramatiq
 import redis
 from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.errors import ConnectionClosed
 
 from gateway.clock import Clock
 from gateway.delivery.dispatcher import Dispatcher
@@ -36,7 +37,39 @@ _WOKEN_MS: Final = 5_000
 # TTL of a worker's ownership of a destination.
 CARRIER_MS: Final = 15_000
 
+# How long one wait for a wake-up lasts: shorter than the client's patience with Redis.
+_LISTEN_SECONDS: Final = 0.5
+
 _log = logging.getLogger(__name__)
+
+
+class _Consumer(_RedisConsumer):
+    """Waits in Redis for the bell of its queue; dramatiq's own polls, whatever there is to do."""
+
+    def __init__(self, broker: Any, queue_name: str, prefetch: int, _timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]  # dramatiq's
+
+    def __next__(self) -> Any:
+        """Return the next message, or ``None`` when none came within half a second."""
+        message = super().__next__()  # type: ignore[no-untyped-call]  # as above
+        if message is None:
+            try:
+                self.broker.client.blpop([_bell(self.queue_name)], timeout=_LISTEN_SECONDS)
+            except redis.RedisError as error:
+                raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]  # as above
+        return message
+
+
+class _Broker(RedisBroker):
+    @property
+    def consumer_class(self) -> Any:
+        """Return what reads a queue."""
+        return _Consumer
+
+
+def _bell(queue: str) -> str:
+    """Return the list that has an item while its queue may hold a message nobody looked for."""
+    return key("bell", queue)
 
 
 class WakeUps:
@@ -44,7 +77,7 @@ class WakeUps:
 
     def __init__(self, url: str) -> None:
         # No middleware: a wake-up is never retried, timed or kept. The sweep finds lost ones.
-        make: Any = RedisBroker  # dramatiq doesn't type its constructor
+        make: Any = _Broker  # dramatiq doesn't type its constructor
         self.client = connected(url)
         self.broker: Any = make(client=self.client, namespace=NAMESPACE, middleware=[])
         self.broker.declare_queue(QUEUE)
@@ -106,6 +139,11 @@ class WakeUps:
                 queue_name=queue, actor_name=ACTOR, args=(destination_id,), kwargs={}, options={}
             )
         )
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.lpush(_bell(queue), 1)
+            pipe.ltrim(_bell(queue), 0, 0)  # one is enough: it is looked for until none is left
+            pipe.pexpire(_bell(queue), CARRIER_MS)
+            pipe.execute()
 
 
 def own_queue(worker_id: str) -> str:
@@ -113,8 +151,8 @@ def own_queue(worker_id: str) -> str:
     return f"{QUEUE}-{worker_id}"
 
 
-# Polling interval of an idle worker: what a wake-up adds to latency at most.
-_POLL_MS: Final = 10
+# How long dramatiq's threads wait for each other before they look whether they are to end.
+_IDLE_MS: Final = 500
 _HEARTBEAT_SECONDS: Final = 5.0
 _HEARTBEAT_MS: Final = 20_000
 # TTL of the sweeper's leader lease.
@@ -211,7 +249,7 @@ class WorkerEngine(LocalEngine):
             options={},
         )
         self._worker = dramatiq.Worker(
-            broker, worker_threads=self._threads, worker_timeout=_POLL_MS
+            broker, worker_threads=self._threads, worker_timeout=_IDLE_MS
         )
         self._worker.start()
 
