@@ -68,7 +68,7 @@ class _Broker(RedisBroker):
 
 
 def _bell(queue: str) -> str:
-    """Return the list that has an item while its queue may hold a message nobody looked for."""
+    """Return the list that has an item while its queue may hold an unread message."""
     return key("bell", queue)
 
 

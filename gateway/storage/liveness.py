@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _SWEEPS_UNTIL_DEAD: Final = 3
 _LARGEST: Final = 2**31 - 1
 
-# The owners of leases whose lock nobody holds. Only rows that are due within a lease are looked
+# The owners of leases whose lock no session holds. Only rows that are due within a lease are looked
 # at, by the index of due rows.
 _DEAD = text(
     """
