@@ -28,7 +28,7 @@ from gateway.model.catalog import core_event_types
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
-from gateway.sdk.records import HealthCheck, Job, Sink
+from gateway.sdk.records import ATTENTION, AttentionSource, HealthCheck, Job, Sink
 from gateway.storage.plugin_tables import PluginTables
 
 _log = logging.getLogger(__name__)
@@ -143,6 +143,14 @@ class Hooks:
             with self._isolated(implementation):
                 commands.extend(_called(implementation) or ())
         return commands
+
+    def attention(self) -> list[AttentionSource]:
+        """Return every plugin's sources of what needs a person."""
+        return [
+            each
+            for _, found in self._at_start("extensions", AttentionSource, point=ATTENTION)
+            for each in found
+        ]
 
     def health_checks(self) -> list[HealthCheck]:
         """Return every plugin's health checks."""

@@ -163,10 +163,11 @@ class GatewayHooks:
 
     @hookspec
     def extensions(self, point: str) -> Sequence[object]:
-        """Provide records for an extension point of another plugin.
+        """Provide records for an extension point of another plugin, or of the core.
 
-        When: when that plugin collects them, with the point's name, ``"<plugin>.<name>"``. Its
-            documentation lists its extension points and the type of their records.
+        When: when the owner collects them, with the point's name, ``"<plugin>.<name>"``. Its
+            documentation lists its extension points and the type of their records. The core
+            has one, ``ATTENTION``: an ``AttentionSource`` finds what needs a person.
         Returns: records for ``point``; nothing for points you don't extend.
         Errors: raising, or a record of another type, fails that plugin's call; the message
             names your plugin.

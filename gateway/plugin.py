@@ -90,6 +90,7 @@ from gateway.sdk.http import (
 )
 from gateway.sdk.protocols import (
     AccountLookup,
+    AttentionList,
     AuditRecorder,
     EventPublisher,
     FileKeeper,
@@ -103,7 +104,17 @@ from gateway.sdk.protocols import (
     SiteLookup,
     UpdateIntake,
 )
-from gateway.sdk.records import Batch, HealthCheck, HealthReport, InstalledPlugin, Job, Sink
+from gateway.sdk.records import (
+    ATTENTION,
+    AttentionItem,
+    AttentionSource,
+    Batch,
+    HealthCheck,
+    HealthReport,
+    InstalledPlugin,
+    Job,
+    Sink,
+)
 from gateway.sdk.signals import on_termination
 from gateway.sdk.uploads import MAX_UPLOAD_BYTES, MULTIPART, file_response, keep_upload
 from gateway.settings import Settings, SiteCode
@@ -136,6 +147,7 @@ __all__ = [
     "ALL_OF_AN_ORDER",
     "ANY_CALLER",
     "API_VERSION",
+    "ATTENTION",
     "CLOSED",
     "CONTROL_CHARACTERS",
     "DEFAULT_ACCOUNT",
@@ -153,6 +165,9 @@ __all__ = [
     "AsyncConnection",
     "Attempt",
     "AttemptFilter",
+    "AttentionItem",
+    "AttentionList",
+    "AttentionSource",
     "AuditEntry",
     "AuditRecorder",
     "BagChange",

@@ -20,6 +20,7 @@ from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.attention import Attention
 from gateway.auth.api_keys import Keys
 from gateway.auth.emergencies import Emergencies, Records
 from gateway.auth.identity import Ground, Identity, build_identity
@@ -119,6 +120,7 @@ class Gateway:
     expiry: ExpiryJob
     dispatcher: Dispatcher
     backlog: BacklogReader
+    attention: Attention
     queues: list[QueueTable]
     migrated: Migrated
     _lifespan: AbstractAsyncContextManager[None]
@@ -432,6 +434,9 @@ class Gateway:
             self.hooks,
             self.clock,
             self.wake,
+        )
+        self.attention = Attention(
+            settings, self.database, self.destinations, self.hooks, self.clock
         )
         self.backlog = BacklogReader(self.database, self.clock, sinks, self.queues)
         self.dispatcher = Dispatcher(

@@ -29,6 +29,7 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Set up": ("init", "check", "status", "migrate", "tls"),
     "Run": ("serve", "worker"),
     "Operate": (
+        "attention",
         "keys",
         "people",
         "packages",

@@ -30,6 +30,7 @@ from gateway.model.submission import (
     Submission,
     UpdateResult,
 )
+from gateway.sdk.records import AttentionItem
 from gateway.settings import Settings
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
@@ -256,6 +257,14 @@ class AuditRecorder(Protocol):
         ...
 
 
+class AttentionList(Protocol):
+    """Lists what needs a person."""
+
+    async def of(self, caller: Caller) -> list[AttentionItem]:
+        """Return the items that ``caller`` may see; those of all plugins among them."""
+        ...
+
+
 class Gateway(Protocol):
     """The gateway as a plugin sees it; passed to its ``__init__`` and opened later.
 
@@ -286,6 +295,7 @@ class Gateway(Protocol):
     keys: KeyLookup
     recovery: RecoveryService
     audit: AuditRecorder
+    attention: AttentionList
 
     def catalog(self) -> Sequence[EventType]:
         """Return every event type, the core's and the plugins'."""

@@ -6,11 +6,13 @@ records the outcome; a hook itself is quick and never waits.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from gateway.model.account import Caller
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 
 
@@ -75,6 +77,39 @@ class HealthCheck:
     name: str
     check: Callable[[], Awaitable[HealthReport]]
     decides_readiness: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionItem:
+    """Something that a person should see to, in one sentence without patient data.
+
+    ``kind`` and ``subject`` identify it while it lasts: two items never share them. ``since``
+    is the time it began, ``command`` the command that shows more or mends it.
+    """
+
+    kind: str
+    subject: str
+    text: str
+    since: datetime | None = None
+    site: str | None = None
+    command: str | None = None
+
+
+ATTENTION: Final = "gateway.attention"
+"""The extension point of attention sources."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionSource:
+    """Finds what needs a person. ``find(caller)`` takes up to 5 s and reports the present state.
+
+    Callers without ``permission`` don't get its items. A source counts together what a person
+    would see to in one go (``"3 prescriptions wait for review"``).
+    """
+
+    name: str
+    permission: str
+    find: Callable[[Caller], Awaitable[Sequence[AttentionItem]]]
 
 
 @dataclass(frozen=True, slots=True)

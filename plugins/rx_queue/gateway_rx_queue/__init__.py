@@ -6,9 +6,19 @@ from contextlib import AbstractAsyncContextManager
 import click
 from litestar import Router
 
-from gateway.plugin import API_VERSION, EventType, Gateway, HealthCheck, Job, PluginTables, hookimpl
+from gateway.plugin import (
+    API_VERSION,
+    ATTENTION,
+    EventType,
+    Gateway,
+    HealthCheck,
+    Job,
+    PluginTables,
+    hookimpl,
+)
 from gateway_rx_queue.commands import rx_group
 from gateway_rx_queue.events import EVENT_TYPES
+from gateway_rx_queue.reminders import Reminders
 from gateway_rx_queue.routes import router
 from gateway_rx_queue.service import RxService
 from gateway_rx_queue.settings import RxQueueSettings
@@ -23,6 +33,7 @@ class RxQueue:
 
     def __init__(self, settings: RxQueueSettings, gateway: Gateway) -> None:
         self._queue = RxService(gateway, settings)
+        self._reminders = Reminders(gateway, settings)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
@@ -53,6 +64,11 @@ class RxQueue:
     def cli_commands(self) -> Sequence[click.Command]:
         """Return the group ``gateway rx``."""
         return [rx_group(self._queue.settings)]
+
+    @hookimpl
+    def extensions(self, point: str) -> Sequence[object]:
+        """Return the sources that count prescriptions waiting for a person."""
+        return self._reminders.sources() if point == ATTENTION else []
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:

@@ -54,7 +54,8 @@ class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ``writer`` is ``agent``, ``http``, ``simulator`` or the name of another plugin's writer. A
     lease lasts ``lease_seconds``; a job fails after ``max_attempts`` attempts, with
     ``retry_schedule_seconds`` between them (the last value repeats). A reviewer's claim lasts
-    ``claim_minutes``.
+    ``claim_minutes``. A prescription that waits for review longer than ``remind_minutes`` needs
+    a person.
     """
 
     writer: str = AGENT
@@ -70,6 +71,7 @@ class RxQueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     max_attempts: _Count = 8
     retry_schedule_seconds: tuple[_Positive, ...] = (5, 30, 120, 600, 1800, 3600)
     claim_minutes: _Positive = 15.0
+    remind_minutes: _Positive = 30.0
     http: BridgeTable = BridgeTable()
 
     def __post_init__(self) -> None:

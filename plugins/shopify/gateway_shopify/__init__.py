@@ -5,7 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 import click
 from litestar import Router
 
-from gateway.plugin import API_VERSION, Event, Gateway, Job, PluginTables, Sink, hookimpl
+from gateway.plugin import (
+    API_VERSION,
+    ATTENTION,
+    Event,
+    Gateway,
+    Job,
+    PluginTables,
+    Sink,
+    hookimpl,
+)
 from gateway_shopify.commands import shopify_group
 from gateway_shopify.routes import router
 from gateway_shopify.service import ShopifyService
@@ -31,6 +40,11 @@ class Shopify:
     def sinks(self) -> Sequence[Sink]:
         """Register the sink that reports deliveries to shops."""
         return self._service.sinks()
+
+    @hookimpl
+    def extensions(self, point: str) -> Sequence[object]:
+        """Register the source that counts orders waiting for a person."""
+        return self._service.held.attention_sources() if point == ATTENTION else []
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:

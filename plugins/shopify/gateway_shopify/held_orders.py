@@ -5,7 +5,17 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from gateway.plugin import AuditEntry, Caller, Conflict, Gateway, NotFound, masked, new_id
+from gateway.plugin import (
+    AttentionItem,
+    AttentionSource,
+    AuditEntry,
+    Caller,
+    Conflict,
+    Gateway,
+    NotFound,
+    masked,
+    new_id,
+)
 from gateway_shopify.inbox import Arrival, Inbox
 from gateway_shopify.mapping import REASONS
 from gateway_shopify.orders import FLAGS, OrderRecord, OrderStore
@@ -44,6 +54,24 @@ class HeldOrders:
             shown(each, caller)
             for each in await self._orders.page(shops, caller.mode, states, _LIMIT)
         ]
+
+    def attention_sources(self) -> Sequence[AttentionSource]:
+        """Return the source of held and flagged orders."""
+        return [AttentionSource("shopify-held", "packages.read", self.attention)]
+
+    async def attention(self, caller: Caller) -> Sequence[AttentionItem]:
+        """Count, by shop, the orders that wait for a person: held ones, and flagged ones."""
+        items = []
+        for shop in sorted(self._shops_of(caller)):
+            waiting = await self._orders.page({shop}, caller.mode, ("held", "flagged"), _LIMIT)
+            if not waiting:
+                continue
+            count = f"{len(waiting)} orders wait" if len(waiting) > 1 else "1 order waits"
+            text = f"{count} for a person in the shop {shop}."
+            site = self._shops[shop].site
+            command = "gateway shopify held"
+            items.append(AttentionItem("shop_orders_held", shop, text, None, site, command))
+        return items
 
     async def release(self, caller: Caller, order_id: str, release: Release) -> dict[str, Any]:
         """Make a package of an order in spite of the reason; return the order after that.

@@ -8,6 +8,8 @@ from gateway_shopify.inbox import Inbox
 from gateway_shopify.orders import OrderStore
 from shopify_orders import ORDER_GID, ORDER_NUMBER, SHOP, address, line_item, order
 
+from gateway.plugin import Caller
+
 LATER = "2026-11-20T11:00:00-05:00"
 
 
@@ -136,6 +138,16 @@ async def test_missing_protected_data_is_named_and_the_order_goes_on_when_it_com
     await shopify.deliver("orders/updated", changed())
     assert len(await shopify.packages()) == 1
     assert await shopify.listed() == []
+
+
+async def test_held_orders_need_a_person(shopify):
+    await shopify.deliver("orders/create", shopify_orders.without_protected_data())
+
+    found = await shopify.gateway.attention.of(Caller("default", "live", "test"))
+
+    assert [(each.kind, each.text) for each in found] == [
+        ("shop_orders_held", f"1 order waits for a person in the shop {SHOP}.")
+    ]
 
 
 async def test_a_rejected_order_is_held_with_its_reasons(shopify):

@@ -1,0 +1,118 @@
+"""What needs a person: failing endpoints, a full disk, an old backup, and what plugins add.
+
+One list for the command line, for mails and for pages. Each source is asked on its own with a
+deadline; one that fails becomes an item itself, so that silence means that all is well.
+"""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.clock import Clock, from_epoch_ms
+from gateway.hooks import Hooks
+from gateway.model.account import Caller
+from gateway.sdk.records import AttentionItem, AttentionSource
+from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.installation import LAST_BACKUP, read_fact
+
+FAILING_FOR: Final = timedelta(minutes=15)
+OLDEST_BACKUP: Final = timedelta(days=3)
+LEAST_FREE_BYTES: Final = 1 << 30
+_SECONDS: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Attention:
+    """Collects the items of all sources that a caller may see."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        destinations: DestinationStore,
+        hooks: Hooks,
+        clock: Clock,
+        *,
+        seconds: float = _SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._destinations = destinations
+        self._clock = clock
+        self._seconds = seconds
+        self._sources = (
+            AttentionSource("endpoints", "webhooks.read", self._endpoints),
+            AttentionSource("disk", "settings.read", self._disk),
+            AttentionSource("backup", "settings.read", self._backup),
+            *hooks.attention(),
+        )
+
+    async def of(self, caller: Caller) -> list[AttentionItem]:
+        """Return what needs a person now, in the order of the sources."""
+        # A plugin's own work isn't a caller with permissions, and is never checked.
+        allowed = [
+            each for each in self._sources if caller.kind == "job" or caller.may(each.permission)
+        ]
+        found = await asyncio.gather(*(self._find(source, caller) for source in allowed))
+        return [
+            item
+            for items in found
+            for item in items
+            if item.site is None or caller.sees_site(item.site)
+        ]
+
+    async def _find(self, source: AttentionSource, caller: Caller) -> Sequence[AttentionItem]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await source.find(caller)
+        except Exception as error:  # noqa: BLE001 - a source of a plugin may raise anything
+            _log.warning(
+                "attention source failed",
+                extra={"source": source.name, "error": type(error).__name__},
+            )
+            text = f"The check {source.name} fails ({type(error).__name__}); the log has the place."
+            return [AttentionItem("source_failed", source.name, text, command="gateway check")]
+
+    async def _endpoints(self, caller: Caller) -> Sequence[AttentionItem]:
+        async with self._database.read() as connection:
+            found = await self._destinations.list(connection, caller)
+        now = self._clock.now()
+        items = []
+        for each in found:
+            command = f"gateway deliveries list --endpoint {each.id}"
+            if each.state == "disabled" and each.state_reason in {"failing", "gone"}:
+                text = f"The endpoint {each.name} was disabled because it kept failing."
+                kind, since = "endpoint_disabled", each.disabled_at
+            elif each.failing_since is not None and now - each.failing_since >= FAILING_FOR:
+                text = f"The endpoint {each.name} fails; its webhooks are kept and tried again."
+                kind, since = "endpoint_failing", each.failing_since
+            else:
+                continue
+            items.append(AttentionItem(kind, each.id, text, since, each.site, command))
+        return items
+
+    async def _disk(self, _caller: Caller) -> Sequence[AttentionItem]:
+        path = self._settings.gateway.data_dir
+        free_bytes = (await asyncio.to_thread(shutil.disk_usage, path)).free
+        if free_bytes >= LEAST_FREE_BYTES:
+            return []
+        text = f"The disk of the gateway has only {free_bytes >> 20} MB left: make room."
+        return [AttentionItem("disk_full", "disk", text, command="gateway storage")]
+
+    async def _backup(self, _caller: Caller) -> Sequence[AttentionItem]:
+        if self._database.dialect != "sqlite":  # PostgreSQL's own backups aren't visible here
+            return []
+        async with self._database.read() as connection:
+            noted = await read_fact(connection, LAST_BACKUP)
+        made_at: datetime | None = None if noted is None else from_epoch_ms(int(noted))
+        if made_at is None or self._clock.now() - made_at < OLDEST_BACKUP:
+            return []  # a gateway that never made one is reminded by gateway status
+        text = f"The last backup is older than {OLDEST_BACKUP.days} days."
+        command = "gateway backup --keep 7"
+        return [AttentionItem("backup_old", "backup", text, made_at, command=command)]

@@ -1,0 +1,69 @@
+"""What goes in and out over HTTP, and the event types.
+
+Each event goes to one recipient of mails only, never to webhooks.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from gateway.plugin import EventType
+from gateway_email.letter import NEEDED, OVER, TEST
+
+
+class RecipientIn(msgspec.Struct, forbid_unknown_fields=True):
+    """A recipient to add."""
+
+    address: str
+    events: tuple[str, ...] = ()
+    attention: bool = True
+    site: str | None = None
+
+
+class RecipientOut(msgspec.Struct):
+    """A recipient."""
+
+    id: str
+    address: str
+    site: str | None
+    attention: bool
+    events: tuple[str, ...]
+    state: str
+    last_success_at: str | None
+
+
+class RecipientsOut(msgspec.Struct):
+    """All recipients, oldest first."""
+
+    recipients: tuple[RecipientOut, ...]
+
+
+_TEXT: Final = {"type": "string"}
+_MAYBE: Final = {"type": ["string", "null"]}
+_SAMPLE: Final = {
+    "kind": "endpoint_failing",
+    "text": "The endpoint board fails; its webhooks are kept and tried again.",
+    "since": "2026-04-19T18:42:10Z",
+    "command": "gateway deliveries list --endpoint dst_0199",
+}
+_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"kind": _TEXT, "text": _TEXT, "since": _MAYBE, "command": _MAYBE},
+    "required": ["kind", "text", "since", "command"],
+}
+
+EVENT_TYPES: Final = (
+    EventType(type=NEEDED, meaning="Something needs a person.", sample=_SAMPLE, schema=_SCHEMA),
+    EventType(
+        type=OVER,
+        meaning="What needed a person is over.",
+        sample={**_SAMPLE, "command": None},
+        schema=_SCHEMA,
+    ),
+    EventType(
+        type=TEST,
+        meaning="A test of a recipient of mails.",
+        sample={},
+        schema={"type": "object"},
+    ),
+)

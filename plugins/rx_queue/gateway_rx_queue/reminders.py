@@ -1,0 +1,97 @@
+"""What needs a person: prescriptions that wait too long for review, or for the agent.
+
+Counted by site, without a look at what is in them.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import func, select
+
+from gateway.plugin import (
+    AttentionItem,
+    AttentionSource,
+    Caller,
+    Gateway,
+    from_epoch_ms,
+    to_epoch_ms,
+    visible_to,
+)
+from gateway_rx_queue.settings import AGENT, RxQueueSettings
+from gateway_rx_queue.tables import rx_jobs
+
+PERMISSION: Final = "rx.read"
+AGENT_SILENT_AFTER: Final = timedelta(minutes=15)
+
+
+class Reminders:
+    """The attention sources of the queue."""
+
+    def __init__(self, gateway: Gateway, settings: RxQueueSettings) -> None:
+        self._gateway = gateway
+        self._settings = settings
+
+    def sources(self) -> Sequence[AttentionSource]:
+        """Return the sources; that of the agent only where one writes."""
+        review = AttentionSource("rx-review", PERMISSION, self.review)
+        if self._settings.writer != AGENT:
+            return [review]
+        return [review, AttentionSource("rx-agent", PERMISSION, self.agent)]
+
+    async def review(self, caller: Caller) -> Sequence[AttentionItem]:
+        """Count the prescriptions that wait for a reviewer longer than ``remind_minutes``."""
+        return await self._waiting(
+            caller,
+            "excepted",
+            timedelta(minutes=self._settings.remind_minutes),
+            kind="rx_review",
+            text="{count} for review.",
+            command="gateway rx list --status excepted",
+        )
+
+    async def agent(self, caller: Caller) -> Sequence[AttentionItem]:
+        """Count the prescriptions that no agent leased for a quarter of an hour."""
+        return await self._waiting(
+            caller,
+            "queued",
+            AGENT_SILENT_AFTER,
+            kind="rx_agent",
+            text="{count} for the agent: see that its program runs and reaches the gateway.",
+            command="gateway rx list --status queued",
+        )
+
+    async def _waiting(
+        self,
+        caller: Caller,
+        state: str,
+        longer_than: timedelta,
+        *,
+        kind: str,
+        text: str,
+        command: str,
+    ) -> Sequence[AttentionItem]:
+        before_ms = to_epoch_ms(self._gateway.clock.now() - longer_than)
+        since = rx_jobs.c.due_at_ms if state == "queued" else rx_jobs.c.state_at_ms
+        query = (
+            select(rx_jobs.c.site, func.count(), func.min(since))
+            .where(*visible_to(caller, rx_jobs), rx_jobs.c.state == state, since <= before_ms)
+            .group_by(rx_jobs.c.site)
+        )
+        async with self._gateway.database.read() as connection:
+            rows = list(await connection.execute(query))
+        return [
+            AttentionItem(
+                kind,
+                site or "all",
+                text.format(count=_counted(count)),
+                from_epoch_ms(oldest_ms),
+                site,
+                command,
+            )
+            for site, count, oldest_ms in rows
+        ]
+
+
+def _counted(count: int) -> str:
+    return "1 prescription waits" if count == 1 else f"{count} prescriptions wait"

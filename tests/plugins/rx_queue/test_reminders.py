@@ -1,0 +1,58 @@
+"""Prescriptions that wait too long need a person: a reviewer, or the agent's owner."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.plugin import Caller
+from gateway.testing import SteppingClock
+
+START = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
+MINUTE = 60
+JOB = Caller("default", "live", "test")
+
+
+@pytest.fixture
+def clock():
+    return SteppingClock(START)
+
+
+async def items(gateway, caller=JOB):
+    found = await gateway.gateway.attention.of(caller)
+    return [(each.kind, each.site, each.text) for each in found]
+
+
+async def test_prescriptions_that_wait_for_review_for_half_an_hour_are_counted(harness, clock, rx):
+    async with harness("[plugins.rx_queue]\n", clock) as gateway:
+        key = await gateway.issue_key()
+        for number in range(2):
+            await gateway.post("/api/rx", key, rx(prescriber=None, external_id=str(number)))
+        clock.step(30 * MINUTE - 1)
+        assert await items(gateway) == []
+
+        clock.step(1)
+
+        text = "2 prescriptions wait for review."
+        assert await items(gateway) == [("rx_review", None, text)]
+        assert await items(gateway, Caller("elsewhere", "live", "test")) == []
+
+
+async def test_a_prescription_that_no_agent_leases_for_a_quarter_of_an_hour_is_reported(
+    harness, clock, rx
+):
+    async with harness("[plugins.rx_queue]\n", clock) as gateway:
+        key = await gateway.issue_key()
+        await gateway.post("/api/rx", key, rx())
+        clock.step(15 * MINUTE)
+        [(kind, _, text)] = await items(gateway)
+        assert kind == "rx_agent"
+        assert text.startswith("1 prescription waits for the agent")
+
+        await gateway.post("/api/rx/lease", key, {})
+        assert await items(gateway) == []
+
+
+async def test_without_an_agent_nothing_waits_for_one(harness, clock, rx):
+    async with harness('[plugins.rx_queue]\nwriter = "simulator"\n', clock) as gateway:
+        names = [each.name for each in gateway.gateway.hooks.attention()]
+    assert names == ["rx-review"]
