@@ -35,6 +35,7 @@ HERE: Final = Path(__file__).resolve().parents[1]
 FILL: Final = Path(__file__).with_name("upgrade_fill.py")
 PLUGINS: Final = ("json_api",)
 KILL_AT: Final = 0.4
+LOOKED_UP: Final = 200
 FIRST_DAY: Final = date(2026, 1, 1)
 
 
@@ -275,7 +276,8 @@ def _verified(there: Installation, key: str, packages: int, traffic: list[Traffi
         faults.append(f"{stored} packages instead of {packages + len(accepted)}")
     if missed := sum(each.missed for each in traffic):
         faults.append(f"{missed} searches found nothing")
-    for order_id, package_id in accepted.items():
+    # That none is missing, the count says; of some it is looked up that they are what was answered.
+    for order_id, package_id in list(accepted.items())[:: max(1, len(accepted) // LOOKED_UP)]:
         sent = {"external_order_id": order_id}
         found = there.call("POST", "/api/packages/search", sent, key)["packages"]
         if [each["id"] for each in found] != [package_id]:

@@ -51,12 +51,10 @@ async def delete_numbers(connection: AsyncConnection, keys: Collection[tuple[str
     await connection.execute(delete(package_prescriptions).where(key.in_(list(keys))))
 
 
-def ids_with(account_id: str, index: bytes) -> Select[Any]:
-    """Return a query of the ids of an account's packages that carry a number."""
-    first = select(packages.c.id).where(
-        packages.c.account_id == account_id, packages.c.rx_index == index
-    )
+def ids_with(index: bytes) -> Select[Any]:
+    """Return a query of the ids of packages that carry a number; its index names the account."""
+    first = select(packages.c.id).where(packages.c.rx_index == index)
     others = select(package_prescriptions.c.package_id).where(
-        package_prescriptions.c.account_id == account_id, package_prescriptions.c.rx_index == index
+        package_prescriptions.c.rx_index == index
     )
     return select(union(first, others).subquery().c[0])

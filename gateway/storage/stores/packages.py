@@ -338,11 +338,14 @@ class PackageStore:
     ) -> list[Package]:
         """Return packages whose ``field`` (a key of ``SEARCH_FIELDS``) is exactly ``value``."""
         index = self.index(field, caller.account_id, value)
-        found = (
-            packages.c.id.in_(ids_with(caller.account_id, index))
+        # By its index alone: beside the account and the order of the list, SQLite would rather
+        # walk through all packages of the account.
+        ids = (
+            ids_with(index)
             if field == "rx_number"
-            else packages.c[SEARCH_FIELDS[field]] == index
+            else select(packages.c.id).where(packages.c[SEARCH_FIELDS[field]] == index)
         )
+        found = packages.c.id.in_(ids)
         query = self._visible(caller).where(found).order_by(packages.c.id.desc()).limit(limit)
         if before_id is not None:
             query = query.where(packages.c.id < before_id)

@@ -33,11 +33,19 @@ async def completed(kept, connection):
 
 
 SEARCH = "SEARCH packages USING INDEX"
+OF_A_BAG = "SEARCH package_prescriptions USING INDEX"
 
 
 def narrowed(**wanted):
     async def asked(kept, connection):
         await kept.packages.page(connection, LIVE, PackageFilter(9, clear=ClearFilter(**wanted)))
+
+    return asked
+
+
+def searched(field):
+    async def asked(kept, connection):
+        await kept.packages.search(connection, LIVE, field, "some value", limit=9)
 
     return asked
 
@@ -77,6 +85,24 @@ async def waiting(kept, connection):
         (
             narrowed(driver_id="drv_b12c"),
             "SEARCH packages USING INDEX ix_packages_driver_id (account_id=? AND driver_id=?)",
+            0,
+        ),
+        *(
+            (
+                searched(field),
+                f"{SEARCH} {prefix}_packages_{name} ({name}=?)",
+                0,
+            )
+            for field, prefix, name in (
+                ("rx_number", "ix", "rx_index"),
+                ("patient_phone", "ix", "phone_index"),
+                ("external_patient_id", "ix", "patient_index"),
+                ("external_order_id", "uq", "order_index"),
+            )
+        ),
+        (
+            searched("rx_number"),
+            f"{OF_A_BAG} ix_package_prescriptions_rx_index (rx_index=?)",
             0,
         ),
         *(
