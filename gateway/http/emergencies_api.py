@@ -73,7 +73,12 @@ def emergencies_router(gateway: Gateway) -> Router:
         opt={"permission": "audit.read", "answer": EmergenciesOut},
     )
     async def show(caller: AnyCaller, unreviewed: FromQuery[bool] = True) -> Response[bytes]:
-        """List the records that were opened in emergencies: those that wait for a review."""
+        """List the records that were opened in emergencies: those that wait for a review.
+
+        ```bash
+        curl $GATEWAY/api/emergencies -H "X-API-Key: $KEY"
+        ```
+        """
         found = await emergencies.page(caller.account_id, unreviewed=unreviewed)
         return json_response(EmergenciesOut([_out(each) for each in found]))
 

@@ -79,7 +79,12 @@ def people_router(gateway: Gateway) -> Router:
 
     @get("/", summary="List people", opt={**_MANAGE, "answer": PeopleOut})
     async def show(caller: AnyCaller) -> Response[bytes]:
-        """List the account's people, their roles, factors and sessions, and open invitations."""
+        """List the account's people, their roles, factors and sessions, and open invitations.
+
+        ```bash
+        curl $GATEWAY/api/people -H "X-API-Key: $KEY"
+        ```
+        """
         members = await people.members(caller.account_id)
         invited = await people.invitations(caller.account_id)
         seen = [each for each in members if _sees(caller, each.membership.sites)]
