@@ -3,17 +3,15 @@
 Packages hold patient data, so each one shown is recorded in the audit trail.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import Any, Final, get_args
 
 import click
 import msgspec
 
 from gateway.cli.opening import caller_of, many_rows, one_row
 from gateway.errors import NotFound
-from gateway.model.account import Caller
-from gateway.model.audit import ALL_OF_AN_ORDER, AuditEntry
 from gateway.model.event import Event
 from gateway.model.masking import masked_package
 from gateway.model.order import PRIORITIES
@@ -23,9 +21,6 @@ from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time, reveal_op
 from gateway.storage.schema import FLAGS
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter
-
-if TYPE_CHECKING:
-    from gateway.runtime import Gateway
 
 _COLUMNS: Final = ("created_at", "status", "site", "source", "patient_name", "rx_number", "id")
 
@@ -68,7 +63,7 @@ async def list_packages(  # noqa: PLR0913 - one for each option
         wanted = PackageFilter(limit, status=status, source=source, since=after, clear=clear)
         async with gateway.database.read() as connection:
             found = await gateway.packages.page(connection, caller, wanted)
-        await gateway.audit.note(_views(gateway, caller, found))
+        await gateway.audit.note(gateway.packages.views(caller, found, "package.viewed"))
     session.table(_COLUMNS, [_row(masked_package(caller, package)) for package in found])
 
 
@@ -90,7 +85,7 @@ async def show(
                     "--test and --account look elsewhere."
                 )
             timeline = await gateway.events.of_subject(connection, caller, package_id)
-        await gateway.audit.note(_views(gateway, caller, [package]))
+        await gateway.audit.note(gateway.packages.views(caller, [package], "package.viewed"))
     session.record(
         {
             **_row(masked_package(caller, package)),
@@ -129,15 +124,8 @@ async def search(
         async with gateway.database.read() as connection:
             found = await gateway.packages.search(connection, caller, name, value, limit=limit)
         asked = gateway.packages.searched(caller, name, value, hits=bool(found))
-        await gateway.audit.note([asked, *_views(gateway, caller, found)])
+        await gateway.audit.note([asked, *gateway.packages.views(caller, found, "package.viewed")])
     session.table(_COLUMNS, [_row(masked_package(caller, package)) for package in found])
-
-
-def _views(gateway: "Gateway", caller: Caller, shown: Sequence[Package]) -> list[AuditEntry]:
-    entries: list[AuditEntry] = gateway.packages.views(
-        caller, shown, "package.viewed", ALL_OF_AN_ORDER
-    )
-    return entries
 
 
 def _row(package: Package) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ PATIENT = {
 
 def seen(read, stock):
     package_id, _ = stock.order(site="main", **PATIENT)
-    read("packages", "show", package_id)
+    read("packages", "show", package_id, "--reveal")
     return package_id
 
 

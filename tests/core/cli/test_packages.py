@@ -14,6 +14,8 @@ def test_packages_are_listed_newest_first_and_each_is_audited(read, stock):
 
     masked = read("packages", "list")
     assert [each["patient_name"] for each in masked] == ["Bo L.", "Ana S."]
+    assert stock.audited("package.viewed") == []  # a masked list is one row, not one a package
+    assert [subject for _, subject, _ in stock.audited("package.viewed_masked")] == ["packages"]
     listed = read("packages", "list", "--reveal")
 
     assert [each["id"] for each in listed] == [second, first]
@@ -66,7 +68,7 @@ def test_each_number_of_a_bag_finds_it(read, stock):
     bag = (Prescription(rx_number="RX-1"), Prescription(rx_number="RX-2", fill_number=1))
     package_id, _ = stock.order(site="main", prescriptions=bag)
 
-    [found] = read("packages", "search", "--rx-number", "RX-2")
+    [found] = read("packages", "search", "--rx-number", "RX-2", "--reveal")
 
     assert found["id"] == package_id
     assert [each["rx_number"] for each in found["prescriptions"]] == ["RX-1", "RX-2"]
