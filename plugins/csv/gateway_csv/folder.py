@@ -1,19 +1,21 @@
-"""The watched folder: files put into it are imported, then moved aside with their report.
+"""The watched folder: it imports the files put into it, and moves them aside with their report.
 
-A file that is the same at two looks has stopped growing. It is claimed by being renamed into
+A file that is the same at two looks has stopped growing. A process claims it by renaming it into
 ``working/``, under a name with the id of its import: the process that finds it there, also after
-a crash, goes on with the same import, and packages made before the crash count as its own. The
-report and the rejected rows are written before the file itself is moved to ``done/`` or
-``failed/``, so a file that lies there has its report beside it.
+a crash, continues the same import, and packages created before the crash count as its own. It
+writes the report and the rejected rows before it moves the file to ``done/`` or ``failed/``, so
+every file there has its report beside it.
 
-A file that can't be read is put with the failed ones, and the next one has its turn. No file name
-is ever logged: it may be a patient's. ``gateway status`` shows the names in ``failed/``.
+A file that can't be read, or that the gateway stopped over twice, moves to ``failed/``, and the
+next one has its turn. Logs name no file: its name may be a patient's. ``gateway status`` shows the
+latest import, and the names in ``failed/``.
 """
 
 import asyncio
 import logging
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -24,9 +26,11 @@ from gateway.plugin import (
     GatewayError,
     HealthCheck,
     HealthReport,
+    isoformat,
     new_id,
 )
 from gateway_csv.folder_files import (
+    CrashCount,
     is_readable,
     open_regular,
     private_folder,
@@ -42,6 +46,13 @@ _log = logging.getLogger(__name__)
 
 _ACTOR: Final = "csv-folder"
 _TRIES: Final = 5
+_MOST_CRASHES: Final = 2
+_CRASHED: Final = (
+    "The gateway stopped twice in the middle of this file: it may need more memory than there is. "
+    "Split it, or save it as CSV, and import the parts."
+)
+_STAMPED: Final = re.compile(r"(\d{8}T\d{6}Z)_.*\.report\.txt")
+_SUMMARY_BYTES: Final = 300
 _NAMES: Final = 3
 _EMPTY_FOR_SECONDS: Final = 60
 # Half a download, a spreadsheet program's lock, a hidden file.
@@ -113,7 +124,8 @@ class WatchedFolder:
         except OSError as error:
             detail = f"the watched folder can't be used ({error.strerror}): look at its permissions"
             return HealthReport(healthy=False, detail=detail)
-        return HealthReport(healthy=True, detail="the watched folder can be used")
+        last = await asyncio.to_thread(self._last_import)
+        return HealthReport(healthy=True, detail=f"the watched folder can be used{last}")
 
     async def failed_files(self) -> HealthReport:
         """Report the files in ``failed/``, until a person has seen to them."""
@@ -128,6 +140,22 @@ class WatchedFolder:
             f"({', '.join(names[-_NAMES:])}{more}): read the report beside each, then move it away"
         )
         return HealthReport(healthy=False, detail=detail, command=f"ls {folder}")
+
+    def _last_import(self) -> str:
+        """Return when the latest import ended, and its counts."""
+        found = [
+            (match[1], folder / match[0])
+            for folder in (self._folder / "done", self._folder / "failed")
+            for match in map(_STAMPED.fullmatch, _names_in(folder))
+            if match is not None
+        ]
+        if not found:
+            return ""
+        stamp, path = max(found)
+        with open_regular(path) as file:
+            summary = file.readline(_SUMMARY_BYTES).decode("utf-8", "replace").strip().rstrip(".")
+        at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return f"; last import {isoformat(at)}: {summary}"
 
     def _make_folders(self) -> None:
         private_folder(self._working)
@@ -189,9 +217,20 @@ class WatchedFolder:
             sender=self._settings.folder_sender,
             is_resumed=is_resumed,
         )
-        error: str | None = None
         report = Report()
         rejected = RejectedFile(claimed.path.with_name(f"{claimed.path.name}.rejected"))
+        crashes = CrashCount(self._folder / f".{claimed.path.name}.crashes")
+        if is_resumed and claimed.import_id not in self._tries and crashes.read() >= _MOST_CRASHES:
+            await asyncio.to_thread(self._put_away, claimed, report, _CRASHED, rejected)
+            crashes.clear()
+            return
+        self._tries.setdefault(claimed.import_id, 0)
+        with crashes:
+            await self._import_claimed(claimed, job, rejected)
+
+    async def _import_claimed(self, claimed: _Claimed, job: Job, rejected: RejectedFile) -> None:
+        error: str | None = None
+        report = Report()
         try:
             file = await asyncio.to_thread(open_regular, claimed.path)
         except FileNotFoundError:  # another process finished it

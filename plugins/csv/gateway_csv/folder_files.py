@@ -51,6 +51,32 @@ def write_new(path: Path, text: str) -> None:
     draft.replace(path)
 
 
+class CrashCount:
+    """Counts, in a file, how often a process ended in the middle of a block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> int:
+        """Return the count; 0 without a file."""
+        try:
+            return self._path.lstat().st_size
+        except OSError:
+            return 0
+
+    def clear(self) -> None:
+        """Delete the count."""
+        self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> None:
+        """Count a crash, in case one comes."""
+        write_new(self._path, "." * (self.read() + 1))
+
+    def __exit__(self, *_error: object) -> None:
+        """Delete the count: an error or a request to stop is no crash."""
+        self.clear()
+
+
 def is_readable(path: Path) -> bool:
     """Return whether all of a file can be read."""
     try:

@@ -1,4 +1,4 @@
-"""What is left beside a file of the watched folder: a report to read, and the rejected rows."""
+"""The files beside a file of the watched folder: its report, and its rejected rows."""
 
 import shutil
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ _WHAT_TO_DO: Final = (
 
 
 class RejectedFile:
-    """Rejected rows on their way into a file; there is none while no row is rejected."""
+    """Writes rejected rows to a file, which exists only if a row is rejected."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: TextIO | None = None
 
     def __enter__(self) -> Self:
-        """Write from the beginning: what an earlier try left is written again."""
+        """Start again: the file of an earlier try is deleted."""
         self._path.unlink(missing_ok=True)
         return self
 
@@ -46,14 +46,14 @@ class RejectedFile:
         self._file.write(rejected_lines(rejections, reading))
 
     def move_to(self, target: Path, *, like: Path) -> None:
-        """Move it where it is looked for, for the same people to read as the file ``like``."""
+        """Move it to ``target``, with the permissions of the file ``like``."""
         if self._path.exists():
             shutil.copymode(like, self._path)
             self._path.replace(target)
 
 
 def written_report(report: Report, error: str | None) -> str:
-    """Write the report for a person; what was found in a cell is masked."""
+    """Return the report as text for a person; the contents of cells are masked."""
     if error is not None:
         lines = ["This file could not be imported.", error]
         if report.created:

@@ -36,7 +36,14 @@ from gateway_csv.read.rows import Row
 from gateway_csv.read.table import ImportOptions, Table
 from gateway_csv.rejected import Rejection
 from gateway_csv.report import Report
-from gateway_csv.row_dedup import Claim, Identity, KnownRows, identities_of, same_patient
+from gateway_csv.row_dedup import (
+    Claim,
+    Identity,
+    KnownRows,
+    identities_of,
+    same_patient,
+    with_before,
+)
 from gateway_csv.schema import RowProblem
 from gateway_csv.settings import BagsBy, CsvSettings, DayOrder
 
@@ -139,6 +146,7 @@ class Importer:
         report.ignored_columns = reading.layout.ignored()
         await hooks.progress(report)
         run = _Run(self._gateway, self._settings, job, hooks, reading, report)
+        await run.look_back()
         try:
             async with aclosing(_ahead(run.chunks(table.orders(reading.layout)))) as chunks:
                 async for chunk in chunks:
@@ -215,6 +223,11 @@ class _Run:
             each.code for each in gateway.settings.sites if each.account == job.caller.account_id
         }
         self._site = job.caller.site or (codes.pop() if len(codes) == 1 else None)
+        self._looks_back = False
+
+    async def look_back(self) -> None:
+        """Find out whether rows from before csv_0002 are still to be recognised."""
+        self._looks_back = await self._known.has_before(self._gateway.clock.now())
 
     def chunks(self, rows: Iterator[Row]) -> Iterator[Sequence[_Read]]:
         """Read rows, some at a time."""
@@ -234,6 +247,8 @@ class _Run:
             return self._gateway.sealer.blind_index("csv row", account_id, text)
 
         identity, *others = identities_of(order, self._site, index)
+        if self._looks_back:
+            identity = with_before(identity, order, self._site, index)
         return _Read(read, identity, tuple(others))
 
     async def take(self, chunk: Sequence[_Read]) -> None:

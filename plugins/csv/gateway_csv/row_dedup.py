@@ -19,7 +19,7 @@ from sqlalchemy import bindparam, delete, false, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.plugin import Caller, Database, Order, to_epoch_ms
+from gateway.plugin import Caller, Database, Order, to_epoch_ms, visible_to
 from gateway_csv.tables import known_rows
 
 _AT_ONCE: Final = 5000
@@ -32,14 +32,16 @@ _CENT: Final = Decimal("0.01")
 _PHONE_DIGITS: Final = 10
 
 
-def said_by(order: Order, site: str | None) -> str:
+def said_by(order: Order, site: str | None, *, is_folded: bool = True) -> str:
     """Return all that an order says, in a form in which spelling makes no difference.
 
     ``site`` is the one that an order without one is for. A telephone number counts by its
     last ten digits: that is what its spellings have in common.
     """
     phone = re.sub(r"\D", "", order.patient_phone or "")
-    name, address = folded(order.patient_name), folded(order.patient_address)
+    name, address = order.patient_name, order.patient_address
+    if is_folded:
+        name, address = folded(name), folded(address)
     email = order.patient_email or ""
     copay = order.copay_amount
     with suppress(InvalidOperation):  # a huge amount is intake's to refuse
@@ -79,6 +81,8 @@ class Identity(NamedTuple):
     content: bytes
     is_lasting: bool
     by: str
+    before: bytes = b""
+    """What a row without an order id was known by before csv_0002: all it says."""
 
 
 def identity_of(order: Order, site: str | None, index: Callable[[str], bytes]) -> Identity:
@@ -92,6 +96,15 @@ def identity_of(order: Order, site: str | None, index: Callable[[str], bytes]) -
     else:
         return Identity(index(content), b"", is_lasting=False, by="content")
     return Identity(index(key), index(content)[:_CONTENT_BYTES], is_lasting, by)
+
+
+def with_before(
+    identity: Identity, order: Order, site: str | None, index: Callable[[str], bytes]
+) -> Identity:
+    """Add what a row was known by before csv_0002, when capitals made a difference."""
+    if order.external_order_id or order.prescriptions:
+        return identity
+    return identity._replace(before=index(said_by(order, site, is_folded=False)))
 
 
 def identities_of(
@@ -132,6 +145,8 @@ class Claim(NamedTuple):
     content: bytes = b""
     seen_at_ms: int = 0
     is_lasting: bool = False
+    before: bytes = b""
+    """The key of a claim from before csv_0002, of which intake's reference is made."""
 
     def differs(self, identity: Identity) -> bool:
         """Say whether the row that was claimed said something else."""
@@ -139,7 +154,7 @@ class Claim(NamedTuple):
 
     def reference(self, index: bytes) -> str:
         """Return what intake knows the row's order by."""
-        return f"{index.hex()}:{self.claimed_at_ms}"
+        return f"{(self.before or index).hex()}:{self.claimed_at_ms}"
 
 
 class KnownRows:
@@ -154,7 +169,9 @@ class KnownRows:
         """Return the claims that hold, for those rows that have one."""
         async with self._database.read() as connection:
             found = await self._found(connection, sorted({each.key for each in identities}))
-        return {key: claim for key, claim in found.items() if not self._is_over(claim, now)}
+            before = await self._before(connection, identities, now)
+        holding = {key: claim for key, claim in found.items() if not self._is_over(claim, now)}
+        return {**before, **holding}
 
     async def claim(
         self, identities: Sequence[Identity], import_id: str, now: datetime, *, again: bool
@@ -168,8 +185,9 @@ class KnownRows:
         first: dict[bytes, Identity] = {}
         for each in identities:
             first.setdefault(each.key, each)
-        ordered = sorted(first)  # all processes lock rows in one order
         async with self._database.begin() as connection:
+            before = {} if again else await self._before(connection, identities, now)
+            ordered = sorted(first.keys() - before.keys())  # all processes lock in one order
             await self._insert(connection, [first[key] for key in ordered], import_id, now_ms)
             found = await self._found(connection, ordered)
             others = [(key, claim) for key, claim in found.items() if claim.import_id != import_id]
@@ -178,9 +196,38 @@ class KnownRows:
                 await self._replace(connection, stale, first, import_id, now_ms)
                 found = await self._found(connection, ordered)
             renewed = sorted(key for key, claim in found.items() if self._is_due(claim, now))
+            renewed += sorted(each.before for each in before.values() if self._is_due(each, now))
             if renewed:
                 await self._renew(connection, renewed, now_ms)
-        return found
+        return {**found, **before}
+
+    async def has_before(self, now: datetime) -> bool:
+        """Say whether claims from before csv_0002 still hold: some days after that upgrade."""
+        since_ms = to_epoch_ms(now - self._window)
+        query = select(known_rows.c.row_index).where(
+            *self._mine(),
+            known_rows.c.content.is_(None),
+            func.coalesce(known_rows.c.seen_at_ms, known_rows.c.claimed_at_ms) > since_ms,
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(query.limit(1))).first() is not None
+
+    async def _before(
+        self, connection: AsyncConnection, identities: Sequence[Identity], now: datetime
+    ) -> dict[bytes, Claim]:
+        """Return the claims from before csv_0002 that hold, by today's keys.
+
+        They are known by all that their rows say, and have no content of their own.
+        """
+        keys = {
+            each.before: each.key for each in identities if each.before and each.before != each.key
+        }
+        found = await self._found(connection, sorted(keys))
+        return {
+            keys[before]: claim._replace(before=before)
+            for before, claim in found.items()
+            if not claim.content and not claim.is_lasting and not self._is_over(claim, now)
+        }
 
     def _is_over(self, claim: Claim, now: datetime) -> bool:
         return not claim.is_lasting and claim.seen_at_ms <= to_epoch_ms(now - self._window)
@@ -282,11 +329,9 @@ class KnownRows:
                 .values(seen_at_ms=now_ms)
             )
 
-    def _mine(self) -> tuple[Any, Any]:
-        return (
-            known_rows.c.account_id == self._caller.account_id,
-            known_rows.c.mode == self._caller.mode,
-        )
+    def _mine(self) -> tuple[Any, ...]:
+        """Match the account's rows of all sites: an order id counts for the account."""
+        return visible_to(msgspec.structs.replace(self._caller, sites=None), known_rows)
 
 
 async def delete_claims(database: Database, before: datetime) -> None:

@@ -10,7 +10,15 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import delete, insert, select, update
 
-from gateway.plugin import Caller, Gateway, from_epoch_ms, isoformat, new_id, to_epoch_ms
+from gateway.plugin import (
+    Caller,
+    Gateway,
+    from_epoch_ms,
+    isoformat,
+    new_id,
+    to_epoch_ms,
+    visible_to,
+)
 from gateway_csv.report import Report
 from gateway_csv.schema import ImportOut, ProgressOut, State
 from gateway_csv.tables import imports, rejected
@@ -75,16 +83,10 @@ class ImportStore:
         """Return how far an import is, if it is one that ``caller`` may see."""
         async with self._gateway.database.read() as connection:
             found = await connection.execute(
-                select(imports).where(
-                    imports.c.id == import_id,
-                    imports.c.account_id == caller.account_id,
-                    imports.c.mode == caller.mode,
-                )
+                select(imports).where(imports.c.id == import_id, *visible_to(caller, imports))
             )
             row = found.first()
-        if row is None or not caller.sees_site(row.site):
-            return None
-        return self._shown(row)
+        return None if row is None else self._shown(row)
 
     def _shown(self, row: Any) -> ProgressOut:
         outcome = Outcome()

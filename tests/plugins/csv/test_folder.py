@@ -451,3 +451,46 @@ async def test_failed_files_are_named_to_the_operator_until_they_are_gone(gatewa
     assert (red.healthy, green.healthy) == (False, True)
     assert f"({STAMP}_march.csv)" in red.detail
     assert red.command == f"ls {folder / 'failed'}"
+
+
+async def test_a_file_that_stopped_the_gateway_twice_is_set_aside(gateway, folder, monkeypatch):
+    """Each new WatchedFolder is a process that starts after another one died over the file."""
+    (folder / "orders.csv").write_text(SEED)
+    first = watching(gateway, folder)
+    await first.look()
+    with monkeypatch.context() as died:
+        died.setattr("gateway_csv.folder_files.CrashCount.clear", lambda _: None)
+        died.setattr("gateway_csv.importer.Importer.run", _killed)
+        for watched in (first, watching(gateway, folder)):
+            with pytest.raises(KeyboardInterrupt):
+                await watched.look()
+    (folder / "next.csv").write_text(SEED.replace("RX-", "RY-"))
+    last = watching(gateway, folder)
+    await last.look()
+    await last.look()
+
+    report = (folder / "failed" / f"{STAMP}_orders.csv.report.txt").read_text()
+    assert "The gateway stopped twice in the middle of this file" in report
+    assert put_away(folder)["working"] == []
+    assert f"{STAMP}_next.csv" in put_away(folder)["done"]
+    assert [each for each in folder.iterdir() if each.name.startswith(".")] == []
+
+
+async def _killed(*_):
+    raise KeyboardInterrupt
+
+
+async def test_the_health_check_says_how_the_latest_import_ended(gateway, folder):
+    watched = watching(gateway, folder)
+    (folder / "orders.csv").write_text(SEED)
+    await watched.look()
+    await watched.look()
+    gateway.gateway.clock.step(3600)
+    (folder / "orders.csv").write_text(BAD.replace("RX-", "RY-"))
+    await watched.look()
+    await watched.look()
+
+    assert (await watched.health()).detail == (
+        "the watched folder can be used; last import 2026-01-01T01:00:00Z: 3 rows: 2 created, "
+        "0 imported before, 1 rejected"
+    )

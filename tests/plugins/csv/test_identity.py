@@ -3,9 +3,14 @@
 import csv
 import io
 
+import pytest
+from gateway_csv.row_dedup import said_by
+from gateway_csv.tables import known_rows
 from plugins.csv.files import PLUGINS, Sender
 from plugins.csv.test_properties import _exported
+from sqlalchemy import insert
 
+from gateway.plugin import DEFAULT_ACCOUNT, Caller, Candidate, Order, Submission, to_epoch_ms
 from gateway.testing import SteppingClock
 
 HEADER = "Order #,Patient Name,Address"
@@ -108,6 +113,45 @@ async def test_a_row_without_a_date_that_is_seen_every_day_is_renewed(harness):
     assert created == [1, 0, 0, 0, 0, 1]
 
 
+@pytest.mark.parametrize("rx_number", ["7001", None])
+async def test_a_row_that_came_in_before_the_upgrade_is_known_after_it(harness, rx_number):
+    """Before csv_0002 a row was known by all it says, capitals and all, and had no content."""
+    clock = SteppingClock()
+    file = f"Patient Name,Address,Rx Number\nAna Reed,5 Elm St,{rx_number or ''}\n"
+    async with harness(PLUGINS, clock=clock) as gateway:
+        sender = Sender(gateway, await gateway.issue_key())
+        running = gateway.gateway
+        caller = Caller(DEFAULT_ACCOUNT, "live", "csv-folder")
+        order = Order(patient_name="Ana Reed", patient_address="5 Elm St", rx_number=rx_number)
+
+        # What the version before did: a claim under all it says, and the order under the claim.
+        key = running.sealer.blind_index(
+            "csv row", DEFAULT_ACCOUNT, said_by(order, None, is_folded=False)
+        )
+        now_ms = to_epoch_ms(clock.now())
+        async with running.database.begin() as connection:
+            await connection.execute(
+                insert(known_rows).values(
+                    account_id=DEFAULT_ACCOUNT,
+                    mode="live",
+                    row_index=key,
+                    import_id="imp_before",
+                    claimed_at_ms=now_ms,
+                )
+            )
+        candidate = Candidate(order, reference=f"{key.hex()}:{now_ms}")
+        await running.intake.accept(Submission(caller, "csv", (candidate,)))
+        created = []
+        for days in (1, 1, 4, 4):
+            clock.step(days * 86400)
+            dry = await sender.send(file, "?dry_run=true")
+            created.append((dry["created"], (await sender.send(file))["created"]))
+        packages = await sender.packages()
+
+    assert created == [(0, 0), (0, 0), (0, 0), (0, 0)]
+    assert len(packages) == 1
+
+
 async def test_the_same_prescription_of_two_patients_is_two_packages(sender):
     report = await sender.send(
         "Patient Name,Address,Rx Number\nAna Reed,5 Elm St,7001\nBo Fox,5 Elm St,7001\n"
@@ -165,3 +209,14 @@ async def test_an_export_comes_back_without_a_second_delivery(gateway, sender):
     assert rows[bo["id"]]["driver"] == ""
     assert counts(here) == {"duplicates": 1, "skipped": 1}
     assert counts(elsewhere) == {"created": 1, "skipped": 1}
+
+
+async def test_a_row_whose_twin_is_cancelled_makes_no_package(sender):
+    """The same order twice, once ready and once cancelled: which is later, no file says."""
+    report = await sender.send(
+        "Patient Name,Address,Rx #,Status\nAna Reed,5 Elm St,7001,Ready\n"
+        "Bo Fox,6 Elm St,7002,Ready\nAna Reed,5 Elm St,7001,Cancelled\n"
+    )
+
+    assert counts(report) == {"created": 1, "skipped": 1, "rejected": 1}
+    assert report["errors"][0]["message"] == ("by row 4 the same order needs no delivery any more")
