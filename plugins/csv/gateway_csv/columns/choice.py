@@ -59,6 +59,9 @@ _WORD: Final = re.compile(r"[^\W\d_]+")
 _TITLE: Final = re.compile(r"[A-Z][a-z'-]+(?: [A-Z][\w'.-]*)+")
 _CITY_WORDS: Final = 3
 _GOING_ON: Final = frozenset({"notes", "city", "patient_address", "locality"})
+_BESIDE_NAMES: Final = frozenset(
+    {"suffix", "title", "salutation", "nickname", "gender", "sex", "initials", "generation"}
+)
 _NEARLY_ALL: Final = 0.8
 
 
@@ -423,8 +426,8 @@ class _Chooser(ColumnReading):
                     [
                         Problem(
                             f"{self._shown(place)} holds what looks like {part}: say what it is "
-                            f'(--column "{header or "…"}={part}"), or that it is none '
-                            f'(--column "{header or "…"}=ignore")',
+                            f'(--column "{self._shown(place)}={part}"), or that it is none '
+                            f'(--column "{self._shown(place)}=ignore")',
                             field=part,
                         )
                     ],
@@ -481,10 +484,10 @@ class _Chooser(ColumnReading):
     def _text_before(self, place: int) -> str:
         """Return the field of the text before a column that may go on with it; else nothing."""
         before = self._fields.get(place - 1, ("", ""))[0]
-        if before in NAMES and not self._headers[place]:
-            return before
-        if before not in _GOING_ON or not self._headers[place]:
-            return before if before in _GOING_ON else ""
+        if before not in _GOING_ON | NAMES or normal(self._headers[place]) in _BESIDE_NAMES:
+            return ""
+        if not self._headers[place]:
+            return before if share(self._sample.texts(place), _WORD.search) > HALF else ""
         texts = self._sample.texts(place)
         if before != "notes" and (
             any(map(has_digit, texts)) or 2 * len(texts) > len(self._sample.texts(place - 1))

@@ -26,6 +26,7 @@ _TITLE: Final = re.compile(
 )
 _CENTS: Final = re.compile(r"\D*\d+[.,]\d{2}\D*")
 _RX_PREFIX: Final = re.compile(r"rx[-# ]?\d.*", re.IGNORECASE)
+_MARKED: Final = re.compile(r"(?:[A-Z]{1,4}[-#]?|#)\d{3,}|\d{6,}")
 _HASH: Final = re.compile(r"#\d+")
 _TWO_CODES: Final = re.compile(
     r"(?:[A-Z]{1,4}-?)?\d{4,}-[A-Z]{1,4}-?\d{4,}|[A-Z]{1,4}-?\d{4,}-\d{4,}"
@@ -191,20 +192,29 @@ def _check_codes(table: _Table) -> None:
         is_one_orders = column.field == "external_order_id"  # the rows' own conflict
         if not is_one_orders and len(texts) >= _FEWEST_ROWS and at and 2 * several >= len(at):
             raise doubted(column, "the same number stands at several patients")
-        if column.field != "external_patient_id" and (
-            share(texts, _PATIENT_PREFIX.fullmatch) > HALF
-            or share([each.casefold() for each in texts], _PATIENT_INSIDE.fullmatch) > HALF
-        ):
-            raise doubted(column, "its numbers are marked as a patient's")
-        if column.field != "rx_number" and share(texts, _RX_PREFIX.fullmatch) > HALF:
-            raise doubted(column, "its numbers are marked as a prescription's")
-        if column.field == "external_patient_id" and share(texts, _HASH.fullmatch) > HALF:
-            raise doubted(column, "its numbers are marked as an order's")
-        lacking = [each for each in _CODES if each not in table.by_field]
-        if lacking and share(texts, _TWO_CODES.fullmatch) > HALF:
-            raise doubted(column, "its cells have two numbers in them")
-        if column.field != "external_order_id" and share(texts, _ORDER_PREFIX.fullmatch) > HALF:
-            raise doubted(column, "its numbers are marked as an order's")
+        _check_marks(table, column, texts)
+
+
+def _check_marks(table: _Table, column: Column, texts: Sequence[str]) -> None:
+    """Doubt numbers that are marked as those of another column: ``RX-1``, ``P-1``, ``SO-1``."""
+    for each in table.columns:
+        is_count = each.field is None and is_quantity(each.header)
+        if is_count and share(table.texts(each), _MARKED.fullmatch) > HALF:
+            raise doubted(column, f"{each.header} has numbers like it")
+    if column.field != "external_patient_id" and (
+        share(texts, _PATIENT_PREFIX.fullmatch) > HALF
+        or share([each.casefold() for each in texts], _PATIENT_INSIDE.fullmatch) > HALF
+    ):
+        raise doubted(column, "its numbers are marked as a patient's")
+    if column.field != "rx_number" and share(texts, _RX_PREFIX.fullmatch) > HALF:
+        raise doubted(column, "its numbers are marked as a prescription's")
+    if column.field == "external_patient_id" and share(texts, _HASH.fullmatch) > HALF:
+        raise doubted(column, "its numbers are marked as an order's")
+    lacking = [each for each in _CODES if each not in table.by_field]
+    if lacking and share(texts, _TWO_CODES.fullmatch) > HALF:
+        raise doubted(column, "its cells have two numbers in them")
+    if column.field != "external_order_id" and share(texts, _ORDER_PREFIX.fullmatch) > HALF:
+        raise doubted(column, "its numbers are marked as an order's")
 
 
 def _check_amounts(table: _Table) -> None:

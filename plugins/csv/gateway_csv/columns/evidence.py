@@ -227,7 +227,7 @@ def _is_header(text: str) -> bool:
     if " " not in text and "_" not in text:
         return text.casefold() in {"patient", "recipient", "customer", "pharmacy", "prescriber"}
     meaning = meaning_of(text)
-    return meaning is not None and meaning.field != "last_first"
+    return meaning is not None and meaning.field not in {"", "last_first"}
 
 
 def _address(text: str) -> str:
@@ -466,7 +466,7 @@ def weak_misfit(field: str, text: str) -> bool:
     if field == "patient_email":
         return "@" not in text
     shape = looks(text) if field == "notes" else ""
-    if field == "notes" and text.casefold() in ANSWERS:
+    if field == "notes" and len(text) > 1 and text.casefold() in ANSWERS:
         return True
     if field == "notes" and _CODE_NOTE.fullmatch(text):
         return len(text) > _SHORT_NUMBER

@@ -17,7 +17,7 @@ from gateway_csv.read.rows import Cell, Row
 _CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
 _NAMES: Final = ("first_name", "patient_name", "last_name")
 _OF_PERSONS: Final = frozenset({"patient_name", "patient_phone", "patient_address"})
-_TEXTS: Final = ("notes", "city")
+_TEXTS: Final = ("notes", "city", "address2")
 _FAMILY: Final = frozenset(
     {
         "bill to",
@@ -71,6 +71,12 @@ class Exchanges:
         self._others = [
             (mine, theirs.place) for theirs in ignored for mine in _alike(theirs, by_field)
         ]
+        self._families = {
+            (mine, theirs.place)
+            for theirs in ignored
+            if words_of_others(theirs.header) & _FAMILY
+            for mine in places(*_NAMES)
+        }
         self._shapes: Counter[tuple[Pair, str, str]] = Counter()
         self._own = {each: Counter[str]() for pair in self._numbers for each in pair}
         counted = {each for pair in self._others for each in pair} | set(places("city"))
@@ -107,6 +113,8 @@ class Exchanges:
                 yield name, city
         for mine, theirs in self._others:
             said, at = _text(row, mine).casefold(), _text(row, theirs).casefold()
+            if (mine, theirs) in self._families and self._values[theirs].get(at, 0) > 1:
+                continue  # the payer of others may be a patient, and has a payer, too
             if len(said) > _FEWEST_LETTERS and said != at and self._is_theirs(mine, theirs, said):
                 yield mine, theirs
 
@@ -120,7 +128,8 @@ class Exchanges:
         """Say whether a number is written as those of another column, whose cell has none."""
         shape, own, others = _shape(_text(row, one)), self._own[one], self._own[other]
         is_usual = bool(shape) and 2 * others.get(shape, 0) >= others.total() > 0
-        is_odd = own[shape] <= 1 < own.total() and len(own) > 1
+        is_odd = 2 * own[shape] < own.total() or own[shape] <= 1 < own.total()
+        is_odd = is_odd and len(own) > 1
         return is_usual and is_odd and _shape(_text(row, other)) != shape
 
     def _is_theirs(self, mine: int, theirs: int, said: str) -> bool:
@@ -131,12 +140,11 @@ def _alike(theirs: Column, by_field: Mapping[str, Sequence[Column]]) -> list[int
     """Return the columns whose cells may be exchanged with those of another party's column."""
     fields = [*_TEXTS]
     meaning = meaning_of(theirs.header)
-    if (
-        meaning is not None
-        and meaning.field in _OF_PERSONS
-        and not words_of_others(theirs.header) & _FAMILY
-    ):
-        fields.append(meaning.field)
+    if meaning is not None and meaning.field == "patient_name":
+        fields += _NAMES
+    elif meaning is not None and meaning.field in _OF_PERSONS:
+        if not words_of_others(theirs.header) & _FAMILY:
+            fields.append(meaning.field)
     return [each.place for field in fields for each in by_field.get(field, ())]
 
 

@@ -111,8 +111,9 @@ def _guess(file: BinaryIO) -> str:
             telling += line
             if len(telling) > _SAMPLE_BYTES:
                 break
-    if _is_western(telling.decode(_USUAL, "replace")):
-        return _USUAL
+    for name in (_USUAL, "mac_roman"):
+        if _is_western(telling.decode(name, "replace")):
+            return name
     guesses = from_bytes(bytes(telling), cp_isolation=_GUESSED)
     found = {each.encoding: each.chaos for each in guesses}
     if not found:
