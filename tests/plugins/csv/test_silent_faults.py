@@ -12,6 +12,7 @@ import pytest
 from plugins.csv.files import saved
 from plugins.csv.reading import read_file
 
+ROWS = list(enumerate(["Ana", "Bo", "Cy", "Di", "Eve"], 1))
 HEADER = "Patient Name,Address,Phone,Rx Number,Notes"
 
 
@@ -290,9 +291,9 @@ def test_prescribers_under_the_patients_header_are_asked_about(names):
 
 
 def test_one_name_at_many_addresses_is_no_patient():
-    rows = "".join(f"Cora Payer,{number} Elm St\n" for number in range(1, 6))
+    rows = "".join(f"Cora Payer,{number} Elm St,{name} Reed\n" for number, name in ROWS)
 
-    outcome = read_file(f"Patient Name,Address\n{rows}")
+    outcome = read_file(f"Patient Name,Address,Billing Name\n{rows}")
 
     assert "the same name stands at several addresses" in outcome.refusal
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from gateway.plugin import InvalidInput, Problem
-from gateway_csv.columns.headers import is_quantity, normal
+from gateway_csv.columns.headers import is_quantity, meaning_of
 from gateway_csv.columns.reading import HALF, Column, Sample, share
 from gateway_csv.columns.regions import is_region
 from gateway_csv.columns.wording import note_behind_address
@@ -128,7 +128,9 @@ def _check_names(table: _Table) -> None:
     for column in table.taken("patient_name", "last_first", "last_name"):
         if share(table.texts(column), _TITLE.fullmatch) > HALF:
             raise doubted(column, "its names have a doctor's title")
-        if _repeats(table.names(), table.houses()) and column.field != "last_name":
+        others = _others(table, "patient_name")
+        is_beaten = any(len(each) > len(set(table.texts(column))) for each in others)
+        if is_beaten and _repeats(table.names(), table.houses()) and column.field != "last_name":
             raise doubted(column, "the same name stands at several addresses")
         ends = Counter(
             end
@@ -138,6 +140,17 @@ def _check_names(table: _Table) -> None:
         )
         if any(2 * count > len(table.texts(column)) for count in ends.values()):
             raise doubted(column, "its names have a state or a province in them")
+
+
+def _others(table: _Table, field: str) -> list[set[str]]:
+    """Return what other parties' columns for ``field`` have in them."""
+    return [
+        set(table.texts(each))
+        for each in table.columns
+        if each.field is None
+        and (meaning := meaning_of(each.header)) is not None
+        and (meaning.field, meaning.role) == (field, "other")
+    ]
 
 
 def _repeats(values: Sequence[str], houses: Sequence[str]) -> bool:
@@ -161,17 +174,11 @@ def _check_phones(table: _Table) -> None:
     for column in columns[:1] if len(columns) == 1 else ():
         numbers = table.rows(column)
         said = [each for each in numbers if each]
-        others = [
-            set(table.texts(each))
-            for each in table.columns
-            if each.field is None and "phone" in normal(each.header)
-        ]
+        others = _others(table, "patient_phone")
         is_repeated = len(set(said)) < len(said) and len({*zip(numbers, houses, strict=False)}) > (
             len(set(numbers))
         )
-        if _repeats(numbers, houses) or (
-            is_repeated and any(len(each) > len(set(said)) for each in others)
-        ):
+        if is_repeated and any(len(each) > len(set(said)) for each in others):
             raise doubted(column, "the same number stands at several addresses")
 
 

@@ -140,11 +140,11 @@ def _alike(theirs: Column, by_field: Mapping[str, Sequence[Column]]) -> list[int
     """Return the columns whose cells may be exchanged with those of another party's column."""
     fields = [*_TEXTS]
     meaning = meaning_of(theirs.header)
+    is_family = bool(words_of_others(theirs.header) & _FAMILY)
     if meaning is not None and meaning.field == "patient_name":
         fields += _NAMES
-    elif meaning is not None and meaning.field in _OF_PERSONS:
-        if not words_of_others(theirs.header) & _FAMILY:
-            fields.append(meaning.field)
+    elif meaning is not None and meaning.field in _OF_PERSONS and not is_family:
+        fields.append(meaning.field)
     return [each.place for field in fields for each in by_field.get(field, ())]
 
 
