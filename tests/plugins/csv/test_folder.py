@@ -480,17 +480,18 @@ async def _killed(*_):
     raise KeyboardInterrupt
 
 
-async def test_the_health_check_says_how_the_latest_import_ended(gateway, folder):
-    watched = watching(gateway, folder)
-    (folder / "orders.csv").write_text(SEED)
-    await watched.look()
-    await watched.look()
-    gateway.gateway.clock.step(3600)
-    (folder / "orders.csv").write_text(BAD.replace("RX-", "RY-"))
-    await watched.look()
-    await watched.look()
+async def test_the_health_check_says_how_the_latest_import_ended(harness, folder):
+    clock = SteppingClock()
+    async with harness("[plugins.csv]\n[plugins.json_api]\n", clock=clock) as gateway:
+        watched = watching(gateway, folder)
+        for content in (SEED, BAD.replace("RX-", "RY-")):
+            clock.step(3600)
+            (folder / "orders.csv").write_text(content)
+            await watched.look()
+            await watched.look()
+        report = await watched.health()
 
-    assert (await watched.health()).detail == (
-        "the watched folder can be used; last import 2026-01-01T01:00:00Z: 3 rows: 2 created, "
+    assert report.detail == (
+        "the watched folder can be used; last import 2026-01-01T02:00:00Z: 3 rows: 2 created, "
         "0 imported before, 1 rejected"
     )

@@ -324,6 +324,16 @@ def test_a_file_that_breaks_off_in_its_last_cell_loses_that_row_only():
     assert outcome.errors[3] == ["the file may be cut off here: the last cell is unlike the others"]
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_every_row_of_a_file_of_many_blocks_is_read(end):
+    rows = [f'Ana Reed,"{at} Elm St, Boston, MA 02108",RX-{at:07}' for at in range(1, 4001)]
+
+    outcome = read_file("\n".join(["Patient Name,Address,Rx Number", *rows]) + end)
+
+    assert outcome.refusal == ""
+    assert list(outcome.orders) == list(range(2, 4002))
+
+
 def test_a_column_without_a_header_is_named_in_the_report():
     outcome = read_file("Patient Name,Address,\nAna Reed,8 Elm St,4711\n")
 

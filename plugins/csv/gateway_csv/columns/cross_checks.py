@@ -170,7 +170,7 @@ def _check_phones(table: _Table) -> None:
     houses = table.houses()
     for column in columns:
         if share(table.texts(column), _has_words) > HALF:
-            raise doubted(column, "its values are no telephone numbers")
+            raise doubted(column, "its cells have more than a telephone number in them")
     for column in columns[:1] if len(columns) == 1 else ():
         numbers = table.rows(column)
         said = [each for each in numbers if each]
@@ -183,7 +183,8 @@ def _check_phones(table: _Table) -> None:
 
 
 def _has_words(text: str) -> bool:
-    return bool(re.search(r"[^\W\d_]{4}", text))
+    """Say whether a cell has words beside a number; one that has no number is left out."""
+    return bool(re.search(r"[^\W\d_]{4}", text) and re.search(r"\d{3}\D{0,3}\d{4}", text))
 
 
 def _check_codes(table: _Table) -> None:

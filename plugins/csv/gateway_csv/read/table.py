@@ -81,6 +81,8 @@ class Table:
         What was assumed goes into ``report``. Raises ``InvalidInput`` or ``TooLarge``.
         """
         self._open()
+        # Before the first row is read: rows are read from the same file as they are asked for.
+        lacks_end = self._lacks_line_end()
         options = self._options
         layout, below = find_layout(self._rows(), Choices(options.chosen, options.remembered))
         dates, decimal_comma, count = Evidence(), False, 0
@@ -91,7 +93,7 @@ class Table:
         short: list[tuple[int, int]] = []
         traits: Counter[Trait] = Counter()
         exchanges = Exchanges(layout.by_field, layout.columns)
-        last = _LastCell(layout) if self._lacks_line_end() else None
+        last = _LastCell(layout) if lacks_end else None
         for row in below:
             if row.is_blank or is_header_again(layout, row) or _is_left_out(layout, row, report):
                 continue
