@@ -69,16 +69,17 @@ class HeldClock:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.source = clock
+        """The clock that is held."""
         self._is_held = False
         self._base = clock.now(), clock.monotonic_seconds()
 
     def now(self) -> datetime:
         """Return the wall-clock time, or while a step forward is held back the time before it."""
-        wall = self._clock.now()
+        wall = self.source.now()
         if not self._is_held:
             return wall
-        seconds = self._clock.monotonic_seconds()
+        seconds = self.source.monotonic_seconds()
         was_at, was_seconds = self._base
         unstepped = was_at + timedelta(seconds=seconds - was_seconds)
         if (wall - unstepped).total_seconds() > _PASSING_SECONDS:
@@ -88,7 +89,7 @@ class HeldClock:
 
     def monotonic_seconds(self) -> float:
         """Return monotonic seconds."""
-        return self._clock.monotonic_seconds()
+        return self.source.monotonic_seconds()
 
     def hold(self) -> None:
         """Hold steps forward back from now on."""
@@ -103,12 +104,12 @@ class HeldClock:
         """Return how large the step is that is held back; 0 when there is none."""
         if not self._is_held:
             return 0.0
-        ahead = (self._clock.now() - self.now()).total_seconds()
+        ahead = (self.source.now() - self.now()).total_seconds()
         return ahead if ahead > _PASSING_SECONDS else 0.0
 
     def follow(self) -> None:
         """Let the step pass that is held back."""
-        self._base = self._clock.now(), self._clock.monotonic_seconds()
+        self._base = self.source.now(), self.source.monotonic_seconds()
 
 
 class SteppingClock:

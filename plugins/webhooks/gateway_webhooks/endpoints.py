@@ -337,7 +337,9 @@ class Endpoints:
         if caller.sites is not None:
             site = wanted or caller.site
             if site is None or site not in caller.sites:
-                text = "name one of this key's own sites; this one belongs to another"
+                text = "this key belongs to another site"
+                if site is None:
+                    text = "name one of your own sites"
                 raise InvalidInput("The endpoint has faults.", [Problem(text, field="site")])
             return site
         if wanted is not None and not self._gateway.sites.known(caller.account_id, wanted):

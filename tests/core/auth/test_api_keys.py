@@ -128,7 +128,7 @@ async def test_a_key_that_another_process_revokes_is_refused_at_the_next_call(
 async def test_revoking_twice_changes_nothing(gateway):
     issued = await issue(gateway)
     first = await gateway.keys.revoke(issued.id, actor="cli:ana")
-    gateway.clock.step(60)
+    gateway.clock.source.step(60)
     second = await gateway.keys.revoke(issued.id, actor="cli:bo")
 
     assert second.revoked_at == first.revoked_at
@@ -141,9 +141,9 @@ async def test_a_key_that_is_not_there_cannot_be_revoked(gateway):
 
 async def test_keys_are_listed_oldest_first_and_by_account(gateway):
     ours = [(await issue(gateway)).id]
-    gateway.clock.step(1)
+    gateway.clock.source.step(1)
     theirs = (await issue(gateway, account_id="other")).id
-    gateway.clock.step(1)
+    gateway.clock.source.step(1)
     ours.append((await issue(gateway)).id)
     await gateway.keys.revoke(ours[0], actor="cli:ana")
 

@@ -76,7 +76,7 @@ async def test_a_new_month_begins_at_nothing(gateway):
     await statuses(gateway, *[order()] * 3)
     assert await statuses(gateway, order()) == ["rejected"]
 
-    gateway.clock.step(60)
+    gateway.clock.source.step(60)
 
     assert await statuses(gateway, order()) == ["created"]
     assert (await used(gateway))["packages_per_month"] == 1
@@ -86,7 +86,7 @@ async def test_a_refusal_is_not_kept_under_the_idempotency_key(gateway):
     await statuses(gateway, *[order()] * 3)
     assert await statuses(gateway, order(), key="k") == ["rejected"]
 
-    gateway.clock.step(60)
+    gateway.clock.source.step(60)
     again = await gateway.intake.accept(submission(order(), key="k"))
 
     assert ([each.status for each in again.results], again.replayed) == (["created"], False)

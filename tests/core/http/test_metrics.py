@@ -138,10 +138,10 @@ async def test_an_endpoints_numbers_begin_at_zero_and_go_with_it(harness):
         await gateway.post(ORDERS, key, {"orders": [GOOD]})
         counted = gateway.gateway.metrics.deliveries.values
         await until(lambda: (endpoint, "delivered") in counted)
-        gateway.gateway.clock.step(1)
+        gateway.gateway.clock.source.step(1)
         used = await scraped(gateway)
         await gateway.request("DELETE", f"/api/webhooks/endpoints/{endpoint}", key)
-        gateway.gateway.clock.step(1)
+        gateway.gateway.clock.source.step(1)
         gone = await scraped(gateway)
 
     zeros = {"delivered": 0, "failed": 0, "exhausted": 0}
@@ -212,7 +212,7 @@ async def test_deliveries_in_flight_are_counted_while_they_are(harness):
         meanwhile = await scraped(gateway)
         sink.holding.let_go()
         await until(lambda: not gateway.gateway.engine.lanes)
-        gateway.gateway.clock.step(1)
+        gateway.gateway.clock.source.step(1)
         afterwards = await scraped(gateway)
 
     assert meanwhile.number("gateway_in_flight", endpoint=endpoint) == 2
@@ -299,7 +299,7 @@ async def test_a_plugin_that_fails_is_counted_from_zero_on(harness):
     async with made as gateway:
         before = await scraped(gateway)
         await gateway.post(ORDERS, await gateway.issue_key(), {"orders": [GOOD]})
-        gateway.gateway.clock.step(1)
+        gateway.gateway.clock.source.step(1)
         after = await scraped(gateway)
 
     failures = "gateway_plugin_failures_total"

@@ -106,7 +106,7 @@ class ApiClient:
 
     def later(self, seconds: float, endpoint_id: str) -> None:
         """Move the gateway's clock (a SteppingClock) and wake the engine, as time would."""
-        self.harness.gateway.clock.step(seconds)
+        self.harness.gateway.clock.source.step(seconds)
         self.harness.gateway.wake([endpoint_id])
 
     async def idle(self) -> None:

@@ -19,7 +19,17 @@ from gateway_webhooks.settings import EndpointSettings
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from gateway.plugin import CLOSED, Attempt, Breaker, Delivery, Destination, InvalidInput
+from gateway.plugin import (
+    CLOSED,
+    REVEAL_CONTACT,
+    REVEAL_RX,
+    Attempt,
+    Breaker,
+    Caller,
+    Delivery,
+    Destination,
+    InvalidInput,
+)
 
 AT = datetime(2026, 4, 19, 18, 42, 10, 900_000, tzinfo=UTC)
 SETTINGS = EndpointSettings(
@@ -283,12 +293,13 @@ def test_a_delivery_is_shown_with_its_attempts_in_order():
         error="timeout",
         excerpt="",
     )
-    out = delivery_out(delivery, [attempt])
+    caller = Caller("default", "live", "key_1", None, frozenset({REVEAL_CONTACT, REVEAL_RX}))
+    out = delivery_out(delivery, [attempt], caller)
     assert (out.state, out.next_attempt_at, out.finished_at) == (
         "pending",
         "2026-04-19T18:42:10Z",
         None,
     )
-    assert out.attempts == [attempt_out(attempt)]
+    assert out.attempts == [attempt_out(attempt, caller)]
     assert (out.attempts[0].outcome, out.attempts[0].error) == ("failed", "timeout")
-    assert attempt_out(replace(attempt, delivered=True)).outcome == "delivered"
+    assert attempt_out(replace(attempt, delivered=True), caller).outcome == "delivered"
