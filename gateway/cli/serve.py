@@ -86,13 +86,14 @@ async def serve(
             on_ready=lambda: session.line({"address": address}, ready),
             on_stop=gateway.stopping.set,
         )
-        await announce_owner_code(gateway, address, is_supervised=supervisor is not None)
         path = gateway.database.path
         with (
             contextlib.nullcontext() if path is None else server_lock(path),
             watched_loop(gateway.metrics, gateway.clock),
             on_termination(server.stop),
         ):
+            # Behind the lock: a server that is refused must not replace the code of the first.
+            await announce_owner_code(gateway, address, is_supervised=supervisor is not None)
             async with gateway.running(), ending_with(supervisor, server.stop):
                 await server.serve(sockets=[listener])
 
