@@ -200,6 +200,6 @@ def _csv(
     writer.writerows(as_rows(found))
     return Response(
         out.getvalue().encode(),
-        media_type="text/csv; charset=utf-8",
+        media_type="text/csv",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -50,7 +50,7 @@ FILE = (
     b"Zephyrine Quackenbush,,walnuts,,Ottoline\n"
 )
 REPORT = {
-    "driver_id": "drv-zephyrine",
+    "driver_id": "drv-7",
     "notes": "left with Ottoline",
     "proof": {"signer_name": "Ottoline", "photo_url": "https://cdn.example/walnuts.jpg"},
     "copay_collected": 917.53,
