@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context, copy_context
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, StaticPool, Table, create_engine
@@ -28,6 +29,8 @@ class _Work(NamedTuple):
     function: TransactionFunction[Any]
     answer: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    context: Context
+    """The caller's: its trace and request id belong to what the function records."""
 
 
 class _Turn(NamedTuple):
@@ -132,7 +135,7 @@ class SqliteWriter:
         """Run ``function`` in a transaction; returns its answer after the commit."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        self._put(_Work(function, answer, loop))
+        self._put(_Work(function, answer, loop, copy_context()))
         return await answer
 
     @asynccontextmanager
@@ -188,7 +191,8 @@ class SqliteWriter:
             transaction, driver = self._connected()
             driver.execute("BEGIN IMMEDIATE")
             results: list[_Result] = [
-                (each, _complete(each.function(transaction)), None) for each in together
+                (each, each.context.run(_complete, each.function(transaction)), None)
+                for each in together
             ]
             driver.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - becomes the answer of the one at fault

@@ -35,6 +35,7 @@ from gateway.storage.stores.disclosures import READ, WAS_SENT
 from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.lookups import lookups_of, owners_of
 from gateway.storage.stores.packages import PackageStore, name_indexes
+from gateway.storage.tenancy import visible_to
 
 DISCLOSING: Final = ("export", "print", "disclose")
 """Kinds of audit rows that are disclosures themselves."""
@@ -275,8 +276,7 @@ class PatientReports:
             .join(deliveries, deliveries.c.event_id == events.c.id)
             .join(attempts, attempts.c.delivery_id == deliveries.c.id)
             .where(
-                events.c.account_id == caller.account_id,
-                events.c.mode == caller.mode,
+                *visible_to(caller, events),
                 among(connection, events.c.subject, subjects),
                 WAS_SENT,
             )
@@ -311,8 +311,7 @@ class PatientReports:
         self, connection: AsyncConnection, caller: Caller, ids: Collection[str]
     ) -> list[Disclosure]:
         query = READ.where(
-            disclosures.c.account_id == caller.account_id,
-            disclosures.c.mode == caller.mode,
+            *visible_to(caller, disclosures),
             among(connection, disclosures.c.id, ids),
         )
         return [

@@ -25,19 +25,19 @@ from gateway.plugin import (
     problem_of,
 )
 from gateway_json_api.schema import (
+    BagPrescriptionIn,
     EventOut,
     EventTypeOut,
     OrderIn,
     PackageChangeIn,
     PackageOut,
     PackageUpdateIn,
-    PrescriptionIn,
     PrescriptionOut,
     UpdateIn,
 )
 
 _ORDER_FIELDS: Final = frozenset(OrderIn.__struct_fields__)
-_PRESCRIPTION_FIELDS: Final = frozenset(PrescriptionIn.__struct_fields__)
+_PRESCRIPTION_FIELDS: Final = frozenset(BagPrescriptionIn.__struct_fields__)
 # The order's fields of a package, which are null once the order was erased.
 _ORDER_OUT_FIELDS: Final = frozenset(Order.__struct_fields__) - {"site", "prescriptions"}
 # An unknown field's name is repeated only if it looks like an identifier, not like patient data.
@@ -78,7 +78,7 @@ def _order(sent: OrderIn) -> Order:
     )
 
 
-def _prescription(sent: PrescriptionIn) -> Prescription:
+def _prescription(sent: BagPrescriptionIn) -> Prescription:
     return Prescription(
         rx_number=sent.rx_number,
         fill_number=sent.fill_number,
@@ -115,7 +115,7 @@ def _faults_of(name: str, value: Any, problem: Problem) -> Iterator[Problem]:
         if not isinstance(each, dict):
             yield Problem("a prescription must be a JSON object", field=at)
             continue
-        for fault in faults(each, PrescriptionIn):
+        for fault in faults(each, BagPrescriptionIn):
             yield Problem(fault.message, field=f"{at}.{fault.field}")
     if len(value) > MAX_PRESCRIPTIONS:
         yield Problem(f"an order has at most {MAX_PRESCRIPTIONS} prescriptions", field=name)

@@ -13,7 +13,7 @@ Priority = Literal["routine", "urgent", "stat"]
 Flag = Literal["signature", "refrigerated", "controlled", "needs_person"]
 
 
-class PrescriptionIn(msgspec.Struct, frozen=True, kw_only=True):
+class BagPrescriptionIn(msgspec.Struct, frozen=True, kw_only=True):
     """One prescription of a bag. Unknown fields are ignored with a warning."""
 
     rx_number: Annotated[str, Meta(examples=["RX-8872341"])]
@@ -55,7 +55,7 @@ class OrderIn(msgspec.Struct, frozen=True, kw_only=True):
     site: Annotated[str | None, Meta(description="a site's code")] = None
     metadata: dict[str, str] | None = None
     prescriptions: Annotated[
-        list[PrescriptionIn] | None,
+        list[BagPrescriptionIn] | None,
         Meta(
             description="up to 50, where a bag holds several; rx_number is then the first one's "
             "and copay_amount the sum, if they are sent at all"

@@ -19,7 +19,7 @@ EVENTS = 502  # two more than are looked at in one step
 
 async def given_up(gateway, count=EVENTS):
     """Add a destination that gave up on ``count`` events; returns it, and since when."""
-    clock = gateway.clock
+    clock = gateway.clock.source
     board = await add_destination(gateway)
     since = clock.now()
     drafts = []

@@ -25,6 +25,7 @@ NAMED_BY_THE_CONTRACT = {
     "delivery.returned",
     "endpoint.disabled",
     "endpoint.recovered",
+    "plan.usage",
 }
 # docs/decisions/0005-three-more-event-types.md
 # docs/decisions/0013-packages-can-be-amended.md
