@@ -48,7 +48,7 @@ class Watch:
         await self.check_ready()
         assert self.process.memory_info().rss - self.memory < MEMORY_BYTES
         # A few for the connections that the check itself and the database's pool opened.
-        await until(lambda: self.process.num_fds() <= self.descriptors + 10, 60)
+        await until(lambda: self.process.num_fds() <= self.descriptors + 30, 60)
         log = self.gateway.log.read_text()
         assert "Traceback" not in log
         assert "Too many open files" not in log
