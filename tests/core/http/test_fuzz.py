@@ -13,6 +13,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from gateway.testing import GatewayHarness, Receiver
 
 TOML = """
+[http]
+failed_keys_per_minute = 1000000
 [limits]
 orders_requests_per_minute = 1000000
 orders_per_hour = 1000000

@@ -87,13 +87,13 @@ def orders(draw):
     maybe = {
         "patient_phone": st.sampled_from(["+13055551234", "(305) 555-1234", "3055559876"]),
         "patient_email": st.sampled_from(["ana@example.com", "b.c+d@example.org"]),
-        "rx_number": CODE,
+        "rx_number": st.integers(1, 10**7).map("RX-{}".format),
         "copay_amount": MONEY,
         "priority": st.sampled_from(["routine", "urgent", "stat"]),
         "requires_signature": st.booleans(),
         "delivery_date": st.dates(min_value=dt.date(2000, 1, 1), max_value=dt.date(2100, 12, 31)),
         "notes": texts(LINES, 60).filter(lambda each: not weak_misfit("notes", each)),
-        "external_patient_id": CODE,
+        "external_patient_id": st.integers(1, 10**7).map("P-{}".format),
         "metadata": st.dictionaries(
             texts(st.sampled_from("abcxyz "), 8), LINE, min_size=1, max_size=3
         ),

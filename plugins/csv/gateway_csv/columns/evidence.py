@@ -30,6 +30,8 @@ _PHONE_INSIDE: Final = re.compile(
 )
 _EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _EMAIL_INSIDE: Final = re.compile(r"[^\s@]@[^\s@]+\.[a-z]", re.IGNORECASE)
+# ana+pharmacy@example.com is one address.
+_PLUS_BEFORE_AT: Final = re.compile(r"(?<=\w)\+(?=\w[^@\s]*@)")
 _BEHIND_EMAIL: Final = re.compile(r"@[^\s@]+\.[a-z]{2,}[-/|&][^\s@]*$", re.IGNORECASE)
 _DATE: Final = re.compile(
     r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))(?:[ T]\d{1,2}:.*)?"
@@ -290,7 +292,7 @@ def _email(text: str) -> str:
     shape = looks(text)
     if _DATE_INSIDE.search(text) or _PHONE_DIGITS.search(text):
         return "it has something else in it"
-    parts = [each for each in _BETWEEN_CODES.split(text) if each]
+    parts = [each for each in _BETWEEN_CODES.split(_PLUS_BEFORE_AT.sub("", text)) if each]
     if any("@" in each for each in parts) and not all("@" in each for each in parts):
         return "it has something else in it"
     if _BEHIND_EMAIL.search(text):
