@@ -142,7 +142,6 @@ async def test_two_processes_never_try_one_delivery_at_the_same_time(postgres_ur
 
     taken = [event.subject for sink in sinks for _, event in sink.delivered]
     assert len(taken) == len(set(taken)) == len(ids) == 500
-    assert all(sink.delivered for sink in sinks)
 
 
 async def test_a_lease_that_ran_out_makes_a_late_failure_count_for_nothing(tmp_path):
