@@ -173,7 +173,7 @@ class PostgresWriter:
             try:
                 answer = await function(transaction)
                 await transaction.commit()
-            except BaseException:
+            except BaseException:  # cancelled too: the connection is rolled back; raised again
                 await self._recover(transaction)
                 raise
             self._idle.append(transaction)

@@ -77,7 +77,7 @@ def row_type(table: Table) -> Callable[[Row], Any]:
 
 
 class Transaction(AsyncConnection):
-    """The connection of a transaction function."""
+    """The connection of a transaction function; the writer of each database implements it."""
 
     __slots__ = ()
 

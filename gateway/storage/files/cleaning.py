@@ -123,7 +123,7 @@ def clean(sent: SealedSpool, folder: Path | None = None) -> Cleaned:
     except ReaderCrashed:
         made.close()
         raise InvalidInput(_DAMAGED) from None
-    except BaseException:
+    except BaseException:  # cancelled: no temporary file is left behind; raised again
         made.close()
         raise
     return made
