@@ -1,0 +1,101 @@
+"""The whole schema. Migrations bring a database to this shape; a test compares.
+
+Times are whole milliseconds since 1970 (``…_ms``). ``BYTES`` columns named ``secret``,
+``payload``, ``data``, ``settings`` and ``excerpt`` are sealed
+(:mod:`gateway.storage.crypto.encryption`); those ending in ``_index`` are blind indexes.
+No patient data is in clear text. Every row names its account.
+"""
+
+from gateway.storage.schema.audit import (
+    audit,
+    disclosures,
+    patient_lookups,
+)
+from gateway.storage.schema.columns import (
+    BYTES,
+    EXHAUSTED,
+    FAILED,
+    FINISHED,
+    FLAGS,
+    LOOSE,
+    MS,
+    NOT_ROUTINE,
+    SEQUENCE,
+    UNFILLED,
+    flagged,
+    metadata,
+)
+from gateway.storage.schema.deliveries import (
+    attempts,
+    deliveries,
+    destinations,
+    recoveries,
+)
+from gateway.storage.schema.installation import (
+    accounts,
+    api_keys,
+    facts,
+    idempotency,
+    plan_usage,
+    sites,
+)
+from gateway.storage.schema.packages import (
+    events,
+    file_chunks,
+    files,
+    package_prescriptions,
+    packages,
+)
+from gateway.storage.schema.people import (
+    break_glass,
+    drafts,
+    factors,
+    invitations,
+    memberships,
+    owner_codes,
+    people,
+    sessions,
+    spent,
+)
+
+__all__ = [
+    "BYTES",
+    "EXHAUSTED",
+    "FAILED",
+    "FINISHED",
+    "FLAGS",
+    "LOOSE",
+    "MS",
+    "NOT_ROUTINE",
+    "SEQUENCE",
+    "UNFILLED",
+    "accounts",
+    "api_keys",
+    "attempts",
+    "audit",
+    "break_glass",
+    "deliveries",
+    "destinations",
+    "disclosures",
+    "drafts",
+    "events",
+    "factors",
+    "facts",
+    "file_chunks",
+    "files",
+    "flagged",
+    "idempotency",
+    "invitations",
+    "memberships",
+    "metadata",
+    "owner_codes",
+    "package_prescriptions",
+    "packages",
+    "patient_lookups",
+    "people",
+    "plan_usage",
+    "recoveries",
+    "sessions",
+    "sites",
+    "spent",
+]

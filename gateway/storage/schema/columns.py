@@ -1,0 +1,59 @@
+"""What the tables share: metadata, column types, and the conditions of partial indexes."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Dialect,
+    Integer,
+    LargeBinary,
+    MetaData,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+MS = BigInteger
+# Packages in a final status, and events that no package's erasure includes.
+FINISHED: Final = "status IN ('cancelled', 'completed', 'failed', 'returned')"
+# Conditions of partial indexes, as the lists' queries repeat them.
+EXHAUSTED: Final = "state = 'exhausted'"
+FAILED: Final = "NOT delivered"
+LOOSE: Final = "(substr(subject, 1, 4) <> 'pkg_' OR late)"
+UNFILLED: Final = "flags IS NULL"
+"""A package that an earlier version stored, whose clear columns are to be filled."""
+NOT_ROUTINE: Final = "priority <> 'routine'"
+FLAGS: Final[Mapping[str, int]] = {
+    "signature": 1,
+    "refrigerated": 2,
+    "controlled": 4,
+    "needs_person": 8,
+}
+"""The bits of ``packages.flags``."""
+
+
+def flagged(flag: str) -> str:
+    """Return the condition of a package that has ``flag``."""
+    return f"(flags & {FLAGS[flag]}) <> 0"
+
+
+class BYTES(LargeBinary):
+    """Bytes, handed to the driver as they are: both of ours take them without wrapping."""
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Return nothing: there is nothing to process."""
+
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+
+
+def only(condition: str) -> dict[str, Any]:
+    """Limit an index to the rows that the queries it serves ask for."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}

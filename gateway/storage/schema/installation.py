@@ -1,0 +1,92 @@
+"""The installation, its tenants, their keys and plans."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+from gateway.storage.schema.columns import (
+    BYTES,
+    MS,
+    metadata,
+)
+
+# A fact about the installation itself, such as which keyring its values are sealed with.
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# A tenant.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created_at_ms", MS, nullable=False),
+)
+
+# A pharmacy of an account, as gateway.toml names it.
+sites = Table(
+    "sites",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("country", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "code"),
+)
+
+# A credential: the SHA-256 of the key, and enough of its beginning to recognise it by.
+# scopes are permissions with spaces between. binding is a MAC over what the row grants: a row
+# without the right one opens nothing.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("site", Text),
+    Column("prefix", Text, nullable=False),
+    Column("digest", BYTES, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Column("revoked_at_ms", MS),
+    Column("scopes", Text, nullable=False, server_default=text("''")),
+    Column("expires_at_ms", MS),
+    Column("last_used_at_ms", MS),
+    Column("binding", BYTES),
+    Index("uq_api_keys_digest", "digest", unique=True),
+)
+
+# How much of its plan an account has used: packages of a month (2026-04). A row is there only
+# for an account with a plan.
+plan_usage = Table(
+    "plan_usage",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("limit_name", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "limit_name", "period"),
+)
+
+# A replayable answer. The key is kept as a digest: a caller may have put a name in it.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("key_digest", BYTES, nullable=False),
+    Column("request_digest", BYTES, nullable=False),
+    Column("response", BYTES, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    PrimaryKeyConstraint("account_id", "key_digest"),
+    Index("ix_idempotency_created_at_ms", "created_at_ms"),
+)
