@@ -69,6 +69,7 @@ from gateway.storage.outage import cause_of
 from gateway.storage.queue_table import QueueTable, take_back
 from gateway.storage.retention.policy import Housekeeper
 from gateway.storage.stores import installation
+from gateway.storage.stores.access_reports import PatientReports
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.audit import AuditTrail
 from gateway.storage.stores.audit_head import FILE_NAME, HeadKeeper
@@ -80,7 +81,6 @@ from gateway.storage.stores.emergencies import EmergencyStore
 from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import PackageStore
-from gateway.storage.stores.patient_reports import PatientReports
 
 _log = logging.getLogger(__name__)
 

@@ -63,7 +63,7 @@ async def list_rows(  # noqa: PLR0913 - one for each option
     account: str,
 ) -> None:
     """List the audit trail, newest first: who did what, when, and in whose record."""
-    from gateway.storage.stores.patient_reports import AuditFilter, as_rows
+    from gateway.storage.stores.access_reports import AuditFilter, as_rows
 
     caller = caller_of(session, account, test_data=False)
     async with session.gateway() as gateway:
@@ -134,7 +134,7 @@ async def patient(
     The patient is named by any value that is known, also after the record was erased. Asking
     is itself recorded.
     """
-    from gateway.storage.stores.patient_reports import as_rows
+    from gateway.storage.stores.access_reports import as_rows
 
     caller = caller_of(session, account, test_data=test_data)
     async with session.gateway() as gateway:
@@ -154,7 +154,7 @@ async def disclosures(
 
     Asking is itself recorded.
     """
-    from gateway.storage.stores.patient_reports import as_rows
+    from gateway.storage.stores.access_reports import as_rows
 
     caller = caller_of(session, account, test_data=test_data)
     async with session.gateway() as gateway:
@@ -173,7 +173,7 @@ async def export(
     session: Session, *, file: Path, since: datetime | timedelta | None, account: str
 ) -> None:
     """Write the audit trail to a new CSV FILE, newest first."""
-    from gateway.storage.stores.patient_reports import AuditFilter, AuditRow, as_rows
+    from gateway.storage.stores.access_reports import AuditFilter, AuditRow, as_rows
 
     caller = caller_of(session, account, test_data=False)
     count, before = 0, None
@@ -204,7 +204,7 @@ def _new_file(path: Path) -> TextIO:
 
 
 def _wanted(gateway: "Gateway", caller: Caller, sought: dict[str, str | None]) -> Any:
-    from gateway.storage.stores.patient_reports import Sought
+    from gateway.storage.stores.access_reports import Sought
 
     country = gateway.sites.country(caller.account_id, None)
     return gateway.reports.wanted(caller.account_id, Sought(**sought), country)

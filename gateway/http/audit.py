@@ -21,7 +21,7 @@ from gateway.model.audit import AuditEntry, Kind
 from gateway.model.wire import decode
 from gateway.runtime import Gateway
 from gateway.sdk.http import json_response, page_size
-from gateway.storage.stores.patient_reports import (
+from gateway.storage.stores.access_reports import (
     AuditFilter,
     AuditRow,
     Disclosure,

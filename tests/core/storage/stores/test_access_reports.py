@@ -14,9 +14,9 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.crypto.keyring import Keyring
 from gateway.storage.maintenance.reindex import ReindexProgress, reindex
 from gateway.storage.schema import attempts, audit, disclosures, events, packages, patient_lookups
+from gateway.storage.stores.access_reports import PatientReports, Sought
 from gateway.storage.stores.audit_chain import first_broken_link
 from gateway.storage.stores.disclosures import DisclosureLedger, verify_ledger
-from gateway.storage.stores.patient_reports import PatientReports, Sought
 
 REPORTS = PatientReports(STORES.packages, STORES.events)
 # The seed's own order has no patient id.
