@@ -84,6 +84,7 @@ from gateway.sandbox.reader import SandboxLimits, SandboxReader, read_in_sandbox
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time, reveal_option
 from gateway.sdk.http import (
     IdempotencyKey,
+    OpenGateway,
     idempotency_key,
     json_response,
     page_size,
@@ -224,6 +225,7 @@ __all__ = [
     "NotAuthenticated",
     "NotFound",
     "NotOnPlan",
+    "OpenGateway",
     "Order",
     "OrderIntake",
     "OrderResult",

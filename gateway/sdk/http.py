@@ -7,11 +7,13 @@ from typing import Annotated, Any, Final
 
 from litestar import Response
 from litestar.background_tasks import BackgroundTask
-from litestar.params import HeaderParameter
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, SkipValidation
 
 from gateway.errors import InvalidInput
 from gateway.model.submission import Idempotency
 from gateway.model.wire import encode
+from gateway.sdk.protocols import Gateway
 
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _MAX_PAGE: Final = 100
@@ -22,6 +24,10 @@ IdempotencyKey = Annotated[
 ]
 """Type of a handler parameter that takes the ``Idempotency-Key`` header
 (draft-ietf-httpapi-idempotency-key-header)."""
+
+OpenGateway = NamedDependency[SkipValidation[Gateway]]
+"""Type of a handler parameter named ``gateway`` that takes the open gateway, where the router
+provides it: ``Provide(lambda: gateway, sync_to_thread=False)``."""
 
 
 def idempotency_key(key: str | None, request: bytes) -> Idempotency | None:

@@ -1,7 +1,7 @@
 """Conversions between the JSON shapes and the gateway's own. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -255,3 +255,19 @@ def event_type_out(entry: EventType) -> EventTypeOut:
         sample=dict(entry.sample),
         schema=dict(entry.schema),
     )
+
+
+def check_size(sent: Sequence[Any], name: str, most: int) -> None:
+    """Raise ``InvalidInput`` for an empty batch or one of more than ``most`` entries."""
+    if not 1 <= len(sent) <= most:
+        problem = Problem(f"send 1 to {most} at a time", field=name)
+        raise InvalidInput(f"{name} must hold 1 to {most} entries.", [problem])
+
+
+def all_problems(faults: Iterable[tuple[int, Sequence[Problem]]]) -> list[Problem]:
+    """Collect the problems of a batch's entries into one list, each with its index."""
+    return [
+        Problem(problem.message, index=index, field=problem.field)
+        for index, problems in faults
+        for problem in problems
+    ]

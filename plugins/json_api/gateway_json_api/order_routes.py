@@ -11,13 +11,13 @@ from gateway.plugin import (
     IdempotencyKey,
     IntakeResult,
     InvalidInput,
+    OpenGateway,
     Submission,
     decode,
     idempotency_key,
     json_response,
 )
 from gateway_json_api import mapping, schema
-from gateway_json_api.answers import OpenGateway, all_problems, check_size
 
 SOURCE: Final = "json_api"
 
@@ -54,7 +54,7 @@ async def create_orders(
     """
     idempotency = idempotency_key(key, body)
     sent = decode(body, schema.OrdersBody).orders
-    check_size(sent, "orders", gateway.settings.limits.orders_per_batch)
+    mapping.check_size(sent, "orders", gateway.settings.limits.orders_per_batch)
     await gateway.limits.take("orders_per_hour", caller.actor, len(sent))
     candidates = tuple(mapping.candidate(each) for each in sent)
     answer = await gateway.intake.accept(Submission(caller, SOURCE, candidates, idempotency))
@@ -63,10 +63,10 @@ async def create_orders(
 
 def _orders_answer(answer: IntakeResult) -> Response[bytes]:
     if answer.plan is not None and answer.is_beyond_plan:
-        details = all_problems((result.index, result.errors) for result in answer.results)
+        details = mapping.all_problems((result.index, result.errors) for result in answer.results)
         raise answer.plan.error(details)
     if all(result.status == "rejected" for result in answer.results):
-        details = all_problems((result.index, result.errors) for result in answer.results)
+        details = mapping.all_problems((result.index, result.errors) for result in answer.results)
         raise InvalidInput("None of the orders can be accepted.", details)
     created = [each.package_id for each in answer.results if each.status == "created"]
     body = {

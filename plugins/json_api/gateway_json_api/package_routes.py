@@ -15,6 +15,7 @@ from gateway.plugin import (
     Gateway,
     InvalidInput,
     NotFound,
+    OpenGateway,
     Package,
     PackageFilter,
     aware,
@@ -24,7 +25,6 @@ from gateway.plugin import (
     page_size,
 )
 from gateway_json_api import mapping, schema
-from gateway_json_api.answers import OpenGateway
 
 
 @get(

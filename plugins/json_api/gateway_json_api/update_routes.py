@@ -15,13 +15,13 @@ from gateway.plugin import (
     GatewayError,
     InvalidInput,
     NotFound,
+    OpenGateway,
     Problem,
     UpdateResult,
     decode,
     json_response,
 )
 from gateway_json_api import mapping, schema
-from gateway_json_api.answers import OpenGateway, all_problems, check_size
 from gateway_json_api.settings import JsonApiSettings
 
 
@@ -73,13 +73,13 @@ async def report_updates(
     ```
     """
     sent = decode(body, schema.UpdatesBody).events
-    check_size(sent, "events", settings.updates_per_batch)
+    mapping.check_size(sent, "events", settings.updates_per_batch)
     results = await asyncio.gather(
         *(_apply(gateway, caller, index, each) for index, each in enumerate(sent))
     )
     accepted = sum(result.status != "rejected" for result in results)
     if accepted == 0:
-        details = all_problems((result.index, result.errors) for result in results)
+        details = mapping.all_problems((result.index, result.errors) for result in results)
         raise InvalidInput("None of the updates can be accepted.", details)
     return json_response(schema.UpdatesOut(accepted, list(results)))
 
