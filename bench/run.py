@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import bigrun
+import cost
 import csv_import
 import delivery
 import history
@@ -37,6 +38,7 @@ PARTS: Final[Sequence[Part]] = (
     bigrun.PART,
     csv_import.PART,
     rx_queue.PART,
+    cost.PART,
 )
 
 

@@ -185,6 +185,18 @@ class Stage:
             yield Sink(process, json.loads(_first_line(process, self.folder / "sink.log")))
 
     @contextmanager
+    def spike(self, name: str, setup: Setup, sink_url: str) -> Iterator[Server]:
+        """Run the yardstick of an order's cost on a database of its own."""
+        with setup.configuration(1) as configuration:
+            url = str(tomllib.loads(configuration)["database"]["url"])
+            in_file = url.startswith("sqlite")
+            database = str(self.folder / f"{name}.db") if in_file else url.replace("+asyncpg", "")
+            command = [sys.executable, str(HERE / "spike.py"), database, sink_url]
+            log = self.folder / f"{name}.log"
+            with _running(command, self.folder, log) as process:
+                yield Server(process, json.loads(_first_line(process, log))["port"])
+
+    @contextmanager
     def faulty(self) -> Iterator[dict[str, int]]:
         """Run servers that fail, each in its way; yields their ports by how they fail."""
         command, log = [sys.executable, str(HERE / "faulty.py")], self.folder / "faulty.log"

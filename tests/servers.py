@@ -266,7 +266,7 @@ def running_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
     programs = find_postgres_bin()
     if programs is None:
         raise ServerMissing("PostgreSQL is not installed (apt-get or brew install postgresql)")
-    with throw_away_directory("gateway-pg-", _place(durable=durable)) as directory:
+    with throw_away_directory("gateway-pg-", place_in_memory(durable=durable)) as directory:
         server = PostgresServer(directory, programs, durable=durable)
         with _running(server):
             yield server
@@ -293,8 +293,8 @@ def _running(server: Server) -> Iterator[None]:
         server.stop()
 
 
-def _place(*, durable: bool) -> Path | None:
-    """Say where a server keeps its files: in memory where that is possible and allowed.
+def place_in_memory(*, durable: bool = False) -> Path | None:
+    """Return where servers and tests keep their files: in memory where there is room and leave.
 
     Making a database writes a thousand small files; a disk that others use takes up to a
     second for it.
