@@ -28,7 +28,8 @@ from gateway.model.catalog import core_event_types
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
-from gateway.sdk.records import ATTENTION, AttentionSource, HealthCheck, Job, Sink
+from gateway.model.place_rules import PlaceRules
+from gateway.sdk.records import ATTENTION, PLACES, AttentionSource, HealthCheck, Job, Sink
 from gateway.storage.plugin_tables import PluginTables
 
 _log = logging.getLogger(__name__)
@@ -149,6 +150,14 @@ class Hooks:
         return [
             each
             for _, found in self._at_start("extensions", AttentionSource, point=ATTENTION)
+            for each in found
+        ]
+
+    def places(self) -> list[PlaceRules]:
+        """Return every plugin's rules of places."""
+        return [
+            each
+            for _, found in self._at_start("extensions", PlaceRules, point=PLACES)
             for each in found
         ]
 

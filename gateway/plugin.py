@@ -59,6 +59,7 @@ from gateway.model.order import MAX_CHARACTERS, Candidate, Order, Review
 from gateway.model.package import DeliveryUpdate, Package, Proof, Status
 from gateway.model.permission import ANY_CALLER, REVEAL_CONTACT, REVEAL_RX, Permission
 from gateway.model.phone import to_e164
+from gateway.model.place_rules import PlaceRules
 from gateway.model.recovery import Recovery
 from gateway.model.submission import (
     AmendmentResult,
@@ -99,6 +100,7 @@ from gateway.sdk.protocols import (
     KeyLookup,
     OrderIntake,
     PackageAmendments,
+    PlaceLookup,
     PlanDoor,
     RecoveryService,
     RequestLimiter,
@@ -107,6 +109,7 @@ from gateway.sdk.protocols import (
 )
 from gateway.sdk.records import (
     ATTENTION,
+    PLACES,
     AttentionItem,
     AttentionSource,
     Batch,
@@ -157,6 +160,7 @@ __all__ = [
     "MAX_PRESCRIPTIONS",
     "MAX_UPLOAD_BYTES",
     "MULTIPART",
+    "PLACES",
     "REVEAL_CONTACT",
     "REVEAL_RX",
     "SEARCH_FIELDS",
@@ -240,6 +244,8 @@ __all__ = [
     "PackageStore",
     "PatientKeys",
     "Permission",
+    "PlaceLookup",
+    "PlaceRules",
     "PlanDoor",
     "PlanLimitReached",
     "PluginError",

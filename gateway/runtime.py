@@ -47,6 +47,7 @@ from gateway.intake.updates import UpdateIntake
 from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.model.catalog import core_event_types
 from gateway.model.event import EventType
+from gateway.model.place_rules import Places
 from gateway.observability.metrics import Metrics
 from gateway.observability.metrics_sharing import SharedMetrics, sharing
 from gateway.observability.tracing import Tracing, open_tracing
@@ -142,6 +143,7 @@ class Gateway:
         self.tracing: Tracing | None = None
         self.plugins = load_plugins(settings, self, self.hooks)
         self.permissions = Permissions()
+        self.places = Places(())
 
     def catalog(self) -> list[EventType]:
         """Return all event types: the core's, then the plugins'."""
@@ -172,6 +174,7 @@ class Gateway:
     async def __aenter__(self) -> Self:
         """Connect, bring the schema up to date, read the master key, wire the parts."""
         self.permissions = Permissions(self.hooks.permissions())  # a fault here stops the start
+        self.places = Places(configured_sites(self.settings), self.hooks.places())
         self.database = Database(self.settings.database.url)
         path = self.database.path
         self._left_open = path is not None and was_left_open(path)
@@ -412,6 +415,7 @@ class Gateway:
             file_store,
             self.publisher,
             self.filler,
+            self.places,
             self.clock,
             metrics=self.metrics,
         )

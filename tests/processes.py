@@ -76,6 +76,11 @@ class GatewayProcess:
         assert line, f"the gateway did not start: {self.log.read_text()}"
         self.url = json.loads(line).get("address", "")
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
     def pause(self) -> None:
         """Suspend it (SIGSTOP): its connections stay open, and nothing is answered."""
         self._process.send_signal(signal.SIGSTOP)

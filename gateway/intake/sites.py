@@ -10,7 +10,7 @@ from gateway.settings import Settings
 def configured_sites(settings: Settings) -> Sequence[Site]:
     """Return the sites of gateway.toml."""
     return [
-        Site(each.account, each.code, each.name, each.timezone, each.country)
+        Site(each.account, each.code, each.name, each.timezone, each.country, each.rules)
         for each in settings.sites
     ]
 

@@ -28,6 +28,7 @@ from gateway.model.package import (
     Status,
     destined_status,
 )
+from gateway.model.place_rules import Places
 from gateway.model.submission import UpdateResult
 from gateway.model.update import check_update, facts_of
 from gateway.observability.metrics import Metrics
@@ -35,7 +36,13 @@ from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
 from gateway.storage.files.store import FileStore
 from gateway.storage.maintenance.clear_filler import ClearFiller
-from gateway.storage.stores.clear_columns import Mark, driver_after, flags_after, set_marks
+from gateway.storage.stores.clear_columns import (
+    Mark,
+    driver_after,
+    flags_after,
+    set_marks,
+    with_need,
+)
 from gateway.storage.stores.events import EarlierReport, EventStore
 from gateway.storage.stores.packages import PackageState, PackageStore
 from gateway.storage.transaction import Transaction
@@ -63,7 +70,7 @@ _KINDS: Final = (
 class UpdateIntake:
     """Applies delivery updates. One per process."""
 
-    def __init__(  # noqa: PLR0913 - the parts it reads and writes
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts it reads and writes
         self,
         database: Database,
         packages: PackageStore,
@@ -71,6 +78,7 @@ class UpdateIntake:
         files: FileStore,
         publisher: Publisher,
         filler: ClearFiller,
+        places: Places,
         clock: Clock,
         *,
         metrics: Metrics | None = None,
@@ -81,6 +89,7 @@ class UpdateIntake:
         self._events = events
         self._files = files
         self._publisher = publisher
+        self._places = places
         self._clock = clock
         self._metrics = metrics or Metrics()
         self._batcher: Batcher[_Report, UpdateResult] = Batcher(
@@ -135,7 +144,7 @@ class UpdateIntake:
         refs = {(each.update.package_id, each.ref) for each in reports if each.ref}
         earlier = await self._events.by_ref(transaction, refs)
         files = await self._files_for(transaction, reports)
-        batch = _Batch(packages, earlier, files, now)
+        batch = _Batch(packages, earlier, files, self._places, now)
         answers = [batch.apply(report) for report in reports]
         await self._packages.move(transaction, batch.moves())
         await set_marks(transaction, batch.marks())
@@ -166,10 +175,12 @@ class _Batch:
         packages: Mapping[str, PackageState],
         earlier: Mapping[tuple[str, bytes], EarlierReport],
         files: Mapping[str, Sequence[_RefFile]],
+        places: Places,
         now: datetime,
     ) -> None:
         self._before = packages
         self._files = files
+        self._places = places
         self._packages = dict(packages)
         self._earlier = dict(earlier)
         self._now = now
@@ -203,6 +214,10 @@ class _Batch:
             driver_id=driver_after(package.driver_id, EVENT_FOR[status], report.update.driver_id),
             flags=flags_after(package.flags or 0, status),
         )
+        if status == "completed" and self._places.broken(
+            package.account_id, package.site, package.order, report.update
+        ):
+            moved = moved._replace(flags=with_need(moved.flags or 0, needed=True))
         self._packages[package.id] = moved
         self._moved.add(package.id)
         return self._record(report, moved, status, occurred_at, late=False)

@@ -25,6 +25,8 @@ class Site(msgspec.Struct, frozen=True):
     name: str
     timezone: str = "UTC"
     country: str = "US"
+    rules: str | None = None
+    """The rules of its place for deliveries."""
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -229,6 +229,16 @@ class SiteLookup(Protocol):
         ...
 
 
+class PlaceLookup(Protocol):
+    """Judges deliveries by the rules of a site's place."""
+
+    def broken(
+        self, account_id: str, site: str | None, order: Order, update: DeliveryUpdate
+    ) -> Sequence[str]:
+        """Return what a completion at a site broke, in sentences; nothing where no rules hold."""
+        ...
+
+
 class RecoveryService(Protocol):
     """Sends the events again that a destination missed, a few at a time."""
 
@@ -277,6 +287,7 @@ class Gateway(Protocol):
     stopping: asyncio.Event
     """Set when the server shuts down: long polls and streams answer and end."""
     sites: SiteLookup
+    places: PlaceLookup
     database: Database
     sealer: Sealer
     accounts: AccountLookup

@@ -97,6 +97,8 @@ class AttentionItem:
 
 ATTENTION: Final = "gateway.attention"
 """The extension point of attention sources."""
+PLACES: Final = "gateway.places"
+"""The extension point of :class:`PlaceRules`: rules of places for ``[[sites]] rules``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -354,13 +354,15 @@ class SiteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """One of ``[[sites]]``: a pharmacy of the account ``account``.
 
     Orders, keys and endpoints refer to its ``code``; ``name`` is shown to people. ``timezone``
-    (IANA) is the zone of local times, ``country`` the default region of phone numbers.
+    (IANA) is the zone of local times, ``country`` the default region of phone numbers. ``rules``
+    are those of its place for deliveries: ``ontario``, ``florida``, or a plugin's.
     """
 
     code: Annotated[str, Check(_check_site_code)]
     name: _NotEmpty
     timezone: Annotated[str, Check(_check_timezone)] = "UTC"
     country: Annotated[str, Check(_check_country)] = "US"
+    rules: _NotEmpty | None = None
     account: _NotEmpty = "default"
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +14,7 @@ from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.errors import SealError, SealKeyMissing
 from gateway.model.account import Caller
 from gateway.model.event import Event, EventDraft
+from gateway.model.ids import first_id
 from gateway.observability.log_context import traceparent
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import insert_rows
@@ -60,6 +61,8 @@ _READ: Final = select(
 )
 # An event goes to several destinations within moments: unsealed once, kept for so many.
 _MAX_CACHED: Final = 4096
+_FAST_CLOCK: Final = timedelta(hours=1)
+_LATE_REPORTS: Final = timedelta(days=10)
 
 
 class EarlierReport(NamedTuple):
@@ -203,6 +206,35 @@ class EventStore:
         if before_id is not None:
             query = query.where(events.c.id < before_id)
         return [self._event(row) for row in await connection.execute(query)]
+
+    async def occurred(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        *,
+        since: datetime,
+        until: datetime,
+        types: Collection[str],
+    ) -> list[Event]:
+        """Return the events of ``types`` that happened in a period, in the order they did.
+
+        They are looked for among what was recorded from an hour before it to ten days after it: a
+        phone may report late, and its clock may be fast.
+        """
+        first = first_id("evt", since - _FAST_CLOCK)
+        last = first_id("evt", until + _LATE_REPORTS)
+        rows = await connection.execute(
+            self._visible(caller)
+            .where(
+                events.c.id >= first,
+                events.c.id < last,
+                events.c.type.in_(sorted(types)),
+                events.c.occurred_at_ms >= to_epoch_ms(since),
+                events.c.occurred_at_ms < to_epoch_ms(until),
+            )
+            .order_by(events.c.occurred_at_ms, events.c.id)
+        )
+        return [self._event(row) for row in rows]
 
     async def between(
         self,

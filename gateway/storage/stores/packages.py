@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, bindparam, select, tuple_, update
+from sqlalchemy import Row, bindparam, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -108,6 +108,7 @@ class PackageFilter(NamedTuple):
     site: str | None = None
     source: str | None = None
     since: datetime | None = None
+    until: datetime | None = None
     clear: ClearFilter = ClearFilter()
 
 
@@ -307,6 +308,32 @@ class PackageStore:
         row = found.first()
         return None if row is None else self._package(row)
 
+    async def by_ids(
+        self, connection: AsyncConnection, caller: Caller, ids: Collection[str]
+    ) -> dict[str, Package]:
+        """Return those of the packages that ``caller`` may see, by id."""
+        found: dict[str, Package] = {}
+        wanted = sorted(ids)
+        for start in range(0, len(wanted), _PARAMETERS):
+            some = packages.c.id.in_(wanted[start : start + _PARAMETERS])
+            for row in await connection.execute(self._visible(caller).where(some)):
+                found[row.id] = self._package(row)
+        return found
+
+    async def count(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        statuses: Collection[Status],
+        site: str | None = None,
+    ) -> int:
+        """Count the packages in one of ``statuses``, of one site or of all that are visible."""
+        query = select(func.count()).select_from(packages).where(*visible_to(caller, packages))
+        query = query.where(packages.c.status.in_(sorted(statuses)))
+        if site is not None:
+            query = query.where(packages.c.site == site)
+        return int((await connection.execute(query)).scalar_one())
+
     async def page(
         self, connection: AsyncConnection, caller: Caller, wanted: PackageFilter
     ) -> list[Package]:
@@ -323,6 +350,8 @@ class PackageStore:
             query = query.where(packages.c.id < wanted.before_id)
         if wanted.since is not None:
             query = query.where(packages.c.created_at_ms >= to_epoch_ms(wanted.since))
+        if wanted.until is not None:
+            query = query.where(packages.c.created_at_ms < to_epoch_ms(wanted.until))
         query = narrowed(query, wanted.clear)
         return [self._package(row) for row in await connection.execute(query)]
 

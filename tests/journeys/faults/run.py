@@ -22,6 +22,7 @@ _PAGE: Final = _ROOT / "docs" / "explanation" / "reliability.md"
 # In the order of the page.
 _EXPERIMENTS: Final = (
     "test_killed_processes.py",
+    "test_born_claimed.py",
     "test_suspended_processes.py",
     "test_servers_away.py",
     "test_storage_in_trouble.py",

@@ -1,0 +1,69 @@
+"""The evening of a pharmacy: signature log, the day's money, returns, manifest."""
+
+from collections.abc import Sequence
+
+import click
+from litestar import Router
+
+from gateway.plugin import (
+    API_VERSION,
+    ATTENTION,
+    AttentionSource,
+    EventType,
+    Gateway,
+    Job,
+    PluginTables,
+    hookimpl,
+)
+from gateway_reports import commands, routes
+from gateway_reports.closing import Closing
+from gateway_reports.returns import RETURN_EVENT, Returns
+from gateway_reports.settings import ReportsSettings
+from gateway_reports.tables import TABLES
+
+_HOUR_SECONDS = 3600.0
+
+
+class Reports:
+    """The plugin ``reports``."""
+
+    api_version = API_VERSION
+    Settings = ReportsSettings
+
+    def __init__(self, settings: ReportsSettings, gateway: Gateway) -> None:
+        self._settings = settings
+        self._gateway = gateway
+        self._closing = Closing(gateway)
+        self._returns = Returns(gateway, settings)
+
+    @hookimpl
+    def http_routers(self) -> Sequence[Router]:
+        """Register the routes under /api/reports."""
+        return [routes.router(self._gateway, self._closing, self._returns)]
+
+    @hookimpl
+    def event_types(self) -> Sequence[EventType]:
+        """Register the event of a return that is due."""
+        return [RETURN_EVENT]
+
+    @hookimpl
+    def jobs(self) -> Sequence[Job]:
+        """Register the hourly look for returns."""
+        return [Job("reports-returns", self._returns.announce, _HOUR_SECONDS)]
+
+    @hookimpl
+    def extensions(self, point: str) -> Sequence[object]:
+        """Count the returns that are due among what needs a person."""
+        if point != ATTENTION:
+            return ()
+        return [AttentionSource("returns", "packages.read", self._returns.attention)]
+
+    @hookimpl
+    def tables(self) -> PluginTables:
+        """Register closed days and announced returns."""
+        return TABLES
+
+    @hookimpl
+    def cli_commands(self) -> Sequence[click.Command]:
+        """Register ``gateway reports``."""
+        return [commands.reports_group(self._settings)]

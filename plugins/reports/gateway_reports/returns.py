@@ -1,0 +1,218 @@
+"""Bags that go back to stock: which are due, announced once each, and counted for attention."""
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, timedelta
+from typing import Final
+
+import msgspec
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.plugin import (
+    AttentionItem,
+    Caller,
+    EventDraft,
+    EventType,
+    Gateway,
+    Mode,
+    Package,
+    PackageFilter,
+    Status,
+    new_id,
+    to_epoch_ms,
+)
+from gateway_reports.settings import ReportsSettings
+from gateway_reports.site_day import due_day, sites_of, zone_of
+from gateway_reports.tables import announced_returns
+
+RETURN_DUE: Final = "package.return_due"
+# Not delivered and not back: the bag is somewhere.
+_UNDELIVERED: Final[tuple[Status, ...]] = (
+    "created",
+    "ready",
+    "assigned",
+    "unassigned",
+    "picked_up",
+    "out_for_delivery",
+    "arrived",
+    "attempted",
+    "rescheduled",
+    "returning",
+    "failed",
+)
+_PAGE: Final = 200
+_MOST: Final = 2000
+_ACTOR: Final = "reports-returns"
+
+RETURN_EVENT: Final = EventType(
+    type=RETURN_DUE,
+    meaning="An undelivered package is due to go back to stock.",
+    sample={"package_id": "pkg_0198", "status": "attempted", "due_on": "2026-04-29"},
+    schema={
+        "type": "object",
+        "properties": {
+            "package_id": {"type": "string"},
+            "status": {"type": "string"},
+            "due_on": {"type": "string", "format": "date"},
+        },
+        "required": ["package_id", "status", "due_on"],
+    },
+)
+
+
+class ReturnDue(msgspec.Struct, frozen=True, kw_only=True):
+    """A bag that is to go back; days are the site's."""
+
+    package_id: str
+    site: str | None
+    status: Status
+    filled_on: date
+    due_on: date
+    days_late: int
+    driver_id: str | None = None
+
+
+class Returns:
+    """The returns of one gateway."""
+
+    def __init__(self, gateway: Gateway, settings: ReportsSettings) -> None:
+        self._gateway = gateway
+        self._settings = settings
+
+    async def due(
+        self, caller: Caller, site: str | None = None, *, within_days: int = 0
+    ) -> list[ReturnDue]:
+        """Return the bags that are due today or within so many days, the oldest first."""
+        gateway = self._gateway
+        now = gateway.clock.now()
+        codes = [site] if site is not None else sites_of(gateway, caller)
+        found: list[ReturnDue] = []
+        async with gateway.database.read() as connection:
+            for code in codes:
+                today = now.astimezone(zone_of(gateway, caller.account_id, code)).date()
+                for package in await self._undelivered(connection, caller, code):
+                    due = self._of(package, today)
+                    if due.days_late + within_days >= 0:
+                        found.append(due)
+        return sorted(found, key=lambda each: (each.due_on, each.package_id))
+
+    async def announce(self) -> None:
+        """Publish ``package.return_due`` for the bags that are due and weren't announced yet."""
+        modes: Sequence[Mode] = ("live", "test")
+        for account in sorted(
+            {each.account for each in self._gateway.settings.sites} | {"default"}
+        ):
+            for mode in modes:
+                await self._announce(Caller(account, mode, _ACTOR))
+
+    async def attention(self, caller: Caller) -> Sequence[AttentionItem]:
+        """Count what is due for a person, site by site."""
+        found = await self.due(caller)
+        by_site: dict[str | None, list[ReturnDue]] = {}
+        for each in found:
+            by_site.setdefault(each.site, []).append(each)
+        items = []
+        for site, some in by_site.items():
+            bags = "1 undelivered bag is" if len(some) == 1 else f"{len(some)} undelivered bags are"
+            command = "gateway reports returns" + (f" --site {site}" if site else "")
+            items.append(
+                AttentionItem(
+                    "returns_due",
+                    site or "all",
+                    f"{bags} due to go back to stock, the oldest since {some[0].due_on}.",
+                    site=site,
+                    command=command,
+                )
+            )
+        return items
+
+    async def _undelivered(
+        self, connection: AsyncConnection, caller: Caller, site: str | None
+    ) -> list[Package]:
+        """Return the undelivered packages, up to 2,000: a fill date may lie before the order."""
+        found: list[Package] = []
+        for status in _UNDELIVERED:
+            before: str | None = None
+            while len(found) < _MOST:
+                wanted = PackageFilter(limit=_PAGE, before_id=before, status=status, site=site)
+                page = await self._gateway.packages.page(connection, caller, wanted)
+                found += [each for each in page if not each.purged]
+                if len(page) < _PAGE:
+                    break
+                before = page[-1].id
+        return found
+
+    def _of(self, package: Package, today: date) -> ReturnDue:
+        order = package.order
+        zone = zone_of(self._gateway, package.account_id, package.site)
+        filled = [each.filled_on for each in order.prescriptions if each.filled_on is not None]
+        begins = min(filled, default=package.created_at.astimezone(zone).date())
+        payer = order.metadata.get(self._settings.payer_metadata)
+        days = self._settings.days_of(payer)
+        due_on = due_day(begins, days, business_days=self._settings.business_days)
+        return ReturnDue(
+            package_id=package.id,
+            site=package.site,
+            status=package.status,
+            filled_on=begins,
+            due_on=due_on,
+            days_late=(today - due_on) // timedelta(days=1),
+            driver_id=package.driver_id,
+        )
+
+    async def _announce(self, caller: Caller) -> None:
+        gateway = self._gateway
+        due = await self.due(caller)
+        if not due:
+            return
+        now = gateway.clock.now()
+        async with gateway.database.begin() as connection:
+            known = await _known(connection, caller.account_id, [each.package_id for each in due])
+            new = [each for each in due if each.package_id not in known]
+            if not new:
+                return
+            await connection.execute(
+                insert(announced_returns),
+                [
+                    {
+                        "account_id": caller.account_id,
+                        "package_id": each.package_id,
+                        "due_day": each.due_on.isoformat(),
+                        "announced_at_ms": to_epoch_ms(now),
+                    }
+                    for each in new
+                ],
+            )
+            drafts = [_draft(caller, each, now) for each in new]
+            published = await gateway.publisher.record(connection, drafts, now)
+        gateway.publisher.announce(published)
+
+
+async def _known(
+    connection: AsyncConnection, account_id: str, ids: Collection[str]
+) -> frozenset[str]:
+    rows = await connection.execute(
+        select(announced_returns.c.package_id).where(
+            announced_returns.c.account_id == account_id,
+            announced_returns.c.package_id.in_(list(ids)),
+        )
+    )
+    return frozenset(rows.scalars())
+
+
+def _draft(caller: Caller, due: ReturnDue, now: datetime) -> EventDraft:
+    return EventDraft(
+        id=new_id("evt", now),
+        type=RETURN_DUE,
+        account_id=caller.account_id,
+        mode=caller.mode,
+        site=due.site,
+        subject=due.package_id,
+        data={
+            "package_id": due.package_id,
+            "status": due.status,
+            "due_on": due.due_on.isoformat(),
+        },
+        occurred_at=now,
+        actor=_ACTOR,
+    )

@@ -1,0 +1,86 @@
+"""Undelivered bags go back to stock: listed, announced once, and among what needs a person."""
+
+from datetime import date
+
+import pytest
+from gateway_reports.settings import ReportsSettings
+from gateway_reports.site_day import due_day
+from plugins.reports.conftest import TOML, Day, delivered
+
+SETTINGS = """business_days = false
+payers = { OptumRx = 14 }
+"""
+
+
+async def announce(day):
+    [job] = [each for each in day.gateway.gateway.hooks.jobs() if each.name == "reports-returns"]
+    await job.run()
+
+
+async def test_a_bag_is_due_ten_days_after_its_earliest_fill(day, clock):
+    filled = [{"rx_number": "R1", "filled_on": "2026-10-25"}, {"rx_number": "R2"}]
+    early, _ = await day.bags([{"prescriptions": filled}, {"rx_number": "R3"}])
+
+    assert await day.get("returns") == {"returns": []}
+    clock.step(2 * 24 * 3600)
+    [due] = (await day.get("returns"))["returns"]
+
+    assert due == {
+        "package_id": early,
+        "site": "lakeside",
+        "status": "created",
+        "filled_on": "2026-10-25",
+        "due_on": "2026-11-04",
+        "days_late": 0,
+        "driver_id": None,
+    }
+    assert len((await day.get("returns?within_days=8"))["returns"]) == 2
+
+
+async def test_a_delivered_and_a_returned_bag_are_not_due(day, clock):
+    one, two = await day.bags([{"rx_number": "R1"}, {"rx_number": "R2"}])
+    await day.report([delivered(one), {"package_id": two, "event": "delivery.returned"}])
+    clock.step(30 * 24 * 3600)
+
+    assert await day.get("returns") == {"returns": []}
+
+
+async def test_a_payer_has_days_of_its_own(harness, clock):
+    async with harness(TOML + SETTINGS, clock=clock) as gateway:
+        day = Day(gateway, await gateway.issue_key())
+        await day.bags([{"metadata": {"payer": "optumrx"}}, {"metadata": {"payer": "other"}}])
+        clock.step(11 * 24 * 3600)
+
+        found = (await day.get("returns?within_days=30"))["returns"]
+
+    assert [each["due_on"] for each in found] == ["2026-11-12", "2026-11-16"]
+
+
+@pytest.mark.parametrize(
+    ("begins", "due"), [("2026-11-02", "2026-11-16"), ("2026-11-07", "2026-11-20")]
+)
+def test_business_days_leave_weekends_out(begins, due):
+    assert due_day(date.fromisoformat(begins), 10, business_days=True).isoformat() == due
+
+
+async def test_a_return_is_announced_once_and_needs_a_person(day, clock):
+    [bag] = await day.bags([{"rx_number": "R1"}])
+    clock.step(10 * 24 * 3600)
+
+    await announce(day)
+    await announce(day)
+
+    events = (await day.gateway.get(f"/api/packages/{bag}/events", day.key)).json()["events"]
+    due = [each for each in events if each["event"] == "package.return_due"]
+    assert [each["data"]["due_on"] for each in due] == ["2026-11-12"]
+    found = await day.gateway.gateway.attention.of(day.gateway.caller())
+    [item] = [each for each in found if each.kind == "returns_due"]
+    assert item.text.startswith("1 undelivered bag is due to go back to stock")
+    assert item.site == "lakeside"
+
+
+def test_the_days_of_a_payer_are_found_in_any_case():
+    settings = ReportsSettings(payers={"OptumRx": 14})
+
+    assert settings.days_of(" OPTUMRX ") == 14
+    assert settings.days_of(None) == settings.days_of("x") == 10
