@@ -16,7 +16,7 @@ from gateway.plugin import (
     hookimpl,
 )
 from gateway_reports import commands, routes
-from gateway_reports.closing import Closing
+from gateway_reports.closing import CLOSED_EVENT, Closing
 from gateway_reports.returns import RETURN_EVENT, Returns
 from gateway_reports.settings import ReportsSettings
 from gateway_reports.tables import TABLES
@@ -43,8 +43,8 @@ class Reports:
 
     @hookimpl
     def event_types(self) -> Sequence[EventType]:
-        """Register the event of a return that is due."""
-        return [RETURN_EVENT]
+        """Register the events of a closed day and of a return that is due."""
+        return [CLOSED_EVENT, RETURN_EVENT]
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:

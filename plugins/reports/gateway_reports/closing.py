@@ -12,11 +12,14 @@ from gateway.plugin import (
     AuditEntry,
     Caller,
     Conflict,
+    EventDraft,
+    EventType,
     Gateway,
     InvalidInput,
     NotFound,
     Problem,
     from_epoch_ms,
+    new_id,
     to_epoch_ms,
 )
 from gateway_reports.money import DayMoney, day_money
@@ -40,6 +43,31 @@ class ClosedDay(msgspec.Struct, frozen=True, kw_only=True):
 class _Figures(msgspec.Struct, frozen=True):
     note: str
     money: DayMoney
+
+
+DAY_CLOSED: Final = "day.closed"
+CLOSED_EVENT: Final = EventType(
+    type=DAY_CLOSED,
+    meaning="A day of a site was closed: its money, added up.",
+    sample={
+        "day": "2026-04-19",
+        "delivered": 38,
+        "due": 412.5,
+        "collected": 410.0,
+        "differences": 1,
+    },
+    schema={
+        "type": "object",
+        "properties": {
+            "day": {"type": "string", "format": "date"},
+            "delivered": {"type": "integer"},
+            "due": {"type": "number"},
+            "collected": {"type": "number"},
+            "differences": {"type": "integer"},
+        },
+        "required": ["day", "delivered", "due", "collected", "differences"],
+    },
+)
 
 
 class Closing:
@@ -84,8 +112,11 @@ class Closing:
                     )
                 )
                 await self._note(connection, caller, "reports.day_closed", day, now)
+                draft = _closed_event(caller, day, money, now)
+                published = await gateway.publisher.record(connection, [draft], now)
         except IntegrityError as error:
             raise Conflict("This day is closed already; gateway reports day shows it.") from error
+        gateway.publisher.announce(published)
         return ClosedDay(
             closed_at=now, closed_by=caller.name or caller.actor, note=note, money=money
         )
@@ -141,3 +172,24 @@ class Closing:
     ) -> None:
         entry = AuditEntry.by(caller, "change", action, day.day.isoformat(), site=day.site)
         await self._gateway.audit.record(connection, [entry], now)
+
+
+def _closed_event(caller: Caller, day: SiteDay, money: DayMoney, now: datetime) -> EventDraft:
+    """Return the event of a closed day: sums alone, for the note may name a patient."""
+    return EventDraft(
+        id=new_id("evt", now),
+        type=DAY_CLOSED,
+        account_id=caller.account_id,
+        mode=caller.mode,
+        site=day.site,
+        subject=f"day_{day.day.isoformat()}",
+        data={
+            "day": day.day.isoformat(),
+            "delivered": money.delivered,
+            "due": money.due,
+            "collected": money.collected,
+            "differences": len(money.differences),
+        },
+        occurred_at=now,
+        actor=caller.actor,
+    )

@@ -122,6 +122,27 @@ async def test_what_is_reported_after_closing_shows_and_the_closed_figures_stay(
     assert shown["closed"]["money"]["collected"] == 5.0
 
 
+async def test_closing_is_an_event_of_sums_without_the_note(day):
+    [bag] = await day.bags([{"copay_amount": 12.5}])
+    await day.report([delivered(bag, copay_collected=10, copay_method="cash")])
+
+    assert (await day.close(note="Maria R. pays on Monday")).status_code == 200
+
+    running = day.gateway.gateway
+    async with running.database.read() as connection:
+        [event] = await running.events.page(
+            connection, day.gateway.caller(), limit=5, event_type="day.closed"
+        )
+    assert event.site == "lakeside"
+    assert event.data == {
+        "day": DAY,
+        "delivered": 1,
+        "due": Decimal("12.5"),
+        "collected": Decimal(10),
+        "differences": 1,
+    }
+
+
 async def test_a_closed_day_is_opened_again_and_both_are_audited(day):
     assert (await day.close()).status_code == 200
     path = f"/api/reports/day/close?day={DAY}&site=lakeside"
