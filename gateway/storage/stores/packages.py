@@ -108,7 +108,6 @@ class PackageFilter(NamedTuple):
     site: str | None = None
     source: str | None = None
     since: datetime | None = None
-    until: datetime | None = None
     clear: ClearFilter = ClearFilter()
 
 
@@ -350,8 +349,6 @@ class PackageStore:
             query = query.where(packages.c.id < wanted.before_id)
         if wanted.since is not None:
             query = query.where(packages.c.created_at_ms >= to_epoch_ms(wanted.since))
-        if wanted.until is not None:
-            query = query.where(packages.c.created_at_ms < to_epoch_ms(wanted.until))
         query = narrowed(query, wanted.clear)
         return [self._package(row) for row in await connection.execute(query)]
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from sqlalchemy import and_, delete, insert, select
+from sqlalchemy import ColumnElement, and_, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -153,7 +153,7 @@ class Closing:
     def _key(caller: Caller, day: SiteDay) -> tuple[str, str, str, str]:
         return caller.account_id, caller.mode, day.site or "", day.day.isoformat()
 
-    def _is(self, caller: Caller, day: SiteDay) -> "object":
+    def _is(self, caller: Caller, day: SiteDay) -> ColumnElement[bool]:
         account, mode, site, text = self._key(caller, day)
         return and_(
             closed_days.c.account_id == account,

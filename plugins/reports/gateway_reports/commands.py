@@ -37,7 +37,7 @@ _account = click.option("--account", default=DEFAULT_ACCOUNT, show_default=True)
 _site = click.option("--site", help="A site's code; needed where there are several.")
 
 
-class _Day(click.ParamType):
+class _Day(click.ParamType[date]):
     name = "YYYY-MM-DD"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> date:
