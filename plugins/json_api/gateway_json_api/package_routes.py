@@ -51,8 +51,8 @@ async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query paramete
 
     `delivery_day` is the day that the order asks for, `driver_id` the last driver reported.
     `flag` is `signature`, `refrigerated`, `controlled` (a prescription in the bag is) or
-    `needs_person` (the delivery failed, broke a rule of its place, or the bag came back, until a person
-    has seen to it).
+    `needs_person` (the delivery failed or broke a rule of its place, or the bag came back, until
+    a person has seen to it).
 
     ```bash
     curl "$GATEWAY/api/packages?status=created&limit=10" -H "X-API-Key: $KEY"
