@@ -21,7 +21,7 @@ AGENTS: Final = "agents"
 _SELF: Final = frozenset({"", "self", "patient", "recipient", "client", "lui-même", "elle-même"})
 _DRIVER: Final = frozenset({"driver", "courier", "livreur", "livreuse", "chauffeur"})
 
-NO_SIGNATURE: Final = "Nobody signed, and no reason is recorded."
+NO_SIGNATURE: Final = "It isn't signed, and no reason is recorded."
 LEFT: Final = "It was left without a signature; that can't be waived."
 DRIVER_SIGNED: Final = "The driver signed; the patient or a named agent has to."
 NOT_NAMED: Final = "The signer was not named as an agent beforehand."

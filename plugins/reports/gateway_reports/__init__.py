@@ -17,11 +17,9 @@ from gateway.plugin import (
 )
 from gateway_reports import commands, routes
 from gateway_reports.closing import CLOSED_EVENT, Closing
-from gateway_reports.returns import RETURN_EVENT, Returns
+from gateway_reports.returns import EVERY_SECONDS, RETURN_EVENT, Returns
 from gateway_reports.settings import ReportsSettings
 from gateway_reports.tables import TABLES
-
-_HOUR_SECONDS = 3600.0
 
 
 class Reports:
@@ -49,7 +47,7 @@ class Reports:
     @hookimpl
     def jobs(self) -> Sequence[Job]:
         """Register the hourly look for returns."""
-        return [Job("reports-returns", self._returns.announce, _HOUR_SECONDS)]
+        return [Job("reports-returns", self._returns.announce, EVERY_SECONDS)]
 
     @hookimpl
     def extensions(self, point: str) -> Sequence[object]:

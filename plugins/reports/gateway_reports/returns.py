@@ -26,6 +26,7 @@ from gateway_reports.site_day import due_day, sites_of, zone_of
 from gateway_reports.tables import announced_returns
 
 RETURN_DUE: Final = "package.return_due"
+EVERY_SECONDS: Final = 3600.0
 # Not delivered and not back: the bag is somewhere.
 _UNDELIVERED: Final[tuple[Status, ...]] = (
     "created",
