@@ -26,7 +26,7 @@ from gateway.settings import load_settings
 from gateway.storage.stores.backlog import BacklogReader
 from gateway.storage.stores.delivery_log import AttemptFilter
 from gateway.storage.stores.outbox import NewDelivery, Settled
-from gateway.storage.stores.packages import PackageFilter
+from gateway.storage.stores.package_lists import PackageFilter
 
 PAGE: Final = 50
 TAKEN: Final = 100

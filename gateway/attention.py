@@ -1,4 +1,4 @@
-"""What needs a person: failing endpoints, a full disk, an old backup, and what plugins add.
+"""What needs a person: endpoints, failed packages, the disk, the backup, and what plugins add.
 
 One list for the command line, for mails and for pages. Each source is asked on its own with a
 deadline; one that fails becomes an item itself, so that silence means that all is well.
@@ -17,8 +17,10 @@ from gateway.model.account import Caller
 from gateway.sdk.records import AttentionItem, AttentionSource
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.installation import LAST_BACKUP, read_fact
+from gateway.storage.stores.package_lists import PackageFilter, count_since
 
 FAILING_FOR: Final = timedelta(minutes=15)
 OLDEST_BACKUP: Final = timedelta(days=3)
@@ -48,6 +50,7 @@ class Attention:
         self._seconds = seconds
         self._sources = (
             AttentionSource("endpoints", "webhooks.read", self._endpoints),
+            AttentionSource("packages", "packages.read", self._packages),
             AttentionSource("disk", "settings.read", self._disk),
             AttentionSource("backup", "settings.read", self._backup),
             *hooks.attention(),
@@ -87,23 +90,77 @@ class Attention:
         for each in found:
             command = f"gateway deliveries list --endpoint {each.id}"
             if each.state == "disabled" and each.state_reason in {"failing", "gone"}:
-                text = f"The endpoint {each.name} was disabled because it kept failing."
+                message = "The endpoint {name} was disabled because it kept failing."
                 kind, since = "endpoint_disabled", each.disabled_at
             elif each.failing_since is not None and now - each.failing_since >= FAILING_FOR:
-                text = f"The endpoint {each.name} fails; its webhooks are kept and tried again."
+                message = "The endpoint {name} fails; its webhooks are kept and tried again."
                 kind, since = "endpoint_failing", each.failing_since
             else:
                 continue
-            items.append(AttentionItem(kind, each.id, text, since, each.site, command))
+            items.append(
+                AttentionItem(
+                    kind,
+                    each.id,
+                    message.format(name=each.name),
+                    since,
+                    each.site,
+                    command,
+                    message=message,
+                    values={"name": each.name},
+                    page=f"endpoints/{each.id}",
+                    button="See what happens",
+                    is_bad=True,
+                )
+            )
         return items
+
+    async def _packages(self, caller: Caller) -> Sequence[AttentionItem]:
+        wanted = PackageFilter(1, clear=ClearFilter(flag="needs_person"))
+        async with self._database.read() as connection:
+            found, since = await count_since(connection, caller, wanted)
+        if since is None:
+            return []
+        is_one = found.number == 1
+        message = (
+            "{count} package failed, came back or broke a rule, and waits for a person."
+            if is_one
+            else "{count} packages failed, came back or broke a rule, and wait for a person."
+        )
+        values = {"count": f"{found.number}+" if found.has_more else f"{found.number}"}
+        return [
+            AttentionItem(
+                "packages_failed",
+                "packages",
+                message.format(**values),
+                since,
+                message=message,
+                values=values,
+                command="gateway packages list --flag needs_person",
+                page="packages?view=person",
+                button="Show it" if is_one else "Show them",
+                count=found.number,
+                is_bad=True,
+            )
+        ]
 
     async def _disk(self, _caller: Caller) -> Sequence[AttentionItem]:
         path = self._settings.gateway.data_dir
         free_bytes = (await asyncio.to_thread(shutil.disk_usage, path)).free
         if free_bytes >= LEAST_FREE_BYTES:
             return []
-        text = f"The disk of the gateway has only {free_bytes >> 20} MB left: make room."
-        return [AttentionItem("disk_full", "disk", text, command="gateway storage")]
+        message = "The disk of the gateway has only {mb} MB left: make room."
+        values = {"mb": f"{free_bytes >> 20}"}
+        return [
+            AttentionItem(
+                "disk_full",
+                "disk",
+                message.format(**values),
+                command="gateway storage",
+                message=message,
+                values=values,
+                is_bad=True,
+            )
+        ]
 
     async def _backup(self, _caller: Caller) -> Sequence[AttentionItem]:
         if self._database.dialect != "sqlite":  # PostgreSQL's own backups aren't visible here
@@ -113,6 +170,16 @@ class Attention:
         made_at: datetime | None = None if noted is None else from_epoch_ms(int(noted))
         if made_at is None or self._clock.now() - made_at < OLDEST_BACKUP:
             return []  # a gateway that never made one is reminded by gateway status
-        text = f"The last backup is older than {OLDEST_BACKUP.days} days."
-        command = "gateway backup --keep 7"
-        return [AttentionItem("backup_old", "backup", text, made_at, command=command)]
+        message = "The last backup is older than {days} days."
+        values = {"days": f"{OLDEST_BACKUP.days}"}
+        return [
+            AttentionItem(
+                "backup_old",
+                "backup",
+                message.format(**values),
+                made_at,
+                command="gateway backup --keep 7",
+                message=message,
+                values=values,
+            )
+        ]

@@ -141,7 +141,8 @@ from gateway.storage.stores.idempotency import (
     store_responses,
 )
 from gateway.storage.stores.outbox import Outbox
-from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter, PackageStore
+from gateway.storage.stores.package_lists import PackageFilter
+from gateway.storage.stores.packages import SEARCH_FIELDS, PackageStore
 from gateway.storage.tenancy import visible_to
 from gateway.storage.transaction import Transaction
 from gateway.storage.work_queue import Claimed, Settlement, WorkQueue

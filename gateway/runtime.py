@@ -40,7 +40,11 @@ from gateway.delivery.redis_engine import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
 from gateway.hooks import Hooks
 from gateway.intake.amendments import Amendments
+from gateway.intake.bulk import BulkChanges
+from gateway.intake.days import Days
 from gateway.intake.files import FileIntake
+from gateway.intake.histories import Histories
+from gateway.intake.manifests import Manifests
 from gateway.intake.orders import Intake
 from gateway.intake.sites import SiteDirectory, configured_sites
 from gateway.intake.updates import UpdateIntake
@@ -106,6 +110,10 @@ class Gateway:
     intake: Intake
     tracking: UpdateIntake
     amendments: Amendments
+    bulk: BulkChanges
+    manifests: Manifests
+    histories: Histories
+    days: Days
     files: FileIntake
     keys: Keys
     identity: Identity
@@ -429,6 +437,12 @@ class Gateway:
             self.audit,
             self.clock,
         )
+        self.bulk = BulkChanges(self.database, self.packages, self.tracking, self.amendments)
+        self.manifests = Manifests(self.database, self.packages, self.audit)
+        self.histories = Histories(
+            self.database, self.packages, self.events, file_store, self.reports, self.audit
+        )
+        self.days = Days(self.database, self.sites, self.clock)
         self.recovery = RecoveryRunner(
             self.database,
             self.events,

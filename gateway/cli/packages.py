@@ -20,7 +20,8 @@ from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time, reveal_option
 from gateway.storage.schema import FLAGS
 from gateway.storage.stores.clear_columns import ClearFilter
-from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter
+from gateway.storage.stores.package_lists import PackageFilter
+from gateway.storage.stores.packages import SEARCH_FIELDS
 
 _COLUMNS: Final = ("created_at", "status", "site", "source", "patient_name", "rx_number", "id")
 

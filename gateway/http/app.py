@@ -22,6 +22,7 @@ from gateway.http.health import health_router
 from gateway.http.keys import keys_router
 from gateway.http.metrics import metrics_router
 from gateway.http.openapi import docs_router, openapi_config
+from gateway.http.packages_api import packages_router
 from gateway.http.parameters import DeclaredParameters
 from gateway.http.people_api import people_router
 from gateway.http.plan import plan_router
@@ -54,6 +55,7 @@ def create_litestar(gateway: Gateway) -> Litestar:
         route_handlers=[
             *gateway.hooks.http_routers(),
             keys_router(gateway),
+            packages_router(gateway),
             files_router(gateway),
             health_router(gateway),
             metrics_router(gateway),

@@ -6,7 +6,7 @@ itself: the others stay, with their money. When a patient, or a shop on their be
 asks for erasure, finished packages are erased as retention would do it, only sooner.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock
 from gateway.delivery.publisher import Publisher
-from gateway.errors import Conflict, InvalidInput, NotFound
+from gateway.errors import Conflict, InvalidInput, NotFound, Problem
 from gateway.hooks import Hooks
 from gateway.intake.sites import SiteDirectory
 from gateway.intake.updates import references
@@ -34,6 +34,20 @@ from gateway.storage.stores.audit import AuditTrail
 from gateway.storage.stores.clear_columns import Mark, set_marks, with_need
 from gateway.storage.stores.packages import PackageState, PackageStore
 
+CORRECTABLE: Final = frozenset(
+    {
+        "patient_name",
+        "patient_address",
+        "patient_phone",
+        "patient_email",
+        "notes",
+        "delivery_date",
+        "priority",
+        "requires_signature",
+        "copay_amount",
+    }
+)
+"""Fields of an order that are corrected one by one, while the package is in the pharmacy."""
 _IN_EVENT: Final = ("priority", "requires_signature", "copay_amount", "delivery_date")
 
 
@@ -67,10 +81,31 @@ class Amendments:
         Raises ``InvalidInput`` for an order that would be refused, ``NotFound``, and
         ``Conflict`` once the package was picked up or cancelled.
         """
+        return await self._amend(caller, package_id, lambda _: order)
+
+    async def correct(
+        self, caller: Caller, package_id: str, changes: Mapping[str, Any]
+    ) -> AmendmentResult:
+        """Replace fields of a package's order: those of ``CORRECTABLE``; the others stay.
+
+        As :meth:`amend` otherwise. The copay of a bag whose prescriptions name theirs can't be
+        replaced: cancel a prescription instead.
+        """
+        unknown = sorted(changes.keys() - CORRECTABLE)
+        if unknown:
+            problems = [Problem("this can't be changed", field=each) for each in unknown]
+            raise InvalidInput("The changed order can't be accepted.", problems)
+        return await self._amend(
+            caller, package_id, lambda order: msgspec.structs.replace(order, **changes)
+        )
+
+    async def _amend(
+        self, caller: Caller, package_id: str, change: Callable[[Order], Order]
+    ) -> AmendmentResult:
         async with self._database.begin() as connection:
             package = await self._locked(connection, caller, package_id)
             _refuse_once_picked_up(package)
-            kept = self._reviewed(package, order)
+            kept = self._reviewed(package, change(package.order))
             changed = _differences(package.order, kept)
             if not changed:
                 return AmendmentResult(package_id)

@@ -33,6 +33,7 @@ from gateway.storage.files.store import (
     delete_files_of,
 )
 from gateway.storage.stores.audit import AuditTrail
+from gateway.storage.stores.clear_columns import now_proved
 from gateway.storage.stores.idempotency import (
     KeyedRequest,
     StoredResponse,
@@ -256,6 +257,8 @@ class FileIntake:
             parts: list[tuple[FilePart, SealedSpool]] = [("content", cleaned.content)]
             parts += [("thumbnail", cleaned.thumbnail)] if cleaned.thumbnail.size else []
             await self._store.add(connection, file, ref, parts)
+            if new.kind in IMAGES_ONLY:
+                await now_proved(connection, owner.account_id, owner.subject)
             answer = encode(
                 {
                     "file_id": file.id,

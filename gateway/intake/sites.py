@@ -1,6 +1,7 @@
 """Sites: which one an order belongs to, and its country for phone numbers."""
 
 from collections.abc import Iterable, Sequence
+from zoneinfo import ZoneInfo
 
 from gateway.errors import Problem
 from gateway.model.account import Caller, Site
@@ -45,6 +46,12 @@ class SiteDirectory:
         if len(sites) > 1:
             return None, (Problem(f"site is required: {_unknown(sites)}", field="site"),)
         return next(iter(sites), None), ()
+
+    def zone(self, account_id: str, code: str | None) -> ZoneInfo:
+        """Return the time zone of a site; without one, of the account's first, else UTC."""
+        sites = self._sites.get(account_id, {})
+        site = sites.get(code or "") or next(iter(sites.values()), None)
+        return ZoneInfo("UTC" if site is None else site.timezone)
 
     def country(self, account_id: str, code: str | None) -> str:
         """Return the ISO 3166 country code that a site's local phone numbers are read with."""

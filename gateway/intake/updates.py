@@ -212,7 +212,7 @@ class _Batch:
             status=status,
             status_at_ms=to_epoch_ms(occurred_at),
             driver_id=driver_after(package.driver_id, EVENT_FOR[status], report.update.driver_id),
-            flags=flags_after(package.flags or 0, status),
+            flags=flags_after(package.flags or 0, status, proved=_is_proved(report.update)),
         )
         if status == "completed" and self._places.broken(
             package.account_id, package.site, package.order, report.update
@@ -294,6 +294,20 @@ def _is_late(package: PackageState, occurred_at: datetime, now: datetime) -> boo
     if package.status == "created" or package.status_at_ms > to_epoch_ms(now):
         return False
     return to_epoch_ms(occurred_at) // 1000 < package.status_at_ms // 1000
+
+
+def _is_proved(update: DeliveryUpdate) -> bool:
+    """Say whether a report has a photo, a signature, or who took the bag."""
+    proof = update.proof
+    return proof is not None and any(
+        (
+            proof.photo_file,
+            proof.photo_url,
+            proof.signature_file,
+            proof.signature_url,
+            proof.signer_name,
+        )
+    )
 
 
 def _named_files(update: DeliveryUpdate) -> bool:

@@ -75,6 +75,11 @@ class Caller(msgspec.Struct, frozen=True):
         """Whether this caller sees patient data in full: it has both reveal permissions."""
         return self.permissions >= REVEALING
 
+    @property
+    def masked(self) -> "Caller":
+        """This caller without the reveal permissions, for what is masked until it is asked for."""
+        return msgspec.structs.replace(self, permissions=self.permissions - REVEALING)
+
     def need(self, permission: str) -> None:
         """Raise :class:`~gateway.errors.Forbidden`, which names ``permission``, without it."""
         if not self.may(permission):

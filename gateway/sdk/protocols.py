@@ -5,10 +5,10 @@ Services are small Protocols, so that a plugin's own tests can replace them; ``d
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -78,6 +78,15 @@ class PackageAmendments(Protocol):
 
     async def amend(self, caller: Caller, package_id: str, order: Order) -> AmendmentResult:
         """Replace the order of a package; site and ``external_order_id`` stay.
+
+        Raises ``InvalidInput``, ``NotFound``, and ``Conflict`` once it was picked up.
+        """
+        ...
+
+    async def correct(
+        self, caller: Caller, package_id: str, changes: Mapping[str, Any]
+    ) -> AmendmentResult:
+        """Replace fields of a package's order, by name; the others stay.
 
         Raises ``InvalidInput``, ``NotFound``, and ``Conflict`` once it was picked up.
         """

@@ -4,7 +4,7 @@ A record holds data and async callables. The core calls the callables with a dea
 records the outcome; a hook itself is quick and never waits.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -84,7 +84,11 @@ class AttentionItem:
     """Something that a person should see to, in one sentence without patient data.
 
     ``kind`` and ``subject`` identify it while it lasts: two items never share them. ``since``
-    is the time it began, ``command`` the command that shows more or mends it.
+    is the time it began, ``command`` the command that shows more or mends it. ``page`` is the
+    dashboard's page for it (``endpoints/dst_1``), ``button`` the words of the button that leads
+    there; ``count`` is how many things there are to see to, ``is_bad`` that something failed.
+    ``message`` with ``{…}`` for its ``values`` is the text as the catalogs have it, where pages
+    show it in another language.
     """
 
     kind: str
@@ -93,6 +97,12 @@ class AttentionItem:
     since: datetime | None = None
     site: str | None = None
     command: str | None = None
+    page: str | None = None
+    button: str | None = None
+    count: int = 1
+    is_bad: bool = False
+    message: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 ATTENTION: Final = "gateway.attention"

@@ -9,8 +9,8 @@ Litestar's own form would spool a file to disk in clear.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -35,7 +35,7 @@ MAX_UPLOAD_BYTES: Final = MAX_FILE_BYTES + 100_000
 
 MULTIPART: Final = "multipart/form-data"
 _FILE: Final = "file"
-_MAX_PARTS: Final = 10
+_MAX_PARTS: Final = 16
 _MAX_TEXT_BYTES: Final = 4096
 _FLUSH_BYTES: Final = 256 * 1024
 _HOW: Final = 'Send the file as multipart/form-data, in a part called "file".'
@@ -94,6 +94,33 @@ async def file_response(
     )
 
 
+class Sent(NamedTuple):
+    """A form with files: the files that were chosen, by the name of their field, and its texts."""
+
+    files: Mapping[str, Upload]
+    fields: Mapping[str, str]
+
+
+@asynccontextmanager
+async def received_form(
+    request: Request[Any, Any, Any], names: Collection[str], folder: Path | None = None
+) -> AsyncIterator[Sent]:
+    """Read a form whose files are in the fields ``names``, each of which may be left empty.
+
+    The files are deleted when the block ends. Raises ``InvalidInput`` for a malformed body,
+    ``TooLarge`` for a file of more than 10 MB.
+    """
+    async with AsyncExitStack() as stack:
+        spools = {name: stack.enter_context(SealedSpool(MAX_FILE_BYTES, folder)) for name in names}
+        reader = await _read(request, spools)
+        files = {
+            name: Upload(spool, reader.fields, await asyncio.to_thread(spool.finish))
+            for name, spool in spools.items()
+            if spool.size
+        }
+        yield Sent(files, reader.fields)
+
+
 @asynccontextmanager
 async def received(
     request: Request[Any, Any, Any], folder: Path | None = None
@@ -103,35 +130,44 @@ async def received(
     Raises ``InvalidInput`` for a body that is malformed or has no file, ``TooLarge`` for a file
     of more than 10 MB.
     """
-    media, options = request.content_type
-    if media != MULTIPART:
-        raise UnsupportedMedia(_HOW)
     with SealedSpool(MAX_FILE_BYTES, folder) as spool:
-        reader = _Reader(spool)
-        try:
-            boundary = options.get("boundary", "").encode()
-            with PushMultipartParser(boundary, max_segment_count=_MAX_PARTS) as parser:
-                async for chunk in request.stream():
-                    for event in parser.parse(chunk):
-                        reader.take(event)
-                    await reader.flush(_FLUSH_BYTES)
-        except (MultipartError, UnicodeError) as error:
-            raise InvalidInput("The multipart body is malformed.") from error
-        await reader.flush(1)
-        if reader.files == 0 or spool.size == 0:
+        reader = await _read(request, {_FILE: spool})
+        if spool.size == 0:
             raise InvalidInput(_HOW)
         yield Upload(spool, reader.fields, await asyncio.to_thread(spool.finish))
 
 
-class _Reader:
-    """Sorts what the parser finds into the file and the text parts."""
+async def _read(request: Request[Any, Any, Any], spools: Mapping[str, SealedSpool]) -> "_Reader":
+    """Read a body into ``spools``, by the name of the part; each may come once."""
+    media, options = request.content_type
+    if media != MULTIPART:
+        raise UnsupportedMedia(_HOW)
+    reader = _Reader(spools)
+    try:
+        boundary = options.get("boundary", "").encode()
+        with PushMultipartParser(boundary, max_segment_count=_MAX_PARTS) as parser:
+            async for chunk in request.stream():
+                for event in parser.parse(chunk):
+                    reader.take(event)
+                    if isinstance(event, MultipartSegment):
+                        await reader.flush(1)
+                await reader.flush(_FLUSH_BYTES)
+    except (MultipartError, UnicodeError) as error:
+        raise InvalidInput("The multipart body is malformed.") from error
+    await reader.flush(1)
+    return reader
 
-    def __init__(self, spool: SealedSpool) -> None:
-        self._spool = spool
+
+class _Reader:
+    """Sorts what the parser finds into the files and the text parts."""
+
+    def __init__(self, spools: Mapping[str, SealedSpool]) -> None:
+        self._spools = spools
         self._pending = bytearray()
+        self._into: SealedSpool | None = None
         self._text = bytearray()
         self._name = ""
-        self.files = 0
+        self._seen: set[str] = set()
         self.fields: dict[str, str] = {}
 
     def take(self, event: Any) -> None:
@@ -139,16 +175,18 @@ class _Reader:
         if isinstance(event, MultipartSegment):
             self._name = event.name
             self._text.clear()
-            self.files += event.name == _FILE
-            if self.files > 1:
-                raise InvalidInput("Send one file at a time.")
+            if self._name in self._spools:
+                if self._name in self._seen:
+                    raise InvalidInput("Send one file at a time.")
+                self._seen.add(self._name)
         elif event:
             self._add(event)
-        elif self._name != _FILE:
+        elif self._name not in self._spools:
             self.fields[self._name] = self._text.decode()
 
     def _add(self, data: bytes | bytearray) -> None:
-        if self._name == _FILE:
+        if self._name in self._spools:
+            self._into = self._spools[self._name]
             self._pending += data
             return
         self._text += data
@@ -156,8 +194,8 @@ class _Reader:
             raise TooLarge(f"A text part takes at most {_MAX_TEXT_BYTES // 1024} KB.")
 
     async def flush(self, least_bytes: int) -> None:
-        """Write what there is of the file, once it is so much."""
-        if len(self._pending) >= least_bytes:
+        """Write what there is of a file, once it is so much."""
+        if self._into is not None and len(self._pending) >= least_bytes:
             data = bytes(self._pending)
             self._pending.clear()
-            await asyncio.to_thread(self._spool.write, data)
+            await asyncio.to_thread(self._into.write, data)

@@ -23,7 +23,7 @@ from gateway.model.submission import Idempotency, Submission
 from gateway.runtime import Gateway
 from gateway.sdk.records import Batch, Sink
 from gateway.settings import parse_settings
-from gateway.storage.stores.packages import PackageFilter
+from gateway.storage.stores.package_lists import PackageFilter
 from gateway.testing.schema import lay_schema
 
 LIVE = Caller(DEFAULT_ACCOUNT, "live", "key_1")

@@ -35,8 +35,11 @@ FLAGS: Final[Mapping[str, int]] = {
     "refrigerated": 2,
     "controlled": 4,
     "needs_person": 8,
+    "no_proof": 16,
 }
-"""The bits of ``packages.flags``."""
+"""The bits of ``packages.flags``; ``no_proof``: delivered, without photo, signature or signer."""
+TEST: Final = "mode = 'test'"
+"""Test data, which is little beside much live data."""
 
 
 def flagged(flag: str) -> str:

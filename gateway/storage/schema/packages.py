@@ -19,6 +19,7 @@ from gateway.storage.schema.columns import (
     MS,
     NOT_ROUTINE,
     SEQUENCE,
+    TEST,
     UNFILLED,
     flagged,
     metadata,
@@ -80,6 +81,7 @@ packages = Table(
     ),
     *(Index(f"ix_packages_{flag}", "account_id", "id", **only(flagged(flag))) for flag in FLAGS),
     Index("ix_packages_unfilled", "account_id", "id", **only(UNFILLED)),
+    Index("ix_packages_test", "account_id", "id", **only(TEST)),
 )
 
 # The rx numbers of a bag but for the first, which is packages.rx_index.
@@ -118,6 +120,7 @@ events = Table(
     Index("ix_events_subject", "subject", "sequence"),
     Index("uq_events_ref", "subject", "ref", unique=True, **only("ref IS NOT NULL")),
     Index("ix_events_loose", "purged", "recorded_at_ms", **only(LOOSE)),
+    Index("ix_events_test", "account_id", "id", **only(TEST)),
 )
 
 # A file kept here, sealed in file_chunks; subject is the package or the job it belongs to. ref

@@ -213,6 +213,18 @@ class PatientReports:
         query = self._rows(caller).where(or_(*conditions)).order_by(audit.c.sequence)
         return [self._shown(row) for row in await connection.execute(query)]
 
+    async def of_package(
+        self, connection: AsyncConnection, caller: Caller, package_id: str, *, limit: int
+    ) -> list[AuditRow]:
+        """Return who saw or changed a package or a file of it, newest first."""
+        owners = await owners_of(connection, "package", [package_id.encode()])
+        ids = [each for each in owners if each.startswith("aud_")]
+        query = self._rows(caller).where(
+            or_(audit.c.subject == package_id, among(connection, audit.c.id, ids))
+        )
+        rows = await connection.execute(query.order_by(audit.c.sequence.desc()).limit(limit))
+        return [self._shown(row) for row in rows]
+
     async def accounting(
         self, connection: AsyncConnection, caller: Caller, wanted: Wanted
     ) -> list[Disclosure]:

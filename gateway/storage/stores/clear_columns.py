@@ -7,7 +7,7 @@ the package or had it last; ``flags`` the bits of :data:`~gateway.storage.schema
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, bindparam, text, update
+from sqlalchemy import bindparam, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.model.order import Order
@@ -17,6 +17,8 @@ from gateway.storage.schema import FLAGS, NOT_ROUTINE, flagged, packages
 CLEAR_COLUMNS: Final = ("delivery_day", "priority", "flags")
 """Those that an order says; the driver is reported later."""
 ROUTINE: Final = "routine"
+_LATER: Final = FLAGS["needs_person"] | FLAGS["no_proof"]
+"""Flags that reports set, and no order."""
 # The delivery is over, and the patient doesn't have the bag.
 _LEFT_TO_A_PERSON: Final[frozenset[Status]] = frozenset({"failed", "returned"})
 
@@ -33,7 +35,7 @@ class ClearFilter(NamedTuple):
 def clear_values(order: Order, kept_flags: int = 0) -> tuple[str | None, str, int]:
     """Return the values of ``CLEAR_COLUMNS``; ``kept_flags`` are flags that no order says."""
     day = order.delivery_date
-    flags = kept_flags & FLAGS["needs_person"]
+    flags = kept_flags & _LATER
     if order.requires_signature:
         flags |= FLAGS["signature"]
     for each in order.prescriptions:
@@ -86,9 +88,26 @@ def driver_after(current: str | None, event_type: str, reported: str | None) -> 
     return reported or current
 
 
-def flags_after(current: int, status: Status) -> int:
-    """Return a package's flags once it has moved to ``status``."""
-    return current | FLAGS["needs_person"] if status in _LEFT_TO_A_PERSON else current
+def flags_after(current: int, status: Status, *, proved: bool = True) -> int:
+    """Return a package's flags once it has moved to ``status``, with a proof or without."""
+    if status in _LEFT_TO_A_PERSON:
+        return current | FLAGS["needs_person"]
+    if status == "completed" and not proved:
+        return current | FLAGS["no_proof"]
+    return current
+
+
+async def now_proved(connection: AsyncConnection, account_id: str, package_id: str) -> None:
+    """Take ``no_proof`` off a package that a photo or signature was added to later."""
+    await connection.execute(
+        update(packages)
+        .where(
+            packages.c.account_id == account_id,
+            packages.c.id == package_id,
+            text(flagged("no_proof")),
+        )
+        .values(flags=packages.c.flags - FLAGS["no_proof"])
+    )
 
 
 def with_need(flags: int, *, needed: bool) -> int:
@@ -97,10 +116,10 @@ def with_need(flags: int, *, needed: bool) -> int:
     return flags | bit if needed else flags & ~bit
 
 
-def narrowed(query: Select[Any], wanted: ClearFilter) -> Select[Any]:
-    """Return ``query`` of packages, narrowed to ``wanted``.
+def clear_conditions(wanted: ClearFilter) -> list[Any]:
+    """Return the conditions of packages that ``wanted`` names.
 
-    The conditions of the partial indexes are repeated, so that the planner takes them.
+    Those of the partial indexes are repeated, so that the planner takes them.
     """
     conditions: list[Any] = []
     if wanted.delivery_day is not None:
@@ -113,4 +132,4 @@ def narrowed(query: Select[Any], wanted: ClearFilter) -> Select[Any]:
         conditions.append(packages.c.driver_id == wanted.driver_id)
     if wanted.flag is not None:
         conditions.append(text(flagged(wanted.flag)))
-    return query.where(*conditions)
+    return conditions

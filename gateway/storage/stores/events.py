@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import select, tuple_
+from sqlalchemy import select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -17,8 +17,8 @@ from gateway.model.event import Event, EventDraft
 from gateway.model.ids import first_id
 from gateway.observability.log_context import traceparent
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import insert_rows
-from gateway.storage.schema import events
+from gateway.storage.database import among, insert_rows
+from gateway.storage.schema import TEST, events
 from gateway.storage.statements import EVENT_BY_ID
 from gateway.storage.tenancy import visible_to
 from gateway.storage.transaction import fetch_each
@@ -194,9 +194,17 @@ class EventStore:
         before_id: str | None = None,
         after_id: str | None = None,
         event_type: str | None = None,
+        since: datetime | None = None,
     ) -> list[Event]:
-        """Return up to ``limit`` events, newest first; with ``after_id`` the next, oldest first."""
+        """Return up to ``limit`` events, newest first; with ``after_id`` the next, oldest first.
+
+        ``since`` leaves out what happened before.
+        """
         query = self._visible(caller).limit(limit)
+        if caller.mode == "test":
+            query = query.where(text(f"events.{TEST}"))  # as the index of test data has it
+        if since is not None:
+            query = query.where(events.c.id >= first_id("evt", since))
         if event_type is not None:
             query = query.where(events.c.type == event_type)
         if after_id is not None:
@@ -235,6 +243,24 @@ class EventStore:
             .order_by(events.c.occurred_at_ms, events.c.id)
         )
         return [self._event(row) for row in rows]
+
+    async def newest_of(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        subjects: Collection[str],
+        event_types: Collection[str],
+    ) -> dict[str, Event]:
+        """Return the newest event of those types of each of ``subjects`` that has one."""
+        if not subjects:
+            return {}
+        rows = await connection.execute(
+            self._visible(caller)
+            .where(among(connection, events.c.subject, subjects), events.c.type.in_(event_types))
+            .order_by(events.c.sequence)
+        )
+        newest = {row.subject: row for row in rows}
+        return {subject: self._event(row) for subject, row in newest.items()}
 
     async def between(
         self,

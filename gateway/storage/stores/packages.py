@@ -3,20 +3,19 @@
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, bindparam, func, select, tuple_, update
+from sqlalchemy import Row, Select, bindparam, func, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.clock import from_epoch_ms
 from gateway.model.account import Caller, Mode
 from gateway.model.audit import NO_PATIENT, AuditEntry, FieldGroup, PatientKeys, shown_to
 from gateway.model.order import Order
 from gateway.model.package import Package, Status
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import insert_rows
+from gateway.storage.database import among, insert_rows
 from gateway.storage.schema import FLAGS, packages
 from gateway.storage.statements import ORDER_BY_INDEX
 from gateway.storage.stores.bag_numbers import (
@@ -28,11 +27,10 @@ from gateway.storage.stores.bag_numbers import (
 )
 from gateway.storage.stores.clear_columns import (
     CLEAR_COLUMNS,
-    ClearFilter,
     clear_values,
-    narrowed,
     set_clear_values,
 )
+from gateway.storage.stores.package_lists import PackageFilter, listed
 from gateway.storage.tenancy import visible_to
 from gateway.storage.transaction import Transaction
 
@@ -97,18 +95,6 @@ class PackageState(NamedTuple):
     order: Order
     driver_id: str | None = None
     flags: int | None = None
-
-
-class PackageFilter(NamedTuple):
-    """Which packages to return; ``before_id`` is where the last page ended."""
-
-    limit: int
-    before_id: str | None = None
-    status: str | None = None
-    site: str | None = None
-    source: str | None = None
-    since: datetime | None = None
-    clear: ClearFilter = ClearFilter()
 
 
 class PackageStore:
@@ -337,20 +323,30 @@ class PackageStore:
         self, connection: AsyncConnection, caller: Caller, wanted: PackageFilter
     ) -> list[Package]:
         """Return up to ``wanted.limit`` packages, newest first."""
-        query = self._visible(caller).order_by(packages.c.id.desc()).limit(wanted.limit)
-        for column, value in (
-            (packages.c.status, wanted.status),
-            (packages.c.site, wanted.site),
-            (packages.c.source, wanted.source),
-        ):
-            if value is not None:
-                query = query.where(column == value)
-        if wanted.before_id is not None:
-            query = query.where(packages.c.id < wanted.before_id)
-        if wanted.since is not None:
-            query = query.where(packages.c.created_at_ms >= to_epoch_ms(wanted.since))
-        query = narrowed(query, wanted.clear)
-        return [self._package(row) for row in await connection.execute(query)]
+        found = await connection.execute(listed(caller, wanted))
+        return [self._package(row) for row in found]
+
+    async def of_ids(
+        self, connection: AsyncConnection, caller: Caller, ids: Collection[str]
+    ) -> list[Package]:
+        """Return those packages of ``ids`` that ``caller`` may see, newest first."""
+        query = self._visible(caller).where(among(connection, packages.c.id, ids))
+        rows = await connection.execute(query.order_by(packages.c.id.desc()))
+        return [self._package(row) for row in rows]
+
+    async def find(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        indexes: Mapping[str, bytes],
+        *,
+        limit: int,
+    ) -> list[Package]:
+        """Return packages that have any of the blind ``indexes``, by search field; newest first."""
+        ids = union_all(*(_having(field, index) for field, index in indexes.items()))
+        query = self._visible(caller).where(packages.c.id.in_(ids))
+        rows = await connection.execute(query.order_by(packages.c.id.desc()).limit(limit))
+        return [self._package(row) for row in rows]
 
     async def search(
         self,
@@ -366,12 +362,7 @@ class PackageStore:
         index = self.index(field, caller.account_id, value)
         # By its index alone: beside the account and the order of the list, SQLite would rather
         # walk through all packages of the account.
-        ids = (
-            ids_with(index)
-            if field == "rx_number"
-            else select(packages.c.id).where(packages.c[SEARCH_FIELDS[field]] == index)
-        )
-        found = packages.c.id.in_(ids)
+        found = packages.c.id.in_(_having(field, index))
         query = self._visible(caller).where(found).order_by(packages.c.id.desc()).limit(limit)
         if before_id is not None:
             query = query.where(packages.c.id < before_id)
@@ -502,6 +493,13 @@ class PackageStore:
             needs_person=bool((row.flags or 0) & FLAGS["needs_person"]),
             purged=bool(row.purged),
         )
+
+
+def _having(field: str, index: bytes) -> Select[tuple[str]]:
+    """Select the ids of packages whose search ``field`` has the blind ``index``."""
+    if field == "rx_number":
+        return ids_with(index)
+    return select(packages.c.id).where(packages.c[SEARCH_FIELDS[field]] == index)
 
 
 def name_index(sealer: Sealer, account_id: str, name: str, address: str) -> bytes:

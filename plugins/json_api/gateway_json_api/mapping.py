@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from gateway.plugin import (
     MAX_PRESCRIPTIONS,
@@ -201,8 +202,25 @@ def change_of(sent: PackageChangeIn) -> BagChange:
         text = "copay_amount changes only with cancel_prescriptions"
         raise InvalidInput("The change has faults.", [Problem(text, field="copay_amount")])
     if not cancelled and sent.needs_person is None:
-        raise InvalidInput("Send cancel_prescriptions or needs_person.")
+        raise InvalidInput("Send order, cancel_prescriptions or needs_person.")
     return BagChange(cancelled, sent.copay_amount, sent.needs_person)
+
+
+def corrections_of(sent: PackageChangeIn) -> dict[str, Any] | None:
+    """Return the fields of the order to replace, ``None`` for a change of the bag.
+
+    Raises ``InvalidInput`` for both at once, and for an order without any field.
+    """
+    order = sent.order
+    if order is None:
+        return None
+    if sent != PackageChangeIn(order=order):
+        raise InvalidInput("Send order by itself; change the bag in another request.")
+    fields = {name: getattr(order, name) for name in order.__struct_fields__}
+    changes = {name: value for name, value in fields.items() if value is not UNSET}
+    if not changes:
+        raise InvalidInput("The order names no field to change.")
+    return changes
 
 
 def update_of(package_id: str, sent: UpdateIn) -> DeliveryUpdate:

@@ -50,9 +50,10 @@ async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query paramete
     """List packages, newest first. `cursor` is the `next_cursor` of the page before.
 
     `delivery_day` is the day that the order asks for, `driver_id` the last driver reported.
-    `flag` is `signature`, `refrigerated`, `controlled` (a prescription in the bag is) or
+    `flag` is `signature`, `refrigerated`, `controlled` (a prescription in the bag is),
     `needs_person` (the delivery failed or broke a rule of its place, or the bag came back, until
-    a person has seen to it).
+    a person has seen to it) or `no_proof` (delivered, without photo, signature or the name of
+    who took it).
 
     ```bash
     curl "$GATEWAY/api/packages?status=created&limit=10" -H "X-API-Key: $KEY"
@@ -127,7 +128,7 @@ async def show_package(
     "/packages/{package_id:str}",
     status_code=200,
     tags=["Packages"],
-    summary="Cancel prescriptions of a bag",
+    summary="Correct a package",
     opt={
         "permission": "orders.amend",
         "limit": "updates",
@@ -141,18 +142,23 @@ async def change_package(
     caller: NamedDependency[Caller],
     gateway: OpenGateway,
 ) -> Response[bytes]:
-    r"""Cancel prescriptions while the package is in the pharmacy; the others stay.
+    r"""Correct the order, or cancel prescriptions, while the package is in the pharmacy.
 
-    The copay becomes the sum of those left, and `package.updated` goes out. Cancelling the
+    `order` replaces the fields that it names. With `cancel_prescriptions` the others stay:
+    the copay becomes the sum of those left, and `package.updated` goes out. Cancelling the
     last one is refused: report `package.cancelled` instead. `needs_person` changes at any time.
 
     ```bash
     curl -X PATCH $GATEWAY/api/packages/$PACKAGE -H "X-API-Key: $KEY" \
-      -H "Content-Type: application/json" -d '{"needs_person": false}'
+      -H "Content-Type: application/json" -d '{"order": {"delivery_date": "2027-01-15"}}'
     ```
     """
-    change = mapping.change_of(decode(body, schema.PackageChangeIn))
-    done = await gateway.amendments.change_bag(caller, package_id, change)
+    sent = decode(body, schema.PackageChangeIn)
+    corrections = mapping.corrections_of(sent)
+    if corrections is None:
+        done = await gateway.amendments.change_bag(caller, package_id, mapping.change_of(sent))
+    else:
+        done = await gateway.amendments.correct(caller, package_id, corrections)
     return json_response(schema.PackageChangeOut(done.package_id, done.changed, done.event_id))
 
 

@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from gateway.plugin import Mode, Problem, Proof, Status
 
 Priority = Literal["routine", "urgent", "stat"]
-Flag = Literal["signature", "refrigerated", "controlled", "needs_person"]
+Flag = Literal["signature", "refrigerated", "controlled", "needs_person", "no_proof"]
 
 
 class BagPrescriptionIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,8 +149,28 @@ class PrescriptionRef(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
+class OrderChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields of an order to replace; those left out stay, null empties one that may be empty."""
+
+    patient_name: str | UnsetType = UNSET
+    patient_address: str | UnsetType = UNSET
+    patient_phone: str | UnsetType | None = UNSET
+    patient_email: str | UnsetType | None = UNSET
+    notes: str | UnsetType | None = UNSET
+    delivery_date: Annotated[date | UnsetType | None, Meta(description="ISO, as in 2026-04-20")] = (
+        UNSET
+    )
+    priority: Priority | UnsetType = UNSET
+    requires_signature: bool | UnsetType = UNSET
+    copay_amount: Decimal | UnsetType | None = UNSET
+
+
 class PackageChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A change of a package's bag."""
+    """A change of a package's order or of its bag; not both at once."""
+
+    order: Annotated[
+        OrderChangeIn | None, Meta(description="corrections, while it is in the pharmacy")
+    ] = None
 
     cancel_prescriptions: Annotated[list[PrescriptionRef], Meta(max_length=50)] = []
     copay_amount: Annotated[

@@ -66,11 +66,22 @@ class HeldOrders:
             waiting = await self._orders.page({shop}, caller.mode, ("held", "flagged"), _LIMIT)
             if not waiting:
                 continue
-            count = f"{len(waiting)} orders wait" if len(waiting) > 1 else "1 order waits"
-            text = f"{count} for a person in the shop {shop}."
-            site = self._shops[shop].site
-            command = "gateway shopify held"
-            items.append(AttentionItem("shop_orders_held", shop, text, None, site, command))
+            message = "1 order waits for a person in the shop {shop}."
+            if len(waiting) > 1:
+                message = "{count} orders wait for a person in the shop {shop}."
+            values = {"count": f"{len(waiting)}", "shop": shop}
+            items.append(
+                AttentionItem(
+                    "shop_orders_held",
+                    shop,
+                    message.format(**values),
+                    site=self._shops[shop].site,
+                    command="gateway shopify held",
+                    count=len(waiting),
+                    message=message,
+                    values=values,
+                )
+            )
         return items
 
     async def release(self, caller: Caller, order_id: str, release: Release) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sqlalchemy import event
 from gateway.storage.schema import FLAGS
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
-from gateway.storage.stores.packages import PackageFilter
+from gateway.storage.stores.package_lists import PackageFilter
 
 
 async def given_up(kept, connection):

@@ -13,7 +13,7 @@ from gateway.model.account import Caller
 from gateway.storage.retention.erasure import erase_finished
 from gateway.storage.schema import idempotency, packages
 from gateway.storage.stores.delivery_log import AttemptFilter
-from gateway.storage.stores.packages import PackageFilter
+from gateway.storage.stores.package_lists import PackageFilter
 from gateway.storage.tenancy import visible_to
 
 CALLER = Caller("tenant_a", "test", "key_1", frozenset({"site_b"}))

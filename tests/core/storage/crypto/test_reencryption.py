@@ -23,7 +23,7 @@ from gateway.storage.crypto.encryption import Sealer, key_id_of
 from gateway.storage.crypto.reencryption import Progress, reseal
 from gateway.storage.plugin_tables import SealedColumn
 from gateway.storage.stores.delivery_log import AttemptFilter
-from gateway.storage.stores.packages import PackageFilter
+from gateway.storage.stores.package_lists import PackageFilter
 
 ROTATED = KEYRING.rotated()
 ONLY_THE_NEW = newest_only(ROTATED)

@@ -19,7 +19,7 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance import migrate as migrate_module
 from gateway.storage.maintenance.migrate import Migrated, migrate, open_to_others, pending
 from gateway.storage.schema import metadata
-from gateway.storage.stores.packages import PackageFilter
+from gateway.storage.stores.package_lists import PackageFilter
 
 
 @pytest.fixture

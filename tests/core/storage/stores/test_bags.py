@@ -17,7 +17,7 @@ from gateway.storage.stores.clear_columns import (
     flags_after,
     set_marks,
 )
-from gateway.storage.stores.packages import PackageFilter
+from gateway.storage.stores.package_lists import PackageFilter
 
 THREE = tuple(Prescription(rx_number=f"RX-{number}") for number in (1, 2, 3))
 

@@ -17,7 +17,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.storage.schema import packages
-from gateway.storage.stores.packages import SEARCH_FIELDS, PackageFilter
+from gateway.storage.stores.package_lists import PackageFilter
+from gateway.storage.stores.packages import SEARCH_FIELDS
 
 
 async def test_a_package_is_found_by_what_it_is_known_by(connection, kept):

@@ -22,7 +22,8 @@ from sqlalchemy import select, update
 from gateway.clock import to_epoch_ms
 from gateway.errors import SealError
 from gateway.storage.schema import packages
-from gateway.storage.stores.packages import PackageFilter, PackageState
+from gateway.storage.stores.package_lists import PackageFilter
+from gateway.storage.stores.packages import PackageState
 
 
 async def test_a_package_comes_back_as_it_was_written(connection, kept):

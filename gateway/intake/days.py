@@ -1,0 +1,32 @@
+"""What a day holds: its packages by status, and what was delivered in each of its hours."""
+
+from datetime import date
+
+from gateway.clock import Clock
+from gateway.intake.sites import SiteDirectory
+from gateway.model.account import Caller
+from gateway.model.day import Day, day_at, day_of
+from gateway.storage.database import Database
+from gateway.storage.stores.package_lists import DayCounts, counts_of_day
+
+
+class Days:
+    """Counts the packages of a day, which begins by the clock of the caller's site."""
+
+    def __init__(self, database: Database, sites: SiteDirectory, clock: Clock) -> None:
+        self._database = database
+        self._sites = sites
+        self._clock = clock
+
+    def day(self, caller: Caller, on: date | None = None) -> Day:
+        """Return a day of the caller's site, by default today.
+
+        Of a caller of several sites the day is that of the account's first.
+        """
+        zone = self._sites.zone(caller.account_id, caller.site)
+        return day_at(zone, self._clock.now()) if on is None else day_of(zone, on)
+
+    async def counts(self, caller: Caller, day: Day) -> DayCounts:
+        """Return the day's counts."""
+        async with self._database.read() as connection:
+            return await counts_of_day(connection, caller, day)

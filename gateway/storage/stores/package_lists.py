@@ -1,0 +1,211 @@
+"""Lists of packages and how many they hold: by status, by the day of a site, by clear column.
+
+A list of several statuses, or of a day, is read as several short lists, each from its own index,
+and merged: one condition with OR would walk through all packages of the account. Counts stop at
+a limit, so that the time they take has one too.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Select, func, select, text, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.model.account import Caller
+from gateway.model.day import Day
+from gateway.model.ids import first_id
+from gateway.storage.schema import FINISHED, TEST, packages
+from gateway.storage.stores.clear_columns import ClearFilter, clear_conditions
+from gateway.storage.tenancy import visible_to
+
+MOST_OF_A_DAY: Final = 10_000
+MOST_OF_A_LIST: Final = 999
+_HOUR_MS: Final = 3_600_000
+
+Query = Select[Any]
+
+
+class PackageFilter(NamedTuple):
+    """Which packages to return; ``before_id`` is where the last page ended.
+
+    ``day``: what is to be delivered on it, and what came in on it and names no day.
+    """
+
+    limit: int
+    before_id: str | None = None
+    status: str | None = None
+    site: str | None = None
+    source: str | None = None
+    since: datetime | None = None
+    clear: ClearFilter = ClearFilter()
+    statuses: tuple[str, ...] = ()
+    day: Day | None = None
+
+
+class Counted(NamedTuple):
+    """How many there are; ``has_more``: counting stopped there."""
+
+    number: int
+    has_more: bool = False
+
+
+class DayCounts(NamedTuple):
+    """The packages of a day by status, and those delivered in each hour of it."""
+
+    by_status: Mapping[str, int]
+    has_more: bool
+    delivered: Sequence[int]
+
+
+def listed(caller: Caller, wanted: PackageFilter) -> Query:
+    """Return the query of the packages that ``wanted`` names, newest first."""
+    parts = _parts(caller, wanted)
+    if len(parts) == 1:
+        return _newest(select(packages).where(*parts[0]), wanted)
+    ids = union_all(*(select(_newest(_ids(each), wanted).subquery().c.id) for each in parts))
+    own = visible_to(caller, packages)
+    return _newest(select(packages).where(*own, packages.c.id.in_(ids)), wanted)
+
+
+async def count(
+    connection: AsyncConnection, caller: Caller, wanted: PackageFilter, most: int = MOST_OF_A_LIST
+) -> Counted:
+    """Return how many packages ``wanted`` names, counting to ``most``; its ``limit`` is unused."""
+    parts = (select(_ids(each).limit(most + 1).subquery().c.id) for each in _parts(caller, wanted))
+    found = await connection.scalar(select(func.count()).select_from(union_all(*parts).subquery()))
+    number = int(found or 0)
+    return Counted(min(number, most), number > most)
+
+
+async def count_since(
+    connection: AsyncConnection, caller: Caller, wanted: PackageFilter, most: int = MOST_OF_A_LIST
+) -> tuple[Counted, datetime | None]:
+    """Return how many packages ``wanted`` names, and since when the first has its status."""
+    parts = (
+        select(
+            select(packages.c.status_at_ms).where(*each).limit(most + 1).subquery().c.status_at_ms
+        )
+        for each in _parts(caller, wanted)
+    )
+    rows = union_all(*parts).subquery()
+    found = await connection.execute(select(func.count(), func.min(rows.c.status_at_ms)))
+    number, first_ms = found.one()
+    counted = Counted(min(number, most), number > most)
+    return counted, None if first_ms is None else from_epoch_ms(int(first_ms))
+
+
+async def counts_of_day(connection: AsyncConnection, caller: Caller, day: Day) -> DayCounts:
+    """Return a day's packages by status, and how many were delivered in each of its hours."""
+    limit = MOST_OF_A_DAY + 1
+    parts = (
+        select(select(packages.c.status).where(*each).limit(limit).subquery().c.status)
+        for each in _parts(caller, PackageFilter(limit, day=day))
+    )
+    rows = union_all(*parts).subquery()
+    found = await connection.execute(select(rows.c.status, func.count()).group_by(rows.c.status))
+    by_status = {status: int(number) for status, number in found}
+    return DayCounts(
+        by_status,
+        has_more=sum(by_status.values()) > MOST_OF_A_DAY,
+        delivered=await _delivered_by_hour(connection, caller, day),
+    )
+
+
+async def drivers_of_day(
+    connection: AsyncConnection, caller: Caller, day: Day, most: int = 50
+) -> list[str]:
+    """Return the drivers of a day's packages, in alphabetical order."""
+    parts = (
+        select(
+            select(packages.c.driver_id)
+            .where(*each, packages.c.driver_id.is_not(None))
+            .limit(MOST_OF_A_DAY)
+            .subquery()
+            .c.driver_id
+        )
+        for each in _parts(caller, PackageFilter(most, day=day))
+    )
+    rows = union_all(*parts).subquery()
+    found = await connection.execute(
+        select(rows.c.driver_id).distinct().order_by(rows.c.driver_id).limit(most)
+    )
+    return list(found.scalars())
+
+
+async def _delivered_by_hour(
+    connection: AsyncConnection, caller: Caller, day: Day
+) -> Sequence[int]:
+    start, end = to_epoch_ms(day.starts_at), to_epoch_ms(day.ends_at)
+    hour = ((packages.c.status_at_ms - start) // _HOUR_MS).label("hour")
+    found = await connection.execute(
+        select(hour, func.count())
+        .where(
+            *visible_to(caller, packages),
+            text(FINISHED),
+            packages.c.purged.is_(False),
+            packages.c.status == "completed",
+            packages.c.status_at_ms >= start,
+            packages.c.status_at_ms < end,
+        )
+        .group_by(hour)
+    )
+    by_hour = {int(each): int(number) for each, number in found}
+    return [by_hour.get(each, 0) for each in range(-(-(end - start) // _HOUR_MS))]
+
+
+def _newest(query: Query, wanted: PackageFilter) -> Query:
+    return query.order_by(packages.c.id.desc()).limit(wanted.limit)
+
+
+def _ids(conditions: Sequence[Any]) -> Query:
+    return select(packages.c.id).where(*conditions)
+
+
+def _parts(caller: Caller, wanted: PackageFilter) -> list[list[Any]]:
+    """Return the conditions of each part of a list; no package is in two parts."""
+    shared = [
+        *visible_to(caller, packages),
+        *_everywhere(caller, wanted),
+        *clear_conditions(wanted.clear),
+    ]
+    return [[*shared, *one, *other] for one in _by_status(wanted) for other in _by_day(wanted)]
+
+
+def _by_status(wanted: PackageFilter) -> Iterator[list[Any]]:
+    statuses = wanted.statuses or ((wanted.status,) if wanted.status is not None else ())
+    if wanted.day is not None and len(statuses) > 1:  # a day is a short list already
+        yield [packages.c.status.in_(statuses)]
+    elif statuses:
+        for each in statuses:
+            yield [packages.c.status == each]
+    else:
+        yield []
+
+
+def _by_day(wanted: PackageFilter) -> Iterator[list[Any]]:
+    day = wanted.day
+    if day is None:
+        yield []
+        return
+    yield [packages.c.delivery_day == day.date.isoformat()]
+    yield [
+        packages.c.delivery_day.is_(None),
+        packages.c.id >= first_id("pkg", day.starts_at),
+        packages.c.id < first_id("pkg", day.ends_at),
+    ]
+
+
+def _everywhere(caller: Caller, wanted: PackageFilter) -> Iterator[Any]:
+    """Yield the conditions that each part has."""
+    if caller.mode == "test":
+        yield text(f"packages.{TEST}")  # as the index of test data has it
+    if wanted.site is not None:
+        yield packages.c.site == wanted.site
+    if wanted.source is not None:
+        yield packages.c.source == wanted.source
+    if wanted.before_id is not None:
+        yield packages.c.id < wanted.before_id
+    if wanted.since is not None:
+        yield packages.c.created_at_ms >= to_epoch_ms(wanted.since)
