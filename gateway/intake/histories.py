@@ -14,10 +14,10 @@ from gateway.model.package import Package
 from gateway.model.permission import REVEAL_CONTACT, REVEAL_RX
 from gateway.storage.database import Database
 from gateway.storage.files.store import FileStore
+from gateway.storage.stores.access_reports import AuditRow, PatientReports
 from gateway.storage.stores.audit import AuditTrail
 from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.packages import PackageStore
-from gateway.storage.stores.patient_reports import AuditRow, PatientReports
 from gateway.storage.stores.timelines import Heard, heard_of, names_of
 
 _MOST_ACCESSES: Final = 100
