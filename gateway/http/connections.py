@@ -40,9 +40,7 @@ MAX_HEADERS: Final = 100
 _SWEEP_SECONDS: Final = 0.5
 # Pipelined requests that wait for the answers before them. Clients send none in practice.
 _MAX_PIPELINED: Final = 8
-# How long a rest of a body is read after its answer, and how long a closing connection
-# may take to send what is buffered.
-_LINGER_SECONDS: Final = 5.0
+_MAX_LINGER_SECONDS: Final = 5.0
 # Chunk sizes, extensions and trailers may outweigh the data by this much.
 _CHUNK_OVERHEAD_BYTES: Final = 64 * 1024
 _CHUNK_OVERHEAD_FACTOR: Final = 16
@@ -61,6 +59,9 @@ class ConnectionGuard:
 
     def __init__(self, table: HttpTable, metrics: Metrics, max_connections: int) -> None:
         self.table = table
+        # How long the rest of a body is read after its answer, and how long a closing
+        # connection may take to send what is buffered.
+        self.linger_seconds = min(_MAX_LINGER_SECONDS, table.body_timeout_seconds)
         self._metrics = metrics
         self._max_connections = max_connections
         self._proxies = [ipaddress.ip_network(each) for each in table.trusted_proxies]
@@ -211,7 +212,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if transport is None:  # in the TLS handshake, which has its own deadline
             return
         if self.transport.is_closing():
-            self._check_progress(now, _LINGER_SECONDS)
+            self._check_progress(now, self._guard.linger_seconds)
         elif self.is_idle:
             self._check_idle(now)
         elif self._is_message_open:
@@ -222,7 +223,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _check_idle(self, now: float) -> None:
         table = self._guard.table
         if self._is_message_open:  # the rest of a body that was answered before its end
-            if now - self.since > _LINGER_SECONDS:
+            if now - self.since > self._guard.linger_seconds:
                 self.abort()
         elif self._head_bytes or not self.has_answered:
             if now - self.since > table.header_timeout_seconds:
@@ -231,7 +232,7 @@ class GuardedProtocol(HttpToolsProtocol):
                     self._refuse(408)
                 else:
                     self.transport.close()
-        elif now - self.since > table.keep_alive_seconds + _LINGER_SECONDS:
+        elif now - self.since > table.keep_alive_seconds + self._guard.linger_seconds:
             self.abort()  # uvicorn has closed it, and the client reads nothing
 
     def _check_body(self, now: float, since_check: float) -> None:

@@ -14,7 +14,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -49,7 +49,7 @@ Dialect = Literal["sqlite", "postgresql"]
 APPLICATION_NAME: Final = "rx-gateway"
 """The name of our sessions in pg_stat_activity."""
 
-_BUSY_TIMEOUT_MS = 15_000
+_BUSY_TIMEOUT_MS: Final = 15_000
 PREPARED: Final = "prepared_statements"
 """The option of a PostgreSQL URL that switches prepared statements off."""
 
@@ -58,7 +58,6 @@ _CACHED_STATEMENTS = 512
 # An error's code has more detail in its upper bits (https://www.sqlite.org/rescode.html).
 _PRIMARY_CODE: Final = 0xFF
 _PRAGMAS = (
-    f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     # macOS would leave it in the drive's cache; elsewhere this means nothing.
@@ -78,10 +77,14 @@ class Database:
     """The one door to the database. ``url`` is an SQLAlchemy URL of aiosqlite or asyncpg.
 
     ``?prepared_statements=false`` is our own addition to it: for poolers in transaction mode.
+    A SQLite file that another connection has locked is waited for, ``busy_timeout_ms`` at most.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 8, busy_timeout_ms: int = _BUSY_TIMEOUT_MS
+    ) -> None:
         self._point_reader: sqlite3.Connection | None = None
+        self._busy_timeout_ms = busy_timeout_ms
         self.url = make_url(url).difference_update_query((PREPARED,))
         self.prepares = make_url(url).query.get(PREPARED) != "false"
         self.dialect: Dialect = (
@@ -90,8 +93,8 @@ class Database:
         if self.dialect == "sqlite":
             self.path: Path | None = Path(self.url.database or "")
             self._watch: FileWatch | None = FileWatch(self.path)
-            self._writer = _sqlite_engine(url, self._watch, begin="BEGIN IMMEDIATE", pool_size=1)
-            self._reader = _sqlite_engine(url, self._watch, begin="BEGIN", pool_size=pool_size)
+            self._writer = self._sqlite_engine(self._watch, begin="BEGIN IMMEDIATE", pool_size=1)
+            self._reader = self._sqlite_engine(self._watch, begin="BEGIN", pool_size=pool_size)
             self._functions: SqliteWriter | PostgresWriter = SqliteWriter(
                 self._writer, self._open_for_writing, self._closed, self._look_at
             )
@@ -235,12 +238,12 @@ class Database:
             raise StorageError(fault)
         driver = sqlite3.connect(
             str(self.path),
-            timeout=_BUSY_TIMEOUT_MS / 1000,
+            timeout=self._busy_timeout_ms / 1000,
             isolation_level=None,
             check_same_thread=check_same_thread,
             cached_statements=_CACHED_STATEMENTS,
         )
-        for pragma in _PRAGMAS:
+        for pragma in _pragmas(self._busy_timeout_ms):
             driver.execute(pragma)
         if self._watch is not None:
             self._watch.connected()
@@ -254,6 +257,46 @@ class Database:
     def _look_at(self, error: BaseException) -> None:
         if self._watch is not None and (_is_damage(error) or _is_damage(_original(error))):
             self._watch.damaged()
+
+    def _sqlite_engine(self, watch: FileWatch, *, begin: str, pool_size: int) -> AsyncEngine:
+        busy_timeout_ms = self._busy_timeout_ms
+        engine = create_async_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=60,
+            hide_parameters=True,
+            connect_args={"timeout": busy_timeout_ms / 1000},
+        )
+
+        @event.listens_for(engine.sync_engine, "do_connect")
+        def refuse_to_create(*_: Any) -> None:
+            # Another connection would create the file that was deleted while in use.
+            if (fault := watch.fault(at_once=True)) is not None:
+                raise StorageError(fault)
+
+        # The driver's own transactions leave SELECTs outside; so BEGIN is explicit.
+        # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
+        @event.listens_for(engine.sync_engine, "connect")
+        def prepare(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None
+            connection.run_async(partial(_set_up_when_free, busy_timeout_ms=busy_timeout_ms))
+            watch.connected()
+
+        @event.listens_for(engine.sync_engine, "close")
+        def closed(_connection: Any, _record: Any) -> None:
+            watch.disconnected()
+
+        @event.listens_for(engine.sync_engine, "handle_error")
+        def look_at(context: Any) -> None:
+            if _is_damage(context.original_exception):
+                watch.damaged()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def open_transaction(connection: Any) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
 
     async def close(self) -> None:
         """Close all connections."""
@@ -297,47 +340,7 @@ def is_busy(error: sqlite3.OperationalError) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
 
 
-def _sqlite_engine(url: str, watch: FileWatch, *, begin: str, pool_size: int) -> AsyncEngine:
-    engine = create_async_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=60,
-        hide_parameters=True,
-        connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000},
-    )
-
-    @event.listens_for(engine.sync_engine, "do_connect")
-    def refuse_to_create(*_: Any) -> None:
-        # Another connection would create the file that was deleted while in use.
-        if (fault := watch.fault(at_once=True)) is not None:
-            raise StorageError(fault)
-
-    # The driver's own transactions leave SELECTs outside; so BEGIN is explicit.
-    # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
-    @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        connection.run_async(_set_up_when_free)
-        watch.connected()
-
-    @event.listens_for(engine.sync_engine, "close")
-    def closed(_connection: Any, _record: Any) -> None:
-        watch.disconnected()
-
-    @event.listens_for(engine.sync_engine, "handle_error")
-    def look_at(context: Any) -> None:
-        if _is_damage(context.original_exception):
-            watch.damaged()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def open_transaction(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
-async def _set_up_when_free(driver: Connection) -> None:
+async def _set_up_when_free(driver: Connection, *, busy_timeout_ms: int) -> None:
     """Set a new connection up; waits for a lock on the file as long as a writer would.
 
     Two that make the same file a WAL file hold a shared lock each and want it alone: SQLite
@@ -345,10 +348,10 @@ async def _set_up_when_free(driver: Connection) -> None:
     (https://www.sqlite.org/c3ref/busy_handler.html).
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + _BUSY_TIMEOUT_MS / 1000
+    deadline = loop.time() + busy_timeout_ms / 1000
     while True:
         try:
-            await _set_up(driver)
+            await _set_up(driver, busy_timeout_ms)
         except sqlite3.OperationalError as error:
             if not is_busy(error) or loop.time() > deadline:
                 raise
@@ -357,15 +360,19 @@ async def _set_up_when_free(driver: Connection) -> None:
         await asyncio.sleep(_BUSY_PAUSE_SECONDS)
 
 
-async def _set_up(driver: Connection) -> None:
+async def _set_up(driver: Connection, busy_timeout_ms: int) -> None:
     # Only before anything is written, WAL mode included: a file that has pages keeps its
     # mode until VACUUM, and setting it again would wait for the writer's lock.
     # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
     [(pages,)] = await driver.execute_fetchall("PRAGMA page_count")
     if pages == 0:
         await driver.execute_fetchall("PRAGMA auto_vacuum=INCREMENTAL")
-    for pragma in _PRAGMAS:
+    for pragma in _pragmas(busy_timeout_ms):
         await driver.execute_fetchall(pragma)
+
+
+def _pragmas(busy_timeout_ms: int) -> tuple[str, ...]:
+    return (f"PRAGMA busy_timeout={busy_timeout_ms}", *_PRAGMAS)
 
 
 # Statements of these many rows and no others, so that SQLite compiles each of them once. The

@@ -28,11 +28,14 @@ _ERASED: Final = JobContent(prescription=Prescription())
 
 
 class Retention:
-    """Applies the settings' ages to jobs."""
+    """Applies the settings' ages to jobs, ``rows_at_once`` in a transaction."""
 
-    def __init__(self, gateway: Gateway, store: JobStore) -> None:
+    def __init__(
+        self, gateway: Gateway, store: JobStore, *, rows_at_once: int = _ROWS_AT_ONCE
+    ) -> None:
         self._gateway = gateway
         self._store = store
+        self._rows_at_once = rows_at_once
 
     async def run(self) -> None:
         """Apply the ages, unless the settings disable retention."""
@@ -59,7 +62,7 @@ class Retention:
             select(rx_jobs.c.id)
             .where(text(OVER), rx_jobs.c.state_at_ms < cutoff_ms)
             .order_by(rx_jobs.c.purged, rx_jobs.c.state_at_ms)
-            .limit(_ROWS_AT_ONCE)
+            .limit(self._rows_at_once)
         )
         if purged is not None:
             query = query.where(rx_jobs.c.purged.is_(purged))
@@ -72,7 +75,7 @@ class Retention:
                 ids = [row[0] for row in found]
                 await work(connection, ids)
             total += len(ids)
-            if len(ids) < _ROWS_AT_ONCE:
+            if len(ids) < self._rows_at_once:
                 return total
             await asyncio.sleep(_PAUSE_SECONDS)
 

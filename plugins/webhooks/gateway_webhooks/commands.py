@@ -200,16 +200,27 @@ def _patterns(text: str) -> list[str]:
 def _test(guard: AddressGuard) -> click.Command:
     @command("test")
     @click.argument("endpoint_id", metavar="ID")
+    @click.option(
+        "--wait",
+        "wait_seconds",
+        type=click.FloatRange(0, 60),
+        default=5.0,
+        show_default=True,
+        help="Seconds to wait for the first attempt.",
+    )
     @_ACCOUNT
     @_TEST
-    async def test(session: Session, *, endpoint_id: str, account: str, test_mode: bool) -> None:
+    async def test(
+        session: Session, *, endpoint_id: str, wait_seconds: float, account: str, test_mode: bool
+    ) -> None:
         """Send a webhook.test event and show the result; exits with 1 unless it arrived.
 
         The running server sends it; without one the delivery stays pending.
         """
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
-            delivery, attempts = await Endpoints(gateway, guard).test(caller, endpoint_id)
+            service = Endpoints(gateway, guard)
+            delivery, attempts = await service.test(caller, endpoint_id, wait_seconds)
         shown = _shown(delivery_out(delivery, attempts, caller))
         if session.as_json:
             session.record(shown)

@@ -48,7 +48,7 @@ from gateway_webhooks.settings import EndpointSettings
 from gateway_webhooks.signing import new_secret
 
 _MAX_OVERLAP_HOURS: Final = 24 * 30
-_TEST_TIMEOUT_SECONDS: Final = 5.0
+_TEST_SECONDS: Final = 5.0
 _TEST_POLL_SECONDS: Final = 0.05
 
 
@@ -221,8 +221,10 @@ class Endpoints:
             with suppress(NotFound):  # it was removed a moment ago
                 await self._edit(owner, each.id, "endpoint.rotation_ended", lambda ended: ended)
 
-    async def test(self, caller: Caller, endpoint_id: str) -> tuple[Delivery, Sequence[Attempt]]:
-        """Send a test event and wait up to five seconds for its first attempt.
+    async def test(
+        self, caller: Caller, endpoint_id: str, wait_seconds: float = _TEST_SECONDS
+    ) -> tuple[Delivery, Sequence[Attempt]]:
+        """Send a test event and wait up to ``wait_seconds`` for its first attempt.
 
         The delivery is still pending when no process runs deliveries, or the endpoint is
         slow.
@@ -245,7 +247,7 @@ class Endpoints:
         if not published.delivery_ids:
             raise Conflict("The endpoint is disabled; enable it, then test it.")
         delivery_id = published.delivery_ids[0]
-        deadline = self._gateway.clock.monotonic_seconds() + _TEST_TIMEOUT_SECONDS
+        deadline = self._gateway.clock.monotonic_seconds() + wait_seconds
         while True:
             delivery, attempts = await self.delivery(caller, delivery_id)
             is_over = self._gateway.clock.monotonic_seconds() > deadline

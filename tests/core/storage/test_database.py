@@ -186,14 +186,13 @@ async def test_a_new_file_that_another_process_is_writing_to_is_waited_for(tmp_p
     await database.close()
 
 
-async def test_a_new_file_that_never_comes_free_is_an_outage(tmp_path, monkeypatch):
-    monkeypatch.setattr("gateway.storage.database._BUSY_TIMEOUT_MS", 50)
+async def test_a_new_file_that_never_comes_free_is_an_outage(tmp_path):
     path = tmp_path / "gateway.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("CREATE TABLE facts (name TEXT, value TEXT)")
         other.execute("BEGIN IMMEDIATE")
 
-        database = Database(f"sqlite+aiosqlite:///{path}")
+        database = Database(f"sqlite+aiosqlite:///{path}", busy_timeout_ms=50)
         with pytest.raises(OperationalError, match="database is locked") as refused:
             await names(database)
 

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 from click.testing import CliRunner
+from gateway_rx_queue.retention import Retention
+from gateway_rx_queue.store import JobStore
 from sqlalchemy import text
 
 from gateway.cli import main
@@ -60,10 +62,7 @@ async def test_its_rows_go_later(retained, clock, rx):
             assert found.scalar() == 0
 
 
-async def test_more_than_one_transaction_s_worth_goes_too(retained, clock, rx, monkeypatch):
-    from gateway_rx_queue import retention
-
-    monkeypatch.setattr(retention, "_ROWS_AT_ONCE", 2)
+async def test_more_than_one_transaction_s_worth_goes_too(retained, clock, rx):
     key = await retained.issue_key()
     batch = [rx(external_id=str(number), prescriber=None) for number in range(5)]
     taken = (await retained.post("/api/rx", key, {"prescriptions": batch})).json()
@@ -71,7 +70,8 @@ async def test_more_than_one_transaction_s_worth_goes_too(retained, clock, rx, m
         await retained.post(f"/api/rx/{queue_id}/reject", key, {"reason": "no"})
     clock.step(11 * DAY)
 
-    await apply(retained)
+    gateway = retained.gateway
+    await Retention(gateway, JobStore(gateway), rows_at_once=2).run()
 
     listed = (await retained.get("/api/rx", key)).json()["jobs"]
     assert [each["purged"] for each in listed] == [True] * 5

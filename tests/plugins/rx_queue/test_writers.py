@@ -7,6 +7,9 @@ import hmac
 import pytest
 from gateway_rx_queue.extension_points import RxWriter, WriteOutcome
 from gateway_rx_queue.sender import outcome_from
+from gateway_rx_queue.service import RxService
+from gateway_rx_queue.settings import RxQueueSettings
+from gateway_rx_queue.writers.push_writer import PushWriter
 from waiting import PATIENCE_SECONDS
 
 from gateway.errors import PluginError
@@ -285,28 +288,28 @@ def test_settings_that_can_not_work_are_refused(harness):
     assert [each.problem for each in fine.gateway.plugins if each.name == "rx_queue"] == [None]
 
 
-async def test_a_write_that_outlives_the_end_is_offered_again(harness, rx, monkeypatch):
-    from gateway_rx_queue.writers import push_writer as pump
-
-    monkeypatch.setattr(pump, "_GRACE_SECONDS", 0.05)
+async def test_a_write_that_outlives_the_end_is_offered_again(harness, rx):
     began = asyncio.Event()
 
     async def write(jobs):
         began.set()
         await asyncio.Event().wait()
 
-    gateway = harness('[plugins.rx_queue]\nwriter = "acme"\n')
-    bring(gateway, RxWriter("acme", write))
-    async with gateway:
+    async with harness("[plugins.rx_queue]\n") as gateway:
         key = await gateway.issue_key()
         queue_id = await submitted(gateway, key, rx(medication__written_date=today(gateway)))
+        settings = RxQueueSettings(writer="acme")
+        leasing = RxService(gateway.gateway, settings).leasing
+        writer = RxWriter("acme", write)
+        pump = PushWriter(gateway.gateway, settings, leasing, [writer], grace_seconds=0.05)
+        await pump.open()
+        await pump.run()
         async with asyncio.timeout(PATIENCE_SECONDS):
             await began.wait()
-    async with gateway.gateway as again, again.database.read() as connection:
-        from sqlalchemy import text
+        await pump.close()
 
-        rows = await connection.execute(text("SELECT id, state FROM rx_jobs"))
-        assert list(rows) == [(queue_id, "writing")]  # until its lease ends
+        shown = (await gateway.get(f"/api/rx/{queue_id}", key)).json()
+    assert shown["status"] == "writing"  # until its lease ends
 
 
 async def test_a_report_that_comes_too_late_changes_nothing(harness, rx, clock, caplog):

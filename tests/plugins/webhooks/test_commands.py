@@ -270,13 +270,12 @@ def test_wrong_usage_ends_with_2(gateway, words):
     assert gateway.run(*words, code=2).stdout == ""
 
 
-def test_without_a_server_a_test_event_stays_pending_and_that_is_no_success(gateway, monkeypatch):
-    monkeypatch.setattr("gateway_webhooks.endpoints._TEST_TIMEOUT_SECONDS", 0.05)
+def test_without_a_server_a_test_event_stays_pending_and_that_is_no_success(gateway):
     endpoint_id = gateway.add()["id"]
-    delivery = gateway.json("test", endpoint_id, code=1)
+    delivery = gateway.json("test", endpoint_id, "--wait", "0.05", code=1)
     assert (delivery["state"], delivery["attempts"]) == ("pending", [])
     assert (delivery["endpoint_id"], delivery["event"]) == (endpoint_id, "webhook.test")
-    done = gateway.run("test", endpoint_id, code=1)
+    done = gateway.run("test", endpoint_id, "--wait", "0.05", code=1)
     assert re.fullmatch(r"dlv_[0-9a-f]{32} is pending\n", done.stdout)
     reason = "gateway: No attempt was made yet: check that gateway serve is running.\n"
     assert done.stderr == reason

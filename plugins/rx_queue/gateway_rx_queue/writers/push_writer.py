@@ -19,14 +19,16 @@ from gateway_rx_queue.settings import AGENT, RxQueueSettings
 _log = logging.getLogger(__name__)
 
 EVERY_SECONDS: Final = 0.25
-# Grace period of running writes at shutdown.
 _GRACE_SECONDS: Final = 5.0
 # An attempt ends this long before its lease, so that its report comes in time.
 _MARGIN_SECONDS: Final = 1.0
 
 
 class PushWriter:
-    """Calls the configured writer. One per process."""
+    """Calls the configured writer. One per process.
+
+    At shutdown, running writes have ``grace_seconds`` to finish.
+    """
 
     def __init__(
         self,
@@ -34,11 +36,14 @@ class PushWriter:
         settings: RxQueueSettings,
         leasing: Leasing,
         own_writers: Sequence[RxWriter],
+        *,
+        grace_seconds: float = _GRACE_SECONDS,
     ) -> None:
         self._gateway = gateway
         self._settings = settings
         self._leasing = leasing
         self._own_writers = own_writers
+        self._grace_seconds = grace_seconds
         self._worker: QueueWorker[list[Job]] | None = None
 
     def writer(self) -> RxWriter | None:
@@ -82,7 +87,7 @@ class PushWriter:
             await asyncio.gather(*map(self._reported, jobs, outcomes, [writer.name] * len(jobs)))
 
         self._worker = QueueWorker(
-            claim, work, _no_sweep, writer.max_in_flight, grace_seconds=_GRACE_SECONDS
+            claim, work, _no_sweep, writer.max_in_flight, grace_seconds=self._grace_seconds
         )
         await self._worker.__aenter__()
 
