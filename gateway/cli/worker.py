@@ -16,6 +16,7 @@ from gateway.cli.process import (
     supervisor_option,
 )
 from gateway.errors import ConfigurationError
+from gateway.observability.loop_watchdog import watched_loop
 from gateway.sdk.cli import Session, command
 from gateway.sdk.signals import on_termination
 
@@ -57,7 +58,7 @@ async def worker(session: Session, *, processes: int, threads: int, supervisor: 
             )
         stopped = asyncio.Event()
         calm_garbage_collection()
-        with on_termination(stopped.set):
+        with watched_loop(gateway.metrics, gateway.clock), on_termination(stopped.set):
             async with gateway.running(worker_threads=threads):
                 session.line({"worker": "ready"}, "Ready: deliveries are being carried")
                 async with ending_with(supervisor, stopped.set):

@@ -376,17 +376,22 @@ class GuardedProtocol(HttpToolsProtocol):
             self.abort()
             return
         sentence, code = _REFUSALS[status]
-        body = msgspec.json.encode({"error": sentence, "code": code, "details": []})
         if status == 431:  # noqa: PLR2004
             self._guard.refused("head_too_large")
-        self.transport.write(
-            STATUS_LINE[status]
-            + b"content-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n" % len(body)
-            + b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n"
-            + b"connection: close\r\n\r\n"
-            + body
-        )
+        self.transport.write(refusal(status, sentence, code))
         self.transport.close()
+
+
+def refusal(status: int, sentence: str, code: str) -> bytes:
+    """Return an answer from below the application, in the gateway's error shape."""
+    body = msgspec.json.encode({"error": sentence, "code": code, "details": []})
+    return (
+        STATUS_LINE[status]
+        + b"content-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n" % len(body)
+        + b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n"
+        + b"connection: close\r\n\r\n"
+        + body
+    )
 
 
 def _peer(transport: asyncio.BaseTransport) -> str:

@@ -23,6 +23,7 @@ from litestar.types import ASGIApp
 from gateway.clock import Clock
 from gateway.errors import ConfigurationError
 from gateway.http.connections import ConnectionGuard, GuardedProtocol
+from gateway.http.https_hint import HintingContext
 from gateway.http.local_ca import renew_if_due
 from gateway.observability.metrics import Metrics
 from gateway.settings import HttpTable
@@ -178,7 +179,7 @@ class CertificateFiles:
             _log.info("the TLS certificate was read again")
 
     def _load(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = HintingContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(["http/1.1"])

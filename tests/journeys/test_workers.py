@@ -1,15 +1,42 @@
 """The same code on PostgreSQL and Redis, with workers of their own, as real processes."""
 
 import asyncio
+import os
 
 import httpx
 import pytest
 from processes import TOML, GatewayProcess
-from waiting import PATIENCE_SECONDS
+from scraping import Scraped
+from waiting import PATIENCE_SECONDS, until
 
 from gateway.testing import Receiver
 
 pytestmark = pytest.mark.slow
+
+# A vendor's job that keeps the event loop to itself.
+GREEDY = """
+import time
+
+import msgspec
+from gateway.plugin import API_VERSION, Job, hookimpl
+
+
+class Greedy:
+    api_version = API_VERSION
+
+    class Settings(msgspec.Struct, frozen=True):
+        pass
+
+    def __init__(self, settings, gateway):
+        pass
+
+    @hookimpl
+    def jobs(self):
+        return [Job("greedy", self.block, every_seconds=1)]
+
+    async def block(self):
+        time.sleep(0.5)
+"""
 
 
 @pytest.fixture
@@ -50,6 +77,41 @@ async def test_two_workers_carry_what_one_server_takes_in_each_event_once(tmp_pa
     for number in range(3):
         ids = [each.json()["id"] for each in received if each.path == f"/{number}"]
         assert len(ids) == len(set(ids)) == 200
+
+
+@pytest.fixture
+def greedy_plugin(tmp_path, monkeypatch):
+    """A plugin that is installed for the processes of a test."""
+    site = tmp_path / "site"
+    info = site / "greedy-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "gateway_greedy.py").write_text(GREEDY, "utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greedy\nVersion: 1.0\n", "utf-8")
+    entry = "[gateway.plugins]\ngreedy = gateway_greedy:Greedy\n"
+    (info / "entry_points.txt").write_text(entry, "utf-8")
+    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    return "[plugins.greedy]\n"
+
+
+async def test_a_worker_reports_what_blocks_its_event_loop(tmp_path, toml, greedy_plugin):
+    shared = toml.replace("port = 0", f'port = 0\ndata_dir = "{tmp_path / "data"}"')
+    shared += greedy_plugin
+    (tmp_path / "worker").mkdir()
+    async with (
+        GatewayProcess(tmp_path, shared) as gateway,
+        GatewayProcess(tmp_path / "worker", shared, ("worker",)) as worker,
+        httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http,
+    ):
+
+        async def blocks() -> float | None:
+            page = Scraped((await http.get(f"{gateway.url}/metrics")).text)
+            places = page.labelled("gateway_event_loop_blocks_total", "place")
+            return places.get("gateway_greedy:Greedy.block")
+
+        assert await until(blocks) >= 1
+        assert "gateway_greedy:Greedy.block" in worker.log.read_text()
+        assert "gateway_greedy:Greedy.block" not in gateway.log.read_text()  # it runs no jobs
 
 
 async def test_work_that_nobody_was_woken_for_is_found_by_the_sweep(tmp_path, toml, redis_server):

@@ -1,6 +1,8 @@
 """HTTPS with a certificate that is read again, a local CA, and the limit of open files."""
 
 import asyncio
+import importlib.util
+import json
 import os
 import ssl
 import stat
@@ -22,6 +24,11 @@ from gateway.http.server import CertificateFiles, connection_cap
 from gateway.settings import HttpTable
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio")]
+if importlib.util.find_spec("uvloop") is not None:  # what gateway serve uses where it exists
+    import uvloop
+
+    LOOPS.append(pytest.param(uvloop.new_event_loop, id="uvloop"))
 
 
 def tls_toml(folder) -> str:
@@ -96,6 +103,35 @@ async def test_a_tls_handshake_that_stops_is_closed(harness, tls):
         assert await client.is_closed()
         [(_, [open_connections])] = gateway.gateway.metrics.connections.rows()
         assert open_connections == 0
+
+
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_plain_http_on_the_https_port_gets_a_hint(harness, tls, new_loop):
+    async def asked():
+        async with harness(tls_toml(tls)) as gateway:
+            async with raw_client(gateway.url) as client:
+                await client.send("GET /health/live HTTP/1.1\r\nHost: gateway\r\n\r\n")
+                answer = await client.answer()
+                closed = await client.is_closed()
+            # Any other plain bytes are no request and get no answer.
+            async with raw_client(gateway.url) as client:
+                await client.send("\x00\x01\x02\x03\x04\x05\x06\x07")
+                assert await client.is_closed()
+            url = "https://" + gateway.url.partition("://")[2]
+            async with httpx.AsyncClient(verify=trusting(tls)) as client:
+                assert (await client.get(f"{url}/health/live")).status_code == 200
+            return answer, closed
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        answer, closed = runner.run(asked())
+    assert answer.status == 400
+    assert json.loads(answer.body) == {
+        "error": "This port speaks HTTPS: begin the address with https://.",
+        "code": "https_required",
+        "details": [],
+    }
+    assert "connection: close" in answer.head
+    assert closed
 
 
 async def test_handshakes_count_toward_the_cap_of_their_address(harness, tls):
