@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 
+import msgspec
+
 from gateway.clock import Clock
 from gateway.errors import InvalidInput, Unavailable
 from gateway.outbound.messages import USER_AGENT, OutboundRequest, OutboundResponse
@@ -19,6 +21,8 @@ from gateway.outbound.tls import read_ca_file
 # How long checked addresses are used before the name is looked up and checked again.
 _ADDRESSES_KEPT_SECONDS: Final = 5.0
 _MAX_ADDRESSES_KEPT: Final = 1024
+# Failures that say nothing about the other side.
+_OUR_OWN: Final = frozenset({"stopped", "bad_request"})
 
 
 class EgressSettings(Protocol):
@@ -38,6 +42,8 @@ class EgressSettings(Protocol):
 class _Admitted(NamedTuple):
     target: Target
     addresses: Sequence[IPAddress]
+    is_trusted: bool
+    """Whether an address lies in one of ``allow_networks``."""
     until: float
 
 
@@ -81,7 +87,8 @@ class OutboundClient:
         except Unavailable:
             return OutboundResponse(error="dns", duration_ms=self._ms_since(began))
         left = request.timeout_seconds - (self._clock.monotonic_seconds() - began)
-        return await self._pinned.send(admitted.target, admitted.addresses, request, left)
+        answer = await self._pinned.send(admitted.target, admitted.addresses, request, left)
+        return _concealed(answer) if request.unprivileged and admitted.is_trusted else answer
 
     async def close(self) -> None:
         """Close all connections; a request that is still waiting is answered with ``stopped``."""
@@ -109,9 +116,22 @@ class OutboundClient:
         addresses = await resolve(target, self._guard, self._resolver, timeout_seconds)
         if len(self._admitted) >= _MAX_ADDRESSES_KEPT:
             self._admitted.clear()
-        admitted = _Admitted(target, addresses, now + _ADDRESSES_KEPT_SECONDS)
+        is_trusted = any(self._guard.trusts(address) for address in addresses)
+        admitted = _Admitted(target, addresses, is_trusted, now + _ADDRESSES_KEPT_SECONDS)
         self._admitted[url] = admitted
         return admitted
 
     def _ms_since(self, began: float) -> int:
         return int((self._clock.monotonic_seconds() - began) * 1000)
+
+
+def _concealed(answer: OutboundResponse) -> OutboundResponse:
+    """Return what an unprivileged caller may learn of a private network.
+
+    Which failure it was, and how long it took, would tell open ports from closed ones.
+    """
+    if answer.status is not None:
+        return msgspec.structs.replace(answer, error=None, body=b"", cut=False, location=None)
+    if answer.error in _OUR_OWN:
+        return answer
+    return OutboundResponse(error="unreachable", duration_ms=0)

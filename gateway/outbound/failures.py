@@ -30,6 +30,7 @@ Failure = Literal[
     "bad_request",
     "refused_address",
     "proxy",
+    "unreachable",
     "stopped",
 ]
 
@@ -61,6 +62,8 @@ EXPLANATIONS: Final[dict[str, str]] = {
     "refused_address": "the host resolves to an address that may not be called (private, loopback, "
     "metadata …); see [delivery] allow_networks",
     "proxy": "the proxy of [delivery] proxy did not open a connection to the receiver",
+    "unreachable": "no answer; why is shown only for endpoints that the operator added, as this "
+    "one is in a network of [delivery] allow_networks (see trusted_accounts there)",
     "stopped": "the gateway was stopped during the request",
     "sink_failed": "the sink plugin raised an error; see the log",
     "no_outcome": "the sink plugin returned no outcome for this delivery",

@@ -27,6 +27,10 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``repeatable`` says that the receiver recognises a request that it gets twice, as GET, PUT
     and DELETE have it by themselves: a reused connection that ends before any answer byte is
     then replaced by a new one, and the request sent once more.
+
+    ``unprivileged`` says that a caller chose the URL who may not look into the operator's
+    networks: of an answer from ``allow_networks`` only the status is kept, and whatever went
+    wrong there is ``unreachable``.
     """
 
     url: str
@@ -36,6 +40,7 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 15.0
     keep_bytes: int = EXCERPT_BYTES
     repeatable: bool = False
+    unprivileged: bool = False
 
 
 class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -183,6 +183,10 @@ class RedisTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True
 class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[delivery]``: permitted networks, the way out, time-outs, retries and circuit breaker.
 
+    Endpoints in ``allow_networks`` that were added with an API key are sent to, but neither their
+    answers nor the kind of a failure are kept, unless the key's account is one of
+    ``trusted_accounts``; those added with ``gateway endpoints add`` are the operator's own.
+
     All calls to receivers and shops go through ``proxy``, if it is set. ``ca_file`` is a PEM file
     of certificate authorities to trust beside the machine's own.
 
@@ -194,6 +198,7 @@ class DeliveryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     allow_http: bool = False
     allow_networks: tuple[Annotated[str, Check(_check_network)], ...] = ()
+    trusted_accounts: tuple[_NotEmpty, ...] = ()
     proxy: Annotated[str, Check(_check_proxy)] | None = None
     ca_file: Path | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=120)] = 15.0

@@ -27,6 +27,7 @@ _LOOPBACK: Final = """
 [delivery]
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
+trusted_accounts = ["default"]
 """
 
 

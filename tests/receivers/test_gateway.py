@@ -22,7 +22,9 @@ class Webhooks:
     """The sink of the webhooks plugin, for a receiver whose name only the test knows."""
 
     def __init__(self, place):
-        self.sender = Sender(WebhooksSettings(), GUARD, SystemClock(), place.resolve)
+        self.sender = Sender(
+            WebhooksSettings(), GUARD, SystemClock(), place.resolve, trusted_accounts=["default"]
+        )
 
     @hookimpl
     def lifespan(self):

@@ -27,7 +27,13 @@ class Webhooks:
         self._guard = AddressGuard.of(delivery.allow_http, delivery.allow_networks)
         self._gateway = gateway
         self._endpoints = Endpoints(gateway, self._guard)
-        self._sender = Sender(settings, self._guard, gateway.clock, egress=delivery)
+        self._sender = Sender(
+            settings,
+            self._guard,
+            gateway.clock,
+            egress=delivery,
+            trusted_accounts=delivery.trusted_accounts,
+        )
 
     @hookimpl
     def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:

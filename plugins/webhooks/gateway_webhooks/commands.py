@@ -10,6 +10,7 @@ from gateway.plugin import (
     DEFAULT_ACCOUNT,
     AddressGuard,
     Caller,
+    Gateway,
     Session,
     Unavailable,
     command,
@@ -94,7 +95,7 @@ def _add(guard: AddressGuard) -> click.Command:
             ordered=ordered,
         )
         async with session.gateway() as gateway:
-            service = Endpoints(gateway, guard)
+            service = _endpoints(gateway, guard)
             destination, secret = await service.add(_caller(session, account, test_mode), sent)
         shown = _shown(endpoint_out(destination, secret))
         session.record({"id": shown.pop("id"), "secret": shown.pop("secret"), **shown})
@@ -110,7 +111,7 @@ def _list(guard: AddressGuard) -> click.Command:
     async def list_endpoints(session: Session, *, account: str, test_mode: bool) -> None:
         """List endpoints, oldest first."""
         async with session.gateway() as gateway:
-            found = await Endpoints(gateway, guard).list(_caller(session, account, test_mode))
+            found = await _endpoints(gateway, guard).list(_caller(session, account, test_mode))
         session.table(_COLUMNS, [_row(session, endpoint_out(each)) for each in found])
 
     return list_endpoints
@@ -125,7 +126,7 @@ def _show(guard: AddressGuard) -> click.Command:
         """Show one endpoint; its secret is never shown."""
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
-            found = await Endpoints(gateway, guard).get(caller, endpoint_id)
+            found = await _endpoints(gateway, guard).get(caller, endpoint_id)
         session.record(_shown(endpoint_out(found)))
 
     return show
@@ -185,7 +186,7 @@ def _set(guard: AddressGuard) -> click.Command:
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
             change = EndpointChange(**given)
-            after, secret = await Endpoints(gateway, guard).change(caller, endpoint_id, change)
+            after, secret = await _endpoints(gateway, guard).change(caller, endpoint_id, change)
         session.record(_shown(endpoint_out(after, secret)))
         if secret is not None:
             session.say("Another host: it has no headers any more, and a new secret. Keep that.")
@@ -219,7 +220,7 @@ def _test(guard: AddressGuard) -> click.Command:
         """
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
-            service = Endpoints(gateway, guard)
+            service = _endpoints(gateway, guard)
             delivery, attempts = await service.test(caller, endpoint_id, wait_seconds)
         shown = _shown(delivery_out(delivery, attempts, caller))
         if session.as_json:
@@ -262,7 +263,7 @@ def _rotate(guard: AddressGuard) -> click.Command:
     ) -> None:
         """Make a new secret; the secret in use keeps signing until the overlap ends."""
         async with session.gateway() as gateway:
-            service = Endpoints(gateway, guard)
+            service = _endpoints(gateway, guard)
             caller = _caller(session, account, test_mode)
             if finish:
                 after = await service.finish_rotation(caller, endpoint_id)
@@ -285,7 +286,7 @@ def _enable(guard: AddressGuard) -> click.Command:
         """Enable an endpoint and close its breaker; its due deliveries start at once."""
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
-            after, missed = await Endpoints(gateway, guard).enable(caller, endpoint_id)
+            after, missed = await _endpoints(gateway, guard).enable(caller, endpoint_id)
         since = timestamp(missed)
         session.record(_shown(replace(endpoint_out(after), missed_since=since)))
         if since is not None:
@@ -306,7 +307,7 @@ def _set_status(name: str, state: Status, help_text: str, guard: AddressGuard) -
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
             change = EndpointChange(status=state)
-            service = Endpoints(gateway, guard)
+            service = _endpoints(gateway, guard)
             after, _ = await service.change(caller, endpoint_id, change)
         session.record(_shown(endpoint_out(after)))
 
@@ -322,10 +323,14 @@ def _remove(guard: AddressGuard) -> click.Command:
         """Remove an endpoint and its secret; its log stays."""
         async with session.gateway() as gateway:
             caller = _caller(session, account, test_mode)
-            await Endpoints(gateway, guard).remove(caller, endpoint_id)
+            await _endpoints(gateway, guard).remove(caller, endpoint_id)
         session.record({"id": endpoint_id, "removed": True})
 
     return remove
+
+
+def _endpoints(gateway: Gateway, guard: AddressGuard) -> Endpoints:
+    return Endpoints(gateway, guard, by_operator=True)
 
 
 def _caller(session: Session, account: str, test_mode: bool) -> Caller:

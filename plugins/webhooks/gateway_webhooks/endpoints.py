@@ -57,7 +57,11 @@ def _not_found() -> NotFound:
 
 
 class Endpoints:
-    """Adds, changes, tests and removes endpoints."""
+    """Adds, changes, tests and removes endpoints.
+
+    ``by_operator``: these are calls of the operator on the command line, who may see what comes
+    back from a private network.
+    """
 
     def __init__(
         self,
@@ -65,10 +69,12 @@ class Endpoints:
         guard: AddressGuard,
         *,
         resolver: Resolver | None = None,
+        by_operator: bool = False,
     ) -> None:
         self._gateway = gateway
         self._guard = guard
         self._resolver = resolver or SystemResolver()
+        self._by_operator = by_operator
 
     async def add(self, caller: Caller, sent: EndpointIn) -> tuple[Destination, str]:
         """Add an endpoint; return it with its secret, which is shown only once.
@@ -85,6 +91,7 @@ class Endpoints:
             format=sent.format,
             secret=secret,
             headers=sent.headers,
+            by_operator=self._by_operator,
         )
         destination = Destination(
             id=new_id("dst", now),
@@ -155,6 +162,11 @@ class Endpoints:
             settings = msgspec.structs.replace(
                 settings_of(before), url=wanted.url, headers=wanted.headers
             )
+            if change.url is not UNSET:  # whoever chose the URL is who sees what it answers
+                same = wanted.url == settings_of(before).url
+                settings = msgspec.structs.replace(
+                    settings, by_operator=self._by_operator or (same and settings.by_operator)
+                )
             if moves:
                 settings = msgspec.structs.replace(
                     settings,

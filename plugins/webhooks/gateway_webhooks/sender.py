@@ -1,7 +1,7 @@
 """The sink: serializes a delivery, calls the endpoint, reports the outcome."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from gateway.plugin import (
@@ -27,7 +27,11 @@ _BUSY: Final = frozenset({429, 503})
 
 
 class Sender:
-    """Delivers webhooks through a client that dials only checked addresses."""
+    """Delivers webhooks through a client that dials only checked addresses.
+
+    What comes back from the operator's private networks is kept for the operator's own endpoints
+    and those of ``trusted_accounts``.
+    """
 
     def __init__(
         self,
@@ -36,10 +40,13 @@ class Sender:
         clock: Clock,
         resolver: Resolver | None = None,
         egress: EgressSettings | None = None,
+        *,
+        trusted_accounts: Collection[str] = (),
     ) -> None:
         self.client = OutboundClient(clock, guard, resolver, egress)
         self._settings = settings
         self._clock = clock
+        self._trusted_accounts = frozenset(trusted_accounts)
 
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
         """Attempt each delivery of the batch once."""
@@ -49,14 +56,18 @@ class Sender:
 
     async def _attempt(self, delivery: ClaimedDelivery, batch: Batch) -> Outcome:
         started_at = self._clock.now()
-        message = write(delivery, batch.settings, self._settings, started_at)
+        settings = batch.settings
+        message = write(delivery, settings, self._settings, started_at)
         answer = await self.client.send(
             OutboundRequest(
-                url=batch.settings.url,
+                url=settings.url,
                 body=message.body,
                 headers=message.headers,
                 timeout_seconds=batch.timeout_seconds,
                 repeatable=True,  # its id is signed with it, and receivers deduplicate by it
+                unprivileged=not (
+                    settings.by_operator or delivery.account_id in self._trusted_accounts
+                ),
             )
         )
         return Outcome(

@@ -19,6 +19,9 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     During a rotation both ``secret`` and ``next_secret`` sign, until ``rotation_ends_at``;
     from then on ``next_secret`` signs alone.
+
+    ``by_operator``: the operator chose the URL on the command line, and may see what comes back
+    from a private network.
     """
 
     url: str
@@ -27,6 +30,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     next_secret: str | None = None
     rotation_ends_at: datetime | None = None
+    by_operator: bool = False
 
     def as_of(self, now: datetime) -> "EndpointSettings":
         """Return the settings in force at ``now``: an ended rotation leaves only the new secret."""

@@ -8,6 +8,7 @@ TRIPS_AT_ONCE = """
 [delivery]
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
+trusted_accounts = ["default"]
 breaker_failures = 1
 """
 

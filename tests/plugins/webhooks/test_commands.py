@@ -17,6 +17,7 @@ CONFIGURATION = """
 [delivery]
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
+trusted_accounts = ["default"]
 [[sites]]
 code = "main"
 name = "Lakeside Pharmacy"

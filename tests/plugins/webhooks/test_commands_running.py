@@ -16,6 +16,7 @@ CONFIGURATION = """
 [delivery]
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
+trusted_accounts = ["default"]
 """
 REFUSED = (
     "gateway: The endpoint did not accept it: see the status or error above, and the log of its "

@@ -6,6 +6,7 @@ NO_HURRY = """
 [delivery]
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
+trusted_accounts = ["default"]
 retry_schedule_seconds = [600]
 """
 

@@ -11,6 +11,7 @@ ONE_MINUTE = """
 [delivery]
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
+trusted_accounts = ["default"]
 retry_schedule_seconds = [5]
 give_up_after_seconds = 60
 """

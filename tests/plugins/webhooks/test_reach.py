@@ -1,8 +1,14 @@
 """Who gets which event, and which key sees which endpoint: accounts, modes, sites, patterns."""
 
-import pytest
-from gateway_webhooks.signing import sign_scriptrun
+import socket
 
+import pytest
+from gateway_webhooks.endpoints import Endpoints
+from gateway_webhooks.schema import EndpointChange, EndpointIn
+from gateway_webhooks.signing import sign_scriptrun
+from hostile import answering, saying, serving, silent
+
+from gateway.plugin import AddressGuard
 from gateway.testing import Receiver
 
 SITES = """
@@ -270,3 +276,82 @@ async def test_the_name_of_a_new_endpoint_is_looked_up(harness, host):
         [problem] = answer.json()["details"]
         assert problem["field"] == "url"
         assert "loopback" in problem["message"]
+
+
+# Private networks that the settings allow: their answers are the operator's alone
+
+PRIVATE = """
+[delivery]
+allow_http = true
+allow_networks = ["127.0.0.0/8"]
+timeout_seconds = 1
+"""
+SECRETS = b"the router's own page"
+
+
+def operators(api):
+    """Return what the command line uses."""
+    guard = AddressGuard.of(allow_http=True, allow_networks=["127.0.0.0/8"])
+    return Endpoints(api.harness.gateway, guard, by_operator=True)
+
+
+async def first_attempt(api, endpoint_id):
+    tested = await api.ask("POST", f"/webhooks/endpoints/{endpoint_id}/test")
+    [attempt] = tested["attempts"]
+    return attempt
+
+
+async def test_a_key_reads_no_answers_out_of_a_private_network(open_api):
+    moved = b"Location: http://10.0.0.7/admin\r\n"
+    async with open_api(PRIVATE) as api, serving(answering("302 Moved", SECRETS, moved)) as server:
+        added = await api.add(f"http://127.0.0.1:{server.port}/")
+        attempt = await first_attempt(api, added["id"])
+        [logged] = await api.logged(1)
+
+    assert (attempt["status"], attempt["error"], attempt["response"]) == (302, None, "")
+    assert logged == attempt
+
+
+async def test_an_endpoint_is_no_port_scanner(open_api):
+    """A closed port, one that is silent and one that speaks something else look the same."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = listener.getsockname()[1]
+    async with (
+        open_api(PRIVATE) as api,
+        serving(saying(b"SSH-2.0-OpenSSH_9.7\r\n")) as other,
+        serving(silent()) as quiet,
+    ):
+        seen = []
+        for port in (closed, other.port, quiet.port):
+            added = await api.add(f"http://127.0.0.1:{port}/")
+            attempt = await first_attempt(api, added["id"])
+            seen.append((attempt["error"], attempt["status"], attempt["duration_ms"]))
+
+    assert seen == [("unreachable", None, 0)] * 3
+    assert "the operator added" in attempt["explanation"]
+
+
+async def test_the_operator_s_own_endpoint_shows_answers_until_a_key_changes_its_url(open_api):
+    async with open_api(PRIVATE) as api, serving(answering("500 No", SECRETS)) as server:
+        service, caller = operators(api), api.harness.caller()
+        url = f"http://127.0.0.1:{server.port}/"
+        added, _ = await service.add(caller, EndpointIn(url=url))
+        shown = await first_attempt(api, added.id)
+        await api.change(added.id, url=url, description="same place")
+        still_shown = await first_attempt(api, added.id)
+        await api.change(added.id, url=f"{url}admin")
+        hidden = await first_attempt(api, added.id)
+        await service.change(caller, added.id, EndpointChange(url=f"{url}admin"))
+        shown_again = await first_attempt(api, added.id)
+
+    responses = [each["response"] for each in (shown, still_shown, hidden, shown_again)]
+    assert responses == [SECRETS.decode(), SECRETS.decode(), "", SECRETS.decode()]
+
+
+async def test_a_trusted_account_reads_answers_out_of_a_private_network(open_api):
+    trusting = PRIVATE + 'trusted_accounts = ["default"]\n'
+    async with open_api(trusting) as api, serving(answering("500 No", SECRETS)) as server:
+        added = await api.add(f"http://127.0.0.1:{server.port}/")
+        attempt = await first_attempt(api, added["id"])
+
+    assert attempt["response"] == SECRETS.decode()

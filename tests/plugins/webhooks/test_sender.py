@@ -36,7 +36,8 @@ def batch(url, *deliveries, timeout_seconds=5.0, **endpoint):
 
 
 def sender(names=None, clock=None):
-    return Sender(WebhooksSettings(), LOOPBACK, clock or SteppingClock(NOW), names)
+    clock = clock or SteppingClock(NOW)
+    return Sender(WebhooksSettings(), LOOPBACK, clock, names, trusted_accounts=["default"])
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
