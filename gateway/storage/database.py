@@ -12,6 +12,8 @@ queue here, in this process, instead of colliding in the file; other processes
 import asyncio
 import json
 import sqlite3
+import threading
+import weakref
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import lru_cache, partial
@@ -19,6 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import aiosqlite
 from aiosqlite import Connection
 from sqlalchemy import (
     ARRAY,
@@ -54,6 +57,9 @@ PREPARED: Final = "prepared_statements"
 """The option of a PostgreSQL URL that switches prepared statements off."""
 
 _BUSY_PAUSE_SECONDS = 0.02
+# How long closing waits for connections in use: a cancelled statement runs to its end.
+_CLOSING_SECONDS: Final = 15.0
+_CLOSING_PAUSE_SECONDS: Final = 0.01
 _CACHED_STATEMENTS = 512
 # An error's code has more detail in its upper bits (https://www.sqlite.org/rescode.html).
 _PRIMARY_CODE: Final = 0xFF
@@ -85,6 +91,7 @@ class Database:
     ) -> None:
         self._point_reader: sqlite3.Connection | None = None
         self._busy_timeout_ms = busy_timeout_ms
+        self._threads = weakref.WeakSet[threading.Thread]()
         self.url = make_url(url).difference_update_query((PREPARED,))
         self.prepares = make_url(url).query.get(PREPARED) != "false"
         self.dialect: Dialect = (
@@ -260,20 +267,24 @@ class Database:
 
     def _sqlite_engine(self, watch: FileWatch, *, begin: str, pool_size: int) -> AsyncEngine:
         busy_timeout_ms = self._busy_timeout_ms
+
+        async def connect() -> Connection:
+            # Another connection would create the file that was deleted while in use.
+            if (fault := watch.fault(at_once=True)) is not None:
+                raise StorageError(fault)
+            driver = aiosqlite.connect(str(self.path), timeout=busy_timeout_ms / 1000)
+            driver._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy has it
+            self._threads.add(driver._thread)  # noqa: SLF001
+            return await driver
+
         engine = create_async_engine(
             self.url,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=60,
             hide_parameters=True,
-            connect_args={"timeout": busy_timeout_ms / 1000},
+            async_creator=connect,
         )
-
-        @event.listens_for(engine.sync_engine, "do_connect")
-        def refuse_to_create(*_: Any) -> None:
-            # Another connection would create the file that was deleted while in use.
-            if (fault := watch.fault(at_once=True)) is not None:
-                raise StorageError(fault)
 
         # The driver's own transactions leave SELECTs outside; so BEGIN is explicit.
         # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
@@ -299,13 +310,29 @@ class Database:
         return engine
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; those in use are waited for.
+
+        A thread of the driver that answers later would find the event loop closed.
+        """
         await self._functions.close()
         if self._point_reader is not None:
             self._closed(self._point_reader)
             self._point_reader = None
-        await self._writer.dispose()
-        await self._reader.dispose()
+        for engine in dict.fromkeys((self._writer, self._reader)):
+            await _given_back(engine)
+            await engine.dispose()
+        for thread in list(self._threads):
+            if thread.is_alive():
+                await asyncio.to_thread(thread.join, _CLOSING_SECONDS)
+
+
+async def _given_back(engine: AsyncEngine) -> None:
+    """Wait until no connection is in use: a task that was cancelled returns its own later."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _CLOSING_SECONDS
+    pool: Any = engine.pool
+    while pool.checkedout() and loop.time() < deadline:  # noqa: ASYNC110 - a pool has no event
+        await asyncio.sleep(_CLOSING_PAUSE_SECONDS)
 
 
 def is_outage(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ from servers import running_postgres
 from servers_asked_for import skipped_if_missing
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
+from waiting import PATIENCE_SECONDS
 
 from gateway.errors import StorageError
 from gateway.storage.database import Database, is_outage
@@ -37,11 +38,10 @@ async def sqlite(tmp_path):
     await opened.close()
 
 
-async def its_threads_have_ended():
-    """Wait for the driver's thread: after a failed connect it ends by itself, a little later."""
-    for thread in threading.enumerate():
-        if "_connection_worker_thread" in thread.name:
-            await asyncio.to_thread(thread.join, 10)
+def living_threads():
+    """Return the names of the driver's threads: each would answer an event loop."""
+    names = [each.name for each in threading.enumerate() if each.is_alive()]
+    return [each for each in names if "_connection_worker_thread" in each]
 
 
 async def note(connection, name):
@@ -200,6 +200,34 @@ async def test_a_new_file_that_never_comes_free_is_an_outage(tmp_path):
     await database.close()
 
 
+async def test_closing_waits_for_a_statement_whose_task_was_cancelled(tmp_path):
+    """Its thread answers the event loop, which a caller may close next."""
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}")
+    began, goes_on = threading.Event(), threading.Event()
+
+    def hold():
+        began.set()
+        goes_on.wait(PATIENCE_SECONDS)
+
+    async def read():
+        async with database.read() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            await driver.create_function("hold", 0, hold)
+            await connection.execute(text("SELECT hold()"))
+
+    reading = asyncio.create_task(read())
+    await asyncio.to_thread(began.wait, PATIENCE_SECONDS)
+    for _ in range(2):  # the second time while the first makes the connection give way
+        reading.cancel()
+        await asyncio.sleep(0)
+    closing = asyncio.create_task(database.close())
+    assert not (await asyncio.wait({closing}, timeout=0.1))[0]
+    goes_on.set()
+    await closing
+
+    assert living_threads() == []
+
+
 async def test_a_database_says_what_it_is(database, sqlite):
     assert database.dialect == database.url.get_backend_name()
     assert (database.path is None) == (database.dialect == "postgresql")
@@ -228,7 +256,7 @@ async def test_a_database_out_of_reach_is_reported_in_a_sentence(url, why):
 
     assert refused.value.message.startswith(f"The database can't be reached: {why}")
     await away.close()
-    await its_threads_have_ended()
+    assert living_threads() == []
 
 
 @pytest.mark.parametrize(("right", "wrong"), [("/fresh", "/nowhere"), ("//gateway@", "//nobody@")])
@@ -265,7 +293,7 @@ async def test_a_file_that_cannot_be_opened_is_an_outage():
 
     assert is_outage(refused.value)
     await away.close()
-    await its_threads_have_ended()
+    assert living_threads() == []
 
 
 async def test_what_an_item_brings_about_is_no_outage(database):
