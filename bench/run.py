@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import attacks
 import bigrun
 import cost
 import csv_import
@@ -39,6 +40,7 @@ PARTS: Final[Sequence[Part]] = (
     csv_import.PART,
     rx_queue.PART,
     cost.PART,
+    attacks.PART,
 )
 
 

@@ -204,6 +204,18 @@ class Stage:
             yield json.loads(_first_line(process, log))
 
     @contextmanager
+    def attacker(self, job: Mapping[str, Any]) -> Iterator[None]:
+        """Attack a gateway as ``job`` says while the block runs."""
+        command, log = [sys.executable, str(HERE / "attacker.py")], self.folder / "attacker.log"
+        with _running(command, self.folder, log) as process:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+            begun = json.loads(_first_line(process, log))["begun"]
+            assert begun, "no attack began"
+            yield
+
+    @contextmanager
     def gateway(self, name: str, setup: Setup = SQLITE, sites: int = 1) -> Iterator[GatewayServer]:
         """Run a gateway in a new folder of its own."""
         with self.ground(name, setup, sites) as made, self.running(made, setup) as gateway:
