@@ -52,5 +52,6 @@ class Csv:
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
-        """Bring the checks of the folder."""
-        return [] if self._watched is None else self._watched.checks()
+        """Bring the line of the last upload, and the checks of the folder."""
+        uploads = HealthCheck("csv-uploads", self._service.last_upload, decides_readiness=False)
+        return [uploads, *([] if self._watched is None else self._watched.checks())]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import BinaryIO, Final
 
-from gateway.plugin import Gateway, GatewayError
+from gateway.plugin import Gateway, GatewayError, HealthReport
 from gateway_csv.importer import Hooks, Importer, Job
 from gateway_csv.mapping import Reading
 from gateway_csv.rejected import Rejection, header_line, rejected_lines
@@ -73,6 +73,10 @@ class ImportService:
             return  # stored, and the sender's to mend
         except Exception as error:  # noqa: BLE001 - the answer is long sent; only the log has it
             _log.error("import %s failed: %s", job.import_id, type(error).__name__)
+
+    async def last_upload(self) -> HealthReport:
+        """Report how the latest upload went; a failed one was answered to its sender."""
+        return HealthReport(healthy=True, detail=await self.store.latest())
 
     async def tidy(self) -> None:
         """Delete what is older than the settings keep it."""

@@ -140,6 +140,23 @@ class ImportStore:
             )
             part += 1
 
+    async def latest(self) -> str:
+        """Return when the latest upload was imported, and its counts, for an operator."""
+        query = (
+            select(imports)
+            .where(imports.c.dry_run.is_(False))
+            .order_by(imports.c.updated_at_ms.desc())
+            .limit(1)
+        )
+        async with self._gateway.database.read() as connection:
+            row = (await connection.execute(query)).first()
+        if row is None:
+            return "no file was uploaded lately"
+        return (
+            f"last upload {isoformat(from_epoch_ms(row.updated_at_ms))}: {row.state}, "
+            f"{row.created} created, {row.duplicates} known, {row.rejected} rejected"
+        )
+
     async def delete_before(self, before: datetime) -> None:
         """Delete imports without progress since ``before``, and their rejected rows."""
         old = select(imports.c.id).where(imports.c.updated_at_ms < to_epoch_ms(before))

@@ -72,5 +72,6 @@ class RxQueue:
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
-        """Return the check of the drug catalog."""
-        return [HealthCheck("rx-catalog", self._queue.catalog_health)]
+        """Return the checks of the drug catalog and of the agents."""
+        catalog = HealthCheck("rx-catalog", self._queue.catalog_health)
+        return [catalog, *self._reminders.checks()]

@@ -1,6 +1,6 @@
 """What needs a person: prescriptions that wait too long for review, or for the agent.
 
-Counted by site, without a look at what is in them.
+Counted by site, without a look at what is in them. The agent has a line in ``gateway status``.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,21 @@ from gateway.plugin import (
     AttentionSource,
     Caller,
     Gateway,
+    HealthCheck,
+    HealthReport,
     from_epoch_ms,
+    timestamp,
     to_epoch_ms,
     visible_to,
 )
 from gateway_rx_queue.settings import AGENT, RxQueueSettings
-from gateway_rx_queue.tables import rx_jobs
+from gateway_rx_queue.tables import JOBS, rx_history, rx_jobs
 
 PERMISSION: Final = "rx.read"
 AGENT_SILENT_AFTER: Final = timedelta(minutes=15)
+_QUEUED_COMMAND: Final = "gateway rx list --status queued"
+# Changes among which the last lease is looked for: there is no index of leases.
+_RECENT_CHANGES: Final = 1000
 
 
 class Reminders:
@@ -38,6 +44,43 @@ class Reminders:
         if self._settings.writer != AGENT:
             return [review]
         return [review, AttentionSource("rx-agent", PERMISSION, self.agent)]
+
+    def checks(self) -> Sequence[HealthCheck]:
+        """Return the check of the agents, where one writes."""
+        if self._settings.writer != AGENT:
+            return []
+        return [HealthCheck("rx-agents", self.agents_health, decides_readiness=False)]
+
+    async def agents_health(self) -> HealthReport:
+        """Report when an agent leased last, and whether prescriptions wait for one."""
+        due_ms = rx_jobs.c.due_at_ms
+        before_ms = to_epoch_ms(self._gateway.clock.now() - AGENT_SILENT_AFTER)
+        waiting = select(func.count(), func.min(due_ms)).where(
+            JOBS.is_state("queued"), due_ms <= before_ms
+        )
+        newest = select(func.max(rx_history.c.sequence)).scalar_subquery()
+        last_lease = (
+            select(rx_history.c.at_ms)
+            .where(
+                rx_history.c.sequence > newest - _RECENT_CHANGES,
+                rx_history.c.to_state == "writing",
+            )
+            .order_by(rx_history.c.sequence.desc())
+            .limit(1)
+        )
+        async with self._gateway.database.read() as connection:
+            count, oldest_ms = (await connection.execute(waiting)).one()
+            leased_ms = (await connection.execute(last_lease)).scalar()
+        leased = "no agent leased lately"
+        if leased_ms is not None:
+            leased = f"an agent leased {timestamp(from_epoch_ms(leased_ms))}"
+        if not count:
+            return HealthReport(healthy=True, detail=f"{leased}; nothing waits for one")
+        detail = (
+            f"{_counted(count)} for the agent since {timestamp(from_epoch_ms(oldest_ms))}; "
+            f"{leased}: see that its program runs and reaches the gateway"
+        )
+        return HealthReport(healthy=False, detail=detail, command=_QUEUED_COMMAND)
 
     async def review(self, caller: Caller) -> Sequence[AttentionItem]:
         """Count the prescriptions that wait for a reviewer longer than ``remind_minutes``."""
@@ -58,7 +101,7 @@ class Reminders:
             AGENT_SILENT_AFTER,
             kind="rx_agent",
             text="{count} for the agent: see that its program runs and reaches the gateway.",
-            command="gateway rx list --status queued",
+            command=_QUEUED_COMMAND,
         )
 
     async def _waiting(

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import re
 
 import pytest
 from plugins.csv.files import PLUGINS, SEED, Sender
@@ -236,3 +237,16 @@ async def test_an_import_that_stops_in_the_middle_says_so_and_is_finished_by_sen
     assert (again["created"], again["rows"]) == (1500, rows)
     assert again["warnings"][0]["message"].startswith("1000 rows were imported before")
     assert len(again["warnings"]) == 1002
+
+
+async def test_the_last_upload_has_a_line_in_status(gateway, sender):
+    [check] = [each for each in gateway.gateway.hooks.health_checks() if each.name == "csv-uploads"]
+    before = await check.check()
+    await sender.send("patient_name,patient_address\nAna,1 Elm\nBen,2 Elm\n")
+    after = await check.check()
+
+    assert not check.decides_readiness
+    assert before.detail == "no file was uploaded lately"
+    assert re.fullmatch(
+        r"last upload \d{4}-\S+Z: done, 2 created, 0 known, 0 rejected", after.detail
+    )

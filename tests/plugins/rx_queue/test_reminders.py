@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.plugin import Caller
+from gateway.plugin import Caller, HealthReport
 from gateway.testing import SteppingClock
 
 START = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
@@ -56,3 +56,33 @@ async def test_without_an_agent_nothing_waits_for_one(harness, clock, rx):
     async with harness('[plugins.rx_queue]\nwriter = "simulator"\n', clock) as gateway:
         names = [each.name for each in gateway.gateway.hooks.attention()]
     assert names == ["rx-review"]
+
+
+async def test_the_agents_have_a_line_in_status_that_turns_red(harness, clock, rx):
+    """As ``gateway status`` asks for it; whether the server is ready doesn't depend on it."""
+    async with harness("[plugins.rx_queue]\n", clock) as gateway:
+        key = await gateway.issue_key()
+        checks = {each.name: each for each in gateway.gateway.hooks.health_checks()}
+        agents = checks["rx-agents"]
+        idle = await agents.check()
+        await gateway.post("/api/rx", key, rx())
+        clock.step(15 * MINUTE)
+        silent = await agents.check()
+        await gateway.post("/api/rx/lease", key, {})
+        busy = await agents.check()
+
+    assert not agents.decides_readiness
+    assert idle == HealthReport(True, "no agent leased lately; nothing waits for one")  # noqa: FBT003
+    assert silent == HealthReport(
+        healthy=False,
+        detail="1 prescription waits for the agent since 2026-04-19T18:42:10.000Z; no agent "
+        "leased lately: see that its program runs and reaches the gateway",
+        command="gateway rx list --status queued",
+    )
+    assert busy.detail == "an agent leased 2026-04-19T18:57:10.000Z; nothing waits for one"
+
+
+async def test_without_agents_status_has_no_line_of_them(harness):
+    async with harness('[plugins.rx_queue]\nwriter = "simulator"\n') as gateway:
+        names = {each.name for each in gateway.gateway.hooks.health_checks()}
+    assert "rx-agents" not in names
