@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PASSING_SECONDS: Final = 1.0
+SMALLEST_STEP_SECONDS: Final = 1.0
+"""Less is a correction (NTP) and no step."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
 # Windows can't convert times before 1970 or after the year 3000.
 _YEAR_2900_MS: Final = 29_348_006_400_000
@@ -54,7 +55,7 @@ class StepWatch:
         (was_at, was_seconds), (at, seconds) = self._seen, self._look()
         self._seen = at, seconds
         back = (seconds - was_seconds) - (at - was_at).total_seconds()
-        return back if back > _PASSING_SECONDS else 0.0
+        return back if back > SMALLEST_STEP_SECONDS else 0.0
 
     def _look(self) -> tuple[datetime, float]:
         return self._clock.now(), self._clock.monotonic_seconds()
@@ -82,7 +83,7 @@ class HeldClock:
         seconds = self.source.monotonic_seconds()
         was_at, was_seconds = self._base
         unstepped = was_at + timedelta(seconds=seconds - was_seconds)
-        if (wall - unstepped).total_seconds() > _PASSING_SECONDS:
+        if (wall - unstepped).total_seconds() > SMALLEST_STEP_SECONDS:
             return unstepped
         self._base = wall, seconds
         return wall
@@ -105,7 +106,7 @@ class HeldClock:
         if not self._is_held:
             return 0.0
         ahead = (self.source.now() - self.now()).total_seconds()
-        return ahead if ahead > _PASSING_SECONDS else 0.0
+        return ahead if ahead > SMALLEST_STEP_SECONDS else 0.0
 
     def follow(self) -> None:
         """Let the step pass that is held back."""

@@ -205,12 +205,13 @@ class Dispatcher:
     def settle(self, delivery: ClaimedDelivery, outcome: Outcome, *, urgent: bool) -> Settlement:
         """Store an outcome, and what it changes about the destination's health."""
         due_at = None
+        now = self._clock.now()
         if not outcome.delivered:
             due_at = next_attempt(
                 self._rules.schedule,
                 retry_index=delivery.retry_index,
                 first_attempt_at=delivery.first_attempt_at,
-                now=self._clock.now(),
+                now=now,
                 retry_after_seconds=outcome.retry_after_seconds,
                 jitter=random.random(),  # noqa: S311 - spreads retries, guards no secret
                 running_since=self._running_since,
@@ -218,7 +219,8 @@ class Dispatcher:
         next_due_ms = None if due_at is None else to_epoch_ms(due_at)
         if due_at is not None:
             self.on_next_due(delivery.destination_id, due_at)
-        return self._settlement(Settled(delivery, outcome, next_due_ms), urgent=urgent)
+        noted_at = now, self._clock.monotonic_seconds()
+        return self._settlement(Settled(delivery, outcome, next_due_ms, noted_at), urgent=urgent)
 
     def release(self, delivery: ClaimedDelivery) -> Settlement:
         """End the lease of a delivery that was not attempted; it is due again at once."""
@@ -238,6 +240,11 @@ class Dispatcher:
     async def _turn(
         self, items: Sequence[_Claim | Settled | ClaimedDelivery]
     ) -> Sequence[_Reply | Exception]:
+        items = [
+            item.by_present_clock(self._clock) if isinstance(item, Settled) else item
+            for item in items
+        ]
+
         async def settle_and_claim(transaction: Transaction) -> _Turn:
             return await self._settled_and_claimed(transaction, items)
 
@@ -330,7 +337,7 @@ class Dispatcher:
 
     def _report(self, settled: Settled) -> None:
         """Count an attempt that is stored; log each that failed."""
-        delivery, outcome, next_due_ms = settled
+        delivery, outcome, next_due_ms, _ = settled
         seconds = outcome.duration_ms / 1000
         if outcome.delivered:
             self._metrics.attempted(delivery.destination_id, "delivered", seconds)
@@ -354,7 +361,7 @@ def _signal(item: object, health: HealthUpdate) -> LaneSignal | None:
 
 def _facts(settled: Settled) -> dict[str, Any]:
     """Return an attempt's fields for the log: ids, numbers and our own words, no patient data."""
-    delivery, outcome, next_due_ms = settled
+    delivery, outcome, next_due_ms, _ = settled
     error = outcome.error
     if error is not None and not _ERROR_WORD.fullmatch(error):
         error = "other"

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.clock import SMALLEST_STEP_SECONDS, Clock, from_epoch_ms, to_epoch_ms
 from gateway.errors import Conflict
 from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.model.ids import new_ids
@@ -180,11 +180,28 @@ class Settled(NamedTuple):
     """A finished attempt: its delivery, its outcome, and when the next is due.
 
     ``next_due_ms`` is ``None`` when there is no next one: it was delivered, or is exhausted.
+    ``noted_at`` is the wall-clock time, and the monotonic seconds, that it was reckoned from.
     """
 
     delivery: ClaimedDelivery
     outcome: Outcome
     next_due_ms: int | None
+    noted_at: tuple[datetime, float] | None = None
+
+    def by_present_clock(self, clock: Clock) -> "Settled":
+        """Return it with its next time brought forward, if the clock was set back since then.
+
+        An outcome waits in memory before it is stored, for an hour while the database is away;
+        what is stored already was brought forward when the step was noticed.
+        """
+        if self.next_due_ms is None or self.noted_at is None:
+            return self
+        was_at, was_seconds = self.noted_at
+        passed = clock.monotonic_seconds() - was_seconds
+        back = passed - (clock.now() - was_at).total_seconds()
+        if back <= SMALLEST_STEP_SECONDS:
+            return self
+        return self._replace(next_due_ms=self.next_due_ms - int(back * 1000))
 
 
 _STILL_OURS: Final = (

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Column, Engine, MetaData, Table, Text, event,
 
 from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.delivery.clock_skew import ClockSkewMonitor
+from gateway.model.delivery import Outcome
 from gateway.storage.maintenance.clock_skew import last_recorded_time
 from gateway.storage.plugin_tables import DueColumn
 
@@ -64,6 +65,29 @@ async def test_a_start_after_the_clock_was_put_right_sends_what_waits(
         retry, _ = await looked_up(gateway, tried)
         assert retry.due_at == NOW + timedelta(seconds=300 + 7200 + 30)
         assert retry.first_attempt_at == NOW + timedelta(seconds=330)
+
+
+async def test_an_outcome_that_is_stored_after_the_clock_was_put_right_waits_no_longer(
+    database_url, tmp_path
+):
+    # Given an attempt that failed a day ahead, whose outcome is in memory
+    clock = SteppingClock(NOW + timedelta(days=1))
+    sink = Scripted(clock)
+    async with opened(database_url, tmp_path, clock=clock, plugins=[sink]) as gateway:
+        target = await add_destination(gateway)
+        [tried] = await publish(gateway)
+        batch = await gateway.dispatcher.claim(target, 1)
+        failed = Outcome(
+            delivery_id=tried, delivered=False, started_at=clock.now(), duration_ms=7, status=500
+        )
+        stored = gateway.dispatcher.settle(batch.deliveries[0], failed, urgent=True)
+        # When the clock is put right before it is stored
+        clock.step(-86_400)
+        await stored
+
+        # Then the next attempt is as far away as the schedule says
+        found, _ = await looked_up(gateway, tried)
+    assert NOW < found.due_at <= NOW + timedelta(seconds=60)
 
 
 async def test_a_clock_that_catches_up_soon_changes_nothing(tmp_path, caplog):
