@@ -47,10 +47,13 @@ class KeyWatch:
             return error.message
         if present.index_key != self._keyring.index_key:
             return f"{path.name} holds the key of another installation: move it away; {_RESCUE}"
-        lost = set(self._keyring.seal_ids) - set(present.seal_ids)
-        if lost:
-            lines = ", ".join(f"seal-{seal_id}" for seal_id in sorted(lost))
-            return f"{path.name} lost its lines {lines}: move it away; {_RESCUE}"
+        lost = sorted(set(self._keyring.seal_ids) - set(present.seal_ids))
+        indexes = dict(self._keyring.next_index_keys).keys()
+        lost_indexes = sorted(indexes - dict(present.next_index_keys).keys())
+        if lost or lost_indexes:
+            names = [f"seal-{number}" for number in lost]
+            names += [f"index-{number}" for number in lost_indexes]
+            return f"{path.name} lost its lines {', '.join(names)}: move it away; {_RESCUE}"
         self._keyring = present  # rotated meanwhile
         return None
 

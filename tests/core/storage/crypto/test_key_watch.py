@@ -68,6 +68,16 @@ def test_a_rotated_file_is_no_fault_and_losing_its_new_line_is_one(watch, path):
     assert "lost its lines seal-2" in watch.fault()
 
 
+def test_a_new_index_key_is_no_fault_and_losing_its_line_is_one(watch, path):
+    before = load(path)
+    save(path, before.with_new_index())
+    assert watch.fault() is None
+
+    path.unlink()
+    save(path, before)
+    assert "lost its lines index-2" in watch.fault()
+
+
 async def answered(request):
     async with asyncio.timeout(PATIENCE_SECONDS):
         while request.exists():  # noqa: ASYNC110 - a thread removes it
