@@ -205,6 +205,9 @@ class LocalEngine:
         """Hand on what the sweep found."""
         self.wake(destination_ids)
 
+    async def _owners_died(self, destination_ids: Collection[str]) -> None:
+        """Do what is to be done when a process died that carried these destinations."""
+
     async def _sweep(self) -> None:
         while not self._ending.is_set():
             try:
@@ -213,7 +216,8 @@ class LocalEngine:
                 await self._dispatcher.stay_alive()
                 self.wake(await self._dispatcher.release_lost())
                 if self._sweeping:
-                    await self._dispatcher.end_leases_of_the_dead()
+                    if died := await self._dispatcher.end_leases_of_the_dead():
+                        await self._owners_died(died)
                     await self._spread(await self._dispatcher.destinations_with_work())
                 self.last_sweep_at = self._clock.now()
             except Exception as error:  # noqa: BLE001 - without the sweep nothing would be found again

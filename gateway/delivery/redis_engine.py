@@ -289,6 +289,14 @@ class WorkerEngine(LocalEngine):
         except (redis.RedisError, OSError):
             self.wake(destination_ids)
 
+    async def _owners_died(self, destination_ids: Collection[str]) -> None:
+        """End the ownership of a dead worker, so that wake-ups don't go to its queue."""
+        names = [key(kind, each) for each in destination_ids for kind in ("carrier", "woken")]
+        try:
+            await asyncio.to_thread(self._wakeups.client.delete, *names)
+        except (redis.RedisError, OSError) as error:
+            _log.warning("Redis is out of reach: %s", type(error).__name__)
+
     async def _beat(self) -> None:
         while True:
             try:

@@ -18,14 +18,16 @@ _ANSWER: Final = refusal(
 
 class _Handshake(ssl.SSLObject):
     outgoing: ssl.MemoryBIO
+    is_answered = False
 
     def do_handshake(self) -> None:
         """Shake hands; plain HTTP is answered, and the client closes the connection."""
         try:
             super().do_handshake()
         except ssl.SSLError as error:
-            if error.reason != _HTTP_REQUEST:
+            if error.reason != _HTTP_REQUEST or self.is_answered:
                 raise
+            self.is_answered = True
             self.outgoing.read()  # a TLS alert, which no HTTP client understands
             self.outgoing.write(_ANSWER)
             # The event loop sends what is outgoing and waits for more: until the client

@@ -5,9 +5,11 @@ import asyncio
 import pytest
 from core.delivery.delivery_source import Holding, at_once, until
 from core.gateways import Recorder, add_destination, draft, opened
-from sqlalchemy import select
+from sqlalchemy import select, update
 from waiting import PATIENCE_SECONDS
 
+from gateway.clock import to_epoch_ms
+from gateway.observability.redis_client import connected, key
 from gateway.storage.schema import deliveries
 
 SWEEPS_OFTEN = 0.05
@@ -54,6 +56,29 @@ async def test_the_leases_of_a_process_that_died_end_before_they_run_out(postgre
             await until(lambda: hanging.let_go() or not dying.engine.lanes)
 
     assert sorted(seen) == sorted(published.delivery_ids)
+
+
+async def test_wake_ups_do_not_go_to_a_worker_that_died(
+    postgres_url, redis_url, redis_server, tmp_path
+):
+    """Its ownership of the destination would last for 15 seconds; here it never ends."""
+    toml = f'[redis]\nurl = "{redis_url}"\n'
+    sink = Recorder()
+    async with opened(postgres_url, tmp_path, toml=toml, plugins=[sink]) as gateway:
+        target = await add_destination(gateway)
+        await gateway.publisher.publish([draft(gateway)])
+        in_flight = {
+            "lease": "1.of-the-dead",
+            "due_at_ms": to_epoch_ms(gateway.clock.now()) + 30_000,
+        }
+        async with gateway.database.begin() as connection:
+            await connection.execute(update(deliveries).values(in_flight))
+        client = connected(redis_url)
+        client.set(key("carrier", target), "of-the-dead")
+        client.close()
+
+        async with gateway.running(worker_threads=1, sweep_seconds=SWEEPS_OFTEN):
+            await until(lambda: len(sink.delivered) == 1)
 
 
 async def test_a_lock_that_broke_is_taken_again_and_costs_no_delivery(postgres_url, tmp_path):
