@@ -1,8 +1,11 @@
 """README and tutorial, followed by the letter in an empty folder as a new user follows them."""
 
 import asyncio
+import contextlib
+import os
 import re
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -101,7 +104,7 @@ class Reader:
         script = f". {self._state}\nexport PYTHONUNBUFFERED=1\n{block}"
         with self.output_of(name).open("wb") as output:
             self.running[name] = await asyncio.create_subprocess_exec(
-                "bash", "-c", script, stdout=output, stderr=output
+                "bash", "-c", script, stdout=output, stderr=output, start_new_session=True
             )
 
     def output_of(self, name: str) -> Path:
@@ -119,8 +122,8 @@ class Reader:
 
     async def stop(self) -> None:
         for each in self.running.values():
-            if each.returncode is None:
-                each.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(each.pid, signal.SIGTERM)  # the shell, and what it runs
             await each.wait()
 
 
