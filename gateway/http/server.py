@@ -13,9 +13,9 @@ import math
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 from litestar.types import ASGIApp
@@ -209,26 +209,30 @@ class _TlsAcceptor(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
-        if not isinstance(transport, asyncio.Transport) or not self._connection.begin(transport):
+        stream = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        if not self._connection.begin(stream):
             return
-        transport.pause_reading()  # until start_tls takes over
-        self._run(self._handshake(transport))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Release a connection that ended before its handshake began."""
-        self._connection.connection_lost(exc)
-
-    async def _handshake(self, transport: asyncio.Transport) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            secure = await loop.start_tls(
-                transport,
+        # At once: uvloop reads even while paused here, and what came before a task began would
+        # be lost.
+        handshake = _Begun(
+            asyncio.get_running_loop().start_tls(
+                stream,
                 self._connection,
                 self._tls.context,
                 server_side=True,
                 ssl_handshake_timeout=self._tls.handshake_seconds,
                 ssl_shutdown_timeout=self._tls.handshake_seconds,
             )
+        )
+        self._run(self._finish(stream, handshake))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Release a connection that ended before its handshake began."""
+        self._connection.connection_lost(exc)
+
+    async def _finish(self, transport: asyncio.Transport, handshake: "_Begun") -> None:
+        try:
+            secure = await handshake
         except (OSError, asyncio.CancelledError):  # ssl.SSLError is an OSError
             secure = None
         if secure is None:
@@ -236,6 +240,27 @@ class _TlsAcceptor(asyncio.Protocol):
             self._connection.connection_lost(None)
         else:
             self._connection.connection_made(secure)
+
+
+class _Begun:
+    """A coroutine whose first step was taken at once; awaited, it goes on."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, asyncio.Transport | None]) -> None:
+        self._coroutine = coroutine
+        self._waits_for = coroutine.send(None)
+
+    def __await__(self) -> Generator[Any, Any, asyncio.Transport | None]:
+        waits_for = self._waits_for
+        while True:
+            try:
+                try:
+                    result = yield waits_for
+                except BaseException as error:  # noqa: BLE001 - the coroutine's to handle
+                    waits_for = self._coroutine.throw(error)
+                else:
+                    waits_for = self._coroutine.send(result)
+            except StopIteration as end:
+                return cast("asyncio.Transport | None", end.value)
 
 
 def connection_cap(wanted: int) -> tuple[int, int]:

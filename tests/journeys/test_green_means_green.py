@@ -6,6 +6,7 @@ and the next start.
 
 import asyncio
 import shutil
+import ssl
 import sys
 
 import httpx
@@ -100,7 +101,8 @@ async def test_an_older_copy_put_under_a_killed_gateways_wal_is_found_damaged_or
         assert "damaged" in out
 
 
-async def test_serve_status_and_check_agree_about_a_certificate_that_ends(tmp_path):
+async def test_serve_speaks_https_and_check_shows_its_certificate(tmp_path):
+    """With the event loop of ``gateway serve``, which is another than that of the tests."""
     gateway = GatewayProcess(tmp_path, TOML)
     made, _, _ = await gateway.run("tls", "init", "gateway.lan")
     folder = tmp_path / "data" / "tls"
@@ -108,6 +110,11 @@ async def test_serve_status_and_check_agree_about_a_certificate_that_ends(tmp_pa
         f'{TOML}[http]\ntls_cert = "{folder / "cert.pem"}"\ntls_key = "{folder / "key.pem"}"\n'
     )
     checked, out, _ = await gateway.run("check")
+    trust = ssl.create_default_context(cafile=folder / "ca.pem")
+    async with gateway, httpx.AsyncClient(verify=trust, timeout=PATIENCE_SECONDS) as http:
+        answer = await http.get(f"{gateway.url}/health/live")
 
     assert (made, checked) == (0, 0)
+    assert gateway.url.startswith("https://127.0.0.1:")
+    assert answer.status_code == 200
     assert "ok       certificate: valid until " in out

@@ -64,7 +64,7 @@ def check(words: Sequence[str], session: Session) -> None:
         raise click.UsageError(f"too many words: {extra}")
     for each in command.params:
         value = given.get(each.name)
-        if each.required and value is None:
+        if each.required and not isinstance(value, str | tuple):
             raise click.UsageError(f"{each.name} is missing")
         if isinstance(each.type, click.Choice) and isinstance(value, str):
             each.type.convert(value, each, context)

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from raw_http import raw_client, until
+from waiting import PATIENCE_SECONDS
 
 from gateway.cli import main
 from gateway.clock import SystemClock
@@ -117,9 +118,6 @@ def test_plain_http_on_the_https_port_gets_a_hint(harness, tls, new_loop):
             async with raw_client(gateway.url) as client:
                 await client.send("\x00\x01\x02\x03\x04\x05\x06\x07")
                 assert await client.is_closed()
-            url = "https://" + gateway.url.partition("://")[2]
-            async with httpx.AsyncClient(verify=trusting(tls)) as client:
-                assert (await client.get(f"{url}/health/live")).status_code == 200
             return answer, closed
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -132,6 +130,24 @@ def test_plain_http_on_the_https_port_gets_a_hint(harness, tls, new_loop):
     }
     assert "connection: close" in answer.head
     assert closed
+
+
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_no_handshake_is_lost_on_either_event_loop(harness, tls, new_loop):
+    """A client's first bytes may come while the connection is still being accepted."""
+
+    async def connected(url, trust):
+        async with httpx.AsyncClient(verify=trust, timeout=PATIENCE_SECONDS) as client:
+            return (await client.get(f"{url}/health/live")).status_code
+
+    async def asked():
+        async with harness(tls_toml(tls).replace("seconds = 1\n", "seconds = 60\n")) as gateway:
+            url = "https://" + gateway.url.partition("://")[2]
+            trust = trusting(tls)
+            return await asyncio.gather(*(connected(url, trust) for _ in range(20)))
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(asked()) == [200] * 20
 
 
 async def test_handshakes_count_toward_the_cap_of_their_address(harness, tls):
