@@ -162,7 +162,7 @@ class Endpoints:
             settings = msgspec.structs.replace(
                 settings_of(before), url=wanted.url, headers=wanted.headers
             )
-            if change.url is not UNSET:  # whoever chose the URL is who sees what it answers
+            if change.url is not UNSET:  # a private answer is shown to the one who chose its URL
                 same = wanted.url == settings_of(before).url
                 settings = msgspec.structs.replace(
                     settings, by_operator=self._by_operator or (same and settings.by_operator)
