@@ -234,6 +234,26 @@ class WorkQueue:
         ending: Ending = await self._batcher.submit(settlement)
         return ending
 
+    async def renew(self, item: Claimed, lease_seconds: float) -> bool:
+        """Let the lease of an item in work end ``lease_seconds`` from now.
+
+        For work that takes long: a short lease that is renewed comes back soon when a process is
+        killed. Returns whether the item is still this claim's; when it isn't, leave it.
+        """
+        queue, columns = self.table, self.table.table.c
+        if lease_seconds > queue.max_lease_seconds:
+            raise ValueError(f"queue {queue.name}: a lease may last {queue.max_lease_seconds:g} s")
+        until = self._gateway.clock.now() + timedelta(seconds=lease_seconds)
+        async with self._gateway.database.begin() as connection:
+            if item.id not in await self._held(connection, [item]):
+                return False
+            await connection.execute(
+                update(queue.table)
+                .where(columns[queue.id] == item.id)
+                .values({columns[queue.lease_until]: to_epoch_ms(until)})
+            )
+        return True
+
     async def drained(self) -> None:
         """Wait until every claim and settlement that was begun here is committed."""
         await self._batcher.drained()

@@ -115,6 +115,11 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, 
         upload = f"--x\r\n{part}\r\n\r\n{FILE}\r\n--x--\r\n".encode()
         answer = await gateway.post("/api/packages/import", key, upload, headers)
         imported = answer.headers["x-import-id"]
+        uploaded = ""
+        if "$UPLOAD" in block:
+            new = upload.replace(FILE.encode(), f"{FILE}B. Jones,3 Ocean Dr\n".encode())
+            answer = await gateway.post("/api/packages/imports", key, new, headers)
+            uploaded = answer.json()["import_id"]
         if "rotate/finish" in block:
             await gateway.post(f"/api/webhooks/endpoints/{endpoint}/rotate", key, {})
         queued = {**UNCLEAR, "external_id": "queued", **CLEAR}
@@ -147,6 +152,7 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, 
             "KEY": key,
             "KEY_ID": (await gateway.get("/api/keys", spare)).json()["keys"][1]["id"],
             "IMPORT": imported,
+            "UPLOAD": uploaded,
             "FILE": file,
             "PHOTO_URL": link.replace("https://gateway.example.com", gateway.url),
             "PACKAGE": package,

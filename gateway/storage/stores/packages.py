@@ -257,6 +257,35 @@ class PackageStore:
                 ],
             )
 
+    async def standing(
+        self, connection: AsyncConnection, caller: Caller, ids: Collection[str]
+    ) -> dict[str, tuple[Status, datetime]]:
+        """Return status and time of creation of those packages that ``caller`` may see."""
+        rows = await connection.execute(
+            select(packages.c.id, packages.c.status, packages.c.created_at_ms).where(
+                *visible_to(caller, packages), packages.c.id.in_(sorted(ids))
+            )
+        )
+        return {row.id: (row.status, from_epoch_ms(row.created_at_ms)) for row in rows}
+
+    async def release_orders(
+        self, connection: AsyncConnection, caller: Caller, ids: Collection[str]
+    ) -> None:
+        """Let the orders of cancelled packages come in again: they are duplicates no longer.
+
+        The packages stay; they are no longer found by ``external_order_id``. For the source that
+        takes back what it brought by mistake.
+        """
+        await connection.execute(
+            update(packages)
+            .where(
+                *visible_to(caller, packages),
+                packages.c.id.in_(sorted(ids)),
+                packages.c.status == "cancelled",
+            )
+            .values(order_index=None)
+        )
+
     async def replace_order(
         self, connection: AsyncConnection, package: PackageState, order: Order
     ) -> None:

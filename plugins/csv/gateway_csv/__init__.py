@@ -1,22 +1,33 @@
 """Orders from spreadsheets: over HTTP, from the command line, and out of a watched folder."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 
 import click
 from litestar import Router
 
-from gateway.plugin import API_VERSION, Gateway, HealthCheck, Job, PluginTables, hookimpl
+from gateway.plugin import (
+    API_VERSION,
+    ATTENTION,
+    Gateway,
+    HealthCheck,
+    Job,
+    PluginTables,
+    hookimpl,
+)
+from gateway_csv.attention import attention
 from gateway_csv.commands import csv_group
 from gateway_csv.folder import WatchedFolder
 from gateway_csv.routes import router
 from gateway_csv.service import ImportService
 from gateway_csv.settings import CsvSettings
-from gateway_csv.tables import metadata
+from gateway_csv.steps import ImportSteps
+from gateway_csv.tables import TABLES
+from gateway_csv.work import ImportWork
 
 
 class Csv:
-    """The plugin ``csv``: ``POST /api/packages/import``, ``gateway csv``, a watched folder."""
+    """The plugin ``csv``: ``/api/packages/imports``, ``gateway csv``, a watched folder."""
 
     api_version = API_VERSION
     Settings = CsvSettings
@@ -24,13 +35,15 @@ class Csv:
     def __init__(self, settings: CsvSettings, gateway: Gateway) -> None:
         self._settings = settings
         self._service = ImportService(gateway, settings)
+        self._work = ImportWork(self._service)
+        self._steps = ImportSteps(self._service, self._work)
         folder = settings.folder
-        self._watched = None if folder is None else WatchedFolder(folder, gateway, settings)
+        self._watched = None if folder is None else WatchedFolder(folder, self._service, settings)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
         """Bring the routes under /api/packages."""
-        return [router(self._service, self._settings)]
+        return [router(self._service, self._steps, self._settings)]
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
@@ -39,16 +52,29 @@ class Csv:
 
     @hookimpl
     def tables(self) -> PluginTables:
-        """Bring the tables of imports."""
-        return PluginTables(metadata, Path(__file__).parent / "migrations")
+        """Bring the tables of imports, and the queue of their work."""
+        return TABLES
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Bring the clean-up, and the watch over the folder."""
-        jobs = [Job("csv-tidy", self._service.tidy, every_seconds=3600)]
+        """Bring the clean-up, the queue's sweep, and the watch over the folder."""
+        jobs = [
+            Job("csv-tidy", self._service.tidy, every_seconds=3600),
+            Job("csv-imports", self._work.worker.run, every_seconds=2),
+        ]
         if self._watched is not None:
             jobs.append(Job("csv-folder", self._watched.look, self._settings.folder_seconds))
         return jobs
+
+    @hookimpl
+    def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:
+        """Bring the worker of the queue, and the threads that read files: these end first."""
+        return [self._work.worker, self._service.threads]
+
+    @hookimpl
+    def extensions(self, point: str) -> Sequence[object]:
+        """Bring what needs a person: rows that were left out."""
+        return [attention(self._service)] if point == ATTENTION else []
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:

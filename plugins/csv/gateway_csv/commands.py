@@ -13,19 +13,25 @@ from gateway.plugin import (
     DEFAULT_ACCOUNT,
     Conflict,
     Gateway,
+    GatewayError,
     InvalidInput,
     Session,
     command,
     new_id,
 )
 from gateway_csv.columns.column_mappings import checked, checked_sender
+from gateway_csv.details import Asker, Details
 from gateway_csv.export_command import export_command
 from gateway_csv.importer import Hooks, Importer, Job
 from gateway_csv.mapping import Reading
+from gateway_csv.read.encoding import NAMED
+from gateway_csv.read.threads import ReadingThreads
 from gateway_csv.rejected import Rejection, header_line, rejected_lines
 from gateway_csv.report import Report
 from gateway_csv.schema import RowProblem
+from gateway_csv.service import Recorder, sentence_of
 from gateway_csv.settings import BagsBy, CsvSettings, DayOrder
+from gateway_csv.store import ImportStore
 
 _COLUMNS: Final = ("row", "column", "message", "expected", "found", "fix")
 _SHOWN: Final = 50
@@ -73,6 +79,10 @@ def _import(settings: CsvSettings) -> click.Command:
         help="Which rows are one bag: those of one order id, or of one patient and date too.",
     )
     @click.option("--hidden", is_flag=True, help="Import rows that the spreadsheet hides, too.")
+    @click.option("--sheet", help="The sheet to read.  [default: the first with anything on it]")
+    @click.option(
+        "--encoding", type=click.Choice(NAMED), help="The encoding of a text file's letters."
+    )
     @_ACCOUNT
     @_TEST
     async def import_file(  # noqa: PLR0913 - one for each option
@@ -88,6 +98,8 @@ def _import(settings: CsvSettings) -> click.Command:
         again: bool,
         bags: BagsBy | None,
         hidden: bool,
+        sheet: str | None,
+        encoding: str | None,
         account: str,
         test_mode: bool,
     ) -> None:
@@ -106,6 +118,8 @@ def _import(settings: CsvSettings) -> click.Command:
                 chosen=chosen,
                 takes_hidden=hidden,
                 bags=bags,
+                sheet=sheet,
+                encoding=encoding,
             )
             report = await _run(gateway, settings, job, file, errors_to)
         _show(session, report, dry_run=dry_run)
@@ -127,8 +141,44 @@ async def _run(
         opened: BinaryIO = stack.enter_context(file.open("rb"))
         bar = _Bar(stack)
         errors = _RejectedFile(stack, errors_to)
-        hooks = Hooks(bar.show, errors.write)
-        return await Importer(gateway, settings).run(opened, job, hooks)
+        async with ReadingThreads() as threads:
+            importer = Importer(gateway, settings, threads)
+            if job.dry_run:
+                return await importer.run(opened, job, Hooks(bar.show, errors.write))
+            return await _recorded(ImportStore(gateway), importer, opened, job, file, bar, errors)
+
+
+async def _recorded(
+    store: ImportStore,
+    importer: Importer,
+    opened: BinaryIO,
+    job: Job,
+    file: Path,
+    bar: "_Bar",
+    errors: "_RejectedFile",
+) -> Report:
+    """Import a file; it is in the list of imports, and can be undone."""
+    details = Details(asker=Asker.of(job.caller), file_name=file.name)
+    await store.begin(
+        job.caller, dry_run=False, origin="cli", import_id=job.import_id, details=details
+    )
+    recorder = Recorder(store, job.import_id)
+
+    async def progress(report: Report) -> None:
+        await bar.show(report)
+        await recorder.progress(report)
+
+    async def reject(rejections: Sequence[Rejection], reading: Reading) -> None:
+        await errors.write(rejections, reading)
+        await recorder.rejected(rejections, reading)
+
+    try:
+        report = await importer.run(opened, job, Hooks(progress, reject, recorder.made))
+    except GatewayError as error:
+        await store.end(job.import_id, None, sentence_of(error))
+        raise
+    await store.end(job.import_id, report)
+    return report
 
 
 class _Bar:

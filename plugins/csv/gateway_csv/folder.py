@@ -15,6 +15,7 @@ import asyncio
 import logging
 import os
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -22,13 +23,13 @@ from typing import Final, NamedTuple
 from gateway.plugin import (
     DEFAULT_ACCOUNT,
     Caller,
-    Gateway,
     GatewayError,
     HealthCheck,
     HealthReport,
     isoformat,
     new_id,
 )
+from gateway_csv.details import Asker, Details
 from gateway_csv.folder_files import (
     CrashCount,
     is_readable,
@@ -38,8 +39,11 @@ from gateway_csv.folder_files import (
     write_new,
 )
 from gateway_csv.folder_reports import RejectedFile, written_report
-from gateway_csv.importer import Hooks, Importer, Job
+from gateway_csv.importer import Hooks, Job
+from gateway_csv.mapping import Reading
+from gateway_csv.rejected import Rejection
 from gateway_csv.report import Report
+from gateway_csv.service import ImportService, Recorder
 from gateway_csv.settings import CsvSettings
 
 _log = logging.getLogger(__name__)
@@ -71,11 +75,11 @@ class _Claimed(NamedTuple):
 class WatchedFolder:
     """Looks into one folder, again and again."""
 
-    def __init__(self, folder: Path, gateway: Gateway, settings: CsvSettings) -> None:
+    def __init__(self, folder: Path, service: ImportService, settings: CsvSettings) -> None:
         self._folder = folder
-        self._gateway = gateway
+        self._gateway = service.gateway
         self._settings = settings
-        self._importer = Importer(gateway, settings)
+        self._service = service
         self._seen: dict[str, tuple[int, int]] = {}
         self._tries: dict[str, int] = {}
 
@@ -219,14 +223,27 @@ class WatchedFolder:
         )
         report = Report()
         rejected = RejectedFile(claimed.path.with_name(f"{claimed.path.name}.rejected"))
+        await self._begin(claimed, job)
         crashes = CrashCount(self._folder / f".{claimed.path.name}.crashes")
         if is_resumed and claimed.import_id not in self._tries and crashes.read() >= _MOST_CRASHES:
-            await asyncio.to_thread(self._put_away, claimed, report, _CRASHED, rejected)
+            await self._end(claimed, report, _CRASHED, rejected)
             crashes.clear()
             return
         self._tries.setdefault(claimed.import_id, 0)
         with crashes:
             await self._import_claimed(claimed, job, rejected)
+
+    async def _begin(self, claimed: _Claimed, job: Job) -> None:
+        """Put the import into the list of all imports; one that goes on is there already."""
+        name = claimed.name.partition("_")[2]
+        details = Details(asker=Asker.of(job.caller), file_name=name)
+        await self._service.store.begin(
+            job.caller,
+            dry_run=False,
+            origin="folder",
+            import_id=claimed.import_id,
+            details=details,
+        )
 
     async def _import_claimed(self, claimed: _Claimed, job: Job, rejected: RejectedFile) -> None:
         error: str | None = None
@@ -237,11 +254,23 @@ class WatchedFolder:
             return
         except OSError as fault:
             error = f"The file can't be read: {(fault.strerror or 'it is damaged').lower()}."
-            await asyncio.to_thread(self._put_away, claimed, report, error, rejected)
+            await self._end(claimed, report, error, rejected)
             return
+        store = self._service.store
+        await store.drop_rejected(claimed.import_id)
+        recorder = Recorder(store, claimed.import_id)
+
+        async def progress(report: Report) -> None:
+            await recorder.progress(report)
+
+        async def reject(rejections: Sequence[Rejection], reading: Reading) -> None:
+            await rejected.write(rejections, reading)
+            await recorder.rejected(rejections, reading)
+
         try:
             with file, rejected:
-                report = await self._importer.run(file, job, Hooks(_no_progress, rejected.write))
+                hooks = Hooks(progress, reject, recorder.made)
+                report = await self._service.importer.run(file, job, hooks)
         except GatewayError as refused:
             error = " ".join([refused.message, *(each.message for each in refused.details)])
         except Exception as fault:
@@ -252,7 +281,15 @@ class WatchedFolder:
                 raise
             else:
                 error = "The gateway failed over this file: look into its log, and report it."
+        await self._end(claimed, report, error, rejected)
+
+    async def _end(
+        self, claimed: _Claimed, report: Report, error: str | None, rejected: RejectedFile
+    ) -> None:
+        """Put the file away with its report, and record how the import ended."""
         await asyncio.to_thread(self._put_away, claimed, report, error, rejected)
+        done = report if error is None else None
+        await self._service.store.end(claimed.import_id, done, error)
 
     def _give_up(self, claimed: _Claimed) -> bool:
         tries = self._tries[claimed.import_id] = self._tries.get(claimed.import_id, 0) + 1
@@ -287,7 +324,3 @@ def _names_in(folder: Path) -> list[str]:
         return sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
     except OSError:
         return []
-
-
-async def _no_progress(_report: Report) -> None:
-    """Record no progress: the report is written at the end."""

@@ -30,10 +30,12 @@ from gateway.plugin import (
 )
 from gateway_csv.bags import bagged, can_hold_bags, problems_of_members
 from gateway_csv.columns.column_mappings import DEFAULT_SENDER, Memory, remember, remembered
+from gateway_csv.columns.reading import Choices
 from gateway_csv.mapping import PARTS, SOURCE, Reading, ReadRow, read_row, row_problem
 from gateway_csv.read.layout import Layout
 from gateway_csv.read.rows import Row
 from gateway_csv.read.table import ImportOptions, Table
+from gateway_csv.read.threads import ReadingThreads
 from gateway_csv.rejected import Rejection
 from gateway_csv.report import Report
 from gateway_csv.row_dedup import (
@@ -101,13 +103,40 @@ class Job(NamedTuple):
     bags: BagsBy | None = None
     """Which rows are one bag; none: as the settings say."""
     is_resumed: bool = False
+    sheet: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    cells: Mapping[int, Mapping[int, str]] = MappingProxyType({})
+    """Cells that were corrected, by row and by column from 0."""
+
+
+class Made(NamedTuple):
+    """A package that an import made, and the keys that its rows are known by."""
+
+    package_id: str
+    keys: tuple[bytes, ...]
+
+
+async def _no_packages(_made: Sequence[Made]) -> None:
+    """Note no packages."""
+
+
+async def _no_reading(_table: Table, _reading: Reading) -> None:
+    """Note nothing of how a file was read."""
 
 
 class Hooks(NamedTuple):
-    """What an import calls while it runs: with its progress, and with the rejected rows."""
+    """What an import calls while it runs.
+
+    ``progress`` comes with each chunk of rows and may raise to end the import there, ``rejected``
+    with the rejected rows of a chunk, ``made`` with its packages, ``understood`` once, before the
+    first chunk.
+    """
 
     progress: Callable[[Report], Awaitable[None]]
     rejected: Callable[[Sequence[Rejection], Reading], Awaitable[None]]
+    made: Callable[[Sequence[Made]], Awaitable[None]] = _no_packages
+    understood: Callable[[Table, Reading], Awaitable[None]] = _no_reading
 
 
 class _Read(NamedTuple):
@@ -127,11 +156,12 @@ class _Read(NamedTuple):
 
 
 class Importer:
-    """Imports files for one gateway."""
+    """Imports files for one gateway, two at a time: the others wait for their turn."""
 
-    def __init__(self, gateway: Gateway, settings: CsvSettings) -> None:
+    def __init__(self, gateway: Gateway, settings: CsvSettings, threads: ReadingThreads) -> None:
         self._gateway = gateway
         self._settings = settings
+        self.threads = threads
 
     async def run(self, file: BinaryIO, job: Job, hooks: Hooks) -> Report:
         """Import a file; returns the report.
@@ -139,16 +169,21 @@ class Importer:
         Raises ``InvalidInput`` or ``TooLarge``, with nothing imported, for a file that can't
         be read from its beginning to its end; ``Unavailable`` when it stops in the middle.
         """
-        self._check_site(job)
-        table = Table(file, self._settings, await self._options(job))
+        self.check_site(job.caller, job.site)
+        async with self.threads.turn():
+            return await self._run(await self.table(file, job), job, hooks)
+
+    async def _run(self, table: Table, job: Job, hooks: Hooks) -> Report:
         report = Report()
-        reading, report.rows = await asyncio.to_thread(table.understand, report)
+        reading, report.rows = await self.threads.run(table.understand, report)
         report.ignored_columns = reading.layout.ignored()
+        await hooks.understood(table, reading)
         await hooks.progress(report)
         run = _Run(self._gateway, self._settings, job, hooks, reading, report)
         await run.look_back()
+        rows = run.chunks(table.orders(reading.layout))
         try:
-            async with aclosing(_ahead(run.chunks(table.orders(reading.layout)))) as chunks:
+            async with aclosing(_ahead(rows, self.threads)) as chunks:
                 async for chunk in chunks:
                     await run.take(chunk)
         except GatewayError as error:
@@ -164,8 +199,13 @@ class Importer:
             await remember(self._gateway.database, memory, job.chosen)
         return report
 
-    def _check_site(self, job: Job) -> None:
-        caller, site = job.caller, job.site
+    async def table(self, file: BinaryIO, job: Job) -> Table:
+        """Return a file as a table, to be read as the job says."""
+        pace = self.threads.pace(self._settings.max_read_seconds)
+        return Table(file, self._settings, await self._options(job), pace)
+
+    def check_site(self, caller: Caller, site: str | None) -> None:
+        """Raise unless ``site`` may be that of the rows that name none."""
         if site is None:
             if caller.sites is not None and caller.site is None:
                 raise InvalidInput(
@@ -180,8 +220,13 @@ class Importer:
                 "There is no such site.", [Problem("name a [[sites]] code", field="site")]
             )
 
-    async def _options(self, job: Job) -> ImportOptions:
+    async def choices(self, job: Job) -> Choices:
+        """Return what was said of the file's columns, now and before."""
         before = await remembered(self._gateway.database, Memory.of(job.caller, job.sender))
+        return Choices(job.chosen, before)
+
+    async def _options(self, job: Job) -> ImportOptions:
+        before = (await self.choices(job)).remembered
         sites = [
             each for each in self._gateway.settings.sites if each.account == job.caller.account_id
         ]
@@ -195,6 +240,10 @@ class Importer:
             chosen=job.chosen,
             remembered=before,
             takes_hidden=job.takes_hidden,
+            sheet=job.sheet,
+            encoding=job.encoding,
+            delimiter=job.delimiter,
+            cells=job.cells,
         )
 
 
@@ -381,6 +430,7 @@ class _Run:
         rejections: list[Rejection],
     ) -> None:
         layout = self._reading.layout
+        made: list[Made] = []
         for each, order in zip(kept, result.results, strict=True):
             read, identity = each.read, each.identity
             for remark in read.warnings:
@@ -392,11 +442,14 @@ class _Run:
                 self._reject(read, problems, rejections)
             elif await self._is_another_order(each, order, claims):
                 self._reject(read, [_other_content(read.row)], rejections)
-            else:
-                self._count(each, identity, order, claims.get(identity.key))
+            elif self._count(each, identity, order, claims.get(identity.key)):
+                keys = tuple(one.key for one in _identities(each))
+                made += [Made(order.package_id, keys)] if order.package_id else []
         for warning in result.warnings:
             row = kept[warning.index or 0].read.row
             self._report.add_warning(row_problem(row, layout, warning))
+        if made:
+            await self._hooks.made(made)
 
     async def _is_another_order(
         self, each: _Read, result: OrderResult, claims: Mapping[bytes, Claim]
@@ -429,7 +482,8 @@ class _Run:
 
     def _count(
         self, each: _Read, identity: Identity, result: OrderResult, claim: Claim | None
-    ) -> None:
+    ) -> bool:
+        """Count a row that intake took; returns whether it is one that made a package."""
         row, members = each.read.row, each.read.members
         if members:
             self._report.bags += 1
@@ -445,9 +499,11 @@ class _Run:
         elif result.status == "created" or self._is_ours(claim):
             self._report.known_by.add(identity.by)
             self._report.add_created(result.package_id)
+            return True
         else:
             self._report.duplicates += 1
             self._report.warn("the row was imported before; it made no second package", row)
+        return False
 
     def _is_ours(self, claim: Claim | None) -> bool:
         """Say whether an earlier attempt of this very import brought the row."""
@@ -481,17 +537,17 @@ def _with_reference(each: _Read, claims: Mapping[bytes, Claim]) -> Candidate:
 
 
 async def _ahead(
-    chunks: Iterator[Sequence[_Read]],
+    chunks: Iterator[Sequence[_Read]], threads: ReadingThreads
 ) -> AsyncGenerator[Sequence[_Read], None]:
     """Yield chunks, and read the next one, in a thread, while one is being worked on."""
 
     def read() -> Sequence[_Read] | None:
         return next(chunks, None)
 
-    coming = asyncio.create_task(asyncio.to_thread(read))
+    coming = asyncio.create_task(threads.run(read))
     try:
         while (chunk := await coming) is not None:
-            coming = asyncio.create_task(asyncio.to_thread(read))
+            coming = asyncio.create_task(threads.run(read))
             yield chunk
     finally:
         # The caller closes the file, and a thread may still be reading it.

@@ -21,21 +21,29 @@ from gateway_csv.importer import Job
 from gateway_csv.schema import ImportOut, ProgressOut, StartedOut
 from gateway_csv.service import ImportService
 from gateway_csv.settings import BagsBy, CsvSettings, DayOrder
-from gateway_csv.uploads import upload_of
+from gateway_csv.step_routes import step_routes
+from gateway_csv.steps import ImportSteps
+from gateway_csv.uploads import WRAPPING_BYTES, upload_of
 
-_WRAPPING_BYTES: Final = 100_000
-"""What multipart adds to a file."""
-
+_AT_WORK: Final = frozenset({"reading", "waiting", "running"})
 OpenService = NamedDependency[SkipValidation[ImportService]]
 """The import service of an open gateway, as a handler asks for it."""
 
 
-def router(service: ImportService, settings: CsvSettings) -> Router:
-    """Make the routes over a service whose gateway is open when they are called."""
+def router(service: ImportService, steps: ImportSteps, settings: CsvSettings) -> Router:
+    """Make the routes over services whose gateway is open when they are called."""
     return Router(
         "/api/packages",
-        route_handlers=[_import_file(settings), show_import, fetch_rejected_rows],
-        dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
+        route_handlers=[
+            _import_file(settings),
+            show_import,
+            fetch_rejected_rows,
+            *step_routes(settings),
+        ],
+        dependencies={
+            "service": Provide(lambda: service, sync_to_thread=False),
+            "steps": Provide(lambda: steps, sync_to_thread=False),
+        },
     )
 
 
@@ -47,7 +55,7 @@ def _import_file(settings: CsvSettings) -> Any:
         status_code=200,
         tags=["Orders"],
         summary="Import a spreadsheet",
-        request_max_body_size=settings.max_file_bytes + _WRAPPING_BYTES,
+        request_max_body_size=settings.max_file_bytes + WRAPPING_BYTES,
         opt={
             "permission": "imports.run",
             "limit": "orders",
@@ -154,8 +162,10 @@ async def fetch_rejected_rows(
     ```
     """
     found = await _visible(service, caller, import_id)
-    if found.state == "running":
+    if found.state in _AT_WORK:
         raise Conflict("The import is still running; fetch its rejected rows when it is done.")
+    if not found.dry_run:
+        await service.store.note_rejected_seen(import_id)
     headers = {"Content-Disposition": 'attachment; filename="rejected-rows.csv"'}
     return Stream(
         service.store.rejected_parts(import_id),

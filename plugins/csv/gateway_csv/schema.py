@@ -5,7 +5,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-State = Literal["running", "done", "failed", "interrupted"]
+State = Literal[
+    "reading", "read", "waiting", "running", "done", "failed", "stopped", "interrupted", "undoing",
+    "undone",
+]  # fmt: skip
+"""``reading``, ``read``: an upload that is checked, or that waits for its start or a correction;
+``waiting``: for its turn; ``stopped``: at a person's request; ``interrupted``: with the gateway."""
+Origin = Literal["request", "upload", "folder", "cli"]
+"""``request``: one call of ``POST /api/packages/import``; ``upload``: a file in steps."""
 
 
 class RowProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,3 +75,39 @@ class StartedOut(msgspec.Struct, frozen=True):
     """The id of an import that runs in the background."""
 
     import_id: str
+
+
+class ImportItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An import in the list. ``undone`` counts the packages that an undo cancelled."""
+
+    import_id: str
+    state: State
+    origin: Origin
+    file_name: str | None
+    dry_run: bool
+    rows: int
+    rows_done: int
+    created: int
+    duplicates: int
+    rejected: int
+    undone: int
+    started_at: str
+    finished_at: str | None
+
+
+class ImportsOut(msgspec.Struct, frozen=True):
+    """Imports, the newest first."""
+
+    imports: list[ImportItem]
+    next_cursor: str | None
+
+
+class UndoOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What an undo cancels, or has cancelled; ``stays`` counts the other packages by status."""
+
+    import_id: str
+    state: State
+    dry_run: bool
+    cancels: int
+    cancelled: int
+    stays: dict[str, int]

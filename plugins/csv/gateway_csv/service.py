@@ -1,4 +1,4 @@
-"""Imports of uploaded files, and the state of each while it runs and afterwards."""
+"""Imports of files in one request, and how every import is recorded while it runs."""
 
 import asyncio
 import logging
@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import BinaryIO, Final
 
 from gateway.plugin import Gateway, GatewayError, HealthReport
-from gateway_csv.importer import Hooks, Importer, Job
+from gateway_csv.importer import Hooks, Importer, Job, Made
 from gateway_csv.mapping import Reading
+from gateway_csv.read.threads import ReadingThreads
 from gateway_csv.rejected import Rejection, header_line, rejected_lines
 from gateway_csv.report import Report
 from gateway_csv.row_dedup import delete_claims
@@ -17,7 +18,7 @@ from gateway_csv.store import ImportStore
 
 _log = logging.getLogger(__name__)
 
-_FAULT: Final = (
+FAULT: Final = (
     "The import stopped because of a fault of the gateway: look into its log, then send the file "
     "again; what was imported already makes no second package."
 )
@@ -27,13 +28,18 @@ _FAULT: Final = (
 _CLAIM_DAYS: Final = 60
 
 
+class Paused(Exception):
+    """The process stops in the middle of an import or an undo."""
+
+
 class ImportService:
     """Runs imports of uploaded files, each under the id that it was given."""
 
     def __init__(self, gateway: Gateway, settings: CsvSettings) -> None:
         self._gateway = gateway
         self._settings = settings
-        self._importer = Importer(gateway, settings)
+        self.threads = ReadingThreads()
+        self.importer = Importer(gateway, settings, self.threads)
 
     @property
     def gateway(self) -> Gateway:
@@ -48,19 +54,13 @@ class ImportService:
     async def run(self, file: BinaryIO, job: Job) -> Report:
         """Import a file; raises what the importer raises, once that is stored."""
         store = self.store
-        parts = _Parts(store, job.import_id)
-
-        async def progress(report: Report) -> None:
-            await store.progress(job.import_id, report)
-
         try:
-            report = await self._importer.run(file, job, Hooks(progress, parts.keep))
+            report = await self.importer.run(file, job, Recorder(store, job.import_id).hooks())
         except GatewayError as error:
-            details = [each.message for each in error.details]
-            await store.end(job.import_id, None, " ".join([error.message, *details]))
+            await store.end(job.import_id, None, sentence_of(error))
             raise
         except Exception:  # a caller who polls must not wait for ever; it is raised again
-            await store.end(job.import_id, None, _FAULT)
+            await store.end(job.import_id, None, FAULT)
             raise
         await store.end(job.import_id, report)
         return report
@@ -88,17 +88,41 @@ class ImportService:
         )
 
 
-class _Parts:
-    """Keeps rejected rows, a part for each chunk that has some."""
+class Recorder:
+    """Records an import while it runs: its progress, its packages, and its rejected rows.
+
+    Rejected rows are kept in parts, one for each chunk that has some.
+    """
 
     def __init__(self, store: ImportStore, import_id: str) -> None:
         self._store = store
         self._import_id = import_id
-        self._count = 0
+        self._parts = 0
 
-    async def keep(self, rejections: Sequence[Rejection], reading: Reading) -> None:
+    def hooks(self) -> Hooks:
+        """Return what the importer calls."""
+
+        async def progress(report: Report) -> None:
+            await self.progress(report)
+
+        return Hooks(progress, self.rejected, self.made)
+
+    async def progress(self, report: Report) -> bool:
+        """Store how far it is; returns whether a person asked it to stop."""
+        return await self._store.progress(self._import_id, report)
+
+    async def made(self, made: Sequence[Made]) -> None:
+        """Store the packages, for an undo."""
+        await self._store.keep_made(self._import_id, made)
+
+    async def rejected(self, rejections: Sequence[Rejection], reading: Reading) -> None:
         """Keep these rows; the first part begins with the header."""
-        header = header_line(reading) if self._count == 0 else ""
+        header = header_line(reading) if self._parts == 0 else ""
         text = header + rejected_lines(rejections, reading)
-        await self._store.keep_rejected(self._import_id, self._count, text)
-        self._count += 1
+        await self._store.keep_rejected(self._import_id, self._parts, text)
+        self._parts += 1
+
+
+def sentence_of(error: GatewayError) -> str:
+    """Return an error with its details in one line."""
+    return " ".join([error.message, *(each.message for each in error.details)])

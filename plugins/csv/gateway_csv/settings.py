@@ -23,13 +23,16 @@ class CsvSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     (``order_id``), or also those without one that share patient, address and date (``patient``).
     ``max_unpacked_bytes`` bounds what an .xlsx or .ods unpacks to. A row that is the same in
     all it says as one imported in the last ``same_row_days`` makes no second package, unless
-    it has an order id, which counts for ever. The rejected rows of an upload can be fetched
-    for ``keep_rejected_hours``.
+    it has an order id, which counts for ever. ``max_rows`` counts rows that hold something,
+    ``max_lines`` blank ones too; ``max_read_seconds`` is the CPU time that reading a file may
+    take. An upload, its report and its rejected rows are kept for ``keep_rejected_hours``.
     """
 
     max_file_bytes: Annotated[int, Meta(ge=1)] = 32_000_000
     max_unpacked_bytes: Annotated[int, Meta(ge=1)] = 256_000_000
     max_rows: Annotated[int, Meta(ge=1)] = 200_000
+    max_lines: Annotated[int, Meta(ge=1)] = 1_100_000
+    max_read_seconds: Annotated[float, Meta(gt=0)] = 900
     max_columns: Annotated[int, Meta(ge=1, le=1000)] = 200
     max_cell_characters: Annotated[int, Meta(ge=100, le=100_000)] = 10_000
     dates: DayOrder = "auto"

@@ -1,14 +1,16 @@
 """The states of imports, kept in the database so that any process can answer.
 
-Reports and rejected rows are sealed; they are deleted some hours after the import.
+Reports, details and rejected rows are sealed; all is deleted some hours after the last change.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
     Caller,
@@ -19,12 +21,16 @@ from gateway.plugin import (
     to_epoch_ms,
     visible_to,
 )
+from gateway_csv.details import Details
+from gateway_csv.importer import Made
 from gateway_csv.report import Report
-from gateway_csv.schema import ImportOut, ProgressOut, State
-from gateway_csv.tables import imports, rejected
+from gateway_csv.schema import ImportItem, ImportOut, Origin, ProgressOut, State
+from gateway_csv.tables import files, imports, made_packages, rejected, work
 
 # An import writes its progress with every chunk; one that is silent for this long has ended.
 _SILENCE: Final = timedelta(minutes=2)
+# What only the process at work can finish; the others are taken up again.
+_ENDS_WITH_PROCESS: Final = frozenset({"request", "cli"})
 _INTERRUPTED: Final = (
     "The gateway was stopped in the middle of the import: send the file again; what was imported "
     "already makes no second package."
@@ -38,80 +44,182 @@ class Outcome(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+class Stored(NamedTuple):
+    """An import as it is stored, opened."""
+
+    id: str
+    account_id: str
+    state: State
+    origin: Origin
+    started_at: datetime
+    outcome: Outcome
+    details: Details | None
+    row: Any
+
+
 class ImportStore:
     """Reads and writes the states of imports."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def begin(self, caller: Caller, *, dry_run: bool) -> str:
-        """Store that an import begins; returns its id."""
+    async def begin(
+        self,
+        caller: Caller,
+        *,
+        dry_run: bool,
+        origin: Origin = "request",
+        state: State = "running",
+        site: str | None = None,
+        import_id: str | None = None,
+        details: Details | None = None,
+    ) -> str:
+        """Store that an import begins; returns its id. One that is stored already stays.
+
+        ``site`` is that of all its rows, which a caller of some sites has to see.
+        """
         now = self._gateway.clock.now()
-        import_id = new_id("imp", now)
+        key = import_id or new_id("imp", now)
+        values = {
+            "id": key,
+            "account_id": caller.account_id,
+            "mode": caller.mode,
+            "site": caller.site or (None if caller.sites is None else site),
+            "state": state,
+            "dry_run": dry_run,
+            "origin": origin,
+            "details": None if details is None else self._sealed(key, details),
+            **_counts(Report()),
+            "started_at_ms": to_epoch_ms(now),
+            "updated_at_ms": to_epoch_ms(now),
+        }
         async with self._gateway.database.begin() as connection:
-            await connection.execute(
-                insert(imports).values(
-                    id=import_id,
-                    account_id=caller.account_id,
-                    mode=caller.mode,
-                    site=caller.site,
-                    state="running",
-                    dry_run=dry_run,
-                    **_counts(Report()),
-                    started_at_ms=to_epoch_ms(now),
-                    updated_at_ms=to_epoch_ms(now),
-                )
+            await connection.execute(self._insert(imports).on_conflict_do_nothing(), [values])
+        return key
+
+    def _insert(self, table: Any) -> Any:
+        is_sqlite = self._gateway.database.dialect == "sqlite"
+        return (sqlite if is_sqlite else postgresql).insert(table)
+
+    def _sealed(self, import_id: str, value: msgspec.Struct) -> bytes:
+        return self._gateway.sealer.seal(
+            msgspec.json.encode(value), table="csv_imports", row_id=import_id
+        )
+
+    async def progress(self, import_id: str, report: Report) -> bool:
+        """Store how far it is; returns whether a person asked it to stop."""
+        now_ms = to_epoch_ms(self._gateway.clock.now())
+        async with self._gateway.database.begin() as connection:
+            asked = await connection.execute(
+                update(imports)
+                .where(imports.c.id == import_id)
+                .values(updated_at_ms=now_ms, **_counts(report))
+                .returning(imports.c.stop_asked)
             )
-        return import_id
+            return bool(asked.scalar())
 
-    async def progress(self, import_id: str, report: Report) -> None:
-        """Store how far it is."""
-        await self._change(import_id, **_counts(report))
-
-    async def end(self, import_id: str, report: Report | None, error: str | None = None) -> None:
+    async def end(
+        self,
+        import_id: str,
+        report: Report | None,
+        error: str | None = None,
+        *,
+        state: State | None = None,
+        details: Details | None = None,
+    ) -> None:
         """Store how it ended: with a report, or with ``error``."""
         outcome = Outcome(None if report is None else report.out(), error)
-        sealed = self._gateway.sealer.seal(
-            msgspec.json.encode(outcome), table="csv_imports", row_id=import_id
-        )
-        state: State = "done" if error is None else "failed"
         now_ms = to_epoch_ms(self._gateway.clock.now())
-        counts = {} if report is None else _counts(report)
-        await self._change(import_id, state=state, outcome=sealed, finished_at_ms=now_ms, **counts)
+        values: dict[str, Any] = {} if report is None else _counts(report)
+        if details is not None:
+            values["details"] = self._sealed(import_id, details)
+        await self._change(
+            import_id,
+            state=state or ("done" if error is None else "failed"),
+            outcome=self._sealed(import_id, outcome),
+            finished_at_ms=None if state == "read" else now_ms,
+            stop_asked=False,
+            **values,
+        )
+
+    async def move(
+        self,
+        connection: AsyncConnection,
+        import_id: str,
+        before: Collection[State],
+        after: State,
+        **values: Any,
+    ) -> bool:
+        """Change the state of an import that is in one of ``before``; returns whether it was."""
+        details = values.pop("details", None)
+        if details is not None:
+            values["details"] = self._sealed(import_id, details)
+        now_ms = to_epoch_ms(self._gateway.clock.now())
+        moved = await connection.execute(
+            update(imports)
+            .where(imports.c.id == import_id, imports.c.state.in_(sorted(before)))
+            .values(state=after, updated_at_ms=now_ms, **values)
+        )
+        return bool(moved.rowcount)
+
+    async def set_values(self, import_id: str, **values: Any) -> None:
+        """Set columns of an import."""
+        await self._change(import_id, **values)
+
+    async def note_rejected_seen(self, import_id: str) -> None:
+        """Note that the rejected rows were fetched: they need no attention any more."""
+        async with self._gateway.database.begin() as connection:
+            await connection.execute(
+                update(imports)
+                .where(imports.c.id == import_id, imports.c.rejected_seen_at_ms.is_(None))
+                .values(rejected_seen_at_ms=to_epoch_ms(self._gateway.clock.now()))
+            )
+
+    async def read(self, import_id: str, caller: Caller | None = None) -> Stored | None:
+        """Return an import that ``caller`` may see; without a caller, one of any account."""
+        query = select(imports).where(imports.c.id == import_id)
+        if caller is not None:
+            query = query.where(*visible_to(caller, imports))
+        async with self._gateway.database.read() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else self._opened(row)
+
+    async def page(
+        self, caller: Caller, limit: int, before_id: str | None = None
+    ) -> list[ImportItem]:
+        """Return up to ``limit`` imports, the newest first."""
+        query = select(imports).where(*visible_to(caller, imports))
+        if before_id is not None:
+            query = query.where(imports.c.id < before_id)
+        async with self._gateway.database.read() as connection:
+            rows = await connection.execute(query.order_by(imports.c.id.desc()).limit(limit))
+            return [_item(self._opened(row)) for row in rows]
 
     async def get(self, caller: Caller, import_id: str) -> ProgressOut | None:
         """Return how far an import is, if it is one that ``caller`` may see."""
-        async with self._gateway.database.read() as connection:
-            found = await connection.execute(
-                select(imports).where(imports.c.id == import_id, *visible_to(caller, imports))
-            )
-            row = found.first()
-        return None if row is None else self._shown(row)
+        found = await self.read(import_id, caller)
+        return None if found is None else progress_of(found)
 
-    def _shown(self, row: Any) -> ProgressOut:
-        outcome = Outcome()
-        if row.outcome is not None:
-            opened = self._gateway.sealer.unseal(
-                bytes(row.outcome), table="csv_imports", row_id=row.id
-            )
-            outcome = msgspec.json.decode(opened, type=Outcome)
+    def _opened(self, row: Any) -> Stored:
+        origin: Origin = row.origin or "request"
         silent = from_epoch_ms(row.updated_at_ms) < self._gateway.clock.now() - _SILENCE
-        interrupted = row.state == "running" and silent
-        finished = row.finished_at_ms
-        return ProgressOut(
-            import_id=row.id,
-            state="interrupted" if interrupted else row.state,
-            dry_run=bool(row.dry_run),
-            rows=row.rows,
-            rows_done=row.rows_done,
-            created=row.created,
-            duplicates=row.duplicates,
-            rejected=row.rejected,
-            started_at=isoformat(from_epoch_ms(row.started_at_ms)),
-            finished_at=None if finished is None else isoformat(from_epoch_ms(finished)),
-            error=_INTERRUPTED if interrupted else outcome.error,
-            report=outcome.report,
+        has_ended = row.state == "running" and silent and origin in _ENDS_WITH_PROCESS
+        return Stored(
+            id=row.id,
+            account_id=row.account_id,
+            state="interrupted" if has_ended else row.state,
+            origin=origin,
+            started_at=from_epoch_ms(row.started_at_ms),
+            outcome=self._unsealed(row.id, row.outcome, Outcome) or Outcome(),
+            details=self._unsealed(row.id, row.details, Details),
+            row=row,
         )
+
+    def _unsealed(self, import_id: str, sealed: Any, into: type[Any]) -> Any:
+        if sealed is None:
+            return None
+        opened = self._gateway.sealer.unseal(bytes(sealed), table="csv_imports", row_id=import_id)
+        return msgspec.json.decode(opened, type=into)
 
     async def keep_rejected(self, import_id: str, part: int, text: str) -> None:
         """Keep a part of the file of rejected rows, sealed."""
@@ -122,6 +230,11 @@ class ImportStore:
             await connection.execute(
                 insert(rejected).values(import_id=import_id, part=part, content=sealed)
             )
+
+    async def drop_rejected(self, import_id: str) -> None:
+        """Delete the rejected rows of an earlier attempt or check."""
+        async with self._gateway.database.begin() as connection:
+            await connection.execute(delete(rejected).where(rejected.c.import_id == import_id))
 
     async def rejected_parts(self, import_id: str) -> AsyncIterator[bytes]:
         """Yield the file of rejected rows, part by part."""
@@ -144,7 +257,10 @@ class ImportStore:
         """Return when the latest upload was imported, and its counts, for an operator."""
         query = (
             select(imports)
-            .where(imports.c.dry_run.is_(False))
+            .where(
+                imports.c.dry_run.is_(False),
+                func.coalesce(imports.c.origin, "request").in_(("request", "upload")),
+            )
             .order_by(imports.c.updated_at_ms.desc())
             .limit(1)
         )
@@ -157,12 +273,61 @@ class ImportStore:
             f"{row.created} created, {row.duplicates} known, {row.rejected} rejected"
         )
 
+    async def keep_made(self, import_id: str, made: Sequence[Made]) -> None:
+        """Note the packages that an import made; those noted already stay as they are."""
+        rows = [
+            {
+                "import_id": import_id,
+                "package_id": each.package_id,
+                "row_keys": b"".join(each.keys),
+            }
+            for each in made
+        ]
+        async with self._gateway.database.begin() as connection:
+            await connection.execute(self._insert(made_packages).on_conflict_do_nothing(), rows)
+
+    async def with_rejected(self, caller: Caller) -> Sequence[Any]:
+        """Return imports that left rows out, and whose rejected rows were not fetched yet."""
+        query = select(imports.c.id, imports.c.rejected, imports.c.finished_at_ms, imports.c.site)
+        async with self._gateway.database.read() as connection:
+            return (
+                await connection.execute(
+                    query.where(
+                        *visible_to(caller, imports),
+                        imports.c.state.in_(("done", "stopped")),
+                        imports.c.dry_run.is_(False),
+                        imports.c.rejected > 0,
+                        imports.c.rejected_seen_at_ms.is_(None),
+                    ).order_by(imports.c.id)
+                )
+            ).all()
+
     async def delete_before(self, before: datetime) -> None:
-        """Delete imports without progress since ``before``, and their rejected rows."""
+        """Delete imports without progress since ``before``, and all that is kept of them."""
         old = select(imports.c.id).where(imports.c.updated_at_ms < to_epoch_ms(before))
         async with self._gateway.database.begin() as connection:
-            await connection.execute(delete(rejected).where(rejected.c.import_id.in_(old)))
+            for table in (rejected, files, made_packages):
+                await connection.execute(delete(table).where(table.c.import_id.in_(old)))
+            await connection.execute(delete(work).where(work.c.subject.in_(old)))
             await connection.execute(delete(imports).where(imports.c.id.in_(old)))
+
+    async def delete(self, connection: AsyncConnection, import_id: str) -> None:
+        """Delete an import, and all that is kept of it."""
+        for table in (rejected, files, made_packages):
+            await connection.execute(delete(table).where(table.c.import_id == import_id))
+        await connection.execute(delete(work).where(work.c.subject == import_id))
+        await connection.execute(delete(imports).where(imports.c.id == import_id))
+
+    async def waiting_before(self, import_id: str) -> int:
+        """Count the imports whose work is queued or running before this one's."""
+        mine = select(work.c.sequence).where(work.c.subject == import_id, work.c.state == "waiting")
+        query = select(func.count(func.distinct(work.c.subject))).where(
+            work.c.state == "waiting",
+            work.c.subject != import_id,
+            work.c.sequence < mine.limit(1).scalar_subquery(),
+        )
+        async with self._gateway.database.read() as connection:
+            return int(await connection.scalar(query) or 0)
 
     async def _change(self, import_id: str, **values: Any) -> None:
         now_ms = to_epoch_ms(self._gateway.clock.now())
@@ -174,6 +339,49 @@ class ImportStore:
             )
 
 
+def progress_of(found: Stored) -> ProgressOut:
+    """Return how far an import is."""
+    row, finished = found.row, found.row.finished_at_ms
+    return ProgressOut(
+        import_id=found.id,
+        state=found.state,
+        dry_run=bool(row.dry_run),
+        rows=row.rows,
+        rows_done=row.rows_done,
+        created=row.created,
+        duplicates=row.duplicates,
+        rejected=row.rejected,
+        started_at=isoformat(found.started_at),
+        finished_at=None if finished is None else isoformat(from_epoch_ms(finished)),
+        error=_INTERRUPTED if found.state == "interrupted" else found.outcome.error,
+        report=found.outcome.report,
+    )
+
+
+def _item(found: Stored) -> ImportItem:
+    row, finished = found.row, found.row.finished_at_ms
+    return ImportItem(
+        import_id=found.id,
+        state=found.state,
+        origin=found.origin,
+        file_name=None if found.details is None else found.details.file_name,
+        dry_run=bool(row.dry_run),
+        rows=row.rows,
+        rows_done=row.rows_done,
+        created=row.created,
+        duplicates=row.duplicates,
+        rejected=row.rejected,
+        undone=row.undone or 0,
+        started_at=isoformat(found.started_at),
+        finished_at=None if finished is None else isoformat(from_epoch_ms(finished)),
+    )
+
+
+def no_counts() -> dict[str, int]:
+    """Return the columns of an import that has not begun."""
+    return _counts(Report())
+
+
 def _counts(report: Report) -> dict[str, int]:
     return {
         "rows": report.rows,
@@ -181,4 +389,7 @@ def _counts(report: Report) -> dict[str, int]:
         "created": report.created,
         "duplicates": report.duplicates,
         "rejected": report.rejected,
+        "repeated": report.repeated,
+        "bagged": report.bagged,
+        "skipped": report.skipped,
     }

@@ -1,8 +1,11 @@
 """The plugin's tables. No patient data is in clear in any of them."""
 
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text
+
+from gateway.plugin import PluginTables, QueueTable, SealedColumn, queue_columns
 
 metadata: Final = MetaData()
 
@@ -49,7 +52,16 @@ imports: Final = Table(
     Column("started_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("finished_at_ms", BigInteger),
+    Column("origin", Text),  # request, upload, folder or cli; empty: before there were others
+    Column("details", LargeBinary),  # sealed: the file's name, what was said and found of it
+    Column("repeated", BigInteger),
+    Column("bagged", BigInteger),
+    Column("skipped", BigInteger),
+    Column("undone", BigInteger),  # packages that an undo cancelled
+    Column("stop_asked", Boolean),
+    Column("rejected_seen_at_ms", BigInteger),  # when the rejected rows were fetched first
     Index("ix_csv_imports_updated_at_ms", "updated_at_ms"),
+    Index("ix_csv_imports_account_id", "account_id", "mode", "id"),
 )
 
 rejected: Final = Table(
@@ -58,4 +70,56 @@ rejected: Final = Table(
     Column("import_id", Text, primary_key=True),
     Column("part", BigInteger, primary_key=True),
     Column("content", LargeBinary, nullable=False),  # sealed: rows as they were sent
+)
+
+files: Final = Table(
+    "csv_files",
+    metadata,
+    Column("import_id", Text, primary_key=True),
+    Column("part", BigInteger, primary_key=True),
+    Column("content", LargeBinary, nullable=False),  # sealed: the file as it was uploaded
+)
+
+made_packages: Final = Table(
+    "csv_packages",
+    metadata,
+    Column("import_id", Text, primary_key=True),
+    Column("package_id", Text, primary_key=True),
+    Column("row_keys", LargeBinary, nullable=False),  # blind: what its rows are known by, joined
+    Column("settled_at_ms", BigInteger),  # when an undo cancelled it, or left it as it is
+)
+
+work: Final = Table(
+    "csv_work",
+    metadata,
+    *queue_columns("csv_work"),  # the subject is the import
+    Column("kind", Text, nullable=False),
+)
+
+WORK: Final = QueueTable(
+    name="csv-imports",
+    table=work,
+    lease="lease",
+    subject="subject",
+    outcome="outcome",
+    backoff_seconds=(5.0, 30.0, 120.0, 600.0),
+    max_lease_seconds=120.0,
+)
+"""Checks, imports and undos that wait or run; four pauses, then one is failed."""
+
+
+def _part(row: object) -> str:
+    return f"{row.import_id}:{row.part}"  # type: ignore[attr-defined]  # a row has its columns
+
+
+TABLES: Final = PluginTables(
+    metadata,
+    Path(__file__).parent / "migrations",
+    sealed=(
+        SealedColumn(imports, "outcome", ("id",), lambda row: str(row.id)),
+        SealedColumn(imports, "details", ("id",), lambda row: str(row.id)),
+        SealedColumn(rejected, "content", ("import_id", "part"), _part, rows_at_once=20),
+        SealedColumn(files, "content", ("import_id", "part"), _part, rows_at_once=20),
+    ),
+    queues=(WORK,),
 )

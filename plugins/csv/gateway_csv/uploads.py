@@ -1,6 +1,8 @@
 """A multipart body, taken apart: one file, and what it says of the columns."""
 
 import io
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
@@ -9,27 +11,36 @@ from litestar.datastructures import UploadFile
 
 from gateway.plugin import InvalidInput
 
+WRAPPING_BYTES: Final = 100_000
+"""What multipart adds to a file."""
 _HOW: Final = 'Send the file as multipart/form-data, in a part called "file".'
 
 
 class Upload(NamedTuple):
-    """What was sent: the file, and fields by header."""
+    """What was sent: the file, fields by header, the file's name if it has one, other texts."""
 
     file: BinaryIO
     columns: dict[str, str]
+    name: str | None = None
+    fields: Mapping[str, str] = MappingProxyType({})
 
 
-async def upload_of(request: Request[Any, Any, Any]) -> Upload:
-    """Take the body apart; raises ``InvalidInput`` for one that can't be."""
+async def upload_of(request: Request[Any, Any, Any], *, optional: bool = False) -> Upload:
+    """Take the body apart; raises ``InvalidInput`` for one that can't be.
+
+    An ``optional`` file may be left out: a form's field that was left empty is an empty file.
+    """
     try:
         form = await request.form()
     except (UnicodeError, LookupError):  # a part in an encoding that it isn't in, or that is none
         raise InvalidInput(_HOW) from None
     files = form.getall("file", [])
-    if len(files) != 1:
+    if len(files) > 1 or not (files or optional):
         raise InvalidInput(_HOW if not files else "Send one file at a time.")
-    [file] = files
-    return Upload(_opened(file), _columns(form.get("columns")))
+    file = files[0] if files else ""
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    name = (file.filename or None) if isinstance(file, UploadFile) else None
+    return Upload(_opened(file), _columns(form.get("columns")), name, fields)
 
 
 def _opened(file: Any) -> BinaryIO:

@@ -112,6 +112,26 @@ async def test_an_item_comes_back_when_its_lease_ends(bench):
     assert (again.row.payload, again.attempts) == ("a", 2)
 
 
+async def test_a_renewed_lease_holds_longer_and_one_that_was_lost_is_not_renewed(bench):
+    await bench.put("a")
+    [first] = await bench.claim()
+    bench.clock.step(LEASE_SECONDS - 1)
+    renewed = await bench.queue.renew(first, LEASE_SECONDS)
+    bench.clock.step(LEASE_SECONDS - 1)
+    await bench.queue.sweep()
+    held = await bench.claim()
+    bench.clock.step(1)
+    await bench.queue.sweep()
+    [second] = await bench.claim()
+
+    assert (renewed, held) == (True, [])
+    assert await bench.queue.renew(first, LEASE_SECONDS) is False
+    assert await bench.queue.finish(second.done()) == "done"
+    assert await bench.queue.renew(second, LEASE_SECONDS) is False
+    with pytest.raises(ValueError, match="may last"):
+        await bench.queue.renew(second, 1e9)
+
+
 async def test_a_settlement_after_the_item_was_taken_again_is_lost(bench):
     await bench.put("a")
     [first] = await bench.claim()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from gateway.plugin import InvalidInput, Problem
+from gateway.plugin import Problem
 from gateway_csv.columns.cross_checks import check_columns
 from gateway_csv.columns.evidence import (
     column_fit,
@@ -36,6 +36,7 @@ from gateway_csv.columns.reading import (
     Choices,
     Column,
     ColumnReading,
+    DoubtfulColumns,
     Sample,
     has_digit,
     share,
@@ -213,7 +214,7 @@ class _Chooser(ColumnReading):
 
     def _refuse_part_of_name(self) -> None:
         for place in self._places("first_name", "last_name"):
-            raise InvalidInput(
+            raise DoubtfulColumns(
                 "The table lacks a column that every order needs.",
                 [
                     Problem(
@@ -223,6 +224,7 @@ class _Chooser(ColumnReading):
                         field="patient_name",
                     )
                 ],
+                headers=[self._shown(place)],
             )
 
     def _choose_address(self) -> None:
@@ -409,7 +411,7 @@ class _Chooser(ColumnReading):
                 continue
             merged = merged_fields(header)
             if merged & {*NAMES, *_STREETS, *_PARTS} and self._sample.texts(place):
-                raise InvalidInput(
+                raise DoubtfulColumns(
                     "A column has more than one field in it.",
                     [
                         Problem(
@@ -418,10 +420,11 @@ class _Chooser(ColumnReading):
                             field=min(merged),
                         )
                     ],
+                    headers=[self._shown(place)],
                 )
             part = self._lost_part(place, fields)
             if part is not None and (header or self._sample.texts(place)):
-                raise InvalidInput(
+                raise DoubtfulColumns(
                     "A column looks like a part of the address, and its header isn't known.",
                     [
                         Problem(
@@ -431,6 +434,7 @@ class _Chooser(ColumnReading):
                             field=part,
                         )
                     ],
+                    headers=[self._shown(place)],
                 )
 
     def _lost_part(self, place: int, fields: set[str]) -> str | None:
@@ -534,8 +538,8 @@ def _longer(one: Sequence[str], other: Sequence[str]) -> bool | None:
     return None
 
 
-def _doubtful(message: str, headers: Sequence[str], field: str) -> InvalidInput:
-    return InvalidInput(
+def _doubtful(message: str, headers: Sequence[str], field: str) -> DoubtfulColumns:
+    return DoubtfulColumns(
         f"It is in doubt which column is {field}.",
         [
             Problem(
@@ -544,4 +548,5 @@ def _doubtful(message: str, headers: Sequence[str], field: str) -> InvalidInput:
                 field=field,
             )
         ],
+        headers=headers,
     )

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from gateway.plugin import InvalidInput, Problem
+from gateway.plugin import Problem
 from gateway_csv.columns.headers import is_quantity, meaning_of
-from gateway_csv.columns.reading import HALF, Column, Sample, share
+from gateway_csv.columns.reading import HALF, Column, DoubtfulColumns, Sample, share
 from gateway_csv.columns.regions import is_region
 from gateway_csv.columns.wording import note_behind_address
 
@@ -279,7 +279,7 @@ def _check_address(table: _Table) -> None:
         fields = table.by_field.keys()
         lacks_city = "state" in fields and not fields & {"city", "locality"}
         if lacks_city and share(texts, lambda each: "," in each) < HALF:
-            raise InvalidInput(
+            raise DoubtfulColumns(
                 "An address has a state or a province, and no city.",
                 [
                     Problem(
@@ -288,6 +288,7 @@ def _check_address(table: _Table) -> None:
                         field="city",
                     )
                 ],
+                headers=[table.by_field["state"][0].header],
             )
 
 
@@ -341,9 +342,9 @@ def _in_mails(names: Sequence[str], mails: Sequence[str]) -> float:
     return sum(found) / len(found) if len(found) > 1 else 0.0
 
 
-def doubted(column: Column, why: str) -> InvalidInput:
+def doubted(column: Column, why: str) -> DoubtfulColumns:
     """Return the refusal of a file because of one column, and how to overrule it."""
-    return InvalidInput(
+    return DoubtfulColumns(
         f"It is in doubt whether a column is {column.field}.",
         [
             Problem(
@@ -352,6 +353,7 @@ def doubted(column: Column, why: str) -> InvalidInput:
                 field=column.field,
             )
         ],
+        headers=[column.header],
     )
 
 

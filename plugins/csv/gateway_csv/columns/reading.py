@@ -34,6 +34,14 @@ _UNIT_CELL: Final = re.compile(
 _DRUG_WORDS: Final = frozenset({"drug", "qty", "quantity", "strength", "medication", "units"})
 
 
+class DoubtfulColumns(InvalidInput):
+    """It is in doubt which column is ``field``; ``headers`` are the columns concerned."""
+
+    def __init__(self, message: str, details: Sequence[Problem], *, headers: Sequence[str]) -> None:
+        super().__init__(message, details)
+        self.headers = tuple(headers)
+
+
 class Column(NamedTuple):
     """One column: its place from 0, its header, the field it is taken for, how, and why."""
 
@@ -316,11 +324,11 @@ def _same(one: Sequence[str], other: Sequence[str]) -> bool:
     return list(one) == list(other) and any(one)
 
 
-def two_readings(field: str, headers: Sequence[str]) -> InvalidInput:
+def two_readings(field: str, headers: Sequence[str]) -> DoubtfulColumns:
     """Return the refusal of a file in which two columns may be ``field``."""
     one, other = headers[:2]
     pick = one.split(" + ", maxsplit=1)[0]
-    return InvalidInput(
+    return DoubtfulColumns(
         f"Two columns may be {field}, and they differ.",
         [
             Problem(
@@ -330,6 +338,7 @@ def two_readings(field: str, headers: Sequence[str]) -> InvalidInput:
                 field=field,
             )
         ],
+        headers=[each for header in headers for each in header.split(" + ")],
     )
 
 

@@ -30,6 +30,11 @@ _GUESSED: Final = [
     *("cp437", "cp850", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
 ]
 _WESTERN: Final = frozenset({_USUAL, "mac_roman", "cp1250", "cp1254", "cp1257", "cp850", "cp437"})
+NAMED: Final = (
+    *("utf-8", "utf-16", "cp1252", "mac_roman", "cp437", "cp850", "cp1250", "cp1251", "cp1253"),
+    *("cp1254", "cp1255", "cp1256", "cp1257", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
+)
+"""Encodings that a sender may say a file is in."""
 _SAMPLE_BYTES: Final = 64 * 1024
 _ACCENTED_WORD: Final = re.compile(r"\w*[^\W\d_a-zA-Z]\w*")
 # A sign or a dash between letters, a capital behind a small one: another encoding's letters.
@@ -43,8 +48,13 @@ _MANY_NULS: Final = 0.2
 _AS_GOOD: Final = 0.01
 
 
-def encoding_of(file: BinaryIO) -> str:
-    """Return the name of a codec that reads the whole file; raises ``InvalidInput``."""
+def encoding_of(file: BinaryIO, named: str | None = None) -> str:
+    """Return the name of a codec that reads the whole file; raises ``InvalidInput``.
+
+    ``named`` is the one that the sender says, among :data:`NAMED`.
+    """
+    if named is not None:
+        return _checked(file, "utf-8-sig" if named == "utf-8" else named)
     file.seek(0)
     sample = file.read(_SAMPLE_BYTES)
     for mark, name in _MARKS:

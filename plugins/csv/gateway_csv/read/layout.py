@@ -99,6 +99,21 @@ def find_layout(rows: Iterable[Row], choices: Choices) -> tuple[Layout, Iterator
     return layout, chain(below, iterator)
 
 
+def likely_header(rows: Sequence[Row], known: Mapping[str, str]) -> Row | None:
+    """Return the row that is most like a header; an empty one above the first where none is.
+
+    Without a header what stands in the first row may be a patient. The cells have the names of
+    their groups, as the columns are called elsewhere.
+    """
+    if not rows:
+        return None
+    scores = [_header_score(row, known) for row in rows[:_HEADERS_WITHIN]]
+    place = scores.index(max(scores))
+    if scores[place] < _FEWEST_HEADERS:
+        return Row(0, [None] * max(len(row.cells) for row in rows))
+    return rows[place]._replace(cells=_headers(rows[place - 1] if place else None, rows[place]))
+
+
 def _header_score(row: Row, known: Mapping[str, str]) -> int:
     """Count the headers of a row; none in one that has values: labels, or an order."""
     filled = [each for each in row.cells if is_filled(each)]

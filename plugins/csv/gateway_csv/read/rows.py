@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Final, NamedTuple
 
 from gateway.plugin import InvalidInput, Problem, TooLarge
+from gateway_csv.read.threads import Pace
 from gateway_csv.settings import CsvSettings
 
 Cell = str | int | float | bool | date | datetime | None
@@ -50,11 +51,17 @@ def column_letters(index: int) -> str:
     return letters
 
 
-def within_limits(rows: Iterable[Row], settings: CsvSettings) -> Iterator[Row]:
+def within_limits(rows: Iterable[Row], settings: CsvSettings, pace: Pace) -> Iterator[Row]:
     """Hand rows on; raises ``TooLarge`` or ``InvalidInput`` for a table past the limits."""
     longest = settings.max_cell_characters
     filled = 0
     for row in rows:
+        pace.beat()
+        if row.number > settings.max_lines:
+            raise TooLarge(
+                f"The file has more than {settings.max_lines} lines, blank ones included: take "
+                "the blank ones out, or split it, and import the parts."
+            )
         if len(row.cells) > settings.max_columns and any(
             map(is_filled, row.cells[settings.max_columns :])
         ):

@@ -1,6 +1,6 @@
 """Reads the rows of a spreadsheet; runs in the sandbox (``gateway.sandbox.reader``).
 
-It yields ``{"others": [names]}`` first, the visible sheets that are not read, then
+It yields ``{"read": name, "visible": [names], "others": [names]}`` first, then
 ``[number, cells, is_hidden]`` for each row that isn't blank. A date is ``{"date": …}``; a formula
 that was saved without its value is ``{"formula": 1}``. A number whose cell format shows leading
 zeros comes as the text that the format shows. What calamine doesn't say (hidden rows, formats,
@@ -8,6 +8,7 @@ formulas) is read from the sheet's own XML, and only where there is any of it.
 """
 
 import datetime as dt
+import hashlib
 import io
 import posixpath
 import re
@@ -42,16 +43,23 @@ class _Extras(NamedTuple):
     formulas: frozenset[tuple[int, int]] = frozenset()
 
 
-def read(content: bytes, refuse: Callable[[str], NoReturn], most_cells: str) -> Iterator[Any]:
-    """Yield the rows of the first visible sheet that has any.
+def read(
+    content: bytes, refuse: Callable[[str], NoReturn], most_cells: str, wanted: str = ""
+) -> Iterator[Any]:
+    """Yield the rows of a visible sheet: the first that has any, or the one that is wanted.
 
-    ``most_cells`` bounds the rectangle from a sheet's first cell to its last. Refuses with
-    ``far`` beyond that, with ``damaged`` what can't be opened.
+    ``most_cells`` bounds the rectangle from a sheet's first cell to its last; ``wanted`` is the
+    SHA-256 of a name. Refuses with ``far`` beyond that, with ``no_sheet`` where none has the
+    name, with ``damaged`` what can't be opened.
     """
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
-        sheet, others = _sheet(book)
-        yield {"others": others}
+        visible = _visible(book)
+        names = [book.sheets_metadata[index].name for index in visible]
+        sheet, others = _named(book, names, wanted) if wanted else _first(book, visible)
+        if wanted and sheet is None:
+            refuse("no_sheet")
+        yield {"read": sheet and sheet.name, "visible": names, "others": others}
         if _cells(sheet) > int(most_cells):
             refuse("far")
         if sheet is not None:
@@ -93,16 +101,32 @@ def _plain(cell: Any) -> Any:
     return None if cell == "" else cell
 
 
-def _sheet(
-    book: python_calamine.CalamineWorkbook,
-) -> tuple[python_calamine.CalamineSheet | None, list[str]]:
-    """Return the first visible sheet that has anything on it, and the names of the other ones."""
-    visible = [
+def _visible(book: python_calamine.CalamineWorkbook) -> list[int]:
+    """Return the places of the visible sheets."""
+    return [
         index
         for index, each in enumerate(book.sheets_metadata)
         if each.visible == python_calamine.SheetVisibleEnum.Visible
         and each.typ == python_calamine.SheetTypeEnum.WorkSheet
     ]
+
+
+def _named(
+    book: python_calamine.CalamineWorkbook, names: list[str], wanted: str
+) -> tuple[python_calamine.CalamineSheet | None, list[str]]:
+    """Return the sheet whose name has the digest ``wanted``; none is left out by mistake."""
+    name = next((each for each in names if _digest(each) == wanted), None)
+    return (None if name is None else book.get_sheet_by_name(name)), []
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def _first(
+    book: python_calamine.CalamineWorkbook, visible: list[int]
+) -> tuple[python_calamine.CalamineSheet | None, list[str]]:
+    """Return the first visible sheet that has anything on it, and the names of the other ones."""
     sheets = (book.get_sheet_by_index(index) for index in visible)
     filled = next(((place, each) for place, each in enumerate(sheets) if each.height), None)
     if filled is None:

@@ -10,9 +10,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import BinaryIO, Final
 
-from gateway.plugin import TooLarge
+from gateway.plugin import GatewayError, TooLarge
 from gateway_csv.columns.cells import uses_decimal_comma
 from gateway_csv.columns.dates import Evidence
 from gateway_csv.columns.evidence import TRAITS, Trait
@@ -30,14 +31,18 @@ from gateway_csv.read.layout import (
     find_layout,
     is_header_again,
     is_total,
+    likely_header,
 )
 from gateway_csv.read.rows import Row, column_letters, is_filled, within_limits
-from gateway_csv.read.sheets import sheet_rows
+from gateway_csv.read.sheets import Sheets, sheet_rows
 from gateway_csv.read.text import DELIMITERS, TextForm, form_of, text_rows
+from gateway_csv.read.threads import Pace
 from gateway_csv.report import Report
 from gateway_csv.settings import CsvSettings, DayOrder
 
 _SHEETS_NAMED: Final = 5
+_SAMPLES: Final = 2
+_GLIMPSED_ROWS: Final = 60
 _FILLED_WITHIN: Final = 1000
 _FEWEST_COLUMNS: Final = 2
 _TAIL_BYTES: Final = 4
@@ -63,17 +68,33 @@ class ImportOptions:
     chosen: Mapping[str, str] = field(default_factory=dict)
     remembered: Mapping[str, str] = field(default_factory=dict)
     takes_hidden: bool = False
+    sheet: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    cells: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
+    """Cells that were corrected: by row as a spreadsheet numbers it, and by column from 0."""
 
 
 class Table:
     """A file that can be read from its start as often as wanted."""
 
-    def __init__(self, file: BinaryIO, settings: CsvSettings, options: ImportOptions) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        settings: CsvSettings,
+        options: ImportOptions,
+        pace: Pace | None = None,
+    ) -> None:
         self._file = file
         self._settings = settings
         self._options = options
-        self._form: TextForm | None = None
-        self._other_sheets: list[str] = []
+        self._pace = Pace() if pace is None else pace
+        self.form: TextForm | None = None
+        """How a text file is written; ``None`` for a spreadsheet."""
+        self.sheets: Sheets | None = None
+        """The sheets of a spreadsheet, once it was read."""
+        self.first_orders: list[Row] = []
+        """The first rows that are orders, as samples."""
 
     def understand(self, report: Report) -> tuple[Reading, int]:
         """Read the file to its end; returns how to read it, and how many rows are orders.
@@ -99,6 +120,7 @@ class Table:
                 continue
             check_second_header(layout.header, row)
             count += 1
+            self._keep_sample(row)
             widths[len(row.cells)] += 1
             if count <= _FILLED_WITHIN:
                 filled.update(place for place, each in enumerate(row.cells) if is_filled(each))
@@ -138,6 +160,10 @@ class Table:
             reading = reading._replace(ended=self._ended(reading))
         return reading, count
 
+    def _keep_sample(self, row: Row) -> None:
+        if len(self.first_orders) < _SAMPLES:
+            self.first_orders.append(row)
+
     def _ended(self, reading: Reading) -> dict[int, int]:
         """Return the rows that need no delivery any more, by what they are known by."""
         found: dict[int, int] = {}
@@ -149,7 +175,7 @@ class Table:
 
     def _lacks_line_end(self) -> bool:
         """Say whether a text file ends in the middle of a line."""
-        if self._form is None:
+        if self.form is None:
             return False
         self._file.seek(-min(_TAIL_BYTES, self._file.seek(0, os.SEEK_END)), os.SEEK_END)
         tail = self._file.read()
@@ -176,36 +202,69 @@ class Table:
             check_archive(self._file, self._settings.max_unpacked_bytes)
         elif file_type is FileType.TEXT:
             known = {**self._options.remembered, **self._options.chosen}
-            self._form = form_of(self._file, lambda cells: known_headers(cells, known))
+            self.form = form_of(
+                self._file,
+                lambda cells: known_headers(cells, known),
+                encoding=self._options.encoding,
+                delimiter=self._options.delimiter,
+            )
 
     def _rows(self) -> Iterator[Row]:
-        if self._form is not None:
-            rows = text_rows(self._file, self._form)
+        if self.form is not None:
+            rows = text_rows(self._file, self.form)
         else:
-            rows = sheet_rows(self._file, self._note_other_sheets)
-        return within_limits(rows, self._settings)
+            rows = sheet_rows(self._file, self._note_sheets, self._options.sheet)
+        return map(self._corrected, within_limits(rows, self._settings, self._pace))
 
-    def _note_other_sheets(self, names: list[str]) -> None:
-        self._other_sheets = names
+    def _corrected(self, row: Row) -> Row:
+        """Put the cells into a row that were corrected."""
+        found = self._options.cells.get(row.number)
+        if found is None or row.fault:
+            return row
+        cells = [*row.cells, *[None] * (max(found) + 1 - len(row.cells))]
+        for place, text in found.items():
+            cells[place] = text
+        return row._replace(cells=cells)
+
+    def _note_sheets(self, sheets: Sheets) -> None:
+        self.sheets = sheets
+
+    def glimpse(self) -> tuple[Row, list[Row]] | None:
+        """Return what may be the header, and rows below it, of a file that is refused.
+
+        ``None`` where there is no table at all.
+        """
+        try:
+            self._open()
+            first = [row for row in islice(self._rows(), _GLIMPSED_ROWS) if not row.is_blank]
+        except GatewayError:
+            return None
+        known = {**self._options.remembered, **self._options.chosen}
+        header = likely_header(first, known)
+        if header is None:
+            return None
+        below = [row for row in first if row.number > header.number]
+        return header, below
 
     def _report_assumptions(self, report: Report, layout: Layout, dates: Evidence) -> None:
-        if self._form is not None and self._form.encoding == MIXED:
+        if self.form is not None and self.form.encoding == MIXED:
             report.assume(
                 "some lines are UTF-8 and others are not; those were read as cp1252: look whether "
                 "accents are right, or save the file as CSV UTF-8"
             )
-        elif self._form is not None and not self._form.encoding.startswith("utf"):
+        elif self.form is not None and not self.form.encoding.startswith("utf"):
             report.assume(
-                f"the text was read as {self._form.encoding}: look whether accents are right, or "
+                f"the text was read as {self.form.encoding}: look whether accents are right, or "
                 "save the file as CSV UTF-8"
             )
-        if self._form is not None and self._form.delimiter != ",":
+        if self.form is not None and self.form.delimiter != ",":
             report.assume(
-                f"columns are separated by {DELIMITERS.get(self._form.delimiter, 'others')}"
+                f"columns are separated by {DELIMITERS.get(self.form.delimiter, 'others')}"
             )
-        if self._other_sheets:
-            names = ", ".join(f'"{each[:31]}"' for each in self._other_sheets[:_SHEETS_NAMED])
-            more = len(self._other_sheets) - _SHEETS_NAMED
+        others = [] if self.sheets is None else self.sheets.others
+        if others:
+            names = ", ".join(f'"{each[:31]}"' for each in others[:_SHEETS_NAMED])
+            more = len(others) - _SHEETS_NAMED
             rest = f" and {more} more" if more > 0 else ""
             report.assume(
                 f"only the first sheet that has anything on it was read; not read: {names}{rest}"

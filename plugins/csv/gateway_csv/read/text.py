@@ -39,12 +39,20 @@ class TextForm(NamedTuple):
     """Whether its first line only names the delimiter."""
 
 
-def form_of(file: BinaryIO, known: Known) -> TextForm:
-    """Find out how a text table is written; ``known`` counts a row's known headers."""
-    encoding = encoding_of(file)
+def form_of(
+    file: BinaryIO, known: Known, *, encoding: str | None = None, delimiter: str | None = None
+) -> TextForm:
+    """Find out how a text table is written; ``known`` counts a row's known headers.
+
+    ``encoding`` and ``delimiter`` are what the sender says of it.
+    """
+    encoding = encoding_of(file, encoding)
     first = next(_lines(file, encoding), "").strip().lower()
     if first.startswith(_SEP) and len(first) <= _SEP_CHARACTERS:
-        return TextForm(encoding, first[len(_SEP) :] or "\t", skips_first=True)
+        said = delimiter or first[len(_SEP) :] or "\t"
+        return TextForm(encoding, said, skips_first=True)
+    if delimiter is not None:
+        return TextForm(encoding, delimiter)
 
     def fits(delimiter: str) -> tuple[int, int, int]:
         form = TextForm(encoding, delimiter)

@@ -186,3 +186,35 @@ async def test_an_erased_package_is_named_by_its_id_alone(kept):
     erased = known_as(new_package(LIVE, patient_name="", patient_address=""))
 
     assert list(kept.packages.patient_keys(erased).pairs()) == [("package", erased.id.encode())]
+
+
+async def test_the_standing_of_packages_is_told_to_those_who_see_them(connection, kept):
+    package = new_package(LIVE)
+    await kept.packages.insert(connection, [package])
+
+    ids = [package.id, "pkg_nowhere"]
+    assert await kept.packages.standing(connection, LIVE, ids) == {package.id: ("created", NOW)}
+    for caller in ELSEWHERE:
+        assert await kept.packages.standing(connection, caller, ids) == {}
+
+
+async def test_the_order_of_a_cancelled_package_may_come_again_once_it_is_released(
+    connection, kept
+):
+    gone, there = new_package(LIVE), new_package(LIVE, external_order_id="there")
+    await kept.packages.insert(connection, [gone, there])
+    await kept.packages.move(connection, [(gone.account_id, gone.id, "cancelled", NOW_MS)])
+    keys = [
+        kept.packages.order_key(
+            each.account_id, each.mode, each.source, each.order.external_order_id
+        )
+        for each in (gone, there)
+    ]
+    for caller in ELSEWHERE:
+        await kept.packages.release_orders(connection, caller, [gone.id, there.id])
+    before = await kept.packages.known_orders(connection, keys)
+    await kept.packages.release_orders(connection, LIVE, [gone.id, there.id])
+
+    assert set(before) == set(keys)
+    assert set(await kept.packages.known_orders(connection, keys)) == {keys[1]}
+    assert await kept.packages.get(connection, LIVE, gone.id) is not None

@@ -1,0 +1,27 @@
+"""What needs a person of imports: rows that were left out, and that were not fetched yet."""
+
+from collections.abc import Sequence
+
+from gateway.plugin import AttentionItem, AttentionSource, Caller, from_epoch_ms
+from gateway_csv.service import ImportService
+
+
+def attention(service: ImportService) -> AttentionSource:
+    """Return the source of these items."""
+
+    async def find(caller: Caller) -> Sequence[AttentionItem]:
+        return [
+            AttentionItem(
+                "import_rejected",
+                row.id,
+                "1 row of an import was left out: fetch it, correct it, and import it again."
+                if row.rejected == 1
+                else f"{row.rejected} rows of an import were left out: fetch them, correct them, "
+                "and import them again.",
+                None if row.finished_at_ms is None else from_epoch_ms(row.finished_at_ms),
+                row.site,
+            )
+            for row in await service.store.with_rejected(caller)
+        ]
+
+    return AttentionSource("imports", "imports.run", find)

@@ -1,0 +1,109 @@
+"""However many files come, whatever is in them: reading is bounded, and lets others work."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+from gateway_csv.read.threads import AT_ONCE, Pace, ReadingThreads
+from gateway_csv.settings import CsvSettings
+from plugins.csv.files import PLUGINS, SEED, Sender
+from plugins.csv.reading import read_file
+
+from gateway.errors import FileTooSlow, Unavailable
+
+
+def busy(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+async def test_no_more_than_two_imports_are_at_work_and_the_others_have_their_turn():
+    at_work, most, done = 0, 0, 0
+
+    async def take_turn():
+        nonlocal at_work, most, done
+        async with threads.turn():
+            at_work += 1
+            most = max(most, at_work)
+            await asyncio.sleep(0)
+            at_work -= 1
+            done += 1
+
+    async with ReadingThreads() as threads:
+        await asyncio.gather(*(take_turn() for _ in range(9)))
+
+    assert (most, done) == (AT_ONCE, 9)
+
+
+async def test_files_are_read_in_threads_of_their_own_and_the_shared_ones_stay_free():
+    go_on = threading.Event()
+    async with ReadingThreads() as threads:
+        reading = [asyncio.create_task(threads.run(go_on.wait, 60)) for _ in range(40)]
+        name = await asyncio.to_thread(lambda: threading.current_thread().name)
+        go_on.set()
+        answers = await asyncio.gather(*reading)
+
+    assert not name.startswith("csv-reading")
+    assert answers == [True] * 40
+
+
+def test_a_file_that_takes_more_than_its_time_is_refused():
+    def read():
+        pace = Pace(0.005)
+        for _ in range(100):
+            pace.beat()
+            busy(0.0011)
+
+    with pytest.raises(FileTooSlow, match="split it"):
+        read()
+
+
+def test_a_pause_comes_after_each_millisecond_of_work(monkeypatch):
+    pauses = []
+    monkeypatch.setattr("gateway_csv.read.threads.time.sleep", pauses.append)
+    pace = Pace()
+    pace.beat()
+    for _ in range(20):
+        busy(0.0011)
+        pace.beat()
+
+    assert len(pauses) == 20
+    assert all(0 < each < 0.001 for each in pauses)
+
+
+async def test_reading_ends_when_the_gateway_stops():
+    begun = threading.Event()
+
+    def read():
+        pace = threads.pace(None)
+        while True:
+            busy(0.0005)
+            pace.beat()
+            begun.set()
+
+    async with ReadingThreads() as threads:
+        reading = asyncio.create_task(threads.run(read))
+        await asyncio.to_thread(begun.wait, 60)
+
+    with pytest.raises(Unavailable, match="stops"):
+        await reading
+    with pytest.raises(Unavailable, match="stops"):
+        await threads.run(read)
+
+
+def test_a_file_of_blank_lines_is_refused_by_its_lines():
+    most = CsvSettings().max_lines
+
+    found = read_file(SEED + "\n" * most)
+
+    assert found.refusal.startswith(f"The file has more than {most} lines, blank ones included")
+
+
+async def test_forty_uploads_at_once_are_all_answered(harness):
+    async with harness(PLUGINS) as gateway:
+        sender = Sender(gateway, await gateway.issue_key())
+        reports = await asyncio.gather(*(sender.send(SEED, "?dry_run=true") for _ in range(40)))
+
+    assert [each["created"] for each in reports] == [2] * 40
