@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from msgspec.structs import replace
 from sqlalchemy import delete, select
@@ -222,5 +222,5 @@ class ImportWork:
 
 def _is_passing(error: Exception) -> bool:
     """Return whether a fault may be the database's or the disk's, which come back."""
-    kind = cast("type[Exception]", type(error))
-    return isinstance(error, GatewayError | OSError) or kind.__module__.startswith("sqlalchemy")
+    is_ours = isinstance(error, GatewayError | OSError)
+    return is_ours or type(error).__module__.startswith("sqlalchemy")
