@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 from gateway_csv.folder import WatchedFolder
 from gateway_csv.importer import Importer
+from gateway_csv.service import ImportService
 from gateway_csv.settings import CsvSettings
 from plugins.csv.files import SEED, Sender
 from processes import TOML, GatewayProcess
@@ -34,7 +35,8 @@ def folder(tmp_path):
 
 
 def watching(gateway, folder, **settings):
-    return WatchedFolder(folder, gateway.gateway, CsvSettings(**settings))
+    made = CsvSettings(**settings)
+    return WatchedFolder(folder, ImportService(gateway.gateway, made), made)
 
 
 async def until(condition):

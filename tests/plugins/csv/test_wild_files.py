@@ -445,7 +445,7 @@ def test_blank_rows_are_left_out_where_they_are_read_and_the_others_keep_their_n
         book.active[place] = value
 
     assert read_by_the_reader(saved(book)) == [
-        {"others": []},
+        {"read": "Sheet", "visible": ["Sheet"], "others": []},
         [3, [None, "patient_name"], False],
         [900_000, [None, "Ana"], False],
     ]
