@@ -78,7 +78,7 @@ class Check:
             self.understood = replace(self.understood, dates=shown)
 
     async def _note_refusal(self, file: BinaryIO, refused: InvalidInput) -> None:
-        """Keep why the file is refused, and the columns that can be told all the same."""
+        """Keep why the file is refused, and the columns that can be recognised all the same."""
         table = await self._importer.table(file, self._job)
         seen = await self._importer.threads.run(table.glimpse)
         asked = refused.headers if isinstance(refused, DoubtfulColumns) else ()
