@@ -7,6 +7,7 @@ named and the others still run.
 import inspect
 import logging
 import re
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import (
@@ -29,6 +30,7 @@ from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
 from gateway.model.place_rules import PlaceRules
+from gateway.sdk.pages import Page, Panel, PanelPlace
 from gateway.sdk.records import ATTENTION, PLACES, AttentionSource, HealthCheck, Job, Sink
 from gateway.storage.plugin_tables import PluginTables
 
@@ -68,6 +70,28 @@ class Hooks:
                 router.opt.setdefault("feature", plugin)  # of plans
                 routers.append(router)
         return routers
+
+    def pages(self) -> list[tuple[str, list[Page]]]:
+        """Return every plugin's name and pages."""
+        return list(self._at_start("pages", Page))
+
+    def panels(self, place: PanelPlace) -> list[tuple[str, list[Panel]]]:
+        """Return every plugin's name and panels for ``place``."""
+        return list(self._at_start("panels", Panel, place=place))
+
+    def packages(self) -> dict[str, str]:
+        """Return the package of each plugin that has pages or panels, by the plugin's name."""
+        found = {
+            each.plugin_name: sys.modules[type(each.plugin).__module__].__package__
+            for hook in ("pages", "panels")
+            for each in self._implementations(hook)
+        }
+        return {name: package for name, package in found.items() if package}
+
+    def page_failed(self, plugin: str, hook: str, reason: str) -> None:
+        """Count and log that a plugin's page or panel could not be shown."""
+        self.failures[plugin, hook] += 1
+        _log.error("plugin %s failed in %s and was passed over: %s", plugin, hook, reason)
 
     def permissions(self) -> list[Permission]:
         """Return the permissions that plugins bring."""

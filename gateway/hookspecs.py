@@ -30,6 +30,7 @@ from litestar import Router
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
+from gateway.sdk.pages import Page, Panel, PanelPlace
 from gateway.sdk.records import HealthCheck, Job, Sink
 from gateway.storage.plugin_tables import PluginTables
 
@@ -54,6 +55,37 @@ class GatewayHooks:
             says ``{"public": True}`` where no API key is needed.
         Errors: raising stops the start; the message names your plugin.
         Example: ``return [Router("/api/acme", route_handlers=[take_orders])]``
+        Since: 1
+        """
+        raise AssertionError  # a specification: pluggy never runs it
+
+    @hookspec
+    def pages(self) -> Sequence[Page]:
+        """Provide pages of the dashboard.
+
+        When: once, when the HTTP application is put together; not where the dashboard is off.
+        Returns: pages, each with the ``permission`` that it needs (``ANY_CALLER`` for any
+            signed-in person) and a path of its own. Templates, texts and static files lie in
+            your package's folders ``templates``, ``locales`` and ``static``, and are named
+            after your plugin: ``acme_erp/stock.html``.
+        Errors: raising, or a path that is taken, stops the start. A page that raises, or takes
+            over 300 ms to be made, fails alone; the message names your plugin.
+        Example: ``return [Page(path="stock", title="Stock", permission="acme_erp.sync",
+            section="orders", handler=self.show)]``
+        Since: 1
+        """
+        raise AssertionError  # a specification: pluggy never runs it
+
+    @hookspec
+    def panels(self, place: PanelPlace) -> Sequence[Panel]:
+        """Provide parts of another's page.
+
+        When: once for each place (``today``, ``package``, ``prescription``, ``endpoint``), with
+            the pages.
+        Returns: panels for ``place``; nothing for places that you don't add to.
+        Errors: raising stops the start. A panel that raises, or takes over 300 ms, fails alone.
+        Example: ``return [Panel(name="stock", permission="acme_erp.sync", handler=self.beside)]
+            if place == "package" else []``
         Since: 1
         """
         raise AssertionError  # a specification: pluggy never runs it

@@ -254,17 +254,18 @@ class Keys:
         scopes: Sequence[str] | None = None,
         expires_at: datetime | None = None,
         dry_run: bool = False,
+        maker: Caller | None = None,
     ) -> tuple[ApiKey, ApiKey]:
         """Take scopes or time away from a key, from the next request on; never give any.
 
-        Returns the key before and after. Raises ``NotFound``, ``InvalidInput``, or ``Conflict``
-        for a key that opens nothing any more.
+        Returns the key before and after. A ``maker`` narrows only keys that it may see. Raises
+        ``NotFound``, ``InvalidInput``, or ``Conflict`` for a key that opens nothing any more.
         """
         wanted = None if scopes is None else self._permissions.scopes(scopes)
         now = self._clock.now()
         async with self._database.begin() as connection:
             before = await self._accounts.key(connection, key_id, for_update=True)
-            if before is None:
+            if before is None or (maker is not None and not sees_key(maker, before)):
                 raise _no_such_key()
             state = key_state(self._binder, before, now)
             if state != "active":

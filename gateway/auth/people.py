@@ -13,12 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.auth.enrolment import check_email, new_link
 from gateway.auth.roles import ROLES, Permissions
+from gateway.auth.sessions import SignedIn
 from gateway.auth.sign_in import Parts
 from gateway.errors import Conflict, InvalidInput, NotAllowed, NotFound, Problem
 from gateway.model.audit import AuditEntry
 from gateway.model.ids import new_id
 from gateway.model.permission import Role
 from gateway.model.person import LANGUAGES, Invitation, Membership, Person, SessionRow
+from gateway.settings import Settings
 from gateway.storage.stores.people import OWNER, fold
 
 INVITATION_LIFE: Final = timedelta(hours=72)
@@ -35,6 +37,18 @@ class Maker(NamedTuple):
     permissions: frozenset[str] | None = None
     sites: frozenset[str] | None = None
     is_owner: bool = True
+
+
+def maker_of(signed_in: SignedIn) -> Maker:
+    """Return what limits the changes of a signed-in person."""
+    sites = signed_in.membership.sites
+    return Maker(
+        signed_in.row.person_id,
+        signed_in.row.account_id,
+        signed_in.permissions,
+        None if sites is None else frozenset(sites),
+        is_owner=signed_in.membership.role == "owner",
+    )
 
 
 class Listed(NamedTuple):
@@ -147,6 +161,8 @@ class People:
 
     async def disable(self, maker: Maker, person_id: str) -> None:
         """Disable a person: their sessions end, and nothing signs them in."""
+        if person_id == maker.actor:
+            raise NotAllowed("You can't disable yourself; ask another owner.")
         async with self._database.begin() as connection:
             await self._member(connection, maker, person_id)
             own = await self._people.memberships_of(connection, person_id)
@@ -343,3 +359,9 @@ class People:
 def site_list(membership: Membership) -> list[str] | None:
     """Return a membership's sites for JSON: ``None`` for all."""
     return None if membership.sites is None else sorted(membership.sites)
+
+
+def link_url(settings: Settings, token: str) -> str:
+    """Return the address of a one-time link; the fragment is in no log and no Referer."""
+    public = settings.gateway.public_url.rstrip("/")
+    return f"{public}/dashboard/invitation#{token}"

@@ -24,6 +24,9 @@ from gateway.settings import PeopleTable
 from gateway.storage.database import Database
 from gateway.storage.stores.sessions import SessionStore
 
+SIGNED_IN: Final = "gateway_signed_in"
+"""Where ``scope["state"]`` has the :class:`SignedIn` of a request, if a person sent it."""
+
 _COOKIE_BYTES: Final = 32
 _MAX_COOKIE: Final = 100
 _TOUCH_EVERY: Final = timedelta(seconds=15)

@@ -1,19 +1,31 @@
 """How a page is made: Jinja2 with autoescape, the languages, and the headers of every page.
 
 No inline script and no style attribute: the policy lets through nothing but files of the
-gateway's own. What shows a person's data is never cached.
+gateway's own. What shows a person's data is never cached. Templates of a plugin have its name
+before theirs, so none replaces one of the core's.
 """
 
 import gettext
-import hashlib
-from collections.abc import Mapping, Sequence
+import gzip
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    PackageLoader,
+    PrefixLoader,
+    StrictUndefined,
+)
 from litestar import Request, Response
+from markupsafe import Markup
 
+from gateway.dashboard.assets import Assets
+from gateway.dashboard.catalogs import catalog
 from gateway.model.person import LANGUAGES
+from gateway.sdk.page_request import Query
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -28,30 +40,46 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+HTML: Final = "text/html; charset=utf-8"
 LANGUAGE_COOKIE: Final = "language"
+THEME_COOKIE: Final = "theme"
+SHORTCUTS_COOKIE: Final = "shortcuts"
+STEPS_COOKIE: Final = "steps"
+THEMES: Final = ("light", "dark")
 NAMES: Final = (("en", "English"), ("fr", "Français"))
-_DOMAIN: Final = "dashboard"
-_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+PARTS: Final = "parts.html"
+_CORE: Final = "gateway.dashboard"
+_WORTH_PACKING: Final = 1000
+_QUICK: Final = 5
 
 
 class Layout:
-    """Renders the templates of this package, one environment for each language."""
+    """Renders templates: those of the core, and of each plugin in ``packages`` by its name.
 
-    def __init__(self) -> None:
-        folder = resources.files(__package__).joinpath("static")
-        self.files = {
-            each.name: (_TYPES[each.name.rpartition(".")[2]], each.read_bytes())
-            for each in folder.iterdir()
-            if each.name.rpartition(".")[2] in _TYPES
+    There is an environment for each language and plugin: a plugin's texts come after the core's.
+    """
+
+    def __init__(
+        self, packages: Mapping[str, str] | None = None, languages: Sequence[str] = LANGUAGES
+    ) -> None:
+        named = {"": _CORE, **(packages or {})}
+        folders = {name: resources.files(package) for name, package in named.items()}
+        self.assets = Assets(folders)
+        self._languages = tuple(languages)
+        prefixed: dict[str, BaseLoader] = {
+            name: PackageLoader(package)
+            for name, package in named.items()
+            if name and folders[name].joinpath("templates").is_dir()
         }
-        self._versions = {
-            name: hashlib.sha256(content).hexdigest()[:12]
-            for name, (_, content) in self.files.items()
-        }
-        self._texts = {language: _catalog(language) for language in LANGUAGES}
-        self._environments = {
-            language: self._environment(catalog) for language, catalog in self._texts.items()
-        }
+        loader = ChoiceLoader([PackageLoader(_CORE), PrefixLoader(prefixed)])
+        self._texts: dict[tuple[str, str], gettext.NullTranslations] = {}
+        self._environments: dict[tuple[str, str], Environment] = {}
+        for name in named:
+            owners = [folders[""], *([folders[name]] if name else [])]
+            for language in languages:
+                texts = catalog(language, owners)
+                self._texts[name, language] = texts
+                self._environments[name, language] = self._environment(texts, loader)
 
     def page(
         self,
@@ -62,59 +90,106 @@ class Layout:
         language: str | None = None,
         **context: Any,
     ) -> Response[str]:
-        """Render a page in the reader's language; ``language`` is the signed-in person's."""
+        """Render a page outside the shell; ``language`` is the signed-in person's."""
         lang = language or self.language_of(request)
-        values = {"problem": None, "details": (), "given": _NOTHING, **context}
+        values = {"problem": None, "details": (), "given": Query(), **context}
         if values["problem"] is not None:  # sentences of errors: the catalog has those of pages
             values["problem"] = self.text(lang, values["problem"])
             values["details"] = [self.text(lang, each) for each in values["details"]]
-        text = (
-            self._environments[lang]
-            .get_template(template)
-            .render(lang=lang, languages=NAMES, here=here(request), **values)
-        )
-        return Response(
-            text, status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS
-        )
+        values |= {"lang": lang, "here": here(request), "theme": theme_of(request)}
+        return html(self.render("", lang, template, values), status)
+
+    def render(
+        self, plugin: str, language: str, template: str, context: Mapping[str, Any]
+    ) -> Markup:
+        """Render a template with the texts of a plugin, ``""`` for the core."""
+        environment = self._environments[plugin, language]
+        found = environment.get_template(template)
+        return Markup(found.render(self._values(environment, context)))  # noqa: S704 - autoescaped
+
+    def regions(
+        self,
+        plugin: str,
+        language: str,
+        template: str,
+        context: Mapping[str, Any],
+        names: Iterable[str],
+    ) -> Markup | None:
+        """Render parts of a page alone; ``None`` where the template has no block of a name."""
+        environment = self._environments[plugin, language]
+        found = environment.get_template(template)
+        blocks = [found.blocks.get(name.replace("-", "_")) for name in names]
+        if not blocks or None in blocks:
+            return None
+        made = found.new_context(self._values(environment, context))
+        texts = [environment.concat(block(made)) for block in blocks if block is not None]
+        return Markup("\n".join(texts))  # noqa: S704 - autoescaped
+
+    def texts(self, plugin: str, language: str) -> gettext.NullTranslations:
+        """Return a plugin's texts in a language, after the core's."""
+        return self._texts[plugin, language]
 
     def text(self, language: str, message: str) -> str:
-        """Return a sentence in a language."""
-        return self._texts[language].gettext(message)
+        """Return a sentence of the core in a language."""
+        return self._texts["", language].gettext(message)
 
-    def language_of(self, request: Request[Any, Any, Any]) -> str:
-        """Return the language that this browser chose, or asks for."""
-        chosen = request.cookies.get(LANGUAGE_COOKIE)
-        if chosen in LANGUAGES:
-            return str(chosen)
-        return _accepted(request.headers.get("accept-language", ""))
+    def language_of(self, request: Request[Any, Any, Any], own: str | None = None) -> str:
+        """Return a person's ``own`` language, or the one this browser chose, or asks for."""
+        for chosen in (own, request.cookies.get(LANGUAGE_COOKIE)):
+            if chosen in self._languages:
+                return str(chosen)
+        return _accepted(request.headers.get("accept-language", ""), self._languages)
 
-    def _environment(self, catalog: gettext.NullTranslations) -> Environment:
+    def _values(self, environment: Environment, context: Mapping[str, Any]) -> dict[str, Any]:
+        values = dict(context)
+        # Macros with the page's own values: what was typed, and what is wrong with it.
+        values["ui"] = environment.get_template(PARTS).make_module(values)
+        return values
+
+    def _environment(self, texts: gettext.NullTranslations, loader: BaseLoader) -> Environment:
         made = Environment(
-            loader=PackageLoader(__package__ or "gateway.dashboard"),
+            loader=loader,
             autoescape=True,
             undefined=StrictUndefined,
             extensions=["jinja2.ext.i18n"],
             trim_blocks=True,
         )
         made.policies["ext.i18n.trimmed"] = True
-        made.install_gettext_translations(catalog, newstyle=True)  # type: ignore[attr-defined]  # the extension's
-        made.globals["static"] = lambda name: f"/dashboard/static/{name}?v={self._versions[name]}"
+        made.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]  # the extension's
+        made.globals["static"] = self.assets.url
+        made.globals["languages"] = NAMES
+        made.filters["initials"] = initials
         return made
 
 
-class _Given(dict[str, str]):
-    """What was typed; empty where nothing was."""
-
-    def __missing__(self, key: str) -> str:
-        return ""
-
-
-_NOTHING: Final[Mapping[str, str]] = _Given()
+def html(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[Any]:
+    """Answer with a page."""
+    return Response(
+        text, status_code=status, media_type=HTML, headers={**HEADERS, **(headers or {})}
+    )
 
 
-def given_again(form: Mapping[str, str], *names: str) -> Mapping[str, str]:
+def packed(response: Response[Any], request: Request[Any, Any, Any]) -> Response[Any]:
+    """Compress a page where the browser takes it.
+
+    What another site could put into a page (a query) and a secret of the page never come in one
+    answer that it can measure: cookies are SameSite=Lax, and no other site reads its length.
+    """
+    text = response.content
+    if (
+        isinstance(text, str)
+        and len(text) > _WORTH_PACKING
+        and "gzip" in request.headers.get("accept-encoding", "")
+    ):
+        response.content = gzip.compress(text.encode(), _QUICK, mtime=0)
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding, X-Gateway-Region"
+    return response
+
+
+def given_again(form: Mapping[str, str], *names: str) -> Query:
     """Return the fields that a form shows again after a mistake: never passwords or codes."""
-    return _Given({name: form.get(name, "") for name in names})
+    return Query([(name, form[name]) for name in names if name in form])
 
 
 def here(request: Request[Any, Any, Any]) -> str:
@@ -122,15 +197,19 @@ def here(request: Request[Any, Any, Any]) -> str:
     return request.url.path
 
 
-def _catalog(language: str) -> gettext.NullTranslations:
-    if language == LANGUAGES[0]:
-        return gettext.NullTranslations()
-    place = resources.files(__package__).joinpath("locales", language, "LC_MESSAGES")
-    with place.joinpath(f"{_DOMAIN}.mo").open("rb") as file:
-        return gettext.GNUTranslations(file)
+def initials(name: str) -> str:
+    """Return the initials of a person's name: ``AO``."""
+    words = [each for each in name.split() if each]
+    return "".join(each[0] for each in (words[:1] + words[1:][-1:])).upper()
 
 
-def _accepted(header: str) -> str:
+def theme_of(request: Request[Any, Any, Any]) -> str:
+    """Return the theme that this browser chose, ``""`` for the system's."""
+    chosen = request.cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else ""
+
+
+def _accepted(header: str, languages: Sequence[str]) -> str:
     """Return the best language of an ``Accept-Language`` header that there are pages in."""
     wanted: list[tuple[float, str]] = []
     for part in header[:500].split(","):
@@ -141,4 +220,4 @@ def _accepted(header: str) -> str:
             continue
         wanted.append((-weight, tag.lower().partition("-")[0]))
     found: Sequence[str] = [tag for _, tag in sorted(wanted, key=lambda each: each[0])]
-    return next((each for each in found if each in LANGUAGES), LANGUAGES[0])
+    return next((each for each in found if each in languages), LANGUAGES[0])

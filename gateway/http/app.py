@@ -8,14 +8,12 @@ from litestar.di import Provide
 
 from gateway.auth.key_throttle import KeyThrottle
 from gateway.auth.web_origin import WebOrigin
-from gateway.dashboard.layout import Layout
-from gateway.dashboard.pages import dashboard_router
-from gateway.dashboard.refusals import Refusals
+from gateway.dashboard.routers import build_dashboard
 from gateway.http.access_log import AccessLog, RequestIds
 from gateway.http.audit import audit_router
 from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
 from gateway.http.emergencies_api import emergencies_router
-from gateway.http.errors import HANDLERS
+from gateway.http.errors import HANDLERS, status_of
 from gateway.http.files import files_router
 from gateway.http.forms import BoundedRequest
 from gateway.http.health import health_router
@@ -48,9 +46,8 @@ def create_litestar(gateway: Gateway) -> Litestar:
     pages: list[Router] = []
     refusals = None
     if gateway.settings.dashboard.enabled:
-        layout = Layout()
-        pages = [dashboard_router(gateway, layout)]
-        refusals = Refusals(layout, origin)
+        dashboard = build_dashboard(gateway, origin, status_of)
+        pages, refusals = [dashboard.router], dashboard.refusals
     app = Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),

@@ -60,6 +60,16 @@ def code_of(kind: type[GatewayError]) -> str:
     return _CAPITAL.sub("_", kind.__name__).lower()
 
 
+def status_of(error: GatewayError) -> int:
+    """Return the HTTP status of an error: 500 for one that has none of its own."""
+    kind = _kind(error)
+    return 500 if kind is None else STATUS[kind]
+
+
+def _kind(error: GatewayError) -> type[GatewayError] | None:
+    return next((kind for kind in type(error).__mro__ if kind in STATUS), None)
+
+
 def error_response(
     status: int,
     sentence: str,
@@ -73,13 +83,13 @@ def error_response(
 
 def on_gateway_error(request: Request[Any, Any, Any], error: GatewayError) -> Response[bytes]:
     """Answer for an error that the gateway raised on purpose."""
-    kind = next((kind for kind in type(error).__mro__ if kind in STATUS), None)
+    kind = _kind(error)
     if kind is None:
         return on_unexpected(request, error)
     if isinstance(error, errors.StorageError):
         log_outage(error)
-    refusals = request.app.state.get("refusals")
-    if refusals is not None and request.scope["route_handler"].opt.get("page"):
+    refusals = _refusals(request)
+    if refusals is not None:
         answer: Response[bytes] = refusals.answer(request, error, STATUS[kind])
         return answer
     headers = _limit_headers(error) if isinstance(error, RateLimited) else None
@@ -104,7 +114,19 @@ def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response
     if client_disconnected(request.scope):
         return error_response(CLIENT_CLOSED_REQUEST, "The client disconnected.", "disconnected")
     log_unexpected(error)
+    refusals = _refusals(request)
+    if refusals is not None:
+        answer: Response[bytes] = refusals.failed(request, error)
+        return answer
     return error_response(500, unexpected_error_sentence(), "internal_error")
+
+
+def _refusals(request: Request[Any, Any, Any]) -> Any:
+    """Return what answers in place of a page; ``None`` for a route that is no page."""
+    handler: Any = request.scope.get("route_handler")
+    if handler is None or not handler.opt.get("page"):
+        return None
+    return request.app.state.get("refusals")
 
 
 HANDLERS: Final[ExceptionHandlersMap] = {

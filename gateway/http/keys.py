@@ -1,4 +1,4 @@
-"""The routes under ``/api/keys``: list, create and revoke API keys.
+"""The routes under ``/api/keys``: list, create, narrow and revoke API keys.
 
 A caller sees the keys of its account, mode and sites, and grants nothing that it lacks.
 """
@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import Response, Router, delete, get, post
+from litestar import Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody
 from msgspec import Meta
@@ -20,6 +20,8 @@ from gateway.runtime import Gateway
 from gateway.sdk.http import json_response
 
 _MANAGE: Final = "keys.manage"
+# Of a person, a change asks for a factor that was shown in the last minutes.
+_CHANGE: Final = {"permission": _MANAGE, "step_up": True}
 _LONGEST_DAYS: Final = 3650
 _Name = Annotated[str, Meta(min_length=1, max_length=100, description="what the key is for")]
 _Scope = Annotated[str, Meta(max_length=100)]
@@ -32,6 +34,13 @@ class KeyIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     scopes: Annotated[tuple[_Scope, ...], Meta(min_length=1, max_length=100)] = ("orders",)
     site: Annotated[str, Meta(max_length=100, description="a site's code")] | None = None
     mode: Annotated[Mode | None, Meta(description="the caller's own mode")] = None
+    expires_in_days: Annotated[int, Meta(ge=1, le=_LONGEST_DAYS)] | None = None
+
+
+class KeyChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a key may still do, and when it ends; never more than it could."""
+
+    scopes: Annotated[tuple[_Scope, ...], Meta(min_length=1, max_length=100)] | None = None
     expires_in_days: Annotated[int, Meta(ge=1, le=_LONGEST_DAYS)] | None = None
 
 
@@ -94,7 +103,7 @@ def keys_router(gateway: Gateway) -> Router:
         status_code=201,
         tags=["Keys"],
         summary="Create a key",
-        opt={"permission": _MANAGE, "body": KeyIn, "answer": IssuedOut},
+        opt={**_CHANGE, "body": KeyIn, "answer": IssuedOut},
     )
     async def create_key(body: RawBody, caller: NamedDependency[Caller]) -> Response[bytes]:
         r"""Create a key; the answer is the only place that shows it.
@@ -135,12 +144,44 @@ def keys_router(gateway: Gateway) -> Router:
         )
         return json_response(shown, 201)
 
+    @patch(
+        "/{key_id:str}",
+        status_code=200,
+        tags=["Keys"],
+        summary="Narrow a key",
+        opt={**_CHANGE, "body": KeyChange, "answer": KeyOut},
+    )
+    async def narrow_key(
+        key_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller]
+    ) -> Response[bytes]:
+        r"""Take scopes or time away from a key, from the next request on.
+
+        A key is never given more: create a new one for that.
+
+        ```bash
+        curl -X PATCH $GATEWAY/api/keys/$KEY_ID -H "X-API-Key: $KEY" \
+          -H "Content-Type: application/json" -d '{"scopes": ["orders.create"]}'
+        ```
+        """
+        sent = decode(body, KeyChange)
+        if sent.scopes is None and sent.expires_in_days is None:
+            raise InvalidInput("Say what the key may still do (scopes), or when it ends.")
+        days = sent.expires_in_days
+        _, after = await gateway.keys.narrow(
+            key_id,
+            actor=caller.actor,
+            scopes=sent.scopes,
+            expires_at=None if days is None else gateway.clock.now() + timedelta(days=days),
+            maker=caller,
+        )
+        return json_response(_key_out(gateway, after))
+
     @delete(
         "/{key_id:str}",
         status_code=200,
         tags=["Keys"],
         summary="Revoke a key",
-        opt={"permission": _MANAGE, "answer": KeyOut},
+        opt={**_CHANGE, "answer": KeyOut},
     )
     async def revoke_key(key_id: FromPath[str], caller: NamedDependency[Caller]) -> Response[bytes]:
         """Revoke a key for good, from the next request on.
@@ -152,7 +193,7 @@ def keys_router(gateway: Gateway) -> Router:
         revoked = await gateway.keys.revoke(key_id, actor=caller.actor, maker=caller)
         return json_response(_key_out(gateway, revoked))
 
-    handlers: list[Any] = [list_keys, create_key, revoke_key]
+    handlers: list[Any] = [list_keys, create_key, narrow_key, revoke_key]
     return Router("/api/keys", route_handlers=handlers)
 
 

@@ -8,9 +8,8 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, RawBody, SkipValidation
 
-from gateway.auth.people import Listed, Maker, site_list
+from gateway.auth.people import Listed, link_url, maker_of, site_list
 from gateway.auth.sessions import SignedIn
-from gateway.errors import NotAllowed
 from gateway.model.account import Caller
 from gateway.model.permission import Role
 from gateway.model.person import Invitation
@@ -105,7 +104,7 @@ def people_router(gateway: Gateway) -> Router:
         """Make a one-time link of 72 hours; its token is in the fragment, and shown only here."""
         given = decode(body, InviteIn)
         made, token = await people.invite(maker_of(signed_in), given.email, given.role, given.sites)
-        return json_response(invitation_out(made, link_url(gateway, token)), 201)
+        return json_response(invitation_out(made, link_url(gateway.settings, token)), 201)
 
     @delete("/invitations/{email:str}", status_code=204, summary="Withdraw", opt=_CHANGE)
     async def withdraw(email: FromPath[str], signed_in: Own) -> None:
@@ -121,8 +120,6 @@ def people_router(gateway: Gateway) -> Router:
     async def change(person_id: FromPath[str], body: RawBody, signed_in: Own) -> None:
         """Change role and sites, or disable; holds from the person's next request on."""
         given, maker = decode(body, PersonChange), maker_of(signed_in)
-        if given.disabled and person_id == maker.actor:
-            raise NotAllowed("You can't disable yourself; ask another owner.")
         if given.role is not None:
             await people.set_role(maker, person_id, given.role, given.sites)
         if given.disabled is not None:
@@ -132,7 +129,7 @@ def people_router(gateway: Gateway) -> Router:
     async def link(person_id: FromPath[str], signed_in: Own) -> Response[bytes]:
         """Remove a person's factors, end their sessions, and make a one-time link to set new."""
         made, token = await people.link(maker_of(signed_in), person_id)
-        return json_response(invitation_out(made, link_url(gateway, token)), 201)
+        return json_response(invitation_out(made, link_url(gateway.settings, token)), 201)
 
     @delete("/{person_id:str}/sessions", status_code=204, summary="End sessions", opt=_CHANGE)
     async def end(person_id: FromPath[str], signed_in: Own) -> None:
@@ -141,24 +138,6 @@ def people_router(gateway: Gateway) -> Router:
 
     handlers: list[HTTPRouteHandler] = [show, invite, withdraw, change, link, end]
     return Router("/api/people", route_handlers=handlers, tags=["People"])
-
-
-def maker_of(signed_in: SignedIn) -> Maker:
-    """Return what limits the changes of a signed-in person."""
-    sites = signed_in.membership.sites
-    return Maker(
-        signed_in.row.person_id,
-        signed_in.row.account_id,
-        signed_in.permissions,
-        None if sites is None else frozenset(sites),
-        is_owner=signed_in.membership.role == "owner",
-    )
-
-
-def link_url(gateway: Gateway, token: str) -> str:
-    """Return the address of a one-time link; the fragment is in no log and no Referer."""
-    public = gateway.settings.gateway.public_url.rstrip("/")
-    return f"{public}/dashboard/invitation#{token}"
 
 
 def person_out(listed: Listed) -> PersonOut:

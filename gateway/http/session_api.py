@@ -98,10 +98,13 @@ class AccountIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LockIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was typed into the page at ``path``, to return after the next sign-in."""
+    """What was typed into the page at ``path``, to return after the next sign-in.
+
+    A field of boxes has the values of those that are checked.
+    """
 
     path: str = ""
-    fields: dict[str, str] = {}
+    fields: dict[str, str | list[str]] = {}
 
 
 class ChallengeOut(msgspec.Struct, frozen=True):
@@ -355,7 +358,7 @@ def _own_factors(gateway: Gateway) -> list[HTTPRouteHandler]:
 
 
 async def lock_session(
-    gateway: Gateway, browser: Browser, path: str, fields: dict[str, str]
+    gateway: Gateway, browser: Browser, path: str, fields: dict[str, str | list[str]]
 ) -> None:
     """Lock the browser's session, and keep what was typed for its person."""
     signed_in = await gateway.identity.sessions.find(browser.session)

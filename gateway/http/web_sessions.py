@@ -17,7 +17,7 @@ from litestar.types import Scope
 
 from gateway.auth.emergencies import Emergencies
 from gateway.auth.identity import Identity
-from gateway.auth.sessions import SignedIn
+from gateway.auth.sessions import SIGNED_IN, SignedIn
 from gateway.auth.sign_in import Browser
 from gateway.auth.web_origin import WebOrigin, cookie_name
 from gateway.errors import InvalidInput, NotAllowed, NotAuthenticated
@@ -25,7 +25,6 @@ from gateway.model.account import Caller, Mode
 from gateway.model.permission import REVEALING
 
 _BROWSER: Final = "gateway_browser"
-_SIGNED_IN: Final = "gateway_signed_in"
 _PLACE: Final = "gateway_place"
 MODE_HEADER: Final = "x-gateway-mode"
 _TEST_PATH: Final = "/dashboard/test"
@@ -79,7 +78,7 @@ class WebSessions:
         signed_in = await self._sessions.read(browser.session, is_activity=is_activity)
         if options.get("step_up"):
             self._sessions.need_fresh_factor(signed_in.row)
-        scope["state"][_SIGNED_IN] = signed_in
+        scope["state"][SIGNED_IN] = signed_in
         caller = signed_in.caller(_mode(scope, headers))
         if caller.permissions >= REVEALING:
             return caller
@@ -98,7 +97,7 @@ def provide_browser(request: ASGIConnection[Any, Any, Any, Any]) -> Browser:
 
 def provide_signed_in(request: ASGIConnection[Any, Any, Any, Any]) -> SignedIn:
     """Return the session, for handlers that are for people alone."""
-    signed_in: SignedIn | None = request.scope["state"].get(_SIGNED_IN)
+    signed_in: SignedIn | None = request.scope["state"].get(SIGNED_IN)
     if signed_in is None:
         raise NotAllowed("This is for a signed-in person; an API key has no session.")
     return signed_in

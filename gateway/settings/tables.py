@@ -332,9 +332,13 @@ class PeopleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class DashboardTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[dashboard]``: the pages; ``enabled = false`` leaves them out."""
+    """``[dashboard]``: the pages; ``enabled = false`` leaves them out.
+
+    A plugin's page or panel that takes longer than ``page_ms`` is left out, with a note.
+    """
 
     enabled: bool = True
+    page_ms: Annotated[int, Meta(ge=50, le=60_000)] = 300
 
 
 class LoggingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

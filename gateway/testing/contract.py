@@ -33,7 +33,7 @@ from gateway.sdk.records import HealthReport, Sink
 from gateway.settings import Settings, parse_settings
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import metadata as core_tables
-from gateway.testing import inspection, routes, sinks
+from gateway.testing import inspection, pages, routes, sinks
 from gateway.testing.harness import GatewayHarness, MakeHarness
 
 _HEALTH_SECONDS = 5.0
@@ -171,6 +171,30 @@ class PluginContract:
         async with gateway:
             found = routes.routes_of(gateway.gateway.hooks.http_routers())
             assert not await routes.garbage_faults(gateway, found)
+
+    def test_its_pages_and_panels_name_the_permission_they_need(
+        self, gateway: GatewayHarness
+    ) -> None:
+        """Each page, each action of one, each panel: one that there is, or ``ANY_CALLER``."""
+        hooks = gateway.gateway.hooks
+        assert not list(pages.permission_faults(hooks, Permissions(hooks.permissions())))
+
+    def test_its_templates_have_no_inline_code_and_can_be_translated(
+        self, gateway: GatewayHarness
+    ) -> None:
+        """The browser would refuse inline code; a text outside the catalogs stays English."""
+        for package in gateway.gateway.hooks.packages().values():
+            assert not list(pages.template_faults(package))
+
+    @pytest.mark.asyncio
+    async def test_its_pages_are_shown_in_both_languages_and_modes(
+        self, gateway: GatewayHarness
+    ) -> None:
+        """To an owner, with every name of their templates defined."""
+        found = [page for _, own in gateway.gateway.hooks.pages() for page in own]
+        if found:
+            async with gateway:
+                assert not await pages.shown_faults(gateway, found)
 
     def test_its_commands_have_help_and_take_what_every_command_takes(
         self, gateway: GatewayHarness

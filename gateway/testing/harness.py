@@ -16,9 +16,11 @@ from gateway.clock import Clock
 from gateway.http.app import create_app
 from gateway.http.server import HttpServer
 from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode
+from gateway.model.permission import Role
 from gateway.model.wire import encode
 from gateway.runtime import Gateway
 from gateway.settings import Settings, parse_settings
+from gateway.testing.people import PageBrowser, begin_session
 from gateway.testing.schema import lay_schema
 
 # A busy machine is no failure.
@@ -28,6 +30,11 @@ _LOOPBACK: Final = """
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
 trusted_accounts = ["default"]
+"""
+# On a busy machine a page may take its time.
+_PATIENT: Final = """
+[dashboard]
+page_ms = 60000
 """
 
 
@@ -64,6 +71,18 @@ class GatewayHarness:
         """Return a caller of the default account with every permission, for calls without HTTP."""
         sites = None if site is None else frozenset({site})
         return Caller(DEFAULT_ACCOUNT, mode, "test", sites, self.gateway.permissions.names)
+
+    async def sign_in(
+        self,
+        role: Role = "owner",
+        *,
+        name: str = "Amara Okafor",
+        sites: Sequence[str] | None = None,
+        language: str | None = None,
+    ) -> PageBrowser:
+        """Make a person of a role and return their browser, signed in with a passkey just now."""
+        cookie = await begin_session(self.gateway, role, name=name, sites=sites, language=language)
+        return PageBrowser(self._client, self.url, cookie)
 
     async def request(
         self,
@@ -149,6 +168,7 @@ def harness(tmp_path: Path) -> MakeHarness:
 
     def make(toml: str, clock: Clock | None = None) -> GatewayHarness:
         text = toml if "[delivery]" in toml else toml + _LOOPBACK
+        text = text if "[dashboard]" in text else text + _PATIENT
         settings = parse_settings(text, source=None, directory=tmp_path, environ={})
         return GatewayHarness(settings, clock)
 

@@ -95,6 +95,24 @@ if (fragment && location.hash.length > 1) {
   history.replaceState(null, "", location.pathname);
 }
 
+// What was typed into the forms of this page that were touched, by name; boxes as lists.
+function typed() {
+  const isBox = (each) => each.type === "checkbox" || each.type === "radio";
+  const isTouched = (each) => {
+    if (isBox(each)) return each.checked !== each.defaultChecked;
+    if (each.options) return [...each.options].some((one) => one.selected !== one.defaultSelected);
+    return each.value !== each.defaultValue;
+  };
+  const kept = [...document.querySelectorAll("[data-keep]")];
+  const touched = new Set(kept.filter(isTouched).map((each) => each.form));
+  const fields = {};
+  for (const each of kept.filter((one) => touched.has(one.form))) {
+    if (!isBox(each)) fields[each.name] = each.value;
+    else fields[each.name] = [...(fields[each.name] ?? []), ...(each.checked ? [each.value] : [])];
+  }
+  return fields;
+}
+
 // The lock: warns a minute before, then takes the page away. What was typed goes to the gateway
 // alone, which gives it back to the same person; nothing is kept in the browser.
 const locksIn = Number(document.body.dataset.locksIn ?? 0) * 1000;
@@ -105,18 +123,14 @@ if (locksIn > 0) {
   let extendedAt = Date.now();
 
   const lock = async () => {
-    const fields = {};
-    for (const each of document.querySelectorAll("[data-keep]")) {
-      if (each.value !== each.defaultValue) fields[each.name] = each.value;
-    }
+    const fields = typed();
     document.body.replaceChildren();
-    const path = document.body.dataset.here;
     try {
-      await call("/api/session/lock", { path, fields });
+      await call("/api/session/lock", { path: location.pathname, fields });
     } catch {
       // The session is gone; the page is, too.
     }
-    location.replace(`/dashboard/lock?next=${encodeURIComponent(path)}`);
+    location.replace(`/dashboard/lock?next=${encodeURIComponent(document.body.dataset.here)}`);
   };
   const start = () => {
     timers.forEach(clearTimeout);

@@ -180,6 +180,22 @@ class SessionStore:
             )
         )
 
+    async def read_draft(
+        self, connection: AsyncConnection, person_id: str, path: str, now: datetime
+    ) -> bytes | None:
+        """Return what was kept for this person under ``path``, and keep it."""
+        found = await connection.execute(
+            select(drafts.c.id, drafts.c.data).where(
+                drafts.c.person_id == person_id,
+                drafts.c.path == path,
+                drafts.c.expires_at_ms > to_epoch_ms(now),
+            )
+        )
+        row = found.first()
+        if row is None:
+            return None
+        return self._sealer.unseal(bytes(row.data), table=drafts.name, row_id=row.id)
+
     async def take_draft(
         self, connection: AsyncConnection, person_id: str, path: str, now: datetime
     ) -> bytes | None:

@@ -1,41 +1,44 @@
-"""The core's first pages: Welcome, Sign in, Invitation, Lock, Confirm and Me.
+"""The pages outside the shell: Welcome, Sign in, Invitation, Lock, Confirm, one's own factors.
 
 They work as plain links and forms; passkeys, one-time links and the lock need the script.
 """
 
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
-import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, SkipValidation
 from litestar.response import Redirect
+from markupsafe import Markup
 
 from gateway.auth.enrolment import Choice
-from gateway.auth.people import Maker
 from gateway.auth.sessions import SignedIn
 from gateway.auth.sign_in import Begun, Browser
 from gateway.auth.web_origin import local_path
 from gateway.dashboard.cookies import begin_session, end_session, put_cookie
-from gateway.dashboard.layout import HEADERS, LANGUAGE_COOKIE, Layout, given_again
-from gateway.errors import GatewayError, InvalidInput, NotFound, TooLarge
+from gateway.dashboard.layout import (
+    HEADERS,
+    LANGUAGE_COOKIE,
+    SHORTCUTS_COOKIE,
+    STEPS_COOKIE,
+    THEME_COOKIE,
+    THEMES,
+    Layout,
+    given_again,
+)
+from gateway.dashboard.serving import FORM, form_of
+from gateway.errors import GatewayError, InvalidInput
 from gateway.model.permission import ANY_CALLER
-from gateway.model.person import LANGUAGES, Factor
+from gateway.model.person import LANGUAGES
 from gateway.runtime import Gateway
+from gateway.sdk.page_request import DASHBOARD as _HOME
 
-_HOME: Final = "/dashboard"
-_ME: Final = "/dashboard/me"
-_FORM: Final = ("application/x-www-form-urlencoded",)
 _PUBLIC: Final = {"public": True, "session": True, "page": True}
-_OWN: Final = {"permission": ANY_CALLER, "session": True, "page": True, "media": _FORM}
+_OWN: Final = {"permission": ANY_CALLER, "session": True, "page": True, "media": FORM}
 _FRESH: Final = {**_OWN, "step_up": True}
-_MAX_FORM_BYTES: Final = 64 * 1024
-_MAX_FIELDS: Final = 50
 _YEAR_SECONDS: Final = 365 * 86_400
 
 Asked = Request[Any, Any, State]
@@ -43,27 +46,31 @@ AnyBrowser = NamedDependency[SkipValidation[Browser]]
 Own = NamedDependency[SkipValidation[SignedIn]]
 
 
-def dashboard_router(gateway: Gateway, layout: Layout) -> Router:
-    """Make the pages below ``/dashboard``."""
-    handlers: list[HTTPRouteHandler] = [
+def entrance(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
+    """Make the routes."""
+    return [
         *_static(layout),
+        *_preferring(),
         *_enrolling(gateway, layout),
         *_signing_in(gateway, layout),
         *_confirming(gateway, layout),
-        *_me(gateway, layout),
         *_own_factors(gateway, layout),
     ]
-    return Router(_HOME, route_handlers=handlers, include_in_schema=False)
 
 
 def _static(layout: Layout) -> list[HTTPRouteHandler]:
-    @get("/static/{name:str}", opt={"public": True})
-    async def static(name: FromPath[str]) -> Response[bytes]:
-        if name not in layout.files:
-            raise NotFound("No such file.")
-        media, content = layout.files[name]
-        headers = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(content, media_type=media, headers=headers)
+    @get("/static/{name:path}", opt={"public": True})
+    async def static(request: Asked, name: FromPath[str]) -> Response[bytes]:
+        answer = layout.assets.answer(request, name.strip("/"))
+        for header, value in HEADERS.items():
+            answer.headers.setdefault(header, value)
+        return answer
+
+    return [static]
+
+
+def _preferring() -> list[HTTPRouteHandler]:
+    """Make what this browser prefers: cookies that a page reads, of no use to anyone else."""
 
     @post("/language", opt=_PUBLIC)
     async def language(request: Asked, browser: AnyBrowser) -> Response[Any]:
@@ -74,7 +81,19 @@ def _static(layout: Layout) -> list[HTTPRouteHandler]:
         del browser
         return answer
 
-    return [static, language]
+    @post("/preferences", opt=_PUBLIC)
+    async def preferences(request: Asked, browser: AnyBrowser) -> Response[Any]:
+        form = await _form(request)
+        answer = _to(local_path(form.get("next"), _HOME))
+        if form.get("theme") in {*THEMES, "system"}:
+            put_cookie(answer, THEME_COOKIE, form["theme"], "", max_age=_YEAR_SECONDS)
+        for name in (SHORTCUTS_COOKIE, STEPS_COOKIE):
+            if form.get(name) in {"on", "off"}:
+                put_cookie(answer, name, form[name], "", max_age=_YEAR_SECONDS)
+        del browser
+        return answer
+
+    return [language, preferences]
 
 
 def _enrolling(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
@@ -133,11 +152,6 @@ def _signing_in(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
     identity = gateway.identity
     place = ", ".join(each.name for each in gateway.settings.sites[:2]) or "rx-gateway"
 
-    @get("/", opt=_OWN)
-    async def home(signed_in: Own) -> Response[Any]:
-        del signed_in
-        return _to(_ME)
-
     @get("/sign-in", opt=_PUBLIC)
     async def sign_in(request: Asked) -> Response[Any]:
         if await identity.enrolment.needs_owner():
@@ -179,7 +193,7 @@ def _signing_in(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
         end_session(answer, browser.origin)
         return answer
 
-    return [home, sign_in, lock, with_password, sign_out]
+    return [sign_in, lock, with_password, sign_out]
 
 
 def _confirming(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
@@ -207,55 +221,8 @@ def _confirming(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
     return [confirm, confirmed]
 
 
-def _me(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
-    identity = gateway.identity
-
-    @get("/me", opt=_OWN)
-    async def me(request: Asked, signed_in: Own) -> Response[Any]:
-        row, now = signed_in.row, gateway.clock.now()
-        async with gateway.database.begin() as connection:
-            kept = await identity.parts.store.take_draft(connection, row.person_id, _ME, now)
-        draft = {} if kept is None else msgspec.json.decode(kept, type=dict[str, str])
-        return await _me_page(gateway, layout, request, signed_in, draft)
-
-    @post("/me", opt=_OWN)
-    async def save(request: Asked, signed_in: Own) -> Response[Any]:
-        form = await _form(request)
-        try:
-            await identity.people.rename(
-                signed_in.row.person_id, form.get("name", ""), form.get("language")
-            )
-        except InvalidInput as error:
-            return await _me_page(gateway, layout, request, signed_in, {}, error)
-        return _to(_ME)
-
-    @post("/me/sessions/end", opt=_OWN)
-    async def end(request: Asked, signed_in: Own) -> Response[Any]:
-        row, form = signed_in.row, await _form(request)
-        maker = Maker(row.person_id, row.account_id)
-        await identity.people.end_session(maker, row.person_id, form.get("id", ""))
-        return _to(_ME)
-
-    @post("/me/account", opt=_OWN)
-    async def account(request: Asked, signed_in: Own) -> Response[Any]:
-        form = await _form(request)
-        await identity.people.switch_account(signed_in.row, form.get("account", ""))
-        return _to(_ME)
-
-    return [me, save, end, account]
-
-
 def _own_factors(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
     identity = gateway.identity
-
-    @post("/me/passkeys/remove", opt=_FRESH)
-    async def remove(request: Asked, signed_in: Own) -> Response[Any]:
-        row, form = signed_in.row, await _form(request)
-        try:
-            await identity.people.remove_passkey(row.person_id, row.account_id, form.get("id", ""))
-        except GatewayError as error:
-            return await _me_page(gateway, layout, request, signed_in, {}, error)
-        return _to(_ME)
 
     @get("/me/factors", opt=_FRESH)
     async def factors(request: Asked, signed_in: Own) -> Response[Any]:
@@ -278,92 +245,7 @@ def _own_factors(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
             )
         return layout.page(request, "codes.html", codes=codes, language=signed_in.language)
 
-    return [remove, factors, add]
-
-
-async def _me_page(
-    gateway: Gateway,
-    layout: Layout,
-    request: Asked,
-    signed_in: SignedIn,
-    draft: dict[str, str],
-    error: GatewayError | None = None,
-) -> Response[Any]:
-    row, people = signed_in.row, gateway.identity.people
-    person_id = row.person_id
-    language = signed_in.language or layout.language_of(request)
-    async with gateway.database.read() as connection:
-        own = await gateway.identity.parts.people.factors_of(connection, person_id)
-        person = await gateway.identity.parts.people.get(connection, person_id)
-    sessions = await people.sessions(person_id)
-    accounts = await people.accounts_of(person_id)
-    names = {each.code: each.name for each in gateway.settings.sites}
-    now = gateway.clock.now()
-    return layout.page(
-        request,
-        "me.html",
-        200 if error is None else 400,
-        language=language,
-        locks_in=max(1, int((signed_in.locks_at - now).total_seconds())),
-        person_name=signed_in.person_name,
-        role=layout.text(language, signed_in.membership.role.replace("_", " ")),
-        sites=[names.get(each, each) for each in signed_in.membership.sites or ()],
-        lacks_factor=signed_in.lacks_factor,
-        has_login=person is not None and person.login is not None,
-        draft=_Draft(draft),
-        factors=_ways(layout, language, own),
-        sessions=[
-            {
-                "id": each.id,
-                "browser": each.agent,
-                "is_this": each.id == row.id,
-                "seen": _shown(each.seen_at),
-            }
-            for each in sessions
-        ],
-        accounts=[
-            {
-                "account": each.account_id,
-                "role": layout.text(language, each.role.replace("_", " ")),
-                "is_this": each.account_id == row.account_id,
-            }
-            for each in accounts
-        ],
-        problem=None if error is None else error.message,
-        details=() if error is None else [each.message for each in error.details],
-    )
-
-
-class _Draft(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return ""
-
-
-def _shown(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _ways(layout: Layout, language: str, own: list[Factor]) -> list[dict[str, Any]]:
-    def text(message: str) -> str:
-        return layout.text(language, message)
-
-    left = sum(each.kind == "recovery" and each.used_at is None for each in own)
-    labels = {"password": text("Password"), "totp": text("Code from your authenticator")}
-    ways = sum(each.kind in {"passkey", "totp"} for each in own)
-    rows = [
-        {
-            "id": each.id,
-            "label": labels.get(each.kind, each.name),
-            "since": _shown(each.used_at or each.created_at),
-            "removable": each.kind == "passkey" and ways > 1,
-        }
-        for each in own
-        if each.kind != "recovery"
-    ]
-    if left:
-        label = text("Recovery codes")
-        rows.append({"id": "", "label": label, "since": f"{left} / 10", "removable": False})
-    return rows
+    return [factors, add]
 
 
 def _set_up_page(
@@ -385,6 +267,7 @@ def _set_up_page(
         language=lang,
         set_up=set_up,
         secret=groups,
+        qr=Markup(set_up.qr),  # noqa: S704 - made by segno, of no text of others
         role=set_up.role and layout.text(lang, set_up.role.replace("_", " ")),
         own=own,
         open=error is not None,
@@ -419,14 +302,4 @@ def _to(target: str) -> Response[Any]:
 
 async def _form(request: Asked) -> dict[str, str]:
     """Read a form's fields; raises ``InvalidInput`` for one that is malformed or too large."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media not in _FORM:
-        raise InvalidInput("Send the form as a browser does.")
-    body = await request.body()
-    if len(body) > _MAX_FORM_BYTES:
-        raise TooLarge("The form is larger than 64 KB.")
-    try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
-    except ValueError as error:
-        raise InvalidInput("The form is malformed.") from error
-    return dict(pairs)
+    return dict((await form_of(request)).pairs())

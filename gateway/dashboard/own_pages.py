@@ -1,0 +1,27 @@
+"""The core's own pages and panels, in one list: each family adds its line."""
+
+from collections.abc import Mapping, Sequence
+
+from gateway.dashboard.pages.first_steps import first_steps_pages, first_steps_panels
+from gateway.dashboard.pages.keys import keys_pages
+from gateway.dashboard.pages.me import me_pages
+from gateway.dashboard.pages.people import people_pages
+from gateway.dashboard.pages.search import search_pages
+from gateway.runtime import Gateway
+from gateway.sdk.pages import Page, Panel, PanelPlace
+
+
+def own_pages(gateway: Gateway) -> list[Page]:
+    """Return the core's pages."""
+    return [
+        *first_steps_pages(gateway),
+        *people_pages(gateway),
+        *keys_pages(gateway),
+        *me_pages(gateway),
+        *search_pages(),
+    ]
+
+
+def own_panels(gateway: Gateway) -> Mapping[PanelPlace, Sequence[Panel]]:
+    """Return the core's panels by place."""
+    return {"today": first_steps_panels(gateway)}

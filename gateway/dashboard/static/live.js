@@ -1,0 +1,415 @@
+// What lives on a page: regions swapped in place, dialogs, copying, dropping files, keys, ages.
+// Each works as a plain link or form without this script; the attributes are in docs/how-to/add-a-page.md.
+
+const REGION = "X-Gateway-Region";
+const SKELETON_AFTER_MS = 300;
+const TOAST_MS = 10_000;
+const SENT_MS = 5000;
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+const byId = (id) => document.getElementById(id);
+const wordsOf = (header) => (header ? decodeURIComponent(header) : "");
+const isTyping = (at) => at?.closest?.("input, textarea, select, [contenteditable]") != null;
+
+let rescan = () => {};
+
+// Toasts: what is so now. They stay ten seconds, and while they have the focus.
+
+function toast(text, isBad = false) {
+  if (!text) return;
+  all("[data-toast]").forEach((each) => each.remove());
+  const made = byId("toast").content.firstElementChild.cloneNode(true);
+  made.querySelector("span").textContent = text;
+  if (isBad) {
+    made.dataset.s = "bad";
+    made.setAttribute("role", "alert");
+    made.querySelector("use").setAttribute("href", "#s-fail");
+  }
+  document.body.append(made);
+  fade(made);
+}
+
+function fade(each) {
+  setTimeout(() => {
+    if (each.matches(":hover, :focus-within")) fade(each);
+    else each.remove();
+  }, TOAST_MS);
+}
+
+// Regions: an element with an id, replaced by the one that the gateway answers.
+
+async function ask(url, names, options = {}) {
+  const headers = { ...options.headers, [REGION]: names.join(",") };
+  return fetch(url, { ...options, headers });
+}
+
+function put(text, names) {
+  const parsed = new DOMParser().parseFromString(text, "text/html");
+  const found = names.map((name) => [byId(name), parsed.getElementById(name)]);
+  if (found.some(([old, fresh]) => !old || !fresh)) return false;
+  const focused = document.activeElement?.id;
+  for (const [old, fresh] of found) {
+    const mine = document.adoptNode(fresh);
+    old.replaceWith(mine);
+    ready(mine);
+    rescan(mine);
+  }
+  if (focused && document.activeElement === document.body) byId(focused)?.focus();
+  return true;
+}
+
+function busy(names) {
+  const regions = names.map(byId).filter(Boolean);
+  regions.forEach((each) => each.setAttribute("aria-busy", "true"));
+  const timer = setTimeout(() => regions.forEach((each) => each.classList.add("waits")), SKELETON_AFTER_MS);
+  return () => {
+    clearTimeout(timer);
+    regions.forEach((each) => {
+      each.removeAttribute("aria-busy");
+      each.classList.remove("waits");
+    });
+  };
+}
+
+async function swap(url, names, options = {}, keep = true) {
+  const done = busy(names);
+  try {
+    const answer = await ask(url, names, options);
+    const text = await answer.text();
+    const problem = wordsOf(answer.headers.get("X-Gateway-Problem"));
+    if (!put(text, names)) {
+      if (answer.redirected) location.assign(answer.url);
+      else if (problem || !answer.ok) toast(problem || failed(), true);
+      else location.assign(url);
+      return;
+    }
+    if (!options.method && keep) {
+      history.pushState({ swapped: names }, "", answer.url);
+      document.body.dataset.here = location.pathname + location.search;
+    }
+    if (problem) toast(problem, true);
+    else toast(wordsOf(answer.headers.get("X-Gateway-Toast")));
+  } catch {
+    toast(failed(), true);
+  } finally {
+    done();
+  }
+}
+
+const failed = () => byId("dialog")?.dataset.failed ?? "";
+
+function body(form, by) {
+  const fields = new FormData(form, by ?? undefined);
+  return form.enctype === "multipart/form-data" ? fields : new URLSearchParams(fields);
+}
+
+// Dialogs: a page's region "dialog", shown over the page that leads to it.
+
+const shared = byId("dialog");
+
+async function openDialog(url) {
+  const answer = await ask(url, ["dialog"]).catch(() => null);
+  if (!answer || !inDialog(await answer.text())) location.assign(url);
+}
+
+function inDialog(text) {
+  const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("dialog-body");
+  if (!fresh) return false;
+  shared.replaceChildren(...document.adoptNode(fresh).childNodes);
+  ready(shared);
+  if (!shared.open) shared.showModal();
+  (shared.querySelector("[autofocus], [aria-invalid]") ?? shared.querySelector("input:not([type=hidden])"))?.focus();
+  return true;
+}
+
+async function sendDialog(form, by) {
+  const done = busy(["dialog"]);
+  try {
+    const answer = await ask(form.action, ["dialog"], { method: "POST", body: body(form, by) });
+    const text = await answer.text();
+    if (answer.redirected) location.assign(answer.url);
+    else if (!inDialog(text)) toast(wordsOf(answer.headers.get("X-Gateway-Problem")) || failed(), true);
+  } catch {
+    toast(failed(), true);
+  } finally {
+    done();
+  }
+}
+
+// A question before what can't be undone.
+
+function confirmed(question, verb) {
+  const dialog = byId("confirm").content.firstElementChild.cloneNode(true);
+  const [no, yes] = dialog.querySelectorAll("button");
+  dialog.querySelector("h2").textContent = question;
+  yes.textContent = verb.replace(/…$/, "");
+  document.body.append(dialog);
+  return new Promise((resolve) => {
+    no.addEventListener("click", () => dialog.close());
+    yes.addEventListener("click", () => dialog.close("yes"));
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+    dialog.showModal();
+    no.focus();
+  });
+}
+
+addEventListener("submit", async (event) => {
+  const form = event.target;
+  const by = event.submitter;
+  const question = by?.dataset.confirm ?? form.dataset.confirm;
+  if (question && !form.dataset.confirmed) {
+    event.preventDefault();
+    if (await confirmed(question, by?.textContent.trim() ?? "")) {
+      form.dataset.confirmed = "yes";
+      form.requestSubmit(by);
+      delete form.dataset.confirmed;
+    }
+    return;
+  }
+  const names = (by?.dataset.swap ?? form.dataset.swap)?.split(" ");
+  const action = by?.hasAttribute("formaction") ? by.formAction : form.action;
+  if (form.method === "dialog") return;
+  if (shared?.contains(form) && form.method === "post") {
+    event.preventDefault();
+    sendDialog(form, by);
+  } else if (names && form.method === "get") {
+    event.preventDefault();
+    const query = body(form, by);
+    [...query].forEach(([name, value]) => value === "" && query.delete(name));
+    swap(`${action.split("?")[0]}?${query}`, names);
+  } else if (names) {
+    event.preventDefault();
+    swap(action, names, { method: "POST", body: body(form, by) });
+  } else if (form.method === "post") {
+    if (form.dataset.sent) event.preventDefault(); // a second click is one too many
+    form.dataset.sent = "yes";
+    setTimeout(() => delete form.dataset.sent, SENT_MS); // a file was fetched, and the page stays
+  }
+});
+
+addEventListener("pageshow", () => all("form[data-sent]").forEach((each) => delete each.dataset.sent));
+addEventListener("popstate", () => location.reload());
+
+addEventListener("click", (event) => {
+  if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  const link = event.target.closest?.("a[data-swap], a[data-dialog]");
+  if (link) {
+    event.preventDefault();
+    if ("dialog" in link.dataset) openDialog(link.href);
+    else swap(link.href, link.dataset.swap.split(" "), {}, !("quiet" in link.dataset));
+    return;
+  }
+  const button = event.target.closest?.("button");
+  if (button && "copy" in button.dataset) copy(button);
+  if (button && "close" in button.dataset) button.closest("dialog")?.close();
+});
+
+async function copy(button) {
+  const from = byId(button.dataset.copy);
+  const text = button.dataset.copyText ?? from?.value ?? from?.textContent ?? "";
+  try {
+    await navigator.clipboard.writeText(text.trim());
+    toast(button.dataset.done);
+  } catch {
+    const range = document.createRange();
+    if (from) range.selectNodeContents(from);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+  }
+}
+
+// Boxes: how many are checked, all of them, and what can be done with them.
+
+function count(within) {
+  const boxes = all("tbody input[type=checkbox], ol input[type=checkbox]", within);
+  const checked = boxes.filter((each) => each.checked).length;
+  const bar = byId(within.dataset.counts);
+  if (bar) {
+    bar.hidden = checked === 0;
+    all("[data-n]", bar).forEach((each) => { each.textContent = checked; });
+  }
+  const head = within.querySelector("[data-select-all]");
+  if (head) {
+    head.checked = checked > 0 && checked === boxes.length;
+    head.indeterminate = checked > 0 && checked < boxes.length;
+  }
+}
+
+addEventListener("change", (event) => {
+  const box = event.target;
+  const within = box.closest?.("[data-counts]");
+  if (within) {
+    if ("selectAll" in box.dataset) {
+      all("tbody input[type=checkbox]", within).forEach((each) => { each.checked = box.checked; });
+    }
+    count(within);
+  }
+  const form = box.closest?.("form[data-auto]");
+  if (form && box.type !== "search") form.requestSubmit();
+  if (box.matches?.("[data-drop] input[type=file]") && box.files.length) dropped(box);
+});
+
+addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (form && event.target.name === "confirm") all("[data-type-name]", form).forEach(typedName);
+});
+
+function typedName(button) {
+  button.disabled = button.form.elements.confirm?.value.trim() !== button.dataset.typeName;
+}
+
+// Files: dropped or pasted into the field of the zone.
+
+function dropped(input) {
+  const zone = input.closest("[data-drop]");
+  if (zone.dataset.drop !== "wait") input.form.requestSubmit();
+}
+
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  addEventListener(kind, (event) => {
+    const zone = event.target.closest?.("[data-drop]") ?? document.querySelector("[data-drop=page]");
+    if (!zone || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    zone.toggleAttribute("data-over", kind === "dragover");
+    if (kind === "drop") fileInto(zone, event.dataTransfer.files);
+  });
+}
+
+addEventListener("paste", (event) => {
+  const zone = document.querySelector("[data-drop]");
+  if (zone && event.clipboardData?.files.length) fileInto(zone, event.clipboardData.files);
+});
+
+function fileInto(zone, files) {
+  const input = zone.querySelector("input[type=file]");
+  if (!input || !files.length) return;
+  const one = new DataTransfer();
+  one.items.add(files[0]);
+  input.files = one.files;
+  dropped(input);
+}
+
+// Keys: single ones can be switched off.
+
+const hasKeys = !document.body.hasAttribute("data-no-keys");
+let cursor = null;
+
+function move(step) {
+  const list = cursor?.isConnected ? cursor.parentElement : document.querySelector("[data-list]");
+  if (!list) return false;
+  const rows = all(":scope > tr, :scope > li", list);
+  const place = rows.indexOf(cursor);
+  const next = rows[Math.max(0, Math.min(rows.length - 1, place < 0 ? 0 : place + step))];
+  if (!next) return false;
+  all(".cursor").forEach((each) => each.classList.remove("cursor"));
+  cursor = next;
+  cursor.classList.add("cursor");
+  cursor.scrollIntoView({ block: "nearest" });
+  const at = cursor.querySelector("a.row, input[type=checkbox], a");
+  at?.focus({ preventScroll: true });
+  return true;
+}
+
+const keys = {
+  "/": () => {
+    const box = document.querySelector(".search input");
+    if (!box?.offsetParent) return false;
+    box.focus();
+    return true;
+  },
+  "?": () => (byId("keys").showModal(), true),
+  j: () => move(1),
+  k: () => move(-1),
+  x: () => {
+    const box = cursor?.isConnected && cursor.querySelector("input[type=checkbox]");
+    if (box) box.click();
+    return Boolean(box);
+  },
+};
+
+addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!hasKeys || document.querySelector("dialog[open]")) return;
+  const isBox = event.target.type === "checkbox" || event.target.type === "radio";
+  if (isTyping(event.target) && !isBox) return;
+  const own = event.key.length === 1
+    && document.querySelector(`[data-key="${CSS.escape(event.key)}"]:not(:disabled)`);
+  if (own?.offsetParent) {
+    event.preventDefault();
+    own.click();
+  } else if (Object.hasOwn(keys, event.key) && keys[event.key]()) {
+    event.preventDefault();
+  } else if (event.key === "Enter" && isBox && cursor?.contains(event.target)) {
+    event.preventDefault();
+    cursor.querySelector("a.row")?.click();
+  }
+});
+
+// Ages and countdowns, in the units that the page was made with.
+
+function units(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min`;
+  if (whole >= 86_400) return null; // days have names; the page says them
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return minutes ? `${hours} h ${String(minutes).padStart(2, "0")} min` : `${hours} h`;
+}
+
+function tick(selector, sign) {
+  for (const each of all(selector)) {
+    const text = units((sign * (Date.now() - Date.parse(each.dateTime))) / 1000);
+    if (text !== null && each.textContent !== text) each.textContent = text;
+  }
+}
+
+setInterval(() => tick("time[data-age]", 1), 15_000);
+setInterval(() => tick("time[data-until]", -1), 1000);
+
+// Progress that no topic reports: asked for every two seconds while it goes on.
+
+setInterval(async () => {
+  const names = all("[data-progress]").map((each) => each.id).filter(Boolean);
+  if (!names.length || document.hidden) return;
+  const answer = await ask(location.href, names, { headers: { "X-Gateway-Quiet": "1" } }).catch(() => null);
+  if (answer?.ok && !answer.redirected) put(await answer.text(), names);
+}, 2000);
+
+// What every new part of the page needs.
+
+function ready(part) {
+  all("[data-scripted]", part).forEach((each) => { each.hidden = false; });
+  all("[data-type-name]", part).forEach(typedName);
+  if (part.dataset?.counts) count(part);
+  all("[data-counts]", part).forEach(count);
+}
+
+// What was typed before a lock or a confirmation returns into the fields that the page left as they were.
+function refill(draft) {
+  for (const [name, given] of Object.entries(draft)) {
+    const values = [given].flat();
+    const fields = all("[data-keep]").filter((each) => each.name === name);
+    for (const each of fields) {
+      if (each.type === "checkbox" || each.type === "radio") each.checked = values.includes(each.value);
+      else if (values.length) each.value = values[0];
+    }
+  }
+}
+
+if (document.body.dataset.draft) refill(JSON.parse(document.body.dataset.draft));
+ready(document.body);
+all("[data-toast]").forEach(fade);
+
+if (document.body.dataset.stream) {
+  const stream = await import(document.body.dataset.stream);
+  rescan = stream.rescan ?? rescan;
+  stream.start({
+    onEnd: (reason) => {
+      if (reason === "locked" || reason === "signed_out") {
+        location.assign(`/dashboard/lock?next=${encodeURIComponent(document.body.dataset.here)}`);
+      }
+    },
+  });
+}
