@@ -18,7 +18,7 @@ from gateway.runtime import Gateway
 from gateway.sdk.page_request import PageRequest
 from gateway.sdk.pages import Action, Answer, Page, Panel, SeeOther, Template
 from gateway.storage.stores.delivery_log import AttemptFilter
-from gateway.storage.stores.packages import PackageFilter
+from gateway.storage.stores.package_lists import PackageFilter
 
 _SOURCE: Final = "dashboard"
 _TITLE: Final = "First steps"
