@@ -26,12 +26,22 @@ from litestar import Router
 from gateway.errors import PluginError
 from gateway.hookspecs import PROJECT, GatewayHooks
 from gateway.model.catalog import core_event_types
+from gateway.model.change import CORE_TOPICS, Topic
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
 from gateway.model.place_rules import PlaceRules
 from gateway.sdk.pages import Page, Panel, PanelPlace
 from gateway.sdk.records import ATTENTION, PLACES, AttentionSource, HealthCheck, Job, Sink
+from gateway.sdk.records import (
+    ATTENTION,
+    PLACES,
+    TOPICS,
+    AttentionSource,
+    HealthCheck,
+    Job,
+    Sink,
+)
 from gateway.storage.plugin_tables import PluginTables
 
 _log = logging.getLogger(__name__)
@@ -184,6 +194,16 @@ class Hooks:
             for _, found in self._at_start("extensions", PlaceRules, point=PLACES)
             for each in found
         ]
+
+    def topics(self) -> dict[str, Topic]:
+        """Return the topics of the feed of changes, the core's and the plugins', by name."""
+        topics = {each.name: each for each in CORE_TOPICS}
+        for name, found in self._at_start("extensions", Topic, point=TOPICS):
+            for each in found:
+                if each.name in topics:
+                    raise PluginError(f"plugin {name} brings the topic {each.name} a second time")
+                topics[each.name] = each
+        return topics
 
     def health_checks(self) -> list[HealthCheck]:
         """Return every plugin's health checks."""

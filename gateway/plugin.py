@@ -41,6 +41,7 @@ from gateway.model.bag import (
     RxNumber,
     total_copay,
 )
+from gateway.model.change import Change, Topic
 from gateway.model.circuit_breaker import CLOSED, Breaker, BreakerState
 from gateway.model.delivery import (
     Attempt,
@@ -124,6 +125,7 @@ from gateway.sdk.protocols import (
 from gateway.sdk.records import (
     ATTENTION,
     PLACES,
+    TOPICS,
     AttentionItem,
     AttentionSource,
     Batch,
@@ -143,6 +145,7 @@ from gateway.storage.files.store import FileFilter
 from gateway.storage.plugin_tables import DueColumn, PluginTables, SealedColumn
 from gateway.storage.queue_table import QueueTable, queue_columns
 from gateway.storage.queue_worker import QueueWorker
+from gateway.storage.stores.changes import note_changes
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
@@ -179,6 +182,7 @@ __all__ = [
     "REVEAL_CONTACT",
     "REVEAL_RX",
     "SEARCH_FIELDS",
+    "TOPICS",
     "AccountLookup",
     "Action",
     "AddressGuard",
@@ -199,6 +203,7 @@ __all__ = [
     "BreakerState",
     "Caller",
     "Candidate",
+    "Change",
     "Claimed",
     "ClaimedDelivery",
     "ClearFilter",
@@ -311,6 +316,7 @@ __all__ = [
     "Template",
     "TimeOrAgo",
     "TooLarge",
+    "Topic",
     "Transaction",
     "Unavailable",
     "Undo",
@@ -342,6 +348,7 @@ __all__ = [
     "masked_package",
     "new_id",
     "new_ids",
+    "note_changes",
     "on_termination",
     "page_size",
     "problem_of",

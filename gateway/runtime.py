@@ -79,6 +79,7 @@ from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.audit import AuditTrail
 from gateway.storage.stores.audit_head import FILE_NAME, HeadKeeper
 from gateway.storage.stores.backlog import BacklogReader
+from gateway.storage.stores.changes import sweep_changes
 from gateway.storage.stores.delivery_log import DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.disclosures import DisclosureLedger
@@ -288,10 +289,14 @@ class Gateway:
             Job("clear columns", self.filler.run, every_seconds=60.0),
             Job("disclosures", self.disclosures.close, every_seconds=60.0),
             Job("audit head", self.audit_head.keep, every_seconds=60.0),
+            Job("changes", self._sweep_changes, every_seconds=600.0),
             Job("retention", self.housekeeper.run, every_seconds=3600.0),
             Job("disclosure expiry", self.disclosures.expire, every_seconds=3600.0),
             *self.hooks.jobs(),
         ]
+
+    async def _sweep_changes(self) -> None:
+        await sweep_changes(self.database, self.clock.now())
 
     @property
     def _shared_redis(self) -> RedisTable | None:

@@ -8,6 +8,7 @@ or site hold with the next request in every process.
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -22,7 +23,7 @@ from gateway.model.permission import REVEALING
 from gateway.model.person import Membership, Method, Person, SessionRow
 from gateway.settings import PeopleTable
 from gateway.storage.database import Database
-from gateway.storage.stores.sessions import SessionStore
+from gateway.storage.stores.sessions import OpenSession, SessionStore
 
 SIGNED_IN: Final = "gateway_signed_in"
 """Where ``scope["state"]`` has the :class:`SignedIn` of a request, if a person sent it."""
@@ -140,7 +141,17 @@ class Sessions:
         now = self._clock.now()
         async with self._database.read() as connection:
             found = await self._store.find(connection, cookie_digest(cookie), now)
-        if found is None or found.membership is None:
+        return None if found is None else self._signed_in(found)
+
+    async def find_all(self, digests: Collection[bytes]) -> dict[bytes, SignedIn]:
+        """Return the sessions of some cookies by their digests, in one query; locked ones too."""
+        async with self._database.read() as connection:
+            found = await self._store.find_all(connection, digests, self._clock.now())
+        signed_in = {digest: self._signed_in(each) for digest, each in found.items()}
+        return {digest: each for digest, each in signed_in.items() if each is not None}
+
+    def _signed_in(self, found: OpenSession) -> SignedIn | None:
+        if found.membership is None:
             return None
         row = found.row
         granted = self._permissions.of_role(found.membership.role)

@@ -44,6 +44,7 @@ from gateway.storage.database import Database
 from gateway.storage.liveness import Liveness
 from gateway.storage.plugin_tables import DueColumn
 from gateway.storage.stores import destinations as destination_store
+from gateway.storage.stores.changes import delivery_changes, note_changes
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.outbox import Outbox, Settled
 from gateway.storage.transaction import Transaction
@@ -275,6 +276,9 @@ class Dispatcher:
         if settled:
             await self._outbox.settle(transaction, settled, now)
             health = await self._health.apply(transaction, settled, now)
+            await note_changes(
+                transaction, [*delivery_changes(e.delivery for e in settled), *health.noted], now
+            )
         if released:
             await self._outbox.release(transaction, released, now)
         if health.events:

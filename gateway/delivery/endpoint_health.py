@@ -6,7 +6,7 @@ attempts never disagree.
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final, NamedTuple
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import isoformat
 from gateway.delivery.circuit_breaker import BreakerRules, Transition, transition
+from gateway.model.change import Change
 from gateway.model.circuit_breaker import HEALTHY, EndpointHealth
 from gateway.model.delivery import Destination, Outcome
 from gateway.model.event import EventDraft
@@ -39,12 +40,13 @@ class HealthUpdate(NamedTuple):
     """What follows from some outcomes, by destination id.
 
     ``events`` are to be published, ``signals`` go to the lanes, ``held_until`` is when a held
-    destination may be called again.
+    destination may be called again. ``noted`` goes into the feed of changes.
     """
 
     events: Sequence[EventDraft]
     signals: Mapping[str, LaneSignal]
     held_until: Mapping[str, datetime]
+    noted: Sequence[Change] = ()
 
 
 NO_CHANGE: Final = HealthUpdate((), {}, {})
@@ -77,10 +79,10 @@ class HealthTracker:
             key: transition(before[key], outcomes[key], self._rules, now)
             for key in sorted(unhealthy & before.keys())  # one may have been removed since
         }
-        await destination_store.write(
-            connection,
-            {key: each.health for key, each in transitions.items() if each.health != before[key]},
-        )
+        changed = {
+            key: each.health for key, each in transitions.items() if each.health != before[key]
+        }
+        await destination_store.write(connection, changed)
         gone = {key for key in transitions if any(outcome.gone for outcome in outcomes[key])}
         return HealthUpdate(
             await self._events(connection, transitions, gone, now),
@@ -90,6 +92,7 @@ class HealthTracker:
                 for key, each in transitions.items()
                 if each.health.breaker.held_until is not None
             },
+            _noted(settled, changed),
         )
 
     async def _events(
@@ -140,6 +143,19 @@ def _signals(
         elif before[key].breaker.held_until is not None and held_until is None:
             signals[key] = LaneSignal.RESUME
     return signals
+
+
+def _noted(settled: Sequence[Settled], changed: Collection[str]) -> list[Change]:
+    """Return the endpoints whose health changed, as of the sites whose events showed it."""
+    found = {
+        (event.account_id, event.mode, event.site, item.delivery.destination_id)
+        for item in settled
+        if item.delivery.destination_id in changed
+        for event in (item.delivery.event,)
+    }
+    return [
+        Change("endpoints", *key, [endpoint_id]) for *key, endpoint_id in sorted(found, key=str)
+    ]
 
 
 def _event(kind: str, destination: Destination, now: datetime, **data: Any) -> EventDraft:

@@ -15,6 +15,7 @@ from gateway.model.delivery import ClaimedDelivery
 from gateway.model.event import Event, EventDraft, Published, matches
 from gateway.observability.metrics import Metrics
 from gateway.storage.database import Database
+from gateway.storage.stores.changes import event_changes, note_changes
 from gateway.storage.stores.destinations import DestinationStore, Subscription
 from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.outbox import NewDelivery, Outbox
@@ -58,6 +59,7 @@ class Publisher:
         A late event is recorded for the timeline and not sent: it has been overtaken.
         """
         recorded = await self._events.append(connection, drafts, now)
+        await note_changes(connection, event_changes(recorded), now)
         current = [
             (event, draft) for event, draft in zip(recorded, drafts, strict=True) if not event.late
         ]

@@ -17,12 +17,14 @@ from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.delivery.publisher import Wake
 from gateway.errors import Conflict, InvalidInput
 from gateway.hooks import Hooks
+from gateway.model.change import Change
 from gateway.model.delivery import Destination
 from gateway.model.event import Event, matches
 from gateway.model.ids import first_id, new_id
 from gateway.model.recovery import Recovery
 from gateway.storage.database import Database
 from gateway.storage.stores import recoveries
+from gateway.storage.stores.changes import note_changes
 from gateway.storage.stores.delivery_log import DeliveryLog
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.events import EventStore
@@ -154,6 +156,10 @@ class RecoveryRunner:
         ]
         await self._outbox.queue(connection, never, now)
         finished = len(found) < _EVENTS_AT_ONCE
+        site, count = destination.site, len(again) + len(never)
+        key = (destination.account_id, destination.mode, site)
+        sent_again = Change("deliveries", *key, [destination.id], count)
+        await note_changes(connection, [sent_again], now)
         return msgspec.structs.replace(
             recovery,
             cursor=found[-1].id if found else recovery.cursor,

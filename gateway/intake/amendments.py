@@ -22,6 +22,7 @@ from gateway.intake.updates import references
 from gateway.model.account import Caller
 from gateway.model.audit import AuditEntry
 from gateway.model.bag import BagChange, Prescription, bag_of, references_of, without
+from gateway.model.change import Change
 from gateway.model.event import EventDraft, Published
 from gateway.model.ids import new_id
 from gateway.model.order import Order, check
@@ -31,6 +32,7 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.clear_filler import ClearFiller
 from gateway.storage.retention.erasure import erase_finished
 from gateway.storage.stores.audit import AuditTrail
+from gateway.storage.stores.changes import note_changes
 from gateway.storage.stores.clear_columns import Mark, set_marks, with_need
 from gateway.storage.stores.packages import PackageState, PackageStore
 
@@ -148,6 +150,7 @@ class Amendments:
                 for action in actions
             ]
             await self._audit.record(connection, entries, now)
+            await note_changes(connection, [_changed(package)], now)
         if published is not None:
             self._publisher.announce(published)
         return result
@@ -188,9 +191,13 @@ class Amendments:
         events is pending) or ``unknown``.
         """
         async with self._database.begin() as connection:
-            return await erase_finished(
-                connection, self._packages.sealer, caller, package_ids, self._clock.now()
+            now = self._clock.now()
+            result = await erase_finished(
+                connection, self._packages.sealer, caller, package_ids, now
             )
+            gone = Change("packages", caller.account_id, caller.mode, caller.site, result.erased)
+            await note_changes(connection, [gone], now)
+            return result
 
     def _reviewed(self, package: PackageState, order: Order) -> Order:
         whole = msgspec.structs.replace(
@@ -205,6 +212,10 @@ class Amendments:
         if errors:
             raise InvalidInput("The changed order can't be accepted.", errors)
         return kept
+
+
+def _changed(package: PackageState) -> Change:
+    return Change("packages", package.account_id, package.mode, package.site, [package.id])
 
 
 def _refuse_once_picked_up(package: PackageState) -> None:

@@ -17,6 +17,7 @@ from gateway.clock import Clock
 from gateway.errors import Conflict, GatewayError, InvalidInput, NotFound, Problem, Unavailable
 from gateway.model.account import Caller
 from gateway.model.audit import AuditEntry, Kind, PatientKeys
+from gateway.model.change import Change
 from gateway.model.file import IMAGES_ONLY, FileOwner, KeptFile, StoredFile
 from gateway.model.ids import new_id
 from gateway.model.submission import Idempotency
@@ -33,6 +34,7 @@ from gateway.storage.files.store import (
     delete_files_of,
 )
 from gateway.storage.stores.audit import AuditTrail
+from gateway.storage.stores.changes import note_changes
 from gateway.storage.stores.clear_columns import now_proved
 from gateway.storage.stores.idempotency import (
     KeyedRequest,
@@ -197,8 +199,10 @@ class FileIntake:
         patient = await self._patient_of(file)
         entry = _entry(caller, "change", "file.removed", file, patient)
         async with self._database.begin() as connection:
+            now = self._clock.now()
             await delete_files(connection, [(file.account_id, file.id)])
-            await self._audit.record(connection, [entry], self._clock.now())
+            await self._audit.record(connection, [entry], now)
+            await note_changes(connection, [_changed(file)], now)
         return file
 
     async def erase(
@@ -274,6 +278,7 @@ class FileIntake:
                 await store_responses(connection, [stored], now)
             entry = _entry(caller, "create", "file.added", file, owner.patient)
             await self._audit.record(connection, [entry], now)
+            await note_changes(connection, [_changed(file)], now)
         return KeptFile(answer, replayed=False)
 
     @staticmethod
@@ -299,6 +304,11 @@ class FileIntake:
         if package is None or package.purged:
             return PatientKeys(package_id=file.subject)
         return self._packages.patient_keys(package)
+
+
+def _changed(file: StoredFile) -> Change:
+    """Return the thing that a file belongs to as changed; of a plugin's thing no page listens."""
+    return Change("packages", file.account_id, file.mode, file.site, [file.subject])
 
 
 def _entry(

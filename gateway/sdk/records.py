@@ -111,6 +111,10 @@ PLACES: Final = "gateway.places"
 """The extension point of :class:`PlaceRules`: rules of places for ``[[sites]] rules``."""
 
 
+TOPICS: Final = "gateway.topics"
+"""The extension point of :class:`~gateway.model.change.Topic`: what pages refresh by."""
+
+
 @dataclass(frozen=True, slots=True)
 class AttentionSource:
     """Finds what needs a person. ``find(caller)`` takes up to 5 s and reports the present state.

@@ -147,10 +147,28 @@ WITH healthy AS (
                 :durations_ms::int4[], :delivered::bool[], :statuses::int4[], :errors::text[],
                 :excerpts::bytea[]) AS each, healthy
    WHERE healthy.yes
+), changed AS (
+  INSERT INTO changes (topic, account_id, mode, site, count, ids, at_ms)
+  SELECT each.*, :now_ms
+    FROM unnest(:topics::text[], :change_accounts::text[], :modes::text[], :sites::text[],
+                :counts::int4[], :change_ids::text[]) AS each, healthy
+   WHERE healthy.yes
 ), worked AS (
   UPDATE destinations SET last_success_at_ms = :now_ms
     FROM healthy WHERE id = ANY(:destination_ids::text[]) AND healthy.yes
 )
 SELECT yes FROM healthy
 """,
+)
+
+# -- changes ----------------------------------------------------------------------------------
+
+_CHANGE: Final = "SELECT sequence, topic, account_id, mode, site, count, ids, at_ms FROM changes"
+_AFTER: Final = f"{_CHANGE} WHERE sequence > :after ORDER BY sequence LIMIT :most"
+
+LATEST_CHANGE: Final = Statement("SELECT max(sequence) FROM changes")
+
+# With the gaps that commits have closed since. The limit is for each part of its own.
+CHANGES_AFTER: Final = Statement(
+    _AFTER, f"{_CHANGE} WHERE sequence = ANY(:gaps) UNION ALL ({_AFTER})"
 )

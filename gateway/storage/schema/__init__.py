@@ -35,6 +35,7 @@ from gateway.storage.schema.deliveries import (
 from gateway.storage.schema.installation import (
     accounts,
     api_keys,
+    changes,
     facts,
     idempotency,
     plan_usage,
@@ -76,6 +77,7 @@ __all__ = [
     "attempts",
     "audit",
     "break_glass",
+    "changes",
     "deliveries",
     "destinations",
     "disclosures",

@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Index,
+    Integer,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -13,6 +14,7 @@ from sqlalchemy import (
 from gateway.storage.schema.columns import (
     BYTES,
     MS,
+    SEQUENCE,
     metadata,
 )
 
@@ -76,6 +78,22 @@ plan_usage = Table(
     Column("period", Text, nullable=False),
     Column("used", BigInteger, nullable=False),
     PrimaryKeyConstraint("account_id", "limit_name", "period"),
+)
+
+# What changed of one topic, mode and site in one transaction, for pages that are open; kept for an
+# hour. ids are the first ones, with spaces between; count is the number of all. mode is null for
+# what is of both modes.
+changes = Table(
+    "changes",
+    metadata,
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("topic", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("mode", Text),
+    Column("site", Text),
+    Column("count", Integer, nullable=False),
+    Column("ids", Text, nullable=False),
+    Column("at_ms", MS, nullable=False),
 )
 
 # A replayable answer. The key is kept as a digest: a caller may have put a name in it.

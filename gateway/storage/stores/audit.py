@@ -20,6 +20,7 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database
 from gateway.storage.schema import audit
 from gateway.storage.stores.audit_chain import append, lock_chain, read_head
+from gateway.storage.stores.changes import audited_changes, note_changes
 
 FOLD_SECONDS: Final = 600.0
 """A repeated view of the same record by the same session or key is one entry for so long."""
@@ -65,6 +66,7 @@ class AuditTrail:
         """Write it down in the transaction of ``connection``, beside the change itself."""
         self.has_written |= bool(entries)
         await append(connection, self._sealer, entries, at)
+        await note_changes(connection, audited_changes(entries), at)
 
     async def begin_keyed(self, connection: AsyncConnection, at: datetime) -> None:
         """Cover the rows of an earlier version with a first row that is chained with a key."""

@@ -6,7 +6,7 @@ destinations it touches.
 """
 
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -25,12 +25,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import SMALLEST_STEP_SECONDS, Clock, from_epoch_ms, to_epoch_ms
 from gateway.errors import Conflict
+from gateway.model.change import Change
 from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.model.ids import new_ids
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among, insert_rows
 from gateway.storage.schema import attempts, deliveries, destinations, events
 from gateway.storage.statements import CLAIM, DELIVERED, DELIVERED_TO_HEALTHY
+from gateway.storage.stores.changes import change_arrays, delivery_changes, note_changes
 from gateway.storage.stores.destinations import not_held, release_probes
 from gateway.storage.stores.events import EventStore
 from gateway.storage.transaction import Transaction, fetch, fetch_each
@@ -333,6 +335,7 @@ class Outbox:
             DELIVERED_TO_HEALTHY,
             now_ms=to_epoch_ms(now),
             destination_ids=sorted(set(columns[1])),
+            **change_arrays(delivery_changes(item.delivery for item in settled)),
             **{name: list(each) for name, each in zip(_ATTEMPT_ARRAYS, columns, strict=True)},
         )
         return bool(found[0])
@@ -539,10 +542,26 @@ async def expire(
         .values(state="exhausted", lease=None, finished_at_ms=to_epoch_ms(now))
         .returning(deliveries.c.destination_id)
     )
-    counted: dict[str, int] = {}
-    for (destination_id,) in rows:
-        counted[destination_id] = counted.get(destination_id, 0) + 1
-    return counted
+    counted = Counter(rows.scalars())
+    await note_changes(connection, await _endpoint_changes(connection, counted), now)
+    return dict(counted)
+
+
+async def _endpoint_changes(
+    connection: AsyncConnection, counted: Mapping[str, int]
+) -> list[Change]:
+    """Return destinations whose deliveries changed, with the number of these."""
+    if not counted:
+        return []
+    rows = await connection.execute(
+        select(
+            destinations.c.id, destinations.c.account_id, destinations.c.mode, destinations.c.site
+        ).where(destinations.c.id.in_(sorted(counted)))
+    )
+    return [
+        Change("deliveries", row.account_id, row.mode, row.site, [row.id], counted[row.id])
+        for row in rows
+    ]
 
 
 async def refuse_erased(

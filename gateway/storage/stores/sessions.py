@@ -1,5 +1,6 @@
 """Sessions of signed-in browsers, what was typed when they locked, and what was used once."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -53,6 +54,12 @@ class SessionStore:
         self, connection: AsyncConnection, digest: bytes, now: datetime
     ) -> OpenSession | None:
         """Return the session of a cookie's hash: not expired, its person not disabled."""
+        return (await self.find_all(connection, [digest], now)).get(digest)
+
+    async def find_all(
+        self, connection: AsyncConnection, digests: Collection[bytes], now: datetime
+    ) -> dict[bytes, OpenSession]:
+        """Return the sessions of some cookies' hashes, by hash."""
         joined = sessions.join(people, people.c.id == sessions.c.person_id).outerjoin(
             memberships,
             (memberships.c.person_id == sessions.c.person_id)
@@ -68,20 +75,12 @@ class SessionStore:
             )
             .select_from(joined)
             .where(
-                sessions.c.digest == digest,
+                sessions.c.digest.in_(digests),
                 sessions.c.expires_at_ms > to_epoch_ms(now),
                 people.c.disabled_at_ms.is_(None),
             )
         )
-        row = found.first()
-        if row is None:
-            return None
-        membership = (
-            None
-            if row.role is None
-            else Membership(row.account_id, row.person_id, row.role, read_codes(row.sites))
-        )
-        return OpenSession(_session(row), row.person_name, row.language, membership)
+        return {bytes(row.digest): _open_session(row) for row in found}
 
     async def seen(self, connection: AsyncConnection, session_id: str, at: datetime) -> None:
         """Note activity; a session that is locked stays so."""
@@ -225,6 +224,15 @@ class SessionStore:
         now_ms = to_epoch_ms(now)
         for table in (sessions, drafts, spent):
             await connection.execute(delete(table).where(table.c.expires_at_ms <= now_ms))
+
+
+def _open_session(row: Row[Any]) -> OpenSession:
+    membership = (
+        None
+        if row.role is None
+        else Membership(row.account_id, row.person_id, row.role, read_codes(row.sites))
+    )
+    return OpenSession(_session(row), row.person_name, row.language, membership)
 
 
 def _session(row: Row[Any]) -> SessionRow:

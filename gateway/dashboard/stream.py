@@ -1,0 +1,69 @@
+"""``GET /dashboard/stream``: what changed, as it happens, for a signed-in person's open pages.
+
+Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html). It carries
+topics and ids, never a patient's data; a page fetches what it shows. It is no activity: a session
+locks while pages are open.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from litestar import Router, get
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromHeader, SkipValidation
+from litestar.response import Stream
+
+from gateway.auth.sessions import SignedIn, cookie_digest
+from gateway.auth.sign_in import Browser
+from gateway.dashboard.feed import Feed
+from gateway.dashboard.layout import HEADERS
+from gateway.model.permission import ANY_CALLER
+from gateway.runtime import Gateway
+
+# How long a browser waits before it connects again (ms).
+_RETRY: Final = b"retry: 2000\n\n"
+_MAX_DIGITS: Final = 18
+
+Own = NamedDependency[SkipValidation[SignedIn]]
+AnyBrowser = NamedDependency[SkipValidation[Browser]]
+
+
+def stream_router(gateway: Gateway) -> Router:
+    """Make the route; it reads nothing while no page is open."""
+    feed = Feed(gateway)
+
+    @get(
+        "/stream",
+        opt={"permission": ANY_CALLER, "session": True, "quiet": True, "waits": True},
+    )
+    async def stream(
+        signed_in: Own,
+        browser: AnyBrowser,
+        last_event_id: FromHeader[str | None] = None,
+    ) -> Stream:
+        digest = cookie_digest(browser.session or "")
+        return Stream(
+            _written(feed, digest, signed_in, _place(last_event_id)),
+            media_type="text/event-stream",
+            headers={**HEADERS, "X-Accel-Buffering": "no"},
+        )
+
+    handlers: list[HTTPRouteHandler] = [stream]
+    return Router("/dashboard", route_handlers=handlers, include_in_schema=False)
+
+
+async def _written(
+    feed: Feed, digest: bytes, signed_in: SignedIn, after: int | None
+) -> AsyncIterator[bytes]:
+    yield _RETRY
+    async with feed.watching(digest, signed_in, after) as watcher:
+        async for message in watcher.messages():
+            yield message
+
+
+def _place(given: str | None) -> int | None:
+    """Return the place of the last message; ``None`` for what no stream of ours has sent."""
+    if given is None or not given.isascii() or not given.isdigit() or len(given) > _MAX_DIGITS:
+        return None
+    return int(given)

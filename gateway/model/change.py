@@ -1,0 +1,44 @@
+"""Changes: what pages that are open refresh themselves by. Ids and topics, no patient data."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from gateway.model.account import Mode
+
+
+class Topic(NamedTuple):
+    """A kind of thing that changes, and the permission that sees it.
+
+    ``by_site`` says that callers of some sites are shown the changes of these alone; else a topic
+    is the whole account's.
+    """
+
+    name: str
+    permission: str
+    by_site: bool = True
+
+
+class Change(NamedTuple):
+    """Things of one topic that changed in a transaction.
+
+    ``mode`` is ``None`` for what is of both modes, ``site`` for what is of no single site.
+    ``ids`` are ids of our own, never a patient's data. ``count`` is the number of things, where
+    that isn't the number of ids.
+    """
+
+    topic: str
+    account_id: str
+    mode: Mode | None
+    site: str | None
+    ids: Sequence[str]
+    count: int | None = None
+
+
+CORE_TOPICS: Final = (
+    Topic("packages", "packages.read"),
+    Topic("events", "events.read"),
+    Topic("deliveries", "webhooks.read"),
+    Topic("endpoints", "webhooks.read"),
+    Topic("keys", "keys.manage", by_site=False),
+    Topic("people", "people.manage", by_site=False),
+)
