@@ -1,4 +1,4 @@
-"""What open pages are told of changes: one reader for all browsers that a process serves.
+"""What open pages learn of changes: one reader for all browsers that a process serves.
 
 While anyone watches, the feed is read every 0.6 s and the sessions are looked at every 3 s: two
 queries a second at most, however many watch. What was read is merged and handed to each watcher
@@ -20,9 +20,10 @@ from gateway.model.wire import encode
 from gateway.runtime import Gateway
 from gateway.storage.stores.changes import MAX_IDS, FeedReader, StoredChange
 
-READ_SECONDS: Final = 0.6
-CHECK_SECONDS: Final = 3.0
-TICK_SECONDS: Final = 5.0
+READ_SECONDS = 0.6
+# After so many reads: the sessions (3 s), and a message that shows that the stream is alive.
+_READS_BETWEEN_CHECKS: Final = 5
+_READS_BETWEEN_TICKS: Final = 8
 # A page was made a moment before its stream begins.
 _SECONDS_BEFORE: Final = 15.0
 # A browser that takes nothing for so many messages refreshes everything when it does.
@@ -122,15 +123,11 @@ class Feed:
 
     async def _read_on(self) -> None:
         """Read until no one watches or the gateway stops."""
-        started = self._clock.monotonic_seconds()
-        checked = ticked = started
-        while self._watchers:
-            if await self._stopped(READ_SECONDS):
-                break
-            now = self._clock.monotonic_seconds()
+        reads = 0
+        while self._watchers and not await self._stopped(READ_SECONDS):
+            reads += 1
             try:
-                if now - checked >= CHECK_SECONDS:
-                    checked = now
+                if reads % _READS_BETWEEN_CHECKS == 0:
                     await self._check_sessions()
                 found = await self._reader.read()
             except (SQLAlchemyError, StorageError, OSError) as error:
@@ -138,8 +135,7 @@ class Feed:
                 continue
             self._is_out = False
             self._hand_out(found)
-            if now - ticked >= TICK_SECONDS:
-                ticked = now
+            if reads % _READS_BETWEEN_TICKS == 0:
                 message = written("tick", {}, self._reader.place)
                 for watcher in self._watchers:
                     watcher.put(message)

@@ -6,12 +6,12 @@ locks while pages are open.
 """
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
-from litestar import Router, get
+from litestar import Request, Router, get
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromHeader, SkipValidation
+from litestar.params import FromQuery, SkipValidation
 from litestar.response import Stream
 
 from gateway.auth.sessions import SignedIn, cookie_digest
@@ -38,13 +38,15 @@ def stream_router(gateway: Gateway) -> Router:
         opt={"permission": ANY_CALLER, "session": True, "quiet": True, "waits": True},
     )
     async def stream(
+        request: Request[Any, Any, Any],
         signed_in: Own,
         browser: AnyBrowser,
-        last_event_id: FromHeader[str | None] = None,
+        after: FromQuery[str | None] = None,
     ) -> Stream:
-        digest = cookie_digest(browser.session or "")
+        # A browser that connects again by itself names its place in a header; a script in the URL.
+        place = _place(request.headers.get("last-event-id", after))
         return Stream(
-            _written(feed, digest, signed_in, _place(last_event_id)),
+            _written(feed, cookie_digest(browser.session or ""), signed_in, place),
             media_type="text/event-stream",
             headers={**HEADERS, "X-Accel-Buffering": "no"},
         )

@@ -64,6 +64,7 @@ class Authentication(ASGIMiddleware):
         self._limits = limits
         self._bodies = AnonymousBodies(table.max_anonymous_body_bytes)
         self._waiting = WaitingRequests(table.max_waiting_requests)
+        self._streams = WaitingRequests(table.max_waiting_requests)  # of people, apart from keys
         self._has_proxies = bool(table.trusted_proxies)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
@@ -88,7 +89,8 @@ class Authentication(ASGIMiddleware):
             trace = traceparent.get()
             scope["state"][_CALLER] = msgspec.structs.replace(caller, trace=trace)
             if options.get("waits"):
-                with self._waiting.held(caller.actor):
+                waiting = self._streams if caller.kind == "person" else self._waiting
+                with waiting.held(caller.actor):
                     await next_app(scope, receive, send)
                 return
         if options.get("session"):

@@ -67,7 +67,7 @@ class WaitingRequests:
         share = max(1, self._limit // _SHARE)
         if self._by_actor.total() >= self._limit or self._by_actor[actor] >= share:
             raise RateLimited(
-                "Too many requests of this key are waiting for news; wait for one to end.",
+                "Too many requests of this caller are waiting for news; wait for one to end.",
                 policy="waiting",
                 limit=share,
                 window_seconds=_RETRY_SECONDS,
