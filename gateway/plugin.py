@@ -51,7 +51,7 @@ from gateway.model.delivery import (
     DestinationState,
     Outcome,
 )
-from gateway.model.event import Event, EventDraft, EventType, Published, is_pattern
+from gateway.model.event import Event, EventDraft, EventType, Published, is_pattern, matches
 from gateway.model.fields import CONTROL_CHARACTERS
 from gateway.model.file import FileKind, FileOwner, StoredFile
 from gateway.model.ids import new_id, new_ids
@@ -61,7 +61,7 @@ from gateway.model.package import DeliveryUpdate, Package, Proof, Status
 from gateway.model.permission import ANY_CALLER, REVEAL_CONTACT, REVEAL_RX, Permission
 from gateway.model.phone import to_e164
 from gateway.model.place_rules import PlaceRules
-from gateway.model.recovery import Recovery
+from gateway.model.recovery import Recovery, Rehearsal
 from gateway.model.submission import (
     AmendmentResult,
     ErasureResult,
@@ -147,7 +147,13 @@ from gateway.storage.queue_table import QueueTable, queue_columns
 from gateway.storage.queue_worker import QueueWorker
 from gateway.storage.stores.changes import note_changes
 from gateway.storage.stores.clear_columns import ClearFilter
-from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
+from gateway.storage.stores.delivery_log import (
+    AttemptFilter,
+    Backlog,
+    DeliveryFilter,
+    DeliveryLog,
+    Timing,
+)
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.idempotency import (
@@ -196,6 +202,7 @@ __all__ = [
     "AuditEntry",
     "AuditRecorder",
     "Badge",
+    "Backlog",
     "BagChange",
     "Batch",
     "Batcher",
@@ -211,6 +218,7 @@ __all__ = [
     "Conflict",
     "Database",
     "Delivery",
+    "DeliveryFilter",
     "DeliveryLog",
     "DeliveryUpdate",
     "Destination",
@@ -289,6 +297,7 @@ __all__ = [
     "ReaderCrashed",
     "Recovery",
     "RecoveryService",
+    "Rehearsal",
     "RequestLimiter",
     "Resolver",
     "Review",
@@ -315,6 +324,7 @@ __all__ = [
     "SystemResolver",
     "Template",
     "TimeOrAgo",
+    "Timing",
     "TooLarge",
     "Topic",
     "Transaction",
@@ -346,6 +356,7 @@ __all__ = [
     "masked",
     "masked_order",
     "masked_package",
+    "matches",
     "new_id",
     "new_ids",
     "note_changes",

@@ -7,6 +7,7 @@ gets the full retry schedule. A recovery pauses while the destination has many d
 deliveries, so that new events are not delayed behind it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,7 +22,7 @@ from gateway.model.change import Change
 from gateway.model.delivery import Destination
 from gateway.model.event import Event, matches
 from gateway.model.ids import first_id, new_id
-from gateway.model.recovery import Recovery
+from gateway.model.recovery import Recovery, Rehearsal
 from gateway.storage.database import Database
 from gateway.storage.stores import recoveries
 from gateway.storage.stores.changes import note_changes
@@ -68,20 +69,14 @@ class RecoveryRunner:
         period.
         """
         now = self._clock.now()
-        end = min(until or now, now)
-        # No event is older; and year 1 of an eastern time zone has no UTC equivalent.
-        since = max(since, from_epoch_ms(0))
-        if since >= end:
-            raise InvalidInput("since must be before until, and in the past.")
-        if destination.state == "disabled":
-            raise Conflict("The endpoint is disabled; enable it, then recover what it missed.")
+        since, end = self._period(destination, since, until)
         recovery = Recovery(
             id=new_id("rcv", now),
             account_id=destination.account_id,
             destination_id=destination.id,
             since=since,
             until=end,
-            cursor=first_id("evt", max(since - _SLACK, from_epoch_ms(0))),
+            cursor=_first_id(since),
             looked_at=0,
             queued=0,
             state="running",
@@ -91,6 +86,47 @@ class RecoveryRunner:
         async with self._database.begin() as connection:
             await recoveries.add(connection, recovery)
         return recovery
+
+    async def rehearse(
+        self, destination: Destination, since: datetime, until: datetime | None, *, most: int
+    ) -> Rehearsal:
+        """Count what a recovery would send, and start none; looks at ``most`` events at most.
+
+        Raises as :meth:`start` does.
+        """
+        since, end = self._period(destination, since, until)
+        cursor, looked_at, queued, is_whole = _first_id(since), 0, 0, False
+        while not is_whole and looked_at < most:
+            async with self._database.read() as connection:
+                found = await self._events.between(
+                    connection,
+                    destination.account_id,
+                    after_id=cursor,
+                    until_ms=to_epoch_ms(end),
+                    limit=_EVENTS_AT_ONCE,
+                    locked=False,
+                )
+                meant = [event for event in found if event.recorded_at >= since]
+                now = self._clock.now()
+                again, never = await self._missed(connection, destination, meant, now)
+            looked_at += len(meant)
+            queued += len(again) + len(never)
+            is_whole = len(found) < _EVENTS_AT_ONCE
+            cursor = found[-1].id if found else cursor
+        return Rehearsal(since, end, looked_at, queued, is_whole)
+
+    def _period(
+        self, destination: Destination, since: datetime, until: datetime | None
+    ) -> tuple[datetime, datetime]:
+        now = self._clock.now()
+        end = min(until or now, now)
+        # No event is older; and year 1 of an eastern time zone has no UTC equivalent.
+        since = max(since, from_epoch_ms(0))
+        if since >= end:
+            raise InvalidInput("since must be before until, and in the past.")
+        if destination.state == "disabled":
+            raise Conflict("The endpoint is disabled; enable it, then recover what it missed.")
+        return since, end
 
     async def get(self, account_id: str, recovery_id: str) -> Recovery | None:
         """Return a recovery with its progress."""
@@ -134,10 +170,34 @@ class RecoveryRunner:
             limit=_EVENTS_AT_ONCE,
         )
         meant = [event for event in found if event.recorded_at >= recovery.since]
+        again, never = await self._missed(connection, destination, meant, now)
+        await self._outbox.resend_all(connection, destination.account_id, again, now)
+        await self._outbox.queue(connection, never, now)
+        finished = len(found) < _EVENTS_AT_ONCE
+        site, count = destination.site, len(again) + len(never)
+        key = (destination.account_id, destination.mode, site)
+        sent_again = Change("deliveries", *key, [destination.id], count)
+        await note_changes(connection, [sent_again], now)
+        return msgspec.structs.replace(
+            recovery,
+            cursor=found[-1].id if found else recovery.cursor,
+            looked_at=recovery.looked_at + len(meant),
+            queued=recovery.queued + len(again) + len(never),
+            state="done" if finished else "running",
+            finished_at=now if finished else None,
+        )
+
+    async def _missed(
+        self,
+        connection: AsyncConnection,
+        destination: Destination,
+        meant: Sequence[Event],
+        now: datetime,
+    ) -> tuple[list[str], list[NewDelivery]]:
+        """Return the deliveries to send again, and those that there never were."""
         missed = [event for event in meant if _wanted(destination, event)]
         states = await self._log.states(connection, destination.id, [e.id for e in missed], now)
         again = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
-        await self._outbox.resend_all(connection, destination.account_id, again, now)
         unsent = [event for event in missed if event.id not in states]
         # Events that a plugin routes away from the destination are not sent to it now either.
         wanted = {event.id: (destination.id,) for event in unsent}
@@ -154,20 +214,11 @@ class RecoveryRunner:
             for event in unsent
             if routed[event.id]
         ]
-        await self._outbox.queue(connection, never, now)
-        finished = len(found) < _EVENTS_AT_ONCE
-        site, count = destination.site, len(again) + len(never)
-        key = (destination.account_id, destination.mode, site)
-        sent_again = Change("deliveries", *key, [destination.id], count)
-        await note_changes(connection, [sent_again], now)
-        return msgspec.structs.replace(
-            recovery,
-            cursor=found[-1].id if found else recovery.cursor,
-            looked_at=recovery.looked_at + len(meant),
-            queued=recovery.queued + len(again) + len(never),
-            state="done" if finished else "running",
-            finished_at=now if finished else None,
-        )
+        return again, never
+
+
+def _first_id(since: datetime) -> str:
+    return first_id("evt", max(since - _SLACK, from_epoch_ms(0)))
 
 
 def _wanted(destination: Destination, event: Event) -> bool:

@@ -1,7 +1,7 @@
 """A recovery: events of some time ago, sent again to one destination, a few at a time."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -24,3 +24,13 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["running", "done"]
     created_at: datetime
     finished_at: datetime | None
+
+
+class Rehearsal(NamedTuple):
+    """What a recovery would do. ``is_whole`` is false where only its first events were counted."""
+
+    since: datetime
+    until: datetime
+    looked_at: int
+    queued: int
+    is_whole: bool

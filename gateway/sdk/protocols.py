@@ -22,7 +22,7 @@ from gateway.model.event import EventDraft, EventType, Published
 from gateway.model.file import FileOwner, KeptFile, StoredFile
 from gateway.model.order import Order
 from gateway.model.package import DeliveryUpdate
-from gateway.model.recovery import Recovery
+from gateway.model.recovery import Recovery, Rehearsal
 from gateway.model.submission import (
     AmendmentResult,
     ErasureResult,
@@ -255,6 +255,12 @@ class RecoveryService(Protocol):
         self, destination: Destination, since: datetime, until: datetime | None
     ) -> Recovery:
         """Start a recovery; returns at once. Raises ``Conflict`` or ``InvalidInput``."""
+        ...
+
+    async def rehearse(
+        self, destination: Destination, since: datetime, until: datetime | None, *, most: int
+    ) -> Rehearsal:
+        """Count what a recovery would send, in the first ``most`` events; it starts none."""
         ...
 
     async def get(self, account_id: str, recovery_id: str) -> Recovery | None:

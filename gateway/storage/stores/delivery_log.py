@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select, text, true
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -21,6 +21,8 @@ from gateway.storage.tenancy import of_sites, visible_to
 _EXHAUSTED: Final = text(f"deliveries.{EXHAUSTED}")
 _FAILED: Final = text(FAILED)
 _PENDING: Final = text("deliveries.state = 'pending'")
+# So many deliveries are looked through for one page of a search.
+_WALKED: Final = 10_000
 MAX_BY_INDEX: Final = 1000
 """Pending deliveries up to this number are listed by the index of pending ones."""
 
@@ -34,6 +36,41 @@ class AttemptFilter(NamedTuple):
     event_type: str | None = None
     delivered: bool | None = None
     since: datetime | None = None
+
+
+class DeliveryFilter(NamedTuple):
+    """Which deliveries to return; ``before_id`` is the cursor of an earlier page.
+
+    ``state`` is ``failed`` for those whose last attempt failed, whether another follows or not.
+    ``status`` and ``error`` are of any of their attempts; ``status`` is a range such as
+    ``(500, 599)``.
+    """
+
+    limit: int
+    before_id: str | None = None
+    state: Literal["pending", "delivered", "exhausted", "failed"] | None = None
+    destination_id: str | None = None
+    event_type: str | None = None
+    subject: str | None = None
+    status: tuple[int, int] | None = None
+    error: str | None = None
+
+
+class Timing(NamedTuple):
+    """When an attempt began, how long it took, and whether it delivered."""
+
+    started_at_ms: int
+    duration_ms: int
+    delivered: bool
+
+
+class Backlog(NamedTuple):
+    """What waits for a destination; ``has_more`` where only so many were counted."""
+
+    count: int
+    has_more: bool
+    oldest_at: datetime | None
+    next_due_at: datetime | None
 
 
 class DeliveryLog:
@@ -75,6 +112,102 @@ class DeliveryLog:
         if state == "pending" and (few := await self._pending_ids(connection, caller)) is not None:
             query = query.where(deliveries.c.id.in_(few))
         return [self._delivery(row) for row in await connection.execute(query)]
+
+    async def search(
+        self, connection: AsyncConnection, caller: Caller, wanted: DeliveryFilter
+    ) -> tuple[list[Delivery], str | None]:
+        """Return deliveries, newest first, and the cursor of the next page, if there is one.
+
+        A page looks through a bounded number of deliveries, so it may have fewer than
+        ``wanted.limit``, or none, and a next page all the same.
+        """
+        walked = [deliveries.c.account_id == caller.account_id]
+        if wanted.before_id is not None:
+            walked.append(deliveries.c.id < wanted.before_id)
+        if wanted.subject is not None:  # a package has a few events
+            own = select(events.c.id).where(
+                events.c.subject == wanted.subject, events.c.account_id == caller.account_id
+            )
+            walked.append(deliveries.c.event_id.in_(own))
+        walked += await self._of_state(connection, caller, wanted)
+        query = self._visible(caller).where(*walked, *_chosen(wanted))
+        last = None
+        if wanted.subject is None:
+            newest = select(deliveries.c.id).where(*walked).order_by(deliveries.c.id.desc())
+            last = (await connection.execute(newest.offset(_WALKED - 1).limit(1))).scalar()
+        if last is not None:
+            query = query.where(deliveries.c.id >= last)
+        rows = await connection.execute(
+            query.order_by(deliveries.c.id.desc()).limit(wanted.limit + 1)
+        )
+        found = [self._delivery(row) for row in rows]
+        if len(found) > wanted.limit:
+            found = found[: wanted.limit]
+            last = found[-1].id
+        return found, last
+
+    async def _of_state(
+        self, connection: AsyncConnection, caller: Caller, wanted: DeliveryFilter
+    ) -> list[ColumnElement[bool]]:
+        """Return the conditions of a state, so that an index has its rows."""
+        state = wanted.state
+        if state is None:
+            return []
+        if state == "exhausted":
+            return [_EXHAUSTED, deliveries.c.state == "exhausted"]
+        if state == "delivered":
+            return [deliveries.c.state == "delivered"]
+        few = None if wanted.subject else await self._pending_ids(connection, caller)
+        if state == "pending":
+            is_pending = [deliveries.c.state == "pending"]
+            return is_pending if few is None else [*is_pending, deliveries.c.id.in_(few)]
+        failed = and_(deliveries.c.state != "delivered", deliveries.c.attempts > 0)
+        if few is None:
+            return [failed]
+        is_exhausted = and_(_EXHAUSTED, deliveries.c.state == "exhausted")
+        return [failed, or_(deliveries.c.id.in_(few), is_exhausted)]
+
+    async def timings(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        destination_id: str,
+        *,
+        since: datetime,
+        most: int,
+    ) -> tuple[list[Timing], bool]:
+        """Return the attempts at one destination since then, and whether these are all.
+
+        The newest ``most`` of them are looked at.
+        """
+        newest = select(
+            attempts.c.started_at_ms, attempts.c.duration_ms, attempts.c.delivered
+        ).where(attempts.c.destination_id == destination_id)
+        if caller.sites is not None:
+            newest = newest.where(_is_of_sites(attempts.c.event_id, caller.sites))
+        each = newest.order_by(attempts.c.sequence.desc()).limit(most).subquery()
+        rows = (await connection.execute(select(each))).all()
+        since_ms = to_epoch_ms(since)
+        found = [Timing(row[0], row[1], bool(row[2])) for row in rows if row[0] >= since_ms]
+        return found, len(rows) < most or len(found) < len(rows)
+
+    async def backlog(
+        self, connection: AsyncConnection, destination_id: str, *, most: int
+    ) -> Backlog:
+        """Count what waits for one destination, up to ``most``."""
+        waiting = (
+            select(deliveries.c.created_at_ms, deliveries.c.due_at_ms)
+            .where(deliveries.c.destination_id == destination_id, _PENDING)
+            .order_by(deliveries.c.due_at_ms)
+            .limit(most + 1)
+            .subquery()
+        )
+        [row] = await connection.execute(
+            select(
+                func.count(), func.min(waiting.c.created_at_ms), func.min(waiting.c.due_at_ms)
+            ).select_from(waiting)
+        )
+        return Backlog(min(row[0], most), row[0] > most, _moment(row[1]), _moment(row[2]))
 
     async def _pending_ids(
         self, connection: AsyncConnection, caller: Caller
@@ -200,6 +333,23 @@ class DeliveryLog:
             error=row.error,
             excerpt=excerpt.decode("utf-8", errors="replace"),
         )
+
+
+def _chosen(wanted: DeliveryFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions that no index serves."""
+    chosen = []
+    if wanted.destination_id is not None:
+        chosen.append(deliveries.c.destination_id == wanted.destination_id)
+    if wanted.event_type is not None:
+        chosen.append(deliveries.c.event_type == wanted.event_type)
+    if wanted.status is not None or wanted.error is not None:
+        answered = [attempts.c.delivery_id == deliveries.c.id]
+        if wanted.status is not None:
+            answered.append(attempts.c.status.between(*wanted.status))
+        if wanted.error is not None:
+            answered.append(attempts.c.error == wanted.error)
+        chosen.append(exists().where(*answered))
+    return chosen
 
 
 def _newest_by_destination(connection: AsyncConnection, own: Select[Any]) -> Select[Any]:

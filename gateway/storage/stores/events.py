@@ -270,9 +270,13 @@ class EventStore:
         after_id: str,
         until_ms: int,
         limit: int,
+        locked: bool = True,
     ) -> list[Event]:
-        """Return an account's events after ``after_id`` recorded before ``until_ms``."""
-        rows = await connection.execute(
+        """Return an account's events after ``after_id`` recorded before ``until_ms``.
+
+        ``locked`` until the transaction ends: retention must not erase one before it is queued.
+        """
+        query = (
             _READ.where(
                 events.c.account_id == account_id,
                 events.c.id > after_id,
@@ -280,8 +284,8 @@ class EventStore:
             )
             .order_by(events.c.id)
             .limit(limit)
-            .with_for_update(read=True)  # retention must not erase it before it is queued
         )
+        rows = await connection.execute(query.with_for_update(read=True) if locked else query)
         return [self._event(row) for row in rows]
 
     @staticmethod

@@ -8,6 +8,7 @@ from litestar import Router
 
 from gateway.plugin import API_VERSION, AddressGuard, EventType, Gateway, Job, Sink, hookimpl
 from gateway_webhooks.commands import endpoints_group
+from gateway_webhooks.deliveries import Deliveries
 from gateway_webhooks.demo import demo
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
@@ -34,6 +35,8 @@ class Webhooks:
             egress=delivery,
             trusted_accounts=delivery.trusted_accounts,
         )
+        self._deliveries = Deliveries(gateway, settings, self._endpoints)
+        self._sender = Sender(settings, self._guard, gateway.clock, egress=delivery)
 
     @hookimpl
     def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:
@@ -43,7 +46,7 @@ class Webhooks:
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
         """Register the routes under /api/webhooks."""
-        return [router(self._gateway, self._endpoints)]
+        return [router(self._gateway, self._endpoints, self._deliveries)]
 
     @hookimpl
     def sinks(self) -> Sequence[Sink]:

@@ -15,6 +15,7 @@ from gateway.plugin import (
     Attempt,
     AuditEntry,
     Caller,
+    Change,
     Conflict,
     Delivery,
     Destination,
@@ -24,11 +25,13 @@ from gateway.plugin import (
     NotFound,
     Problem,
     Recovery,
+    Rehearsal,
     Resolver,
     SystemResolver,
     check_host,
     check_url,
     new_id,
+    note_changes,
 )
 from gateway_webhooks.mapping import (
     SINK,
@@ -50,6 +53,11 @@ from gateway_webhooks.signing import new_secret
 _MAX_OVERLAP_HOURS: Final = 24 * 30
 _TEST_SECONDS: Final = 5.0
 _TEST_POLL_SECONDS: Final = 0.05
+_MAX_REHEARSED: Final = 20_000
+
+
+def _changed(endpoint: Destination) -> Change:
+    return Change("endpoints", endpoint.account_id, endpoint.mode, endpoint.site, [endpoint.id])
 
 
 def _not_found() -> NotFound:
@@ -92,6 +100,7 @@ class Endpoints:
             secret=secret,
             headers=sent.headers,
             by_operator=self._by_operator,
+            secret_since=now,
         )
         destination = Destination(
             id=new_id("dst", now),
@@ -115,6 +124,7 @@ class Endpoints:
             if caller.mode == "live":
                 await self._gateway.plans.take(connection, caller.account_id, "endpoints")
             await self._gateway.destinations.add(connection, destination)
+            await note_changes(connection, [_changed(destination)], now)
         await self._audit(caller, "endpoint.added", destination.id)
         return destination, secret
 
@@ -143,7 +153,7 @@ class Endpoints:
         """
         if change.url is not UNSET:
             await check_host(check_url(change.url, self._guard), self._guard, self._resolver)
-        fresh = new_secret()
+        fresh, now = new_secret(), self._gateway.clock.now()
 
         def edit(before: Destination) -> Destination:
             moves = change.url is not UNSET and host_of(change.url) != host_of(
@@ -167,12 +177,16 @@ class Endpoints:
                 settings = msgspec.structs.replace(
                     settings, by_operator=self._by_operator or (same and settings.by_operator)
                 )
+            if settings != settings_of(before):
+                settings = msgspec.structs.replace(settings, changed_at=now)
             if moves:
                 settings = msgspec.structs.replace(
                     settings,
                     secret=fresh,
                     next_secret=None,
                     rotation_ends_at=None,
+                    secret_since=now,
+                    next_secret_since=None,
                 )
             after = msgspec.structs.replace(
                 before,
@@ -205,6 +219,7 @@ class Endpoints:
         async with self._gateway.database.begin() as connection:
             now = self._gateway.clock.now()
             await self._gateway.destinations.remove(connection, destination.id, now)
+            await note_changes(connection, [_changed(destination)], now)
         await self._gateway.destinations_changed()
         await self._audit(caller, "endpoint.removed", destination.id)
 
@@ -218,13 +233,16 @@ class Endpoints:
         now, fresh = self._gateway.clock.now(), new_secret()
 
         def edit(before: Destination) -> Destination:
-            return rotating(before, fresh, now + timedelta(hours=overlap_hours))
+            return rotating(before, fresh, now, now + timedelta(hours=overlap_hours))
 
         return await self._edit(caller, endpoint_id, "endpoint.rotated", edit), fresh
 
     async def finish_rotation(self, caller: Caller, endpoint_id: str) -> Destination:
         """End the overlap now: the new secret takes over, the old one is deleted."""
-        return await self._edit(caller, endpoint_id, "endpoint.rotation_finished", rotated)
+        now = self._gateway.clock.now()
+        return await self._edit(
+            caller, endpoint_id, "endpoint.rotation_finished", lambda before: rotated(before, now)
+        )
 
     async def end_rotations(self) -> None:
         """Delete the secrets whose overlap has ended, of every account; a job calls this."""
@@ -285,13 +303,15 @@ class Endpoints:
         """
         delivery, _ = await self.delivery(caller, delivery_id)
         try:
-            await self.get(caller, delivery.destination_id)
+            destination = await self.get(caller, delivery.destination_id)
         except NotFound:
             raise Conflict("The endpoint was removed; there is nowhere to send this.") from None
         async with self._gateway.database.begin() as connection:
-            await self._gateway.outbox.resend(
-                connection, delivery.account_id, delivery.id, self._gateway.clock.now()
-            )
+            now = self._gateway.clock.now()
+            await self._gateway.outbox.resend(connection, delivery.account_id, delivery.id, now)
+            ids = [destination.id, delivery.id, delivery.subject]
+            sent = _changed(destination)._replace(topic="deliveries", ids=ids, count=1)
+            await note_changes(connection, [sent], now)
         self._gateway.wake([delivery.destination_id])
         await self._audit(caller, "delivery.resent", delivery.id)
         return await self.delivery(caller, delivery_id)
@@ -304,6 +324,20 @@ class Endpoints:
         recovery = await self._gateway.recovery.start(destination, since, until)
         await self._audit(caller, "endpoint.recovery_started", destination.id)
         return recovery
+
+    async def rehearse_recovery(
+        self,
+        caller: Caller,
+        endpoint_id: str,
+        since: datetime,
+        until: datetime | None,
+        *,
+        most: int = _MAX_REHEARSED,
+    ) -> tuple[Rehearsal, Destination]:
+        """Count what a recovery would send, and start none; returns the endpoint with it."""
+        destination = await self.get(caller, endpoint_id)
+        found = await self._gateway.recovery.rehearse(destination, since, until, most=most)
+        return found, destination
 
     async def recovery(self, caller: Caller, recovery_id: str) -> Recovery:
         """Return the progress of a recovery; raises ``NotFound``."""
@@ -333,8 +367,10 @@ class Endpoints:
             before = await destinations.get(connection, caller, endpoint_id, for_update=True)
             if before is None or before.sink != SINK:
                 raise _not_found()
-            after = edit(as_of(self._gateway.clock.now(), before))
+            now = self._gateway.clock.now()
+            after = edit(as_of(now, before))
             await destinations.change(connection, after)
+            await note_changes(connection, [_changed(after)], now)
         await self._gateway.destinations_changed()
         await self._audit(caller, action, endpoint_id)
         if after.state == "active":

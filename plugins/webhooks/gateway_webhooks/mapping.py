@@ -233,6 +233,7 @@ def endpoint_out(destination: Destination, secret: str | None = None) -> Endpoin
             next_try_at=timestamp(destination.breaker.held_until),
         ),
         rotation_ends_at=timestamp(settings.rotation_ends_at),
+        secret_since=timestamp(settings.secret_since),
         secret=UNSET if secret is None else secret,
     )
 

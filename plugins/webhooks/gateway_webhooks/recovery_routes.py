@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from gateway.plugin import Caller, decode, json_response, timestamp
 from gateway_webhooks import schema
+from gateway_webhooks.delivery_answers import rehearsal_out
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import endpoint_out, recovery_out
 
@@ -66,6 +67,37 @@ async def recover_endpoint(
     sent = decode(body, schema.RecoverIn)
     recovery = await endpoints.recover(caller, endpoint_id, sent.since, sent.until)
     return json_response(recovery_out(recovery), 202)
+
+
+@post(
+    "/endpoints/{endpoint_id:str}/recover/rehearse",
+    status_code=200,
+    tags=["Endpoints"],
+    summary="Count missed events",
+    opt={
+        "permission": "webhooks.read",
+        "feature": None,
+        "body": schema.RecoverIn,
+        "answer": schema.RehearsalOut,
+    },
+)
+async def rehearse_recovery(
+    endpoint_id: FromPath[str],
+    body: RawBody,
+    caller: NamedDependency[Caller],
+    endpoints: Service,
+) -> Response[bytes]:
+    r"""Count the events that a recovery would send, and at which pace; nothing is sent.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/recover/rehearse \
+      -H "X-API-Key: $KEY" -H "Content-Type: application/json" \
+      -d '{"since": "2026-04-19T00:00:00Z"}'
+    ```
+    """
+    sent = decode(body, schema.RecoverIn)
+    found, endpoint = await endpoints.rehearse_recovery(caller, endpoint_id, sent.since, sent.until)
+    return json_response(rehearsal_out(endpoint, found))
 
 
 @get(

@@ -13,21 +13,23 @@ from gateway_webhooks.settings import EndpointSettings
 _PAGE_SIZE: Final = 500
 
 
-def rotating(endpoint: Destination, fresh: str, ends_at: datetime) -> Destination:
+def rotating(endpoint: Destination, fresh: str, now: datetime, ends_at: datetime) -> Destination:
     """Return the endpoint with ``fresh`` as its next secret; ``Conflict`` if it has one."""
     settings = settings_of(endpoint)
     if settings.next_secret is not None:
         raise Conflict("A rotation is already running; finish it, then start another.")
-    settings = msgspec.structs.replace(settings, next_secret=fresh, rotation_ends_at=ends_at)
+    settings = msgspec.structs.replace(
+        settings, next_secret=fresh, next_secret_since=now, rotation_ends_at=ends_at
+    )
     return _with(endpoint, settings)
 
 
-def rotated(endpoint: Destination) -> Destination:
+def rotated(endpoint: Destination, now: datetime) -> Destination:
     """Return the endpoint with only the new secret; ``Conflict`` if there is none."""
     settings = settings_of(endpoint)
     if settings.next_secret is None:
         raise Conflict("No rotation is running; start one first.")
-    return _with(endpoint, settings.ended())
+    return _with(endpoint, settings.ended(now))
 
 
 def as_of(now: datetime, endpoint: Destination) -> Destination:

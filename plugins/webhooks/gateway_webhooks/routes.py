@@ -18,9 +18,21 @@ from gateway.plugin import (
     page_size,
 )
 from gateway_webhooks import schema
+from gateway_webhooks.deliveries import Deliveries
+from gateway_webhooks.delivery_routes import (
+    list_deliveries,
+    show_attempt,
+    show_fields,
+    show_statistics,
+)
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import attempt_out, delivery_out, endpoint_out
-from gateway_webhooks.recovery_routes import enable_endpoint, recover_endpoint, show_recovery
+from gateway_webhooks.recovery_routes import (
+    enable_endpoint,
+    recover_endpoint,
+    rehearse_recovery,
+    show_recovery,
+)
 
 _MAX_CURSOR: Final = 2**63 - 1
 _OUTCOMES: Final = {"delivered": True, "failed": False}
@@ -278,7 +290,7 @@ async def resend_delivery(
     return json_response(delivery_out(*await endpoints.resend(caller, delivery_id), caller))
 
 
-def router(gateway: Gateway, endpoints: Endpoints) -> Router:
+def router(gateway: Gateway, endpoints: Endpoints, deliveries: Deliveries) -> Router:
     """Build the router. The gateway is open by the time a route is called."""
     return Router(
         "/api/webhooks",
@@ -293,13 +305,19 @@ def router(gateway: Gateway, endpoints: Endpoints) -> Router:
             test_endpoint,
             enable_endpoint,
             recover_endpoint,
+            rehearse_recovery,
             show_recovery,
+            show_statistics,
+            show_fields,
             read_log,
+            list_deliveries,
             show_delivery,
+            show_attempt,
             resend_delivery,
         ],
         dependencies={
             "gateway": Provide(lambda: gateway, sync_to_thread=False),
             "endpoints": Provide(lambda: endpoints, sync_to_thread=False),
+            "deliveries": Provide(lambda: deliveries, sync_to_thread=False),
         },
     )

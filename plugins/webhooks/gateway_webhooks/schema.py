@@ -58,6 +58,22 @@ class RecoverIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until: Annotated[datetime, Meta(tz=True)] | None = None
 
 
+class RehearsalOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recovery would do: ``would_queue`` of the ``looked_at`` events would be sent.
+
+    ``is_whole`` is false where only the first events of the period were counted.
+    ``max_per_second`` is the endpoint's pace; a recovery waits while many deliveries are due.
+    """
+
+    endpoint_id: str
+    since: str | None
+    until: str | None
+    looked_at: int
+    would_queue: int
+    is_whole: bool
+    max_per_second: float | None
+
+
 class RecoveryOut(msgspec.Struct, frozen=True, kw_only=True):
     """A recovery: ``looked_at`` counts examined events, ``queued`` those that are sent again."""
 
@@ -108,6 +124,7 @@ class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     failing_since: str | None
     breaker: BreakerOut
     rotation_ends_at: str | None
+    secret_since: str | None
     secret: str | UnsetType = UNSET
     missed_since: str | UnsetType | None = UNSET
 
@@ -143,6 +160,103 @@ class LogOut(msgspec.Struct, frozen=True):
     """A page of attempts, newest first; ``next_cursor`` is null on the last page."""
 
     attempts: list[AttemptOut]
+    next_cursor: str | None
+
+
+class RequestOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt's request, made again from what is stored.
+
+    ``body`` is the text that was signed and sent, unless ``is_masked``; ``body_bytes`` is its
+    size. Values of the endpoint's own headers are hidden. ``differs`` names what has changed
+    since the attempt or is gone: ``secret`` (so the signature was another), ``settings`` (URL or
+    headers), ``erased`` (the event's data), ``removed`` (the endpoint).
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str | None
+    body_bytes: int | None
+    is_masked: bool
+    differs: list[Literal["secret", "settings", "erased", "removed"]]
+
+
+class InspectionOut(AttemptOut, frozen=True, kw_only=True):
+    """One attempt with the request that was sent."""
+
+    request: RequestOut
+
+
+class QuarterOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempts that began in a quarter of an hour. ``p95_ms`` is of those delivered."""
+
+    start: str | None
+    delivered: int
+    failed: int
+    p95_ms: int | None
+
+
+class StatisticsOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint's last hours. ``success`` is the share of attempts that delivered.
+
+    ``is_whole`` is false where only the newest attempts were counted. ``waiting`` counts pending
+    deliveries, and ``waiting_has_more`` says that there are more than were counted.
+    """
+
+    endpoint_id: str
+    since: str | None
+    until: str | None
+    is_whole: bool
+    delivered: int
+    failed: int
+    success: float | None
+    p95_ms: int | None
+    waiting: int
+    waiting_has_more: bool
+    oldest_waiting_at: str | None
+    next_attempt_at: str | None
+    quarters: list[QuarterOut]
+
+
+class LearnedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An event type, and its fields with the group of each, such as identity, contact or rx."""
+
+    event: str
+    meaning: str
+    fields: dict[str, str | None]
+
+
+class FieldsOut(msgspec.Struct, frozen=True):
+    """What a receiver learns by the events that it subscribes to."""
+
+    endpoint_id: str
+    events: list[LearnedOut]
+
+
+class DeliverySummaryOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery without its attempts, which ``attempts`` counts."""
+
+    id: str
+    endpoint_id: str
+    event_id: str
+    event: str
+    subject: str
+    state: Literal["pending", "delivered", "exhausted"]
+    reason: str | None
+    explanation: str | None
+    attempts: int
+    next_attempt_at: str | None
+    created_at: str | None
+    finished_at: str | None
+
+
+class DeliveriesOut(msgspec.Struct, frozen=True):
+    """A page of deliveries, newest first; ``next_cursor`` is null on the last page.
+
+    A page may be short, or empty, and have a next one: each looks through so many deliveries.
+    """
+
+    deliveries: list[DeliverySummaryOut]
     next_cursor: str | None
 
 

@@ -22,6 +22,9 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     ``by_operator``: the operator chose the URL on the command line, and may see what comes back
     from a private network.
+    from then on ``next_secret`` signs alone. ``secret_since`` is when ``secret`` began to sign
+    alone, ``next_secret_since`` when the rotation began, ``changed_at`` when URL or headers last
+    changed; all ``None`` where that was before they were kept.
     """
 
     url: str
@@ -31,17 +34,25 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     next_secret: str | None = None
     rotation_ends_at: datetime | None = None
     by_operator: bool = False
+    secret_since: datetime | None = None
+    next_secret_since: datetime | None = None
+    changed_at: datetime | None = None
 
     def as_of(self, now: datetime) -> "EndpointSettings":
         """Return the settings in force at ``now``: an ended rotation leaves only the new secret."""
         if self.next_secret is None or self.rotation_ends_at is None or now < self.rotation_ends_at:
             return self
-        return self.ended()
+        return self.ended(self.rotation_ends_at)
 
-    def ended(self) -> "EndpointSettings":
+    def ended(self, at: datetime) -> "EndpointSettings":
         """Return the settings after the rotation: the new secret alone."""
         return msgspec.structs.replace(
-            self, secret=self.next_secret, next_secret=None, rotation_ends_at=None
+            self,
+            secret=self.next_secret,
+            next_secret=None,
+            rotation_ends_at=None,
+            secret_since=at,
+            next_secret_since=None,
         )
 
     def secrets_at(self, now: datetime) -> tuple[str, str | None]:
