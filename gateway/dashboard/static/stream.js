@@ -193,7 +193,7 @@ function swap(region, fresh, before) {
   const focused = region.contains(document.activeElement) ? document.activeElement.id : "";
   region.replaceWith(fresh);
   for (const [id, row] of rowsOf(fresh)) {
-    if (before.size && !before.has(id)) row.classList.add("new");
+    if (before.size && !before.has(id)) row.dataset.new = "";
     if (checked.includes(id)) row.querySelectorAll("input[type=checkbox]").forEach((box) => (box.checked = true));
     if (id === cursor) row.classList.add("cursor");
   }
