@@ -29,6 +29,8 @@ _SECONDS_BEFORE: Final = 15.0
 # A browser that takes nothing for so many messages refreshes everything when it does.
 _MAX_WAITING: Final = 32
 
+_OUTAGES: Final = (SQLAlchemyError, StorageError, OSError)
+
 End = Literal["locked", "signed_out", "stopping"]
 
 _log = logging.getLogger(__name__)
@@ -96,7 +98,11 @@ class Feed:
             if self._gateway.stopping.is_set():
                 watcher.end("stopping")
             else:
-                await self._catch_up(watcher, after)
+                try:
+                    await self._catch_up(watcher, after)
+                except _OUTAGES as error:
+                    self._note_outage(error)
+                    watcher.put(written("reset", {}))
                 if self._reading is None or self._reading.done():
                     self._reading = asyncio.create_task(self._read_on(), name="changes")
             yield watcher
@@ -130,7 +136,7 @@ class Feed:
                 if reads % _READS_BETWEEN_CHECKS == 0:
                     await self._check_sessions()
                 found = await self._reader.read()
-            except (SQLAlchemyError, StorageError, OSError) as error:
+            except _OUTAGES as error:
                 self._note_outage(error)
                 continue
             self._is_out = False
