@@ -12,7 +12,6 @@ from gateway.plugin import (
     EventType,
     Gateway,
     Job,
-    Page,
     Sink,
     hookimpl,
 )
@@ -21,7 +20,6 @@ from gateway_webhooks.deliveries import Deliveries
 from gateway_webhooks.demo import demo
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
-from gateway_webhooks.pages import webhook_pages
 from gateway_webhooks.routes import router
 from gateway_webhooks.sender import Sender
 from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
@@ -57,11 +55,6 @@ class Webhooks:
     def http_routers(self) -> Sequence[Router]:
         """Register the routes under /api/webhooks."""
         return [router(self._gateway, self._endpoints, self._deliveries)]
-
-    @hookimpl
-    def pages(self) -> Sequence[Page]:
-        """Register the pages Endpoints, Endpoint and Deliveries."""
-        return webhook_pages(self._gateway, self._endpoints, self._deliveries)
 
     @hookimpl
     def sinks(self) -> Sequence[Sink]:
