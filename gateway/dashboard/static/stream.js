@@ -289,4 +289,5 @@ export function start({ onEnd }) {
   });
   document.addEventListener("visibilitychange", schedule);
   setInterval(showFreshness, 1_000);
+  for (const mark of document.querySelectorAll("[data-fresh]")) mark.hidden = false;
 }
