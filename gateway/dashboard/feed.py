@@ -192,7 +192,7 @@ class Feed:
                 "topic": each.topic,
                 "mode": each.mode,
                 "site": each.site,
-                "count": each.count,
+                "count": each.total,
                 "ids": each.ids,
                 "more": each.has_more,
             }
@@ -220,7 +220,7 @@ def _merged(found: Iterable[StoredChange]) -> list[StoredChange]:
         merged.append(
             group[-1]._replace(
                 ids=ids[:MAX_IDS],
-                count=sum(each.count for each in group),
+                total=sum(each.total for each in group),
                 has_more=len(ids) > MAX_IDS or any(each.has_more for each in group),
             )
         )

@@ -154,7 +154,8 @@ def _noted(settled: Sequence[Settled], changed: Collection[str]) -> list[Change]
         for event in (item.delivery.event,)
     }
     return [
-        Change("endpoints", *key, [endpoint_id]) for *key, endpoint_id in sorted(found, key=str)
+        Change("endpoints", account_id, mode, site, [endpoint_id])
+        for account_id, mode, site, endpoint_id in sorted(found, key=str)
     ]
 
 

@@ -195,8 +195,9 @@ class Amendments:
             result = await erase_finished(
                 connection, self._packages.sealer, caller, package_ids, now
             )
-            gone = Change("packages", caller.account_id, caller.mode, caller.site, result.erased)
-            await note_changes(connection, [gone], now)
+            if result.redacted:
+                key = (caller.account_id, caller.mode, caller.site)
+                await note_changes(connection, [Change("packages", *key, result.redacted)], now)
             return result
 
     def _reviewed(self, package: PackageState, order: Order) -> Order:

@@ -22,7 +22,7 @@ class Change(NamedTuple):
     """Things of one topic that changed in a transaction.
 
     ``mode`` is ``None`` for what is of both modes, ``site`` for what is of no single site.
-    ``ids`` are ids of our own, never a patient's data. ``count`` is the number of things, where
+    ``ids`` are ids of our own, never a patient's data. ``total`` is the number of things, where
     that isn't the number of ids.
     """
 
@@ -31,7 +31,7 @@ class Change(NamedTuple):
     mode: Mode | None
     site: str | None
     ids: Sequence[str]
-    count: int | None = None
+    total: int | None = None
 
 
 CORE_TOPICS: Final = (

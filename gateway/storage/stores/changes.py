@@ -55,7 +55,7 @@ class StoredChange(NamedTuple):
     account_id: str
     mode: Mode | None
     site: str | None
-    count: int
+    total: int
     ids: tuple[str, ...]
     has_more: bool
     at_ms: int
@@ -70,7 +70,7 @@ async def note_changes(connection: AsyncConnection, noted: Iterable[Change], now
     for each in noted:
         ids, count = rows.get(each[:4], ([], 0))
         ids += each.ids
-        rows[each[:4]] = (ids, count + (len(each.ids) if each.count is None else each.count))
+        rows[each[:4]] = (ids, count + (len(each.ids) if each.total is None else each.total))
     if rows:
         at_ms = to_epoch_ms(now)
         written = [(*key, count, _joined(ids), at_ms) for key, (ids, count) in rows.items()]
@@ -130,7 +130,7 @@ def change_arrays(noted: Sequence[Change]) -> dict[str, list[object]]:
         "change_accounts": [each.account_id for each in noted],
         "modes": [each.mode for each in noted],
         "sites": [each.site for each in noted],
-        "counts": [len(each.ids) if each.count is None else each.count for each in noted],
+        "counts": [len(each.ids) if each.total is None else each.total for each in noted],
         "change_ids": [_joined(each.ids) for each in noted],
     }
 

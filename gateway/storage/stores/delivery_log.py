@@ -67,7 +67,7 @@ class Timing(NamedTuple):
 class Backlog(NamedTuple):
     """What waits for a destination; ``has_more`` where only so many were counted."""
 
-    count: int
+    total: int
     has_more: bool
     oldest_at: datetime | None
     next_due_at: datetime | None
@@ -154,7 +154,7 @@ class DeliveryLog:
         if state is None:
             return []
         if state == "exhausted":
-            return [_EXHAUSTED, deliveries.c.state == "exhausted"]
+            return [and_(_EXHAUSTED, deliveries.c.state == "exhausted")]
         if state == "delivered":
             return [deliveries.c.state == "delivered"]
         few = None if wanted.subject else await self._pending_ids(connection, caller)

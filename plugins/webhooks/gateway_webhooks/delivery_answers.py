@@ -67,7 +67,7 @@ def statistics_out(endpoint_id: str, found: Statistics) -> StatisticsOut:
         failed=found.failed,
         success=found.success,
         p95_ms=found.p95_ms,
-        waiting=found.waiting.count,
+        waiting=found.waiting.total,
         waiting_has_more=found.waiting.has_more,
         oldest_waiting_at=timestamp(found.waiting.oldest_at),
         next_attempt_at=timestamp(found.waiting.next_due_at),

@@ -1,11 +1,11 @@
 """The routes that look deliveries up: lists, an attempt as it was sent, an endpoint's hours."""
 
 import re
-from typing import Final
+from typing import Annotated, Final
 
 from litestar import Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, SkipValidation
+from litestar.params import FromPath, FromQuery, QueryParameter, SkipValidation
 
 from gateway.plugin import Caller, DeliveryFilter, InvalidInput, json_response, page_size
 from gateway_webhooks import schema
@@ -35,7 +35,7 @@ EndpointService = NamedDependency[SkipValidation[Endpoints]]
 async def list_deliveries(  # noqa: PLR0913, PLR0917 - one for each query parameter
     caller: NamedDependency[Caller],
     deliveries: Service,
-    state: FromQuery[str | None] = None,
+    wanted_state: Annotated[str | None, QueryParameter(name="state")] = None,
     endpoint: FromQuery[str | None] = None,
     event: FromQuery[str | None] = None,
     package: FromQuery[str | None] = None,
@@ -56,7 +56,7 @@ async def list_deliveries(  # noqa: PLR0913, PLR0917 - one for each query parame
     """
     wanted = delivery_filter(
         limit=page_size(limit),
-        state=state,
+        state=wanted_state,
         endpoint=endpoint,
         event=event,
         package=package,

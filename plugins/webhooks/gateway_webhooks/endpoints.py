@@ -310,7 +310,7 @@ class Endpoints:
             now = self._gateway.clock.now()
             await self._gateway.outbox.resend(connection, delivery.account_id, delivery.id, now)
             ids = [destination.id, delivery.id, delivery.subject]
-            sent = _changed(destination)._replace(topic="deliveries", ids=ids, count=1)
+            sent = _changed(destination)._replace(topic="deliveries", ids=ids, total=1)
             await note_changes(connection, [sent], now)
         self._gateway.wake([delivery.destination_id])
         await self._audit(caller, "delivery.resent", delivery.id)

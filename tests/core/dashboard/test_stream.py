@@ -13,6 +13,8 @@ from gateway.clock import SteppingClock
 from gateway.dashboard import feed
 from gateway.hookspecs import hookimpl
 from gateway.model.change import Change, Topic
+from gateway.model.ids import new_id
+from gateway.model.person import Membership, Person
 from gateway.sdk.records import TOPICS
 from gateway.storage.stores.changes import note_changes
 
@@ -44,19 +46,29 @@ async def running(harness, clock, monkeypatch):
 
 @pytest.fixture
 async def owner(running, clock):
-    browser = SessionBrowser(running, clock)
-    await browser.become_owner()
-    clock.step(30)
-    return browser
+    return await signed_in(running, clock, "owner")
 
 
-async def invited(owner, running, clock, role, sites=None):
-    made = await owner.post(
-        "/api/people/invitations", {"email": "sam@x.example", "role": role, "sites": sites}
+async def signed_in(running, clock, role, sites=None, name="Amara Okafor"):
+    """Return the browser of a person of a role, who signed in with a passkey just now."""
+    gateway, now = running.gateway, clock.now()
+    parts = gateway.identity.parts
+    person = Person(
+        id=new_id("per", now),
+        name=name,
+        email=f"{name[:3]}@x.example",
+        handle=name.encode(),
+        created_at=now,
     )
     browser = SessionBrowser(running, clock)
-    await browser.accept(made.json()["link"])
-    clock.step(30)
+    async with gateway.database.begin() as connection:
+        await parts.people.add(connection, person)
+        membership = Membership("default", person.id, role, sites)
+        await parts.people.set_membership(connection, membership, now)
+        browser.cookies["session"] = await gateway.identity.sessions.begin(
+            connection, person, "default", "passkey", is_strong=True, agent="Firefox/1"
+        )
+    browser.person = person.id
     return browser
 
 
@@ -104,7 +116,7 @@ async def listening(browser, path="/dashboard/stream", **headers):
 
 async def accepted(running, **changes):
     answer = await running.gateway.intake.accept(
-        submission(order(**changes), caller=running.caller())
+        submission(order(**{"site": "main"} | changes), caller=running.caller())
     )
     return answer.results[0].package_id
 
@@ -136,8 +148,8 @@ async def test_an_order_is_heard_of_at_once_by_its_id_and_nothing_of_the_patient
     assert stream.place > 0
 
 
-async def test_a_person_hears_of_their_sites_and_permissions_alone(owner, running, clock):
-    sam = await invited(owner, running, clock, "dispatcher", ["north"])
+async def test_a_person_hears_of_their_sites_and_permissions_alone(running, clock):
+    sam = await signed_in(running, clock, "dispatcher", ("north",), "Sam Lee")
     async with listening(sam) as stream:
         await stream.message()
         await noted(
@@ -183,8 +195,7 @@ async def test_a_plugin_brings_a_topic_with_its_permission(harness, clock, monke
     made = harness(TOML, clock=clock)
     made.gateway.hooks.register(Brings(), "labels")
     async with made as running:
-        owner = SessionBrowser(running, clock)
-        await owner.become_owner()
+        owner = await signed_in(running, clock, "owner")
         async with listening(owner) as stream:
             await stream.message()
             await noted(running, Change("scans", "default", "live", "main", ["scan_1"]))
@@ -217,13 +228,12 @@ async def test_signing_out_elsewhere_ends_the_stream(owner):
 
 
 async def test_disabling_a_person_ends_their_stream_and_no_other(owner, running, clock):
-    sam = await invited(owner, running, clock, "pharmacist")
-    people = (await owner.get("/api/people")).json()["people"]
-    sams_id = next(each["id"] for each in people if each["name"] == "Sam Lee")
+    sam = await signed_in(running, clock, "pharmacist", name="Sam Lee")
+    sams_id = sam.person
     async with listening(sam) as ended, listening(owner) as kept:
         await ended.message()
         await kept.message()
-        done = await owner.post(f"/api/people/{sams_id}/disable")
+        done = await owner.send("PATCH", f"/api/people/{sams_id}", {"disabled": True})
         assert done.status_code in {200, 204}, done.text
 
         assert await ended.message("end") == ("end", {"reason": "signed_out"})
@@ -231,15 +241,14 @@ async def test_disabling_a_person_ends_their_stream_and_no_other(owner, running,
 
 
 async def test_a_role_that_is_taken_away_holds_from_then_on(owner, running, clock):
-    sam = await invited(owner, running, clock, "integrator")
-    people = (await owner.get("/api/people")).json()["people"]
-    sams_id = next(each["id"] for each in people if each["name"] == "Sam Lee")
+    sam = await signed_in(running, clock, "integrator", name="Sam Lee")
+    sams_id = sam.person
     async with listening(sam) as stream:
         await stream.message()
         await noted(running, Change("deliveries", "default", "live", None, ["dlv_1"]))
         assert (await stream.changes("deliveries"))["ids"] == ["dlv_1"]
         changed = await owner.send("PATCH", f"/api/people/{sams_id}", {"role": "dispatcher"})
-        assert changed.status_code == 200, changed.text
+        assert changed.status_code == 204, changed.text
         await stream.message("tick")
         await noted(
             running,

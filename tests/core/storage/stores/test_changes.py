@@ -16,8 +16,8 @@ from gateway.storage.schema import changes
 from gateway.storage.stores.changes import MAX_IDS, FeedReader, note_changes, sweep_changes
 
 
-def change(*ids: str, topic="packages", site="main", mode="live", count=None) -> Change:
-    return Change(topic, "acme", mode, site, ids, count)
+def change(*ids: str, topic="packages", site="main", mode="live", total=None) -> Change:
+    return Change(topic, "acme", mode, site, ids, total)
 
 
 async def noted(database, *found, now=NOW):
@@ -43,7 +43,7 @@ async def test_a_transaction_writes_one_row_for_each_topic_and_site(database, re
 
     found = await reader.read()
 
-    assert [(each.topic, each.site, each.ids, each.count) for each in found] == [
+    assert [(each.topic, each.site, each.ids, each.total) for each in found] == [
         ("packages", "main", ("pkg_1", "pkg_2"), 2),
         ("packages", "north", ("pkg_3",), 1),
         ("imports", "main", ("imp_1",), 1),
@@ -56,7 +56,7 @@ async def test_a_large_change_names_its_first_things_and_says_that_there_are_mor
 
     [found] = await reader.read()
 
-    assert (found.count, len(found.ids), found.has_more) == (1482, MAX_IDS, True)
+    assert (found.total, len(found.ids), found.has_more) == (1482, MAX_IDS, True)
     assert found.ids[0] == "pkg_0"
 
 
@@ -160,10 +160,10 @@ async def test_an_order_and_its_delivery_write_one_row_a_topic(database_url, tmp
         delivered = await reader.read()
     package = accepted.results[0].package_id
 
-    assert [(each.topic, each.count) for each in taken] == [("events", 1), ("packages", 1)]
+    assert [(each.topic, each.total) for each in taken] == [("events", 1), ("packages", 1)]
     assert taken[1].ids == (package,)
     [row] = delivered
-    assert (row.topic, row.count) == ("deliveries", 1)
+    assert (row.topic, row.total) == ("deliveries", 1)
     assert row.ids[0] == destination
     assert row.ids[2] == package
     for each in (*taken, row):
@@ -196,4 +196,4 @@ async def test_another_process_reads_what_this_one_wrote(postgres_url, tmp_path)
         )
         found = await reader.read()
 
-    assert sum(each.count for each in found if each.topic == "packages") == 3
+    assert sum(each.total for each in found if each.topic == "packages") == 3
