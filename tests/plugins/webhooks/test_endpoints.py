@@ -34,6 +34,7 @@ AS_ADDED = {
     "failing_since": None,
     "breaker": {"state": "closed", "failures": 0, "opened_at": None, "next_try_at": None},
     "rotation_ends_at": None,
+    "secret_since": "2026-04-19T18:42:10Z",
 }
 
 # What is sent, and what is shown differently afterwards.
