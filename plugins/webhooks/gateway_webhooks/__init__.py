@@ -44,7 +44,6 @@ class Webhooks:
             trusted_accounts=delivery.trusted_accounts,
         )
         self._deliveries = Deliveries(gateway, settings, self._endpoints)
-        self._sender = Sender(settings, self._guard, gateway.clock, egress=delivery)
 
     @hookimpl
     def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:

@@ -177,8 +177,7 @@ class Endpoints:
                 settings = msgspec.structs.replace(
                     settings, by_operator=self._by_operator or (same and settings.by_operator)
                 )
-            if settings != settings_of(before):
-                settings = msgspec.structs.replace(settings, changed_at=now)
+            settings = settings.noted(settings_of(before), now)
             if moves:
                 settings = msgspec.structs.replace(
                     settings,

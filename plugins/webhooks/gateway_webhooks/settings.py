@@ -21,8 +21,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     from then on ``next_secret`` signs alone.
 
     ``by_operator``: the operator chose the URL on the command line, and may see what comes back
-    from a private network.
-    from then on ``next_secret`` signs alone. ``secret_since`` is when ``secret`` began to sign
+    from a private network. ``secret_since`` is when ``secret`` began to sign
     alone, ``next_secret_since`` when the rotation began, ``changed_at`` when URL or headers last
     changed; all ``None`` where that was before they were kept.
     """
@@ -37,6 +36,10 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     secret_since: datetime | None = None
     next_secret_since: datetime | None = None
     changed_at: datetime | None = None
+
+    def noted(self, before: "EndpointSettings", now: datetime) -> "EndpointSettings":
+        """Return the settings with the time of their change, if they differ from ``before``."""
+        return self if self == before else msgspec.structs.replace(self, changed_at=now)
 
     def as_of(self, now: datetime) -> "EndpointSettings":
         """Return the settings in force at ``now``: an ended rotation leaves only the new secret."""
