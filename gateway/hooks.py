@@ -32,7 +32,6 @@ from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
 from gateway.model.place_rules import PlaceRules
 from gateway.sdk.pages import Page, Panel, PanelPlace
-from gateway.sdk.records import ATTENTION, PLACES, AttentionSource, HealthCheck, Job, Sink
 from gateway.sdk.records import (
     ATTENTION,
     PLACES,

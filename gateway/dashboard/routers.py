@@ -15,6 +15,7 @@ from gateway.dashboard.refusals import Refusals
 from gateway.dashboard.registry import Pages
 from gateway.dashboard.serving import AnyCaller, PageServer
 from gateway.dashboard.shell import Shell
+from gateway.dashboard.stream import stream_routes
 from gateway.model.permission import ANY_CALLER
 from gateway.runtime import Gateway
 from gateway.sdk.page_request import DASHBOARD, page_url
@@ -36,7 +37,7 @@ def build_dashboard(
     layout = Layout(pages.packages)
     shell = Shell(gateway, layout, pages)
     server = PageServer(gateway, layout, shell, status_of)
-    handlers = [*entrance(gateway, layout), *server.routes()]
+    handlers = [*entrance(gateway, layout), *stream_routes(gateway), *server.routes()]
     if "" not in pages.all:
         handlers.append(_first(pages))
     router = Router(DASHBOARD, route_handlers=handlers, include_in_schema=False)

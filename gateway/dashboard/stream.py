@@ -8,7 +8,7 @@ locks while pages are open.
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from litestar import Request, Router, get
+from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery, SkipValidation
@@ -29,8 +29,8 @@ Own = NamedDependency[SkipValidation[SignedIn]]
 AnyBrowser = NamedDependency[SkipValidation[Browser]]
 
 
-def stream_router(gateway: Gateway) -> Router:
-    """Make the route; it reads nothing while no page is open."""
+def stream_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
+    """Make the route below ``/dashboard``; it reads nothing while no page is open."""
     feed = Feed(gateway)
 
     @get(
@@ -51,8 +51,7 @@ def stream_router(gateway: Gateway) -> Router:
             headers={**HEADERS, "X-Accel-Buffering": "no"},
         )
 
-    handlers: list[HTTPRouteHandler] = [stream]
-    return Router("/dashboard", route_handlers=handlers, include_in_schema=False)
+    return [stream]
 
 
 async def _written(

@@ -9,10 +9,6 @@ from litestar.di import Provide
 from gateway.auth.key_throttle import KeyThrottle
 from gateway.auth.web_origin import WebOrigin
 from gateway.dashboard.routers import build_dashboard
-from gateway.dashboard.layout import Layout
-from gateway.dashboard.pages import dashboard_router
-from gateway.dashboard.refusals import Refusals
-from gateway.dashboard.stream import stream_router
 from gateway.http.access_log import AccessLog, RequestIds
 from gateway.http.audit import audit_router
 from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
@@ -52,9 +48,6 @@ def create_litestar(gateway: Gateway) -> Litestar:
     if gateway.settings.dashboard.enabled:
         dashboard = build_dashboard(gateway, origin, status_of)
         pages, refusals = [dashboard.router], dashboard.refusals
-        layout = Layout()
-        pages = [dashboard_router(gateway, layout), stream_router(gateway)]
-        refusals = Refusals(layout, origin)
     app = Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),
