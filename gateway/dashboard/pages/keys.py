@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+from markupsafe import Markup
+
 from gateway.auth.key_grants import sees_key
 from gateway.auth.roles import LEGACY, PRESETS, only_by_command_line, permissions_of
 from gateway.errors import Conflict, InvalidInput, NotFound, Problem
@@ -180,7 +182,14 @@ class _Keys:
 
     def _described(self, request: PageRequest, names: Sequence[str]) -> list[tuple[str, str, str]]:
         known = {each.name: each.meaning for each in self._gateway.permissions.table}
-        return [(name, name, request.text(known.get(name, ""))) for name in names if name]
+        return [
+            (
+                name,
+                request.text(known.get(name, "")) or name,
+                Markup("<code>{}</code>").format(name),
+            )
+            for name in names
+        ]
 
 
 def _scopes(form: Query) -> tuple[str, ...]:

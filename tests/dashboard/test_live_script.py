@@ -1,0 +1,121 @@
+"""What the script adds to plain pages: dialogs, keys, copying, drafts, a second click."""
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+
+async def test_a_key_is_made_in_a_dialog_shown_once_and_revoked_by_its_name(running, sign_in_as):
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/keys")
+
+    await page.click("text=New key")
+    dialog = page.locator("#dialog")
+    await dialog.locator("[name=name]").fill(" ")
+    await dialog.locator("button[type=submit]").click()
+    await dialog.locator("[role=alert]").wait_for()
+    assert page.url.endswith("/dashboard/keys")
+    assert await visit.axe() == []
+    await dialog.locator("[name=name]").fill("Till 2")
+    await dialog.locator("button[type=submit]").click()
+    shown = await dialog.locator("#the-key").text_content()
+    await visit.shot("key-made-1440")
+    await page.click("text=I stored it")
+    await page.wait_for_load_state()
+    assert shown.startswith("sk_live_")
+    assert shown not in await page.content()
+
+    row = page.locator("tr", has_text="Till 2")
+    await row.get_by_role("link", name="Revoke").click()
+    button = dialog.locator("button.danger")
+    assert await button.is_disabled()
+    await dialog.locator("[name=confirm]").fill("Till 2")
+    await button.click()
+    await page.locator(".toast", has_text="Till 2 is revoked").wait_for()
+    keys = await running.gateway.keys.list("default")
+    assert [each.revoked_at is not None for each in keys if each.name == "Till 2"] == [True]
+
+
+async def test_single_keys_move_through_a_list_and_can_be_switched_off(running, sign_in_as):
+    for name in ("A", "B", "C"):
+        await running.gateway.keys.issue(name, account_id="default", actor="test")
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/keys")
+
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    first = await page.locator("tbody tr").nth(1).get_attribute("class")
+    await page.keyboard.press("k")
+    assert first == "cursor"
+    assert await page.locator("tbody tr").nth(0).get_attribute("class") == "cursor"
+    await page.keyboard.press("Enter")
+    await page.locator("#dialog[open]").wait_for()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("/")
+    assert await page.evaluate("document.activeElement.name") == "q"
+    await page.keyboard.type("jk/?")
+    assert await page.input_value(".search input") == "jk/?"
+    await page.evaluate("document.activeElement.blur()")
+    await page.keyboard.press("?")
+    await page.locator("#keys[open]").wait_for()
+
+    await visit.open("/dashboard/me")
+    await page.click("text=Off")
+    await page.click("text=Save for this browser")
+    await visit.open("/dashboard/keys")
+    await page.keyboard.press("j")
+    await page.keyboard.press("?")
+    assert await page.locator(".cursor").count() == 0
+    assert await page.locator("#keys[open]").count() == 0
+
+
+async def test_a_person_is_invited_without_script(running, sign_in_as):
+    visit = await sign_in_as("owner", script=False)
+    page = await visit.open("/dashboard/people")
+
+    await page.click("text=Invite a person")
+    await page.fill("[name=email]", "sam@x.example")
+    await page.check("[value=pharmacist]")
+    await page.click("text=Make the invitation")
+    link = await page.locator("#the-link").text_content()
+    await page.click("text=I sent it")
+
+    assert "/dashboard/invitation#" in link
+    assert await page.locator("text=sam@x.example").count() == 1
+
+
+async def test_two_tabs_show_two_modes_and_nothing_is_mixed_up(running, sign_in_as):
+    visit = await sign_in_as("owner")
+    live = await visit.open("/dashboard/keys")
+    test = await visit.new_page()
+    await test.goto(visit.home + "/dashboard/test/keys")
+
+    await live.click("text=New key")
+    await live.locator("#dialog [name=name]").fill("Live one")
+    await test.click("text=New key")
+    await test.locator("#dialog [name=name]").fill("Test one")
+    await test.locator("#dialog button[type=submit]").click()
+    await live.locator("#dialog button[type=submit]").click()
+    made = [await page.locator("#the-key").text_content() for page in (live, test)]
+
+    assert [each[:8] for each in made] == ["sk_live_", "sk_test_"]
+    assert await test.title() == "TEST · Keys · rx-gateway"
+    assert await live.title() == "Keys · rx-gateway"
+    await visit.shot("keys-live-1440")
+
+
+async def test_a_phone_finds_the_menu_and_the_search(running, sign_in_as):
+    visit = await sign_in_as("owner", width=390, height=844, touch=True)
+    page = await visit.open("/dashboard/people")
+
+    await page.tap(".top a[aria-label=Search]")
+    await page.locator("main [name=q]").wait_for()
+    assert page.url.endswith("/dashboard/search")
+    small = await page.evaluate(
+        """() => [...document.querySelectorAll("a, button, input, select, summary")]
+          .filter((each) => each.checkVisibility() && !each.closest("p, .skip"))
+          .map((each) => [each.getBoundingClientRect(), each.outerHTML.slice(0, 90)])
+          .filter(([box]) => box.width && (box.height < 43 || box.width < 43))
+          .map(([, html]) => html)"""
+    )
+    assert small == []
