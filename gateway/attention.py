@@ -7,6 +7,7 @@ deadline; one that fails becomes an item itself, so that silence means that all 
 import asyncio
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,11 +15,12 @@ from typing import Final
 from gateway.clock import Clock, from_epoch_ms
 from gateway.hooks import Hooks
 from gateway.model.account import Caller
+from gateway.observability.fault_places import with_place
 from gateway.sdk.records import AttentionItem, AttentionSource
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.stores.clear_columns import ClearFilter
-from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.destinations import DestinationStore, missing_sink
 from gateway.storage.stores.installation import LAST_BACKUP, read_fact
 from gateway.storage.stores.package_lists import PackageFilter, count_since
 
@@ -46,11 +48,13 @@ class Attention:
         self._settings = settings
         self._database = database
         self._destinations = destinations
+        self._hooks = hooks
         self._clock = clock
         self._seconds = seconds
         self._sources = (
             AttentionSource("endpoints", "webhooks.read", self._endpoints),
             AttentionSource("packages", "packages.read", self._packages),
+            AttentionSource("sinks", "webhooks.read", self._sinks_missing),
             AttentionSource("disk", "settings.read", self._disk),
             AttentionSource("backup", "settings.read", self._backup),
             *hooks.attention(),
@@ -75,10 +79,8 @@ class Attention:
             async with asyncio.timeout(self._seconds):
                 return await source.find(caller)
         except Exception as error:  # noqa: BLE001 - a source of a plugin may raise anything
-            _log.warning(
-                "attention source failed",
-                extra={"source": source.name, "error": type(error).__name__},
-            )
+            place = with_place(type(error).__name__, error, source.find)
+            _log.warning("attention source %s failed: %s", source.name, place)
             text = f"The check {source.name} fails ({type(error).__name__}); the log has the place."
             return [AttentionItem("source_failed", source.name, text, command="gateway check")]
 
@@ -141,6 +143,23 @@ class Attention:
                 count=found.number,
                 is_bad=True,
             )
+        ]
+
+    async def _sinks_missing(self, caller: Caller) -> Sequence[AttentionItem]:
+        known = self._hooks.sinks()
+        async with self._database.read() as connection:
+            found = await self._destinations.list(connection, caller)
+        counts = Counter(
+            each.sink for each in found if each.sink not in known and each.state != "disabled"
+        )
+        return [
+            AttentionItem(
+                "sink_missing",
+                sink,
+                f"{missing_sink(sink, count)}.",
+                command=f"gateway destinations list --sink {sink}",
+            )
+            for sink, count in sorted(counts.items())
         ]
 
     async def _disk(self, _caller: Caller) -> Sequence[AttentionItem]:

@@ -4,17 +4,15 @@ Implementations are called one at a time, in loading order, so that one that rai
 named and the others still run.
 """
 
-import inspect
+import dataclasses
 import logging
 import re
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
-    contextmanager,
 )
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -23,7 +21,9 @@ import click
 import pluggy
 from litestar import Router
 
+from gateway.clock import Clock, SystemClock
 from gateway.errors import PluginError
+from gateway.hook_calls import START_SECONDS, HookCalls
 from gateway.hookspecs import PROJECT, GatewayHooks
 from gateway.model.catalog import core_event_types
 from gateway.model.change import CORE_TOPICS, Topic
@@ -31,6 +31,8 @@ from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
 from gateway.model.place_rules import PlaceRules
+from gateway.observability.fault_places import place_of
+from gateway.plugin_faults import hook_faults
 from gateway.sdk.pages import Page, Panel, PanelPlace
 from gateway.sdk.records import (
     ATTENTION,
@@ -41,6 +43,7 @@ from gateway.sdk.records import (
     Job,
     Sink,
 )
+from gateway.storage.plugin_migrations import refuse_clashes, refuse_unprefixed
 from gateway.storage.plugin_tables import PluginTables
 
 _log = logging.getLogger(__name__)
@@ -52,32 +55,45 @@ _EVERY_BATCH: Final = ("review_orders", "route_events", "events_recorded")
 
 
 class Hooks:
-    """Calls the hooks of registered plugins. ``failures`` counts errors by (plugin, hook)."""
+    """Calls the hooks of registered plugins.
 
-    def __init__(self) -> None:
+    ``failures`` counts errors by (plugin, hook); ``faults`` has the last one's class and place.
+    ``opening_seconds`` has how long the lifespan of each plugin took to open. ``clock`` times the
+    calls; ``trace`` is given a line for each.
+    """
+
+    def __init__(
+        self, clock: Clock | None = None, trace: Callable[[str], None] | None = None
+    ) -> None:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(GatewayHooks)
-        self.failures: Counter[tuple[str, str]] = Counter()
+        self._clock = clock or SystemClock()
+        self._calls = HookCalls(self._clock, _EVERY_BATCH, trace)
+        self.failures = self._calls.failures
+        self.faults = self._calls.faults
+        self.opening_seconds: dict[str, float] = {}
 
     def register(self, plugin: object, name: str) -> None:
         """Add a plugin; raises :class:`PluginError` when it implements hooks wrongly."""
-        try:
-            self._manager.register(plugin, name)
-            self._manager.check_pending()
-            self._refuse_coroutines(plugin)
-        except (pluggy.PluginValidationError, PluginError) as error:
-            self._manager.unregister(name=name)
+        # Found here and not by pluggy, whose messages show objects by their address in memory.
+        faults = list(hook_faults(type(plugin)))
+        if faults:
             raise PluginError(
-                f"plugin {name} implements a hook that doesn't fit: {error}"
-            ) from error
+                f"plugin {name} implements a hook that doesn't fit: {'; '.join(faults)}"
+            )
+        self._manager.register(plugin, name)
 
     def http_routers(self) -> list[Router]:
         """Return every plugin's routers."""
+        return [router for _, router in self.routers_by_plugin()]
+
+    def routers_by_plugin(self) -> list[tuple[str, Router]]:
+        """Return every plugin's routers, each with the name of its plugin."""
         routers = []
         for plugin, found in self._at_start("http_routers", Router):
             for router in found:
                 router.opt.setdefault("feature", plugin)  # of plans
-                routers.append(router)
+                routers.append((plugin, router))
         return routers
 
     def pages(self) -> list[tuple[str, list[Page]]]:
@@ -120,39 +136,63 @@ class Hooks:
     def sinks(self) -> dict[str, Sink]:
         """Return the sinks by kind."""
         sinks: dict[str, Sink] = {}
+        owners: dict[str, str] = {}
         for name, found in self._at_start("sinks", Sink):
             for sink in found:
                 if sink.kind in sinks:
-                    raise PluginError(f"plugin {name} brings the sink {sink.kind} a second time")
+                    raise PluginError(_clash("sink", sink.kind, owners[sink.kind], name))
                 sinks[sink.kind] = sink
+                owners[sink.kind] = name
         return sinks
 
     def event_types(self) -> list[EventType]:
         """Return the event types that plugins publish."""
         types: dict[str, EventType] = {}
-        core = {entry.type for entry in core_event_types()}
+        owners = {entry.type: "" for entry in core_event_types()}
         for name, found in self._at_start("event_types", EventType):
             for entry in found:
-                if entry.type in core or entry.type in types:
-                    raise PluginError(
-                        f"plugin {name} brings the event type {entry.type} a second time"
-                    )
+                if entry.type in owners:
+                    raise PluginError(_clash("event type", entry.type, owners[entry.type], name))
                 types[entry.type] = entry
+                owners[entry.type] = name
         return list(types.values())
 
     def jobs(self) -> list[Job]:
-        """Return every plugin's jobs."""
-        return [job for _, found in self._at_start("jobs", Job) for job in found]
+        """Return every plugin's jobs, each with the name of its plugin."""
+        jobs: dict[str, Job] = {}
+        for name, found in self._at_start("jobs", Job):
+            for job in found:
+                if not job.every_seconds > 0:
+                    raise PluginError(
+                        f"plugin {name} has the job {job.name} with every_seconds = "
+                        f"{job.every_seconds:g}: it would never pause; give a number above 0"
+                    )
+                if job.name in jobs:
+                    raise PluginError(_clash("job", job.name, jobs[job.name].plugin, name))
+                jobs[job.name] = dataclasses.replace(job, plugin=name)
+        return list(jobs.values())
 
     def tables(self) -> list[PluginTables]:
-        """Return every plugin's tables."""
-        return [tables for _, found in self._at_start("tables", PluginTables) for tables in found]
+        """Return every plugin's tables.
+
+        Raises ``PluginError`` for revisions or tables that don't begin with the plugin's name,
+        or that two plugins bring.
+        """
+        found = [
+            (name, tables)
+            for name, brought in self._at_start("tables", PluginTables)
+            for tables in brought
+        ]
+        refuse_clashes(found)
+        refuse_unprefixed(found)
+        return [tables for _, tables in found]
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Enter the plugins' context managers, and exit them in reverse when the block ends."""
         async with AsyncExitStack() as stack:
             for implementation in self._implementations("lifespan"):
+                began = self._clock.monotonic_seconds()
                 for each in self._records(implementation, AbstractAsyncContextManager):
                     try:
                         await each.__aenter__()
@@ -160,22 +200,38 @@ class Hooks:
                         raise
                     except Exception as error:
                         name = implementation.plugin_name
-                        raise PluginError(f"plugin {name} failed to open: {error}") from error
+                        raise PluginError(
+                            f"plugin {name} failed to open: "
+                            f"{_described(error, type(each).__aenter__)}"
+                        ) from error
                     stack.push_async_callback(self._leave, implementation, each)
+                took_seconds = self._clock.monotonic_seconds() - began
+                self.opening_seconds[implementation.plugin_name] = took_seconds
+            for sentence in self.slow_lifespans():
+                _log.warning("%s", sentence)
             yield
+
+    def slow_lifespans(self) -> list[str]:
+        """Return a sentence for each plugin that was slow to open at the last time."""
+        return [
+            f"plugin {name} took {seconds:.1f} s to open: each command of the command line waits "
+            "for it; open connections when they are needed, and leave periodic work to a job"
+            for name, seconds in self.opening_seconds.items()
+            if seconds > START_SECONDS
+        ]
 
     async def _leave(
         self, implementation: pluggy.HookImpl, opened: AbstractAsyncContextManager[object]
     ) -> None:
-        with self._isolated(implementation):
+        with self._calls.isolated(implementation, type(opened).__aexit__):
             await opened.__aexit__(None, None, None)
 
     def cli_commands(self) -> list[click.Command]:
         """Return every plugin's commands; a plugin that raises is left out and logged."""
         commands: list[click.Command] = []
         for implementation in self._implementations("cli_commands"):
-            with self._isolated(implementation):
-                commands.extend(_called(implementation) or ())
+            with self._calls.isolated(implementation):
+                commands.extend(self._calls.call(implementation) or ())
         return commands
 
     def attention(self) -> list[AttentionSource]:
@@ -223,8 +279,8 @@ class Hooks:
             current = tuple(
                 review.order or order for review, order in zip(reviews, orders, strict=True)
             )
-            with self._isolated(implementation):
-                found = _called(implementation, orders=current)
+            with self._calls.isolated(implementation):
+                found = self._calls.call(implementation, orders=current)
                 if found is not None and len(found) != len(current):
                     raise PluginError("it answered for a different number of orders")
                 reviews = [
@@ -241,24 +297,32 @@ class Hooks:
     def route_events(
         self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
     ) -> dict[str, Collection[str]]:
-        """Return ``wanted``, narrowed down by every plugin that implements the hook."""
+        """Return ``wanted``, narrowed down by every plugin that implements the hook.
+
+        An id that wasn't in ``wanted`` is refused, counted and logged. Where an event would be
+        left without a destination for it, the answer about that event is refused.
+        """
         kept = {event_id: tuple(destinations) for event_id, destinations in wanted.items()}
         for implementation in self._implementations("route_events"):
-            with self._isolated(implementation):
+            with self._calls.isolated(implementation):
                 # Read-only: a plugin must not add destinations.
-                found = _called(implementation, events=events, wanted=MappingProxyType(kept))
-                kept |= {
-                    event_id: tuple(each for each in kept[event_id] if each in destinations)
-                    for event_id, destinations in (found or {}).items()
-                    if event_id in kept
-                }
+                found = self._calls.call(
+                    implementation, events=events, wanted=MappingProxyType(kept)
+                )
+                narrowed, unknown = _narrowed(found or {}, kept)
+                kept |= narrowed
+                if unknown:
+                    raise PluginError(
+                        f"it answered with {unknown} {'id' if unknown == 1 else 'ids'} that it "
+                        "wasn't given, which are refused: return ids of wanted"
+                    )
         return {**kept}
 
     def events_recorded(self, events: Sequence[Event]) -> None:
         """Notify every plugin of committed events."""
         for implementation in self._implementations("events_recorded"):
-            with self._isolated(implementation):
-                _called(implementation, events=events)
+            with self._calls.isolated(implementation):
+                self._calls.call(implementation, events=events)
 
     def failure_counts(self) -> Collection[tuple[tuple[str, str], int]]:
         """Return the failures by plugin and hook, including 0 for the hooks of each batch."""
@@ -273,12 +337,6 @@ class Hooks:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         return caller.get_hookimpls()
 
-    def _refuse_coroutines(self, plugin: object) -> None:
-        for caller in self._manager.get_hookcallers(plugin) or ():
-            for implementation in caller.get_hookimpls():
-                if inspect.iscoroutinefunction(implementation.function):
-                    raise PluginError(f"{caller.name} must be a plain function: hooks never wait")
-
     def _at_start(
         self, hook: str, kind: type[Record], **arguments: Any
     ) -> Iterator[tuple[str, list[Record]]]:
@@ -286,38 +344,59 @@ class Hooks:
         for implementation in self._implementations(hook):
             yield implementation.plugin_name, self._records(implementation, kind, **arguments)
 
-    @staticmethod
-    def _records(implementation: pluggy.HookImpl, kind: type[Any], **arguments: Any) -> list[Any]:
+    def _records(
+        self, implementation: pluggy.HookImpl, kind: type[Any], **arguments: Any
+    ) -> list[Any]:
         name, hook = implementation.plugin_name, implementation.function.__name__
         try:
-            found = _called(implementation, **arguments)
+            found = self._calls.call(implementation, **arguments)
             alone = kind is not object and isinstance(found, kind)
             records = [found] if alone else list(found or ())
         except PluginError:
             raise
         except Exception as error:
-            raise PluginError(f"plugin {name} failed in {hook}: {error}") from error
+            raise PluginError(
+                f"plugin {name} failed in {hook}: {_described(error, implementation.function)}"
+            ) from error
         if not all(isinstance(each, kind) for each in records):
             raise PluginError(
                 f"plugin {name} brings something in {hook} that is no {kind.__name__}"
             )
         return records
 
-    @contextmanager
-    def _isolated(self, implementation: pluggy.HookImpl) -> Iterator[None]:
-        """Count and log an error of one plugin; the results of the others still count."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - a plugin's fault must not become the batch's
-            name, hook = implementation.plugin_name, implementation.function.__name__
-            why = error.message if isinstance(error, PluginError) else type(error).__name__
-            self.failures[name, hook] += 1
-            _log.error("plugin %s failed in %s and was passed over: %s", name, hook, why)
+
+def _described(error: Exception, function: Callable[..., Any]) -> str:
+    """Return an exception of the start, before any patient data: its message, class and place."""
+    place = place_of(error, function)
+    return f"{error} ({type(error).__name__}{f' at {place}' if place else ''})"
 
 
-def _called(implementation: pluggy.HookImpl, **arguments: Any) -> Any:
-    """Call one implementation with the arguments it accepts."""
-    return implementation.function(**{name: arguments[name] for name in implementation.argnames})
+def _clash(noun: str, name: str, first: str, second: str) -> str:
+    if first == second:
+        return f"plugin {second} brings the {noun} {name} twice: take one of them out"
+    owner = f"plugin {first} and plugin {second}" if first else f"the core and plugin {second}"
+    return (
+        f"{owner} both bring the {noun} {name}: rename one, "
+        f"or turn off one of the plugins (enabled = false)"
+    )
+
+
+def _narrowed(
+    answer: Mapping[str, Collection[str]], wanted: Mapping[str, Collection[str]]
+) -> tuple[dict[str, Collection[str]], int]:
+    """Return the destinations that an answer keeps of each event, and how many ids are unknown."""
+    narrowed: dict[str, Collection[str]] = {}
+    unknown = 0
+    for event_id, destinations in answer.items():
+        given = wanted.get(event_id)
+        if given is None:
+            unknown += 1
+            continue
+        known = tuple(each for each in given if each in destinations)
+        unknown += sum(each not in given for each in destinations)
+        if known or not destinations:
+            narrowed[event_id] = known
+    return narrowed, unknown
 
 
 def _merged(old: Review, new: Review | None) -> Review:

@@ -19,7 +19,7 @@ import msgspec
 
 from gateway.errors import ConfigurationError, PluginError, Problem, SettingsError
 from gateway.hooks import Hooks
-from gateway.hookspecs import API_VERSION
+from gateway.plugin_faults import settings_faults, unmarked_faults, version_faults
 from gateway.sdk.records import InstalledPlugin
 from gateway.settings import Settings, read_table
 
@@ -56,11 +56,22 @@ def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[Inst
             if len(provided[name]) > 1:
                 both = " and ".join(sorted(distribution for _, distribution in provided[name]))
                 raise PluginError(f"{both} bring a plugin of this name; uninstall all but one")
-            hooks.register(_built(provided[name][0][0], settings, table, gateway), name)
+            plugin = _built(provided[name][0][0], settings, table, gateway)
+            hooks.register(plugin, name)
+            installed[name] = replace(installed[name], remarks=tuple(_remarks(type(plugin))))
         except ConfigurationError as error:
-            lines = "; ".join(detail.message for detail in error.details) or error.message
-            installed[name] = replace(installed[name], problem=lines)
+            details = tuple(_placed(each, settings.file) for each in error.details)
+            text = "; ".join(
+                f"{'' if each.field is None else f'{each.field}: '}{each.message}"
+                for each in details
+            )
+            file = f"{settings.file}: " if details and details[0].field else ""
+            installed[name] = replace(
+                installed[name], problem=f"{file}{text}" if text else error.message, details=details
+            )
     for plugin in installed.values():
+        for remark in plugin.remarks:
+            _log.warning("plugin %s (%s): %s", plugin.name, _origin(plugin), remark)
         if plugin.problem:
             _log.error(
                 "plugin %s (%s) is left out: %s",
@@ -94,6 +105,20 @@ def plugin_problems(plugins: Iterable[InstalledPlugin]) -> list[Problem]:
     ]
 
 
+def _remarks(plugin_class: type) -> Iterator[str]:
+    """Yield the faults with which a plugin works, though not as its author meant it."""
+    yield from settings_faults(plugin_class)
+    yield from unmarked_faults(plugin_class)
+
+
+def _placed(problem: Problem, file: str) -> Problem:
+    """Return a problem of the settings with its place apart from its sentence."""
+    opening = f"{file}: {problem.field}: "
+    if problem.field is None or not problem.message.startswith(opening):
+        return problem
+    return Problem(problem.message.removeprefix(opening), field=problem.field)
+
+
 def _suggestion(name: str, provided: Iterable[str]) -> str:
     """Suggest what to do about a plugin that isn't installed."""
     nearest = difflib.get_close_matches(name, list(provided), 1)
@@ -110,29 +135,38 @@ def _built(
     try:
         plugin_class = entry_point.load()
     except (Exception, SystemExit) as error:
-        raise PluginError(f"can't be imported: {type(error).__name__}: {error}") from error
-    version = getattr(plugin_class, "api_version", None)
-    if version != API_VERSION:
-        raise PluginError(
-            f"speaks plugin API version {version}, this gateway speaks {API_VERSION}; "
-            "install a version of the plugin that matches"
-        )
+        raise PluginError(f"can't be imported: {_one_line(error)}") from error
+    for fault in version_faults(plugin_class):
+        raise PluginError(fault)
     settings_type = getattr(plugin_class, "Settings", None)
     if not (isinstance(settings_type, type) and issubclass(settings_type, msgspec.Struct)):
-        raise PluginError("has no Settings: a msgspec.Struct class attribute of that name")
-    read = read_table(
-        table,
-        settings_type,
-        where=f"plugins.{entry_point.name}",
-        file=settings.file,
-        directory=settings.directory,
-    )
+        raise PluginError(next(settings_faults(plugin_class)))
+    # A missing secret is one of the problems, and shown beside all others of the table.
+    problems = list(settings.plugin_problems.get(entry_point.name, ()))
+    read = None
+    try:
+        read = read_table(
+            table,
+            settings_type,
+            where=f"plugins.{entry_point.name}",
+            file=settings.file,
+            directory=settings.directory,
+        )
+    except SettingsError as error:
+        problems += error.details
+    if problems:
+        raise SettingsError(f"{settings.file} has problems", problems)
     try:
         return plugin_class(read, gateway)
     except (SettingsError, PluginError):
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"can't be started: {type(error).__name__}: {error}") from error
+        raise PluginError(f"can't be started: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    """Return an exception's class and message: of the start, before any patient data."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:

@@ -11,12 +11,13 @@ There is no module-level state: a test builds as many as it likes.
 """
 
 import asyncio
+import difflib
 import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -38,6 +39,7 @@ from gateway.delivery.publisher import Publisher
 from gateway.delivery.recovery import RecoveryRunner
 from gateway.delivery.redis_engine import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
+from gateway.hook_calls import print_trace
 from gateway.hooks import Hooks
 from gateway.intake.amendments import Amendments
 from gateway.intake.bulk import BulkChanges
@@ -81,7 +83,7 @@ from gateway.storage.stores.audit_head import FILE_NAME, HeadKeeper
 from gateway.storage.stores.backlog import BacklogReader
 from gateway.storage.stores.changes import sweep_changes
 from gateway.storage.stores.delivery_log import DeliveryLog
-from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.destinations import DestinationStore, sinks_without_plugin
 from gateway.storage.stores.disclosures import DisclosureLedger
 from gateway.storage.stores.emergencies import EmergencyStore
 from gateway.storage.stores.events import EventStore
@@ -142,7 +144,7 @@ class Gateway:
         self._replaces_database = replaces_database
         self.clock = HeldClock(clock or SystemClock())
         self.metrics = Metrics()
-        self.hooks = Hooks()
+        self.hooks = Hooks(trace=print_trace if settings.trace_plugins else None)
         self.stopping = asyncio.Event()
         self.metrics.plugin_failures.read = self.hooks.failure_counts
         self.plans = Plans(settings.plans, settings.accounts, self.clock)
@@ -153,6 +155,19 @@ class Gateway:
         self.plugins = load_plugins(settings, self, self.hooks)
         self.permissions = Permissions()
         self.places = Places(())
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Say of a part that only an open gateway has when there is one."""
+            if name in type(self).__annotations__:
+                raise AttributeError(
+                    f"gateway.{name} is not open yet: use it in lifespan, or in the function of "
+                    "a record that a hook returns"
+                )
+            nearest = difflib.get_close_matches(name, dir(self), 1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            raise AttributeError(f"the gateway has no {name}{hint}")
 
     def catalog(self) -> list[EventType]:
         """Return all event types: the core's, then the plugins'."""
@@ -242,6 +257,9 @@ class Gateway:
             _log.warning("the database was left open by a process that was killed: checking it")
             await self.database.quick_check()
         await take_back(self.database, self.queues, self.clock.now())
+        async with self.database.read() as connection:
+            for sentence in await sinks_without_plugin(connection, self.hooks.sinks()):
+                _log.warning("%s", sentence)
         await engine.start()
         self.engine = engine
         if isinstance(engine, LocalEngine) and self._shared_redis is None:

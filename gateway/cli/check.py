@@ -12,17 +12,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.cli.key_check import look_at_keys
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
 from gateway.cli.preflight import DatabaseState, look_at_audit, look_at_database, look_at_master_key
 from gateway.cli.serve import listen_problem
 from gateway.errors import ConfigurationError, GatewayError, PluginError, Problem, SettingsError
+from gateway.http.app import core_routers
 from gateway.http.health import LEAST_FREE_BYTES, readiness
 from gateway.http.local_ca import expiry_of
+from gateway.http.routers import Unopened, router_faults
 from gateway.model.wire import timestamp
 from gateway.observability.tracing import NOT_INSTALLED, is_installed
 from gateway.plugin_loader import ENTRY_POINT_GROUP
@@ -30,10 +33,13 @@ from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.sdk.records import HealthReport, InstalledPlugin
 from gateway.settings import Settings, read_table, site_codes
+from gateway.storage.database import Database
 from gateway.storage.files.cleaning import INSTALL as INSTALL_FILES
 from gateway.storage.files.cleaning import is_installed as is_file_library_installed
 from gateway.storage.files.links import is_loopback
 from gateway.storage.maintenance.migrate import open_to_others
+from gateway.storage.outage import cause_of
+from gateway.storage.stores.destinations import sinks_without_plugin
 
 _REDIS_SECONDS: Final = 5.0
 _AUDIT_ROWS: Final = 20_000  # the newest ones; gateway audit verify takes all
@@ -126,6 +132,7 @@ async def run_checks(
     _check_data_dir(settings, findings)
     _check_certificate(gateway, findings)
     state = findings.database = await _check_database(gateway, findings, every_page=every_page)
+    await _check_sinks(gateway, state, findings)
     _check_privacy(settings, findings)
     await _check_redis(settings, findings)
     _check_files(settings, findings)
@@ -142,9 +149,14 @@ def start_problems(gateway: Gateway) -> list[Problem]:
     """Call every start-up hook, and return the problems."""
     hooks = gateway.hooks
     problems = []
+
+    def routers() -> None:
+        faults = router_faults(gateway, core_routers(cast("Gateway", Unopened(gateway))))
+        problems.extend(Problem(fault, field="[plugins]") for fault in faults)
+
     for ask in (
         hooks.permissions,
-        hooks.http_routers,
+        routers,
         hooks.sinks,
         hooks.event_types,
         hooks.jobs,
@@ -157,24 +169,21 @@ def start_problems(gateway: Gateway) -> list[Problem]:
             problems.append(Problem(error.message, field="[plugins]"))
     hooks.cli_commands()
     problems += [
-        Problem(f"plugin {plugin} failed in {hook}", field=f"[plugins.{plugin}]")
-        for plugin, hook in hooks.failures
+        Problem(f"plugin {plugin} failed in {hook}: {fault}", field=f"[plugins.{plugin}]")
+        for (plugin, hook), fault in hooks.faults.items()
     ]
     return problems
 
 
-def loading_problems(plugin: InstalledPlugin, file: str) -> Iterator[Problem]:
-    """Yield the problems of a plugin that could not be loaded, with their place in ``file``."""
-    if not plugin.problem:
-        return
+def loading_problems(plugin: InstalledPlugin) -> Iterator[Problem]:
+    """Yield why a plugin could not be loaded, and the faults with which it was."""
     where, origin = f"[plugins.{plugin.name}]", f"{plugin.distribution} {plugin.version}".strip()
-    # Settings problems arrive as one text; each part begins with the file's name.
-    for text in plugin.problem.split(f"; {file}: "):
-        place, found, message = text.removeprefix(f"{file}: ").partition(": ")
-        if found and place.startswith("[plugins."):
-            yield Problem(message, field=place)
+    reasons = plugin.details or [Problem(plugin.problem)] if plugin.problem else []
+    for reason in (*reasons, *map(Problem, plugin.remarks)):
+        if reason.field is None:
+            yield Problem(f"plugin {plugin.name} ({origin}): {reason.message}", field=where)
         else:
-            yield Problem(f"plugin {plugin.name} ({origin}): {text}", field=where)
+            yield reason
 
 
 async def ask_plugins(
@@ -197,8 +206,7 @@ def _without_place(problem: Problem) -> Problem:
 
 
 def _check_plugins(gateway: Gateway, findings: Findings) -> None:
-    file = gateway.settings.file
-    problems = [each for plugin in gateway.plugins for each in loading_problems(plugin, file)]
+    problems = [each for plugin in gateway.plugins for each in loading_problems(plugin)]
     problems += start_problems(gateway)
     if problems:
         findings.failed("plugins", *problems)
@@ -321,6 +329,23 @@ async def _check_database(
     return state
 
 
+async def _check_sinks(gateway: Gateway, state: DatabaseState | None, findings: Findings) -> None:
+    """Check that a plugin brings the sink of each destination."""
+    if state is None or not state.is_ready or "plugins" in findings.by_check:
+        return
+    database = Database(gateway.settings.database.url)
+    try:
+        async with database.read() as connection:
+            found = await sinks_without_plugin(connection, gateway.hooks.sinks())
+    except SQLAlchemyError as error:
+        findings.failed("destinations", Problem(f"they can't be read: {cause_of(error)}"))
+        return
+    finally:
+        await database.close()
+    if found:
+        findings.failed("destinations", *(Problem(each, field="[plugins]") for each in found))
+
+
 def _check_files(settings: Settings, findings: Findings) -> None:
     """Say what becomes of photos: whether they can be kept, and opened by receivers."""
     parts = []
@@ -434,6 +459,8 @@ async def check_plugin_health(
     except PluginError as error:  # one that can't be opened as the settings have it
         findings.failed("plugins", Problem(error.message, field="[plugins]"))
         return
+    for sentence in gateway.hooks.slow_lifespans():
+        findings.failed("plugins", Problem(sentence, field="[plugins]"))
     for name, report in reports.items():
         if report.healthy:
             findings.passed(name, report.detail)

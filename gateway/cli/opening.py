@@ -123,7 +123,10 @@ def plugin_commands(config: Path | None) -> PluginCommands:
         commands,
         problems=[
             *(problem.message for problem in plugin_problems(gateway.plugins)),
-            *(f"plugin {plugin} failed in {hook}" for plugin, hook in gateway.hooks.failures),
+            *(
+                f"plugin {plugin} failed in {hook}: {fault}"
+                for (plugin, hook), fault in gateway.hooks.faults.items()
+            ),
         ],
     )
 

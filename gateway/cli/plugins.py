@@ -6,13 +6,12 @@ from typing import Any, Final
 
 import click
 import msgspec
-import pluggy
 
 from gateway.cli.check import ask_plugins, loading_problems, start_problems
 from gateway.cli.opening import read_settings, unlogged
 from gateway.cli.preflight import look_at_database
 from gateway.errors import ConfigurationError, NotFound, PluginError, Problem
-from gateway.hookspecs import PROJECT, GatewayHooks
+from gateway.plugin_faults import implemented_hooks
 from gateway.plugin_loader import ENTRY_POINT_GROUP
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
@@ -50,13 +49,16 @@ async def check_plugin(session: Session, *, name: str) -> None:
     with unlogged():
         gateway = Gateway(read_settings(session.config))
         plugin = _enabled(gateway, name)
-        problems = list(loading_problems(plugin, gateway.settings.file))
+        problems = list(loading_problems(plugin))
         health: list[dict[str, Any]] = []
-        if not problems:
+        if not plugin.problem:
             alone = _with_one_plugin(gateway.settings, name)
-            problems = start_problems(alone)
+            problems += start_problems(alone)
+            problems += _clashes(gateway, name, problems)
             if not problems:
                 health = await _health_reports(gateway, alone)
+                slow = gateway.hooks.slow_lifespans()
+                problems += [Problem(each, field=f"[plugins.{name}]") for each in slow]
     problems += [
         Problem(f"health check {each['name']}: {each['detail']}", field=f"[plugins.{name}]")
         for each in health
@@ -105,15 +107,20 @@ def _with_one_plugin(settings: Settings, name: str) -> Gateway:
     return Gateway(msgspec.structs.replace(settings, plugins={name: settings.plugins[name]}))
 
 
+def _clashes(gateway: Gateway, name: str, alone: Sequence[Problem]) -> list[Problem]:
+    """Return what goes wrong only beside the other plugins, and names this one."""
+    seen = {each.message for each in alone}
+    return [
+        each
+        for each in start_problems(gateway)
+        if f"plugin {name}" in each.message and each.message not in seen
+    ]
+
+
 def _hooks(name: str) -> Sequence[str]:
     """Return the hooks that a plugin implements, in the order of hookspecs.py."""
     [entry_point] = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)
-    manager, plugin_class = pluggy.PluginManager(PROJECT), entry_point.load()
-    return [
-        hook
-        for hook in vars(GatewayHooks)
-        if hasattr(plugin_class, hook) and manager.parse_hookimpl_opts(plugin_class, hook)
-    ]
+    return implemented_hooks(entry_point.load())
 
 
 async def _health_reports(gateway: Gateway, alone: Gateway) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from gateway.clock import Clock
 from gateway.model.delivery import Outcome
 from gateway.observability import log_context
+from gateway.observability.fault_places import with_place
 from gateway.sdk.records import Batch, Sink
 
 _log = logging.getLogger(__name__)
@@ -109,7 +110,8 @@ async def attempt(
             error = "sink_failed"  # the sink awaited something that was cancelled
     except Exception as failure:  # noqa: BLE001 - a sink's fault is this attempt's failure
         error = "sink_failed"
-        _log.error("sink %s failed: %s", sink.kind, type(failure).__name__)
+        place = with_place(type(failure).__name__, failure, sink.deliver)
+        _log.error("sink %s failed: %s", sink.kind, place)
     finally:
         deadlines.finish(this)
     elapsed_ms = int((clock.monotonic_seconds() - began) * 1000)

@@ -17,6 +17,7 @@ from gateway.clock import Clock, HeldClock, StepWatch
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.hand_over import ClaimedBatch
 from gateway.delivery.lane import Lane
+from gateway.observability.fault_places import with_place
 from gateway.observability.metrics import Metrics, Samples
 from gateway.sdk.records import HealthReport, Job
 from gateway.storage.outage import failure_of
@@ -221,12 +222,12 @@ class LocalEngine:
                     await self._spread(await self._dispatcher.destinations_with_work())
                 self.last_sweep_at = self._clock.now()
             except Exception as error:  # noqa: BLE001 - without the sweep nothing would be found again
-                self._report("the sweep", error)
+                self._report("the sweep", failure_of(error))
             await self._pause(self._sweep_seconds)
 
-    def _report(self, what: str, error: Exception) -> None:
+    def _report(self, what: str, reason: str) -> None:
         """Log a failure with its cause; the same one again only once a minute."""
-        reason, seconds = failure_of(error), self._clock.monotonic_seconds()
+        seconds = self._clock.monotonic_seconds()
         was, since = self._reported.get(what, ("", 0.0))
         if reason != was or seconds - since >= _REPORT_AGAIN_SECONDS:
             self._reported[what] = reason, seconds
@@ -254,5 +255,7 @@ class LocalEngine:
                 await job.run()
             except Exception as error:  # noqa: BLE001 - a job's fault must not end the job
                 self._metrics.job_failures.inc((job.name,))
-                self._report(f"job {job.name}", error)
+                owner = f" of plugin {job.plugin}" if job.plugin else ""
+                place = with_place(failure_of(error), error, job.run)
+                self._report(f"job {job.name}{owner}", place)
             await self._pause(job.every_seconds)

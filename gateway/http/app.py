@@ -24,6 +24,7 @@ from gateway.http.packages_api import packages_router
 from gateway.http.parameters import DeclaredParameters
 from gateway.http.people_api import people_router
 from gateway.http.plan import plan_router
+from gateway.http.routers import naming_faults
 from gateway.http.session_api import session_router
 from gateway.http.web_sessions import WebSessions, provide_browser, provide_signed_in
 from gateway.runtime import Gateway
@@ -33,8 +34,26 @@ MAX_BODY_BYTES: Final = 1_000_000
 
 def create_app(gateway: Gateway) -> AccessLog:
     """Return the whole ASGI application of an open gateway."""
-    app = RequestIds(create_litestar(gateway))
+    with naming_faults(gateway, lambda: core_routers(gateway)):
+        app = RequestIds(create_litestar(gateway))
     return AccessLog(app, gateway.metrics, gateway.clock, lambda: gateway.tracing)
+
+
+def core_routers(gateway: Gateway) -> list[Router]:
+    """Return the core's own routers but the pages'."""
+    return [
+        keys_router(gateway),
+        packages_router(gateway),
+        files_router(gateway),
+        health_router(gateway),
+        metrics_router(gateway),
+        docs_router(),
+        session_router(gateway),
+        people_router(gateway),
+        emergencies_router(gateway),
+        plan_router(gateway),
+        audit_router(gateway),
+    ]
 
 
 def create_litestar(gateway: Gateway) -> Litestar:
@@ -51,18 +70,8 @@ def create_litestar(gateway: Gateway) -> Litestar:
     app = Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),
-            keys_router(gateway),
-            packages_router(gateway),
-            files_router(gateway),
-            health_router(gateway),
-            metrics_router(gateway),
-            docs_router(),
-            session_router(gateway),
-            people_router(gateway),
-            emergencies_router(gateway),
-            plan_router(gateway),
+            *core_routers(gateway),
             *pages,
-            audit_router(gateway),
         ],
         state=State({"refusals": refusals}),
         middleware=[Authentication(throttle, web, gateway.limits, gateway.plans, table)],

@@ -6,7 +6,8 @@ A route declares these in its ``opt``:
   :data:`~gateway.model.permission.ANY_CALLER` where any valid key will do;
 - ``session``, ``step_up``, ``quiet``: see :mod:`gateway.http.web_sessions`;
 - ``public``: true where no key is needed (health, docs, a sender with its own signature);
-- ``limit``: the rate limit policy; by default ``reads`` for GET, else ``updates``;
+- ``limit``: the rate limit policy; by default ``reads`` for GET, else ``updates``. A public
+  route has none by default, and one that it names counts by the client's address;
 - ``waits``: true where the answer is held back on purpose (a long poll, a stream);
 - ``feature``: the feature of a plan that a change needs: by default the name of the route's
   plugin, ``None`` where the route is in every plan (reads and searches always are);
@@ -93,6 +94,9 @@ class Authentication(ASGIMiddleware):
                 with waiting.held(caller.actor):
                     await next_app(scope, receive, send)
                 return
+        elif "limit" in options:
+            client = client_network(_host(scope))
+            await self._limits.take(options["limit"], f"address:{client}")
         if options.get("session"):
             self._web.browser(scope, Headers.from_scope(scope))
         if method not in _SAFE_METHODS and options.get("public"):

@@ -1,6 +1,7 @@
 """``/health/live`` and ``/health/ready``, for people, load balancers and containers."""
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Sequence
 from contextvars import Context
@@ -14,10 +15,14 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StorageError
+from gateway.observability.fault_places import with_place
 from gateway.runtime import Gateway
 from gateway.sdk.http import json_response
 from gateway.sdk.records import HealthCheck, HealthReport
 from gateway.storage.queue_table import QueueTable
+from gateway.storage.stores.destinations import sinks_without_plugin
+
+_log = logging.getLogger(__name__)
 
 LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
 """With less free space on its disk, a SQLite database counts as full."""
@@ -68,6 +73,7 @@ class Readiness:
         self._least_free_bytes = least_free_bytes
         self._advisory = advisory
         self._since = gateway.clock.now()
+        self._logged: dict[str, str] = {}
         self._probe: asyncio.Task[HealthReport] | None = None
 
     async def reports(self) -> dict[str, HealthReport]:
@@ -106,6 +112,10 @@ class Readiness:
             detail = f"did not answer within {self._deadline_seconds:g} seconds"
             return HealthReport(healthy=False, detail=detail)
         except Exception as error:  # noqa: BLE001 - any exception of a check means: not healthy
+            place = with_place(type(error).__name__, error, check.check)
+            if self._logged.get(check.name) != place:  # once, not at each question
+                self._logged[check.name] = place
+                _log.warning("health check %s failed: %s", check.name, place)
             return HealthReport(healthy=False, detail=f"the check failed: {type(error).__name__}")
 
     async def _database(self) -> HealthReport:
@@ -172,7 +182,14 @@ class Readiness:
         if failed:  # the reason is in the log: a plugin's exception may contain anything
             return HealthReport(healthy=False, detail=_FAILED_PLUGINS.format(failed))
         enabled = sum(plugin.enabled for plugin in plugins)
-        return HealthReport(healthy=True, detail=f"{enabled} plugins loaded")
+        detail = f"{enabled} plugins loaded"
+        try:
+            async with self._gateway.database.read() as connection:
+                missing = await sinks_without_plugin(connection, self._gateway.hooks.sinks())
+        except (SQLAlchemyError, StorageError):
+            missing = []  # the check "database" says so
+        # What waits for a plugin keeps no order from coming in: no reason to be taken off.
+        return HealthReport(healthy=True, detail="; ".join([detail, *missing]))
 
 
 async def readiness(gateway: Gateway) -> dict[str, HealthReport]:

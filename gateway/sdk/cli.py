@@ -216,9 +216,16 @@ def replace_unprintable() -> None:
 
 def fail(error: GatewayError) -> NoReturn:
     """Exit with 1; print the error's message and, below it, each detail that adds to it."""
+    if isinstance(error, SettingsError) and len(error.details) > 1:
+        # Its message has all details in one line; here each gets a line, without the file's name.
+        opening, _, _ = error.message.partition(": ")
+        file, _, _ = opening.partition(" has ")
+        click.echo(f"gateway: {opening}:", err=True)
+        for detail in error.details:
+            click.echo(f"  {detail.message.removeprefix(f'{file}: ')}", err=True)
+        sys.exit(1)
     click.echo(f"gateway: {error.message}", err=True)
-    is_in_message = isinstance(error, SettingsError) and len(error.details) == 1
-    for detail in () if is_in_message else error.details:
+    for detail in () if isinstance(error, SettingsError) else error.details:
         is_placed = detail.field is None or detail.field in detail.message
         click.echo(f"  {'' if is_placed else f'{detail.field}: '}{detail.message}", err=True)
     sys.exit(1)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.errors import Problem
 from gateway.model.account import Caller
 from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
 
@@ -47,11 +48,16 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Periodic work: ``run`` is called every ``every_seconds`` while the gateway runs."""
+    """Periodic work: ``run`` is called every ``every_seconds`` while the gateway runs.
+
+    The next run begins that long after the last one ended, so runs don't overlap. ``plugin`` is
+    set by the gateway.
+    """
 
     name: str
     run: Callable[[], Awaitable[None]]
     every_seconds: float
+    plugin: str = field(default="", compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,8 @@ class AttentionSource:
 class InstalledPlugin:
     """An installed plugin, enabled or not, and the distribution that provides it.
 
-    ``problem`` says why an enabled plugin could not be loaded.
+    ``problem`` says why an enabled plugin could not be loaded; ``details`` has each of its reasons
+    with its place in gateway.toml. ``remarks`` are faults that it was loaded with.
     """
 
     name: str
@@ -142,3 +149,5 @@ class InstalledPlugin:
     problem: str | None = None
     settings_file: Path | None = field(default=None, repr=False)
     """Its sample of gateway.toml, which ``gateway init`` includes."""
+    details: Sequence[Problem] = field(default=(), repr=False, compare=False)
+    remarks: Sequence[str] = ()

@@ -4,15 +4,16 @@ The structs of the tables are in :mod:`gateway.settings.tables`. A plugin has a 
 own for ``[plugins.<name>]``, filled by :func:`read_table`.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 from urllib.parse import quote
 
 import msgspec
 from sqlalchemy.engine import make_url
 
-from gateway.errors import SettingsError
+from gateway.errors import Problem, SettingsError
 from gateway.settings.reading import AsIs, Check, Reader, SiteCode, read_table, site_codes
 from gateway.settings.tables import (
     SQLITE_DRIVER,
@@ -74,6 +75,9 @@ __all__ = [
 ]
 
 
+_TRACE: Final = "GATEWAY_TRACE_PLUGINS"
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The tables of the file; each plugin reads its own later."""
 
@@ -104,6 +108,8 @@ class Settings(Discreet, frozen=True, kw_only=True):
     plugin tables start at ``directory``. ``plugins`` maps the name of each
     enabled plugin to its raw table, in the file's order, references resolved and
     ``enabled`` removed; :func:`read_table` turns one into the plugin's struct.
+    ``plugin_problems`` has the references of a plugin's table that can't be resolved: they
+    stop that plugin alone. ``trace_plugins`` prints each call of a hook.
     """
 
     source: Path | None = None
@@ -127,6 +133,8 @@ class Settings(Discreet, frozen=True, kw_only=True):
     sites: tuple[SiteTable, ...] = ()
     plugins: Mapping[str, Mapping[str, Any]] = {}
     disabled_plugins: tuple[str, ...] = ()
+    plugin_problems: Mapping[str, tuple[Problem, ...]] = {}
+    trace_plugins: bool = False
 
     @property
     def file(self) -> str:
@@ -191,7 +199,9 @@ def _parse(
     reader = Reader(problems, directory)
     tables = parse_toml(text, problems)
     apply_environment(tables, environ, problems)
-    plugins, disabled_plugins = _split_plugins(tables.pop("plugins", {}), references, reader)
+    plugins, disabled_plugins, plugin_problems = _split_plugins(
+        tables.pop("plugins", {}), references, reader
+    )
     tables = references.resolve_table(tables, "")
     _refuse_repeated_codes(tables.get("sites"), problems)
     file = cast("_File", reader.read(tables, _File, ""))
@@ -228,6 +238,8 @@ def _parse(
         sites=file.sites,
         plugins=plugins,
         disabled_plugins=disabled_plugins,
+        plugin_problems=plugin_problems,
+        trace_plugins=environ.get(_TRACE, "") not in {"", "0"},
     )
 
 
@@ -253,9 +265,10 @@ def _file_name(source: Path | None) -> str:
 
 def _split_plugins(
     plugins: Any, references: References, reader: Reader
-) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
-    """Return the enabled plugins' tables and the names of disabled ones, unresolved."""
+) -> tuple[dict[str, dict[str, Any]], tuple[str, ...], dict[str, tuple[Problem, ...]]]:
+    """Return the enabled plugins' tables, the names of disabled ones, and broken references."""
     enabled: dict[str, dict[str, Any]] = {}
+    broken: dict[str, tuple[Problem, ...]] = {}
     disabled: list[str] = []
     tables = reader.read(plugins, dict[str, Annotated[dict[str, Any], AsIs()]], "[plugins]")
     for name, table in tables.items() if isinstance(tables, dict) else ():
@@ -270,8 +283,11 @@ def _split_plugins(
             disabled.append(name)
         elif is_enabled is True:
             values = {key: value for key, value in table.items() if key != "enabled"}
-            enabled[name] = references.resolve_table(values, at)
-    return enabled, tuple(disabled)
+            own = dataclasses.replace(references, problems=Problems(reader.problems.file))
+            enabled[name] = own.resolve_table(values, at)
+            if own.problems.found:
+                broken[name] = tuple(own.problems.found)
+    return enabled, tuple(disabled), broken
 
 
 def _refuse_repeated_codes(sites: Any, problems: Problems) -> None:

@@ -6,6 +6,7 @@ no TOML type; it remains :class:`OutsideText` until :mod:`gateway.settings.readi
 type of its field.
 """
 
+import difflib
 import json
 import math
 import re
@@ -58,10 +59,10 @@ class Problems:
 
     def error(self) -> SettingsError:
         """Return one error with every problem recorded; there is at least one."""
-        first = self.found[0].message.removeprefix(f"{self.file}: ")
         count = len(self.found)
-        opening = "1 problem:" if count == 1 else f"{count} problems; first:"
-        return SettingsError(f"{self.file} has {opening} {first}", self.found)
+        noun = "1 problem" if count == 1 else f"{count} problems"
+        each = "; ".join(problem.message.removeprefix(f"{self.file}: ") for problem in self.found)
+        return SettingsError(f"{self.file} has {noun}: {each}", self.found)
 
 
 def label_key(at: str, key: str, *, is_table: bool) -> str:
@@ -102,8 +103,21 @@ def expected(wanted: Any, value: Any) -> str:
         return "expected a path that is not empty"
     is_same = name.startswith((got, "one of")) or (name, got) == ("a number", "a whole number")
     if is_same:
-        return f"expected {name}" + _bounds(kinds.type_info(wanted))
+        return f"expected {name}" + _bounds(kinds.type_info(wanted)) + _nearest(wanted, value)
     return f"expected {name}, got {got}"
+
+
+def _nearest(wanted: Any, value: Any) -> str:
+    """Suggest the word that was meant, where only certain words are possible."""
+    words = [
+        word
+        for kind in _members(kinds.type_info(wanted))
+        if isinstance(kind, kinds.LiteralType)
+        for word in kind.values
+        if isinstance(word, str)
+    ]
+    found = difflib.get_close_matches(str(value).lower(), words, 1)
+    return f"; did you mean {json.dumps(found[0])}?" if found else ""
 
 
 def _members(kind: kinds.Type) -> Iterator[kinds.Type]:

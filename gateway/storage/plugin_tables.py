@@ -47,8 +47,10 @@ Unresolved = Callable[[AsyncConnection, Collection[str]], Awaitable[Collection[s
 class PluginTables:
     """A plugin's own tables: their metadata, and the folder of its Alembic migrations.
 
-    The first migration names the plugin as its branch label and has no parent. ``sealed``
-    lists every column that holds what ``gateway.sealer`` sealed.
+    Revisions and tables begin with the plugin's name (``acme_0001``, ``acme_orders``); the first
+    migration names the plugin as its branch label and has no parent. ``prefix`` is that of the
+    tables where the name is too long for it. ``sealed`` lists every column that holds what
+    ``gateway.sealer`` sealed.
 
     ``unresolved`` is given ids that events are about, and returns those of your own things
     that are unfinished: while they are, retention keeps the events about them, whatever their
@@ -66,6 +68,7 @@ class PluginTables:
     unresolved: Unresolved | None = None
     due_columns: Sequence[DueColumn] = ()
     queues: Sequence[QueueTable] = ()
+    prefix: str = ""
 
     @property
     def all_due_columns(self) -> tuple[DueColumn, ...]:

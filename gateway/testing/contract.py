@@ -18,7 +18,7 @@ import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import click
 import pytest
@@ -26,6 +26,8 @@ from click.testing import CliRunner
 from sqlalchemy import Connection, inspect
 
 from gateway.auth.roles import Permissions
+from gateway.http import routers
+from gateway.http.app import core_routers
 from gateway.model.catalog import core_event_types
 from gateway.plugin_loader import ENTRY_POINT_GROUP, SETTINGS_SAMPLE, installed_plugins
 from gateway.runtime import Gateway
@@ -110,8 +112,9 @@ class PluginContract:
         assert _problem(gateway.gateway, plugin) is None
 
     def test_its_hooks_take_what_they_are_given_and_never_wait(self, plugin_class: type) -> None:
-        """Each is a plain function with argument names of the hook."""
+        """Each is a plain function with argument names of the hook, and has ``@hookimpl``."""
         assert not list(inspection.hook_faults(plugin_class))
+        assert not list(inspection.unmarked_faults(plugin_class))
 
     def test_it_comes_in_through_the_one_door(self, plugin: str) -> None:
         """Its package imports only :mod:`gateway.plugin` from the gateway."""
@@ -124,7 +127,10 @@ class PluginContract:
         assert not list(inspection.event_type_faults(gateway.gateway.hooks.event_types()))
 
     def test_its_names_are_unique(self, plugin: str, tmp_path: Path) -> None:
-        """With every installed plugin enabled, event types and sink kinds are unique."""
+        """With every installed plugin enabled, event types, sinks, jobs and addresses are unique.
+
+        Migrations and tables begin with the plugin's name.
+        """
         others = [each for each in installed_plugins(Settings()) if each.name != plugin]
         samples = [each.settings_file for each in others if each.settings_file]
         parts = [each.read_text(encoding="utf-8") for each in samples]
@@ -133,6 +139,10 @@ class PluginContract:
         types = [entry.type for entry in together.catalog()]
         assert len(types) == len(set(types))
         assert together.hooks.sinks() is not None
+        assert together.hooks.jobs() is not None
+        assert together.hooks.tables() is not None
+        core = core_routers(cast("Gateway", routers.Unopened(together)))
+        assert not list(routers.router_faults(together, core))
 
     @pytest.mark.asyncio
     async def test_its_sinks_answer_for_every_delivery(self, gateway: GatewayHarness) -> None:
@@ -226,12 +236,11 @@ class PluginContract:
             async with opened:
                 pass
         assert not [each for each in opened.hooks.failures if each[1] == "lifespan"]
+        assert not opened.hooks.slow_lifespans()
 
     def test_its_jobs_have_names_and_do_not_spin(self, gateway: GatewayHarness) -> None:
-        """Each has a unique name and a positive interval."""
-        jobs = gateway.gateway.hooks.jobs()
-        assert all(job.every_seconds > 0 for job in jobs)
-        assert len({job.name for job in jobs}) == len(jobs)
+        """Each has a unique name and a positive interval; ``hooks.jobs`` refuses others."""
+        assert all(job.name.strip() for job in gateway.gateway.hooks.jobs())
 
     @pytest.mark.asyncio
     async def test_its_tables_are_what_its_migrations_make(self, gateway: GatewayHarness) -> None:

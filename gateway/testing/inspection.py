@@ -1,61 +1,30 @@
 """Static checks of a plugin. Each function yields faults as sentences."""
 
 import ast
-import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 import msgspec
 
-from gateway.hookspecs import API_VERSION, PROJECT, GatewayHooks
+from gateway.hookspecs import PROJECT
 from gateway.model.event import EventType, is_pattern
 from gateway.model.wire import encode
+from gateway.plugin_faults import hook_faults, settings_faults, unmarked_faults, version_faults
+
+__all__ = [
+    "command_faults",
+    "event_type_faults",
+    "hook_faults",
+    "import_faults",
+    "settings_faults",
+    "unmarked_faults",
+    "version_faults",
+]
 
 _DOOR: Final = "gateway.plugin"
-_MARK: Final = f"{PROJECT}_impl"
-_WRAPPERS: Final = ("wrapper", "hookwrapper")
 _EVERY_COMMAND_TAKES: Final = ("--config", "--json")
-
-
-def version_faults(plugin_class: type) -> Iterator[str]:
-    """Check that the plugin implements this gateway's API version."""
-    stated = getattr(plugin_class, "api_version", None)
-    if stated != API_VERSION:
-        yield f"api_version is {stated}, the gateway speaks {API_VERSION}"
-
-
-def settings_faults(plugin_class: type) -> Iterator[str]:
-    """Check that ``Settings`` is a frozen struct that refuses unknown keys."""
-    settings: Any = getattr(plugin_class, "Settings", None)
-    if not (isinstance(settings, type) and issubclass(settings, msgspec.Struct)):
-        yield "Settings is no msgspec.Struct"
-        return
-    if not settings.__struct_config__.frozen:
-        yield "Settings is not frozen=True"
-    if not settings.__struct_config__.forbid_unknown_fields:
-        yield "Settings is not forbid_unknown_fields=True"
-
-
-def hook_faults(plugin_class: type) -> Iterator[str]:
-    """Check that hook implementations match their hooks."""
-    hooks = dict(inspect.getmembers(GatewayHooks, inspect.isfunction))
-    for name, function in inspect.getmembers(plugin_class, inspect.isroutine):
-        options = getattr(function, _MARK, None)
-        if options is None:
-            continue
-        hook = hooks.get(options.get("specname") or name)
-        if hook is None:
-            yield f"{name} is no hook"
-            continue
-        known = set(inspect.signature(hook).parameters)
-        taken = inspect.signature(function).parameters.values()
-        yield from (f"{name} takes {each.name}" for each in taken if each.name not in known)
-        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-            yield f"{name} is no plain function"
-        if any(options.get(each) for each in _WRAPPERS):
-            yield f"{name} wraps other plugins' hooks"
 
 
 def import_faults(package: Path) -> Iterator[str]:

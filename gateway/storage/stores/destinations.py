@@ -372,6 +372,35 @@ async def write(connection: AsyncConnection, found: Mapping[str, EndpointHealth]
         )
 
 
+async def sinks_without_plugin(
+    connection: AsyncConnection, kinds: Collection[str]
+) -> Sequence[str]:
+    """Return a sentence for each sink with destinations that no enabled plugin brings.
+
+    ``kinds`` are the sinks that there are. The deliveries of such destinations wait.
+    """
+    query = (
+        select(destinations.c.sink, func.count())
+        .where(
+            destinations.c.removed_at_ms.is_(None),
+            destinations.c.state != "disabled",
+            destinations.c.sink.not_in(sorted(kinds)),
+        )
+        .group_by(destinations.c.sink)
+        .order_by(destinations.c.sink)
+    )
+    return [missing_sink(sink, count) for sink, count in await connection.execute(query)]
+
+
+def missing_sink(sink: str, count: int) -> str:
+    """Return the sentence about destinations of a sink that no enabled plugin brings."""
+    noun = "1 destination gets" if count == 1 else f"{count} destinations get"
+    return (
+        f"{noun} nothing, and deliveries wait: no enabled plugin brings the sink {sink}; enable "
+        f"it again, or disable or remove what gateway destinations list --sink {sink} shows"
+    )
+
+
 async def destination_names(connection: AsyncConnection) -> dict[str, str]:
     """Return the name of every destination by id, but of removed ones."""
     query = select(destinations.c.id, destinations.c.name)

@@ -203,4 +203,5 @@ TABLES: Final = PluginTables(
     unresolved=_unresolved,
     due_columns=(DueColumn(rx_jobs.c.claimed_until_ms),),
     queues=(JOBS,),
+    prefix="rx_",
 )
