@@ -125,13 +125,17 @@ ROWS = {
     ),
     "annotation": (
         ANNOTATED,
-        "plugin acme: POST /api/acme/take (vendor_acme.py:24 in take) can't be served: name 'Ordr' "
-        "is not defined (NameError)",
+        (
+            "plugin acme: POST /api/acme/take (vendor_acme.py:24 in take) can't be served: name 'Ordr' "
+            "is not defined (NameError)"
+        ),
     ),
     "address": (
         OF_THE_CORE,
-        "plugin acme: GET /health/live (vendor_acme.py:18 in live) is an address of the core: "
-        "choose another one",
+        (
+            "plugin acme: GET /health/live (vendor_acme.py:18 in live) is an address of the core: "
+            "choose another one"
+        ),
     ),
     "prefix": (
         NO_PREFIX,
@@ -140,8 +144,10 @@ ROWS = {
     "sink": (TWO_SINKS, "plugin acme brings the sink erp twice: take one of them out"),
     "not open": (
         TOO_EARLY,
-        "gateway.database is not open yet: use it in lifespan, or in the function of a record "
-        "that a hook returns",
+        (
+            "gateway.database is not open yet: use it in lifespan, or in the function of a record "
+            "that a hook returns"
+        ),
     ),
 }
 

@@ -327,8 +327,10 @@ def test_one_observer_that_raises_takes_nothing_from_the_others(caplog):
     assert counts.seen == 3
     assert hooks.failures == {("fails", "events_recorded"): 3}
     assert {PLACE.sub("…", each) for each in caplog.messages} == {
-        "plugin fails failed in events_recorded and was passed over: KeyError at … in "
-        "events_recorded"
+        (
+            "plugin fails failed in events_recorded and was passed over: KeyError at … in "
+            "events_recorded"
+        )
     }
 
 
