@@ -8,7 +8,15 @@ import dataclasses
 import logging
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -295,12 +303,16 @@ class Hooks:
         return bool(self._implementations("review_orders"))
 
     def route_events(
-        self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
+        self,
+        events: Sequence[Event],
+        wanted: Mapping[str, Collection[str]],
+        emptied: MutableMapping[str, str] | None = None,
     ) -> dict[str, Collection[str]]:
         """Return ``wanted``, narrowed down by every plugin that implements the hook.
 
         An id that wasn't in ``wanted`` is refused, counted and logged. Where an event would be
-        left without a destination for it, the answer about that event is refused.
+        left without a destination for it, the answer about that event is refused. ``emptied`` is
+        given the plugin that left an event without a destination, by event id.
         """
         kept = {event_id: tuple(destinations) for event_id, destinations in wanted.items()}
         for implementation in self._implementations("route_events"):
@@ -310,6 +322,10 @@ class Hooks:
                     implementation, events=events, wanted=MappingProxyType(kept)
                 )
                 narrowed, unknown = _narrowed(found or {}, kept)
+                if emptied is not None:
+                    for event_id in narrowed:
+                        if kept[event_id] and not narrowed[event_id]:
+                            emptied[event_id] = implementation.plugin_name
                 kept |= narrowed
                 if unknown:
                     raise PluginError(

@@ -51,7 +51,15 @@ from gateway.model.delivery import (
     DestinationState,
     Outcome,
 )
-from gateway.model.event import Event, EventDraft, EventType, Published, is_pattern, matches
+from gateway.model.event import (
+    Event,
+    EventDraft,
+    EventType,
+    Published,
+    is_pattern,
+    matches,
+    why_not_sent,
+)
 from gateway.model.fields import CONTROL_CHARACTERS
 from gateway.model.file import FileKind, FileOwner, StoredFile
 from gateway.model.ids import new_id, new_ids
@@ -374,4 +382,5 @@ __all__ = [
     "to_epoch_ms",
     "total_copay",
     "visible_to",
+    "why_not_sent",
 ]

@@ -14,7 +14,7 @@ from gateway.cli.opening import caller_of, many_rows, one_row
 from gateway.errors import NotFound
 from gateway.model.account import Caller
 from gateway.model.audit import AuditEntry, PatientKeys, groups_of
-from gateway.model.event import Event
+from gateway.model.event import Event, why_not_sent
 from gateway.model.masking import masked
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command, reveal_option
@@ -67,7 +67,7 @@ async def list_events(
 async def show(
     session: Session, *, event_id: str, account: str, test_data: bool, reveal: bool
 ) -> None:
-    """Show an event with its data."""
+    """Show an event with its data, and why it went to no destination if it didn't."""
     caller = caller_of(session, account, test_data=test_data, reveal=reveal)
     async with session.gateway() as gateway:
         async with gateway.database.read() as connection:
@@ -201,6 +201,7 @@ def _row(event: Event, caller: Caller) -> Mapping[str, Any]:
         "recorded_at": timestamp(event.recorded_at),
         "actor": event.actor,
         "late": event.late,
+        "not_sent": None if event.not_sent is None else why_not_sent(event.not_sent),
         "data": masked(caller, event.data),
     }
 

@@ -6,18 +6,27 @@ After the commit, :meth:`Publisher.announce` wakes the engine and notifies the p
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock
 from gateway.delivery.hand_over import HandOver
 from gateway.hooks import Hooks
 from gateway.model.delivery import ClaimedDelivery
-from gateway.model.event import Event, EventDraft, Published, matches
+from gateway.model.event import (
+    LATE,
+    NO_DESTINATION,
+    NO_MATCH,
+    Event,
+    EventDraft,
+    Published,
+    matches,
+)
 from gateway.observability.metrics import Metrics
 from gateway.storage.database import Database
 from gateway.storage.stores.changes import event_changes, note_changes
 from gateway.storage.stores.destinations import DestinationStore, Subscription
-from gateway.storage.stores.events import EventStore
+from gateway.storage.stores.events import EventStore, as_recorded
 from gateway.storage.stores.outbox import NewDelivery, Outbox
 from gateway.storage.transaction import Transaction
 
@@ -56,26 +65,21 @@ class Publisher:
     ) -> Published:
         """Write ``drafts`` and their deliveries in the transaction of ``connection``.
 
-        A late event is recorded for the timeline and not sent: it has been overtaken.
+        A late event is recorded for the timeline and not sent: it has been overtaken. An event
+        without a destination is recorded with the reason.
         """
-        recorded = await self._events.append(connection, drafts, now)
-        await note_changes(connection, event_changes(recorded), now)
-        current = [
-            (event, draft) for event, draft in zip(recorded, drafts, strict=True) if not event.late
+        made = as_recorded(drafts, now)
+        read_at = self._clock.monotonic_seconds()
+        known, wanted, not_sent = await self._routed(connection, made, drafts)
+        recorded = [
+            replace(event, not_sent=not_sent[event.id]) if event.id in not_sent else event
+            for event in made
         ]
+        await self._events.write(connection, recorded, drafts)
+        await note_changes(connection, event_changes(recorded), now)
+        current = [event for event in recorded if wanted.get(event.id)]
         if not current:
             return Published(recorded, (), frozenset())
-        accounts = {event.account_id for event, _ in current}
-        read_at = self._clock.monotonic_seconds()
-        known = {
-            subscription.id: subscription
-            for subscription in await self._destinations.subscriptions(connection, accounts)
-        }
-        if not known:
-            return Published(recorded, (), frozenset())
-        wanted = self._hooks.route_events(
-            [event for event, _ in current], _matched(current, known.values())
-        )
         deliveries = [
             NewDelivery(
                 account_id=event.account_id,
@@ -85,13 +89,13 @@ class Publisher:
                 subject=event.subject,
                 in_order=known[destination_id].ordered,
             )
-            for event, _ in current
+            for event in current
             for destination_id in wanted[event.id]
         ]
         claim = self._hand_over.choose(deliveries, known, now)
         ids = await self._outbox.queue(connection, deliveries, now, claim)
         free = (each for place, each in enumerate(deliveries) if place not in claim.places)
-        by_id = {event.id: event for event, _ in current}
+        by_id = {event.id: event for event in current}
         claimed = [
             ClaimedDelivery(
                 id=ids[place],
@@ -112,6 +116,34 @@ class Publisher:
             frozenset(each.destination_id for each in free),
             self._hand_over.claimed(claimed, known, read_at),
         )
+
+    async def _routed(
+        self, connection: AsyncConnection, made: Sequence[Event], drafts: Sequence[EventDraft]
+    ) -> tuple[Mapping[str, Subscription], Mapping[str, Collection[str]], Mapping[str, str]]:
+        """Return the subscriptions by id, the destinations of each event, and why it has none."""
+        not_sent = {event.id: LATE for event in made if event.late}
+        current = [
+            (event, draft) for event, draft in zip(made, drafts, strict=True) if not event.late
+        ]
+        if not current:
+            return {}, {}, not_sent
+        accounts = {event.account_id for event, _ in current}
+        known = {
+            subscription.id: subscription
+            for subscription in await self._destinations.subscriptions(connection, accounts)
+        }
+        owners = {subscription.account_id for subscription in known.values()}
+        matched = _matched(current, known.values()) if known else {}
+        for event, _ in current:
+            if not matched.get(event.id):
+                has_some = event.account_id in owners
+                not_sent[event.id] = NO_MATCH if has_some else NO_DESTINATION
+        if not known:
+            return known, {}, not_sent
+        emptied: dict[str, str] = {}
+        wanted = self._hooks.route_events([event for event, _ in current], matched, emptied)
+        not_sent |= {event_id: f"plugin:{plugin}" for event_id, plugin in emptied.items()}
+        return known, wanted, not_sent
 
     async def publish(self, drafts: Sequence[EventDraft]) -> Published:
         """Record ``drafts`` in a transaction of their own, and announce them."""

@@ -12,6 +12,14 @@ from gateway.model.account import Mode
 
 # Not matched by "*": events about a subscription itself, which must be named.
 _NOT_UNDER_STAR: Final = ("endpoint.", "plan.", "webhook.test")
+LATE: Final = "late"
+NO_DESTINATION: Final = "no_destination"
+NO_MATCH: Final = "no_match"
+_NOT_SENT: Final[Mapping[str, str]] = {
+    LATE: "it came late: what it reports was overtaken already",
+    NO_DESTINATION: "the account had no destination",
+    NO_MATCH: "no destination subscribes to this type for its site and mode",
+}
 _PATTERN: Final = re.compile(r"\*|[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\.\*)?")
 
 
@@ -42,7 +50,8 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened, as it was recorded.
 
-    ``purged``: its data was erased at its age.
+    ``purged``: its data was erased at its age. ``not_sent`` is why it went to no destination, a
+    word or ``plugin:<name>``; :func:`why_not_sent` says it in a sentence.
     """
 
     id: str
@@ -59,6 +68,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     late: bool = False
     purged: bool = False
     trace: str | None = None
+    not_sent: str | None = None
+
+
+def why_not_sent(reason: str) -> str:
+    """Return the sentence for :attr:`Event.not_sent`."""
+    plugin = reason.removeprefix("plugin:")
+    if plugin != reason:
+        return f"the plugin {plugin} left no destination for it (route_events)"
+    return _NOT_SENT.get(reason, reason)
 
 
 class Published(NamedTuple):

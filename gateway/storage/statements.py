@@ -90,7 +90,7 @@ CLAIM: Final = Statement(
 
 _EVENT: Final = (
     "SELECT id, type, account_id, mode, site, subject, data, occurred_at_ms, recorded_at_ms, "
-    "actor, status_after, late, purged, trace FROM events"
+    "actor, status_after, late, purged, trace, not_sent FROM events"
 )
 
 EVENT_BY_ID: Final = Statement(f"{_EVENT} WHERE id = :id", f"{_EVENT} WHERE id = ANY(:id)")

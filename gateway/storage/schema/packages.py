@@ -96,7 +96,8 @@ package_prescriptions = Table(
 )
 
 # An event; never changed, but for its data, which is erased at its age (purged).
-# ref is the digest of the reporter's own id of it; trace is the request's trace context.
+# ref is the digest of the reporter's own id of it; trace is the request's trace context; not_sent
+# says why it went to no destination.
 events = Table(
     "events",
     metadata,
@@ -116,6 +117,7 @@ events = Table(
     Column("trace", Text),
     Column("data", BYTES, nullable=False),
     Column("purged", Boolean, nullable=False, server_default=false()),
+    Column("not_sent", Text),
     Index("uq_events_id", "id", unique=True),
     Index("ix_events_subject", "subject", "sequence"),
     Index("uq_events_ref", "subject", "ref", unique=True, **only("ref IS NOT NULL")),

@@ -39,6 +39,7 @@ _NEW_EVENT: Final = (
     "status_after",
     "late",
     "trace",
+    "not_sent",
     "data",
 )
 
@@ -58,11 +59,35 @@ _READ: Final = select(
     events.c.late,
     events.c.purged,
     events.c.trace,
+    events.c.not_sent,
 )
 # An event goes to several destinations within moments: unsealed once, kept for so many.
 _MAX_CACHED: Final = 4096
 _FAST_CLOCK: Final = timedelta(hours=1)
 _LATE_REPORTS: Final = timedelta(days=10)
+
+
+def as_recorded(drafts: Sequence[EventDraft], recorded_at: datetime) -> list[Event]:
+    """Return the events that ``drafts`` become when they are recorded at that time."""
+    trace = traceparent.get()
+    return [
+        Event(
+            id=draft.id,
+            type=draft.type,
+            account_id=draft.account_id,
+            mode=draft.mode,
+            site=draft.site,
+            subject=draft.subject,
+            data=draft.data,
+            occurred_at=draft.occurred_at,
+            recorded_at=recorded_at,
+            actor=draft.actor,
+            status_after=draft.status_after,
+            late=draft.late,
+            trace=draft.trace or trace,
+        )
+        for draft in drafts
+    ]
 
 
 class EarlierReport(NamedTuple):
@@ -86,51 +111,39 @@ class EventStore:
         self, connection: AsyncConnection, drafts: Sequence[EventDraft], recorded_at: datetime
     ) -> list[Event]:
         """Write ``drafts`` in their order and return them as recorded."""
-        recorded_at_ms = to_epoch_ms(recorded_at)
-        recorded: list[Event] = []
+        recorded = as_recorded(drafts, recorded_at)
+        await self.write(connection, recorded, drafts)
+        return recorded
+
+    async def write(
+        self, connection: AsyncConnection, recorded: Sequence[Event], drafts: Sequence[EventDraft]
+    ) -> None:
+        """Write events that were made of ``drafts`` (:func:`as_recorded`), in their order."""
         rows: list[tuple[Any, ...]] = []
-        for draft in drafts:
-            trace = draft.trace or traceparent.get()
+        for event, draft in zip(recorded, drafts, strict=True):
             data = self._sealer.seal(
-                self._encoder.encode(draft.data), table="events", row_id=draft.id
+                self._encoder.encode(event.data), table="events", row_id=event.id
             )
             rows.append(
                 (
-                    draft.id,
-                    draft.account_id,
-                    draft.mode,
-                    draft.site,
-                    draft.type,
-                    draft.subject,
-                    to_epoch_ms(draft.occurred_at),
-                    recorded_at_ms,
-                    draft.actor,
+                    event.id,
+                    event.account_id,
+                    event.mode,
+                    event.site,
+                    event.type,
+                    event.subject,
+                    to_epoch_ms(event.occurred_at),
+                    to_epoch_ms(event.recorded_at),
+                    event.actor,
                     draft.ref,
-                    draft.status_after,
-                    draft.late,
-                    trace,
+                    event.status_after,
+                    event.late,
+                    event.trace,
+                    event.not_sent,
                     data,
                 )
             )
-            recorded.append(
-                Event(
-                    id=draft.id,
-                    type=draft.type,
-                    account_id=draft.account_id,
-                    mode=draft.mode,
-                    site=draft.site,
-                    subject=draft.subject,
-                    data=draft.data,
-                    occurred_at=draft.occurred_at,
-                    recorded_at=recorded_at,
-                    actor=draft.actor,
-                    status_after=draft.status_after,
-                    late=draft.late,
-                    trace=trace,
-                )
-            )
         await insert_rows(connection, events, _NEW_EVENT, rows)
-        return recorded
 
     async def by_ref(
         self, connection: AsyncConnection, refs: Collection[tuple[str, bytes]]
@@ -309,6 +322,7 @@ class EventStore:
             late,
             purged,
             trace,
+            not_sent,
         ) = row
         data = self._sealer.unseal(bytes(sealed), table="events", row_id=event_id)
         return Event(
@@ -326,4 +340,5 @@ class EventStore:
             late=bool(late),
             purged=bool(purged),
             trace=trace,
+            not_sent=not_sent,
         )

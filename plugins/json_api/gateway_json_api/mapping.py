@@ -24,6 +24,7 @@ from gateway.plugin import (
     isoformat,
     masked,
     problem_of,
+    why_not_sent,
 )
 from gateway_json_api.schema import (
     BagPrescriptionIn,
@@ -262,7 +263,15 @@ def event_out(event: Event, caller: Caller) -> EventOut:
         late=event.late,
         data=masked(caller, dict(event.data)),
         purged=event.purged,
+        not_sent=_not_sent(event),
     )
+
+
+def _not_sent(event: Event) -> str | None:
+    """Say why an event went to no destination, where that isn't plain from the rest."""
+    if event.not_sent is None or event.not_sent in {"late", "no_destination"}:
+        return None
+    return why_not_sent(event.not_sent)
 
 
 def event_type_out(entry: EventType) -> EventTypeOut:

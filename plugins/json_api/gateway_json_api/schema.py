@@ -274,7 +274,8 @@ class UpdatesOut(msgspec.Struct, frozen=True):
 class EventOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event of a timeline. A ``late`` event changed no status and was not delivered.
 
-    ``purged`` is present, and true, once retention deleted its data.
+    ``purged`` is present, and true, once retention deleted its data. ``not_sent`` is present, and
+    a sentence, where no destination of the account got the event.
     """
 
     id: str
@@ -284,6 +285,7 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     late: bool
     data: dict[str, Any]
     purged: bool = False
+    not_sent: str | None = None
 
 
 class TimelineOut(msgspec.Struct, frozen=True):

@@ -61,6 +61,7 @@ def test_an_event_is_shown_with_its_data(read, stock):
         "recorded_at": "2026-01-01T00:00:01Z",
         "actor": "key_1",
         "late": False,
+        "not_sent": "the account had no destination",
         "data": {
             "package_id": package_id,
             "external_patient_id": "P-9",

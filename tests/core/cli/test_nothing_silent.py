@@ -126,8 +126,8 @@ ROWS = {
     "annotation": (
         ANNOTATED,
         (
-            "plugin acme: POST /api/acme/take (vendor_acme.py:24 in take) can't be served: name 'Ordr' "
-            "is not defined (NameError)"
+            "plugin acme: POST /api/acme/take (vendor_acme.py:24 in take) can't be served: "
+            "name 'Ordr' is not defined (NameError)"
         ),
     ),
     "address": (

@@ -1,9 +1,19 @@
 """Plugins narrow down who gets an event; they can't add anybody, whatever they answer."""
 
 import pytest
-from core.gateways import add_destination, deliveries, draft, opened, sqlite_url
+from core.gateways import (
+    LIVE,
+    TWO_SITES,
+    Recorder,
+    add_destination,
+    deliveries,
+    draft,
+    opened,
+    sqlite_url,
+)
 
 from gateway.hookspecs import hookimpl
+from gateway.model.event import why_not_sent
 
 
 class Routes:
@@ -73,7 +83,7 @@ async def test_a_plugin_cannot_add_a_destination_that_did_not_match(tmp_path):
     got, failures, _ = await routed(tmp_path, everybody)
 
     assert got == ["first", "second"]
-    assert failures == {}
+    assert failures == {("routes_0", "route_events"): 1}
 
 
 def writes_into_the_question(_events, wanted):
@@ -121,3 +131,42 @@ async def test_a_plugin_that_misbehaves_does_not_take_the_others_answer_away(tmp
 
     assert got == ["first"]
     assert failures == {("routes_0", "route_events"): 1}
+
+
+class Silences:
+    """A plugin that leaves no destination for a delivery that was completed."""
+
+    @hookimpl
+    def route_events(self, events):
+        return {event.id: () for event in events if event.type == "delivery.completed"}
+
+
+async def test_why_an_event_went_to_no_destination_is_stored_with_it(database_url, tmp_path):
+    plugins = [Recorder(), Silences()]
+    async with opened(database_url, tmp_path, toml=TWO_SITES, plugins=plugins) as gateway:
+
+        async def published(event_type: str, **changes) -> str | None:
+            sent = draft(gateway, event_type, **changes)
+            recorded = (await gateway.publisher.publish([sent])).events[0]
+            async with gateway.database.read() as connection:
+                stored = await gateway.events.get(connection, LIVE, sent.id)
+            assert stored is not None
+            assert stored.not_sent == recorded.not_sent
+            return stored.not_sent
+
+        assert await published("delivery.assigned") == "no_destination"
+        await add_destination(gateway, events=("delivery.*",), site="north")
+        assert await published("delivery.assigned", site="main") == "no_match"
+        assert await published("package.created", site="north") == "no_match"
+        assert await published("delivery.completed", site="north") == "plugin:Silences"
+        assert await published("delivery.assigned", site="north", late=True) == "late"
+        assert await published("delivery.assigned", site="north") is None
+
+
+def test_why_an_event_was_not_sent_is_said_in_a_sentence():
+    assert why_not_sent("plugin:acme") == (
+        "the plugin acme left no destination for it (route_events)"
+    )
+    assert why_not_sent("no_match") == (
+        "no destination subscribes to this type for its site and mode"
+    )
