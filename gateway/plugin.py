@@ -144,6 +144,7 @@ from gateway.sdk.records import (
     Sink,
 )
 from gateway.sdk.signals import on_termination
+from gateway.sdk.signed_requests import SignatureScheme, signed_request
 from gateway.sdk.uploads import MAX_UPLOAD_BYTES, MULTIPART, file_response, keep_upload
 from gateway.settings import Settings, SiteCode
 from gateway.storage.batcher import Batcher
@@ -320,6 +321,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Settlement",
+    "SignatureScheme",
     "Sink",
     "Site",
     "SiteCode",
@@ -375,6 +377,7 @@ __all__ = [
     "read_in_sandbox",
     "resolve_time",
     "reveal_option",
+    "signed_request",
     "split_replays",
     "store_responses",
     "timestamp",

@@ -87,6 +87,16 @@ def router_faults(gateway: Gateway, core: Sequence[Router]) -> Iterator[str]:
                 yield _clash(first, each)
 
 
+def addresses_of(gateway: Gateway, plugin: str) -> set[tuple[str, str]]:
+    """Return the method and path of each route of a plugin."""
+    return {
+        (each.method, each.path)
+        for owner, router in gateway.hooks.routers_by_plugin()
+        if owner == plugin
+        for each in _routes(owner, router)
+    }
+
+
 def _routes(owner: str, router: Router) -> Iterator[_Route]:
     for route in router.routes:
         if isinstance(route, HTTPRoute):

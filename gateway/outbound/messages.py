@@ -22,7 +22,8 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``timeout_seconds`` is one deadline from looking the name up to the last byte.
     Of the answer's body the first ``keep_bytes`` are kept; a long rest is dropped with the
-    connection. Header names go out as they are written here.
+    connection. ``keep_headers`` names the answer's headers to keep. Header names go out as they
+    are written here.
 
     ``repeatable`` says that the receiver recognises a request that it gets twice, as GET, PUT
     and DELETE have it by themselves: a reused connection that ends before any answer byte is
@@ -39,6 +40,7 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     timeout_seconds: float = 15.0
     keep_bytes: int = EXCERPT_BYTES
+    keep_headers: Sequence[str] = ()
     repeatable: bool = False
     unprivileged: bool = False
 
@@ -48,7 +50,9 @@ class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     With a status, ``error`` names a fault of the body behind it (``body_cut`` …). ``body`` is
     the start of the body as it came over the wire; ``cut`` says that there may be more of it.
-    ``retry_after`` and ``location`` are those headers' text, unread.
+    ``retry_after`` and ``location`` are those headers' text, unread; ``headers`` has those that
+    the request asked to keep and the answer has, by lower-case name. One that comes several times
+    is joined by commas.
     """
 
     duration_ms: int
@@ -58,6 +62,7 @@ class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool = False
     retry_after: str | None = None
     location: str | None = None
+    headers: Mapping[str, str] = {}
 
     @property
     def is_success(self) -> bool:

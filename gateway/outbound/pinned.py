@@ -163,10 +163,10 @@ class PinnedClient:
                 data = self._written(target, request)
                 with _Deadline(timeout_seconds):
                     answer = await self._exchange(target, addresses, data, request, partial)
-                return self._response(answer, started)
+                return self._response(answer, request, started)
             except TimeoutError:
                 if partial:
-                    return self._response(partial[0], started)
+                    return self._response(partial[0], request, started)
                 error = "timeout"
             except CallFailed as failed:
                 error = cast("Failure", failed.failure)
@@ -252,8 +252,12 @@ class PinnedClient:
         head = f"{request.method} {start}{headers}{length}\r\n"
         return head.encode("latin-1") + request.body
 
-    def _response(self, answer: Answer, started: float) -> OutboundResponse:
+    def _response(
+        self, answer: Answer, request: OutboundRequest, started: float
+    ) -> OutboundResponse:
         head = answer.head
+        wanted = [name.lower() for name in request.keep_headers]
+        kept = {name: _text(head.headers.get(name.encode())) for name in wanted}
         return OutboundResponse(
             status=head.status,
             error=answer.fault,
@@ -261,6 +265,7 @@ class PinnedClient:
             cut=answer.cut,
             retry_after=_text(head.headers.get(b"retry-after")),
             location=_text(head.headers.get(b"location")),
+            headers={name: value for name, value in kept.items() if value is not None},
             duration_ms=self._ms_since(started),
         )
 

@@ -142,7 +142,8 @@ class WriteOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The outcome of one attempt.
 
     ``completed``: it is in the pharmacy system, with ``din`` if another one was written.
-    ``failed``: permanent failure, for ``reason``. ``retry``: temporary failure, for ``reason``.
+    ``failed``: permanent failure, for ``reason``. ``retry``: temporary failure, for ``reason``;
+    the next attempt is ``retry_after_seconds`` away or more, a day at most.
     ``excepted``: it needs review, for ``reasons``.
     """
 
@@ -150,6 +151,7 @@ class WriteOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     din: str | None = None
     reason: str | None = None
     reasons: tuple[Reason, ...] = ()
+    retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

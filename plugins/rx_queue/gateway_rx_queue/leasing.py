@@ -40,6 +40,7 @@ from gateway_rx_queue.store import JobStore, Scope
 from gateway_rx_queue.tables import JOBS, rx_jobs
 
 _LOST_AT_ONCE: Final = 200
+_LONGEST_PAUSE_SECONDS: Final = 86_400.0
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 NO_ANSWER: Final = "writer_gave_no_answer"
 GAVE_UP: Final = "gave_up_after_retries"
@@ -214,7 +215,14 @@ class Leasing:
                 approved_by=None,
                 approved_at_ms=None,
             )
-        return self._again(changes, job, actor, _code(outcome.reason) or "retry", outcome.reason)
+        return self._again(
+            changes,
+            job,
+            actor,
+            _code(outcome.reason) or "retry",
+            outcome.reason,
+            least_seconds=outcome.retry_after_seconds or 0.0,
+        )
 
     @staticmethod
     def _written(changes: Changes, job: Job, din: str | None, actor: str) -> Job:
@@ -252,13 +260,15 @@ class Leasing:
         reason: str | None,
         *,
         at_once: bool = False,
+        least_seconds: float = 0.0,
     ) -> Job:
-        """Requeue a job, or fail it after its last attempt."""
+        """Requeue a job, in ``least_seconds`` or later, or fail it after its last attempt."""
         if job.recalled_at_ms is not None:
             return self._recalled(changes, job, actor)
         if job.attempts >= self._settings.max_attempts:
             return self._failed(changes, job, actor, reason or GAVE_UP)
-        pause = timedelta(seconds=self._settings.pause_seconds(job.attempts))
+        own = self._settings.pause_seconds(job.attempts)
+        pause = timedelta(seconds=max(own, min(least_seconds, _LONGEST_PAUSE_SECONDS)))
         due = changes.now if at_once else changes.now + pause
         return changes.move(job, "queued", actor, why, due_at_ms=to_epoch_ms(due))
 

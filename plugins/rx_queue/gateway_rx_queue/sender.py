@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from gateway.plugin import (
     AddressGuard,
     Gateway,
@@ -74,7 +76,11 @@ class Bridge:
                 keep_bytes=_KEPT_BYTES,
             )
         )
-        return outcome_from(answer)
+        outcome = outcome_from(answer)
+        if outcome.outcome != "retry":
+            return outcome
+        wait = answer.retry_after_seconds(self._clock.now())
+        return msgspec.structs.replace(outcome, retry_after_seconds=wait)
 
 
 def signature(secret: str, body: bytes, now: datetime) -> str:
