@@ -4,8 +4,11 @@ Run it by ``make docs``. The pages hold the code's docstrings, settings, event t
 commands and routes.
 """
 
+import ast
 import asyncio
+import dataclasses
 import inspect
+import itertools
 import json
 import re
 import sys
@@ -13,12 +16,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 import click
 import msgspec
 
-from gateway import errors
+from gateway import errors, plugin
 from gateway.cli import main
 from gateway.cli.opening import open_gateway
 from gateway.hookspecs import GatewayHooks
@@ -274,8 +277,164 @@ def http_page(gateway: Gateway) -> str:
     return "\n".join(parts)
 
 
+def plugin_api_page(_gateway: Gateway) -> str:
+    """Write every name at the plugin door: what it is, its fields or arguments, what it says."""
+    groups: dict[str, list[str]] = {title: [] for title in _API_GROUPS}
+    for name in sorted(plugin.__all__, key=str.lower):
+        title, text = _api_entry(name, getattr(plugin, name))
+        groups[title].append(text)
+    parts = [
+        (
+            "# Plugin API\n\nEvery name that `gateway.plugin` has; a plugin imports from nowhere "
+            "else. The [hooks](hooks.md) have a page of their own, and so has "
+            "[what stays as it is](../explanation/stability.md). A name without *since* is of API "
+            "version 1.\n"
+        )
+    ]
+    for title, texts in groups.items():
+        if texts:
+            parts += [f"## {title}\n", *texts]
+    return "\n".join(parts)
+
+
+_API_GROUPS: Final = (
+    "Structs and records",
+    "Services",
+    "Functions",
+    "Errors",
+    "Types",
+    "Constants",
+)
+
+
+def _api_entry(name: str, found: Any) -> tuple[str, str]:  # noqa: PLR0911 - one for each kind
+    since = plugin.SINCE.get(name)
+    heading = f"### {name}\n" + (f"\n*Since API version {since}.*\n" if since else "")
+    text = _prose(inspect.getdoc(found) or "")
+    if isinstance(found, type):
+        if not found.__module__.startswith("gateway."):
+            library = found.__module__.partition(".")[0]
+            return "Types", f"{heading}\n`{found.__name__}` of the library {library}.\n"
+        if issubclass(found, Exception):
+            return "Errors", f"{heading}\nA `{found.__bases__[0].__name__}`. {text}\n"
+        is_service = getattr(found, "_is_protocol", False)
+        title = "Services" if is_service else "Structs and records"
+        return title, f"{heading}\n{text}\n{_fields_of(found)}{_members(found)}"
+    if inspect.isfunction(found):
+        return "Functions", f"{heading}\n```python\n{_signature(name, found)}\n```\n\n{text}\n"
+    said = _prose(_constant_text(name))
+    if get_origin(found) is not None:
+        return "Types", f"{heading}\n`{_type_name(found)}` {said}".rstrip() + "\n"
+    if callable(found):
+        return "Functions", f"{heading}\n{said}\n"
+    shown = repr(sorted(found) if isinstance(found, (set, frozenset)) else found)
+    value = f"`{shown}`" if len(shown) <= _LONGEST_VALUE and " at 0x" not in shown else ""
+    return "Constants", f"{heading}\n{value} {said}".rstrip() + "\n"
+
+
+_LONGEST_VALUE: Final = 120
+
+
+def _constant_text(name: str) -> str:
+    """Return the text below a constant, in the module that defines it."""
+    for module in [each for each in sys.modules.values() if _is_own(each)]:
+        if name not in vars(module):
+            continue
+        body = ast.parse(inspect.getsource(module)).body
+        for statement, below in itertools.pairwise(body):
+            if isinstance(statement, ast.Assign):
+                targets: Sequence[ast.expr] = statement.targets
+            else:
+                targets = [statement.target] if isinstance(statement, ast.AnnAssign) else []
+            is_it = any(isinstance(each, ast.Name) and each.id == name for each in targets)
+            text = below.value if isinstance(below, ast.Expr) else None
+            if is_it and isinstance(text, ast.Constant) and isinstance(text.value, str):
+                return inspect.cleandoc(text.value)
+    return ""
+
+
+def _is_own(module: Any) -> bool:
+    return str(getattr(module, "__name__", "")).startswith("gateway.") and bool(
+        getattr(module, "__file__", None)
+    )
+
+
+def _prose(text: str) -> str:
+    """Return a docstring as Markdown: code in single ticks, references by their last name."""
+    text = re.sub(r":\w+:`~?(?:[\w.]+\.)?([\w()]+)`", r"`\1`", text)
+    text = re.sub(r"^\.\. code-block:: python\n", "", text, flags=re.MULTILINE)
+    return text.replace("``", "`").replace("`:\n\n    ", "`:\n\n    ")
+
+
+def _fields_of(found: type) -> str:
+    if issubclass(found, msgspec.Struct):
+        rows = [
+            (each.encode_name, each.type, "required" if each.required else _default(each))
+            for each in msgspec.structs.fields(found)
+        ]
+    elif dataclasses.is_dataclass(found):
+        rows = [
+            (each.name, each.type, "required" if _is_required(each) else _dataclass_default(each))
+            for each in dataclasses.fields(found)
+            if each.init
+        ]
+    elif issubclass(found, tuple) and hasattr(found, "_fields"):
+        defaults = found._field_defaults  # type: ignore[attr-defined]  # a NamedTuple
+        rows = [
+            (name, kind, f"`{defaults[name]!r}`" if name in defaults else "required")
+            for name, kind in found.__annotations__.items()
+        ]
+    else:
+        return ""
+    lines = [f"| `{name}` | `{_type_name(kind)}` | {default} |" for name, kind, default in rows]
+    return "\n".join(["\n| field | type | default |\n|---|---|---|", *lines, ""]) if lines else ""
+
+
+def _is_required(field: Any) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def _dataclass_default(field: Any) -> str:
+    missing = field.default is dataclasses.MISSING
+    shown = repr(field.default_factory() if missing else field.default)
+    return "" if " at 0x" in shown else f"`{shown}`"
+
+
+def _members(found: type) -> str:
+    """Return the public methods of a class, each with its signature and its first paragraph."""
+    lines = []
+    for name, member in vars(found).items():
+        if name.startswith("_"):
+            continue
+        inner = member.__func__ if isinstance(member, (staticmethod, classmethod)) else member
+        if inspect.isfunction(inner):
+            text = _prose((inspect.getdoc(inner) or "").split("\n\n")[0]).replace("\n", " ")
+            lines.append(f"- `{_signature(name, inner)}`: {text}")
+        elif isinstance(member, property):
+            lines.append(f"- `{name}`: {_prose(inspect.getdoc(member) or '')}")
+    return "\n".join(["", *lines, ""]) if lines else ""
+
+
+def _signature(name: str, function: Any) -> str:
+    text = str(inspect.signature(function))
+    text = re.sub(r"\b(?:[a-z_]\w*\.)+([A-Za-z_]\w*)", r"\1", text)
+    text = re.sub(r"<[^>]*>", "…", text).replace("(self, ", "(").replace("(self)", "()")
+    word = "async def" if inspect.iscoroutinefunction(function) else "def"
+    return f"{word} {name}{text}".replace("'", "")
+
+
+def _type_name(kind: Any) -> str:
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    text = kind if isinstance(kind, str) else inspect.formatannotation(kind)
+    text = re.sub(r"\b(?:[a-z_]\w*\.)+([A-Za-z_]\w*)", r"\1", text)
+    return re.sub(r"<[^>]*>", "…", text).replace("|", "\\|").replace("\n", " ")
+
+
 PAGES: Final[Mapping[str, Callable[[Gateway], str]]] = {
     "hooks.md": hooks_page,
+    "plugin-api.md": plugin_api_page,
     "settings.md": settings_page,
     "events.md": events_page,
     "errors.md": errors_page,

@@ -8,7 +8,7 @@
 
 A plugin is a class named by an entry point in the group ``gateway.plugins``. It has
 
-- ``api_version``: the version of this API it implements, now 1;
+- ``api_version``: the version of this API it implements, now 1; a gateway speaks a range;
 - ``Settings``: a frozen ``msgspec.Struct`` with ``forbid_unknown_fields=True``, filled
   from ``[plugins.<name>]`` of gateway.toml;
 - ``__init__(self, settings, gateway)``: called once, before anything is open;
@@ -36,6 +36,8 @@ from gateway.storage.plugin_tables import PluginTables
 
 PROJECT: Final = "gateway"
 API_VERSION: Final = 1
+OLDEST_API_VERSION: Final = 1
+"""The oldest version that is still spoken; docs/explanation/stability.md says for how long."""
 
 hookspec: Final = pluggy.HookspecMarker(PROJECT)
 hookimpl: Final = pluggy.HookimplMarker(PROJECT)

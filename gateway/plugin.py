@@ -5,6 +5,9 @@ A plugin imports from here and from nowhere else in the gateway (its tests also 
 module. :mod:`gateway.hookspecs` documents the hooks.
 """
 
+from collections.abc import Mapping
+from typing import Final
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, SystemClock, aware, from_epoch_ms, isoformat, to_epoch_ms
@@ -179,6 +182,13 @@ from gateway.storage.tenancy import visible_to
 from gateway.storage.transaction import Transaction
 from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 from gateway.version import __version__
+
+SINCE: Final[Mapping[str, str]] = {
+    "SignatureScheme": "1.1",
+    "signed_request": "1.1",
+    "why_not_sent": "1.1",
+}
+"""The API version of names that came after the first; docs/reference/plugin-api.md shows it."""
 
 __all__ = [
     "ALL_OF_AN_ORDER",

@@ -4,27 +4,51 @@ Each function yields sentences. The loader, ``gateway check``, ``gateway plugins
 contract suite all take them from here, so that a fault has one sentence wherever it is shown.
 """
 
+import ast
 import difflib
 import inspect
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from gateway.hookspecs import API_VERSION, PROJECT, GatewayHooks
+from gateway.hookspecs import API_VERSION, OLDEST_API_VERSION, PROJECT, GatewayHooks
+
+DEPRECATED: Final[Mapping[str, str]] = {}
+"""What to use instead of a name at the door that will be gone, and when it goes."""
 
 _MARK: Final = f"{PROJECT}_impl"
 _WRAPPERS: Final = ("wrapper", "hookwrapper")
 
 
-def version_faults(plugin_class: type) -> Iterator[str]:
-    """Check that the plugin implements this gateway's API version."""
+def version_faults(
+    plugin_class: type, oldest: int = OLDEST_API_VERSION, newest: int = API_VERSION
+) -> Iterator[str]:
+    """Check that the plugin implements a version of the API that this gateway speaks."""
     stated = getattr(plugin_class, "api_version", None)
-    if stated != API_VERSION:
+    if not isinstance(stated, int) or not oldest <= stated <= newest:
+        spoken = f"{newest}" if oldest == newest else f"{oldest} to {newest}"
         yield (
-            f"speaks plugin API version {stated}, this gateway speaks {API_VERSION}; "
+            f"speaks plugin API version {stated}, this gateway speaks {spoken}; "
             "install a version of the plugin that matches"
         )
+
+
+def deprecated_faults(package: Path, deprecated: Mapping[str, str] = DEPRECATED) -> Iterator[str]:
+    """Find the names of ``gateway.plugin`` that a package imports and that will be gone.
+
+    ``deprecated`` has what to do instead, by name. Yields a sentence with the place of each.
+    """
+    files = sorted(package.rglob("*.py")) if package.is_dir() else [package]
+    for file in files if deprecated else ():
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "gateway.plugin":
+                yield from (
+                    f"{each.name} ({file.name}:{node.lineno}) is deprecated: {deprecated[each.name]}"
+                    for each in node.names
+                    if each.name in deprecated
+                )
 
 
 def settings_faults(plugin_class: type) -> Iterator[str]:

@@ -8,6 +8,7 @@ import difflib
 import importlib.metadata
 import importlib.util
 import logging
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -19,7 +20,12 @@ import msgspec
 
 from gateway.errors import ConfigurationError, PluginError, Problem, SettingsError
 from gateway.hooks import Hooks
-from gateway.plugin_faults import settings_faults, unmarked_faults, version_faults
+from gateway.plugin_faults import (
+    deprecated_faults,
+    settings_faults,
+    unmarked_faults,
+    version_faults,
+)
 from gateway.sdk.records import InstalledPlugin
 from gateway.settings import Settings, read_table
 
@@ -107,6 +113,9 @@ def plugin_problems(plugins: Iterable[InstalledPlugin]) -> list[Problem]:
 
 def _remarks(plugin_class: type) -> Iterator[str]:
     """Yield the faults with which a plugin works, though not as its author meant it."""
+    package = sys.modules[plugin_class.__module__.partition(".")[0]]
+    for folder in getattr(package, "__path__", None) or [package.__file__ or ""]:
+        yield from deprecated_faults(Path(folder))
     yield from settings_faults(plugin_class)
     yield from unmarked_faults(plugin_class)
 

@@ -159,6 +159,16 @@ def test_the_plugin_door_is_as_wide_as_agreed():
     assert sorted(door.__all__) == DOOR.read_text("utf-8").splitlines()
 
 
+def test_every_name_at_the_plugin_door_has_its_entry_in_the_reference():
+    door = importlib.import_module("gateway.plugin")
+    page = (ROOT / "docs/reference/plugin-api.md").read_text("utf-8")
+    entries = re.findall(r"^### (\S+)$", page, re.MULTILINE)
+
+    assert sorted(entries) == sorted(door.__all__)
+    assert set(door.SINCE) <= set(door.__all__)
+    assert "<object at" not in page
+
+
 def test_everything_at_the_plugin_door_is_there_once():
     door = importlib.import_module("gateway.plugin")
 

@@ -20,9 +20,10 @@ from gateway.plugin import (
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import delivery_out, endpoint_out
 from gateway_webhooks.schema import EndpointChange, EndpointIn, EndpointOut, Status
-from gateway_webhooks.settings import Format
+from gateway_webhooks.settings import Format, Signature
 
 _COLUMNS = ("id", "url", "format", "events", "site", "status", "failing_since", "last_success_at")
+_FIRST = ("id", "secret", "public_key", "next_public_key")
 _ATTEMPT_COLUMNS = (
     "attempt", "started_at", "duration_ms", "outcome", "status", "error", "explanation"
 )  # fmt: skip
@@ -67,6 +68,13 @@ def _add(guard: AddressGuard) -> click.Command:
         show_default=True,
         help="How events are serialized and signed.",
     )
+    @click.option(
+        "--signature",
+        type=click.Choice(["v1", "v1a"]),
+        default="v1",
+        show_default=True,
+        help="v1a signs with a key pair; of the standard format only.",
+    )
     @click.option("--events", default="*", show_default=True, help="Patterns, comma-separated.")
     @click.option("--site", help="Only this site's events.  [default: every site's]")
     @click.option("--name", default="", help="A name for your own use.")
@@ -78,6 +86,7 @@ def _add(guard: AddressGuard) -> click.Command:
         *,
         url: str,
         wire_format: Format,
+        signature: Signature,
         events: str,
         site: str | None,
         name: str,
@@ -85,10 +94,14 @@ def _add(guard: AddressGuard) -> click.Command:
         account: str,
         test_mode: bool,
     ) -> None:
-        """Subscribe URL to events. Prints the signing secret, which is shown only once."""
+        """Subscribe URL to events. Prints the signing secret, which is shown only once.
+
+        With --signature v1a it prints the public key, which endpoints show has later, too.
+        """
         sent = EndpointIn(
             url=url,
             format=wire_format,
+            signature=signature,
             events=_patterns(events),
             site=site,
             description=name,
@@ -97,9 +110,7 @@ def _add(guard: AddressGuard) -> click.Command:
         async with session.gateway() as gateway:
             service = _endpoints(gateway, guard)
             destination, secret = await service.add(_caller(session, account, test_mode), sent)
-        shown = _shown(endpoint_out(destination, secret))
-        session.record({"id": shown.pop("id"), "secret": shown.pop("secret"), **shown})
-        session.say("Keep the secret: it is not shown again.")
+        _record_new(session, endpoint_out(destination, secret))
 
     return add
 
@@ -270,9 +281,7 @@ def _rotate(guard: AddressGuard) -> click.Command:
                 session.record(_shown(endpoint_out(after)))
                 return
             after, secret = await service.rotate(caller, endpoint_id, overlap_hours)
-        shown = _shown(endpoint_out(after, secret))
-        session.record({"id": shown.pop("id"), "secret": shown.pop("secret"), **shown})
-        session.say("Keep the secret: it is not shown again.")
+        _record_new(session, endpoint_out(after, secret))
 
     return rotate
 
@@ -331,6 +340,15 @@ def _remove(guard: AddressGuard) -> click.Command:
 
 def _endpoints(gateway: Gateway, guard: AddressGuard) -> Endpoints:
     return Endpoints(gateway, guard, by_operator=True)
+
+
+def _record_new(session: Session, out: EndpointOut) -> None:
+    """Print an endpoint with its new secret, or its new public key, first."""
+    shown = _shown(out)
+    first = {name: shown.pop(name) for name in _FIRST if name in shown}
+    session.record({**first, **shown})
+    if "secret" in first:
+        session.say("Keep the secret: it is not shown again.")
 
 
 def _caller(session: Session, account: str, test_mode: bool) -> Caller:

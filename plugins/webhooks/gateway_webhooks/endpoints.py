@@ -47,8 +47,8 @@ from gateway_webhooks.mapping import (
 )
 from gateway_webhooks.rotation import as_of, ended_rotations, rotated, rotating
 from gateway_webhooks.schema import EndpointChange, EndpointIn
-from gateway_webhooks.settings import EndpointSettings
-from gateway_webhooks.signing import new_secret
+from gateway_webhooks.settings import EndpointSettings, Signature
+from gateway_webhooks.signing import new_signing_secret
 
 _MAX_OVERLAP_HOURS: Final = 24 * 30
 _TEST_SECONDS: Final = 5.0
@@ -93,10 +93,11 @@ class Endpoints:
         check_endpoint(sent)
         self._check_events(sent.events)
         await check_host(target, self._guard, self._resolver)
-        secret, now = new_secret(), self._gateway.clock.now()
+        secret, now = new_signing_secret(sent.signature), self._gateway.clock.now()
         settings = EndpointSettings(
             url=sent.url,
             format=sent.format,
+            signature=sent.signature,
             secret=secret,
             headers=sent.headers,
             by_operator=self._by_operator,
@@ -153,7 +154,8 @@ class Endpoints:
         """
         if change.url is not UNSET:
             await check_host(check_url(change.url, self._guard), self._guard, self._resolver)
-        fresh, now = new_secret(), self._gateway.clock.now()
+        fresh = new_signing_secret(await self._signature(caller, endpoint_id))
+        now = self._gateway.clock.now()
 
         def edit(before: Destination) -> Destination:
             moves = change.url is not UNSET and host_of(change.url) != host_of(
@@ -229,7 +231,8 @@ class Endpoints:
         if not 0 <= overlap_hours <= _MAX_OVERLAP_HOURS:
             text = f"overlap_hours must be between 0 and {_MAX_OVERLAP_HOURS}"
             raise InvalidInput(text, [Problem(text, field="overlap_hours")])
-        now, fresh = self._gateway.clock.now(), new_secret()
+        fresh = new_signing_secret(await self._signature(caller, endpoint_id))
+        now = self._gateway.clock.now()
 
         def edit(before: Destination) -> Destination:
             return rotating(before, fresh, now, now + timedelta(hours=overlap_hours))
@@ -346,6 +349,10 @@ class Endpoints:
                 await self.get(caller, found.destination_id)
                 return found
         raise NotFound("There is no such recovery.")
+
+    async def _signature(self, caller: Caller, endpoint_id: str) -> Signature:
+        """Return how an endpoint signs, which never changes; raises ``NotFound``."""
+        return settings_of(await self.get(caller, endpoint_id)).signature
 
     def _check_events(self, patterns: Sequence[str]) -> None:
         check_events(patterns, {each.type for each in self._gateway.catalog()})

@@ -3,13 +3,18 @@
 The bytes made here are the bytes that are signed and sent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway.plugin import ClaimedDelivery, encode, isoformat
 from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
-from gateway_webhooks.signing import sign_autorx, sign_scriptrun, sign_standard
+from gateway_webhooks.signing import (
+    sign_autorx,
+    sign_scriptrun,
+    sign_standard,
+    sign_standard_asymmetric,
+)
 
 
 class Message(NamedTuple):
@@ -29,7 +34,8 @@ def write(
     elif endpoint.format == "autorx":
         message = _autorx(delivery, secret, next_secret, now, settings)
     else:
-        message = _standard(delivery, secret, next_secret, now)
+        sign = sign_standard_asymmetric if endpoint.signature == "v1a" else sign_standard
+        message = _standard(delivery, secret, next_secret, now, sign)
     message.headers["Content-Type"] = "application/json"
     message.headers.update(endpoint.headers)
     return message
@@ -78,7 +84,11 @@ def _autorx(
 
 
 def _standard(
-    delivery: ClaimedDelivery, secret: str, next_secret: str | None, now: datetime
+    delivery: ClaimedDelivery,
+    secret: str,
+    next_secret: str | None,
+    now: datetime,
+    sign: Callable[[str, str, int, bytes, str | None], str],
 ) -> Message:
     event = delivery.event
     body = encode(
@@ -90,7 +100,7 @@ def _standard(
         {
             "webhook-id": event.id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign_standard(secret, event.id, timestamp, body, next_secret),
+            "webhook-signature": sign(secret, event.id, timestamp, body, next_secret),
         },
     )
 

@@ -35,6 +35,7 @@ from gateway_webhooks.schema import (
     RecoveryOut,
 )
 from gateway_webhooks.settings import EndpointSettings
+from gateway_webhooks.signing import public_key_of
 
 SINK: Final = "webhooks"
 TEST_EVENT_TYPE: Final = EventType(
@@ -101,6 +102,9 @@ def check_endpoint(sent: EndpointIn) -> None:
     if rate is not None and not _MIN_PER_SECOND <= rate <= _MAX_PER_SECOND:
         text = f"max_per_second must be between {_MIN_PER_SECOND} and {_MAX_PER_SECOND}"
         problems.append(Problem(text, field="max_per_second"))
+    if sent.signature == "v1a" and sent.format != "standard":
+        text = 'v1a is a signature of the standard format: send "format": "standard" too'
+        problems.append(Problem(text, field="signature"))
     problems.extend(_header_problems(sent.headers))
     if problems:
         raise InvalidInput("The endpoint has faults.", problems)
@@ -162,6 +166,7 @@ def changed(destination: Destination, change: EndpointChange) -> EndpointIn:
     after = EndpointIn(
         url=settings.url,
         format=settings.format,
+        signature=settings.signature,
         events=list(destination.events),
         site=destination.site,
         description=destination.name,
@@ -207,8 +212,10 @@ def missed_since(destination: Destination) -> datetime | None:
 
 
 def endpoint_out(destination: Destination, secret: str | None = None) -> EndpointOut:
-    """Convert a destination for its account; values of headers are left out."""
+    """Convert a destination for its account; values of headers and private keys are left out."""
     settings = settings_of(destination)
+    has_keys = settings.signature == "v1a"
+    following = settings.next_secret
     return EndpointOut(
         id=destination.id,
         url=settings.url,
@@ -234,7 +241,10 @@ def endpoint_out(destination: Destination, secret: str | None = None) -> Endpoin
         ),
         rotation_ends_at=timestamp(settings.rotation_ends_at),
         secret_since=timestamp(settings.secret_since),
-        secret=UNSET if secret is None else secret,
+        signature=settings.signature,
+        public_key=public_key_of(settings.secret) if has_keys else UNSET,
+        next_public_key=public_key_of(following) if has_keys and following else UNSET,
+        secret=UNSET if secret is None or has_keys else secret,
     )
 
 

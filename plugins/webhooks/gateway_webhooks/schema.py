@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.plugin import BreakerState, Mode
-from gateway_webhooks.settings import Format
+from gateway_webhooks.settings import Format, Signature
 
 Status = Literal["active", "paused", "disabled"]
 
@@ -17,6 +17,9 @@ class EndpointIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     url: Annotated[str, Meta(examples=["https://example.com/webhooks"])]
     format: Format = "scriptrun"
+    signature: Annotated[
+        Signature, Meta(description="v1a signs with a key pair; of the standard format only")
+    ] = "v1"
     events: Annotated[list[str], Meta(description="patterns: *, delivery.*, rx.completed")] = (
         msgspec.field(default_factory=lambda: ["*"])
     )
@@ -102,7 +105,9 @@ class BreakerOut(msgspec.Struct, frozen=True, kw_only=True):
 class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An endpoint; ``secret`` is present only when it is new.
 
-    That is after its creation, a rotation, or a move to another host. ``missed_since`` is
+    That is after its creation, a rotation, or a move to another host. With the signature ``v1a``
+    there is none: receivers verify with ``public_key``, and during a rotation with
+    ``next_public_key`` too. ``missed_since`` is
     present when it was just enabled: the time to recover events from.
     """
 
@@ -125,6 +130,9 @@ class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     breaker: BreakerOut
     rotation_ends_at: str | None
     secret_since: str | None
+    signature: Signature = "v1"
+    public_key: str | UnsetType = UNSET
+    next_public_key: str | UnsetType = UNSET
     secret: str | UnsetType = UNSET
     missed_since: str | UnsetType | None = UNSET
 

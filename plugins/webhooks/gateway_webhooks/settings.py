@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 Format = Literal["scriptrun", "autorx", "standard"]
+Signature = Literal["v1", "v1a"]
 
 
 class WebhooksSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -18,7 +19,9 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The sink's own settings of an endpoint; sealed in the database.
 
     During a rotation both ``secret`` and ``next_secret`` sign, until ``rotation_ends_at``;
-    from then on ``next_secret`` signs alone.
+    from then on ``next_secret`` signs alone. With ``signature`` ``v1a``, of the ``standard`` format
+    only, both are ed25519 private keys that never leave the gateway; receivers verify with the
+    public key.
 
     ``by_operator``: the operator chose the URL on the command line, and may see what comes back
     from a private network. ``secret_since`` is when ``secret`` began to sign
@@ -33,6 +36,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     next_secret: str | None = None
     rotation_ends_at: datetime | None = None
     by_operator: bool = False
+    signature: Signature = "v1"
     secret_since: datetime | None = None
     next_secret_since: datetime | None = None
     changed_at: datetime | None = None

@@ -7,6 +7,8 @@ scriptrun   ``t=<unix>,v1=<hex>``             ``<t>.<raw body>``             the
 autorx      ``<hex>`` or ``<base64>``         ``<raw body>``                 the secret as shown
 standard    ``v1,<base64>``, space separated  ``<id>.<unix>.<raw body>``     the base64 after
                                                                              ``whsec_``, decoded
+standard,   ``v1a,<base64>``, space separated ``<id>.<unix>.<raw body>``     none: ed25519 with the
+``v1a``                                                                      private key
 =========== ================================= ============================== ==================
 
 Every MAC is HMAC-SHA256 (RFC 2104). A timestamp is that of the attempt, in whole
@@ -88,6 +90,11 @@ def sign_standard(
     return f"v1,{in_use} v1,{following}"
 
 
+def new_signing_secret(signature: Literal["v1", "v1a"]) -> str:
+    """Make what an endpoint signs with: a secret that the receiver gets, or a private key."""
+    return new_private_key() if signature == "v1a" else new_secret()
+
+
 def new_private_key() -> str:
     """Make an ed25519 key for :func:`sign_standard_asymmetric`: ``whsk_<base64 of 32 bytes>``."""
     return PRIVATE_KEY_PREFIX + _base64(Ed25519PrivateKey.generate().private_bytes_raw())
@@ -101,18 +108,21 @@ def public_key_of(private_key: str) -> str:
     return PUBLIC_KEY_PREFIX + _base64(_ed25519_key(private_key).public_key().public_bytes_raw())
 
 
-def sign_standard_asymmetric(private_key: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Return one ``webhook-signature`` entry made with ed25519 (RFC 8032): ``v1a,<base64>``.
+def sign_standard_asymmetric(
+    private_key: str, message_id: str, timestamp: int, body: bytes, next_key: str | None = None
+) -> str:
+    """Return the value of ``webhook-signature`` made with ed25519 (RFC 8032): ``v1a,<base64>``.
 
-    It signs the same bytes as :func:`sign_standard` and can be listed beside its
-    entries, separated by a space. ``private_key`` is ``whsk_`` and the base64 of
-    the 32-byte seed, or of the seed and the public key together (64 bytes): the
+    While the key is being rotated (``next_key`` is given) it lists both, as
+    :func:`sign_standard` does, which signs the same bytes. A private key is ``whsk_`` and the
+    base64 of the 32-byte seed, or of the seed and the public key together (64 bytes): the
     specification leaves this open, and published libraries use either.
 
     Raises InvalidInput when the key is neither, or its two halves don't match.
     """
     message = _standard_message(message_id, timestamp, body)
-    return f"v1a,{_base64(_ed25519_key(private_key).sign(message))}"
+    keys = [private_key] if next_key is None else [private_key, next_key]
+    return " ".join(f"v1a,{_base64(_ed25519_key(each).sign(message))}" for each in keys)
 
 
 @lru_cache(maxsize=1024)
@@ -140,6 +150,7 @@ def _standard_key(secret: str) -> bytes:
     return key
 
 
+@lru_cache(maxsize=1024)
 def _ed25519_key(private_key: str) -> Ed25519PrivateKey:
     raw = _from_base64(private_key.removeprefix(PRIVATE_KEY_PREFIX))
     seed, public = raw[:_SEED_BYTES], raw[_SEED_BYTES:]
