@@ -45,7 +45,8 @@ def deprecated_faults(package: Path, deprecated: Mapping[str, str] = DEPRECATED)
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module == "gateway.plugin":
                 yield from (
-                    f"{each.name} ({file.name}:{node.lineno}) is deprecated: {deprecated[each.name]}"
+                    f"{each.name} ({file.name}:{node.lineno}) is deprecated: "
+                    f"{deprecated[each.name]}"
                     for each in node.names
                     if each.name in deprecated
                 )
