@@ -35,6 +35,7 @@ from gateway.hook_calls import START_SECONDS, HookCalls
 from gateway.hookspecs import PROJECT, GatewayHooks
 from gateway.model.catalog import core_event_types
 from gateway.model.change import CORE_TOPICS, Topic
+from gateway.model.delivery import RoutedDestination
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
@@ -306,6 +307,7 @@ class Hooks:
         self,
         events: Sequence[Event],
         wanted: Mapping[str, Collection[str]],
+        destinations: Mapping[str, RoutedDestination] | None = None,
         emptied: MutableMapping[str, str] | None = None,
     ) -> dict[str, Collection[str]]:
         """Return ``wanted``, narrowed down by every plugin that implements the hook.
@@ -314,12 +316,17 @@ class Hooks:
         left without a destination for it, the answer about that event is refused. ``emptied`` is
         given the plugin that left an event without a destination, by event id.
         """
-        kept = {event_id: tuple(destinations) for event_id, destinations in wanted.items()}
+        kept: dict[str, Collection[str]] = {
+            event_id: tuple(destinations) for event_id, destinations in wanted.items()
+        }
         for implementation in self._implementations("route_events"):
             with self._calls.isolated(implementation):
                 # Read-only: a plugin must not add destinations.
                 found = self._calls.call(
-                    implementation, events=events, wanted=MappingProxyType(kept)
+                    implementation,
+                    events=events,
+                    wanted=MappingProxyType(kept),
+                    destinations=destinations or {},
                 )
                 narrowed, unknown = _narrowed(found or {}, kept)
                 if emptied is not None:

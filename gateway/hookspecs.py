@@ -27,6 +27,7 @@ import click
 import pluggy
 from litestar import Router
 
+from gateway.model.delivery import RoutedDestination
 from gateway.model.event import Event, EventType
 from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
@@ -227,14 +228,20 @@ class GatewayHooks:
 
     @hookspec
     def route_events(
-        self, events: Sequence[Event], wanted: Mapping[str, Collection[str]]
+        self,
+        events: Sequence[Event],
+        wanted: Mapping[str, Collection[str]],
+        destinations: Mapping[str, RoutedDestination],
     ) -> Mapping[str, Collection[str]] | None:
         """Narrow down the destinations of events, by the events' content.
 
         When: for each batch of events, inside the transaction that records them. The core has
-            matched account, site, mode and pattern: ``wanted`` is destination ids by event id.
+            matched account, site, mode and pattern: ``wanted`` is destination ids by event id,
+            ``destinations`` has their names, sinks and public settings by id. Beside its data an
+            event has ``routing``: metadata of the order, flags of the prescription.
         Returns: the destination ids to keep, by event id; an event you leave out is unchanged.
-            You can't add a destination that did not match.
+            You can't add a destination that did not match: an id that isn't in ``wanted`` is
+            refused and logged. An event that is left with none is stored with your plugin's name.
         Errors: raising is logged and counted; the core's own routing applies.
         Example: ``return {event.id: () for event in events if event.data.get("sample")}``
         Since: 1

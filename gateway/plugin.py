@@ -53,6 +53,7 @@ from gateway.model.delivery import (
     Destination,
     DestinationState,
     Outcome,
+    RoutedDestination,
 )
 from gateway.model.event import (
     Event,
@@ -184,6 +185,7 @@ from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 from gateway.version import __version__
 
 SINCE: Final[Mapping[str, str]] = {
+    "RoutedDestination": "1.1",
     "SignatureScheme": "1.1",
     "signed_request": "1.1",
     "why_not_sent": "1.1",
@@ -320,6 +322,7 @@ __all__ = [
     "RequestLimiter",
     "Resolver",
     "Review",
+    "RoutedDestination",
     "RxNumber",
     "SandboxLimits",
     "SandboxReader",

@@ -148,7 +148,7 @@ async def run_checks(
 def start_problems(gateway: Gateway) -> list[Problem]:
     """Call every start-up hook, and return the problems."""
     hooks = gateway.hooks
-    problems = []
+    problems: list[Problem] = []
 
     def routers() -> None:
         faults = router_faults(gateway, core_routers(cast("Gateway", Unopened(gateway))))

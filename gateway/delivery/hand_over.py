@@ -63,7 +63,7 @@ class HandOver:
     ) -> None:
         self._destinations = destinations
         self._outbox = outbox
-        self._sinks = sinks
+        self.sinks = sinks
         self._lease_seconds = lease_seconds
         self._clock = clock
         # A lease that was not handed over so long after it was made was lost with its commit.
@@ -104,7 +104,7 @@ class HandOver:
             and row.max_per_second is None
             and row.opened_at_ms is None
             and (row.held_until_ms is None or row.held_until_ms <= to_epoch_ms(now))
-            and row.sink in self._sinks
+            and row.sink in self.sinks
         )
 
     def claimed(
@@ -124,7 +124,7 @@ class HandOver:
         for key, own in by_destination.items():
             try:
                 destination = self._destinations.read(known[key].row)
-                sink = self._sinks[destination.sink]
+                sink = self.sinks[destination.sink]
                 settings = msgspec.convert(destination.settings, sink.settings)
             except (SealError, msgspec.ValidationError):
                 continue  # a claim says so, once the lease has ended

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock
 from gateway.delivery.hand_over import HandOver
+from gateway.delivery.routed_destinations import RoutedDestinations
 from gateway.hooks import Hooks
 from gateway.model.delivery import ClaimedDelivery
 from gateway.model.event import (
@@ -141,7 +142,12 @@ class Publisher:
         if not known:
             return known, {}, not_sent
         emptied: dict[str, str] = {}
-        wanted = self._hooks.route_events([event for event, _ in current], matched, emptied)
+        wanted = self._hooks.route_events(
+            [event for event, _ in current],
+            matched,
+            RoutedDestinations(known, self._destinations, self._hand_over.sinks),
+            emptied,
+        )
         not_sent |= {event_id: f"plugin:{plugin}" for event_id, plugin in emptied.items()}
         return known, wanted, not_sent
 

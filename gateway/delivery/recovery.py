@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.delivery.publisher import Wake
+from gateway.delivery.routed_destinations import routed
 from gateway.errors import Conflict, InvalidInput
 from gateway.hooks import Hooks
 from gateway.model.change import Change
@@ -201,7 +202,8 @@ class RecoveryRunner:
         unsent = [event for event in missed if event.id not in states]
         # Events that a plugin routes away from the destination are not sent to it now either.
         wanted = {event.id: (destination.id,) for event in unsent}
-        routed = self._hooks.route_events(unsent, wanted) if unsent else {}
+        seen = {destination.id: routed(destination, self._hooks.sinks())} if unsent else {}
+        kept = self._hooks.route_events(unsent, wanted, seen) if unsent else {}
         never = [
             NewDelivery(
                 account_id=event.account_id,
@@ -212,7 +214,7 @@ class RecoveryRunner:
                 in_order=destination.ordered,
             )
             for event in unsent
-            if routed[event.id]
+            if kept[event.id]
         ]
         return again, never
 

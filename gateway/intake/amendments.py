@@ -25,7 +25,7 @@ from gateway.model.bag import BagChange, Prescription, bag_of, references_of, wi
 from gateway.model.change import Change
 from gateway.model.event import EventDraft, Published
 from gateway.model.ids import new_id
-from gateway.model.order import Order, check
+from gateway.model.order import Order, check, routing_of
 from gateway.model.package import AMENDABLE
 from gateway.model.submission import AmendmentResult, ErasureResult
 from gateway.storage.database import Database
@@ -250,4 +250,5 @@ def _updated_event(
         occurred_at=now,
         actor=caller.actor,
         status_after=package.status,
+        routing=routing_of(package.order),
     )

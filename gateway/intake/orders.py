@@ -26,7 +26,7 @@ from gateway.model.account import Caller, Mode
 from gateway.model.bag import references_of
 from gateway.model.event import EventDraft, Published
 from gateway.model.ids import new_ids
-from gateway.model.order import Candidate, Order, check
+from gateway.model.order import Candidate, Order, check, routing_of
 from gateway.model.plan import PlanRefusal
 from gateway.model.submission import IntakeResult, OrderResult, Submission
 from gateway.observability.metrics import Metrics
@@ -358,6 +358,7 @@ def created_event(event_id: str, package: NewPackage, caller: Caller, now: datet
         actor=caller.actor,
         status_after="created",
         trace=caller.trace,
+        routing=routing_of(order),
     )
 
 

@@ -20,6 +20,7 @@ from gateway.model.bag import references_of
 from gateway.model.event import EventDraft, Published
 from gateway.model.file import StoredFile
 from gateway.model.ids import new_id
+from gateway.model.order import routing_of
 from gateway.model.package import (
     EVENT_FOR,
     STATUS_AFTER,
@@ -260,6 +261,7 @@ class _Batch:
             status_after=package.status,
             late=late,
             trace=report.caller.trace,
+            routing=routing_of(package.order),
         )
         self.drafts.append(draft)
         if report.ref:

@@ -43,6 +43,19 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     breaker: Breaker = CLOSED
 
 
+class RoutedDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """A destination as ``route_events`` sees it.
+
+    ``settings`` has those of its settings that its sink names as ``public``: never a secret.
+    """
+
+    id: str
+    name: str
+    sink: str
+    site: str | None
+    settings: Mapping[str, Any]
+
+
 class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """A claimed delivery: ``lease`` proves the claim, ``attempt`` counts from 1.
 

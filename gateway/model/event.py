@@ -28,7 +28,8 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
 
     ``subject`` is the id of what it happened to (a package, a queued job), ``data``
     the facts a subscriber receives, keys in snake_case. ``only_destination``
-    narrows the fan-out to one destination: a test event goes nowhere else.
+    narrows the fan-out to one destination: a test event goes nowhere else. ``routing`` has facts
+    that decide who gets it and are not part of it: it is stored with the event, and never sent.
     """
 
     id: str
@@ -45,13 +46,16 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
     late: bool = False
     only_destination: str | None = None
     trace: str | None = None
+    routing: Mapping[str, Any] = {}
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened, as it was recorded.
 
     ``purged``: its data was erased at its age. ``not_sent`` is why it went to no destination, a
-    word or ``plugin:<name>``; :func:`why_not_sent` says it in a sentence.
+    word or ``plugin:<name>``; :func:`why_not_sent` says it in a sentence. ``routing`` has facts
+    for ``route_events`` that subscribers don't get: of an order its ``metadata``, of a prescription
+    whether it is ``controlled``.
     """
 
     id: str
@@ -69,6 +73,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     purged: bool = False
     trace: str | None = None
     not_sent: str | None = None
+    routing: Mapping[str, Any] = {}
 
 
 def why_not_sent(reason: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -69,6 +69,18 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     site: str | None = None
     metadata: dict[str, str] = {}
     prescriptions: tuple[Prescription, ...] = ()
+
+
+def routing_of(order: Order) -> dict[str, Any]:
+    """Return what of an order decides who gets its events, beside what they say."""
+    facts: dict[str, Any] = {}
+    if order.metadata:
+        facts["metadata"] = order.metadata
+    if order.priority != "routine":
+        facts["priority"] = order.priority
+    if order.requires_signature:
+        facts["requires_signature"] = True
+    return facts
 
 
 class Candidate(msgspec.Struct, frozen=True):

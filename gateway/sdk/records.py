@@ -37,13 +37,15 @@ class Sink:
 
     ``deliver(batch)`` attempts every delivery of the batch, at most ``max_batch`` of them,
     and returns an :class:`Outcome` for each; a missing outcome counts as failed. Up to
-    ``max_in_flight`` calls (a setting of the destination) run concurrently.
+    ``max_in_flight`` calls (a setting of the destination) run concurrently. ``public`` names the
+    fields of ``settings`` that every plugin may see in ``route_events``: none that is a secret.
     """
 
     kind: str
     settings: type[msgspec.Struct]
     deliver: Callable[[Batch], Awaitable[Sequence[Outcome]]]
     max_batch: int = 1
+    public: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

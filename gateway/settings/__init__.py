@@ -205,7 +205,8 @@ def _parse(
     tables = references.resolve_table(tables, "")
     _refuse_repeated_codes(tables.get("sites"), problems)
     file = cast("_File", reader.read(tables, _File, ""))
-    if problems.found:
+    if problems.found:  # then those of plugins too: all at once
+        problems.found[:0] = [each for found in plugin_problems.values() for each in found]
         raise problems.error()
     gateway = msgspec.structs.replace(file.gateway, data_dir=directory / file.gateway.data_dir)
     _refuse_half_of_tls(file.http, problems)

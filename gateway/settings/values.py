@@ -235,7 +235,7 @@ def from_origin(value: Any) -> str:
     """Return `` (from …)`` if ``value``, or the first value in it, came from outside."""
     while isinstance(value, Mapping) and value:
         value = next(iter(value.values()))
-    return f" (from {value.origin})" if isinstance(value, OutsideText) else ""
+    return f" (from {value.origin})" if isinstance(value, OutsideText) and value.origin else ""
 
 
 @dataclass(frozen=True, slots=True)

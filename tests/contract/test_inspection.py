@@ -11,23 +11,24 @@ from gateway.testing import inspection
 
 
 def test_another_version_of_the_hooks_is_found():
-    assert list(inspection.version_faults(type("Old", (), {"api_version": 0}))) == [
-        "api_version is 0, the gateway speaks 1"
-    ]
-    assert list(inspection.version_faults(type("Silent", (), {}))) == [
-        "api_version is None, the gateway speaks 1"
-    ]
+    for stated in (0, None):
+        plugin = type("Old", (), {} if stated is None else {"api_version": stated})
+        [fault] = inspection.version_faults(plugin)
+        assert fault.startswith(f"speaks plugin API version {stated}, this gateway speaks 1; ")
     assert not list(inspection.version_faults(type("Fine", (), {"api_version": 1})))
 
 
 @pytest.mark.parametrize(
     ("settings", "faults"),
     [
-        (None, ["Settings is no msgspec.Struct"]),
-        (dict, ["Settings is no msgspec.Struct"]),
+        (None, ["has no Settings: a msgspec.Struct class attribute of that name"]),
+        (dict, ["has no Settings: a msgspec.Struct class attribute of that name"]),
         (
             msgspec.defstruct("Loose", []),
-            ["Settings is not frozen=True", "Settings is not forbid_unknown_fields=True"],
+            [
+                "Settings is not frozen=True: settings never change while the gateway runs",
+                "Settings is not forbid_unknown_fields=True: a mistyped key would go unnoticed",
+            ],
         ),
         (msgspec.defstruct("Fine", [], frozen=True, forbid_unknown_fields=True), []),
     ],
@@ -60,7 +61,7 @@ class Wrong:
         yield
 
     def jobs(self):
-        """Implement no hook: the mark is missing, which may be meant so."""
+        """Implement no hook: the mark is missing."""
 
 
 class Right:
@@ -79,12 +80,15 @@ class Right:
 
 def test_hooks_that_do_not_fit_are_found():
     assert sorted(inspection.hook_faults(Wrong)) == [
-        "event_recorded is no hook",
-        "events_recorded takes colour",
-        "review_orders is no plain function",
-        "review_orders wraps other plugins' hooks",
-        "route_events is no plain function",
-        "sinks is no plain function",
+        "event_recorded is no hook; did you mean events_recorded?",
+        "events_recorded takes colour, which the hook doesn't give: it gives events",
+        "review_orders must be a plain function: hooks never wait",
+        "review_orders wraps other plugins' hooks, which the gateway doesn't call",
+        "route_events must be a plain function: hooks never wait",
+        "sinks must be a plain function: hooks never wait",
+    ]
+    assert list(inspection.unmarked_faults(Wrong)) == [
+        "jobs is named like a hook and has no @hookimpl, so it is never called"
     ]
     assert not list(inspection.hook_faults(Right))
 

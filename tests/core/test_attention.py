@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from core.gateways import NoSettings
 
 from gateway.attention import Attention
 from gateway.clock import SteppingClock, to_epoch_ms
@@ -13,6 +14,7 @@ from gateway.plugin import (
     AttentionItem,
     AttentionSource,
     Destination,
+    Sink,
     hookimpl,
     new_id,
 )
@@ -38,9 +40,22 @@ def clock():
     return SteppingClock(START)
 
 
+class BringsTheSink:
+    """A plugin with the sink of the destinations below."""
+
+    @hookimpl
+    def sinks(self):
+        return [Sink("acme", NoSettings, self.deliver)]
+
+    async def deliver(self, _batch):
+        return []
+
+
 @pytest.fixture
 async def opened(harness, clock):
-    async with harness("", clock) as gateway:
+    made = harness("", clock)
+    made.gateway.hooks.register(BringsTheSink(), "board")
+    async with made as gateway:
         yield gateway.gateway
 
 

@@ -62,6 +62,8 @@ _READ: Final = select(
     events.c.not_sent,
 )
 # An event goes to several destinations within moments: unsealed once, kept for so many.
+# Beside the data and sealed with it: whatever is not sent must not be readable either.
+_ROUTING: Final = "_routing"
 _MAX_CACHED: Final = 4096
 _FAST_CLOCK: Final = timedelta(hours=1)
 _LATE_REPORTS: Final = timedelta(days=10)
@@ -85,6 +87,7 @@ def as_recorded(drafts: Sequence[EventDraft], recorded_at: datetime) -> list[Eve
             status_after=draft.status_after,
             late=draft.late,
             trace=draft.trace or trace,
+            routing=draft.routing,
         )
         for draft in drafts
     ]
@@ -121,9 +124,8 @@ class EventStore:
         """Write events that were made of ``drafts`` (:func:`as_recorded`), in their order."""
         rows: list[tuple[Any, ...]] = []
         for event, draft in zip(recorded, drafts, strict=True):
-            data = self._sealer.seal(
-                self._encoder.encode(event.data), table="events", row_id=event.id
-            )
+            said = {**event.data, _ROUTING: event.routing} if event.routing else event.data
+            data = self._sealer.seal(self._encoder.encode(said), table="events", row_id=event.id)
             rows.append(
                 (
                     event.id,
@@ -324,7 +326,9 @@ class EventStore:
             trace,
             not_sent,
         ) = row
-        data = self._sealer.unseal(bytes(sealed), table="events", row_id=event_id)
+        unsealed = self._sealer.unseal(bytes(sealed), table="events", row_id=event_id)
+        data = self._decoder.decode(unsealed)
+        routing = data.pop(_ROUTING, {})
         return Event(
             id=event_id,
             type=kind,
@@ -332,7 +336,7 @@ class EventStore:
             mode=mode,
             site=site,
             subject=subject,
-            data=self._decoder.decode(data),
+            data=data,
             occurred_at=from_epoch_ms(occurred_at_ms),
             recorded_at=from_epoch_ms(recorded_at_ms),
             actor=actor,
@@ -341,4 +345,5 @@ class EventStore:
             purged=bool(purged),
             trace=trace,
             not_sent=not_sent,
+            routing=routing,
         )

@@ -17,6 +17,7 @@ _WRITTEN: Final[Mapping[str, Any]] = {
     "queue_id": _QUEUE_ID,
     "din": "02242705",
 }
+_CONTROLLED_RULE: Final = "controlled"
 _TEXTS: Final = {"type": "array", "items": _TEXT}
 _WRITTEN_SCHEMA: Final[Mapping[str, Any]] = {
     "patient_id": _MAYBE,
@@ -157,4 +158,21 @@ def _draft(
         occurred_at=now,
         actor=actor,
         status_after=job.state,
+        routing={"controlled": _controlled(job), "source": job.source},
     )
+
+
+def _controlled(job: Job) -> str:
+    """Return whether a job's drug is a controlled one: ``yes``, ``no``, or ``unknown``.
+
+    ``unknown`` where the rule could not check it, and where its content is deleted.
+    """
+    content = job.content
+    if content.prescription.medication.controlled or any(
+        each.code == "controlled_substance" for each in content.reasons
+    ):
+        return "yes"
+    found = next((each for each in content.reports if each.rule == _CONTROLLED_RULE), None)
+    if found is not None and "controlled_substance" in found.codes:
+        return "yes"
+    return "no" if found is not None and found.result == "fine" else "unknown"

@@ -1,6 +1,6 @@
 """Signed webhooks in the ScriptRun, AutoRx and Standard Webhooks formats."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import click
@@ -9,9 +9,11 @@ from litestar import Router
 from gateway.plugin import (
     API_VERSION,
     AddressGuard,
+    Event,
     EventType,
     Gateway,
     Job,
+    RoutedDestination,
     Sink,
     hookimpl,
 )
@@ -19,6 +21,7 @@ from gateway_webhooks.commands import endpoints_group
 from gateway_webhooks.deliveries import Deliveries
 from gateway_webhooks.demo import demo
 from gateway_webhooks.endpoints import Endpoints
+from gateway_webhooks.filtering import fitting
 from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
 from gateway_webhooks.routes import router
 from gateway_webhooks.sender import Sender
@@ -58,7 +61,18 @@ class Webhooks:
     @hookimpl
     def sinks(self) -> Sequence[Sink]:
         """Register the sink that POSTs events to endpoints."""
-        return [Sink(SINK, EndpointSettings, self._sender.deliver)]
+        public = ("url", "format", "filter_fields", "send_fields")
+        return [Sink(SINK, EndpointSettings, self._sender.deliver, public=public)]
+
+    @hookimpl
+    def route_events(
+        self,
+        events: Sequence[Event],
+        wanted: Mapping[str, Collection[str]],
+        destinations: Mapping[str, RoutedDestination],
+    ) -> Mapping[str, Collection[str]]:
+        """Keep events back that don't fit an endpoint's filters."""
+        return fitting(events, wanted, destinations)
 
     @hookimpl
     def event_types(self) -> Sequence[EventType]:

@@ -17,6 +17,7 @@ from gateway.plugin import (
     explanation,
     timestamp,
 )
+from gateway_webhooks.data_commands import data_commands
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import delivery_out, endpoint_out
 from gateway_webhooks.schema import EndpointChange, EndpointIn, EndpointOut, Status
@@ -52,6 +53,7 @@ def endpoints_group(guard: AddressGuard) -> click.Group:
             "pause", "paused", "Pause an endpoint; its deliveries wait until it is enabled.", guard
         ),
         _remove(guard),
+        *data_commands(guard),
     ):
         group.add_command(each)
     return group

@@ -19,6 +19,7 @@ from gateway.plugin import (
     Conflict,
     Delivery,
     Destination,
+    Event,
     EventDraft,
     Gateway,
     InvalidInput,
@@ -30,9 +31,11 @@ from gateway.plugin import (
     SystemResolver,
     check_host,
     check_url,
+    matches,
     new_id,
     note_changes,
 )
+from gateway_webhooks.disclosure import disclosure_problems
 from gateway_webhooks.mapping import (
     SINK,
     TEST_EVENT_TYPE,
@@ -45,14 +48,16 @@ from gateway_webhooks.mapping import (
     settings_of,
     stored,
 )
+from gateway_webhooks.preview import preview_out
 from gateway_webhooks.rotation import as_of, ended_rotations, rotated, rotating
-from gateway_webhooks.schema import EndpointChange, EndpointIn
+from gateway_webhooks.schema import EndpointChange, EndpointIn, PreviewIn, PreviewOut
 from gateway_webhooks.settings import EndpointSettings, Signature
 from gateway_webhooks.signing import new_signing_secret
 
 _MAX_OVERLAP_HOURS: Final = 24 * 30
 _TEST_SECONDS: Final = 5.0
 _TEST_POLL_SECONDS: Final = 0.05
+_PREVIEW_EVENTS: Final = 200
 _MAX_REHEARSED: Final = 20_000
 
 
@@ -62,6 +67,12 @@ def _changed(endpoint: Destination) -> Change:
 
 def _not_found() -> NotFound:
     return NotFound("There is no such endpoint.")
+
+
+def _may_get(endpoint: Destination, event: Event) -> bool:
+    """Say whether an endpoint subscribes to an event, before its filters."""
+    is_its_site = endpoint.site is None or endpoint.site == event.site
+    return is_its_site and matches(endpoint.events, event.type)
 
 
 class Endpoints:
@@ -102,6 +113,9 @@ class Endpoints:
             headers=sent.headers,
             by_operator=self._by_operator,
             secret_since=now,
+            filter_fields=sent.filter_fields,
+            send_fields=sent.send_fields,
+            rename_fields=sent.rename_fields,
         )
         destination = Destination(
             id=new_id("dst", now),
@@ -172,7 +186,12 @@ class Endpoints:
             if change.events is not UNSET:
                 self._check_events(wanted.events)
             settings = msgspec.structs.replace(
-                settings_of(before), url=wanted.url, headers=wanted.headers
+                settings_of(before),
+                url=wanted.url,
+                headers=wanted.headers,
+                filter_fields=wanted.filter_fields,
+                send_fields=wanted.send_fields,
+                rename_fields=wanted.rename_fields,
             )
             if change.url is not UNSET:  # a private answer is shown to the one who chose its URL
                 same = wanted.url == settings_of(before).url
@@ -286,6 +305,38 @@ class Endpoints:
             if attempts or is_over or delivery.reason == "paused":
                 return delivery, attempts
             await asyncio.sleep(_TEST_POLL_SECONDS)
+
+    async def preview(self, caller: Caller, endpoint_id: str, wanted: PreviewIn) -> PreviewOut:
+        """Return what the endpoint would get of a real event, masked as ``caller`` may see it.
+
+        Nothing is sent. Raises ``NotFound`` for an unknown event, or where no event is there yet.
+        """
+        endpoint = await self.get(caller, endpoint_id)
+        given = {
+            name: value
+            for name in ("filter_fields", "send_fields", "rename_fields")
+            if (value := getattr(wanted, name)) is not UNSET
+        }
+        settings = msgspec.structs.replace(settings_of(endpoint), **given)
+        problems = disclosure_problems(
+            settings.filter_fields, settings.send_fields, settings.rename_fields
+        )
+        if problems:
+            raise InvalidInput("The endpoint has faults.", problems)
+        async with self._gateway.database.read() as connection:
+            store = self._gateway.events
+            if wanted.event_id is not None:
+                found = await store.get(connection, caller, wanted.event_id)
+                events = [] if found is None else [found]
+            else:
+                events = await store.page(connection, caller, limit=_PREVIEW_EVENTS)
+        shown = next((each for each in events if _may_get(endpoint, each)), None)
+        if shown is None:
+            raise NotFound(
+                "There is no such event that the endpoint subscribes to: name one that it does, "
+                "or send an order first."
+            )
+        return preview_out(shown, settings, caller, self._gateway.clock.now())
 
     async def delivery(
         self, caller: Caller, delivery_id: str

@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from gateway.plugin import ClaimedDelivery, encode, isoformat
+from gateway_webhooks.disclosure import disclosed
 from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
 from gateway_webhooks.signing import (
     sign_autorx,
@@ -29,6 +32,10 @@ def write(
 ) -> Message:
     """Serialize and sign a delivery for one attempt, at ``now``."""
     secret, next_secret = endpoint.secrets_at(now)
+    if endpoint.send_fields is not None or endpoint.rename_fields:
+        event = delivery.event
+        data = disclosed(event.data, endpoint.send_fields, endpoint.rename_fields)
+        delivery = replace(delivery, event=replace(event, data=data))
     if endpoint.format == "scriptrun":
         message = _scriptrun(delivery, secret, next_secret, now)
     elif endpoint.format == "autorx":

@@ -25,6 +25,7 @@ from gateway.plugin import (
     is_pattern,
     timestamp,
 )
+from gateway_webhooks.disclosure import disclosure_problems
 from gateway_webhooks.schema import (
     AttemptOut,
     BreakerOut,
@@ -106,6 +107,7 @@ def check_endpoint(sent: EndpointIn) -> None:
         text = 'v1a is a signature of the standard format: send "format": "standard" too'
         problems.append(Problem(text, field="signature"))
     problems.extend(_header_problems(sent.headers))
+    problems.extend(disclosure_problems(sent.filter_fields, sent.send_fields, sent.rename_fields))
     if problems:
         raise InvalidInput("The endpoint has faults.", problems)
 
@@ -174,6 +176,9 @@ def changed(destination: Destination, change: EndpointChange) -> EndpointIn:
         max_per_second=destination.max_per_second,
         max_in_flight=destination.max_in_flight,
         ordered=destination.ordered,
+        filter_fields=settings.filter_fields,
+        send_fields=settings.send_fields,
+        rename_fields=settings.rename_fields,
     )
     given = {
         name: value
@@ -242,6 +247,9 @@ def endpoint_out(destination: Destination, secret: str | None = None) -> Endpoin
         rotation_ends_at=timestamp(settings.rotation_ends_at),
         secret_since=timestamp(settings.secret_since),
         signature=settings.signature,
+        filter_fields=settings.filter_fields,
+        send_fields=settings.send_fields,
+        rename_fields=settings.rename_fields,
         public_key=public_key_of(settings.secret) if has_keys else UNSET,
         next_public_key=public_key_of(following) if has_keys and following else UNSET,
         secret=UNSET if secret is None or has_keys else secret,

@@ -1,4 +1,4 @@
-"""The routes that enable an endpoint again and recover its missed events."""
+"""The routes that enable an endpoint again, recover its missed events and preview one."""
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -35,6 +35,40 @@ async def enable_endpoint(
     enabled, missed = await endpoints.enable(caller, endpoint_id)
     shown = replace(endpoint_out(enabled), missed_since=timestamp(missed))
     return json_response(shown)
+
+
+@post(
+    "/endpoints/{endpoint_id:str}/preview",
+    status_code=200,
+    tags=["Endpoints"],
+    summary="Preview an event",
+    opt={
+        "permission": "webhooks.read",
+        "limit": "reads",
+        "feature": None,
+        "body": schema.PreviewIn,
+        "answer": schema.PreviewOut,
+    },
+)
+async def preview_event(
+    endpoint_id: FromPath[str],
+    body: RawBody,
+    caller: NamedDependency[Caller],
+    endpoints: Service,
+) -> Response[bytes]:
+    r"""Show what the endpoint would get of a real event. Nothing is sent or changed.
+
+    Without an `event_id` it is the newest one that the endpoint subscribes to. `filter_fields`,
+    `send_fields` and `rename_fields` stand in for the endpoint's own, to try a change first.
+    Patient data is masked for a key without the reveal permissions.
+
+    ```bash
+    curl -X POST $GATEWAY/api/webhooks/endpoints/$ENDPOINT/preview -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" -d '{"send_fields": ["package_id", "priority"]}'
+    ```
+    """
+    wanted = decode(body or b"{}", schema.PreviewIn)
+    return json_response(await endpoints.preview(caller, endpoint_id, wanted))
 
 
 @post(

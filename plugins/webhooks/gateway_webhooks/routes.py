@@ -29,6 +29,7 @@ from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.mapping import attempt_out, delivery_out, endpoint_out
 from gateway_webhooks.recovery_routes import (
     enable_endpoint,
+    preview_event,
     recover_endpoint,
     rehearse_recovery,
     show_recovery,
@@ -304,6 +305,7 @@ def router(gateway: Gateway, endpoints: Endpoints, deliveries: Deliveries) -> Ro
             finish_rotation,
             test_endpoint,
             enable_endpoint,
+            preview_event,
             recover_endpoint,
             rehearse_recovery,
             show_recovery,

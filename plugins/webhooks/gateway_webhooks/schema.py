@@ -1,12 +1,13 @@
 """Request and response bodies: endpoints, deliveries and the log as callers see them."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.plugin import BreakerState, Mode
+from gateway_webhooks.disclosure import FieldFilter
 from gateway_webhooks.settings import Format, Signature
 
 Status = Literal["active", "paused", "disabled"]
@@ -29,6 +30,16 @@ class EndpointIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_per_second: float | None = None
     max_in_flight: int = 32
     ordered: Annotated[bool, Meta(description="keep one package's events in their order")] = False
+    filter_fields: Annotated[
+        dict[str, FieldFilter],
+        Meta(description="only events whose fields fit: equal, prefix or one_of"),
+    ] = {}
+    send_fields: Annotated[
+        list[str] | None, Meta(description="the fields of data that are sent; null is all")
+    ] = None
+    rename_fields: Annotated[
+        dict[str, str], Meta(description="other names for fields of data")
+    ] = {}
 
 
 class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +53,9 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_per_second: float | UnsetType | None = UNSET
     max_in_flight: int | UnsetType = UNSET
     ordered: bool | UnsetType = UNSET
+    filter_fields: dict[str, FieldFilter] | UnsetType = UNSET
+    send_fields: list[str] | UnsetType | None = UNSET
+    rename_fields: dict[str, str] | UnsetType = UNSET
     status: Annotated[
         Status | UnsetType,
         Meta(description="paused keeps deliveries for later, disabled gets none"),
@@ -133,8 +147,37 @@ class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     signature: Signature = "v1"
     public_key: str | UnsetType = UNSET
     next_public_key: str | UnsetType = UNSET
+    filter_fields: dict[str, FieldFilter] = {}
+    send_fields: list[str] | None = None
+    rename_fields: dict[str, str] = {}
     secret: str | UnsetType = UNSET
     missed_since: str | UnsetType | None = UNSET
+
+
+class PreviewIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which event to show as the endpoint would get it; without an id, the newest that it wants.
+
+    The other fields stand in for the endpoint's own, to try a change before it is made.
+    """
+
+    event_id: str | None = None
+    filter_fields: dict[str, FieldFilter] | UnsetType = UNSET
+    send_fields: list[str] | UnsetType | None = UNSET
+    rename_fields: dict[str, str] | UnsetType = UNSET
+
+
+class PreviewOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What the endpoint would get of an event: the body, and the names of fields that it wouldn't.
+
+    ``sent`` is false where a filter keeps the event back; ``unfit_field`` names the field.
+    """
+
+    event_id: str
+    event: str
+    sent: bool
+    unfit_field: str | None
+    left_out: list[str]
+    body: dict[str, Any]
 
 
 class EndpointsOut(msgspec.Struct, frozen=True):

@@ -17,7 +17,9 @@ from gateway.plugin import (
     Outcome,
     Resolver,
 )
+from gateway_webhooks.disclosure import unfit_field
 from gateway_webhooks.formats import write
+from gateway_webhooks.mapping import TEST_EVENT_TYPE
 from gateway_webhooks.settings import WebhooksSettings
 
 _GONE: Final = 410
@@ -57,6 +59,16 @@ class Sender:
     async def _attempt(self, delivery: ClaimedDelivery, batch: Batch) -> Outcome:
         started_at = self._clock.now()
         settings = batch.settings
+        event = delivery.event
+        if event.type != TEST_EVENT_TYPE.type and unfit_field(event, settings.filter_fields):
+            # Queued before the filter was set, or chosen by hand: what it keeps back stays here.
+            return Outcome(
+                delivery_id=delivery.id,
+                delivered=True,
+                started_at=started_at,
+                duration_ms=0,
+                error="filtered",
+            )
         message = write(delivery, settings, self._settings, started_at)
         answer = await self.client.send(
             OutboundRequest(

@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from gateway_webhooks.disclosure import FieldFilter
+
 Format = Literal["scriptrun", "autorx", "standard"]
 Signature = Literal["v1", "v1a"]
 
@@ -21,7 +23,9 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     During a rotation both ``secret`` and ``next_secret`` sign, until ``rotation_ends_at``;
     from then on ``next_secret`` signs alone. With ``signature`` ``v1a``, of the ``standard`` format
     only, both are ed25519 private keys that never leave the gateway; receivers verify with the
-    public key.
+    public key. ``filter_fields`` choose events by content, ``send_fields`` and ``rename_fields``
+    what of their data is sent (:mod:`gateway_webhooks.disclosure`).
+
 
     ``by_operator``: the operator chose the URL on the command line, and may see what comes back
     from a private network. ``secret_since`` is when ``secret`` began to sign
@@ -37,6 +41,9 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     rotation_ends_at: datetime | None = None
     by_operator: bool = False
     signature: Signature = "v1"
+    filter_fields: dict[str, FieldFilter] = {}
+    send_fields: list[str] | None = None
+    rename_fields: dict[str, str] = {}
     secret_since: datetime | None = None
     next_secret_since: datetime | None = None
     changed_at: datetime | None = None

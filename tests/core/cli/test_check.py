@@ -196,8 +196,20 @@ def test_a_plugin_that_would_stop_the_start_is_reported(run, config, install):
     config.write_text("[plugins.moody]\n")
 
     assert problems(run("check", "--json")) == [
-        ("[plugins]", "plugin moody failed in jobs: no jobs today"),
-        ("[plugins.moody]", "plugin moody failed in cli_commands"),
+        (
+            "[plugins]",
+            (
+                "plugin moody failed in jobs: no jobs today (RuntimeError at vendor_moody.py:15 "
+                "in jobs)"
+            ),
+        ),
+        (
+            "[plugins.moody]",
+            (
+                "plugin moody failed in cli_commands: RuntimeError at vendor_moody.py:19 in "
+                "cli_commands"
+            ),
+        ),
     ]
 
 

@@ -136,11 +136,12 @@ def test_several_wrong_settings_are_all_reported(run):
     ]
 
     def fails(session):
-        raise SettingsError("gateway.toml has 2 problems; first: …", details)
+        raise SettingsError("gateway.toml has 2 problems: …; …", details)
 
-    assert run(work=fails).stderr.splitlines()[1:] == [
-        "  gateway.toml: [redis] url: missing",
-        "  gateway.toml: [gateway] port: expected text",
+    assert run(work=fails).stderr.splitlines() == [
+        "gateway: gateway.toml has 2 problems:",
+        "  [redis] url: missing",
+        "  [gateway] port: expected text",
     ]
 
 

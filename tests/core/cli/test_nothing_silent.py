@@ -133,7 +133,7 @@ ROWS = {
     "address": (
         OF_THE_CORE,
         (
-            "plugin acme: GET /health/live (vendor_acme.py:18 in live) is an address of the core: "
+            "plugin acme: GET /health/live (vendor_acme.py:19 in live) is an address of the core: "
             "choose another one"
         ),
     ),
@@ -223,7 +223,7 @@ def test_two_plugins_with_one_address_are_both_named_with_their_places(run, conf
     install("erp", here)
     config.write_text("[plugins.acme]\n[plugins.erp]\n")
     sentence = (
-        "plugin acme (vendor_acme.py:18 in live) and plugin erp (vendor_erp.py:18 in live) both "
+        "plugin acme (vendor_acme.py:19 in live) and plugin erp (vendor_erp.py:19 in live) both "
         "bring GET /api/erp/live: change one of the addresses"
     )
 
@@ -271,7 +271,7 @@ def test_every_wrong_value_is_listed_once_with_what_may_have_been_meant(run, con
             "gateway: gateway.toml has 3 problems:",
             "  [gateway] hots: unknown key; did you mean host?",
             "  [gateway] port: expected a whole number, got text",
-            '  [logging] format: expected one of "text", "json"; did you mean "json"?',
+            '  [logging] format: expected one of "json", "text"; did you mean "json"?',
         ],
     )
 

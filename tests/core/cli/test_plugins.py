@@ -111,7 +111,19 @@ def test_an_unhealthy_plugin_fails_the_check(run, config, install, stock):
                 ("[plugins.acme] healthy", "expected true or false, got a whole number"),
             ],
         ),
-        (MOODY, "", [("[plugins]", "plugin acme failed in jobs: no jobs today")]),
+        (
+            MOODY,
+            "",
+            [
+                (
+                    "[plugins]",
+                    (
+                        "plugin acme failed in jobs: no jobs today (RuntimeError at "
+                        "vendor_acme.py:15 in jobs)"
+                    ),
+                )
+            ],
+        ),
         (
             "class Plugin:\n    api_version = 99",
             "",

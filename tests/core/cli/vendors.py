@@ -40,7 +40,7 @@ from gateway.plugin import API_VERSION, hookimpl
 
 class Plugin:
     api_version = API_VERSION
-    class Settings(msgspec.Struct, frozen=True):
+    class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         pass
 
     def __init__(self, settings, gateway):

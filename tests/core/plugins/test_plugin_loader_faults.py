@@ -85,7 +85,7 @@ def test_a_module_that_python_cannot_read_is_reported(site, tmp_path):
             "[plugins.acme]\nlimit = true\npostcodes = 3",
             (
                 "gateway.toml: [plugins.acme] postcodes: expected a list, got a whole number; "
-                "gateway.toml: [plugins.acme] limit: expected a whole number, got true or false"
+                "[plugins.acme] limit: expected a whole number, got true or false"
             ),
         ),
     ],
@@ -109,11 +109,11 @@ def test_what_a_plugin_itself_says_of_its_settings_is_reported_line_by_line(site
     [
         (
             changed("def events_recorded(self, events)", "def events_record(self, events)"),
-            "unknown hook 'events_record'",
+            "events_record is no hook; did you mean events_recorded?",
         ),
         (
             changed("(self, events)", "(self, events, colour)"),
-            "Argument(s) {'colour'} are declared in the hookimpl but can not be found",
+            "events_recorded takes colour, which the hook doesn't give: it gives events",
         ),
         (
             changed("def events_recorded", "async def events_recorded"),

@@ -1,0 +1,52 @@
+"""Destinations as ``route_events`` sees them: read when a plugin asks for one, without secrets."""
+
+from collections.abc import Iterator, Mapping
+
+from gateway.model.delivery import Destination, RoutedDestination
+from gateway.sdk.records import Sink
+from gateway.storage.stores.destinations import DestinationStore, Subscription
+
+
+class RoutedDestinations(Mapping[str, RoutedDestination]):
+    """The destinations of ``known`` by id.
+
+    Most batches are routed by no plugin that looks at one, and reading one may mean to unseal its
+    settings: so each is read when it is asked for.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[str, Subscription],
+        store: DestinationStore,
+        sinks: Mapping[str, Sink],
+    ) -> None:
+        self._known = known
+        self._store = store
+        self._sinks = sinks
+
+    def __getitem__(self, destination_id: str) -> RoutedDestination:
+        """Return a destination; raises ``SealError`` when its settings can't be read."""
+        return routed(self._store.read(self._known[destination_id].row), self._sinks)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the ids."""
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._known)
+
+
+def routed(destination: Destination, sinks: Mapping[str, Sink]) -> RoutedDestination:
+    """Return what plugins may see of a destination: of its settings those that its sink names."""
+    sink = sinks.get(destination.sink)
+    public = () if sink is None else sink.public
+    return RoutedDestination(
+        id=destination.id,
+        name=destination.name,
+        sink=destination.sink,
+        site=destination.site,
+        settings={
+            name: destination.settings[name] for name in public if name in destination.settings
+        },
+    )
