@@ -43,10 +43,10 @@ def write_migration(plugin: str, tables: PluginTables, what: str) -> Path:
     """
     if not _PLAIN.fullmatch(what):
         raise InvalidInput("Say in one line of 1 to 100 characters what the migration does.")
+    last = _last(revisions_in(tables.migrations))
     body = asyncio.run(_difference(tables))  # in a thread without a loop, as Alembic wants it
     if not body:
         raise Conflict("The tables are what the migrations make: there is nothing to write.")
-    last = _last(revisions_in(tables.migrations))
     number = 1 if last is None else int(_NUMBER.findall(last.id)[0]) + 1
     revision = f"{plugin}_{number:04}"
     text = _TEMPLATE.format(

@@ -1,6 +1,7 @@
 """What a sink may do wrong: each try ends with an outcome, and a lease is never overstepped."""
 
 import asyncio
+import re
 
 import pytest
 from core.delivery.delivery_source import (
@@ -85,7 +86,9 @@ async def test_what_a_sink_says_when_it_fails_stays_out_of_the_log(caplog):
 
     await carried(source.lane())
 
-    assert caplog.messages == ["sink fake failed: ValueError"]
+    [message] = caplog.messages
+    place = r"[\w/]*test_lane_sinks\.py:\d+ in raises"
+    assert re.fullmatch(f"sink fake failed: ValueError at {place}", message)
 
 
 async def test_a_sink_that_hangs_past_the_deadline_is_cut_off():
