@@ -8,7 +8,7 @@ is signed with it. A :class:`SignatureScheme` says which; :func:`signed_request`
 
     STRIPE = SignatureScheme("Stripe-Signature", signed="{timestamp}.{body}",
                              timestamp_key="t", signature_key="v1")
-    SHOPIFY = SignatureScheme("X-Shopify-Hmac-SHA256", encoding="base64")
+    SHOP = SignatureScheme("X-Shop-Signature", encoding="base64")
     STANDARD = SignatureScheme("webhook-signature", encoding="base64",
                                signed="{id}.{timestamp}.{body}", id_header="webhook-id",
                                timestamp_header="webhook-timestamp", prefix="v1,")
