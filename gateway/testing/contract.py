@@ -131,10 +131,13 @@ class PluginContract:
 
         Migrations and tables begin with the plugin's name.
         """
-        others = [each for each in installed_plugins(Settings()) if each.name != plugin]
+        own = self._configuration_of(plugin)
+        read = parse_settings(own, source=None, directory=tmp_path, environ={})
+        named = {*read.plugins, *read.disabled_plugins}  # a writer configures its queue too
+        others = [each for each in installed_plugins(Settings()) if each.name not in named]
         samples = [each.settings_file for each in others if each.settings_file]
         parts = [each.read_text(encoding="utf-8") for each in samples]
-        text = "\n".join([self._configuration_of(plugin), *parts])
+        text = "\n".join([own, *parts])
         together = Gateway(parse_settings(text, source=None, directory=tmp_path, environ={}))
         types = [entry.type for entry in together.catalog()]
         assert len(types) == len(set(types))

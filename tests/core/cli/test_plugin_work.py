@@ -218,7 +218,8 @@ class Printed:
     def __init__(self, process):
         self.lines: list[str] = []
         self._news = threading.Condition()
-        threading.Thread(target=self._read, args=(process.stdout,), daemon=True).start()
+        self.thread = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
+        self.thread.start()
 
     def _read(self, stream):
         for line in stream:
@@ -267,5 +268,7 @@ def test_dev_serves_loose_plugins_shows_webhooks_and_reloads_on_change(tmp_path)
             printed.wait_for("Ready at http://127.0.0.1:", count=3)
         finally:
             process.send_signal(signal.SIGINT)
+            process.wait(timeout=120)
+            printed.thread.join(timeout=120)  # the pipe is closed once it has been read
     assert process.returncode == 0, "".join(printed.lines)
     assert list(tmp_path.iterdir()) == [loose]
