@@ -68,6 +68,7 @@ EXPLANATIONS: Final[dict[str, str]] = {
     "sink_failed": "the sink plugin raised an error; see the log",
     "no_outcome": "the sink plugin returned no outcome for this delivery",
     "removed": "the endpoint was removed before the delivery went out",
+    "filtered": "a filter of the endpoint keeps the event back, so nothing was sent",
     "paused": "the endpoint is paused; gateway endpoints enable ID resumes it",
     "disabled": "the endpoint is disabled; gateway endpoints enable ID enables it",
     "breaker_open": "the endpoint kept failing, so that only a probe goes out now and then; "

@@ -110,7 +110,9 @@ def _preview(guard: AddressGuard) -> click.Command:
         wanted = PreviewIn(event_id=event_id, **_given(filters, send, renames))
         async with session.gateway() as gateway:
             caller = session.caller(account, "test" if test_mode else "live", reveal=reveal)
-            found = await Endpoints(gateway, guard, by_operator=True).preview(caller, endpoint_id, wanted)
+            found = await Endpoints(gateway, guard, by_operator=True).preview(
+                caller, endpoint_id, wanted
+            )
         session.record(msgspec.to_builtins(found))
 
     return preview
