@@ -409,7 +409,9 @@ def _members(found: type) -> str:
             continue
         inner = member.__func__ if isinstance(member, (staticmethod, classmethod)) else member
         if inspect.isfunction(inner):
+            # The first sentence: with all of them the page would be larger than a file may be.
             text = _prose((inspect.getdoc(inner) or "").split("\n\n")[0]).replace("\n", " ")
+            text = text.partition(". ")[0].rstrip(".") + "."
             lines.append(f"- `{_signature(name, inner)}`: {text}")
         elif isinstance(member, property):
             lines.append(f"- `{name}`: {_prose(inspect.getdoc(member) or '')}")
