@@ -369,7 +369,7 @@ def _prose(text: str) -> str:
 def _fields_of(found: type) -> str:
     if issubclass(found, msgspec.Struct):
         rows = [
-            (each.encode_name, each.type, "required" if each.required else _default(each))
+            (each.encode_name, each.type, "required" if each.required else _plain_default(each))
             for each in msgspec.structs.fields(found)
         ]
     elif dataclasses.is_dataclass(found):
@@ -381,13 +381,16 @@ def _fields_of(found: type) -> str:
     elif issubclass(found, tuple) and hasattr(found, "_fields"):
         defaults = found._field_defaults  # type: ignore[attr-defined]  # a NamedTuple
         rows = [
-            (name, kind, f"`{defaults[name]!r}`" if name in defaults else "required")
+            (name, kind, repr(defaults[name]) if name in defaults else "required")
             for name, kind in found.__annotations__.items()
         ]
     else:
         return ""
-    lines = [f"| `{name}` | `{_type_name(kind)}` | {default} |" for name, kind, default in rows]
-    return "\n".join(["\n| field | type | default |\n|---|---|---|", *lines, ""]) if lines else ""
+    lines = [
+        f"{name}: {_type_name(kind)}" + ("" if default == "required" else f" = {default}")
+        for name, kind, default in rows
+    ]
+    return "\n".join(["\n```python", *lines, "```\n"]) if lines else ""
 
 
 def _is_required(field: Any) -> bool:
@@ -398,7 +401,15 @@ def _is_required(field: Any) -> bool:
 def _dataclass_default(field: Any) -> str:
     missing = field.default is dataclasses.MISSING
     shown = repr(field.default_factory() if missing else field.default)
-    return "" if " at 0x" in shown else f"`{shown}`"
+    return "…" if " at 0x" in shown else shown
+
+
+def _plain_default(field: Any) -> str:
+    value = field.default
+    if value is msgspec.NODEFAULT:
+        value = field.default_factory()
+    shown = repr(value)
+    return "…" if " at 0x" in shown else shown
 
 
 def _members(found: type) -> str:
@@ -431,7 +442,7 @@ def _type_name(kind: Any) -> str:
         kind = get_args(kind)[0]
     text = kind if isinstance(kind, str) else inspect.formatannotation(kind)
     text = re.sub(r"\b(?:[a-z_]\w*\.)+([A-Za-z_]\w*)", r"\1", text)
-    return re.sub(r"<[^>]*>", "…", text).replace("|", "\\|").replace("\n", " ")
+    return re.sub(r"<[^>]*>", "…", text).replace("\n", " ")
 
 
 PAGES: Final[Mapping[str, Callable[[Gateway], str]]] = {
