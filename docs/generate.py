@@ -321,7 +321,7 @@ def _api_entry(name: str, found: Any) -> tuple[str, str]:  # noqa: PLR0911 - one
         title = "Services" if is_service else "Structs and records"
         return title, f"{heading}\n{text}\n{_fields_of(found)}{_members(found)}"
     if inspect.isfunction(found):
-        return "Functions", f"{heading}\n```python\n{_signature(name, found)}\n```\n\n{text}\n"
+        return "Functions", f"{heading}\n```text\n{_signature(name, found)}\n```\n\n{text}\n"
     said = _prose(_constant_text(name))
     if get_origin(found) is not None:
         return "Types", f"{heading}\n`{_type_name(found)}` {said}".rstrip() + "\n"
@@ -390,7 +390,7 @@ def _fields_of(found: type) -> str:
         f"{name}: {_type_name(kind)}" + ("" if default == "required" else f" = {default}")
         for name, kind, default in rows
     ]
-    return "\n".join(["\n```python", *lines, "```\n"]) if lines else ""
+    return "\n".join(["\n```text", *lines, "```\n"]) if lines else ""
 
 
 def _is_required(field: Any) -> bool:
