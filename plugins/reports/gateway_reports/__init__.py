@@ -12,11 +12,13 @@ from gateway.plugin import (
     EventType,
     Gateway,
     Job,
+    Page,
     PluginTables,
     hookimpl,
 )
 from gateway_reports import commands, routes
 from gateway_reports.closing import CLOSED_EVENT, Closing
+from gateway_reports.pages import ReportPages
 from gateway_reports.returns import EVERY_SECONDS, RETURN_EVENT, Returns
 from gateway_reports.settings import ReportsSettings
 from gateway_reports.tables import TABLES
@@ -38,6 +40,11 @@ class Reports:
     def http_routers(self) -> Sequence[Router]:
         """Register the routes under /api/reports."""
         return [routes.router(self._gateway, self._closing, self._returns)]
+
+    @hookimpl
+    def pages(self) -> Sequence[Page]:
+        """Register the pages Reports."""
+        return ReportPages(self._gateway, self._closing, self._returns).pages()
 
     @hookimpl
     def event_types(self) -> Sequence[EventType]:
