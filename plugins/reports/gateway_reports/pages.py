@@ -21,7 +21,7 @@ from gateway_reports.money import day_money
 from gateway_reports.returns import Returns
 from gateway_reports.schema import day_out
 from gateway_reports.signatures import checked_numbers, pasted_numbers, signature_log
-from gateway_reports.site_day import SiteDay, site_day, sites_of
+from gateway_reports.site_day import SiteDay, currency_of, site_day, sites_of
 
 _CSV: Final = "text/csv; charset=utf-8"
 _SIGNATURES: Final = ("reports.signatures", "reveal.contact", "reveal.rx")
@@ -48,7 +48,7 @@ class ReportPages:
                 handler=self._day,
                 section="orders",
                 order=80,
-                icon="i-chart",
+                icon="i-moon",
                 actions=(
                     Action(path="close", permission=_CLOSING, handler=self._close),
                     Action(path="reopen", permission=_CLOSING, handler=self._reopen),
@@ -96,6 +96,7 @@ class ReportPages:
             "reports/day.html",
             {
                 "shown": day_out(day, money, closed),
+                "currency": currency_of(self._gateway, request.caller.account_id, day.site),
                 "closed": closed,
                 "is_over": request.now >= day.ends,
                 "newest": day.local(request.now).date().isoformat(),
@@ -161,8 +162,10 @@ class ReportPages:
         form = await request.form()
         driver = form.get("driver").strip() or None
         stops = await manifest(self._gateway, request.caller, request.site, driver)
+        currency = currency_of(self._gateway, request.caller.account_id, request.site)
         return Template(
-            "reports/manifest.html", {"stops": stops, "layouts": LAYOUTS, "driver": driver or ""}
+            "reports/manifest.html",
+            {"stops": stops, "layouts": LAYOUTS, "driver": driver or "", "currency": currency},
         )
 
     async def _manifest_file(self, request: PageRequest) -> Download:

@@ -50,6 +50,16 @@ def zone_of(gateway: Gateway, account_id: str, code: str | None) -> ZoneInfo:
     return ZoneInfo("UTC")
 
 
+def currency_of(gateway: Gateway, account_id: str, code: str | None) -> str:
+    """Return the ISO 4217 code of a site's money: Canadian dollars in Canada, else US dollars."""
+    countries = [
+        each.country
+        for each in gateway.settings.sites
+        if each.account == account_id and code in {None, each.code}
+    ]
+    return "CAD" if countries and countries[0] == "CA" else "USD"
+
+
 def due_day(begins: date, days: int, *, business_days: bool) -> date:
     """Return the day ``days`` after ``begins``; ``business_days`` leave out weekends."""
     if not business_days:
