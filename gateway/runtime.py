@@ -227,7 +227,7 @@ class Gateway:
         await self.dispatcher.drained()
         await self._keep_head()
         await self.limits.close()
-        self.identity.parts.hasher.close()
+        await self.identity.close()
         await self.database.close()
 
     async def _keep_head(self) -> None:
@@ -308,6 +308,7 @@ class Gateway:
             Job("disclosures", self.disclosures.close, every_seconds=60.0),
             Job("audit head", self.audit_head.keep, every_seconds=60.0),
             Job("changes", self._sweep_changes, every_seconds=600.0),
+            Job("sessions", self.identity.sessions.sweep, every_seconds=600.0),
             Job("retention", self.housekeeper.run, every_seconds=3600.0),
             Job("disclosure expiry", self.disclosures.expire, every_seconds=3600.0),
             *self.hooks.jobs(),
@@ -386,6 +387,7 @@ class Gateway:
             Ground(self.database, sealer, self.audit, self.clock),
             self.permissions,
             self.sites.known,
+            self.plans,
         )
         self.emergencies = Emergencies(
             Records(self.database, EmergencyStore(sealer), self.packages, self.audit, self.clock)

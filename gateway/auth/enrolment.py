@@ -34,6 +34,7 @@ from gateway.model.audit import AuditEntry
 from gateway.model.ids import new_id
 from gateway.model.permission import Role
 from gateway.model.person import Factor, FactorKind, Invitation, Membership, Method, Person
+from gateway.model.plan import PEOPLE
 from gateway.storage.stores.people import OWNER, fold
 
 OWNER_CODE_LIFE: Final = timedelta(hours=1)
@@ -105,6 +106,7 @@ class Enrolment:
         self._hasher = parts.hasher
         self._passkeys = parts.passkeys
         self._clock = parts.clock
+        self._plans = parts.plans
 
     async def needs_owner(self) -> bool:
         """Return whether no owner was ever made."""
@@ -187,6 +189,7 @@ class Enrolment:
                 raise Conflict("This invitation is for another address than yours.")
             if not await self._people.use_invitation(connection, digest, now):
                 raise _used_link()
+            await self._plans.take(connection, invitation.account_id, PEOPLE)
             membership = Membership(
                 invitation.account_id, person.id, invitation.role, invitation.sites
             )
@@ -296,6 +299,7 @@ class Enrolment:
             return person, own[0].account_id
         if await self._people.by_login(connection, invitation.email) is not None:
             raise Conflict("You have an account here already: sign in with it to join.")
+        await self._plans.take(connection, invitation.account_id, PEOPLE)
         person = self._person(held)
         await self._people.add(connection, person)
         await self._people.set_membership(

@@ -20,6 +20,7 @@ from gateway.model.audit import AuditEntry
 from gateway.model.ids import new_id
 from gateway.model.permission import Role
 from gateway.model.person import LANGUAGES, Invitation, Membership, Person, SessionRow
+from gateway.model.plan import PEOPLE
 from gateway.settings import Settings
 from gateway.storage.stores.people import OWNER, fold
 
@@ -74,6 +75,7 @@ class People:
         self._people = parts.people
         self._sessions = parts.store
         self._clock = parts.clock
+        self._plans = parts.plans
         self._permissions = permissions
         self._known_site = known_site
 
@@ -105,6 +107,7 @@ class People:
             await self._people.withdraw_invitations(
                 connection, email=login, account_id=maker.account_id
             )
+            await self._plans.take(connection, maker.account_id, PEOPLE)
             await self._people.add_invitation(connection, invitation, digest)
             await self._note(connection, maker, "person.invited", invitation.id)
         return invitation, token
@@ -176,7 +179,10 @@ class People:
     async def enable(self, maker: Maker, person_id: str) -> None:
         """Enable a person again, with the factors that they had."""
         async with self._database.begin() as connection:
-            await self._member(connection, maker, person_id)
+            person, _ = await self._member(connection, maker, person_id)
+            if person.disabled_at is not None:
+                for each in await self._people.memberships_of(connection, person_id):
+                    await self._plans.take(connection, each.account_id, PEOPLE)
             await self._people.set_disabled(connection, person_id, None)
             await self._note(connection, maker, "person.enabled", person_id)
 

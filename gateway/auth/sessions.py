@@ -93,8 +93,12 @@ class Sessions:
         *,
         is_strong: bool,
         agent: str,
+        proved_at: datetime | None = None,
     ) -> str:
-        """Begin a session in the caller's transaction; returns the cookie, never stored."""
+        """Begin a session in the caller's transaction; returns the cookie, never stored.
+
+        ``proved_at`` is when the person showed a factor; absent, they did so now.
+        """
         now = self._clock.now()
         cookie = secrets.token_urlsafe(_COOKIE_BYTES)
         row = SessionRow(
@@ -106,10 +110,9 @@ class Sessions:
             agent=describe_agent(agent),
             created_at=now,
             seen_at=now,
-            proved_at=now,
+            proved_at=proved_at or now,
             expires_at=now + self._longest,
         )
-        await self._store.sweep(connection, now)
         await self._store.add(connection, row, cookie_digest(cookie))
         return cookie
 
@@ -187,6 +190,11 @@ class Sessions:
         if signed_in is not None:
             async with self._database.begin() as connection:
                 await self._store.end(connection, session_id=signed_in.row.id)
+
+    async def sweep(self) -> None:
+        """Delete sessions, drafts, links, codes and counts that are past their end, as a job."""
+        async with self._database.begin() as connection:
+            await self._store.sweep(connection, self._clock.now())
 
     async def of_person(self, person_id: str) -> list[SessionRow]:
         """Return a person's sessions, newest first."""

@@ -4,7 +4,7 @@ Whatever is wrong, the answer is the same and takes as long: an unknown person's
 hashed and compared too, and each result is a row of the audit trail.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.auth.one_time_tokens import OneTimeTokens
 from gateway.auth.passkeys import Passkeys, refused
 from gateway.auth.passwords import PasswordHasher
+from gateway.auth.plans import Plans
 from gateway.auth.sessions import Sessions, SignedIn, cookie_digest
 from gateway.auth.sign_in_throttle import SignInThrottle
 from gateway.auth.totp import is_recovery_code, matching_step, recovery_hash
@@ -80,6 +81,7 @@ class Parts(NamedTuple):
     throttle: SignInThrottle
     clock: Clock
     audit: AuditTrail
+    plans: Plans
 
 
 class SignIn:
@@ -103,7 +105,7 @@ class SignIn:
         if not login.isprintable():  # no address is, and PostgreSQL stores no NUL
             login = ""
         person, factors = await self._look_up(login)
-        key = self._throttle.admit(browser.host, login, self._known_as(browser, person))
+        key = await self._throttle.admit(browser.host, login, self._known_as(browser, person))
         proof = await self._prove(factors, password, code)
         now = self._clock.now()
         async with self._database.begin() as connection:
@@ -135,9 +137,8 @@ class SignIn:
                     is_strong=proof.second is not None,
                 )
         if begun is None:
-            self._throttle.failed(key)
             raise _wrong()
-        self._throttle.succeeded(key, browser.host)
+        await self._throttle.succeeded(key, browser.host)
         left = None
         if (
             proof is not None
@@ -202,7 +203,7 @@ class SignIn:
         self, signed_in: SignedIn, password: str, code: str, browser: Browser
     ) -> None:
         """Show password and code again in a session."""
-        key = self._throttle.admit(browser.host, "", f"session {signed_in.row.id}")
+        key = await self._throttle.admit(browser.host, "", f"session {signed_in.row.id}")
         async with self._database.read() as connection:
             factors = await self._people.factors_of(connection, signed_in.row.person_id)
         proof = await self._prove(factors, password, code)
@@ -211,9 +212,31 @@ class SignIn:
             if proof is not None and is_good:
                 await self._proved(connection, signed_in, is_strong=proof.second is not None)
         if not is_good:
-            self._throttle.failed(key)
             raise _wrong()
-        self._throttle.succeeded(key, browser.host)
+        await self._throttle.succeeded(key, browser.host)
+
+    async def begin_elsewhere(
+        self,
+        connection: AsyncConnection,
+        person: Person,
+        membership: Membership,
+        browser: Browser,
+        *,
+        proved_at: datetime,
+    ) -> Begun:
+        """Begin a session of a person whom an identity provider vouches for."""
+        return await self._begin(
+            connection, person, [membership], "oidc", browser, is_strong=False, proved_at=proved_at
+        )
+
+    async def proved_elsewhere(self, connection: AsyncConnection, signed_in: SignedIn) -> None:
+        """Note that an identity provider has just asked for the person of a session."""
+        await self._proved(connection, signed_in, is_strong=False)
+
+    def device_of(self, browser: Browser) -> str | None:
+        """Return what identifies a browser in which a person has signed in before."""
+        held = self._device(browser)
+        return None if held is None else held.id
 
     async def _look_up(self, login: str) -> tuple[Person | None, list[Factor]]:
         async with self._database.read() as connection:
@@ -307,6 +330,7 @@ class SignIn:
         browser: Browser,
         *,
         is_strong: bool,
+        proved_at: datetime | None = None,
     ) -> Begun:
         """Begin a new session, always with a new cookie, in place of the browser's earlier one."""
         account = accounts[0].account_id
@@ -319,7 +343,13 @@ class SignIn:
                 if before.row.person_id == person.id and before.row.account_id in own:
                     account = before.row.account_id
         cookie = await self._sessions.begin(
-            connection, person, account, method, is_strong=is_strong, agent=browser.agent
+            connection,
+            person,
+            account,
+            method,
+            is_strong=is_strong,
+            agent=browser.agent,
+            proved_at=proved_at,
         )
         entry = AuditEntry(
             account,
@@ -339,13 +369,16 @@ class SignIn:
 
     def _known_as(self, browser: Browser, person: Person | None) -> str | None:
         """Return what identifies a browser in which ``person`` has signed in before."""
-        if person is None or not browser.device:
+        held = None if person is None else self._device(browser)
+        if held is None or person is None or held.person_id != person.id:
             return None
+        return held.id
+
+    def _device(self, browser: Browser) -> _Device | None:
         try:
-            held = self._tokens.open("device", browser.device, _Device)
+            return self._tokens.open("device", browser.device or "", _Device)
         except NotAuthenticated:
             return None
-        return held.id if held.person_id == person.id else None
 
 
 class _Used(NamedTuple):

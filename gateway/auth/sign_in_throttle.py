@@ -7,89 +7,108 @@ network may also give only so many wrong answers a minute, whatever logins it tr
 A browser in which a person has signed in before holds a device token, and a signed-in one its
 session: each has a count of its own, so guesses from elsewhere, even from behind the same router
 or proxy, don't pause it (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
-Passkeys can't be guessed and are never paused. Counts are of one process.
+Passkeys can't be guessed and are never paused.
+
+Counts are rows, so that a guesser has one budget, not one for each process. An answer is counted
+as wrong before it is looked at, and forgotten when it was right: many at a time gain nothing.
 """
 
 import hashlib
 import math
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final
 
 from gateway.auth.rate_limits import client_network
-from gateway.clock import Clock
+from gateway.clock import Clock, to_epoch_ms
 from gateway.errors import RateLimited
+from gateway.storage.database import Database
+from gateway.storage.stores import sign_in_counts
+from gateway.storage.stores.sign_in_counts import Count
 
 FREE_FAILURES: Final = 5
 MAX_PAUSE_SECONDS: Final = 60
 FAILURES_PER_MINUTE: Final = 30
-_FORGOTTEN_SECONDS: Final = 3600.0
-_MAX_COUNTS: Final = 20_000
+FORGOTTEN_MS: Final = 3_600_000
+_MAX_PAUSES: Final = 20_000
 _WINDOW_SECONDS: Final = 60
-
-
-class _Count(NamedTuple):
-    failures: int
-    next_at: float
-    last_at: float
+_MS: Final = 1000
 
 
 class SignInThrottle:
-    """Counts wrong answers; :meth:`admit` before an answer is looked at, then the result."""
+    """Counts answers; :meth:`admit` before one is looked at, :meth:`succeeded` if it is right."""
 
-    def __init__(self, clock: Clock, failures_per_minute: int = FAILURES_PER_MINUTE) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, failures_per_minute: int = FAILURES_PER_MINUTE
+    ) -> None:
+        self._database = database
         self._clock = clock
         self._limit = failures_per_minute
-        self._counts: OrderedDict[bytes, _Count] = OrderedDict()
-        self._budgets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        # Pauses that this process knows of cost no look-up.
+        self._pauses: OrderedDict[bytes, int] = OrderedDict()
 
-    def admit(self, host: str, login: str, known_as: str | None = None) -> bytes:
-        """Return what to count the answer under; raises ``RateLimited`` within a pause.
+    async def admit(self, host: str, login: str, known_as: str | None = None) -> bytes:
+        """Return what the answer counts under; raises ``RateLimited`` within a pause.
 
         ``known_as`` identifies a browser that this person has signed in with.
         """
-        now = self._clock.monotonic_seconds()
+        now_ms = to_epoch_ms(self._clock.now())
         network = client_network(host)
-        who = f"known\0{known_as}" if known_as is not None else f"{network}\0{login}"
-        key = hashlib.sha256(who.encode("utf-8", "surrogatepass")).digest()
-        count = self._counts.get(key)
-        if count is not None and now - count.last_at > _FORGOTTEN_SECONDS:
-            del self._counts[key]
-            count = None
-        if count is not None and now < count.next_at:
-            raise _too_many(count.next_at - now)
-        if known_as is None:
-            self._spend(network, now)
+        key = _digest(f"known\0{known_as}" if known_as is not None else f"{network}\0{login}")
+        self._refuse_until(self._pauses.get(key, 0), now_ms)
+        async with self._database.begin() as connection:
+            new = Count(0.0, 0, now_ms)
+            count = await sign_in_counts.lock(connection, key, new)
+            if now_ms - count.last_at_ms > FORGOTTEN_MS:
+                count = new
+            self._note_pause(key, count.next_at_ms)
+            self._refuse_until(count.next_at_ms, now_ms)
+            if known_as is None:
+                budget = _digest(network)
+                full = Count(float(self._limit), 0, now_ms)
+                left = self._left(await sign_in_counts.lock(connection, budget, full), now_ms)
+                if left < 1:
+                    raise _too_many((1 - left) * _WINDOW_SECONDS / self._limit)
+                await sign_in_counts.store(connection, budget, Count(left - 1, 0, now_ms))
+            failures = int(count.count) + 1
+            next_at_ms = now_ms + _pause_ms(failures)
+            await sign_in_counts.store(connection, key, Count(failures, next_at_ms, now_ms))
+        self._note_pause(key, next_at_ms)
         return key
 
-    def failed(self, key: bytes) -> None:
-        """Count a wrong answer."""
-        now = self._clock.monotonic_seconds()
-        before = self._counts.pop(key, None)
-        failures = 1 if before is None else before.failures + 1
-        pause = 0.0
-        if failures >= FREE_FAILURES:
-            pause = float(min(MAX_PAUSE_SECONDS, 2 ** min(failures - FREE_FAILURES, 10)))
-        self._counts[key] = _Count(failures, now + pause, now)
-        if len(self._counts) > _MAX_COUNTS:
-            self._counts.popitem(last=False)
-
-    def succeeded(self, key: bytes, host: str) -> None:
+    async def succeeded(self, key: bytes, host: str) -> None:
         """Forget the wrong answers before a right one."""
-        self._counts.pop(key, None)
-        network = client_network(host)
-        budget = self._budgets.get(network)
-        if budget is not None:
-            self._budgets[network] = (min(float(self._limit), budget[0] + 1), budget[1])
+        self._pauses.pop(key, None)
+        async with self._database.begin() as connection:
+            await sign_in_counts.forget(connection, key)
+            await sign_in_counts.give_back(
+                connection, _digest(client_network(host)), float(self._limit)
+            )
 
-    def _spend(self, network: str, now: float) -> None:
-        left, at = self._budgets.pop(network, (float(self._limit), now))
-        left = min(float(self._limit), left + (now - at) * self._limit / _WINDOW_SECONDS)
-        is_spent = left < 1
-        self._budgets[network] = (left if is_spent else left - 1, now)
-        if len(self._budgets) > _MAX_COUNTS:
-            self._budgets.popitem(last=False)
-        if is_spent:
-            raise _too_many((1 - left) * _WINDOW_SECONDS / self._limit)
+    def _left(self, budget: Count, now_ms: int) -> float:
+        refilled = max(0, now_ms - budget.last_at_ms) * self._limit / (_WINDOW_SECONDS * _MS)
+        return min(float(self._limit), budget.count + refilled)
+
+    def _note_pause(self, key: bytes, next_at_ms: int) -> None:
+        self._pauses.pop(key, None)
+        if next_at_ms:
+            self._pauses[key] = next_at_ms
+        if len(self._pauses) > _MAX_PAUSES:
+            self._pauses.popitem(last=False)
+
+    @staticmethod
+    def _refuse_until(next_at_ms: int, now_ms: int) -> None:
+        if now_ms < next_at_ms:
+            raise _too_many((next_at_ms - now_ms) / _MS)
+
+
+def _pause_ms(failures: int) -> int:
+    if failures < FREE_FAILURES:
+        return 0
+    return _MS * min(MAX_PAUSE_SECONDS, 2 ** min(failures - FREE_FAILURES, 10))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _too_many(seconds: float) -> RateLimited:

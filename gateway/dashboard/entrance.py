@@ -29,6 +29,7 @@ from gateway.dashboard.layout import (
     Layout,
     given_again,
 )
+from gateway.dashboard.oidc_pages import oidc_handlers
 from gateway.dashboard.serving import FORM, form_of
 from gateway.errors import GatewayError, InvalidInput
 from gateway.model.permission import ANY_CALLER
@@ -55,6 +56,7 @@ def entrance(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
         *_signing_in(gateway, layout),
         *_confirming(gateway, layout),
         *_own_factors(gateway, layout),
+        *oidc_handlers(gateway, layout),
     ]
 
 
@@ -202,7 +204,13 @@ def _confirming(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
     @get("/confirm", opt=_OWN)
     async def confirm(request: Asked, signed_in: Own) -> Response[Any]:
         target = local_path(request.query_params.get("next"), _HOME)
-        return layout.page(request, "confirm.html", next=target, language=signed_in.language)
+        return layout.page(
+            request,
+            "confirm.html",
+            next=target,
+            language=signed_in.language,
+            at_company=signed_in.row.method == "oidc",
+        )
 
     @post("/confirm", opt=_OWN)
     async def confirmed(request: Asked, browser: AnyBrowser, signed_in: Own) -> Response[Any]:
@@ -213,9 +221,8 @@ def _confirming(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
                 signed_in, form.get("password", ""), form.get("code", ""), browser
             )
         except GatewayError as error:
-            return _again(
-                layout, request, "confirm.html", error, next=target, language=signed_in.language
-            )
+            more = {"next": target, "language": signed_in.language, "at_company": False}
+            return _again(layout, request, "confirm.html", error, **more)
         return _to(target)
 
     return [confirm, confirmed]

@@ -129,6 +129,11 @@ class Layout:
         """Return a plugin's texts in a language, after the core's."""
         return self._texts[plugin, language]
 
+    def share(self, **values: Any) -> None:
+        """Give values to all templates."""
+        for each in self._environments.values():
+            each.globals.update(values)
+
     def text(self, language: str, message: str) -> str:
         """Return a sentence of the core in a language."""
         return self._texts["", language].gettext(message)
@@ -159,6 +164,7 @@ class Layout:
         made.globals["static"] = self.assets.url
         made.globals["languages"] = NAMES
         made.filters["initials"] = initials
+        made.globals["company"] = None
         return made
 
 

@@ -5,20 +5,22 @@ own address. What a passkey needs comes as ``options`` for ``navigator.credentia
 strings in base64url, and a ``token`` that goes back with the answer.
 """
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Response, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, RawBody, SkipValidation
+from msgspec import Meta
 
 from gateway.auth.enrolment import Choice, Made, SetUp
+from gateway.auth.oidc import CALLBACK, Answer, OidcSignIn
 from gateway.auth.people import Maker, site_list
 from gateway.auth.sessions import SignedIn
 from gateway.auth.sign_in import Begun, Browser
 from gateway.dashboard.cookies import begin_session, end_session
-from gateway.errors import InvalidInput, Problem
+from gateway.errors import InvalidInput, NotFound, Problem
 from gateway.model.ids import new_id
 from gateway.model.permission import ANY_CALLER
 from gateway.model.person import SessionRow
@@ -89,6 +91,30 @@ class EnrolIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def choice(self) -> Choice:
         """The factors alone."""
         return Choice(self.passkey, self.passkey_name, self.password, self.code)
+
+
+class OidcBeginIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Begin with the company's account; ``callback`` is a path of the gateway's own address."""
+
+    callback: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9/_.-]{0,200}$")] = CALLBACK
+    step_up: bool = False
+
+
+class OidcIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query that the provider sent the browser back with, and the token from before."""
+
+    token: str
+    state: str
+    code: str | None = None
+    iss: str | None = None
+    error: str | None = None
+
+
+class WayOut(msgspec.Struct, frozen=True):
+    """Where to send the browser, and the token to send back with the answer."""
+
+    location: str
+    token: str
 
 
 class AccountIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,6 +204,7 @@ def session_router(gateway: Gateway) -> Router:
         *_signed_in(gateway),
         *_enrolling(gateway),
         *_own_factors(gateway),
+        *_at_company(gateway),
     ]
     return Router("/api/session", route_handlers=handlers, tags=["Sessions"])
 
@@ -355,6 +382,42 @@ def _own_factors(gateway: Gateway) -> list[HTTPRouteHandler]:
         await identity.people.remove_passkey(row.person_id, row.account_id, factor_id)
 
     return [begin, add, remove]
+
+
+def _at_company(gateway: Gateway) -> list[HTTPRouteHandler]:
+    identity = gateway.identity
+
+    def configured() -> OidcSignIn:
+        if identity.oidc is None:
+            raise NotFound("Signing in with a company's account is not set up ([people.oidc]).")
+        return identity.oidc
+
+    @post(
+        "/oidc/begin",
+        status_code=200,
+        summary="Begin with the company's account",
+        opt={**_PUBLIC, "body": OidcBeginIn, "answer": WayOut},
+    )
+    async def begin(body: RawBody, browser: AnyBrowser) -> Response[bytes]:
+        """Return the provider's address for the browser; `callback` has to be known there."""
+        given = decode(body, OidcBeginIn)
+        step_up = await identity.sessions.read(browser.session) if given.step_up else None
+        way = await configured().begin(browser, "", step_up=step_up, callback=given.callback)
+        return json_response(WayOut(way.url, way.token))
+
+    @post(
+        "/oidc", status_code=201, summary="Sign in with the company's account", opt=_public(OidcIn)
+    )
+    async def finish(body: RawBody, browser: AnyBrowser) -> Response[bytes]:
+        """Begin a session with the provider's answer, or confirm (204); each is good once."""
+        given = decode(body, OidcIn)
+        answer = Answer(given.code, given.state, given.iss, given.error)
+        finished = await configured().finish(given.token, answer, browser)
+        if finished.begun is None:
+            return Response(b"", status_code=204)
+        return begun_response(browser, finished.begun, [])
+
+    return [begin, finish]
 
 
 async def lock_session(

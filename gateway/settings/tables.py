@@ -20,6 +20,8 @@ from sqlalchemy.exc import ArgumentError
 
 from gateway.settings.reading import Check
 
+ClaimedRole = Literal["manager", "pharmacist", "dispatcher", "integrator", "privacy_officer"]
+"""The roles that a claim can give: every role but the owner's."""
 SQLITE_DRIVER: Final = "sqlite+aiosqlite"
 POSTGRESQL_DRIVER: Final = "postgresql+asyncpg"
 _SITE_CODE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -103,6 +105,12 @@ def _check_site_code(code: str) -> str | None:
 
 def _check_country(country: str) -> str | None:
     return None if _COUNTRY.fullmatch(country) else "two capital letters such as US or CA"
+
+
+def _check_issuer(url: str) -> str | None:
+    if _check_public_url(url) is None:
+        return None
+    return "the provider's issuer, exactly as it names it, such as https://login.example.com/shop"
 
 
 _NotEmpty = Annotated[str, Meta(min_length=1)]
@@ -316,6 +324,33 @@ class SecurityTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=T
         return {"master_key": self.master_key and "***"}
 
 
+class OidcTable(Discreet, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[people.oidc]``: signing in with a company's account, by OpenID Connect.
+
+    ``issuer`` is the provider's identifier, as its discovery document has it; ``client_id`` and
+    ``client_secret`` are what it knows the gateway by. ``roles`` maps values of the claim
+    ``roles_claim`` to roles in the account ``account``: the first of ``roles`` that a person has
+    counts, and without one they are refused. A claim makes no owner. ``sites_claim`` is a claim
+    with codes of ``[[sites]]``, or ``*`` for all; absent, all people have all sites. A dot in a
+    claim's name leads into an object. ``scopes`` are asked for beside ``openid``; ``name`` is
+    what the button on the Sign in page calls the company.
+    """
+
+    issuer: Annotated[str, Check(_check_issuer)]
+    client_id: _NotEmpty
+    client_secret: _NotEmpty
+    roles: Annotated[Mapping[str, ClaimedRole], Meta(min_length=1)]
+    roles_claim: _NotEmpty = "roles"
+    sites_claim: _NotEmpty | None = None
+    account: _NotEmpty = "default"
+    scopes: tuple[_NotEmpty, ...] = ("profile", "email")
+    name: Annotated[str, Meta(max_length=40)] = ""
+
+    def shown(self) -> dict[str, object]:
+        """Return the fields without the secret."""
+        return super().shown() | {"client_secret": "***"}
+
+
 class PeopleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[people]``: how people sign in, and for how long.
 
@@ -329,6 +364,7 @@ class PeopleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     idle_minutes: Annotated[float, Meta(gt=0, le=480)] = 15
     session_hours: Annotated[float, Meta(gt=0, le=24)] = 12
     step_up_minutes: Annotated[float, Meta(gt=0, le=60)] = 5
+    oidc: OidcTable | None = None
 
 
 class DashboardTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

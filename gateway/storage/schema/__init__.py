@@ -57,6 +57,7 @@ from gateway.storage.schema.people import (
     owner_codes,
     people,
     sessions,
+    sign_in_counts,
     spent,
 )
 
@@ -100,6 +101,7 @@ __all__ = [
     "plan_usage",
     "recoveries",
     "sessions",
+    "sign_in_counts",
     "sites",
     "spent",
 ]

@@ -48,7 +48,8 @@ sites = Table(
 
 # A credential: the SHA-256 of the key, and enough of its beginning to recognise it by.
 # scopes are permissions with spaces between. binding is a MAC over what the row grants: a row
-# without the right one opens nothing.
+# without the right one opens nothing. made_by is the person who made the key: while they are
+# disabled or no member, it opens nothing. party is another organisation that uses the key.
 api_keys = Table(
     "api_keys",
     metadata,
@@ -65,6 +66,8 @@ api_keys = Table(
     Column("expires_at_ms", MS),
     Column("last_used_at_ms", MS),
     Column("binding", BYTES),
+    Column("made_by", Text),
+    Column("party", Text),
     Index("uq_api_keys_digest", "digest", unique=True),
 )
 

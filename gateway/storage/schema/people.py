@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     Index,
     Integer,
     PrimaryKeyConstraint,
@@ -140,6 +141,18 @@ spent = Table(
     Column("digest", BYTES, primary_key=True),
     Column("expires_at_ms", MS, nullable=False),
     Index("ix_spent_expires_at_ms", "expires_at_ms"),
+)
+
+# Tries to sign in: by address and login (count is the wrong ones, next_at_ms the end of the
+# pause), and by network (count is how many tries are left). digest is the SHA-256 of which.
+sign_in_counts = Table(
+    "sign_in_counts",
+    metadata,
+    Column("digest", BYTES, primary_key=True),
+    Column("count", Float, nullable=False),
+    Column("next_at_ms", MS, nullable=False),
+    Column("last_at_ms", MS, nullable=False),
+    Index("ix_sign_in_counts_last_at_ms", "last_at_ms"),
 )
 
 # One record that a person opened in an emergency, and who reviewed it. reason is sealed.

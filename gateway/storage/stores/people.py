@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Row, delete, exists, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -40,6 +41,40 @@ class PeopleStore:
         """Return the person whom the folded address ``login`` identifies."""
         return await _one_person(connection, people.c.login == login)
 
+    async def by_subject(
+        self, connection: AsyncConnection, issuer: str, subject: str
+    ) -> Person | None:
+        """Return the person whom an identity provider knows as ``subject``."""
+        condition = (people.c.issuer == issuer) & (people.c.subject == subject)
+        return await _one_person(connection, condition)
+
+    async def add_or_get(self, connection: AsyncConnection, person: Person) -> Person:
+        """Write a person of an identity provider, or return the one that there is by now."""
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        values = _columns(person, "id", "name", "email", "login", "issuer", "subject", "language")
+        new = dialect.insert(people).values(
+            **values, handle=person.handle, created_at_ms=to_epoch_ms(person.created_at)
+        )
+        await connection.execute(new.on_conflict_do_nothing())
+        found = await self.by_subject(connection, person.issuer or "", person.subject or "")
+        return found or person
+
+    async def count(self, connection: AsyncConnection, account_id: str, now: datetime) -> int:
+        """Return how many people an account has, with those who are invited."""
+        members = (
+            select(func.count())
+            .select_from(memberships.join(people, people.c.id == memberships.c.person_id))
+            .where(memberships.c.account_id == account_id, people.c.disabled_at_ms.is_(None))
+        )
+        invited = select(func.count()).where(
+            invitations.c.account_id == account_id,
+            invitations.c.person_id.is_(None),
+            invitations.c.used_at_ms.is_(None),
+            invitations.c.expires_at_ms > to_epoch_ms(now),
+        )
+        total = select(members.scalar_subquery() + invited.scalar_subquery())
+        return int((await connection.execute(total)).scalar_one())
+
     async def named(self, connection: AsyncConnection, email_or_id: str) -> list[Person]:
         """Return people by id or address, those of identity providers too, for the operator."""
         wanted = fold(email_or_id)
@@ -57,9 +92,10 @@ class PeopleStore:
         *,
         name: str | None = None,
         language: str | None = None,
+        email: str | None = None,
     ) -> None:
-        """Change what a person may change of themselves; ``None`` leaves a value."""
-        values = {"name": name, "language": language}
+        """Change what lists show of a person; ``None`` leaves a value."""
+        values = {"name": name, "language": language, "email": email}
         given = {key: value for key, value in values.items() if value is not None}
         if given:
             await connection.execute(update(people).where(people.c.id == person_id).values(**given))

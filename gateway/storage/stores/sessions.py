@@ -1,8 +1,8 @@
 """Sessions of signed-in browsers, what was typed when they locked, and what was used once."""
 
 from collections.abc import Collection
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,10 +11,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.person import Membership, Method, SessionRow
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.schema import drafts, memberships, people, sessions, spent
+from gateway.storage.schema import (
+    drafts,
+    invitations,
+    memberships,
+    owner_codes,
+    people,
+    sessions,
+    spent,
+)
+from gateway.storage.stores import sign_in_counts
 from gateway.storage.stores.people import read_codes
 
-_MAX_DRAFTS = 20
+_MAX_DRAFTS: Final = 20
+_LINKS_KEPT: Final = timedelta(days=30)
+_COUNTS_KEPT: Final = timedelta(hours=2)
 
 
 class OpenSession(NamedTuple):
@@ -220,10 +231,16 @@ class SessionStore:
         return (await connection.execute(new.on_conflict_do_nothing())).rowcount == 1
 
     async def sweep(self, connection: AsyncConnection, now: datetime) -> None:
-        """Delete what has expired."""
+        """Delete what has expired: sessions, drafts, tokens, links, codes, counts of tries.
+
+        Used and expired links are kept for a while: who opens one is told so.
+        """
         now_ms = to_epoch_ms(now)
-        for table in (sessions, drafts, spent):
+        for table in (sessions, drafts, spent, owner_codes):
             await connection.execute(delete(table).where(table.c.expires_at_ms <= now_ms))
+        old_ms = to_epoch_ms(now - _LINKS_KEPT)
+        await connection.execute(delete(invitations).where(invitations.c.expires_at_ms <= old_ms))
+        await sign_in_counts.sweep(connection, to_epoch_ms(now - _COUNTS_KEPT))
 
 
 def _open_session(row: Row[Any]) -> OpenSession:

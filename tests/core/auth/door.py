@@ -103,7 +103,8 @@ async def opened_door(
             Ground(gateway.database, gateway.sealer, gateway.audit, clock),
             gateway.permissions,
             gateway.sites.known,
+            gateway.plans,
             hasher=PasswordHasher(memory_kib=64),
         )
         yield Door(gateway, identity, clock)
-        identity.parts.hasher.close()
+        await identity.close()
