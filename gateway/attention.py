@@ -19,8 +19,10 @@ from gateway.observability.fault_places import with_place
 from gateway.sdk.records import AttentionItem, AttentionSource
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.destinations import DestinationStore, missing_sink
+from gateway.storage.stores.emergencies import unreviewed
 from gateway.storage.stores.installation import LAST_BACKUP, read_fact
 from gateway.storage.stores.package_lists import PackageFilter, count_since
 
@@ -28,6 +30,7 @@ FAILING_FOR: Final = timedelta(minutes=15)
 OLDEST_BACKUP: Final = timedelta(days=3)
 LEAST_FREE_BYTES: Final = 1 << 30
 _SECONDS: Final = 5.0
+_MOST_ITEMS: Final = 50
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +60,8 @@ class Attention:
             AttentionSource("sinks", "webhooks.read", self._sinks_missing),
             AttentionSource("disk", "settings.read", self._disk),
             AttentionSource("backup", "settings.read", self._backup),
+            AttentionSource("emergencies", "audit.read", self._emergencies),
+            AttentionSource("keys", "keys.manage", self._keys),
             *hooks.attention(),
         )
 
@@ -180,6 +185,37 @@ class Attention:
                 is_bad=True,
             )
         ]
+
+    async def _emergencies(self, caller: Caller) -> Sequence[AttentionItem]:
+        """One item for each, so that each is mailed."""
+        async with self._database.read() as connection:
+            found = await unreviewed(connection, caller.account_id, _MOST_ITEMS)
+        text = "A record was opened in an emergency: another person has to review it."
+        command = "gateway audit list --action record.break_glass"
+        return [
+            AttentionItem(
+                "emergency", emergency_id, text, since, command=command, message=text, is_bad=True
+            )
+            for emergency_id, since in found
+        ]
+
+    async def _keys(self, caller: Caller) -> Sequence[AttentionItem]:
+        async with self._database.read() as connection:
+            found = await AccountStore().list_keys(connection, caller.account_id)
+        message = "The key {name} stopped with the person who made it: keep it or revoke it."
+        return [
+            AttentionItem(
+                "key_stopped",
+                key.id,
+                message.format(name=key.name),
+                site=key.site,
+                command="gateway keys list",
+                message=message,
+                values={"name": key.name},
+            )
+            for key in found
+            if key.maker_left and key.revoked_at is None and key.mode == caller.mode
+        ][:_MOST_ITEMS]
 
     async def _backup(self, _caller: Caller) -> Sequence[AttentionItem]:
         if self._database.dialect != "sqlite":  # PostgreSQL's own backups aren't visible here

@@ -124,7 +124,8 @@ class GatewayHooks:
         """Provide event types that your plugin publishes.
 
         When: once, at start; the catalog at ``/api/event-types`` and the docs show them.
-        Returns: event types with meaning, sample and schema.
+        Returns: event types with meaning, sample and schema; ``shown`` names data without patient
+            data, which every caller sees.
         Errors: raising, or a type that another plugin provides, stops the start.
         Example: ``return [EventType(type="acme.synced", meaning="…", sample={}, schema={})]``
         Since: 1

@@ -36,7 +36,7 @@ from gateway.errors import (
 )
 from gateway.hookspecs import API_VERSION, hookimpl
 from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode, Site
-from gateway.model.audit import ALL_OF_AN_ORDER, AuditEntry, PatientKeys, groups_of
+from gateway.model.audit import ALL_OF_AN_ORDER, AuditEntry, PatientKeys, groups_of, via_of
 from gateway.model.bag import (
     MAX_PRESCRIPTIONS,
     BagChange,
@@ -397,6 +397,7 @@ __all__ = [
     "to_e164",
     "to_epoch_ms",
     "total_copay",
+    "via_of",
     "visible_to",
     "why_not_sent",
 ]

@@ -13,8 +13,9 @@ There is no module-level state: a test builds as many as it likes.
 import asyncio
 import difflib
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -53,6 +54,7 @@ from gateway.intake.updates import UpdateIntake
 from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.model.catalog import core_event_types
 from gateway.model.event import EventType
+from gateway.model.masking import PATIENT_FIELDS
 from gateway.model.place_rules import Places
 from gateway.observability.metrics import Metrics
 from gateway.observability.metrics_sharing import SharedMetrics, sharing
@@ -135,6 +137,7 @@ class Gateway:
     attention: Attention
     queues: list[QueueTable]
     migrated: Migrated
+    _shown: Mapping[str, Collection[str]]
     _lifespan: AbstractAsyncContextManager[None]
 
     def __init__(
@@ -172,6 +175,10 @@ class Gateway:
     def catalog(self) -> list[EventType]:
         """Return all event types: the core's, then the plugins'."""
         return [*core_event_types(), *self.hooks.event_types()]
+
+    def shown_of(self, event_type: str) -> Collection[str]:
+        """Return the names of an event's data that its type shows to every caller."""
+        return self._shown.get(event_type, ())
 
     def extensions(self, point: str) -> list[object]:
         """Return what all plugins bring to ``point``, a place that a plugin left open."""
@@ -373,7 +380,7 @@ class Gateway:
     def _wire(self) -> None:
         settings, sealer, tables = self.settings, self.sealer, self.hooks.tables()
         # Called now, so that a fault in a plugin stops the start.
-        self.hooks.event_types()
+        self._shown = {each.type: frozenset(each.shown) - PATIENT_FIELDS for each in self.catalog()}
         self.hooks.health_checks()
         self.queues = [queue for each in tables for queue in each.queues]
         self.packages = PackageStore(sealer)
@@ -419,6 +426,7 @@ class Gateway:
         sinks = with_file_links(self.hooks.sinks(), links)
         self.expiry = ExpiryJob(self.database, rules, sinks, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
+        self.audit.admit_reveals = partial(self.limits.take, "reveals")
         hand_over = HandOver(self.destinations, self.outbox, sinks, rules.lease_seconds, self.clock)
         self.publisher = Publisher(
             self.database,

@@ -21,7 +21,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.auth.key_grants import KeyState, check_grant, key_state, narrowed, sees_key
 from gateway.auth.roles import DEFAULT_PRESET, Permissions, permissions_of, stored
 from gateway.clock import Clock, to_epoch_ms
-from gateway.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, Problem
+from gateway.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotAuthenticated,
+    NotFound,
+    Problem,
+)
 from gateway.model.account import ApiKey, Caller, IssuedKey, Mode
 from gateway.model.audit import AuditEntry, via_of
 from gateway.model.ids import new_id
@@ -119,6 +126,11 @@ class Keys:
             return NotAuthenticated(
                 "This API key has expired; create a new one (gateway keys create)."
             )
+        if key.maker_left:
+            return NotAuthenticated(
+                "The person who made this API key is not here any more: keep it "
+                "(gateway keys keep) or create a new one (gateway keys create)."
+            )
         return Caller(
             key.account_id,
             key.mode,
@@ -127,6 +139,7 @@ class Keys:
             _permissions_of(key.scopes),
             kind="key",
             name=key.name,
+            party=key.party,
         )
 
     def _note_uses(self, callers: Iterable[Caller | Exception], now: datetime) -> None:
@@ -166,12 +179,14 @@ class Keys:
         site: str | None = None,
         scopes: Sequence[str] = (DEFAULT_PRESET,),
         expires_at: datetime | None = None,
+        party: str | None = None,
         maker: Caller | None = None,
     ) -> IssuedKey:
         """Create a key. The result is the only place that has it in clear text.
 
-        ``scopes`` are permissions and presets. A ``maker`` grants nothing that it lacks; without
-        one the command line makes the key. Raises ``InvalidInput`` or ``NotAllowed``.
+        ``scopes`` are permissions and presets. ``party`` names another organisation that uses
+        the key: what it reads in full is a disclosure. A ``maker`` grants nothing that it lacks;
+        without one the command line makes the key. Raises ``InvalidInput`` or ``NotAllowed``.
         """
         granted = self._permissions.scopes(scopes)
         if not 0 < len(name.strip()) <= _MAX_NAME or not name.isprintable():
@@ -182,8 +197,14 @@ class Keys:
         now = self._clock.now()
         if expires_at is not None and expires_at <= now:
             raise InvalidInput("A key must expire in the future.")
+        if party is not None and not (0 < len(party) <= _MAX_NAME and party.isprintable()):
+            raise InvalidInput(
+                "The other party's name can't be right.",
+                [Problem(f"must be one line of up to {_MAX_NAME} characters", field="party")],
+            )
         if maker is not None:
-            check_grant(maker, granted, mode, site)
+            await self._check_grant(maker, granted, mode, site)
+            party = maker.party or party
         key = f"sk_{mode}_{secrets.token_hex(_KEY_BYTES)}"
         row = ApiKey(
             id=new_id("key", now),
@@ -197,10 +218,12 @@ class Keys:
             scopes=stored(granted),
             expires_at=expires_at,
             digest=_digest(key),
+            made_by=maker.actor if maker is not None and maker.kind == "person" else None,
+            party=party,
         )
         async with self._database.begin() as connection:
             if maker is not None and maker.kind == "key":
-                row = await self._within_life_of(connection, maker, row)
+                row = await self._of_maker(connection, maker, row)
             await self._accounts.ensure(connection, account_id, now)
             await self._accounts.add_key(connection, row, self._binder.binding(row))
             entry = AuditEntry(
@@ -213,13 +236,31 @@ class Keys:
                 via=via_of(actor),
             )
             await self._audit.record(connection, [entry], now)
-        return IssuedKey(row.id, key, name, mode, site, tuple(sorted(granted)), row.expires_at)
+        return IssuedKey(
+            row.id, key, name, mode, site, tuple(sorted(granted)), row.expires_at, row.party
+        )
 
-    async def _within_life_of(
-        self, connection: AsyncConnection, maker: Caller, row: ApiKey
-    ) -> ApiKey:
-        """Return ``row``, ended with the key that makes it; raises ``InvalidInput``."""
+    async def _check_grant(
+        self, maker: Caller, granted: frozenset[str], mode: Mode, site: str | None
+    ) -> None:
+        """Raise for what ``maker`` can't give; a permission that it lacks is noted."""
+        try:
+            check_grant(maker, granted, mode, site)
+        except Forbidden as error:
+            entry = AuditEntry.by(
+                maker, "denied", "permission.denied", error.permission, outcome="denied"
+            )
+            await self._audit.note([entry])
+            raise
+
+    async def _of_maker(self, connection: AsyncConnection, maker: Caller, row: ApiKey) -> ApiKey:
+        """Return ``row``, ended with the key that makes it and with that one's person.
+
+        Raises ``InvalidInput``.
+        """
         made_by = await self._accounts.key(connection, maker.actor)
+        if made_by is not None:
+            row = msgspec.structs.replace(row, made_by=made_by.made_by)
         ends = None if made_by is None else made_by.expires_at
         if ends is None:
             return row
@@ -277,6 +318,31 @@ class Keys:
                 after = await self._rewritten(connection, after)
                 await self._record(connection, after, actor, "key.narrowed")
         return before, after
+
+    async def keep(self, key_id: str, *, actor: str) -> ApiKey:
+        """Let a key go on without the person who made it; raises ``NotFound`` or ``Conflict``."""
+        now = self._clock.now()
+        async with self._database.begin() as connection:
+            key = await self._accounts.key(connection, key_id, for_update=True)
+            if key is None:
+                raise _no_such_key()
+            state = key_state(self._binder, key, now)
+            if key.made_by is None or state not in {"active", "maker_left"}:
+                raise Conflict(f"The key is {state}; only the key of a person can be kept.")
+            key = msgspec.structs.replace(key, made_by=None, maker_left=False)
+            key = await self._rewritten(connection, key)
+            await self._record(connection, key, actor, "key.kept")
+        return key
+
+    async def made_by(self, person_id: str) -> Sequence[ApiKey]:
+        """Return the keys that a person made and that would open something without them."""
+        now = self._clock.now()
+        return [
+            key
+            for key in await self.list()
+            if key.made_by == person_id
+            and key_state(self._binder, key, now) in {"active", "maker_left"}
+        ]
 
     async def confirm(self, key_ids: Collection[str] | None, *, actor: str) -> Sequence[ApiKey]:
         """Bind keys from before there were bindings; all of them if ``key_ids`` is ``None``.

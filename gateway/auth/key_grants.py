@@ -13,9 +13,10 @@ from gateway.errors import Forbidden, InvalidInput, NotAllowed, Problem
 from gateway.model.account import ApiKey, Caller, Mode
 from gateway.storage.crypto.key_binding import KeyBinder
 
-KeyState = Literal["active", "revoked", "expired", "unconfirmed", "changed"]
+KeyState = Literal["active", "revoked", "expired", "unconfirmed", "changed", "maker_left"]
 """What a key is good for. Those that are not active open nothing: ``changed`` when the row is
-not as the gateway wrote it, ``unconfirmed`` when it has no binding at all."""
+not as the gateway wrote it, ``unconfirmed`` when it has no binding at all, ``maker_left`` while
+the person who made it is disabled or no member of the account."""
 
 
 def key_state(binder: KeyBinder, key: ApiKey, now: datetime) -> KeyState:
@@ -24,7 +25,9 @@ def key_state(binder: KeyBinder, key: ApiKey, now: datetime) -> KeyState:
         return "unconfirmed" if key.binding is None else "changed"
     if key.revoked_at is not None:
         return "revoked"
-    return "expired" if key.expires_at is not None and key.expires_at <= now else "active"
+    if key.expires_at is not None and key.expires_at <= now:
+        return "expired"
+    return "maker_left" if key.maker_left else "active"
 
 
 def check_grant(maker: Caller, scopes: frozenset[str], mode: Mode, site: str | None) -> None:

@@ -5,7 +5,7 @@ Events name patients by reference, so each event shown is recorded in the audit 
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -57,7 +57,7 @@ async def list_events(
                 connection, caller, limit=limit, event_type=event_type
             )
         await _note_viewed(gateway, session, found)
-    session.table(_COLUMNS, [_row(event, caller) for event in found])
+    session.table(_COLUMNS, [_row(event, caller, gateway.shown_of(event.type)) for event in found])
 
 
 @command("show")
@@ -78,7 +78,7 @@ async def show(
                 "--test and --account look elsewhere."
             )
         await _note_viewed(gateway, session, [event])
-    session.record(_row(event, caller))
+    session.record(_row(event, caller, gateway.shown_of(event.type)))
 
 
 @command("tail")
@@ -107,7 +107,8 @@ async def tail(
                 found = (await follower.news())[:count]
                 await _note_viewed(gateway, session, found)
                 for event in found:
-                    session.line(_row(event, caller), _line(event))
+                    shown = gateway.shown_of(event.type)
+                    session.line(_row(event, caller, shown), _line(event))
                 count = None if count is None else count - len(found)
                 if count != 0:
                     await asyncio.sleep(_POLL_SECONDS)
@@ -189,7 +190,7 @@ def _patient_keys(gateway: "Gateway", event: Event) -> PatientKeys:
     return gateway.packages.event_keys(event.account_id, event.subject, event.data)
 
 
-def _row(event: Event, caller: Caller) -> Mapping[str, Any]:
+def _row(event: Event, caller: Caller, shown: Collection[str]) -> Mapping[str, Any]:
     return {
         "id": event.id,
         "event": event.type,
@@ -202,7 +203,7 @@ def _row(event: Event, caller: Caller) -> Mapping[str, Any]:
         "actor": event.actor,
         "late": event.late,
         "not_sent": None if event.not_sent is None else why_not_sent(event.not_sent),
-        "data": masked(caller, event.data),
+        "data": masked(caller, event.data, shown=shown),
     }
 
 

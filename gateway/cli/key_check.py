@@ -41,6 +41,12 @@ async def look_at_keys(gateway: Gateway, state: DatabaseState) -> tuple[str | No
             f"; from before there were scopes, and able to do what every key could: "
             f"{_named(legacy)}; narrow them (gateway keys narrow ID --scope orders) or revoke them"
         )
+    left = by_state.get("maker_left", [])
+    if left:
+        detail += (
+            f"; stopped with the people who made them: {_named(left)}; let them go on "
+            "(gateway keys keep ID) or revoke them"
+        )
     faults = []
     if changed := by_state.get("changed"):
         faults.append(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
 _COLUMNS: Final = ("id", "name", "mode", "site", "scopes", "prefix", "state", "last_used_at")
-_COLUMNS_ENDING: Final = (*_COLUMNS, "expires_at")
 _LONGEST_DAYS: Final = 3650
 _PRESET_NAMES: Final = ", ".join([*(name for name in PRESETS if name != LEGACY), ALL])
 _EXPIRES: Final = click.IntRange(1, _LONGEST_DAYS)
@@ -37,8 +36,12 @@ _EXPIRES: Final = click.IntRange(1, _LONGEST_DAYS)
 @click.option(
     "--expires", type=_EXPIRES, metavar="DAYS", help="End the key after DAYS.  [default: never]"
 )
+@click.option(
+    "--party",
+    help="Another organisation that uses the key: what it reads in full is a disclosure.",
+)
 @account_option
-async def create(
+async def create(  # noqa: PLR0913 - one for each option
     session: Session,
     *,
     name: str,
@@ -46,6 +49,7 @@ async def create(
     site: str | None,
     test_data: bool,
     expires: int | None,
+    party: str | None,
     account: str,
 ) -> None:
     """Create an API key. It is shown only once.
@@ -64,6 +68,7 @@ async def create(
             site=site,
             scopes=scopes or (DEFAULT_PRESET,),
             expires_at=None if expires is None else gateway.clock.now() + timedelta(days=expires),
+            party=party,
         )
     session.record(
         {
@@ -74,6 +79,7 @@ async def create(
             "site": issued.site,
             "scopes": issued.scopes,
             "expires_at": timestamp(issued.expires_at),
+            "party": issued.party,
         }
     )
     session.say("Keep the key: it is not shown again. Callers send it in the X-API-Key header.")
@@ -89,8 +95,8 @@ async def list_keys(session: Session, *, account: str | None) -> None:
     """
     async with session.gateway() as gateway:
         rows = [_row(gateway, key) for key in await gateway.keys.list(account)]
-    ending = any(row["expires_at"] for row in rows)
-    session.table(_COLUMNS_ENDING if ending else _COLUMNS, rows)
+    more = [name for name in ("expires_at", "party", "made_by") if any(row[name] for row in rows)]
+    session.table((*_COLUMNS, *more), rows)
 
 
 @command("narrow")
@@ -146,6 +152,19 @@ async def confirm(session: Session, *, key_ids: tuple[str, ...], every: bool) ->
     session.table(("id", "name", "mode", "site", "prefix", "created_at"), rows)
 
 
+@command("keep")
+@click.argument("key_ids", metavar="ID...", nargs=-1, required=True)
+async def keep(session: Session, *, key_ids: tuple[str, ...]) -> None:
+    """Let keys go on without the people who made them.
+
+    A key that a person made opens nothing while that person is disabled or no member.
+    """
+    async with session.gateway() as gateway:
+        kept = [await gateway.keys.keep(each, actor=session.actor) for each in key_ids]
+        rows = [_row(gateway, key) for key in kept]
+    session.table(("id", "name", "mode", "site", "state"), rows)
+
+
 @command("revoke")
 @click.argument("key_id", metavar="ID")
 async def revoke(session: Session, *, key_id: str) -> None:
@@ -169,6 +188,8 @@ def _row(gateway: "Gateway", key: "ApiKey") -> dict[str, Any]:
         "last_used_at": timestamp(key.last_used_at),
         "expires_at": timestamp(key.expires_at),
         "revoked_at": timestamp(key.revoked_at),
+        "made_by": key.made_by,
+        "party": key.party,
     }
 
 
@@ -195,6 +216,6 @@ def _check_site(gateway: "Gateway", account: str, site: str | None) -> None:
 
 keys: Final = click.Group(
     "keys",
-    commands=[create, list_keys, narrow, confirm, revoke],
-    help="Create, list, narrow, confirm and revoke API keys.",
+    commands=[create, list_keys, narrow, keep, confirm, revoke],
+    help="Create, list, narrow, keep, confirm and revoke API keys.",
 )

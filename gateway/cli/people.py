@@ -102,15 +102,31 @@ async def link_person(session: Session, *, email: str, account: str) -> None:
 @command("disable")
 @click.argument("email")
 @click.option("--undo", is_flag=True, help="Enable the person again.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @account_option
-async def disable(session: Session, *, email: str, undo: bool, account: str) -> None:
-    """Disable EMAIL: their sessions end, and nothing signs them in."""
+async def disable(session: Session, *, email: str, undo: bool, dry_run: bool, account: str) -> None:
+    """Disable EMAIL: their sessions end, nothing signs them in, and keys they made open nothing.
+
+    gateway keys keep ID lets a key go on without the person who made it.
+    """
     async with session.gateway() as gateway:
         people = gateway.identity.people
         person = await people.find(account, email)
         maker = _maker(session, account)
-        await (people.enable if undo else people.disable)(maker, person.id)
-    session.record({"email": person.email, "state": "active" if undo else "disabled"})
+        keys = await gateway.keys.made_by(person.id)
+        if not dry_run:
+            await (people.enable if undo else people.disable)(maker, person.id)
+    session.record(
+        {
+            "email": person.email,
+            "state": "active" if undo else "disabled",
+            "keys": [f"{key.id} ({key.name})" for key in keys],
+        }
+    )
+    if keys and not undo:
+        session.say("These keys stop with the person; gateway keys keep ID lets one go on.")
+    if dry_run:
+        session.say("Nothing was changed; leave --dry-run out to do it.")
 
 
 @command("role")

@@ -74,7 +74,9 @@ def create_litestar(gateway: Gateway) -> Litestar:
             *pages,
         ],
         state=State({"refusals": refusals}),
-        middleware=[Authentication(throttle, web, gateway.limits, gateway.plans, table)],
+        middleware=[
+            Authentication(throttle, web, gateway.limits, gateway.plans, gateway.audit, table)
+        ],
         guards=[DeclaredParameters()],
         exception_handlers=HANDLERS,
         dependencies={

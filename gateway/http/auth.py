@@ -35,9 +35,11 @@ from gateway.errors import InvalidInput, PluginError, RateLimited, UnsupportedMe
 from gateway.http.request_caps import AnonymousBodies, WaitingRequests
 from gateway.http.web_sessions import WebSessions
 from gateway.model.account import Caller
+from gateway.model.audit import AuditEntry
 from gateway.model.permission import ANY_CALLER
 from gateway.observability.log_context import traceparent
 from gateway.settings import HttpTable
+from gateway.storage.stores.audit import AuditTrail
 
 _log = logging.getLogger(__name__)
 
@@ -57,11 +59,13 @@ class Authentication(ASGIMiddleware):
         web: WebSessions,
         limits: Limits,
         plans: Plans,
+        audit: AuditTrail,
         table: HttpTable,
     ) -> None:
         self._keys = keys
         self._web = web
         self._plans = plans
+        self._audit = audit
         self._limits = limits
         self._bodies = AnonymousBodies(table.max_anonymous_body_bytes)
         self._waiting = WaitingRequests(table.max_waiting_requests)
@@ -80,6 +84,8 @@ class Authentication(ASGIMiddleware):
                 policy = "people_reads"
             await self._limits.take(policy, caller.actor)
             for permission in needed(options):
+                if not caller.may(permission):
+                    await self._note_denied(scope, caller, permission)
                 caller.need(permission)
             feature = options.get("feature")
             if feature is not None and method not in _SAFE_METHODS and not policy.endswith("reads"):
@@ -104,6 +110,18 @@ class Authentication(ASGIMiddleware):
                 await next_app(scope, counted, send)
             return
         await next_app(scope, receive, send)
+
+    async def _note_denied(self, scope: Scope, caller: Caller, permission: str) -> None:
+        """Note a refusal; the same one of the same caller is one entry in ten minutes."""
+        entry = AuditEntry.by(
+            caller,
+            "denied",
+            "permission.denied",
+            permission,
+            outcome="denied",
+            address=_host(scope),
+        )
+        await self._audit.note([entry])
 
     async def _authenticate(
         self, scope: Scope, headers: Headers, options: Mapping[str, Any]

@@ -28,13 +28,17 @@ _Scope = Annotated[str, Meta(max_length=100)]
 
 
 class KeyIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key to create. ``scopes`` are permissions and presets, the default is ``orders``."""
+    """A key to create. ``scopes`` are permissions and presets, the default is ``orders``.
+
+    ``party`` names another organisation that uses the key: what it reads in full is a disclosure.
+    """
 
     name: _Name
     scopes: Annotated[tuple[_Scope, ...], Meta(min_length=1, max_length=100)] = ("orders",)
     site: Annotated[str, Meta(max_length=100, description="a site's code")] | None = None
     mode: Annotated[Mode | None, Meta(description="the caller's own mode")] = None
     expires_in_days: Annotated[int, Meta(ge=1, le=_LONGEST_DAYS)] | None = None
+    party: Annotated[str, Meta(max_length=100, description="another organisation")] | None = None
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +62,8 @@ class KeyOut(msgspec.Struct, frozen=True, kw_only=True):
     last_used_at: str | None
     expires_at: str | None
     revoked_at: str | None
+    made_by: str | None
+    party: str | None
 
 
 class KeysOut(msgspec.Struct, frozen=True):
@@ -131,6 +137,7 @@ def keys_router(gateway: Gateway) -> Router:
             site=site,
             scopes=sent.scopes,
             expires_at=None if days is None else gateway.clock.now() + timedelta(days=days),
+            party=sent.party,
             maker=caller,
         )
         shown = IssuedOut(
@@ -210,4 +217,6 @@ def _key_out(gateway: Gateway, key: ApiKey) -> KeyOut:
         last_used_at=timestamp(key.last_used_at),
         expires_at=timestamp(key.expires_at),
         revoked_at=timestamp(key.revoked_at),
+        made_by=key.made_by,
+        party=key.party,
     )

@@ -50,6 +50,8 @@ class Caller(msgspec.Struct, frozen=True):
     """The id of a person's session."""
     trace: str | None = None
     """The trace context of a traced request, for the events that it records."""
+    party: str | None = None
+    """The other organisation that uses the key: what it is shown in full is a disclosure."""
 
     @property
     def site(self) -> str | None:
@@ -105,6 +107,12 @@ class ApiKey(msgspec.Struct, frozen=True):
     last_used_at: datetime | None = None
     binding: bytes | None = None
     """The MAC over the row; ``None`` for one that the gateway didn't write."""
+    made_by: str | None = None
+    """The id of the person who made the key; ``None`` for the command line."""
+    party: str | None = None
+    """The other organisation that uses the key."""
+    maker_left: bool = False
+    """Whether that person is disabled, or no member any more: the key opens nothing then."""
 
 
 class IssuedKey(msgspec.Struct, frozen=True):
@@ -117,3 +125,4 @@ class IssuedKey(msgspec.Struct, frozen=True):
     site: str | None
     scopes: tuple[str, ...] = ()
     expires_at: datetime | None = None
+    party: str | None = None

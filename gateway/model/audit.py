@@ -22,13 +22,14 @@ Purpose = Literal[
 ]
 Via = Literal["page", "key", "cli", "job"]
 
-FOLDED_KINDS: Final = frozenset({"view", "reveal", "list"})
+FOLDED_KINDS: Final = frozenset({"view", "reveal", "list", "denied"})
 """Kinds of which a repetition by the same session or key within ten minutes is one entry."""
 
 ALL_OF_AN_ORDER: Final[tuple[FieldGroup, ...]] = ("contact", "identity", "money", "rx")
 """The field groups of a whole order."""
 _VIA: Final[dict[CallerKind, Via]] = {"key": "key", "person": "page", "cli": "cli", "job": "job"}
 _CLI: Final = "cli:"
+_PERSON: Final = "per_"
 
 # The field groups of an event's data, by the keys that it may hold.
 _GROUPS: Final[dict[str, FieldGroup]] = {
@@ -111,13 +112,19 @@ class AuditEntry(msgspec.Struct, frozen=True):
     outcome: str = "done"
     address: str | None = None
     detail: str | None = None
+    is_read: bool = False
+    """Whether a disclosure is a record that was read: a repetition is folded like a reveal."""
 
     @classmethod
     def by(cls, caller: Caller, kind: Kind, action: str, subject: str, **facts: Any) -> Self:
         """Return an entry of what ``caller`` did: account, actor, site, way and session are its.
 
-        ``facts`` are further fields of the entry, or replace these.
+        ``facts`` are further fields of the entry, or replace these. A record that is revealed to
+        another party's key is a disclosure, whose detail names the party.
         """
+        if caller.party is not None and kind == "reveal":
+            kind = "disclose"
+            facts = {"detail": caller.party, "is_read": True, **facts}
         return cls(
             caller.account_id,
             caller.actor,
@@ -133,9 +140,14 @@ class AuditEntry(msgspec.Struct, frozen=True):
         )
 
     @property
+    def is_reveal_to_person(self) -> bool:
+        """Whether a record was shown in full to a signed-in person."""
+        return self.kind == "reveal" and self.actor.startswith(_PERSON)
+
+    @property
     def fold_key(self) -> tuple[object, ...] | None:
         """What makes two entries one within ten minutes; ``None`` where each one counts."""
-        if self.kind not in FOLDED_KINDS:
+        if self.kind not in FOLDED_KINDS and not self.is_read:
             return None
         return (
             self.account_id, self.session or self.actor, self.action, self.subject, self.kind,
@@ -154,9 +166,11 @@ def shown_to(caller: Caller) -> tuple[FieldGroup, ...]:
 
 
 def via_of(actor: str) -> Via:
-    """Return the way of an actor's name: the command line, an API key, or the gateway itself."""
+    """Return the way of an actor's name: command line, page, API key, or the gateway itself."""
     if actor.startswith(_CLI):
         return "cli"
+    if actor.startswith(_PERSON):
+        return "page"
     return "key" if actor.startswith("key_") else "job"
 
 

@@ -195,6 +195,7 @@ _PLAN_USAGE: Final = EventType(
         },
         "required": ["plan", "limit_name", "percent", "limit", "used", "resets_at"],
     },
+    shown=("plan", "limit_name", "percent", "limit", "used", "resets_at"),
 )
 
 

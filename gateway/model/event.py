@@ -99,13 +99,16 @@ class Published(NamedTuple):
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the catalog: an event type's meaning and the schema of its ``data``.
 
-    ``sample`` is an example of ``data``; ``schema`` a JSON Schema (2020-12) of it.
+    ``sample`` is an example of ``data``; ``schema`` a JSON Schema (2020-12) of it. ``shown`` are
+    names of ``data`` without patient data: a caller without the reveal permissions sees them,
+    while other names that the gateway doesn't know are hidden.
     """
 
     type: str
     meaning: str
     sample: Mapping[str, Any]
     schema: Mapping[str, Any]
+    shown: tuple[str, ...] = ()
 
 
 def is_pattern(text: str) -> bool:

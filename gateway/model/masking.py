@@ -103,6 +103,8 @@ _SHOWN_FIELDS: Final = """
 _CONTACT: Final = frozenset(_CONTACT_FIELDS.split())
 _RX: Final = frozenset(_RX_FIELDS.split())
 _SHOWN: Final = frozenset(_SHOWN_FIELDS.split())
+PATIENT_FIELDS: Final = _CONTACT | _RX
+"""Names that hold patient data wherever they stand: no plugin can have them shown."""
 
 
 def masked(

@@ -17,6 +17,16 @@ KEY_BY_DIGEST: Final = Statement(
     f"SELECT {column_list(api_keys)} FROM api_keys WHERE digest = ANY(:digest)",  # noqa: S608 - as above
 )
 
+# Of some people, the accounts that they are members of and not disabled in.
+MEMBERS: Final = Statement(
+    "SELECT memberships.account_id, memberships.person_id FROM memberships "
+    "JOIN people ON people.id = memberships.person_id "
+    "WHERE memberships.person_id = :person AND people.disabled_at_ms IS NULL",
+    "SELECT memberships.account_id, memberships.person_id FROM memberships "
+    "JOIN people ON people.id = memberships.person_id "
+    "WHERE memberships.person_id = ANY(:person) AND people.disabled_at_ms IS NULL",
+)
+
 # -- intake -----------------------------------------------------------------------------------
 
 _KNOWN: Final = "SELECT order_index, account_id, mode, source, id, site FROM packages"

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.hookspecs import PROJECT
 from gateway.model.event import EventType, is_pattern
+from gateway.model.masking import PATIENT_FIELDS
 from gateway.model.wire import encode
 from gateway.plugin_faults import hook_faults, settings_faults, unmarked_faults, version_faults
 
@@ -55,6 +56,8 @@ def event_type_faults(event_types: Sequence[EventType]) -> Iterator[str]:
     for entry in event_types:
         if entry.type == "*" or entry.type.endswith(".*") or not is_pattern(entry.type):
             yield f"{entry.type} can't be subscribed to: write it as in acme.order_synced"
+        for name in sorted(PATIENT_FIELDS.intersection(entry.shown)):
+            yield f"{entry.type} shows {name}, which holds patient data"
         if not entry.meaning.strip():
             yield f"{entry.type} has no meaning"
         try:

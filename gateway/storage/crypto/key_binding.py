@@ -51,6 +51,10 @@ class KeyBinder:
             f"{len(site)}:{site}{len(key.scopes)}:{key.scopes}{len(key.name)}:{key.name}"
             f"{ends}:{revoked}"
         )
+        # Added only where they are set: keys from before keep their bindings.
+        for name, value in (("maker", key.made_by), ("party", key.party)):
+            if value is not None:
+                written += f"{name}{len(value)}:{value}"
         mac = self._mac.copy()  # keyed once
         mac.update(key.digest)
         mac.update(written.encode("utf-8", "surrogatepass"))

@@ -243,7 +243,9 @@ class PatientReports:
         ]
         names = await _names(connection, {each.recipient for each in found})
         named = [
-            msgspec.structs.replace(each, recipient_name=names.get(each.recipient, ""))
+            msgspec.structs.replace(
+                each, recipient_name=each.recipient_name or names.get(each.recipient, "")
+            )
             for each in found
         ]
         return sorted(named, key=lambda each: (each.first_at, each.recipient, each.what))
@@ -371,9 +373,11 @@ class PatientReports:
 
 
 def _of_audit(row: AuditRow) -> Disclosure:
+    # What another party's key was shown names the party (AuditEntry.by).
+    party = row.detail if row.actor.startswith("key_") and row.kind == "disclose" else None
     return Disclosure(
-        row.at, row.at, 1, row.actor, "", row.action, row.fields, row.purpose or "operations",
-        row.site, "audit",
+        row.at, row.at, 1, row.actor, party or "", row.action, row.fields,
+        row.purpose or "operations", row.site, "audit",
     )  # fmt: skip
 
 

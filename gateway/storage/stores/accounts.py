@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +13,7 @@ from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import ApiKey, Site
 from gateway.storage.database import Database
 from gateway.storage.schema import MS, accounts, api_keys, sites
-from gateway.storage.statements import KEY_BY_DIGEST
+from gateway.storage.statements import KEY_BY_DIGEST, MEMBERS
 from gateway.storage.transaction import fetch_each, row_type
 
 _KEY_ROW: Final = row_type(api_keys)
@@ -66,6 +67,8 @@ class AccountStore:
                 digest=key.digest,
                 created_at_ms=to_epoch_ms(key.created_at),
                 **_granted(key),
+                made_by=key.made_by,
+                party=key.party,
                 binding=binding,
             )
         )
@@ -75,7 +78,8 @@ class AccountStore:
     ) -> dict[bytes, ApiKey]:
         """Return the keys, revoked ones too, whose SHA-256 is among ``digests``."""
         rows = await fetch_each(connection, KEY_BY_DIGEST, "digest", list(digests))
-        return {bytes(row.digest): _key(row) for row in map(_KEY_ROW, rows)}
+        found = await _with_makers(connection, [_key(row) for row in map(_KEY_ROW, rows)])
+        return {key.digest: key for key in found}
 
     def key_at_once(self, database: Database, digest: bytes) -> Mapping[bytes, ApiKey] | None:
         """Return the key of ``digest``, if there is one, read in the event loop's own thread.
@@ -85,7 +89,15 @@ class AccountStore:
         rows = database.read_now(KEY_BY_DIGEST, digest=digest)
         if rows is None:
             return None
-        return {digest: _key(_KEY_ROW(rows[0]))} if rows else {}
+        if not rows:
+            return {}
+        key = _key(_KEY_ROW(rows[0]))
+        if key.made_by is not None:
+            members = database.read_now(MEMBERS, person=key.made_by)
+            if members is None:
+                return None
+            key = _judged(key, {(row[0], row[1]) for row in members})
+        return {digest: key}
 
     async def list_keys(
         self, connection: AsyncConnection, account_id: str | None = None
@@ -94,7 +106,8 @@ class AccountStore:
         query = select(api_keys).order_by(api_keys.c.id)
         if account_id is not None:
             query = query.where(api_keys.c.account_id == account_id)
-        return [_key(row) for row in await connection.execute(query)]
+        found = [_key(row) for row in await connection.execute(query)]
+        return await _with_makers(connection, found)
 
     async def key(
         self, connection: AsyncConnection, key_id: str, *, for_update: bool = False
@@ -102,11 +115,14 @@ class AccountStore:
         """Return one key by its id; ``for_update`` locks its row until the transaction ends."""
         query = select(api_keys).where(api_keys.c.id == key_id)
         row = (await connection.execute(query.with_for_update() if for_update else query)).first()
-        return None if row is None else _key(row)
+        if row is None:
+            return None
+        [key] = await _with_makers(connection, [_key(row)])
+        return key
 
     async def rewrite(self, connection: AsyncConnection, key: ApiKey) -> None:
-        """Store a key's scopes, end and revocation, with the MAC over its row."""
-        changes = {**_granted(key), "binding": key.binding}
+        """Store a key's scopes, end, revocation and maker, with the MAC over its row."""
+        changes = {**_granted(key), "made_by": key.made_by, "binding": key.binding}
         await connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(changes))
 
     async def bind(self, connection: AsyncConnection, key_id: str, binding: bytes) -> None:
@@ -133,6 +149,22 @@ class AccountStore:
         )
 
 
+async def _with_makers(connection: AsyncConnection, keys: list[ApiKey]) -> list[ApiKey]:
+    """Return the keys with what became of the people who made them."""
+    makers = sorted({key.made_by for key in keys if key.made_by is not None})
+    if not makers:
+        return keys
+    rows = await fetch_each(connection, MEMBERS, "person", makers)
+    members = {(row[0], row[1]) for row in rows}
+    return [_judged(key, members) for key in keys]
+
+
+def _judged(key: ApiKey, members: Collection[tuple[str, str]]) -> ApiKey:
+    if key.made_by is None or (key.account_id, key.made_by) in members:
+        return key
+    return msgspec.structs.replace(key, maker_left=True)
+
+
 def _granted(key: ApiKey) -> dict[str, Any]:
     return {
         "scopes": key.scopes,
@@ -156,6 +188,8 @@ def _key(row: Any) -> ApiKey:
         expires_at=_moment(row.expires_at_ms),
         last_used_at=_moment(row.last_used_at_ms),
         binding=None if row.binding is None else bytes(row.binding),
+        made_by=row.made_by,
+        party=row.party,
     )
 
 

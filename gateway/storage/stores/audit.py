@@ -4,7 +4,8 @@ Each row's digest covers the row and the digest before it, under a key: a row th
 added or taken out afterwards shows (PHIPA s.10.1, HIPAA 164.312(b); :mod:`.audit_chain`).
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -38,6 +39,8 @@ class AuditTrail:
         self._clock = clock
         self.has_written = False
         """Whether this trail has added a row since it was made."""
+        self.admit_reveals: Callable[[str, int], Awaitable[None]] | None = None
+        """Called before records are noted that a person is shown in full; may refuse."""
         self._recent: dict[tuple[object, ...], float] = {}
         self._batcher: Batcher[Sequence[AuditEntry], None] = Batcher(
             self._write, observe=(metrics or Metrics()).batches("audit")
@@ -47,12 +50,17 @@ class AuditTrail:
         """Record who did or saw what; returns after the commit.
 
         A view, a reveal or a list that this process recorded less than ten minutes ago for the
-        same session (or key) is not recorded again.
+        same session (or key) is not recorded again. Raises ``RateLimited`` when a person is shown
+        more records than ``[limits] reveals_per_hour``.
         """
         now = self._clock.monotonic_seconds()
         new = [entry for entry in entries if not self._is_repeated(entry, now)]
         if not new:
             return
+        if self.admit_reveals is not None:
+            revealed = Counter(entry.actor for entry in new if entry.is_reveal_to_person)
+            for actor, count in revealed.items():
+                await self.admit_reveals(actor, count)
         await self._batcher.submit(new)
         for entry in new:
             if (key := entry.fold_key) is not None:

@@ -12,6 +12,17 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.schema import break_glass
 
 
+async def unreviewed(
+    connection: AsyncConnection, account_id: str, limit: int
+) -> list[tuple[str, datetime]]:
+    """Return the ids and times of emergencies that no one has reviewed, newest first."""
+    query = select(break_glass.c.id, break_glass.c.created_at_ms).where(
+        break_glass.c.account_id == account_id, break_glass.c.reviewed_at_ms.is_(None)
+    )
+    rows = await connection.execute(query.order_by(break_glass.c.id.desc()).limit(limit))
+    return [(row.id, from_epoch_ms(row.created_at_ms)) for row in rows]
+
+
 class EmergencyStore:
     """Reads and writes emergencies; the reason is sealed, for it may name a patient."""
 

@@ -52,13 +52,22 @@ _SCHEMA: Final[dict[str, Any]] = {
     "required": ["kind", "text", "since", "command"],
 }
 
+_SHOWN: Final = tuple(_SAMPLE)  # never patient data
+
 EVENT_TYPES: Final = (
-    EventType(type=NEEDED, meaning="Something needs a person.", sample=_SAMPLE, schema=_SCHEMA),
+    EventType(
+        type=NEEDED,
+        meaning="Something needs a person.",
+        sample=_SAMPLE,
+        schema=_SCHEMA,
+        shown=_SHOWN,
+    ),
     EventType(
         type=OVER,
         meaning="What needed a person is over.",
         sample={**_SAMPLE, "command": None},
         schema=_SCHEMA,
+        shown=_SHOWN,
     ),
     EventType(
         type=TEST,

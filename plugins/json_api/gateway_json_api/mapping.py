@@ -1,7 +1,7 @@
 """Conversions between the JSON shapes and the gateway's own. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -253,15 +253,18 @@ def batch_update(sent: Any) -> DeliveryUpdate:
     return update_of(read.package_id, read)
 
 
-def event_out(event: Event, caller: Caller) -> EventOut:
-    """Convert an event into a timeline entry, with the data that ``caller`` may see."""
+def event_out(event: Event, caller: Caller, shown: Collection[str] = ()) -> EventOut:
+    """Convert an event into a timeline entry, with the data that ``caller`` may see.
+
+    ``shown`` are the names that its type shows to every caller.
+    """
     return EventOut(
         id=event.id,
         event=event.type,
         occurred_at=isoformat(event.occurred_at),
         recorded_at=isoformat(event.recorded_at),
         late=event.late,
-        data=masked(caller, dict(event.data)),
+        data=masked(caller, dict(event.data), shown=shown),
         purged=event.purged,
         not_sent=_not_sent(event),
     )

@@ -181,7 +181,8 @@ async def show_timeline(
     async with gateway.database.read() as connection:
         events = await gateway.events.of_subject(connection, caller, package_id)
     await gateway.audit.note(gateway.packages.views(caller, [package], "package.viewed"))
-    return json_response(schema.TimelineOut([mapping.event_out(event, caller) for event in events]))
+    entries = [mapping.event_out(each, caller, gateway.shown_of(each.type)) for each in events]
+    return json_response(schema.TimelineOut(entries))
 
 
 @get(

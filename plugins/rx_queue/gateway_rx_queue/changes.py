@@ -6,7 +6,16 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from gateway.plugin import AsyncConnection, AuditEntry, EventDraft, Gateway, Published, to_epoch_ms
+from gateway.plugin import (
+    AsyncConnection,
+    AuditEntry,
+    Caller,
+    EventDraft,
+    Gateway,
+    Published,
+    to_epoch_ms,
+    via_of,
+)
 from gateway_rx_queue import events
 from gateway_rx_queue.job import NEXT, Job
 from gateway_rx_queue.mapping import HistoryRow
@@ -110,9 +119,26 @@ class Changes:
         )
 
 
-def audit_entry(gateway: Gateway, job: Job, actor: str, action: str) -> AuditEntry:
-    """Return the audit entry of an actor who read or changed a job."""
+def audit_entry(
+    gateway: Gateway, job: Job, actor: str, action: str, *, reader: Caller | None = None
+) -> AuditEntry:
+    """Return the audit entry of an actor who read or changed a job.
+
+    ``reader`` is the caller who is shown it, in full or masked.
+    """
     keys = gateway.packages.keys_of(job.account_id, patient_id=job.patient_id)
+    if reader is not None:
+        kind: Literal["reveal", "view"] = "reveal" if reader.reveals else "view"
+        return AuditEntry.by(
+            reader,
+            kind,
+            action,
+            job.id,
+            patient=keys._replace(package_id=job.id),
+            fields=("identity", "rx") if reader.reveals else (),
+            site=job.site,
+            purpose="care",
+        )
     shown = action in _SHOWN
     return AuditEntry(
         job.account_id,
@@ -124,11 +150,8 @@ def audit_entry(gateway: Gateway, job: Job, actor: str, action: str) -> AuditEnt
         fields=("identity", "rx") if shown else (),
         site=job.site,
         purpose="care",
-        via="key" if actor.startswith("key_") else "cli" if actor.startswith("cli:") else "job",
+        via=via_of(actor),
     )
 
 
-_SHOWN: Final[Mapping[str, Literal["reveal", "disclose"]]] = {
-    "rx.viewed": "reveal",
-    "rx.leased": "disclose",
-}
+_SHOWN: Final[Mapping[str, Literal["disclose"]]] = {"rx.leased": "disclose"}

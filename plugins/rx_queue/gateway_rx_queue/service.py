@@ -95,7 +95,7 @@ class RxService:
                 raise NotFound("There is no such job.")
             history = await self.store.history(connection, job.id)
             linked = await self.store.linked(connection, job)
-        entry = audit_entry(self.gateway, job, caller.actor, "rx.viewed")
+        entry = audit_entry(self.gateway, job, caller.actor, "rx.viewed", reader=caller)
         await self.gateway.audit.note([entry])
         return job, history, linked
 

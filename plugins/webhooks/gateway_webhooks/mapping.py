@@ -48,6 +48,7 @@ TEST_EVENT_TYPE: Final = EventType(
         "properties": {"endpoint_id": {"type": "string"}, "message": {"type": "string"}},
         "required": ["endpoint_id", "message"],
     },
+    shown=("message",),
 )
 _MAX_PATTERNS: Final = 50
 # Prescription events: an endpoint may subscribe to them before their plugin is enabled.

@@ -90,11 +90,11 @@ def secret_of(text: str) -> bytes:
 
 @asynccontextmanager
 async def opened_door(
-    url: str | None, directory: Path, clock: SteppingClock | None = None
+    url: str | None, directory: Path, clock: SteppingClock | None = None, toml: str = ""
 ) -> AsyncIterator[Door]:
     clock = clock or SteppingClock()
     url = url or f"sqlite+aiosqlite:///{directory / 'gateway.db'}"
-    text = f'[database]\nurl = "{url}"\n{TOML}'
+    text = f'[database]\nurl = "{url}"\n{TOML}{toml}'
     gateway = Gateway(parse_settings(text, source=None, directory=directory, environ={}), clock)
     await lay_schema(gateway)
     async with gateway:

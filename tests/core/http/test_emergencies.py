@@ -1,9 +1,11 @@
 """Break-glass: one record, 30 minutes, a reason, and another person who reviews it."""
 
+import msgspec
 import pytest
 from session_browser import PASSWORD, SessionBrowser
 
 from gateway.clock import SteppingClock
+from gateway.model.account import Caller
 
 TOML = """
 [plugins.json_api]
@@ -93,6 +95,26 @@ async def test_it_stays_on_the_list_until_another_person_reviews_it(owner, runni
     left = (await officer.get("/api/emergencies")).json()["emergencies"]
     assert [each["id"] for each in left] == [mine.json()["id"]]
     assert len((await officer.get("/api/emergencies?unreviewed=false")).json()["emergencies"]) == 2
+
+
+async def test_the_privacy_officer_is_told_until_it_is_reviewed(owner, running):
+    driver = await invited(owner, "dispatcher")
+    package = await package_at(running)
+    attention = running.gateway.attention
+
+    async def kinds(caller):
+        return [each.kind for each in await attention.of(caller)]
+
+    officer = Caller("default", "live", "per_1", None, frozenset({"audit.read"}), kind="person")
+    assert "emergency" not in await kinds(officer)
+    made = await driver.post("/api/emergencies", {"package_id": package, "reason": REASON})
+
+    assert "emergency" in await kinds(officer)
+    assert "emergency" in await kinds(Caller("default", "live", "email"))  # what is mailed
+    assert "emergency" not in await kinds(msgspec.structs.replace(officer, permissions=frozenset()))
+    officer_browser = await invited(owner, "privacy_officer")
+    await officer_browser.post(f"/api/emergencies/{made.json()['id']}/review")
+    assert "emergency" not in await kinds(officer)
 
 
 async def test_it_needs_the_permission_a_fresh_factor_a_reason_and_ones_own_site(

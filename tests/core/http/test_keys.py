@@ -48,6 +48,8 @@ async def test_a_key_is_created_listed_and_revoked(gateway):
         "created_at": listed[1]["created_at"],
         "last_used_at": listed[1]["last_used_at"],
         "revoked_at": None,
+        "made_by": None,
+        "party": None,
     }
 
     revoked = await gateway.request("DELETE", f"/api/keys/{new['id']}", admin)

@@ -22,6 +22,7 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import heads_of
 from gateway.storage.maintenance.space import extent
 from gateway.storage.schema import api_keys, audit, deliveries, events, facts, packages
+from gateway.storage.stores import audit_chain
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.audit_chain import first_broken_link
 from gateway.storage.stores.installation import read_fact
@@ -559,6 +560,13 @@ async def test_the_audit_trail_continues_after_a_restore(furnished, target, empt
     restored = await opened(url, tmp_path)
     async with restored.begin() as connection:
         assert await rows_in(connection, audit) == 4
+        newest = select(audit).order_by(audit.c.sequence.desc()).limit(2)
+        noted, before = (await connection.execute(newest)).all()
+        head = f"{before.sequence}:{bytes(before.digest).hex()}"
+        assert noted.action == "backup.restored"
+        assert audit_chain.opened(SEALER, noted, "detail") == (
+            f"head of the backup {head}, head before it none"
+        )
         assert await first_broken_link(connection, SEALER) is None
     assert ago(0) == NOW
     await restored.close()
