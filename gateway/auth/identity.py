@@ -95,13 +95,19 @@ def build_identity(
     return Identity(parts, sessions, sign_in, Enrolment(parts, sign_in), people, oidc)
 
 
-def _build_oidc(
-    settings: Settings, parts: Parts, sign_in: SignIn, known_site: Callable[[str, str], bool]
-) -> OidcSignIn | None:
+def company_provider(settings: Settings, clock: Clock) -> OidcProvider | None:
+    """Return the provider of ``[people.oidc]``; raises ``InvalidInput`` for a bad ``ca_file``."""
     table, delivery = settings.people.oidc, settings.delivery
     if table is None:
         return None
     guard = AddressGuard.of(delivery.allow_http, delivery.allow_networks)
-    client = OutboundClient(parts.clock, guard, egress=delivery)
-    provider = OidcProvider(table, client, parts.clock)
+    return OidcProvider(table, OutboundClient(clock, guard, egress=delivery), clock)
+
+
+def _build_oidc(
+    settings: Settings, parts: Parts, sign_in: SignIn, known_site: Callable[[str, str], bool]
+) -> OidcSignIn | None:
+    table, provider = settings.people.oidc, company_provider(settings, parts.clock)
+    if table is None or provider is None:
+        return None
     return OidcSignIn(table, provider, parts, sign_in, known_site)

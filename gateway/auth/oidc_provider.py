@@ -94,6 +94,8 @@ class OidcProvider:
         self._clock = clock
         self._metadata: tuple[Metadata, float] | None = None
         self._failed_until = 0.0
+        self.fault: str | None = None
+        """Why the last call failed, for the operator."""
         self._asking = asyncio.Lock()
         self._keys: tuple[KeySet, float] | None = None
 
@@ -221,6 +223,7 @@ class OidcProvider:
             raise self._wrong("its answer isn't what OpenID Connect asks for") from error
 
     def _wrong(self, reason: str) -> Unavailable:
+        self.fault = reason
         _log.warning("signing in with the provider %s fails: %s", self._table.issuer, reason)
         return _unavailable()
 

@@ -17,11 +17,20 @@ from typing import Any, Final, cast
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.auth.identity import company_provider
 from gateway.cli.key_check import look_at_keys
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
 from gateway.cli.preflight import DatabaseState, look_at_audit, look_at_database, look_at_master_key
 from gateway.cli.serve import listen_problem
-from gateway.errors import ConfigurationError, GatewayError, PluginError, Problem, SettingsError
+from gateway.errors import (
+    ConfigurationError,
+    GatewayError,
+    InvalidInput,
+    PluginError,
+    Problem,
+    SettingsError,
+    Unavailable,
+)
 from gateway.http.app import core_routers
 from gateway.http.health import LEAST_FREE_BYTES, readiness
 from gateway.http.local_ca import expiry_of
@@ -137,12 +146,33 @@ async def run_checks(
     await _check_redis(settings, findings)
     _check_files(settings, findings)
     _check_tracing(settings, findings)
+    if every_page:
+        await _check_company_sign_in(gateway, findings)
     await _check_master_key(gateway, state, findings)
     await _check_keys(gateway, state, findings)
     await _check_audit(gateway, state, findings, newest=0 if every_page else _AUDIT_ROWS)
     if plugin_health:
         await check_plugin_health(gateway, state, findings)
     return findings
+
+
+async def _check_company_sign_in(gateway: Gateway, findings: Findings) -> None:
+    """Read the discovery document of ``[people.oidc]``."""
+    where = "[people.oidc] issuer"
+    try:
+        provider = company_provider(gateway.settings, gateway.clock)
+        if provider is None:
+            return
+        try:
+            await provider.metadata()
+        except Unavailable:
+            findings.failed("company's sign-in", Problem(str(provider.fault), field=where))
+        else:
+            findings.passed("company's sign-in", "the provider answers")
+        finally:
+            await provider.close()
+    except InvalidInput as error:
+        findings.failed("company's sign-in", Problem(error.message, field=where))
 
 
 def start_problems(gateway: Gateway) -> list[Problem]:

@@ -8,6 +8,7 @@ from joserfc.jwk import ECKey
 from oidc_provider import CALLBACK, CLIENT_ID, CLIENT_SECRET, OidcProvider, shared_secret
 from session_browser import SessionBrowser
 
+from gateway.cli.check import run_checks
 from gateway.clock import SteppingClock
 
 TOML = """
@@ -447,6 +448,23 @@ async def test_a_provider_that_is_away_or_lies_about_itself_is_said(
     clock.step(6)
 
     assert (await sign_in(browser)).status_code == 303
+
+
+async def test_gateway_check_asks_the_provider(provider, tmp_path):
+    config = tmp_path / "gateway.toml"
+    config.write_text(toml(provider), encoding="utf-8")
+    fine = await run_checks(config, every_page=True)
+    provider.document = {"issuer": "https://evil.example"}
+    faulty = await run_checks(config, every_page=True)
+
+    assert {
+        "name": "company's sign-in",
+        "ok": True,
+        "detail": "the provider answers",
+    } in fine.checks
+    [problem] = faulty.by_check["company's sign-in"]
+    assert problem.field == "[people.oidc] issuer"
+    assert problem.message == "its discovery document names another issuer"
 
 
 async def test_a_plan_of_three_people_has_no_room_for_a_fourth(harness, provider, clock):
