@@ -2,9 +2,11 @@
 
 import pytest
 from core.auth.door import COMMAND_LINE, HERE, PASSWORD, opened_door
+from core.storage.rows import rows_in
 from sqlalchemy import select
 
 from gateway.errors import NotAuthenticated, SessionLocked, StepUpRequired
+from gateway.storage.schema import drafts, invitations, sign_in_counts, spent
 from gateway.storage.schema import sessions as table
 
 OWNER = "amara@lakeside.example"
@@ -153,3 +155,28 @@ async def test_what_was_typed_comes_back_to_the_same_person_once(door):
         taken = await store.take_draft(connection, owner.person.id, "/x", now)
         assert taken == b'{"note":"Maria"}'
         assert await store.take_draft(connection, owner.person.id, "/x", now) is None
+
+
+async def test_a_job_sweeps_what_is_past_its_end_and_nothing_else(door):
+    begun = await door.owner()
+    _, token = await door.identity.people.invite(COMMAND_LINE, "kim@x.example", "dispatcher", None)
+    await door.identity.enrolment.begin_invitation(token)
+    store, throttle = door.identity.parts.store, door.identity.parts.throttle
+    await throttle.admit("198.51.100.66", "amara@lakeside.example")
+    row = (await door.identity.sessions.read(begun.cookie)).row
+    async with door.gateway.database.begin() as connection:
+        await store.keep_draft(connection, "dra_1", row.person_id, "/x", b"{}", row.expires_at)
+    tables = (table, drafts, spent, invitations, sign_in_counts)
+
+    async def counts():
+        await door.identity.sessions.sweep()
+        async with door.gateway.database.read() as connection:
+            return [await rows_in(connection, each) for each in tables]
+
+    assert await counts() == [1, 1, 1, 1, 2]
+    door.clock.step(11 * 60)
+    assert await counts() == [1, 1, 0, 1, 2]  # spent tokens
+    door.clock.step(13 * 3600)
+    assert await counts() == [0, 0, 0, 1, 0]
+    door.clock.step(33 * 86_400)
+    assert await counts() == [0, 0, 0, 0, 0]
