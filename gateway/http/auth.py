@@ -31,7 +31,13 @@ from gateway.auth.key_throttle import KeyThrottle
 from gateway.auth.plans import Plans
 from gateway.auth.rate_limits import Limits, client_network
 from gateway.auth.roles import Permissions
-from gateway.errors import InvalidInput, PluginError, RateLimited, UnsupportedMedia
+from gateway.errors import (
+    InvalidInput,
+    PluginError,
+    RateLimited,
+    SessionLocked,
+    UnsupportedMedia,
+)
 from gateway.http.request_caps import AnonymousBodies, WaitingRequests
 from gateway.http.web_sessions import WebSessions
 from gateway.model.account import Caller
@@ -78,7 +84,12 @@ class Authentication(ASGIMiddleware):
         method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
         if not options.get("public"):
             headers = Headers.from_scope(scope)
-            caller = await self._authenticate(scope, headers, options)
+            try:
+                caller = await self._authenticate(scope, headers, options)
+            except SessionLocked:
+                if options.get("page") and method not in _SAFE_METHODS:
+                    await self._web.keep_form(scope, receive)
+                raise
             policy = options.get("limit", "reads" if method in _SAFE_METHODS else "updates")
             if caller.kind == "person" and policy == "reads":
                 policy = "people_reads"

@@ -9,25 +9,31 @@ place of :mod:`gateway.auth.web_origin` alone, and unsafe requests must be of th
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers
-from litestar.types import Scope
+from litestar.types import Receive, Scope
 
 from gateway.auth.emergencies import Emergencies
 from gateway.auth.identity import Identity
 from gateway.auth.sessions import SIGNED_IN, SignedIn
 from gateway.auth.sign_in import Browser
-from gateway.auth.web_origin import WebOrigin, cookie_name
+from gateway.auth.web_origin import WebOrigin, cookie_name, local_path
 from gateway.errors import InvalidInput, NotAllowed, NotAuthenticated
 from gateway.model.account import Caller, Mode
+from gateway.model.ids import new_id
 from gateway.model.permission import REVEALING
 
 _BROWSER: Final = "gateway_browser"
 _PLACE: Final = "gateway_place"
 MODE_HEADER: Final = "x-gateway-mode"
 _TEST_PATH: Final = "/dashboard/test"
+_FORM: Final = "application/x-www-form-urlencoded"
+_MAX_FORM_BYTES: Final = 64 * 1024
+_MAX_FIELDS: Final = 2000
+_NEVER_KEPT: Final = frozenset({"password", "code", "token"})
 
 
 class WebSessions:
@@ -35,6 +41,7 @@ class WebSessions:
 
     def __init__(self, identity: Identity, emergencies: Emergencies, origin: WebOrigin) -> None:
         self._sessions = identity.sessions
+        self._parts = identity.parts
         self._emergencies = emergencies
         self._origin = origin
 
@@ -87,6 +94,54 @@ class WebSessions:
             if await self._emergencies.opens(signed_in, str(value)):
                 return msgspec.structs.replace(caller, permissions=caller.permissions | REVEALING)
         return caller
+
+    async def keep_form(self, scope: Scope, receive: Receive) -> None:
+        """Keep a form that a locked session's page sent without the script, for its person.
+
+        Passwords and codes are left out, and so is a form that is larger than a page's.
+        """
+        browser: Browser = scope["state"][_BROWSER]
+        signed_in = await self._sessions.find(browser.session)
+        headers = Headers.from_scope(scope)
+        media = headers.get("content-type", "").partition(";")[0].strip().lower()
+        path = local_path(urlsplit(headers.get("referer", "")).path, "")
+        if signed_in is None or media != _FORM or not path:
+            return
+        fields = _typed(await _read(receive))
+        data, row, now = msgspec.json.encode(fields), signed_in.row, self._parts.clock.now()
+        if not fields or len(data) > _MAX_FORM_BYTES:
+            return
+        async with self._parts.database.begin() as connection:
+            await self._parts.store.keep_draft(
+                connection, new_id("dra", now), row.person_id, path, data, row.expires_at
+            )
+
+
+async def _read(receive: Receive) -> bytes:
+    """Return a body; nothing of one that is too large."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b""
+        body += message["body"]
+        if len(body) > _MAX_FORM_BYTES:
+            return b""
+        if not message["more_body"]:
+            return body
+
+
+def _typed(body: bytes) -> dict[str, str | list[str]]:
+    """Return the fields of a form by name, a repeated one as a list."""
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return {}
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        if name not in _NEVER_KEPT:
+            found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 def provide_browser(request: ASGIConnection[Any, Any, Any, Any]) -> Browser:

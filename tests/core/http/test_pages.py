@@ -1,5 +1,6 @@
 """The pages of signing in: their headers, redirects, forms and languages."""
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import urlencode
@@ -9,10 +10,12 @@ from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from core.auth.door import secret_of
 from session_browser import PASSWORD, SessionBrowser
+from sqlalchemy import select
 
 from gateway.auth.totp import code_at, step_of
 from gateway.clock import SteppingClock
 from gateway.dashboard.layout import POLICY
+from gateway.storage.schema import drafts
 
 INLINE = re.compile(r"\sstyle=|\son\w+=|<style|<script(?! type=\"module\" src=)")
 FORM = "application/x-www-form-urlencoded"
@@ -176,6 +179,27 @@ async def test_a_locked_page_leads_to_the_lock_and_what_was_typed_comes_back(own
 
     assert 'value="Typed"' in (await owner.get("/dashboard/me")).text
     assert 'value="Typed"' not in (await owner.get("/dashboard/me")).text
+
+
+async def test_a_form_that_a_locked_session_sends_without_script_keeps_its_text(owner, clock):
+    clock.step(16 * 60)
+    referer = {"Referer": f"{owner.origin}/dashboard/me"}
+    fields = {"name": "Typed before", "password": "never kept", "language": "en"}
+
+    locked = await owner.post(
+        "/dashboard/me", urlencode(fields).encode(), Content_Type=FORM, **referer
+    )
+
+    assert locked.headers["location"] == "/dashboard/lock?next=/dashboard/me"
+    async with owner.harness.gateway.database.read() as connection:
+        [row] = (await connection.execute(select(drafts))).all()
+    kept = owner.harness.gateway.sealer.unseal(bytes(row.data), table="drafts", row_id=row.id)
+    assert json.loads(kept) == {"name": "Typed before", "language": "en"}
+    clock.step(30)
+    await send(
+        owner, "/dashboard/sign-in", email="amara@x.example", password=PASSWORD, code=owner.code()
+    )
+    assert "Typed before" in (await owner.get("/dashboard/me")).text
 
 
 async def test_what_was_typed_never_comes_to_another_person(owner, running, clock):
