@@ -83,29 +83,8 @@ class Authentication(ASGIMiddleware):
         options: dict[str, Any] = scope["route_handler"].opt
         method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
         if not options.get("public"):
-            headers = Headers.from_scope(scope)
-            try:
-                caller = await self._authenticate(scope, headers, options)
-            except SessionLocked:
-                if options.get("page") and method not in _SAFE_METHODS:
-                    await self._web.keep_form(scope, receive)
-                raise
-            policy = options.get("limit", "reads" if method in _SAFE_METHODS else "updates")
-            if caller.kind == "person" and policy == "reads":
-                policy = "people_reads"
-            await self._limits.take(policy, caller.actor)
-            for permission in needed(options):
-                if not caller.may(permission):
-                    await self._note_denied(scope, caller, permission)
-                caller.need(permission)
-            feature = options.get("feature")
-            if feature is not None and method not in _SAFE_METHODS and not policy.endswith("reads"):
-                self._plans.need(caller.account_id, feature)
-            if method not in _SAFE_METHODS:
-                _check_media(headers, options.get("media", _JSON))
-            _check_address(scope)
-            trace = traceparent.get()
-            scope["state"][_CALLER] = msgspec.structs.replace(caller, trace=trace)
+            caller = await self._admitted(scope, receive, options, method)
+            scope["state"][_CALLER] = msgspec.structs.replace(caller, trace=traceparent.get())
             if options.get("waits"):
                 waiting = self._streams if caller.kind == "person" else self._waiting
                 with waiting.held(caller.actor):
@@ -121,6 +100,33 @@ class Authentication(ASGIMiddleware):
                 await next_app(scope, counted, send)
             return
         await next_app(scope, receive, send)
+
+    async def _admitted(
+        self, scope: Scope, receive: Receive, options: Mapping[str, Any], method: str
+    ) -> Caller:
+        """Return the caller, whose limits, permissions and plan allow the request."""
+        headers = Headers.from_scope(scope)
+        try:
+            caller = await self._authenticate(scope, headers, options)
+        except SessionLocked:
+            if options.get("page") and method not in _SAFE_METHODS:
+                await self._web.keep_form(scope, receive)
+            raise
+        policy = options.get("limit", "reads" if method in _SAFE_METHODS else "updates")
+        if caller.kind == "person" and policy == "reads":
+            policy = "people_reads"
+        await self._limits.take(policy, caller.actor)
+        for permission in needed(options):
+            if not caller.may(permission):
+                await self._note_denied(scope, caller, permission)
+            caller.need(permission)
+        feature = options.get("feature")
+        if feature is not None and method not in _SAFE_METHODS and not policy.endswith("reads"):
+            self._plans.need(caller.account_id, feature)
+        if method not in _SAFE_METHODS:
+            _check_media(headers, options.get("media", _JSON))
+        _check_address(scope)
+        return caller
 
     async def _note_denied(self, scope: Scope, caller: Caller, permission: str) -> None:
         """Note a refusal; the same one of the same caller is one entry in ten minutes."""
