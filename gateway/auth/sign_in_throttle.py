@@ -69,7 +69,7 @@ class SignInThrottle:
                 if left < 1:
                     raise _too_many((1 - left) * _WINDOW_SECONDS / self._limit)
                 await sign_in_counts.store(connection, budget, Count(left - 1, 0, now_ms))
-            failures = int(count.count) + 1
+            failures = int(count.number) + 1
             next_at_ms = now_ms + _pause_ms(failures)
             await sign_in_counts.store(connection, key, Count(failures, next_at_ms, now_ms))
         self._note_pause(key, next_at_ms)
@@ -86,7 +86,7 @@ class SignInThrottle:
 
     def _left(self, budget: Count, now_ms: int) -> float:
         refilled = max(0, now_ms - budget.last_at_ms) * self._limit / (_WINDOW_SECONDS * _MS)
-        return min(float(self._limit), budget.count + refilled)
+        return min(float(self._limit), budget.number + refilled)
 
     def _note_pause(self, key: bytes, next_at_ms: int) -> None:
         self._pauses.pop(key, None)
@@ -104,7 +104,7 @@ class SignInThrottle:
 def _pause_ms(failures: int) -> int:
     if failures < FREE_FAILURES:
         return 0
-    return _MS * min(MAX_PAUSE_SECONDS, 2 ** min(failures - FREE_FAILURES, 10))
+    return _MS * min(MAX_PAUSE_SECONDS, 1 << min(failures - FREE_FAILURES, 10))
 
 
 def _digest(text: str) -> bytes:

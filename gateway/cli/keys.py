@@ -79,7 +79,7 @@ async def create(  # noqa: PLR0913 - one for each option
             "site": issued.site,
             "scopes": issued.scopes,
             "expires_at": timestamp(issued.expires_at),
-            "party": issued.party,
+            **({} if issued.party is None else {"party": issued.party}),
         }
     )
     session.say("Keep the key: it is not shown again. Callers send it in the X-API-Key header.")

@@ -327,6 +327,10 @@ class Gateway(Protocol):
         """Return every event type, the core's and the plugins'."""
         ...
 
+    def shown_of(self, event_type: str) -> Collection[str]:
+        """Return the names of an event's data that its type shows to every caller."""
+        ...
+
     def extensions(self, point: str) -> Sequence[object]:
         """Return the records of all plugins for the extension point ``point``.
 

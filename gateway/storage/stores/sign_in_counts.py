@@ -10,9 +10,9 @@ from gateway.storage.schema import sign_in_counts
 
 
 class Count(NamedTuple):
-    """A row: ``count`` wrong answers or tries left, and the end of a pause."""
+    """A row: the ``number`` of wrong answers or of tries left, and the end of a pause."""
 
-    count: float
+    number: float
     next_at_ms: int
     last_at_ms: int
 
@@ -25,7 +25,7 @@ async def peek(connection: AsyncConnection, digest: bytes) -> Count | None:
 async def lock(connection: AsyncConnection, digest: bytes, new: Count) -> Count:
     """Return a row, locked until the transaction ends; ``new`` is stored where there is none."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = dialect.insert(sign_in_counts).values(digest=digest, **new._asdict())
+    row = dialect.insert(sign_in_counts).values(digest=digest, **_values(new))
     await connection.execute(row.on_conflict_do_nothing())
     return await _read(connection, digest, lock=True) or new
 
@@ -33,7 +33,7 @@ async def lock(connection: AsyncConnection, digest: bytes, new: Count) -> Count:
 async def store(connection: AsyncConnection, digest: bytes, count: Count) -> None:
     """Store a row after :func:`lock`."""
     await connection.execute(
-        update(sign_in_counts).where(sign_in_counts.c.digest == digest).values(**count._asdict())
+        update(sign_in_counts).where(sign_in_counts.c.digest == digest).values(**_values(count))
     )
 
 
@@ -46,12 +46,20 @@ async def give_back(connection: AsyncConnection, digest: bytes, most: float) -> 
     """Give one try back to a network."""
     row = await _read(connection, digest, lock=True)
     if row is not None:
-        await store(connection, digest, row._replace(count=min(most, row.count + 1)))
+        await store(connection, digest, row._replace(number=min(most, row.number + 1)))
 
 
 async def sweep(connection: AsyncConnection, before_ms: int) -> None:
     """Delete rows that were not used since ``before_ms``."""
     await connection.execute(delete(sign_in_counts).where(sign_in_counts.c.last_at_ms < before_ms))
+
+
+def _values(count: Count) -> dict[str, float]:
+    return {
+        "count": count.number,
+        "next_at_ms": count.next_at_ms,
+        "last_at_ms": count.last_at_ms,
+    }
 
 
 async def _read(connection: AsyncConnection, digest: bytes, *, lock: bool) -> Count | None:

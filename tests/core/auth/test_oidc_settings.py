@@ -33,8 +33,8 @@ def test_the_secret_is_not_shown():
 @pytest.mark.parametrize(
     ("line", "changed", "place"),
     [
-        ('"dispatcher"', '"owner"', "[people.oidc] roles.drivers"),
-        ('{ drivers = "dispatcher" }', "{}", "[people.oidc] roles"),
+        ('"dispatcher"', '"owner"', "[people.oidc.roles] drivers"),
+        ('{ drivers = "dispatcher" }', "{}", "[people.oidc.roles]"),
         ('client_secret = "very secret"', "", "[people.oidc] client_secret"),
         ('"https://login.example.com/realms/shops"', '"login.example.com"', "[people.oidc] issuer"),
     ],

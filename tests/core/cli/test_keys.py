@@ -77,7 +77,7 @@ def test_the_list_shows_the_beginning_of_each_key_and_no_more(read, run):
     assert list(rows[0]) == list(rows[1])
     assert set(rows[0]) == {
         *("id", "account", "name", "mode", "site", "scopes", "prefix", "state"),
-        *("created_at", "last_used_at", "expires_at", "revoked_at"),
+        *("created_at", "last_used_at", "expires_at", "revoked_at", "made_by", "party"),
     }
     assert [
         (row["id"], row["account"], row["name"], row["mode"], row["site"], row["prefix"])
@@ -198,3 +198,11 @@ def test_an_unknown_or_revoked_key_is_not_narrowed(read, run):
 
     assert "No such key" in run("keys", "narrow", "key_1", "--scope", "orders").stderr
     assert "The key is revoked" in run("keys", "narrow", made["id"], "--scope", "orders").stderr
+
+
+def test_a_key_of_another_party_and_of_a_person_say_so(read, run, stock):
+    made = read("keys", "create", "--name", "dispatch", "--party", "Lakeside Couriers")
+
+    assert made["party"] == "Lakeside Couriers"
+    assert "Lakeside Couriers" in run("keys", "list").stdout
+    assert run("keys", "keep", made["id"]).exit_code == 1  # it is no person's
