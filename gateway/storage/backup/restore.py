@@ -43,7 +43,15 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.locks import exclusive_connection, refuse_other_processes
 from gateway.storage.maintenance.migrate import heads_of, known_revisions, upgrade
 from gateway.storage.plugin_tables import PluginTables
-from gateway.storage.schema import deliveries, drafts, files, invitations, owner_codes, sessions
+from gateway.storage.schema import (
+    deliveries,
+    drafts,
+    files,
+    invitations,
+    owner_codes,
+    sessions,
+    sign_in_counts,
+)
 from gateway.storage.stores import audit_chain
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.audit_chain import Head
@@ -51,7 +59,7 @@ from gateway.storage.stores.audit_chain import Head
 # A gateway that was only started once has rows in these: nothing that could be missed.
 _BOOKKEEPING: Final = frozenset({"facts", "accounts", "sites", "alembic_version", "owner_codes"})
 # What must not come back with a backup: it was ended, used or withdrawn since, perhaps.
-_ENDED: Final = (sessions, drafts, invitations, owner_codes)
+_ENDED: Final = (sessions, drafts, invitations, owner_codes, sign_in_counts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.model.person import Emergency, Factor, Invitation, Membership, Person, SessionRow
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.stores import sign_in_counts
 from gateway.storage.stores.emergencies import EmergencyStore
 from gateway.storage.stores.people import PeopleStore
 from gateway.storage.stores.sessions import SessionStore
+from gateway.storage.stores.sign_in_counts import Count
 
 # A restore leaves these empty: what they held was ended, used or withdrawn since, perhaps.
-ENDED_BY_A_RESTORE = frozenset({"sessions", "drafts", "invitations", "owner_codes"})
+ENDED_BY_A_RESTORE = frozenset(
+    {"sessions", "drafts", "invitations", "owner_codes", "sign_in_counts"}
+)
 
 
 async def write_people(connection: AsyncConnection, sealer: Sealer, now, mark: str = "x") -> None:
@@ -42,6 +46,7 @@ async def write_people(connection: AsyncConnection, sealer: Sealer, now, mark: s
     await sessions.add(connection, row, b"s" * 32)
     await sessions.keep_draft(connection, "dra_1", "per_1", "/x", f"typed {mark}".encode(), later)
     await sessions.spend(connection, b"t" * 32, later)
+    await sign_in_counts.lock(connection, b"n" * 32, Count(1.0, 0, 1))
     emergency = Emergency(
         id="emg_1", account_id="default", person_id="per_1", subject="pkg_1",
         reason=f"reason {mark}", created_at=now, expires_at=later,
