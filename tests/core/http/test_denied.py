@@ -1,10 +1,10 @@
 """Refused permissions, disclosures to other parties and reveals to people: noted, and bounded."""
 
 import pytest
-from gateway.storage.stores.access_reports import AuditFilter
 from session_browser import SessionBrowser
 
 from gateway.clock import SteppingClock
+from gateway.storage.stores.access_reports import AuditFilter
 
 TOML = """
 [plugins.json_api]
