@@ -236,7 +236,7 @@ class OidcSignIn:
         before: Membership | None,
     ) -> "_Granted | _Refused":
         if not await self._parts.people.has_anyone(connection):
-            return "no_owner"  # whoever came first would keep the owner's code from working
+            return "no_owner"  # a first person would make the owner's code useless
         if person is not None and person.disabled_at is not None:
             return "disabled"
         if before is not None and before.role == OWNER:

@@ -233,7 +233,7 @@ class SessionStore:
     async def sweep(self, connection: AsyncConnection, now: datetime) -> None:
         """Delete what has expired: sessions, drafts, tokens, links, codes, counts of tries.
 
-        Used and expired links are kept for a while: who opens one is told so.
+        Used and expired links are kept for 30 days, so that opening one says what it is.
         """
         now_ms = to_epoch_ms(now)
         for table in (sessions, drafts, spent, owner_codes):
