@@ -1,0 +1,59 @@
+"""The examples that grew from ``gateway plugins new``: each passes its own tests, contract included."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Final
+
+import pytest
+from shape.test_plugins import more_than_hooks, wrong_imports
+from shape.tree import ROOT, modules
+
+GROWN: Final = [
+    each for each in sorted((ROOT / "examples").iterdir()) if each.name != "gateway-acme-erp"
+]
+# What this project's own tests need and an example's don't.
+LEAVE_OUT: Final = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest")
+
+
+def site_of(example: Path, folder: Path) -> Path:
+    """Make a folder that says an example is installed, as its pyproject.toml has it."""
+    project = tomllib.loads((example / "pyproject.toml").read_text("utf-8"))["project"]
+    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (info / "METADATA").write_text(head, "utf-8")
+    [(name, value)] = project["entry-points"]["gateway.plugins"].items()
+    (info / "entry_points.txt").write_text(f"[gateway.plugins]\n{name} = {value}\n", "utf-8")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", GROWN, ids=lambda each: each.name)
+def test_an_example_passes_its_own_tests(example: Path, tmp_path: Path):
+    path = os.pathsep.join([str(site_of(example, tmp_path)), str(example)])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *LEAVE_OUT, str(example)],
+        cwd=example,
+        env=os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("example", GROWN, ids=lambda each: each.name)
+def test_an_example_keeps_the_shape_of_a_plugin(example: Path):
+    own = [
+        each for each in modules("examples") if each.name.startswith(f"examples/{example.name}/")
+    ]
+    [front] = [each for each in own if each.name.endswith("/__init__.py")]
+
+    assert own
+    assert list(more_than_hooks(front)) == []
+    assert [line for each in own for line in wrong_imports(each)] == []
+    assert next((example / front.name.split("/")[2]).glob("py.typed")).is_file()
