@@ -1,4 +1,4 @@
-"""The examples that grew from ``gateway plugins new``: each passes its own tests, contract included."""
+"""The examples that grew from ``gateway plugins new``: each passes its own tests."""
 
 import os
 import subprocess
