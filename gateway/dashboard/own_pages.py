@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
+from gateway.dashboard.pages.events import events_pages
 from gateway.dashboard.pages.first_steps import first_steps_pages, first_steps_panels
 from gateway.dashboard.pages.keys import keys_pages
 from gateway.dashboard.pages.me import me_pages
+from gateway.dashboard.pages.package import package_pages
+from gateway.dashboard.pages.packages import packages_pages
 from gateway.dashboard.pages.people import people_pages
+from gateway.dashboard.pages.report import report_pages
 from gateway.dashboard.pages.search import search_pages
+from gateway.dashboard.pages.today import today_pages
 from gateway.runtime import Gateway
 from gateway.sdk.pages import Page, Panel, PanelPlace
 
@@ -14,6 +19,11 @@ from gateway.sdk.pages import Page, Panel, PanelPlace
 def own_pages(gateway: Gateway) -> list[Page]:
     """Return the core's pages."""
     return [
+        *today_pages(gateway),
+        *packages_pages(gateway),
+        *package_pages(gateway),
+        *report_pages(gateway),
+        *events_pages(gateway),
         *first_steps_pages(gateway),
         *people_pages(gateway),
         *keys_pages(gateway),

@@ -120,7 +120,7 @@ async def drivers_of_day(
     parts = (
         select(
             select(packages.c.driver_id)
-            .where(*each, packages.c.driver_id.is_not(None))
+            .where(*each)  # not by driver: their index would be read as a whole
             .limit(MOST_OF_A_DAY)
             .subquery()
             .c.driver_id
@@ -129,7 +129,11 @@ async def drivers_of_day(
     )
     rows = union_all(*parts).subquery()
     found = await connection.execute(
-        select(rows.c.driver_id).distinct().order_by(rows.c.driver_id).limit(most)
+        select(rows.c.driver_id)
+        .where(rows.c.driver_id.is_not(None))
+        .distinct()
+        .order_by(rows.c.driver_id)
+        .limit(most)
     )
     return list(found.scalars())
 

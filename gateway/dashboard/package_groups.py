@@ -1,0 +1,74 @@
+"""Statuses as people at the counter tell them apart, and the views of the list of packages."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from gateway.model.package import Status
+
+
+class Group(NamedTuple):
+    """Statuses under one word. ``glyph`` and ``state`` are the look's, ``shade`` its chart's.
+
+    One that ``is_rare`` is left out of a day that has none of it.
+    """
+
+    name: str
+    words: str
+    statuses: tuple[Status, ...]
+    glyph: str
+    shade: str
+    state: str = ""
+    is_rare: bool = False
+
+
+def _(message: str) -> str:
+    """Mark a sentence for the catalogs; it is translated where it is shown."""
+    return message
+
+
+GROUPS: Final[Sequence[Group]] = (
+    Group("created", _("Created"), ("created",), "s-new", "c1"),
+    Group("ready", _("Ready"), ("ready", "unassigned"), "s-ready", "c2"),
+    Group("assigned", _("Assigned"), ("assigned",), "s-assigned", "c3"),
+    Group(
+        "road",
+        _("On the road"),
+        ("picked_up", "out_for_delivery", "arrived"),
+        "s-out",
+        "c4",
+        "move",
+    ),
+    Group("delivered", _("Delivered"), ("completed",), "s-done", "c5", "ok"),
+    Group("attempted", _("Attempted"), ("attempted", "rescheduled"), "s-warn", "cw", "warn"),
+    Group("failed", _("Failed"), ("failed",), "s-fail", "cb", "bad"),
+    Group(
+        "back", _("Coming back"), ("returning", "returned"), "s-back", "cw", "warn", is_rare=True
+    ),
+    Group("cancelled", _("Cancelled"), ("cancelled",), "s-off", "c0", is_rare=True),
+)
+BY_NAME: Final = {each.name: each for each in GROUPS}
+GROUP_OF: Final = {status: each for each in GROUPS for status in each.statuses}
+
+
+class View(NamedTuple):
+    """A tab of the list: statuses, a flag, or the day's. ``is_counted``: the tab says how many."""
+
+    name: str
+    words: str
+    statuses: tuple[Status, ...] = ()
+    flag: str | None = None
+    of_today: bool = False
+    icon: str | None = None
+    is_counted: bool = True
+
+
+VIEWS: Final[Sequence[View]] = (
+    View("today", _("Today"), of_today=True),
+    View("person", _("Needs a person"), flag="needs_person", icon="s-warn"),
+    View("out", _("Out"), ("assigned", "picked_up", "out_for_delivery", "arrived")),
+    View("attempted", _("Attempted"), ("attempted", "rescheduled")),
+    View("failed", _("Failed"), ("failed",), is_counted=False),
+    View("noproof", _("No proof"), flag="no_proof"),
+    View("all", _("All"), is_counted=False),
+)
+VIEW_OF: Final = {each.name: each for each in VIEWS}

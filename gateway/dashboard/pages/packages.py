@@ -1,0 +1,333 @@
+"""The page Packages: views, filters, exact search, masked rows, and reveals of single ones."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Final, NamedTuple
+from urllib.parse import urlencode
+
+from gateway.dashboard.news import REASONS, SOURCES, last_digits
+from gateway.dashboard.package_groups import BY_NAME, GROUP_OF, GROUPS, VIEW_OF, VIEWS, Group, View
+from gateway.dashboard.pages.bulk import bulk_actions
+from gateway.errors import NotFound
+from gateway.model.account import Caller
+from gateway.model.audit import Purpose
+from gateway.model.masking import masked_package
+from gateway.model.order import PRIORITIES
+from gateway.model.package import Package
+from gateway.model.permission import REVEAL_CONTACT, REVEAL_RX
+from gateway.model.phone import to_e164
+from gateway.runtime import Gateway
+from gateway.sdk.page_request import PageRequest, Query
+from gateway.sdk.pages import Action, Badge, Page, SeeOther, Template
+from gateway.storage.stores.clear_columns import ClearFilter
+from gateway.storage.stores.package_lists import (
+    MOST_OF_A_DAY,
+    PackageFilter,
+    count,
+    drivers_of_day,
+)
+
+PAGE_SIZE: Final = 25
+PERMISSION: Final = "packages.read"
+_WITH_REASON: Final = ("delivery.failed", "delivery.attempted")
+_FLAGS: Final = ("signature", "refrigerated", "controlled")
+_MAX_SEARCH: Final = 200
+
+
+class Row(NamedTuple):
+    """A package in the list, as this person sees it."""
+
+    package: Package
+    group: Group
+    reason: str
+    rx: str
+    source: str
+    seen_at: datetime | None = None
+
+
+class Chosen(NamedTuple):
+    """What the address says of the list: a view, and filters that narrow it."""
+
+    view: View
+    groups: tuple[str, ...]
+    day: date | None
+    source: str | None
+    priority: str | None
+    driver: str | None
+    flag: str | None
+    before_id: str | None
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether there is a filter beside the view."""
+        return any((self.groups, self.day, self.source, self.priority, self.driver, self.flag))
+
+    def query(self, **changes: str | None) -> list[tuple[str, str]]:
+        """Return the fields of the address, with ``changes``; the place in the list is left out."""
+        plain: dict[str, str | None] = {
+            "view": self.view.name,
+            "day": None if self.day is None else self.day.isoformat(),
+            "source": self.source,
+            "priority": self.priority,
+            "driver": self.driver,
+            "flag": self.flag,
+            **changes,
+        }
+        return [("is", each) for each in self.groups] + [
+            (name, value) for name, value in plain.items() if value
+        ]
+
+
+def packages_pages(gateway: Gateway) -> list[Page]:
+    """Return the page."""
+    packages = Packages(gateway)
+    return [
+        Page(
+            path="packages",
+            title="Packages",
+            permission=PERMISSION,
+            handler=packages.show,
+            section="orders",
+            order=0,
+            icon="i-box",
+            badge=packages.badge,
+            bottom=True,
+            actions=(
+                Action(
+                    path="reveal",
+                    permission=PERMISSION,
+                    handler=packages.reveal,
+                    limit="reveals",
+                ),
+                *bulk_actions(gateway),
+            ),
+        )
+    ]
+
+
+class Packages:
+    """Shows the list, and reveals packages in it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    @property
+    def _has_imports(self) -> bool:
+        """Whether a plugin brings the page that imports spreadsheets."""
+        return any(
+            each.path == "import"
+            for _plugin, pages in self._gateway.hooks.pages()
+            for each in pages
+        )
+
+    async def badge(self, caller: Caller) -> Badge | None:
+        """Count the packages that need a person."""
+        wanted = PackageFilter(1, clear=ClearFilter(flag="needs_person"))
+        async with self._gateway.database.read() as connection:
+            found = await count(connection, caller, wanted)
+        return Badge(found.number, "need a person", "bad") if found.number else None
+
+    async def show(self, request: PageRequest) -> Template | SeeOther:
+        """Show the list, or what a search found."""
+        token = request.query.get("found")
+        if token:
+            return await self._found(request, token)
+        return await self._list(request, chosen_of(request.query))
+
+    async def reveal(self, request: PageRequest) -> Template | SeeOther:
+        """Show one row in full; the list around it stays as it is."""
+        form = await request.form()
+        package = await self._gateway.histories.reveal(
+            request.caller, form.get("id"), purpose_of(request.caller)
+        )
+        shown = masked_package(request.caller, package)
+        [row] = await self._rows(request, [shown], seen_at=request.now)
+        if any(each.startswith("row_") for each in request.region):
+            return Template("package_row.html", {"row": row, "reveal_at": ""})
+        answer = await self.show(request)
+        if not isinstance(answer, Template):
+            return answer
+        rows = [row if each.package.id == package.id else each for each in answer.context["rows"]]
+        return Template(answer.name, {**answer.context, "rows": rows})
+
+    async def _list(self, request: PageRequest, chosen: Chosen) -> Template:
+        caller = request.caller
+        wanted = self._wanted(caller, chosen)
+        async with self._gateway.database.read() as connection:
+            found = await self._gateway.packages.page(connection, caller, wanted)
+            counts = {
+                each.name: await count(connection, caller, self._of_view(caller, each), _most(each))
+                for each in VIEWS
+                if each.is_counted
+            }
+            drivers = await drivers_of_day(connection, caller, self._gateway.days.day(caller))
+        masked = caller.masked
+        shown = [masked_package(masked, each) for each in found[:PAGE_SIZE]]
+        await self._gateway.audit.note(
+            self._gateway.packages.views(masked, shown, "package.viewed")
+        )
+        older = found[PAGE_SIZE - 1].id if len(found) > PAGE_SIZE else None
+        return Template(
+            "packages.html",
+            {
+                "chosen": chosen,
+                "fields": chosen.query(),
+                "views": [(each, counts.get(each.name)) for each in VIEWS],
+                "rows": await self._rows(request, shown),
+                "older": None if older is None else _url(request, chosen, before=older),
+                "newest": _url(request, chosen) if chosen.before_id else None,
+                "clear": request.url("packages", view=chosen.view.name),
+                "groups": GROUPS,
+                "group_names": [BY_NAME[each].words for each in chosen.groups],
+                "sources": SOURCES,
+                "priorities": PRIORITIES,
+                "flags": _FLAGS,
+                "drivers": drivers,
+                "searched": None,
+                "reveal_at": _url(request, chosen, chosen.before_id, "packages/reveal"),
+                "has_imports": self._has_imports,
+            },
+        )
+
+    def _wanted(self, caller: Caller, chosen: Chosen) -> PackageFilter:
+        wanted = self._of_view(caller, chosen.view)
+        statuses: tuple[str, ...] = tuple(
+            each for name in chosen.groups for each in BY_NAME[name].statuses
+        )
+        if statuses and wanted.statuses:  # the view's, narrowed
+            statuses = tuple(each for each in statuses if each in wanted.statuses) or ("none",)
+        day = None if chosen.day is None else self._gateway.days.day(caller, chosen.day)
+        return wanted._replace(
+            limit=PAGE_SIZE + 1,
+            before_id=chosen.before_id,
+            source=chosen.source,
+            statuses=statuses or wanted.statuses,
+            day=day or wanted.day,
+            clear=ClearFilter(
+                priority=chosen.priority,
+                driver_id=chosen.driver,
+                flag=chosen.view.flag or chosen.flag,
+            ),
+        )
+
+    def _of_view(self, caller: Caller, view: View) -> PackageFilter:
+        day = self._gateway.days.day(caller) if view.of_today else None
+        clear = ClearFilter(flag=view.flag)
+        return PackageFilter(PAGE_SIZE, statuses=view.statuses, day=day, clear=clear)
+
+    async def _found(self, request: PageRequest, token: str) -> Template | SeeOther:
+        """Show the packages that a search finds: one is opened, others are listed."""
+        text = await request.recall(token)
+        if text is None:
+            raise NotFound("This search is over: it is kept for 15 minutes. Search again.")
+        found = await self._search(request.caller, text.strip()[:_MAX_SEARCH])
+        if len(found) == 1:
+            return SeeOther(f"packages/{found[0].id}")
+        masked = request.caller.masked
+        shown = [masked_package(masked, each) for each in found]
+        chosen = chosen_of(Query([("view", "all")]))
+        return Template(
+            "packages.html",
+            {
+                "chosen": chosen,
+                "fields": [("found", token)],
+                "views": [(each, None) for each in VIEWS],
+                "rows": await self._rows(request, shown),
+                "older": None,
+                "newest": None,
+                "clear": request.url("packages"),
+                "groups": GROUPS,
+                "group_names": [],
+                "sources": SOURCES,
+                "priorities": PRIORITIES,
+                "flags": _FLAGS,
+                "drivers": [],
+                "searched": text,
+                "reveal_at": request.url("packages/reveal", found=token),
+                "has_imports": self._has_imports,
+            },
+        )
+
+    async def _search(self, caller: Caller, text: str) -> Sequence[Package]:
+        """Return the packages with exactly this rx number, phone, patient id or order id."""
+        if not text:
+            return []
+        store = self._gateway.packages
+        country = self._gateway.sites.country(caller.account_id, caller.site)
+        tried = {"rx_number": text, "external_patient_id": text, "external_order_id": text}
+        phone = to_e164(text, country)
+        if phone is not None:
+            tried["patient_phone"] = phone
+        found: dict[str, Package] = {}
+        entries = []
+        async with self._gateway.database.read() as connection:
+            for field, value in tried.items():
+                hits = await store.search(connection, caller, field, value, limit=PAGE_SIZE)
+                found |= {each.id: each for each in hits}
+                entries.append(store.searched(caller, field, value, hits=bool(hits)))
+        with_hits = [each for each in entries if each.outcome == "hits"]
+        await self._gateway.audit.note(with_hits or entries)
+        return sorted(found.values(), key=lambda each: each.id, reverse=True)[:PAGE_SIZE]
+
+    async def _rows(
+        self, request: PageRequest, shown: Sequence[Package], seen_at: datetime | None = None
+    ) -> list[Row]:
+        reasons = await self._reasons(request.caller, shown)
+        return [
+            Row(
+                package=each,
+                group=GROUP_OF[each.status],
+                reason=request.text(reasons[each.id]) if each.id in reasons else "",
+                rx=last_digits(each.order.rx_number),
+                source=request.text(SOURCES.get(each.source, each.source)),
+                seen_at=seen_at,
+            )
+            for each in shown
+        ]
+
+    async def _reasons(self, caller: Caller, shown: Sequence[Package]) -> Mapping[str, str]:
+        """Return why packages failed or were only attempted, by package id."""
+        wanted = [each.id for each in shown if each.status in {"failed", "attempted"}]
+        async with self._gateway.database.read() as connection:
+            found = await self._gateway.events.newest_of(connection, caller, wanted, _WITH_REASON)
+        reasons = {each: event.data.get("failure_reason") for each, event in found.items()}
+        return {each: REASONS[str(why)] for each, why in reasons.items() if why in REASONS}
+
+
+def chosen_of(query: Query) -> Chosen:
+    """Return what an address says; what it doesn't know is left out."""
+    try:
+        day = date.fromisoformat(query.get("day"))
+    except ValueError:
+        day = None
+    priority, flag = query.get("priority"), query.get("flag")
+    return Chosen(
+        view=VIEW_OF.get(query.get("view"), VIEWS[0]),
+        groups=tuple(each for each in dict.fromkeys(query.all("is")) if each in BY_NAME),
+        day=day,
+        source=query.get("source")[:100] or None,
+        priority=priority if priority in PRIORITIES else None,
+        driver=query.get("driver")[:100] or None,
+        flag=flag if flag in _FLAGS else None,
+        before_id=query.get("before")[:100] or None,
+    )
+
+
+def purpose_of(caller: Caller) -> Purpose:
+    """Return why a row is revealed where no one is asked: to deliver, or to care."""
+    return "care" if caller.may(REVEAL_RX) else "delivery"
+
+
+def may_reveal(caller: Caller) -> bool:
+    """Return whether a reveal shows this caller anything."""
+    return caller.may(REVEAL_CONTACT) or caller.may(REVEAL_RX)
+
+
+def _most(view: View) -> int:
+    return MOST_OF_A_DAY if view.of_today else 999
+
+
+def _url(
+    request: PageRequest, chosen: Chosen, before: str | None = None, path: str = "packages"
+) -> str:
+    return request.url(f"{path}?{urlencode(chosen.query(before=before))}")

@@ -1,0 +1,188 @@
+"""The page Today: what needs a person, the day by status and by hour, the latest news."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from gateway.dashboard.news import News, news_of
+from gateway.dashboard.package_groups import GROUPS, Group, _
+from gateway.model.account import Caller
+from gateway.model.permission import ANY_CALLER
+from gateway.runtime import Gateway
+from gateway.sdk.page_request import PageRequest
+from gateway.sdk.pages import Badge, Page, Template
+from gateway.sdk.records import AttentionItem
+from gateway.storage.stores.package_lists import DayCounts
+
+_LATEST: Final = 9
+# What attention items of the core and the stock plugins say, for the catalogs.
+_ITEMS: Final = (
+    _("The endpoint {name} was disabled because it kept failing."),
+    _("The endpoint {name} fails; its webhooks are kept and tried again."),
+    _("{count} package failed, came back or broke a rule, and waits for a person."),
+    _("{count} packages failed, came back or broke a rule, and wait for a person."),
+    _("The disk of the gateway has only {mb} MB left: make room."),
+    _("The last backup is older than {days} days."),
+    _("1 order waits for a person in the shop {shop}."),
+    _("{count} orders wait for a person in the shop {shop}."),
+    _("See what happens"),
+    _("Show them"),
+)
+_LOOKED_AT: Final = 40
+_RECENTLY: Final = timedelta(days=7)
+_FIRST_HOUR: Final = 6
+_LAST_HOUR: Final = 18
+_CHART_HEIGHT: Final = 84.0
+
+
+class Share(NamedTuple):
+    """A group's part of the day: ``x`` and ``width`` in per cent of the bar."""
+
+    group: Group
+    number: int
+    x: float
+    width: float
+
+
+class Hour(NamedTuple):
+    """An hour's bar, with the site's clock below; ``x`` and ``width`` in per cent, else pixels."""
+
+    label: str
+    number: int
+    x: float
+    middle: float
+    width: float
+    y: float
+    height: float
+    is_named: bool
+
+
+def today_pages(gateway: Gateway) -> list[Page]:
+    """Return the page."""
+    today = Today(gateway)
+    return [
+        Page(
+            path="",
+            title="Today",
+            permission=ANY_CALLER,
+            handler=today.show,
+            section="top",
+            order=0,
+            icon="i-today",
+            badge=today.badge,
+            bottom=True,
+        )
+    ]
+
+
+class Today:
+    """Gathers the page."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def badge(self, caller: Caller) -> Badge | None:
+        """Count what needs a person."""
+        items = await self._gateway.attention.of(caller)
+        count = sum(each.count for each in items)
+        return Badge(count, "need a person", "warn") if count else None
+
+    async def show(self, request: PageRequest) -> Template:
+        """Show the page."""
+        caller = request.caller
+        sees_packages = caller.may("packages.read")
+        day = self._gateway.days.day(caller)
+        counts = await self._gateway.days.counts(caller, day) if sees_packages else None
+        context: dict[str, Any] = {
+            "day": day.date,
+            "needs": await self._needs(request),
+            "counts": counts,
+            "news": await self._news(request),
+            "shares": [],
+            "hours": [],
+            "total": 0,
+            "delivered": 0,
+        }
+        if counts is not None:
+            context |= {
+                "shares": shares_of(counts.by_status),
+                "hours": hours_of(list(day.hours()), counts),
+                "total": sum(counts.by_status.values()),
+                "delivered": counts.by_status.get("completed", 0),
+                "at_the_door": sum(counts.delivered),
+            }
+        return Template("today.html", context, panels=("today", ""))
+
+    async def _needs(self, request: PageRequest) -> list[dict[str, Any]]:
+        items = await self._gateway.attention.of(request.caller)
+        return [_need(request, each) for each in sorted(items, key=lambda each: not each.is_bad)]
+
+    async def _news(self, request: PageRequest) -> Sequence[News]:
+        caller = request.caller
+        if not (caller.may("packages.read") or caller.may("events.read")):
+            return []
+        async with self._gateway.database.read() as connection:
+            found = await self._gateway.events.page(
+                connection, caller, limit=_LOOKED_AT, since=request.now - _RECENTLY
+            )
+        shown = [
+            each
+            for each in found
+            if caller.may("packages.read" if each.subject.startswith("pkg_") else "events.read")
+        ]
+        return [news_of(request, each) for each in shown[:_LATEST]]
+
+
+def _need(request: PageRequest, item: AttentionItem) -> dict[str, Any]:
+    text = request.text(item.message, **item.values) if item.message else item.text
+    return {
+        "text": text.removeprefix(f"{item.count} "),  # the figure stands before it
+        "state": "bad" if item.is_bad else "warn",
+        "glyph": "s-fail" if item.is_bad else "s-warn",
+        "since": item.since,
+        "count": item.count,
+        "href": None if item.page is None else request.url(item.page),
+        "button": request.text(item.button or _("Show it")),
+        "command": item.command,
+    }
+
+
+def shares_of(by_status: Mapping[str, int]) -> list[Share]:
+    """Return the groups of a day in the order of the way, with their place in the bar."""
+    counts = [sum(by_status.get(each, 0) for each in group.statuses) for group in GROUPS]
+    total = sum(counts) or 1
+    shares, x = [], 0.0
+    for group, count in zip(GROUPS, counts, strict=True):
+        width = 100 * count / total
+        shares.append(Share(group, count, round(x, 2), round(width, 2)))
+        x += width
+    return shares
+
+
+def hours_of(hours: Sequence[datetime], counts: DayCounts) -> list[Hour]:
+    """Return a bar for each hour from the first delivery to the last, at least 6 to 18 o'clock."""
+    busy = [place for place, count in enumerate(counts.delivered) if count]
+    by_clock = [place for place, at in enumerate(hours) if _FIRST_HOUR <= at.hour <= _LAST_HOUR]
+    first = min([*busy, *by_clock])
+    last = max([*busy, *by_clock])
+    shown = range(first, last + 1)
+    most = max(max(counts.delivered, default=0), 1)
+    step = 100 / len(shown)
+    every = 2 if len(shown) > 8 else 1  # noqa: PLR2004 - a label needs about 3 rem
+    bars = []
+    for number, place in enumerate(shown):
+        height = _CHART_HEIGHT * counts.delivered[place] / most
+        x = number * step
+        bars.append(
+            Hour(
+                label=f"{hours[place]:%H}".lstrip("0") or "0",
+                number=counts.delivered[place],
+                x=round(x + step * 0.2, 2),
+                middle=round(x + step / 2, 2),
+                width=round(step * 0.6, 2),
+                y=round(_CHART_HEIGHT - height, 1),
+                height=round(height, 1),
+                is_named=number % every == 0,
+            )
+        )
+    return bars
