@@ -51,7 +51,7 @@ _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 REASONS: Final[Mapping[str, str]] = {
     "no_answer": _("no answer"),
-    "recipient_not_home": _("nobody home"),
+    "recipient_not_home": _("not at home"),
     "wrong_address": _("wrong address"),
     "address_not_found": _("address not found"),
     "access_problem": _("no way in"),
@@ -83,10 +83,16 @@ METHODS: Final[Mapping[str, str]] = {
 SOURCES: Final[Mapping[str, str]] = {
     "json_api": _("API"),
     "csv": _("Import"),
-    "shopify": _("Shopify"),
     "rx_queue": _("Prescriptions"),
     "label": _("Label"),
 }
+
+
+def source_words(source: str) -> str:
+    """Return where an order came from: a plugin's name, in words for the catalogs."""
+    return SOURCES.get(source, source.replace("_", " ").capitalize())
+
+
 FIELDS: Final[Mapping[str, str]] = {
     "patient_name": _("name"),
     "patient_address": _("address"),
@@ -138,7 +144,7 @@ def _details(request: PageRequest, event: Event) -> list[str]:
     found: list[str] = []
     if event.type == "package.created":
         source = str(data.get("source") or "")
-        found += [text(SOURCES.get(source, source))] if source else []
+        found += [text(source_words(source))] if source else []
     if event.type == "package.updated":
         changed = [str(each) for each in data.get("changed") or ()]
         found.append(", ".join(text(FIELDS.get(each, each)) for each in changed))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, cast, get_args
 
-from gateway.dashboard.news import METHODS, SOURCES, News, last_digits, news_of
+from gateway.dashboard.news import METHODS, News, last_digits, news_of, source_words
 from gateway.dashboard.package_groups import GROUP_OF, _
 from gateway.dashboard.package_steps import NOT_NOW, STEPS, buttons_of, way_of
 from gateway.dashboard.pages.packages import may_reveal, purpose_of
@@ -233,7 +233,7 @@ class PackagePage:
                 "revealed_at": revealed_at,
                 "purposes": PURPOSES,
                 "purpose": purpose_of(caller),
-                "source": request.text(SOURCES.get(package.source, package.source)),
+                "source": request.text(source_words(package.source)),
             },
             panels=("package", package_id),
             title=request.text("Package, Rx ending in {rx}", rx=rx) if rx else None,

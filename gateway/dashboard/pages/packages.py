@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
-from gateway.dashboard.news import REASONS, SOURCES, last_digits
+from gateway.dashboard.news import REASONS, SOURCES, last_digits, source_words
 from gateway.dashboard.package_groups import BY_NAME, GROUP_OF, GROUPS, VIEW_OF, VIEWS, Group, View
 from gateway.dashboard.pages.bulk import bulk_actions
 from gateway.errors import NotFound
@@ -179,7 +179,7 @@ class Packages:
                 "clear": request.url("packages", view=chosen.view.name),
                 "groups": GROUPS,
                 "group_names": [BY_NAME[each].words for each in chosen.groups],
-                "sources": SOURCES,
+                "sources": _sources(chosen, shown),
                 "priorities": PRIORITIES,
                 "flags": _FLAGS,
                 "drivers": drivers,
@@ -238,7 +238,7 @@ class Packages:
                 "clear": request.url("packages"),
                 "groups": GROUPS,
                 "group_names": [],
-                "sources": SOURCES,
+                "sources": _sources(chosen, shown),
                 "priorities": PRIORITIES,
                 "flags": _FLAGS,
                 "drivers": [],
@@ -279,7 +279,7 @@ class Packages:
                 group=GROUP_OF[each.status],
                 reason=request.text(reasons[each.id]) if each.id in reasons else "",
                 rx=last_digits(each.order.rx_number),
-                source=request.text(SOURCES.get(each.source, each.source)),
+                source=request.text(source_words(each.source)),
                 seen_at=seen_at,
             )
             for each in shown
@@ -311,6 +311,12 @@ def chosen_of(query: Query) -> Chosen:
         flag=flag if flag in _FLAGS else None,
         before_id=query.get("before")[:100] or None,
     )
+
+
+def _sources(chosen: Chosen, shown: Sequence[Package]) -> Mapping[str, str]:
+    """Return the sources to choose from: the usual ones, and those of this page."""
+    names = dict.fromkeys([*SOURCES, *sorted({each.source for each in shown})])
+    return {each: source_words(each) for each in [*names, *filter(None, [chosen.source])]}
 
 
 def purpose_of(caller: Caller) -> Purpose:
