@@ -8,16 +8,17 @@ from litestar import Router
 
 from gateway.plugin import (
     API_VERSION,
-    ATTENTION,
     Gateway,
     HealthCheck,
     Job,
+    Page,
     PluginTables,
     hookimpl,
 )
-from gateway_csv.attention import attention
+from gateway_csv.attention import extensions_of
 from gateway_csv.commands import csv_group
 from gateway_csv.folder import WatchedFolder
+from gateway_csv.pages import ImportPages
 from gateway_csv.routes import router
 from gateway_csv.service import ImportService
 from gateway_csv.settings import CsvSettings
@@ -44,6 +45,11 @@ class Csv:
     def http_routers(self) -> Sequence[Router]:
         """Bring the routes under /api/packages."""
         return [router(self._service, self._steps, self._settings)]
+
+    @hookimpl
+    def pages(self) -> Sequence[Page]:
+        """Bring the Import page."""
+        return ImportPages(self._service, self._steps, self._settings).pages()
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
@@ -73,8 +79,8 @@ class Csv:
 
     @hookimpl
     def extensions(self, point: str) -> Sequence[object]:
-        """Bring what needs a person: rows that were left out."""
-        return [attention(self._service)] if point == ATTENTION else []
+        """Bring what needs a person, and the topic that pages watch."""
+        return extensions_of(self._service, point)
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:

@@ -1,9 +1,24 @@
-"""What needs a person of imports: rows that were left out, and that were not fetched yet."""
+"""What needs a person of imports: rows that were left out; and the topic that pages watch."""
 
 from collections.abc import Sequence
 
-from gateway.plugin import AttentionItem, AttentionSource, Caller, from_epoch_ms
+from gateway.plugin import (
+    ATTENTION,
+    TOPICS,
+    AttentionItem,
+    AttentionSource,
+    Caller,
+    Topic,
+    from_epoch_ms,
+)
 from gateway_csv.service import ImportService
+
+
+def extensions_of(service: ImportService, point: str) -> list[object]:
+    """Return the plugin's records for an extension point of the core."""
+    if point == TOPICS:
+        return [Topic("imports", "imports.run")]
+    return [attention(service)] if point == ATTENTION else []
 
 
 def attention(service: ImportService) -> AttentionSource:

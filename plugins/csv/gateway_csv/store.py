@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
     Caller,
+    Change,
     Gateway,
     from_epoch_ms,
     isoformat,
     new_id,
+    note_changes,
     to_epoch_ms,
     visible_to,
 )
@@ -95,6 +97,7 @@ class ImportStore:
         }
         async with self._gateway.database.begin() as connection:
             await connection.execute(self._insert(imports).on_conflict_do_nothing(), [values])
+            await self.note_change(connection, key)
         return key
 
     def _insert(self, table: Any) -> Any:
@@ -116,7 +119,9 @@ class ImportStore:
                 .values(updated_at_ms=now_ms, **_counts(report))
                 .returning(imports.c.stop_asked)
             )
-            return bool(asked.scalar())
+            is_asked = bool(asked.scalar())
+            await self.note_change(connection, import_id)
+        return is_asked
 
     async def end(
         self,
@@ -160,7 +165,17 @@ class ImportStore:
             .where(imports.c.id == import_id, imports.c.state.in_(sorted(before)))
             .values(state=after, updated_at_ms=now_ms, **values)
         )
+        await self.note_change(connection, import_id)
         return bool(moved.rowcount)
+
+    async def note_change(self, connection: AsyncConnection, import_id: str) -> None:
+        """Note in the caller's transaction, as its last step, that an import changed."""
+        columns = imports.c.account_id, imports.c.mode, imports.c.site
+        found = await connection.execute(select(*columns).where(imports.c.id == import_id))
+        row = found.first()
+        if row is not None:
+            change = Change("imports", row.account_id, row.mode, row.site, [import_id])
+            await note_changes(connection, [change], self._gateway.clock.now())
 
     async def set_values(self, import_id: str, **values: Any) -> None:
         """Set columns of an import."""
@@ -337,6 +352,7 @@ class ImportStore:
                 .where(imports.c.id == import_id)
                 .values(updated_at_ms=now_ms, **values)
             )
+            await self.note_change(connection, import_id)
 
 
 def progress_of(found: Stored) -> ProgressOut:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import Caller, Conflict, DeliveryUpdate, Gateway, to_epoch_ms, visible_to
 from gateway_csv.service import Paused
-from gateway_csv.store import Stored
+from gateway_csv.store import ImportStore, Stored
 from gateway_csv.tables import imports, known_rows, made_packages
 
 _AT_ONCE: Final = 200
@@ -90,6 +90,7 @@ class Undo:
             if self._frees_rows and ours:
                 await self._free(connection, [row for row in page if row.package_id in ours])
             await self._note_settled(connection, page, len(ours), now)
+            await ImportStore(self._gateway).note_change(connection, self._import.id)
         return len(ours)
 
     async def _cancelled(self, package_id: str) -> str | None:
