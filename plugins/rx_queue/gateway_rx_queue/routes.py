@@ -34,6 +34,8 @@ from gateway_rx_queue.store import JobFilter
 from gateway_rx_queue.submitting import SubmissionResult
 
 _MOST_AT_ONCE: Final = 100
+# A larger body is read in a thread, so that the event loop goes on.
+_READ_AT_ONCE_BYTES: Final = 128 * 1024
 
 ContentType = Annotated[str, HeaderParameter(name="Content-Type")]
 Service = NamedDependency[SkipValidation[RxService]]
@@ -81,15 +83,18 @@ async def submit_prescriptions(
     idempotency = idempotency_key(key, b"/api/rx\n" + body)
     if content_type.partition(";")[0].strip().lower() == fhir.MEDIA_TYPE:
         candidates, is_batch = await _fhir_candidates(queue, caller, body)
+    elif len(body) <= _READ_AT_ONCE_BYTES:
+        candidates, is_batch = _json_candidates(body)
     else:
-        candidates, is_batch = _json_candidates(decode(body, Any))
+        candidates, is_batch = await asyncio.to_thread(_json_candidates, body)
     drugs = sum(max(1, len(each.prescriptions)) for each in candidates)
     await queue.gateway.limits.take("orders_per_hour", caller.actor, drugs)
     accepted = await queue.intake.accept(caller, candidates, idempotency)
     return _batch_answer(accepted) if is_batch else _single_answer(accepted)
 
 
-def _json_candidates(sent: Any) -> tuple[list[mapping.Candidate], bool]:
+def _json_candidates(body: bytes) -> tuple[list[mapping.Candidate], bool]:
+    sent = decode(body, Any)
     if not isinstance(sent, dict):
         raise InvalidInput("Send a JSON object: one prescription, or a list of prescriptions.")
     if "prescriptions" not in sent:

@@ -1,7 +1,8 @@
 """The context of a prescription for the rules: catalog, earlier fills, site date."""
 
+import asyncio
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import chain
 from typing import Final
@@ -17,6 +18,8 @@ from gateway_rx_queue.store import JobStore
 
 EARLIER: Final = timedelta(days=400)
 """How far back earlier fills are read."""
+# So many jobs and earlier ones are compared in the event loop; more would block it.
+_COMPARED_AT_ONCE: Final = 100
 
 
 class RuleContextReader:
@@ -58,10 +61,23 @@ class RuleContextReader:
                 to_epoch_ms(now - timedelta(days=min(longest + 1, EARLIER.days))),
             )
             catalog = await self._catalog(connection, [*jobs, *chain(*earlier.values())], jobs)
+        if len(jobs) + sum(map(len, earlier.values())) <= _COMPARED_AT_ONCE:
+            return self._cases(jobs, catalog, earlier, now)
+        return await asyncio.to_thread(self._cases, jobs, catalog, earlier, now)
+
+    def _cases(
+        self,
+        jobs: Sequence[Job],
+        catalog: Catalog,
+        earlier: Mapping[bytes, Sequence[Job]],
+        now: datetime,
+    ) -> list[RxCase]:
+        fills = _Fills(catalog)
+        befores = {patient: [*found] for patient, found in earlier.items()}
         cases = []
         for job in jobs:
-            before = earlier.setdefault(job.patient_index, []) if job.patient_index else []
-            cases.append(self._case(job, catalog, before, now))
+            before = befores.setdefault(job.patient_index, []) if job.patient_index else []
+            cases.append(self._case(job, catalog, before, fills, now))
             before.insert(0, job)  # the next of this batch sees it
         return cases
 
@@ -75,7 +91,9 @@ class RuleContextReader:
         }
         return await look_up(connection, medications, allergies)
 
-    def _case(self, job: Job, catalog: Catalog, before: Sequence[Job], now: datetime) -> RxCase:
+    def _case(
+        self, job: Job, catalog: Catalog, before: Sequence[Job], fills: "_Fills", now: datetime
+    ) -> RxCase:
         prescription = job.content.prescription
         drug = prescription.medication
         zone = self.zone(job.account_id, job.site)
@@ -91,8 +109,8 @@ class RuleContextReader:
             catalog_loaded=catalog.loaded,
             drug=catalog.entry(drug),
             named_drugs=tuple(catalog.named(drug)) if catalog.loaded else (),
-            earlier=tuple(_fill(each, zone, catalog) for each in known if _is_same(each, job)),
-            others=tuple(_fill(each, zone, catalog) for each in known if not _is_same(each, job)),
+            earlier=tuple(fills.of(each, zone) for each in known if _is_same(each, job)),
+            others=tuple(fills.of(each, zone) for each in known if not _is_same(each, job)),
             text_drugs=catalog.by_words(texts) if catalog.loaded else {},
             allergy_groups=self._rule_runner.allergy_groups,
             catalog_date=catalog.dated,
@@ -109,6 +127,21 @@ def _elsewhere(before: Job, job: Job) -> bool:
 
 def _is_same(before: Job, job: Job) -> bool:
     return before.fill_index is not None and before.fill_index == job.fill_index
+
+
+class _Fills:
+    """The earlier fills of a batch, each built once: a patient's are in all of their cases."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._known: dict[tuple[str, tzinfo], EarlierFill] = {}
+
+    def of(self, job: Job, zone: tzinfo) -> EarlierFill:
+        """Return a job as an earlier fill, its dates those of ``zone``."""
+        found = self._known.get((job.id, zone))
+        if found is None:
+            found = self._known[job.id, zone] = _fill(job, zone, self._catalog)
+        return found
 
 
 def _fill(job: Job, zone: tzinfo, catalog: Catalog) -> EarlierFill:

@@ -17,6 +17,9 @@ from gateway_rx_queue.rules.stock import STOCK_RULES, Rule
 _log = logging.getLogger(__name__)
 
 DEADLINE_SECONDS: Final = 2.0
+# The weight of some twenty prescriptions, which take a few milliseconds. More are judged in a
+# thread: the event loop goes on.
+_JUDGED_AT_ONCE: Final = 500
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
@@ -61,7 +64,10 @@ class RuleRunner:
 
     async def judge(self, cases: Sequence[RxCase]) -> list[Judgement]:
         """Return the judgement of each case, in their order."""
-        found = [stock_judgement(case) for case in cases]
+        if sum(map(_weight, cases)) <= _JUDGED_AT_ONCE:
+            found = [stock_judgement(case) for case in cases]
+        else:
+            found = await asyncio.to_thread(lambda: [stock_judgement(case) for case in cases])
         for rule in self.rules if cases else ():
             answers = await self._run(rule, cases)
             found = [
@@ -78,6 +84,11 @@ class RuleRunner:
         except Exception as error:  # noqa: BLE001 - a vendor's fault must not lose a prescription
             failed = _failed(rule.name, error)
         return [failed for _ in cases]
+
+
+def _weight(case: RxCase) -> int:
+    """Return about how much there is to judge: an earlier prescription is a twentieth of one."""
+    return 20 + len(case.earlier) + len(case.others)
 
 
 def stock_judgement(case: RxCase) -> Judgement:
