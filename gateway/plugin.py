@@ -100,6 +100,7 @@ from gateway.sdk.formats import Formats
 from gateway.sdk.http import (
     IdempotencyKey,
     OpenGateway,
+    PageLimit,
     idempotency_key,
     json_response,
     page_size,
@@ -296,6 +297,7 @@ __all__ = [
     "PackageFilter",
     "PackageStore",
     "Page",
+    "PageLimit",
     "PagePerson",
     "PageRequest",
     "Panel",

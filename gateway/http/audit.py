@@ -7,13 +7,14 @@ import csv
 import io
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, Router, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery, RawBody
+from msgspec import Meta
 
 from gateway.clock import aware
 from gateway.model.account import Caller
@@ -40,7 +41,7 @@ class AuditSearchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     since: datetime | None = None
     until: datetime | None = None
     cursor: int | None = None
-    limit: int = 50
+    limit: Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": 100})] = 50
 
 
 class AuditRowsOut(msgspec.Struct):

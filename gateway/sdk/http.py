@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from litestar import Response
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
-from litestar.params import HeaderParameter, SkipValidation
+from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 
 from gateway.errors import InvalidInput
 from gateway.model.submission import Idempotency
@@ -24,6 +24,11 @@ IdempotencyKey = Annotated[
 ]
 """Type of a handler parameter that takes the ``Idempotency-Key`` header
 (draft-ietf-httpapi-idempotency-key-header)."""
+
+PageLimit = Annotated[
+    int, QueryParameter(schema_extra={"minimum": 1, "maximum": _MAX_PAGE}, description="page size")
+]
+"""Type of a handler parameter ``limit``, which :func:`page_size` checks."""
 
 OpenGateway = NamedDependency[SkipValidation[Gateway]]
 """Type of a handler parameter named ``gateway`` that takes the open gateway, where the router

@@ -7,7 +7,15 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, RawBody, SkipValidation
 
-from gateway.plugin import REVEAL_CONTACT, REVEAL_RX, Caller, decode, json_response, page_size
+from gateway.plugin import (
+    REVEAL_CONTACT,
+    REVEAL_RX,
+    Caller,
+    PageLimit,
+    decode,
+    json_response,
+    page_size,
+)
 from gateway_csv.check_schema import CheckChange, CheckOut, SamplesOut
 from gateway_csv.columns.column_mappings import checked_sender
 from gateway_csv.details import Options
@@ -98,7 +106,7 @@ async def list_imports(
     caller: NamedDependency[Caller],
     steps: Steps,
     cursor: FromQuery[str | None] = None,
-    limit: FromQuery[int] = 50,
+    limit: PageLimit = 50,
 ) -> Response[bytes]:
     """List the imports of the last day, the newest first; those of the watched folder are in it.
 

@@ -18,6 +18,7 @@ from gateway.plugin import (
     OpenGateway,
     Package,
     PackageFilter,
+    PageLimit,
     aware,
     decode,
     json_response,
@@ -45,7 +46,7 @@ async def list_packages(  # noqa: PLR0913, PLR0917 - one for each query paramete
     driver_id: FromQuery[str | None] = None,
     flag: FromQuery[schema.Flag | None] = None,
     cursor: FromQuery[str | None] = None,
-    limit: FromQuery[int] = 50,
+    limit: PageLimit = 50,
 ) -> Response[bytes]:
     """List packages, newest first. `cursor` is the `next_cursor` of the page before.
 

@@ -208,7 +208,7 @@ class SearchIn(msgspec.Struct, frozen=True, kw_only=True):
     external_patient_id: str | None = None
     external_order_id: str | None = None
     cursor: str | None = None
-    limit: int = 50
+    limit: Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": 100})] = 50
 
 
 class UpdateIn(msgspec.Struct, frozen=True, kw_only=True):

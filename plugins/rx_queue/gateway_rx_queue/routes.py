@@ -6,13 +6,21 @@ from typing import Annotated, Any, Final, cast, get_args
 import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, FromQuery, HeaderParameter, RawBody, SkipValidation
+from litestar.params import (
+    FromPath,
+    FromQuery,
+    HeaderParameter,
+    QueryParameter,
+    RawBody,
+    SkipValidation,
+)
 
 from gateway.plugin import (
     Caller,
     Conflict,
     IdempotencyKey,
     InvalidInput,
+    PageLimit,
     Problem,
     decode,
     idempotency_key,
@@ -33,6 +41,7 @@ from gateway_rx_queue.service import RxService
 from gateway_rx_queue.store import JobFilter
 from gateway_rx_queue.submitting import SubmissionResult
 
+_State = Annotated[str | None, QueryParameter(schema_extra={"enum": [*get_args(schema.State)]})]
 _MOST_AT_ONCE: Final = 100
 # A larger body is read in a thread, so that the event loop goes on.
 _READ_AT_ONCE_BYTES: Final = 128 * 1024
@@ -150,10 +159,10 @@ def _fhir_candidate(order: fhir.Order) -> mapping.Candidate:
 async def list_jobs(
     caller: NamedDependency[Caller],
     queue: Service,
-    status: FromQuery[str | None] = None,
+    status: _State = None,
     site: FromQuery[str | None] = None,
     cursor: FromQuery[str | None] = None,
-    limit: FromQuery[int] = 50,
+    limit: PageLimit = 50,
 ) -> Response[bytes]:
     """List jobs, newest first; with `status=excepted`, oldest first.
 

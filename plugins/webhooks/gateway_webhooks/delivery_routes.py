@@ -7,7 +7,14 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter, SkipValidation
 
-from gateway.plugin import Caller, DeliveryFilter, InvalidInput, json_response, page_size
+from gateway.plugin import (
+    Caller,
+    DeliveryFilter,
+    InvalidInput,
+    PageLimit,
+    json_response,
+    page_size,
+)
 from gateway_webhooks import schema
 from gateway_webhooks.deliveries import Deliveries
 from gateway_webhooks.delivery_answers import (
@@ -35,14 +42,20 @@ EndpointService = NamedDependency[SkipValidation[Endpoints]]
 async def list_deliveries(  # noqa: PLR0913, PLR0917 - one for each query parameter
     caller: NamedDependency[Caller],
     deliveries: Service,
-    wanted_state: Annotated[str | None, QueryParameter(name="state")] = None,
+    wanted_state: Annotated[
+        str | None, QueryParameter(name="state", schema_extra={"enum": [*_STATES]})
+    ] = None,
     endpoint: FromQuery[str | None] = None,
     event: FromQuery[str | None] = None,
     package: FromQuery[str | None] = None,
-    status: FromQuery[str | None] = None,
-    error: FromQuery[str | None] = None,
+    status: Annotated[
+        str | None, QueryParameter(schema_extra={"pattern": f"^{_STATUS.pattern}$"})
+    ] = None,
+    error: Annotated[
+        str | None, QueryParameter(schema_extra={"pattern": f"^{_ERROR.pattern}$"})
+    ] = None,
     cursor: FromQuery[str | None] = None,
-    limit: FromQuery[int] = 50,
+    limit: PageLimit = 50,
 ) -> Response[bytes]:
     """List deliveries, newest first.
 
@@ -103,7 +116,7 @@ async def show_statistics(
     endpoint_id: FromPath[str],
     caller: NamedDependency[Caller],
     deliveries: Service,
-    hours: FromQuery[int] = 24,
+    hours: Annotated[int, QueryParameter(schema_extra={"minimum": 1, "maximum": 168})] = 24,
 ) -> Response[bytes]:
     """Show success and p95 by quarter hour, and what waits. `hours` is 24, and 168 at most.
 

@@ -1,17 +1,18 @@
 """The routes under ``/api/webhooks``: endpoints, deliveries, the log."""
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 from litestar import Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, FromQuery, RawBody, SkipValidation
+from litestar.params import FromPath, FromQuery, QueryParameter, RawBody, SkipValidation
 
 from gateway.plugin import (
     AttemptFilter,
     Caller,
     Gateway,
     InvalidInput,
+    PageLimit,
     aware,
     decode,
     json_response,
@@ -37,6 +38,9 @@ from gateway_webhooks.recovery_routes import (
 
 _MAX_CURSOR: Final = 2**63 - 1
 _OUTCOMES: Final = {"delivered": True, "failed": False}
+
+_Cursor = Annotated[int | None, QueryParameter(schema_extra={"minimum": 1, "maximum": _MAX_CURSOR})]
+_Outcome = Annotated[str | None, QueryParameter(schema_extra={"enum": [*_OUTCOMES]})]
 
 Service = NamedDependency[SkipValidation[Endpoints]]
 
@@ -226,10 +230,10 @@ async def read_log(  # noqa: PLR0913, PLR0917 - one for each query parameter
     gateway: NamedDependency[SkipValidation[Gateway]],
     endpoint: FromQuery[str | None] = None,
     event: FromQuery[str | None] = None,
-    outcome: FromQuery[str | None] = None,
+    outcome: _Outcome = None,
     since: FromQuery[datetime | None] = None,
-    cursor: FromQuery[int | None] = None,
-    limit: FromQuery[int] = 50,
+    cursor: _Cursor = None,
+    limit: PageLimit = 50,
 ) -> Response[bytes]:
     """List every attempt, newest first. `outcome` is `delivered` or `failed`.
 

@@ -65,7 +65,7 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class RotateIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``overlap_hours``: how long the secret in use keeps signing."""
 
-    overlap_hours: float = 24
+    overlap_hours: Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 24 * 30})] = 24
 
 
 class RecoverIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

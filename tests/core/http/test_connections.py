@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 import sys
 
 import pytest
 from raw_http import RawClient, raw_client, until
+from waiting import PATIENCE_SECONDS
 
 HEAD = "Host: gateway\r\n"
 PLUGINS = "[plugins.json_api]\n"
@@ -121,6 +123,20 @@ async def test_each_second_needs_its_share_of_the_body(harness):
     assert answer.status == 408
 
 
+async def test_a_large_body_has_time_in_proportion_to_what_has_come(harness):
+    slow = "[http]\nbody_timeout_seconds = 0.5\nbody_min_bytes_per_second = 1000\n"
+    order = json.dumps({"orders": [{"patient_name": "A", "patient_address": "B"}]})
+    async with harness(slow + PLUGINS) as running:
+        key = await running.issue_key()
+        async with raw_client(running.url) as client:
+            await client.send(post(key, len(order) + 60_000, " " * 60_000))  # time for a minute
+            await asyncio.sleep(1.5)
+            await client.send(order)
+            answer = await client.answer()
+
+    assert answer.status == 200
+
+
 async def test_a_slow_application_does_not_count_against_the_body(quick):
     key = await quick.issue_key()
     taken = asyncio.Event()
@@ -164,8 +180,9 @@ async def test_the_second_request_of_a_connection_has_a_head_deadline_too(quick)
     assert answer.status == 408
 
 
-async def test_the_rest_of_a_refused_body_is_not_read_for_ever(quick):
-    async with raw_client(quick.url) as client:
+async def test_the_rest_of_a_refused_body_is_not_read_for_ever(harness):
+    quick = "[http]\nbody_timeout_seconds = 0.5\nkeep_alive_seconds = 600\n"
+    async with harness(quick + PLUGINS) as running, raw_client(running.url) as client:
         await client.send(post("sk_live_wrong", 900_000))
         answer = await client.answer()
         assert await client.is_closed()
@@ -173,10 +190,25 @@ async def test_the_rest_of_a_refused_body_is_not_read_for_ever(quick):
     assert answer.status == 401
 
 
-async def test_a_client_that_does_not_read_its_answer_is_disconnected(quick):
-    async with raw_client(quick.url) as client:
-        await send_until_disconnected(client, get("/openapi.json") * 5)
-        await until(lambda: connections(quick) == 0)
+async def test_a_client_that_does_not_read_its_answers_is_disconnected(harness):
+    quick = "[http]\nbody_timeout_seconds = 0.5\nkeep_alive_seconds = 600\n"
+    async with harness(quick + PLUGINS) as running:
+        host, _, port = running.url.removeprefix("http://").partition(":")
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)  # noqa: FBT003 - the module's own signature
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, (host, int(port)))
+            answered = running.gateway.metrics.requests.values
+            sent = 0
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                # Until the buffers between them are full; more than eight in a row are refused.
+                while not refused(running, "unread_answer"):
+                    if sent - sum(answered.values()) < 7:
+                        await loop.sock_sendall(client, get("/openapi.json").encode())
+                        sent += 1
+                    await asyncio.sleep(0.005)
+            await until(lambda: connections(running) == 0)
 
 
 # What is too large
@@ -319,6 +351,36 @@ async def test_at_its_cap_an_address_loses_its_oldest_idle_connection(harness):
     assert first_is_closed
     assert still_open == [True] * 4
     assert refused(gateway, "address_cap") == 1
+
+
+async def test_a_connection_that_was_used_outlives_one_that_never_was(harness):
+    """A client's pool is older than a flood of connections that say nothing."""
+    toml = "[http]\nmax_connections_per_address = 2\n"
+    async with (
+        harness(toml + PLUGINS) as running,
+        raw_client(running.url) as used,
+    ):
+        await used.send(get("/health/live"))
+        await used.answer()
+        async with raw_client(running.url) as silent, raw_client(running.url):
+            assert await silent.is_closed()
+            await used.send(get("/health/live"))
+            answer = await used.answer()
+
+    assert answer.status == 200
+
+
+async def test_a_trusted_proxy_may_open_more_connections_than_an_address(harness):
+    toml = '[http]\nmax_connections_per_address = 2\ntrusted_proxies = ["127.0.0.1"]\n'
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(harness(toml + PLUGINS))
+        clients = [await stack.enter_async_context(raw_client(running.url)) for _ in range(6)]
+        statuses = []
+        for client in clients:
+            await client.send(get("/health/live"))
+            statuses.append((await client.answer()).status)
+
+    assert statuses == [200] * 6
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")

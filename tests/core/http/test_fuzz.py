@@ -28,9 +28,31 @@ allow_networks = ["127.0.0.0/8"]
 [plugins.csv]
 [plugins.rx_queue]
 """
-# Rules that a JSON schema can't state (a phone number of its country, a package's own
-# status) refuse inputs that fit their schema; every other check of schemathesis is on.
-UNSTATABLE = [positive_data_acceptance]
+# Operations that refuse inputs which fit their schema, and why the schema can't say so. Every
+# other operation accepts whatever its schema describes, and every other check is on everywhere.
+_TEXTS = "texts of people: a phone number of its country, no control characters, decimals as text"
+_ONE_OF = "exactly one of several fields has to be there"
+UNSTATABLE = {
+    ("POST", "/api/webhook/orders"): _TEXTS,
+    ("PATCH", "/api/packages/{package_id}"): _TEXTS,
+    ("POST", "/api/packages/{package_id}/events"): _TEXTS,
+    ("POST", "/api/delivery-events"): _TEXTS,
+    ("POST", "/api/packages/search"): _ONE_OF,
+    ("POST", "/api/packages/bulk"): "which fields it takes depends on its action",
+    ("POST", "/api/packages/import"): "the file's part and its content",
+    ("POST", "/api/packages/imports"): "the file's part and its content",
+    ("PATCH", "/api/packages/imports/{import_id}/check"): "fields of orders are known by name",
+    ("POST", "/api/webhooks/endpoints"): "which hosts and addresses may be called",
+    ("PATCH", "/api/webhooks/endpoints/{endpoint_id}"): "which hosts and addresses may be called",
+    ("POST", "/api/rx"): "any faulty prescription is answered with what is wrong in it",
+    ("POST", "/api/rx/lease"): "a JSON schema's integer may be written 62.0",
+    ("POST", "/api/rx/{queue_id}/result"): "the eight digits of a DIN, the codes of reasons",
+    ("POST", "/api/keys"): "scopes and sites are those of this installation",
+    ("PATCH", "/api/keys/{key_id}"): "scopes and sites are those of this installation",
+    ("POST", "/api/audit/search"): "a JSON schema's integer may be written 62.0; RFC 3339 times",
+    ("POST", "/api/audit/patient"): _ONE_OF,
+    ("POST", "/api/audit/disclosures"): _ONE_OF,
+}
 MARK = "Quackenbush"
 VALUES = st.recursive(
     st.none()
@@ -100,29 +122,39 @@ async def test_the_whole_document_holds_against_requests_made_from_it(
 def _drive(document, url, key):
     schema = schemathesis.openapi.from_dict(document)
     schema.config.base_url = url
+    named = set()
     for each in schema.get_all_operations():
         operation = each.ok()
+        name = (operation.method.upper(), operation.path)
+        named.add(name)
+        _drive_operation(operation, key, [positive_data_acceptance] if name in UNSTATABLE else [])
+    assert set(UNSTATABLE) <= named  # no operation is excused that there isn't
 
-        @given(case=operation.as_strategy())
-        @settings(
-            max_examples=12,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
+
+def _drive_operation(operation, key, excluded):
+    @given(case=operation.as_strategy())
+    @settings(
+        max_examples=12,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    def as_documented(case):
+        if isinstance(case.body, dict) and "wait_seconds" in case.body:
+            case.body["wait_seconds"] = 0  # a long poll is no finding
+        if case.query:
+            case.query.pop("as_csv", None)  # a table instead of the described JSON
+            for parameter, value in case.query.items():
+                if isinstance(value, str):  # no address takes a NUL
+                    case.query[parameter] = value.replace("\0", "")
+        response = case.call_and_validate(
+            headers={"X-API-Key": key}, excluded_checks=excluded, timeout=60
         )
-        def as_documented(case):
-            if isinstance(case.body, dict) and "wait_seconds" in case.body:
-                case.body["wait_seconds"] = 0  # a long poll is no finding
-            if case.query:
-                case.query.pop("as_csv", None)  # a table instead of the described JSON
-            response = case.call_and_validate(
-                headers={"X-API-Key": key}, excluded_checks=UNSTATABLE, timeout=60
-            )
-            if response.status_code >= 400 and case.path != "/health/ready":
-                assert set(response.json()) == {"error", "code", "details"}, response.text
-            assert "x-request-id" in response.headers
+        if response.status_code >= 400 and case.path != "/health/ready":
+            assert set(response.json()) == {"error", "code", "details"}, response.text
+        assert "x-request-id" in response.headers
 
-        as_documented()
+    as_documented()
 
 
 async def test_each_path_refuses_other_methods_and_names_its_own(harness):
