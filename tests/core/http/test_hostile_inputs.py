@@ -156,6 +156,17 @@ async def test_no_input_blocks_the_loop(harness, name):
     assert turns.longest < MOST_SECONDS, (turns.longest, turns.place)
 
 
+async def test_a_text_part_in_another_encoding_is_refused(harness):
+    async with harness(PLUGINS) as gateway:
+        key = await gateway.issue_key()
+        body = multipart("Content-Type: text/plain; charset=punycode\r\n", b"{}")
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        answer = await gateway.request("POST", "/api/packages/import", key, body, headers)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "Send the text parts of a multipart body in UTF-8."
+
+
 @pytest.mark.parametrize(
     "path",
     [
