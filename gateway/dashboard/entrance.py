@@ -40,6 +40,7 @@ from gateway.sdk.page_request import DASHBOARD as _HOME
 _PUBLIC: Final = {"public": True, "session": True, "page": True}
 _OWN: Final = {"permission": ANY_CALLER, "session": True, "page": True, "media": FORM}
 _FRESH: Final = {**_OWN, "step_up": True}
+_ME: Final = f"{_HOME}/me"
 _YEAR_SECONDS: Final = 365 * 86_400
 
 Asked = Request[Any, Any, State]
@@ -143,7 +144,7 @@ def _enrolling(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
         except InvalidInput as error:
             set_up = await enrolment.again(token)
             return _set_up_page(layout, request, set_up, error=error)
-        answer = layout.page(request, "codes.html", codes=made.recovery_codes)
+        answer = layout.page(request, "codes.html", codes=made.recovery_codes, next=_HOME)
         begin_session(answer, browser.origin, made.begun)
         return answer
 
@@ -250,7 +251,9 @@ def _own_factors(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
             return _set_up_page(
                 layout, request, set_up, own=True, error=error, language=signed_in.language
             )
-        return layout.page(request, "codes.html", codes=codes, language=signed_in.language)
+        return layout.page(
+            request, "codes.html", codes=codes, next=_ME, language=signed_in.language
+        )
 
     return [factors, add]
 

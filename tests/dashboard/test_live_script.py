@@ -119,3 +119,14 @@ async def test_a_phone_finds_the_menu_and_the_search(running, sign_in_as):
           .map(([, html]) => html)"""
     )
     assert small == []
+
+
+async def test_print_has_the_page_and_nothing_that_stands_around_it(running, sign_in_as):
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/test/people")
+    await page.emulate_media(media="print", color_scheme="light")
+
+    around = ".nav, .top, .modeband, .acts, .keys, .skip"
+    assert await page.locator(f":is({around}):visible").count() == 0
+    assert await page.locator("main h1").is_visible()
+    assert await page.locator("table th", has_text="Amara Okafor").first.is_visible()
