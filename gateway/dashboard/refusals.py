@@ -1,5 +1,6 @@
 """What a page answers when it can't be shown: a redirect to what helps, or a sentence."""
 
+import contextlib
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -58,8 +59,8 @@ class Refusals:
         """Return the page in place of one that failed unexpectedly; the log has the reference."""
         inside, reference = _inside(request), request_id.get() or ""
         if inside is not None:
-            kind = type(error).__name__
-            return self._pages.failure(request, *inside, kind, reference)
+            with contextlib.suppress(Exception):  # the shell itself fails: without it, then
+                return self._pages.failure(request, *inside, type(error).__name__, reference)
         sentence = "The gateway failed unexpectedly; nothing is lost. Try again."
         return self._layout.page(request, "refused.html", 500, problem=sentence)
 
