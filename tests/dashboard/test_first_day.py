@@ -1,4 +1,4 @@
-"""Journey 6: a session that ends in the middle of a form, in an empty folder, by the pages alone."""
+"""Journey 6: a session that ends in the middle of a form."""
 
 import asyncio
 import socket
