@@ -1,4 +1,7 @@
-"""Journey 6: a session that ends in the middle of a form."""
+"""Journeys 1 and 6: the owner's first day, and a session that ends in the middle of a form.
+
+Each runs ``gateway serve`` in an empty folder and goes by the pages alone.
+"""
 
 import asyncio
 import socket
@@ -81,6 +84,43 @@ class FirstDay:
 
     def faults(self):
         return [each for each in self.problems if "Content Security Policy" in each]
+
+
+async def test_the_owners_first_day(tmp_path: Path, chromium):
+    folder = tmp_path / "gateway"
+    folder.mkdir()
+    async with FirstDay(folder, chromium, idle=15) as day:
+        page = day.page
+        await day.become_owner()
+
+        # What is to be done stands on the first page: the site is there, a key is next.
+        steps = page.locator("#first-steps")
+        await steps.locator("[data-done]", has_text="Name your site").wait_for()
+        await steps.get_by_role("link", name="Make a key").click()
+        dialog = page.locator("#dialog")
+        await dialog.locator("[name=name]").fill("Till 2")
+        await dialog.get_by_role("button", name="Make the key").click()
+        curl = await dialog.locator("#the-curl").text_content()
+        await page.click("text=I stored it")
+
+        # The packages are open in another tab when the program sends its first order.
+        packages = await day.tab()
+        await packages.goto(f"{day.home}/dashboard/packages")
+        await packages.evaluate("window.stays = true")
+        sent = await asyncio.create_subprocess_shell(
+            curl, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        answer, _ = await sent.communicate()
+        assert b'"created":1' in answer.replace(b" ", b"")
+        await packages.locator("main [data-id^=pkg_]").first.wait_for()
+        assert await packages.evaluate("window.stays")
+        assert "Rodriguez" not in await packages.locator("main").inner_text()
+
+        # The checklist has heard of both.
+        await page.goto(f"{day.home}/dashboard")
+        await steps.locator("[data-done]", has_text="Take the first order").wait_for()
+        assert await steps.locator("[data-done]").count() == 3
+        assert day.faults() == []
 
 
 async def test_a_session_that_ends_in_mid_form_and_goes_on(tmp_path: Path, chromium):
