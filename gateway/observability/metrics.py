@@ -8,11 +8,14 @@ prometheus_client's own classes take 2 µs and 50 µs an endpoint to collect
 Label values are ids and fixed words, never anything from a request.
 """
 
+import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Final, Literal
+
+from gateway.errors import PluginError
 
 Labels = tuple[str, ...]
 Samples = Iterable[tuple[Labels, float]]
@@ -24,6 +27,8 @@ Batching = Literal["intake", "tracking", "ledger", "keys", "audit"]
 # Label sets per metric; further ones are counted as "other".
 _MAX_SERIES: Final = 1_000
 _MAX_ENDPOINTS: Final = 50_000
+
+_PLUGIN_METRIC: Final = re.compile(r"gateway_[a-z][a-z0-9]*(?:_[a-z0-9]+)+", re.ASCII)
 
 ENDPOINT: Final = "endpoint"
 OUTCOMES: Final = ("delivered", "failed", "exhausted")
@@ -183,9 +188,24 @@ class Metrics:
             "Time since the engine last looked for due work, which it does every second.",
         )
 
+        self._of_plugins: dict[str, Counter] = {}
+
+    def counter(self, name: str, meaning: str, labels: Labels = ()) -> Counter:
+        """Return a plugin's counter, the same one for a name that it has made before.
+
+        Raises ``PluginError`` for a name that isn't a metric's, or is one of the gateway's own.
+        """
+        own = {each.name for each in vars(self).values() if isinstance(each, Family)}
+        if not _PLUGIN_METRIC.fullmatch(name) or name in own:
+            raise PluginError(f"a plugin can't count {name}: name it gateway_<plugin>_<what>")
+        return self._of_plugins.setdefault(name, Counter(name, meaning, labels))
+
     def families(self) -> Sequence[Counter | Histogram | Gauge]:
         """Return every metric family."""
-        return tuple(vars(self).values())
+        own = (
+            each for each in vars(self).values() if isinstance(each, Counter | Histogram | Gauge)
+        )
+        return (*own, *self._of_plugins.values())
 
     def snapshot(self) -> dict[str, Rows]:
         """Return all current numbers, by family name."""

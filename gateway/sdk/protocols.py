@@ -282,6 +282,28 @@ class AuditRecorder(Protocol):
         ...
 
 
+class PluginCounter(Protocol):
+    """A number of the metrics page that only grows, for each set of label values."""
+
+    def inc(self, labels: tuple[str, ...], amount: int = 1) -> None:
+        """Add ``amount``; 0 creates the series, so that its first increase is visible.
+
+        Label values are ids and fixed words, never anything from a request.
+        """
+        ...
+
+
+class PluginMetrics(Protocol):
+    """Makes metrics of a plugin's own; on the event loop's thread only."""
+
+    def counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> PluginCounter:
+        """Return the counter ``gateway_<plugin>_<what>``; ``/metrics`` adds ``_total``.
+
+        The same name again is the same counter. Raises ``PluginError`` for another name.
+        """
+        ...
+
+
 class AttentionList(Protocol):
     """Lists what needs a person."""
 
@@ -293,8 +315,8 @@ class AttentionList(Protocol):
 class Gateway(Protocol):
     """The gateway as a plugin sees it; passed to its ``__init__`` and opened later.
 
-    ``settings``, ``clock``, ``catalog()`` and ``sites`` work at once; the rest works once
-    a hook's record is called: nothing is connected while plugins are constructed.
+    ``settings``, ``clock``, ``catalog()``, ``sites`` and ``metrics`` work at once; the rest works
+    once a hook's record is called: nothing is connected while plugins are constructed.
     """
 
     settings: Settings
@@ -322,6 +344,7 @@ class Gateway(Protocol):
     recovery: RecoveryService
     audit: AuditRecorder
     attention: AttentionList
+    metrics: PluginMetrics
 
     def catalog(self) -> Sequence[EventType]:
         """Return every event type, the core's and the plugins'."""

@@ -26,6 +26,7 @@ from gateway.plugin import (
     OrderResult,
     Problem,
     Submission,
+    TooLarge,
     Unavailable,
 )
 from gateway_csv.bags import bagged, can_hold_bags, problems_of_members
@@ -162,6 +163,14 @@ class Importer:
         self._gateway = gateway
         self._settings = settings
         self.threads = threads
+        self._files = gateway.metrics.counter(
+            "gateway_csv_files",
+            "Spreadsheets by outcome: imported, rejected (all rows have errors), refused as a "
+            "whole, failed (a fault of the gateway).",
+            ("outcome",),
+        )
+        for outcome in ("imported", "rejected", "refused", "failed"):
+            self._files.inc((outcome,), 0)
 
     async def run(self, file: BinaryIO, job: Job, hooks: Hooks) -> Report:
         """Import a file; returns the report.
@@ -169,9 +178,19 @@ class Importer:
         Raises ``InvalidInput`` or ``TooLarge``, with nothing imported, for a file that can't
         be read from its beginning to its end; ``Unavailable`` when it stops in the middle.
         """
-        self.check_site(job.caller, job.site)
-        async with self.threads.turn():
-            return await self._run(await self.table(file, job), job, hooks)
+        outcome = "failed"
+        try:
+            self.check_site(job.caller, job.site)
+            async with self.threads.turn():
+                report = await self._run(await self.table(file, job), job, hooks)
+            outcome = "rejected" if report.is_failure else "imported"
+        except (InvalidInput, TooLarge, NotAllowed):
+            outcome = "refused"
+            raise
+        finally:
+            if not job.dry_run:
+                self._files.inc((outcome,))
+        return report
 
     async def _run(self, table: Table, job: Job, hooks: Hooks) -> Report:
         report = Report()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.errors import PluginError
 from gateway.observability.metrics import Counter, Gauge, Histogram, Metrics
 
 
@@ -152,3 +153,19 @@ def test_two_gateways_count_each_for_itself():
     one.orders_taken("json_api", ["created"])
 
     assert rows(other.orders) == {}
+
+
+def test_a_plugins_counter_is_one_of_the_families_and_made_once():
+    metrics = Metrics()
+    metrics.counter("gateway_acme_files", "Files.", ("outcome",)).inc(("refused",))
+
+    again = metrics.counter("gateway_acme_files", "Files.", ("outcome",))
+    again.inc(("refused",))
+
+    assert metrics.snapshot()["gateway_acme_files"] == [(("refused",), (2,))]
+
+
+@pytest.mark.parametrize("name", ["acme_files", "gateway_acme", "gateway_job_failures", "x\ny"])
+def test_a_plugin_can_not_take_a_name_that_is_not_its_own(name):
+    with pytest.raises(PluginError, match="gateway_<plugin>_<what>"):
+        Metrics().counter(name, "Files.")

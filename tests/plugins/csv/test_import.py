@@ -511,3 +511,21 @@ async def test_the_same_file_sent_many_times_at_once_makes_its_packages_once(har
 
     assert sum(each["created"] for each in reports) == 2
     assert len(packages) == 2
+
+
+async def test_whole_files_are_counted_by_what_became_of_them(sender):
+    bad_row = "patient_name,patient_address\nAna Reed,\n"
+    await sender.send(SEED)
+    await sender.send(bad_row)
+    await sender.post("no table at all")
+    await sender.send(SEED, "?dry_run=true")
+
+    page = (await sender.gateway.get("/metrics")).text
+
+    counted = [each for each in page.splitlines() if each.startswith("gateway_csv_files_total")]
+    assert sorted(counted) == [
+        'gateway_csv_files_total{outcome="failed"} 0.0',
+        'gateway_csv_files_total{outcome="imported"} 1.0',
+        'gateway_csv_files_total{outcome="refused"} 1.0',
+        'gateway_csv_files_total{outcome="rejected"} 1.0',
+    ]
