@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Column,
     ColumnElement,
     FromClause,
@@ -150,7 +151,7 @@ class QueueTable:
             return and_(ended, self.table.c[self.attempts] >= self.max_attempts)
         return ended
 
-    def within(self, partition: str | None) -> list[ColumnElement[bool]]:
+    def within(self, partition: str | BindParameter[str] | None) -> list[ColumnElement[bool]]:
         """Match the items of one partition, or all."""
         if partition is None:
             return []
@@ -159,7 +160,9 @@ class QueueTable:
         return [self.table.c[self.partition] == partition]
 
     def claimable(
-        self, partition: str | None = None, where: Sequence[ColumnElement[bool]] = ()
+        self,
+        partition: str | BindParameter[str] | None = None,
+        where: Sequence[ColumnElement[bool]] = (),
     ) -> Select[Any]:
         """Select the ids of items that a claim finds: due, free, and their subject's turn.
 

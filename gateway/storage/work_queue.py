@@ -81,6 +81,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.clock import Clock, to_epoch_ms
 from gateway.storage.batcher import Batcher
@@ -258,27 +259,19 @@ class WorkQueue:
         """Wait until every claim and settlement that was begun here is committed."""
         await self._batcher.drained()
 
-    async def take(
+    def taking(
         self,
-        connection: AsyncConnection,
-        limit: int,
-        lease_seconds: float,
         *,
-        partition: str | None = None,
+        in_partition: bool = False,
         where: Sequence[ColumnElement[bool]] = (),
         values: Mapping[str, Any] | None = None,
-    ) -> list[Claimed]:
-        """Claim in the caller's transaction; sets ``values`` of the claimed rows as well.
+    ) -> ReturningUpdate[Any]:
+        """Return the statement of :meth:`take`; building it costs more than running it.
 
-        One statement. On PostgreSQL a queue with subjects takes a lock of its partition before
-        it, until the transaction ends: what another claim holds has to be seen.
+        ``where`` and ``values`` may have bindparams of your own, not named as a column is.
         """
         queue, columns = self.table, self.table.table.c
-        await self._lock(connection, partition)
-        now = self._gateway.clock.now()  # not before: the lock may have been waited for
-        if lease_seconds > queue.max_lease_seconds:
-            raise ValueError(f"queue {queue.name}: a lease may last {queue.max_lease_seconds:g} s")
-        until = now + timedelta(seconds=lease_seconds)
+        partition = bindparam("of_partition", type_=Text) if in_partition else None
         due = (
             queue.claimable(partition, where)
             .order_by(columns[queue.due_at], columns[queue.order])
@@ -286,7 +279,6 @@ class WorkQueue:
             .with_for_update(skip_locked=True)
             .cte("due")  # a CTE, so that PostgreSQL evaluates (and locks) it exactly once
         )
-        token = None
         changes: dict[str, Any] = {
             **(values or {}),
             queue.lease_until: bindparam("until_ms", type_=BigInteger),
@@ -296,20 +288,51 @@ class WorkQueue:
             changes[queue.state] = queue.leased
         if queue.lease is not None:
             changes[queue.lease] = bindparam("token", type_=Text)
-        statement = (
+        return (
             update(queue.table)
             .where(columns[queue.id].in_(select(due.c[0])))
             .values({columns[name]: value for name, value in changes.items()})
             .returning(queue.table)
         )
-        parameters: dict[str, Any] = {
+
+    async def take(  # noqa: PLR0913 - the two ways to say which
+        self,
+        connection: AsyncConnection,
+        limit: int,
+        lease_seconds: float,
+        *,
+        partition: str | None = None,
+        where: Sequence[ColumnElement[bool]] = (),
+        values: Mapping[str, Any] | None = None,
+        statement: ReturningUpdate[Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> list[Claimed]:
+        """Claim in the caller's transaction; sets ``values`` of the claimed rows as well.
+
+        One statement: that of ``where`` and ``values``, or one that :meth:`taking` made, with the
+        ``parameters`` of your own. On PostgreSQL a queue with subjects takes a lock of its
+        partition before it, until the transaction ends: what another claim holds has to be seen.
+        """
+        queue = self.table
+        await self._lock(connection, partition)
+        now = self._gateway.clock.now()  # not before: the lock may have been waited for
+        if lease_seconds > queue.max_lease_seconds:
+            raise ValueError(f"queue {queue.name}: a lease may last {queue.max_lease_seconds:g} s")
+        until = now + timedelta(seconds=lease_seconds)
+        if statement is None:
+            statement = self.taking(in_partition=partition is not None, where=where, values=values)
+        given: dict[str, Any] = {
+            **(parameters or {}),
             "now_ms": to_epoch_ms(now),
             "until_ms": to_epoch_ms(until),
             "most": limit,
         }
+        if partition is not None:
+            given["of_partition"] = partition
+        token = None
         if queue.lease is not None:
-            parameters["token"] = token = secrets.token_urlsafe(18)
-        rows = (await connection.execute(statement, parameters)).all()
+            given["token"] = token = secrets.token_urlsafe(18)
+        rows = (await connection.execute(statement, given)).all()
         taken = sorted(rows, key=lambda row: (_of(row, queue.due_at), _of(row, queue.order)))
         return [
             Claimed(queue.name, _of(row, queue.id), _of(row, queue.attempts), token, until, row)

@@ -1,8 +1,10 @@
 """Which jobs a caller's claim may take, and who has queued jobs."""
 
-from sqlalchemy import ColumnElement, select, text, tuple_
+from typing import Any
 
-from gateway.plugin import AsyncConnection
+from sqlalchemy import ColumnElement, bindparam, select, text, tuple_
+
+from gateway.plugin import AsyncConnection, Claimed, WorkQueue
 from gateway_rx_queue.store import Scope
 from gateway_rx_queue.tables import QUEUED, rx_jobs
 
@@ -13,6 +15,44 @@ def within(scope: Scope) -> list[ColumnElement[bool]]:
     if scope.site is not None:
         found.append(rx_jobs.c.site == scope.site)
     return found
+
+
+class Claims:
+    """Takes jobs for writers, by statements that are built once: of an account, or of one site."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue = queue
+        values = {
+            "state_at_ms": bindparam("at_ms"),
+            "version": rx_jobs.c.version + 1,
+        }
+        of_mode = [rx_jobs.c.mode == bindparam("in_mode")]
+        of_site = [*of_mode, rx_jobs.c.site == bindparam("at_site")]
+        self._of_account, self._of_site = (
+            queue.taking(in_partition=True, where=each, values=values)
+            for each in (of_mode, of_site)
+        )
+
+    async def take(
+        self,
+        connection: AsyncConnection,
+        scope: Scope,
+        limit: int,
+        lease_seconds: float,
+        now_ms: int,
+    ) -> list[Claimed]:
+        """Claim up to ``limit`` due jobs of a scope, the longest due first."""
+        parameters: dict[str, Any] = {"at_ms": now_ms, "in_mode": scope.mode}
+        if scope.site is not None:
+            parameters["at_site"] = scope.site
+        return await self._queue.take(
+            connection,
+            limit,
+            lease_seconds,
+            partition=scope.account_id,
+            statement=self._of_account if scope.site is None else self._of_site,
+            parameters=parameters,
+        )
 
 
 async def scopes_with_work(connection: AsyncConnection) -> list[Scope]:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from gateway.plugin import EventDraft, EventType, from_epoch_ms, isoformat, new_id
-from gateway_rx_queue import mapping
 from gateway_rx_queue.job import Job, drug_code
 from gateway_rx_queue.schema import State
 
@@ -109,7 +108,7 @@ def queued(job: Job, actor: str, now: datetime) -> EventDraft:
         "queue_id": job.id,
         "patient_id": job.patient_id,
         "external_id": job.content.prescription.external_id,
-        "not_checked": list(mapping.not_checked(job)),
+        "not_checked": list(job.content.not_checked),
     }
     return _draft("rx.queued", job, data, actor, now)
 

@@ -18,7 +18,9 @@ from gateway.plugin import (
     Gateway,
     Idempotency,
     Problem,
+    Published,
     StoredResponse,
+    Transaction,
     keyed_request,
     new_ids,
     split_replays,
@@ -176,29 +178,44 @@ class RxIntake:
     async def _store_all(
         self, batch: Sequence[Submission], new: Sequence[_NewJobs], now: datetime
     ) -> Sequence[SubmissionResult | Exception]:
-        changes = Changes(self._gateway, self._store, now)
-        async with self._gateway.database.begin() as connection:
-            requests = [submission.request for submission in batch]
-            earlier, fresh = await split_replays(connection, requests, now)
-            answers: dict[int, SubmissionResult | Exception] = {
-                place: decode_result(found) if isinstance(found, bytes) else found
-                for place, found in earlier.items()
-            }
-            results, states = await self._enter(connection, batch, fresh, new, changes)
-            published = await changes.write(connection)
-            kept = []
-            for place in fresh:
-                answers[place] = taken = _answer(batch[place], results[place], states)
-                request = requests[place]
-                if request is not None:
-                    kept.append(StoredResponse(*request, encode_result(taken)))
-            await store_responses(connection, kept, now)
+        async def store(
+            transaction: Transaction,
+        ) -> tuple[dict[int, SubmissionResult | Exception], Sequence[int], Published]:
+            return await self._stored(transaction, batch, new, now)
+
+        answers, fresh, published = await self._gateway.database.transact(store)
         self._gateway.publisher.announce(published)
         stored = [job for each in new if each.place in fresh for job in each.jobs]
         self._long_poll.wake(
             Scope(job.account_id, job.mode, job.site) for job in stored if job.state == "queued"
         )
         return [answers[place] for place in range(len(batch))]
+
+    async def _stored(
+        self,
+        transaction: Transaction,
+        batch: Sequence[Submission],
+        new: Sequence[_NewJobs],
+        now: datetime,
+    ) -> tuple[dict[int, SubmissionResult | Exception], Sequence[int], Published]:
+        """Store a batch; returns the answers by place, and the places of new requests."""
+        changes = Changes(self._gateway, self._store, now)
+        requests = [submission.request for submission in batch]
+        earlier, fresh = await split_replays(transaction, requests, now)
+        answers: dict[int, SubmissionResult | Exception] = {
+            place: decode_result(found) if isinstance(found, bytes) else found
+            for place, found in earlier.items()
+        }
+        results, states = await self._enter(transaction, batch, fresh, new, changes)
+        published = await changes.write(transaction)
+        kept = []
+        for place in fresh:
+            answers[place] = taken = _answer(batch[place], results[place], states)
+            request = requests[place]
+            if request is not None:
+                kept.append(StoredResponse(*request, encode_result(taken)))
+        await store_responses(transaction, kept, now)
+        return answers, fresh, published
 
     async def _enter(
         self,
@@ -240,9 +257,7 @@ def _weight(submission: Submission) -> int:
 
 def with_judgement(job: Job, case: RxCase, judgement: Judgement) -> Job:
     """Return the job with what the rules found; with a reason it is ``excepted``."""
-    content = msgspec.structs.replace(
-        job.content, reasons=judgement.reasons, reports=judgement.reports, drug=case.drug
-    )
+    content = job.content.judged(judgement.reasons, judgement.checks, case.drug)
     state: State = "excepted" if judgement.reasons else job.state
     return msgspec.structs.replace(job, state=state, content=content)
 

@@ -13,12 +13,13 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
 from gateway.plugin import Mode, Problem
-from gateway_rx_queue.model import Drug, Patient, Prescription, Reason, RuleReport
+from gateway_rx_queue.model import Drug, Medication, Patient, Prescription, Reason, RuleReport
+from gateway_rx_queue.rules.stored_reports import not_checked_rules, unpacked
 from gateway_rx_queue.schema import State
 
 NEXT: Final[Mapping[State, frozenset[State]]] = {
@@ -47,8 +48,8 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 class JobContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The content of a job: all its patient data, stored encrypted as one.
 
-    ``reports`` say what each rule checked, ``drug`` is the catalog's entry of the DIN, ``flags``
-    are codes of what a person has to know of a job that isn't under review.
+    ``checks`` are the rules' reports in their stored form, ``drug`` is the catalog's entry of the
+    DIN, ``flags`` are codes of what a person has to know of a job that isn't under review.
     """
 
     prescription: Prescription
@@ -57,9 +58,30 @@ class JobContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     corrections: tuple[Correction, ...] = ()
     din_written: str | None = None
     failure_reason: str | None = None
-    reports: tuple[RuleReport, ...] = ()
     drug: Drug | None = None
     flags: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    reports_before: tuple[RuleReport, ...] = msgspec.field(name="reports", default=())
+    """The reports of a job from before ``checks``."""
+
+    @property
+    def reports(self) -> tuple[RuleReport, ...]:
+        """What each rule checked, or why it couldn't."""
+        return unpacked(self.checks) or self.reports_before
+
+    @property
+    def not_checked(self) -> tuple[str, ...]:
+        """The names of the rules that could not check."""
+        before = [each.rule for each in self.reports_before if each.result == "not_checked"]
+        return not_checked_rules(self.checks) or tuple(before)
+
+    def judged(
+        self, reasons: tuple[Reason, ...], checks: tuple[str, ...], drug: Drug | None
+    ) -> "JobContent":
+        """Return the content with what the rules found, instead of what they found before."""
+        return msgspec.structs.replace(
+            self, reasons=reasons, checks=checks, reports_before=(), drug=drug
+        )
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +140,33 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def patient_id(self) -> str | None:
         """The sender's own id of the patient."""
         return self.content.prescription.patient.external_patient_id
+
+
+class EarlierJob(NamedTuple):
+    """What the rules need of a patient's earlier job."""
+
+    id: str
+    submission_id: str
+    state: State
+    created_at_ms: int
+    state_at_ms: int
+    external_index: bytes | None
+    fill_index: bytes | None
+    medication: Medication
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return a job as the next one of its patient sees it."""
+        return cls(
+            job.id,
+            job.submission_id,
+            job.state,
+            job.created_at_ms,
+            job.state_at_ms,
+            job.external_index,
+            job.fill_index,
+            job.content.prescription.medication,
+        )
 
 
 def patient_identity(site: str | None, patient: Patient) -> str | None:

@@ -27,8 +27,9 @@ from gateway.plugin import (
     WorkQueue,
     to_epoch_ms,
 )
-from gateway_rx_queue import claims, events
+from gateway_rx_queue import events
 from gateway_rx_queue.changes import Changes
+from gateway_rx_queue.claims import Claims
 from gateway_rx_queue.extension_points import WriteOutcome
 from gateway_rx_queue.job import Job, drug_code
 from gateway_rx_queue.long_poll import LongPoll
@@ -79,6 +80,7 @@ class Leasing:
         self._store = store
         self._long_poll = long_poll
         self._queue = WorkQueue(JOBS, gateway)
+        self._claims = Claims(self._queue)
         self._batcher: Batcher[Ask, Any] = Batcher(self._serve)
 
     async def lease(self, request: LeaseRequest) -> list[Job]:
@@ -166,13 +168,8 @@ class Leasing:
     async def _handed_out(
         self, connection: AsyncConnection, changes: Changes, ask: LeaseRequest
     ) -> list[Job]:
-        claimed = await self._queue.take(
-            connection,
-            ask.limit,
-            ask.lease_seconds,
-            partition=ask.scope.account_id,
-            where=claims.within(ask.scope),
-            values={"state_at_ms": changes.now_ms, "version": rx_jobs.c.version + 1},
+        claimed = await self._claims.take(
+            connection, ask.scope, ask.limit, ask.lease_seconds, changes.now_ms
         )
         jobs = [self._store.job(item.row) for item in claimed]
         for job in jobs:

@@ -183,14 +183,9 @@ def job_out(job: Job, now: datetime) -> JobOut:
     return JobOut(
         **_state_fields(job, now),
         reasons=tuple(dict.fromkeys(each.code for each in job.content.reasons)),
-        not_checked=not_checked(job),
+        not_checked=job.content.not_checked,
         purged=job.purged,
     )
-
-
-def not_checked(job: Job) -> tuple[str, ...]:
-    """Return the names of the rules that could not check a job."""
-    return tuple(each.rule for each in job.content.reports if each.result == "not_checked")
 
 
 # Fields of a job that hold no patient data, and texts that people write.

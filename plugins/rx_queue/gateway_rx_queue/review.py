@@ -184,9 +184,7 @@ class Review:
                     for each in open_ones
                 ],
             )
-        content = msgspec.structs.replace(
-            content, reasons=judgement.reasons, reports=judgement.reports, drug=case.drug
-        )
+        content = content.judged(judgement.reasons, judgement.checks, case.drug)
         return msgspec.structs.replace(fixed, content=content)
 
     async def reject(self, reviewer: Reviewer, job_id: str, reason: str) -> Job:

@@ -1,10 +1,11 @@
 """Jobs in the database: read by id, by blind index, or page by page."""
 
 from collections.abc import Collection, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, Select, bindparam, or_, select, update
+from sqlalchemy import Row, Select, bindparam, select, update
 
 from gateway.plugin import (
     AsyncConnection,
@@ -15,16 +16,18 @@ from gateway.plugin import (
     insert_rows,
     visible_to,
 )
-from gateway_rx_queue.job import Job, JobContent, drug_code, patient_identity
+from gateway_rx_queue.job import EarlierJob, Job, JobContent, drug_code, patient_identity
 from gateway_rx_queue.mapping import HistoryRow
-from gateway_rx_queue.model import Prescription
+from gateway_rx_queue.model import Medication, Prescription
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.tables import rx_history, rx_jobs
 
 TABLE: Final = "rx_jobs"
-_JOB_COLUMNS: Final = tuple(
-    column.name for column in rx_jobs.columns if column.name not in {"purged", "sequence"}
-)
+_ALL: Final = tuple(rx_jobs.columns.keys())
+_GIVEN: Final = {"purged", "sequence", "payload"}
+_KEPT: Final = tuple(each.name for each in rx_jobs.columns if each.name not in _GIVEN)
+_STORED: Final = attrgetter(*_KEPT)
+_JOB_COLUMNS: Final = (*_KEPT, "payload")
 _CHANGING: Final = (
     "state",
     "state_at_ms",
@@ -45,6 +48,7 @@ _CHANGING: Final = (
 _CONTENT: Final = ("patient_index", "fill_index", "payload")
 # Of one patient: more are not read.
 _LATEST_JOBS: Final = 60
+_CREATED_AT: Final = 2
 # Both databases take some 32,000 parameters in a statement; this stays well below.
 _PARAMETERS: Final = 5000
 
@@ -86,6 +90,29 @@ class StoredJob(NamedTuple):
     content_index: bytes | None
 
 
+class _EarlierPrescription(msgspec.Struct, frozen=True):
+    medication: Medication = Medication()
+
+
+class _EarlierContent(msgspec.Struct, frozen=True):
+    """The part of a job's content that its patient's later prescriptions are compared with."""
+
+    prescription: _EarlierPrescription
+
+
+_HISTORY: Final = select(
+    rx_jobs.c.patient_index,
+    rx_jobs.c.payload,
+    rx_jobs.c.id,
+    rx_jobs.c.submission_id,
+    rx_jobs.c.state,
+    rx_jobs.c.created_at_ms,
+    rx_jobs.c.state_at_ms,
+    rx_jobs.c.external_index,
+    rx_jobs.c.fill_index,
+).where(rx_jobs.c.purged.is_(False))
+
+
 class JobStore:
     """Reads and writes jobs; their content is encrypted."""
 
@@ -93,6 +120,7 @@ class JobStore:
         self._gateway = gateway  # not open yet: the sealer is read on use
         self._encoder = msgspec.json.Encoder(decimal_format="number")
         self._decoder = msgspec.json.Decoder(JobContent)
+        self._history_decoder = msgspec.json.Decoder(_EarlierContent)
 
     def external_key(self, account_id: str, mode: Mode, identity: str) -> ExternalKey:
         """Return the key of a submission's identity: ``id:`` with the sender's ``external_id``."""
@@ -130,10 +158,7 @@ class JobStore:
         await insert_rows(connection, rx_jobs, _JOB_COLUMNS, rows)
 
     def _row(self, job: Job) -> tuple[Any, ...]:
-        values = {"payload": self.sealed(job.id, job.content)}
-        return tuple(
-            values[name] if name in values else getattr(job, name) for name in _JOB_COLUMNS
-        )
+        return (*_STORED(job), self.sealed(job.id, job.content))
 
     def sealed(self, job_id: str, content: JobContent) -> bytes:
         """Return a job's content, encrypted."""
@@ -228,27 +253,30 @@ class JobStore:
         fills: Collection[bytes],
         since_ms: int,
         recent_ms: int,
-    ) -> dict[bytes, list[Job]]:
+    ) -> dict[bytes, list[EarlierJob]]:
         """Return jobs of each patient, newest first: of ``fills`` since then, all recent ones."""
-        found: dict[bytes, list[Job]] = {}
-        indexes, drugs = sorted(set(patients)), sorted(set(fills))
+        found: dict[bytes, list[EarlierJob]] = {}
+        indexes, drugs = sorted(set(patients)), set(fills)
         columns = rx_jobs.c
         for start in range(0, len(indexes), _PARAMETERS):
             rows = await connection.execute(
-                select(rx_jobs)
-                .where(
+                _HISTORY.where(
                     columns.patient_index.in_(indexes[start : start + _PARAMETERS]),
                     columns.created_at_ms >= since_ms,
-                    or_(columns.created_at_ms >= recent_ms, columns.fill_index.in_(drugs)),
-                    columns.purged.is_(False),
-                )
-                .order_by(columns.id.desc())
+                ).order_by(columns.id.desc())
             )
-            for row in rows:
-                jobs = found.setdefault(bytes(row.patient_index), [])
-                if len(jobs) < _LATEST_JOBS:
-                    jobs.append(self.job(row))
+            for patient, payload, job_id, *values, external, fill in rows:
+                indexed = [each and bytes(each) for each in (external, fill)]
+                jobs = found.setdefault(bytes(patient), [])
+                is_recent = values[_CREATED_AT] >= recent_ms
+                if len(jobs) < _LATEST_JOBS and (is_recent or indexed[1] in drugs):
+                    medication = self._medication(job_id, payload)
+                    jobs.append(EarlierJob(job_id, *values, *indexed, medication))
         return found
+
+    def _medication(self, job_id: str, payload: bytes) -> Medication:
+        plain = self._gateway.sealer.unseal(bytes(payload), table=TABLE, row_id=job_id)
+        return self._history_decoder.decode(plain).prescription.medication
 
     async def locked(self, connection: AsyncConnection, ids: Collection[str]) -> dict[str, Job]:
         """Return jobs by id, locked until the transaction ends, always in the same order."""
@@ -296,10 +324,9 @@ class JobStore:
 
     def job(self, row: Row[Any]) -> Job:
         """Decrypt a row."""
-        values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
-        plain = self._gateway.sealer.unseal(
-            bytes(values.pop("payload")), table=TABLE, row_id=row.id
-        )
+        values = dict(zip(_ALL, row, strict=True))
+        payload = bytes(values.pop("payload"))
+        plain = self._gateway.sealer.unseal(payload, table=TABLE, row_id=values["id"])
         for name in ("external_index", "patient_index", "fill_index", "content_index"):
             values[name] = None if values[name] is None else bytes(values[name])
         values["purged"] = bool(values["purged"])

@@ -111,6 +111,7 @@ rx_jobs: Final = Table(
         "sequence",
         **_only(QUEUED),
     ),
+    Index("ix_rx_jobs_due_anywhere", "due_at_ms", "sequence", **_only(QUEUED)),
     Index("ix_rx_jobs_leased", "lease_until_ms", **_only(WRITING)),
     Index("ix_rx_jobs_patient", "patient_index", "sequence", **_only(OPEN)),
     Index("ix_rx_jobs_patient_id", "patient_index", "id", **_only("patient_index IS NOT NULL")),

@@ -7,6 +7,7 @@ in milligrams, concentrations as ratios: 250 mg/5 mL is 50 mg/mL, and 0.5 % is 5
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -99,6 +100,10 @@ class _Token(NamedTuple):
     end: int
 
 
+_TEXTS: Final = 1024
+"""Several rules read the same text; these many texts are read once."""
+
+
 class Found(NamedTuple):
     """A strength and the place in the text where it begins."""
 
@@ -106,7 +111,8 @@ class Found(NamedTuple):
     place: int
 
 
-def read_strengths(text: str) -> list[Found]:
+@lru_cache(maxsize=_TEXTS)
+def read_strengths(text: str) -> tuple[Found, ...]:
     """Return the strengths that a text names, in their order; package sizes are left out."""
     tokens = list(_tokens(text))
     found: list[Found] = []
@@ -132,7 +138,7 @@ def read_strengths(text: str) -> list[Found]:
         else:
             bare = []
         at += 1
-    return _without_packages(found)
+    return tuple(_without_packages(found))
 
 
 def _tokens(text: str) -> Iterator[_Token]:

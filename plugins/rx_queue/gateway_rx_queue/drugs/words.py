@@ -8,6 +8,8 @@ matched by similarity: hydroxyzine and hydralazine are two drugs
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 _WORD: Final = re.compile(r"[a-z]+")
@@ -15,10 +17,14 @@ _WORD: Final = re.compile(r"[a-z]+")
 _VITAMIN: Final = re.compile(r"\bvitamine? ([a-k])(?![a-z])")
 _LEAST_LETTERS: Final = 3
 _MAX_WORDS: Final = 40
+# Several rules read the same text; these many texts are read once.
+_TEXTS: Final = 1024
 
 
 def fold(text: str) -> str:
     """Return ``text`` in lower case without accents."""
+    if text.isascii():
+        return text.lower()
     plain = unicodedata.normalize("NFKD", text.casefold().replace("œ", "oe"))
     return "".join(each for each in plain if not unicodedata.combining(each))
 
@@ -32,7 +38,8 @@ def stem(word: str) -> str:
     return word.removesuffix("e") if len(word) > _LEAST_LETTERS else word
 
 
-def stems(text: str, max_words: int = _MAX_WORDS) -> dict[str, int]:
+@lru_cache(maxsize=_TEXTS)
+def stems(text: str, max_words: int = _MAX_WORDS) -> Mapping[str, int]:
     """Return the stems of a text's words, each with the place where it begins."""
     found: dict[str, int] = {}
     for match in _WORD.finditer(_VITAMIN.sub(r"vitamin\1", fold(text))):
@@ -40,7 +47,7 @@ def stems(text: str, max_words: int = _MAX_WORDS) -> dict[str, int]:
             found.setdefault(stem(match.group()), match.start())
         if len(found) >= max_words:
             break
-    return found
+    return MappingProxyType(found)
 
 
 def _stemmed(text: str) -> frozenset[str]:
@@ -183,13 +190,15 @@ SYNONYMS: Final = _synonyms(
 """Abbreviations, other national names and common Canadian brands, with their ingredients."""
 
 
+@lru_cache(maxsize=_TEXTS)
 def core_words(ingredient: str) -> frozenset[str]:
     """Return the words that tell an ingredient apart: ``{"atorvastatin"}`` of its calcium salt."""
     words = frozenset(stems(ingredient))
     return (words - SALTS - FORM_WORDS - FAMILIES) or (words - SALTS) or words
 
 
-def drug_words(text: str) -> dict[str, int]:
+@lru_cache(maxsize=_TEXTS)
+def drug_words(text: str) -> Mapping[str, int]:
     """Return the words of a text that may name a drug, synonyms resolved, with their places."""
     found: dict[str, int] = {}
     for word, place in stems(text).items():
@@ -198,4 +207,4 @@ def drug_words(text: str) -> dict[str, int]:
                 found.setdefault(meaning, place)
         elif word not in FORM_WORDS and word not in SALTS and word not in MAKERS:
             found.setdefault(word, place)
-    return found
+    return MappingProxyType(found)

@@ -2,16 +2,16 @@
 
 import asyncio
 import zoneinfo
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.plugin import AsyncConnection, Gateway, from_epoch_ms, to_epoch_ms
 from gateway_rx_queue.drugs.catalog import Catalog, look_up
 from gateway_rx_queue.extension_points import RxCase
-from gateway_rx_queue.job import Job
-from gateway_rx_queue.model import EarlierFill
+from gateway_rx_queue.job import EarlierJob, Job
+from gateway_rx_queue.model import EarlierFill, Thresholds
 from gateway_rx_queue.rules.rule_runner import RuleRunner
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.store import JobStore
@@ -20,6 +20,14 @@ EARLIER: Final = timedelta(days=400)
 """How far back earlier fills are read."""
 # So many jobs and earlier ones are compared in the event loop; more would block it.
 _COMPARED_AT_ONCE: Final = 100
+
+
+class _Place(NamedTuple):
+    """What the jobs of one site have in common."""
+
+    zone: tzinfo
+    today: date
+    thresholds: Thresholds
 
 
 class RuleContextReader:
@@ -51,7 +59,9 @@ class RuleContextReader:
             return []
         patients = {job.patient_index for job in jobs if job.patient_index}
         fills = {job.fill_index for job in jobs if job.fill_index}
-        longest = max(self._settings.thresholds(job.site).duplicate_days for job in jobs)
+        sites = {(job.account_id, job.site) for job in jobs}
+        places = {each: self._place(*each, now) for each in sites}
+        longest = max(each.thresholds.duplicate_days for each in places.values())
         async with self._gateway.database.read() as connection:
             earlier = await self._store.earlier(
                 connection,
@@ -60,43 +70,54 @@ class RuleContextReader:
                 to_epoch_ms(now - EARLIER),
                 to_epoch_ms(now - timedelta(days=min(longest + 1, EARLIER.days))),
             )
-            catalog = await self._catalog(connection, [*jobs, *chain(*earlier.values())], jobs)
+            catalog = await self._catalog(connection, jobs, chain(*earlier.values()))
         if len(jobs) + sum(map(len, earlier.values())) <= _COMPARED_AT_ONCE:
-            return self._cases(jobs, catalog, earlier, now)
-        return await asyncio.to_thread(self._cases, jobs, catalog, earlier, now)
+            return self._cases(jobs, catalog, earlier, places)
+        return await asyncio.to_thread(self._cases, jobs, catalog, earlier, places)
 
     def _cases(
         self,
         jobs: Sequence[Job],
         catalog: Catalog,
-        earlier: Mapping[bytes, Sequence[Job]],
-        now: datetime,
+        earlier: Mapping[bytes, Sequence[EarlierJob]],
+        places: Mapping[tuple[str, str | None], _Place],
     ) -> list[RxCase]:
         fills = _Fills(catalog)
         befores = {patient: [*found] for patient, found in earlier.items()}
         cases = []
         for job in jobs:
             before = befores.setdefault(job.patient_index, []) if job.patient_index else []
-            cases.append(self._case(job, catalog, before, fills, now))
-            before.insert(0, job)  # the next of this batch sees it
+            place = places[job.account_id, job.site]
+            cases.append(self._case(job, catalog, before, fills, place))
+            before.insert(0, EarlierJob.of(job))  # the next of this batch sees it
         return cases
 
     @staticmethod
     async def _catalog(
-        connection: AsyncConnection, drugs: Sequence[Job], jobs: Sequence[Job]
+        connection: AsyncConnection, jobs: Sequence[Job], earlier: Iterable[EarlierJob]
     ) -> Catalog:
-        medications = [job.content.prescription.medication for job in drugs]
+        medications = [job.content.prescription.medication for job in jobs]
+        medications += [each.medication for each in earlier]
         allergies = {
             allergy for job in jobs for allergy in job.content.prescription.patient.allergies
         }
         return await look_up(connection, medications, allergies)
 
+    def _place(self, account_id: str, site: str | None, now: datetime) -> _Place:
+        zone = self.zone(account_id, site)
+        return _Place(zone, now.astimezone(zone).date(), self._settings.thresholds(site))
+
     def _case(
-        self, job: Job, catalog: Catalog, before: Sequence[Job], fills: "_Fills", now: datetime
+        self,
+        job: Job,
+        catalog: Catalog,
+        before: Sequence[EarlierJob],
+        fills: "_Fills",
+        place: _Place,
     ) -> RxCase:
         prescription = job.content.prescription
         drug = prescription.medication
-        zone = self.zone(job.account_id, job.site)
+        zone = place.zone
         known = [each for each in before if _elsewhere(each, job)]
         texts = (drug.drug_text or "", *prescription.patient.allergies)
         return RxCase(
@@ -104,8 +125,8 @@ class RuleContextReader:
             account_id=job.account_id,
             site=job.site,
             prescription=prescription,
-            thresholds=self._settings.thresholds(job.site),
-            today=now.astimezone(zone).date(),
+            thresholds=place.thresholds,
+            today=place.today,
             catalog_loaded=catalog.loaded,
             drug=catalog.entry(drug),
             named_drugs=tuple(catalog.named(drug)) if catalog.loaded else (),
@@ -118,14 +139,14 @@ class RuleContextReader:
         )
 
 
-def _elsewhere(before: Job, job: Job) -> bool:
+def _elsewhere(before: EarlierJob, job: Job) -> bool:
     """Return whether a job is of another submission; the same one again is a duplicate."""
     if before.submission_id == job.submission_id or before.id == job.id:
         return False
     return before.external_index is None or before.external_index != job.external_index
 
 
-def _is_same(before: Job, job: Job) -> bool:
+def _is_same(before: EarlierJob, job: Job) -> bool:
     return before.fill_index is not None and before.fill_index == job.fill_index
 
 
@@ -136,7 +157,7 @@ class _Fills:
         self._catalog = catalog
         self._known: dict[tuple[str, tzinfo], EarlierFill] = {}
 
-    def of(self, job: Job, zone: tzinfo) -> EarlierFill:
+    def of(self, job: EarlierJob, zone: tzinfo) -> EarlierFill:
         """Return a job as an earlier fill, its dates those of ``zone``."""
         found = self._known.get((job.id, zone))
         if found is None:
@@ -144,8 +165,8 @@ class _Fills:
         return found
 
 
-def _fill(job: Job, zone: tzinfo, catalog: Catalog) -> EarlierFill:
-    drug = job.content.prescription.medication
+def _fill(job: EarlierJob, zone: tzinfo, catalog: Catalog) -> EarlierFill:
+    drug = job.medication
     entry = catalog.entry(drug)
     filled = job.state in {"completed", "resolved"}
     return EarlierFill(

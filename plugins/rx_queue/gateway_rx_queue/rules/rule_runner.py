@@ -4,15 +4,16 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from gateway.plugin import Gateway, PluginError
 from gateway_rx_queue.extension_points import ALLERGY_GROUPS, RULES, Finding, RxCase, RxRule
-from gateway_rx_queue.model import AllergyGroup, Checked, NotChecked, Reason, RuleReport
+from gateway_rx_queue.model import AllergyGroup, Checked, NotChecked, Reason
 from gateway_rx_queue.rules.groups import STOCK_GROUPS
 from gateway_rx_queue.rules.stock import STOCK_RULES, Rule
+from gateway_rx_queue.rules.stored_reports import packed
 
 _log = logging.getLogger(__name__)
 
@@ -24,10 +25,10 @@ _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
 class Judgement(NamedTuple):
-    """The reasons for review of one case, and the report of every rule."""
+    """The reasons for review of one case, and the report of every rule, as a job stores it."""
 
     reasons: tuple[Reason, ...]
-    reports: tuple[RuleReport, ...]
+    checks: tuple[str, ...]
 
 
 class RuleRunner:
@@ -71,7 +72,7 @@ class RuleRunner:
         for rule in self.rules if cases else ():
             answers = await self._run(rule, cases)
             found = [
-                _joined(earlier, _judged(rule.name, answer, case))
+                _with(earlier, rule.name, answer, case)
                 for case, earlier, answer in zip(cases, found, answers, strict=True)
             ]
         return found
@@ -93,10 +94,11 @@ def _weight(case: RxCase) -> int:
 
 def stock_judgement(case: RxCase) -> Judgement:
     """Return the judgement of all stock rules."""
-    found = Judgement((), ())
+    reasons: list[Reason] = []
+    checks: list[str] = []
     for name, rule in STOCK_RULES.items():
-        found = _joined(found, _judged(name, _findings(name, rule, case), case))
-    return found
+        checks.append(_judged(name, _findings(name, rule, case), case, reasons))
+    return Judgement(tuple(reasons), tuple(checks))
 
 
 def stock_reasons(case: RxCase) -> list[Reason]:
@@ -104,31 +106,39 @@ def stock_reasons(case: RxCase) -> list[Reason]:
     return list(stock_judgement(case).reasons)
 
 
-def _joined(one: Judgement, other: Judgement) -> Judgement:
-    return Judgement(one.reasons + other.reasons, one.reports + other.reports)
+def _with(earlier: Judgement, name: str, findings: Sequence[Finding], case: RxCase) -> Judgement:
+    """Add what another plugin's rule found."""
+    reasons = [*earlier.reasons]
+    check = _judged(name, findings, case, reasons)
+    return Judgement(tuple(reasons), (*earlier.checks, check))
 
 
-def _judged(name: str, findings: Sequence[Finding], case: RxCase) -> Judgement:
-    """Sort the findings of one rule: a skipped reason is "not checked", and so is a failed rule."""
+def _judged(name: str, findings: Sequence[Finding], case: RxCase, reasons: list[Reason]) -> str:
+    """Return the report of one rule, and add its reasons to ``reasons``.
+
+    A skipped reason is "not checked", and so is a failed rule.
+    """
+    if not findings:
+        return packed(name, "fine")
+    if len(findings) == 1:  # most rules of most prescriptions find one thing or none
+        [only] = findings
+        if isinstance(only, NotChecked):
+            return packed(name, "not_checked", only.why)
+        if isinstance(only, Checked):
+            return packed(name, "fine", only.what)
     skip = case.thresholds.skip_reasons
     every = [each for each in findings if isinstance(each, Reason)]
-    reasons = tuple(
-        msgspec.structs.replace(each, rule=name) for each in every if each.code not in skip
-    )
+    own = [msgspec.structs.replace(each, rule=name) for each in every if each.code not in skip]
+    reasons += own
     why = [each.why for each in findings if isinstance(each, NotChecked)]
     why += [f"{each.code} is in skip_reasons" for each in every if each.code in skip]
-    failed = [each for each in reasons if each.code == "rule_failed"]
-    result: Literal["fine", "reason", "not_checked"] = "reason" if reasons else "fine"
-    if failed or (why and not reasons):
-        result = "not_checked"
-    what = why or [each.what for each in findings if isinstance(each, Checked)]
-    report = RuleReport(
-        rule=name,
-        result=result,
-        codes=tuple(dict.fromkeys(each.code for each in reasons)),
-        detail="the rule failed" if failed else "; ".join(what),
-    )
-    return Judgement(reasons, (report,))
+    detail = "; ".join(why or [each.what for each in findings if isinstance(each, Checked)])
+    if not own:
+        return packed(name, "not_checked" if why else "fine", detail)
+    codes = tuple(dict.fromkeys([each.code for each in own]))
+    if "rule_failed" in codes:
+        return packed(name, "not_checked", "the rule failed", codes)
+    return packed(name, "reason", detail, codes)
 
 
 def _findings(name: str, rule: Rule, case: RxCase) -> list[Finding]:

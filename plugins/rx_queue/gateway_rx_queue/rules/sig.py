@@ -13,6 +13,7 @@ risky: they are read, as prescribers go on writing them.
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gateway_rx_queue.drugs.words import fold
@@ -62,6 +63,10 @@ _FRACTIONS: Final[Mapping[int, str]] = {
     ord("'"): " ",
     0xD7: " x ",
 }
+
+
+_TEXTS: Final = 1024
+"""Several rules read the same directions; these many are read once."""
 
 
 class SigReading(NamedTuple):
@@ -117,6 +122,7 @@ def daily_use(sig: str) -> DailyUse | None:
     return DailyUse(reading.least, reading.most, reading.unit)
 
 
+@lru_cache(maxsize=_TEXTS)
 def read_sig(sig: str) -> SigReading:
     """Return the reading of directions; ``stopped_at`` names the first word not understood."""
     tokens = _TOKEN.findall(fold(sig.translate(_FRACTIONS)).replace("\u2044", "/"))
