@@ -28,7 +28,11 @@ _HELD_ROWS: Final = 5000
 """Rows of one bag that are further apart than this are not found together."""
 _TOTAL: Final = re.compile(r"\b(?:total|owing|owes|balance|collect|cod|percevoir)\b")
 _AS_THEY_ARE: Final = (
-    *("patient_email", "delivery_date", "external_patient_id", "external_order_id", "site"),
+    "patient_email",
+    "delivery_date",
+    "external_patient_id",
+    "external_order_id",
+    "site",
 )
 _FIX: Final = "correct the rows of this order, and import all of them again"
 

@@ -30,7 +30,11 @@ _OF_THE_DELIVERY: Final = (
     "copay_method",
 )
 HEADERS: Final = (
-    *("package_id", "status", "created_at", "site", "source"),
+    "package_id",
+    "status",
+    "created_at",
+    "site",
+    "source",
     *_OF_THE_ORDER,
     *_OF_THE_DELIVERY,
 )

@@ -309,7 +309,11 @@ class WatchedFolder:
         _log.log(
             logging.INFO if is_done else logging.WARNING,
             "import %s of the watched folder: %s rows, %s created, %s known, %s rejected%s",
-            *(claimed.import_id, report.rows, report.created, report.duplicates, report.rejected),
+            claimed.import_id,
+            report.rows,
+            report.created,
+            report.duplicates,
+            report.rejected,
             "" if is_done else "; the file was put into failed/ with a report (gateway status)",
         )
 

@@ -112,9 +112,21 @@ def test_what_is_no_number_is_refused(cell):
 @pytest.mark.parametrize(
     ("cell", "answer"),
     [
-        *(("Y", True), ("yes", True), ("TRUE", True), ("1", True), ("1.0", True), (1.0, True)),
-        *(("x", True), ("N", False), ("no", False), ("0", False), (False, False), (True, True)),
-        *(("", None), ("N/A", None), (None, None)),
+        ("Y", True),
+        ("yes", True),
+        ("TRUE", True),
+        ("1", True),
+        ("1.0", True),
+        (1.0, True),
+        ("x", True),
+        ("N", False),
+        ("no", False),
+        ("0", False),
+        (False, False),
+        (True, True),
+        ("", None),
+        ("N/A", None),
+        (None, None),
     ],
 )
 def test_yes_and_no_in_their_usual_spellings(cell, answer):
@@ -123,7 +135,11 @@ def test_yes_and_no_in_their_usual_spellings(cell, answer):
 
 def test_a_priority_is_told_in_the_gateways_words():
     assert [priority_of(each) for each in ("STAT", "Same-Day", "normal", "odd", "")] == [
-        *("stat", "urgent", "routine", "odd", None)
+        "stat",
+        "urgent",
+        "routine",
+        "odd",
+        None,
     ]
 
 
@@ -135,7 +151,11 @@ def test_somebody_may_be_called_null():
 
 def test_cells_that_are_no_text_are_written_plainly():
     assert [text_of(each) for each in (True, dt.date(2026, 4, 20), 7, "'tis", "'=1")] == [
-        *("true", "2026-04-20", "7", "'tis", "=1")
+        "true",
+        "2026-04-20",
+        "7",
+        "'tis",
+        "=1",
     ]
     assert text_of(dt.datetime(2026, 4, 20, 9)) == "2026-04-20 09:00:00"  # noqa: DTZ001
 

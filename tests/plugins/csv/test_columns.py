@@ -51,8 +51,15 @@ def test_a_customer_beats_a_name_that_may_be_anybodys():
 @pytest.mark.parametrize(
     "header",
     [
-        *("Prescriber Name", "Driver", "Bill To Name", "Pharmacy Name", "Doctor", "Sender Name"),
-        *("Emergency Contact Name", "Caregiver", "Facturation Nom"),
+        "Prescriber Name",
+        "Driver",
+        "Bill To Name",
+        "Pharmacy Name",
+        "Doctor",
+        "Sender Name",
+        "Emergency Contact Name",
+        "Caregiver",
+        "Facturation Nom",
     ],
 )
 def test_nobody_else_is_ever_the_patient(header):
@@ -216,8 +223,12 @@ def test_headers_of_other_fields_in_many_spellings(header, cell, field, value):
 @pytest.mark.parametrize(
     ("header", "cell"),
     [
-        *(("Company", "Hill Drugs"), ("Acct #", "99812"), ("Delivery Window", "9-12")),
-        *(("Recieved", "yes"), ("Statue", "x"), ("Copies", "many")),
+        ("Company", "Hill Drugs"),
+        ("Acct #", "99812"),
+        ("Delivery Window", "9-12"),
+        ("Recieved", "yes"),
+        ("Statue", "x"),
+        ("Copies", "many"),
     ],
 )
 def test_a_hint_is_only_given_where_the_values_could_be_it(header, cell):

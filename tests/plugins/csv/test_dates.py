@@ -21,17 +21,26 @@ def judged(*cells):
 @pytest.mark.parametrize(
     "cell",
     [
-        *("2026-04-20", "2026/4/20", "2026.04.20", "20260420", "20 Apr 2026", "20-Apr-26"),
-        *(
-            "Apr 20, 2026",
-            "April 20 2026",
-            "20th April 2026",
-            "Mon 20 Apr 2026",
-            "46132",
-            "46132.0",
-        ),
-        *("2026-04-20T09:30:00Z", "2026-04-20 9:30 PM", "2026-04-20T09:30:00.5+02:00"),
-        *(DAY, dt.datetime(2026, 4, 20, 9), 46132, 46132.0, 46132.4),  # noqa: DTZ001
+        "2026-04-20",
+        "2026/4/20",
+        "2026.04.20",
+        "20260420",
+        "20 Apr 2026",
+        "20-Apr-26",
+        "Apr 20, 2026",
+        "April 20 2026",
+        "20th April 2026",
+        "Mon 20 Apr 2026",
+        "46132",
+        "46132.0",
+        "2026-04-20T09:30:00Z",
+        "2026-04-20 9:30 PM",
+        "2026-04-20T09:30:00.5+02:00",
+        DAY,
+        dt.datetime(2026, 4, 20, 9),  # noqa: DTZ001
+        46132,
+        46132.0,
+        46132.4,
     ],
 )
 def test_a_date_that_can_be_read_one_way_is_read_that_way(cell):
@@ -41,8 +50,12 @@ def test_a_date_that_can_be_read_one_way_is_read_that_way(cell):
 @pytest.mark.parametrize(
     ("cell", "order"),
     [
-        *(("20/04/2026", "day-first"), ("20.4.26", "day-first"), ("20-04-2026", "day-first")),
-        *(("04/20/2026", "month-first"), ("4-20-26", "month-first"), ("04 20 2026", "month-first")),
+        ("20/04/2026", "day-first"),
+        ("20.4.26", "day-first"),
+        ("20-04-2026", "day-first"),
+        ("04/20/2026", "month-first"),
+        ("4-20-26", "month-first"),
+        ("04 20 2026", "month-first"),
     ],
 )
 def test_a_date_of_numbers_is_read_as_its_column_is(cell, order):
@@ -52,8 +65,18 @@ def test_a_date_of_numbers_is_read_as_its_column_is(cell, order):
 @pytest.mark.parametrize(
     "cell",
     [
-        *("soon", "31/31/2026", "2026-02-30", "1850-01-01", "99999", "04/2026", "Foo 20 2026"),
-        *("20 Apr 20 2026", "20/04-2026", "2026-13-01", dt.date(1999, 1, 1), "April 2026"),
+        "soon",
+        "31/31/2026",
+        "2026-02-30",
+        "1850-01-01",
+        "99999",
+        "04/2026",
+        "Foo 20 2026",
+        "20 Apr 20 2026",
+        "20/04-2026",
+        "2026-13-01",
+        dt.date(1999, 1, 1),
+        "April 2026",
     ],
 )
 def test_what_is_no_date_is_refused(cell):
@@ -104,7 +127,8 @@ async def test_one_date_decides_for_the_others_of_its_column(sender):
     await sender.send(f"{HEADER}\nAna,1 Elm,03/04/2026\nBo,2 Elm,25/04/2026\n")
 
     assert [each["delivery_date"] for each in await sender.packages()] == [
-        *("2026-04-03", "2026-04-25")
+        "2026-04-03",
+        "2026-04-25",
     ]
 
 

@@ -22,8 +22,23 @@ WIDE = f"{PLUGINS}orders_requests_per_minute = 100000\norders_per_hour = 1000000
 # What no cell can say: nothing, in all its spellings, and spaces at its ends.
 NOTHING = frozenset(
     {
-        *("-", "--", "\u2013", "\u2014", "n/a", "#n/a", "n.a.", "null", "(null)", "none", "nil"),
-        *("(blank)", "(empty)", "not available", "unknown", "#value!", "#ref!"),
+        "-",
+        "--",
+        "\u2013",
+        "\u2014",
+        "n/a",
+        "#n/a",
+        "n.a.",
+        "null",
+        "(null)",
+        "none",
+        "nil",
+        "(blank)",
+        "(empty)",
+        "not available",
+        "unknown",
+        "#value!",
+        "#ref!",
     }
 )
 LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
@@ -214,10 +229,37 @@ def _sorted(file):
 
 TABLE_WORDS = st.sampled_from(
     [
-        *("patient_name", "patient_address", "copay", "deliver on", "phone", "Ana", "12,50"),
-        *("$1.5e9", "31/04/2026", "04/31/2026", "Total", '"', "'", "=1+1", "\0", "1.3E+10"),
-        *(",", ";", "\t", "|", "\n", "\r\n", "\r", " ", "sep=;", "é", "\ufeff", "N/A", '""'),
-        *("\u2028", "1 Elm St"),
+        "patient_name",
+        "patient_address",
+        "copay",
+        "deliver on",
+        "phone",
+        "Ana",
+        "12,50",
+        "$1.5e9",
+        "31/04/2026",
+        "04/31/2026",
+        "Total",
+        '"',
+        "'",
+        "=1+1",
+        "\0",
+        "1.3E+10",
+        ",",
+        ";",
+        "\t",
+        "|",
+        "\n",
+        "\r\n",
+        "\r",
+        " ",
+        "sep=;",
+        "é",
+        "\ufeff",
+        "N/A",
+        '""',
+        "\u2028",
+        "1 Elm St",
     ]
 )
 TEXT_FILES = st.lists(TABLE_WORDS, max_size=60).map("".join)

@@ -121,8 +121,10 @@ async def test_cyrillic_and_japanese_are_read_as_well(sender):
     await sender.send(japanese.encode("shift_jis"))
 
     assert [each[0] for each in await names(sender)] == [
-        *("Иванов Иван Иванович", "Петров Пётр"),
-        *("山田太郎", "鈴木花子"),
+        "Иванов Иван Иванович",
+        "Петров Пётр",
+        "山田太郎",
+        "鈴木花子",
     ]
 
 
@@ -312,11 +314,15 @@ async def test_a_workbook_is_read_with_its_numbers_dates_and_booleans(sender):
 
     first, second = await sender.packages()
     assert [first[each] for each in ("patient_phone", "rx_number", "copay_amount")] == [
-        *("+13055551234", "8872341", 12.5)
+        "+13055551234",
+        "8872341",
+        12.5,
     ]
     assert (first["delivery_date"], first["requires_signature"]) == ("2026-04-20", True)
     assert [second[each] for each in ("patient_phone", "rx_number", "delivery_date")] == [
-        *("+13055559876", "0042", "2026-04-21")
+        "+13055559876",
+        "0042",
+        "2026-04-21",
     ]
     assert [(each["row"], each["field"], each.get("found")) for each in report["errors"]] == [
         (6, "delivery_date", "?"),

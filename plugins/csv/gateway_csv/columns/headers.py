@@ -3,7 +3,7 @@
 A header is a core and, around it, words that say whose: *Patient* Phone, *Ship-to* City,
 *Prescriber* Name. A core is known by its exact words, never by resemblance; a header that only
 resembles one is suggested. Which of several columns is taken is decided in
-:mod:`gateway_csv.columns.choice`.
+:mod:`gateway_csv.columns.recognition`.
 """
 
 import re

@@ -121,6 +121,7 @@ _LAYOUTS: Final[tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...]] = (
             "State Code (Shipping)": "state",
             "Postcode (Shipping)": "postal_code",
             "Country Code (Shipping)": "country",
+            "Phone (Shipping)": "patient_phone",
             "Email (Billing)": "patient_email",
             "Customer Note": "notes",
         },

@@ -25,10 +25,11 @@ _MARKS: Final = (
 _USUAL: Final = "cp1252"
 MIXED: Final = "utf-8 and cp1252"
 """Not a codec: lines in UTF-8, and others in Windows' western encoding."""
-_GUESSED: Final = [
-    *(_USUAL, "mac_roman", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
-    *("cp437", "cp850", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
-]
+_RARE: Final = (
+    "mac_roman cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 cp437 cp850 shift_jis euc_jp "
+    "gb18030 big5 euc_kr"
+)
+_GUESSED: Final = [_USUAL, *_RARE.split(" ")]
 _WESTERN: Final = frozenset({_USUAL, "mac_roman", "cp1250", "cp1254", "cp1257", "cp850", "cp437"})
 NAMED: Final = (
     *("utf-8", "utf-16", "cp1252", "mac_roman", "cp437", "cp850", "cp1250", "cp1251", "cp1253"),

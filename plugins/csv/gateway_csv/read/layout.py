@@ -6,7 +6,6 @@ from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from gateway.plugin import InvalidInput, Problem
-from gateway_csv.columns.choice import choose_columns
 from gateway_csv.columns.evidence import JUDGED, looks, may_be_header
 from gateway_csv.columns.headers import (
     known_headers,
@@ -16,6 +15,7 @@ from gateway_csv.columns.headers import (
     role_of_group,
 )
 from gateway_csv.columns.reading import Choices, Column
+from gateway_csv.columns.recognition import recognise_columns
 from gateway_csv.read.rows import Cell, Row, column_letters, is_filled
 
 _HEADERS_WITHIN: Final = 40
@@ -28,7 +28,7 @@ _TOTAL: Final = re.compile(
 )
 _TOTAL_CHARACTERS: Final = 80
 _NAME_PARTS: Final = frozenset({"patient_name", "last_first", "first_name", "last_name"})
-_ADDRESS_PARTS: Final = frozenset({"patient_address", "city", "postal_code"})
+_ADDRESS_PARTS: Final = ("patient_address", "city", "postal_code")
 
 
 class Layout(NamedTuple):
@@ -39,6 +39,8 @@ class Layout(NamedTuple):
     by_field: Mapping[str, Sequence[Column]]
     judged: Sequence[Column] = ()
     """The columns whose cells differ from other fields' cells."""
+    addresses: Sequence[Column] = ()
+    """The columns of which a row that is an order has at least one."""
 
     @classmethod
     def made(cls, header: Row, columns: Sequence[Column]) -> "Layout":
@@ -48,7 +50,8 @@ class Layout(NamedTuple):
             if each.field is not None:
                 by_field.setdefault(each.field, []).append(each)
         judged = [each for each in columns if each.field in JUDGED]
-        return cls(header, columns, by_field, judged)
+        addresses = [each for field in _ADDRESS_PARTS for each in by_field.get(field, ())]
+        return cls(header, columns, by_field, judged, addresses)
 
     @property
     def width(self) -> int:
@@ -91,7 +94,7 @@ def find_layout(rows: Iterable[Row], choices: Choices) -> tuple[Layout, Iterator
     for each in sample:
         check_second_header(header, each)
     headers = _headers(first[place - 1] if place else None, header)
-    columns = choose_columns(headers, sample[:_SAMPLE_ROWS], choices)
+    columns = recognise_columns(headers, sample[:_SAMPLE_ROWS], choices)
     layout = Layout.made(header, columns)
     missing = _missing(layout)
     if missing:
@@ -166,7 +169,7 @@ def _missing(layout: Layout) -> list[Problem]:
     if not fields & _NAME_PARTS:
         problems.append(_without(layout, "patient_name", _NAME_PARTS))
     if "patient_address" not in fields:
-        problems.append(_without(layout, "patient_address", _ADDRESS_PARTS))
+        problems.append(_without(layout, "patient_address", frozenset(_ADDRESS_PARTS)))
     return problems
 
 
@@ -226,9 +229,9 @@ def check_second_header(header: Row, row: Row) -> None:
 
 def is_total(layout: Layout, row: Row) -> bool:
     """Say whether a row is a total and no order: it says so, and has no address."""
-    addresses = [each for field in _ADDRESS_PARTS for each in layout.by_field.get(field, ())]
-    if any(is_filled(cell_at(row, each)) for each in addresses):
-        return False
+    for each in layout.addresses:
+        if is_filled(cell_at(row, each)):
+            return False
     texts = [each.strip() for each in row.cells if isinstance(each, str) and each.strip()]
     return bool(texts) and bool(_TOTAL.fullmatch(texts[0][:_TOTAL_CHARACTERS]))
 

@@ -1,4 +1,4 @@
-"""Which column is which field, judged by the headers, their neighbours, and the values below.
+"""Recognises which column is which field, by the headers, their neighbours, and the values below.
 
 A column is taken by its exact name or a known synonym, as the sender chose, or because the whole
 file has a layout that is known. Of several columns for one field the one that says most exactly
@@ -66,17 +66,17 @@ _BESIDE_NAMES: Final = frozenset(
 _NEARLY_ALL: Final = 0.8
 
 
-def choose_columns(
+def recognise_columns(
     headers: Sequence[object], rows: Sequence[Row], choices: Choices
 ) -> list[Column]:
     """Say of each column which field it is; raises ``InvalidInput`` where that is in doubt."""
     sample = Sample(rows)
-    columns = _Chooser(headers, sample, choices).columns()
+    columns = _Recognition(headers, sample, choices).columns()
     check_columns(columns, sample)
     return columns
 
 
-class _Chooser(ColumnReading):
+class _Recognition(ColumnReading):
     def columns(self) -> list[Column]:
         """Decide, field by field."""
         self._choose_name()
