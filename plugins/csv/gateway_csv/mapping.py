@@ -1,7 +1,7 @@
 """From a row to an order, to a reason why it needs none, or to everything wrong with it. Pure."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.plugin import Candidate, Order, Problem
 from gateway_csv.columns.addresses import full_address
+from gateway_csv.columns.cell_judge import CellJudge, says_something
 from gateway_csv.columns.cells import (
     Unreadable,
     code_of,
@@ -23,12 +24,7 @@ from gateway_csv.columns.cells import (
 from gateway_csv.columns.cross_checks import is_judged
 from gateway_csv.columns.dates import Evidence, date_of
 from gateway_csv.columns.dates import Order as DateOrder
-from gateway_csv.columns.evidence import (
-    Trait,
-    is_whole_address,
-    misfit,
-    weak_misfit,
-)
+from gateway_csv.columns.evidence import is_whole_address, weak_misfit
 from gateway_csv.columns.exchanges import Exchanges
 from gateway_csv.columns.headers import METADATA
 from gateway_csv.columns.phones import usable_phone
@@ -91,6 +87,7 @@ class Reading(NamedTuple):
     """
 
     layout: Layout
+    judge: CellJudge
     date_order: DateOrder | None
     decimal_comma: bool
     site: str | None
@@ -100,8 +97,6 @@ class Reading(NamedTuple):
     countries: Mapping[str, str] = MappingProxyType({})
     usually_filled: frozenset[int] = frozenset()
     """Columns that at least half of the rows have something in."""
-    traits: Mapping[str, Sequence[Trait]] = MappingProxyType({})
-    """By field, what its cells have in common."""
     broken: frozenset[int] = frozenset()
     """Rows that are parts of one row, broken in two."""
     takes_hidden: bool = False
@@ -170,7 +165,7 @@ class _RowReader:
         self._check_exchanges()
         if self._odd_cells() + len(self._warnings) > 1:
             self._reject(_MOVED, fix=_PUT_BACK)
-        ended = self._reading.ended.get(hash(key_of(order, self._reading.site)))
+        ended = self._ended_row(order)
         if ended is not None and not self._errors:
             self._reject(
                 f"by row {ended} the same order needs no delivery any more",
@@ -186,6 +181,11 @@ class _RowReader:
         return ReadRow(
             row, Candidate(order), errors, warnings, continues=continues, package_id=package_id
         )
+
+    def _ended_row(self, order: Order) -> int | None:
+        """Return the row by which the same order needs no delivery any more."""
+        ended = self._reading.ended
+        return ended.get(hash(key_of(order, self._reading.site))) if ended else None
 
     def ended_key(self) -> int | None:
         return hash(key_of(self._order(), self._reading.site)) if self._ended() else None
@@ -215,7 +215,7 @@ class _RowReader:
         if row.fault:
             self._reject(row.fault, fix="double the mark, or take it out")
             return
-        extra = surplus(layout, row)
+        extra = surplus(layout, row) if len(row.cells) > layout.width else 0
         if extra:
             self._errors.append(
                 RowProblem(
@@ -244,23 +244,21 @@ class _RowReader:
                 fix=_PUT_BACK,
             )
             return
-        cells = row.cells
+        cells, judge = row.cells, self._reading.judge
         for column in layout.judged:
             cell = cells[column.place] if column.place < len(cells) else None
             if cell is None or cell == "":
                 continue
             field = column.field or ""
-            reason = misfit(field, cell)
-            if not reason and field in self._reading.traits:
-                reason = _unlike_others(cell, self._reading.traits[field])
-            if reason and _is_filled(cell, column.field or ""):
+            reason = judge.fault(field, cell)
+            if reason:
                 self._errors.append(
                     RowProblem(
                         row=row.number,
                         column=column.header,
-                        field=column.field,
-                        message=f"the cell can't be {column.field}: {reason}",
-                        expected=EXPECTED.get(column.field or ""),
+                        field=field,
+                        message=f"the cell can't be {field}: {reason}",
+                        expected=EXPECTED.get(field),
                         found=masked(cell),
                         fix="correct the cell; where all cells of the row moved, put them back",
                     )
@@ -306,7 +304,7 @@ class _RowReader:
             weak_misfit(field, cell.strip())
             for field in _ODD_FIELDS
             for _, cell in self._cells(field)
-            if isinstance(cell, str) and cell.strip() and _is_filled(cell, field)
+            if isinstance(cell, str) and cell.strip() and says_something(cell, field)
         )
         # "1007" is a unit, or the patient id that this row lacks.
         odd += any(
@@ -501,21 +499,7 @@ def _unreadable(row: Row, column: Column, cell: Cell, error: Unreadable) -> RowP
     )
 
 
-def _unlike_others(cell: Cell, traits: Sequence[Trait]) -> str:
-    if not isinstance(cell, str) or not cell.strip():
-        return ""
-    return next((each.lacking for each in traits if not each.holds(cell)), "")
-
-
-def _is_filled(cell: Cell, field: str) -> bool:
-    """Say whether a cell says anything, as the one who reads it will see it."""
-    try:
-        return text_of(cell, is_name=field in PARTS["patient_name"]) is not None
-    except Unreadable:
-        return False  # said where it is read
-
-
 def _on_one_line(text: str | None) -> str | None:
-    if text is None or not _BREAKS.search(text):
+    if text is None or text.isprintable() or not _BREAKS.search(text):
         return text
     return " ".join(filter(None, map(str.strip, _BREAKS.split(text))))

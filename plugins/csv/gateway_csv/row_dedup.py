@@ -30,6 +30,8 @@ _RENEWALS: Final = 10
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _CENT: Final = Decimal("0.01")
 _PHONE_DIGITS: Final = 10
+_NO_DIGIT: Final = re.compile(r"\D")
+_BETWEEN_CODES: Final = re.compile(r"[\s,;]+")
 
 
 def said_by(order: Order, site: str | None, *, is_folded: bool = True) -> str:
@@ -38,7 +40,7 @@ def said_by(order: Order, site: str | None, *, is_folded: bool = True) -> str:
     ``site`` is the one that an order without one is for. A telephone number counts by its
     last ten digits: that is what its spellings have in common.
     """
-    phone = re.sub(r"\D", "", order.patient_phone or "")
+    phone = _NO_DIGIT.sub("", order.patient_phone or "")
     name, address = order.patient_name, order.patient_address
     if is_folded:
         name, address = folded(name), folded(address)
@@ -88,13 +90,13 @@ class Identity(NamedTuple):
 def identity_of(order: Order, site: str | None, index: Callable[[str], bytes]) -> Identity:
     """Return a row's identity; ``index`` makes a blind index of a text."""
     content = said_by(order, site)
-    key = key_of(order, site)
     if order.external_order_id:
         is_lasting, by = True, "order id"
     elif order.rx_number:
         is_lasting, by = order.delivery_date is not None, "prescription, patient and date"
     else:
         return Identity(index(content), b"", is_lasting=False, by="content")
+    key = key_of(order, site)
     return Identity(index(key), index(content)[:_CONTENT_BYTES], is_lasting, by)
 
 
@@ -353,4 +355,4 @@ def folded(text: str) -> str:
 
 def code(text: str) -> str:
     """Fold what is one code in two spellings."""
-    return re.sub(r"[\s,;]+", " ", text).strip().casefold()
+    return _BETWEEN_CODES.sub(" ", text).strip().casefold()

@@ -324,6 +324,85 @@ def test_a_file_that_breaks_off_in_its_last_cell_loses_that_row_only():
     assert outcome.errors[3] == ["the file may be cut off here: the last cell is unlike the others"]
 
 
+@pytest.mark.parametrize(
+    ("above", "last"),
+    [
+        ("8 Elm St", "954 H"),
+        ("8 Elm St", "954 Hill S"),
+        ("8 Pine Ave", "954 Hill Av"),
+        ("8 Elm St, Boston, MA 02108", "954 Hill Ln, Boston, MA 021"),
+    ],
+)
+def test_a_street_that_breaks_off_at_the_end_of_the_file_is_rejected(above, last):
+    outcome = read_file(f'Patient Name,Address\nAna Reed,"{above}"\nBo Fox,"{last}"'.rstrip('"'))
+
+    assert list(outcome.orders) in ([], [2])
+    assert 3 not in outcome.orders
+
+
+@pytest.mark.parametrize(
+    ("last", "is_warned"),
+    [("9 Oak Rd", True), ("9 Oak St", False), ("9 Oak Rd, Boston, MA 02108", False)],
+)
+def test_a_last_line_without_an_end_is_taken_and_warned_of_where_nothing_shows_it_whole(
+    last, is_warned
+):
+    outcome = read_file(f"Patient Name;Address\nAna Reed;8 Elm St\nBo Fox;{last}")
+
+    assert list(outcome.orders) == [2, 3]
+    warning = ": the file's last line has no end: see whether the last cell is whole"
+    assert (warning in outcome.remarks) is is_warned
+
+
+def test_a_count_under_the_patients_id_whose_own_cell_is_empty_is_found():
+    """The cells of one row moved by one: 30 tablets became the patient's id."""
+    outcome = read_file(
+        "Patient Name,Address,Patient ID,Qty\nAna Reed,8 Elm St,1001,30\n"
+        "Bo Fox,9 Oak Rd,1002,90\nCy Olm,7 Oak Rd,30,\n"
+    )
+
+    assert list(outcome.orders) == [2, 3]
+    assert outcome.errors[4] == ["the cells under Patient ID and Qty look exchanged"]
+
+
+def test_ids_of_other_lengths_are_no_counts_where_no_count_is_missing():
+    outcome = read_file(
+        "Patient Name,Address,Patient ID,Qty\nAna Reed,8 Elm St,1001,30\n"
+        "Bo Fox,9 Oak Rd,1002,\nCy Olm,7 Oak Rd,30,60\n"
+    )
+
+    assert outcome.errors == {}
+
+
+@pytest.mark.parametrize("between", [" ", ", ", "\t", " - ", "\n", "; ", " / "])
+def test_numbers_of_something_else_in_front_of_the_street_are_asked_about(between):
+    rows = "".join(
+        f'{name},"{number}{between}{house} Elm St"\n'
+        for number, house, name in (
+            (1001, 8, "Ana Reed"),
+            (1002, 95, "Bo Fox"),
+            (1003, 7, "Cy Olm"),
+        )
+    )
+
+    outcome = read_file(f"Patient Name,Address\n{rows}")
+
+    assert "its addresses have a number of something else in front" in outcome.refusal
+
+
+def test_flats_of_one_house_are_no_numbers_of_something_else():
+    outcome = read_file(
+        "Patient Name,Address\nAna Reed,1204 500 Elm St\nBo Fox,1305 500 Elm St\n"
+        "Cy Olm,1306-500 Elm St\n"
+    )
+
+    assert outcome.column("patient_address") == [
+        "1204 500 Elm St",
+        "1305 500 Elm St",
+        "1306-500 Elm St",
+    ]
+
+
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_every_row_of_a_file_of_many_blocks_is_read(end):
     rows = [f'Ana Reed,"{at} Elm St, Boston, MA 02108",RX-{at:07}' for at in range(1, 4001)]

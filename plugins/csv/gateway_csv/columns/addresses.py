@@ -8,6 +8,7 @@ from typing import Final
 _ZERO_STATES: Final = frozenset({"CT", "MA", "ME", "NH", "NJ", "PR", "RI", "VI", "VT"})
 _SHORT_ZIP: Final = re.compile(r"\d{3,4}")
 _ZIP_DIGITS: Final = 5
+_BETWEEN_WORDS: Final = re.compile(r"\W+")
 
 
 def full_address(part: Callable[[str], str | None]) -> str | None:
@@ -40,4 +41,4 @@ def _with_zeros(postal: str | None, state: str | None) -> str | None:
 
 
 def _folded(text: str) -> str:
-    return re.sub(r"\W+", "", text).casefold()
+    return _BETWEEN_WORDS.sub("", text).casefold()

@@ -41,6 +41,7 @@ _CURRENCY: Final = re.compile(r"(?:ca|us|c)?\$|€|£|\b(?:usd|cad|eur)\b", re.I
 _DECIMAL_COMMA: Final = re.compile(r".*\d,\d{1,2}\D*")
 _MONEY: Final = re.compile(r"\d+|\d{1,3}(?:[ .,']\d{3})+", re.ASCII)
 _CENTS: Final = re.compile(r"\d*", re.ASCII)
+_PLAIN_MONEY: Final = re.compile(r"\d{1,9}(?:\.\d{2})?", re.ASCII)
 _MONEY_CHARACTERS: Final = 60
 _CENT_PLACES: Final = 6
 
@@ -84,6 +85,8 @@ def code_of(cell: Cell) -> str | None:
     text = text_of(cell)
     if text is None:
         return None
+    if text.isalnum() and "e" not in text and "E" not in text:
+        return text
     whole = _WHOLE.fullmatch(text)
     if whole:
         return whole[1]
@@ -136,6 +139,8 @@ def money_of(cell: Cell, *, decimal_comma: bool) -> Decimal | None:
     text = text_of(cell)
     if text is None:
         return None
+    if _PLAIN_MONEY.fullmatch(text):
+        return Decimal(text)
     if len(text) > _MONEY_CHARACTERS:
         raise _no_amount()
     text = " ".join(_CURRENCY.sub("", text).split())  # the spaces between thousands are many

@@ -23,15 +23,14 @@ _CLOCK: Final = re.compile(
     r"[ T]+\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[ap]\.?m\.?)?(?:Z|[+-]\d{2}:?\d{2})?$",
     re.IGNORECASE,
 )
-_MONTHS: Final = (
-    *("jan", "feb", "mar", "apr", "may", "jun"),
-    *("jul", "aug", "sep", "oct", "nov", "dec"),
-)
+_MONTH_NAMES: Final = "jan feb mar apr may jun jul aug sep oct nov dec"
+_MONTHS: Final = tuple(_MONTH_NAMES.split(" "))
 _SERIAL: Final = re.compile(r"(\d{5})(?:\.\d+)?")
 # Day 0 of Excel's calendar, its leap day of 1900 that never was counted in.
 _SERIAL_START: Final = date(1899, 12, 30)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 _TWELVE: Final = 12
+_YEAR_DIGITS: Final = 4
 _LONGEST: Final = 60
 _MOST: Final = 0.5
 _MANY: Final = 0.2
@@ -55,6 +54,7 @@ class Evidence(NamedTuple):
         """Add what one more cell says."""
         if (
             not isinstance(cell, str)
+            or cell[:_YEAR_DIGITS].isdigit()  # it begins with its year
             or len(cell) > _LONGEST
             or not (found := _NUMERIC.fullmatch(_day_part(cell)))
         ):
@@ -146,7 +146,12 @@ def date_of(cell: Cell, order: Order | None) -> date | None:
     if isinstance(cell, date):
         return _plausible(cell)
     text = text_of(cell)
-    return None if text is None else _written(_day_part(text), order)
+    if text is None:
+        return None
+    found = _ISO.fullmatch(text)  # most dates are written so, and nothing else is
+    if found:
+        return _made(int(found[1]), int(found[2]), int(found[3]))
+    return _written(_day_part(text), order)
 
 
 def _written(day: str, order: Order | None) -> date:
@@ -155,9 +160,8 @@ def _written(day: str, order: Order | None) -> date:
     serial = _SERIAL.fullmatch(day)
     if serial:
         return _plausible(_SERIAL_START + timedelta(days=int(serial[1])))
-    for pattern in (_ISO, _COMPACT):
-        if found := pattern.fullmatch(day):
-            return _made(int(found[1]), int(found[2]), int(found[3]))
+    if found := _ISO.fullmatch(day) or _COMPACT.fullmatch(day):
+        return _made(int(found[1]), int(found[2]), int(found[3]))
     if found := _NUMERIC.fullmatch(day):
         return _numeric(found, order)
     if found := _WORDED.fullmatch(day):

@@ -133,12 +133,21 @@ _PLACEHOLDER: Final = frozenset(_PLACEHOLDERS.split(","))
 _NO_NAMES: Final = _PLACEHOLDER - {"hold", "home", "store", "mail", "call", "same", "x", "patient"}
 _SHORTEST: Final = 3
 _MAX_REGION: Final = 30
-_LAST_WORD: Final = re.compile(r"([^\W_]*)[\W_]*$")
+_NO_LETTERS_AT_END: Final = re.compile(r"[\W_]+$")
+_NO_LETTER: Final = re.compile(r"[\W_]")
+# Most numbers there are: a few letters and some digits, not all of them zero.
+_PLAIN_CODE: Final = re.compile(r"[A-Za-z]{0,4}-?(?=0*[1-9])\d{1,14}", re.ASCII)
+_PLAIN_DIGITS: Final = re.compile(r"\d{1,11}", re.ASCII)
 
 
 def is_phone(text: str) -> bool:
     """Say whether a text is written as telephone numbers are."""
     return bool(_PHONE.fullmatch(text))
+
+
+def has_digit(text: str) -> bool:
+    """Say whether a text has a digit in it."""
+    return bool(_DIGIT.search(text)) if text.isascii() else any(map(str.isdigit, text))
 
 
 def is_street(text: str) -> bool:
@@ -148,7 +157,7 @@ def is_street(text: str) -> bool:
     rest = _POSTAL_END.sub("", text)
     if not _LETTERS.search(rest):
         return False
-    if any(map(str.isdigit, rest)):
+    if has_digit(rest):
         return True
     return bool(_STREET_WORD.search(rest)) and not _TITLE.match(rest)
 
@@ -175,8 +184,8 @@ def is_placeholder(text: str) -> bool:
 
 def looks(text: str) -> str:
     """Name what a text can't but be; empty where it may be anything."""
-    if not any(map(str.isdigit, text)):
-        return "an e-mail address" if _EMAIL.fullmatch(text) else ""
+    if not has_digit(text):
+        return "an e-mail address" if "@" in text and _EMAIL.fullmatch(text) else ""
     for pattern, name in _SHAPES:
         if pattern.fullmatch(text):
             return name
@@ -219,7 +228,10 @@ def is_whole_address(text: str) -> bool:
 
 def may_be_header(text: str) -> bool:
     """Say quickly whether a text's last word is one that headers end with."""
-    return _LAST_WORD.search(text)[1].casefold() in HEADER_WORDS  # type: ignore[index]  # matches all
+    last = text.rpartition(" ")[2]
+    if not last.isalnum():
+        last = _NO_LETTER.split(_NO_LETTERS_AT_END.sub("", text))[-1]
+    return last.casefold() in HEADER_WORDS
 
 
 def _is_header(text: str) -> bool:
@@ -233,9 +245,9 @@ def _is_header(text: str) -> bool:
 
 
 def _address(text: str) -> str:
-    is_plain = _PLAIN_STREET.fullmatch(text) and not _POSTAL_FIRST.match(text)
-    if is_plain and not any(each.search(text) for each in _NOT_IN_ADDRESSES):
-        return _behind_postal(text)
+    # Nearly every street there is: a number, and no digit behind it.
+    if _PLAIN_STREET.fullmatch(text) and not _OTHER_DELIMITERS.search(text):
+        return ""
     first = text.split(maxsplit=1)[0]
     if is_placeholder(text) or (first in NOTE_WORDS and not _STREET_WORD.search(text)):
         return "it names no place to deliver to"
@@ -351,7 +363,9 @@ def _postal(text: str) -> str:
 
 
 def _phone(text: str) -> str:
-    if is_phone(text) or not any(map(str.isdigit, text)):
+    if is_phone(text) or _PLAIN_DIGITS.fullmatch(text):
+        return ""
+    if not has_digit(text):
         return "it looks like an e-mail address" if _EMAIL.fullmatch(text) else ""
     digits = _EXTENSION.sub("", text)
     if sum(map(str.isdigit, digits)) > _MOST_PHONE_DIGITS and not text.startswith("+"):
@@ -364,6 +378,8 @@ def _phone(text: str) -> str:
 
 
 def _code(text: str) -> str:
+    if _PLAIN_CODE.fullmatch(text):
+        return ""
     if _ADDRESS_UNIT.search(text) or is_placeholder(text) or text.casefold() in ANSWERS:
         return "it is no number"
     if _SHORT_CODE.fullmatch(text) and not _ZERO.fullmatch(text):
@@ -396,7 +412,7 @@ def _several_codes(text: str) -> str:
 
 
 def _rx(text: str) -> str:
-    return _code(text) or ("" if any(map(str.isdigit, text)) else "it has no digits")
+    return _code(text) or ("" if has_digit(text) else "it has no digits")
 
 
 _JUDGES: Final[Mapping[str, Callable[[str], str]]] = {

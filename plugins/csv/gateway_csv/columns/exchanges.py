@@ -6,6 +6,7 @@ as their prescriptions: each cell may be what its column is, and together they c
 
 import itertools
 import re
+import string
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -47,7 +48,12 @@ _LETTERS: Final = re.compile(r"[^\W\d_]")
 _DIGITS: Final = re.compile(r"\d")
 _CENTS: Final = re.compile(r"\D*\d+[.,]\d\d\D*")
 _MOST_VALUES: Final = 2000
+_MOST_VERDICTS: Final = 5000
 _FEWEST_LETTERS: Final = 2
+_ASCII_SHAPES: Final = {
+    **dict.fromkeys(map(ord, string.ascii_letters), "x"),
+    **dict.fromkeys(map(ord, string.digits), "9"),
+}
 
 Pair = tuple[int, int]
 
@@ -68,6 +74,7 @@ class Exchanges:
         self._amounts = list(itertools.product(places("copay_amount"), quantities))
         self._names = list(itertools.product(places(*_NAMES), places("city")))
         self._numbers = list(itertools.permutations([*codes, *places("postal_code")], 2))
+        self._counts = list(itertools.product(codes, quantities))
         self._others = [
             (mine, theirs.place) for theirs in ignored for mine in _alike(theirs, by_field)
         ]
@@ -78,20 +85,26 @@ class Exchanges:
             for mine in places(*_NAMES)
         }
         self._shapes: Counter[tuple[Pair, str, str]] = Counter()
-        self._own = {each: Counter[str]() for pair in self._numbers for each in pair}
+        self._own = {
+            each: Counter[str]() for pair in (*self._numbers, *self._counts) for each in pair
+        }
+        self._shaped = sorted({each for pair in self._codes for each in pair} | self._own.keys())
+        self._priced = sorted({each for pair in self._amounts for each in pair})
+        self._by_shapes: dict[tuple[str, ...], Pair | None] = {}
         counted = {each for pair in self._others for each in pair} | set(places("city"))
         self._values = {each: Counter[str]() for each in counted}
+        self._compared = sorted({each for pair in (*self._names, *self._others) for each in pair})
 
     def add(self, row: Row) -> None:
         """Count a row."""
-        for place, shapes in self._own.items():
-            shape = _shape(_text(row, place))
-            if shape:
-                shapes[shape] += 1
-        for pair in self._codes:
-            self._shapes[pair, *_shapes(row, pair)] += 1
-        for pair in self._amounts:
-            self._shapes[pair, *_cents(row, pair)] += 1
+        shapes, kinds = self._forms(row)
+        for place, counted in self._own.items():
+            if shapes[place]:
+                counted[shapes[place]] += 1
+        for one, other in self._codes:
+            self._shapes[(one, other), shapes[one], shapes[other]] += 1
+        for one, other in self._amounts:
+            self._shapes[(one, other), kinds[one], kinds[other]] += 1
         for place, values in self._values.items():
             text = _text(row, place)
             if text and len(values) < _MOST_VALUES:
@@ -99,41 +112,67 @@ class Exchanges:
 
     def found(self, row: Row) -> Pair | None:
         """Return two columns whose cells this row has exchanged; ``None`` for none."""
-        turned = (each for each in self._codes if self._is_turned(each, *_shapes(row, each)))
-        amounts = (each for each in self._amounts if self._is_turned(each, *_cents(row, each)))
-        others = (each for each in self._numbers if self._is_others(row, *each))
-        texts = (each for each in self._texts(row))
-        return next(itertools.chain(turned, amounts, others, texts), None)
+        shapes, kinds = self._forms(row)
+        key = (*shapes.values(), *kinds.values())
+        if key not in self._by_shapes:
+            if len(self._by_shapes) >= _MOST_VERDICTS:
+                self._by_shapes.clear()
+            self._by_shapes[key] = self._by_form(shapes, kinds)
+        return self._by_shapes[key] or next(self._texts(row), None)
+
+    def _forms(self, row: Row) -> tuple[dict[int, str], dict[int, str]]:
+        """Return the shapes of numbers, and which amounts have cents, by column."""
+        shapes = {place: _shape(_text(row, place)) for place in self._shaped}
+        return shapes, {place: _kind(_text(row, place)) for place in self._priced}
+
+    def _by_form(self, shapes: Mapping[int, str], kinds: Mapping[int, str]) -> Pair | None:
+        """Judge a row by the shapes alone: few rows of a file differ in them."""
+        turned = (each for each in self._codes if self._is_turned(each, shapes))
+        amounts = (each for each in self._amounts if self._is_turned(each, kinds))
+        others = (each for each in self._numbers if self._is_others(each, shapes))
+        counts = (each for each in self._counts if self._is_count(each, shapes))
+        return next(itertools.chain(turned, amounts, others, counts), None)
 
     def _texts(self, row: Row) -> Iterator[Pair]:
+        texts = {place: _text(row, place).casefold() for place in self._compared}
         for name, city in self._names:
-            values = self._values[city]
-            said, at = _text(row, name).casefold(), _text(row, city).casefold()
-            if at and said != at and values.get(said, 0) > 0 and values.get(at, 0) <= 1:
+            values, said, at = self._values[city], texts[name], texts[city]
+            if at and said in values and said != at and values.get(at, 0) <= 1:
                 yield name, city
         for mine, theirs in self._others:
-            said, at = _text(row, mine).casefold(), _text(row, theirs).casefold()
+            said, at = texts[mine], texts[theirs]
+            if said not in self._values[theirs] or len(said) <= _FEWEST_LETTERS or said == at:
+                continue
             if (mine, theirs) in self._families and self._values[theirs].get(at, 0) > 1:
                 continue  # the payer of others may be a patient, and has a payer, too
-            if len(said) > _FEWEST_LETTERS and said != at and self._is_theirs(mine, theirs, said):
+            if self._values[mine].get(said, 0) <= 1:
                 yield mine, theirs
 
-    def _is_turned(self, pair: Pair, one: str, other: str) -> bool:
+    def _is_turned(self, pair: Pair, forms: Mapping[int, str]) -> bool:
         """Say whether as many rows have the two forms the other way round."""
+        one, other = forms[pair[0]], forms[pair[1]]
         turned = self._shapes.get((pair, other, one), 0)
         is_odd = bool(one and other) and one != other
         return is_odd and turned >= self._shapes.get((pair, one, other), 0) > 0
 
-    def _is_others(self, row: Row, one: int, other: int) -> bool:
+    def _is_others(self, pair: Pair, shapes: Mapping[int, str]) -> bool:
         """Say whether a number is written as those of another column, whose cell has none."""
-        shape, own, others = _shape(_text(row, one)), self._own[one], self._own[other]
+        one, other = pair
+        shape, others = shapes[one], self._own[other]
         is_usual = bool(shape) and 2 * others.get(shape, 0) >= others.total() > 0
-        is_odd = 2 * own[shape] < own.total() or own[shape] <= 1 < own.total()
-        is_odd = is_odd and len(own) > 1
-        return is_usual and is_odd and _shape(_text(row, other)) != shape
+        return is_usual and self._is_odd(one, shape) and shapes[other] != shape
 
-    def _is_theirs(self, mine: int, theirs: int, said: str) -> bool:
-        return self._values[theirs].get(said, 0) > 0 and self._values[mine].get(said, 0) <= 1
+    def _is_count(self, pair: Pair, shapes: Mapping[int, str]) -> bool:
+        """Say whether a number is written as counts of pieces are, and only its row lacks one."""
+        one, other = pair
+        shape, own, counts = shapes[one], self._own[one], self._own[other]
+        is_lost = shape in counts and shapes[other] not in counts
+        return is_lost and self._is_odd(one, shape) and own.total() <= counts.total() + own[shape]
+
+    def _is_odd(self, place: int, shape: str) -> bool:
+        own = self._own[place]
+        rows = own.total()
+        return len(own) > 1 and (2 * own[shape] < rows or own[shape] <= 1 < rows)
 
 
 def _alike(theirs: Column, by_field: Mapping[str, Sequence[Column]]) -> list[int]:
@@ -148,20 +187,13 @@ def _alike(theirs: Column, by_field: Mapping[str, Sequence[Column]]) -> list[int
     return [each.place for field in fields for each in by_field.get(field, ())]
 
 
-def _shapes(row: Row, pair: Pair) -> tuple[str, str]:
-    return _shape(_text(row, pair[0])), _shape(_text(row, pair[1]))
-
-
-def _cents(row: Row, pair: Pair) -> tuple[str, str]:
-    one, other = (_text(row, each) for each in pair)
-    return _kind(one), _kind(other)
-
-
 def _kind(text: str) -> str:
     return "" if not text else "cents" if _CENTS.fullmatch(text) else "none"
 
 
 def _shape(text: str) -> str:
+    if text.isascii():
+        return text.translate(_ASCII_SHAPES)
     return _DIGITS.sub("9", _LETTERS.sub("x", text))
 
 

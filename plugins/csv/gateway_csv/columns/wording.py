@@ -30,6 +30,7 @@ _OF_NOTES: Final = (
 NOTE_WORDS: Final = frozenset(_OF_NOTES.split(" "))
 ANSWERS: Final = frozenset(["yes", "no", "y", "n", "true", "false", "routine", "urgent", "stat"])
 _FEWEST_NOTE_WORDS: Final = 2
+_AROUND_WORDS: Final = ".,;:()'&|/-"
 _STREET_END: Final = re.compile(
     r".*\b(?:st|street|ave|avenue|av|rd|road|dr|drive|ln|lane|blvd|boulevard|way|ct|court|pl|place|"
     r"cir|circle|pkwy|parkway|sq|square|ter|terrace|trl|trail|hwy|highway|cres|crescent)\b\.?",
@@ -45,7 +46,7 @@ def has_second_comma(text: str) -> bool:
 
 def words_of_a_note(text: str) -> str:
     """Say whether a name or a place has words of a note: ``Ana Reed ring twice``."""
-    words = [each.strip(".,;:()'&|/-") for each in text.split()]
+    words = [each.strip(_AROUND_WORDS) for each in text.split()]
     is_mixed = text != text.casefold() and text != text.upper()
     small = [
         each
@@ -60,7 +61,7 @@ def words_of_a_note(text: str) -> str:
 
 def garbled(field: str, text: str) -> str:
     """Say whether a text's letters were garbled by programs that it went through."""
-    if field not in GARBLED_FIELDS:
+    if field not in GARBLED_FIELDS or (text.isascii() and "&" not in text and "?" not in text):
         return ""
     if _GARBLED.search(text) or (field in _OF_LETTERS and _LOST_LETTER.search(text)):
         return "its letters are garbled: export the file as CSV UTF-8 again"
@@ -74,10 +75,17 @@ _OF_LETTERS: Final = NAME_FIELDS | {"city", "locality"}
 GARBLED_FIELDS: Final = NAME_FIELDS | {"patient_address", "address2", "city", "locality"}
 
 
+def _may_be_noted(word: str) -> bool:
+    plain = word.strip(_AROUND_WORDS)
+    return plain.islower() or plain.casefold() in NOTE_WORDS
+
+
 def note_behind_address(text: str) -> bool:
     """Say whether words behind a street are a note's: ``5 Elm St, ring twice``."""
+    if not any(_may_be_noted(each) for each in text.split()):
+        return False
     rest = _STREET_END.sub("", text)
-    words = [each.strip(".,;:()'&|/-") for each in rest.split()]
+    words = [each.strip(_AROUND_WORDS) for each in rest.split()]
     noted = [each for each in words if each.casefold() in NOTE_WORDS]
     is_mixed = text != text.casefold() and text != text.upper()
     small = [

@@ -14,9 +14,9 @@ from itertools import islice
 from typing import BinaryIO, Final
 
 from gateway.plugin import GatewayError, TooLarge
+from gateway_csv.columns.cell_judge import CellJudge, TraitCounts
 from gateway_csv.columns.cells import uses_decimal_comma
 from gateway_csv.columns.dates import Evidence
-from gateway_csv.columns.evidence import TRAITS, Trait
 from gateway_csv.columns.exchanges import Exchanges
 from gateway_csv.columns.headers import known_headers
 from gateway_csv.columns.reading import Choices, Column
@@ -24,6 +24,7 @@ from gateway_csv.mapping import Reading, ended_key
 from gateway_csv.read.archive import check_archive
 from gateway_csv.read.encoding import MIXED
 from gateway_csv.read.file_type import FileType, file_type_of
+from gateway_csv.read.last_cell import LastCell
 from gateway_csv.read.layout import (
     Layout,
     cell_at,
@@ -46,12 +47,6 @@ _GLIMPSED_ROWS: Final = 60
 _FILLED_WITHIN: Final = 1000
 _FEWEST_COLUMNS: Final = 2
 _TAIL_BYTES: Final = 4
-_MOST_FORMS: Final = 100
-_FIXED_FORMS: Final = frozenset(
-    {"patient_email", "patient_phone", "rx_number", "external_patient_id", "external_order_id"}
-    | {"copay_amount", "delivery_date", "postal_code", "state", "locality", "priority"}
-)
-"""Fields whose cells look alike in all rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +107,9 @@ class Table:
         widths: Counter[int] = Counter()
         filled: Counter[int] = Counter()
         short: list[tuple[int, int]] = []
-        traits: Counter[Trait] = Counter()
+        traits = TraitCounts(layout.by_field)
         exchanges = Exchanges(layout.by_field, layout.columns)
-        last = _LastCell(layout) if lacks_end else None
+        last = LastCell(layout, lacks_end=lacks_end)
         for row in below:
             if row.is_blank or is_header_again(layout, row) or _is_left_out(layout, row, report):
                 continue
@@ -124,21 +119,22 @@ class Table:
             widths[len(row.cells)] += 1
             if count <= _FILLED_WITHIN:
                 filled.update(place for place, each in enumerate(row.cells) if is_filled(each))
-            if last is not None:
-                last.add(row)
+            last.add(row)
             if len(row.cells) < layout.width:
                 short.append((row.number, len(row.cells)))
             if count <= _FILLED_WITHIN:
-                traits.update(_traits_of(layout, row))
+                traits.add(row)
                 exchanges.add(row)
             for column in date_columns:
                 dates = dates.and_of(cell_at(row, column))
             if not decimal_comma:
                 decimal_comma = uses_decimal_comma(cell_at(row, each) for each in money_columns)
         self._report_assumptions(report, layout, dates)
+        last.report(report)
         order = dates.order(options.dates, options.country)
         reading = Reading(
             layout,
+            CellJudge(traits.usual()),
             order,
             decimal_comma,
             options.site,
@@ -149,11 +145,10 @@ class Table:
                 place for place, each in filled.items() if 2 * each >= min(count, _FILLED_WITHIN)
             ),
             broken=_broken(short, layout.width),
-            traits=_usual_traits(traits, min(count, _FILLED_WITHIN)),
             takes_hidden=options.takes_hidden,
             exchanges=exchanges,
             has_notes="notes" in layout.by_field,
-            cut_off_row=0 if last is None else last.cut_off(),
+            cut_off_row=last.cut_off(),
             dates=dates,
         )
         if layout.by_field.keys() & {"status", "ended_at"}:
@@ -291,49 +286,6 @@ class Table:
             report.assume(f"dates were read {order}: some of them can only be that")
 
 
-class _LastCell:
-    """Judges the last cell of a file without a line end by the other rows' cells above it."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._place, self._width = layout.width - 1, layout.width
-        self._is_mail = layout.columns[-1].field == "patient_email"
-        self._is_fixed = layout.columns[-1].field in _FIXED_FORMS
-        self._widths: set[int] = set()
-        self._forms: set[str] = set()
-        self._shortest = 0
-        self._last: Row | None = None
-
-    def add(self, row: Row) -> None:
-        """Take the row before for one of the others, and this one for the last."""
-        if self._last is not None:
-            self._widths.add(len(self._last.cells))
-            text = self._text(self._last)
-            if text and len(self._forms) < _MOST_FORMS:
-                self._forms.add(self._form(text))
-                self._shortest = min(self._shortest or len(text), len(text))
-        self._last = row
-
-    def cut_off(self) -> int:
-        """Return the number of the last row where it is shorter than the others, else 0."""
-        if self._last is None:
-            return 0
-        self._widths |= set() if self._widths else {self._width}
-        if len(self._last.cells) < min(self._widths):
-            return self._last.number
-        text = self._text(self._last)
-        is_odd = bool(text and self._forms) and self._form(text) not in self._forms
-        is_short = is_odd and (self._is_mail or len(text) <= self._shortest)
-        return self._last.number if self._is_fixed and is_short else 0
-
-    def _text(self, row: Row) -> str:
-        cell = row.cells[self._place] if self._place < len(row.cells) else None
-        return "" if cell is None else str(cell).strip()
-
-    def _form(self, text: str) -> str:
-        text = text.rpartition(".")[2] if self._is_mail else text
-        return "".join("9" if each.isdigit() else "x" if each.isalpha() else each for each in text)
-
-
 def _report_column(report: Report, column: Column) -> None:
     why = f", {column.why}" if column.why else ""
     if column.how == "remembered" and column.field is None:
@@ -372,23 +324,6 @@ def _is_left_out(layout: Layout, row: Row, report: Report) -> bool:
     if found:
         report.warn("the row looks like a total, not like an order; it was left out", row)
     return found
-
-
-def _traits_of(layout: Layout, row: Row) -> Iterator[Trait]:
-    for trait in TRAITS:
-        for column in layout.by_field.get(trait.field, ()):
-            cell = cell_at(row, column)
-            if isinstance(cell, str) and cell and trait.holds(cell):
-                yield trait
-
-
-def _usual_traits(counts: Counter[Trait], rows: int) -> dict[str, list[Trait]]:
-    """Return the traits that many of the rows have, by field."""
-    usual: dict[str, list[Trait]] = {}
-    for trait, count in counts.items():
-        if rows > 1 and count >= trait.share * rows:
-            usual.setdefault(trait.field, []).append(trait)
-    return usual
 
 
 def _usual(widths: Counter[int], header: int) -> int:

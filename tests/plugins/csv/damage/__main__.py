@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     kinds = HARMLESS if options.harmless else HARMFUL
-    files, rows, imported, refused, wrong = (Counter() for _ in range(5))
+    files, rows, imported, refused, taken, wrong = (Counter() for _ in range(6))
     shown = 0
     seeds = [options.seed * _SEEDS_APART + each for each in range(options.files)]
     with multiprocessing.Pool(options.jobs) as pool:
@@ -64,20 +64,22 @@ def main() -> int:
             rows[each.kind] += each.rows
             imported[each.kind] += each.imported
             refused[each.kind] += each.refused
+            taken[each.kind] += 0 if each.refused else each.rows
             wrong[each.kind] += each.wrong
             if each.shown and shown < options.show:
                 shown += 1
                 sys.stdout.write(f"{each.shown}\n")
     lines = [
-        "| damage | files | refused | rows imported | wrong packages |",
-        "|---|---|---|---|---|",
+        "| damage | files | files refused | rows rejected of the others | rows imported | wrong |",
+        "|---|---|---|---|---|---|",
     ]
     for name in (each.__name__ for each in kinds):
         if files[name]:
             share = imported[name] / max(rows[name], 1)
+            rejected = max(taken[name] - imported[name], 0) / max(taken[name], 1)
             lines.append(
                 f"| {name.replace('_', ' ')} | {files[name]:,} | {refused[name] / files[name]:.0%} "
-                f"| {share:.1%} | {wrong[name]} |"
+                f"| {rejected:.0%} | {share:.1%} | {wrong[name]} |"
             )
     lines.append(f"{sum(files.values())} files, {sum(wrong.values())} wrong packages")
     sys.stdout.write("\n".join(lines) + "\n")

@@ -78,7 +78,8 @@ class Sheet(NamedTuple):
     """A table on its way to be damaged. ``truth`` is what is left of the originals' cells.
 
     ``country`` is the site's. ``lost`` is a column whose header says no longer what it is:
-    a package without it is right too, where the report names the column.
+    a package without it is right too, where the report names the column. ``cut`` is the last row
+    with what is left of its last cell, which is right where the report warns of it.
     """
 
     header: list[str]
@@ -88,6 +89,7 @@ class Sheet(NamedTuple):
     raw: str | bytes | None = None
     country: str = "US"
     lost: str = ""
+    cut: dict[str, str] | None = None
 
     def file(self) -> bytes:
         """Return the file's bytes."""

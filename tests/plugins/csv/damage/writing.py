@@ -1,8 +1,11 @@
 """Damage to the text of a file: quotation marks, delimiters, line ends, encodings."""
 
+import csv
 import random
 
 from plugins.csv.damage.sheets import NAMES, Sheet, written
+
+_OF_WORDS = {"Patient Name", "First Name", "Last Name", "Last, First", "Address", "Apt", "City"}
 
 
 def no_quotation_marks(rng: random.Random, sheet: Sheet) -> Sheet:
@@ -100,6 +103,10 @@ def file_cut_off(rng: random.Random, sheet: Sheet) -> Sheet:
     # A note that is cut off in its middle is a note, and one row has no others beside it.
     if is_in_last and (sheet.header[-1] == "Notes" or cut.count(b"\n") == 1):
         cut = cut[: cut.rindex(b",")]
+    elif is_in_last and sheet.header[-1] in _OF_WORDS:
+        number, name = cut.count(b"\n") - 1, sheet.header[-1]
+        rest = next(csv.reader([last.decode("utf-8", "ignore")]))[-1]
+        return sheet._replace(raw=cut, cut={**sheet.truth[number], name: rest})
     return sheet._replace(raw=cut)
 
 
