@@ -1,7 +1,7 @@
 """From a row to an order, to a reason why it needs none, or to everything wrong with it. Pure."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -149,6 +149,7 @@ class _RowReader:
     def __init__(self, row: Row, reading: Reading) -> None:
         self._row = row
         self._reading = reading
+        self._by_field = reading.layout.by_field
         self._errors: list[RowProblem] = []
         self._warnings: list[RowProblem] = []
 
@@ -191,7 +192,7 @@ class _RowReader:
         return hash(key_of(self._order(), self._reading.site)) if self._ended() else None
 
     def _has(self, field: str) -> bool:
-        return field in self._reading.layout.by_field
+        return field in self._by_field
 
     def _skipped(self) -> str:
         """Return why the row needs no package: it is hidden, or its delivery is over."""
@@ -292,10 +293,10 @@ class _RowReader:
     def _check_city(self) -> None:
         """Reject a row without a city where the others have one, and the street says none."""
         for column, cell in (*self._cells("city"), *self._cells("locality")):
+            if is_filled(cell) or column.place not in self._reading.usually_filled:
+                continue
             streets = [str(street) for _, street in self._cells("patient_address") if street]
-            has_place = any("," in each for each in streets)
-            is_usual = column.place in self._reading.usually_filled and not is_filled(cell)
-            if is_usual and streets and not has_place:
+            if streets and not any("," in each for each in streets):
                 self._reject("the city is missing, which other rows have", fix=_PUT_BACK)
 
     def _odd_cells(self) -> int:
@@ -341,18 +342,21 @@ class _RowReader:
             **{**values, "site": values["site"] or self._reading.site},
         )
 
-    def _cells(self, field: str) -> Iterable[tuple[Column, Cell]]:
+    def _cells(self, field: str) -> Sequence[tuple[Column, Cell]]:
+        columns = self._by_field.get(field)
+        if columns is None:
+            return ()
         cells = self._row.cells
-        for column in self._reading.layout.by_field.get(field, ()):
-            if column.place < len(cells):
-                yield column, cells[column.place]
+        return [(each, cells[each.place]) for each in columns if each.place < len(cells)]
 
     def _one(self, field: str, read: Callable[[Cell], T | None]) -> T | None:
-        for column, cell in self._cells(field):
-            try:
-                return read(cell)
-            except Unreadable as error:
-                self._errors.append(_unreadable(self._row, column, cell, error))
+        for column in self._by_field.get(field, ()):
+            if column.place < len(self._row.cells):
+                cell = self._row.cells[column.place]
+                try:
+                    return read(cell)
+                except Unreadable as error:
+                    self._errors.append(_unreadable(self._row, column, cell, error))
         return None
 
     def _code(self, field: str) -> str | None:
@@ -459,7 +463,9 @@ class _RowReader:
         return "; ".join(notes) or None
 
     def _metadata(self) -> dict[str, str]:
-        names = (each for each in self._reading.layout.by_field if each.startswith(METADATA))
+        names = self._reading.layout.metadata
+        if not names and "metadata" not in self._by_field:
+            return {}
         found = ((name.removeprefix(METADATA), self._single(name)) for name in names)
         return {
             **(self._one("metadata", metadata_of) or {}),

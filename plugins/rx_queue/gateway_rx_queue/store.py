@@ -48,7 +48,6 @@ _CHANGING: Final = (
 _CONTENT: Final = ("patient_index", "fill_index", "payload")
 # Of one patient: more are not read.
 _LATEST_JOBS: Final = 60
-_CREATED_AT: Final = 2
 # Both databases take some 32,000 parameters in a statement; this stays well below.
 _PARAMETERS: Final = 5000
 
@@ -265,13 +264,24 @@ class JobStore:
                     columns.created_at_ms >= since_ms,
                 ).order_by(columns.id.desc())
             )
-            for patient, payload, job_id, *values, external, fill in rows:
-                indexed = [each and bytes(each) for each in (external, fill)]
-                jobs = found.setdefault(bytes(patient), [])
-                is_recent = values[_CREATED_AT] >= recent_ms
-                if len(jobs) < _LATEST_JOBS and (is_recent or indexed[1] in drugs):
-                    medication = self._medication(job_id, payload)
-                    jobs.append(EarlierJob(job_id, *values, *indexed, medication))
+            for row in rows:
+                jobs = found.setdefault(bytes(row.patient_index), [])
+                fill = row.fill_index and bytes(row.fill_index)
+                is_recent = row.created_at_ms >= recent_ms
+                if len(jobs) < _LATEST_JOBS and (is_recent or fill in drugs):
+                    external = row.external_index and bytes(row.external_index)
+                    jobs.append(
+                        EarlierJob(
+                            id=row.id,
+                            submission_id=row.submission_id,
+                            state=row.state,
+                            created_at_ms=row.created_at_ms,
+                            state_at_ms=row.state_at_ms,
+                            external_index=external,
+                            fill_index=fill,
+                            medication=self._medication(row.id, row.payload),
+                        )
+                    )
         return found
 
     def _medication(self, job_id: str, payload: bytes) -> Medication:

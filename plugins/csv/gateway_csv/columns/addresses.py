@@ -27,8 +27,7 @@ def full_address(part: Callable[[str], str | None]) -> str | None:
     city, state, postal = part("city"), part("state"), part("postal_code")
     country = part("country")
     region = " ".join(each for each in (state, _with_zeros(postal, state)) if each)
-    said = _folded(street)
-    if postal and _folded(postal) in said and (not city or _folded(city) in said):
+    if postal and _says(street, postal) and (not city or _says(street, city)):
         return ", ".join(each for each in (street, second) if each)
     parts = [each for each in (street, second, locality, city, region, country) if each]
     return ", ".join(parts) or None
@@ -38,6 +37,10 @@ def _with_zeros(postal: str | None, state: str | None) -> str | None:
     if postal and state and state.strip().upper() in _ZERO_STATES and _SHORT_ZIP.fullmatch(postal):
         return postal.zfill(_ZIP_DIGITS)
     return postal
+
+
+def _says(street: str, part: str) -> bool:
+    return _folded(part) in _folded(street)
 
 
 def _folded(text: str) -> str:

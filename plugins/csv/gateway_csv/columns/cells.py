@@ -7,7 +7,7 @@ gone, so such a cell is refused, not rounded.
 
 import re
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -22,6 +22,7 @@ _EMPTY: Final = frozenset(
 )
 # A person may be called Null or None, but not a dash.
 _EMPTY_NAME: Final = frozenset({"", "-", "--", "\N{EN DASH}", "\N{EM DASH}", "n/a", "#n/a"})
+_LONGEST_EMPTY: Final = max(map(len, _EMPTY))
 _NO_VALUE: Final = re.compile(
     r"#(?:DIV/0!|REF!|VALUE!|NAME\?|NUM!|NULL!|FORMULA!|ERROR!|SPILL!|CALC!)"
 )
@@ -57,14 +58,8 @@ class Unreadable(ValueError):
 
 def text_of(cell: Cell, *, is_name: bool = False) -> str | None:
     """Return what a cell says as text, or ``None`` when it is empty in one of the usual ways."""
-    if cell is None or isinstance(cell, bool):
-        return None if cell is None else str(cell).lower()
-    if isinstance(cell, float):
-        return _number_text(cell)
-    if isinstance(cell, datetime):
-        return cell.isoformat(sep=" ")
-    if isinstance(cell, int | date):
-        return str(cell)
+    if not isinstance(cell, str):
+        return _plain(cell)
     text = cell.strip()
     if text.startswith("'"):
         text = _TEXT_MARK.sub("", text, count=1)
@@ -74,7 +69,17 @@ def text_of(cell: Cell, *, is_name: bool = False) -> str | None:
             "the cell's formula has none: open the file in your spreadsheet program, save it, and "
             "import it again",
         )
+    if len(text) > _LONGEST_EMPTY:
+        return text
     return None if text.casefold() in (_EMPTY_NAME if is_name else _EMPTY) else text
+
+
+def _plain(cell: Cell) -> str | None:
+    if cell is None or isinstance(cell, bool):
+        return None if cell is None else str(cell).lower()
+    if isinstance(cell, float):
+        return _number_text(cell)
+    return cell.isoformat(sep=" ") if isinstance(cell, datetime) else str(cell)
 
 
 def code_of(cell: Cell) -> str | None:

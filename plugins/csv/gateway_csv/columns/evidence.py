@@ -137,6 +137,9 @@ _NO_LETTERS_AT_END: Final = re.compile(r"[\W_]+$")
 _NO_LETTER: Final = re.compile(r"[\W_]")
 # Most numbers there are: a few letters and some digits, not all of them zero.
 _PLAIN_CODE: Final = re.compile(r"[A-Za-z]{0,4}-?(?=0*[1-9])\d{1,14}", re.ASCII)
+_PLAIN_EMAIL: Final = re.compile(
+    r"[a-z]+(?:[._][a-z]+)*\d{0,6}@[a-z]+(?:\.[a-z]+)+", re.ASCII | re.IGNORECASE
+)
 _PLAIN_DIGITS: Final = re.compile(r"\d{1,11}", re.ASCII)
 
 
@@ -301,6 +304,8 @@ _NO_PART: Final = ("a telephone number", "a date", "an e-mail address", "an amou
 
 
 def _email(text: str) -> str:
+    if _PLAIN_EMAIL.fullmatch(text):
+        return ""
     shape = looks(text)
     if _DATE_INSIDE.search(text) or _PHONE_DIGITS.search(text):
         return "it has something else in it"

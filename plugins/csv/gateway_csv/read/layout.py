@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from gateway.plugin import InvalidInput, Problem
 from gateway_csv.columns.evidence import JUDGED, looks, may_be_header
 from gateway_csv.columns.headers import (
+    METADATA,
     known_headers,
     looks_like,
     meaning_of,
@@ -41,6 +42,8 @@ class Layout(NamedTuple):
     """The columns whose cells differ from other fields' cells."""
     addresses: Sequence[Column] = ()
     """The columns of which a row that is an order has at least one."""
+    metadata: Sequence[str] = ()
+    """The fields of metadata that have a column each."""
 
     @classmethod
     def made(cls, header: Row, columns: Sequence[Column]) -> "Layout":
@@ -51,7 +54,8 @@ class Layout(NamedTuple):
                 by_field.setdefault(each.field, []).append(each)
         judged = [each for each in columns if each.field in JUDGED]
         addresses = [each for field in _ADDRESS_PARTS for each in by_field.get(field, ())]
-        return cls(header, columns, by_field, judged, addresses)
+        metadata = [each for each in by_field if each.startswith(METADATA)]
+        return cls(header, columns, by_field, judged, addresses, metadata)
 
     @property
     def width(self) -> int:

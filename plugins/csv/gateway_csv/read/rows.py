@@ -69,9 +69,9 @@ def within_limits(rows: Iterable[Row], settings: CsvSettings, pace: Pace) -> Ite
                 f"Row {row.number} has more than {settings.max_columns} columns: "
                 "delete those that aren't needed, and import it again."
             )
-        for index, cell in enumerate(row.cells):
-            if isinstance(cell, str) and len(cell) > longest:
-                raise _too_long(row.number, index, longest)
+        index = _too_long_at(row.cells, longest)
+        if index is not None:
+            raise _too_long(row.number, index, longest)
         filled += not row.is_blank
         if filled > settings.max_rows + 1:  # and the header
             raise TooLarge(
@@ -79,6 +79,14 @@ def within_limits(rows: Iterable[Row], settings: CsvSettings, pace: Pace) -> Ite
             )
         # A million blank cells behind the last one mean nothing.
         yield row if len(row.cells) <= settings.max_columns else _cut(row, settings.max_columns)
+
+
+def _too_long_at(cells: Sequence[Cell], longest: int) -> int | None:
+    """Return the place of a cell with more than ``longest`` characters, if there is one."""
+    lengths = [len(each) if isinstance(each, str) else 0 for each in cells]
+    if max(lengths, default=0) <= longest:
+        return None
+    return next(index for index, length in enumerate(lengths) if length > longest)
 
 
 def _cut(row: Row, columns: int) -> Row:

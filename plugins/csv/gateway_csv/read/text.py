@@ -109,7 +109,8 @@ def _parsed(file: BinaryIO, form: TextForm) -> Iterator[Row]:
         if reader.line_num - begun > 1:
             _check_line_breaks(cells, number, width, form.delimiter)
         width = width or (len(cells) if len(cells) > 1 else 0)
-        cells = [_formula_text(each) if each[:2] == '="' else each for each in cells]
+        if reader.line_num - begun > 1 or '="' in lines.last:
+            cells = [_formula_text(each) if each[:2] == '="' else each for each in cells]
         if '"' in lines.last and any('"' in each for each in cells):
             is_sound = reader.line_num - begun > 1 or sound(lines.last)
             yield Row(number, cells) if is_sound else Row(number, [], fault=_STRAY_MARK)
