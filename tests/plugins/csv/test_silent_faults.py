@@ -334,10 +334,16 @@ def test_a_file_that_breaks_off_in_its_last_cell_loses_that_row_only():
     ],
 )
 def test_a_street_that_breaks_off_at_the_end_of_the_file_is_rejected(above, last):
-    outcome = read_file(f'Patient Name,Address\nAna Reed,"{above}"\nBo Fox,"{last}"'.rstrip('"'))
+    outcome = read_file(f"Patient Name\tAddress\nAna Reed\t{above}\nBo Fox\t{last}")
 
-    assert list(outcome.orders) in ([], [2])
-    assert 3 not in outcome.orders
+    assert list(outcome.orders) == [2]
+    assert outcome.errors[3] == ["the file may be cut off here: the last cell is unlike the others"]
+
+
+def test_a_last_cell_that_ends_with_its_quotation_mark_is_whole():
+    outcome = read_file('Patient Name,Address\nAna Reed,"8 Elm St"\nBo Fox,"954 Hill"')
+
+    assert list(outcome.orders) == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -374,6 +380,9 @@ def test_ids_of_other_lengths_are_no_counts_where_no_count_is_missing():
     assert outcome.errors == {}
 
 
+NUMBERED = ((1001, 8, "Ana Reed"), (1002, 95, "Bo Fox"), (1003, 7, "Cy Olm"))
+
+
 @pytest.mark.parametrize("between", [" ", ", ", "\t", " - ", "\n", "; ", " / "])
 def test_numbers_of_something_else_in_front_of_the_street_are_asked_about(between):
     rows = "".join(
@@ -388,6 +397,22 @@ def test_numbers_of_something_else_in_front_of_the_street_are_asked_about(betwee
     outcome = read_file(f"Patient Name,Address\n{rows}")
 
     assert "its addresses have a number of something else in front" in outcome.refusal
+
+
+@pytest.mark.parametrize("between", [" ", "  ", "; ", " / ", "\n"])
+def test_numbers_of_something_else_behind_the_street_are_asked_about(between):
+    rows = "".join(
+        f'{name},"{house} Elm St{between}{number}, Boston"\n'
+        for number, house, name in (
+            (1001, 8, "Ana Reed"),
+            (1002, 95, "Bo Fox"),
+            (1003, 7, "Cy Olm"),
+        )
+    )
+
+    outcome = read_file(f"Patient Name,Address\n{rows}")
+
+    assert "a number of something else behind the street" in outcome.refusal
 
 
 def test_flats_of_one_house_are_no_numbers_of_something_else():

@@ -40,8 +40,12 @@ _SHORT_ZIP: Final = re.compile(r"\d{3,4}")
 _ZIP: Final = re.compile(r"\d{5}")
 _PLACE: Final = re.compile(r"\b[A-Z]{2},? (?:\d{5}|[A-Z]\d[A-Z] ?\d[A-Z]\d)\b")
 _LONG_NUMBER: Final = re.compile(r"\d{4,}")
+_NUMBER: Final = r"[A-Z]{0,4}[-#]?\d{3,}"
 _TWO_NUMBERS: Final = re.compile(
-    r"(?P<number>[A-Z]{0,4}[-#]?\d{3,})(?:\s|[^\w\s-]|\s-\s)+(?P<house>\d{1,6})[A-Za-z]? +[^\W\d_]"
+    rf"(?P<number>{_NUMBER})(?:\s|[^\w\s-]|\s-\s)+(?P<house>\d{{1,6}})[A-Za-z]? +[^\W\d_]"
+)
+_NUMBER_BEHIND: Final = re.compile(
+    rf"(?P<house>\d{{1,6}})[A-Za-z]? +[^\W\d_][^\d,]*[^\w#-]\s*(?P<number>{_NUMBER})(?=$|[,\n])"
 )
 _HOUSE: Final = re.compile(r"\d+")
 _NAME_FIELDS: Final = ("patient_name", "last_first", "first_name", "middle_name", "last_name")
@@ -279,8 +283,9 @@ def _check_address(table: _Table) -> None:
         texts = table.texts(column)
         if "notes" not in table.by_field and share(texts, note_behind_address) >= HALF:
             raise doubted(column, "its addresses have words of a note behind the street")
-        if _has_numbers_before(texts):
-            raise doubted(column, "its addresses have a number of something else in front")
+        for place, pattern in (("in front", _TWO_NUMBERS), ("behind the street", _NUMBER_BEHIND)):
+            if _has_numbers(texts, pattern):
+                raise doubted(column, f"its addresses have a number of something else {place}")
         fields = table.by_field.keys()
         lacks_city = "state" in fields and not fields & {"city", "locality"}
         if lacks_city and share(texts, lambda each: "," in each) < HALF:
@@ -297,12 +302,12 @@ def _check_address(table: _Table) -> None:
             )
 
 
-def _has_numbers_before(addresses: Sequence[str]) -> bool:
-    """Say whether most addresses begin with two numbers, and no two with the same house's.
+def _has_numbers(addresses: Sequence[str], pattern: re.Pattern[str]) -> bool:
+    """Say whether most addresses have a second number, and no two the same house's.
 
     The flats of a house have its number in common: ``1204 500 Elm St``, ``1305 500 Elm St``.
     """
-    found = [each for each in map(_TWO_NUMBERS.match, addresses) if each is not None]
+    found = [each for each in map(pattern.match, addresses) if each is not None]
     houses = {each["house"] for each in found}
     numbers = {each["number"] for each in found}
     is_usual = len(found) > 1 and len(found) > HALF * len(addresses)

@@ -67,7 +67,7 @@ class LastCell:
 
     def report(self, report: Report) -> None:
         """Warn of a last word that no cell above ends with: it may be a part of one."""
-        if self._last is None or self._field not in _OF_WORDS:
+        if self._last is None or not self._texts or self._field not in _OF_WORDS:
             return
         text = self._text(self._last)
         is_seen = any(_last_word(each) == _last_word(text) for each in self._texts)

@@ -174,7 +174,8 @@ class Table:
             return False
         self._file.seek(-min(_TAIL_BYTES, self._file.seek(0, os.SEEK_END)), os.SEEK_END)
         tail = self._file.read()
-        return b"\n" not in tail and b"\r" not in tail
+        # A cell that ends with its quotation mark is whole.
+        return not any(each in tail for each in (b"\n", b"\r", b'"'))
 
     def orders(self, layout: Layout) -> Iterator[Row]:
         """Yield the rows that are orders."""
