@@ -298,6 +298,23 @@ def test_one_name_at_many_addresses_is_no_patient():
     assert "the same name stands at several addresses" in outcome.refusal
 
 
+def test_one_whole_name_under_first_name_at_many_addresses_is_no_patient():
+    rows = "".join(f"Cora Payer,{name},Reed,{number} Elm St\n" for number, name in ROWS)
+
+    outcome = read_file(f"First Name,Billing Name,Last Name,Address\n{rows}")
+
+    assert "the same whole name stands at several addresses" in outcome.refusal
+
+
+@pytest.mark.parametrize("code", ["MRN1002", "P-1002", "C500012", "#1002"])
+def test_a_number_alone_is_no_address(code):
+    outcome = read_file(
+        f"Patient Name,Address,City\nAna Reed,8 Elm St,Boston\nBo Fox,{code},Boston\n"
+    )
+
+    assert list(outcome.orders) == [2]
+
+
 @pytest.mark.parametrize("name", ["Marie Carrier", "Luc Parent", "Cora Payer", "Al Driver"])
 def test_a_surname_that_is_also_a_word_of_headers_is_a_name(name):
     outcome = read_file(f"Patient Name,Address\nAna Reed,8 Elm St\n{name},9 Oak Rd\n")

@@ -149,6 +149,19 @@ def _check_names(table: _Table) -> None:
             raise doubted(column, "its names have a state or a province in them")
 
 
+def _check_first_names(table: _Table) -> None:
+    """Doubt whole names under *First Name* that stand at several addresses."""
+    for column in table.taken("first_name"):
+        texts = table.texts(column)
+        is_whole = share(texts, lambda each: " " in each) > HALF
+        is_beaten = any(len(each) > len(set(texts)) for each in _others(table, "patient_name"))
+        at: dict[str, set[str]] = {}
+        for name, house in zip(table.rows(column), table.houses(), strict=False):
+            at.setdefault(name, set()).add(house)
+        if is_whole and is_beaten and max(map(len, at.values()), default=0) >= _FEWEST_ROWS:
+            raise doubted(column, "the same whole name stands at several addresses")
+
+
 def _others(table: _Table, field: str) -> list[set[str]]:
     """Return what other parties' columns for ``field`` have in them."""
     return [
@@ -381,6 +394,7 @@ def doubted(column: Column, why: str) -> DoubtfulColumns:
 
 _CHECKS: Final = (
     _check_names,
+    _check_first_names,
     _check_phones,
     _check_codes,
     _check_amounts,

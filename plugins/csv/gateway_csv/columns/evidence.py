@@ -252,7 +252,8 @@ def _address(text: str) -> str:
     if _PLAIN_STREET.fullmatch(text) and not _OTHER_DELIMITERS.search(text):
         return ""
     first = text.split(maxsplit=1)[0]
-    if is_placeholder(text) or (first in NOTE_WORDS and not _STREET_WORD.search(text)):
+    is_note = first in NOTE_WORDS and not _STREET_WORD.search(text)
+    if is_note or is_placeholder(text) or _CODE_NOTE.fullmatch(text):
         return "it names no place to deliver to"
     shape = looks(text)
     if shape and shape != "a street address":
