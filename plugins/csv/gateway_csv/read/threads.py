@@ -41,14 +41,10 @@ class Pace:
         self._spent = 0.0
         self._thread = 0
         self._since = 0.0
-        self._begun = 0.0
 
     def beat(self) -> None:
         """Note that a row was read; raises ``FileTooSlow`` or ``Unavailable``."""
-        wall, thread = time.perf_counter(), threading.get_ident()
-        if thread == self._thread and wall - self._begun < _BUSY_SECONDS:
-            return  # no thread computes for longer than that; its own clock takes longer to read
-        now, self._begun = time.thread_time(), wall
+        now, thread = time.thread_time(), threading.get_ident()
         if thread != self._thread:  # each chunk may be read by another thread of the two
             self._thread, self._since = thread, now
             return
@@ -61,7 +57,7 @@ class Pace:
         if self._stopped is not None and self._stopped.is_set():
             raise Unavailable(_STOPPED)
         time.sleep(_PAUSE_SECONDS)
-        self._begun, self._since = time.perf_counter(), time.thread_time()
+        self._since = time.thread_time()
 
 
 class ReadingThreads:
