@@ -315,6 +315,33 @@ def test_a_number_alone_is_no_address(code):
     assert list(outcome.orders) == [2]
 
 
+def test_a_city_on_a_line_of_its_own_in_a_first_name_is_no_part_of_it():
+    outcome = read_file(
+        'First Name,Last Name,Address\n"Lowell\nNoa",Lee,8 Elm St\nBo,Fox,9 Oak Rd\n'
+        "Cy,Olm,7 Ash Rd\n"
+    )
+
+    assert list(outcome.orders) == [3, 4]
+
+
+def test_the_rest_of_notes_in_a_column_without_a_header_is_asked_about():
+    outcome = read_file(
+        "Patient Name,Address,Notes,\nAna Reed,8 Elm St,back,entrance\nBo Fox,9 Oak Rd,buzz,12\n"
+        "Cy Olm,7 Ash Rd,,\nDi Kim,6 Ash Rd,buzz,14\n"
+    )
+
+    assert "column D" in outcome.refusal
+
+
+def test_a_prescription_under_the_units_header_is_no_unit():
+    outcome = read_file(
+        "Patient Name,Address,Apt,Rx Number\nAna Reed,8 Elm St,Apt 4,C500007\n"
+        "Bo Fox,9 Oak Rd,C500116,\n"
+    )
+
+    assert list(outcome.orders) == [2]
+
+
 @pytest.mark.parametrize("name", ["Marie Carrier", "Luc Parent", "Cora Payer", "Al Driver"])
 def test_a_surname_that_is_also_a_word_of_headers_is_a_name(name):
     outcome = read_file(f"Patient Name,Address\nAna Reed,8 Elm St\n{name},9 Oak Rd\n")

@@ -111,7 +111,11 @@ _WORDS_OF_CODES: Final = frozenset(
 )
 _LENGTHS_APART: Final = 1
 _CODE_NOTE: Final = re.compile(r"[A-Z]{0,4}[-#]?\d{3,14}", re.IGNORECASE)
-_NO_UNIT: Final = re.compile(r"\d{5,}|[0\W_]*|(?!PH|TH|BOX|APT|STE|UNIT|LOT)[A-Z]{2,4}\d{4,}")
+_NO_UNIT: Final = re.compile(
+    r"\d{5,}|[0\W_]*|(?!PH|TH|BOX|APT|STE|UNIT|LOT)[A-Z]{2,4}\d{4,}|[A-Z]\d{5,}"
+)
+    r"\d{5,}|[0\W_]*|(?!PH|TH|BOX|APT|STE|UNIT|LOT)[A-Z]{2,4}\d{4,}|[A-Z]\d{5,}"
+)
 _MOST_PHONE_DIGITS: Final = 11
 _TWO_PHONES: Final = re.compile(r"\s*(?:[,;/&|]|\bor\b|\band\b|\bou\b)\s*", re.IGNORECASE)
 _CENTS_END: Final = re.compile(r"\d[.,]\d{2}$")
@@ -421,12 +425,16 @@ def _rx(text: str) -> str:
     return _code(text) or ("" if has_digit(text) else "it has no digits")
 
 
+def _part_of_name(text: str) -> str:
+    return "it has two lines" if "\n" in text or "\t" in text else _name(text)
+
+
 _JUDGES: Final[Mapping[str, Callable[[str], str]]] = {
     "patient_name": _name,
     "last_first": _name,
-    "first_name": _name,
-    "middle_name": _name,
-    "last_name": _name,
+    "first_name": _part_of_name,
+    "middle_name": _part_of_name,
+    "last_name": _part_of_name,
     "patient_address": _address,
     "street_number": _not_like(*_NO_PART, "a street address"),
     "address2": _second_line,

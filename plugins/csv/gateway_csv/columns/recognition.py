@@ -490,9 +490,11 @@ class _Recognition(ColumnReading):
         before = self._fields.get(place - 1, ("", ""))[0]
         if before not in _GOING_ON | NAMES or normal(self._headers[place]) in _BESIDE_NAMES:
             return ""
-        if not self._headers[place]:
-            return before if share(self._sample.texts(place), _WORD.search) > HALF else ""
         texts = self._sample.texts(place)
+        if not self._headers[place] and share(texts, _WORD.search) > HALF:
+            return before
+        if not self._headers[place] and before != "notes":
+            return ""
         if before != "notes" and (
             any(map(has_digit, texts)) or 2 * len(texts) > len(self._sample.texts(place - 1))
         ):
