@@ -342,6 +342,14 @@ def test_a_prescription_under_the_units_header_is_no_unit():
     assert list(outcome.orders) == [2]
 
 
+def test_order_ids_under_the_postal_codes_header_are_asked_about():
+    rows = "".join(f"{name} Reed,{at} Elm St,Boston,SO-500{at},0217{at}\n" for at, name in ROWS)
+
+    outcome = read_file(f"Patient Name,Address,City,Zip,Order ID\n{rows}")
+
+    assert "another column's numbers are more like postal codes" in outcome.refusal
+
+
 @pytest.mark.parametrize("name", ["Marie Carrier", "Luc Parent", "Cora Payer", "Al Driver"])
 def test_a_surname_that_is_also_a_word_of_headers_is_a_name(name):
     outcome = read_file(f"Patient Name,Address\nAna Reed,8 Elm St\n{name},9 Oak Rd\n")

@@ -36,7 +36,7 @@ _PATIENT_PREFIX: Final = re.compile(r"(?:p|pt|pat|mrn|cust|client)[-# ]?\d.*", r
 _PATIENT_INSIDE: Final = re.compile(
     r".*[-/ ](?:p|pt|pat|mrn)-?\d{3,}|(?:p|pt|pat|mrn)-?\d{3,}[-/ ].*"
 )
-_SHORT_ZIP: Final = re.compile(r"\d{3,4}")
+_SHORT_ZIP: Final = re.compile(r"\d{3,4}|[A-Z]{2}-\d{4,5}")
 _ZIP: Final = re.compile(r"\d{5}")
 _PLACE: Final = re.compile(r"\b[A-Z]{2},? (?:\d{5}|[A-Z]\d[A-Z] ?\d[A-Z]\d)\b")
 _LONG_NUMBER: Final = re.compile(r"\d{4,}")
@@ -347,7 +347,7 @@ def _check_postal_codes(table: _Table) -> None:
         if share(texts, _SHORT_ZIP.fullmatch) > HALF and any(
             share(table.texts(each), _ZIP.fullmatch) > HALF for each in codes
         ):
-            raise doubted(column, "its numbers are short, and those of another column are not")
+            raise doubted(column, "another column's numbers are more like postal codes")
 
 
 def _check_cities(table: _Table) -> None:

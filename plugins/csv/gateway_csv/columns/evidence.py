@@ -114,8 +114,6 @@ _CODE_NOTE: Final = re.compile(r"[A-Z]{0,4}[-#]?\d{3,14}", re.IGNORECASE)
 _NO_UNIT: Final = re.compile(
     r"\d{5,}|[0\W_]*|(?!PH|TH|BOX|APT|STE|UNIT|LOT)[A-Z]{2,4}\d{4,}|[A-Z]\d{5,}"
 )
-    r"\d{5,}|[0\W_]*|(?!PH|TH|BOX|APT|STE|UNIT|LOT)[A-Z]{2,4}\d{4,}|[A-Z]\d{5,}"
-)
 _MOST_PHONE_DIGITS: Final = 11
 _TWO_PHONES: Final = re.compile(r"\s*(?:[,;/&|]|\bor\b|\band\b|\bou\b)\s*", re.IGNORECASE)
 _CENTS_END: Final = re.compile(r"\d[.,]\d{2}$")
