@@ -188,6 +188,8 @@ from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 from gateway.version import __version__
 
 SINCE: Final[Mapping[str, str]] = {
+    "PluginCounter": "1.1",
+    "PluginMetrics": "1.1",
     "RoutedDestination": "1.1",
     "SignatureScheme": "1.1",
     "signed_request": "1.1",
