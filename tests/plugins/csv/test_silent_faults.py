@@ -350,6 +350,19 @@ def test_order_ids_under_the_postal_codes_header_are_asked_about():
     assert "another column's numbers are more like postal codes" in outcome.refusal
 
 
+@pytest.mark.parametrize("header", ["Completed", "Delivered", "cancelled", "Is delivered"])
+@pytest.mark.parametrize(("yes", "no"), [("1", "0"), ("Yes", "No"), ("TRUE", "FALSE"), ("Y", "n")])
+def test_a_column_that_says_yes_to_delivered_or_cancelled_skips_its_row(header, yes, no):
+    """Found in a public sample of deliveries: a row with completed=1 made a package."""
+    outcome = read_file(
+        f"Patient Name,Address,{header}\nAna Reed,8 Elm St,{yes}\nBo Fox,9 Oak Rd,{no}\n"
+        "Cy Olm,7 Ash Rd,\n"
+    )
+
+    assert list(outcome.orders) == [3, 4]
+    assert outcome.skipped == {2: f"{header} is filled, so it needs no delivery any more"}
+
+
 @pytest.mark.parametrize("name", ["Marie Carrier", "Luc Parent", "Cora Payer", "Al Driver"])
 def test_a_surname_that_is_also_a_word_of_headers_is_a_name(name):
     outcome = read_file(f"Patient Name,Address\nAna Reed,8 Elm St\n{name},9 Oak Rd\n")

@@ -157,6 +157,8 @@ _CORES: Final[Mapping[str, str]] = {
         "current status|status code|package status|shipping status"
     ),
     "ended_at": (
+        "delivered|completed|cancelled|canceled|fulfilled|is delivered|is completed|is cancelled|"
+        "delivery completed|delivery done|order cancelled|"
         "cancelled at|canceled at|delivered at|completed at|refunded at|delivered on|cancelled on|"
         "delivered date|date delivered|completion time|completed on|date completed|picked up at|"
         "delivery completed at|livre le|annule le|cancelled date|date cancelled|returned at|"

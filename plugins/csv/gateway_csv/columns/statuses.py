@@ -21,7 +21,9 @@ _SUBJECT: Final = re.compile(
     r"(?:delivery|order|package|parcel|task|status|stop|job|rx|prescription|wc|livraison|commande)"
     r" (?:was |is |has been |est |)"
 )
-_NOTHING: Final = frozenset({"", "0", "no", "false", "n a", "none", "null", "non", "never"})
+_NOTHING: Final = frozenset(
+    {"", "no", "n", "false", "f", "n a", "none", "null", "non", "never", "not yet", "pending"}
+)
 
 
 def is_ended(status: str) -> bool:
@@ -34,5 +36,5 @@ def is_ended(status: str) -> bool:
 
 
 def is_said(text: str) -> bool:
-    """Say whether a column such as *Cancelled at* has something in it that says yes."""
-    return normal(text) not in _NOTHING
+    """Say whether a column such as *Cancelled at*, or *Delivered*, has something that says yes."""
+    return bool(text.strip("0., -")) and normal(text) not in _NOTHING
