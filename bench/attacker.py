@@ -128,6 +128,8 @@ async def main() -> None:
     attacker = Attacker(job["port"], job["key"])
     number, attack = attacker.ways()[job["way"]]
     attacking = [asyncio.create_task(again_and_again(attack)) for _ in range(number)]
+    while not attacker.counted:  # noqa: ASYNC110 - the machine may have other things to do
+        await asyncio.sleep(0.05)
     await asyncio.sleep(_PAUSE_SECONDS)
     print(json.dumps({"begun": attacker.counted}), flush=True)
     await asyncio.to_thread(sys.stdin.read)

@@ -82,7 +82,7 @@ async def test_a_recently_valid_key_works_from_an_address_without_budget(clock):
 
 async def test_a_valid_key_spends_no_budget(clock):
     throttle = KeyThrottle(Lookups("a", "b", "c"), clock, 3)
-    for key in ("a", "b", "c"):
+    for key in ("a", "b", "c") * 10:
         await throttle.authenticate(key, "203.0.113.5")
 
     await fail(throttle, "203.0.113.5", 3)
