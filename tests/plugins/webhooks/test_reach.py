@@ -31,11 +31,25 @@ ROUTES = [
     ("POST", "/webhooks/endpoints/{endpoint_id}/test", None),
     ("POST", "/webhooks/endpoints/{endpoint_id}/enable", None),
     ("POST", "/webhooks/endpoints/{endpoint_id}/recover", {"since": "2020-01-01T00:00:00Z"}),
+    (
+        "POST",
+        "/webhooks/endpoints/{endpoint_id}/recover/rehearse",
+        {"since": "2020-01-01T00:00:00Z"},
+    ),
+    ("POST", "/webhooks/endpoints/{endpoint_id}/preview", {}),
+    ("GET", "/webhooks/endpoints/{endpoint_id}/stats", None),
+    ("GET", "/webhooks/endpoints/{endpoint_id}/fields", None),
     ("GET", "/webhooks/recoveries/{recovery_id}", None),
     ("GET", "/webhooks/deliveries/{delivery_id}", None),
+    ("GET", "/webhooks/deliveries/{delivery_id}/attempts/{number}", None),
     ("POST", "/webhooks/deliveries/{delivery_id}/resend", None),
 ]
-UNKNOWN_IDS = {"endpoint_id": "dst_0", "delivery_id": "dlv_0", "recovery_id": "rcv_0"}
+UNKNOWN_IDS = {
+    "endpoint_id": "dst_0",
+    "delivery_id": "dlv_0",
+    "recovery_id": "rcv_0",
+    "number": "1",
+}
 STRANGERS = {
     "another account": {"account_id": "another"},
     "a test key": {"mode": "test"},
@@ -77,6 +91,7 @@ async def test_another_accounts_id_is_not_found_in_any_call(open_api, reach):
             "endpoint_id": added["id"],
             "delivery_id": logged["delivery_id"],
             "recovery_id": recovery["id"],
+            "number": "1",
         }
         for method, path, body in ROUTES:
             theirs = await stranger.call(method, path.format(**ids), body)
