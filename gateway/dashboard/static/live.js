@@ -203,6 +203,7 @@ addEventListener("click", (event) => {
   }
   const button = event.target.closest?.("button");
   if (button && "copy" in button.dataset) copy(button);
+  if (button && "print" in button.dataset) print();
   if (button && "close" in button.dataset) button.closest("dialog")?.close();
 });
 
