@@ -13,6 +13,7 @@ from gateway.plugin import (
     EventType,
     Gateway,
     Job,
+    Page,
     RoutedDestination,
     Sink,
     hookimpl,
@@ -23,6 +24,7 @@ from gateway_webhooks.demo import demo
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.filtering import fitting
 from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
+from gateway_webhooks.pages import webhook_pages
 from gateway_webhooks.routes import router
 from gateway_webhooks.sender import Sender
 from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
@@ -39,12 +41,9 @@ class Webhooks:
         self._guard = AddressGuard.of(delivery.allow_http, delivery.allow_networks)
         self._gateway = gateway
         self._endpoints = Endpoints(gateway, self._guard)
+        accounts = delivery.trusted_accounts
         self._sender = Sender(
-            settings,
-            self._guard,
-            gateway.clock,
-            egress=delivery,
-            trusted_accounts=delivery.trusted_accounts,
+            settings, self._guard, gateway.clock, egress=delivery, trusted_accounts=accounts
         )
         self._deliveries = Deliveries(gateway, settings, self._endpoints)
 
@@ -57,6 +56,11 @@ class Webhooks:
     def http_routers(self) -> Sequence[Router]:
         """Register the routes under /api/webhooks."""
         return [router(self._gateway, self._endpoints, self._deliveries)]
+
+    @hookimpl
+    def pages(self) -> Sequence[Page]:
+        """Register the pages Endpoints, Endpoint and Deliveries."""
+        return webhook_pages(self._gateway, self._endpoints, self._deliveries)
 
     @hookimpl
     def sinks(self) -> Sequence[Sink]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -25,7 +25,7 @@ from gateway.plugin import (
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.inspection import SentRequest, sent_request
 from gateway_webhooks.mapping import TEST_EVENT_TYPE, settings_of
-from gateway_webhooks.settings import WebhooksSettings
+from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
 from gateway_webhooks.statistics import Statistics, first_quarter, statistics
 
 MAX_HOURS: Final = 24 * 7
@@ -140,13 +140,19 @@ class Deliveries:
     def learned(self, endpoint: Destination) -> list[Learned]:
         """Return what a receiver learns: the fields of each event type that it subscribes to."""
         return [
-            Learned(each, fields_of(each))
+            Learned(each, fields_of(each, settings_of(endpoint)))
             for each in self._gateway.catalog()
             if each.type != TEST_EVENT_TYPE.type and matches(endpoint.events, each.type)
         ]
 
 
-def fields_of(event: EventType) -> dict[str, str | None]:
-    """Return the fields of an event type's data, each with its group of the audit trail."""
-    properties: Mapping[str, Any] = event.schema.get("properties", {})
-    return {name: next(iter(groups_of({name: name})), None) for name in properties}
+def fields_of(event: EventType, settings: EndpointSettings | None = None) -> dict[str, str | None]:
+    """Return the fields of an event type's data that are sent, each with its group, if any."""
+    names = list(event.schema.get("properties", {}))
+    renames: Mapping[str, str] = {}
+    if settings is not None:
+        renames = settings.rename_fields
+        if settings.send_fields is not None:
+            kept = {each.partition(".")[0] for each in settings.send_fields}
+            names = [each for each in names if each in kept]
+    return {renames.get(name, name): next(iter(groups_of({name: name})), None) for name in names}

@@ -1,0 +1,19 @@
+"""The pages Endpoints, Endpoint and Deliveries."""
+
+from gateway.plugin import Gateway, Page
+from gateway_webhooks.deliveries import Deliveries
+from gateway_webhooks.endpoints import Endpoints
+from gateway_webhooks.pages.delivery_page import DeliveryPages
+from gateway_webhooks.pages.endpoint_forms import EndpointForms
+from gateway_webhooks.pages.endpoint_page import EndpointPages
+from gateway_webhooks.pages.inspector import Inspector
+
+
+def webhook_pages(gateway: Gateway, endpoints: Endpoints, deliveries: Deliveries) -> list[Page]:
+    """Make the pages; they call what the routes call."""
+    inspector = Inspector(gateway, deliveries)
+    return [
+        *EndpointPages(gateway, endpoints, deliveries, inspector).pages(),
+        *EndpointForms(gateway, endpoints, deliveries).pages(),
+        *DeliveryPages(gateway, endpoints, deliveries, inspector).pages(),
+    ]
