@@ -12,7 +12,7 @@ from shape.tree import PLUGIN_FOLDERS, PLUGIN_PACKAGES, ROOT, Module, imported_m
 DOOR: Final = "gateway.plugin"
 DOOR_OF_TESTS: Final = "gateway.testing"
 # A hook takes five lines; a plugin that has nearly all of them stays below this.
-MAX_INIT_LINES: Final = 90
+MAX_INIT_LINES: Final = 100
 EVERY_PLUGIN_HAS: Final = ("__init__.py", "settings.py", "schema.py", "gateway.sample.toml")
 # What a plugin that only asks or only sends has one of; most have both.
 INPUT_AND_OUTPUT: Final = ("routes.py", "sender.py")
@@ -118,7 +118,7 @@ def test_the_front_page_of_a_plugin_has_hook_implementations_only(name: str):
         "class A: ...\nclass B: ...",
         "class A: ...\ndef send(): ...",
         "class A:\n    def send(self): ...",
-        "class A: ...\n" + "\n" * 90,
+        "class A: ...\n" + "\n" * MAX_INIT_LINES,
     ],
 )
 def test_a_front_page_with_more_on_it_is_found(text: str):
