@@ -85,6 +85,9 @@ class Labels:
         return [Job("acme-labels", self.worker.run, every_seconds=0.05)]
 
 
+Labels.__name__ = "acme"  # it is registered by this name, with which its tables begin
+
+
 @asynccontextmanager
 async def gateway_with_labels(url, folder, clock=None, toml=""):
     plugin = Labels(folder)
