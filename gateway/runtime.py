@@ -32,7 +32,7 @@ from gateway.auth.roles import Permissions
 from gateway.clock import Clock, HeldClock, SystemClock
 from gateway.delivery.dispatcher import Dispatcher, DispatchRules
 from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
-from gateway.delivery.expiry import ExpiryJob
+from gateway.delivery.exhaustion import ExpiryJob
 from gateway.delivery.file_links import with_file_links
 from gateway.delivery.hand_over import HandOver
 from gateway.delivery.lane import SETTLES_SECONDS

@@ -4,8 +4,12 @@ Each network has a budget of look-ups that find no valid key, refilled evenly ov
 minute. A key that was valid in the last ten minutes is looked up without that budget:
 a stranger behind the same proxy or router can't lock it out. It is still read from the
 database each time, so a revoked key is refused at once.
+
+A refusal without a look-up is answered a second later: one address, with its share of the
+connections, can't keep the event loop busy by being refused.
 """
 
+import asyncio
 import hashlib
 import math
 from collections import OrderedDict
@@ -20,6 +24,7 @@ from gateway.model.account import Caller
 _TRUSTED_SECONDS: Final = 600.0
 _MAX_REMEMBERED: Final = 10_000
 _WINDOW_SECONDS: Final = 60
+_DELAY_SECONDS: Final = 1.0
 
 
 class KeyThrottle:
@@ -32,11 +37,13 @@ class KeyThrottle:
         failures_per_minute: int,
         *,
         max_remembered: int = _MAX_REMEMBERED,
+        delay_seconds: float = _DELAY_SECONDS,
     ) -> None:
         self._keys = keys
         self._clock = clock
         self._limit = failures_per_minute
         self._max_remembered = max_remembered
+        self._delay_seconds = delay_seconds
         self._valid_until: OrderedDict[bytes, float] = OrderedDict()
         self._budgets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -49,7 +56,11 @@ class KeyThrottle:
         is_known = self._valid_until.get(digest, 0.0) > now
         network = "" if is_known else client_network(host)
         if not is_known:
-            self._spend(network, now)
+            try:
+                self._spend(network, now)
+            except RateLimited:
+                await asyncio.sleep(self._delay_seconds)
+                raise
         try:
             caller = await self._keys.authenticate(key)
         except NotAuthenticated:

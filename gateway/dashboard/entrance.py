@@ -19,7 +19,8 @@ from gateway.auth.sessions import SignedIn
 from gateway.auth.sign_in import Begun, Browser
 from gateway.auth.web_origin import local_path
 from gateway.dashboard.cookies import begin_session, end_session, put_cookie
-from gateway.dashboard.layout import (
+from gateway.dashboard.oidc_pages import oidc_handlers
+from gateway.dashboard.rendering import (
     HEADERS,
     LANGUAGE_COOKIE,
     SHORTCUTS_COOKIE,
@@ -29,7 +30,6 @@ from gateway.dashboard.layout import (
     Layout,
     given_again,
 )
-from gateway.dashboard.oidc_pages import oidc_handlers
 from gateway.dashboard.serving import FORM, form_of
 from gateway.errors import GatewayError, InvalidInput
 from gateway.model.permission import ANY_CALLER

@@ -14,7 +14,7 @@ from gateway.auth.oidc import Answer, OidcSignIn
 from gateway.auth.sign_in import Browser
 from gateway.auth.web_origin import cookie_name, local_path
 from gateway.dashboard.cookies import begin_session, put_cookie
-from gateway.dashboard.layout import HEADERS, Layout
+from gateway.dashboard.rendering import HEADERS, Layout
 from gateway.errors import GatewayError, NotFound
 from gateway.runtime import Gateway
 

@@ -10,7 +10,7 @@ from litestar.response import Redirect
 
 from gateway.auth.sessions import SIGNED_IN, SignedIn
 from gateway.auth.web_origin import WebOrigin, local_path
-from gateway.dashboard.layout import HEADERS, Layout, here
+from gateway.dashboard.rendering import HEADERS, Layout, here
 from gateway.dashboard.serving import PATH, PageServer
 from gateway.errors import GatewayError, NotAuthenticated, SessionLocked, StepUpRequired
 from gateway.model.account import Caller, Mode

@@ -9,10 +9,10 @@ from litestar.response import Redirect
 
 from gateway.auth.web_origin import WebOrigin
 from gateway.dashboard.entrance import entrance
-from gateway.dashboard.layout import HEADERS, Layout
 from gateway.dashboard.own_pages import own_pages, own_panels
 from gateway.dashboard.refusals import Refusals
 from gateway.dashboard.registry import Pages
+from gateway.dashboard.rendering import HEADERS, Layout
 from gateway.dashboard.serving import AnyCaller, PageServer
 from gateway.dashboard.shell import Shell
 from gateway.dashboard.stream import stream_routes

@@ -20,9 +20,9 @@ from markupsafe import Markup
 
 from gateway.auth.sessions import SignedIn
 from gateway.auth.sign_in import Browser
-from gateway.dashboard.layout import HEADERS, Layout, html, packed
 from gateway.dashboard.page_memory import NO_DRAFT, PageMemories, query_of
 from gateway.dashboard.registry import OwnedPage, OwnedPanel, needs
+from gateway.dashboard.rendering import HEADERS, Layout, html, packed
 from gateway.dashboard.shell import Around, Shell
 from gateway.dashboard.toasts import drop_toast, put_toast, take_toast, toast_of
 from gateway.errors import (

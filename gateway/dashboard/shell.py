@@ -15,9 +15,9 @@ from markupsafe import Markup
 from gateway.auth.sessions import SignedIn
 from gateway.clock import isoformat
 from gateway.dashboard.badges import Badges
-from gateway.dashboard.layout import SHORTCUTS_COOKIE, Layout, html, theme_of
 from gateway.dashboard.page_memory import NO_DRAFT, Draft
 from gateway.dashboard.registry import OwnedPage, Pages
+from gateway.dashboard.rendering import SHORTCUTS_COOKIE, Layout, html, theme_of
 from gateway.dashboard.toasts import Toast
 from gateway.errors import GatewayError
 from gateway.model.account import Mode

@@ -17,7 +17,7 @@ from litestar.response import Stream
 from gateway.auth.sessions import SignedIn, cookie_digest
 from gateway.auth.sign_in import Browser
 from gateway.dashboard.feed import Feed
-from gateway.dashboard.layout import HEADERS
+from gateway.dashboard.rendering import HEADERS
 from gateway.model.permission import ANY_CALLER
 from gateway.runtime import Gateway
 

@@ -110,7 +110,7 @@ async def test_focus_goes_through_every_page_and_is_never_hidden(running, sign_i
 async def pseudo(tmp_path_factory):
     """Return a gateway whose French is English in brackets, a third longer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gateway.dashboard.layout.catalog", lambda *_: Pseudo())
+        patch.setattr("gateway.dashboard.rendering.catalog", lambda *_: Pseudo())
         async with opened_gateway(tmp_path_factory.mktemp("pseudo"), TOML) as gateway:
             yield gateway
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.dashboard.layout import STEPS_COOKIE
+from gateway.dashboard.rendering import STEPS_COOKIE
 from gateway.errors import InvalidInput
 from gateway.model.account import Caller
 from gateway.model.order import Candidate, Order

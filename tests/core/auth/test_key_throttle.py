@@ -40,7 +40,7 @@ async def fail(throttle: KeyThrottle, host: str, times: int = 1) -> None:
 
 async def test_past_its_budget_an_address_costs_no_look_up(clock):
     lookups = Lookups("good")
-    throttle = KeyThrottle(lookups, clock, 10)
+    throttle = KeyThrottle(lookups, clock, 10, delay_seconds=0)
     await fail(throttle, "203.0.113.5", 10)
 
     with pytest.raises(RateLimited) as raised:
@@ -51,8 +51,30 @@ async def test_past_its_budget_an_address_costs_no_look_up(clock):
     assert raised.value.retry_after_seconds == 6
 
 
+async def test_a_refusal_without_a_look_up_is_answered_late_and_a_valid_key_is_not(
+    clock, monkeypatch
+):
+    waited = []
+
+    async def sleep(seconds):
+        waited.append(seconds)
+
+    throttle = KeyThrottle(Lookups("good"), clock, 1)
+    await throttle.authenticate("good", "192.0.2.1")
+    monkeypatch.setattr("gateway.auth.key_throttle.asyncio.sleep", sleep)
+    with pytest.raises(NotAuthenticated):
+        await throttle.authenticate("wrong", "192.0.2.1")
+
+    assert waited == []
+    with pytest.raises(RateLimited):
+        await throttle.authenticate("wrong", "192.0.2.1")
+    await throttle.authenticate("good", "192.0.2.1")
+
+    assert waited == [1.0]
+
+
 async def test_the_budget_fills_up_again_evenly(clock):
-    throttle = KeyThrottle(Lookups(), clock, 10)
+    throttle = KeyThrottle(Lookups(), clock, 10, delay_seconds=0)
     await fail(throttle, "203.0.113.5", 10)
     clock.step(12)
 
@@ -63,7 +85,7 @@ async def test_the_budget_fills_up_again_evenly(clock):
 
 
 async def test_another_address_has_its_own_budget(clock):
-    throttle = KeyThrottle(Lookups("good"), clock, 10)
+    throttle = KeyThrottle(Lookups("good"), clock, 10, delay_seconds=0)
     await fail(throttle, "203.0.113.5", 10)
 
     assert await throttle.authenticate("good", "203.0.113.6") == CALLER
@@ -71,7 +93,7 @@ async def test_another_address_has_its_own_budget(clock):
 
 async def test_a_recently_valid_key_works_from_an_address_without_budget(clock):
     lookups = Lookups("good")
-    throttle = KeyThrottle(lookups, clock, 10)
+    throttle = KeyThrottle(lookups, clock, 10, delay_seconds=0)
     await throttle.authenticate("good", "203.0.113.5")
     await fail(throttle, "203.0.113.5", 10)
     clock.step(1)
@@ -81,7 +103,7 @@ async def test_a_recently_valid_key_works_from_an_address_without_budget(clock):
 
 
 async def test_a_valid_key_spends_no_budget(clock):
-    throttle = KeyThrottle(Lookups("a", "b", "c"), clock, 3)
+    throttle = KeyThrottle(Lookups("a", "b", "c"), clock, 3, delay_seconds=0)
     for key in ("a", "b", "c") * 10:
         await throttle.authenticate(key, "203.0.113.5")
 
@@ -90,7 +112,7 @@ async def test_a_valid_key_spends_no_budget(clock):
 
 async def test_a_revoked_key_loses_its_own_budget(clock):
     lookups = Lookups("good")
-    throttle = KeyThrottle(lookups, clock, 2)
+    throttle = KeyThrottle(lookups, clock, 2, delay_seconds=0)
     await throttle.authenticate("good", "203.0.113.5")
     lookups.valid.clear()
     for _ in range(3):
@@ -102,7 +124,7 @@ async def test_a_revoked_key_loses_its_own_budget(clock):
 
 
 async def test_after_ten_minutes_without_use_a_key_counts_as_unknown(clock):
-    throttle = KeyThrottle(Lookups("good"), clock, 1)
+    throttle = KeyThrottle(Lookups("good"), clock, 1, delay_seconds=0)
     await throttle.authenticate("good", "203.0.113.5")
     clock.step(601)
     await fail(throttle, "203.0.113.5")
@@ -112,14 +134,16 @@ async def test_after_ten_minutes_without_use_a_key_counts_as_unknown(clock):
 
 
 async def test_a_missing_key_is_refused_without_a_budget(clock):
-    throttle = KeyThrottle(Lookups(), clock, 1)
+    throttle = KeyThrottle(Lookups(), clock, 1, delay_seconds=0)
     for _ in range(3):
         with pytest.raises(NotAuthenticated):
             await throttle.authenticate(None, "203.0.113.5")
 
 
 async def test_memory_stays_bounded_under_keys_from_everywhere(clock):
-    throttle = KeyThrottle(Lookups(*map(str, range(500))), clock, 10, max_remembered=100)
+    throttle = KeyThrottle(
+        Lookups(*map(str, range(500))), clock, 10, max_remembered=100, delay_seconds=0
+    )
     for number in range(500):
         await fail(throttle, f"10.0.{number >> 8}.{number & 255}")
         await throttle.authenticate(str(number), "192.0.2.1")

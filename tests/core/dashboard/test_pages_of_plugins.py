@@ -5,7 +5,7 @@ import re
 import pytest
 from core.dashboard.acme import package_in
 
-from gateway.dashboard.layout import POLICY
+from gateway.dashboard.rendering import POLICY
 from gateway.errors import PluginError
 from gateway.plugin import Action, Page, hookimpl
 

@@ -7,7 +7,7 @@ from importlib import resources
 import pytest
 
 from gateway.auth.roles import CORE, ROLES
-from gateway.dashboard.layout import Layout
+from gateway.dashboard.rendering import Layout
 from gateway.testing.catalogs import missing
 from gateway.testing.pages import source_faults, template_faults
 

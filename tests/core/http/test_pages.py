@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from gateway.auth.totp import code_at, step_of
 from gateway.clock import SteppingClock
-from gateway.dashboard.layout import POLICY
+from gateway.dashboard.rendering import POLICY
 from gateway.storage.schema import drafts
 
 INLINE = re.compile(r"\sstyle=|\son\w+=|<style|<script(?! type=\"module\" src=)")
