@@ -44,7 +44,8 @@ def texts_of(package: Path, files: Sequence[str] = ("*",)) -> list[Text]:
     for file in _files(package / "templates", ".html", files):
         source = file.read_text("utf-8")
         for _, _, said in environment.extract_translations(source):  # type: ignore[attr-defined]  # the extension's
-            found[_text(said)] = None
+            if said is not None:  # the text of a variable is found where it is made
+                found[_text(said)] = None
     for file in _files(package, ".py", files):
         for said in python_texts(ast.parse(file.read_text("utf-8"))):
             found[said] = None
