@@ -17,14 +17,10 @@ import shutil
 
 import pytest
 import pytest_asyncio
+from chromium import FLAGS
 from dashboard.visiting import Visit, opened_gateway
 from playwright.async_api import async_playwright
 from servers_asked_for import WITHOUT
-
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 
 
 @pytest.fixture(scope="module")

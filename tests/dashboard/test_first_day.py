@@ -8,18 +8,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from chromium import AUTHENTICATOR
 from processes import GatewayProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-AUTHENTICATOR = {
-    "protocol": "ctap2",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": True,
-}
 TOML = """
 [gateway]
 port = {port}

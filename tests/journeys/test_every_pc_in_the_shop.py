@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from chromium import AUTHENTICATOR, FLAGS
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from journeys.test_passkeys_in_chromium import AUTHENTICATOR, FLAGS
 from playwright.async_api import async_playwright
 from processes import GatewayProcess
 from servers_asked_for import WITHOUT
