@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.plugin import Attempt, Caller, ClaimedDelivery, Delivery, Event, masked
 from gateway_webhooks.formats import write
+from gateway_webhooks.mapping import TEST_EVENT_TYPE
 from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
 
 HIDDEN: Final = "(hidden)"
@@ -54,7 +55,8 @@ def sent_request(
         return SentRequest(then.url, _own_headers(then), None, None, False, (*differs, "erased"))  # noqa: FBT003 - a field
     message = write(_claimed(delivery, attempt, event), then, settings, attempt.started_at)
     body = message.body
-    shown: Any = masked(caller, event.data)
+    is_test = event.type == TEST_EVENT_TYPE.type  # it holds nothing of a patient
+    shown: Any = event.data if is_test else masked(caller, event.data)
     is_masked = shown != event.data
     if is_masked:
         hidden = msgspec.structs.replace(event, data=shown)

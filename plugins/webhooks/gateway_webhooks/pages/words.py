@@ -47,6 +47,7 @@ def failure(error: str | None, text: Text) -> str:
     known = {
         "timeout": text("No answer in time"),
         "connect": text("No connection"),
+        "unreachable": text("No connection"),
         "dns": text("Host name not found"),
         "closed_early": text("Connection closed early"),
         "bad_answer": text("Not an HTTP answer"),
