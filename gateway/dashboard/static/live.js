@@ -401,6 +401,7 @@ function refill(draft) {
 
 if (document.body.dataset.draft) refill(JSON.parse(document.body.dataset.draft));
 ready(document.body);
+addEventListener("swapped", (event) => ready(event.target));
 all("[data-toast]").forEach(fade);
 
 if (document.body.dataset.stream) {
