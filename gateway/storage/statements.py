@@ -45,6 +45,26 @@ SUBSCRIBED: Final = Statement(
     f"{_SUBSCRIBED} WHERE account_id = ANY(:account_id) AND {_NOT_ENDED}",
 )
 
+# Locks the row of an account and a limit, which may not be there yet, and reads it. Accounts come
+# in one order, so that no two transactions wait for each other.
+USAGE_LOCKED: Final = Statement(
+    "INSERT INTO plan_usage (account_id, limit_name, period, used) "
+    "VALUES (:account_id, :limit_name, :period, 0) "
+    "ON CONFLICT (account_id, limit_name, period) DO UPDATE SET used = plan_usage.used "
+    "RETURNING account_id, used",
+    "INSERT INTO plan_usage (account_id, limit_name, period, used) "
+    "SELECT each, :limit_name, :period, 0 FROM unnest(:account_id ::text[]) AS each ORDER BY each "
+    "ON CONFLICT (account_id, limit_name, period) DO UPDATE SET used = plan_usage.used "
+    "RETURNING account_id, used",
+    locks=True,
+)
+
+USAGE_STORED: Final = Statement(
+    "UPDATE plan_usage SET used = :used "
+    "WHERE account_id = :account_id AND limit_name = :limit_name AND period = :period",
+    locks=True,
+)
+
 # -- claim ------------------------------------------------------------------------------------
 
 # Those that take deliveries now. A breaker that is half open lets one through: the probe.
