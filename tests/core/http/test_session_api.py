@@ -262,7 +262,10 @@ async def test_every_role_reaches_what_its_permissions_say_and_nothing_else(
         (route.path, handler.opt)
         for route in create_litestar(running.gateway).routes
         for method, (handler, _) in route.route_handler_map.items()
-        if method == "GET" and "{" not in route.path and handler.opt.get("permission")
+        if method == "GET"
+        and "{" not in route.path
+        and handler.opt.get("permission")
+        and route.path != "/dashboard/stream"  # it doesn't end; test_stream.py asks it
     ]
     assert len(routes) >= 3
     for role in ROLES:
