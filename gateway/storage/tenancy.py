@@ -19,9 +19,18 @@ def visible_to(caller: Caller, table: FromClause) -> tuple[ColumnElement[bool], 
     and ``mode``, and ``site`` where a caller may be limited to some: without that column,
     such a caller sees nothing by this filter and raises ``KeyError`` instead.
     """
+    own = of_account(caller, table)
+    return own if caller.sites is None else (*own, of_sites(caller.sites, table.c["site"]))
+
+
+def of_account(caller: Caller, table: FromClause) -> tuple[ColumnElement[bool], ...]:
+    """Match the rows of ``table`` in the caller's account and mode, of whatever site.
+
+    For what belongs to a row that the caller sees: the endpoints of all sites that an event of
+    its own site goes to.
+    """
     columns: Any = table.c
-    own = (columns["account_id"] == caller.account_id, columns["mode"] == caller.mode)
-    return own if caller.sites is None else (*own, of_sites(caller.sites, columns["site"]))
+    return columns["account_id"] == caller.account_id, columns["mode"] == caller.mode
 
 
 def of_sites(sites: Collection[str], column: ColumnElement[Any]) -> ColumnElement[bool]:

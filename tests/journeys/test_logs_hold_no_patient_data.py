@@ -177,7 +177,7 @@ async def test_nothing_that_a_plugin_raises_gets_into_the_log(harness, caplog):
         "plugin talkative failed in review_orders",
         "plugin talkative failed in route_events",
         "plugin talkative failed in events_recorded",
-        "job talk failed",
+        "job talk of plugin talkative failed",
         "sink fake failed",
         "RuntimeError",
     ):

@@ -13,7 +13,7 @@ from gateway.model.delivery import Attempt, Delivery
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among
 from gateway.storage.schema import EXHAUSTED, FAILED, attempts, deliveries, destinations, events
-from gateway.storage.tenancy import of_sites, visible_to
+from gateway.storage.tenancy import of_account, of_sites, visible_to
 
 # SQLite uses a partial index only where a query repeats its condition word by word
 # (https://www.sqlite.org/partialindex.html); and it prefers it to the full index, which has the
@@ -180,9 +180,12 @@ class DeliveryLog:
 
         The newest ``most`` of them are looked at.
         """
+        own = select(destinations.c.id).where(
+            destinations.c.id == destination_id, *of_account(caller, destinations)
+        )
         newest = select(
             attempts.c.started_at_ms, attempts.c.duration_ms, attempts.c.delivered
-        ).where(attempts.c.destination_id == destination_id)
+        ).where(attempts.c.destination_id == own.scalar_subquery())
         if caller.sites is not None:
             newest = newest.where(_is_of_sites(attempts.c.event_id, caller.sites))
         each = newest.order_by(attempts.c.sequence.desc()).limit(most).subquery()

@@ -323,18 +323,6 @@ class PackageStore:
         row = found.first()
         return None if row is None else self._package(row)
 
-    async def by_ids(
-        self, connection: AsyncConnection, caller: Caller, ids: Collection[str]
-    ) -> dict[str, Package]:
-        """Return those of the packages that ``caller`` may see, by id."""
-        found: dict[str, Package] = {}
-        wanted = sorted(ids)
-        for start in range(0, len(wanted), _PARAMETERS):
-            some = packages.c.id.in_(wanted[start : start + _PARAMETERS])
-            for row in await connection.execute(self._visible(caller).where(some)):
-                found[row.id] = self._package(row)
-        return found
-
     async def count(
         self,
         connection: AsyncConnection,

@@ -11,6 +11,7 @@ from gateway.clock import from_epoch_ms
 from gateway.model.account import Caller
 from gateway.storage.database import among
 from gateway.storage.schema import api_keys, attempts, deliveries, destinations, memberships, people
+from gateway.storage.tenancy import of_account
 
 
 class Heard(NamedTuple):
@@ -45,7 +46,7 @@ async def heard_of(
         .where(
             among(connection, deliveries.c.event_id, event_ids),
             deliveries.c.account_id == caller.account_id,
-            destinations.c.mode == caller.mode,
+            *of_account(caller, destinations),
         )
         .order_by(destinations.c.name, deliveries.c.id)
     )

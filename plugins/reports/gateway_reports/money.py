@@ -69,7 +69,9 @@ async def day_money(gateway: Gateway, caller: Caller, day: SiteDay) -> DayMoney:
         )
         of_site = [each for each in events if each.site == day.site]
         ids = {each.subject for each in of_site}
-        packages = await gateway.packages.by_ids(connection, caller, ids)
+        packages = {
+            each.id: each for each in await gateway.packages.of_ids(connection, caller, ids)
+        }
         out = await gateway.packages.count(connection, caller, WITH_DRIVERS, day.site)
     return added_up(of_site, packages, still_out=out)
 

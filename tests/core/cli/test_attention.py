@@ -50,5 +50,8 @@ def test_it_lists_each_item_with_the_command_that_shows_more(run, failing):
 
 
 def test_as_json_it_is_a_list(run, failing):
-    [item] = json.loads(run("attention", "--json").stdout)
-    assert (item["kind"], item["subject"]) == ("endpoint_failing", failing)
+    items = json.loads(run("attention", "--json").stdout)
+
+    found = {(each["kind"], each["subject"]) for each in items}
+    assert ("endpoint_failing", failing) in found
+    assert {kind for kind, _ in found} == {"endpoint_failing", "sink_missing"}
