@@ -14,6 +14,7 @@ RETRY_AT_ONCE = """
 [delivery]
 allow_http = true
 allow_networks = ["127.0.0.0/8"]
+trusted_accounts = ["default"]
 retry_schedule_seconds = [0.05, 0.05]
 """
 COMPLETED = {
