@@ -42,6 +42,7 @@ KEYS = [
     "failing_since",
     "breaker",
     "rotation_ends_at",
+    "secret_since",
 ]
 KEYS_WITH_SECRET = ["id", "secret", *KEYS[1:]]
 
@@ -119,7 +120,7 @@ def test_add_prints_id_and_secret_first_and_once(gateway):
 def test_add_says_it_to_people_too(gateway):
     printed = gateway.run("add", URL).stdout
     lines = dict(re.split(r" {2,}", line, maxsplit=1) for line in printed.splitlines()[:-1])
-    before, after = KEYS_WITH_SECRET[:-2], KEYS_WITH_SECRET[-1:]
+    before, after = KEYS_WITH_SECRET[:-3], KEYS_WITH_SECRET[-2:]
     breaker = ["breaker.state", "breaker.failures", "breaker.opened_at", "breaker.next_try_at"]
     assert list(lines) == [*before, *breaker, *after]
     assert lines["secret"].startswith("whsec_")
