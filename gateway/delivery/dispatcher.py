@@ -169,10 +169,12 @@ class Dispatcher:
     async def release_lost(self) -> Collection[str]:
         """Release what a commit stored that was answered with an error; returns where to."""
         leases = self.hand_over.lost_leases()
-        if leases:
-            async with self._database.begin() as connection:
-                return await self._outbox.end_leases(connection, leases, self._clock.now())
-        return ()
+        if not leases:
+            return ()
+        async with self._database.begin() as connection:
+            ended = await self._outbox.end_leases(connection, leases, self._clock.now())
+        self.hand_over.forget([key for key, to in leases.items() if to <= set(ended)])
+        return ended
 
     async def stay_alive(self) -> None:
         """Show other processes that this one delivers; call it at the start and every second."""

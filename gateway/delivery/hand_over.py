@@ -8,7 +8,7 @@ A commit that was answered with an error may have stored leases that no lane hol
 :meth:`HandOver.lost_leases` names them, and the engine releases them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
@@ -153,9 +153,23 @@ class HandOver:
         return left
 
     def lost_leases(self) -> Mapping[str, frozenset[str]]:
-        """Return the leases that were never handed over, with their destinations; forget them."""
-        before = self._clock.monotonic_seconds() - self.lost_after_seconds
-        lost = {key: to for key, (at, to) in list(self._open.items()) if at < before}
+        """Return the leases that were never handed over, with their destinations.
+
+        A commit may still be under way, so each is returned again until it is forgotten, or until
+        it has run out.
+        """
+        now = self._clock.monotonic_seconds()
+        lost = {
+            key: to
+            for key, (at, to) in list(self._open.items())
+            if at < now - self.lost_after_seconds
+        }
         for key in lost:
-            self._open.pop(key, None)
+            if self._open[key][0] < now - self.lost_after_seconds - self._lease_seconds:
+                self.forget([key])
         return lost
+
+    def forget(self, leases: Iterable[str]) -> None:
+        """Forget leases that were ended."""
+        for key in leases:
+            self._open.pop(key, None)
