@@ -48,6 +48,7 @@ reads_per_minute = 1000
 host = "localhost"
 from = "gateway@lakeside.example"
 [plugins.json_api]
+[plugins.reports]
 [plugins.rx_queue]
 [plugins.webhooks]
 [plugins.shopify]
@@ -137,6 +138,8 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, 
         sent = {"address": "owner@lakeside.example"}
         answer = await gateway.post("/api/email/recipients", key, sent)
         recipient = answer.json()["id"]
+        if "DELETE" in block and "/day/close" in block:
+            await gateway.post("/api/reports/day/close", key, {"day": "2026-04-19"})
         held = await held_order(gateway, key) if "HELD_ORDER" in block else ""
         flagged = await flagged_order(gateway, key) if "FLAGGED_ORDER" in block else ""
         environment = {

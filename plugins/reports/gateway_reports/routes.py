@@ -89,7 +89,7 @@ async def show_day(
     """Show what drivers were to collect on a day of a site, and what they did; today by default.
 
     ```bash
-    curl "$GATEWAY/api/reports/day?site=main" -H "X-API-Key: $KEY"
+    curl $GATEWAY/api/reports/day -H "X-API-Key: $KEY"
     ```
     """
     return json_response(await _day(reports, caller, site, day))
@@ -109,7 +109,7 @@ async def close_day(
 
     ```bash
     curl $GATEWAY/api/reports/day/close -H "X-API-Key: $KEY" \
-      -H "Content-Type: application/json" -d '{"day": "2026-04-19", "site": "main"}'
+      -H "Content-Type: application/json" -d '{"day": "2026-04-19"}'
     ```
     """
     wanted = decode(body, DayIn)
@@ -133,7 +133,7 @@ async def reopen_day(
     """Open a closed day again, to close it with other figures. Both are in the audit trail.
 
     ```bash
-    curl -X DELETE "$GATEWAY/api/reports/day/close?day=2026-04-19&site=main" -H "X-API-Key: $KEY"
+    curl -X DELETE "$GATEWAY/api/reports/day/close?day=2026-04-19" -H "X-API-Key: $KEY"
     ```
     """
     await reports.closing.reopen(caller, site_day(reports.gateway, caller, site, day))
