@@ -46,6 +46,7 @@ STOCK: Final = [
 ]
 
 MANY_LINES: Final = 400
+LONG: Final = "takes long: make faults and FAULTS=all make test-all try it"
 
 # A busy machine is no failure.
 settings.register_profile(
@@ -135,6 +136,14 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}"
     url: str = request.getfixturevalue("empty_postgres_url")
     return url
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless everything is asked for."""
+    if os.environ.get("FAULTS") != "all":
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason=LONG))
 
 
 def pytest_collection_finish() -> None:

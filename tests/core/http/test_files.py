@@ -187,6 +187,7 @@ def open_files_of_this_process():
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
 async def test_nothing_of_a_file_is_in_clear_on_the_disk_at_any_moment(
     client, tmp_path, monkeypatch, caplog
