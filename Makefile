@@ -40,7 +40,7 @@ demo: $(RUNS) ## the whole story on one screen: an order in, signed webhooks out
 serve: $(RUNS) ## run the gateway as gateway.toml says
 	@$(VENV)/bin/gateway serve
 
-test: $(TOOLS) ## every test but the slow ones, in about three minutes
+test: $(TOOLS) ## every test but the slow ones, in some minutes
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(TOOLS) ## every test, the slow ones too

@@ -138,8 +138,12 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what takes long, unless everything is asked for."""
+    """Leave twins on PostgreSQL to make check, and what takes long to FAULTS=all."""
+    for item in items:
+        if "postgresql" in item.name.partition("[")[2]:
+            item.add_marker(pytest.mark.slow)
     if os.environ.get("FAULTS") != "all":
         for item in items:
             if item.get_closest_marker("long"):
