@@ -215,10 +215,16 @@ class Owner:
 BY_SESSION = ("/api/session", "/api/people", "/api/emergencies")
 BODIES = {
     "PATCH /api/packages/{package_id}": {"needs_person": True},
+    "POST /api/packages/{package_id}/reveal": {"purpose": "care"},
+    "PATCH /api/packages/imports/{import_id}/check": {"columns": {}},
+    "PATCH /api/keys/{key_id}": {"scopes": ["packages.read"]},
     "POST /api/packages/{package_id}/events": {"event": "delivery.completed"},
     "PATCH /api/webhooks/endpoints/{endpoint_id}": {"description": "mine now"},
     "POST /api/webhooks/endpoints/{endpoint_id}/rotate": {"overlap_hours": 1},
     "POST /api/webhooks/endpoints/{endpoint_id}/recover": {"since": "2020-01-01T00:00:00Z"},
+    "POST /api/webhooks/endpoints/{endpoint_id}/recover/rehearse": {
+        "since": "2020-01-01T00:00:00Z"
+    },
     "POST /api/rx/{queue_id}/result": {"lease_token": "t", "outcome": "failed", "reason": "x"},
     "POST /api/rx/{queue_id}/claim": {},
     "POST /api/rx/{queue_id}/release": {},
@@ -252,7 +258,7 @@ async def test_no_route_shows_or_changes_what_is_another_sites(harness, intruder
                 continue
             if "{" in path:
                 answer = await gateway.request(
-                    method, path.format(**owner.ids), key, BODIES.get(f"{method} {path}")
+                    method, path.format(**owner.ids, number=1), key, BODIES.get(f"{method} {path}")
                 )
                 assert answer.status_code == 404, f"{method} {path}: {answer.text}"
             elif method == "GET":
@@ -274,8 +280,10 @@ async def test_no_route_shows_or_changes_what_is_another_sites(harness, intruder
         assert len(receiver.received) == sent
         # And all of it is there, for whoever it belongs to
         for method, path in await routes(gateway):
-            if method == "GET" and "{" in path and not path.startswith(("/files/", *BY_SESSION)):
-                answer = await gateway.get(path.format(**owner.ids), owner.key)
+            if method != "GET" or "{" not in path or path.endswith("/check"):
+                continue  # an import of this test was made in one step
+            if not path.startswith(("/files/", *BY_SESSION)):
+                answer = await gateway.get(path.format(**owner.ids, number=1), owner.key)
                 assert answer.status_code == 200, f"{path}: {answer.text}"
 
     assert refused.status_code == 400
