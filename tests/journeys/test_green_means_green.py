@@ -81,6 +81,7 @@ async def test_a_deleted_database_is_red_and_the_next_start_is_refused(tmp_path)
     assert not path.exists()
 
 
+@pytest.mark.long
 async def test_an_older_copy_put_under_a_killed_gateways_wal_is_found_damaged_or_refused(tmp_path):
     path, copy = tmp_path / "data" / "gateway.db", tmp_path / "copy.db"
     gateway = GatewayProcess(tmp_path)

@@ -82,6 +82,7 @@ async def at_the_console(gateway: GatewayProcess) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.long
 async def test_nothing_of_a_patient_is_left_in_clear_by_a_server(tmp_path, form):
     logged = f'[logging]\nlevel = "debug"\nformat = "{form}"\n'
     async with (

@@ -43,6 +43,7 @@ async def hand_in(gateway, receiver):
     await receiver.wait_for(1)
 
 
+@pytest.mark.long
 async def test_what_a_worker_delivers_stands_below_what_a_server_took_in(
     tmp_path, postgres_url, redis_url
 ):

@@ -55,6 +55,7 @@ async def _orders(gateway, key, count, start=0):
             assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.long
 async def test_two_workers_carry_what_one_server_takes_in_each_event_once(tmp_path, toml):
     (tmp_path / "worker").mkdir()
     shared = toml.replace("port = 0", f'port = 0\ndata_dir = "{tmp_path / "data"}"')

@@ -64,6 +64,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_examples_own_tests_pass(site: Path, tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *LEAVE_OUT, str(EXAMPLE)],

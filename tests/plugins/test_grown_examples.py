@@ -32,6 +32,7 @@ def site_of(example: Path, folder: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", GROWN, ids=lambda each: each.name)
+@pytest.mark.long
 def test_an_example_passes_its_own_tests(example: Path, tmp_path: Path):
     path = os.pathsep.join([str(site_of(example, tmp_path)), str(example)])
     done = subprocess.run(

@@ -147,6 +147,7 @@ async def test_what_windows_lacks_is_lacking_here(tmp_path, line, error):
     assert said.err.splitlines()[-1].startswith(error), said.err
 
 
+@pytest.mark.long
 async def test_an_order_in_a_webhook_out_a_backup_and_back(shop):
     assert (await gateway(shop, "check")).code == 0
     key = (await told(shop, "keys", "create", "--name", "erp", "--scope", "all"))["key"]

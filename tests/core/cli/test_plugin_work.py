@@ -242,6 +242,7 @@ class Printed:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent to a process")
+@pytest.mark.long
 def test_dev_serves_loose_plugins_shows_webhooks_and_reloads_on_change(tmp_path):
     loose = tmp_path / "loose"
     loose.mkdir()

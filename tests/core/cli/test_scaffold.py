@@ -135,6 +135,7 @@ def run_in(folder: Path, *words: object, **environ: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_each_kind_is_installed_from_the_wheel_tested_checked_and_green(tmp_path):
     """As a vendor does it: a wheel, an environment of one's own, pip install -e, pytest, check."""
     home = tmp_path / "venv"

@@ -328,6 +328,7 @@ async def test_leases_and_reports_that_make_no_sense_are_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_no_job_is_twice_in_flight_and_none_is_left_behind(gateway, key, rx, lease, report):
     for start in range(0, 2000, 100):
         batch = [
