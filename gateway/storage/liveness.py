@@ -7,6 +7,7 @@ the lock at once, and a sweep of another process ends the leases: they need not 
 A machine that loses its power closes nothing; there the leases run out as before.
 """
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Collection
@@ -68,6 +69,7 @@ class Liveness:
         self._engine: AsyncEngine | None = None
         self._connection: AsyncConnection | None = None
         self._gone: dict[str, int] = {}
+        self._holding = asyncio.Lock()
 
     @property
     def lease_prefix(self) -> str:
@@ -78,6 +80,10 @@ class Liveness:
         """Take the lock, and take it again after its connection broke; call it every second."""
         if self._database.dialect == "sqlite":
             return
+        async with self._holding:  # two that took it at once would wait for each other for good
+            await self._hold()
+
+    async def _hold(self) -> None:
         if self._connection is not None:
             try:
                 await self._connection.execute(text("SELECT 1"))
