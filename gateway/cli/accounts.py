@@ -1,6 +1,5 @@
 """``gateway accounts …``: the plans of accounts and how much of them is used."""
 
-import csv
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any, Final
 import click
 import msgspec
 
+from gateway.model.csv_text import csv_text
 from gateway.model.plan import PlanUsage
 from gateway.sdk.cli import Session, command
 
@@ -45,9 +45,8 @@ def _rows(of: PlanUsage) -> Iterator[Mapping[str, Any]]:
 
 
 def _print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
-    writer = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    lines = [[row.get(name) for name in _COLUMNS] for row in rows]
+    sys.stdout.write(csv_text(_COLUMNS, lines, line_end="\n"))
 
 
 accounts: Final = click.Group(

@@ -1,6 +1,5 @@
 """``gateway audit …``: read and verify the audit trail, and answer what a patient may ask."""
 
-import csv
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from gateway.cli.opening import account_option, caller_of, one_row
 from gateway.errors import InvalidInput, StorageError
 from gateway.model.account import Caller
 from gateway.model.audit import AuditEntry, Kind
+from gateway.model.csv_text import csv_lines, csv_text
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time
 
 if TYPE_CHECKING:
@@ -180,15 +180,16 @@ async def export(
     async with session.gateway() as gateway:
         start = None if since is None else resolve_time(since, gateway.clock.now())
         with _new_file(file) as out:
-            writer = csv.DictWriter(out, AuditRow.__struct_fields__, lineterminator="\n")
-            writer.writeheader()
+            columns = AuditRow.__struct_fields__
+            out.write(csv_text(columns, (), line_end="\n"))
             while True:
                 wanted = AuditFilter(_PAGE, before=before, since=start)
                 async with gateway.database.read() as connection:
                     found = await gateway.reports.page(connection, caller, wanted)
                 if not found:
                     break
-                writer.writerows(as_rows(found))
+                rows = [list(each.values()) for each in as_rows(found)]
+                out.write(csv_lines(rows, line_end="\n"))
                 count, before = count + len(found), found[-1].sequence
         await gateway.audit.note([AuditEntry.by(caller, "export", "audit.exported", file.name)])
     session.record({"file": str(file), "rows": count})
@@ -223,9 +224,8 @@ def _show(
     if not as_csv:
         session.table(columns, rows)
         return
-    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    lines = [[row[name] for name in columns] for row in rows]
+    sys.stdout.write(csv_text(columns, lines, line_end="\n"))
 
 
 audit: Final = click.Group(

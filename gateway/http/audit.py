@@ -3,8 +3,6 @@
 Each is a POST, so that no URL names a patient; ``?as_csv=true`` answers with a CSV file.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -19,6 +17,7 @@ from msgspec import Meta
 from gateway.clock import aware
 from gateway.model.account import Caller
 from gateway.model.audit import AuditEntry, Kind
+from gateway.model.csv_text import csv_text
 from gateway.model.wire import decode
 from gateway.runtime import Gateway
 from gateway.sdk.http import json_response, page_size
@@ -195,12 +194,9 @@ def _accounting(gateway: Gateway) -> HTTPRouteHandler:
 def _csv(
     found: Sequence[msgspec.Struct], shape: type[msgspec.Struct], name: str
 ) -> Response[bytes]:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, shape.__struct_fields__, lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(as_rows(found))
+    text = csv_text(shape.__struct_fields__, [list(each.values()) for each in as_rows(found)])
     return Response(
-        out.getvalue().encode(),
+        text.encode(),
         media_type="text/csv",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -3,8 +3,6 @@
 The page of a package and these routes call the same services.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -22,6 +20,7 @@ from gateway.intake.manifests import MAX_ON_MANIFEST, ManifestRow
 from gateway.model.account import Caller
 from gateway.model.audit import Purpose
 from gateway.model.bulk import MAX_AT_ONCE, BulkAction, BulkChange, BulkRow
+from gateway.model.csv_text import csv_text
 from gateway.model.day import Day
 from gateway.model.masking import masked, masked_order
 from gateway.model.order import Order
@@ -327,23 +326,10 @@ def _manifest(gateway: Gateway) -> HTTPRouteHandler:
     return make_manifest
 
 
-_UNSAFE = ("=", "+", "-", "@", "\t", "\r")
-
-
 def manifest_csv(stops: Sequence[ManifestRow]) -> bytes:
-    """Return a manifest as CSV; a text that a spreadsheet would calculate begins with ``'``."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(ManifestRow.__struct_fields__)
-    for stop in stops:
-        values = [getattr(stop, name) for name in ManifestRow.__struct_fields__]
-        writer.writerow(["" if each is None else _harmless(str(each)) for each in values])
-    return out.getvalue().encode()
-
-
-def _harmless(value: str) -> str:
-    is_phone = value[1:].isdigit() and value.startswith("+")
-    return f"'{value}" if value.startswith(_UNSAFE) and not is_phone else value
+    """Return a manifest as CSV."""
+    columns = ManifestRow.__struct_fields__
+    return csv_text(columns, [[getattr(stop, name) for name in columns] for stop in stops]).encode()
 
 
 def _day_out(day: Day, counts: DayCounts) -> DayOut:

@@ -1,7 +1,5 @@
 """Actions on selected packages: shown first, then applied; the manifest; the export."""
 
-import csv
-import io
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final, NamedTuple, get_args
@@ -13,6 +11,7 @@ from gateway.dashboard.package_groups import _
 from gateway.errors import InvalidInput, Problem
 from gateway.model.audit import AuditEntry, shown_to
 from gateway.model.bulk import MAX_AT_ONCE, BulkAction, BulkChange, BulkRow
+from gateway.model.csv_text import csv_text
 from gateway.model.masking import masked_package
 from gateway.model.package import Package
 from gateway.runtime import Gateway
@@ -24,7 +23,6 @@ _COLUMNS: Final = (
     "package_id", "status", "created_at", "site", "source", "driver_id", "delivery_date",
     "priority", "patient_name", "patient_address", "patient_phone", "rx_number", "copay_amount",
 )  # fmt: skip
-_UNSAFE: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Shown(NamedTuple):
@@ -116,11 +114,9 @@ class Bulk:
             ]
         )
         rows = [_exported(masked_package(caller, each)) for each in found if not each.purged]
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\r\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(rows)
-        return Download("packages.csv", "text/csv; charset=utf-8", out.getvalue().encode())
+        return Download(
+            "packages.csv", "text/csv; charset=utf-8", csv_text(_COLUMNS, rows).encode()
+        )
 
     async def _shown(
         self, request: PageRequest, change: BulkChange, error: InvalidInput | None = None
@@ -198,18 +194,11 @@ def _tomorrow(today: date) -> date:
     return today + timedelta(days=1)
 
 
-def _exported(package: Package) -> list[str]:
+def _exported(package: Package) -> list[object]:
     order = package.order
-    values = (
+    return [
         package.id, package.status, package.created_at.isoformat(timespec="seconds"),
         package.site, package.source, package.driver_id, order.delivery_date, order.priority,
         order.patient_name, order.patient_address, order.patient_phone, order.rx_number,
         order.copay_amount,
-    )  # fmt: skip
-    return ["" if each is None else _harmless(str(each)) for each in values]
-
-
-def _harmless(value: str) -> str:
-    """Return a text that a spreadsheet program doesn't calculate; a phone number stays."""
-    is_phone = value.startswith("+") and value[1:].isdigit()
-    return f"'{value}" if value.startswith(_UNSAFE) and not is_phone else value
+    ]  # fmt: skip
