@@ -46,6 +46,8 @@ from gateway.model.bag import (
 )
 from gateway.model.change import Change, Topic
 from gateway.model.circuit_breaker import CLOSED, Breaker, BreakerState
+from gateway.model.csv_text import csv_text
+from gateway.model.day import Day, day_at, day_of
 from gateway.model.delivery import (
     Attempt,
     ClaimedDelivery,
@@ -243,6 +245,7 @@ __all__ = [
     "Clock",
     "Conflict",
     "Database",
+    "Day",
     "Delivery",
     "DeliveryFilter",
     "DeliveryLog",
@@ -370,6 +373,9 @@ __all__ = [
     "check_host",
     "check_url",
     "command",
+    "csv_text",
+    "day_at",
+    "day_of",
     "decode",
     "encode",
     "explanation",

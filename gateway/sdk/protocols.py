@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -228,6 +229,10 @@ class SiteLookup(Protocol):
 
     def known(self, account_id: str, code: str) -> bool:
         """Return whether the account has a site of this code."""
+        ...
+
+    def zone(self, account_id: str, code: str | None) -> ZoneInfo:
+        """Return the time zone of a site; without one, of the account's first, else UTC."""
         ...
 
     def resolve(self, caller: Caller, wanted: str | None) -> tuple[str | None, tuple[Problem, ...]]:

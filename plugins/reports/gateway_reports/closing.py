@@ -89,7 +89,7 @@ class Closing:
             raise InvalidInput("The day can't be closed.", [Problem(text, field="note")])
         now = gateway.clock.now()
         money = await day_money(gateway, caller, day)
-        if now < day.ends and money.still_out:
+        if now < day.day.ends_at and money.still_out:
             raise Conflict(
                 f"{money.still_out} packages are with drivers now; close the day when they are "
                 "delivered or back, or tomorrow."
@@ -151,7 +151,7 @@ class Closing:
 
     @staticmethod
     def _key(caller: Caller, day: SiteDay) -> tuple[str, str, str, str]:
-        return caller.account_id, caller.mode, day.site or "", day.day.isoformat()
+        return caller.account_id, caller.mode, day.site or "", day.day.date.isoformat()
 
     def _is(self, caller: Caller, day: SiteDay) -> ColumnElement[bool]:
         account, mode, site, text = self._key(caller, day)
@@ -170,7 +170,7 @@ class Closing:
         day: SiteDay,
         now: datetime,
     ) -> None:
-        entry = AuditEntry.by(caller, "change", action, day.day.isoformat(), site=day.site)
+        entry = AuditEntry.by(caller, "change", action, day.day.date.isoformat(), site=day.site)
         await self._gateway.audit.record(connection, [entry], now)
 
 
@@ -182,9 +182,9 @@ def _closed_event(caller: Caller, day: SiteDay, money: DayMoney, now: datetime) 
         account_id=caller.account_id,
         mode=caller.mode,
         site=day.site,
-        subject=f"day_{day.day.isoformat()}",
+        subject=f"day_{day.day.date.isoformat()}",
         data={
-            "day": day.day.isoformat(),
+            "day": day.day.date.isoformat(),
             "delivered": money.delivered,
             "due": money.due,
             "collected": money.collected,

@@ -9,8 +9,8 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from gateway.plugin import Caller, ClearFilter, Gateway, Package, PackageFilter, Status
-from gateway_reports.csv_text import csv_text
+from gateway.plugin import Caller, ClearFilter, Gateway, Package, PackageFilter, Status, csv_text
+from gateway_reports.signatures import MARK
 
 Layout = Literal["plain", "circuit", "onfleet", "optimoroute"]
 _WITH_A_DRIVER: Final[tuple[Status, ...]] = (
@@ -167,4 +167,4 @@ def csv_of(stops: Sequence[Stop], layout: Layout) -> str:
     """Return a manifest as CSV, in the columns of ``layout``."""
     columns = _LAYOUTS[layout]
     rows = [[column.value(stop) for column in columns] for stop in stops]
-    return csv_text([column.name for column in columns], rows)
+    return MARK + csv_text([column.name for column in columns], rows)

@@ -65,7 +65,11 @@ async def day_money(gateway: Gateway, caller: Caller, day: SiteDay) -> DayMoney:
     """Add a day up."""
     async with gateway.database.read() as connection:
         events = await gateway.events.occurred(
-            connection, caller, since=day.begins, until=day.ends, types=_MAY_BRING_MONEY
+            connection,
+            caller,
+            since=day.day.starts_at,
+            until=day.day.ends_at,
+            types=_MAY_BRING_MONEY,
         )
         of_site = [each for each in events if each.site == day.site]
         ids = {each.subject for each in of_site}

@@ -14,6 +14,7 @@ from gateway.plugin import (
     Problem,
     SeeOther,
     Template,
+    day_at,
 )
 from gateway_reports.closing import Closing
 from gateway_reports.manifest import LAYOUTS, Layout, csv_of, manifest
@@ -98,8 +99,8 @@ class ReportPages:
                 "shown": day_out(day, money, closed),
                 "currency": currency_of(self._gateway, request.caller.account_id, day.site),
                 "closed": closed,
-                "is_over": request.now >= day.ends,
-                "newest": day.local(request.now).date().isoformat(),
+                "is_over": request.now >= day.day.ends_at,
+                "newest": day_at(day.day.zone, request.now).date.isoformat(),
             },
         )
 
@@ -198,4 +199,4 @@ def _layout(name: str) -> Layout:
 
 
 def _place(day: SiteDay) -> str:
-    return f"reports?day={day.day.isoformat()}" + (f"&site={day.site}" if day.site else "")
+    return f"reports?day={day.day.date.isoformat()}" + (f"&site={day.site}" if day.site else "")

@@ -18,11 +18,12 @@ from gateway.plugin import (
     Package,
     PackageFilter,
     Status,
+    day_at,
     new_id,
     to_epoch_ms,
 )
 from gateway_reports.settings import ReportsSettings
-from gateway_reports.site_day import due_day, sites_of, zone_of
+from gateway_reports.site_day import due_day, sites_of
 from gateway_reports.tables import announced_returns
 
 RETURN_DUE: Final = "package.return_due"
@@ -90,7 +91,7 @@ class Returns:
         found: list[ReturnDue] = []
         async with gateway.database.read() as connection:
             for code in codes:
-                today = now.astimezone(zone_of(gateway, caller.account_id, code)).date()
+                today = day_at(gateway.sites.zone(caller.account_id, code), now).date
                 for package in await self._undelivered(connection, caller, code):
                     due = self._of(package, today)
                     if due.days_late + within_days >= 0:
@@ -145,9 +146,9 @@ class Returns:
 
     def _of(self, package: Package, today: date) -> ReturnDue:
         order = package.order
-        zone = zone_of(self._gateway, package.account_id, package.site)
+        zone = self._gateway.sites.zone(package.account_id, package.site)
         filled = [each.filled_on for each in order.prescriptions if each.filled_on is not None]
-        begins = min(filled, default=package.created_at.astimezone(zone).date())
+        begins = min(filled, default=day_at(zone, package.created_at).date)
         payer = order.metadata.get(self._settings.payer_metadata)
         days = self._settings.days_of(payer)
         due_on = due_day(begins, days, business_days=self._settings.business_days)

@@ -77,11 +77,11 @@ def day_out(day: SiteDay, money: DayMoney, closed: ClosedDay | None) -> DayOut:
     kept = None if closed is None else msgspec.structs.replace(closed.money, still_out=0)
     return DayOut(
         site=day.site,
-        day=day.day,
-        time_zone=str(day.zone),
-        begins=day.begins.isoformat(),
-        ends=day.ends.isoformat(),
-        hours=round((day.ends.timestamp() - day.begins.timestamp()) / 3600),
+        day=day.day.date,
+        time_zone=day.day.zone.key,
+        begins=day.day.starts_at.astimezone(day.day.zone).isoformat(),
+        ends=day.day.ends_at.astimezone(day.day.zone).isoformat(),
+        hours=len(list(day.day.hours())),
         money=money,
         closed=closed,
         changed_since=kept is not None and kept != msgspec.structs.replace(money, still_out=0),

@@ -23,12 +23,13 @@ from gateway.plugin import (
     Prescription,
     Problem,
     Proof,
+    csv_text,
 )
-from gateway_reports.csv_text import csv_text
 from gateway_reports.money import DELIVERED
-from gateway_reports.site_day import zone_of
 
 MAX_NUMBERS: Final = 500
+MARK: Final = "\ufeff"
+"""Begins a file: Excel takes it for UTF-8 then."""
 _MAX_LENGTH: Final = 100
 _MAX_FILLS: Final = 100
 _BY_RX: Final = "rx_number"
@@ -175,7 +176,7 @@ def _line(
         return line
     data = delivered.data
     proof: Mapping[str, Any] = data.get("proof") or {}
-    zone = zone_of(gateway, package.account_id, package.site)
+    zone = gateway.sites.zone(package.account_id, package.site)
     signature = proof.get("signature_file") or proof.get("signature_url")
     signed: Literal["file", "elsewhere", ""] = ""
     if signature:
@@ -221,7 +222,9 @@ def _within(line: SignatureLine, since: date | None, until: date | None) -> bool
 
 
 def _as_csv(lines: Sequence[SignatureLine]) -> str:
-    return csv_text(COLUMNS, [[_cell(getattr(each, name)) for name in COLUMNS] for each in lines])
+    return MARK + csv_text(
+        COLUMNS, [[_cell(getattr(each, name)) for name in COLUMNS] for each in lines]
+    )
 
 
 def _cell(value: object) -> object:

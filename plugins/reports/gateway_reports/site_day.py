@@ -1,25 +1,17 @@
-"""A day of a site: from midnight to midnight by its clocks, 23 to 25 hours."""
+"""Which day and site a report is of, and the days that bags may stay undelivered."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
-from gateway.plugin import Caller, Gateway, InvalidInput, Problem
+from gateway.plugin import Caller, Day, Gateway, InvalidInput, Problem, day_at, day_of
 
 
 class SiteDay(NamedTuple):
     """``site`` is a code, ``None`` for an account without sites, whose days are UTC's."""
 
     site: str | None
-    day: date
-    zone: ZoneInfo
-    begins: datetime
-    ends: datetime
-
-    def local(self, moment: datetime) -> datetime:
-        """Return a moment by the site's clocks."""
-        return moment.astimezone(self.zone)
+    day: Day
 
 
 def site_day(gateway: Gateway, caller: Caller, site: str | None, day: date | None) -> SiteDay:
@@ -30,24 +22,14 @@ def site_day(gateway: Gateway, caller: Caller, site: str | None, day: date | Non
     code, problems = gateway.sites.resolve(caller, site)
     if problems:
         raise InvalidInput("Name the site.", problems)
-    zone = zone_of(gateway, caller.account_id, code)
-    today = gateway.clock.now().astimezone(zone).date()
+    zone = gateway.sites.zone(caller.account_id, code)
+    today = day_at(zone, gateway.clock.now()).date
     chosen = day or today
     if not today - timedelta(days=3660) <= chosen <= today:
         raise InvalidInput(
             "There is no such day.", [Problem("expected a day of the last ten years", field="day")]
         )
-    return SiteDay(
-        code, chosen, zone, _midnight(chosen, zone), _midnight(chosen + timedelta(days=1), zone)
-    )
-
-
-def zone_of(gateway: Gateway, account_id: str, code: str | None) -> ZoneInfo:
-    """Return a site's time zone; UTC without a site."""
-    for each in gateway.settings.sites:
-        if each.account == account_id and each.code == code:
-            return ZoneInfo(each.timezone)
-    return ZoneInfo("UTC")
+    return SiteDay(code, day_of(zone, chosen))
 
 
 def currency_of(gateway: Gateway, account_id: str, code: str | None) -> str:
@@ -75,7 +57,3 @@ def sites_of(gateway: Gateway, caller: Caller) -> Sequence[str | None]:
     """Return the codes of the account's sites that ``caller`` sees; ``None`` where it has none."""
     codes = [each.code for each in gateway.settings.sites if each.account == caller.account_id]
     return [code for code in codes if caller.sees_site(code)] if codes else [None]
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=zone)
