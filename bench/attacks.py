@@ -1,4 +1,4 @@
-"""What an order costs its caller while somebody attacks the gateway."""
+"""What an order costs its caller while the gateway is attacked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ A process of its own: ``spike.py DATABASE-URL SINK-URL`` prints its port and ser
 standard input ends. It keeps an order as durably as the gateway does (sealed, indexed, known by
 its id, committed before the answer) and sends a signed event to one endpoint, born claimed. It
 has no rate limits, plugins, audit, masking, breaker, retries or log. SQLite has one writer thread
-that commits what waits together; PostgreSQL runs one statement a transaction.
+that commits queued writes together; PostgreSQL runs one statement a transaction.
 """
 
 import asyncio

@@ -30,7 +30,7 @@ CALLBACK = "/dashboard/oidc/callback"
 
 
 class OidcProvider:
-    """The provider; ``person`` are the claims of whoever sits at the browser."""
+    """The provider; ``person`` are the claims of the person at the browser."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock

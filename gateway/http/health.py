@@ -188,7 +188,7 @@ class Readiness:
                 missing = await sinks_without_plugin(connection, self._gateway.hooks.sinks())
         except (SQLAlchemyError, StorageError):
             missing = []  # the check "database" says so
-        # What waits for a plugin keeps no order from coming in: no reason to be taken off.
+        # A backlog for a plugin keeps no order from coming in: no reason to be taken off.
         return HealthReport(healthy=True, detail="; ".join([detail, *missing]))
 
 

@@ -151,7 +151,7 @@ class SqliteWriter:
             turn.ended.set()
 
     async def close(self) -> None:
-        """Finish what waits, and close the connection."""
+        """Finish the queued functions, and close the connection."""
         if self._thread is not None:
             self._items.put(_End())
             await asyncio.to_thread(self._thread.join)

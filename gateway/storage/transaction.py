@@ -83,7 +83,7 @@ class Transaction(AsyncConnection):
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Run a hot statement and return its rows."""
-        raise NotImplementedError
+        raise NotImplementedError  # each database's writer has its own
 
     async def fetch_each(
         self, statement: Statement, name: str, each: Sequence[Any], **values: Any
@@ -92,7 +92,7 @@ class Transaction(AsyncConnection):
 
         On SQLite it runs again and again; on PostgreSQL once, with an array.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each database's writer has its own
 
     async def finish(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Run the last writing statement of this transaction and return its rows.
@@ -100,14 +100,14 @@ class Transaction(AsyncConnection):
         On PostgreSQL it is its own transaction, if nothing was written before: one round trip. It
         may be followed by others only where it wrote nothing.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each database's writer has its own
 
     async def insert(self, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         """Insert ``rows``, each the values of ``columns`` in their order.
 
         They are there for every later statement of this transaction.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each database's writer has its own
 
 
 TransactionFunction = Callable[[Transaction], Awaitable[Answer]]

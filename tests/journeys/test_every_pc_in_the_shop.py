@@ -1,7 +1,7 @@
 """From another host of the shop: over the certificate of the local CA, and refused without it.
 
 The other host is a network namespace with a hosts file of its own, where the tests run as root on
-Linux; elsewhere a process that is told where the name leads.
+Linux; elsewhere a process with the name mapped to this machine.
 """
 
 import asyncio

@@ -65,7 +65,7 @@ class Timing(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """What waits for a destination; ``has_more`` where only so many were counted."""
+    """The backlog of a destination; ``has_more`` where only so many were counted."""
 
     total: int
     has_more: bool
@@ -197,7 +197,7 @@ class DeliveryLog:
     async def backlog(
         self, connection: AsyncConnection, destination_id: str, *, most: int
     ) -> Backlog:
-        """Count what waits for one destination, up to ``most``."""
+        """Count the pending deliveries of one destination, up to ``most``."""
         waiting = (
             select(deliveries.c.created_at_ms, deliveries.c.due_at_ms)
             .where(deliveries.c.destination_id == destination_id, _PENDING)

@@ -46,7 +46,7 @@ class Watch:
         for account_id, recipients in (await self._recipients()).items():
             items = await self._gateway.attention.of(Caller(account_id, "live", ACTOR))
             # A mail server that is down can't be reported by mail; its own items would only
-            # add to what waits for it.
+            # add to its backlog.
             own = {each.id for each in recipients}
             await self._compare(
                 account_id, recipients, [each for each in items if each.subject not in own]

@@ -117,7 +117,7 @@ class Deliveries:
         await self._gateway.audit.note([entry])
 
     async def statistics(self, caller: Caller, endpoint_id: str, hours: int) -> Statistics:
-        """Return an endpoint's last ``hours`` by quarter hour, and what waits for it."""
+        """Return an endpoint's last ``hours`` by quarter hour, and its backlog."""
         if not 1 <= hours <= MAX_HOURS:
             raise InvalidInput(f"hours must be between 1 and {MAX_HOURS}.")
         endpoint = await self._endpoints.get(caller, endpoint_id)

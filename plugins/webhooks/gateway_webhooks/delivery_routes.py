@@ -118,7 +118,7 @@ async def show_statistics(
     deliveries: Service,
     hours: Annotated[int, QueryParameter(schema_extra={"minimum": 1, "maximum": 168})] = 24,
 ) -> Response[bytes]:
-    """Show success and p95 by quarter hour, and what waits. `hours` is 24, and 168 at most.
+    """Show success and p95 by quarter hour, and the backlog. `hours` is 24, and 168 at most.
 
     ```bash
     curl "$GATEWAY/api/webhooks/endpoints/$ENDPOINT/stats?hours=24" -H "X-API-Key: $KEY"

@@ -421,7 +421,7 @@ async def test_the_depth_of_a_queue_is_counted(bench):
     await bench.queue.finish(c.retry("busy"))
 
     assert await read() == ((3, 1, 1, 1), began)
-    # What waits for an earlier one of its subject is due, but could not be claimed
+    # An item that waits for an earlier one of its subject is due, but could not be claimed
     [d] = await bench.claim()
     assert d.row.payload == "d"
     assert await read() == ((2, 1, 2, 1), None)

@@ -246,7 +246,7 @@ class EndpointPages:
 
     async def _enable(self, request: PageRequest) -> SeeOther:
         _, missed = await self._endpoints.enable(request.caller, _id(request))
-        toast = request.text("Enabled; what waits is sent now.")
+        toast = request.text("Enabled; pending deliveries are sent now.")
         if missed is None:
             return SeeOther(f"endpoints/{_id(request)}", toast)
         since = missed.strftime("%Y-%m-%dT%H:%M:%SZ")

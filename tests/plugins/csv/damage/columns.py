@@ -55,7 +55,7 @@ def blank_header(rng: random.Random, sheet: Sheet) -> Sheet:
     return sheet._replace(header=header)
 
 
-def header_of_somebody_else(rng: random.Random, sheet: Sheet) -> Sheet:
+def header_of_another_party(rng: random.Random, sheet: Sheet) -> Sheet:
     header = list(sheet.header)
     place = place_of(rng, sheet)
     header[place] = f"{rng.choice(['Pharmacy', 'Prescriber', 'Billing', 'Driver'])} {header[place]}"
@@ -157,7 +157,7 @@ def column_split(rng: random.Random, sheet: Sheet) -> Sheet:
     return sheet._replace(header=header, rows=rows)
 
 
-def columns_of_somebody_else(rng: random.Random, sheet: Sheet) -> Sheet:
+def columns_of_another_party(rng: random.Random, sheet: Sheet) -> Sheet:
     who = rng.choice(["Pharmacy", "Prescriber", "Bill-to", "Driver", "Emergency Contact"])
     parts = rng.sample(["Name", "Address", "Phone", "City", "Email"], rng.randint(1, 4))
     place = rng.choice([0, len(sheet.header)])
@@ -176,7 +176,7 @@ def columns_of_somebody_else(rng: random.Random, sheet: Sheet) -> Sheet:
     return sheet._replace(header=header, rows=rows)
 
 
-def bare_columns_of_somebody_else(rng: random.Random, sheet: Sheet) -> Sheet:
+def bare_columns_of_another_party(rng: random.Random, sheet: Sheet) -> Sheet:
     """Put the pharmacy's own name, address and phone in front, by bare headers."""
     who = rng.choice(["Pharmacy", "Prescriber", "Store"])
     header = [who, "Address", "Phone", *sheet.header]
@@ -257,7 +257,7 @@ def a_column_moved_down(rng: random.Random, sheet: Sheet) -> Sheet:
 COLUMNS = (
     unknown_header,
     blank_header,
-    header_of_somebody_else,
+    header_of_another_party,
     header_cell_taken_out,
     header_cell_put_in,
     dropped_column,
@@ -266,8 +266,8 @@ COLUMNS = (
     patient_and_prescriber_swapped,
     columns_merged,
     column_split,
-    columns_of_somebody_else,
-    bare_columns_of_somebody_else,
+    columns_of_another_party,
+    bare_columns_of_another_party,
     shipping_partly_empty,
     column_twice,
     no_header,
