@@ -18,7 +18,7 @@ import psutil
 from part import Part, Plan
 from setups import ONE_WORKER, POSTGRESQL, SQLITE, Setup, possible
 from stage import Server, Sink, Stage
-from table import Table
+from table import Table, milliseconds_at
 
 RATES: Final = (10, 50, 200)
 CPU_AIM: Final = 1.7
@@ -28,15 +28,15 @@ IDLE_AIM: Final = 0.02
 MEMORY_AIM_MB: Final = 85
 HELP_AIM_SECONDS: Final = 0.35
 _IDLE_SECONDS: Final = 10.0
-_SPIKE_KEY: Final = "spike-key"
+_PERCENT: Final = (50, 95)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """Of one side at one rate: milliseconds, at p50 and p95 where there are two."""
 
-    accepting: tuple[float, float]
-    delivering: tuple[float, float]
+    accepting: tuple[float, ...]
+    delivering: tuple[float, ...]
     cpu_ms: float
     database_cpu_ms: float
 
@@ -80,9 +80,9 @@ def _round(stage: Stage, sink: Sink, name: str, seconds: float) -> Round:
             idle.append(_idling(setup, gateway))
         if setup.workers:
             continue
-        with stage.spike(f"{name}-spike-{setup.name}", setup, sink.url("/keep")) as spike:
+        with stage.spike(f"{name}-spike-{setup.name}", setup, sink.url("/keep")) as (spike, key):
             for each in RATES:
-                theirs = _cost(stage, sink, spike, [_SPIKE_KEY], each, seconds)
+                theirs = _cost(stage, sink, spike, [key], each, seconds)
                 orders[setup.name, each] = (ours[each], theirs)
     return Round(orders, idle, _help_seconds())
 
@@ -103,16 +103,15 @@ def _cost(
     begun, answered = load["begun"], load["answered"]
     count = len(arrived)
     return Cost(
-        accepting=_two([answered[each] - begun[each] for each in arrived if each in begun]),
-        delivering=_two([arrived[each] - answered[each] for each in arrived if each in begun]),
+        accepting=milliseconds_at(
+            _PERCENT, [answered[each] - begun[each] for each in arrived if each in begun]
+        ),
+        delivering=milliseconds_at(
+            _PERCENT, [arrived[each] - answered[each] for each in arrived if each in begun]
+        ),
         cpu_ms=cpu / count * 1000,
         database_cpu_ms=database / count * 1000,
     )
-
-
-def _two(seconds: Sequence[float]) -> tuple[float, float]:
-    ordered = sorted(seconds)
-    return ordered[len(ordered) // 2] * 1000, ordered[len(ordered) * 95 // 100] * 1000
 
 
 def _database_seconds() -> float:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from part import Part, Plan
 from setups import ONE_WORKER, SQLITE, Setup, possible
 from stage import Sink, Stage
-from table import Table, percentiles
+from table import Table, milliseconds_at, percentiles
 
 RATES: Final = (50, 200)
 _PERCENT: Final = (50, 95, 99)
@@ -79,17 +79,12 @@ def _latencies(
         setup=setup,
         rate=rate,
         events=len(arrived),
-        from_accepted=_percentiles([arrived[each] - answered[each] for each in arrived]),
-        from_sent=_percentiles([arrived[each] - begun[each] for each in arrived]),
-        answer=_percentiles([answered[each] - begun[each] for each in arrived]),
+        from_accepted=milliseconds_at(
+            _PERCENT, [arrived[each] - answered[each] for each in arrived]
+        ),
+        from_sent=milliseconds_at(_PERCENT, [arrived[each] - begun[each] for each in arrived]),
+        answer=milliseconds_at(_PERCENT, [answered[each] - begun[each] for each in arrived]),
         load_late_ms=load["late_seconds"] * 1000,
-    )
-
-
-def _percentiles(seconds: Sequence[float]) -> tuple[float, ...]:
-    ordered = sorted(seconds)
-    return tuple(
-        ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000 for percent in _PERCENT
     )
 
 

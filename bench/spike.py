@@ -325,7 +325,7 @@ async def main(database: str, sink: str) -> None:
         storage = InSqlite(database, loop)
     client = ClientBuilder().timeout(timedelta(seconds=15)).build()
     listening = socket.create_server(("127.0.0.1", 0))
-    print(json.dumps({"port": listening.getsockname()[1]}), flush=True)
+    print(json.dumps({"port": listening.getsockname()[1], "key": KEY}), flush=True)
     app = application(storage, client, sink)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     serving = asyncio.create_task(server.serve(sockets=[listening]))

@@ -185,8 +185,8 @@ class Stage:
             yield Sink(process, json.loads(_first_line(process, self.folder / "sink.log")))
 
     @contextmanager
-    def spike(self, name: str, setup: Setup, sink_url: str) -> Iterator[Server]:
-        """Run the yardstick of an order's cost on a database of its own."""
+    def spike(self, name: str, setup: Setup, sink_url: str) -> Iterator[tuple[Server, str]]:
+        """Run the yardstick of an order's cost on a database of its own; yields it and its key."""
         with setup.configuration(1) as configuration:
             url = str(tomllib.loads(configuration)["database"]["url"])
             in_file = url.startswith("sqlite")
@@ -194,7 +194,8 @@ class Stage:
             command = [sys.executable, str(HERE / "spike.py"), database, sink_url]
             log = self.folder / f"{name}.log"
             with _running(command, self.folder, log) as process:
-                yield Server(process, json.loads(_first_line(process, log))["port"])
+                said = json.loads(_first_line(process, log))
+                yield Server(process, said["port"]), said["key"]
 
     @contextmanager
     def faulty(self) -> Iterator[dict[str, int]]:

@@ -49,6 +49,13 @@ def ratio(rounds: Sequence[Round], of: Callable[[Round], float]) -> str:
     return f"{median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
+def milliseconds_at(percents: Sequence[int], seconds: Sequence[float]) -> tuple[float, ...]:
+    """Return the milliseconds below which so many per cent of ``seconds`` are."""
+    ordered = sorted(seconds)
+    last = len(ordered) - 1
+    return tuple(ordered[min(last, len(ordered) * each // 100)] * 1000 for each in percents)
+
+
 def percentiles(found: Sequence[Sequence[float]]) -> str:
     """Show the median of each percentile; ``found`` has one entry a round."""
     return " / ".join(f"{median(each):.1f}" for each in zip(*found, strict=True))
