@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 
 import click
 import msgspec
@@ -277,12 +277,58 @@ def http_page(gateway: Gateway) -> str:
     return "\n".join(parts)
 
 
+class Chapter(NamedTuple):
+    """A page of the plugin API: what the names of some modules are for."""
+
+    file: str
+    title: str
+    text: str
+    modules: tuple[str, ...]
+
+
+CHAPTERS: Final = (
+    Chapter(
+        "plugin-api-gateway.md",
+        "The gateway and the records of hooks",
+        "What a plugin is given in its `__init__`, and what its hooks return.",
+        ("gateway.hookspecs", "gateway.sdk.protocols", "gateway.sdk.records", "gateway.version"),
+    ),
+    Chapter(
+        "plugin-api-model.md",
+        "Orders, packages, events",
+        "The structs of the business, and pure functions on them.",
+        ("gateway.model.", "gateway.clock"),
+    ),
+    Chapter(
+        "plugin-api-door.md",
+        "Routes, pages and commands",
+        "What a plugin shows over HTTP, in the browser and on the command line.",
+        ("gateway.sdk.",),
+    ),
+    Chapter(
+        "plugin-api-storage.md",
+        "Storage",
+        "The database, tables and queues of a plugin's own, and the core's stores.",
+        ("gateway.storage.", "sqlalchemy."),
+    ),
+    Chapter(
+        "plugin-api-outbound.md",
+        "Outgoing HTTP and foreign files",
+        "Requests through the guard against internal addresses; readers of files in a sandbox.",
+        ("gateway.outbound.", "gateway.sandbox."),
+    ),
+    Chapter(
+        "plugin-api-errors.md",
+        "Errors and settings",
+        "What a plugin raises and catches. The HTTP status of each is on [errors](errors.md).",
+        ("gateway.errors", "gateway.settings"),
+    ),
+)
+"""The first that fits a name's module has it."""
+
+
 def plugin_api_page(_gateway: Gateway) -> str:
-    """Write every name at the plugin door: what it is, its fields or arguments, what it says."""
-    groups: dict[str, list[str]] = {title: [] for title in _API_GROUPS}
-    for name in sorted(plugin.__all__, key=str.lower):
-        title, text = _api_entry(name, getattr(plugin, name))
-        groups[title].append(text)
+    """Write every name at the plugin door with a link to its chapter."""
     parts = [
         (
             "# Plugin API\n\nEvery name that `gateway.plugin` has; a plugin imports from nowhere "
@@ -291,10 +337,59 @@ def plugin_api_page(_gateway: Gateway) -> str:
             "version 1.\n"
         )
     ]
-    for title, texts in groups.items():
-        if texts:
-            parts += [f"## {title}\n", *texts]
+    for chapter, names in _by_chapter().items():
+        links = ", ".join(f"[`{name}`]({chapter.file}#{_anchor(name)})" for name in names)
+        parts.append(f"## [{chapter.title}]({chapter.file})\n\n{chapter.text}\n\n{links}\n")
     return "\n".join(parts)
+
+
+def _anchor(name: str) -> str:
+    """Return a heading's anchor; of an underscore at an end Markdown's renderers make nothing."""
+    return name.lower()
+
+
+def _by_chapter() -> dict[Chapter, list[str]]:
+    modules = _modules_of_names()
+    found: dict[Chapter, list[str]] = {chapter: [] for chapter in CHAPTERS}
+    for name in sorted(plugin.__all__, key=str.lower):
+        found[
+            next(each for each in CHAPTERS if f"{modules[name]}.".startswith(_dotted(each)))
+        ].append(name)
+    return found
+
+
+def _dotted(chapter: Chapter) -> tuple[str, ...]:
+    return tuple(f"{each.rstrip('.')}." for each in chapter.modules)
+
+
+def _modules_of_names() -> dict[str, str]:
+    """Return the module that each name at the door is imported from."""
+    tree = ast.parse(inspect.getsource(plugin))
+    return {
+        alias.asname or alias.name: str(statement.module)
+        for statement in tree.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+
+
+def _chapter_page(chapter: Chapter) -> Callable[[Gateway], str]:
+    """Return the function that writes a chapter: each name, its fields or arguments, its text."""
+
+    def write(_gateway: Gateway) -> str:
+        groups: dict[str, list[str]] = {title: [] for title in _API_GROUPS}
+        for name in _by_chapter()[chapter]:
+            title, text = _api_entry(name, getattr(plugin, name))
+            groups[title].append(text)
+        parts = [
+            f"# {chapter.title}\n\n{chapter.text} A part of the [plugin API](plugin-api.md).\n"
+        ]
+        for title, texts in groups.items():
+            if texts:
+                parts += [f"## {title}\n", *texts]
+        return "\n".join(parts)
+
+    return write
 
 
 _API_GROUPS: Final = (
@@ -448,6 +543,7 @@ def _type_name(kind: Any) -> str:
 PAGES: Final[Mapping[str, Callable[[Gateway], str]]] = {
     "hooks.md": hooks_page,
     "plugin-api.md": plugin_api_page,
+    **{each.file: _chapter_page(each) for each in CHAPTERS},
     "settings.md": settings_page,
     "events.md": events_page,
     "errors.md": errors_page,

@@ -161,12 +161,23 @@ def test_the_plugin_door_is_as_wide_as_agreed():
 
 def test_every_name_at_the_plugin_door_has_its_entry_in_the_reference():
     door = importlib.import_module("gateway.plugin")
-    page = (ROOT / "docs/reference/plugin-api.md").read_text("utf-8")
-    entries = re.findall(r"^### (\S+)$", page, re.MULTILINE)
+    index = (ROOT / "docs/reference/plugin-api.md").read_text("utf-8")
+    pages = {
+        each.name: each.read_text("utf-8")
+        for each in (ROOT / "docs/reference").glob("plugin-api-*.md")
+    }
+    entries = {
+        name: file
+        for file, page in pages.items()
+        for name in re.findall(r"^### (\S+)$", page, re.MULTILINE)
+    }
+    linked = dict(re.findall(r"\[`(\S+)`\]\((\S+?)#", index))
 
+    assert sum(page.count("\n### ") for page in pages.values()) == len(door.__all__)
     assert sorted(entries) == sorted(door.__all__)
+    assert linked == entries
     assert set(door.SINCE) <= set(door.__all__)
-    assert "<object at" not in page
+    assert not [file for file, page in pages.items() if "<object at" in page]
 
 
 def test_everything_at_the_plugin_door_is_there_once():
