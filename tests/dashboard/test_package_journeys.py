@@ -1,11 +1,11 @@
 """Packages in a real browser: from order to door, on a phone, by keyboard, without script."""
 
+import asyncio
 import re
 
 import pytest
 import pytest_asyncio
 from pictures import photo
-from playwright.async_api import Error
 from sqlalchemy import select
 
 from gateway.storage.schema import audit
@@ -54,16 +54,44 @@ async def masked(page):
 
 
 async def press(page, name, *, then):
-    """Press a step's button until the next one is there: news may replace it under the pointer."""
-    following = page.locator(".head .btn.primary", has_text=then)
-    button = page.locator(".head .btn.primary", has_text=name)
-    while not await following.count():
-        if await button.count():
-            try:
-                await button.click(timeout=5000)
-            except Error:
-                continue
-        await page.wait_for_timeout(100)
+    """Press a step's button; the next one follows."""
+    await page.locator(".head .btn.primary", has_text=name).click()
+    await page.locator(".head .btn.primary", has_text=then).wait_for()
+
+
+class HeldRefresh:
+    """The page's own refresh, held between the gateway's answer and the page."""
+
+    def __init__(self, page):
+        self.page = page
+        self.came = asyncio.Event()
+        self.goes = asyncio.Event()
+        self.put = asyncio.Event()
+
+    async def __call__(self, route):
+        if "x-gateway-quiet" not in route.request.headers:
+            await route.continue_()
+            return
+        answer = await route.fetch()
+        self.came.set()
+        await self.goes.wait()
+        await route.fulfill(response=answer)
+        self.put.set()
+
+    async def let_go(self):
+        """Let the page have the answer, and two frames to draw it."""
+        self.goes.set()
+        await self.put.wait()
+        await self.page.evaluate(
+            "() => new Promise((done) => setTimeout(() => requestAnimationFrame(done), 50))"
+        )
+
+
+async def flagged(running, key, package_id, *, needs_person):
+    answer = await running.request(
+        "PATCH", f"/api/packages/{package_id}", key, {"needs_person": needs_person}
+    )
+    assert answer.status_code == 200, answer.text
 
 
 async def test_a_package_from_created_to_delivered_and_a_dispatcher_sees_no_drug(
@@ -99,11 +127,32 @@ async def test_a_package_from_created_to_delivered_and_a_dispatcher_sees_no_drug
     await page.get_by_role("button", name="Report it delivered").click()
     await page.get_by_role("heading", name="Delivered", exact=True).wait_for()
     assert await page.locator("img").count() == 0
+    refresh = HeldRefresh(page)
+    await page.route("**/dashboard/packages/*", refresh)
+    await flagged(running, key, package_id, needs_person=True)
+    await refresh.came.wait()
     await page.get_by_role("button", name="Show the pictures").click()
     await page.locator("img").nth(1).wait_for()
+    await refresh.let_go()  # made before the pictures were shown: it doesn't take them away
+    assert await page.locator("img").count() == 2
     loaded = "each => [...document.images].every((i) => i.complete && i.naturalWidth > 0)"
     await page.wait_for_function(loaded)
     assert await masked(page)
+
+
+async def test_news_does_not_take_a_button_away_while_it_is_pressed(running, key, sign_in_as):
+    package_id = await ordered(running, key)
+    visit = await sign_in_as("pharmacist")
+    page = await visit.open(f"/dashboard/packages/{package_id}")
+    refresh = HeldRefresh(page)
+    await page.route("**/dashboard/packages/*", refresh)
+    await flagged(running, key, package_id, needs_person=True)
+    await refresh.came.wait()
+    await page.locator(".head .btn.primary", has_text="Mark ready").hover()
+    await page.mouse.down()
+    await refresh.let_go()
+    await page.mouse.up()
+    await page.locator(".head .btn.primary", has_text="Assign a driver…").wait_for()
 
 
 async def test_a_phone_looks_up_reveals_and_marks_delivered_with_a_picture(

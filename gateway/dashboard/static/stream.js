@@ -6,6 +6,7 @@ const STALE = 15_000;
 const OLD = 60_000;
 const FIRST_GAP = 1_000;
 const LAST_GAP = 30_000;
+const CLICK_AFTER = 100; // a click follows the release; on a touch screen somewhat later
 const KINDS = ["changes", "tick", "reset", "end"];
 const NAME = "rx-gateway stream";
 
@@ -114,11 +115,20 @@ function schedule() {
   timer = setTimeout(refresh, Math.max(0, notBefore - Date.now()) + Math.random() * 150);
 }
 
-// A field that is typed in, or something open, is left alone until it is done with.
+// A button between press and release: replaced now, its click would be lost.
+let pressed = null;
+
+addEventListener("pointerdown", (event) => (pressed = event.target), true);
+for (const kind of ["pointerup", "pointercancel"]) {
+  addEventListener(kind, () => setTimeout(() => (pressed = null), CLICK_AFTER), true);
+}
+
+// A field that is typed in, or something open, pressed or being sent, is left alone until it is done with.
 function isBusy(region) {
   const active = document.activeElement;
   if (region.contains(active) && active.matches("input:not([type=checkbox],[type=radio]), textarea, select")) return true;
-  return Boolean(region.querySelector("dialog[open], :popover-open, [aria-busy=true]"));
+  if (pressed !== null && region.contains(pressed)) return true;
+  return region.matches("[aria-busy=true]") || region.querySelector("dialog[open], :popover-open, [aria-busy=true]") !== null;
 }
 
 async function refresh() {
@@ -152,10 +162,13 @@ async function fetchInto(regions, isWanted) {
     return;
   }
   const found = new DOMParser().parseFromString(text, "text/html");
-  for (const id of ids) {
-    const region = document.getElementById(id);
-    const fresh = found.getElementById(id);
-    if (region && fresh) update(region, document.adoptNode(fresh), isWanted);
+  for (const region of regions) {
+    const fresh = found.getElementById(region.id);
+    // What replaced it meanwhile, or is about to, is newer than this answer.
+    if (!region.isConnected) {
+      if (document.getElementById(region.id)?.dataset.live !== undefined) dirty.add(region.id);
+    } else if (!isWanted && isBusy(region)) dirty.add(region.id);
+    else if (fresh) update(region, document.adoptNode(fresh), isWanted);
   }
 }
 
