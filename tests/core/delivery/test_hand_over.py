@@ -121,6 +121,34 @@ async def test_a_commit_answered_with_an_error_holds_its_deliveries_for_seconds_
         assert await rows(gateway) == [("delivered", None, 1)]
 
 
+class Roomy:
+    """An engine that always has room, and sends nothing."""
+
+    def room(self, _destination_id, max_in_flight):
+        return max_in_flight
+
+    def hand_over(self, claimed):
+        raise AssertionError(claimed)
+
+
+async def test_a_lease_is_looked_for_until_it_was_found_and_ended(database_url, tmp_path):
+    """A sweep may meet it before its commit, when there is no row to end yet."""
+    async with opened(database_url, tmp_path, plugins=[Recorder()]) as gateway:
+        await add_destination(gateway)
+        hand_over = gateway.dispatcher.hand_over
+        hand_over.lost_after_seconds = -1.0
+        hand_over.sender = Roomy()
+        async with gateway.database.begin() as connection:
+            await gateway.publisher.record(connection, [draft(gateway)], gateway.clock.now())
+            too_early = hand_over.lost_leases()
+        [lease] = hand_over.lost_leases()
+
+        assert [*too_early] == [lease]
+        assert len(await gateway.dispatcher.release_lost()) == 1
+        assert await rows(gateway) == [("pending", None, 0)]
+        assert not hand_over.lost_leases()
+
+
 async def test_after_a_change_is_answered_nothing_starts_as_before(database_url, tmp_path):
     seen = []
 

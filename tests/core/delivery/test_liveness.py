@@ -95,6 +95,22 @@ async def test_a_lock_that_broke_is_taken_again_and_costs_no_delivery(postgres_u
             assert before.endswith(".")
 
 
+async def test_two_that_take_a_broken_lock_again_at_once_do_not_wait_for_each_other(
+    postgres_url, tmp_path
+):
+    async with opened(postgres_url, tmp_path, plugins=[Recorder()]) as gateway:
+        liveness = gateway.dispatcher._liveness
+        await liveness.hold()
+        raw = await liveness._connection.get_raw_connection()
+        raw.driver_connection.terminate()
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.gather(*(liveness.hold() for _ in range(4)))
+
+        assert liveness.lease_prefix
+        await liveness.release()
+
+
 @pytest.mark.parametrize("engine_runs", [True, False])
 async def test_a_lease_names_its_process_where_that_shows_others_something(
     database_url, tmp_path, engine_runs
