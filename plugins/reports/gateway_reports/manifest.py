@@ -9,7 +9,16 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from gateway.plugin import Caller, ClearFilter, Gateway, Package, PackageFilter, Status, csv_text
+from gateway.plugin import (
+    Caller,
+    ClearFilter,
+    Conflict,
+    Gateway,
+    Package,
+    PackageFilter,
+    Status,
+    csv_text,
+)
 from gateway_reports.signatures import MARK
 
 Layout = Literal["plain", "circuit", "onfleet", "optimoroute"]
@@ -51,21 +60,22 @@ async def manifest(
     """
     found: list[Package] = []
     async with gateway.database.read() as connection:
-        for status in _WITH_A_DRIVER:
-            before: str | None = None
-            while len(found) < _MOST:
-                wanted = PackageFilter(
-                    limit=_PAGE,
-                    before_id=before,
-                    status=status,
-                    site=site,
-                    clear=ClearFilter(driver_id=driver_id),
-                )
-                page = await gateway.packages.page(connection, caller, wanted)
-                found += [each for each in page if not each.purged]
-                if len(page) < _PAGE:
-                    break
-                before = page[-1].id
+        before: str | None = None
+        while True:
+            wanted = PackageFilter(
+                limit=_PAGE,
+                before_id=before,
+                site=site,
+                clear=ClearFilter(driver_id=driver_id),
+                statuses=_WITH_A_DRIVER,
+            )
+            page = await gateway.packages.page(connection, caller, wanted)
+            found += [each for each in page if not each.purged]
+            if len(page) < _PAGE:
+                break
+            if len(found) >= _MOST:
+                raise Conflict(f"Over {_MOST} packages are with drivers: name a site or a driver.")
+            before = page[-1].id
     views = gateway.packages.views(
         caller, found, "reports.manifest", ("contact", "identity", "money")
     )

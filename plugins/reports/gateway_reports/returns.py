@@ -1,16 +1,17 @@
 """Bags that go back to stock: which are due, announced once each, and counted for attention."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
     AttentionItem,
     Caller,
+    ClearFilter,
     EventDraft,
     EventType,
     Gateway,
@@ -28,7 +29,7 @@ from gateway_reports.tables import announced_returns
 
 RETURN_DUE: Final = "package.return_due"
 EVERY_SECONDS: Final = 3600.0
-# Not delivered and not back: the bag is somewhere.
+# Not delivered and not back: the bag is somewhere. A failed one is here until a person saw to it.
 _UNDELIVERED: Final[tuple[Status, ...]] = (
     "created",
     "ready",
@@ -40,10 +41,11 @@ _UNDELIVERED: Final[tuple[Status, ...]] = (
     "attempted",
     "rescheduled",
     "returning",
-    "failed",
 )
+_FAILED: Final[tuple[Status, ...]] = ("failed",)
+_WAITING: Final = frozenset({*_UNDELIVERED, *_FAILED})
 _PAGE: Final = 200
-_MOST: Final = 2000
+_KEPT: Final = timedelta(days=365)
 _ACTOR: Final = "reports-returns"
 
 RETURN_EVENT: Final = EventType(
@@ -92,7 +94,7 @@ class Returns:
         async with gateway.database.read() as connection:
             for code in codes:
                 today = day_at(gateway.sites.zone(caller.account_id, code), now).date
-                for package in await self._undelivered(connection, caller, code):
+                async for package in self._undelivered(connection, caller, code):
                     due = self._of(package, today)
                     if due.days_late + within_days >= 0:
                         found.append(due)
@@ -108,20 +110,29 @@ class Returns:
                 await self._announce(Caller(account, mode, _ACTOR))
 
     async def attention(self, caller: Caller) -> Sequence[AttentionItem]:
-        """Count what is due for a person, site by site."""
-        found = await self.due(caller)
-        by_site: dict[str | None, list[ReturnDue]] = {}
-        for each in found:
-            by_site.setdefault(each.site, []).append(each)
+        """Count the announced returns that are still to be made, site by site.
+
+        Pages ask this often: the job looks through the packages, once an hour.
+        """
+        gateway = self._gateway
+        async with gateway.database.read() as connection:
+            days = await _announced(connection, caller.account_id)
+            standing = await gateway.packages.standing(connection, caller, days)
+            waiting = [key for key, (status, _) in standing.items() if status in _WAITING]
+            packages = await gateway.packages.of_ids(connection, caller, waiting)
+        by_site: dict[str | None, list[str]] = {}
+        for each in packages:
+            if each.status != "failed" or each.needs_person:
+                by_site.setdefault(each.site, []).append(days[each.id])
         items = []
-        for site, some in by_site.items():
+        for site, some in sorted(by_site.items(), key=lambda each: each[0] or ""):
             bags = "1 undelivered bag is" if len(some) == 1 else f"{len(some)} undelivered bags are"
             command = "gateway reports returns" + (f" --site {site}" if site else "")
             items.append(
                 AttentionItem(
                     "returns_due",
                     site or "all",
-                    f"{bags} due to go back to stock, the oldest since {some[0].due_on}.",
+                    f"{bags} due to go back to stock, the oldest since {min(some)}.",
                     site=site,
                     command=command,
                 )
@@ -130,19 +141,24 @@ class Returns:
 
     async def _undelivered(
         self, connection: AsyncConnection, caller: Caller, site: str | None
-    ) -> list[Package]:
-        """Return the undelivered packages, up to 2,000: a fill date may lie before the order."""
-        found: list[Package] = []
-        for status in _UNDELIVERED:
+    ) -> AsyncIterator[Package]:
+        """Yield every undelivered package, page by page: a fill date may lie before the order."""
+        for statuses, clear in (
+            (_UNDELIVERED, ClearFilter()),
+            (_FAILED, ClearFilter(flag="needs_person")),
+        ):
             before: str | None = None
-            while len(found) < _MOST:
-                wanted = PackageFilter(limit=_PAGE, before_id=before, status=status, site=site)
+            while True:
+                wanted = PackageFilter(
+                    limit=_PAGE, before_id=before, site=site, statuses=statuses, clear=clear
+                )
                 page = await self._gateway.packages.page(connection, caller, wanted)
-                found += [each for each in page if not each.purged]
+                for each in page:
+                    if not each.purged:
+                        yield each
                 if len(page) < _PAGE:
                     break
                 before = page[-1].id
-        return found
 
     def _of(self, package: Package, today: date) -> ReturnDue:
         order = package.order
@@ -165,10 +181,14 @@ class Returns:
     async def _announce(self, caller: Caller) -> None:
         gateway = self._gateway
         due = await self.due(caller)
-        if not due:
-            return
         now = gateway.clock.now()
         async with gateway.database.begin() as connection:
+            await connection.execute(
+                delete(announced_returns).where(
+                    announced_returns.c.account_id == caller.account_id,
+                    announced_returns.c.announced_at_ms < to_epoch_ms(now - _KEPT),
+                )
+            )
             known = await _known(connection, caller.account_id, [each.package_id for each in due])
             new = [each for each in due if each.package_id not in known]
             if not new:
@@ -188,6 +208,16 @@ class Returns:
             drafts = [_draft(caller, each, now) for each in new]
             published = await gateway.publisher.record(connection, drafts, now)
         gateway.publisher.announce(published)
+
+
+async def _announced(connection: AsyncConnection, account_id: str) -> dict[str, str]:
+    """Return the days on which announced packages were due, by package id."""
+    rows = await connection.execute(
+        select(announced_returns.c.package_id, announced_returns.c.due_day).where(
+            announced_returns.c.account_id == account_id
+        )
+    )
+    return {row.package_id: row.due_day for row in rows}
 
 
 async def _known(

@@ -10,7 +10,6 @@ from datetime import date
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
     AuditEntry,
@@ -108,9 +107,7 @@ async def signature_log(
     ``since`` and ``until`` are days on which it was delivered, both included. What is shown is
     audited as an export.
     """
-    lines: list[SignatureLine] = []
-    missing: list[str] = []
-    shown: dict[str, Package] = {}
+    found: list[tuple[str, list[Package]]] = []
     searched: list[AuditEntry] = []
     async with gateway.database.read() as connection:
         for number in numbers:
@@ -118,17 +115,22 @@ async def signature_log(
                 connection, caller, _BY_RX, number, limit=_MAX_FILLS
             )
             searched.append(gateway.packages.searched(caller, _BY_RX, number, hits=bool(packages)))
-            found = [
-                line
-                for package in reversed(packages)
-                for line in await _of_package(gateway, connection, caller, package, number)
-                if _within(line, since, until)
-            ]
-            shown.update((each.id, each) for each in packages)
-            if not found:
-                missing.append(number)
-                found = [SignatureLine(rx_number=number, result="not_found")]
-            lines += found
+            found.append((number, packages[::-1]))
+        shown = {each.id: each for _, packages in found for each in packages}
+        delivered = await gateway.events.newest_of(connection, caller, shown, (DELIVERED,))
+    lines: list[SignatureLine] = []
+    missing: list[str] = []
+    for number, packages in found:
+        fills = [
+            line
+            for package in packages
+            for line in _of_package(gateway, package, number, delivered.get(package.id))
+            if _within(line, since, until)
+        ]
+        if not fills:
+            missing.append(number)
+            fills = [SignatureLine(rx_number=number, result="not_found")]
+        lines += fills
     views = gateway.packages.views(
         caller, list(shown.values()), "reports.signatures", ("contact", "identity", "proof", "rx")
     )
@@ -144,8 +146,8 @@ async def signature_log(
     )
 
 
-async def _of_package(
-    gateway: Gateway, connection: AsyncConnection, caller: Caller, package: Package, number: str
+def _of_package(
+    gateway: Gateway, package: Package, number: str, delivered: Event | None
 ) -> list[SignatureLine]:
     if package.purged:
         return [SignatureLine(rx_number=number, result="erased", package_id=package.id)]
@@ -155,8 +157,6 @@ async def _of_package(
     ]
     if not fills:
         fills = [Prescription(rx_number=package.order.rx_number or number)]
-    events = await gateway.events.of_subject(connection, caller, package.id)
-    delivered = next((each for each in reversed(events) if each.type == DELIVERED), None)
     return [_line(gateway, package, fill, delivered) for fill in fills]
 
 

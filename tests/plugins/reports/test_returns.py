@@ -79,6 +79,32 @@ async def test_a_return_is_announced_once_and_needs_a_person(day, clock):
     assert item.site == "lakeside"
 
 
+async def test_a_failed_bag_is_due_until_a_person_has_seen_to_it(day, clock):
+    [bag] = await day.bags([{"rx_number": "R1"}])
+    await day.report([{"package_id": bag, "event": "delivery.failed"}])
+    clock.step(10 * 24 * 3600)
+    await announce(day)
+
+    before = (await day.get("returns"))["returns"]
+    seen = {"needs_person": False}
+    answer = await day.gateway.request("PATCH", f"/api/packages/{bag}", day.key, seen)
+
+    assert answer.status_code == 200, answer.text
+    assert [each["package_id"] for each in before] == [bag]
+    assert await day.get("returns") == {"returns": []}
+    found = await day.gateway.gateway.attention.of(day.gateway.caller())
+    assert [each for each in found if each.kind == "returns_due"] == []
+
+
+async def test_the_oldest_of_many_bags_is_not_left_out(day, clock):
+    [oldest] = await day.bags([{"rx_number": "R0"}])
+    clock.step(9 * 24 * 3600)
+    await day.bags([{"rx_number": f"R{number}"} for number in range(1, 2101)])
+    clock.step(24 * 3600)
+
+    assert [each["package_id"] for each in (await day.get("returns"))["returns"]] == [oldest]
+
+
 def test_the_days_of_a_payer_are_found_in_any_case():
     settings = ReportsSettings(payers={"OptumRx": 14})
 
