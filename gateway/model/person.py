@@ -11,7 +11,7 @@ FactorKind = Literal["password", "totp", "recovery", "passkey"]
 Method = Literal["passkey", "password", "oidc"]
 """How a session began."""
 
-LANGUAGES: Final = ("en", "fr")
+LANGUAGES: Final = ("en", "fr", "es")
 """The languages of the pages; the first is used where a reader asks for another one."""
 
 

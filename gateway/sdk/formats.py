@@ -19,34 +19,41 @@ Day: TypeAlias = date
 
 _THIN: Final = "\u202f"
 _SPACE: Final = "\u00a0"
-_SEPARATORS: Final = {"en": (",", "."), "fr": (_THIN, ",")}
-_MONEY: Final = {"en": "{sign}{amount}", "fr": "{amount}\u00a0{sign}"}
+_SEPARATORS: Final = {"en": (",", "."), "fr": (_THIN, ","), "es": (",", ".")}
+_MONEY: Final = {"en": "{sign}{amount}", "fr": "{amount}\u00a0{sign}", "es": "{sign}{amount}"}
 _SIGNS: Final = {"USD": "$", "CAD": "$", "EUR": "€", "GBP": "£"}
 # fmt: off
 _MONTHS: Final = {
     "en": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
     "fr": ("janv.", "févr.", "mars", "avr.", "mai", "juin", "juill.", "août", "sept.", "oct.",
            "nov.", "déc."),
+    "es": ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"),
 }
 _LONG_MONTHS: Final = {
     "en": ("January", "February", "March", "April", "May", "June", "July", "August", "September",
            "October", "November", "December"),
     "fr": ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre",
            "octobre", "novembre", "décembre"),
+    "es": ("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre",
+           "octubre", "noviembre", "diciembre"),
 }
 _DAYS: Final = {
     "en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
     "fr": ("lun.", "mar.", "mer.", "jeu.", "ven.", "sam.", "dim."),
+    "es": ("lun", "mar", "mié", "jue", "vie", "sáb", "dom"),
 }
 _LONG_DAYS: Final = {
     "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
     "fr": ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"),
+    "es": ("lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"),
 }
 # fmt: on
 _UNITS: Final = {
     "en": ("{n} s", "{n} min", "{h} h {m} min", "{n} h", "{n} days", "1 day"),
     "fr": ("{n} s", "{n} min", "{h} h {m} min", "{n} h", "{n} jours", "1 jour"),
+    "es": ("{n} s", "{n} min", "{h} h {m} min", "{n} h", "{n} días", "1 día"),
 }
+_LONG_DATE: Final = {"en": "{name} {day} {month}", "es": "{name} {day} de {month}"}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _WEEK: Final = timedelta(days=6)
 
@@ -86,7 +93,8 @@ class Formats:
         """Return a day with its name: ``Tuesday 24 November``."""
         at = self.local(day) if isinstance(day, datetime) else day
         name = _of(_LONG_DAYS, self.language)[at.weekday()]
-        return f"{name} {at.day} {_of(_LONG_MONTHS, self.language)[at.month - 1]}"
+        month = _of(_LONG_MONTHS, self.language)[at.month - 1]
+        return _of(_LONG_DATE, self.language).format(name=name, day=at.day, month=month)
 
     def time(self, moment: datetime) -> str:
         """Return a moment as short as it is clear: ``10:14``, ``Mon 17:31``, ``12 Aug 2026``."""
@@ -131,10 +139,10 @@ class Formats:
         sign = _SIGNS.get(currency or "USD", currency)
         return _of(_MONEY, self.language).format(sign=sign, amount=self.number(rounded, 2))
 
-    def percent(self, share: float) -> str:
+    def percent(self, share: float, places: int = 0) -> str:
         """Return a share of 1 in per cent: ``48%``, in French ``48 %``."""
         sign = f"{_SPACE}%" if self.language == "fr" else "%"
-        return f"{self.number(share * 100)}{sign}"
+        return f"{self.number(share * 100, places)}{sign}"
 
     def time_tag(self, moment: datetime) -> Markup:
         """Return ``<time>`` with the moment as short as it is clear, and in full as its title."""

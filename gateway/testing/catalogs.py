@@ -1,10 +1,10 @@
 """Bring a package's catalogs up to date: ``python -m gateway.testing.catalogs FOLDER``.
 
 FOLDER is the package's, with ``templates`` and ``locales``. The texts of its templates and Python
-files are put into ``locales/fr/LC_MESSAGES/<domain>.po``, what is translated there is kept, and
-the ``.mo`` is compiled. Texts that another catalog of the package or of the gateway's own pages
-has are left out, so that a family of pages can have a catalog of its own
-(``--domain keys --files 'key*'``).
+files are put into ``locales/<language>/LC_MESSAGES/<domain>.po`` of each language of the pages,
+what is translated there is kept, and the ``.mo`` is compiled. Texts that another catalog of the
+package or of the gateway's own pages has are left out, so that a family of pages can have a
+catalog of its own (``--domain keys --files 'key*'``).
 """
 
 import ast
@@ -173,13 +173,14 @@ def _strings(given: object) -> list[str]:
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--domain", default="", help="The catalog's name; else the folder's.")
-@click.option("--language", default=LANGUAGES[1])
+@click.option("--language", "languages", multiple=True, default=LANGUAGES[1:])
 @click.option("--files", multiple=True, default=("*",), help="Names of files, as in keys*.")
-def main(folder: Path, domain: str, language: str, files: tuple[str, ...]) -> None:
-    """Bring the catalog of a package FOLDER up to date, and compile it."""
+def main(folder: Path, domain: str, languages: tuple[str, ...], files: tuple[str, ...]) -> None:
+    """Bring the catalogs of a package FOLDER up to date, and compile them."""
     package = folder.resolve()
     name = domain or package.name.removeprefix("gateway_")
-    sys.exit(update(package, language, name, files) > 0)
+    lacking = [update(package, language, name, files) for language in languages]
+    sys.exit(any(lacking))
 
 
 if __name__ == "__main__":

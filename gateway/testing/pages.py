@@ -15,6 +15,7 @@ from gateway.auth.roles import Permissions
 from gateway.dashboard.registry import needs
 from gateway.hooks import Hooks
 from gateway.model.permission import ANY_CALLER
+from gateway.model.person import LANGUAGES
 from gateway.sdk.pages import PANEL_PLACES, Page
 from gateway.testing.harness import GatewayHarness
 
@@ -98,14 +99,14 @@ def untranslated(source: str) -> Iterator[str]:
 
 
 async def shown_faults(gateway: GatewayHarness, pages: Sequence[Page]) -> list[str]:
-    """Ask for each page without parameters, in both languages and modes; an owner sees it."""
+    """Ask for each page without parameters, in each language and both modes; an owner sees it."""
     browser = await gateway.sign_in()
     faults: list[str] = []
     for page in pages:
         if "{" in page.path or page.step_up:
             continue
         for address in (f"/dashboard/{page.path}", f"/dashboard/test/{page.path}"):
-            for language in ("en", "fr"):
+            for language in LANGUAGES:
                 answer = await browser.get(address, {"Accept-Language": language})
                 if answer.is_redirect:
                     continue

@@ -144,7 +144,7 @@ async def test_every_text_is_translated_and_fits_when_it_is_a_third_longer(pseud
     assert not faults, "\n".join(map(str, faults))
 
 
-KNOWN = {"Amara Okafor", "Lakeside", "Queen Street", "English", "Français", "rx-gateway"}
+KNOWN = {"Amara Okafor", "Lakeside", "Queen Street", "English", "Français", "Español", "rx-gateway"}
 
 
 def name_of(address):

@@ -6,9 +6,6 @@ from importlib import resources
 
 import pytest
 
-from gateway.auth.roles import CORE, ROLES
-from gateway.dashboard.rendering import Layout
-from gateway.testing.catalogs import missing
 from gateway.testing.pages import source_faults, template_faults
 
 PACKAGE = resources.files("gateway.dashboard")
@@ -125,10 +122,3 @@ def test_a_template_with_a_fault_is_found(source, fault):
 )
 def test_a_template_without_fault_passes(source):
     assert list(source_faults(source)) == []
-
-
-def test_the_french_of_the_core_is_complete():
-    assert missing(PACKAGE, "fr") == []
-    layout = Layout()
-    spoken = [*(role.replace("_", " ") for role in ROLES), *(each.meaning for each in CORE)]
-    assert [each for each in spoken if layout.text("fr", each) == each] == []

@@ -17,20 +17,21 @@ def formats(language="en", zone="America/Toronto"):
 
 
 @pytest.mark.parametrize(
-    ("moment", "english", "french"),
+    ("moment", "english", "french", "spanish"),
     [
-        (NOW, "10:14", "10:14"),
-        (datetime(2026, 11, 24, 5, 0, tzinfo=UTC), "00:00", "00:00"),
-        (datetime(2026, 11, 24, 4, 59, tzinfo=UTC), "Mon 23:59", "lun. 23:59"),
-        (datetime(2026, 11, 18, 12, 0, tzinfo=UTC), "Wed 07:00", "mer. 07:00"),
-        (datetime(2026, 11, 17, 12, 0, tzinfo=UTC), "17 Nov 2026", "17 nov. 2026"),
-        (datetime(2026, 8, 12, 12, 0, tzinfo=UTC), "12 Aug 2026", "12 août 2026"),
-        (datetime(2026, 11, 26, 12, 0, tzinfo=UTC), "26 Nov 2026", "26 nov. 2026"),
+        (NOW, "10:14", "10:14", "10:14"),
+        (datetime(2026, 11, 24, 5, 0, tzinfo=UTC), "00:00", "00:00", "00:00"),
+        (datetime(2026, 11, 24, 4, 59, tzinfo=UTC), "Mon 23:59", "lun. 23:59", "lun 23:59"),
+        (datetime(2026, 11, 18, 12, 0, tzinfo=UTC), "Wed 07:00", "mer. 07:00", "mié 07:00"),
+        (datetime(2026, 11, 17, 12, 0, tzinfo=UTC), "17 Nov 2026", "17 nov. 2026", "17 nov 2026"),
+        (datetime(2026, 8, 12, 12, 0, tzinfo=UTC), "12 Aug 2026", "12 août 2026", "12 ago 2026"),
+        (datetime(2026, 11, 26, 12, 0, tzinfo=UTC), "26 Nov 2026", "26 nov. 2026", "26 nov 2026"),
     ],
 )
-def test_a_moment_is_as_short_as_it_is_clear(moment, english, french):
+def test_a_moment_is_as_short_as_it_is_clear(moment, english, french, spanish):
     assert formats().time(moment) == english
     assert formats("fr").time(moment) == french
+    assert formats("es").time(moment) == spanish
 
 
 def test_the_hour_that_comes_twice_is_the_sites():
@@ -50,12 +51,22 @@ def test_a_length_of_time(seconds, text):
     assert formats().duration(seconds) == text
 
 
+def test_a_day_in_full_is_each_languages():
+    assert formats().long_date(NOW) == "Tuesday 24 November"
+    assert formats("fr").long_date(NOW) == "mardi 24 novembre"
+    assert formats("es").long_date(NOW) == "martes 24 de noviembre"
+    assert formats("es").duration(200_000) == "2 días"
+
+
 def test_numbers_money_and_shares():
     assert formats().number(1482) == "1,482"
     assert formats("fr").number(1_234_567) == f"1{THIN}234{THIN}567"
     assert formats().money(Decimal("12.5")) == "$12.50"
     assert formats("fr").money(Decimal("1012.505"), "CAD") == f"1{THIN}012,51{SPACE}$"
+    assert formats("es").number(1_234_567) == "1,234,567"
+    assert formats("es").money(Decimal("1012.505"), "USD") == "$1,012.51"
     assert formats().percent(0.48) == "48%"
+    assert formats("es").percent(0.999, 1) == "99.9%"
     assert formats("fr").percent(0.48) == f"48{SPACE}%"
 
 

@@ -281,8 +281,8 @@ def _share(request: PageRequest, share: float | None) -> str:
     """Return a share in per cent, never rounded up: 99.9% isn't all."""
     if share is None:
         return "—"
-    shown = request.formats.number(int(share * 1000) / 10, 1).removesuffix(".0").removesuffix(",0")
-    return f"{shown}\u00a0%" if request.person.language == "fr" else f"{shown}%"
+    tenths = int(share * 1000)
+    return request.formats.percent(tenths / 1000, places=int(tenths % 10 > 0))
 
 
 def _id(request: PageRequest) -> str:

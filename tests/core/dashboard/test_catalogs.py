@@ -1,0 +1,121 @@
+"""The catalogs of every stock package: whole, compiled, and in the words of the glossary."""
+
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from babel.messages.mofile import read_mo
+
+from gateway.auth.roles import CORE, ROLES
+from gateway.dashboard.rendering import NAMES, Layout
+from gateway.model.person import LANGUAGES
+from gateway.testing.catalogs import catalogs_of, missing
+
+ROOT = Path(__file__).parents[3]
+CORE_PAGES = Path(str(resources.files("gateway.dashboard")))
+PACKAGES = [CORE_PAGES, *sorted(each.parent for each in ROOT.glob("plugins/*/*/locales"))]
+TRANSLATED = LANGUAGES[1:]
+COMMAND = re.compile(r"<code>.*?</code>|gateway\.toml|gateway people")
+NUMBER = re.compile(r"\b(N\.º|n°)", re.IGNORECASE)
+VALUE = re.compile(r"%\(\w+\)s|\{\w*\}|%%n|</?\w+>")
+
+every_language = pytest.mark.parametrize("language", TRANSLATED)
+every_package = pytest.mark.parametrize("package", PACKAGES, ids=lambda each: each.name)
+
+
+def texts_of(package, language):
+    return [
+        (forms_of(each.id), forms_of(each.string))
+        for catalog in catalogs_of(package, language).values()
+        for each in catalog
+        if each.id
+    ]
+
+
+def forms_of(text):
+    return [text] if isinstance(text, str) else list(text)
+
+
+def test_the_packages_with_pages_have_catalogs():
+    assert {each.name for each in PACKAGES} >= {"dashboard", "gateway_csv", "gateway_webhooks"}
+    pages = [each for each in ROOT.glob("plugins/*/*/templates/*.html") if is_page(each)]
+    assert {each.parents[1] for each in pages} <= set(PACKAGES)
+    assert [code for code, _ in NAMES] == list(LANGUAGES)
+
+
+def is_page(template):
+    return '{% extends "page.html" %}' in template.read_text("utf-8")
+
+
+@every_language
+@every_package
+def test_each_text_of_a_package_is_translated(package, language):
+    assert missing(package, language) == []
+    assert [one for one, said in texts_of(package, language) if not all(said)] == []
+
+
+@every_language
+def test_roles_and_permissions_are_translated(language):
+    layout = Layout()
+    spoken = [*(role.replace("_", " ") for role in ROLES), *(each.meaning for each in CORE)]
+
+    assert [each for each in spoken if layout.text(language, each) == each] == []
+
+
+@every_language
+@every_package
+def test_a_catalog_is_compiled(package, language):
+    for file in (package / "locales" / language / "LC_MESSAGES").glob("*.po"):
+        with file.with_suffix(".mo").open("rb") as opened:
+            compiled = {forms_of(each.id)[0]: forms_of(each.string) for each in read_mo(opened)}
+        written = catalogs_of(package, language)[file.stem]
+
+        assert {forms_of(each.id)[0]: forms_of(each.string) for each in written if each.id} == {
+            key: said for key, said in compiled.items() if key
+        }, f"run python -m gateway.testing.catalogs {package} for {file.name}"
+
+
+@every_language
+@every_package
+def test_a_translation_holds_the_values_and_tags_of_its_text(package, language):
+    """The one of a pair may say the number in words."""
+    wrong = [
+        (one[-1], said[-1])
+        for one, said in texts_of(package, language)
+        if sorted(VALUE.findall(one[-1])) != sorted(VALUE.findall(said[-1]))
+        or not set(VALUE.findall(said[0])) <= set(VALUE.findall(one[-1]))
+    ]
+
+    assert wrong == []
+
+
+@every_language
+def test_one_thing_has_one_word_in_a_language(language):
+    wrong = []
+    for english, *others in glossary():
+        word = others[TRANSLATED.index(language)]
+        named = re.compile(rf"\b{english}s?\b", re.IGNORECASE)
+        wanted = re.compile(plural(word), re.IGNORECASE)
+        wrong += [
+            (word, one[-1], said[-1])
+            for package in PACKAGES
+            for one, said in texts_of(package, language)
+            if named.search(VALUE.sub("", COMMAND.sub("", one[-1])))
+            and not wanted.search(NUMBER.sub("numéro" if language == "fr" else "número", said[-1]))
+        ]
+
+    assert wrong == [], "\n".join(map(str, wrong))
+
+
+def glossary():
+    text = (ROOT / "docs/reference/glossary.md").read_text("utf-8")
+    table = text.partition("| English |")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert {len(row) for row in rows} == {len(LANGUAGES)}
+    return rows
+
+
+def plural(word):
+    """Return a pattern of the word and its plural: ``quote(s)-part(s)``, ``extensi(ón|ones)``."""
+    return r"\b" + re.sub(r"\w+", r"\g<0>(?:e?s)?", word).replace("ón(?:e?s)?", "(?:ón|ones)")
