@@ -9,13 +9,16 @@ from litestar import Router
 from gateway.plugin import (
     API_VERSION,
     ATTENTION,
+    TOPICS,
     EventType,
     Gateway,
     HealthCheck,
     Job,
     PluginTables,
+    Topic,
     hookimpl,
 )
+from gateway_rx_queue.changes import TOPIC
 from gateway_rx_queue.commands import rx_group
 from gateway_rx_queue.events import EVENT_TYPES
 from gateway_rx_queue.reminders import Reminders
@@ -67,7 +70,9 @@ class RxQueue:
 
     @hookimpl
     def extensions(self, point: str) -> Sequence[object]:
-        """Return the sources that count prescriptions waiting for a person."""
+        """Return the sources that count what waits for a person, and the topic of the pages."""
+        if point == TOPICS:
+            return [Topic(TOPIC, "rx.read")]
         return self._reminders.sources() if point == ATTENTION else []
 
     @hookimpl

@@ -78,6 +78,7 @@ async def lease_jobs(
         asked.max,
         asked.lease_seconds or queue.settings.lease_seconds,
     )
+    await queue.agents.note(caller)
     ends_at = queue.gateway.clock.monotonic_seconds() + asked.wait_seconds
     jobs = await queue.leasing.lease(lease)
     while not jobs:

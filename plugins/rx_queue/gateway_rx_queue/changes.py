@@ -10,18 +10,29 @@ from gateway.plugin import (
     AsyncConnection,
     AuditEntry,
     Caller,
+    Change,
     EventDraft,
     Gateway,
+    Mode,
     Published,
+    note_changes,
     to_epoch_ms,
     via_of,
 )
 from gateway_rx_queue import events
+from gateway_rx_queue.drafts import drop_drafts
 from gateway_rx_queue.job import NEXT, Job
 from gateway_rx_queue.mapping import HistoryRow
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.store import JobStore, StoredJob
 
+TOPIC: Final = "prescriptions"
+"""What pages of the queue refresh by."""
+
+Shown = Literal["identity", "rx"]
+"""A group of fields that a reader is shown in full."""
+
+_ALL_GROUPS: Final[tuple[Shown, ...]] = ("identity", "rx")
 _PUBLISHED: frozenset[State] = frozenset(
     {"completed", "resolved", "failed", "rejected", "excepted"}
 )
@@ -41,10 +52,12 @@ class Changes:
         self._drafts: list[EventDraft] = []
         self._audit: list[AuditEntry] = []
         self._replaced: list[tuple[str, str]] = []
+        self._touched: dict[tuple[str, Mode, str | None], dict[str, None]] = {}
 
     def add(self, job: Job, actor: str) -> None:
         """Add a new job; a job with reasons for review becomes ``excepted`` at once."""
         self._new.append(job)
+        self._touch(job)
         self._note(job, None, "queued", actor, "submitted")
         self._drafts.append(events.queued(job, actor, self.now))
         if job.state == "excepted":
@@ -69,6 +82,7 @@ class Changes:
         changed = msgspec.structs.replace(job, **{"version": job.version + 1, **changes})
         was, _ = self._changed.get(job.id, (job, job))
         self._changed[job.id] = (was, changed)
+        self._touch(job)
         return changed
 
     def replace(self, old: StoredJob, new_id: str, account_id: str, actor: str) -> None:
@@ -90,6 +104,7 @@ class Changes:
 
     def leased(self, job: Job, actor: str) -> None:
         """Record a lease: history, and the writer's view of patient data."""
+        self._touch(job)
         self._note(job, "queued", "writing", actor, "leased")
         self.viewed(job, actor, "rx.leased")
 
@@ -105,13 +120,27 @@ class Changes:
             await self._store.insert(connection, self._new)
         if self._changed:
             await self._store.save(connection, list(self._changed.values()))
+            await drop_drafts(connection, self._decided())
         if self._history:
             await self._store.add_history(connection, self._history)
         if self._audit:
             await self._gateway.audit.record(connection, self._audit, self.now)
-        if not self._drafts:
-            return Published((), (), frozenset())
-        return await self._gateway.publisher.record(connection, self._drafts, self.now)
+        published = Published((), (), frozenset())
+        if self._drafts:
+            published = await self._gateway.publisher.record(connection, self._drafts, self.now)
+        touched = [Change(TOPIC, *place, [*ids]) for place, ids in self._touched.items()]
+        await note_changes(connection, touched, self.now)
+        return published
+
+    def _decided(self) -> list[str]:
+        """Return the jobs that leave review: what reviewers typed for them is no draft any more."""
+        changed = self._changed.values()
+        return [
+            was.id for was, now in changed if was.state == "excepted" and was.state != now.state
+        ]
+
+    def _touch(self, job: Job) -> None:
+        self._touched.setdefault((job.account_id, job.mode, job.site), {})[job.id] = None
 
     def _note(self, job: Job, before: State | None, after: State, actor: str, why: str) -> None:
         self._history.append(
@@ -120,22 +149,31 @@ class Changes:
 
 
 def audit_entry(
-    gateway: Gateway, job: Job, actor: str, action: str, *, reader: Caller | None = None
+    gateway: Gateway,
+    job: Job,
+    actor: str,
+    action: str,
+    *,
+    reader: Caller | None = None,
+    fields: tuple[Shown, ...] | None = None,
 ) -> AuditEntry:
     """Return the audit entry of an actor who read or changed a job.
 
-    ``reader`` is the caller who is shown it, in full or masked.
+    ``reader`` is the caller who is shown it, in full or masked; ``fields`` are the groups that
+    are shown in full, where those aren't all that the reader may see.
     """
     keys = gateway.packages.keys_of(job.account_id, patient_id=job.patient_id)
     if reader is not None:
-        kind: Literal["reveal", "view"] = "reveal" if reader.reveals else "view"
+        if fields is None:
+            fields = _ALL_GROUPS if reader.reveals else ()
+        kind: Literal["reveal", "view"] = "reveal" if fields else "view"
         return AuditEntry.by(
             reader,
             kind,
             action,
             job.id,
             patient=keys._replace(package_id=job.id),
-            fields=("identity", "rx") if reader.reveals else (),
+            fields=fields,
             site=job.site,
             purpose="care",
         )
@@ -147,7 +185,7 @@ def audit_entry(
         job.id,
         keys._replace(package_id=job.id),
         kind=_SHOWN.get(action, "change"),
-        fields=("identity", "rx") if shown else (),
+        fields=_ALL_GROUPS if shown else (),
         site=job.site,
         purpose="care",
         via=via_of(actor),

@@ -7,7 +7,7 @@
        └────────┘ (retry)              ├→ rejected
        └──────────── approved by a reviewer ────┘
     an approved one ends as resolved instead of completed; one that its sender recalls ends as
-    rejected, unless it was written by then
+    rejected, unless it was written by then; a person may have a failed one tried again
 """
 
 import hashlib
@@ -28,7 +28,7 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
     "excepted": frozenset({"queued", "rejected"}),
     "completed": frozenset(),
     "resolved": frozenset(),
-    "failed": frozenset(),
+    "failed": frozenset({"queued"}),
     "rejected": frozenset(),
 }
 """The next states. A new job begins ``queued`` or, held by a rule, ``excepted``."""

@@ -21,6 +21,7 @@ from gateway.plugin import (
 )
 from gateway_rx_queue import events, mapping
 from gateway_rx_queue.changes import Changes
+from gateway_rx_queue.drafts import Draft, DraftStore
 from gateway_rx_queue.job import Correction, Job
 from gateway_rx_queue.long_poll import LongPoll
 from gateway_rx_queue.model import Prescription, Reason
@@ -28,13 +29,18 @@ from gateway_rx_queue.rules.rule_context import RuleContextReader
 from gateway_rx_queue.rules.rule_runner import RuleRunner
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.settings import RxQueueSettings
-from gateway_rx_queue.store import JobStore, Scope
+from gateway_rx_queue.store import JobFilter, JobStore, Scope
 
 _PARTS: Final = ("patient", "prescriber", "medication")
 _STALE: Final = "The job has changed since you saw it; look at it again."
 # What no confirmation makes fillable.
 _IMPOSSIBLE: Final = frozenset({"quantity_missing", "patient_not_found", "sig_missing"})
+_EIGHT_DIGITS: Final = "eight digits."
 _FIELD: Final = re.compile(r"[a-z_.]{1,64}")
+# Of so many that wait the first free one is looked for.
+_LOOKED_AT: Final = 50
+_EXTENDED_BELOW: Final = 0.5
+_RETRIED: Final = "retried"
 
 
 class Reviewer(NamedTuple):
@@ -62,6 +68,24 @@ class Resolution(NamedTuple):
     confirm: Sequence[str] = ()
 
 
+class NewReasons(Conflict):
+    """The corrections give reasons for review that aren't confirmed: ``reasons``."""
+
+    def __init__(self, reasons: Sequence[Reason], *, is_clear: bool) -> None:
+        super().__init__(
+            "The corrections give new reasons for review: look at each, and send its code in "
+            "confirm to accept it.",
+            [
+                Problem(
+                    f"{each.code}: {each.message}" if is_clear else each.code,
+                    field=each.field or "corrections",
+                )
+                for each in reasons
+            ],
+        )
+        self.reasons = tuple(reasons)
+
+
 class Review:
     """Applies the decisions of reviewers, each in one transaction."""
 
@@ -80,21 +104,59 @@ class Review:
         self._long_poll = long_poll
         self._cases = cases
         self._rule_runner = rule_runner
+        self._drafts = DraftStore(gateway)
 
     async def claim(self, reviewer: Reviewer, job_id: str) -> Job:
         """Reserve a job for ``claim_minutes``; raises ``Conflict`` if it is held."""
 
         def decide(changes: Changes, job: Job) -> Job:
-            until = changes.now + timedelta(minutes=self._settings.claim_minutes)
             changes.viewed(job, reviewer.actor, "rx.claimed")
-            return changes.change(
-                job,
-                version=job.version,
-                claimed_by=reviewer.actor,
-                claimed_until_ms=to_epoch_ms(until),
-            )
+            return self._held(changes, job, reviewer)
 
         return await self._decided(reviewer, job_id, decide)
+
+    def _held(self, changes: Changes, job: Job, reviewer: Reviewer) -> Job:
+        until = changes.now + timedelta(minutes=self._settings.claim_minutes)
+        return changes.change(
+            job,
+            version=job.version,
+            claimed_by=reviewer.actor,
+            claimed_until_ms=to_epoch_ms(until),
+        )
+
+    async def claim_next(self, reviewer: Reviewer) -> Job | None:
+        """Reserve the prescription that waits longest and is free; ``None`` when there is none."""
+        wanted = JobFilter(_LOOKED_AT, status="excepted")
+        async with self._gateway.database.read() as connection:
+            waiting = await self._store.page(connection, reviewer.caller, wanted)
+        now_ms = to_epoch_ms(self._gateway.clock.now())
+        for job in waiting:
+            if (job.claimed_until_ms or 0) > now_ms and job.claimed_by != reviewer.actor:
+                continue
+            try:
+                return await self.claim(reviewer, job.id)
+            except (Conflict, NotFound):  # another reviewer was quicker
+                continue
+        return None
+
+    async def draft(self, reviewer: Reviewer, job_id: str) -> Draft:
+        """Return the reviewer's own draft of a job, which the caller has looked up."""
+        async with self._gateway.database.read() as connection:
+            return await self._drafts.read(connection, job_id, reviewer.actor)
+
+    async def keep_draft(self, reviewer: Reviewer, job_id: str, draft: Draft) -> None:
+        """Keep what a reviewer typed until the job is decided; a claim of theirs goes on.
+
+        Raises ``Conflict`` when another reviewer holds the job, or when it isn't in review.
+        """
+        half_ms = int(self._settings.claim_minutes * 60_000 * _EXTENDED_BELOW)
+
+        def decide(changes: Changes, job: Job) -> Job:
+            left_ms = (job.claimed_until_ms or 0) - changes.now_ms
+            is_mine = job.claimed_by == reviewer.actor
+            return self._held(changes, job, reviewer) if is_mine and 0 < left_ms < half_ms else job
+
+        await self._decided(reviewer, job_id, decide, draft=draft)
 
     async def release(self, reviewer: Reviewer, job_id: str) -> Job:
         """Release a claimed job."""
@@ -173,17 +235,7 @@ class Review:
         _refuse_impossible(new, resolution.corrections)
         open_ones = [reason for reason in new if reason.code not in resolution.confirm]
         if open_ones:
-            raise Conflict(
-                "The corrections give new reasons for review: look at each, and send its code in "
-                "confirm to accept it.",
-                [
-                    Problem(
-                        f"{each.code}: {each.message}" if is_clear else each.code,
-                        field=each.field or "corrections",
-                    )
-                    for each in open_ones
-                ],
-            )
+            raise NewReasons(open_ones, is_clear=is_clear)
         content = content.judged(judgement.reasons, judgement.checks, case.drug)
         return msgspec.structs.replace(fixed, content=content)
 
@@ -246,12 +298,47 @@ class Review:
 
         return await self._decided(reviewer, job_id, decide, states=None)
 
+    async def retry(self, reviewer: Reviewer, job_id: str) -> Job:
+        """Have a failed job tried again, or one that waits for its next attempt at once.
+
+        The content and the idempotency token stay: a writer that did write it knows it again.
+        Raises ``Conflict`` for one in another state, that was recalled, or was erased.
+        """
+
+        def decide(changes: Changes, job: Job) -> Job:
+            if job.state not in {"failed", "queued"}:
+                raise Conflict(
+                    f"The job is {job.state}; only one that failed or waits is tried again."
+                )
+            if job.purged or job.recalled_at_ms is not None or job.replaced_by is not None:
+                raise Conflict("The prescription was erased, taken back or sent again.")
+            changes.viewed(job, reviewer.actor, "rx.retried")
+            if job.state == "queued":
+                again = changes.change(job, version=job.version, due_at_ms=changes.now_ms)
+                changes.note(again, reviewer.actor, _RETRIED)
+                return again
+            content = msgspec.structs.replace(job.content, failure_reason=None)
+            return changes.move(
+                job,
+                "queued",
+                reviewer.actor,
+                _RETRIED,
+                content=content,
+                attempts=0,
+                due_at_ms=changes.now_ms,
+            )
+
+        job = await self._decided(reviewer, job_id, decide, states=None)
+        self._long_poll.wake([Scope(job.account_id, job.mode, job.site)])
+        return job
+
     async def _decided(
         self,
         reviewer: Reviewer,
         job_id: str,
         decide: Callable[[Changes, Job], Job],
         states: frozenset[State] | None = frozenset({"excepted"}),
+        draft: Draft | None = None,
     ) -> Job:
         caller = reviewer.caller
         async with self._gateway.database.begin() as connection:
@@ -269,6 +356,8 @@ class Review:
             if states is not None and held and job.claimed_by != reviewer.actor:
                 raise Conflict("Another reviewer holds this job; ask them to release it.")
             decided = decide(changes, job)
+            if draft is not None:
+                await self._drafts.keep(connection, job_id, reviewer.actor, draft, changes.now)
             published = await changes.write(connection)
         self._gateway.publisher.announce(published)
         return decided
@@ -285,13 +374,16 @@ def _key(reason: Reason) -> bytes:
     return encode((reason.code, reason.field, reason.message, evidence))
 
 
+def is_impossible(reason: Reason) -> bool:
+    """Return whether no confirmation makes this fillable: it has to be corrected."""
+    not_a_number = reason.code == "drug_not_found" and reason.message.endswith(_EIGHT_DIGITS)
+    return reason.code in _IMPOSSIBLE or not_a_number
+
+
 def _refuse_impossible(new: Sequence[Reason], corrections: Mapping[str, Any]) -> None:
     """Raise ``InvalidInput`` for what no confirmation makes fillable."""
     problems = [
-        Problem(reason.message, field=reason.field)
-        for reason in new
-        if reason.code in _IMPOSSIBLE
-        or (reason.code == "drug_not_found" and reason.message.endswith("eight digits."))
+        Problem(reason.message, field=reason.field) for reason in new if is_impossible(reason)
     ]
     if problems and corrections:
         raise InvalidInput("The corrections don't fit.", problems)

@@ -1,6 +1,8 @@
-"""The review routes: claim, release, resolve, reject."""
+"""The review routes: evidence, draft, claim, release, resolve, reject."""
 
-from litestar import Response, post
+from typing import Final
+
+from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 
@@ -10,12 +12,18 @@ from gateway.plugin import (
     from_epoch_ms,
     isoformat,
     json_response,
+    masked,
 )
 from gateway_rx_queue import schema
+from gateway_rx_queue.drafts import Draft
+from gateway_rx_queue.evidence import EvidenceOut
 from gateway_rx_queue.review import Resolution, Reviewer
 from gateway_rx_queue.service import RxService
 
 Service = NamedDependency[SkipValidation[RxService]]
+# All of it is of the prescription: it needs both reveal permissions, as the prescription does.
+_EVIDENCE_SHOWN: Final = frozenset({"fills", "candidates", "queueId", "filled_on"})
+_EVIDENCE_HIDDEN: Final = frozenset({"name"})
 
 
 @post(
@@ -47,6 +55,99 @@ async def claim_job(
     job = await queue.review.claim(reviewer, queue_id)
     until = isoformat(from_epoch_ms(job.claimed_until_ms or 0))
     return json_response(schema.ClaimedOut(job.id, job.state, reviewer.actor, until, job.version))
+
+
+@post(
+    "/claim-next",
+    status_code=200,
+    tags=["Reviewing prescriptions"],
+    summary="Claim the next job",
+    opt={"permission": "rx.review", "feature": None, "answer": schema.NextOut},
+)
+async def claim_next_job(caller: NamedDependency[Caller], queue: Service) -> Response[bytes]:
+    r"""Reserve the job that waits for review longest and that no other reviewer holds.
+
+    `job` is null when none waits.
+
+    ```bash
+    curl -X POST $GATEWAY/api/rx/claim-next -H "X-API-Key: $KEY"
+    ```
+    """
+    reviewer = Reviewer(caller)
+    job = await queue.review.claim_next(reviewer)
+    if job is None:
+        return json_response(schema.NextOut(None))
+    until = isoformat(from_epoch_ms(job.claimed_until_ms or 0))
+    claimed = schema.ClaimedOut(job.id, job.state, reviewer.actor, until, job.version)
+    return json_response(schema.NextOut(claimed))
+
+
+@get(
+    "/{queue_id:str}/evidence",
+    tags=["Reviewing prescriptions"],
+    summary="See what to compare with",
+    opt={"permission": "rx.review", "answer": EvidenceOut},
+)
+async def read_evidence(
+    queue_id: FromPath[str], caller: NamedDependency[Caller], queue: Service
+) -> Response[bytes]:
+    """Return the candidates as the catalog has them, and what the patient was given before.
+
+    ```bash
+    curl $GATEWAY/api/rx/$QUEUE_ID/evidence -H "X-API-Key: $KEY"
+    ```
+    """
+    job, _, _ = await queue.show(caller, queue_id)
+    evidence = await queue.evidence.of(job)
+    return json_response(masked(caller, evidence, shown=_EVIDENCE_SHOWN, hidden=_EVIDENCE_HIDDEN))
+
+
+@get(
+    "/{queue_id:str}/draft",
+    tags=["Reviewing prescriptions"],
+    summary="Read your draft",
+    opt={"permission": ("rx.review", "reveal.contact", "reveal.rx"), "answer": Draft},
+)
+async def read_draft(
+    queue_id: FromPath[str], caller: NamedDependency[Caller], queue: Service
+) -> Response[bytes]:
+    """Return what you typed for a job and have not decided yet.
+
+    ```bash
+    curl $GATEWAY/api/rx/$EXCEPTED/draft -H "X-API-Key: $KEY"
+    ```
+    """
+    await queue.get(caller, queue_id)
+    return json_response(await queue.review.draft(Reviewer(caller), queue_id))
+
+
+@put(
+    "/{queue_id:str}/draft",
+    status_code=200,
+    tags=["Reviewing prescriptions"],
+    summary="Keep a draft",
+    opt={
+        "permission": "rx.review",
+        "feature": None,
+        "body": Draft,
+        "answer": schema.JobStateOut,
+    },
+)
+async def keep_draft(
+    queue_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], queue: Service
+) -> Response[bytes]:
+    r"""Keep what you typed for a job until it is decided. Your claim goes on meanwhile.
+
+    It is sealed, yours alone, and deleted when the job is approved, rejected or recalled.
+
+    ```bash
+    curl -X PUT $GATEWAY/api/rx/$EXCEPTED/draft -H "X-API-Key: $KEY" \
+      -H "Content-Type: application/json" -d '{"fields": {"medication.sig": "1 tab at bedtime"}}'
+    ```
+    """
+    draft = decode(body or b"{}", Draft)
+    await queue.review.keep_draft(Reviewer(caller), queue_id, draft)
+    return json_response(schema.JobStateOut(queue_id, "excepted"))
 
 
 @post(

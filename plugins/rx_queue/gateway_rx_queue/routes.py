@@ -30,8 +30,13 @@ from gateway.plugin import (
 from gateway_rx_queue import fhir, mapping, schema
 from gateway_rx_queue.agent_routes import lease_jobs, report_result, report_results
 from gateway_rx_queue.file_routes import keep_page, list_pages
+from gateway_rx_queue.overview_routes import look_over, retry_job
 from gateway_rx_queue.review_routes import (
     claim_job,
+    claim_next_job,
+    keep_draft,
+    read_draft,
+    read_evidence,
     recall_job,
     reject_job,
     release_job,
@@ -257,6 +262,8 @@ def router(queue: RxService) -> Router:
         route_handlers=[
             submit_prescriptions,
             list_jobs,
+            look_over,
+            claim_next_job,
             lease_jobs,
             look_up_job,
             report_result,
@@ -266,6 +273,10 @@ def router(queue: RxService) -> Router:
             resolve_job,
             reject_job,
             recall_job,
+            retry_job,
+            read_evidence,
+            read_draft,
+            keep_draft,
             keep_page,
             list_pages,
         ],

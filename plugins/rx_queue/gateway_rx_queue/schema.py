@@ -227,6 +227,35 @@ class JobDetailOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     purged: bool = False
 
 
+class StateCountOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs in a state: unfinished ones all, finished ones of today's.
+
+    ``has_more``: there are more than the thousand that were counted.
+    """
+
+    status: State
+    count: int
+    has_more: bool
+    oldest_at: str | None
+
+
+class AgentOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent: its key, the key's name, and when it last asked for work."""
+
+    actor: str
+    name: str
+    site: str | None
+    asked_at: str
+
+
+class OverviewOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The queue at a glance; ``writer`` is ``agent``, or the push writer's name."""
+
+    writer: str
+    states: list[StateCountOut]
+    agents: list[AgentOut]
+
+
 class LeaseIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The number of jobs, and how long to wait for the first."""
 
@@ -374,3 +403,9 @@ class ClaimedOut(JobStateOut, frozen=True):
     claimed_by: str
     claimed_until: str
     version: int
+
+
+class NextOut(msgspec.Struct, frozen=True):
+    """The job that was claimed; null when none waits."""
+
+    job: ClaimedOut | None

@@ -7,14 +7,17 @@ from typing import Final
 from gateway.plugin import Caller, Gateway, HealthReport, NotFound, PatientKeys
 from gateway.plugin import Job as Recurring
 from gateway_rx_queue import retention
-from gateway_rx_queue.changes import audit_entry
+from gateway_rx_queue.agents import Agents
+from gateway_rx_queue.changes import Shown, audit_entry
 from gateway_rx_queue.drugs import catalog as drugs
+from gateway_rx_queue.evidence import EvidenceReader
 from gateway_rx_queue.extension_points import RxWriter
 from gateway_rx_queue.intake import RxIntake
 from gateway_rx_queue.job import Job
 from gateway_rx_queue.leasing import Leasing
 from gateway_rx_queue.long_poll import LongPoll
 from gateway_rx_queue.mapping import HistoryRow
+from gateway_rx_queue.overview import Overview
 from gateway_rx_queue.review import Review
 from gateway_rx_queue.rules.rule_context import RuleContextReader
 from gateway_rx_queue.rules.rule_runner import RuleRunner
@@ -39,6 +42,9 @@ class RxService:
         cases = RuleContextReader(gateway, settings, self.store, self.rule_runner)
         self.cases = cases
         self.intake = RxIntake(gateway, self.store, cases, self.rule_runner, self.long_poll)
+        self.evidence = EvidenceReader(gateway, self.store, cases)
+        self.overview = Overview(gateway, self.store)
+        self.agents = Agents(gateway)
         self.leasing = Leasing(gateway, settings, self.store, self.long_poll)
         self._bridge = Bridge(gateway, settings.http)
         own = [SIMULATOR, RxWriter("http", self._bridge.write)]
@@ -86,16 +92,22 @@ class RxService:
         return HealthReport(healthy=True, detail=text)
 
     async def show(
-        self, caller: Caller, job_id: str
+        self, caller: Caller, job_id: str, fields: tuple[Shown, ...] | None = None
     ) -> tuple[Job, list[HistoryRow], tuple[str, ...]]:
-        """Return a job, its history and its submission's other jobs; the view is audited."""
+        """Return a job, its history and its submission's other jobs; the view is audited.
+
+        ``fields`` are the groups that are shown in full, where those aren't all that the caller
+        may see.
+        """
         async with self.gateway.database.read() as connection:
             job = await self.store.get(connection, caller, job_id)
             if job is None:
                 raise NotFound("There is no such job.")
             history = await self.store.history(connection, job.id)
             linked = await self.store.linked(connection, job)
-        entry = audit_entry(self.gateway, job, caller.actor, "rx.viewed", reader=caller)
+        entry = audit_entry(
+            self.gateway, job, caller.actor, "rx.viewed", reader=caller, fields=fields
+        )
         await self.gateway.audit.note([entry])
         return job, history, linked
 

@@ -172,6 +172,34 @@ rx_drug_words: Final = Table(
     Index("ix_rx_drug_words_din", "din"),
 )
 
+# What a reviewer typed and hasn't decided yet, sealed: one draft of each reviewer and job. It is
+# deleted when the job is decided.
+rx_drafts: Final = Table(
+    "rx_drafts",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("actor", Text, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+# When each agent last asked for work, whether it got some or not; name is its key's.
+rx_agents: Final = Table(
+    "rx_agents",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    Column("actor", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("site", Text),
+    Column("asked_at_ms", BigInteger, nullable=False),
+)
+
+
+def draft_row_id(job_id: str, actor: str) -> str:
+    """Return the id that a draft is sealed for."""
+    return f"{job_id}/{actor}"
+
 
 # Attempts are counted and scheduled by the queue's own settings, with history and events. A
 # lease is an agent's: it outlives the gateway's process.
@@ -200,7 +228,15 @@ async def _unresolved(connection: AsyncConnection, ids: Collection[str]) -> Coll
 TABLES: Final = PluginTables(
     metadata,
     Path(__file__).parent / "migrations",
-    sealed=(SealedColumn(rx_jobs, "payload", ("sequence",), lambda row: str(row.id)),),
+    sealed=(
+        SealedColumn(rx_jobs, "payload", ("sequence",), lambda row: str(row.id)),
+        SealedColumn(
+            rx_drafts,
+            "payload",
+            ("job_id", "actor"),
+            lambda row: draft_row_id(row.job_id, row.actor),
+        ),
+    ),
     unresolved=_unresolved,
     due_columns=(DueColumn(rx_jobs.c.claimed_until_ms),),
     queues=(JOBS,),

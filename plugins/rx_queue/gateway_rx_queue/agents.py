@@ -1,0 +1,69 @@
+"""When each agent last asked for work, noted at most every fifteen seconds."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.plugin import Caller, Gateway, from_epoch_ms, to_epoch_ms, visible_to
+from gateway_rx_queue.tables import rx_agents
+
+_EVERY_SECONDS: Final = 15.0
+_MOST: Final = 50
+_MOST_KEPT: Final = 1000
+_KEY: Final = ("account_id", "mode", "actor")
+
+
+class AgentSeen(NamedTuple):
+    """An agent: its key, the key's name and site, when it last asked for work."""
+
+    actor: str
+    name: str
+    site: str | None
+    asked_at: datetime
+
+
+class Agents:
+    """Notes and lists agents. One per process."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._noted: dict[tuple[str, str, str], float] = {}
+
+    async def note(self, caller: Caller) -> None:
+        """Note that an agent asks for work."""
+        key = (caller.account_id, caller.mode, caller.actor)
+        now = self._gateway.clock.monotonic_seconds()
+        if now - self._noted.get(key, now - _EVERY_SECONDS) < _EVERY_SECONDS:
+            return
+        if len(self._noted) >= _MOST_KEPT:
+            self._noted.clear()
+        self._noted[key] = now
+        async with self._gateway.database.begin() as connection:
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            new = dialect.insert(rx_agents).values(
+                **dict(zip(_KEY, key, strict=True)),
+                name=caller.name or "",
+                site=caller.site,
+                asked_at_ms=to_epoch_ms(self._gateway.clock.now()),
+            )
+            changed = {name: new.excluded[name] for name in ("name", "site", "asked_at_ms")}
+            await connection.execute(
+                new.on_conflict_do_update(index_elements=list(_KEY), set_=changed)
+            )
+
+    async def of(self, caller: Caller) -> Sequence[AgentSeen]:
+        """Return the agents of an account and its sites, the latest first."""
+        query = (
+            select(rx_agents)
+            .where(*visible_to(caller, rx_agents))
+            .order_by(rx_agents.c.asked_at_ms.desc())
+            .limit(_MOST)
+        )
+        async with self._gateway.database.read() as connection:
+            rows = list(await connection.execute(query))
+        return [
+            AgentSeen(row.actor, row.name, row.site, from_epoch_ms(row.asked_at_ms)) for row in rows
+        ]

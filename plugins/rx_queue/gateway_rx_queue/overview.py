@@ -1,0 +1,114 @@
+"""The queue at a glance: how many in which state, how long they wait, who holds a lease.
+
+Counts stop at a thousand, so that a backlog of any length costs the same.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple, get_args
+
+from sqlalchemy import and_, func, or_, select
+
+from gateway.plugin import AsyncConnection, Caller, Gateway, from_epoch_ms, to_epoch_ms, visible_to
+from gateway_rx_queue.job import Job
+from gateway_rx_queue.schema import State
+from gateway_rx_queue.store import JobStore
+from gateway_rx_queue.tables import rx_history, rx_jobs
+
+MOST_COUNTED: Final = 1000
+OPEN_STATES: Final[tuple[State, ...]] = ("queued", "writing", "excepted")
+# Reviews of prescriptions that came in longer ago are not counted as today's.
+_LOOKED_BACK_MS: Final = 7 * 86_400_000
+_ID_SHIFT: Final = 80
+_ID: Final = "rxq"
+
+
+class StateCount(NamedTuple):
+    """How many jobs are in a state: unfinished ones all, finished ones since ``since``.
+
+    ``has_more``: there are more than were counted. ``oldest_at`` is when the first of the
+    unfinished ones came in.
+    """
+
+    state: State
+    number: int
+    has_more: bool
+    oldest_at: datetime | None
+
+
+class Overview:
+    """Counts and lists jobs for people."""
+
+    def __init__(self, gateway: Gateway, store: JobStore) -> None:
+        self._gateway = gateway
+        self._store = store
+
+    async def counts(self, caller: Caller, since: datetime) -> Sequence[StateCount]:
+        """Return the count of every state."""
+        async with self._gateway.database.read() as connection:
+            return [
+                await self._count(connection, caller, state, since) for state in get_args(State)
+            ]
+
+    async def waiting(self, caller: Caller) -> int:
+        """Count the prescriptions that wait for review, up to a thousand."""
+        async with self._gateway.database.read() as connection:
+            found = await self._count(connection, caller, "excepted", from_epoch_ms(0))
+        return found.number
+
+    async def _count(
+        self, connection: AsyncConnection, caller: Caller, state: State, since: datetime
+    ) -> StateCount:
+        of_state = [*visible_to(caller, rx_jobs), rx_jobs.c.state == state]
+        if state not in OPEN_STATES:
+            of_state.append(rx_jobs.c.id >= _first_id(to_epoch_ms(since)))
+        some = select(rx_jobs.c.created_at_ms).where(*of_state).order_by(rx_jobs.c.id)
+        rows = list((await connection.execute(some.limit(MOST_COUNTED + 1))).scalars())
+        oldest = from_epoch_ms(rows[0]) if rows and state in OPEN_STATES else None
+        return StateCount(state, min(len(rows), MOST_COUNTED), len(rows) > MOST_COUNTED, oldest)
+
+    async def decided(self, caller: Caller, since: datetime, limit: int) -> tuple[list[Job], int]:
+        """Return jobs that reviewers approved or rejected since then, latest first, and how many.
+
+        Of those that came in during the last week.
+        """
+        since_ms = to_epoch_ms(since)
+        columns = rx_jobs.c
+        approved = and_(
+            columns.approved_at_ms >= since_ms,
+            columns.state.in_(("queued", "writing", "resolved")),
+        )
+        rejected = and_(columns.state == "rejected", columns.state_at_ms >= since_ms)
+        wanted = [
+            *visible_to(caller, rx_jobs),
+            columns.state.in_(("queued", "writing", "resolved", "rejected")),
+            columns.id >= _first_id(since_ms - _LOOKED_BACK_MS),
+            or_(approved, rejected),
+        ]
+        at = func.coalesce(columns.approved_at_ms, columns.state_at_ms)
+        query = select(rx_jobs).where(*wanted).order_by(at.desc()).limit(limit)
+        counted = select(func.count()).select_from(rx_jobs).where(*wanted)
+        async with self._gateway.database.read() as connection:
+            jobs = [self._store.job(row) for row in await connection.execute(query)]
+            count = len(jobs)
+            if count == limit:
+                count = int((await connection.execute(counted)).scalar_one())
+        return jobs, count
+
+    async def holders(self, jobs: Sequence[Job]) -> dict[str, str]:
+        """Return, for jobs that are being written, the actor that leased each last."""
+        ids = [each.id for each in jobs if each.state == "writing"]
+        if not ids:
+            return {}
+        query: Any = (
+            select(rx_history.c.job_id, rx_history.c.actor)
+            .where(rx_history.c.job_id.in_(ids), rx_history.c.to_state == "writing")
+            .order_by(rx_history.c.sequence)
+        )
+        async with self._gateway.database.read() as connection:
+            return {row.job_id: row.actor for row in await connection.execute(query)}
+
+
+def _first_id(at_ms: int) -> str:
+    """Return the smallest id of a job of this moment."""
+    return f"{_ID}_{max(0, at_ms) << _ID_SHIFT:032x}"
