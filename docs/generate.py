@@ -300,6 +300,19 @@ CHAPTERS: Final = (
         ("gateway.model.", "gateway.clock"),
     ),
     Chapter(
+        "plugin-api-outbound.md",
+        "Other systems",
+        "Requests through the guard against internal addresses, tokens, signatures of what comes "
+        "in, readers of foreign files in a sandbox.",
+        (
+            "gateway.outbound.",
+            "gateway.sandbox.",
+            "gateway.sdk.credentials",
+            "gateway.sdk.oauth2",
+            "gateway.sdk.signed_requests",
+        ),
+    ),
+    Chapter(
         "plugin-api-door.md",
         "Routes, pages and commands",
         "What a plugin shows over HTTP, in the browser and on the command line.",
@@ -310,12 +323,6 @@ CHAPTERS: Final = (
         "Storage",
         "The database, tables and queues of a plugin's own, and the core's stores.",
         ("gateway.storage.", "sqlalchemy."),
-    ),
-    Chapter(
-        "plugin-api-outbound.md",
-        "Outgoing HTTP and foreign files",
-        "Requests through the guard against internal addresses; readers of files in a sandbox.",
-        ("gateway.outbound.", "gateway.sandbox."),
     ),
     Chapter(
         "plugin-api-errors.md",

@@ -29,6 +29,7 @@
     ├── IdempotencyKeyReused      the same key came with another body
     ├── RateLimited               too many requests; says when to retry
     ├── Unavailable               try again soon; nothing was stored
+    │   └── TokenRefused          another party grants no token; carries its reason
     ├── MissingExtra              a library that this needs isn't installed
     └── CallFailed                a foreign server gave no answer; stays inside outbound
 
@@ -240,6 +241,23 @@ class RateLimited(GatewayError):
 
 class Unavailable(GatewayError):
     """Temporarily unavailable; nothing was stored, and a retry is safe."""
+
+
+class TokenRefused(Unavailable):
+    """Another party grants no token: it can't be reached, or refuses.
+
+    ``reason`` is a word: one of the failures of outgoing HTTP, the other party's own error code
+    of RFC 6749 (``invalid_grant`` …), ``bad_answer``, or ``not_connected`` when a person has to
+    connect the account first.
+    """
+
+    def __init__(
+        self, reason: str, status: int | None = None, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(f"The other system grants no token: {reason}.")
+        self.reason = reason
+        self.status = status
+        self.retry_after_seconds = retry_after_seconds
 
 
 class MissingExtra(GatewayError):

@@ -30,6 +30,7 @@ from gateway.errors import (
     Problem,
     ReaderCrashed,
     SettingsError,
+    TokenRefused,
     TooLarge,
     Unavailable,
     UnsupportedMedia,
@@ -98,6 +99,7 @@ from gateway.outbound.ssrf_guard import (
 )
 from gateway.sandbox.reader import SandboxLimits, SandboxReader, read_in_sandbox
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time, reveal_option
+from gateway.sdk.credentials import Credential, CredentialStatus, Token
 from gateway.sdk.formats import Formats
 from gateway.sdk.http import (
     IdempotencyKey,
@@ -107,6 +109,7 @@ from gateway.sdk.http import (
     json_response,
     page_size,
 )
+from gateway.sdk.oauth2 import OAuth2, code_challenge
 from gateway.sdk.page_request import PagePerson, PageRequest, Query
 from gateway.sdk.pages import (
     Action,
@@ -184,16 +187,24 @@ from gateway.storage.stores.idempotency import (
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.package_lists import PackageFilter
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageStore
+from gateway.storage.stores.plugin_state import PluginState
 from gateway.storage.tenancy import visible_to
 from gateway.storage.transaction import Transaction
 from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 from gateway.version import __version__
 
 SINCE: Final[Mapping[str, str]] = {
+    "Credential": "1.1",
+    "CredentialStatus": "1.1",
+    "OAuth2": "1.1",
     "PluginCounter": "1.1",
     "PluginMetrics": "1.1",
+    "PluginState": "1.1",
     "RoutedDestination": "1.1",
     "SignatureScheme": "1.1",
+    "Token": "1.1",
+    "TokenRefused": "1.1",
+    "code_challenge": "1.1",
     "signed_request": "1.1",
     "why_not_sent": "1.1",
 }
@@ -244,6 +255,8 @@ __all__ = [
     "ClearFilter",
     "Clock",
     "Conflict",
+    "Credential",
+    "CredentialStatus",
     "Database",
     "Day",
     "Delivery",
@@ -290,6 +303,7 @@ __all__ = [
     "NotAuthenticated",
     "NotFound",
     "NotOnPlan",
+    "OAuth2",
     "OpenGateway",
     "Order",
     "OrderIntake",
@@ -318,6 +332,7 @@ __all__ = [
     "PluginCounter",
     "PluginError",
     "PluginMetrics",
+    "PluginState",
     "PluginTables",
     "Prescription",
     "Problem",
@@ -359,6 +374,8 @@ __all__ = [
     "Template",
     "TimeOrAgo",
     "Timing",
+    "Token",
+    "TokenRefused",
     "TooLarge",
     "Topic",
     "Transaction",
@@ -372,6 +389,7 @@ __all__ = [
     "aware",
     "check_host",
     "check_url",
+    "code_challenge",
     "command",
     "csv_text",
     "day_at",

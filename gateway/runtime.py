@@ -30,6 +30,7 @@ from gateway.auth.plans import Plans
 from gateway.auth.rate_limits import Limits
 from gateway.auth.roles import Permissions
 from gateway.clock import Clock, HeldClock, SystemClock
+from gateway.delivery.cluster_jobs import ClusterJobs
 from gateway.delivery.dispatcher import Dispatcher, DispatchRules
 from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
 from gateway.delivery.exhaustion import ExpiryJob
@@ -77,7 +78,7 @@ from gateway.storage.maintenance.pooler import refuse_lost_statements
 from gateway.storage.outage import cause_of
 from gateway.storage.queue_table import QueueTable, take_back
 from gateway.storage.retention.policy import Housekeeper
-from gateway.storage.stores import installation
+from gateway.storage.stores import installation, job_runs
 from gateway.storage.stores.access_reports import PatientReports
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.audit import AuditTrail
@@ -132,6 +133,7 @@ class Gateway:
     housekeeper: Housekeeper
     filler: ClearFiller
     expiry: ExpiryJob
+    cluster_jobs: ClusterJobs
     dispatcher: Dispatcher
     backlog: BacklogReader
     attention: Attention
@@ -264,6 +266,7 @@ class Gateway:
             _log.warning("the database was left open by a process that was killed: checking it")
             await self.database.quick_check()
         await take_back(self.database, self.queues, self.clock.now())
+        await job_runs.take_back(self.database)
         async with self.database.read() as connection:
             for sentence in await sinks_without_plugin(connection, self.hooks.sinks()):
                 _log.warning("%s", sentence)
@@ -318,7 +321,10 @@ class Gateway:
             Job("sessions", self.identity.sessions.sweep, every_seconds=600.0),
             Job("retention", self.housekeeper.run, every_seconds=3600.0),
             Job("disclosure expiry", self.disclosures.expire, every_seconds=3600.0),
-            *self.hooks.jobs(),
+            *(
+                self.cluster_jobs.shared(job) if job.once_per_cluster else job
+                for job in self.hooks.jobs()
+            ),
         ]
 
     async def _sweep_changes(self) -> None:
@@ -425,6 +431,7 @@ class Gateway:
         rules = DispatchRules.of(settings.delivery)
         sinks = with_file_links(self.hooks.sinks(), links)
         self.expiry = ExpiryJob(self.database, rules, sinks, self.clock)
+        self.cluster_jobs = ClusterJobs(self.database, self.clock)
         self.limits = Limits(settings.limits, settings.redis, self.clock)
         self.audit.admit_reveals = partial(self.limits.take, "reveals")
         hand_over = HandOver(self.destinations, self.outbox, sinks, rules.lease_seconds, self.clock)

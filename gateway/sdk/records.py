@@ -52,13 +52,17 @@ class Sink:
 class Job:
     """Periodic work: ``run`` is called every ``every_seconds`` while the gateway runs.
 
-    The next run begins that long after the last one ended, so runs don't overlap. ``plugin`` is
-    set by the gateway.
+    The next run begins that long after the last one ended, so runs don't overlap in a process.
+    With ``once_per_cluster`` they don't overlap in the whole installation, and the interval
+    counts from the last run of any process, also across a restart: for calls to another system
+    that should come once. A process that is killed loses it to another after half a minute: a run
+    may be repeated. ``plugin`` is set by the gateway.
     """
 
     name: str
     run: Callable[[], Awaitable[None]]
     every_seconds: float
+    once_per_cluster: bool = False
     plugin: str = field(default="", compare=False, kw_only=True)
 
 

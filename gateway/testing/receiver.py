@@ -26,7 +26,8 @@ class Received(NamedTuple):
 class Receiver:
     """A server on 127.0.0.1 that records requests and answers with given statuses.
 
-    ``answers`` are the statuses of the next responses; after them it answers 200.
+    ``answers`` are the statuses of the next responses; after them it answers 200. ``headers``
+    and ``body`` are those of each response.
     ``timeout_seconds`` bounds each wait, generously: a busy machine is no failure.
     """
 
@@ -37,6 +38,7 @@ class Receiver:
         self.timeout_seconds = timeout_seconds
         self.received: list[Received] = []
         self.headers: dict[str, str] = {}
+        self.body = b"ok"
         self._arrived = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
@@ -83,8 +85,8 @@ class Receiver:
                 self.received.append(received)
                 status = self.answers.pop(0) if self.answers else 200
                 extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
-                head = f"HTTP/1.1 {status} Said\r\n{extra}Content-Length: 2\r\n\r\nok"
-                writer.write(head.encode())
+                head = f"HTTP/1.1 {status} Said\r\n{extra}Content-Length: {len(self.body)}\r\n\r\n"
+                writer.write(head.encode() + self.body)
                 await writer.drain()
                 async with self._arrived:
                     self._arrived.notify_all()

@@ -24,7 +24,10 @@ from gateway.storage.schema import (
     factors,
     file_chunks,
     packages,
+    plugin_credentials,
+    plugin_state,
 )
+from gateway.storage.stores.plugin_state import plugin_row_id
 
 _ROWS_AT_ONCE: Final = 500
 
@@ -44,6 +47,18 @@ _SEALED: Final = (
         ("account_id", "file_id", "part", "number"),
         chunk_row_id,
         rows_at_once=16,
+    ),
+    SealedColumn(
+        plugin_state,
+        "value",
+        ("plugin", "account_id", "key"),
+        lambda row: plugin_row_id(row.plugin, row.account_id, row.key),
+    ),
+    SealedColumn(
+        plugin_credentials,
+        "token",
+        ("plugin", "account_id", "name"),
+        lambda row: plugin_row_id(row.plugin, row.account_id, row.name),
     ),
 )
 

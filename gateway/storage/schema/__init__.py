@@ -1,7 +1,7 @@
 """The whole schema. Migrations bring a database to this shape; a test compares.
 
 Times are whole milliseconds since 1970 (``…_ms``). ``BYTES`` columns named ``secret``,
-``payload``, ``data``, ``settings`` and ``excerpt`` are sealed
+``payload``, ``data``, ``settings``, ``excerpt``, ``value`` and ``token`` are sealed
 (:mod:`gateway.storage.crypto.encryption`); those ending in ``_index`` are blind indexes.
 No patient data is in clear text. Every row names its account.
 """
@@ -60,6 +60,7 @@ from gateway.storage.schema.people import (
     sign_in_counts,
     spent,
 )
+from gateway.storage.schema.plugins import job_runs, plugin_credentials, plugin_state
 
 __all__ = [
     "BYTES",
@@ -91,6 +92,7 @@ __all__ = [
     "flagged",
     "idempotency",
     "invitations",
+    "job_runs",
     "memberships",
     "metadata",
     "owner_codes",
@@ -99,6 +101,8 @@ __all__ = [
     "patient_lookups",
     "people",
     "plan_usage",
+    "plugin_credentials",
+    "plugin_state",
     "recoveries",
     "sessions",
     "sign_in_counts",

@@ -1,5 +1,7 @@
 """After a rotation everything is sealed again with the newest key, and opens as before."""
 
+from types import SimpleNamespace
+
 import pytest
 from core.storage.rows import (
     KEYRING,
@@ -16,7 +18,9 @@ from core.storage.rows import (
 )
 from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, insert, select
 
+from gateway.clock import SteppingClock
 from gateway.errors import SealError
+from gateway.sdk.credentials import Credential, Token
 from gateway.storage import schema
 from gateway.storage.crypto import reencryption
 from gateway.storage.crypto.encryption import Sealer, key_id_of
@@ -24,6 +28,7 @@ from gateway.storage.crypto.reencryption import Progress, reseal
 from gateway.storage.plugin_tables import SealedColumn
 from gateway.storage.stores.delivery_log import AttemptFilter
 from gateway.storage.stores.package_lists import PackageFilter
+from gateway.storage.stores.plugin_state import PluginState
 
 ROTATED = KEYRING.rotated()
 ONLY_THE_NEW = newest_only(ROTATED)
@@ -38,6 +43,8 @@ SEALED = (
     schema.audit.c.address,
     schema.audit.c.detail,
     schema.file_chunks.c.payload,
+    schema.plugin_state.c.value,
+    schema.plugin_credentials.c.token,
 )
 
 
@@ -56,7 +63,14 @@ async def fill(database, packages=1):
         await kept.outbox.settle(
             connection, [delivered(spoke, excerpt=b"Maria"), failed(silent)], NOW
         )
+    acme = SimpleNamespace(database=database, sealer=Sealer(KEYRING), clock=SteppingClock(NOW))
+    await PluginState("acme", acme).put("synced_to", "Maria")
+    await credential(acme).store(Token(access_token="Maria"))
     return made
+
+
+def credential(gateway):
+    return Credential("acme", "api", gateway, obtain=None)
 
 
 async def key_numbers(database):
@@ -90,6 +104,8 @@ async def test_everything_is_sealed_again_and_the_old_key_is_needed_no_more(data
         Progress("audit", 0, 0),
         Progress("audit", 0, 0),
         Progress("file_chunks", 0, 0),
+        Progress("plugin_state", 1, 1),
+        Progress("plugin_credentials", 1, 1),
     ]
     assert await key_numbers(database) == {2}
     kept = stores(Sealer(ONLY_THE_NEW))
@@ -100,6 +116,9 @@ async def test_everything_is_sealed_again_and_the_old_key_is_needed_no_more(data
         assert await kept.destinations.list(connection, LIVE) == [made]
         tries = await kept.log.attempts_page(connection, LIVE, AttemptFilter(9))
         assert [attempt.excerpt for _, attempt in tries] == ["", "Maria"]
+    acme = SimpleNamespace(database=database, sealer=Sealer(ONLY_THE_NEW), clock=SteppingClock(NOW))
+    assert await PluginState("acme", acme).get("synced_to", str) == "Maria"
+    assert await credential(acme).token() == "Maria"
 
 
 async def test_look_ups_find_the_same_rows_as_before(database):
