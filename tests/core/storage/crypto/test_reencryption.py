@@ -181,12 +181,15 @@ async def test_what_is_written_meanwhile_is_sealed_with_the_new_key(database):
 
 async def test_every_sealed_column_of_the_schema_is_known_here():
     """A column that is sealed and not listed would be lost with the old key."""
-    names = {"payload", "data", "settings", "excerpt", "address", "detail", "secret"}
+    names = {
+        *("payload", "data", "settings", "excerpt", "address", "detail", "secret"),
+        *("value", "token"),
+    }
     sealed = {
         column
         for table in schema.metadata.sorted_tables
         for column in table.c
-        if column.name in names
+        if column.name in names and column is not schema.facts.c.value
     }
 
     assert sealed == set(SEALED)
