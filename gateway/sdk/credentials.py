@@ -131,7 +131,7 @@ class Credential:
                 update(plugin_credentials)
                 .where(*self._is_it())
                 .values(
-                    token=None,
+                    secret=None,
                     obtained_at_ms=None,
                     expires_at_ms=None,
                     lease=None,
@@ -225,7 +225,7 @@ class Credential:
         plain = msgspec.json.encode(token)
         sealer = self._gateway.sealer
         values = {
-            "token": sealer.seal(plain, table=plugin_credentials.name, row_id=self._row_id),
+            "secret": sealer.seal(plain, table=plugin_credentials.name, row_id=self._row_id),
             "obtained_at_ms": to_epoch_ms(self._gateway.clock.now()),
             "expires_at_ms": None if expires_at is None else to_epoch_ms(expires_at),
             "lease": None,
@@ -257,9 +257,9 @@ class Credential:
         return tuple(plugin_credentials.c[name] == value for name, value in self._key.items())
 
     def _opened(self, row: Row[Any]) -> Token | None:
-        if row.token is None:
+        if row.secret is None:
             return None
-        sealed = bytes(row.token)
+        sealed = bytes(row.secret)
         sealer = self._gateway.sealer
         plain = sealer.unseal(sealed, table=plugin_credentials.name, row_id=self._row_id)
         return msgspec.json.decode(plain, type=Token)

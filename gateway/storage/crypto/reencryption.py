@@ -50,13 +50,13 @@ _SEALED: Final = (
     ),
     SealedColumn(
         plugin_state,
-        "value",
+        "payload",
         ("plugin", "account_id", "key"),
         lambda row: plugin_row_id(row.plugin, row.account_id, row.key),
     ),
     SealedColumn(
         plugin_credentials,
-        "token",
+        "secret",
         ("plugin", "account_id", "name"),
         lambda row: plugin_row_id(row.plugin, row.account_id, row.name),
     ),

@@ -1,7 +1,7 @@
 """The whole schema. Migrations bring a database to this shape; a test compares.
 
 Times are whole milliseconds since 1970 (``…_ms``). ``BYTES`` columns named ``secret``,
-``payload``, ``data``, ``settings``, ``excerpt``, ``value`` and ``token`` are sealed
+``payload``, ``data``, ``settings``, ``excerpt`` and ``secret`` are sealed
 (:mod:`gateway.storage.crypto.encryption`); those ending in ``_index`` are blind indexes.
 No patient data is in clear text. Every row names its account.
 """

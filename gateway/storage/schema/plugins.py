@@ -12,7 +12,7 @@ plugin_state = Table(
     Column("plugin", Text, nullable=False),
     Column("account_id", Text, nullable=False),
     Column("key", Text, nullable=False),
-    Column("value", BYTES),
+    Column("payload", BYTES),
     Column("updated_at_ms", MS, nullable=False),
     PrimaryKeyConstraint("plugin", "account_id", "key"),
 )
@@ -24,7 +24,7 @@ plugin_credentials = Table(
     Column("plugin", Text, nullable=False),
     Column("account_id", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("token", BYTES),
+    Column("secret", BYTES),
     Column("obtained_at_ms", MS),
     Column("expires_at_ms", MS),
     Column("lease", Text),

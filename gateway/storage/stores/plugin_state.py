@@ -76,7 +76,7 @@ class PluginState:
 
         Raises ``msgspec.ValidationError`` for a value of another shape.
         """
-        query = select(plugin_state.c.value).where(*self._row(key, account_id))
+        query = select(plugin_state.c.payload).where(*self._row(key, account_id))
         if connection is None:
             async with self._gateway.database.read() as reader:
                 sealed = (await reader.execute(query)).scalar()
@@ -100,7 +100,7 @@ class PluginState:
             "plugin": self.plugin,
             "account_id": account_id,
             "key": _checked(key),
-            "value": self._sealed(value, key, account_id),
+            "payload": self._sealed(value, key, account_id),
             "updated_at_ms": self._now_ms(),
         }
         async with self._in(connection) as mine:
@@ -108,7 +108,7 @@ class PluginState:
             await mine.execute(
                 new.on_conflict_do_update(
                     index_elements=["plugin", "account_id", "key"],
-                    set_={name: new.excluded[name] for name in ("value", "updated_at_ms")},
+                    set_={name: new.excluded[name] for name in ("payload", "updated_at_ms")},
                 )
             )
 
@@ -141,14 +141,14 @@ class PluginState:
                 "plugin": self.plugin,
                 "account_id": account_id,
                 "key": _checked(key),
-                "value": None,
+                "payload": None,
                 "updated_at_ms": self._now_ms(),
             }
             # An empty row, so that there is one to lock.
             await mine.execute(
                 _dialect(mine).insert(plugin_state).values(row).on_conflict_do_nothing()
             )
-            query = select(plugin_state.c.value).where(*self._row(key, account_id))
+            query = select(plugin_state.c.payload).where(*self._row(key, account_id))
             sealed = (await mine.execute(query.with_for_update())).scalar()
             value = compute(self._opened(sealed, key, account_id, type))
             if value is None:
@@ -158,7 +158,7 @@ class PluginState:
                 update(plugin_state)
                 .where(*self._row(key, account_id))
                 .values(
-                    value=self._sealed(value, key, account_id), updated_at_ms=row["updated_at_ms"]
+                    payload=self._sealed(value, key, account_id), updated_at_ms=row["updated_at_ms"]
                 )
             )
             return value
@@ -175,7 +175,7 @@ class PluginState:
         query = select(column).where(
             plugin_state.c.plugin == self.plugin,
             plugin_state.c.account_id == account_id,
-            plugin_state.c.value.is_not(None),
+            plugin_state.c.payload.is_not(None),
             column.startswith(prefix, autoescape=True),
         )
         query = query.order_by(column).limit(_KEYS_AT_ONCE)

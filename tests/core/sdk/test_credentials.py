@@ -128,7 +128,7 @@ async def test_a_lease_from_before_the_clock_went_back_keeps_nobody_waiting(gate
     async with gateway.database.begin() as connection:
         await connection.execute(
             update(plugin_credentials).values(
-                token=None, lease_until_ms=int(NOW.timestamp() * 1000) + 3_600_000
+                secret=None, lease_until_ms=int(NOW.timestamp() * 1000) + 3_600_000
             )
         )
 
@@ -226,5 +226,5 @@ async def test_accounts_have_tokens_of_their_own_and_no_token_is_in_clear(gatewa
     assert await process(gateway, grants, account_id="acct_2").token() == "secret two"
     assert "secret" not in repr(Token(access_token="secret", refresh_token="secret"))
     async with gateway.database.read() as connection:
-        stored = (await connection.execute(select(plugin_credentials.c.token))).scalars().all()
+        stored = (await connection.execute(select(plugin_credentials.c.secret))).scalars().all()
     assert not [each for each in stored if b"secret" in bytes(each)]

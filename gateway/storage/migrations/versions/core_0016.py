@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("plugin", sa.Text(), nullable=False),
         sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("value", sa.LargeBinary()),
+        sa.Column("payload", sa.LargeBinary()),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("plugin", "account_id", "key", name=op.f("pk_plugin_state")),
     )
@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.Column("plugin", sa.Text(), nullable=False),
         sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("token", sa.LargeBinary()),
+        sa.Column("secret", sa.LargeBinary()),
         sa.Column("obtained_at_ms", sa.BigInteger()),
         sa.Column("expires_at_ms", sa.BigInteger()),
         sa.Column("lease", sa.Text()),

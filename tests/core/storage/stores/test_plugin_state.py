@@ -55,7 +55,7 @@ async def test_plugins_and_accounts_are_apart(gateway, state):
 async def test_a_value_is_sealed_and_does_not_open_under_another_key(database, state):
     await state.put("cursor", "Maria Rodriguez")
     async with database.begin() as connection:
-        stored = (await connection.execute(select(plugin_state.c.value))).scalar_one()
+        stored = (await connection.execute(select(plugin_state.c.payload))).scalar_one()
         await connection.execute(plugin_state.update().values(key="other"))
 
     assert b"Maria" not in bytes(stored)
