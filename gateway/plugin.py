@@ -109,6 +109,7 @@ from gateway.sdk.http import (
     json_response,
     page_size,
 )
+from gateway.sdk.inbox import Inbox, InboxMessage
 from gateway.sdk.oauth2 import OAuth2, code_challenge
 from gateway.sdk.page_request import PagePerson, PageRequest, Query
 from gateway.sdk.pages import (
@@ -184,6 +185,7 @@ from gateway.storage.stores.idempotency import (
     split_replays,
     store_responses,
 )
+from gateway.storage.stores.inbox_items import Arrival, InboxItem
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.package_lists import PackageFilter
 from gateway.storage.stores.packages import SEARCH_FIELDS, PackageStore
@@ -194,8 +196,12 @@ from gateway.storage.work_queue import Claimed, Settlement, WorkQueue
 from gateway.version import __version__
 
 SINCE: Final[Mapping[str, str]] = {
+    "Arrival": "1.1",
     "Credential": "1.1",
     "CredentialStatus": "1.1",
+    "Inbox": "1.1",
+    "InboxItem": "1.1",
+    "InboxMessage": "1.1",
     "OAuth2": "1.1",
     "PluginCounter": "1.1",
     "PluginMetrics": "1.1",
@@ -232,6 +238,7 @@ __all__ = [
     "Action",
     "AddressGuard",
     "AmendmentResult",
+    "Arrival",
     "AsyncConnection",
     "Attempt",
     "AttemptFilter",
@@ -291,6 +298,9 @@ __all__ = [
     "Idempotency",
     "IdempotencyKey",
     "IdempotencyKeyReused",
+    "Inbox",
+    "InboxItem",
+    "InboxMessage",
     "InstalledPlugin",
     "IntakeResult",
     "InvalidInput",

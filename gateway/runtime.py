@@ -11,6 +11,7 @@ There is no module-level state: a test builds as many as it likes.
 """
 
 import asyncio
+import dataclasses
 import difflib
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -76,6 +77,7 @@ from gateway.storage.maintenance.lost import refuse_lost_database
 from gateway.storage.maintenance.migrate import Migrated, migrate, refuse_missing_columns
 from gateway.storage.maintenance.pooler import refuse_lost_statements
 from gateway.storage.outage import cause_of
+from gateway.storage.plugin_tables import queue_waits
 from gateway.storage.queue_table import QueueTable, take_back
 from gateway.storage.retention.policy import Housekeeper
 from gateway.storage.stores import installation, job_runs
@@ -90,6 +92,7 @@ from gateway.storage.stores.destinations import DestinationStore, sinks_without_
 from gateway.storage.stores.disclosures import DisclosureLedger
 from gateway.storage.stores.emergencies import EmergencyStore
 from gateway.storage.stores.events import EventStore
+from gateway.storage.stores.inbox_items import INBOX
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import PackageStore
 
@@ -185,6 +188,14 @@ class Gateway:
     def extensions(self, point: str) -> list[object]:
         """Return what all plugins bring to ``point``, a place that a plugin left open."""
         return self.hooks.extensions(point)
+
+    def work_queues(self) -> list[QueueTable]:
+        """Return the work queues: the inboxes of the plugins that are enabled, then their own."""
+        enabled = tuple(each.name for each in self.plugins if each.enabled and not each.problem)
+        return [
+            dataclasses.replace(INBOX, only=enabled),
+            *(queue for each in self.hooks.tables() for queue in each.queues),
+        ]
 
     def wake(self, destination_ids: Collection[str]) -> None:
         """Wake the engine, if one runs in this process, for destinations with something due."""
@@ -388,7 +399,7 @@ class Gateway:
         # Called now, so that a fault in a plugin stops the start.
         self._shown = {each.type: frozenset(each.shown) - PATIENT_FIELDS for each in self.catalog()}
         self.hooks.health_checks()
-        self.queues = [queue for each in tables for queue in each.queues]
+        self.queues = self.work_queues()
         self.packages = PackageStore(sealer)
         self.filler = ClearFiller(self.database, sealer, self.clock)
         self.events = EventStore(sealer)
@@ -506,6 +517,6 @@ class Gateway:
             rules,
             self.clock,
             hand_over=hand_over,
-            waits=[column for each in tables for column in each.all_due_columns],
+            waits=[*queue_waits(INBOX), *(w for each in tables for w in each.all_due_columns)],
             metrics=self.metrics,
         )

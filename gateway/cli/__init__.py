@@ -37,6 +37,7 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "destinations",
         "deliveries",
         "files",
+        "inbox",
         "plugins",
         "seal",
     ),

@@ -246,9 +246,9 @@ async def _stored(gateway: Gateway) -> list[Line]:
     database = Database(gateway.settings.database.url)
     now = gateway.clock.now()
     try:
-        tables = gateway.hooks.tables()
-        queues = [queue for each in tables for queue in each.queues]
-        reader = BacklogReader(database, gateway.clock, gateway.hooks.sinks(), queues)
+        reader = BacklogReader(
+            database, gateway.clock, gateway.hooks.sinks(), gateway.work_queues()
+        )
         backlog = await reader.read()
         async with database.read() as connection:
             names = await destination_names(connection)

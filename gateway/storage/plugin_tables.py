@@ -75,8 +75,12 @@ class PluginTables:
         """Every column of due times and lease ends, those of queues included."""
         found = list(self.due_columns)
         for queue in self.queues:
-            columns = queue.table.c
-            found.append(DueColumn(columns[queue.due_at]))
-            ends = columns[queue.lease_until]
-            found.append(DueColumn(ends, lease_seconds=queue.max_lease_seconds))
+            found.extend(queue_waits(queue))
         return tuple(found)
+
+
+def queue_waits(queue: QueueTable) -> tuple[DueColumn, DueColumn]:
+    """Return a queue's columns of due times and lease ends."""
+    columns = queue.table.c
+    ends = DueColumn(columns[queue.lease_until], lease_seconds=queue.max_lease_seconds)
+    return DueColumn(columns[queue.due_at]), ends

@@ -59,7 +59,8 @@ class QueueTable:
     partitions don't wait for each other. ``outcome`` takes one word about how an item ended,
     never patient data. ``erase`` names columns that become NULL when an item is done.
 
-    ``waiting``, ``leased``, ``done`` and ``dead`` are the states' names. ``leased=None``: an
+    ``waiting``, ``leased``, ``done``, ``dead`` and ``held`` are the states' names; held items wait
+    for a person, in a queue that has such a state. ``leased=None``: an
     item in work stays ``waiting``, and only ``lease_until`` shows it. ``done=None``: the row is
     deleted when its item is done.
 
@@ -67,7 +68,8 @@ class QueueTable:
     and the item is a dead letter. ``None``: you count and schedule attempts yourself.
     ``max_lease_seconds`` is the longest lease that is ever claimed. ``held_by_process``: the
     leases are those of gateway processes and end with them; not so where a remote agent
-    holds them.
+    holds them. ``only`` names the partitions that are worked off here: items of others, such as of
+    a plugin that was disabled, wait without being a fault.
     """
 
     name: str
@@ -87,10 +89,12 @@ class QueueTable:
     leased: str | None = None
     done: str | None = "done"
     dead: str = "dead"
+    held: str | None = None
     in_order: bool = True
     backoff_seconds: tuple[float, ...] | None = BACKOFF_SECONDS
     max_lease_seconds: float = 300.0
     held_by_process: bool = True
+    only: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for a column that isn't there, or a state that is no word."""
@@ -99,7 +103,7 @@ class QueueTable:
         for name in (*roles, *(each for each in optional if each is not None), *self.erase):
             if name not in self.table.c:
                 raise ValueError(f"queue {self.name}: {self.table.name} has no column {name}")
-        for word in (self.waiting, self.leased, self.done, self.dead):
+        for word in (self.waiting, self.leased, self.done, self.dead, self.held):
             if word is not None and not word.isidentifier():
                 raise ValueError(f"queue {self.name}: {word!r} is not a state's name")
 
@@ -265,7 +269,10 @@ async def depth(connection: AsyncConnection, queue: QueueTable, now: datetime) -
         for rows in kinds.values()
     ]
     numbers = dict(zip(kinds, (await connection.execute(select(*counts))).one(), strict=True))
-    first = queue.claimable().with_only_columns(due_at).order_by(due_at).limit(1)
+    worked = []
+    if queue.only is not None and queue.partition is not None:
+        worked.append(queue.table.c[queue.partition].in_(queue.only))
+    first = queue.claimable(where=worked).with_only_columns(due_at).order_by(due_at).limit(1)
     since = (await connection.execute(first, {"now_ms": now_ms})).scalar()
     return Depth(**numbers, claimable_since=None if since is None else from_epoch_ms(since))
 

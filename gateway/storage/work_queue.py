@@ -94,7 +94,7 @@ _log = logging.getLogger(__name__)
 _SWEEP_LIMIT: Final = 500
 LEASE_ENDED: Final = "lease_ended"
 
-Ending = Literal["done", "waiting", "dead", "lost"]
+Ending = Literal["done", "waiting", "dead", "held", "lost"]
 """An item's state after a settlement; ``lost``: the lease ended, and the item was taken again."""
 
 
@@ -129,6 +129,10 @@ class Claimed:
         """Settle it as a dead letter: no further attempt can succeed."""
         return Settlement(self, "dead", reason, None, values)
 
+    def hold(self, reason: str, **values: Any) -> "Settlement":
+        """Settle it as held until a person releases it, in a queue with that state."""
+        return Settlement(self, "hold", reason, None, values)
+
     def release(self) -> "Settlement":
         """Settle it as not attempted: due at once, and this attempt doesn't count."""
         return Settlement(self, "release", None, None, {})
@@ -138,7 +142,7 @@ class Settlement(NamedTuple):
     """How an attempt ended, to be written."""
 
     item: Claimed
-    kind: Literal["done", "retry", "dead", "release"]
+    kind: Literal["done", "retry", "dead", "hold", "release"]
     outcome: str | None
     after_seconds: float | None
     values: Mapping[str, Any]
@@ -374,12 +378,12 @@ class WorkQueue:
             if ending == "done" and self.table.done is None:
                 gone.append(each.item.id)
             else:
-                changes[tuple(sorted(new))].append({"key": each.item.id, **_new(new)})
+                changes[tuple(sorted(new))].append({"of_item": each.item.id, **_new(new)})
         table, key = self.table.table, self.table.table.c[self.table.id]
         for names, rows in changes.items():
             values: dict[Any, Any] = {table.c[name]: bindparam(f"new_{name}") for name in names}
             await connection.execute(
-                update(table).where(key == bindparam("key")).values(values), rows
+                update(table).where(key == bindparam("of_item")).values(values), rows
             )
         if gone:
             await connection.execute(delete(table).where(key.in_(gone)))
@@ -458,14 +462,17 @@ class WorkQueue:
         ids: Collection[str] | None = None,
         partition: str | None = None,
         where: Sequence[ColumnElement[bool]] = (),
+        state: str | None = None,
+        values: Mapping[str, Any] | None = None,
     ) -> int:
         """Make dead letters due again, with all their attempts; returns how many.
 
-        Those of ``ids``, or all; of one ``partition`` where the queue has any. Then :meth:`wake`.
+        Those of ``ids``, or all; of one ``partition`` where the queue has any; held items where
+        ``state`` is theirs. ``values`` are further columns to set. Then :meth:`wake`.
         """
         queue, columns = self.table, self.table.table.c
         await self._lock(connection, partition)
-        conditions = [queue.is_state(queue.dead), *queue.within(partition), *where]
+        conditions = [queue.is_state(state or queue.dead), *queue.within(partition), *where]
         if ids is not None:
             conditions.append(columns[queue.id].in_(sorted(ids)))
         again = await connection.execute(
@@ -473,6 +480,7 @@ class WorkQueue:
             .where(*conditions)
             .values(
                 {
+                    **{columns[name]: value for name, value in (values or {}).items()},
                     columns[queue.state]: queue.waiting,
                     columns[queue.due_at]: to_epoch_ms(self._gateway.clock.now()),
                     columns[queue.attempts]: 0,
@@ -543,6 +551,10 @@ class WorkQueue:
             values[queue.outcome] = settlement.outcome
         if kind == "done":
             return "done", {**values, queue.state: queue.done, **dict.fromkeys(queue.erase)}
+        if kind == "hold":
+            if queue.held is None:
+                raise ValueError(f"queue {queue.name} has no state for held items")
+            return "held", {**values, queue.state: queue.held}
         if kind == "dead" or item.attempts >= (queue.max_attempts or item.attempts + 1):
             return "dead", {**values, queue.state: queue.dead}
         pause = settlement.after_seconds or 0.0

@@ -25,6 +25,7 @@ from gateway.storage.schema import (
     file_chunks,
     packages,
     plugin_credentials,
+    plugin_inbox,
     plugin_state,
 )
 from gateway.storage.stores.plugin_state import plugin_row_id
@@ -48,6 +49,7 @@ _SEALED: Final = (
         chunk_row_id,
         rows_at_once=16,
     ),
+    SealedColumn(plugin_inbox, "payload", ("sequence",), lambda row: str(row.id)),
     SealedColumn(
         plugin_state,
         "payload",

@@ -60,7 +60,12 @@ from gateway.storage.schema.people import (
     sign_in_counts,
     spent,
 )
-from gateway.storage.schema.plugins import job_runs, plugin_credentials, plugin_state
+from gateway.storage.schema.plugins import (
+    job_runs,
+    plugin_credentials,
+    plugin_inbox,
+    plugin_state,
+)
 
 __all__ = [
     "BYTES",
@@ -102,6 +107,7 @@ __all__ = [
     "people",
     "plan_usage",
     "plugin_credentials",
+    "plugin_inbox",
     "plugin_state",
     "recoveries",
     "sessions",

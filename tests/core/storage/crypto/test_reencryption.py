@@ -21,12 +21,14 @@ from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, insert, selec
 from gateway.clock import SteppingClock
 from gateway.errors import SealError
 from gateway.sdk.credentials import Credential, Token
+from gateway.sdk.inbox import Inbox
 from gateway.storage import schema
 from gateway.storage.crypto import reencryption
 from gateway.storage.crypto.encryption import Sealer, key_id_of
 from gateway.storage.crypto.reencryption import Progress, reseal
 from gateway.storage.plugin_tables import SealedColumn
 from gateway.storage.stores.delivery_log import AttemptFilter
+from gateway.storage.stores.inbox_items import Arrival
 from gateway.storage.stores.package_lists import PackageFilter
 from gateway.storage.stores.plugin_state import PluginState
 
@@ -43,6 +45,7 @@ SEALED = (
     schema.audit.c.address,
     schema.audit.c.detail,
     schema.file_chunks.c.payload,
+    schema.plugin_inbox.c.payload,
     schema.plugin_state.c.payload,
     schema.plugin_credentials.c.secret,
 )
@@ -66,6 +69,9 @@ async def fill(database, packages=1):
     acme = SimpleNamespace(database=database, sealer=Sealer(KEYRING), clock=SteppingClock(NOW))
     await PluginState("acme", acme).put("synced_to", "Maria")
     await credential(acme).store(Token(access_token="Maria"))
+    inbox = Inbox("acme", acme, handle=None)
+    async with database.begin() as connection:
+        await inbox.add(connection, [Arrival(key="1", body=b"Maria")])
     return made
 
 
@@ -104,6 +110,7 @@ async def test_everything_is_sealed_again_and_the_old_key_is_needed_no_more(data
         Progress("audit", 0, 0),
         Progress("audit", 0, 0),
         Progress("file_chunks", 0, 0),
+        Progress("plugin_inbox", 1, 1),
         Progress("plugin_state", 1, 1),
         Progress("plugin_credentials", 1, 1),
     ]
