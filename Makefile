@@ -34,8 +34,8 @@ install: $(RUNS) ## put the gateway into .venv, without the tools to test it
 
 install-tools: $(TOOLS) ## the same, with them
 
-demo: $(RUNS) ## the whole story on one screen: an order in, signed webhooks out
-	@$(VENV)/bin/gateway demo
+demo: $(RUNS) ## the whole story on one screen; to look around in a browser: make demo ARGS=--keep
+	@$(VENV)/bin/gateway demo $(ARGS)
 
 serve: $(RUNS) ## run the gateway as gateway.toml says
 	@$(VENV)/bin/gateway serve

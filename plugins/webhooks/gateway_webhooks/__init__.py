@@ -20,7 +20,6 @@ from gateway.plugin import (
 )
 from gateway_webhooks.commands import endpoints_group
 from gateway_webhooks.deliveries import Deliveries
-from gateway_webhooks.demo import demo
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.filtering import fitting
 from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
@@ -90,5 +89,5 @@ class Webhooks:
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
-        """Register ``gateway endpoints`` and ``gateway demo``."""
-        return [endpoints_group(self._guard), demo]
+        """Register ``gateway endpoints``."""
+        return [endpoints_group(self._guard)]

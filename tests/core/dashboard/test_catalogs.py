@@ -14,7 +14,8 @@ from gateway.testing.catalogs import catalogs_of, missing
 
 ROOT = Path(__file__).parents[3]
 CORE_PAGES = Path(str(resources.files("gateway.dashboard")))
-PACKAGES = [CORE_PAGES, *sorted(each.parent for each in ROOT.glob("plugins/*/*/locales"))]
+PLUGINS = sorted(each.parent for each in ROOT.glob("plugins/*/*/locales"))
+PACKAGES = [CORE_PAGES, ROOT / "gateway/demo", *PLUGINS]
 TRANSLATED = LANGUAGES[1:]
 COMMAND = re.compile(r"<code>.*?</code>|gateway\.toml|gateway people")
 NUMBER = re.compile(r"\b(N\.º|n°)", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""``gateway demo``: an order's whole way on one screen.
+"""The demo that ends by itself: an order's whole way on one screen.
 
 It starts a gateway on a temporary SQLite file and a subscriber's server, then uses
 both from outside, over HTTP and the command line.
@@ -18,8 +18,9 @@ from typing import Any, Final
 
 import click
 
-from gateway.plugin import GatewayError, Session, command
-from gateway_webhooks.demo_receiver import Arrival, DemoReceiver
+from gateway.demo.story_receiver import Arrival, DemoReceiver
+from gateway.errors import GatewayError
+from gateway.sdk.cli import Session
 
 _TIMEOUT_SECONDS: Final = 30.0
 _MAX_POLLS: Final = 100
@@ -57,13 +58,8 @@ _DRIVER_REPORTS: Final = (
 _WEBHOOKS: Final = 2 * (1 + len(_DRIVER_REPORTS)) + 1
 
 
-@command("demo")
-async def demo(session: Session) -> None:
-    """Play an order through: it comes in, signed webhooks go out, one is retried.
-
-    Everything happens on this machine, in a temporary folder. The exit code is 0 only if
-    every step succeeded.
-    """
+def play_story(session: Session) -> None:
+    """Play an order through; raises ``GatewayError`` unless every step succeeded."""
     run = _Run(session)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         config = Path(folder) / "gateway.toml"

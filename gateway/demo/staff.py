@@ -1,0 +1,54 @@
+"""The people of the made-up pharmacies: one of each role, and one of a single site."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.model.account import DEFAULT_ACCOUNT
+from gateway.model.ids import new_id
+from gateway.model.permission import Role
+from gateway.model.person import Membership, Person
+from gateway.runtime import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """A person of the demo: what they are, and at which sites (``None``: at all)."""
+
+    name: str
+    role: Role
+    sites: tuple[str, ...] | None = None
+
+
+STAFF: Final[Sequence[Colleague]] = (
+    Colleague("Amara Okafor", "owner"),
+    Colleague("Daniel Tremblay", "manager", ("lakeside", "queen")),
+    Colleague("Priya Raman", "pharmacist", ("lakeside",)),
+    Colleague("Hannah Weiss", "pharmacist", ("queen",)),
+    Colleague("Luis Ortega", "dispatcher", ("lakeside", "queen")),
+    Colleague("Sam Cole", "integrator"),
+    Colleague("Claire Nguyen", "privacy_officer"),
+)
+
+
+async def hire(gateway: Gateway) -> list[Person]:
+    """Store the staff, in their order. They have no factors: the entrance lets them in."""
+    now, parts = gateway.clock.now(), gateway.identity.parts
+    hired = []
+    async with gateway.database.begin() as connection:
+        for each in STAFF:
+            email = f"{each.name.split()[0].lower()}@pharmacy.example"
+            person = Person(
+                id=new_id("per", now),
+                name=each.name,
+                email=email,
+                login=email,
+                handle=secrets.token_bytes(32),
+                created_at=now,
+            )
+            await parts.people.add(connection, person)
+            member = Membership(DEFAULT_ACCOUNT, person.id, each.role, each.sites)
+            await parts.people.set_membership(connection, member, now)
+            hired.append(person)
+    return hired
