@@ -76,7 +76,7 @@ class AtWork:
         await self._pause(*_STEP_SECONDS)
         self._road.pop(0)
         if dispatch.inventor.is_one_in(9):
-            why = {"failure_reason": "recipient_not_home", "notes": "Nobody opens; left a card."}
+            why = {"failure_reason": "recipient_not_home", "notes": "No one opens; left a card."}
             await dispatch.report("delivery.attempted", [package], driver_id=DRIVER, **why)
         else:
             await dispatch.complete(package, DRIVER)

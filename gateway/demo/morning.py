@@ -122,7 +122,7 @@ class Morning:
             package = packages[number]
             await self._dispatch.report("delivery.out_for_delivery", [package], driver_id=driver)
             if goes_wrong and number == 2:  # noqa: PLR2004
-                await self._nobody_there(package, driver)
+                await self._no_one_there(package, driver)
             elif goes_wrong and number == 5:  # noqa: PLR2004
                 await self._refused(package, driver)
             elif is_short and number == 1:
@@ -137,7 +137,7 @@ class Morning:
         for number in range(count):
             self.at(minutes_ago - 60 - 9.5 * number, partial(door, number))
 
-    async def _nobody_there(self, package: Carried, driver: str) -> None:
+    async def _no_one_there(self, package: Carried, driver: str) -> None:
         why = {"failure_reason": "no_answer", "notes": "Rang twice, left a card."}
         await self._dispatch.report("delivery.arrived", [package], driver_id=driver)
         await self._dispatch.report("delivery.attempted", [package], driver_id=driver, **why)
