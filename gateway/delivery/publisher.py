@@ -129,10 +129,11 @@ class Publisher:
         if not current:
             return {}, {}, not_sent
         accounts = {event.account_id for event, _ in current}
-        known = {
+        seen = {
             subscription.id: subscription
-            for subscription in await self._destinations.subscriptions(connection, accounts)
+            for subscription in await self._destinations.with_disabled(connection, accounts)
         }
+        known = {each.id: each for each in seen.values() if not each.is_disabled}
         owners = {subscription.account_id for subscription in known.values()}
         matched = _matched(current, known.values()) if known else {}
         for event, _ in current:
@@ -145,7 +146,7 @@ class Publisher:
         wanted = self._hooks.route_events(
             [event for event, _ in current],
             matched,
-            RoutedDestinations(known, self._destinations, self._hand_over.sinks),
+            RoutedDestinations(seen, self._destinations, self._hand_over.sinks),
             emptied,
         )
         not_sent |= {event_id: f"plugin:{plugin}" for event_id, plugin in emptied.items()}

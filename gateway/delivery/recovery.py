@@ -7,7 +7,7 @@ gets the full retry schedule. A recovery pauses while the destination has many d
 deliveries, so that new events are not delayed behind it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.delivery.publisher import Wake
-from gateway.delivery.routed_destinations import routed
+from gateway.delivery.routed_destinations import RoutedDestinations
 from gateway.errors import Conflict, InvalidInput
 from gateway.hooks import Hooks
 from gateway.model.change import Change
@@ -200,10 +200,7 @@ class RecoveryRunner:
         states = await self._log.states(connection, destination.id, [e.id for e in missed], now)
         again = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
         unsent = [event for event in missed if event.id not in states]
-        # Events that a plugin routes away from the destination are not sent to it now either.
-        wanted = {event.id: (destination.id,) for event in unsent}
-        seen = {destination.id: routed(destination, self._hooks.sinks())} if unsent else {}
-        kept = self._hooks.route_events(unsent, wanted, seen) if unsent else {}
+        kept = await self._routed(connection, destination, unsent) if unsent else {}
         never = [
             NewDelivery(
                 account_id=event.account_id,
@@ -217,6 +214,18 @@ class RecoveryRunner:
             if kept[event.id]
         ]
         return again, never
+
+    async def _routed(
+        self, connection: AsyncConnection, destination: Destination, unsent: Sequence[Event]
+    ) -> Mapping[str, Collection[str]]:
+        """Return the events that no plugin routes away from the destination, now as before."""
+        wanted = {event.id: (destination.id,) for event in unsent}
+        account = {destination.account_id}
+        seen = {
+            each.id: each for each in await self._destinations.with_disabled(connection, account)
+        }
+        routed = RoutedDestinations(seen, self._destinations, self._hooks.sinks())
+        return self._hooks.route_events(unsent, wanted, routed)
 
 
 def _first_id(since: datetime) -> str:

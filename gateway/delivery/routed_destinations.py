@@ -46,6 +46,10 @@ def routed(destination: Destination, sinks: Mapping[str, Sink]) -> RoutedDestina
         name=destination.name,
         sink=destination.sink,
         site=destination.site,
+        account_id=destination.account_id,
+        mode=destination.mode,
+        events=destination.events,
+        state=destination.state,
         settings={
             name: destination.settings[name] for name in public if name in destination.settings
         },

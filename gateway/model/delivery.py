@@ -47,6 +47,8 @@ class RoutedDestination(msgspec.Struct, frozen=True, kw_only=True):
     """A destination as ``route_events`` sees it.
 
     ``settings`` has those of its settings that its sink names as ``public``: never a secret.
+    ``events`` are the patterns that it subscribes to. A disabled one is there too: it gets nothing,
+    but may be the one that an event is meant for.
     """
 
     id: str
@@ -54,6 +56,10 @@ class RoutedDestination(msgspec.Struct, frozen=True, kw_only=True):
     sink: str
     site: str | None
     settings: Mapping[str, Any]
+    account_id: str = "default"
+    mode: Mode = "live"
+    events: tuple[str, ...] = ("*",)
+    state: DestinationState = "active"
 
 
 class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):

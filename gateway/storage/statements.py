@@ -36,13 +36,14 @@ ORDER_BY_INDEX: Final = Statement(
     f"{_KNOWN} WHERE order_index = ANY(:order_index)",
 )
 
-# All but the disabled and removed: with their settings, since some deliveries go out at once.
+# With their settings, since some deliveries go out at once; and the disabled, since an event may be
+# meant for one of them and for no other.
 _SUBSCRIBED: Final = f"SELECT {column_list(destinations)} FROM destinations"  # noqa: S608 - as above
-_NOT_ENDED: Final = "state <> 'disabled' AND removed_at_ms IS NULL ORDER BY id"
+_NOT_REMOVED: Final = "removed_at_ms IS NULL ORDER BY id"
 
 SUBSCRIBED: Final = Statement(
-    f"{_SUBSCRIBED} WHERE account_id = :account_id AND {_NOT_ENDED}",
-    f"{_SUBSCRIBED} WHERE account_id = ANY(:account_id) AND {_NOT_ENDED}",
+    f"{_SUBSCRIBED} WHERE account_id = :account_id AND {_NOT_REMOVED}",
+    f"{_SUBSCRIBED} WHERE account_id = ANY(:account_id) AND {_NOT_REMOVED}",
 )
 
 # Locks the row of an account and a limit, which may not be there yet, and reads it. Accounts come

@@ -34,6 +34,11 @@ class Subscription(NamedTuple):
     row: Any
     """The whole row, for :meth:`DestinationStore.read`."""
 
+    @property
+    def is_disabled(self) -> bool:
+        """Whether it gets nothing now."""
+        return bool(self.row.state == "disabled")
+
 
 _ROW: Final = row_type(destinations)
 
@@ -199,6 +204,13 @@ class DestinationStore:
         self, connection: AsyncConnection, account_ids: Collection[str]
     ) -> Sequence[Subscription]:
         """Return the subscriptions of ``account_ids``: all but the disabled and removed."""
+        found = await self.with_disabled(connection, account_ids)
+        return [each for each in found if not each.is_disabled]
+
+    async def with_disabled(
+        self, connection: AsyncConnection, account_ids: Collection[str]
+    ) -> Sequence[Subscription]:
+        """Return the subscriptions of ``account_ids``, those of disabled destinations too."""
         rows = await fetch_each(connection, SUBSCRIBED, "account_id", sorted(account_ids))
         return [
             Subscription(

@@ -64,7 +64,7 @@ class Webhooks:
     @hookimpl
     def sinks(self) -> Sequence[Sink]:
         """Register the sink that POSTs events to endpoints."""
-        public = ("url", "format", "filter_fields", "send_fields")
+        public = ("url", "format", "filter_fields", "send_fields", "exclusive")
         return [Sink(SINK, EndpointSettings, self._sender.deliver, public=public)]
 
     @hookimpl

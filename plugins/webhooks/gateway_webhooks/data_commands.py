@@ -46,6 +46,11 @@ def _data(guard: AddressGuard) -> click.Command:
     @_SEND
     @_RENAME
     @click.option("--no-rename", is_flag=True, help="The fields' own names.")
+    @click.option(
+        "--exclusive/--shared",
+        default=None,
+        help="Whether no other endpoint gets the events that fit.",
+    )
     @_ACCOUNT
     @_TEST
     async def data(  # noqa: PLR0913 - one for each option
@@ -57,6 +62,7 @@ def _data(guard: AddressGuard) -> click.Command:
         send: str | None,
         renames: Sequence[str],
         no_rename: bool,
+        exclusive: bool | None,
         account: str,
         test_mode: bool,
     ) -> None:
@@ -70,8 +76,12 @@ def _data(guard: AddressGuard) -> click.Command:
             given["filter_fields"] = {}
         if no_rename:
             given["rename_fields"] = {}
+        if exclusive is not None:
+            given["exclusive"] = exclusive
         if not given:
-            raise click.UsageError("Nothing to change: give --filter, --send or --rename.")
+            raise click.UsageError(
+                "Nothing to change: give --filter, --send, --rename or --exclusive."
+            )
         async with session.gateway() as gateway:
             caller = session.caller(account, "test" if test_mode else "live")
             service = Endpoints(gateway, guard, by_operator=True)

@@ -36,6 +36,7 @@ from gateway.plugin import (
     note_changes,
 )
 from gateway_webhooks.disclosure import disclosure_problems
+from gateway_webhooks.filtering import exclusive, routed, takes
 from gateway_webhooks.mapping import (
     SINK,
     TEST_EVENT_TYPE,
@@ -116,6 +117,7 @@ class Endpoints:
             filter_fields=sent.filter_fields,
             send_fields=sent.send_fields,
             rename_fields=sent.rename_fields,
+            exclusive=sent.exclusive,
         )
         destination = Destination(
             id=new_id("dst", now),
@@ -192,6 +194,7 @@ class Endpoints:
                 filter_fields=wanted.filter_fields,
                 send_fields=wanted.send_fields,
                 rename_fields=wanted.rename_fields,
+                exclusive=wanted.exclusive,
             )
             if change.url is not UNSET:  # a private answer is shown to the one who chose its URL
                 same = wanted.url == settings_of(before).url
@@ -314,7 +317,7 @@ class Endpoints:
         endpoint = await self.get(caller, endpoint_id)
         given = {
             name: value
-            for name in ("filter_fields", "send_fields", "rename_fields")
+            for name in ("filter_fields", "send_fields", "rename_fields", "exclusive")
             if (value := getattr(wanted, name)) is not UNSET
         }
         settings = msgspec.structs.replace(settings_of(endpoint), **given)
@@ -323,20 +326,30 @@ class Endpoints:
         )
         if problems:
             raise InvalidInput("The endpoint has faults.", problems)
+        owner = Caller(endpoint.account_id, endpoint.mode, "gateway")
         async with self._gateway.database.read() as connection:
-            store = self._gateway.events
+            every = await self._gateway.destinations.list(connection, owner, SINK)
+            shown = None
             if wanted.event_id is not None:
-                found = await store.get(connection, caller, wanted.event_id)
-                events = [] if found is None else [found]
-            else:
-                events = await store.page(connection, caller, limit=_PREVIEW_EVENTS)
-        shown = next((each for each in events if _may_get(endpoint, each)), None)
-        if shown is None:
+                shown = await self._gateway.events.get(connection, caller, wanted.event_id)
+        if wanted.event_id is None:
+            shown = next(iter(await self.recent(caller, endpoint)), None)
+        if shown is None or not _may_get(endpoint, shown):
             raise NotFound(
                 "There is no such event that the endpoint subscribes to: name one that it does, "
                 "or send an order first."
             )
-        return preview_out(shown, settings, caller, self._gateway.clock.now())
+        alone = exclusive({each.id: routed(each) for each in every if each.id != endpoint.id})
+        only_to = next((each.id for each in alone if takes(each, shown)), None)
+        if settings.exclusive:
+            only_to = None
+        return preview_out(shown, settings, caller, self._gateway.clock.now(), only_to)
+
+    async def recent(self, caller: Caller, endpoint: Destination) -> Sequence[Event]:
+        """Return the newest events that an endpoint subscribes to, whether they fit or not."""
+        async with self._gateway.database.read() as connection:
+            found = await self._gateway.events.page(connection, caller, limit=_PREVIEW_EVENTS)
+        return [each for each in found if not each.purged and _may_get(endpoint, each)]
 
     async def delivery(
         self, caller: Caller, delivery_id: str

@@ -1,10 +1,11 @@
-"""Routing by content: which endpoints don't want an event, by their filters. Pure."""
+"""Routing by content: which endpoints don't want an event, or may not get it. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
-from gateway.plugin import Event, RoutedDestination
+from gateway.plugin import Destination, Event, GatewayError, RoutedDestination, matches
 from gateway_webhooks.disclosure import FieldFilter, unfit_field
 from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
 
@@ -16,19 +17,28 @@ def fitting(
     wanted: Mapping[str, Collection[str]],
     destinations: Mapping[str, RoutedDestination],
 ) -> dict[str, Collection[str]]:
-    """Return the destinations to keep of each event that a filter keeps back somewhere."""
+    """Return the destinations to keep of each event that is kept back somewhere.
+
+    A filter keeps an event from its own endpoint. An exclusive endpoint keeps those that it takes
+    from all others, even while it is paused or disabled: what is meant for one only does not go
+    elsewhere because that one is out of order.
+    """
     filters = {
         destination_id: filters_of(destinations[destination_id])
         for destination_id in {each for ids in wanted.values() for each in ids}
     }
+    alone = exclusive(destinations)
     kept: dict[str, Collection[str]] = {}
-    if not any(filters.values()):
+    if not alone and not any(filters.values()):
         return kept
     for event in events:
         given = wanted.get(event.id, ())
         if event.type == TEST_EVENT_TYPE.type:
             continue
         fit = [each for each in given if unfit_field(event, filters[each]) is None]
+        takers = [each.id for each in alone if takes(each, event)]
+        if takers:
+            fit = [each for each in fit if each in takers or destinations[each].sink != SINK]
         if len(fit) < len(given):
             kept[event.id] = fit
     return kept
@@ -40,3 +50,38 @@ def filters_of(destination: RoutedDestination) -> Filters:
     if destination.sink != SINK or not written:
         return {}
     return msgspec.convert(written, Filters)
+
+
+def exclusive(destinations: Mapping[str, RoutedDestination]) -> list[RoutedDestination]:
+    """Return the endpoints that share what they take with no other."""
+    found = []
+    for destination_id in destinations:
+        with suppress(GatewayError):  # its settings can't be unsealed: it gets nothing either
+            found.append(destinations[destination_id])
+    return [each for each in found if each.sink == SINK and each.settings.get("exclusive")]
+
+
+def takes(endpoint: RoutedDestination, event: Event) -> bool:
+    """Say whether an endpoint subscribes to an event and its filters let it through."""
+    return (
+        (endpoint.account_id, endpoint.mode) == (event.account_id, event.mode)
+        and endpoint.site in {None, event.site}
+        and matches(endpoint.events, event.type)
+        and unfit_field(event, filters_of(endpoint)) is None
+    )
+
+
+def routed(endpoint: Destination) -> RoutedDestination:
+    """Return an endpoint as the routing sees it."""
+    names = ("filter_fields", "exclusive")
+    return RoutedDestination(
+        id=endpoint.id,
+        name=endpoint.name,
+        sink=endpoint.sink,
+        site=endpoint.site,
+        account_id=endpoint.account_id,
+        mode=endpoint.mode,
+        events=endpoint.events,
+        state=endpoint.state,
+        settings={name: endpoint.settings[name] for name in names if name in endpoint.settings},
+    )

@@ -180,6 +180,7 @@ def changed(destination: Destination, change: EndpointChange) -> EndpointIn:
         filter_fields=settings.filter_fields,
         send_fields=settings.send_fields,
         rename_fields=settings.rename_fields,
+        exclusive=settings.exclusive,
     )
     given = {
         name: value
@@ -221,7 +222,7 @@ def endpoint_out(destination: Destination, secret: str | None = None) -> Endpoin
     """Convert a destination for its account; values of headers and private keys are left out."""
     settings = settings_of(destination)
     has_keys = settings.signature == "v1a"
-    following = settings.next_secret
+    keys = public_keys(settings)
     return EndpointOut(
         id=destination.id,
         url=settings.url,
@@ -251,10 +252,19 @@ def endpoint_out(destination: Destination, secret: str | None = None) -> Endpoin
         filter_fields=settings.filter_fields,
         send_fields=settings.send_fields,
         rename_fields=settings.rename_fields,
-        public_key=public_key_of(settings.secret) if has_keys else UNSET,
-        next_public_key=public_key_of(following) if has_keys and following else UNSET,
+        exclusive=settings.exclusive,
+        public_key=keys[0] if keys else UNSET,
+        next_public_key=keys[1] if keys[1:] else UNSET,
         secret=UNSET if secret is None or has_keys else secret,
     )
+
+
+def public_keys(settings: EndpointSettings) -> list[str]:
+    """Return the keys that a receiver verifies with: two in a rotation, none with a secret."""
+    if settings.signature != "v1a":
+        return []
+    following = settings.next_secret
+    return [public_key_of(each) for each in (settings.secret, following) if each is not None]
 
 
 def attempt_out(attempt: Attempt, caller: Caller) -> AttemptOut:

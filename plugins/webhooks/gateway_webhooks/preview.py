@@ -11,9 +11,16 @@ from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
 
 
 def preview_out(
-    event: Event, settings: EndpointSettings, caller: Caller, now: datetime
+    event: Event,
+    settings: EndpointSettings,
+    caller: Caller,
+    now: datetime,
+    only_to: str | None = None,
 ) -> PreviewOut:
-    """Serialize an event as for ``settings``; values are masked as ``caller`` may see them."""
+    """Serialize an event as for ``settings``; values are masked as ``caller`` may see them.
+
+    ``only_to`` is the endpoint that alone gets the event, if there is one.
+    """
     shown = ClaimedDelivery(
         id="dlv_preview",
         account_id=event.account_id,
@@ -34,8 +41,9 @@ def preview_out(
     return PreviewOut(
         event_id=event.id,
         event=event.type,
-        sent=unfit is None,
+        sent=unfit is None and only_to is None,
         unfit_field=unfit,
+        only_to=only_to,
         left_out=sorted(set(event.data) - names),
         body=body,
     )

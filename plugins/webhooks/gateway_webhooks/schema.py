@@ -40,6 +40,10 @@ class EndpointIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     rename_fields: Annotated[
         dict[str, str], Meta(description="other names for fields of data")
     ] = {}
+    exclusive: Annotated[
+        bool,
+        Meta(description="no other endpoint gets what fits"),
+    ] = False
 
 
 class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +60,7 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     filter_fields: dict[str, FieldFilter] | UnsetType = UNSET
     send_fields: list[str] | UnsetType | None = UNSET
     rename_fields: dict[str, str] | UnsetType = UNSET
+    exclusive: bool | UnsetType = UNSET
     status: Annotated[
         Status | UnsetType,
         Meta(description="paused keeps deliveries for later, disabled gets none"),
@@ -150,6 +155,7 @@ class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     filter_fields: dict[str, FieldFilter] = {}
     send_fields: list[str] | None = None
     rename_fields: dict[str, str] = {}
+    exclusive: bool = False
     secret: str | UnsetType = UNSET
     missed_since: str | UnsetType | None = UNSET
 
@@ -164,18 +170,21 @@ class PreviewIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     filter_fields: dict[str, FieldFilter] | UnsetType = UNSET
     send_fields: list[str] | UnsetType | None = UNSET
     rename_fields: dict[str, str] | UnsetType = UNSET
+    exclusive: bool | UnsetType = UNSET
 
 
 class PreviewOut(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoint would get of an event: the body, and the names of fields that it wouldn't.
 
-    ``sent`` is false where a filter keeps the event back; ``unfit_field`` names the field.
+    ``sent`` is false where a filter keeps the event back, and ``unfit_field`` names the field; or
+    where another endpoint alone gets it: ``only_to`` is its id.
     """
 
     event_id: str
     event: str
     sent: bool
     unfit_field: str | None
+    only_to: str | None
     left_out: list[str]
     body: dict[str, Any]
 

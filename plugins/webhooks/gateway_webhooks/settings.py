@@ -24,8 +24,8 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     from then on ``next_secret`` signs alone. With ``signature`` ``v1a``, of the ``standard`` format
     only, both are ed25519 private keys that never leave the gateway; receivers verify with the
     public key. ``filter_fields`` choose events by content, ``send_fields`` and ``rename_fields``
-    what of their data is sent (:mod:`gateway_webhooks.disclosure`).
-
+    what of their data is sent (:mod:`gateway_webhooks.disclosure`). ``exclusive``: no other
+    endpoint gets the events that fit.
 
     ``by_operator``: the operator chose the URL on the command line, and may see what comes back
     from a private network. ``secret_since`` is when ``secret`` began to sign
@@ -44,6 +44,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     filter_fields: dict[str, FieldFilter] = {}
     send_fields: list[str] | None = None
     rename_fields: dict[str, str] = {}
+    exclusive: bool = False
     secret_since: datetime | None = None
     next_secret_since: datetime | None = None
     changed_at: datetime | None = None

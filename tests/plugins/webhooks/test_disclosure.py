@@ -239,19 +239,52 @@ async def test_controlled_prescriptions_go_to_one_endpoint_only_without_names(ga
         gateway,
         key,
         f"{receiver.url}/vault",
-        events=["rx.*"],
         filter_fields={"controlled": {"equal": "yes"}},
         send_fields=["queue_id"],
+        exclusive=True,
     )
-    rest = {"controlled": {"one_of": ["no", "unknown"]}}
-    await added(gateway, key, f"{receiver.url}/rest", events=["rx.*"], filter_fields=rest)
+    rest = await added(gateway, key, f"{receiver.url}/rest")
 
     answer = await gateway.post("/api/rx", key, RX)
     [first, *_] = await receiver.wait_for(1)
+    await gateway.post("/api/webhook/orders", key, {"orders": [ORDER]})
+    received = await receiver.wait_for(2)
+    preview = await gateway.post(f"/api/webhooks/endpoints/{rest}/preview", key, {})
 
     assert answer.status_code == 202
     assert first.path == "/vault"
     assert first.json()["data"] == {"queue_id": answer.json()["queueId"]}
+    assert {each.path for each in received if each.json()["type"].startswith("rx.")} == {"/vault"}
+    assert "/rest" in {each.path for each in received}, "the others get what isn't controlled"
+    assert preview.json()["only_to"] is None, "the newest event is the order"
+    shown = await gateway.post(
+        f"/api/webhooks/endpoints/{rest}/preview", key, {"event_id": first.headers["webhook-id"]}
+    )
+    assert (shown.json()["sent"], shown.json()["unfit_field"]) == (False, None)
+    assert shown.json()["only_to"].startswith("dst_")
+
+
+async def test_what_is_for_one_endpoint_stays_from_the_others_while_that_one_is_disabled(
+    gateway, receiver
+):
+    key = await gateway.issue_key()
+    only = {"filter_fields": {"controlled": {"equal": "yes"}}, "exclusive": True}
+    vault = await added(gateway, key, f"{receiver.url}/vault", **only)
+    rest = await added(gateway, key, f"{receiver.url}/rest", events=["rx.*"])
+    vault, rest = (f"/api/webhooks/endpoints/{each}" for each in (vault, rest))
+    await gateway.request("PATCH", vault, key, {"status": "disabled"})
+    await gateway.post("/api/rx", key, RX)
+    since = {"since": "2020-01-01T00:00:00Z"}
+    rehearsed = await gateway.post(f"{rest}/recover/rehearse", key, since)
+    await gateway.request("PATCH", vault, key, {"status": "active"})
+    of_vault = await gateway.post(f"{vault}/recover/rehearse", key, since)
+
+    await gateway.post(f"{rest}/test", key)
+    [first] = await receiver.wait_for(1)
+
+    assert first.json()["type"] == "webhook.test"
+    assert rehearsed.json()["would_queue"] == 0, "nor does a recovery send it elsewhere"
+    assert of_vault.json()["would_queue"] >= 1
 
 
 def test_the_command_chooses_what_is_sent_and_shows_it(tmp_path):
@@ -282,5 +315,6 @@ def test_the_command_chooses_what_is_sent_and_shows_it(tmp_path):
         ["package_id", "rx_number"],
         {"rx_number": "rx"},
     )
-    cleared = run("data", endpoint, "--no-filter", "--send", "all", "--no-rename")
-    assert not {"filter_fields", "send_fields", "rename_fields"} & set(cleared)
+    assert run("data", endpoint, "--exclusive")["exclusive"] is True
+    cleared = run("data", endpoint, "--no-filter", "--send", "all", "--no-rename", "--shared")
+    assert not {"filter_fields", "send_fields", "rename_fields", "exclusive"} & set(cleared)

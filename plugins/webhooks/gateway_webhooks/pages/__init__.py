@@ -1,8 +1,9 @@
-"""The pages Endpoints, Endpoint and Deliveries."""
+"""The pages Endpoints and Deliveries, and those of one endpoint."""
 
 from gateway.plugin import Gateway, Page
 from gateway_webhooks.deliveries import Deliveries
 from gateway_webhooks.endpoints import Endpoints
+from gateway_webhooks.pages.data_page import DataPages
 from gateway_webhooks.pages.delivery_page import DeliveryPages
 from gateway_webhooks.pages.endpoint_forms import EndpointForms
 from gateway_webhooks.pages.endpoint_page import EndpointPages
@@ -15,5 +16,6 @@ def webhook_pages(gateway: Gateway, endpoints: Endpoints, deliveries: Deliveries
     return [
         *EndpointPages(gateway, endpoints, deliveries, inspector).pages(),
         *EndpointForms(gateway, endpoints, deliveries).pages(),
+        *DataPages(gateway, endpoints).pages(),
         *DeliveryPages(gateway, endpoints, deliveries, inspector).pages(),
     ]

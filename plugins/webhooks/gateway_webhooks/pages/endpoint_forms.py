@@ -26,6 +26,7 @@ from gateway_webhooks.pages.endpoint_page import periods, title_of
 from gateway_webhooks.pages.words import group_names
 from gateway_webhooks.schema import EndpointChange, EndpointIn
 from gateway_webhooks.settings import Format
+from gateway_webhooks.signing import public_key_of
 
 _COUNTED_EVENTS: Final = 2000
 _OVERLAPS: Final = ("1", "24", "72", "0")
@@ -102,6 +103,7 @@ class EndpointForms:
             "url": given.get("url"),
             "description": given.get("description"),
             "format": given.get("format", "scriptrun"),
+            "signature": given.get("signature", "v1"),
             "site": given.get("site") or request.site or "",
             "max_per_second": given.get("max_per_second"),
             "ordered": given.get("ordered") == "yes",
@@ -158,6 +160,7 @@ class EndpointForms:
             EndpointIn(
                 url=form.get("url").strip(),
                 format=_format(form.get("format", "scriptrun")),
+                signature="v1a" if form.get("signature") == "v1a" else "v1",
                 events=_events(form.get("which"), form.all("types")),
                 site=form.get("site") or None,
                 description=form.get("description").strip(),
@@ -201,6 +204,7 @@ class EndpointForms:
             "endpoint": endpoint,
             "title": title_of(endpoint),
             "settings": settings_of(endpoint),
+            "has_keys": settings_of(endpoint).signature == "v1a",
             "overlaps": _OVERLAPS,
         }
         return Template("webhooks/endpoint_rotate.html", context, title=title_of(endpoint))
@@ -216,7 +220,7 @@ class EndpointForms:
 
     async def _finish(self, request: PageRequest) -> SeeOther:
         await self._endpoints.finish_rotation(request.caller, _id(request))
-        toast = request.text("The new secret signs alone.")
+        toast = request.text("The new one signs alone.")
         return SeeOther(f"endpoints/{_id(request)}", toast)
 
     # -- recovering -----------------------------------------------------------------------------
@@ -254,12 +258,14 @@ def _id(request: PageRequest) -> str:
 
 
 def _secret(endpoint: Destination, secret: str, *, is_new: bool) -> Template:
-    """Return the page that shows a secret this once."""
+    """Return the page that shows a secret this once; of a key pair the public key only."""
+    has_keys = settings_of(endpoint).signature == "v1a"
     context = {
         "endpoint": endpoint,
         "title": title_of(endpoint),
         "settings": settings_of(endpoint),
-        "secret": secret,
+        "secret": public_key_of(secret) if has_keys else secret,
+        "has_keys": has_keys,
         "is_new": is_new,
     }
     return Template("webhooks/endpoint_secret.html", context, title=title_of(endpoint))

@@ -22,8 +22,9 @@ from gateway.plugin import (
 )
 from gateway_webhooks.deliveries import Deliveries
 from gateway_webhooks.endpoints import Endpoints
-from gateway_webhooks.mapping import missed_since, settings_of
+from gateway_webhooks.mapping import missed_since, public_keys, settings_of
 from gateway_webhooks.pages.charts import bars, labelled
+from gateway_webhooks.pages.data_form import in_words
 from gateway_webhooks.pages.inspector import Inspector, stamp
 from gateway_webhooks.pages.words import Shown, answer, group_names, health
 from gateway_webhooks.schema import EndpointChange
@@ -145,6 +146,7 @@ class EndpointPages:
             "settings": settings_of(endpoint),
             "title": title_of(endpoint),
             "missed_since": missed_since(endpoint),
+            "keys": public_keys(settings_of(endpoint)),
             "is_test_result": "test" in request.query,
             "only_failed": request.query.get("view") == "failed",
         }
@@ -163,6 +165,7 @@ class EndpointPages:
         if wants(request, "learns"):
             context["learned"] = self._deliveries.learned(endpoint)
             context["groups"] = group_names(request.text)
+            context["fits"] = in_words(settings_of(endpoint), request.text)
         return Template("webhooks/endpoint.html", context, title=title_of(endpoint))
 
     async def _health(self, request: PageRequest, endpoint: Destination) -> Mapping[str, Any]:

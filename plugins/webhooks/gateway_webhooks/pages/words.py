@@ -173,6 +173,16 @@ def _advice_of_error(error: str, text: Text) -> str:
     return known.get(error, "")
 
 
+def routing_names(text: Text) -> dict[str, str]:
+    """Return the names of what is known of an event beside its data, with what it can be."""
+    return {
+        "controlled": text("Prescription is controlled: yes, no or unknown"),
+        "priority": text("Priority: routine, urgent or stat"),
+        "requires_signature": text("Signature required: true or false"),
+        "source": text("Where the prescription came from"),
+    }
+
+
 def group_names(text: Text) -> dict[str, str]:
     """Return the names of the field groups of a patient."""
     return {
