@@ -111,6 +111,7 @@ from gateway.sdk.http import (
 )
 from gateway.sdk.inbox import Inbox, InboxMessage
 from gateway.sdk.oauth2 import OAuth2, code_challenge
+from gateway.sdk.outcome import outcome_of
 from gateway.sdk.page_request import PagePerson, PageRequest, Query
 from gateway.sdk.pages import (
     Action,
@@ -211,6 +212,7 @@ SINCE: Final[Mapping[str, str]] = {
     "Token": "1.1",
     "TokenRefused": "1.1",
     "code_challenge": "1.1",
+    "outcome_of": "1.1",
     "signed_request": "1.1",
     "why_not_sent": "1.1",
 }
@@ -426,6 +428,7 @@ __all__ = [
     "new_ids",
     "note_changes",
     "on_termination",
+    "outcome_of",
     "page_size",
     "problem_of",
     "queue_columns",

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Final
 
+import msgspec
+
 from gateway.plugin import (
     EXCERPT_BYTES,
     AddressGuard,
@@ -16,16 +18,14 @@ from gateway.plugin import (
     OutboundResponse,
     Outcome,
     Resolver,
+    outcome_of,
 )
 from gateway_webhooks.disclosure import unfit_field
 from gateway_webhooks.formats import write
 from gateway_webhooks.mapping import TEST_EVENT_TYPE
 from gateway_webhooks.settings import WebhooksSettings
 
-_GONE: Final = 410
 _REDIRECTS: Final = range(300, 400)
-# Too Many Requests (RFC 6585) and Service Unavailable (RFC 9110) concern the whole server.
-_BUSY: Final = frozenset({429, 503})
 
 
 class Sender:
@@ -82,18 +82,8 @@ class Sender:
                 ),
             )
         )
-        return Outcome(
-            delivery_id=delivery.id,
-            delivered=answer.is_success,
-            started_at=started_at,
-            duration_ms=answer.duration_ms,
-            status=answer.status,
-            error=answer.error,
-            excerpt=_excerpt(answer),
-            retry_after_seconds=answer.retry_after_seconds(self._clock.now()),
-            gone=answer.status == _GONE,
-            busy=answer.status in _BUSY,
-        )
+        outcome = outcome_of(answer, delivery.id, started_at)
+        return msgspec.structs.replace(outcome, excerpt=_excerpt(answer))
 
 
 def _excerpt(answer: OutboundResponse) -> bytes:

@@ -91,7 +91,8 @@ async def test_a_button_leaves_out_names_and_another_all_that_is_a_patients(open
         kept_back = await browser.post(path, {"learn": "all", "choose": "controlled"})
 
     assert '"external_patient_id"' in preview_of(whole)
-    assert '"external_patient_id"' not in preview_of(nameless)
+    for each in ("external_patient_id", "external_order_id"):
+        assert f'"{each}"' not in preview_of(nameless), "it may name a patient"
     assert '"rx_number"' in preview_of(nameless)
     assert '"rx_number"' not in preview_of(plain)
     assert '"package_id"' in preview_of(plain)

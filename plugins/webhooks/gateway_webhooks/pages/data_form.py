@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from gateway.plugin import EventType, InvalidInput, Problem, Query, groups_of
+from gateway.plugin import Caller, EventType, InvalidInput, Problem, Query, groups_of, masked
 from gateway_webhooks.deliveries import fields_of
 from gateway_webhooks.disclosure import FieldFilter, disclosure_problems
 from gateway_webhooks.settings import EndpointSettings
 
 Text = Callable[..., str]
-_PERSONAL: Final = frozenset({"identity", "contact", "image", "proof"})
+OTHER: Final = "other"
+_PERSONAL: Final = frozenset({"identity", "contact", "image", "proof", OTHER})
+_STRANGER: Final = Caller("", "live", "", permissions=frozenset())
 _EMPTY_ROWS: Final = 1
 
 
@@ -98,8 +100,15 @@ def read_form(given: Query, fields: Sequence[str]) -> DataForm:
 
 
 def group_of(name: str) -> str | None:
-    """Return the group of a patient's fields that one belongs to."""
-    return next(iter(groups_of({(last := name.rpartition(".")[2]): last})), None)
+    """Return the group of a patient's fields that one belongs to.
+
+    ``other`` is what another system or a person wrote: nothing says that it names no patient.
+    """
+    last = name.rpartition(".")[2]
+    known = groups_of({last: last})
+    if known:
+        return known[0]
+    return None if masked(_STRANGER, {last: last})[last] == last else OTHER
 
 
 def fields_in(events: Sequence[EventType], more: Sequence[str]) -> list[str]:
@@ -143,7 +152,7 @@ def rows_of(form: DataForm) -> tuple[Sequence[Condition], Sequence[tuple[str, st
 
 
 def by_group(fields: Sequence[str]) -> Mapping[str | None, Sequence[str]]:
-    """Return fields by their group, those of no patient first."""
+    """Return fields by their group, those without one first."""
     found: dict[str | None, list[str]] = {None: []}
     for each in fields:
         found.setdefault(group_of(each), []).append(each)
