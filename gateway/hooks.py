@@ -220,6 +220,14 @@ class Hooks:
                 _log.warning("%s", sentence)
             yield
 
+    def lifespan_records(self) -> list[object]:
+        """Return what plugins would open, without opening it."""
+        return [
+            each
+            for implementation in self._implementations("lifespan")
+            for each in self._records(implementation, AbstractAsyncContextManager)
+        ]
+
     def slow_lifespans(self) -> list[str]:
         """Return a sentence for each plugin that was slow to open at the last time."""
         return [

@@ -18,6 +18,7 @@ from gateway.hookspecs import API_VERSION, OLDEST_API_VERSION, PROJECT, GatewayH
 DEPRECATED: Final[Mapping[str, str]] = {}
 """What to use instead of a name at the door that will be gone, and when it goes."""
 
+_KEPT_BY_NAME: Final = ("PluginState", "Credential", "Inbox")
 _MARK: Final = f"{PROJECT}_impl"
 _WRAPPERS: Final = ("wrapper", "hookwrapper")
 
@@ -50,6 +51,32 @@ def deprecated_faults(package: Path, deprecated: Mapping[str, str] = DEPRECATED)
                     for each in node.names
                     if each.name in deprecated
                 )
+
+
+def foreign_name_faults(package: Path, name: str) -> Iterator[str]:
+    """Find what a package would keep under the name of another plugin than ``name``.
+
+    State, tokens and messages are kept by the plugin's name, which it writes itself: with another
+    one, two plugins would share them.
+    """
+    files = sorted(package.rglob("*.py")) if package.is_dir() else [package]
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            kind, given = _named_after(node)
+            if kind in _KEPT_BY_NAME and given is not None and given != name:
+                yield (
+                    f"{kind} ({file.name}:{getattr(node, 'lineno', 0)}) is made for the plugin "
+                    f"{given}: give it this plugin's name, {name}"
+                )
+
+
+def _named_after(node: ast.AST) -> tuple[str, str | None]:
+    """Return the class that a call makes something of, and its first argument."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return "", None
+    first = [each.value for each in node.keywords if each.arg == "plugin"] or node.args[:1]
+    value = first[0].value if first and isinstance(first[0], ast.Constant) else None
+    return node.func.id, value if isinstance(value, str) else None
 
 
 def settings_faults(plugin_class: type) -> Iterator[str]:

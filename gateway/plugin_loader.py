@@ -22,6 +22,7 @@ from gateway.errors import ConfigurationError, PluginError, Problem, SettingsErr
 from gateway.hooks import Hooks
 from gateway.plugin_faults import (
     deprecated_faults,
+    foreign_name_faults,
     settings_faults,
     unmarked_faults,
     version_faults,
@@ -113,11 +114,22 @@ def plugin_problems(plugins: Iterable[InstalledPlugin]) -> list[Problem]:
 
 def _remarks(plugin_class: type) -> Iterator[str]:
     """Yield the faults with which a plugin works, though not as its author meant it."""
-    package = sys.modules[plugin_class.__module__.partition(".")[0]]
-    for folder in getattr(package, "__path__", None) or [package.__file__ or ""]:
-        yield from deprecated_faults(Path(folder))
+    for folder in _folders(plugin_class):
+        yield from deprecated_faults(folder)
     yield from settings_faults(plugin_class)
     yield from unmarked_faults(plugin_class)
+
+
+def foreign_names(name: str) -> Iterator[str]:
+    """Yield what a plugin keeps under the name of another one; reads every file of its package."""
+    for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name):
+        for folder in _folders(entry_point.load()):
+            yield from foreign_name_faults(folder, name)
+
+
+def _folders(plugin_class: type) -> list[Path]:
+    package = sys.modules[plugin_class.__module__.partition(".")[0]]
+    return [Path(each) for each in getattr(package, "__path__", None) or [package.__file__ or ""]]
 
 
 def _placed(problem: Problem, file: str) -> Problem:

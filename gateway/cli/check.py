@@ -37,7 +37,7 @@ from gateway.http.local_ca import expiry_of
 from gateway.http.routers import Unopened, router_faults
 from gateway.model.wire import timestamp
 from gateway.observability.tracing import NOT_INSTALLED, is_installed
-from gateway.plugin_loader import ENTRY_POINT_GROUP
+from gateway.plugin_loader import ENTRY_POINT_GROUP, foreign_names
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.sdk.records import HealthReport, InstalledPlugin
@@ -209,7 +209,8 @@ def loading_problems(plugin: InstalledPlugin) -> Iterator[Problem]:
     """Yield why a plugin could not be loaded, and the faults with which it was."""
     where, origin = f"[plugins.{plugin.name}]", f"{plugin.distribution} {plugin.version}".strip()
     reasons = plugin.details or [Problem(plugin.problem)] if plugin.problem else []
-    for reason in (*reasons, *map(Problem, plugin.remarks)):
+    foreign = foreign_names(plugin.name) if plugin.enabled and not plugin.problem else ()
+    for reason in (*reasons, *map(Problem, plugin.remarks), *map(Problem, foreign)):
         if reason.field is None:
             yield Problem(f"plugin {plugin.name} ({origin}): {reason.message}", field=where)
         else:

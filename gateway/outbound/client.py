@@ -131,7 +131,9 @@ def _concealed(answer: OutboundResponse) -> OutboundResponse:
     Which failure it was, and how long it took, would tell open ports from closed ones.
     """
     if answer.status is not None:
-        return msgspec.structs.replace(answer, error=None, body=b"", cut=False, location=None)
+        return msgspec.structs.replace(
+            answer, error=None, body=b"", cut=False, location=None, headers={}
+        )
     if answer.error in _OUR_OWN:
         return answer
     return OutboundResponse(error="unreachable", duration_ms=0)

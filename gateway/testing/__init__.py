@@ -11,7 +11,8 @@ Installed as a pytest plugin; the fixture ``harness`` is a factory:
             assert answer.status_code == 200
 
 Everything is real: SQLite in a file, HTTP on 127.0.0.1, the embedded engine.
-:class:`PluginContract` holds the tests that every plugin must pass.
+:class:`PluginContract` holds the tests that every plugin must pass, :mod:`gateway.testing.samples`
+made-up orders, prescriptions and events of every type.
 """
 
 import pytest
@@ -19,6 +20,7 @@ import pytest
 from gateway.clock import SteppingClock
 from gateway.testing.harness import GatewayHarness, harness
 from gateway.testing.receiver import Received, Receiver
+from gateway.testing.samples import sample_events, sample_orders, sample_prescriptions
 
 pytest.register_assert_rewrite("gateway.testing.contract")
 
@@ -31,4 +33,7 @@ __all__ = [
     "Receiver",
     "SteppingClock",
     "harness",
+    "sample_events",
+    "sample_orders",
+    "sample_prescriptions",
 ]

@@ -29,7 +29,12 @@ from gateway.auth.roles import Permissions
 from gateway.http import routers
 from gateway.http.app import core_routers
 from gateway.model.catalog import core_event_types
-from gateway.plugin_loader import ENTRY_POINT_GROUP, SETTINGS_SAMPLE, installed_plugins
+from gateway.plugin_loader import (
+    ENTRY_POINT_GROUP,
+    SETTINGS_SAMPLE,
+    foreign_names,
+    installed_plugins,
+)
 from gateway.runtime import Gateway
 from gateway.sdk.records import HealthReport, Sink
 from gateway.settings import Settings, parse_settings
@@ -119,6 +124,10 @@ class PluginContract:
     def test_it_comes_in_through_the_one_door(self, plugin: str) -> None:
         """Its package imports only :mod:`gateway.plugin` from the gateway."""
         assert not list(inspection.import_faults(_package(plugin)))
+
+    def test_what_it_keeps_is_kept_under_its_own_name(self, plugin: str) -> None:
+        """State, tokens and messages: another plugin's name would mix them up with its."""
+        assert not list(foreign_names(plugin))
 
     def test_its_event_types_are_described_and_fit_their_samples(
         self, gateway: GatewayHarness
@@ -244,6 +253,15 @@ class PluginContract:
     def test_its_jobs_have_names_and_do_not_spin(self, gateway: GatewayHarness) -> None:
         """Each has a unique name and a positive interval; ``hooks.jobs`` refuses others."""
         assert all(job.name.strip() for job in gateway.gateway.hooks.jobs())
+
+    def test_its_inboxes_are_worked_off(self, gateway: GatewayHarness) -> None:
+        """An inbox in its lifespan has its jobs: without them, nothing is tried a second time."""
+        assert not list(inspection.inbox_faults(gateway.gateway.hooks))
+
+    def test_its_jobs_of_the_installation_are_not_in_a_hurry(self, gateway: GatewayHarness) -> None:
+        """One that comes once for all processes costs a statement a look: a second at least."""
+        jobs = [each for each in gateway.gateway.hooks.jobs() if each.once_per_cluster]
+        assert all(each.every_seconds >= 1 for each in jobs)
 
     @pytest.mark.asyncio
     async def test_its_tables_are_what_its_migrations_make(self, gateway: GatewayHarness) -> None:

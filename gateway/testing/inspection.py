@@ -8,17 +8,20 @@ from typing import Final
 import click
 import msgspec
 
+from gateway.hooks import Hooks
 from gateway.hookspecs import PROJECT
 from gateway.model.event import EventType, is_pattern
 from gateway.model.masking import PATIENT_FIELDS
 from gateway.model.wire import encode
 from gateway.plugin_faults import hook_faults, settings_faults, unmarked_faults, version_faults
+from gateway.sdk.inbox import Inbox
 
 __all__ = [
     "command_faults",
     "event_type_faults",
     "hook_faults",
     "import_faults",
+    "inbox_faults",
     "settings_faults",
     "unmarked_faults",
     "version_faults",
@@ -69,6 +72,17 @@ def event_type_faults(event_types: Sequence[EventType]) -> Iterator[str]:
         for fault in schema.iter_errors(sample):
             where = ".".join(str(each) for each in fault.instance_path) or "the sample"
             yield f"{entry.type}: {where}: {fault.message}"
+
+
+def inbox_faults(hooks: Hooks) -> Iterator[str]:
+    """Check that an inbox that opens and closes with the plugin has its jobs as well."""
+    jobs = {each.name for each in hooks.jobs()}
+    for each in hooks.lifespan_records():
+        if isinstance(each, Inbox) and f"{each.plugin}-inbox" not in jobs:
+            yield (
+                f"the inbox of {each.plugin} has no job: return inbox.jobs() from the hook jobs, "
+                "or retries and what a killed process left are found by nothing"
+            )
 
 
 def command_faults(command: click.Command, path: str = "") -> Iterator[str]:

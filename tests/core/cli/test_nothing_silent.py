@@ -103,6 +103,16 @@ def sinks(self):
 """)
 TOO_EARLY = HEAD.replace("self.gateway = gateway", "self.store = gateway.database")
 
+FOREIGN_NAME = written(
+    """
+@hookimpl
+def lifespan(self):
+    self.state = PluginState("csv", self.gateway)
+    return [Inbox("acme", self.gateway, nothing)]
+""",
+    HEAD.replace("HealthCheck,", "HealthCheck, Inbox, PluginState,"),
+)
+
 ROWS = {
     "every_seconds": (
         NO_PAUSE,
@@ -230,6 +240,26 @@ def test_two_plugins_with_one_address_are_both_named_with_their_places(run, conf
     assert problems(run("check", "--json")) == [("[plugins]", sentence)]
     alone = json.loads(run("plugins", "check", "erp", "--json").stdout)
     assert [each["message"] for each in alone["problems"]] == [sentence]
+
+
+def test_what_a_plugin_keeps_under_the_name_of_another_is_said(run, config, install, harness):
+    install("acme", FOREIGN_NAME)
+    config.write_text("[plugins.acme]\n")
+    sentence = (
+        "PluginState (vendor_acme.py:29) is made for the plugin csv: give it this plugin's name, "
+        "acme"
+    )
+
+    found = [message for _, message in problems(run("check", "--json"))]
+    alone = json.loads(run("plugins", "check", "acme", "--json").stdout)
+
+    assert [each for each in found if sentence in each], found
+    assert [each for each in alone["problems"] if sentence in each["message"]], alone
+    contract = Contract()
+    with pytest.raises(AssertionError, match="is made for the plugin csv"):
+        contract.test_what_it_keeps_is_kept_under_its_own_name("acme")
+    with pytest.raises(AssertionError, match="the inbox of acme has no job"):
+        contract.test_its_inboxes_are_worked_off(harness("[plugins.acme]\n"))
 
 
 def test_a_missing_secret_leaves_its_plugin_out_and_stops_no_command(run, config, install):

@@ -177,3 +177,26 @@ async def test_a_client_that_was_closed_can_be_used_again(client):
 
     assert answer.status == 200
     assert server.connections == 2
+
+
+async def test_of_an_answers_headers_those_that_were_asked_for_are_kept(client):
+    sent = b"X-Total: 7\r\nLink: <a>\r\nLink: <b>\r\nSet-Cookie: secret=1\r\n"
+    async with serving(answering(headers=sent)) as server:
+        asked = OutboundRequest(
+            url=f"http://127.0.0.1:{server.port}/", keep_headers=("X-TOTAL", "link", "x-none")
+        )
+        answer = await client.send(asked)
+        plain = await client.send(OutboundRequest(url=f"http://127.0.0.1:{server.port}/"))
+
+    assert dict(answer.headers) == {"x-total": "7", "link": "<a>, <b>"}
+    assert dict(plain.headers) == {}
+
+
+async def test_of_an_answer_of_the_operators_network_a_stranger_gets_no_headers(client):
+    async with serving(answering(headers=b"X-Total: 7\r\n")) as server:
+        asked = OutboundRequest(
+            url=f"http://127.0.0.1:{server.port}/", keep_headers=("x-total",), unprivileged=True
+        )
+        answer = await client.send(asked)
+
+    assert (answer.status, dict(answer.headers)) == (200, {})

@@ -10,12 +10,13 @@ from gateway_rx_queue.sender import outcome_from
 from gateway_rx_queue.service import RxService
 from gateway_rx_queue.settings import RxQueueSettings
 from gateway_rx_queue.writers.push_writer import PushWriter
+from sqlalchemy import text
 from waiting import PATIENCE_SECONDS
 
 from gateway.errors import PluginError
 from gateway.hookspecs import hookimpl
-from gateway.plugin import OutboundResponse
-from gateway.testing import Receiver
+from gateway.plugin import OutboundResponse, SystemClock
+from gateway.testing import Receiver, SteppingClock
 
 SIMULATOR = '[plugins.rx_queue]\nwriter = "simulator"\nretry_schedule_seconds = [0.05]\n'
 
@@ -232,6 +233,30 @@ async def test_a_writer_s_fault_is_a_try_that_did_not_work(harness, rx, caplog, 
     assert "Silva" not in caplog.text
 
 
+@pytest.mark.parametrize(("asked", "least"), [(600.0, 600.0), (1e9, 86_400.0), (None, 0.0)])
+async def test_a_writer_may_ask_for_a_longer_pause_of_a_day_at_most(harness, rx, asked, least):
+    async def write(_jobs):
+        return [WriteOutcome(outcome="retry", reason="busy", retry_after_seconds=asked)]
+
+    toml = '[plugins.rx_queue]\nwriter = "acme"\nretry_schedule_seconds = [5, 5]\n'
+    clock = SteppingClock(SystemClock().now())
+    gateway = harness(toml + LIMITS, clock)
+    bring(gateway, RxWriter("acme", write))
+    async with gateway:
+        key = await gateway.issue_key()
+        await submitted(gateway, key, rx(medication__written_date=today(gateway)))
+        query = text("SELECT due_at_ms FROM rx_jobs WHERE state = 'queued' AND attempts = 1")
+        due_at_ms = None
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while due_at_ms is None:
+                async with gateway.gateway.database.read() as connection:
+                    due_at_ms = (await connection.execute(query)).scalar()
+                await asyncio.sleep(0.02)
+
+    pause_seconds = due_at_ms / 1000 - clock.now().timestamp()
+    assert max(least, 5.0) - 1 <= pause_seconds <= max(least, 5.0) * 1.11
+
+
 async def test_a_write_that_is_running_at_the_end_is_finished(harness, rx):
     began, go_on = asyncio.Event(), asyncio.Event()
 
@@ -249,8 +274,6 @@ async def test_a_write_that_is_running_at_the_end_is_finished(harness, rx):
             await began.wait()
         asyncio.get_running_loop().call_later(0.1, go_on.set)
     async with gateway.gateway as again, again.database.read() as connection:
-        from sqlalchemy import text
-
         rows = await connection.execute(text("SELECT id, state FROM rx_jobs"))
         assert list(rows) == [(queue_id, "completed")]
 
