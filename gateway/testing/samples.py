@@ -17,7 +17,7 @@ As functions, and as the fixtures ``sample_orders``, ``sample_prescriptions`` an
         await gateway.post("/api/webhook/orders", key, {"orders": orders})
 
 Names, addresses and numbers are made up; telephone numbers are of ranges kept for fiction, health
-numbers pass their checks and belong to nobody.
+numbers pass their checks without being any patient's.
 """
 
 from collections.abc import Callable, Sequence
