@@ -86,8 +86,18 @@ class Attention:
         except Exception as error:  # noqa: BLE001 - a source of a plugin may raise anything
             place = with_place(type(error).__name__, error, source.find)
             _log.warning("attention source %s failed: %s", source.name, place)
-            text = f"The check {source.name} fails ({type(error).__name__}); the log has the place."
-            return [AttentionItem("source_failed", source.name, text, command="gateway check")]
+            message = "The check {name} fails ({reason}); the log has the place."
+            values = {"name": source.name, "reason": type(error).__name__}
+            return [
+                AttentionItem(
+                    "source_failed",
+                    source.name,
+                    message.format(**values),
+                    command="gateway check",
+                    message=message,
+                    values=values,
+                )
+            ]
 
     async def _endpoints(self, caller: Caller) -> Sequence[AttentionItem]:
         async with self._database.read() as connection:

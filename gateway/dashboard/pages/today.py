@@ -25,6 +25,11 @@ _ITEMS: Final = (
     _("The last backup is older than {days} days."),
     _("1 order waits for a person in the shop {shop}."),
     _("{count} orders wait for a person in the shop {shop}."),
+    _("{count} row of an import was left out: fetch it, correct it, and import it again."),
+    _("{count} rows of an import were left out: fetch them, correct them, and import them again."),
+    _("A record was opened in an emergency: another person has to review it."),
+    _("The key {name} stopped with the person who made it: keep it or revoke it."),
+    _("The check {name} fails ({reason}); the log has the place."),
     _("See what happens"),
     _("Show them"),
 )

@@ -1,6 +1,7 @@
 """What needs a person of imports: rows that were left out; and the topic that pages watch."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.plugin import (
     ATTENTION,
@@ -12,6 +13,11 @@ from gateway.plugin import (
     from_epoch_ms,
 )
 from gateway_csv.service import ImportService
+
+_ONE: Final = "{count} row of an import was left out: fetch it, correct it, and import it again."
+_MANY: Final = (
+    "{count} rows of an import were left out: fetch them, correct them, and import them again."
+)
 
 
 def extensions_of(service: ImportService, point: str) -> list[object]:
@@ -25,18 +31,24 @@ def attention(service: ImportService) -> AttentionSource:
     """Return the source of these items."""
 
     async def find(caller: Caller) -> Sequence[AttentionItem]:
-        return [
-            AttentionItem(
-                "import_rejected",
-                row.id,
-                "1 row of an import was left out: fetch it, correct it, and import it again."
-                if row.rejected == 1
-                else f"{row.rejected} rows of an import were left out: fetch them, correct them, "
-                "and import them again.",
-                None if row.finished_at_ms is None else from_epoch_ms(row.finished_at_ms),
-                row.site,
+        items = []
+        for row in await service.store.with_rejected(caller):
+            message = _ONE if row.rejected == 1 else _MANY
+            values = {"count": f"{row.rejected}"}
+            items.append(
+                AttentionItem(
+                    "import_rejected",
+                    row.id,
+                    message.format(**values),
+                    None if row.finished_at_ms is None else from_epoch_ms(row.finished_at_ms),
+                    row.site,
+                    message=message,
+                    values=values,
+                    page=f"import/{row.id}",
+                    button="Show it" if row.rejected == 1 else "Show them",
+                    count=row.rejected,
+                )
             )
-            for row in await service.store.with_rejected(caller)
-        ]
+        return items
 
     return AttentionSource("imports", "imports.run", find)

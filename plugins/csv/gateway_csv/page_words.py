@@ -198,9 +198,17 @@ def plainly(sentence: str, text: Text) -> str:
     values += [(found.start(), found[0], found[0]) for found in _ROW.finditer(said)]
     values.sort()
     slots = iter(values)
-    template = _with_slots(said, values)
-    translated = text(template)
+    translated = _translated(_with_slots(said, values), text)
     return _SLOT.sub(lambda found: next(slots, (0, "", found[0]))[2], translated)
+
+
+def _translated(template: str, text: Text) -> str:
+    """Return a sentence in the reader's language, else its parts: what, and behind a colon why."""
+    whole = text(template)
+    what, colon, why = template.partition(": ")
+    if whole != template or not colon:
+        return whole
+    return f"{text(what)}: {_translated(why, text)}"
 
 
 def _with_slots(said: str, values: list[tuple[int, str, str]]) -> str:
