@@ -10,6 +10,7 @@ catalog of its own (``--domain keys --files 'key*'``).
 import ast
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from fnmatch import fnmatch
 from importlib import resources
 from io import BytesIO
@@ -30,6 +31,7 @@ _ONE: Final = frozenset({"text", "gettext", "_"})
 _MANY: Final = frozenset({"ntext", "ngettext"})
 _TITLES: Final = {"Page": ("title",), "Badge": ("words",)}
 _BADGE_WORDS: Final = 1
+_NO_DATE: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _PLURALS: Final = {"fr": "nplurals=2; plural=(n > 1);"}
 
 
@@ -155,7 +157,9 @@ def _header(language: str) -> str:
 
 
 def _empty(language: str) -> Catalog:
-    return read_po(BytesIO(_header(language).encode()), locale=language)
+    made = read_po(BytesIO(_header(language).encode()), locale=language)
+    made.creation_date = made.revision_date = _NO_DATE  # the same texts are the same bytes
+    return made
 
 
 def _core() -> Path:
