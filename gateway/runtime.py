@@ -424,7 +424,13 @@ class Gateway:
             self.database, settings.gateway.data_dir / FILE_NAME, self.clock
         )
         self.housekeeper = Housekeeper(
-            self.database, sealer, settings.retention, self.audit, self.clock, tables=tables
+            self.database,
+            sealer,
+            settings.retention,
+            self.audit,
+            self.clock,
+            tables=tables,
+            proof_ages=self.places.proof_ages,
         )
         public_url = settings.gateway.public_url
         links = FileLinks(sealer, public_url, settings.files.link_days)

@@ -7,8 +7,10 @@ agent who was named beforehand and isn't the driver; the reason is documented wh
 standing waiver to leave it). Florida: records are kept for four years from the last filling.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from gateway.errors import SettingsError
@@ -16,6 +18,7 @@ from gateway.model.account import Site
 from gateway.model.order import Order
 from gateway.model.package import DeliveryUpdate, Proof
 
+_DAYS_A_YEAR: Final = 365.25
 AGENTS: Final = "agents"
 """The order's metadata that names, with semicolons between, who may take the bag."""
 _SELF: Final = frozenset({"", "self", "patient", "recipient", "client", "lui-même", "elle-même"})
@@ -84,7 +87,7 @@ class Places:
 
     def __init__(self, sites: Iterable[Site], more: Iterable[PlaceRules] = ()) -> None:
         known = {each.name: each for each in (*STOCK, *more)}
-        self._of: dict[tuple[str, str | None], PlaceRules] = {}
+        self._of: dict[tuple[str, str], PlaceRules] = {}
         for site in sites:
             if site.rules is None:
                 continue
@@ -99,10 +102,18 @@ class Places:
         self, account_id: str, site: str | None, order: Order, update: DeliveryUpdate
     ) -> Sequence[str]:
         """Return what a completion at a site broke; nothing where no rules hold."""
-        rules = self._of.get((account_id, site))
+        rules = None if site is None else self._of.get((account_id, site))
         return () if rules is None else rules.check(order, update)
 
     @property
-    def named(self) -> Mapping[tuple[str, str | None], PlaceRules]:
+    def proof_ages(self) -> Mapping[tuple[str, str], timedelta]:
+        """How long proofs are kept at least, by account and site; leap days are counted in."""
+        return {
+            (account, site): timedelta(days=math.ceil(rules.proof_years * _DAYS_A_YEAR))
+            for (account, site), rules in self._of.items()
+        }
+
+    @property
+    def named(self) -> Mapping[tuple[str, str], PlaceRules]:
         """The rules by account and site."""
         return self._of

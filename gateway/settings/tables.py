@@ -244,7 +244,8 @@ class RetentionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """``[retention]``: how many days finished records are kept; 0 keeps them forever.
 
     ``payload_days``: until patient data is erased. ``proof_days``: until the files of a delivery
-    (photos, signatures) are deleted; absent, ``payload_days`` counts for them too.
+    (photos, signatures) are deleted; absent, ``payload_days`` counts for them too. The rules of a
+    site's place (``[[sites]] rules``) may keep them longer.
     ``metadata_days``: until rows are deleted. ``log_days``: for delivery attempts. Unfinished
     records are kept regardless of age.
     """

@@ -4,8 +4,8 @@ Every function works on rows that a step of :mod:`gateway.storage.retention.poli
 in that step's transaction.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,9 +14,15 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
+    Table,
+    and_,
     bindparam,
     delete,
+    exists,
     false,
+    func,
+    not_,
+    or_,
     select,
     text,
     true,
@@ -33,7 +39,15 @@ from gateway.model.submission import ErasureResult
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.files.store import delete_files, delete_files_of
 from gateway.storage.plugin_tables import Unresolved
-from gateway.storage.schema import FINISHED, attempts, deliveries, events, idempotency, packages
+from gateway.storage.schema import (
+    FINISHED,
+    attempts,
+    deliveries,
+    events,
+    files,
+    idempotency,
+    packages,
+)
 from gateway.storage.stores.bag_numbers import delete_numbers
 from gateway.storage.stores.disclosures import fold, keep_lookups
 from gateway.storage.tenancy import visible_to
@@ -59,6 +73,8 @@ class StepContext:
     unresolved: Sequence[Unresolved] = ()
     now: datetime = _LONG_AGO
     """For the audit trail."""
+    proof_cutoffs_ms: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By account and site: proofs of packages that finished later are kept by its place's rules."""
 
 
 async def erasable_packages(context: StepContext, rows: Rows) -> Rows:
@@ -243,9 +259,41 @@ async def deletable_files(context: StepContext, rows: Rows) -> Rows:
         text(FINISHED),
         packages.c.status_at_ms < context.cutoff_ms,
     )
+    if context.proof_cutoffs_ms:
+        query = query.where(not_(_is_kept(context, packages, packages.c.status_at_ms)))
     free = await erasable_packages(context, list(await context.connection.execute(query)))
     over = {(row.account_id, row.id) for row in free}
     return [row for row in rows if (row.account_id, row.subject) in over]
+
+
+def files_kept_by_place(context: StepContext) -> ColumnElement[bool]:
+    """Match files that the rules of their site's place keep: a package ends after its files."""
+    return _is_kept(context, files, files.c.created_at_ms)
+
+
+def packages_with_kept_proof(context: StepContext) -> ColumnElement[bool]:
+    """Match packages with a file that the rules of their site's place keep."""
+    has_file = exists().where(
+        files.c.subject == packages.c.id, files.c.account_id == packages.c.account_id
+    )
+    return and_(_is_kept(context, packages, packages.c.status_at_ms), has_file)
+
+
+def _is_kept(context: StepContext, table: Table, at_ms: ColumnElement[int]) -> ColumnElement[bool]:
+    """Match rows of sites whose place wants proofs kept longer than since ``at_ms``."""
+    code = func.coalesce(table.c.site, "")  # with NULL, the condition would be neither
+    return or_(
+        false(),
+        *(
+            and_(
+                table.c.account_id == account,
+                table.c.mode == "live",
+                code == site,
+                at_ms >= cutoff_ms,
+            )
+            for (account, site), cutoff_ms in context.proof_cutoffs_ms.items()
+        ),
+    )
 
 
 async def delete_old_files(context: StepContext, rows: Rows) -> None:

@@ -7,7 +7,8 @@ age, these stay untouched:
 - unfinished packages, and those with an event still to be delivered;
 - events with a pending delivery, pending deliveries and their attempts;
 - events about a plugin's thing that the plugin reports as unfinished;
-- the audit trail, whose chain must hold, and the tables of plugins.
+- the audit trail, whose chain must hold, and the tables of plugins;
+- proofs of deliveries, and their packages, as long as the rules of the site's place want them.
 
 It runs in short transactions of a bounded number of rows, so that orders and deliveries
 are not held up. It can be stopped anywhere: the next run continues. Any number of processes
@@ -17,12 +18,13 @@ may run it at the same time.
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, false, select, text, true, tuple_
+from sqlalchemy import ColumnElement, Row, Select, false, not_, select, text, true, tuple_
 
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.model.account import DEFAULT_ACCOUNT
@@ -56,7 +58,7 @@ class Step:
 
     ``age`` reads from the settings how long they are kept (``None``: for ever), ``time`` names
     the column with the time they finished. ``free`` picks those that may go, and locks them;
-    ``work`` erases or deletes them.
+    ``work`` erases or deletes them. ``unless`` is what no candidate may be: the rules of places.
     """
 
     what: str
@@ -67,10 +69,13 @@ class Step:
     free: Callable[[StepContext, Rows], Awaitable[Rows]]
     work: Callable[[StepContext, Rows], Awaitable[None]]
     at_once: int = _ROWS_AT_ONCE
+    unless: Callable[[StepContext], ColumnElement[bool]] | None = None
 
     async def after(self, context: StepContext, place: tuple[Any, ...] | None) -> Rows:
         """Return the next candidates after ``place``, but those that another process has locked."""
         query = self.query.order_by(*self.key).limit(self.at_once)
+        if self.unless is not None and context.proof_cutoffs_ms:
+            query = query.where(not_(self.unless(context)))
         if place is not None:
             query = query.where(tuple_(*self.key) > tuple_(*place))
         if not context.rehearsal:
@@ -124,6 +129,7 @@ def _package_step(
         free=erasure.erasable_packages,
         work=erasure.delete_packages if goes else erasure.erase_packages,
         at_once=_PACKAGES_AT_ONCE,
+        unless=erasure.packages_with_kept_proof if goes else None,
     )
 
 
@@ -168,6 +174,7 @@ STEPS: Final[Sequence[Step]] = (
         free=erasure.deletable_files,
         work=erasure.delete_old_files,
         at_once=_PACKAGES_AT_ONCE,
+        unless=erasure.files_kept_by_place,
     ),
     Step(
         what="attempts",
@@ -221,9 +228,13 @@ class StepResult(NamedTuple):
 
 
 class Housekeeper:
-    """Applies the settings' ages to a database."""
+    """Applies the settings' ages to a database.
 
-    def __init__(
+    ``proof_ages`` says how long the place of a site (by account and code) wants proofs kept at
+    least; a longer ``proof_days`` counts too.
+    """
+
+    def __init__(  # noqa: PLR0913 - two of them have a default
         self,
         database: Database,
         sealer: Sealer,
@@ -232,6 +243,7 @@ class Housekeeper:
         clock: Clock,
         *,
         tables: Sequence[PluginTables] = (),
+        proof_ages: Mapping[tuple[str, str], timedelta] = MappingProxyType({}),
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._database = database
@@ -240,6 +252,7 @@ class Housekeeper:
         self._trail = trail
         self._clock = clock
         self._unresolved = [each.unresolved for each in tables if each.unresolved is not None]
+        self._proof_ages = proof_ages
         self._pause_seconds = pause_seconds
 
     async def run(self) -> None:
@@ -288,7 +301,13 @@ class Housekeeper:
             opened = self._database.begin() if writing else self._database.read()
             async with opened as connection:
                 context = StepContext(
-                    connection, self._sealer, cutoff_ms, not writing, self._unresolved, now
+                    connection,
+                    self._sealer,
+                    cutoff_ms,
+                    not writing,
+                    self._unresolved,
+                    now,
+                    {site: to_epoch_ms(now - age) for site, age in self._proof_ages.items()},
                 )
                 found = await step.after(context, place)
                 due = list(

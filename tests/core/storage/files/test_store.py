@@ -19,7 +19,7 @@ from gateway.storage.crypto.keyring import load, save
 from gateway.storage.crypto.reencryption import reseal
 from gateway.storage.files.spool import NewFile, SealedSpool
 from gateway.storage.files.store import FileFilter, size_of_files
-from gateway.storage.schema import file_chunks, files
+from gateway.storage.schema import file_chunks, files, packages
 
 RETENTION = "[retention]\npayload_days = 90\nmetadata_days = 730\n"
 
@@ -94,6 +94,31 @@ async def test_proof_can_be_kept_longer_than_the_patients_data(database_url, tmp
 
     assert (erased.purged, before, after) == (True, 1, 0)
     assert owner.subject == package_id
+
+
+async def test_a_place_keeps_its_proofs_and_their_packages_longer_than_the_settings(
+    database_url, tmp_path
+):
+    clock = SteppingClock()
+    site = '[[sites]]\ncode = "{code}"\nname = "{code}"\ntimezone = "America/New_York"\n'
+    toml = RETENTION + site.format(code="miami") + 'rules = "florida"\n' + site.format(code="erie")
+    async with opened(database_url, tmp_path, toml=toml, clock=clock) as gateway:
+        by_place, _ = await delivered(gateway, site="miami")
+        await delivered(gateway, site="erie")
+        no_proof = await package(gateway, site="miami")
+        await gateway.tracking.apply(LIVE, update(no_proof, "delivery.completed"))
+        clock.step(days(4 * 365))
+        await gateway.housekeeper.prune("test")
+        kept = await gateway.files.page(LIVE, FileFilter(10))
+        async with gateway.database.read() as connection:
+            left = list(await connection.execute(select(packages.c.id, packages.c.purged)))
+        clock.step(days(2))
+        await gateway.housekeeper.prune("test")
+        after = [await count(gateway, table) for table in (files, file_chunks, packages)]
+
+    assert [each.subject for each in kept] == [by_place]
+    assert [tuple(each) for each in left] == [(by_place, True)]
+    assert after == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
