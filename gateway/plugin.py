@@ -76,6 +76,7 @@ from gateway.model.package import DeliveryUpdate, Package, Proof, Status
 from gateway.model.permission import ANY_CALLER, REVEAL_CONTACT, REVEAL_RX, Permission
 from gateway.model.phone import to_e164
 from gateway.model.place_rules import PlaceRules
+from gateway.model.printed import ManifestRow
 from gateway.model.recovery import Recovery, Rehearsal
 from gateway.model.submission import (
     AmendmentResult,
@@ -133,6 +134,7 @@ from gateway.sdk.protocols import (
     FileKeeper,
     Gateway,
     KeyLookup,
+    ManifestMaker,
     OrderIntake,
     PackageAmendments,
     PlaceLookup,
@@ -309,6 +311,8 @@ __all__ = [
     "Job",
     "KeyLookup",
     "KeyedRequest",
+    "ManifestMaker",
+    "ManifestRow",
     "MissingExtra",
     "Mode",
     "NotAllowed",

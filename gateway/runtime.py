@@ -45,6 +45,8 @@ from gateway.errors import StorageError
 from gateway.hook_calls import print_trace
 from gateway.hooks import Hooks
 from gateway.intake.amendments import Amendments
+from gateway.intake.audit_reports import AuditReports
+from gateway.intake.bag_labels import BagLabels
 from gateway.intake.bulk import BulkChanges
 from gateway.intake.days import Days
 from gateway.intake.files import FileIntake
@@ -121,6 +123,8 @@ class Gateway:
     amendments: Amendments
     bulk: BulkChanges
     manifests: Manifests
+    bag_labels: BagLabels
+    audit_reports: AuditReports
     histories: Histories
     days: Days
     files: FileIntake
@@ -417,6 +421,14 @@ class Gateway:
             Records(self.database, EmergencyStore(sealer), self.packages, self.audit, self.clock)
         )
         self.reports = PatientReports(self.packages, self.events)
+        self.audit_reports = AuditReports(
+            self.database,
+            sealer,
+            self.audit,
+            self.reports,
+            self.sites,
+            settings.gateway.data_dir / FILE_NAME,
+        )
         self.disclosures = DisclosureLedger(
             self.database, sealer, self.events, self.clock, settings.audit.disclosures_years
         )
@@ -496,6 +508,12 @@ class Gateway:
         )
         self.bulk = BulkChanges(self.database, self.packages, self.tracking, self.amendments)
         self.manifests = Manifests(self.database, self.packages, self.audit)
+        self.bag_labels = BagLabels(
+            self.database,
+            self.packages,
+            self.audit,
+            {(each.account, each.code): each.name for each in settings.sites},
+        )
         self.histories = Histories(
             self.database, self.packages, self.events, file_store, self.reports, self.audit
         )

@@ -4,6 +4,7 @@ It needs the permission ``records.break_glass`` and a factor that was shown in t
 stays on the list of who reads the audit trail until another person has reviewed it.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -16,11 +17,13 @@ from gateway.model.ids import new_id
 from gateway.model.person import Emergency
 from gateway.storage.database import Database
 from gateway.storage.stores.audit import AuditTrail
-from gateway.storage.stores.emergencies import EmergencyStore
+from gateway.storage.stores.emergencies import EmergencyStore, OpenRecord
 from gateway.storage.stores.packages import PackageStore
 
 LIFE: Final = timedelta(minutes=30)
 PERMISSION: Final = "records.break_glass"
+OPEN_RECORDS: Final = "gateway_open_records"
+"""Where ``scope["state"]`` has the records that are open to a request's person."""
 _MIN_REASON: Final = 10
 _MAX_REASON: Final = 1000
 _LISTED: Final = 200
@@ -81,14 +84,14 @@ class Emergencies:
             await self._audit.record(connection, [entry], now)
         return emergency
 
-    async def opens(self, signed_in: SignedIn, subject: str) -> bool:
-        """Return whether ``subject`` is open to this person in an emergency now."""
+    async def open_to(self, signed_in: SignedIn) -> Sequence[OpenRecord]:
+        """Return the records that are open to this person in an emergency now."""
         if PERMISSION not in signed_in.permissions:
-            return False
+            return ()
         row = signed_in.row
         async with self._database.read() as connection:
-            return await self._store.is_open(
-                connection, row.account_id, row.person_id, subject, self._clock.now()
+            return await self._store.open_to(
+                connection, row.account_id, row.person_id, self._clock.now()
             )
 
     async def page(self, account_id: str, *, unreviewed: bool) -> list[Emergency]:

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from gateway.dashboard.pages.audit import audit_pages
+from gateway.dashboard.pages.emergency import emergency_pages
 from gateway.dashboard.pages.events import events_pages
 from gateway.dashboard.pages.first_steps import first_steps_pages, first_steps_panels
 from gateway.dashboard.pages.keys import keys_pages
 from gateway.dashboard.pages.me import me_pages
 from gateway.dashboard.pages.package import package_pages
 from gateway.dashboard.pages.packages import packages_pages
+from gateway.dashboard.pages.patient_reports import patient_report_pages
 from gateway.dashboard.pages.people import people_pages
 from gateway.dashboard.pages.report import report_pages
 from gateway.dashboard.pages.search import search_pages
@@ -27,6 +30,9 @@ def own_pages(gateway: Gateway) -> list[Page]:
         *first_steps_pages(gateway),
         *people_pages(gateway),
         *keys_pages(gateway),
+        *audit_pages(gateway),
+        *patient_report_pages(gateway),
+        *emergency_pages(gateway),
         *me_pages(gateway),
         *search_pages(),
     ]

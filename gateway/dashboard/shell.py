@@ -12,6 +12,7 @@ import msgspec
 from litestar import Response
 from markupsafe import Markup
 
+from gateway.auth.emergencies import OPEN_RECORDS
 from gateway.auth.sessions import SignedIn
 from gateway.clock import isoformat
 from gateway.dashboard.badges import Badges
@@ -185,6 +186,7 @@ class Shell:
             "stream": self.layout.assets.url(_STREAM)
             if _STREAM in self.layout.assets.files
             else "",
+            "open_records": http.scope["state"].get(OPEN_RECORDS, ()),
             "toast": around.toast,
             "draft": msgspec.json.encode(around.draft).decode() if around.draft else "",
             "locks_in": _seconds_to(signed_in.locks_at, request.now),
@@ -232,6 +234,8 @@ class Shell:
         if path is None or "{" in path:
             return None
         owned = self.pages.all[path]
+        if not all(map(request.caller.may, owned.needs)):
+            return None
         texts = self.layout.texts(owned.plugin, request.person.language)
         return {"title": texts.gettext(owned.page.title), "href": request.url(path)}
 

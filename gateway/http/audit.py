@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from gateway.clock import aware
 from gateway.model.account import Caller
-from gateway.model.audit import AuditEntry, Kind
+from gateway.model.audit import Kind
 from gateway.model.csv_text import csv_text
 from gateway.model.wire import decode
 from gateway.runtime import Gateway
@@ -46,14 +46,14 @@ class AuditSearchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class AuditRowsOut(msgspec.Struct):
     """A page of the trail."""
 
-    rows: list[AuditRow]
+    rows: Sequence[AuditRow]
     next_cursor: int | None = None
 
 
 class AccessesOut(msgspec.Struct):
     """Who saw or changed the patient's record, oldest first."""
 
-    accesses: list[AuditRow]
+    accesses: Sequence[AuditRow]
 
 
 class DisclosuresOut(msgspec.Struct):
@@ -104,9 +104,7 @@ def _search(gateway: Gateway) -> HTTPRouteHandler:
             since=None if sent.since is None else aware(sent.since),
             until=None if sent.until is None else aware(sent.until),
         )
-        async with gateway.database.read() as connection:
-            found = await gateway.reports.page(connection, caller, wanted)
-        await gateway.audit.note([AuditEntry.by(caller, "list", "audit.searched", "audit")])
+        found = (await gateway.audit_reports.page(caller, wanted)).rows
         if as_csv:
             return _csv(found[:size], AuditRow, "audit.csv")
         cursor = found[size - 1].sequence if len(found) > size else None
@@ -140,13 +138,7 @@ def _accesses(gateway: Gateway) -> HTTPRouteHandler:
           -H "Content-Type: application/json" -d '{"patient_phone": "+13055551234"}'
         ```
         """
-        sought = decode(body, Sought)
-        country = gateway.sites.country(caller.account_id, caller.site)
-        wanted = gateway.reports.wanted(caller.account_id, sought, country)
-        async with gateway.database.read() as connection:
-            found = await gateway.reports.accesses(connection, caller, wanted)
-        asked = gateway.reports.asked(caller, wanted, "report.access", hits=bool(found))
-        await gateway.audit.note([asked])
+        found = (await gateway.audit_reports.accesses(caller, decode(body, Sought))).rows
         if as_csv:
             return _csv(found, AuditRow, "accesses.csv")
         return json_response(AccessesOut(found))
@@ -177,13 +169,7 @@ def _accounting(gateway: Gateway) -> HTTPRouteHandler:
           -H "Content-Type: application/json" -d '{"rx_number": "RX-8872341"}'
         ```
         """
-        sought = decode(body, Sought)
-        country = gateway.sites.country(caller.account_id, caller.site)
-        wanted = gateway.reports.wanted(caller.account_id, sought, country)
-        async with gateway.database.read() as connection:
-            found = await gateway.reports.accounting(connection, caller, wanted)
-        asked = gateway.reports.asked(caller, wanted, "report.disclosures", hits=bool(found))
-        await gateway.audit.note([asked])
+        found = await gateway.audit_reports.disclosures(caller, decode(body, Sought))
         if as_csv:
             return _csv(found, Disclosure, "disclosures.csv")
         return json_response(DisclosuresOut(found))

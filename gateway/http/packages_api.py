@@ -15,8 +15,9 @@ from litestar.params import FromPath, FromQuery, RawBody
 from msgspec import Meta
 
 from gateway.clock import isoformat
+from gateway.intake.bag_labels import MAX_LABELS
 from gateway.intake.histories import Access, History, Step
-from gateway.intake.manifests import MAX_ON_MANIFEST, ManifestRow
+from gateway.intake.manifests import MAX_ON_MANIFEST
 from gateway.model.account import Caller
 from gateway.model.audit import Purpose
 from gateway.model.bulk import MAX_AT_ONCE, BulkAction, BulkChange, BulkRow
@@ -24,6 +25,7 @@ from gateway.model.csv_text import csv_text
 from gateway.model.day import Day
 from gateway.model.masking import masked, masked_order
 from gateway.model.order import Order
+from gateway.model.printed import BagLabel, ManifestRow
 from gateway.model.wire import decode, timestamp
 from gateway.runtime import Gateway
 from gateway.sdk.http import json_response
@@ -149,6 +151,18 @@ class ManifestIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     package_ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_ON_MANIFEST)]
 
 
+class BagLabelsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The packages whose bags get a label."""
+
+    package_ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_LABELS)]
+
+
+class BagLabelsOut(msgspec.Struct, frozen=True):
+    """Labels, by driver. No drug, no rx number, no telephone; `code` is for the QR code."""
+
+    labels: Sequence[BagLabel]
+
+
 class ManifestOut(msgspec.Struct, frozen=True):
     """The stops of a manifest, by driver. No drug, no rx number."""
 
@@ -164,6 +178,7 @@ def packages_router(gateway: Gateway) -> Router:
         _reveal(gateway),
         _bulk(gateway),
         _manifest(gateway),
+        _bag_labels(gateway),
     ]
     return Router("/api", route_handlers=handlers, tags=["Packages"])
 
@@ -324,6 +339,32 @@ def _manifest(gateway: Gateway) -> HTTPRouteHandler:
         )
 
     return make_manifest
+
+
+def _bag_labels(gateway: Gateway) -> HTTPRouteHandler:
+    @post(
+        "/packages/labels",
+        status_code=200,
+        summary="Make bag labels",
+        opt={
+            "permission": ("packages.read", "reveal.contact"),
+            "limit": "reads",
+            "body": BagLabelsIn,
+            "answer": BagLabelsOut,
+        },
+    )
+    async def make_bag_labels(body: RawBody, caller: NamedDependency[Caller]) -> Response[Any]:
+        r"""Return what a bag's label says, for a label printer of your own. It is logged.
+
+        ```bash
+        curl -X POST "$GATEWAY/api/packages/labels" -H "X-API-Key: $KEY" \
+          -H "Content-Type: application/json" -d '{"package_ids": ["'$PACKAGE'"]}'
+        ```
+        """
+        labels = await gateway.bag_labels.of(caller, decode(body, BagLabelsIn).package_ids)
+        return json_response(BagLabelsOut(labels))
+
+    return make_bag_labels
 
 
 def manifest_csv(stops: Sequence[ManifestRow]) -> bytes:

@@ -16,7 +16,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers
 from litestar.types import Receive, Scope
 
-from gateway.auth.emergencies import Emergencies
+from gateway.auth.emergencies import OPEN_RECORDS, Emergencies
 from gateway.auth.identity import Identity
 from gateway.auth.sessions import SIGNED_IN, SignedIn
 from gateway.auth.sign_in import Browser
@@ -87,12 +87,12 @@ class WebSessions:
             self._sessions.need_fresh_factor(signed_in.row)
         scope["state"][SIGNED_IN] = signed_in
         caller = signed_in.caller(_mode(scope, headers))
-        if caller.permissions >= REVEALING:
-            return caller
+        opened = await self._emergencies.open_to(signed_in)
+        scope["state"][OPEN_RECORDS] = opened
         # One record that this person opened in an emergency is shown to them in full.
-        for value in scope["path_params"].values():
-            if await self._emergencies.opens(signed_in, str(value)):
-                return msgspec.structs.replace(caller, permissions=caller.permissions | REVEALING)
+        named = {str(each) for each in scope["path_params"].values()}
+        if any(each.subject in named for each in opened):
+            return msgspec.structs.replace(caller, permissions=caller.permissions | REVEALING)
         return caller
 
     async def keep_form(self, scope: Scope, receive: Receive) -> None:

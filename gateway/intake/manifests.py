@@ -1,41 +1,34 @@
 """A driver's manifest: where each bag goes, and what to collect there. No drug, no rx number.
 
-Each package on it is a row of the audit trail, whether it is printed or fetched as data.
+It is of chosen packages, or of all that drivers have now. Each package on it is a row of the audit
+trail, whether it is printed or fetched as data.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import date
-from decimal import Decimal
 from typing import Final
 
-import msgspec
-
-from gateway.errors import InvalidInput, Problem
+from gateway.errors import Conflict, InvalidInput, Problem
 from gateway.model.account import Caller
 from gateway.model.audit import AuditEntry
 from gateway.model.package import Package, Status
+from gateway.model.printed import ManifestRow, manifest_row_of
 from gateway.storage.database import Database
 from gateway.storage.stores.audit import AuditTrail
+from gateway.storage.stores.clear_columns import ClearFilter
+from gateway.storage.stores.package_lists import PackageFilter
 from gateway.storage.stores.packages import PackageStore
 
 MAX_ON_MANIFEST: Final = 200
-
-
-class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One stop. ``prescriptions`` is how many are in the bag; money is dollars."""
-
-    package_id: str
-    driver_id: str | None
-    status: Status
-    patient_name: str
-    patient_address: str
-    patient_phone: str | None
-    delivery_date: date | None
-    priority: str
-    prescriptions: int
-    requires_signature: bool
-    refrigerated: bool
-    copay_amount: Decimal | None
+MOST_WITH_DRIVERS: Final = 2000
+_WITH_A_DRIVER: Final[tuple[Status, ...]] = (
+    "assigned",
+    "picked_up",
+    "out_for_delivery",
+    "arrived",
+    "attempted",
+    "rescheduled",
+)
+_PAGE: Final = 200
 
 
 class Manifests:
@@ -57,6 +50,43 @@ class Manifests:
             raise InvalidInput("The manifest can't be made.", [Problem(text, field="package_ids")])
         async with self._database.read() as connection:
             found = await self._packages.of_ids(connection, caller, package_ids)
+        return await self._shown(caller, found)
+
+    async def with_drivers(
+        self, caller: Caller, site: str | None = None, driver_id: str | None = None
+    ) -> Sequence[ManifestRow]:
+        """Return the packages that drivers have now, or one of them, by driver and address.
+
+        Noted as a print. Raises ``Conflict`` for more than 2,000.
+        """
+        caller.need("reveal.contact")
+        found: list[Package] = []
+        async with self._database.read() as connection:
+            before: str | None = None
+            while True:
+                wanted = PackageFilter(
+                    limit=_PAGE,
+                    before_id=before,
+                    site=site,
+                    clear=ClearFilter(driver_id=driver_id),
+                    statuses=_WITH_A_DRIVER,
+                )
+                page = await self._packages.page(connection, caller, wanted)
+                found += page
+                if len(page) < _PAGE:
+                    break
+                if len(found) >= MOST_WITH_DRIVERS:
+                    raise Conflict(
+                        f"Over {MOST_WITH_DRIVERS} packages are with drivers: name a site or a "
+                        "driver."
+                    )
+                before = page[-1].id
+        rows = await self._shown(caller, found)
+        return sorted(
+            rows, key=lambda each: (each.driver_id or "", each.patient_address, each.package_id)
+        )
+
+    async def _shown(self, caller: Caller, found: Sequence[Package]) -> list[ManifestRow]:
         shown = sorted(
             (each for each in found if not each.purged),
             key=lambda each: (each.driver_id or "", each.id),
@@ -76,22 +106,4 @@ class Manifests:
                 for each in shown
             ]
         )
-        return [_row(each) for each in shown]
-
-
-def _row(package: Package) -> ManifestRow:
-    order = package.order
-    return ManifestRow(
-        package_id=package.id,
-        driver_id=package.driver_id,
-        status=package.status,
-        patient_name=order.patient_name,
-        patient_address=order.patient_address,
-        patient_phone=order.patient_phone,
-        delivery_date=order.delivery_date,
-        priority=order.priority,
-        prescriptions=len(order.prescriptions) or (1 if order.rx_number else 0),
-        requires_signature=order.requires_signature,
-        refrigerated=any(each.refrigerated for each in order.prescriptions),
-        copay_amount=order.copay_amount,
-    )
+        return [manifest_row_of(each) for each in shown]

@@ -23,6 +23,7 @@ from gateway.model.event import EventDraft, EventType, Published
 from gateway.model.file import FileOwner, KeptFile, StoredFile
 from gateway.model.order import Order
 from gateway.model.package import DeliveryUpdate
+from gateway.model.printed import ManifestRow
 from gateway.model.recovery import Recovery, Rehearsal
 from gateway.model.submission import (
     AmendmentResult,
@@ -253,6 +254,20 @@ class PlaceLookup(Protocol):
         ...
 
 
+class ManifestMaker(Protocol):
+    """Makes drivers' manifests; each package on one is noted as a print."""
+
+    async def with_drivers(
+        self, caller: Caller, site: str | None = None, driver_id: str | None = None
+    ) -> Sequence[ManifestRow]:
+        """Return the packages that drivers have now, or one of them, by driver and address.
+
+        Raises ``Forbidden`` for a caller who may not see contact data, ``Conflict`` for more than
+        2,000 packages.
+        """
+        ...
+
+
 class RecoveryService(Protocol):
     """Sends the events again that a destination missed, a few at a time."""
 
@@ -341,6 +356,7 @@ class Gateway(Protocol):
     intake: OrderIntake
     tracking: UpdateIntake
     amendments: PackageAmendments
+    manifests: ManifestMaker
     files: FileKeeper
     publisher: EventPublisher
     limits: RequestLimiter

@@ -329,7 +329,7 @@ _KINDS: Final[Mapping[str, str]] = {
     "print": _("printed it"),
     "disclose": _("sent it on"),
 }
-_VIA: Final[Mapping[str, str]] = {
+VIA: Final[Mapping[str, str]] = {
     "page": _("on a page"),
     "key": _("by an API key"),
     "cli": _("by command"),
@@ -345,10 +345,10 @@ def _seen(request: PageRequest, access: Access) -> Seen:
     words = request.text(_KINDS.get(row.kind or "", row.action))
     if row.action == "file.viewed":
         words = request.text("opened a picture")
-    small = ", ".join(request.text(_GROUPS.get(each, each)) for each in row.fields) or (
+    small = ", ".join(request.text(FIELDS.get(each, each)) for each in row.fields) or (
         request.text("masked") if row.kind in {"view", "list"} else ""
     )
-    via = request.text(_VIA.get(row.via or "", "")) if row.via and row.via != "page" else ""
+    via = request.text(VIA.get(row.via or "", "")) if row.via and row.via != "page" else ""
     initials = "".join(each[0] for each in (access.name or row.actor).split()[:2]).upper()
     return Seen(
         initials,
@@ -359,7 +359,7 @@ def _seen(request: PageRequest, access: Access) -> Seen:
     )
 
 
-_GROUPS: Final[Mapping[str, str]] = {
+FIELDS: Final[Mapping[str, str]] = {
     "identity": _("name"),
     "contact": _("address and phone"),
     "rx": _("prescriptions"),

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from gateway.dashboard.news import REASONS, SOURCES, last_digits, source_words
 from gateway.dashboard.package_groups import BY_NAME, GROUP_OF, GROUPS, VIEW_OF, VIEWS, Group, View
+from gateway.dashboard.pages.bag_labels import bag_label_actions
 from gateway.dashboard.pages.bulk import bulk_actions
 from gateway.errors import NotFound
 from gateway.model.account import Caller
@@ -100,6 +101,7 @@ def packages_pages(gateway: Gateway) -> list[Page]:
                     limit="reveals",
                 ),
                 *bulk_actions(gateway),
+                *bag_label_actions(gateway),
             ),
         )
     ]

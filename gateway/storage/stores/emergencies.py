@@ -1,7 +1,7 @@
 """Break-glass: records that people opened in an emergency, and who reviewed that."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,6 +21,13 @@ async def unreviewed(
     )
     rows = await connection.execute(query.order_by(break_glass.c.id.desc()).limit(limit))
     return [(row.id, from_epoch_ms(row.created_at_ms)) for row in rows]
+
+
+class OpenRecord(NamedTuple):
+    """A record that is open to a person in an emergency, until then."""
+
+    subject: str
+    closes_at: datetime
 
 
 class EmergencyStore:
@@ -45,22 +52,18 @@ class EmergencyStore:
             )
         )
 
-    async def is_open(
-        self,
-        connection: AsyncConnection,
-        account_id: str,
-        person_id: str,
-        subject: str,
-        now: datetime,
-    ) -> bool:
-        """Return whether this record is open to this person now."""
-        query = select(break_glass.c.id).where(
+    async def open_to(
+        self, connection: AsyncConnection, account_id: str, person_id: str, now: datetime
+    ) -> list[OpenRecord]:
+        """Return the records that are open to a person now, by the time they close."""
+        query = select(break_glass.c.subject, break_glass.c.expires_at_ms).where(
             break_glass.c.account_id == account_id,
             break_glass.c.person_id == person_id,
-            break_glass.c.subject == subject,
             break_glass.c.expires_at_ms > to_epoch_ms(now),
         )
-        return (await connection.execute(query.limit(1))).first() is not None
+        rows = await connection.execute(query.order_by(break_glass.c.expires_at_ms))
+        last = {row.subject: from_epoch_ms(row.expires_at_ms) for row in rows}
+        return [OpenRecord(subject, closes_at) for subject, closes_at in last.items()]
 
     async def page(
         self, connection: AsyncConnection, account_id: str, *, unreviewed: bool, limit: int

@@ -1,6 +1,6 @@
 """Which endpoints heard of events and what they answered, and the names of who reported them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -105,6 +105,23 @@ async def names_of(
     )
     found = await connection.execute(of_people.union_all(of_keys))
     return {row[0]: row[1] for row in found}
+
+
+async def actors_of(
+    connection: AsyncConnection, caller: Caller, *, limit: int = 500
+) -> Sequence[tuple[str, str]]:
+    """Return the ids and names of the account's people and keys, by name."""
+    of_people = (
+        select(people.c.id, people.c.name)
+        .join(memberships, memberships.c.person_id == people.c.id)
+        .where(memberships.c.account_id == caller.account_id)
+    )
+    of_keys = select(api_keys.c.id, api_keys.c.name).where(
+        api_keys.c.account_id == caller.account_id
+    )
+    both = of_people.union(of_keys).subquery()
+    rows = await connection.execute(select(both).order_by(both.c.name, both.c.id).limit(limit))
+    return [(row[0], row[1]) for row in rows]
 
 
 def _moment(epoch_ms: int | None) -> datetime | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.plugin import DEFAULT_ACCOUNT, GatewayError, Session, command, reveal_option
 from gateway_reports.closing import Closing
-from gateway_reports.manifest import LAYOUTS, Layout, csv_of, manifest
+from gateway_reports.manifest import LAYOUTS, Layout, csv_of
 from gateway_reports.money import NO_DRIVER, day_money
 from gateway_reports.returns import Returns
 from gateway_reports.schema import DayOut, day_out
@@ -29,7 +29,14 @@ _LINE: Final = (
     "signed",
     "unsigned_reason",
 )
-_STOP: Final = ("driver_id", "name", "address", "phone", "prescriptions", "copay_due")
+_STOP: Final = (
+    "driver_id",
+    "patient_name",
+    "patient_address",
+    "patient_phone",
+    "prescriptions",
+    "copay_amount",
+)
 _RETURN: Final = ("package_id", "site", "status", "filled_on", "due_on", "days_late")
 _MAX_LIST_BYTES: Final = 64 * 1024
 
@@ -154,7 +161,8 @@ async def manifest_of(
     if not reveal:
         raise GatewayError("A manifest names patients: say --reveal. It is logged.")
     async with session.gateway() as gateway:
-        stops = await manifest(gateway, session.caller(account, reveal=True), site, driver)
+        caller = session.caller(account, reveal=True)
+        stops = await gateway.manifests.with_drivers(caller, site, driver)
     if path is not None:
         _write(path, csv_of(stops, layout))
         session.record({"file": str(path), "stops": len(stops), "layout": layout})

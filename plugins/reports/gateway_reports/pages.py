@@ -17,7 +17,7 @@ from gateway.plugin import (
     day_at,
 )
 from gateway_reports.closing import Closing
-from gateway_reports.manifest import LAYOUTS, Layout, csv_of, manifest
+from gateway_reports.manifest import LAYOUTS, Layout, csv_of
 from gateway_reports.money import day_money
 from gateway_reports.returns import Returns
 from gateway_reports.schema import day_out
@@ -63,7 +63,12 @@ class ReportPages:
                 parent="reports",
                 actions=(
                     Action(path="", permission=_SIGNATURES, handler=self._signatures),
-                    Action(path="file", permission=_SIGNATURES, handler=self._signatures_file),
+                    Action(
+                        path="file",
+                        permission=_SIGNATURES,
+                        handler=self._signatures_file,
+                        step_up=True,
+                    ),
                 ),
             ),
             Page(
@@ -81,7 +86,12 @@ class ReportPages:
                 parent="reports",
                 actions=(
                     Action(path="", permission=_MANIFEST, handler=self._manifest),
-                    Action(path="file", permission=_MANIFEST, handler=self._manifest_file),
+                    Action(
+                        path="file",
+                        permission=_MANIFEST,
+                        handler=self._manifest_file,
+                        step_up=True,
+                    ),
                 ),
             ),
         ]
@@ -162,7 +172,7 @@ class ReportPages:
     async def _manifest(self, request: PageRequest) -> Template:
         form = await request.form()
         driver = form.get("driver").strip() or None
-        stops = await manifest(self._gateway, request.caller, request.site, driver)
+        stops = await self._gateway.manifests.with_drivers(request.caller, request.site, driver)
         currency = currency_of(self._gateway, request.caller.account_id, request.site)
         return Template(
             "reports/manifest.html",
@@ -172,7 +182,7 @@ class ReportPages:
     async def _manifest_file(self, request: PageRequest) -> Download:
         form = await request.form()
         driver = form.get("driver").strip() or None
-        stops = await manifest(self._gateway, request.caller, request.site, driver)
+        stops = await self._gateway.manifests.with_drivers(request.caller, request.site, driver)
         return Download("manifest.csv", _CSV, csv_of(stops, _layout(form.get("layout"))).encode())
 
 

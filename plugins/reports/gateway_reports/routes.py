@@ -10,7 +10,7 @@ from litestar.params import FromQuery, RawBody, SkipValidation
 
 from gateway.plugin import Caller, Gateway, InvalidInput, Problem, decode, json_response
 from gateway_reports.closing import Closing
-from gateway_reports.manifest import LAYOUTS, Layout, csv_of, manifest
+from gateway_reports.manifest import LAYOUTS, Layout, csv_of
 from gateway_reports.money import ZERO, day_money
 from gateway_reports.returns import Returns
 from gateway_reports.schema import (
@@ -190,11 +190,11 @@ async def show_manifest(
     """
     chosen: Layout = _layout(layout)
     _check_site(reports.gateway, caller, site)
-    stops = await manifest(reports.gateway, caller, site, driver)
+    stops = await reports.gateway.manifests.with_drivers(caller, site, driver)
     if as_csv:
         return _file("manifest.csv", csv_of(stops, chosen), {})
-    due = sum((each.copay_due or ZERO for each in stops), Decimal("0.00"))
-    return json_response(ManifestOut(stops=tuple(stops), copay_due=due))
+    due = sum((each.copay_amount or ZERO for each in stops), Decimal("0.00"))
+    return json_response(ManifestOut(stops=stops, copay_due=due))
 
 
 async def _day(reports: Reports, caller: Caller, site: str | None, day: date | None) -> DayOut:

@@ -1,12 +1,13 @@
 """What goes in and out over HTTP."""
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
 import msgspec
 
+from gateway.plugin import ManifestRow
 from gateway_reports.closing import ClosedDay
-from gateway_reports.manifest import Stop
 from gateway_reports.money import DayMoney, Difference
 from gateway_reports.returns import ReturnDue
 from gateway_reports.signatures import SignatureLine
@@ -65,7 +66,7 @@ class ReturnsOut(msgspec.Struct, frozen=True, kw_only=True):
 class ManifestOut(msgspec.Struct, frozen=True, kw_only=True):
     """The packages that drivers have; ``copay_due`` is their sum."""
 
-    stops: tuple[Stop, ...]
+    stops: Sequence[ManifestRow]
     copay_due: Decimal
 
 

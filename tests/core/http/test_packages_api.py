@@ -147,6 +147,27 @@ async def test_a_manifest_has_no_drug_and_no_rx_number_and_is_logged_as_a_print(
     assert {each["kind"] for each in seen["accesses"]} == {"print"}
 
 
+async def test_a_bag_label_says_where_the_bag_goes_and_its_code_is_the_packages_id(running):
+    package_id = await ordered(running)
+    unseen = await running.issue_key(scopes=("packages.read",))
+
+    sent = {"package_ids": [package_id, "pkg_unknown"]}
+    answer = await running.post("/api/packages/labels", running.key, sent)
+    refused = await running.post("/api/packages/labels", unseen, sent)
+    too_many = await running.post(
+        "/api/packages/labels", running.key, {"package_ids": ["pkg_1"] * 101}
+    )
+    await running.gateway.audit.drained()
+    seen = (await running.get(f"/api/packages/{package_id}/accesses", running.key)).json()
+
+    [label] = answer.json()["labels"]
+    assert (label["code"], label["patient_name"]) == (package_id, "Maria Rodriguez")
+    assert "8872341" not in answer.text
+    assert "4165550123" not in answer.text
+    assert (refused.status_code, too_many.status_code) == (403, 400)
+    assert [each["action"] for each in seen["accesses"]] == ["bag_label.printed"]
+
+
 async def test_an_order_is_corrected_field_by_field_and_only_in_the_pharmacy(running):
     package_id = await ordered(running)
     path = f"/api/packages/{package_id}"

@@ -179,6 +179,48 @@ async def test_a_mail_server_that_is_down_delays_and_loses_nothing(harness, cloc
         assert len(await mails(mail_server, 1)) == 1
 
 
+async def test_a_mail_server_that_is_down_for_a_day_delays_and_loses_nothing(
+    harness, clock, mail_server
+):
+    async with harness(mail_server.toml(), clock) as gateway:
+        await add(gateway, await gateway.issue_key())
+        await mail_server.stop()
+        for hour in range(24):
+            if hour % 6 == 0:
+                await failing_endpoint(gateway, clock, minutes=16, name=f"board {hour}")
+                await watch(gateway)
+            known = await deliveries(gateway)
+            gateway.gateway.wake(list({each.destination_id for each in known}))
+            await until(lambda: none_is_due(gateway, clock))
+            clock.step(HOUR)
+        waiting = await deliveries(gateway)
+        assert [each.state for each in waiting] == ["pending"] * 4
+
+        await mail_server.start(again=True)
+        for _ in range(12):  # the breaker and the schedule let some wait for some hours more
+            known = await deliveries(gateway)
+            if all(each.state == "delivered" for each in known):
+                break
+            gateway.gateway.wake(list({each.destination_id for each in known}))
+            await until(lambda: none_is_due(gateway, clock))
+            clock.step(HOUR)
+        assert [each.state for each in await deliveries(gateway)] == ["delivered"] * 4
+    said = " ".join(f"{mail['Subject']} {body(mail, 'plain')}" for mail in mail_server.inbox.mails)
+    for hour in (0, 6, 12, 18):
+        assert f"board {hour} fails" in " ".join(said.split())
+
+
+async def deliveries(gateway):
+    async with gateway.gateway.database.read() as connection:
+        return await gateway.gateway.delivery_log.page(connection, gateway.caller(), limit=50)
+
+
+async def none_is_due(gateway, clock):
+    """Return whether each delivery had its attempt, or waits behind the open breaker."""
+    found = await deliveries(gateway)
+    return all(each.reason or each.due_at is None or each.due_at > clock.now() for each in found)
+
+
 async def attempts(gateway):
     from gateway.plugin import AttemptFilter
 

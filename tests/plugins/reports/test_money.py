@@ -13,12 +13,17 @@ def total(values):
     return sum((Decimal(str(each)) for each in values), Decimal("0.00"))
 
 
-async def test_a_day_of_400_packages_and_25_hours_closes_to_the_cent(day):
+async def test_a_day_of_400_packages_and_25_hours_closes_to_the_cent(day, clock):
     # Two sites, four drivers, odd cents; every tenth pays on account, every fiftieth is short.
+    # Twenty more come back: ten are returned in the evening, ten are failed.
     copays = [Decimal(number * 37 % 4999) * CENT for number in range(400)]
     ids = await day.bags(
         [
-            {"site": "lakeside" if number % 4 else "harbour", "copay_amount": float(copay)}
+            {
+                "site": "lakeside" if number % 4 else "harbour",
+                "copay_amount": float(copay),
+                "rx_number": f"RX-{number}",
+            }
             for number, copay in enumerate(copays)
         ]
     )
@@ -33,8 +38,27 @@ async def test_a_day_of_400_packages_and_25_hours_closes_to_the_cent(day):
                 driver_id=f"drv_{number % 4}",
                 copay_collected=float(paid[number]),
                 copay_method="on_account" if number % 10 == 0 else "cash",
+                proof={
+                    "signature_url": f"https://sign.example/{number}.png",
+                    "signer_name": f"Signer {number}",
+                },
             )
             for number, package_id in enumerate(ids)
+        ]
+    )
+    back = await day.bags(
+        [{"rx_number": f"BACK-{number}", "copay_amount": 9.99} for number in range(20)]
+    )
+    await day.report(
+        [
+            {
+                "package_id": package_id,
+                "event": "delivery.returned" if number % 2 else "delivery.failed",
+                "occurred_at": "2026-11-02T02:00:00Z",
+                "driver_id": "drv_1",
+                **({} if number % 2 else {"failure_reason": "no_answer"}),
+            }
+            for number, package_id in enumerate(back)
         ]
     )
 
@@ -55,6 +79,17 @@ async def test_a_day_of_400_packages_and_25_hours_closes_to_the_cent(day):
         assert {each["package_id"] for each in money["differences"]} == {
             ids[each] for each in mine if each in short
         }
+        closed = (await day.close(site=shown["site"], note="1.00 short each")).json()
+        assert closed["closed"]["money"] == money
+    log = await day.signatures(*(f"RX-{number}" for number in range(400)))
+    assert [each["package_id"] for each in log["lines"]] == ids
+    assert [each["signer_name"] for each in log["lines"]] == [
+        f"Signer {each}" for each in range(400)
+    ]
+    assert log["unsigned"] == 0
+    clock.step(10 * 24 * 3600)
+    due = [each["package_id"] for each in (await day.get("returns"))["returns"]]
+    assert sorted(due) == sorted(back[::2])  # a failed one waits for a person, the others are back
 
 
 async def test_the_day_begins_and_ends_at_the_sites_midnight(day):
