@@ -32,6 +32,7 @@ _MANY: Final = frozenset({"ntext", "ngettext"})
 _TITLES: Final = {"Page": ("title",), "Badge": ("words",)}
 _BADGE_WORDS: Final = 1
 _NO_DATE: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_MIGRATIONS: Final = "migrations"
 _PLURALS: Final = {"fr": "nplurals=2; plural=(n > 1);"}
 
 
@@ -67,6 +68,7 @@ def _files(folder: Path, suffix: str, patterns: Sequence[str]) -> list[Path]:
         each
         for each in sorted(folder.rglob(f"*{suffix}"))
         if any(fnmatch(each.stem, pattern) for pattern in patterns)
+        and _MIGRATIONS not in each.parts  # their text() is SQL
     ]
 
 

@@ -34,6 +34,7 @@ country = "CA"
 [plugins.json_api]
 [plugins.csv]
 [plugins.webhooks]
+[plugins.rx_queue]
 """
 # What the browser must never see; the listener runs before any script of the page.
 WATCH = """

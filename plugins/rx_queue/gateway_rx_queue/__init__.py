@@ -14,6 +14,7 @@ from gateway.plugin import (
     Gateway,
     HealthCheck,
     Job,
+    Page,
     PluginTables,
     Topic,
     hookimpl,
@@ -21,6 +22,7 @@ from gateway.plugin import (
 from gateway_rx_queue.changes import TOPIC
 from gateway_rx_queue.commands import rx_group
 from gateway_rx_queue.events import EVENT_TYPES
+from gateway_rx_queue.pages import rx_pages
 from gateway_rx_queue.reminders import Reminders
 from gateway_rx_queue.routes import router
 from gateway_rx_queue.service import RxService
@@ -42,6 +44,11 @@ class RxQueue:
     def http_routers(self) -> Sequence[Router]:
         """Return the routes under /api/rx."""
         return [router(self._queue)]
+
+    @hookimpl
+    def pages(self) -> Sequence[Page]:
+        """Return the pages Review and Queue."""
+        return rx_pages(self._queue)
 
     @hookimpl
     def event_types(self) -> Sequence[EventType]:

@@ -5,7 +5,7 @@ Counted by site, without a look at what is in them. The agent has a line in ``ga
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import func, select
 
@@ -21,6 +21,7 @@ from gateway.plugin import (
     to_epoch_ms,
     visible_to,
 )
+from gateway_rx_queue.schema import State
 from gateway_rx_queue.settings import AGENT, RxQueueSettings
 from gateway_rx_queue.tables import JOBS, rx_history, rx_jobs
 
@@ -29,6 +30,47 @@ AGENT_SILENT_AFTER: Final = timedelta(minutes=15)
 _QUEUED_COMMAND: Final = "gateway rx list --status queued"
 # Changes among which the last lease is looked for: there is no index of leases.
 _RECENT_CHANGES: Final = 1000
+
+
+class _Wait(NamedTuple):
+    """What waits, in words: ``messages`` as the catalogs of Today have them, of one and several."""
+
+    kind: str
+    state: State
+    text: str
+    command: str
+    page: str
+    button: str
+    messages: tuple[str, str]
+
+
+_FOR_REVIEW: Final = _Wait(
+    kind="rx_review",
+    state="excepted",
+    text="{count} for review.",
+    command="gateway rx list --status excepted",
+    page="review",
+    button="Review them",
+    messages=(
+        "1 prescription waits for review.",
+        "{count} prescriptions wait for review.",
+    ),
+)
+_FOR_THE_AGENT: Final = _Wait(
+    kind="rx_agent",
+    state="queued",
+    text="{count} for the agent: see that its program runs and reaches the gateway.",
+    command=_QUEUED_COMMAND,
+    page="queue?state=queued",
+    button="See the queue",
+    messages=(
+        "1 prescription waits for the agent: see that its program runs and reaches the gateway.",
+        (
+            "{count} prescriptions wait for the agent: see that its program runs and reaches the "
+            "gateway."
+        ),
+    ),
+)
 
 
 class Reminders:
@@ -84,53 +126,38 @@ class Reminders:
 
     async def review(self, caller: Caller) -> Sequence[AttentionItem]:
         """Count the prescriptions that wait for a reviewer longer than ``remind_minutes``."""
-        return await self._waiting(
-            caller,
-            "excepted",
-            timedelta(minutes=self._settings.remind_minutes),
-            kind="rx_review",
-            text="{count} for review.",
-            command="gateway rx list --status excepted",
-        )
+        longer_than = timedelta(minutes=self._settings.remind_minutes)
+        return await self._waiting(caller, _FOR_REVIEW, longer_than)
 
     async def agent(self, caller: Caller) -> Sequence[AttentionItem]:
         """Count the prescriptions that no agent leased for a quarter of an hour."""
-        return await self._waiting(
-            caller,
-            "queued",
-            AGENT_SILENT_AFTER,
-            kind="rx_agent",
-            text="{count} for the agent: see that its program runs and reaches the gateway.",
-            command=_QUEUED_COMMAND,
-        )
+        return await self._waiting(caller, _FOR_THE_AGENT, AGENT_SILENT_AFTER)
 
     async def _waiting(
-        self,
-        caller: Caller,
-        state: str,
-        longer_than: timedelta,
-        *,
-        kind: str,
-        text: str,
-        command: str,
+        self, caller: Caller, wait: _Wait, longer_than: timedelta
     ) -> Sequence[AttentionItem]:
         before_ms = to_epoch_ms(self._gateway.clock.now() - longer_than)
-        since = rx_jobs.c.due_at_ms if state == "queued" else rx_jobs.c.state_at_ms
+        since = rx_jobs.c.due_at_ms if wait.state == "queued" else rx_jobs.c.state_at_ms
         query = (
             select(rx_jobs.c.site, func.count(), func.min(since))
-            .where(*visible_to(caller, rx_jobs), rx_jobs.c.state == state, since <= before_ms)
+            .where(*visible_to(caller, rx_jobs), rx_jobs.c.state == wait.state, since <= before_ms)
             .group_by(rx_jobs.c.site)
         )
         async with self._gateway.database.read() as connection:
             rows = list(await connection.execute(query))
         return [
             AttentionItem(
-                kind,
+                wait.kind,
                 site or "all",
-                text.format(count=_counted(count)),
+                wait.text.format(count=_counted(count)),
                 from_epoch_ms(oldest_ms),
                 site,
-                command,
+                wait.command,
+                page=wait.page,
+                button=wait.button,
+                count=count,
+                message=wait.messages[count != 1],
+                values={"count": str(count)},
             )
             for site, count, oldest_ms in rows
         ]

@@ -1,10 +1,10 @@
 """The composition root of the queue: one per process, built before the database is open."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from gateway.plugin import Caller, Gateway, HealthReport, NotFound, PatientKeys
+from gateway.plugin import AuditEntry, Caller, Gateway, HealthReport, NotFound, PatientKeys
 from gateway.plugin import Job as Recurring
 from gateway_rx_queue import retention
 from gateway_rx_queue.agents import Agents
@@ -123,6 +123,20 @@ class RxService:
         """Return what the audit trail finds the patient's record by."""
         keys = self.gateway.packages.keys_of(job.account_id, patient_id=job.patient_id)
         return keys._replace(package_id=job.id)
+
+    async def listed(self, caller: Caller, wanted: JobFilter) -> list[Job]:
+        """Return a page of jobs for a list that shows the patients masked; the list is audited."""
+        jobs = await self.page(caller, wanted)
+        await self.note_list(caller, jobs)
+        return jobs
+
+    async def note_list(self, caller: Caller, jobs: Sequence[Job]) -> None:
+        """Note that a caller is shown a list of masked patients: one entry, not one for each."""
+        if jobs:
+            entry = AuditEntry.by(
+                caller, "list", "rx.listed_masked", "prescriptions", purpose="care"
+            )
+            await self.gateway.audit.note([entry])
 
     async def page(self, caller: Caller, wanted: JobFilter) -> list[Job]:
         """Return a page of jobs."""
