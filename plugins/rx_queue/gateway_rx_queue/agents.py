@@ -1,10 +1,10 @@
 """When each agent last asked for work, noted at most every fifteen seconds."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.plugin import Caller, Gateway, from_epoch_ms, to_epoch_ms, visible_to
@@ -12,6 +12,8 @@ from gateway_rx_queue.tables import rx_agents
 
 _EVERY_SECONDS: Final = 15.0
 _MOST: Final = 50
+_SHOWN: Final = timedelta(days=7)
+_KEPT: Final = timedelta(days=30)
 _MOST_KEPT: Final = 1000
 _KEY: Final = ("account_id", "mode", "actor")
 
@@ -41,13 +43,16 @@ class Agents:
         if len(self._noted) >= _MOST_KEPT:
             self._noted.clear()
         self._noted[key] = now
+        at = self._gateway.clock.now()
         async with self._gateway.database.begin() as connection:
+            old = rx_agents.c.asked_at_ms < to_epoch_ms(at - _KEPT)
+            await connection.execute(delete(rx_agents).where(old))
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
             new = dialect.insert(rx_agents).values(
                 **dict(zip(_KEY, key, strict=True)),
                 name=caller.name or "",
                 site=caller.site,
-                asked_at_ms=to_epoch_ms(self._gateway.clock.now()),
+                asked_at_ms=to_epoch_ms(at),
             )
             changed = {name: new.excluded[name] for name in ("name", "site", "asked_at_ms")}
             await connection.execute(
@@ -55,10 +60,11 @@ class Agents:
             )
 
     async def of(self, caller: Caller) -> Sequence[AgentSeen]:
-        """Return the agents of an account and its sites, the latest first."""
+        """Return the agents of an account and its sites that asked this week, the latest first."""
+        since_ms = to_epoch_ms(self._gateway.clock.now() - _SHOWN)
         query = (
             select(rx_agents)
-            .where(*visible_to(caller, rx_agents))
+            .where(*visible_to(caller, rx_agents), rx_agents.c.asked_at_ms >= since_ms)
             .order_by(rx_agents.c.asked_at_ms.desc())
             .limit(_MOST)
         )

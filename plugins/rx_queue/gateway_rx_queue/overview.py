@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, get_args
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, select, text
 
 from gateway.plugin import AsyncConnection, Caller, Gateway, from_epoch_ms, to_epoch_ms, visible_to
 from gateway_rx_queue.job import Job
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.store import JobStore
-from gateway_rx_queue.tables import rx_history, rx_jobs
+from gateway_rx_queue.tables import APPROVED, rx_history, rx_jobs
 
 MOST_COUNTED: Final = 1000
 OPEN_STATES: Final[tuple[State, ...]] = ("queued", "writing", "excepted")
@@ -70,30 +70,38 @@ class Overview:
     async def decided(self, caller: Caller, since: datetime, limit: int) -> tuple[list[Job], int]:
         """Return jobs that reviewers approved or rejected since then, latest first, and how many.
 
-        Of those that came in during the last week.
+        Of those that were rejected, what came in during the last week.
         """
         since_ms = to_epoch_ms(since)
         columns = rx_jobs.c
-        approved = and_(
-            columns.approved_at_ms >= since_ms,
-            columns.state.in_(("queued", "writing", "resolved")),
-        )
-        rejected = and_(columns.state == "rejected", columns.state_at_ms >= since_ms)
-        wanted = [
+        approved = [
             *visible_to(caller, rx_jobs),
-            columns.state.in_(("queued", "writing", "resolved", "rejected")),
-            columns.id >= _first_id(since_ms - _LOOKED_BACK_MS),
-            or_(approved, rejected),
+            text(f"rx_jobs.{APPROVED}"),
+            columns.approved_at_ms >= since_ms,
         ]
-        at = func.coalesce(columns.approved_at_ms, columns.state_at_ms)
-        query = select(rx_jobs).where(*wanted).order_by(at.desc()).limit(limit)
-        counted = select(func.count()).select_from(rx_jobs).where(*wanted)
+        rejected = [
+            *visible_to(caller, rx_jobs),
+            columns.state == "rejected",
+            columns.id >= _first_id(since_ms - _LOOKED_BACK_MS),
+            columns.state_at_ms >= since_ms,
+        ]
+        jobs: list[tuple[int, Job]] = []
+        count = 0
         async with self._gateway.database.read() as connection:
-            jobs = [self._store.job(row) for row in await connection.execute(query)]
-            count = len(jobs)
-            if count == limit:
-                count = int((await connection.execute(counted)).scalar_one())
-        return jobs, count
+            for wanted, at in ((approved, columns.approved_at_ms), (rejected, columns.state_at_ms)):
+                query = select(rx_jobs).where(*wanted).order_by(at.desc()).limit(limit)
+                found = [self._store.job(row) for row in await connection.execute(query)]
+                is_approved = at is columns.approved_at_ms
+                jobs += [
+                    ((each.approved_at_ms or 0) if is_approved else each.state_at_ms, each)
+                    for each in found
+                ]
+                count += len(found)
+                if len(found) == limit:
+                    counted = select(func.count()).select_from(rx_jobs).where(*wanted)
+                    count += int((await connection.execute(counted)).scalar_one()) - limit
+        jobs.sort(key=lambda each: each[0], reverse=True)
+        return [each for _at, each in jobs[:limit]], count
 
     async def holders(self, jobs: Sequence[Job]) -> dict[str, str]:
         """Return, for jobs that are being written, the actor that leased each last."""

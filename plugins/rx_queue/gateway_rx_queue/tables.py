@@ -39,6 +39,7 @@ metadata: Final = MetaData(
 QUEUED: Final = "state = 'queued'"
 WRITING: Final = "state = 'writing'"
 OPEN: Final = "state IN ('queued', 'writing')"
+APPROVED: Final = "approved_at_ms IS NOT NULL"
 OVER: Final = "state IN ('completed', 'failed', 'resolved', 'rejected')"
 
 
@@ -118,6 +119,7 @@ rx_jobs: Final = Table(
     Index("ix_rx_jobs_submission_id", "submission_id"),
     Index("ix_rx_jobs_account", "account_id", "mode", "state", "id"),
     Index("ix_rx_jobs_over", "purged", "state_at_ms", **_only(OVER)),
+    Index("ix_rx_jobs_approved", "account_id", "mode", "approved_at_ms", **_only(APPROVED)),
     Index("ix_rx_jobs_failed", "sequence", **_only("state = 'failed'")),
 )
 

@@ -6,6 +6,7 @@ import pytest
 from pictures import body, photo
 from sqlalchemy import text
 
+from gateway.plugin import Panel, hookimpl
 from gateway.testing import SteppingClock
 
 TOML = """
@@ -81,7 +82,7 @@ async def test_what_waits_is_listed_masked_with_its_reasons_and_opens_masked(
         assert "DIN unclear, directions" in page.text
     assert "Take it" in opened.text
     assert await audited("rx.viewed") == [("reveal", "rx", "care")]
-    assert await audited("rx.listed_masked") == [("list", None, "care")]
+    assert await audited("rx.listed_masked") == [("list", "", "care")]
 
 
 async def test_the_patient_is_revealed_on_asking_and_the_access_log_says_so(
@@ -321,3 +322,56 @@ async def test_no_page_of_the_queue_says_a_patient_in_an_address_or_the_log(
     for word in ("Silva", "P-1204", "FAX-2231", "1234567897"):
         assert not [each for each in addresses if word in each]
         assert word not in caplog.text
+
+
+class Beside:
+    """A plugin that adds to the page of a prescription."""
+
+    def __init__(self):
+        self.asked = []
+
+    @hookimpl
+    def panels(self, place):
+        panel = Panel(name="stock", permission="rx.read", handler=self.show)
+        return [panel] if place == "prescription" else []
+
+    async def show(self, request, subject):
+        self.asked.append((request.person.name, subject))
+
+
+async def test_the_page_of_a_prescription_takes_panels_of_plugins(harness, clock, rx):
+    beside = Beside()
+    made = harness(TOML, clock)
+    made.gateway.hooks.register(beside, "beside")
+    async with made as gateway:
+        key = await gateway.issue_key()
+        queue_id = (await gateway.post("/api/rx", key, rx())).json()["queueId"]
+        reader = await gateway.sign_in("manager", name="Mo")
+        assert (await reader.get(f"/dashboard/queue/{queue_id}")).status_code == 200
+    assert beside.asked == [("Mo", queue_id)]
+
+
+@pytest.mark.slow
+async def test_the_pages_are_the_same_on_either_database(harness, database_url, clock, rx):
+    database = f'[database]\nurl = "{database_url}"\n'
+    async with harness(TOML + database, clock) as gateway:
+        key = await gateway.issue_key()
+        sent = rx(medication__din=None, medication__din_candidates=DINS)
+        queue_id = (await gateway.post("/api/rx", key, sent)).json()["queueId"]
+        await gateway.post("/api/rx/lease", key, {})
+        browser = await gateway.sign_in("pharmacist")
+        await browser.post("/dashboard/review/next")
+        for note in ("rung", "rung twice"):
+            page = await browser.get(f"/dashboard/review/{queue_id}")
+            fields = {"version": version_in(page), "note": note}
+            await browser.post(f"/dashboard/review/{queue_id}/draft", fields)
+        kept = await browser.get(f"/dashboard/review/{queue_id}")
+        fields = {**fields, "f.medication.din": DINS[1]}
+        done = await browser.post(f"/dashboard/review/{queue_id}/approve", fields)
+        decided = await browser.get("/dashboard/review?view=decided")
+        listed = await browser.get("/dashboard/queue?state=queued")
+
+    assert "rung twice" in kept.text
+    assert done.headers["location"].endswith("/dashboard/review")
+    assert queue_id in decided.text
+    assert "Asks for work" in listed.text

@@ -216,7 +216,7 @@ class QueuePages:
         job = await self._queue.review.recall(reviewer, request.path["queue_id"], reason)
         toast = request.text("Taken out. It will not be written.")
         if job.state == "writing":
-            toast = request.text("The agent is told; it may have written it already.")
+            toast = request.text("The agent learns of it; it may have written it already.")
         return SeeOther(f"queue/{job.id}", toast=toast)
 
 

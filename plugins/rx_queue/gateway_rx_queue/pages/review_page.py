@@ -374,7 +374,7 @@ class ReviewPages:
     async def _reject(self, request: PageRequest) -> SeeOther:
         reason = (await request.form()).get("reason").strip()
         if not reason:
-            message = request.text("Say why, so that the sender can be told.")
+            message = request.text("Say why: the reason is kept with the prescription.")
             raise InvalidInput(message, [Problem(message, field="reason")])
         reviewer = Reviewer(request.caller)
         await self._queue.review.reject(reviewer, request.path["queue_id"], reason[:2000])
