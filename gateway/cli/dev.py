@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import socket
 import sys
 import tempfile
@@ -50,8 +51,17 @@ _ORDERS: Final[Sequence[Mapping[str, Any]]] = (
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder of loose plugins: each .py file with a plugin class is one, by its name.",
 )
+@click.option(
+    "--destination",
+    "destinations",
+    multiple=True,
+    metavar="'SINK KEY=VALUE…'",
+    help="Subscribe a destination of a sink; {receiver} is the address that shows what arrives.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: a free one]")
-async def dev(session: Session, *, plugins_dir: Path | None, port: int) -> None:
+async def dev(
+    session: Session, *, plugins_dir: Path | None, destinations: Sequence[str], port: int
+) -> None:
     """Serve on a temporary database, reload on change, show each webhook.
 
     Uses ./gateway.toml, or the file of --config, for everything but the database. Made-up orders
@@ -66,7 +76,9 @@ async def dev(session: Session, *, plugins_dir: Path | None, port: int) -> None:
         environ = _environment(place, config, plugins_dir, port or _free_port())
         ending = asyncio.Event()
         with on_termination(ending.set):
-            await _Dev(session, config, environ, plugins_dir, sink).run(ending)
+            served = _Dev(session, config, environ, plugins_dir, sink)
+            served.destinations = [_words(each) for each in destinations]
+            await served.run(ending)
 
 
 class _Dev:
@@ -86,6 +98,8 @@ class _Dev:
         self._folders = [Path.cwd(), *([plugins_dir] if plugins_dir else [])]
         self._sink = sink
         self._is_furnished = False
+        self._fault = ""
+        self.destinations: Sequence[Sequence[str]] = ()
 
     async def run(self, ending: asyncio.Event) -> None:
         """Serve until ``ending``; each change of a file starts the served process again."""
@@ -125,6 +139,12 @@ class _Dev:
         words = ("endpoints", "add", self._sink.url, "--format", "standard", "--name", "dev")
         if await self._run(*words) is None:
             self._session.say("No webhooks are shown: [plugins.webhooks] isn't enabled.")
+        for kind, *pairs in self.destinations:
+            filled = [each.replace("{receiver}", self._sink.url) for each in pairs]
+            if await self._run("destinations", "add", "--sink", kind, "--name", "dev", *filled):
+                self._session.say(f"Subscribed: a destination of {kind}.")
+            else:
+                self._session.say(click.style(f"No destination of {kind}: {self._fault}", fg="red"))
         status = await asyncio.to_thread(
             self._sink.post, f"{address}/api/webhook/orders", made["key"], {"orders": _ORDERS}
         )
@@ -139,8 +159,9 @@ class _Dev:
             stderr=PIPE,
             env=self._environ,
         )
-        printed, _ = await process.communicate()
+        printed, said = await process.communicate()
         if process.returncode != 0:
+            self._fault = said.decode(errors="replace").strip().rpartition("\n")[2]
             return None
         read: dict[str, Any] = json.loads(printed)
         return read
@@ -169,6 +190,15 @@ class _Dev:
             with contextlib.suppress(OSError):  # it was removed a moment ago
                 found[path] = path.stat().st_mtime_ns
         return found
+
+
+def _words(destination: str) -> list[str]:
+    """Return a sink and the settings of a destination of it."""
+    with contextlib.suppress(ValueError):  # a quotation mark too few
+        words = shlex.split(destination)
+        if words:
+            return words
+    raise click.UsageError("Write a destination as 'SINK KEY=VALUE…', in quotation marks.")
 
 
 def _watched(folders: Sequence[Path]) -> Iterator[Path]:

@@ -1,15 +1,27 @@
 """``gateway plugins new``: the package of a plugin, green at once for each kind."""
 
 import ast
+import hashlib
+import hmac
 import json
 import os
+import queue
+import re
+import signal
 import subprocess
 import sys
+import threading
 import tomllib
+import urllib.error
+import urllib.request
 import venv
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from core.cli.test_plugin_work import Printed
 
 from gateway.cli.scaffold import kinds, names_of, write_plugin
 from gateway.errors import Conflict, InvalidInput
@@ -137,7 +149,7 @@ def run_in(folder: Path, *words: object, **environ: str) -> str:
 @pytest.mark.slow
 @pytest.mark.long
 def test_each_kind_is_installed_from_the_wheel_tested_checked_and_green(tmp_path):
-    """As a vendor does it: a wheel, an environment of one's own, pip install -e, pytest, check."""
+    """As a vendor does it: a wheel, an environment, pip install -e, pytest, check, dev."""
     home = tmp_path / "venv"
     venv.create(home, with_pip=False)
     python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
@@ -170,11 +182,118 @@ def test_each_kind_is_installed_from_the_wheel_tested_checked_and_green(tmp_path
     printed = run_in(tmp_path, python, "-m", "pytest", *options, *tests)
     assert " passed" in printed
 
-    (tmp_path / "gateway.toml").write_text(configuration + '[plugins.rx_queue]\nwriter = "agent"\n')
-    for kind in KINDS:
-        name = f"made_{kind.replace('-', '_')}"
-        words = ("plugins", "check", name, "--json")
-        checked = json.loads(
-            run_in(tmp_path, python, "-m", "gateway", *words, MADE_SOURCE_SECRET="s3cret")
-        )
-        assert (checked["ok"], checked["problems"]) == (True, [])
+    with dispensary() as asked:
+        configuration = configuration.replace("https://dispensary.example.com", asked.url)
+        rx = '[plugins.rx_queue]\nwriter = "made-rx-writer"\n'
+        (tmp_path / "gateway.toml").write_text(configuration + rx)
+        for kind in KINDS:
+            name = f"made_{kind.replace('-', '_')}"
+            words = ("plugins", "check", name, "--json")
+            checked = json.loads(
+                run_in(tmp_path, python, "-m", "gateway", *words, MADE_SOURCE_SECRET="s3cret")
+            )
+            assert (checked["ok"], checked["problems"]) == (True, [])
+
+        with dev(tmp_path, python) as printed:
+            hand_in_a_first_order_of_each_kind(tmp_path, printed, asked)
+
+
+def hand_in_a_first_order_of_each_kind(folder, printed, asked):
+    """Of a sink and a rule gateway dev hands in one by itself; of the others it is posted here."""
+    printed.wait_for("Subscribed: a destination of made-sink.")
+    printed.wait_for('"kind": "package.created"', count=2)
+    printed.wait_for("trace: made_rules.review_orders(orders: tuple of 2 Order) -> list of")
+    [address] = re.findall(r"Ready at (\S+)", "".join(printed.lines))
+    [key] = re.findall(r"An API key for it: (\S+)", "".join(printed.lines))
+
+    body = next(folder.glob("*source*/tests/samples/order.json")).read_bytes()
+    signature = hmac.new(b"s3cret", body, hashlib.sha256).hexdigest()
+    headers = {"X-Made-Source-Signature": signature, "Content-Type": "application/json"}
+    taken = post(f"{address}/api/made-source/orders", body, headers)
+    assert taken["result"] == "created"
+    printed.wait_for('"kind": "package.created"', count=3)
+
+    headers = {"X-API-Key": key, "Content-Type": "application/json"}
+    queued = post(f"{address}/api/rx", json.dumps(RX).encode(), headers)["queueId"]
+    note = json.dumps({"note": "looked at"}).encode()
+    with suppress(urllib.error.HTTPError):  # its rules held nothing back
+        post(f"{address}/api/rx/{queued}/resolve", note, headers)
+    assert asked.written.get(timeout=120)["medication"]["din"] == "02242705"
+
+
+RX = {
+    "external_id": "FAX-1",
+    "patient": {"first_name": "Ana", "last_name": "Silva", "dob": "1950-02-01"},
+    "prescriber": {"name": "Dr. Lee", "licence_type": "CPSO", "licence_number": "54321"},
+    "medication": {
+        "din": "02242705",
+        "drug_text": "atorvastatin 20 mg tab",
+        "quantity": 30,
+        "days_supply": 30,
+        "sig": "1 tab daily",
+        "written_date": "2026-11-01",
+    },
+}
+
+
+def post(url: str, body: bytes, headers: dict[str, str]) -> Any:
+    request = urllib.request.Request(url, method="POST", data=body, headers=headers)
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer)
+
+
+class Dispensary:
+    """Where the writer writes: a real HTTP server that keeps what it is given."""
+
+    def __init__(self):
+        self.written: queue.Queue[Any] = queue.Queue()
+        written = self.written
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                written.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object):
+                """Keep quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@contextmanager
+def dispensary():
+    made = Dispensary()
+    threading.Thread(target=made.server.serve_forever, args=(0.01,), daemon=True).start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@contextmanager
+def dev(folder: Path, python: Path):
+    """Serve with ``gateway dev``, the sink's destination subscribed to what dev shows."""
+    place = "made-sink url={receiver} token=t0ken"
+    with subprocess.Popen(
+        [python, "-m", "gateway", "dev", "--destination", place],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ
+        | {
+            "GATEWAY_TRACE_PLUGINS": "1",
+            "PYTHONUNBUFFERED": "1",
+            "MADE_SOURCE_SECRET": "s3cret",
+        },
+    ) as process:
+        printed = Printed(process)
+        try:
+            yield printed
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=120)
+            printed.thread.join(timeout=120)
+    assert process.returncode == 0, "".join(printed.lines)
