@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 import msgspec
-from sqlalchemy import func, select
 
 from gateway.plugin import (
     DEFAULT_ACCOUNT,
@@ -29,7 +28,6 @@ from gateway_shopify.held_orders import STATES
 from gateway_shopify.schema import Release
 from gateway_shopify.service import ShopifyService
 from gateway_shopify.settings import ShopifySettings, ShopSettings
-from gateway_shopify.tables import messages
 
 _HELD_COLUMNS = (
     "id",
@@ -274,9 +272,7 @@ async def _status_row(service: ShopifyService, shop: ShopSettings) -> dict[str, 
         await service.inbox.counts(shop.domain),
         await service.orders.counts(shop.domain),
     )
-    newest = select(func.max(messages.c.received_at_ms)).where(messages.c.shop == shop.domain)
-    async with service.gateway.database.read() as connection:
-        last_ms = (await connection.execute(newest)).scalar()
+    last_ms = await service.inbox.last_received_at_ms(shop.domain)
     destination = await service.directory.destination(shop)
     return {
         "shop": shop.domain,

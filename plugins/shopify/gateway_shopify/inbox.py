@@ -1,41 +1,34 @@
 """The inbox: a webhook is stored here before it is answered, and processed afterwards.
 
-A :class:`~gateway.plugin.WorkQueue`: webhooks that arrive together share one transaction; a
-message is leased while it is processed, so a killed process's messages become due again; two
-messages about one order are never processed at the same time, in any process.
+The gateway's own :class:`~gateway.plugin.Inbox`, in Shopify's words: a message's source is its
+shop, its subject the blind index of its order.
 """
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Final, NamedTuple
 
-from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
-    Batcher,
-    Claimed,
+    DEFAULT_ACCOUNT,
     Gateway,
-    QueueWorker,
+    InboxMessage,
+    Job,
     Settlement,
-    WorkQueue,
-    new_id,
+    from_epoch_ms,
     to_epoch_ms,
 )
-from gateway_shopify.tables import INBOX, LEASE_SECONDS, messages
+from gateway.plugin import Arrival as Incoming
+from gateway.plugin import Inbox as GatewayInbox
+from gateway_shopify.settings import ShopSettings
 
-# A message is cancelled this long before its lease ends, so that its retry is recorded in time.
-_MARGIN_SECONDS: Final = 1.0
-_MAX_IN_FLIGHT: Final = 20
-# Responses to webhooks go first, but not for longer than this: Shopify allows five seconds.
-_IDLE_WAIT_SECONDS: Final = 0.5
-# How long a processed message is kept; Shopify repeats one for four hours.
+PLUGIN: Final = "shopify"
+# Longer than a message takes; one that takes longer is processed twice.
+LEASE_SECONDS: Final = 30.0
+# How long a processed message is remembered; Shopify repeats one for four hours.
 KEPT: Final = timedelta(days=7)
-
-_log = logging.getLogger(__name__)
+_TRIGGERED_AT: Final = "triggered_at_ms"
 
 
 class Arrival(NamedTuple):
@@ -53,9 +46,9 @@ class Arrival(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A claimed message; ``item`` settles it."""
+    """A message in work; ``item`` settles it."""
 
-    item: Claimed
+    item: InboxMessage
     id: str
     shop: str
     topic: str
@@ -72,127 +65,100 @@ Process = Callable[[Message], Awaitable[Settlement]]
 class Inbox:
     """Stores messages, and has each processed once, again after a failure or a crash."""
 
-    def __init__(self, gateway: Gateway, process: Process) -> None:
+    def __init__(
+        self, gateway: Gateway, process: Process, shops: Mapping[str, ShopSettings] | None = None
+    ) -> None:
         self._gateway = gateway
         self._process = process
-        self._arrivals: Batcher[Arrival, bool] = Batcher(self._store)
-        self.queue = WorkQueue(INBOX, gateway, wake=lambda _name: self.worker.wake())
-        self.worker = QueueWorker(self._claim, self._work, self.queue.sweep, _MAX_IN_FLIGHT)
-        self._responding = 0
-        self._is_idle = asyncio.Event()
-        self._is_idle.set()
+        self._shops = shops or {}
+        self._inbox = GatewayInbox(
+            PLUGIN, gateway, self._handle, lease_seconds=LEASE_SECONDS, kept=KEPT
+        )
+        self.items = self._inbox.items
+        self.queue = self._inbox.queue
+        self.worker = self._inbox.worker
 
     async def put(self, arrival: Arrival) -> bool:
         """Store a message; return after the commit whether it is new."""
-        self._responding += 1
-        self._is_idle.clear()
-        try:
-            is_new = await self._arrivals.submit(arrival)
-        finally:
-            self._responding -= 1
-            if self._responding == 0:
-                self._is_idle.set()
-        if is_new:
-            self.queue.wake()
-        return is_new
+        return await self._inbox.put(self._incoming(arrival))
+
+    async def adopt(
+        self,
+        connection: AsyncConnection,
+        arrival: Arrival,
+        state: str,
+        reason: str | None,
+        received_at_ms: int,
+    ) -> None:
+        """Store a message of the plugin's earlier inbox, in the caller's transaction."""
+        incoming = self._incoming(arrival, received_at_ms)
+        match state:
+            case "waiting":
+                await self._inbox.add(connection, [incoming])
+            case "done":
+                await self._inbox.add(connection, [incoming], state="done", reason=reason)
+            case _:
+                await self._inbox.add(connection, [incoming], state="dead", reason=reason)
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs that find retries and lost leases, and delete what is done and old."""
+        return self._inbox.jobs()
 
     async def drained(self) -> None:
         """Wait until all messages and settlements are stored."""
-        await self._arrivals.drained()
-        await self.queue.drained()
-
-    async def _store(self, arrivals: Sequence[Arrival]) -> Sequence[bool]:
-        now = self._gateway.clock.now()
-        rows = {(each.shop, each.webhook_id): self._row(each, now) for each in arrivals}
-        async with self._gateway.database.begin() as connection:
-            # Sorted, so that two processes don't deadlock.
-            ids = await self.queue.put(connection, [row for _, row in sorted(rows.items())])
-        fresh = {key for key, row in rows.items() if row["id"] in ids}
-        answers = []
-        for each in arrivals:
-            key = (each.shop, each.webhook_id)
-            answers.append(key in fresh)
-            fresh.discard(key)  # twice in one batch: the second is a duplicate
-        return answers
-
-    def _row(self, arrival: Arrival, now: datetime) -> dict[str, Any]:
-        message_id = new_id("shm", now)
-        sealed = self._gateway.sealer.seal(arrival.body, table=messages.name, row_id=message_id)
-        return {
-            "id": message_id,
-            "shop": arrival.shop,
-            "webhook_id": arrival.webhook_id,
-            "topic": arrival.topic,
-            "order_index": arrival.order_index,
-            "received_at_ms": to_epoch_ms(now),
-            "triggered_at_ms": arrival.triggered_at_ms,
-            "body": sealed,
-        }
-
-    async def _claim(self, limit: int) -> Sequence[Claimed]:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_IDLE_WAIT_SECONDS):
-                await self._is_idle.wait()
-        return await self.queue.claim(limit, LEASE_SECONDS)
-
-    async def _work(self, item: Claimed) -> None:
-        row = item.row
-        body = self._gateway.sealer.unseal(bytes(row.body), table=messages.name, row_id=row.id)
-        message = Message(
-            item=item,
-            id=row.id,
-            shop=row.shop,
-            topic=row.topic,
-            body=body,
-            order_index=None if row.order_index is None else bytes(row.order_index),
-            received_at_ms=row.received_at_ms,
-            triggered_at_ms=row.triggered_at_ms,
-        )
-        try:
-            async with asyncio.timeout(LEASE_SECONDS - _MARGIN_SECONDS):
-                settlement = await self._process(message)
-        except Exception as error:  # noqa: BLE001 - one message must not stop the others
-            _log.error(
-                "a webhook was not processed: %s",
-                type(error).__name__,
-                extra={"shop": row.shop, "topic": row.topic, "message_id": row.id},
-            )
-            settlement = item.retry("failed")
-        await self.queue.finish(settlement)
+        await self._inbox.drained()
 
     async def retry_failed(self, shop: str) -> int:
         """Make all failed messages of a shop due again; return their number."""
-        async with self._gateway.database.begin() as connection:
-            count = await self.queue.requeue(connection, where=[messages.c.shop == shop])
-        self.queue.wake()
-        return count
+        return await self._inbox.retry_dead(shop)
 
     async def erase(self, connection: AsyncConnection, shop: str, indexes: set[bytes]) -> int:
         """Erase all messages about these orders; return their number."""
-        done = await connection.execute(
-            update(messages)
-            .where(
-                messages.c.shop == shop,
-                messages.c.order_index.in_(sorted(indexes)),
-                messages.c.body.is_not(None),
-            )
-            .values(state="done", outcome="redacted", body=None)
-        )
-        return int(done.rowcount)
+        return await self.items.erase(connection, shop, [each.hex() for each in indexes])
 
     async def delete_old(self) -> None:
         """Delete processed messages that are past their age."""
-        before_ms = to_epoch_ms(self._gateway.clock.now() - KEPT)
-        async with self._gateway.database.begin() as connection:
-            await connection.execute(
-                delete(messages).where(
-                    messages.c.state == "done", messages.c.received_at_ms < before_ms
-                )
-            )
+        await self._inbox.delete_old()
 
     async def counts(self, shop: str) -> dict[str, int]:
-        """Return the number of messages in each state."""
-        query = select(messages.c.state, func.count()).where(messages.c.shop == shop)
+        """Return the number of messages in each state; ``failed`` are dead letters."""
         async with self._gateway.database.read() as connection:
-            rows = await connection.execute(query.group_by(messages.c.state))
-            return {row[0]: row[1] for row in rows}
+            found = await self.items.counts(connection, shop)
+        return {"failed" if state == "dead" else state: count for state, count in found.items()}
+
+    async def last_received_at_ms(self, shop: str) -> int | None:
+        """Return when the shop's newest message arrived, in milliseconds since 1970."""
+        async with self._gateway.database.read() as connection:
+            at = await self.items.last_received_at(connection, shop)
+        return None if at is None else to_epoch_ms(at)
+
+    def _incoming(self, arrival: Arrival, received_at_ms: int | None = None) -> Incoming:
+        shop = self._shops.get(arrival.shop)
+        triggered = arrival.triggered_at_ms
+        index = arrival.order_index
+        return Incoming(
+            key=arrival.webhook_id,
+            body=arrival.body,
+            source=arrival.shop,
+            kind=arrival.topic,
+            subject=None if index is None else index.hex(),
+            details={} if triggered is None else {_TRIGGERED_AT: str(triggered)},
+            account_id=DEFAULT_ACCOUNT if shop is None else shop.account,
+            site=None if shop is None else shop.site,
+            received_at=None if received_at_ms is None else from_epoch_ms(received_at_ms),
+        )
+
+    async def _handle(self, message: InboxMessage) -> Settlement:
+        triggered = message.details.get(_TRIGGERED_AT)
+        return await self._process(
+            Message(
+                item=message,
+                id=message.id,
+                shop=message.source,
+                topic=message.kind,
+                body=message.body,
+                order_index=None if message.subject is None else bytes.fromhex(message.subject),
+                received_at_ms=to_epoch_ms(message.received_at),
+                triggered_at_ms=None if triggered is None else int(triggered),
+            )
+        )

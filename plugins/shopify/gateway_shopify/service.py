@@ -16,6 +16,7 @@ from gateway.plugin import (
 )
 from gateway_shopify.admin_api.client import AdminApi
 from gateway_shopify.admin_api.tokens import Tokens
+from gateway_shopify.carry_over import CarryOver
 from gateway_shopify.compliance import Compliance
 from gateway_shopify.errors import Unreadable
 from gateway_shopify.held_orders import HeldOrders
@@ -41,9 +42,11 @@ class ShopifyService:
         self.settings = settings
         self.client = OutboundClient(gateway.clock, guard, egress=delivery)
         self.directory = ShopDirectory(gateway, settings.shops)
-        self.inbox = Inbox(gateway, self._process)
+        self.inbox = Inbox(gateway, self._process, self.directory.configured)
         self.orders = OrderStore(gateway)
-        self.admin_api = AdminApi(self.client, Tokens(gateway, self.client), gateway.clock)
+        self.tokens = Tokens(gateway, self.client)
+        self.admin_api = AdminApi(self.client, self.tokens, gateway.clock)
+        self.carry_over = CarryOver(gateway, self.directory, self.inbox, self.tokens)
         self.compliance = Compliance(gateway, self.inbox, self.orders)
         shops = self.directory.configured
         handlers = {
@@ -60,8 +63,9 @@ class ShopifyService:
         self.held = HeldOrders(gateway, shops, self.inbox, self.orders)
 
     async def __aenter__(self) -> Self:
-        """Create the shops' destinations."""
+        """Create the shops' destinations; take over what an earlier version kept."""
         await self.directory.open()
+        await self.carry_over.run()
         await self.inbox.worker.__aenter__()
         return self
 
@@ -77,11 +81,17 @@ class ShopifyService:
         return [Sink(SINK, ShopDestination, self.sender.deliver)]
 
     def jobs(self) -> list[Job]:
-        """Return the jobs: the inbox, the reconciliation and the cleanup."""
+        """Return the jobs: the inbox, the reconciliation, the cleanup, earlier versions' rows."""
         return [
-            Job("shopify-inbox", self.inbox.worker.run, every_seconds=2.0),
-            Job("shopify-reconcile", self.reconciler.run, self.settings.reconcile_seconds),
-            Job("shopify-tidy", self.clean_up, every_seconds=3600.0),
+            *self.inbox.jobs(),
+            Job(
+                "shopify-reconcile",
+                self.reconciler.run,
+                self.settings.reconcile_seconds,
+                once_per_cluster=True,
+            ),
+            Job("shopify-tidy", self.clean_up, every_seconds=3600.0, once_per_cluster=True),
+            Job("shopify-carry-over", self.carry_over.run, 60.0, once_per_cluster=True),
         ]
 
     def route(
@@ -102,8 +112,7 @@ class ShopifyService:
         return await self.order_sync.process(message)
 
     async def clean_up(self) -> None:
-        """Delete old messages, and erase orders whose erasure was requested."""
-        await self.inbox.delete_old()
+        """Erase orders whose erasure was requested while they were being delivered."""
         await self.compliance.follow_up(self.settings.shops)
 
     async def _uninstalled(self, shop: ShopSettings, message: Message) -> str:
@@ -111,4 +120,5 @@ class ShopifyService:
         if not msgspec.json.decode(message.body, type=UninstalledShop).is_of(shop.domain):
             raise Unreadable("the body is not this shop")
         await self.directory.uninstalled(shop, self.gateway.clock.now())
+        await self.tokens.forget(shop)
         return "uninstalled"

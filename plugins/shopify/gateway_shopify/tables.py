@@ -20,15 +20,14 @@ from sqlalchemy import (
     text,
 )
 
-from gateway.plugin import PluginTables, QueueTable, SealedColumn
+from gateway.plugin import PluginTables, SealedColumn
 
 metadata: Final = MetaData()
 _WAITING: Final = text("state = 'waiting'")
 _FAILED: Final = text("state = 'failed'")
-# Longer than a message takes; one that takes longer is processed twice.
-LEASE_SECONDS: Final = 30.0
 
-# A shop: its destinations, its token, and the time it is reconciled to.
+# A shop: its destinations, and the time it is reconciled to. The token is of earlier versions:
+# it moves to the gateway's credentials (carry_over.py).
 shops: Final = Table(
     "shopify_shops",
     metadata,
@@ -43,8 +42,7 @@ shops: Final = Table(
     Column("last_error", Text),
 )
 
-# A webhook until it is processed; then its body is deleted, and the row is kept for a week to
-# recognise a repeated webhook.
+# The inbox of earlier versions: its messages move to the gateway's (carry_over.py).
 messages: Final = Table(
     "shopify_messages",
     metadata,
@@ -107,19 +105,6 @@ requests: Final = Table(
     Column("report", LargeBinary, nullable=False),
 )
 
-# One order's message in backoff lets later ones pass: those have the newer state.
-INBOX: Final = QueueTable(
-    name="shopify-inbox",
-    table=messages,
-    order="id",
-    subject="order_index",
-    outcome="outcome",
-    erase=("body",),
-    dead="failed",
-    in_order=False,
-    max_lease_seconds=LEASE_SECONDS,
-)
-
 TABLES: Final = PluginTables(
     metadata,
     Path(__file__).parent / "migrations",
@@ -129,5 +114,4 @@ TABLES: Final = PluginTables(
         SealedColumn(orders, "facts", ("shop", "order_index"), lambda row: str(row.id)),
         SealedColumn(requests, "report", ("id",), lambda row: str(row.id)),
     ),
-    queues=(INBOX,),
 )

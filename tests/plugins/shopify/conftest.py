@@ -47,7 +47,8 @@ class ShopifyGateway:
 
     async def messages(self, state: str) -> list[tuple[str, str | None]]:
         """Return topic and outcome of the messages in ``state``, the oldest first."""
-        query = "SELECT topic, outcome FROM shopify_messages WHERE state = :state ORDER BY id"
+        state = "dead" if state == "failed" else state
+        query = "SELECT kind, outcome FROM plugin_inbox WHERE state = :state ORDER BY sequence"
         return await self.rows(query, state=state)
 
     async def rows(self, query: str, **values: Any) -> list[Any]:

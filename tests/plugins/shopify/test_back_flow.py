@@ -394,9 +394,7 @@ async def test_a_shop_that_can_not_be_asked_leaves_the_message_for_later(open_sh
         await shopify.post("orders/edited", {"order_edit": {"id": 5, "order_id": ORDER_NUMBER}})
 
         async def delayed():
-            return await shopify.rows(
-                "SELECT 1 FROM shopify_messages WHERE outcome = 'http_status'"
-            )
+            return await shopify.rows("SELECT 1 FROM plugin_inbox WHERE outcome = 'http_status'")
 
         await until(delayed)
         clock.step(7)  # as Retry-After says; the inbox by itself would have waited 5 s

@@ -2,8 +2,7 @@
 
 import asyncio
 
-from gateway_shopify.inbox import Arrival, Inbox
-from gateway_shopify.tables import LEASE_SECONDS
+from gateway_shopify.inbox import LEASE_SECONDS, PLUGIN, Arrival, Inbox
 from shopify_orders import SHOP, order, paid, shopify_toml, webhook
 from waiting import until
 
@@ -65,11 +64,13 @@ async def test_two_processes_never_process_one_order_concurrently(harness, datab
         for number in range(40):
             await inboxes[0].put(message(number, bytes([number % 4])))
         for _ in range(10):
-            taken = await asyncio.gather(*(each.queue.claim(20, LEASE_SECONDS) for each in inboxes))
+            taken = await asyncio.gather(
+                *(each.queue.claim(20, LEASE_SECONDS, partition=PLUGIN) for each in inboxes)
+            )
             claimed = [
                 (inbox, each) for inbox, some in zip(inboxes, taken, strict=True) for each in some
             ]
-            indexes = [bytes(each.row.order_index) for _, each in claimed]
+            indexes = [bytes.fromhex(each.row.subject) for _, each in claimed]
             assert sorted(indexes) == [bytes([n]) for n in range(4)]
             await asyncio.gather(
                 *(inbox.queue.finish(each.done("made")) for inbox, each in claimed)

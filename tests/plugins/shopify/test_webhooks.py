@@ -45,7 +45,7 @@ async def test_the_response_has_the_status_of_the_webhook(shopify):
 async def test_other_topics_are_answered_and_not_kept(shopify):
     for topic in ("gateway/released", "gateway/reconciled", "", "orders/risk_assessment_changed"):
         assert (await shopify.post(topic, order())).json() == {"status": "ignored"}
-    assert await shopify.rows("SELECT id FROM shopify_messages") == []
+    assert await shopify.rows("SELECT id FROM plugin_inbox") == []
 
 
 async def test_a_webhook_signed_with_the_secret_of_before_is_taken(shopify):
@@ -72,7 +72,7 @@ async def test_an_unsigned_webhook_is_refused_and_not_stored(shopify):
     )
     stranger = await shopify.post("orders/create", order(), shop="other.myshopify.com", secret="")
     assert (changed.status_code, stranger.status_code) == (401, 401)
-    assert await shopify.rows("SELECT id FROM shopify_messages") == []
+    assert await shopify.rows("SELECT id FROM plugin_inbox") == []
 
 
 async def test_a_webhook_without_an_id_is_known_by_its_body(shopify):
@@ -223,7 +223,7 @@ async def test_processed_messages_lose_their_body_and_nothing_is_stored_in_clear
         shopify_orders.without_protected_data(id=8, admin_graphql_api_id="gid://shopify/Order/8"),
     )
 
-    assert await shopify.rows("SELECT COUNT(*) FROM shopify_messages WHERE body IS NOT NULL") == [
+    assert await shopify.rows("SELECT COUNT(*) FROM plugin_inbox WHERE payload IS NOT NULL") == [
         (0,)
     ]
     for path in tmp_path.rglob("gateway.db*"):
@@ -245,11 +245,11 @@ async def test_a_failing_message_is_retried_and_set_aside_in_the_end(
         real = intake.accept
         monkeypatch.setattr(intake, "accept", fails)
         await shopify.post("orders/create", order())
-        [(due_ms,)] = await shopify.rows("SELECT due_at_ms FROM shopify_messages")
+        [(due_ms,)] = await shopify.rows("SELECT due_at_ms FROM plugin_inbox")
 
         async def delayed() -> bool:
-            found = await shopify.rows("SELECT due_at_ms, outcome FROM shopify_messages")
-            return found[0][0] > due_ms and found[0][1] == "failed"
+            found = await shopify.rows("SELECT due_at_ms, outcome FROM plugin_inbox")
+            return found[0][0] > due_ms and found[0][1] == "RuntimeError"
 
         await wait_until(delayed)
         monkeypatch.setattr(intake, "accept", real)
