@@ -1,7 +1,7 @@
 """What earlier versions of the plugin kept in tables of its own moves to the gateway's.
 
 Their values are sealed for the row they were in, so no migration can move them: they are opened
-and sealed anew, a few in a transaction, when the gateway opens and once a minute: while an
+and sealed again, a few in a transaction, when the gateway opens and once a minute: while an
 upgrade is rolled out, processes of the earlier version still write the old tables. Each step may
 be repeated.
 """
