@@ -204,7 +204,14 @@ class Attention:
         command = "gateway audit list --action record.break_glass"
         return [
             AttentionItem(
-                "emergency", emergency_id, text, since, command=command, message=text, is_bad=True
+                "emergency",
+                emergency_id,
+                text,
+                since,
+                command=command,
+                page="audit",
+                message=text,
+                is_bad=True,
             )
             for emergency_id, since in found
         ]

@@ -224,6 +224,10 @@ class AccountLookup(Protocol):
         """Return whether the account exists."""
         ...
 
+    async def ids(self, connection: AsyncConnection) -> Sequence[str]:
+        """Return the ids of all accounts, sorted: for jobs, which work for each of them."""
+        ...
+
 
 class SiteLookup(Protocol):
     """Looks up the sites of gateway.toml."""

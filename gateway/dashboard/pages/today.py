@@ -39,6 +39,8 @@ _ITEMS: Final = (
     ),
     _("Review them"),
     _("See the queue"),
+    _("1 undelivered bag is due to go back to stock, the oldest since {day}."),
+    _("{count} undelivered bags are due to go back to stock, the oldest since {day}."),
     _("See what happens"),
     _("Show them"),
 )

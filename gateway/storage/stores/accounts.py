@@ -33,6 +33,11 @@ class AccountStore:
         query = select(accounts.c.id).where(accounts.c.id == account_id)
         return (await connection.execute(query)).first() is not None
 
+    async def ids(self, connection: AsyncConnection) -> list[str]:
+        """Return the ids of all accounts, sorted."""
+        rows = await connection.execute(select(accounts.c.id).order_by(accounts.c.id))
+        return list(rows.scalars())
+
     async def replace_sites(self, connection: AsyncConnection, configured: Iterable[Site]) -> None:
         """Bring the sites table in line with gateway.toml; writes nothing when it is already."""
         wanted = {

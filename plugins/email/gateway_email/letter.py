@@ -22,11 +22,15 @@ _MAX_SUBJECT: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One event as a mail shows it: a sentence, when it happened, and the next command."""
+    """One event as a mail shows it: a sentence, when it happened, the next command, a link.
+
+    ``link`` leads to the dashboard's page, which asks for a sign-in.
+    """
 
     text: str
     at: str
     command: str | None = None
+    link: str | None = None
     is_over: bool = False
 
 
@@ -47,7 +51,10 @@ class Letters:
         or reader can recognise a mail that was sent twice.
         """
         meanings = {each.type: each.meaning for each in self._gateway.catalog()}
-        news = [_news(event, meanings) for event in events]
+        settings = self._gateway.settings
+        root = f"{settings.gateway.public_url.rstrip('/')}/dashboard/"
+        pages = root if settings.dashboard.enabled else None
+        news = [_news(event, meanings, pages) for event in events]
         values = {"news": news, "url": self._gateway.settings.gateway.public_url}
         mail = EmailMessage()
         mail["From"] = f"Pharmacy gateway <{self.sender}>"
@@ -65,11 +72,18 @@ class Letters:
         return mail
 
 
-def _news(event: Event, meanings: Mapping[str, str]) -> News:
+def _news(event: Event, meanings: Mapping[str, str], pages: str | None) -> News:
     at = f"{event.occurred_at:%Y-%m-%d %H:%M} UTC"
     if event.type in {NEEDED, OVER}:
         data = event.data
-        return News(str(data["text"]), at, data.get("command"), is_over=event.type == OVER)
+        page = data.get("page")
+        return News(
+            str(data["text"]),
+            at,
+            data.get("command"),
+            link=f"{pages}{page}" if pages and page else None,
+            is_over=event.type == OVER,
+        )
     if event.type == TEST:
         return News("This is a test. Mails of the gateway arrive here.", at)
     name = f" ({event.subject})" if event.subject else ""

@@ -45,10 +45,17 @@ _SAMPLE: Final = {
     "text": "The endpoint board fails; its webhooks are kept and tried again.",
     "since": "2026-04-19T18:42:10Z",
     "command": "gateway deliveries list --endpoint dst_0199",
+    "page": "endpoints/dst_0199",
 }
 _SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
-    "properties": {"kind": _TEXT, "text": _TEXT, "since": _MAYBE, "command": _MAYBE},
+    "properties": {
+        "kind": _TEXT,
+        "text": _TEXT,
+        "since": _MAYBE,
+        "command": _MAYBE,
+        "page": _MAYBE,
+    },
     "required": ["kind", "text", "since", "command"],
 }
 
@@ -65,7 +72,7 @@ EVENT_TYPES: Final = (
     EventType(
         type=OVER,
         meaning="What needed a person is over.",
-        sample={**_SAMPLE, "command": None},
+        sample={**_SAMPLE, "command": None, "page": None},
         schema=_SCHEMA,
         shown=_SHOWN,
     ),

@@ -70,6 +70,26 @@ class Sender:
             return _failure(failure)
         return _ACCEPTED, None, text.encode()[:_EXCERPT_BYTES]
 
+    async def reach(self, timeout_seconds: float) -> str | None:
+        """Connect and log in, and send nothing; returns a word for the failure, if any."""
+        security = self._settings.security
+        server = aiosmtplib.SMTP(
+            hostname=self._settings.host,
+            port=self._settings.server_port,
+            use_tls=security == "tls",
+            start_tls=security == "starttls",
+            tls_context=await asyncio.to_thread(self._trusted),
+            username=self._settings.username,
+            password=self._settings.password,
+            timeout=timeout_seconds,
+        )
+        try:
+            async with asyncio.timeout(timeout_seconds), server:
+                await server.noop()
+        except (OSError, TimeoutError, aiosmtplib.SMTPException, ssl.SSLError) as failure:
+            return _failure(failure)[1]
+        return None
+
     def _trusted(self) -> ssl.SSLContext | None:
         if self._settings.security == "none":
             return None

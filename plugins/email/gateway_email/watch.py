@@ -168,6 +168,7 @@ class Watch:
                     "text": item.text,
                     "since": None if item.since is None else isoformat(item.since),
                     "command": item.command,
+                    "page": item.page,
                 },
                 occurred_at=now,
                 actor=ACTOR,

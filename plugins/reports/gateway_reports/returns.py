@@ -47,6 +47,8 @@ _WAITING: Final = frozenset({*_UNDELIVERED, *_FAILED})
 _PAGE: Final = 200
 _KEPT: Final = timedelta(days=365)
 _ACTOR: Final = "reports-returns"
+ONE_DUE: Final = "1 undelivered bag is due to go back to stock, the oldest since {day}."
+MANY_DUE: Final = "{count} undelivered bags are due to go back to stock, the oldest since {day}."
 
 RETURN_EVENT: Final = EventType(
     type=RETURN_DUE,
@@ -103,9 +105,9 @@ class Returns:
     async def announce(self) -> None:
         """Publish ``package.return_due`` for the bags that are due and weren't announced yet."""
         modes: Sequence[Mode] = ("live", "test")
-        for account in sorted(
-            {each.account for each in self._gateway.settings.sites} | {"default"}
-        ):
+        async with self._gateway.database.read() as connection:
+            accounts = await self._gateway.accounts.ids(connection)
+        for account in accounts:
             for mode in modes:
                 await self._announce(Caller(account, mode, _ACTOR))
 
@@ -126,15 +128,20 @@ class Returns:
                 by_site.setdefault(each.site, []).append(days[each.id])
         items = []
         for site, some in sorted(by_site.items(), key=lambda each: each[0] or ""):
-            bags = "1 undelivered bag is" if len(some) == 1 else f"{len(some)} undelivered bags are"
-            command = "gateway reports returns" + (f" --site {site}" if site else "")
+            message = ONE_DUE if len(some) == 1 else MANY_DUE
+            values = {"count": f"{len(some)}", "day": min(some)}
             items.append(
                 AttentionItem(
                     "returns_due",
                     site or "all",
-                    f"{bags} due to go back to stock, the oldest since {min(some)}.",
+                    message.format(**values),
                     site=site,
-                    command=command,
+                    command="gateway reports returns" + (f" --site {site}" if site else ""),
+                    page="reports/returns" + (f"?site={site}" if site else ""),
+                    button="Show it" if len(some) == 1 else "Show them",
+                    count=len(some),
+                    message=message,
+                    values=values,
                 )
             )
         return items

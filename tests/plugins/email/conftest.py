@@ -72,17 +72,17 @@ class MailServer:
         self._options = options
         self._context = context if security == "tls" else None
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self.known_port = 0
 
     async def start(self, *, again: bool = False) -> None:
         """Listen on a free port; again on the port it had."""
         self._server = await asyncio.get_running_loop().create_server(
             lambda: SMTP(self.inbox, hostname="localhost", **self._options),
             "127.0.0.1",
-            self._port if again else 0,
+            self.known_port if again else 0,
             ssl=self._context,
         )
-        self._port = self.port
+        self.known_port = self.port
 
     async def stop(self) -> None:
         """End."""

@@ -101,6 +101,9 @@ async def test_an_endpoint_that_fails_for_an_hour_brings_one_mail(harness, clock
     [first, over] = mail_server.inbox.mails
     assert first["To"] == ADDRESS
     assert f"gateway deliveries list --endpoint {endpoint}" in body(first, "plain")
+    page = f"http://localhost:8080/dashboard/endpoints/{endpoint}"
+    assert page in body(first, "plain")
+    assert f'<a href="{page}">Show it</a>' in body(first, "html")
     assert text in body(first, "html")
     assert "prefers-color-scheme: dark" in body(first, "html")
     assert endpoint not in body(over, "plain")
@@ -256,6 +259,24 @@ async def test_the_reason_of_a_failure_is_named(harness, clock, mail_server, spo
 
         await until(was_tried)
         assert (await attempts(gateway))[-1].error == error
+    assert mail_server.inbox.mails == []
+
+
+@pytest.mark.parametrize("mail_server", ["starttls", "tls"], indirect=True)
+async def test_a_check_logs_in_at_the_mail_server_and_sends_nothing(harness, clock, mail_server):
+    async with harness(mail_server.toml(), clock) as gateway:
+        [check] = [
+            each
+            for each in gateway.gateway.hooks.health_checks()
+            if each.name.endswith("mail server")
+        ]
+        up = await check.check()
+        await mail_server.stop()
+        down = await check.check()
+
+    assert (up.healthy, up.detail) == (True, f"localhost:{mail_server.known_port} takes mail")
+    assert (down.healthy, down.detail) == (False, f"localhost:{mail_server.known_port}: connect")
+    assert not check.decides_readiness
     assert mail_server.inbox.mails == []
 
 

@@ -76,7 +76,21 @@ async def test_a_return_is_announced_once_and_needs_a_person(day, clock):
     found = await day.gateway.gateway.attention.of(day.gateway.caller())
     [item] = [each for each in found if each.kind == "returns_due"]
     assert item.text.startswith("1 undelivered bag is due to go back to stock")
-    assert item.site == "lakeside"
+    assert (item.site, item.page) == ("lakeside", "reports/returns?site=lakeside")
+    pharmacist = await day.gateway.sign_in("pharmacist", language="fr")
+    today = await pharmacist.get("/dashboard")
+    assert "sac non livré doit retourner en stock, le plus ancien depuis 2026-11-12" in today.text
+
+
+async def test_a_return_of_an_account_without_sites_is_announced_too(harness, clock):
+    async with harness(TOML, clock=clock) as gateway:
+        day = Day(gateway, await gateway.issue_key(account_id="branch"))
+        [bag] = await day.bags([{"rx_number": "R1", "site": None}])
+        clock.step(10 * 24 * 3600)
+        await announce(day)
+        answer = await gateway.get(f"/api/packages/{bag}/events", day.key)
+
+    assert "package.return_due" in [each["event"] for each in answer.json()["events"]]
 
 
 async def test_a_failed_bag_is_due_until_a_person_has_seen_to_it(day, clock):

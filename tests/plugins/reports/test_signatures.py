@@ -1,8 +1,11 @@
 """The signature log says who took which fill, and what is missing."""
 
 import hashlib
+from datetime import timedelta
 
 from plugins.reports.conftest import TOML, Day, delivered
+
+from gateway.plugin import PLACES, PlaceRules, hookimpl
 
 PROOF = {
     "signature_url": "https://sign.example/1.png",
@@ -146,3 +149,28 @@ async def test_what_broke_the_rules_of_the_place_is_named_and_left_to_a_person(h
         ["The driver signed; the patient or a named agent has to."],
     ]
     assert shown == [False, True, True, True]
+
+
+class Quebec:
+    """A plugin with the rules of another place."""
+
+    @hookimpl
+    def extensions(self, point):
+        return [PlaceRules("quebec", self.check, proof_years=5)] if point == PLACES else []
+
+    def check(self, _order, update):
+        return () if update.notes else ("Nothing is noted.",)
+
+
+async def test_a_plugin_brings_the_rules_of_another_place(harness, clock):
+    made = harness(TOML.replace('country = "CA"', 'country = "CA"\nrules = "quebec"'), clock=clock)
+    made.gateway.hooks.register(Quebec(), "quebec")
+    async with made as gateway:
+        day = Day(gateway, await gateway.issue_key())
+        ids = await day.bags([{"rx_number": "RX-1"}, {"rx_number": "RX-2"}])
+        await day.report([delivered(ids[0]), delivered(ids[1], notes="by hand")])
+        log = await day.signatures("RX-1", "RX-2")
+        ages = gateway.gateway.places.proof_ages
+
+    assert [each["rule_problems"] for each in log["lines"]] == [["Nothing is noted."], []]
+    assert ages["default", "lakeside"] == timedelta(days=1827)
