@@ -1,7 +1,6 @@
 """Mails when something needs a person, and when it is over."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import click
 from litestar import Router
@@ -11,7 +10,6 @@ from gateway.plugin import (
     EventType,
     Gateway,
     HealthCheck,
-    HealthReport,
     Job,
     PluginTables,
     Sink,
@@ -24,8 +22,6 @@ from gateway_email.sender import MAX_BATCH, SINK, Sender
 from gateway_email.settings import EmailSettings, Recipient
 from gateway_email.tables import TABLES
 from gateway_email.watch import Watch
-
-_REACH_SECONDS: Final = 4.0
 
 
 class Email:
@@ -57,16 +53,7 @@ class Email:
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
         """Register the look at the mail server: for ``gateway check``, and no mail is sent."""
-        return [HealthCheck("mail server", self._reach, decides_readiness=False)]
-
-    async def _reach(self) -> HealthReport:
-        error = await self._sender.reach(_REACH_SECONDS)
-        host = f"{self._settings.host}:{self._settings.server_port}"
-        if error is None:
-            return HealthReport(healthy=True, detail=f"{host} takes mail")
-        return HealthReport(
-            healthy=False, detail=f"{host}: {error}", command="gateway email test ADDRESS"
-        )
+        return [HealthCheck("mail server", self._sender.health, decides_readiness=False)]
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:

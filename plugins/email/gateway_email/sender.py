@@ -9,7 +9,7 @@ from typing import Final
 
 import aiosmtplib
 
-from gateway.plugin import Batch, Clock, Outcome
+from gateway.plugin import Batch, Clock, HealthReport, Outcome
 from gateway_email.letter import Letters
 from gateway_email.settings import EmailSettings, Recipient
 
@@ -17,6 +17,7 @@ SINK: Final = "email"
 MAX_BATCH: Final = 50
 _EXCERPT_BYTES: Final = 2048
 _ACCEPTED: Final = 250
+_REACH_SECONDS: Final = 4.0
 
 
 class Sender:
@@ -70,25 +71,29 @@ class Sender:
             return _failure(failure)
         return _ACCEPTED, None, text.encode()[:_EXCERPT_BYTES]
 
-    async def reach(self, timeout_seconds: float) -> str | None:
-        """Connect and log in, and send nothing; returns a word for the failure, if any."""
-        security = self._settings.security
+    async def health(self) -> HealthReport:
+        """Connect and log in, and send nothing; an unhealthy server is named with the reason."""
+        settings = self._settings
         server = aiosmtplib.SMTP(
-            hostname=self._settings.host,
-            port=self._settings.server_port,
-            use_tls=security == "tls",
-            start_tls=security == "starttls",
+            hostname=settings.host,
+            port=settings.server_port,
+            use_tls=settings.security == "tls",
+            start_tls=settings.security == "starttls",
             tls_context=await asyncio.to_thread(self._trusted),
-            username=self._settings.username,
-            password=self._settings.password,
-            timeout=timeout_seconds,
+            username=settings.username,
+            password=settings.password,
+            timeout=_REACH_SECONDS,
         )
+        host = f"{settings.host}:{settings.server_port}"
         try:
-            async with asyncio.timeout(timeout_seconds), server:
+            async with asyncio.timeout(_REACH_SECONDS), server:
                 await server.noop()
         except (OSError, TimeoutError, aiosmtplib.SMTPException, ssl.SSLError) as failure:
-            return _failure(failure)[1]
-        return None
+            error = _failure(failure)[1]
+            return HealthReport(
+                healthy=False, detail=f"{host}: {error}", command="gateway email test ADDRESS"
+            )
+        return HealthReport(healthy=True, detail=f"{host} takes mail")
 
     def _trusted(self) -> ssl.SSLContext | None:
         if self._settings.security == "none":
