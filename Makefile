@@ -24,7 +24,7 @@ JOBS := logical
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tools demo serve test test-all fuzz coverage faults check lint types arch format bench compare docs lock clean damage
+.PHONY: help install install-tools demo serve test test-all fuzz coverage faults check lint types arch format bench compare docs screenshots lock clean damage
 
 help: ## show the verbs
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -82,6 +82,9 @@ bench: $(TOOLS) ## measure this machine
 
 compare: $(TOOLS) ## measure this checkout against another: make compare BASE=../base
 	@$(PY) bench/compare.py $(BASE) $(ARGS)
+
+screenshots: $(TOOLS) ## take the pictures of docs/ anew, from the kept demo (needs Chromium)
+	@$(PY) docs/screenshots.py
 
 docs: $(TOOLS) ## write the generated reference pages anew
 	@$(PY) docs/generate.py

@@ -199,9 +199,9 @@ class _Kept:
     async def _hand_out_keys(self, staff: Sequence[Person]) -> _Programs:
         owner = staff[0].id
 
-        async def program(name: str, *scopes: str) -> tuple[Program, str]:
+        async def program(name: str, *scopes: str, site: str | None = None) -> tuple[Program, str]:
             made = await self._gateway.keys.issue(
-                name, account_id=DEFAULT_ACCOUNT, actor=owner, scopes=scopes
+                name, account_id=DEFAULT_ACCOUNT, actor=owner, site=site, scopes=scopes
             )
             return Program(name, self._address, made.key), made.id
 
@@ -209,7 +209,8 @@ class _Kept:
         set_up, set_up_key = await program("Set-up of the demo", "all")
         till, _ = await program("Till, Lakeside", "orders")
         courier, _ = await program("Courier app", "orders")
-        clinic, _ = await program("Spreadsheets of the clinic", "orders", "imports.run")
+        scopes = ("orders", "imports.run")
+        clinic, _ = await program("Spreadsheets of the clinic", *scopes, site="lakeside")
         agent, _ = await program("Kroll agent", *(("rx.agent",) if has_queue else ("orders",)))
         return _Programs(set_up, till, courier, clinic, agent, set_up_key)
 
@@ -234,14 +235,8 @@ class _Kept:
     ) -> None:
         """Note what comes in by other ways than the till, as far as their plugins are there."""
         if "csv" in self._plugins:
-            path = "/api/packages/import?site=lakeside&sender=clinic"
-            content = spreadsheet.ROWS.encode()
-            morning.at(
-                62,
-                lambda: programs.clinic.upload(
-                    path, spreadsheet.NAME, spreadsheet.MEDIA_TYPE, content
-                ),
-            )
+            morning.at(62, lambda: spreadsheet.import_orders(programs.clinic))
+            morning.at(8, lambda: spreadsheet.check_next(programs.clinic))
         if "shopify" in self._plugins:
             morning.at(57, lambda: shop.send_orders(programs.set_up, self._gateway.clock.now()))
         if agent is not None:

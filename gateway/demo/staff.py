@@ -8,7 +8,7 @@ from typing import Final
 from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.model.ids import new_id
 from gateway.model.permission import Role
-from gateway.model.person import Membership, Person
+from gateway.model.person import Factor, Membership, Person
 from gateway.runtime import Gateway
 
 
@@ -33,7 +33,7 @@ STAFF: Final[Sequence[Colleague]] = (
 
 
 async def hire(gateway: Gateway) -> list[Person]:
-    """Store the staff, in their order. They have no factors: the entrance lets them in."""
+    """Store the staff, in their order. The entrance lets them in: no device has their passkeys."""
     now, parts = gateway.clock.now(), gateway.identity.parts
     hired = []
     async with gateway.database.begin() as connection:
@@ -50,5 +50,15 @@ async def hire(gateway: Gateway) -> list[Person]:
             await parts.people.add(connection, person)
             member = Membership(DEFAULT_ACCOUNT, person.id, each.role, each.sites)
             await parts.people.set_membership(connection, member, now)
+            passkey = Factor(
+                id=new_id("fac", now),
+                person_id=person.id,
+                kind="passkey",
+                name="Passkey",
+                secret=secrets.token_bytes(32),
+                credential=secrets.token_bytes(32),
+                created_at=now,
+            )
+            await parts.people.add_factor(connection, passkey)
             hired.append(person)
     return hired

@@ -163,6 +163,8 @@ class ImportPages:
             "seen_at": request.now,
             "started_at": found.started_at,
             "repairs": [],
+            "sender": "",  # files that came by other ways than this page have no details
+            "file_size": None,
         }
         if details is not None:
             context["repairs"] = [
@@ -179,7 +181,7 @@ class ImportPages:
                 "csv/import_check.html", context | _checked(found, request, is_revealed)
             )
         context["undo"] = None
-        if not found.row.dry_run and found.state in _ENDED:
+        if details is not None and not found.row.dry_run and found.state in _ENDED:
             context["undo"] = await self._steps.undo(request.caller, found.id, dry_run=True)
         context["sums"] = _sums(found.row, request)
         context["may_start"] = found.origin == "upload" and found.state in {"stopped", "failed"}

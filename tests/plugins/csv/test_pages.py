@@ -202,3 +202,21 @@ async def test_test_data_has_imports_of_its_own(owner):
 
     assert test.startswith("/dashboard/test/import/")
     assert (await owner.get(live.replace("/dashboard/", "/dashboard/test/"))).status_code == 404
+
+
+async def test_a_file_that_the_api_sent_has_a_page_and_today_leads_to_it(running, owner):
+    key = await running.issue_key()
+    body, headers = multipart(BROKEN)
+    answer = await running.request(
+        "POST", "/api/packages/import", key, body, {"Content-Type": headers["Content-Type"]}
+    )
+    assert answer.json()["rejected"] == 1
+    path = f"{IMPORT}/{answer.headers['x-import-id']}"
+
+    today = await shown(owner, "/dashboard")
+    assert f'href="{path}"' in today
+    assert "row of an import was left out" in words(today)
+    page = words(await shown(owner, path))
+    assert "sent by the API" in page
+    assert "1 row was left out" in page
+    assert "Take it back" not in page
