@@ -14,6 +14,7 @@ from gateway.cli.check import ask_plugins, loading_problems, start_problems
 from gateway.cli.opening import read_settings, unlogged
 from gateway.cli.plugin_migration import write_migration
 from gateway.cli.plugin_replay import read_recorded, refuse_foreign, send
+from gateway.cli.plugin_score import score_of, score_option, shown
 from gateway.cli.preflight import look_at_database
 from gateway.cli.scaffold import kinds, names_of, write_plugin
 from gateway.errors import ConfigurationError, NotFound, PluginError, Problem
@@ -49,10 +50,12 @@ async def list_plugins(session: Session) -> None:
 
 @command("check")
 @click.argument("name")
-async def check_plugin(session: Session, *, name: str) -> None:
+@score_option
+async def check_plugin(session: Session, *, name: str, with_score: bool) -> None:
     """Load an enabled plugin, call its start-up hooks and run its health checks.
 
-    Health checks need a database that is up to date. Nothing is changed.
+    Health checks need a database that is up to date. Nothing is changed. --score says how far the
+    plugin has come, with a piece of advice for each rule that doesn't hold.
     """
     with unlogged():
         gateway = Gateway(read_settings(session.config))
@@ -72,6 +75,11 @@ async def check_plugin(session: Session, *, name: str) -> None:
         for each in health
         if not each["ok"]
     ]
+    scored: dict[str, object] = {}
+    if with_score:
+        alone = _with_one_plugin(gateway.settings, name)
+        plugin_class = None if plugin.problem else _class_of(name)
+        scored = shown(score_of(alone, plugin, plugin_class, problems))
     session.record(
         {
             "name": name,
@@ -82,6 +90,7 @@ async def check_plugin(session: Session, *, name: str) -> None:
             "hooks": [] if plugin.problem else _hooks(name),
             "health": health,
             "problems": [{"field": each.field, "message": each.message} for each in problems],
+            **scored,
         }
     )
     if problems:
@@ -210,8 +219,13 @@ def _clashes(gateway: Gateway, name: str, alone: Sequence[Problem]) -> list[Prob
 
 def _hooks(name: str) -> Sequence[str]:
     """Return the hooks that a plugin implements, in the order of hookspecs.py."""
+    return implemented_hooks(_class_of(name))
+
+
+def _class_of(name: str) -> type:
     [entry_point] = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)
-    return implemented_hooks(entry_point.load())
+    found: type = entry_point.load()
+    return found
 
 
 async def _health_reports(gateway: Gateway, alone: Gateway) -> list[dict[str, Any]]:

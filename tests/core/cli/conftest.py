@@ -1,5 +1,6 @@
 """The command line in this process, on a configuration and a database of the test's own."""
 
+import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -85,6 +86,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         monkeypatch.syspath_prepend(site)
         modules.append(module)
 
+    def forget(module: str) -> None:
+        """Have a module read again, after a change of its file."""
+        sys.modules.pop(module, None)
+        importlib.invalidate_caches()
+
+    install.forget = forget  # type: ignore[attr-defined]
     yield install
     for module in modules:
         sys.modules.pop(module, None)
