@@ -99,6 +99,7 @@ from gateway.outbound.ssrf_guard import (
     check_url,
 )
 from gateway.sandbox.reader import SandboxLimits, SandboxReader, read_in_sandbox
+from gateway.sandbox.warm import WarmSandbox
 from gateway.sdk.cli import Session, TimeOrAgo, command, resolve_time, reveal_option
 from gateway.sdk.credentials import Credential, CredentialStatus, Token
 from gateway.sdk.formats import Formats
@@ -216,6 +217,7 @@ SINCE: Final[Mapping[str, str]] = {
     "code_challenge": "1.1",
     "outcome_of": "1.1",
     "signed_request": "1.1",
+    "WarmSandbox": "1.1",
     "why_not_sent": "1.1",
 }
 """The API version of names that came after the first; docs/reference/plugin-api.md shows it."""
@@ -400,6 +402,7 @@ __all__ = [
     "UnsupportedMedia",
     "UpdateIntake",
     "UpdateResult",
+    "WarmSandbox",
     "WorkQueue",
     "__version__",
     "aware",

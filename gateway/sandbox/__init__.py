@@ -2,7 +2,8 @@
 
 Parsers of such files are large, written in C or Rust, and fed by strangers. Here a *reader* (a
 Python file with a ``read`` function) runs on the bytes of one file in a process of its own; what
-it yields comes back item by item. A damaged or hostile file can end only that process.
+it yields comes back item by item. A damaged or hostile file can end only that process. A reader
+that takes long to load stays in its process for some files (:mod:`gateway.sandbox.warm`).
 
 What confines the process:
 
@@ -11,7 +12,7 @@ limit                  Linux           macOS    Windows
 =====================  ==============  =======  ===========
 wall-clock time        yes             yes      yes
 CPU time               rlimit          rlimit   Job object
-memory                 rlimit          no (1)   Job object
+memory                 rlimit (3)      no (1)   Job object
 environment, secrets   emptied         emptied  emptied
 writing files          rlimit          rlimit   no
 network                seccomp (2)     no       no
@@ -19,6 +20,7 @@ starting processes     seccomp (2)     no       Job object
 =====================  ==============  =======  ===========
 
 (1) The kernel accepts the limit and doesn't enforce it. (2) On x86-64 and arm64; needs no root. A
-kernel without seccomp runs the reader without it. Reading files isn't restricted on any system:
+kernel without seccomp runs the reader without it. (3) And, where a reader asks for it, a look at
+what is resident, four times a second. Reading files isn't restricted on any system:
 what a reader returns is content from outside, whatever it claims to be.
 """

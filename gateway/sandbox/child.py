@@ -1,8 +1,9 @@
 """Runs one reader inside the sandbox: the script that the child process starts with.
 
-Arguments: the limits as JSON (``memory_bytes``, ``cpu_seconds``), the reader's path, and the
-reader's own arguments. The file comes in on stdin and is read to its end before anything is
-written. Each item goes out on stdout as a frame: one byte for its kind, four for its length
+Arguments: the limits as JSON (``memory_bytes``, ``cpu_seconds``, ``in_background``, ``stays``), the
+reader's path, and the reader's own arguments. The file comes in on stdin and is read to its end
+before anything is written. A process that ``stays`` takes one file after the other, each behind
+eight bytes for its length (big-endian), until stdin ends. Each item goes out on stdout as a frame: one byte for its kind, four for its length
 (big-endian), and the payload. Kinds: ``J`` JSON, ``B`` bytes, ``E`` the end, whose JSON is
 ``["done"]``, ``["memory"]``, ``["crashed", <exception class>]`` or ``["refused", <code>]``.
 
@@ -21,6 +22,8 @@ from typing import Any, BinaryIO, Final, NoReturn
 import msgspec
 
 _OPEN_FILES: Final = 128
+_LENGTH_BYTES: Final = 8
+_NICENESS: Final = 10
 
 # Linux: <linux/seccomp.h>, <linux/filter.h>, <linux/audit.h>, <sched.h>.
 _NO_NEW_PRIVILEGES: Final = 38
@@ -140,11 +143,13 @@ def _loaded(path: str) -> Callable[..., Iterator[Any]]:
     return read
 
 
-def run(read: Callable[..., Iterator[Any]], arguments: list[str], out: BinaryIO) -> None:
-    """Run a reader on what is on stdin, and write its items to ``out``."""
+def run(
+    read: Callable[..., Iterator[Any]], arguments: list[str], content: bytes, out: BinaryIO
+) -> None:
+    """Run a reader on a file's content, and write its items to ``out``."""
     encode = msgspec.json.Encoder().encode
     try:
-        for item in read(sys.stdin.buffer.read(), _refuse, *arguments):
+        for item in read(content, _refuse, *arguments):
             is_bytes = isinstance(item, bytes)
             payload = item if is_bytes else encode(item)
             out.write(b"BJ"[not is_bytes :][:1] + len(payload).to_bytes(4, "big"))
@@ -163,12 +168,27 @@ def run(read: Callable[..., Iterator[Any]], arguments: list[str], out: BinaryIO)
     out.flush()
 
 
+def run_each(
+    read: Callable[..., Iterator[Any]], arguments: list[str], files: BinaryIO, out: BinaryIO
+) -> None:
+    """Run a reader on one file after the other, until ``files`` ends."""
+    while len(head := files.read(_LENGTH_BYTES)) == _LENGTH_BYTES:
+        content = files.read(int.from_bytes(head, "big"))
+        run(read, arguments, content, out)
+
+
 def main() -> None:
     """Confine this process, then read."""
     limits = json.loads(sys.argv[1])
     limit_resources(limits["memory_bytes"], limits["cpu_seconds"])
+    if limits["in_background"] and sys.platform != "win32":
+        os.nice(_NICENESS)
     deny_network_and_processes()
-    run(_loaded(sys.argv[2]), sys.argv[3:], sys.stdout.buffer)
+    read, files = _loaded(sys.argv[2]), sys.stdin.buffer
+    if limits["stays"]:
+        run_each(read, sys.argv[3:], files, sys.stdout.buffer)
+    else:
+        run(read, sys.argv[3:], files.read(), sys.stdout.buffer)
 
 
 if __name__ == "__main__":

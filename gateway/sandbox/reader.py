@@ -40,9 +40,15 @@ _OUT_OF_CPU_TIME: Final = frozenset({-24, 1816})  # SIGXCPU; ERROR_NOT_ENOUGH_QU
 
 
 class SandboxLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run may take. ``silence_seconds`` is how long nothing may come out of it."""
+    """What one run may take. ``silence_seconds`` is how long nothing may come out of it.
+
+    ``memory_bytes`` is address space, ``resident_bytes`` what is in memory of it (Linux only; 0:
+    not looked at). ``in_background``: the process gives way to others, such as the one that serves.
+    """
 
     memory_bytes: int = 1_500_000_000
+    resident_bytes: int = 0
+    in_background: bool = False
     cpu_seconds: int = 300
     silence_seconds: float = 120.0
     item_bytes: int = 64_000_000
@@ -75,20 +81,25 @@ def read_in_sandbox(reader: SandboxReader, file: Readable) -> Iterator[Any]:
     :class:`FileTooDemanding`, :class:`FileTooSlow`, :class:`FileUnreadable` or
     :class:`ReaderCrashed`.
     """
-    decode = msgspec.json.Decoder().decode
-    with _process(reader) as (process, watch):
+    with sandboxed_process(reader) as (process, watch):
         _send(file, process.stdin)
-        end: list[str] = []
-        for kind, payload in _frames(process.stdout, watch, reader.limits.item_bytes):
-            if kind == b"E":
-                end = decode(payload)
-                break
-            yield payload if kind == b"B" else decode(payload)
-        if end == ["done"]:
-            return
-        if not end:
-            process.wait()
-        _fail(end, process.returncode, watch)
+        yield from items_of(process, watch, reader.limits.item_bytes)
+
+
+def items_of(process: Any, watch: "Watch", item_bytes: int) -> Iterator[Any]:
+    """Yield what a process answers for one file; raises as :func:`read_in_sandbox` does."""
+    decode = msgspec.json.Decoder().decode
+    end: list[str] = []
+    for kind, payload in _frames(process.stdout, watch, item_bytes):
+        if kind == b"E":
+            end = decode(payload)
+            break
+        yield payload if kind == b"B" else decode(payload)
+    if end == ["done"]:
+        return
+    if not end:
+        process.wait()
+    _fail(end, process.returncode, watch)
 
 
 def _send(file: Readable, stdin: Any) -> None:
@@ -102,7 +113,7 @@ def _send(file: Readable, stdin: Any) -> None:
         # The process is gone before it has read everything: its frames or its exit code say why.
 
 
-def _frames(stdout: Any, watch: "_Watch", item_bytes: int) -> Iterator[tuple[bytes, bytes]]:
+def _frames(stdout: Any, watch: "Watch", item_bytes: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield each frame's kind and payload, up to the first that is cut off."""
     while True:
         watch.items += 1
@@ -121,25 +132,45 @@ def _frames(stdout: Any, watch: "_Watch", item_bytes: int) -> Iterator[tuple[byt
         yield head[:1], payload
 
 
-def _fail(end: list[str], code: int | None, watch: "_Watch") -> None:
+def _fail(end: list[str], code: int | None, watch: "Watch") -> None:
+    if end[:1] == ["refused"]:
+        raise FileUnreadable("The file can't be read: it is damaged, or not what it says.", end[1])
     stderr = watch.stderr()
-    if end[:1] == ["memory"] or (not end and any(each in stderr for each in _OUT_OF_MEMORY)):
+    is_too_large = watch.grew_too_large or any(each in stderr for each in _OUT_OF_MEMORY)
+    if end[:1] == ["memory"] or (not end and is_too_large):
         raise FileTooDemanding("The file takes too much memory to read: split it, or make it less.")
     if watch.timed_out or (not end and code in _OUT_OF_CPU_TIME):
         raise FileTooSlow("The file takes too long to read: split it, or make it simpler.")
-    if end[:1] == ["refused"]:
-        raise FileUnreadable("The file can't be read: it is damaged, or not what it says.", end[1])
     cause = end[1] if end else f"exit {code}"
     raise ReaderCrashed("The file can't be read: it is damaged.", cause, stderr)
 
 
-class _Watch:
+def resident_bytes_of(pid: int) -> int:
+    """Return what a process has in memory; 0 where the system has no ``/proc``."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_bytes().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError, AttributeError):
+        return 0  # it is gone, or this isn't Linux
+
+
+def _below_normal(limits: SandboxLimits) -> int:
+    """Return the flag that makes a process give way on Windows; elsewhere it does so itself."""
+    flag: int = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
+    return flag if limits.in_background else 0
+
+
+class Watch:
     """Keeps the beginning of the process's stderr, and ends a process that is silent for long."""
 
-    def __init__(self, process: subprocess.Popen[bytes], silence_seconds: float) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], silence_seconds: float, resident_bytes: int = 0
+    ) -> None:
         self.items = 0
         self.is_waiting = True
         self.timed_out = False
+        self.grew_too_large = False
+        self._resident_bytes = resident_bytes
         self._process = process
         self._silence_seconds = silence_seconds
         self._stderr = b""
@@ -171,6 +202,10 @@ class _Watch:
                 self.timed_out = True
                 self._process.kill()
                 return
+            if self._resident_bytes and resident_bytes_of(self._process.pid) > self._resident_bytes:
+                self.grew_too_large = True
+                self._process.kill()
+                return
 
     def _drain(self) -> None:
         stream: IO[bytes] | None = self._process.stderr
@@ -179,9 +214,17 @@ class _Watch:
 
 
 @contextmanager
-def _process(reader: SandboxReader) -> Iterator[tuple[Any, _Watch]]:
+def sandboxed_process(reader: SandboxReader, *, stays: bool = False) -> Iterator[tuple[Any, Watch]]:
+    """Start a confined process, and end it; with ``stays`` it takes one file after the other."""
     limits = reader.limits
-    said = json.dumps({"memory_bytes": limits.memory_bytes, "cpu_seconds": limits.cpu_seconds})
+    said = json.dumps(
+        {
+            "memory_bytes": limits.memory_bytes,
+            "cpu_seconds": limits.cpu_seconds,
+            "in_background": limits.in_background,
+            "stays": stays,
+        }
+    )
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     python = sys.executable
     if sys.platform == "win32":
@@ -195,12 +238,13 @@ def _process(reader: SandboxReader) -> Iterator[tuple[Any, _Watch]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
+        creationflags=_below_normal(limits),
     )
     watch = None
     try:
         # The file is sent afterwards, so nothing of it is read before the process is confined.
         with confined_to_job(process, limits.memory_bytes, limits.cpu_seconds):
-            watch = _Watch(process, limits.silence_seconds)
+            watch = Watch(process, limits.silence_seconds, limits.resident_bytes)
             yield process, watch
     finally:
         process.kill()

@@ -97,3 +97,19 @@ def do_try(content, refuse):
         "thread": _outcome(thread),
     }
     yield sorted(os.environ)
+
+
+def do_process(content, refuse):
+    """Say which process reads, or do what the content says."""
+    import os
+
+    said = content.decode()
+    if said in {"raise", "hang", "refuse", "grow"}:
+        yield from globals()[f"do_{said}"](content, refuse)
+    yield [os.getpid(), os.nice(0) if hasattr(os, "nice") else None, said]
+
+
+def do_grow(content, refuse):
+    grown = bytearray(b"x") * 300_000_000
+    yield len(grown)
+    time.sleep(600)

@@ -97,7 +97,7 @@ class Process:
 
 def test_time_that_the_caller_takes_between_two_items_is_not_the_readers():
     process = Process()
-    watch = reader._Watch(process, 0.5)
+    watch = reader.Watch(process, 0.5)
     watch.is_waiting = False
 
     assert not process.killed.wait(1.5)
