@@ -3,9 +3,11 @@
 Arguments: the limits as JSON (``memory_bytes``, ``cpu_seconds``, ``in_background``, ``stays``), the
 reader's path, and the reader's own arguments. The file comes in on stdin and is read to its end
 before anything is written. A process that ``stays`` takes one file after the other, each behind
-eight bytes for its length (big-endian), until stdin ends. Each item goes out on stdout as a frame: one byte for its kind, four for its length
-(big-endian), and the payload. Kinds: ``J`` JSON, ``B`` bytes, ``E`` the end, whose JSON is
-``["done"]``, ``["memory"]``, ``["crashed", <exception class>]`` or ``["refused", <code>]``.
+eight bytes for its length (big-endian), until stdin ends.
+
+Each item goes out on stdout as a frame: one byte for its kind, four for its length (big-endian),
+and the payload. Kinds: ``J`` JSON, ``B`` bytes, ``E`` the end, whose JSON is ``["done"]``,
+``["memory"]``, ``["crashed", <exception class>]`` or ``["refused", <code>]``.
 
 It imports nothing of the gateway, so that it starts in milliseconds.
 """
