@@ -28,6 +28,7 @@ from gateway.errors import (
     PlanLimitReached,
     PluginError,
     Problem,
+    RateLimited,
     ReaderCrashed,
     SettingsError,
     TokenRefused,
@@ -113,6 +114,17 @@ from gateway.sdk.http import (
 )
 from gateway.sdk.inbox import Inbox, InboxMessage
 from gateway.sdk.oauth2 import OAuth2, code_challenge
+from gateway.sdk.order_json import (
+    BagPrescriptionIn,
+    OrderIn,
+    OrderResultOut,
+    OrdersIn,
+    OrdersOut,
+    all_problems,
+    json_faults,
+    order_candidate,
+    orders_answer,
+)
 from gateway.sdk.outcome import outcome_of
 from gateway.sdk.page_request import PagePerson, PageRequest, Query
 from gateway.sdk.pages import (
@@ -162,7 +174,14 @@ from gateway.sdk.records import (
 )
 from gateway.sdk.signals import on_termination
 from gateway.sdk.signed_requests import SignatureScheme, signed_request
-from gateway.sdk.uploads import MAX_UPLOAD_BYTES, MULTIPART, file_response, keep_upload
+from gateway.sdk.uploads import (
+    MAX_UPLOAD_BYTES,
+    MULTIPART,
+    Upload,
+    file_response,
+    keep_upload,
+    received,
+)
 from gateway.settings import Settings, SiteCode
 from gateway.storage.batcher import Batcher
 from gateway.storage.crypto.encryption import Sealer
@@ -201,23 +220,35 @@ from gateway.version import __version__
 
 SINCE: Final[Mapping[str, str]] = {
     "Arrival": "1.1",
+    "BagPrescriptionIn": "1.1",
     "Credential": "1.1",
     "CredentialStatus": "1.1",
     "Inbox": "1.1",
     "InboxItem": "1.1",
     "InboxMessage": "1.1",
     "OAuth2": "1.1",
+    "OrderIn": "1.1",
+    "OrderResultOut": "1.1",
+    "OrdersIn": "1.1",
+    "OrdersOut": "1.1",
     "PluginCounter": "1.1",
     "PluginMetrics": "1.1",
     "PluginState": "1.1",
+    "RateLimited": "1.1",
     "RoutedDestination": "1.1",
     "SignatureScheme": "1.1",
     "Token": "1.1",
     "TokenRefused": "1.1",
-    "code_challenge": "1.1",
-    "outcome_of": "1.1",
-    "signed_request": "1.1",
+    "Upload": "1.1",
     "WarmSandbox": "1.1",
+    "all_problems": "1.1",
+    "code_challenge": "1.1",
+    "json_faults": "1.1",
+    "order_candidate": "1.1",
+    "orders_answer": "1.1",
+    "outcome_of": "1.1",
+    "received": "1.1",
+    "signed_request": "1.1",
     "why_not_sent": "1.1",
 }
 """The API version of names that came after the first; docs/reference/plugin-api.md shows it."""
@@ -256,6 +287,7 @@ __all__ = [
     "Backlog",
     "Badge",
     "BagChange",
+    "BagPrescriptionIn",
     "Batch",
     "Batcher",
     "Breaker",
@@ -324,8 +356,12 @@ __all__ = [
     "OAuth2",
     "OpenGateway",
     "Order",
+    "OrderIn",
     "OrderIntake",
     "OrderResult",
+    "OrderResultOut",
+    "OrdersIn",
+    "OrdersOut",
     "OutboundClient",
     "OutboundRequest",
     "OutboundResponse",
@@ -359,6 +395,7 @@ __all__ = [
     "Query",
     "QueueTable",
     "QueueWorker",
+    "RateLimited",
     "ReaderCrashed",
     "Recovery",
     "RecoveryService",
@@ -402,9 +439,11 @@ __all__ = [
     "UnsupportedMedia",
     "UpdateIntake",
     "UpdateResult",
+    "Upload",
     "WarmSandbox",
     "WorkQueue",
     "__version__",
+    "all_problems",
     "aware",
     "check_host",
     "check_url",
@@ -424,6 +463,7 @@ __all__ = [
     "insert_rows",
     "is_pattern",
     "isoformat",
+    "json_faults",
     "json_response",
     "keep_upload",
     "keyed_request",
@@ -435,11 +475,14 @@ __all__ = [
     "new_ids",
     "note_changes",
     "on_termination",
+    "order_candidate",
+    "orders_answer",
     "outcome_of",
     "page_size",
     "problem_of",
     "queue_columns",
     "read_in_sandbox",
+    "received",
     "resolve_time",
     "reveal_option",
     "signed_request",

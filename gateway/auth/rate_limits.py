@@ -22,7 +22,9 @@ from gateway.clock import Clock
 from gateway.errors import RateLimited
 from gateway.settings import LimitsTable, RedisTable
 
-Policy = Literal["orders", "orders_per_hour", "updates", "reads", "people_reads", "reveals"]
+Policy = Literal[
+    "orders", "orders_per_hour", "updates", "reads", "people_reads", "reveals", "labels"
+]
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ _UNITS: Final = {
     "reads": "reading requests per minute",
     "people_reads": "reading requests per minute",
     "reveals": "revealed records per hour",
+    "labels": "scanned labels per minute",
 }
 
 
@@ -52,6 +55,7 @@ class Limits:
             "reads": RateLimitItemPerMinute(table.reads_per_minute),
             "people_reads": RateLimitItemPerMinute(table.people_reads_per_minute),
             "reveals": RateLimitItemPerHour(table.reveals_per_hour),
+            "labels": RateLimitItemPerMinute(table.labels_per_minute),
         }
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._is_local = False

@@ -174,7 +174,7 @@ class RequestLimiter(Protocol):
 
     async def take(
         self,
-        policy: Literal["orders", "orders_per_hour", "updates", "reads"],
+        policy: Literal["orders", "orders_per_hour", "updates", "reads", "labels"],
         actor: str,
         cost: int = 1,
     ) -> None:

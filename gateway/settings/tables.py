@@ -228,7 +228,7 @@ class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ``orders_per_hour`` counts orders, ``orders_per_batch`` limits one request, and
     ``reads_per_minute`` counts GET requests and searches.
     ``people_reads_per_minute`` is that limit for each signed-in person, ``reveals_per_hour`` how
-    many records a person may have shown in full.
+    many records a person may have shown in full. ``labels_per_minute`` counts pictures of labels.
     """
 
     orders_requests_per_minute: _Count = 600
@@ -238,6 +238,7 @@ class LimitsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     people_reads_per_minute: _Count = 600
     reveals_per_hour: _Count = 60
     updates_requests_per_minute: _Count = 600
+    labels_per_minute: _Count = 30
 
 
 class RetentionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

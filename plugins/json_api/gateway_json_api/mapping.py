@@ -1,17 +1,14 @@
 """Conversions between the JSON shapes and the gateway's own. Pure."""
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
 
 from gateway.plugin import (
-    MAX_PRESCRIPTIONS,
     BagChange,
     Caller,
-    Candidate,
     DeliveryUpdate,
     Event,
     EventType,
@@ -22,15 +19,13 @@ from gateway.plugin import (
     Problem,
     RxNumber,
     isoformat,
+    json_faults,
     masked,
-    problem_of,
     why_not_sent,
 )
 from gateway_json_api.schema import (
-    BagPrescriptionIn,
     EventOut,
     EventTypeOut,
-    OrderIn,
     PackageChangeIn,
     PackageOut,
     PackageUpdateIn,
@@ -38,114 +33,8 @@ from gateway_json_api.schema import (
     UpdateIn,
 )
 
-_ORDER_FIELDS: Final = frozenset(OrderIn.__struct_fields__)
-_PRESCRIPTION_FIELDS: Final = frozenset(BagPrescriptionIn.__struct_fields__)
 # The order's fields of a package, which are null once the order was erased.
 _ORDER_OUT_FIELDS: Final = frozenset(Order.__struct_fields__) - {"site", "prescriptions"}
-# An unknown field's name is repeated only if it looks like an identifier, not like patient data.
-_FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-
-Shape = TypeVar("Shape", bound=msgspec.Struct)
-
-
-def candidate(sent: Any) -> Candidate:
-    """Convert one entry of ``orders`` into an order, or into every fault it has."""
-    if not isinstance(sent, dict):
-        return Candidate(None, (Problem("an order must be a JSON object"),))
-    warnings = _unknown_fields(sent)
-    try:
-        order = msgspec.convert(sent, OrderIn)
-    except msgspec.ValidationError:
-        return Candidate(None, tuple(faults(sent, OrderIn)), warnings)
-    return Candidate(_order(order), (), warnings)
-
-
-def _order(sent: OrderIn) -> Order:
-    return Order(
-        patient_name=sent.patient_name,
-        patient_address=sent.patient_address,
-        patient_phone=sent.patient_phone or None,
-        patient_email=sent.patient_email or None,
-        rx_number=sent.rx_number or None,
-        copay_amount=sent.copay_amount,
-        priority=sent.priority or "routine",
-        requires_signature=bool(sent.requires_signature),
-        delivery_date=sent.delivery_date,
-        notes=sent.notes or None,
-        external_patient_id=sent.external_patient_id or None,
-        external_order_id=sent.external_order_id or None,
-        site=sent.site or None,
-        metadata=sent.metadata or {},
-        prescriptions=tuple(map(_prescription, sent.prescriptions or ())),
-    )
-
-
-def _prescription(sent: BagPrescriptionIn) -> Prescription:
-    return Prescription(
-        rx_number=sent.rx_number,
-        fill_number=sent.fill_number,
-        filled_on=sent.filled_on,
-        copay_amount=sent.copay_amount,
-        partial=bool(sent.partial),
-        controlled=bool(sent.controlled),
-        refrigerated=bool(sent.refrigerated),
-    )
-
-
-def faults(sent: Mapping[str, Any], shape: type[Shape]) -> list[Problem]:
-    """Return the faults of all fields of ``sent`` that don't fit ``shape``."""
-    found: list[Problem] = []
-    for field in msgspec.structs.fields(shape):
-        if field.name not in sent or (field.required and sent[field.name] is None):
-            if field.required:
-                found.append(Problem(f"{field.name} is required", field=field.name))
-            continue
-        try:
-            msgspec.convert(sent[field.name], field.type)
-        except msgspec.ValidationError as error:
-            found += _faults_of(field.name, sent[field.name], problem_of(error))
-    return found
-
-
-def _faults_of(name: str, value: Any, problem: Problem) -> Iterator[Problem]:
-    """Yield a faulty field's problems: of a list of prescriptions, those of each one."""
-    if name != "prescriptions" or not isinstance(value, list):
-        yield Problem(problem.message, field=name)
-        return
-    for place, each in enumerate(value[:MAX_PRESCRIPTIONS]):
-        at = f"{name}[{place}]"
-        if not isinstance(each, dict):
-            yield Problem("a prescription must be a JSON object", field=at)
-            continue
-        for fault in faults(each, BagPrescriptionIn):
-            yield Problem(fault.message, field=f"{at}.{fault.field}")
-    if len(value) > MAX_PRESCRIPTIONS:
-        yield Problem(f"an order has at most {MAX_PRESCRIPTIONS} prescriptions", field=name)
-
-
-def _unknown_fields(sent: Mapping[str, Any]) -> tuple[Problem, ...]:
-    found = []
-    if sent.keys() - _ORDER_FIELDS:
-        found = [_unknown(name) for name in sent if name not in _ORDER_FIELDS]
-    listed = sent.get("prescriptions")
-    if isinstance(listed, list):
-        found += [
-            _unknown(name, f"prescriptions[{place}].")
-            for place, each in enumerate(listed[:MAX_PRESCRIPTIONS])
-            if isinstance(each, dict)
-            for name in each
-            if name not in _PRESCRIPTION_FIELDS
-        ]
-    return tuple(found)
-
-
-def _unknown(name: str, at: str = "") -> Problem:
-    shown = _shown(name)
-    return Problem("unknown field; it was ignored", field=None if shown is None else f"{at}{shown}")
-
-
-def _shown(name: str) -> str | None:
-    return name if _FIELD_NAME.fullmatch(name) else None
 
 
 def package_out(package: Package) -> PackageOut:
@@ -248,7 +137,7 @@ def batch_update(sent: Any) -> DeliveryUpdate:
         read = msgspec.convert(sent, PackageUpdateIn)
     except msgspec.ValidationError:
         raise InvalidInput(
-            "The delivery update has faults.", faults(sent, PackageUpdateIn)
+            "The delivery update has faults.", json_faults(sent, PackageUpdateIn)
         ) from None
     return update_of(read.package_id, read)
 
@@ -292,12 +181,3 @@ def check_size(sent: Sequence[Any], name: str, most: int) -> None:
     if not 1 <= len(sent) <= most:
         problem = Problem(f"send 1 to {most} at a time", field=name)
         raise InvalidInput(f"{name} must hold 1 to {most} entries.", [problem])
-
-
-def all_problems(faults: Iterable[tuple[int, Sequence[Problem]]]) -> list[Problem]:
-    """Collect the problems of a batch's entries into one list, each with its index."""
-    return [
-        Problem(problem.message, index=index, field=problem.field)
-        for index, problems in faults
-        for problem in problems
-    ]

@@ -9,13 +9,14 @@ from litestar.params import RawBody
 from gateway.plugin import (
     Caller,
     IdempotencyKey,
-    IntakeResult,
-    InvalidInput,
     OpenGateway,
+    OrdersIn,
+    OrdersOut,
     Submission,
     decode,
     idempotency_key,
-    json_response,
+    order_candidate,
+    orders_answer,
 )
 from gateway_json_api import mapping, schema
 
@@ -30,8 +31,8 @@ SOURCE: Final = "json_api"
     opt={
         "permission": "orders.create",
         "limit": "orders",
-        "body": schema.OrdersIn,
-        "answer": schema.OrdersOut,
+        "body": OrdersIn,
+        "answer": OrdersOut,
     },
 )
 async def create_orders(
@@ -56,23 +57,6 @@ async def create_orders(
     sent = decode(body, schema.OrdersBody).orders
     mapping.check_size(sent, "orders", gateway.settings.limits.orders_per_batch)
     await gateway.limits.take("orders_per_hour", caller.actor, len(sent))
-    candidates = tuple(mapping.candidate(each) for each in sent)
+    candidates = tuple(order_candidate(each) for each in sent)
     answer = await gateway.intake.accept(Submission(caller, SOURCE, candidates, idempotency))
-    return _orders_answer(answer)
-
-
-def _orders_answer(answer: IntakeResult) -> Response[bytes]:
-    if answer.plan is not None and answer.is_beyond_plan:
-        details = mapping.all_problems((result.index, result.errors) for result in answer.results)
-        raise answer.plan.error(details)
-    if all(result.status == "rejected" for result in answer.results):
-        details = mapping.all_problems((result.index, result.errors) for result in answer.results)
-        raise InvalidInput("None of the orders can be accepted.", details)
-    created = [each.package_id for each in answer.results if each.status == "created"]
-    body = {
-        "created": len(created),
-        "package_ids": created,
-        "warnings": answer.warnings,
-        "results": answer.results,
-    }
-    return json_response(body, headers={"Idempotent-Replayed": "true"} if answer.replayed else None)
+    return orders_answer(answer)

@@ -13,84 +13,10 @@ Priority = Literal["routine", "urgent", "stat"]
 Flag = Literal["signature", "refrigerated", "controlled", "needs_person", "no_proof"]
 
 
-class BagPrescriptionIn(msgspec.Struct, frozen=True, kw_only=True):
-    """One prescription of a bag. Unknown fields are ignored with a warning."""
-
-    rx_number: Annotated[str, Meta(examples=["RX-8872341"])]
-    fill_number: Annotated[
-        int | None, Meta(description="0 for the original fill, then 1, 2, …; at most 999")
-    ] = None
-    filled_on: Annotated[date | None, Meta(description="ISO, as in 2026-04-19")] = None
-    copay_amount: Annotated[
-        Decimal | None, Meta(description="0 to 10000, at most two decimal places")
-    ] = None
-    partial: Annotated[
-        bool | None, Meta(description="less than the quantity prescribed is in the bag")
-    ] = None
-    controlled: bool | None = None
-    refrigerated: bool | None = None
-
-
-class OrderIn(msgspec.Struct, frozen=True, kw_only=True):
-    """One order. Unknown fields are ignored with a warning."""
-
-    patient_name: Annotated[str, Meta(examples=["Maria Rodriguez"])]
-    patient_address: Annotated[str, Meta(examples=["123 Main St, Miami, FL 33178"])]
-    patient_phone: Annotated[str | None, Meta(description="E.164, or any usual spelling")] = None
-    patient_email: str | None = None
-    rx_number: str | None = None
-    copay_amount: Annotated[
-        Decimal | None, Meta(description="0 to 10000, at most two decimal places")
-    ] = None
-    priority: Annotated[str | None, Meta(description="routine (the default), urgent or stat")] = (
-        None
-    )
-    requires_signature: bool | None = None
-    delivery_date: Annotated[date | None, Meta(description="ISO, as in 2026-04-20")] = None
-    notes: str | None = None
-    external_patient_id: str | None = None
-    external_order_id: Annotated[
-        str | None, Meta(description="your own id; the same one again is a duplicate")
-    ] = None
-    site: Annotated[str | None, Meta(description="a site's code")] = None
-    metadata: dict[str, str] | None = None
-    prescriptions: Annotated[
-        list[BagPrescriptionIn] | None,
-        Meta(
-            description="up to 50, where a bag holds several; rx_number is then the first one's "
-            "and copay_amount the sum, if they are sent at all"
-        ),
-    ] = None
-
-
-class OrdersIn(msgspec.Struct, frozen=True):
-    """A batch of 1 to 100 orders, each accepted or rejected alone."""
-
-    orders: list[OrderIn]
-
-
 class OrdersBody(msgspec.Struct, frozen=True):
     """The same batch before its orders are validated."""
 
     orders: list[Any]
-
-
-class OrderResultOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The result of one order."""
-
-    index: int
-    status: Literal["created", "duplicate", "rejected"]
-    package_id: str | None = None
-    errors: tuple[Problem, ...] = ()
-
-
-class OrdersOut(msgspec.Struct, frozen=True):
-    """The results of a batch of orders."""
-
-    created: int
-    package_ids: list[str]
-    warnings: list[Problem]
-    results: list[OrderResultOut]
 
 
 class PrescriptionOut(msgspec.Struct, frozen=True, kw_only=True):

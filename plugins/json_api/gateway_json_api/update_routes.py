@@ -18,6 +18,7 @@ from gateway.plugin import (
     OpenGateway,
     Problem,
     UpdateResult,
+    all_problems,
     decode,
     json_response,
 )
@@ -79,7 +80,7 @@ async def report_updates(
     )
     accepted = sum(result.status != "rejected" for result in results)
     if accepted == 0:
-        details = mapping.all_problems((result.index, result.errors) for result in results)
+        details = all_problems((result.index, result.errors) for result in results)
         raise InvalidInput("None of the updates can be accepted.", details)
     return json_response(schema.UpdatesOut(accepted, list(results)))
 

@@ -1,0 +1,1 @@
+"""What a label's lines and codes say of an order, by evidence. Pure."""
