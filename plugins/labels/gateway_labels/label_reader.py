@@ -26,7 +26,7 @@ _LIMITS: Final = SandboxLimits(
     memory_bytes=3_000_000_000,  # address space: the libraries map far more than they touch
     resident_bytes=700_000_000,
     cpu_seconds=3600,  # of all pictures that one process reads
-    silence_seconds=40.0,
+    silence_seconds=90.0,
     in_background=True,
 )
 READER: Final = SandboxReader(Path(__file__).with_name("read_label.py"), (), _LIMITS)

@@ -104,7 +104,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _drawn(content: bytes, refuse: Refuse) -> Image.Image:
     """Draw a PDF's only page."""
-    import pypdfium2
+    import pypdfium2  # type: ignore[import-untyped]  # it comes without types
 
     try:
         book = pypdfium2.PdfDocument(content)
@@ -119,7 +119,8 @@ def _drawn(content: bytes, refuse: Refuse) -> Image.Image:
             if not 1 <= longest <= 20_000:  # noqa: PLR2004 - points; 7 m of paper are no label
                 refuse("pixels")
             drawn = page.render(scale=_READ_PIXELS / longest, may_draw_forms=False)
-            return drawn.to_pil().convert("RGB")
+            image: Image.Image = drawn.to_pil()
+            return image.convert("RGB")
         except (pypdfium2.PdfiumError, *_DAMAGED):
             refuse("damaged")
 
@@ -128,7 +129,8 @@ def _no_longer_than(image: Image.Image, pixels: int) -> Image.Image:
     longest = max(image.size)
     if longest <= pixels:
         return image
-    size = tuple(max(1, round(each * pixels / longest)) for each in image.size)
+    width, height = (max(1, round(each * pixels / longest)) for each in image.size)
+    size = (width, height)
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 

@@ -30,7 +30,7 @@ class LabelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     picture_days: Annotated[int, Meta(ge=1, le=90)] = 7
     keep_drug: bool = False
     waiting_most: Annotated[int, Meta(ge=1, le=1000)] = 20
-    reading_seconds: Annotated[int, Meta(ge=5, le=120)] = 40
+    reading_seconds: Annotated[int, Meta(ge=5, le=300)] = 90
     idle_seconds: Annotated[int, Meta(ge=30, le=86400)] = 600
 
     def __post_init__(self) -> None:

@@ -12,11 +12,11 @@ import time
 from collections import Counter
 from datetime import date
 
-from plugins.labels.made_labels import LEVELS, made
-
 from gateway_labels.fields.draft import Reading, fields_of
 from gateway_labels.label_reader import READER, decoded
 from gateway_labels.settings import LabelsSettings
+from plugins.labels.made_labels import LEVELS, made
+
 from gateway.plugin import WarmSandbox, to_e164
 
 TODAY = date(2026, 11, 29)
@@ -103,7 +103,9 @@ def report(levels, counts, sure, unsafe):
     print("|---|---|---|---|---|")
     for level in levels:
         whole = sum(n for (at, _, _), n in counts.items() if at == level)
-        right = sum(n for (at, _, verdict), n in counts.items() if (at, verdict) == (level, "right"))
+        right = sum(
+            n for (at, _, verdict), n in counts.items() if (at, verdict) == (level, "right")
+        )
         high = sure[level, "right", "high"]
         print(
             f"| {level} | {right / max(whole, 1):.3f} | {high / max(right, 1):.2f} "

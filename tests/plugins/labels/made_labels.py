@@ -35,8 +35,8 @@ _NAMES = {
     ),
     "FR": (
         "Éloïse Tremblay", "François Gagné", "Hélène Côté", "Benoît Lévesque", "Marie-Ève Roy",
-        "Jean-Guy Bélanger", "Zoé Pelletier", "André Saint-Onge", "Chantal Ouellet", "Luc Thériault",
-        "Geneviève Boucher", "Nathalie Fortin",
+        "Jean-Guy Bélanger", "Zoé Pelletier", "André Saint-Onge", "Chantal Ouellet",
+        "Luc Thériault", "Geneviève Boucher", "Nathalie Fortin",
     ),
 }  # fmt: skip
 _STREETS = {

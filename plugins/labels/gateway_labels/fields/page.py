@@ -12,7 +12,7 @@ from gateway_labels.fields.words import CA_CODE, PHARMACY, STREET, US_CODE, Kind
 Box = tuple[tuple[float, float], ...]
 
 PHONE: Final = re.compile(r"(?<!\d)(?:\+?1[\s.-]*)?\(?\d{3}\)?[\s.-]*\d{3}[\s.-]*\d{4}(?!\d)")
-_EDGES: Final = " \t:;#.,-–*|"
+_EDGES: Final = " \t:;#.,-\u2013*|"
 _BESIDE: Final = 0.6
 _BELOW: Final = 2.3
 _ALIGNED: Final = 3.0

@@ -17,11 +17,11 @@ from gateway_labels.fields.words import (
     folded,
 )
 
-_WORD: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|['’.\-])*", re.UNICODE)
+_WORD: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019.\-])*", re.UNICODE)
 _MOST_WORDS: Final = 6
 _LEAST_LETTERS: Final = 4
 _PLACE: Final = re.compile(r"[\s,.()#]+")
-_ENDS: Final = " ,.:;-–*|"
+_ENDS: Final = " ,.:;-\u2013*|"
 
 
 def names(page: Page) -> Iterator[Evidence]:

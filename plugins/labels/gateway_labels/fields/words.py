@@ -16,31 +16,41 @@ Kind = Literal[
 _ANCHORS: Final[tuple[tuple[Kind, str], ...]] = (
     (
         "money",
-        r"co-?\s?pay(?:ment)?|patient\s*pays?|patient\s*paie|you\s*pay|amount\s*due|balance\s*due"
-        r"|total\s*due|total\s*a\s*payer|a\s*payer|montant\s*du|solde|copago|(?:total\s*)?a\s*pagar"
-        r"|saldo|pay|due",
+        (
+            r"co-?\s?pay(?:ment)?|patient\s*pays?|patient\s*paie|you\s*pay|amount\s*due|balance\s*due"
+            r"|total\s*due|total\s*a\s*payer|a\s*payer|montant\s*du|solde|copago|(?:total\s*)?a\s*pagar"
+            r"|saldo|pay|due"
+        ),
     ),
     (
         "other_date",
-        r"discard\s*after|use\s*before|refill\s*before|expir(?:es|y|ation)?(?:\s*date)?|exp"
-        r"|written|date\s*of\s*birth|dob|born|date\s*de\s*naissance|nee?\s*le|jeter\s*apres"
-        r"|fecha\s*de\s*nacimiento|vence|caduca",
+        (
+            r"discard\s*after|use\s*before|refill\s*before|expir(?:es|y|ation)?(?:\s*date)?|exp"
+            r"|written|date\s*of\s*birth|dob|born|date\s*de\s*naissance|nee?\s*le|jeter\s*apres"
+            r"|fecha\s*de\s*nacimiento|vence|caduca"
+        ),
     ),
     (
         "filled",
-        r"date\s*filled|fill\s*date|filled(?:\s*on)?|dispensed(?:\s*on)?|date\s*d.?\s?execution"
-        r"|executee?\s*le|servi\s*le|surtido|fecha|date",
+        (
+            r"date\s*filled|fill\s*date|filled(?:\s*on)?|dispensed(?:\s*on)?|date\s*d.?\s?execution"
+            r"|executee?\s*le|servi\s*le|surtido|fecha|date"
+        ),
     ),
     (
         "rx",
-        r"r\s?x\s*(?:number|num|nbr|no|n°)?|prescription\s*(?:number|no|n°|#)"
-        r"|(?:no|n°|numero)\s*d.?\s?ordonnance|ordonnance\s*(?:no|n°)?|ord\.?\s*(?:no|n°)?"
-        r"|receta\s*(?:no|n°)?|(?:no|n°)(?=[\s.:#]*\d{5})",
+        (
+            r"r\s?x\s*(?:number|num|nbr|no|n°)?|prescription\s*(?:number|no|n°|#)"
+            r"|(?:no|n°|numero)\s*d.?\s?ordonnance|ordonnance\s*(?:no|n°)?|ord\.?\s*(?:no|n°)?"
+            r"|receta\s*(?:no|n°)?|(?:no|n°)(?=[\s.:#]*\d{5})"
+        ),
     ),
     (
         "name",
-        r"patient(?:\(e\)|e)?\s*name|nom\s*du\s*patient|patient(?:\(e\)|e)?|deliver\s*to|livrer\s*a"
-        r"|ship\s*to|entregar\s*a|paciente|nombre|cliente?|name|nom|(?:for|pour|para)(?=\s*:)",
+        (
+            r"patient(?:\(e\)|e)?\s*name|nom\s*du\s*patient|patient(?:\(e\)|e)?|deliver\s*to|livrer\s*a"
+            r"|ship\s*to|entregar\s*a|paciente|nombre|cliente?|name|nom|(?:for|pour|para)(?=\s*:)"
+        ),
     ),
     ("address", r"address|adresse|direccion|addr"),
     ("fax", r"fax|telecopieur"),
@@ -63,15 +73,16 @@ STREET: Final = re.compile(
 NUMBERED: Final = re.compile(r"#?\d{1,6}[a-z]?(?:-\d{1,5})?,?\s*[a-z0-9]")
 US_CODE: Final = re.compile(r"(?<![a-z])([a-z]{2})[\s,.]*(\d{5}(?:-\d{4})?)(?!\d)")
 CA_CODE: Final = re.compile(r"(?<![a-z0-9])([a-z]\d[a-z])\s?(\d[a-z]\d)(?![a-z0-9])")
-# Words of directions, drugs and shops: a line that has one names no person.
-NOT_A_NAME: Final = frozenset(
-    "take tablet tablets tab tabs capsule capsules cap caps mouth daily day days once twice food "
-    "prendre comprime comprimes gelule fois par jour matin soir avec tome tableta tomar cada dia "
-    "mg mcg ml hcl qty refills refill rx pharmacy pharmacie farmacia drug drugs store mart inc ltd "
-    "morning evening night water needed co prescription receipt total amount due pay date number "
-    "deliver delivery label keep out reach children warning may cause drowsiness livraison sac "
-    "patient name address phone filled signature".split()
-)
+_NOT_NAMES: Final = """
+take tablet tablets tab tabs capsule capsules cap caps mouth daily day days once twice food mg mcg
+ml prendre comprime comprimes gelule fois par jour matin soir avec tome tableta tomar cada dia hcl
+qty refills refill rx pharmacy pharmacie farmacia drug drugs store mart inc ltd morning evening
+night water needed co prescription receipt total amount due pay date number deliver delivery label
+keep out reach children warning may cause drowsiness livraison sac patient name address phone
+filled signature
+"""
+NOT_A_NAME: Final = frozenset(_NOT_NAMES.split())
+"""Words of directions, drugs and shops: a line that has one names no person."""
 
 
 class Anchor(NamedTuple):
