@@ -5,6 +5,7 @@ no order is made, neither by the button nor by Enter.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from gateway.plugin import (
@@ -124,11 +125,13 @@ class ScanPages:
         return Template(
             "labels/scan.html",
             {
-                "scans": found.scans,
+                "scans": [(each, datetime.fromisoformat(each.created_at)) for each in found.scans],
                 "made": made if made.startswith("pkg_") else "",
                 "missing": missing,
                 "patterns": self._settings.codes,
                 "tried": None,
+                "code": "",
+                "pattern": "",
                 **more,
             },
         )
@@ -159,6 +162,7 @@ class ScanPages:
             "labels/label.html",
             {
                 "scan": scan,
+                "taken_at": datetime.fromisoformat(scan.created_at),
                 "fields": [_shown(name, found.get(name), request) for name in _SHOWN],
                 "more": [each for each in scan.fields if each.name not in _SHOWN],
                 "has_picture": scan.picture is not None and request.caller.may("files.rx"),
