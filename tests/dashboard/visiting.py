@@ -33,6 +33,7 @@ timezone = "America/Toronto"
 country = "CA"
 [plugins.json_api]
 [plugins.csv]
+[plugins.labels]
 [plugins.webhooks]
 [plugins.rx_queue]
 """

@@ -123,7 +123,10 @@ def _plain(line: Line) -> str:
 
 def _around(one: Line, other: Line) -> tuple[tuple[float, float], ...]:
     """Return the box around two lines."""
-    return (one.box[0], one.box[1], other.box[2], other.box[3])
+    xs = [x for line in (one, other) for x, _ in line.box]
+    ys = [y for line in (one, other) for _, y in line.box]
+    left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
+    return ((left, top), (right, top), (right, bottom), (left, bottom))
 
 
 def phones(page: Page, country: str) -> Iterator[Evidence]:

@@ -14,7 +14,7 @@ form?.addEventListener("input", (event) => {
 
 form?.addEventListener("keydown", (event) => {
   const field = event.target;
-  if (event.key !== "Enter" || event.isComposing || !field.matches("input:not([type=checkbox])")) return;
+  if (event.key !== "Enter" || event.isComposing || !field.matches("input:not([type=checkbox]), [name=patient_address]")) return;
   event.preventDefault();
   const box = boxOf(field);
   if (box) box.checked = true;
