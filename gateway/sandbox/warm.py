@@ -6,10 +6,10 @@ gone then. Everything else is as in :mod:`gateway.sandbox.reader`.
 """
 
 import threading
-import time
 from contextlib import ExitStack
 from typing import Any, Final
 
+from gateway.clock import Clock, SystemClock
 from gateway.errors import FileUnreadable
 from gateway.sandbox.reader import (
     Readable,
@@ -26,8 +26,11 @@ _LENGTH_BYTES: Final = 8
 class WarmSandbox:
     """Runs one reader on files, one at a time, in a process that is kept in between."""
 
-    def __init__(self, reader: SandboxReader, *, most_files: int = 50) -> None:
+    def __init__(
+        self, reader: SandboxReader, *, most_files: int = 50, clock: Clock | None = None
+    ) -> None:
         self._reader = reader
+        self._clock = clock or SystemClock()
         self._most_files = most_files
         self._lock = threading.Lock()
         self._open = ExitStack()
@@ -73,7 +76,7 @@ class WarmSandbox:
             finally:
                 watch.is_waiting = False
                 self._files += 1
-                self._used_at = time.monotonic()
+                self._used_at = self._clock.monotonic_seconds()
                 if not is_fine or self._files >= self._most_files:
                     self._end()
             return found
@@ -83,7 +86,10 @@ class WarmSandbox:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            if self._running is not None and time.monotonic() - self._used_at >= seconds:
+            if (
+                self._running is not None
+                and self._clock.monotonic_seconds() - self._used_at >= seconds
+            ):
                 self._end()
         finally:
             self._lock.release()

@@ -10,16 +10,14 @@ from gateway.plugin import (
     API_VERSION,
     Gateway,
     HealthCheck,
-    HealthReport,
     Job,
-    MissingExtra,
     Page,
     PluginTables,
     hookimpl,
 )
 from gateway_labels.attention import extensions_of
 from gateway_labels.commands import labels_group
-from gateway_labels.label_reader import need_extra
+from gateway_labels.label_reader import can_read
 from gateway_labels.pages import ScanPages
 from gateway_labels.routes import router
 from gateway_labels.service import LabelService
@@ -77,16 +75,9 @@ class Labels:
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
         """Register the line that says what is to be installed."""
-        return [HealthCheck("labels-reader", self._can_read, decides_readiness=False)]
+        return [HealthCheck("labels-reader", can_read, decides_readiness=False)]
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
         """Register ``gateway labels``."""
         return [labels_group(self._settings)]
-
-    async def _can_read(self) -> HealthReport:
-        try:
-            need_extra()
-        except MissingExtra as error:
-            return HealthReport(healthy=False, detail=error.message)
-        return HealthReport(healthy=True, detail="labels can be read")

@@ -2,13 +2,19 @@
 
 import asyncio
 import io
-from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final
 
 import click
 import msgspec
 
-from gateway.plugin import DEFAULT_ACCOUNT, GatewayError, Session, command, reveal_option
+from gateway.plugin import (
+    DEFAULT_ACCOUNT,
+    GatewayError,
+    Session,
+    SystemClock,
+    command,
+    reveal_option,
+)
 from gateway_labels.codes import pattern_of, readings
 from gateway_labels.fields.draft import Reading, draft_of, fields_of
 from gateway_labels.label_reader import need_extra, new_sandbox, read_label
@@ -53,7 +59,7 @@ def _scan(settings: LabelsSettings) -> click.Command:
         finally:
             sandbox.close()
         where = country or await _country(session, account)
-        today = datetime.now(UTC).date()
+        today = SystemClock().now().date()
         reading = Reading(settings.patterns(), where, today, settings.keep_drug)
         fields = fields_of(scanned.lines, scanned.codes, reading)
         quality = verdict_of(scanned.quality, scanned.lines)

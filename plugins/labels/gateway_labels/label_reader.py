@@ -11,6 +11,7 @@ from gateway.plugin import (
     FileTooDemanding,
     FileTooSlow,
     FileUnreadable,
+    HealthReport,
     InvalidInput,
     MissingExtra,
     ReaderCrashed,
@@ -62,6 +63,15 @@ def need_extra(installed: Callable[[str], bool] = is_installed) -> None:
     """Raise ``MissingExtra`` unless the libraries of the extra ``labels`` are there."""
     if not all(map(installed, _LIBRARIES)):
         raise MissingExtra(f"Scanning labels needs more libraries: {INSTALL}, then start again.")
+
+
+async def can_read() -> HealthReport:
+    """Report whether labels can be read here; if not, the line that installs what is missing."""
+    try:
+        need_extra()
+    except MissingExtra as error:
+        return HealthReport(healthy=False, detail=error.message)
+    return HealthReport(healthy=True, detail="labels can be read")
 
 
 def new_sandbox(reading_seconds: float) -> WarmSandbox:

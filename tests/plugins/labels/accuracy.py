@@ -13,11 +13,11 @@ from collections import Counter
 from datetime import date
 
 from gateway_labels.fields.draft import Reading, fields_of
-from gateway_labels.label_reader import READER, decoded
+from gateway_labels.label_reader import decoded, new_sandbox
 from gateway_labels.settings import LabelsSettings
 from plugins.labels.made_labels import LEVELS, made
 
-from gateway.plugin import WarmSandbox, to_e164
+from gateway.plugin import to_e164
 
 TODAY = date(2026, 11, 29)
 COUNTRIES = {"US": "US", "CA": "CA", "FR": "CA"}
@@ -63,7 +63,7 @@ def main():
     parser.add_argument("--show", action="store_true", help="print what was not right")
     asked = parser.parse_args()
     settings = LabelsSettings()
-    sandbox = WarmSandbox(READER)
+    sandbox = new_sandbox(600)
     counts, sure, unsafe, seconds, peak = Counter(), Counter(), Counter(), [], 0
     levels = [each for each in LEVELS if str(each) in asked.levels]
     try:
