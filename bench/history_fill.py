@@ -1,6 +1,6 @@
 """Years of stored history in seconds: packages, events, deliveries and tries that are over.
 
-Written by the database itself from a row of numbers. Each package has four events, each of
+Written by the database itself from a row of numbers. Each package has some events, each of
 those one delivery, and each delivery one try. What is in them can't be unsealed; nothing
 that is measured looks into rows so old.
 """
@@ -16,6 +16,7 @@ from gateway.storage.database import Database
 EVENTS_EACH: Final = 4
 # One in so many was given up; its try failed.
 GIVEN_UP: Final = 5_000
+DRIVERS: Final = 40
 SPREAD_MS: Final = 90 * 86_400_000
 """Over how long the history goes back."""
 
@@ -30,6 +31,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "id": "printf('%012x70008%015x', {ms}, {number})",
         "key": "CAST(printf('%016x', {number}) AS BLOB)",
         "sealed": "zeroblob(200)",
+        "day": "date({ms} / 1000, 'unixepoch')",
     },
     "postgresql": {
         "numbers": "",
@@ -37,28 +39,38 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "id": "lpad(to_hex({ms}), 12, '0') || '70008' || lpad(to_hex({number}), 15, '0')",
         "key": "convert_to(lpad(to_hex({number}), 16, '0'), 'UTF8')",
         "sealed": "decode(repeat('00', 200), 'hex')",
+        "day": "to_char(to_timestamp({ms} / 1000), 'YYYY-MM-DD')",
     },
 }
 _MS: Final = "CAST(:begin AS bigint) + {number} * CAST(:step AS bigint)"
 
 
-async def fill(database: Database, done: int, upto: int, most: int, now_ms: int) -> None:
+async def fill(
+    database: Database,
+    done: int,
+    upto: int,
+    most: int,
+    now_ms: int,
+    *,
+    events_each: int = EVENTS_EACH,
+) -> None:
     """Write deliveries ``done`` to ``upto`` of ``most``, the oldest first, with all around them.
 
-    They go, in turn, to every destination that there is.
+    They go, in turn, to every destination that there is; ``events_each`` of them belong to one
+    package.
     """
     values = {"begin": now_ms - SPREAD_MS, "step": SPREAD_MS // most}
     async with database.read() as connection:
         found = await connection.execute(text("SELECT id FROM destinations ORDER BY id"))
         destinations = [str(row.id) for row in found]
-    statements = _statements(database.dialect, destinations)
+    statements = _statements(database.dialect, destinations, events_each)
     for first in range(done, upto, _CHUNK):
         last = min(first + _CHUNK, upto) - 1
         async with database.begin() as connection:
             for statement in statements:
                 bounds = {"first": first, "last": last}
                 if " packages " in statement:
-                    bounds = {each: place // EVENTS_EACH for each, place in bounds.items()}
+                    bounds = {each: place // events_each for each, place in bounds.items()}
                 await connection.execute(text(statement), {**values, **bounds})
     await _settle_down(database)
 
@@ -72,19 +84,20 @@ async def _settle_down(database: Database) -> None:
         await connection.execute(text("ANALYZE"))
 
 
-def _statements(dialect: str, destinations: Sequence[str]) -> list[str]:
+def _statements(dialect: str, destinations: Sequence[str], events_each: int) -> list[str]:
     words = _WORDS[dialect]
 
     def made(prefix: str, number: str) -> str:
         identifier = words["id"].format(ms=_MS.format(number=number), number=number)
         return f"'{prefix}_' || {identifier}"
 
-    package = f"(numbers.n / {EVENTS_EACH})"
+    package = f"(numbers.n / {events_each})"
     turn = f"CASE numbers.n % {len(destinations)} " + "".join(
         f"WHEN {place} THEN '{each}' " for place, each in enumerate(destinations)
     )
     given_up = f"numbers.n % {GIVEN_UP} = 1"
     ms = _MS.format(number="numbers.n")
+    made_ms = _MS.format(number=f"numbers.n * {events_each}")
     subject = made("pkg", package)
     account = f"'{DEFAULT_ACCOUNT}'"
     rows: dict[str, dict[str, Any]] = {
@@ -94,8 +107,10 @@ def _statements(dialect: str, destinations: Sequence[str]) -> list[str]:
             "mode": "'live'",
             "source": "'json_api'",
             "status": f"CASE WHEN {given_up} THEN 'failed' ELSE 'completed' END",
-            "status_at_ms": _MS.format(number=f"numbers.n * {EVENTS_EACH}"),
-            "created_at_ms": _MS.format(number=f"numbers.n * {EVENTS_EACH}"),
+            "status_at_ms": made_ms,
+            "created_at_ms": made_ms,
+            "delivery_day": words["day"].format(ms=f"({made_ms})"),
+            "driver_id": f"'driver ' || (numbers.n % {DRIVERS})",
             **{
                 f"{name}_index": words["key"].format(number="numbers.n")
                 for name in ("order", "rx", "phone", "patient")

@@ -21,6 +21,7 @@ import history
 import intake
 import latency
 import page
+import pages
 import rx_queue
 import scaling
 import soak
@@ -41,6 +42,7 @@ PARTS: Final[Sequence[Part]] = (
     rx_queue.PART,
     cost.PART,
     attacks.PART,
+    pages.PART,
 )
 
 

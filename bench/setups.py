@@ -31,7 +31,11 @@ allow_networks = ["127.0.0.0/8"]
 orders_requests_per_minute = 100_000_000
 orders_per_hour = 1_000_000_000
 reads_per_minute = 100_000_000
+people_reads_per_minute = 100_000_000
 updates_requests_per_minute = 100_000_000
+
+[dashboard]
+page_ms = 60_000
 
 [plugins.csv]
 [plugins.json_api]

@@ -217,6 +217,17 @@ class Stage:
             yield
 
     @contextmanager
+    def watchers(self, port: int, cookies: Sequence[str]) -> Iterator[None]:
+        """Let signed-in people watch a gateway's news while the block runs."""
+        command, log = [sys.executable, str(HERE / "watchers.py")], self.folder / "watchers.log"
+        with _running(command, self.folder, log) as process:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps({"port": port, "cookies": cookies}) + "\n")
+            process.stdin.flush()
+            assert json.loads(_first_line(process, log))["watching"] == len(cookies)
+            yield
+
+    @contextmanager
     def gateway(self, name: str, setup: Setup = SQLITE, sites: int = 1) -> Iterator[GatewayServer]:
         """Run a gateway in a new folder of its own."""
         with self.ground(name, setup, sites) as made, self.running(made, setup) as gateway:
