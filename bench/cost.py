@@ -8,7 +8,7 @@ but for the load and the sink; PostgreSQL's is a column of its own.
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -75,22 +75,31 @@ def _round(stage: Stage, sink: Sink, name: str, seconds: float) -> Round:
         with stage.gateway(f"{name}-{setup.name}", setup) as gateway:
             gateway.add_endpoint(sink.url("/keep"), "active")
             ours = {
-                each: _cost(stage, sink, gateway, gateway.keys, each, seconds) for each in RATES
+                each: measure_cost(stage, sink, gateway, gateway.keys, each, seconds)
+                for each in RATES
             }
             idle.append(_idling(setup, gateway))
         if setup.workers:
             continue
         with stage.spike(f"{name}-spike-{setup.name}", setup, sink.url("/keep")) as (spike, key):
             for each in RATES:
-                theirs = _cost(stage, sink, spike, [key], each, seconds)
+                theirs = measure_cost(stage, sink, spike, [key], each, seconds)
                 orders[setup.name, each] = (ours[each], theirs)
     return Round(orders, idle, _help_seconds())
 
 
-def _cost(
-    stage: Stage, sink: Sink, server: Server, keys: Sequence[str], rate: int, seconds: float
+def measure_cost(
+    stage: Stage,
+    sink: Sink,
+    server: Server,
+    keys: Sequence[str],
+    rate: int,
+    seconds: float,
+    *,
+    call: Mapping[str, Any] | None = None,
 ) -> Cost:
-    job = {"port": server.port, "keys": list(keys), "rate": rate, "connections": 8}
+    """Measure one side at one rate, warmed up for a second; ``call`` is a peer's create call."""
+    job = {"port": server.port, "keys": list(keys), "rate": rate, "connections": 8, "call": call}
     first = rate * 100_000
     stage.ask("load.py", {**job, "seconds": 1.0, "first_order": first + 50_000})
     sink.reset()

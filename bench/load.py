@@ -12,16 +12,18 @@ import asyncio
 import json
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Final
 
 from loops import run
-from orders import Requests
+from orders import Calls, Requests
+from sink import ORDER, ORDER_LENGTH
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
+_LAST_CHUNK: Final = b"0\r\n\r\n"
 _CREATED: Final = b'{"created":'
 _PACKAGE: Final = b'"package_id":"'
 _ID_LENGTH: Final = 36
@@ -30,7 +32,10 @@ _PATIENCE_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to do. ``rate`` is requests a second of an open load; 0 makes it a closed one."""
+    """What to do. ``rate`` is requests a second of an open load; 0 makes it a closed one.
+
+    ``call`` is a peer's create call instead of the gateway's own: ``path``, ``headers``, ``body``.
+    """
 
     port: int
     keys: list[str]
@@ -41,21 +46,22 @@ class Job:
     most_requests: int = 1_000_000
     rate: float = 0.0
     sites: list[str] = field(default_factory=list)
+    call: dict[str, Any] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Load:
     """What came of it. ``seconds`` are from the first byte sent to the last answer.
 
-    ``begun`` and ``answered`` hold, for each package that an open load created, when its
-    request came up and when its answer was there, in seconds of the monotonic clock.
+    ``begun`` and ``answered`` hold, for each package (or peer's order) that an open load created,
+    when its request came up and when its answer was there, in seconds of the monotonic clock.
     """
 
     answers: int = 0
     created: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    statuses: Counter[str] = field(default_factory=Counter)
+    statuses: dict[str, int] = field(default_factory=dict)
     begun: dict[str, float] = field(default_factory=dict)
     answered: dict[str, float] = field(default_factory=dict)
     late_seconds: float = 0.0
@@ -67,6 +73,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, pressure: "Pressure", number: int) -> None:
         self.number = number
         self.begun_at = 0.0
+        self.order = ""
         self._pressure = pressure
         self._rest = b""
 
@@ -81,6 +88,9 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, begun_at: float) -> None:
         """Send a request that came up at ``begun_at``."""
         self.begun_at = begun_at
+        at = request.find(ORDER)
+        if at >= 0:
+            self.order = request[at : at + ORDER_LENGTH].decode()
         self._transport.write(request)
 
     def close(self) -> None:
@@ -93,7 +103,7 @@ class Connection(asyncio.Protocol):
         end = rest.find(_HEAD_END)
         if end >= 0:
             body = end + len(_HEAD_END)
-            if len(rest) >= body + _body_length(rest[:end]):
+            if _is_whole(rest[:end], rest[body:]):
                 self._rest = b""
                 self._pressure.answered(self, rest[9:12], rest[body:])
                 return
@@ -106,8 +116,11 @@ class Pressure:
     def __init__(self, job: Job) -> None:
         self.load = Load()
         self._job = job
-        self._requests = Requests(
-            f"127.0.0.1:{job.port}", job.keys, job.orders_per_request, job.first_order, job.sites
+        host, size = f"127.0.0.1:{job.port}", job.orders_per_request
+        self._requests: Requests | Calls = (
+            Requests(host, job.keys, size, job.first_order, job.sites)
+            if job.call is None
+            else Calls(host, job.call, job.first_order)
         )
         self._connections: list[Connection] = []
         self._idle: deque[Connection] = deque()
@@ -145,17 +158,17 @@ class Pressure:
         """Count an answer, then go on."""
         load = self.load
         load.answers += 1
-        if status != b"200":
-            load.statuses[status.decode()] += 1
+        if not status.startswith(b"2"):
+            load.statuses[status.decode()] = load.statuses.get(status.decode(), 0) + 1
         elif body.startswith(_CREATED):
             load.created += int(body[len(_CREATED) : body.index(b",")])
         if not self._job.rate:
             self._next(connection)
             return
         at = body.find(_PACKAGE) + len(_PACKAGE)
-        package_id = body[at : at + _ID_LENGTH].decode()
-        load.begun[package_id] = connection.begun_at
-        load.answered[package_id] = time.monotonic()
+        known_by = connection.order or body[at : at + _ID_LENGTH].decode()
+        load.begun[known_by] = connection.begun_at
+        load.answered[known_by] = time.monotonic()
         if self._held_up:
             connection.send(self._requests.make(connection.number), self._held_up.popleft())
         else:
@@ -196,9 +209,12 @@ class Pressure:
             self._done.set_result(None)
 
 
-def _body_length(head: bytes) -> int:
+def _is_whole(head: bytes, body: bytes) -> bool:
     lowered = head.lower()
-    return int(lowered[lowered.index(_LENGTH) + len(_LENGTH) :].partition(b"\r\n")[0])
+    at = lowered.find(_LENGTH)
+    if at < 0:  # in chunks, as some peers answer
+        return body.endswith(_LAST_CHUNK) or b"transfer-encoding" not in lowered
+    return len(body) >= int(lowered[at + len(_LENGTH) :].partition(b"\r\n")[0])
 
 
 async def _work() -> Load:

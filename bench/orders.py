@@ -5,8 +5,11 @@ numbers in is all that is left to do while the clock runs.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from string import Template
 from typing import Any, Final
+
+from sink import ORDER, ORDER_LENGTH
 
 MOST_ORDERS: Final = 10**8
 """How many different orders there are."""
@@ -47,6 +50,27 @@ class Requests:
         return self._forms[connection % len(self._forms)] % tuple(
             part for each in numbers for part in (each[:2], each[2:], each, each, each)
         )
+
+
+class Calls:
+    """A peer's create calls: a form filled with each call's ``$order`` and ``$number``."""
+
+    def __init__(self, host: str, call: Mapping[str, Any], first: int) -> None:
+        self._next = first
+        self._head = "".join(
+            [
+                f"POST {call['path']} HTTP/1.1\r\nHost: {host}\r\n",
+                *(f"{name}: {value}\r\n" for name, value in call["headers"].items()),
+            ]
+        )
+        self._body = Template(call["body"])
+
+    def make(self, _connection: int) -> bytes:
+        """Return the next request."""
+        self._next += 1
+        order = f"{ORDER.decode()}{self._next:0{ORDER_LENGTH - len(ORDER)}d}"
+        body = self._body.substitute(order=order, number=f"{self._next:08d}").encode()
+        return f"{self._head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _order(place: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import intake
 import latency
 import page
 import pages
+import peer
 import rx_queue
 import scaling
 import soak
@@ -52,7 +53,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir=options.folder) as folder:
         known = facts(Path(folder))
         print("".join(f"{name}: {value}\n" for name, value in known.items()), flush=True)
-        for part in options.only or PARTS:
+        beside = [peer.part(options.peer, options.peer_calls)] if options.peer else None
+        for part in beside or options.only or PARTS:
             rounds = 1 if options.quick else options.rounds or part.rounds
             plan = Plan(
                 rounds=rounds,
@@ -66,10 +68,10 @@ def main() -> None:
             print(f"  {time.monotonic() - began:.0f} s\n")
             for table in tables:
                 print(table.as_text(), flush=True)
-            if not options.quick:
+            if not (options.quick or options.peer):
                 page.write(tables, _stamp(known, rounds), known)
-    if options.quick:
-        print("docs/performance.md is left as it is: --quick is for looking.")
+    if options.quick or options.peer:
+        print("docs/performance.md is left as it is: --quick and --peer are for looking.")
     else:
         print("Written to docs/performance.md.")
 
@@ -110,6 +112,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, help="how long each measurement presses")
     parser.add_argument("--events", type=int, help="how many events a measurement takes")
     parser.add_argument("--rounds", type=int, help="how often (default: each part's own)")
+    parser.add_argument("--peer", metavar="URL", help="measure only another program, beside ours")
+    parser.add_argument(
+        "--peer-calls",
+        type=Path,
+        default=peer.CALLS,
+        metavar="FILE",
+        help="how it is asked (default: %(default)s)",
+    )
     parser.add_argument("--folder", help="where to put the databases (default: the system's)")
     return parser
 

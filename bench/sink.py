@@ -1,9 +1,10 @@
 """The sink: answers 200 to every POST at once and remembers when it came. A process of its own.
 
 It prints its ports and then listens on 127.0.0.1 until its standard input ends; each port
-stands for somebody else's server. What is POSTed to ``/keep`` is remembered by the id of the
-package it is about, and so is what is POSTed to ``/seen/NAME``, for each name apart; everything
-else is only counted. ``GET /report`` tells, ``GET /seen`` what was seen, ``GET /reset`` forgets.
+passes for another server. What is POSTed to ``/keep`` is remembered by the id of the package it is
+about, and so is what is POSTed to ``/seen/NAME``, for each name apart; what a peer POSTs to
+``/peer``, by the order that it carries. Everything else is only counted. ``GET /report`` gives the
+counts, ``GET /seen`` what was seen, ``GET /reset`` forgets.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from loops import run
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 _PACKAGE: Final = b'"package_id":"'
 _ID_LENGTH: Final = 36
+ORDER: Final = b"bench_"
+ORDER_LENGTH: Final = 30
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 
@@ -78,6 +81,9 @@ class Tally:
         self.last_at = now
         if request.startswith(b"POST /keep"):
             self.arrived_at.setdefault(_package(request), now)
+        elif request.startswith(b"POST /peer"):
+            at = request.index(ORDER)
+            self.arrived_at.setdefault(request[at : at + ORDER_LENGTH].decode(), now)
         elif request.startswith(b"POST /seen/"):
             name = request[len(b"POST /seen/") :].partition(b" ")[0].decode()
             seen = self.seen.setdefault(name, Seen())

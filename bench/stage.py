@@ -55,15 +55,19 @@ class Server:
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
         """Send a request and return what the answer's JSON says."""
+        given = {"Content-Type": "application/json", **(headers or {})}
+        content = None if body is None else json.dumps(body).encode()
+        return json.loads(self.send(method, path, content, given))
+
+    def send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        """Send a request, which must succeed; returns the answer's body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            given = {"Content-Type": "application/json", **(headers or {})}
-            content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, given)
+            connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
             said = answer.read()
             assert answer.status < 300, f"{method} {path}: {answer.status} {said[:500]!r}"
-            return json.loads(said)
+            return said
         finally:
             connection.close()
 
