@@ -1,4 +1,4 @@
-"""A peer's create calls: each request different, of the right length, with an order to be known by."""
+"""A peer's create calls: each different, of the right length, with an order to be known by."""
 
 import sys
 from pathlib import Path
