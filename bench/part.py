@@ -40,10 +40,12 @@ class Plan:
 class Part:
     """``--only`` takes the letter or the name; ``measure`` returns what is to be shown.
 
-    ``rounds`` are those of a full run; the figures are medians over them.
+    ``rounds`` are those of a full run; the figures are medians over them. With ``only_asked`` it is
+    measured only where it is named: it takes very long.
     """
 
     letter: str
     name: str
     measure: Callable[[Stage, Plan], Sequence[Table]]
     rounds: int = 1
+    only_asked: bool = False

@@ -16,6 +16,7 @@ import attacks
 import bigrun
 import cost
 import csv_import
+import day
 import delivery
 import history
 import intake
@@ -44,6 +45,8 @@ PARTS: Final[Sequence[Part]] = (
     cost.PART,
     attacks.PART,
     pages.PART,
+    day.PART,
+    day.HOUR,
 )
 
 
@@ -53,8 +56,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir=options.folder) as folder:
         known = facts(Path(folder))
         print("".join(f"{name}: {value}\n" for name, value in known.items()), flush=True)
+        usual = [each for each in PARTS if not each.only_asked]
         beside = [peer.part(options.peer, options.peer_calls)] if options.peer else None
-        for part in beside or options.only or PARTS:
+        for part in beside or options.only or usual:
             rounds = 1 if options.quick else options.rounds or part.rounds
             plan = Plan(
                 rounds=rounds,
