@@ -52,7 +52,7 @@ def measure_round(
     """Measure every rate on one gateway, after a short warm-up."""
     with stage.gateway(name, setup) as gateway:
         gateway.add_endpoint(sink.url("/keep"), "active")
-        measured = []
+        found = []
         for turn, (rate, duration) in enumerate(
             [(RATES[0], 2.0), *((each, seconds) for each in RATES)]
         ):
@@ -67,13 +67,12 @@ def measure_round(
             load = stage.ask("load.py", job)
             assert not load["statuses"], f"refused: {load['statuses']}"
             arrived = sink.wait_for(load["answers"])["arrived_at"]
-            measured.append(_latencies(setup, rate, load, arrived))
-    return measured[1:]
+            found.append(measured(setup, rate, load, arrived))
+    return found[1:]
 
 
-def _latencies(
-    setup: Setup, rate: int, load: dict[str, Any], arrived: dict[str, float]
-) -> Latencies:
+def measured(setup: Setup, rate: int, load: dict[str, Any], arrived: dict[str, float]) -> Latencies:
+    """Return what a load's answers and the sink's arrivals say."""
     begun, answered = load["begun"], load["answered"]
     return Latencies(
         setup=setup,

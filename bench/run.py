@@ -26,6 +26,7 @@ import pages
 import peer
 import rx_queue
 import scaling
+import small
 import soak
 from machine import LOAD, facts
 from part import Part, Plan
@@ -47,6 +48,7 @@ PARTS: Final[Sequence[Part]] = (
     pages.PART,
     day.PART,
     day.HOUR,
+    small.PART,
 )
 
 

@@ -25,6 +25,13 @@ SINK_PORTS: Final = 100
 _PATIENCE_SECONDS: Final = 120.0
 _LAST_WORDS: Final = 2000
 _POLL_SECONDS: Final = 0.05
+# Puts itself into each control group that is named, then becomes the command.
+_ENTER: Final = (
+    "sh",
+    "-c",
+    'while [ "$1" != -- ]; do echo $$ > "$1" || exit; shift; done; shift; exec "$@"',
+    "enter",
+)
 
 Process = subprocess.Popen[str]
 
@@ -244,15 +251,30 @@ class Stage:
             yield self.prepare(name, configuration)
 
     @contextmanager
-    def running(self, made: Made, setup: Setup) -> Iterator[GatewayServer]:
-        """Run a gateway where it was prepared."""
+    def running(
+        self,
+        made: Made,
+        setup: Setup,
+        *,
+        inside: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator[GatewayServer]:
+        """Run a gateway where it was prepared, ``inside`` control groups if there are some."""
         names = ["serve", *(f"worker {number + 1}" for number in range(setup.workers))]
         processes, said = {}, {}
         with ExitStack() as running:
             for each in names:
                 command = [sys.executable, "-m", "gateway", each.split()[0], "--json"]
                 log = made.folder / f"{each}.log"
-                processes[each] = running.enter_context(_running(command, made.folder, log))
+                if inside:
+                    command = [
+                        *_ENTER,
+                        *(str(group / "cgroup.procs") for group in inside),
+                        "--",
+                        *command,
+                    ]
+                one = _running(command, made.folder, log, environment)
+                processes[each] = running.enter_context(one)
                 said[each] = json.loads(_first_line(processes[each], log))
             # All are asked to end before any is waited for: each finishes what it has in flight.
             running.callback(lambda: [each.terminate() for each in processes.values()])
@@ -297,12 +319,14 @@ def _output_of(script: str, *arguments: str, told: str = "") -> str:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, log: Path) -> Iterator[Process]:
+def _running(
+    command: list[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Process]:
     with log.open("w") as file:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command,
             cwd=folder,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=file,
