@@ -40,7 +40,7 @@ demo: $(RUNS) ## the whole story on one screen; to look around in a browser: mak
 serve: $(RUNS) ## run the gateway as gateway.toml says
 	@$(VENV)/bin/gateway serve
 
-test: $(TOOLS) ## every test but the slow ones, in some minutes
+test: $(TOOLS) ## the quick tests and one of each file that serves HTTP: three to four minutes
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(TOOLS) ## every test, the slow ones too

@@ -46,6 +46,8 @@ STOCK: Final = [
 ]
 
 MANY_LINES: Final = 400
+# The fixtures that start a gateway with its HTTP server.
+WHOLE: Final = frozenset({"harness", "running"})
 LONG: Final = "takes long: make faults and FAULTS=all make test-all try it"
 
 # A busy machine is no failure.
@@ -140,10 +142,20 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave twins on PostgreSQL to make check, and what takes long to FAULTS=all."""
+    """Leave twins on PostgreSQL and more whole gateways to make check, what takes long to FAULTS.
+
+    A gateway that serves HTTP takes half a second to start, fifty times what most tests take: of
+    the tests of a file that start one, ``make test`` tries the first.
+    """
+    whole: set[Path] = set()
     for item in items:
         if "postgresql" in item.name.partition("[")[2]:
             item.add_marker(pytest.mark.slow)
+        if WHOLE.isdisjoint(getattr(item, "fixturenames", ())) or item.get_closest_marker("slow"):
+            continue
+        if item.path in whole:
+            item.add_marker(pytest.mark.slow)
+        whole.add(item.path)
     if os.environ.get("FAULTS") != "all":
         for item in items:
             if item.get_closest_marker("long"):
@@ -160,7 +172,7 @@ def pytest_collection_finish() -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in a line each which part of the gateway this run did not try."""
     if terminalreporter.config.option.markexpr == "not slow":
-        terminalreporter.write_line("Tests marked slow are left to make check.")
+        terminalreporter.write_line("Slow tests, and most that serve HTTP, are left to make check.")
     skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
     without = [reason for reason in skipped if WITHOUT in reason]
     if without:
