@@ -1,7 +1,6 @@
 """``gateway backup``: write all data to one sealed file, while the gateway runs."""
 
 import contextlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,14 +14,13 @@ from gateway.model.audit import AuditEntry
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command
 from gateway.settings.redaction import redacted
-from gateway.storage.backup.format import Manifest
+from gateway.storage.backup.format import Manifest, own_backups
 from gateway.storage.crypto.keyring import Keyring, load
 
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
 _PROGRESS_ROWS: Final = 50_000
-_OWN_NAME: Final = re.compile(r"gateway-\d{8}T\d{6}Z\.backup")
 
 
 @command("backup")
@@ -111,12 +109,6 @@ def _configuration(path: Path) -> str | None:
             err=True,
         )
     return text
-
-
-def own_backups(folder: Path) -> list[Path]:
-    """Return the backups with a generated name, oldest first."""
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path for path in found if _OWN_NAME.fullmatch(path.name))
 
 
 def keyring_of(gateway: "Gateway") -> Keyring:

@@ -31,8 +31,8 @@ from gateway.errors import (
     SettingsError,
     Unavailable,
 )
+from gateway.health.readiness import LEAST_FREE_BYTES, readiness
 from gateway.http.app import core_routers
-from gateway.http.health import LEAST_FREE_BYTES, readiness
 from gateway.http.local_ca import expiry_of
 from gateway.http.routers import Unopened, router_faults
 from gateway.model.wire import timestamp

@@ -31,7 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.clock import from_epoch_ms
 from gateway.errors import StorageError
-from gateway.http.health import Readiness
+from gateway.health.readiness import Readiness
 from gateway.model.delivery import DestinationState
 from gateway.observability.metrics import (
     ENDPOINT,

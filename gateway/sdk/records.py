@@ -71,11 +71,16 @@ class HealthReport:
     """The result of a health check. ``detail`` is one sentence for the operator.
 
     ``command`` is the command that helps, which ``gateway status`` shows when it isn't healthy.
+    ``message`` with ``{…}`` for its ``values`` is the detail as the catalogs have it, where the
+    page Plugins and health shows it in another language; a value may be a ``datetime``, a
+    ``timedelta`` or a number, which is written in the reader's way.
     """
 
     healthy: bool
     detail: str
     command: str | None = None
+    message: str = field(default="", compare=False, repr=False)
+    values: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ associated data of every record. The last record is empty.
 """
 
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -37,6 +38,7 @@ from gateway.errors import ConfigurationError, SealError, StorageError
 from gateway.storage.crypto.encryption import ExtendedNonceCipher
 from gateway.storage.crypto.keyring import Keyring, derived_key
 
+_OWN_NAME: Final = re.compile(r"gateway-\d{8}T\d{6}Z\.backup")
 Progress = Callable[[str, int, int], None]
 """Called with a table's name, the number of its rows done, and of all its rows."""
 
@@ -291,3 +293,9 @@ def _damaged() -> SealError:
         "The backup is damaged: part of it was changed or is missing. Nothing of it was used; "
         "take another copy of it, or an earlier backup."
     )
+
+
+def own_backups(folder: Path) -> list[Path]:
+    """Return the backups with a generated name, oldest first."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in found if _OWN_NAME.fullmatch(path.name))

@@ -344,7 +344,7 @@ def test_destinations_of_a_plugin_that_is_off_are_a_problem_with_a_remedy(
 
 async def started(gateway) -> str:
     """Run the engine for a moment; returns what ``/health/ready`` says of the plugins."""
-    from gateway.http.health import readiness
+    from gateway.health.readiness import readiness
 
     async with gateway.running():
         return (await readiness(gateway))["plugins"].detail

@@ -12,8 +12,8 @@ from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SteppingClock
 from gateway.delivery.engine import LocalEngine
+from gateway.health.readiness import Readiness, readiness
 from gateway.hookspecs import hookimpl
-from gateway.http.health import Readiness, readiness
 from gateway.sdk.records import HealthCheck, HealthReport
 
 NOTHING_TRIED = "no due delivery was attempted for five minutes; see the log"

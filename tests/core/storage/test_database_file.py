@@ -9,7 +9,7 @@ from core.storage.rows import with_all_tables
 from sqlalchemy import text
 
 from gateway.errors import StorageError
-from gateway.http.health import Readiness
+from gateway.health.readiness import Readiness
 from gateway.storage.database import Database
 
 REPLACED = "was replaced or deleted while in use"

@@ -10,7 +10,7 @@ from scraping import Scraped
 from sqlalchemy import Column, MetaData, Table, Text, select
 
 from gateway.clock import SteppingClock
-from gateway.http.health import Readiness
+from gateway.health.readiness import Readiness
 from gateway.http.metrics import MetricsPage
 from gateway.plugin import (
     Job,

@@ -1,0 +1,1 @@
+"""How the gateway is: what works, what does not, and the command that helps."""

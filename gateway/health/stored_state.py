@@ -1,0 +1,190 @@
+"""The state of what is stored, and of the disk: lines of ``gateway status`` and of its page.
+
+Reads only what is bounded: backlogs by their indexes, facts by their names, the folder of backups.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import from_epoch_ms
+from gateway.health.lines import Line, green, red
+from gateway.runtime import Gateway
+from gateway.settings import Settings
+from gateway.storage.backup.format import own_backups
+from gateway.storage.files.store import size_of_files
+from gateway.storage.maintenance.clock_skew import CLOCK_FACT, server_time
+from gateway.storage.stores.backlog import Backlog, DestinationBacklog
+from gateway.storage.stores.destinations import destination_names
+from gateway.storage.stores.installation import (
+    BACKUP_FAILED,
+    KEY_COPIED,
+    LAST_BACKUP,
+    read_fact,
+)
+
+_LEAST_FREE_BYTES: Final = 1 << 30
+_OLDEST_QUEUE: Final = timedelta(minutes=5)
+_OLDEST_BACKUP: Final = timedelta(hours=36)  # a nightly one that was missed
+_CLOCK_TOLERANCE: Final = timedelta(minutes=1)
+_MAX_ENDPOINTS: Final = 10
+_BACK_UP: Final = "gateway backup --keep 7"
+
+
+async def stored_lines(
+    connection: AsyncConnection,
+    gateway: Gateway,
+    backlog: Backlog,
+    names: Mapping[str, str] | None = None,
+) -> list[Line]:
+    """Return the lines of endpoints, deliveries, files, the key's copy, the backup, the clock.
+
+    ``names`` are the endpoints to look at, by id; absent, those of every account.
+    """
+    now = gateway.clock.now()
+    if names is None:
+        names = await destination_names(connection)
+    return [
+        *_endpoints(backlog, names),
+        _deliveries(backlog),
+        await _files(connection),
+        await _key_copy(connection, gateway),
+        await _backup(connection, gateway, now),
+        await _clock(connection, now),
+    ]
+
+
+def disk(settings: Settings) -> Line:
+    """Return the line of the disk that the data directory is on."""
+    directory = settings.gateway.data_dir
+    nearest = next(each for each in (directory, *directory.parents) if each.exists())
+    try:
+        free_bytes = shutil.disk_usage(nearest).free
+    except OSError as error:
+        reason = reason_of(error)
+        return red("disk", "gateway check", "{path}: {reason}", path=nearest, reason=reason)
+    free = f"{free_bytes / (1 << 30):.1f}"
+    if free_bytes < _LEAST_FREE_BYTES:
+        text = "only {gb} GB free at {path}: make room"
+        return red("disk", "gateway storage", text, gb=free, path=nearest)
+    return green("disk", "{gb} GB free at {path}", gb=free, path=nearest)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why the operating system refused something, in small letters."""
+    return (getattr(error, "strerror", None) or type(error).__name__).lower()
+
+
+async def _files(connection: AsyncConnection) -> Line:
+    count, size_bytes = await size_of_files(connection)
+    mb = f"{size_bytes / (1 << 20):.1f}"
+    return green("stored files", "{count} kept, {mb} MB", count=count, mb=mb)
+
+
+def _endpoints(backlog: Backlog, names: Mapping[str, str]) -> Iterator[Line]:
+    broken = {
+        name: queue
+        for name, queue in backlog.queues.items()
+        if name in names
+        and (queue.state == "disabled" or (queue.state == "active" and queue.failing_since))
+    }
+    if not broken:
+        count = len(names.keys() & backlog.queues.keys())
+        yield green("endpoints", "{count} without failures", count=count)
+    for destination_id in list(broken)[:_MAX_ENDPOINTS]:
+        queue = broken[destination_id]
+        verb = "enable" if queue.state == "disabled" else "show"
+        yield _failing(
+            queue,
+            f"endpoint {names[destination_id] or destination_id}",
+            f"gateway endpoints {verb} {destination_id}",
+        )
+    if len(broken) > _MAX_ENDPOINTS:
+        count = len(broken) - _MAX_ENDPOINTS
+        yield red("endpoints", "gateway endpoints list", "{count} more fail", count=count)
+
+
+def _failing(queue: DestinationBacklog, label: str, command: str) -> Line:
+    since = queue.failing_since
+    if queue.state == "disabled":
+        if since is None:
+            return red(label, command, "disabled")
+        return red(label, command, "disabled; it failed since {since}", since=since)
+    if queue.breaker == "open":
+        text = "fails since {since}; its circuit breaker is open"
+        return red(label, command, text, since=since)
+    return red(label, command, "fails since {since}", since=since)
+
+
+def _deliveries(backlog: Backlog) -> Line:
+    due = sum(queue.due for queue in backlog.queues.values())
+    age = backlog.oldest_age
+    if age > _OLDEST_QUEUE:
+        help_command = "gateway deliveries list --state pending"
+        text = "{due} due, the oldest for {age}"
+        return red("deliveries", help_command, text, due=due, age=age)
+    if due and age:
+        return green("deliveries", "{due} due, the oldest for {age}", due=due, age=age)
+    return green("deliveries", "{due} due", due=due)
+
+
+async def _key_copy(connection: AsyncConnection, gateway: Gateway) -> Line:
+    name, help_command = "key copy", "gateway seal copy FILE"
+    if gateway.settings.security.master_key is not None:
+        return green(name, "the settings hold the master key")
+    copied_at = await read_fact(connection, KEY_COPIED)
+    path = gateway.master_key_path
+    try:
+        changed_at_ms = path.stat().st_mtime_ns // 1_000_000
+    except OSError as error:
+        text, reason = "{path} can't be read ({reason})", reason_of(error)
+        return red(name, "gateway seal status", text, path=path, reason=reason)
+    if copied_at is None:
+        text = "no copy of {path} is known; without it no backup can be read"
+        return red(name, help_command, text, path=path)
+    if int(copied_at) < changed_at_ms:
+        return red(name, help_command, "{path} changed since it was copied", path=path)
+    return green(name, "made {at}", at=from_epoch_ms(int(copied_at)))
+
+
+async def _backup(connection: AsyncConnection, gateway: Gateway, now: datetime) -> Line:
+    folder = gateway.settings.gateway.data_dir / "backups"
+    noted = await read_fact(connection, LAST_BACKUP)
+    failed = await read_fact(connection, BACKUP_FAILED)
+    if failed is not None:
+        at = from_epoch_ms(int(failed))
+        return red("backup", _BACK_UP, "the last attempt failed {at}", at=at)
+    times = [] if noted is None else [int(noted)]
+    times += _modified_ms(own_backups(folder)[-1:])
+    is_file = connection.dialect.name == "sqlite"
+    if not times:
+        if is_file:
+            return red("backup", _BACK_UP, "none was made yet")
+        text = "none by gateway backup; PostgreSQL's own are not visible from here"
+        return green("backup", text)
+    made_at = from_epoch_ms(max(times))
+    if is_file and now - made_at > _OLDEST_BACKUP:
+        return red("backup", _BACK_UP, "the last one was made {at}", at=made_at)
+    return green("backup", "the last one was made {at}", at=made_at)
+
+
+def _modified_ms(found: list[Path]) -> list[int]:
+    return [each.stat().st_mtime_ns // 1_000_000 for each in found]
+
+
+async def _clock(connection: AsyncConnection, now: datetime) -> Line:
+    noted = await read_fact(connection, CLOCK_FACT)
+    behind = timedelta() if noted is None else from_epoch_ms(int(noted)) - now
+    if behind > _CLOCK_TOLERANCE:
+        text = "{age} behind the time of the last run; set the clock"
+        return red("clock", "date -u", text, age=behind)
+    if connection.dialect.name == "postgresql":
+        theirs = await server_time(connection)
+        if abs(theirs - now) > _CLOCK_TOLERANCE:
+            text = "{age} apart from PostgreSQL's; synchronise both"
+            return red("clock", "date -u", text, age=abs(theirs - now))
+    return green("clock", "{at}", at=now)
