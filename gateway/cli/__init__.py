@@ -26,7 +26,7 @@ from gateway.version import __version__, build_id
 
 # The core's commands as --help groups them. Each is defined in a module of the same name.
 _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "Set up": ("init", "check", "status", "migrate", "tls"),
+    "Set up": ("init", "check", "status", "settings", "migrate", "tls"),
     "Run": ("serve", "worker", "dev", "demo"),
     "Operate": (
         "attention",

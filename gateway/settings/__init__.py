@@ -44,6 +44,7 @@ from gateway.settings.values import (
     expected,
     label_item,
     label_key,
+    origins_of,
     parse_toml,
     plain,
 )
@@ -111,7 +112,8 @@ class Settings(Discreet, frozen=True, kw_only=True):
     enabled plugin to its raw table, in the file's order, references resolved and
     ``enabled`` removed; :func:`read_table` turns one into the plugin's struct.
     ``plugin_problems`` has the references of a plugin's table that can't be resolved: they
-    stop that plugin alone. ``trace_plugins`` prints each call of a hook.
+    stop that plugin alone. ``trace_plugins`` prints each call of a hook. ``origins`` says where
+    each value of a core table comes from that isn't a default, by its label (``[http] port``).
     """
 
     source: Path | None = None
@@ -137,6 +139,7 @@ class Settings(Discreet, frozen=True, kw_only=True):
     disabled_plugins: tuple[str, ...] = ()
     plugin_problems: Mapping[str, tuple[Problem, ...]] = {}
     trace_plugins: bool = False
+    origins: Mapping[str, str] = {}
 
     @property
     def file(self) -> str:
@@ -205,6 +208,7 @@ def _parse(
         tables.pop("plugins", {}), references, reader
     )
     tables = references.resolve_table(tables, "")
+    origins = origins_of(tables)
     _refuse_repeated_codes(tables.get("sites"), problems)
     file = cast("_File", reader.read(tables, _File, ""))
     if problems.found:  # then those of plugins too: all at once
@@ -243,6 +247,7 @@ def _parse(
         disabled_plugins=disabled_plugins,
         plugin_problems=plugin_problems,
         trace_plugins=environ.get(_TRACE, "") not in {"", "0"},
+        origins=origins,
     )
 
 

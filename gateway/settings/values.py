@@ -169,6 +169,8 @@ _TOML_HINTS: Final = {
 _DECLARED: Final = re.compile(r"Cannot declare .* twice")
 _TABLE_TWICE: Final = "; this table stands in the file twice: put all its keys under one heading"
 
+FROM_FILE: Final = "file"
+"""Where a value comes from that gateway.toml itself has."""
 UNUSABLE: Final = object()
 """Marks an invalid value whose problem was already recorded."""
 
@@ -362,3 +364,29 @@ def _override(text: str, name: str) -> Any:
     if isinstance(parsed, str):
         return OutsideText(parsed, name)
     return OutsideText(text, name, is_toml=True)
+
+
+def origins_of(tables: Mapping[str, Any]) -> dict[str, str]:
+    """Return where each value of resolved tables comes from, by its label in messages."""
+    found: dict[str, str] = {}
+    for table, values in tables.items():
+        if isinstance(values, Mapping):
+            _note(found, f"[{table}]", values)
+    return found
+
+
+def _note(found: dict[str, str], at: str, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            _note(found, label_key(at, key, is_table=True), value)
+        else:
+            found[label_key(at, key, is_table=False)] = origin_of(value) or FROM_FILE
+
+
+def origin_of(value: Any) -> str:
+    """Return the variable or the file that a value came from, ``""`` for one of gateway.toml."""
+    if isinstance(value, OutsideText):
+        return value.origin
+    if isinstance(value, list):
+        return next((each.origin for each in value if isinstance(each, OutsideText)), "")
+    return ""
