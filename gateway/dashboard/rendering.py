@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from gateway.dashboard.assets import Assets
 from gateway.dashboard.catalogs import catalog
+from gateway.dashboard.plugin_output import joined
 from gateway.model.person import LANGUAGES
 from gateway.sdk.page_request import Query
 
@@ -57,6 +58,7 @@ class Layout:
     """Renders templates: those of the core, and of each plugin in ``packages`` by its name.
 
     There is an environment for each language and plugin: a plugin's texts come after the core's.
+    A page of more than two million characters isn't made.
     """
 
     def __init__(
@@ -75,7 +77,8 @@ class Layout:
         self._texts: dict[tuple[str, str], gettext.NullTranslations] = {}
         self._environments: dict[tuple[str, str], Environment] = {}
         for name in named:
-            owners = [folders[""], *([folders[name]] if name else [])]
+            # The core's pages show sentences of every plugin: what needs a person, health checks.
+            owners = [folders[""], *([folders[name]] if name else folders.values())]
             for language in languages:
                 texts = catalog(language, owners)
                 self._texts[name, language] = texts
@@ -105,7 +108,8 @@ class Layout:
         """Render a template with the texts of a plugin, ``""`` for the core."""
         environment = self._environments[plugin, language]
         found = environment.get_template(template)
-        return Markup(found.render(self._values(environment, context)))  # noqa: S704 - autoescaped
+        parts = found.generate(self._values(environment, context))
+        return Markup(joined(parts))  # noqa: S704 - autoescaped
 
     def regions(
         self,
@@ -122,7 +126,7 @@ class Layout:
         if not blocks or None in blocks:
             return None
         made = found.new_context(self._values(environment, context))
-        texts = [environment.concat(block(made)) for block in blocks if block is not None]
+        texts = [joined(block(made)) for block in blocks if block is not None]
         return Markup("\n".join(texts))  # noqa: S704 - autoescaped
 
     def texts(self, plugin: str, language: str) -> gettext.NullTranslations:

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from gateway.auth.sessions import SignedIn
 from gateway.auth.sign_in import Browser
 from gateway.dashboard.page_memory import NO_DRAFT, PageMemories, query_of
+from gateway.dashboard.plugin_output import MAX_PAGE_CHARACTERS, sends_code
 from gateway.dashboard.registry import OwnedPage, OwnedPanel, needs
 from gateway.dashboard.rendering import HEADERS, Layout, html, packed
 from gateway.dashboard.shell import Around, Shell
@@ -52,6 +53,7 @@ TOAST_HEADER: Final = "X-Gateway-Toast"
 _MAX_FIELDS: Final = 2000
 _MAX_QUERY: Final = 4000
 _MAX_REGIONS: Final = 10
+_OWN_CODE: Final = "it sends a script, handler or style inside the page, which browsers refuse"
 _NEVER_AGAIN: Final = ("password", "code", "token")
 _SHOWN_INLINE: Final = ("image/jpeg", "image/png", "application/pdf")
 
@@ -229,9 +231,13 @@ class PageServer:
             given = given.without((*_NEVER_AGAIN, *action.secret))
             again = replace(request, problem=error, given=given)
             try:
-                answer = await owned.page.handler(again)
+                answer = await self._within(owned, owned.page, again)
             except GatewayError:
                 raise error from None
+            except TimeoutError:
+                self._gateway.hooks.page_failed(owned.plugin, "pages", "it took too long")
+                status = HTTPStatus.SERVICE_UNAVAILABLE
+                return self._failed(owned, request, signed_in, status)
             if not isinstance(answer, Template):
                 raise
             answer = replace(answer, status=self._status_of(error))
@@ -258,14 +264,13 @@ class PageServer:
         if isinstance(answer, Download):
             return _file(answer)
         if isinstance(answer, Response):
-            for name, value in HEADERS.items():
-                answer.headers.setdefault(name, value)
-            return answer
+            return _guarded(answer)
         around = around._replace(panels=await self._panels(request, answer))
         toast = take_toast(request.http)
         if request.region:
             part = self._shell.part(owned, request, answer, around)
             if part is not None:
+                self._note_code(owned, part)
                 response = html(part, answer.status, _problem_header(request))
                 if toast is not None:
                     response.headers[TOAST_HEADER] = quote(toast.text)
@@ -275,7 +280,11 @@ class PageServer:
             request.caller, self._shell.pages.visible(request.caller)
         )
         around = around._replace(badges=badges, toast=None if request.region else toast)
-        response = html(self._shell.render(owned, request, answer, around), answer.status)
+        page = self._shell.render(owned, request, answer, around)
+        if self._note_code(owned, page):
+            around = around._replace(refused_code=owned.plugin)
+            page = self._shell.render(owned, request, answer, around)
+        response = html(page, answer.status)
         if toast is not None and not request.region:
             drop_toast(response, browser.origin)
         return packed(response, request.http)
@@ -292,18 +301,34 @@ class PageServer:
         made = await asyncio.gather(*(self._panel(each, request, subject) for each in wanted))
         return tuple(filter(None, made))
 
-    async def _panel(self, owned: OwnedPanel, request: PageRequest, subject: str) -> Markup:
+    async def _made(self, owned: OwnedPanel, request: PageRequest, subject: str) -> Markup:
+        """Make a panel; raises what its handler raises, and ``TimeoutError``."""
         plugin = owned.plugin
         texts = self._layout.texts(plugin, request.person.language)
+        async with asyncio.timeout(self._seconds if plugin else None):
+            answer = await owned.panel.handler(replace(request, texts=texts), subject)
+        return Markup("") if answer is None else self._shell.panel(plugin, request, answer)
+
+    async def _panel(self, owned: OwnedPanel, request: PageRequest, subject: str) -> Markup:
+        plugin = owned.plugin
         try:
-            async with asyncio.timeout(self._seconds if plugin else None):
-                answer = await owned.panel.handler(replace(request, texts=texts), subject)
-            return Markup("") if answer is None else self._shell.panel(plugin, request, answer)
+            made = await self._made(owned, request, subject)
         except Exception as error:  # noqa: BLE001 - a panel fails alone
             reason = "it took too long" if isinstance(error, TimeoutError) else type(error).__name__
-            self._gateway.hooks.page_failed(plugin or "core", "panels", reason)
-            context = {"name": owned.panel.name, "plugin": plugin}
-            return self._shell.panel("", request, Template("panel_failed.html", context))
+        else:
+            if not (plugin and sends_code(made)):
+                return made
+            reason = _OWN_CODE
+        self._gateway.hooks.page_failed(plugin or "core", "panels", reason)
+        context = {"name": owned.panel.name, "plugin": plugin}
+        return self._shell.panel("", request, Template("panel_failed.html", context))
+
+    def _note_code(self, owned: OwnedPage, page: str) -> bool:
+        """Say whether a plugin's page has code in itself; count and log it."""
+        if not owned.plugin or not sends_code(page):
+            return False
+        self._gateway.hooks.page_failed(owned.plugin, "pages", _OWN_CODE)
+        return True
 
     def _refused(
         self, owned: OwnedPage, request: PageRequest, signed_in: SignedIn, status: int
@@ -446,6 +471,22 @@ def _problem_header(request: PageRequest) -> dict[str, str]:
         return {}
     texts = [request.problem.message, *(each.message for each in request.problem.details)]
     return {PROBLEM_HEADER: quote(" ".join(map(request.texts.gettext, texts)))}
+
+
+def _guarded(answer: Response[Any]) -> Response[Any]:
+    """Return a handler's own answer with the headers of pages; it can't loosen the policy."""
+    name, policy = "Content-Security-Policy", HEADERS["Content-Security-Policy"]
+    own = [each for each in answer.headers if each.lower() == name.lower()]
+    # Browsers hold a page to every policy of the list.
+    policies = [policy, *(answer.headers.pop(each) for each in own)]
+    for header, value in HEADERS.items():
+        answer.headers.setdefault(header, value)
+    answer.headers[name] = ", ".join(dict.fromkeys(policies))
+    answer.headers["X-Content-Type-Options"] = HEADERS["X-Content-Type-Options"]
+    is_page = str(answer.media_type).startswith("text/html")
+    if is_page and len(answer.content or "") > MAX_PAGE_CHARACTERS:
+        raise OverflowError("the page is too large")
+    return answer
 
 
 def _file(answer: Download) -> Response[Any]:

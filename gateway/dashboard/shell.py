@@ -42,13 +42,17 @@ class ShownError(NamedTuple):
 
 
 class Around(NamedTuple):
-    """What a full page needs beside its own content."""
+    """What a full page needs beside its own content.
+
+    ``refused_code`` is the plugin whose code in the page the browser refuses.
+    """
 
     signed_in: SignedIn
     badges: Mapping[str, Badge]
     toast: Toast | None = None
     draft: Draft = NO_DRAFT
     panels: tuple[Markup, ...] = ()
+    refused_code: str = ""
 
 
 class Shell:
@@ -172,6 +176,7 @@ class Shell:
         return {
             "page_title": title,
             "region_only": False,
+            "refused_code": around.refused_code,
             "here": http.url.path + (f"?{http.url.query}" if http.url.query else ""),
             "theme": theme_of(http),
             "shortcuts": http.cookies.get(SHORTCUTS_COOKIE) != "off",
