@@ -41,7 +41,7 @@ from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
 from gateway.model.place_rules import PlaceRules
 from gateway.observability.fault_places import place_of
-from gateway.plugin_faults import hook_faults
+from gateway.plugin_faults import hook_faults, implemented_hooks
 from gateway.sdk.pages import Page, Panel, PanelPlace
 from gateway.sdk.records import (
     ATTENTION,
@@ -121,6 +121,11 @@ class Hooks:
             for each in self._implementations(hook)
         }
         return {name: package for name, package in found.items() if package}
+
+    def implemented(self, plugin: str) -> list[str]:
+        """Return the hooks that a registered plugin implements, in the order of hookspecs.py."""
+        found = self._manager.get_plugin(plugin)
+        return [] if found is None else implemented_hooks(type(found))
 
     def page_failed(self, plugin: str, hook: str, reason: str) -> None:
         """Count and log that a plugin's page or panel could not be shown."""
@@ -282,6 +287,11 @@ class Hooks:
         return [
             check for _, found in self._at_start("health_checks", HealthCheck) for check in found
         ]
+
+    def health_checks_of(self, plugin: str) -> list[HealthCheck]:
+        """Return one plugin's health checks."""
+        found = self._at_start("health_checks", HealthCheck)
+        return [check for name, checks in found if name == plugin for check in checks]
 
     def extensions(self, point: str) -> list[object]:
         """Return every plugin's records for the extension point ``point``."""

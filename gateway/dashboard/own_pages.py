@@ -6,6 +6,7 @@ from gateway.dashboard.pages.audit import audit_pages
 from gateway.dashboard.pages.emergency import emergency_pages
 from gateway.dashboard.pages.events import events_pages
 from gateway.dashboard.pages.first_steps import first_steps_pages, first_steps_panels
+from gateway.dashboard.pages.health import health_pages
 from gateway.dashboard.pages.keys import keys_pages
 from gateway.dashboard.pages.me import me_pages
 from gateway.dashboard.pages.package import package_pages
@@ -14,6 +15,7 @@ from gateway.dashboard.pages.patient_reports import patient_report_pages
 from gateway.dashboard.pages.people import people_pages
 from gateway.dashboard.pages.report import report_pages
 from gateway.dashboard.pages.search import search_pages
+from gateway.dashboard.pages.settings import settings_pages
 from gateway.dashboard.pages.today import today_pages
 from gateway.runtime import Gateway
 from gateway.sdk.pages import Page, Panel, PanelPlace
@@ -33,6 +35,8 @@ def own_pages(gateway: Gateway) -> list[Page]:
         *audit_pages(gateway),
         *patient_report_pages(gateway),
         *emergency_pages(gateway),
+        *health_pages(gateway),
+        *settings_pages(gateway),
         *me_pages(gateway),
         *search_pages(),
     ]

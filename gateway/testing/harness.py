@@ -79,9 +79,17 @@ class GatewayHarness:
         name: str = "Amara Okafor",
         sites: Sequence[str] | None = None,
         language: str | None = None,
+        account_id: str = DEFAULT_ACCOUNT,
     ) -> PageBrowser:
         """Make a person of a role and return their browser, signed in with a passkey just now."""
-        cookie = await begin_session(self.gateway, role, name=name, sites=sites, language=language)
+        cookie = await begin_session(
+            self.gateway,
+            role,
+            name=name,
+            sites=sites,
+            language=language,
+            account_id=account_id,
+        )
         return PageBrowser(self._client, self.url, cookie)
 
     async def request(

@@ -369,10 +369,13 @@ function tick(selector, sign) {
 setInterval(() => tick("time[data-age]", 1), 15_000);
 setInterval(() => tick("time[data-until]", -1), 1000);
 
-// Progress that no topic reports: asked for every two seconds while it goes on.
+// What no topic reports: asked for every two seconds while it goes on, or as many as the attribute says.
 
+let rounds = 0;
 setInterval(async () => {
-  const names = all("[data-progress]").map((each) => each.id).filter(Boolean);
+  rounds += 1;
+  const isDue = (each) => rounds % Math.max(1, Number(each.dataset.progress) / 2) === 0;
+  const names = all("[data-progress]").filter(isDue).map((each) => each.id).filter(Boolean);
   if (!names.length || document.hidden) return;
   const answer = await ask(location.href, names, { headers: { "X-Gateway-Quiet": "1" } }).catch(() => null);
   if (answer?.ok && !answer.redirected) put(await answer.text(), names);

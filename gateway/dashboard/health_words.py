@@ -1,0 +1,97 @@
+"""What the page Plugins and health says: the parts by name, their sentences for the catalogs."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.dashboard.package_groups import _
+from gateway.health.lines import Line
+from gateway.sdk.page_request import PageRequest
+
+_PARTS: Final[Mapping[str, str]] = {
+    "server": _("Server"),
+    "database": _("Database"),
+    "key file": _("Master key"),
+    "key copy": _("Copy of the master key"),
+    "engine": _("Delivery engine"),
+    "plugins": _("Plugins"),
+    "disk": _("Disk"),
+    "endpoints": _("Endpoints"),
+    "deliveries": _("Deliveries"),
+    "stored files": _("Stored files"),
+    "backup": _("Backup"),
+    "clock": _("Clock"),
+}
+# What the lines of gateway.health say; plugins translate what their own checks say.
+SENTENCES: Final = (
+    _("version {version} runs since {since}"),
+    _("{database} answers"),
+    _("the database is read-only: it is a standby, or set read-only"),
+    _("the disk of the database is full: free some space"),
+    _("the database can't be written ({kind}): check for locks and for faults of its disk"),
+    _("the key file is as in memory"),
+    _("no engine runs in this process"),
+    _("deliveries are moving"),
+    _("deliveries are not moving; see the log"),
+    _("no worker is running; start one with gateway worker"),
+    _("no due delivery was attempted for five minutes; see the log"),
+    _("{due} due, {leased} in work, {dead} dead letters"),
+    _(
+        "{due} due, {leased} in work, {dead} dead letters; no due item was claimed for five "
+        "minutes; see the log"
+    ),
+    _("did not answer within {seconds} seconds"),
+    _("the check failed: {kind}"),
+    _("failed to load: {names}; the log and gateway check say why"),
+    _("{count} plugins loaded"),
+    _("{count} plugins loaded; {missing}"),
+    _("only {gb} GB free at {path}: make room"),
+    _("{gb} GB free at {path}"),
+    _("{count} kept, {mb} MB"),
+    _("{count} without failures"),
+    _("{count} more fail"),
+    _("disabled"),
+    _("disabled; it failed since {since}"),
+    _("fails since {since}"),
+    _("fails since {since}; its circuit breaker is open"),
+    _("{due} due"),
+    _("{due} due, the oldest for {age}"),
+    _("the settings hold the master key"),
+    _("{path} can't be read ({reason})"),
+    _("no copy of {path} is known; without it no backup can be read"),
+    _("{path} changed since it was copied"),
+    _("made {at}"),
+    _("the last attempt failed {at}"),
+    _("none was made yet"),
+    _("none by gateway backup; PostgreSQL's own are not visible from here"),
+    _("the last one was made {at}"),
+    _("{age} behind the time of the last run; set the clock"),
+    _("{age} apart from PostgreSQL's; synchronise both"),
+    _("the stored state can't be read ({kind})"),
+)
+
+
+def part_of(request: PageRequest, name: str) -> str:
+    """Return the words for a part; a queue, an endpoint and a plugin's check keep their names."""
+    kind, _colon, own = name.partition(":")
+    if kind == "queue" and own:
+        return request.text("Queue {name}", name=own)
+    if name.startswith("endpoint "):
+        return request.text("Endpoint {name}", name=name.removeprefix("endpoint "))
+    return request.text(_PARTS[name]) if name in _PARTS else name
+
+
+def detail_of(request: PageRequest, line: Line) -> str:
+    """Return the sentence of a line in the reader's language, with times in their way."""
+    if not line.message:
+        return request.text(line.detail)
+    values = {name: _written(request, value) for name, value in line.values.items()}
+    return request.text(line.message, **values)
+
+
+def _written(request: PageRequest, value: object) -> object:
+    if isinstance(value, datetime):
+        return request.formats.time(value)
+    if isinstance(value, timedelta):
+        return request.formats.duration(value.total_seconds())
+    return request.formats.number(value) if isinstance(value, int) else value
