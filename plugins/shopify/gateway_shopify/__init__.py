@@ -8,14 +8,19 @@ from litestar import Router
 from gateway.plugin import (
     API_VERSION,
     ATTENTION,
+    TOPICS,
     Event,
     Gateway,
     Job,
+    Page,
     PluginTables,
     Sink,
+    Topic,
     hookimpl,
 )
 from gateway_shopify.commands import shopify_group
+from gateway_shopify.orders import TOPIC
+from gateway_shopify.pages import shop_pages
 from gateway_shopify.routes import router
 from gateway_shopify.service import ShopifyService
 from gateway_shopify.settings import ShopifySettings
@@ -43,8 +48,15 @@ class Shopify:
 
     @hookimpl
     def extensions(self, point: str) -> Sequence[object]:
-        """Register the source that counts orders waiting for a person."""
+        """Register the source of orders that wait for a person, and the topic of their changes."""
+        if point == TOPICS:
+            return [Topic(TOPIC, "packages.read")]
         return self._service.held.attention_sources() if point == ATTENTION else []
+
+    @hookimpl
+    def pages(self) -> Sequence[Page]:
+        """Register the page Shops."""
+        return shop_pages(self._service)
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:

@@ -11,13 +11,11 @@ import msgspec
 from gateway.plugin import (
     DEFAULT_ACCOUNT,
     Caller,
-    Destination,
     InvalidInput,
     NotFound,
     Session,
     TimeOrAgo,
     command,
-    from_epoch_ms,
     masked,
     resolve_time,
     reveal_option,
@@ -28,6 +26,7 @@ from gateway_shopify.held_orders import STATES
 from gateway_shopify.schema import Release
 from gateway_shopify.service import ShopifyService
 from gateway_shopify.settings import ShopifySettings, ShopSettings
+from gateway_shopify.shop_states import moment, why_stopped
 
 _HELD_COLUMNS = (
     "id",
@@ -62,6 +61,7 @@ def shopify_group(settings: ShopifySettings) -> click.Group:
             _retry(settings),
             _held(settings),
             _release(settings),
+            _dismiss(settings),
             _clear(settings),
             _requests(settings),
         ],
@@ -181,12 +181,13 @@ def _release(settings: ShopifySettings) -> click.Command:
     @click.option(
         "--add", is_flag=True, help="Prompt for the name, address and phone to deliver to."
     )
+    @click.option("--dry-run", is_flag=True, help="Only show what would be made.")
     @_TEST
     @reveal_option
     async def release(
-        session: Session, *, order_id: str, add: bool, test_mode: bool, reveal: bool
+        session: Session, *, order_id: str, add: bool, dry_run: bool, test_mode: bool, reveal: bool
     ) -> None:
-        """Make a package of a held, skipped or waiting order."""
+        """Make a package of a held, skipped or waiting order; --dry-run shows what it would be."""
         added = Release()
         if add:  # prompted for: shells keep command lines in their history
             added = Release(
@@ -196,7 +197,10 @@ def _release(settings: ShopifySettings) -> click.Command:
             )
         async with _opened(session, settings) as service:
             caller = await _owner(session, service, order_id, test_mode, reveal=reveal)
-            session.record(await service.held.release(caller, order_id, added))
+            if dry_run:
+                session.record(await service.held.preview(caller, order_id, added))
+            else:
+                session.record(await service.held.release(caller, order_id, added))
 
     return release
 
@@ -213,6 +217,23 @@ def _clear(settings: ShopifySettings) -> click.Command:
             session.record(await service.held.clear(caller, order_id))
 
     return clear
+
+
+def _dismiss(settings: ShopifySettings) -> click.Command:
+    @command("dismiss")
+    @click.argument("order_id", metavar="ID")
+    @_TEST
+    @reveal_option
+    async def dismiss(session: Session, *, order_id: str, test_mode: bool, reveal: bool) -> None:
+        """Set a held order aside that is not to be delivered from here.
+
+        The shop's next change of it may hold it again; it can still be released.
+        """
+        async with _opened(session, settings) as service:
+            caller = await _owner(session, service, order_id, test_mode, reveal=reveal)
+            session.record(await service.held.dismiss(caller, order_id))
+
+    return dismiss
 
 
 def _requests(settings: ShopifySettings) -> click.Command:
@@ -272,17 +293,18 @@ async def _status_row(service: ShopifyService, shop: ShopSettings) -> dict[str, 
         await service.inbox.counts(shop.domain),
         await service.orders.counts(shop.domain),
     )
-    last_ms = await service.inbox.last_received_at_ms(shop.domain)
     destination = await service.directory.destination(shop)
+    stopped = why_stopped(destination)
+    no = "no" if destination is None else f"no: {stopped}"
     return {
         "shop": shop.domain,
         "site": shop.site,
         "destination_id": None if destination is None else destination.id,
-        "told": "no" if destination is None else _notified(destination),
-        "connected_at": _at(row.connected_at_ms),
-        "last_webhook_at": _at(last_ms),
-        "reconciled_to": _at(row.reconciled_to_ms),
-        "uninstalled_at": _at(row.uninstalled_at_ms),
+        "told": "yes" if stopped is None else no,
+        "connected_at": moment(row.connected_at_ms),
+        "last_webhook_at": moment(await service.inbox.last_received_at_ms(shop.domain)),
+        "reconciled_to": moment(row.reconciled_to_ms),
+        "uninstalled_at": moment(row.uninstalled_at_ms),
         "last_error": row.last_error,
         "waiting": inbox.get("waiting", 0),
         "failed": inbox.get("failed", 0),
@@ -290,14 +312,3 @@ async def _status_row(service: ShopifyService, shop: ShopSettings) -> dict[str, 
         "held": orders.get("held", 0),
         "flagged": orders["flagged"],
     }
-
-
-def _notified(destination: Destination) -> str:
-    """Return whether the shop is notified of deliveries, and why not."""
-    if destination.state == "active":
-        return "yes"
-    return f"no: {destination.state_reason or destination.state}"
-
-
-def _at(epoch_ms: int | None) -> str | None:
-    return None if epoch_ms is None else timestamp(from_epoch_ms(epoch_ms))

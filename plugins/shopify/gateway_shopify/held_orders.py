@@ -1,6 +1,7 @@
 """Orders without a package: listed with the reason, and released by a person."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, cast
 
 import msgspec
@@ -13,23 +14,34 @@ from gateway.plugin import (
     Conflict,
     Gateway,
     NotFound,
+    from_epoch_ms,
     masked,
     new_id,
+    timestamp,
 )
 from gateway_shopify.inbox import Arrival, Inbox
-from gateway_shopify.mapping import REASONS
+from gateway_shopify.mapping import REASONS, decide, digest_of, name_of
 from gateway_shopify.orders import FLAGS, OrderRecord, OrderStore
-from gateway_shopify.schema import RELEASED, Release, Released
+from gateway_shopify.package_sync import rehearsed
+from gateway_shopify.schema import RELEASED, Release, Released, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
+from gateway_shopify.shops import ShopDirectory
 
 STATES: Final = ("held", "flagged", "skipped", "waiting", "made", "cancelled")
 """States to list orders by; ``flagged`` are those with a package that need a person."""
-_RELEASABLE: Final = frozenset({"held", "skipped", "waiting"})
+RELEASABLE: Final = frozenset({"held", "skipped", "waiting"})
+"""States of orders that a person may release."""
 _LIMIT: Final = 200
 # Fields of a listed order without patient data; "order" is the shop's number of it.
-_OPEN: Final = ("shop", "why", "problems", "flagged", "warnings")
+_OPEN: Final = ("shop", "why", "problems", "flagged", "warnings", "outcome", "makes", "digest")
 _TIMEOUT_SECONDS: Final = 10.0
-_EXPLANATIONS: Final = {**REASONS, **FLAGS}
+EXPLANATIONS: Final = {**REASONS, **FLAGS}
+"""Every reason in words."""
+# What a preview shows of the order that would be made, in the order of the page.
+_MADE: Final = (
+    *("patient_name", "patient_address", "patient_phone", "rx_number", "delivery_date", "site"),
+    *("priority", "requires_signature", "copay_amount", "notes"),
+)
 
 
 class HeldOrders:
@@ -38,22 +50,72 @@ class HeldOrders:
     def __init__(
         self,
         gateway: Gateway,
-        shops: Mapping[str, ShopSettings],
+        directory: ShopDirectory,
         inbox: Inbox,
         orders: OrderStore,
     ) -> None:
         self._gateway = gateway
-        self._shops = shops
+        self._directory = directory
+        self._shops: Mapping[str, ShopSettings] = directory.configured
         self._inbox = inbox
         self._orders = orders
 
     async def list(self, caller: Caller, states: Sequence[str]) -> list[dict[str, Any]]:
         """Return the orders in one of ``states`` that ``caller`` may see, newest first."""
         shops = self._shops_of(caller)
-        return [
-            shown(each, caller)
-            for each in await self._orders.page(shops, caller.mode, states, _LIMIT)
-        ]
+        found = await self._orders.page(shops, caller.mode, states, _LIMIT)
+        return [shown(each, caller, await self._orders.sent_of(each)) for each in found]
+
+    async def get(self, caller: Caller, order_id: str) -> dict[str, Any]:
+        """Return one order; raises ``NotFound``."""
+        record = await self._visible(caller, order_id)
+        return shown(record, caller, await self._orders.sent_of(record))
+
+    async def preview(self, caller: Caller, order_id: str, release: Release) -> dict[str, Any]:
+        """Return what a release would make of an order, and store nothing.
+
+        ``outcome`` is ``make``, ``hold`` or ``skip`` with the reason; ``makes`` has the package's
+        order as far as ``caller`` may see it, ``digest`` identifies the preview. Raises
+        ``NotFound``, and ``Conflict`` if there is nothing to release.
+        """
+        return await self._preview(caller, await self._releasable(caller, order_id), release)
+
+    async def reveal(
+        self, caller: Caller, order_id: str, release: Release
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Return an order and its preview as far as ``caller`` may see them, and audit that."""
+        record = await self._visible(caller, order_id)
+        entry = AuditEntry.by(caller, "reveal", "shopify.revealed", record.id)
+        await self._gateway.audit.note([entry])
+        sent = await self._orders.sent_of(record)
+        makes = None
+        if sent is not None and record.state in RELEASABLE:
+            makes = await self._preview(caller, record, release)
+        return shown(record, caller, sent), makes
+
+    async def _preview(
+        self, caller: Caller, record: OrderRecord, release: Release
+    ) -> dict[str, Any]:
+        shop, sent = self._shops[record.shop], await self._orders.sent_of(record)
+        if sent is None:
+            raise Conflict("The order's data is gone; there is nothing to release.")
+        decision = decide(sent, shop, release, self._directory.country(shop))
+        errors, warnings = await rehearsed(self._gateway, shop, record.mode, decision)
+        outcome, reason = decision.outcome, decision.reason
+        if errors:
+            outcome, reason = "hold", "rejected"
+        made = None if decision.order is None else msgspec.structs.asdict(decision.order)
+        whole = {
+            "id": record.id,
+            "outcome": outcome,
+            "reason": reason,
+            "why": EXPLANATIONS.get(reason or ""),
+            "problems": errors,
+            "warnings": warnings,
+            "digest": digest_of(decision),
+            "makes": None if made is None else {name: made[name] for name in _MADE},
+        }
+        return cast("dict[str, Any]", masked(caller, whole, shown=_OPEN))
 
     def attention_sources(self) -> Sequence[AttentionSource]:
         """Return the source of held and flagged orders."""
@@ -77,6 +139,8 @@ class HeldOrders:
                     message.format(**values),
                     site=self._shops[shop].site,
                     command="gateway shopify held",
+                    page="shops",
+                    button="See why",
                     count=len(waiting),
                     message=message,
                     values=values,
@@ -89,17 +153,28 @@ class HeldOrders:
 
         Raises ``NotFound``, and ``Conflict`` if it has a package or can't be released.
         """
-        record = await self._visible(caller, order_id)
-        if record.state not in _RELEASABLE or record.facts.sent is None:
-            raise Conflict(f"The order is {record.state}; there is nothing to release.")
+        record = await self._releasable(caller, order_id)
         body = msgspec.json.encode(Released(record.facts.order_id, release))
         webhook_id = new_id("release", self._gateway.clock.now())
         await self._inbox.put(Arrival(record.shop, webhook_id, RELEASED, body, record.index))
         entry = AuditEntry.by(caller, "change", "shopify.released", record.id)
         await self._gateway.audit.note([entry])
         await self._inbox.worker.drain(_TIMEOUT_SECONDS)
-        after = await self._orders.by_id(order_id)
-        return shown(after or record, caller)
+        after = await self._orders.by_id(order_id) or record
+        return shown(after, caller, await self._orders.sent_of(after))
+
+    async def dismiss(self, caller: Caller, order_id: str) -> dict[str, Any]:
+        """Set a held order aside: it needs no person any more; return the order.
+
+        It stays as it is until the shop changes something that is read from it, and can still be
+        released. Raises ``NotFound``, and ``Conflict`` if it is not held.
+        """
+        record = await self._visible(caller, order_id)
+        if record.state != "held" or not await self._orders.dismiss(record):
+            raise Conflict(f"The order is {record.state}, not held; there is nothing to dismiss.")
+        entry = AuditEntry.by(caller, "change", "shopify.dismissed", record.id)
+        await self._gateway.audit.note([entry])
+        return await self.get(caller, order_id)
 
     async def clear(self, caller: Caller, order_id: str) -> dict[str, Any]:
         """Clear the flag of an order that a person has seen to; return the order.
@@ -112,7 +187,13 @@ class HeldOrders:
         await self._orders.clear_flag(record)
         entry = AuditEntry.by(caller, "change", "shopify.cleared", record.id)
         await self._gateway.audit.note([entry])
-        return shown(await self._visible(caller, order_id), caller)
+        return await self.get(caller, order_id)
+
+    async def _releasable(self, caller: Caller, order_id: str) -> OrderRecord:
+        record = await self._visible(caller, order_id)
+        if record.state not in RELEASABLE or await self._orders.sent_of(record) is None:
+            raise Conflict(f"The order is {record.state}; there is nothing to release.")
+        return record
 
     async def _visible(self, caller: Caller, order_id: str) -> OrderRecord:
         record = await self._orders.by_id(order_id)
@@ -132,18 +213,22 @@ class HeldOrders:
         }
 
 
-def shown(record: OrderRecord, caller: Caller) -> dict[str, Any]:
+def shown(record: OrderRecord, caller: Caller, sent: ShopifyOrder | None = None) -> dict[str, Any]:
     """Return an order: its state and reason, and its name for a caller who may see it."""
+    updated_ms = record.updated_at_ms
+    updated_at: datetime | None = from_epoch_ms(updated_ms) if updated_ms else None
     whole = {
         "id": record.id,
         "shop": record.shop,
         "order": record.facts.name or record.facts.order_id,
         "state": record.state,
         "reason": record.reason,
-        "why": _EXPLANATIONS.get(record.reason or ""),
+        "why": EXPLANATIONS.get(record.reason or ""),
         "problems": list(record.facts.problems),
         "flagged": record.is_flagged,
         "warnings": list(record.facts.warnings),
         "package_id": record.package_id,
+        "updated_at": None if updated_at is None else timestamp(updated_at),
+        "patient_name": None if sent is None else name_of(sent) or None,
     }
     return cast("dict[str, Any]", masked(caller, whole, shown=_OPEN))

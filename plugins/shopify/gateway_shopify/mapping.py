@@ -63,6 +63,7 @@ REASONS: Final = {
     ),
     "fulfillment_on_hold": "its fulfillment is on hold in Shopify",
     "rejected": "it doesn't pass the gateway's rules for orders",
+    "dismissed": "a person set it aside",
 }
 """Reasons why an order has no package, or not yet, with their explanation."""
 

@@ -15,7 +15,7 @@ from gateway_shopify.admin_api.client import AdminApi
 from gateway_shopify.errors import ShopUnreachable, Unreadable
 from gateway_shopify.inbox import Arrival, Inbox, Message
 from gateway_shopify.mapping import decide, digest_of, name_of_order
-from gateway_shopify.orders import OrderFacts, OrderRecord, OrderStore
+from gateway_shopify.orders import DISMISSED, OrderFacts, OrderRecord, OrderStore
 from gateway_shopify.package_sync import CANCELLING, PackageSync, caller_of
 from gateway_shopify.schema import (
     CHANGE_TOPICS,
@@ -192,6 +192,12 @@ class OrderSync:
                 record, updated_at_ms=to_epoch_ms(sent.updated_at), facts=facts
             )
             return await self._save(await self._packages.follow(shop, sent, decision, after))
+        if record is not None and release is None and is_still_dismissed(record, facts):
+            facts = msgspec.structs.replace(facts, sent=sent)
+            updated_ms = to_epoch_ms(sent.updated_at)
+            return await self._save(
+                msgspec.structs.replace(record, updated_at_ms=updated_ms, facts=facts)
+            )
         after = OrderRecord(
             id=record.id if record else self._orders.new_id(),
             shop=shop.domain,
@@ -212,6 +218,11 @@ class OrderSync:
                 extra={"shop": record.shop, "order": record.id},
             )
         return record.state if record.reason is None else f"{record.state}: {record.reason}"
+
+
+def is_still_dismissed(record: OrderRecord, facts: OrderFacts) -> bool:
+    """Return whether a person set the order aside, and all that is read from it is the same."""
+    return record.reason == DISMISSED and record.facts.digest == facts.digest
 
 
 def is_stale(

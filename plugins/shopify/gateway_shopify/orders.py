@@ -1,6 +1,6 @@
 """The stored state of each order: how recent it is, and what was made of it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -8,10 +8,15 @@ from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.plugin import Batcher, Gateway, Mode, new_id, to_epoch_ms
+from gateway.plugin import Batcher, Change, Gateway, Mode, new_id, note_changes, to_epoch_ms
 from gateway_shopify.schema import Release, ShopifyOrder
+from gateway_shopify.settings import ShopSettings
 from gateway_shopify.tables import orders
 
+TOPIC: Final = "shop_orders"
+"""The topic of the feed of changes: orders whose state or reason changed."""
+DISMISSED: Final = "dismissed"
+"""The reason of an order that a person set aside."""
 _UPDATED_COLUMNS: Final = (
     "id",
     "mode",
@@ -86,8 +91,9 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
 class OrderStore:
     """Reads and writes order records."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, shops: Mapping[str, ShopSettings]) -> None:
         self._gateway = gateway
+        self._shops = shops
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(OrderFacts)
         self._batcher: Batcher[OrderRecord, None] = Batcher(self._write)
@@ -116,6 +122,10 @@ class OrderStore:
         """Return a record by its id."""
         found = await self._select(orders.c.id == order_row_id)
         return found[0] if found else None
+
+    async def sent_of(self, record: OrderRecord) -> ShopifyOrder | None:
+        """Return the order as the shop sent it last; kept until a package is made."""
+        return record.facts.sent
 
     async def page(
         self, shops: Collection[str], mode: Mode, states: Collection[str], limit: int
@@ -148,6 +158,28 @@ class OrderStore:
             counts = {row[0]: row[1] for row in rows}
             return {**counts, "flagged": (await connection.execute(flagged)).scalar_one()}
 
+    async def needing(self, shop: str, mode: Mode) -> dict[str, int]:
+        """Return how many orders of a mode are ``held``, ``waiting`` and ``flagged``."""
+        of_shop = [orders.c.shop == shop, orders.c.mode == mode]
+        states = select(orders.c.state, func.count()).where(
+            *of_shop, orders.c.state.in_(("held", "waiting"))
+        )
+        flagged = select(func.count()).where(
+            *of_shop, orders.c.reason.in_(sorted(FLAGS)), orders.c.package_id.is_not(None)
+        )
+        async with self._gateway.database.read() as connection:
+            rows = await connection.execute(states.group_by(orders.c.state))
+            found = {row[0]: row[1] for row in rows}
+            count = (await connection.execute(flagged)).scalar_one()
+        return {"held": 0, "waiting": 0, **found, "flagged": count}
+
+    async def newest_at_ms(self, shop: str) -> int | None:
+        """Return when something of the shop's newest order was stored."""
+        query = select(orders.c.seen_at_ms).where(orders.c.shop == shop)
+        async with self._gateway.database.read() as connection:
+            found = await connection.execute(query.order_by(orders.c.id.desc()).limit(1))
+            return found.scalar()
+
     async def clear_flag(self, record: OrderRecord) -> None:
         """Clear the reason of a flagged order that a person has seen to."""
         async with self._gateway.database.begin() as connection:
@@ -156,6 +188,18 @@ class OrderStore:
                 .where(orders.c.id == record.id, orders.c.reason == record.reason)
                 .values(reason=None)
             )
+            await self._note(connection, [record])
+
+    async def dismiss(self, record: OrderRecord) -> bool:
+        """Set a held order aside; return false where it is held no more."""
+        async with self._gateway.database.begin() as connection:
+            done = await connection.execute(
+                update(orders)
+                .where(orders.c.id == record.id, orders.c.state == "held")
+                .values(state="skipped", reason=DISMISSED)
+            )
+            await self._note(connection, [record])
+        return bool(done.rowcount)
 
     async def save(self, record: OrderRecord) -> None:
         """Write a record; returns after the commit."""
@@ -176,7 +220,17 @@ class OrderStore:
                 ),
                 [self._row(record) for record in sorted(batch, key=lambda each: each.index)],
             )
+            await self._note(connection, batch)
         return [None] * len(batch)
+
+    async def _note(self, connection: AsyncConnection, batch: Sequence[OrderRecord]) -> None:
+        """Have open pages refreshed. Called last in the transaction."""
+        changes = []
+        for record in batch:
+            shop = self._shops.get(record.shop)
+            if shop is not None:
+                changes.append(Change(TOPIC, shop.account, record.mode, shop.site, [record.id]))
+        await note_changes(connection, changes, self._gateway.clock.now())
 
     def _row(self, record: OrderRecord) -> dict[str, Any]:
         sealed = self._gateway.sealer.seal(

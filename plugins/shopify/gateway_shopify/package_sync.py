@@ -67,6 +67,20 @@ def caller_of(shop: ShopSettings, mode: Mode) -> Caller:
     return Caller(shop.account, mode, f"shopify:{shop.domain}", sites)
 
 
+async def rehearsed(
+    gateway: Gateway, shop: ShopSettings, mode: Mode, decision: Decision
+) -> tuple[list[str], list[str]]:
+    """Return what intake would say of an order: its errors, and its warnings. Stores nothing."""
+    if decision.order is None:
+        return [], []
+    candidate = Candidate(decision.order, warnings=decision.warnings)
+    submission = Submission(caller_of(shop, mode), SOURCE, (candidate,))
+    answer = await gateway.intake.rehearse(submission)
+    errors = [each.message for result in answer.results for each in result.errors]
+    warnings = [each.message for each in (*answer.warnings, *decision.remarks)]
+    return errors, warnings
+
+
 class PackageSync:
     """Applies decisions about orders to packages; every step may be repeated."""
 

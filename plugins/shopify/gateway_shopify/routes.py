@@ -23,6 +23,7 @@ from gateway_shopify.held_orders import STATES
 from gateway_shopify.inbox import Arrival
 from gateway_shopify.schema import COMPLIANCE_TOPICS, TOPICS, OrderReference, Release
 from gateway_shopify.service import ShopifyService
+from gateway_shopify.shop_states import ShopState
 from gateway_shopify.signing import is_signed
 
 _MAX_BODY_BYTES: Final = 2_000_000
@@ -53,6 +54,45 @@ class HeldOrder(msgspec.Struct, frozen=True):
     flagged: bool
     warnings: list[str]
     package_id: str | None
+    updated_at: str | None
+    patient_name: str | None
+
+
+class Made(msgspec.Struct, frozen=True):
+    """The order of the package that a release would make, as far as the caller may see it."""
+
+    patient_name: str | None
+    patient_address: str | None
+    patient_phone: str | None
+    rx_number: str | None
+    delivery_date: str | None
+    site: str | None
+    priority: str
+    requires_signature: bool
+    copay_amount: str | None
+    notes: str | None
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What a release would make: ``outcome`` is ``make``, ``hold`` or ``skip``.
+
+    ``digest`` is another one when the shop has changed the order since.
+    """
+
+    id: str
+    outcome: str
+    reason: str | None
+    why: str | None
+    problems: list[str]
+    warnings: list[str]
+    digest: str
+    makes: Made | None
+
+
+class ShopList(msgspec.Struct, frozen=True):
+    """The shops of the account."""
+
+    shops: list[ShopState]
 
 
 class HeldList(msgspec.Struct, frozen=True):
@@ -110,6 +150,22 @@ async def receive_webhook(
 
 
 @get(
+    "/shops",
+    tags=["Shopify"],
+    summary="List the shops and how they are",
+    opt={"permission": "packages.read", "answer": ShopList},
+)
+async def list_shops(caller: NamedDependency[Caller], service: OpenService) -> Response[bytes]:
+    """List your shops: connected or not, the last webhook, order and reconciliation, the token.
+
+    ```bash
+    curl "$GATEWAY/api/shopify/shops" -H "X-API-Key: $KEY"
+    ```
+    """
+    return json_response(ShopList(await service.states.of(caller)))
+
+
+@get(
     "/orders",
     tags=["Shopify"],
     summary="List orders without a package",
@@ -163,6 +219,47 @@ async def release_order(
 
 
 @post(
+    "/orders/{order_id:str}/preview",
+    status_code=200,
+    tags=["Shopify"],
+    summary="Show what a release would make",
+    opt={"permission": "packages.read", "body": Release, "answer": Preview},
+)
+async def preview_order(
+    order_id: FromPath[str], body: RawBody, caller: NamedDependency[Caller], service: OpenService
+) -> Response[bytes]:
+    """Show the package that a release would make of an order, and store nothing.
+
+    ```bash
+    curl -X POST $GATEWAY/api/shopify/orders/$HELD_ORDER/preview -H "X-API-Key: $KEY"
+    ```
+    """
+    release = decode(body, Release) if body else Release()
+    return json_response(await service.held.preview(caller, order_id, release))
+
+
+@post(
+    "/orders/{order_id:str}/dismiss",
+    status_code=200,
+    tags=["Shopify"],
+    summary="Set a held order aside",
+    opt={"permission": "orders.amend", "answer": HeldOrder},
+)
+async def dismiss_order(
+    order_id: FromPath[str], caller: NamedDependency[Caller], service: OpenService
+) -> Response[bytes]:
+    """Set a held order aside that is not to be delivered from here.
+
+    A change of it in the shop may hold it again; it can still be released.
+
+    ```bash
+    curl -X POST $GATEWAY/api/shopify/orders/$HELD_ORDER/dismiss -H "X-API-Key: $KEY"
+    ```
+    """
+    return json_response(await service.held.dismiss(caller, order_id))
+
+
+@post(
     "/orders/{order_id:str}/clear",
     status_code=200,
     tags=["Shopify"],
@@ -199,8 +296,11 @@ def router(service: ShopifyService) -> Router:
         "/api/shopify",
         route_handlers=[
             *([webhooks] if service.directory.configured else []),
+            list_shops,
             list_orders,
+            preview_order,
             release_order,
+            dismiss_order,
             clear_order,
         ],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},

@@ -27,6 +27,7 @@ from gateway_shopify.reconcile import Reconciler
 from gateway_shopify.schema import COMPLIANCE_TOPICS, UNINSTALLED, UninstalledShop
 from gateway_shopify.sender import Sender
 from gateway_shopify.settings import ShopDestination, ShopifySettings, ShopSettings
+from gateway_shopify.shop_states import ShopStates
 from gateway_shopify.shops import SINK, ShopDirectory
 
 _ORDERS: Final = "gid://shopify/Order/"
@@ -43,7 +44,7 @@ class ShopifyService:
         self.client = OutboundClient(gateway.clock, guard, egress=delivery)
         self.directory = ShopDirectory(gateway, settings.shops)
         self.inbox = Inbox(gateway, self._process, self.directory.configured)
-        self.orders = OrderStore(gateway)
+        self.orders = OrderStore(gateway, self.directory.configured)
         self.tokens = Tokens(gateway, self.client)
         self.admin_api = AdminApi(self.client, self.tokens, gateway.clock)
         self.carry_over = CarryOver(gateway, self.directory, self.inbox, self.tokens)
@@ -60,7 +61,8 @@ class ShopifyService:
         self.reconciler = Reconciler(
             gateway, self.directory, self.inbox, self.orders, self.admin_api
         )
-        self.held = HeldOrders(gateway, shops, self.inbox, self.orders)
+        self.held = HeldOrders(gateway, self.directory, self.inbox, self.orders)
+        self.states = ShopStates(gateway, self.directory, self.inbox, self.orders, self.tokens)
 
     async def __aenter__(self) -> Self:
         """Create the shops' destinations; take over what an earlier version kept."""

@@ -17,14 +17,16 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    text,
+)
+from sqlalchemy import (
+    text as sql_text,
 )
 
 from gateway.plugin import PluginTables, SealedColumn
 
 metadata: Final = MetaData()
-_WAITING: Final = text("state = 'waiting'")
-_FAILED: Final = text("state = 'failed'")
+_WAITING: Final = sql_text("state = 'waiting'")
+_FAILED: Final = sql_text("state = 'failed'")
 
 # A shop: its destinations, and the time it is reconciled to. The token is of earlier versions:
 # it moves to the gateway's credentials (carry_over.py).
