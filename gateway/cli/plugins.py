@@ -99,7 +99,9 @@ async def check_plugin(session: Session, *, name: str, with_score: bool) -> None
 
 @command("new")
 @click.argument("name")
-@click.option("--kind", required=True, help="source, sink, rules, or one that a plugin brings.")
+@click.option(
+    "--kind", required=True, help="source, sink, rules, page, or one that a plugin brings."
+)
 @click.option(
     "--dir",
     "folder",

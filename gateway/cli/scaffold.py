@@ -117,7 +117,10 @@ def _facts(kind: Path, names: Names) -> dict[str, Any]:
     return {
         "description": read["description"].format_map(values),
         "configuration": read["configuration"].format_map(values).strip(),
-        "files": [(file, text.format_map(values)) for file, text in read["files"].items()],
+        "files": [
+            (file.format_map(values), text.format_map(values))
+            for file, text in read["files"].items()
+        ],
     }
 
 
