@@ -20,6 +20,7 @@ from gateway.cli import main
 EXAMPLE: Final = ROOT / "examples" / "gateway-acme-erp"
 PACKAGE: Final = EXAMPLE / "gateway_acme_erp"
 PAGE: Final = (ROOT / "docs" / "how-to" / "write-a-plugin.md").read_text("utf-8")
+PAGE_OF_PAGES: Final = (ROOT / "docs" / "how-to" / "add-a-page.md").read_text("utf-8")
 README: Final = (EXAMPLE / "README.md").read_text("utf-8")
 BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK: Final = re.compile(r"\]\(\.\./\.\./examples/gateway-acme-erp/([\w./-]+)\)")
@@ -120,10 +121,11 @@ def test_the_sample_of_its_settings_works_once_it_is_switched_on(harness):
 
 
 def pieces() -> Iterator[tuple[str, str]]:
-    """Yield each piece of code of the page with the file that was linked last before it."""
-    for block in BLOCK.finditer(PAGE):
-        if block[1] in {"python", "toml"}:
-            yield LINK.findall(PAGE[: block.start()])[-1], block[2]
+    """Yield each piece of code of both pages with the file that was linked last before it."""
+    for page in (PAGE, PAGE_OF_PAGES):
+        for block in BLOCK.finditer(page):
+            if block[1] in {"python", "toml", "jinja"}:
+                yield LINK.findall(page[: block.start()])[-1], block[2]
 
 
 @pytest.mark.parametrize(

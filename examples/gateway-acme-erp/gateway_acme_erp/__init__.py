@@ -5,9 +5,23 @@ from collections.abc import Sequence
 import click
 from litestar import Router
 
-from gateway.plugin import API_VERSION, Gateway, HealthCheck, Job, Order, Review, Sink, hookimpl
+from gateway.plugin import (
+    API_VERSION,
+    Gateway,
+    HealthCheck,
+    Job,
+    Order,
+    Page,
+    Panel,
+    PanelPlace,
+    Permission,
+    Review,
+    Sink,
+    hookimpl,
+)
 from gateway_acme_erp import commands, mapping, routes
 from gateway_acme_erp.cancellations import CancellationPoll
+from gateway_acme_erp.pages import STORES, StorePages
 from gateway_acme_erp.sender import MAX_BATCH, SINK, Bridge
 from gateway_acme_erp.settings import AcmeErpSettings, ErpStore
 
@@ -22,6 +36,7 @@ class AcmeErp:
         self._settings = settings
         self._gateway = gateway
         self._bridge = Bridge(settings, gateway.clock)
+        self._pages = StorePages(gateway)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
@@ -53,6 +68,21 @@ class AcmeErp:
     def cli_commands(self) -> Sequence[click.Command]:
         """Bring ``gateway acme-erp``."""
         return [commands.commands()]
+
+    @hookimpl
+    def permissions(self) -> Sequence[Permission]:
+        """Bring the permission that the page needs."""
+        return [STORES]
+
+    @hookimpl
+    def pages(self) -> Sequence[Page]:
+        """Bring the page ERP stores."""
+        return self._pages.pages()
+
+    @hookimpl
+    def panels(self, place: PanelPlace) -> Sequence[Panel]:
+        """Bring what the ERP was told to the page of a package."""
+        return [self._pages.panel()] if place == "package" else []
 
     @hookimpl
     def review_orders(self, orders: Sequence[Order]) -> Sequence[Review | None]:

@@ -1,59 +1,12 @@
 """``gateway acme-erp …``: connect, list and disconnect ACME's stores."""
 
-from collections.abc import Sequence
-
 import click
-import msgspec
 
-from gateway.plugin import (
-    DEFAULT_ACCOUNT,
-    AuditEntry,
-    Caller,
-    Conflict,
-    Destination,
-    Gateway,
-    InvalidInput,
-    NotFound,
-    Session,
-    command,
-    is_pattern,
-    new_id,
-)
+from gateway.plugin import DEFAULT_ACCOUNT, Caller, Destination, Session, command
 from gateway_acme_erp.sender import SINK
-from gateway_acme_erp.settings import ErpStore
+from gateway_acme_erp.stores import connect_store, disconnect_store
 
 _COLUMNS = ("id", "store", "site", "events", "state", "last_success_at")
-
-
-async def connect_store(
-    gateway: Gateway, caller: Caller, store: str, events: Sequence[str], site: str | None = None
-) -> Destination:
-    """Tell ``store`` of ``events`` from now on: a destination of our own kind."""
-    if not events or not all(is_pattern(each) for each in events):
-        raise InvalidInput("Name events such as delivery.*,package.cancelled or * for all.")
-    if site is not None and not gateway.sites.known(caller.account_id, site):
-        raise InvalidInput("There is no such site in gateway.toml.")
-    now = gateway.clock.now()
-    destination = Destination(
-        id=new_id("dst", now),
-        account_id=caller.account_id,
-        mode=caller.mode,
-        sink=SINK,
-        name=f"ACME store {store}",
-        events=tuple(events),
-        settings=msgspec.to_builtins(ErpStore(store)),
-        site=site,
-        max_in_flight=1,  # one batch at a time: the bridge is a small machine
-        ordered=True,
-        created_at=now,
-    )
-    async with gateway.database.begin() as connection:
-        connected = await gateway.destinations.list(connection, caller, SINK)
-        if any(each.settings["store"] == store for each in connected):
-            raise Conflict("This store is connected already; disconnect it first.")
-        await gateway.destinations.add(connection, destination)
-    await _note(gateway, caller, "acme_erp.connected", destination.id)
-    return destination
 
 
 @command("connect")
@@ -82,12 +35,7 @@ async def disconnect(session: Session, *, destination_id: str) -> None:
     """Send a store no more events; past deliveries stay in the log."""
     caller = _caller(session)
     async with session.gateway() as gateway:
-        async with gateway.database.begin() as connection:
-            found = await gateway.destinations.get(connection, caller, destination_id)
-            if found is None or found.sink != SINK:
-                raise NotFound("No such store is connected; gateway acme-erp list shows them.")
-            await gateway.destinations.remove(connection, found.id, gateway.clock.now())
-        await _note(gateway, caller, "acme_erp.disconnected", found.id)
+        found = await disconnect_store(gateway, caller, destination_id)
     session.record({"id": found.id, "disconnected": True})
 
 
@@ -98,10 +46,6 @@ def commands() -> click.Group:
         commands=[connect, list_stores, disconnect],
         help="The stores of the ACME ERP that receive events.",
     )
-
-
-async def _note(gateway: Gateway, caller: Caller, action: str, destination_id: str) -> None:
-    await gateway.audit.note([AuditEntry(caller.account_id, caller.actor, action, destination_id)])
 
 
 def _caller(session: Session) -> Caller:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway_acme_erp.commands import connect_store
+from gateway_acme_erp.stores import connect_store
 
 from gateway.plugin import AttemptFilter
 
