@@ -134,6 +134,8 @@ async def test_missing_protected_data_is_named_and_the_order_goes_on_when_it_com
         "flagged": False,
         "warnings": [],
         "package_id": None,
+        "updated_at": "2026-11-20T15:00:00Z",
+        "patient_name": None,
     }
     await shopify.deliver("orders/updated", changed())
     assert len(await shopify.packages()) == 1
