@@ -173,7 +173,7 @@ from gateway.sdk.records import (
     Sink,
 )
 from gateway.sdk.signals import on_termination
-from gateway.sdk.signed_requests import SignatureScheme, signed_request
+from gateway.sdk.signed_requests import SignatureScheme, signed_headers, signed_request
 from gateway.sdk.uploads import (
     MAX_UPLOAD_BYTES,
     MULTIPART,
@@ -248,6 +248,7 @@ SINCE: Final[Mapping[str, str]] = {
     "orders_answer": "1.1",
     "outcome_of": "1.1",
     "received": "1.1",
+    "signed_headers": "1.1",
     "signed_request": "1.1",
     "why_not_sent": "1.1",
 }
@@ -485,6 +486,7 @@ __all__ = [
     "received",
     "resolve_time",
     "reveal_option",
+    "signed_headers",
     "signed_request",
     "split_replays",
     "store_responses",

@@ -2,12 +2,15 @@
 
 import http.client
 import re
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from gateway.clock import SystemClock
 from gateway.errors import InvalidInput, Unavailable
+from gateway.sdk.signed_requests import SignatureScheme, signed_headers
 
 _SECONDS: Final = 60.0
 _FIRST: Final = re.compile(rb"(GET|POST|PUT|PATCH|DELETE) (/[^ ]*)( HTTP/1\.[01])?")
@@ -66,6 +69,34 @@ def refuse_foreign(recorded: Recorded, plugin: str, routes: Collection[tuple[str
             return
     listed = ", ".join(f"{method} {path}" for method, path in sorted(routes)) or "none"
     raise InvalidInput(f"Plugin {plugin} has no route for this request; it has: {listed}.")
+
+
+def signed_again(recorded: Recorded, schemes: Collection[SignatureScheme], secret: str) -> Recorded:
+    """Return the request signed anew, as of now: a recorded signature gets too old.
+
+    ``schemes`` are those that the plugin defines. Raises ``InvalidInput`` unless there is one.
+    """
+    if len(schemes) != 1:
+        raise InvalidInput(
+            f"The plugin's modules define {len(schemes)} values of SignatureScheme; --sign needs "
+            "exactly one, such as SIGNATURE = SignatureScheme(…) beside the route."
+        )
+    [scheme] = schemes
+    signed = signed_headers(scheme, recorded.body, secret, SystemClock().now())
+    names = {name.lower() for name in signed}
+    kept = {name: each for name, each in recorded.headers.items() if name.lower() not in names}
+    return recorded._replace(headers={**kept, **signed})
+
+
+def schemes_of(package: str) -> list[SignatureScheme]:
+    """Return the signature schemes that the loaded modules of a plugin's package define."""
+    values = [
+        each
+        for name, module in sorted(sys.modules.items())
+        if name == package or name.startswith(f"{package}.")
+        for each in vars(module).values()
+    ]
+    return list(dict.fromkeys(each for each in values if isinstance(each, SignatureScheme)))
 
 
 def send(recorded: Recorded, address: str, key: str | None) -> Answered:

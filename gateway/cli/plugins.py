@@ -13,11 +13,11 @@ import msgspec
 from gateway.cli.check import ask_plugins, loading_problems, start_problems
 from gateway.cli.opening import read_settings, unlogged
 from gateway.cli.plugin_migration import write_migration
-from gateway.cli.plugin_replay import read_recorded, refuse_foreign, send
+from gateway.cli.plugin_replay import read_recorded, refuse_foreign, schemes_of, send, signed_again
 from gateway.cli.plugin_score import score_of, score_option, shown
 from gateway.cli.preflight import look_at_database
 from gateway.cli.scaffold import kinds, names_of, write_plugin
-from gateway.errors import ConfigurationError, NotFound, PluginError, Problem
+from gateway.errors import ConfigurationError, InvalidInput, NotFound, PluginError, Problem
 from gateway.http.routers import addresses_of
 from gateway.plugin_faults import implemented_hooks
 from gateway.plugin_loader import ENTRY_POINT_GROUP
@@ -163,8 +163,14 @@ async def _tables_of(session: Session, name: str) -> Sequence[PluginTables]:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--to", help="The gateway's address.  [default: that of gateway.toml]")
 @click.option("--key", help="An API key, where the route needs one.")
+@click.option(
+    "--sign",
+    "secret",
+    metavar="SECRET",
+    help="Sign it as of now, by the SignatureScheme that the plugin checks; @FILE reads a file.",
+)
 async def replay(
-    session: Session, *, name: str, file: Path, to: str | None, key: str | None
+    session: Session, *, name: str, file: Path, to: str | None, key: str | None, secret: str | None
 ) -> None:
     """Post a recorded request to one of a plugin's routes again.
 
@@ -176,10 +182,25 @@ async def replay(
         routes = addresses_of(gateway, name)
     recorded = read_recorded(file)
     refuse_foreign(recorded, name, routes)
+    if secret is not None:
+        found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)
+        packages = {each.module.partition(".")[0] for each in found}
+        schemes = [scheme for each in packages for scheme in schemes_of(each)]
+        recorded = signed_again(recorded, schemes, _read_secret(secret))
     table = gateway.settings.gateway
     address = to or f"http://{table.host}:{table.port}"
     answer = await asyncio.to_thread(send, recorded, address, key)
     session.record({"status": answer.status, "answer": answer.text})
+
+
+def _read_secret(given: str) -> str:
+    """Return a secret, or what its file holds: what stands in a command can be seen by others."""
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"The file of --sign can't be read ({type(error).__name__}).") from error
 
 
 def _health(plugin: InstalledPlugin) -> str | None:

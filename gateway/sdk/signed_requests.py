@@ -96,6 +96,34 @@ def signed_request(
         )
 
 
+def signed_headers(
+    scheme: SignatureScheme,
+    body: bytes,
+    secret: str | bytes,
+    now: datetime,
+    message_id: str = "msg_1",
+) -> dict[str, str]:
+    """Return the headers that a sender of this scheme adds to ``body``: for tests, and to replay.
+
+    ``message_id`` is what ``id_header`` holds where the scheme has one.
+    """
+    timestamp = str(int(now.timestamp()))
+    headers: dict[str, str] = {}
+    if scheme.timestamp_header is not None:
+        headers[scheme.timestamp_header] = timestamp
+    if scheme.id_header is not None:
+        headers[scheme.id_header] = message_id
+    key = secret.encode() if isinstance(secret, str) else secret
+    mac = hmac.new(key, _message(scheme, headers, timestamp, body), scheme.algorithm).digest()
+    text = mac.hex() if scheme.encoding == "hex" else base64.b64encode(mac).decode()
+    signature = scheme.prefix + text
+    if scheme.signature_key is not None:
+        signature = f"{scheme.signature_key}={signature}"
+    if scheme.timestamp_key is not None:
+        signature = f"{scheme.timestamp_key}={timestamp},{signature}"
+    return {**headers, scheme.header: signature}
+
+
 def _listed(text: str) -> list[tuple[str, str]]:
     """Read ``t=1,v1=a,v1=b``."""
     pairs = (each.strip().partition("=") for each in text.split(","))

@@ -1,12 +1,12 @@
 """Orders of WooCommerce in a whole gateway."""
 
-import base64
-import hashlib
-import hmac
 import json
 from pathlib import Path
 
 import pytest
+from gateway_woocommerce.routes import SIGNATURE
+
+from gateway.plugin import signed_headers
 
 SETTINGS = """
 [[sites]]
@@ -28,8 +28,8 @@ async def gateway(harness):
 
 
 async def hand_in(gateway, body=ORDER, secret="s3cret", topic="order.created"):
-    signature = base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest())
-    headers = {"X-WC-Webhook-Signature": signature.decode(), "X-WC-Webhook-Topic": topic}
+    headers = signed_headers(SIGNATURE, body, secret, gateway.gateway.clock.now())
+    headers["X-WC-Webhook-Topic"] = topic
     return await gateway.request("POST", "/api/woocommerce/orders", None, body, headers)
 
 

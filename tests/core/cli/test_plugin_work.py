@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 from core.storage.plugin_folders import Plugin
@@ -14,8 +15,16 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text
 
 from gateway.cli.loose_plugins import loose_plugins, write_distribution
 from gateway.cli.plugin_migration import write_migration
-from gateway.cli.plugin_replay import read_recorded, refuse_foreign
+from gateway.cli.plugin_replay import (
+    Recorded,
+    read_recorded,
+    refuse_foreign,
+    schemes_of,
+    signed_again,
+)
+from gateway.clock import SystemClock
 from gateway.errors import Conflict, GatewayError, InvalidInput
+from gateway.plugin import SignatureScheme, signed_request
 from gateway.storage.plugin_tables import PluginTables
 from gateway.testing import Receiver
 
@@ -157,6 +166,31 @@ async def test_a_recorded_request_is_posted_again(run, tmp_path):
     assert result.stdout.splitlines() == ["status  200", "answer  ok"]
     assert received.body == b'{"orders": [\r\n\r\n]}\n'
     assert received.headers["x-api-key"] == "sk_test_1"
+
+
+def test_a_recorded_request_is_signed_anew_as_of_now():
+    scheme = SignatureScheme(
+        "X-Sig", signed="{timestamp}.{body}", timestamp_key="t", signature_key="v1"
+    )
+    old = {"x-sig": "t=1,v1=00", "Content-Type": "application/json"}
+    recorded = Recorded("POST", "/api/acme/orders", old, b"{}")
+
+    signed = signed_again(recorded, [scheme], "s3cret")
+
+    assert sorted(signed.headers) == ["Content-Type", "X-Sig"]
+    signed_request(scheme, signed.headers, b"{}", ["s3cret"], SystemClock().now())
+    for schemes in ([], [scheme, SignatureScheme("X-Other")]):
+        with pytest.raises(InvalidInput, match=f"define {len(schemes)} values"):
+            signed_again(recorded, schemes, "s3cret")
+
+
+def test_a_plugins_schemes_are_those_of_its_own_modules(monkeypatch):
+    mine = SignatureScheme("X-Sig")
+    for name, values in (("acme_x.routes", {"A": mine, "B": mine}), ("acme_xy", {"C": mine})):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**values))
+
+    assert schemes_of("acme_x") == [mine]
+    assert schemes_of("acme_z") == []
 
 
 def test_where_no_gateway_answers_is_said(run, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.clock import from_epoch_ms
 from gateway.errors import NotAuthenticated
-from gateway.plugin import SignatureScheme, signed_request
+from gateway.plugin import SignatureScheme, signed_headers, signed_request
 
 NOW = from_epoch_ms(1_700_000_000_000)
 BODY = b'{"id": 7, "name": "Ana"}'
@@ -123,3 +123,17 @@ def test_no_secret_or_an_empty_one_is_a_fault_of_the_plugin(secrets):
 
     with pytest.raises(ValueError, match="at least one secret"):
         signed_request(PLAIN, headers, BODY, secrets, NOW)
+
+
+@pytest.mark.parametrize("scheme", [PLAIN, SHOP, HUB, STRIPE, STANDARD])
+def test_a_sender_of_the_same_scheme_adds_headers_that_are_accepted(scheme):
+    headers = signed_headers(scheme, BODY, "s3cret", NOW)
+
+    signed_request(scheme, headers, BODY, ["s3cret"], NOW)
+    with pytest.raises(NotAuthenticated):
+        signed_request(scheme, headers, BODY + b" ", ["s3cret"], NOW)
+
+
+def test_signed_headers_are_written_as_the_vendors_write_them():
+    assert signed_headers(STRIPE, BODY, "s3cret", NOW) == GOOD["with its time"][1]
+    assert signed_headers(HUB, BODY, b"s3cret", NOW) == GOOD["behind a prefix"][1]
