@@ -1,6 +1,8 @@
 """The examples that grew from ``gateway plugins new``: each passes its own tests."""
 
+import difflib
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -10,6 +12,8 @@ from typing import Final
 import pytest
 from shape.test_plugins import more_than_hooks, wrong_imports
 from shape.tree import ROOT, modules
+
+from gateway.cli.scaffold import kinds, names_of, write_plugin
 
 GROWN: Final = [
     each for each in sorted((ROOT / "examples").iterdir()) if each.name != "gateway-acme-erp"
@@ -58,3 +62,36 @@ def test_an_example_keeps_the_shape_of_a_plugin(example: Path):
     assert list(more_than_hooks(front)) == []
     assert [line for each in own for line in wrong_imports(each)] == []
     assert next((example / front.name.split("/")[2]).glob("py.typed")).is_file()
+
+
+GUIDE: Final = (ROOT / "docs" / "how-to" / "start-a-plugin.md").read_text("utf-8")
+BLOCK: Final = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK: Final = re.compile(r"\]\(\.\./\.\./(examples/[\w./-]+\.py)\)")
+STORY: Final = GUIDE.partition("## While you write")[0]
+
+
+@pytest.mark.parametrize("piece", list(BLOCK.finditer(STORY)), ids=lambda each: str(each.start()))
+def test_the_story_shows_the_code_of_the_example(piece: re.Match[str]):
+    file = ROOT / LINK.findall(STORY[: piece.start()])[-1]
+
+    # A piece stands further left on the page, so its lines may break elsewhere.
+    assert "".join(piece[1].split()) in "".join(file.read_text("utf-8").split()), file.name
+
+
+def test_the_shop_took_fewer_than_a_hundred_lines_of_its_own(tmp_path: Path):
+    written = write_plugin(names_of("woo-shop"), kinds()["source"], tmp_path / "made")
+    made = {
+        each.name: each.read_text("utf-8").replace("WooShop", "WooCommerce").splitlines()
+        for each in written
+    }
+    own = [
+        line
+        for file in sorted((ROOT / "examples/gateway-woocommerce/gateway_woocommerce").glob("*.py"))
+        for line in difflib.ndiff(
+            [each.replace("woo_shop", "woocommerce") for each in made[file.name]],
+            file.read_text("utf-8").splitlines(),
+        )
+        if line.startswith("+ ") and line[2:].strip()
+    ]
+
+    assert 0 < len(own) <= 100
