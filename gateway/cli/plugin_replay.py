@@ -72,7 +72,7 @@ def refuse_foreign(recorded: Recorded, plugin: str, routes: Collection[tuple[str
 
 
 def signed_again(recorded: Recorded, schemes: Collection[SignatureScheme], secret: str) -> Recorded:
-    """Return the request signed anew, as of now: a recorded signature gets too old.
+    """Return the request signed again, as of now: a recorded signature gets too old.
 
     ``schemes`` are those that the plugin defines. Raises ``InvalidInput`` unless there is one.
     """

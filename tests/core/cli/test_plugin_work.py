@@ -168,7 +168,7 @@ async def test_a_recorded_request_is_posted_again(run, tmp_path):
     assert received.headers["x-api-key"] == "sk_test_1"
 
 
-def test_a_recorded_request_is_signed_anew_as_of_now():
+def test_a_recorded_request_is_signed_again_as_of_now():
     scheme = SignatureScheme(
         "X-Sig", signed="{timestamp}.{body}", timestamp_key="t", signature_key="v1"
     )

@@ -2,11 +2,14 @@
 
 import base64
 import json
+import re
+import subprocess
 
 import pytest
 from click.testing import CliRunner
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from webhook_verifiers import verifier_source
 
 from gateway.cli import main
 from gateway.testing import Receiver
@@ -28,6 +31,33 @@ def is_verified(received, public_key) -> bool:
             continue
         return True
     return False
+
+
+def by_the_pages_python(webhooks, keys):
+    """Verify with the block that the how-to page gives to developers."""
+    names = {}
+    exec(verifier_source("python-v1a"), names)
+    return [names["verify_v1a"](each.body, *signed_parts(each), keys) for each in webhooks]
+
+
+def by_the_pages_typescript(webhooks, keys):
+    """Verify with the page's block in Node.js; its types are taken away."""
+    source = re.sub(
+        r": (?:Buffer|string|boolean)(?:\[\])?(?=[,)]| \{)", "", verifier_source("typescript-v1a")
+    )
+    cases = [[base64.b64encode(each.body).decode(), *signed_parts(each)] for each in webhooks]
+    source += (
+        "\nfor (const [body, ...rest] of JSON.parse(process.argv[1]))\n"
+        f"  console.log(verifyV1a(Buffer.from(body, 'base64'), ...rest, {json.dumps(keys)}))\n"
+    )
+    words = ["node", "--input-type=module", "-e", source, json.dumps(cases)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    return [each == "true" for each in done.stdout.split()]
+
+
+def signed_parts(received):
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    return [received.headers[each] for each in names]
 
 
 @pytest.fixture
@@ -60,6 +90,11 @@ async def test_a_webhook_is_verified_with_the_public_key_before_while_and_after_
     [_, _, third] = await receiver.wait_for(3)
 
     old, new = added["public_key"], rotated["next_public_key"]
+    damaged = first._replace(body=first.body + b" ")
+    for verified in (by_the_pages_python, by_the_pages_typescript):
+        assert verified([first, second, third, damaged], [old]) == [True, True, False, False]
+        assert verified([first, second, third, damaged], [new]) == [False, True, True, False]
+        assert verified([first, second, third, damaged], [old, new]) == [True] * 3 + [False]
     assert (rotated["public_key"], finished["public_key"]) == (old, new)
     assert "next_public_key" not in finished
     assert (is_verified(first, old), is_verified(first, new)) == (True, False)
