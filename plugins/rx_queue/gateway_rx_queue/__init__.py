@@ -19,7 +19,7 @@ from gateway.plugin import (
     Topic,
     hookimpl,
 )
-from gateway_rx_queue.changes import TOPIC
+from gateway_rx_queue import agents, changes
 from gateway_rx_queue.commands import rx_group
 from gateway_rx_queue.events import EVENT_TYPES
 from gateway_rx_queue.pages import rx_pages
@@ -79,7 +79,7 @@ class RxQueue:
     def extensions(self, point: str) -> Sequence[object]:
         """Return the sources that count what waits for a person, and the topic of the pages."""
         if point == TOPICS:
-            return [Topic(TOPIC, "rx.read")]
+            return [Topic(each, "rx.read") for each in (changes.TOPIC, agents.TOPIC)]
         return self._reminders.sources() if point == ATTENTION else []
 
     @hookimpl

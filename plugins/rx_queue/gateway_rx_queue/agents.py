@@ -4,11 +4,23 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.plugin import Caller, Gateway, from_epoch_ms, to_epoch_ms, visible_to
+from gateway.plugin import (
+    Caller,
+    Change,
+    Gateway,
+    from_epoch_ms,
+    note_changes,
+    to_epoch_ms,
+    visible_to,
+)
 from gateway_rx_queue.tables import rx_agents
+
+TOPIC: Final = "agents"
+"""What the list of agents refreshes by."""
 
 _EVERY_SECONDS: Final = 15.0
 _MOST: Final = 50
@@ -58,18 +70,23 @@ class Agents:
             await connection.execute(
                 new.on_conflict_do_update(index_elements=list(_KEY), set_=changed)
             )
+            change = Change(TOPIC, caller.account_id, caller.mode, caller.site, [caller.actor])
+            await note_changes(connection, [change], at)
 
     async def of(self, caller: Caller) -> Sequence[AgentSeen]:
-        """Return the agents of an account and its sites that asked this week, the latest first."""
+        """Return the agents that asked this week, the latest first: of one's sites, or of all."""
         since_ms = to_epoch_ms(self._gateway.clock.now() - _SHOWN)
+        everywhere = msgspec.structs.replace(caller, sites=None)
         query = (
             select(rx_agents)
-            .where(*visible_to(caller, rx_agents), rx_agents.c.asked_at_ms >= since_ms)
+            .where(*visible_to(everywhere, rx_agents), rx_agents.c.asked_at_ms >= since_ms)
             .order_by(rx_agents.c.asked_at_ms.desc())
             .limit(_MOST)
         )
         async with self._gateway.database.read() as connection:
             rows = list(await connection.execute(query))
         return [
-            AgentSeen(row.actor, row.name, row.site, from_epoch_ms(row.asked_at_ms)) for row in rows
+            AgentSeen(row.actor, row.name, row.site, from_epoch_ms(row.asked_at_ms))
+            for row in rows
+            if row.site is None or caller.sees_site(row.site)
         ]

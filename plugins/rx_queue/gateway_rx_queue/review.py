@@ -302,7 +302,7 @@ class Review:
         """Have a failed job tried again, or one that waits for its next attempt at once.
 
         The content and the idempotency token stay: a writer that did write it knows it again.
-        Raises ``Conflict`` for one in another state, that was recalled, or was erased.
+        Raises ``Conflict`` for one in another state, and for one that was erased.
         """
 
         def decide(changes: Changes, job: Job) -> Job:
@@ -310,8 +310,8 @@ class Review:
                 raise Conflict(
                     f"The job is {job.state}; only one that failed or waits is tried again."
                 )
-            if job.purged or job.recalled_at_ms is not None or job.replaced_by is not None:
-                raise Conflict("The prescription was erased, taken back or sent again.")
+            if job.purged:
+                raise Conflict("The prescription was erased at its age; send it again.")
             changes.viewed(job, reviewer.actor, "rx.retried")
             if job.state == "queued":
                 again = changes.change(job, version=job.version, due_at_ms=changes.now_ms)

@@ -130,6 +130,9 @@ async def test_an_approval_needs_every_answer_and_then_goes_on_to_the_next(
     assert leased["prescription"]["medication"]["din"] == DINS[1]
     over = await browser.get(f"/dashboard/review/{unclear}")
     assert "in review any more" in over.text
+    late = await browser.post(f"/dashboard/review/{unclear}/reject", {"reason": "late"})
+    assert late.status_code == 409
+    assert "It was decided or taken out meanwhile." in late.text
 
 
 async def test_what_no_reviewer_can_wave_through_has_to_be_corrected(browser, submit, rx):
@@ -241,7 +244,7 @@ async def test_a_rejection_needs_a_reason_and_goes_on(browser, unclear, job):
 
 
 async def test_the_queue_shows_states_agents_and_has_a_failed_one_tried_again(
-    browser, submit, rx, lease, report, job
+    gateway, browser, submit, rx, lease, report
 ):
     queue_id = await submit(rx())
     [leased] = await lease()
@@ -251,13 +254,15 @@ async def test_the_queue_shows_states_agents_and_has_a_failed_one_tried_again(
     one = await browser.get(f"/dashboard/queue/{queue_id}")
     again = await browser.post(f"/dashboard/queue/{queue_id}/retry")
 
+    lakeside = await gateway.sign_in("pharmacist", sites=["lakeside"])
+    assert "Asks for work" in (await lakeside.get("/dashboard/queue")).text
     assert queue_id in writing.text
     assert "Asks for work" in writing.text
     assert queue_id in failed.text
     assert "patient_file_locked" in one.text
     assert "Silva" not in one.text
     assert again.status_code == 303
-    assert (await job(queue_id))["status"] == "queued"
+    assert [each["queueId"] for each in await lease()] == [queue_id]
 
 
 async def test_a_manager_takes_a_prescription_out_and_a_pharmacist_may_not(

@@ -1,6 +1,7 @@
 """What reviewers and the queue's pages ask for: evidence, drafts, the next one, the overview."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -139,6 +140,20 @@ async def test_what_was_taken_back_is_not_tried_again(submit, rx, lease, asked):
     await asked("POST", f"/{queue_id}/recall", {}, 202)
     await asked("POST", f"/{queue_id}/retry", expect=409)
     await asked("POST", "/rxq_nope/retry", expect=404)
+
+
+async def test_what_was_erased_at_its_age_is_not_tried_again(
+    gateway, clock, submit, rx, lease, report, asked
+):
+    queue_id = await submit(rx())
+    [leased] = await lease()
+    await report(leased, "failed")
+    clock.step(timedelta(days=91).total_seconds())
+    jobs = gateway.gateway.hooks.jobs()
+    await next(each for each in jobs if each.name == "rx-retention").run()
+
+    answer = await asked("POST", f"/{queue_id}/retry", expect=409)
+    assert answer["error"] == "The prescription was erased at its age; send it again."
 
 
 async def test_the_overview_counts_by_state_and_knows_when_agents_asked(

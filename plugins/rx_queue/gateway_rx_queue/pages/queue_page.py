@@ -225,7 +225,7 @@ def _revealed(request: PageRequest) -> str:
 
 
 def _may_retry(job: Job, request: PageRequest) -> bool:
-    if job.purged or job.recalled_at_ms is not None or job.replaced_by is not None:
+    if job.purged:
         return False
     waits = job.state == "queued" and job.due_at_ms > to_epoch_ms(request.now)
     return job.state == "failed" or waits

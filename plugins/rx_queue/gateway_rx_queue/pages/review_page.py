@@ -301,9 +301,16 @@ class ReviewPages:
         return SeeOther(f"review/{job.id}", toast=toast)
 
     async def _claim(self, request: PageRequest) -> SeeOther:
-        queue_id = request.path["queue_id"]
-        await self._queue.review.claim(Reviewer(request.caller), queue_id)
+        job = await self._in_review(request)
+        await self._queue.review.claim(Reviewer(request.caller), job.id)
         return SeeOther(_place(request))
+
+    async def _in_review(self, request: PageRequest) -> Job:
+        """Return the job; raises ``Conflict`` when it was decided meanwhile."""
+        job = await self._queue.get(request.caller, request.path["queue_id"])
+        if job.state != "excepted":
+            raise Conflict(request.text("It was decided or taken out meanwhile."))
+        return job
 
     async def _release(self, request: PageRequest) -> SeeOther:
         """Give the prescription back; what was typed is kept for this reviewer."""
@@ -319,7 +326,7 @@ class ReviewPages:
         return SeeOther(_place(request, look=form.get("look"), seen=form.get("seen_token")))
 
     async def _keep_typed(self, request: PageRequest) -> Job:
-        job = await self._queue.get(request.caller, request.path["queue_id"])
+        job = await self._in_review(request)
         form = await request.form()
         if "version" in form:
             draft = draft_of(form, job.content.prescription)
@@ -344,14 +351,14 @@ class ReviewPages:
 
     async def _approve(self, request: PageRequest) -> SeeOther:
         queue, reviewer = self._queue, Reviewer(request.caller)
-        job = await queue.get(request.caller, request.path["queue_id"])
+        job = await self._in_review(request)
         form = await request.form()
         prescription = job.content.prescription
         draft = draft_of(form, prescription)
         corrections = corrections_of(prescription, draft.fields)
         nothing = EvidenceOut(candidates=(), fills=())
         left = unanswered(questions_of(job, draft, nothing, request.text))
-        if left and job.state == "excepted":
+        if left:
             details = [Problem(each.question, field=each.key) for each in left]
             raise InvalidInput(request.text("Answer every question first."), details)
         version = form.get("version")
@@ -376,8 +383,8 @@ class ReviewPages:
         if not reason:
             message = request.text("Say why: the reason is kept with the prescription.")
             raise InvalidInput(message, [Problem(message, field="reason")])
-        reviewer = Reviewer(request.caller)
-        await self._queue.review.reject(reviewer, request.path["queue_id"], reason[:2000])
+        job = await self._in_review(request)
+        await self._queue.review.reject(Reviewer(request.caller), job.id, reason[:2000])
         return await self._onward(request, request.text("Rejected. It will not be written."))
 
     async def _file(self, request: PageRequest) -> Any:

@@ -186,6 +186,23 @@ MESSAGES: Final = (
     _("nothing identifies the patient"),
     _("quantity or directions are missing"),
     _("not known as a drug or a group: {a}"),
+    _("no drug catalog is loaded: only the same number is found, not another one's ingredients"),
+    _("the DIN is not known: only the same number is found, not another one's ingredients"),
+    _("no drug catalog is loaded: only the name is compared with the controlled drugs"),
+    _(
+        "the catalog has no schedule for this drug: only the name is compared with the "
+        "controlled drugs"
+    ),
+    _("the catalog names no strength: the strength is not compared with the DIN"),
+    _("the catalog has no such DIN: the name is not compared with the DIN"),
+    _("the catalog has no NPNs: the number is unverified"),
+    _("the text doesn't name the strength of every ingredient"),
+    _("the text names no drug to compare the DIN with"),
+    _("neither the text nor the catalog names the drug"),
+    _("the form is not known"),
+    _("the date on which it was written is missing"),
+    _("usually {a}; the directions could not be read"),
+    _("directions: {a}"),
 )
 """What the stock rules say; ``{a}`` and ``{b}`` stand for what is in it."""
 
