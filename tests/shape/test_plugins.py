@@ -13,7 +13,10 @@ DOOR: Final = "gateway.plugin"
 DOOR_OF_TESTS: Final = "gateway.testing"
 # A hook takes five lines; a plugin that has nearly all of them stays below this.
 MAX_INIT_LINES: Final = 100
-EVERY_PLUGIN_HAS: Final = ("__init__.py", "settings.py", "schema.py", "gateway.sample.toml")
+EVERY_PLUGIN_HAS: Final = (
+    *("__init__.py", "settings.py", "schema.py"),
+    *("gateway.sample.toml", "py.typed"),
+)
 # What a plugin that only asks or only sends has one of; most have both.
 INPUT_AND_OUTPUT: Final = ("routes.py", "sender.py")
 

@@ -73,6 +73,44 @@ def test_its_health_checks_are_asked_once_the_database_is_there(read, config, in
     assert read("plugins", "check", "json_api")["health"] == []
 
 
+SLOW = """
+import asyncio
+
+import msgspec
+from gateway.plugin import API_VERSION, hookimpl
+
+class Plugin:
+    api_version = API_VERSION
+    class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        pass
+
+    def __init__(self, settings, gateway):
+        pass
+
+    @hookimpl
+    def lifespan(self):
+        return [self]
+
+    async def __aenter__(self):
+        await asyncio.sleep(1.01)
+
+    async def __aexit__(self, *_error):
+        pass
+"""
+
+
+def test_a_plugin_that_is_slow_to_open_fails_the_check(run, config, install, stock):
+    config.write_text("[plugins.json_api]\n")
+    stock.order()
+    install("sleepy", SLOW)
+    config.write_text("[plugins.sleepy]\n[plugins.json_api]\n")
+
+    failed = run("plugins", "check", "sleepy")
+
+    assert failed.exit_code == 1
+    assert "plugin sleepy took 1.0 s to open" in failed.stdout
+
+
 def test_an_unhealthy_plugin_fails_the_check(run, config, install, stock):
     install("pulse", PULSE)
     config.write_text("[plugins.pulse]\nhealthy = false\n")
