@@ -112,7 +112,7 @@ from gateway.sdk.http import (
     json_response,
     page_size,
 )
-from gateway.sdk.inbox import Inbox, InboxMessage
+from gateway.sdk.inbox import Inbox, InboxMessage, Settled
 from gateway.sdk.oauth2 import OAuth2, code_challenge
 from gateway.sdk.order_json import (
     BagPrescriptionIn,
@@ -236,6 +236,7 @@ SINCE: Final[Mapping[str, str]] = {
     "PluginState": "1.1",
     "RateLimited": "1.1",
     "RoutedDestination": "1.1",
+    "Settled": "1.1",
     "SignatureScheme": "1.1",
     "Token": "1.1",
     "TokenRefused": "1.1",
@@ -415,6 +416,7 @@ __all__ = [
     "Session",
     "Settings",
     "SettingsError",
+    "Settled",
     "Settlement",
     "SignatureScheme",
     "Sink",

@@ -139,21 +139,20 @@ class InboxMessage:
         *,
         body: bytes | None = None,
         kind: str | None = None,
+        subject: str | None = None,
         mode: Mode | None = None,
     ) -> Settlement:
         """Settle it as held, for a person to release or discard; ``reason`` is a word.
 
-        ``body``, ``kind`` and ``mode`` take the place of those that it came with: of what was
-        read meanwhile.
+        ``body``, ``kind``, ``subject`` and ``mode`` take the place of those that it came with:
+        of what was read meanwhile.
         """
         values: dict[str, Any] = {}
         if body is not None or self.note is not None:
             content = Content(self.body if body is None else body, self.details)
             values["payload"] = self._items.sealed(self.id, content)
-        if kind is not None:
-            values["kind"] = kind
-        if mode is not None:
-            values["mode"] = mode
+        given = {"kind": kind, "subject": subject, "mode": mode}
+        values |= {name: value for name, value in given.items() if value is not None}
         return self.item.hold(reason, **values)
 
 

@@ -75,6 +75,8 @@ class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     plugin: str
+    account_id: str
+    mode: Mode
     state: InboxState
     received_at: datetime
     source: str
@@ -170,15 +172,24 @@ class InboxItems:
         where = [*self._of(source), plugin_inbox.c.subject == subject, INBOX.is_state("held")]
         return await self._end(connection, where, outcome)
 
-    async def held_of(
-        self, connection: AsyncConnection, source: str, subjects: Collection[str]
+    async def of_subjects(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        subjects: Collection[str],
+        *,
+        states: Collection[InboxState] = HELD,
+        kind: str | None = None,
     ) -> list[tuple[InboxItem, Content]]:
-        """Return what is held of these subjects, newest first."""
+        """Return the messages about these subjects that have their content, newest first."""
         query = select(plugin_inbox).where(
             *self._of(source),
             plugin_inbox.c.subject.in_(sorted(subjects)),
-            INBOX.is_state("held"),
+            plugin_inbox.c.state.in_(sorted(states)),
+            plugin_inbox.c.payload.is_not(None),
         )
+        if kind is not None:
+            query = query.where(plugin_inbox.c.kind == kind)
         rows = await connection.execute(query.order_by(plugin_inbox.c.id.desc()))
         return [(_item(row), opened(self._gateway.sealer, row)) for row in rows]
 
@@ -309,6 +320,8 @@ def _item(row: Row[Any]) -> InboxItem:
     return InboxItem(
         id=row.id,
         plugin=row.plugin,
+        account_id=row.account_id,
+        mode=row.mode,
         state=row.state,
         received_at=from_epoch_ms(row.created_at_ms),
         source=row.source,

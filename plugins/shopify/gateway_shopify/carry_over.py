@@ -8,33 +8,46 @@ be repeated.
 
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Row, delete, or_, select, update
 
-from gateway.plugin import Gateway, from_epoch_ms, to_epoch_ms
+from gateway.plugin import Gateway, PluginState, from_epoch_ms, to_epoch_ms
 from gateway_shopify.admin_api.tokens import Tokens
-from gateway_shopify.inbox import Arrival, Inbox
+from gateway_shopify.inbox import PLUGIN, Arrival, HeldOrder, Inbox
+from gateway_shopify.orders import OrderRecord, OrderStore
 from gateway_shopify.shops import ShopDirectory
 from gateway_shopify.tables import messages, shops
 
 _ROWS_AT_ONCE: Final = 200
+_HELD_MOVED: Final = "held_orders_moved"
 
 
 class CarryOver:
-    """Moves the messages and tokens of earlier versions."""
+    """Moves the messages, held orders and tokens of earlier versions."""
 
     def __init__(
-        self, gateway: Gateway, directory: ShopDirectory, inbox: Inbox, tokens: Tokens
+        self,
+        gateway: Gateway,
+        directory: ShopDirectory,
+        inbox: Inbox,
+        orders: OrderStore,
+        tokens: Tokens,
     ) -> None:
         self._gateway = gateway
         self._directory = directory
         self._inbox = inbox
+        self._orders = orders
         self._tokens = tokens
+        self._state = PluginState(PLUGIN, gateway)
 
     async def run(self) -> None:
         """Move everything that is left."""
         while await self._move_messages():
             pass
         await self._move_tokens()
+        if not await self._state.get(_HELD_MOVED, bool):
+            await self._move_held()
+            await self._state.put(_HELD_MOVED, value=True)
 
     async def _move_messages(self) -> bool:
         """Move some messages; return whether there may be more."""
@@ -58,6 +71,22 @@ class CarryOver:
             await connection.execute(delete(messages).where(gone))
         self._inbox.queue.wake()
         return len(rows) == _ROWS_AT_ONCE
+
+    async def _move_held(self) -> None:
+        """Move the content of held orders, which was in their records, into the inbox."""
+        after_id, is_end = "", False
+        while not is_end:
+            async with self._gateway.database.begin() as connection:
+                page = await self._orders.held_page(connection, after_id, _ROWS_AT_ONCE)
+                whole = [each for each in page if each.facts.sent is not None]
+                for record in whole:
+                    body = msgspec.json.encode(record.facts.sent)
+                    held = HeldOrder(record.index, record.mode, record.reason or "held", body)
+                    await self._inbox.adopt_held(connection, record.shop, f"held:{record.id}", held)
+                if whole:
+                    await self._orders.write(connection, [_without_content(each) for each in whole])
+            is_end = len(page) < _ROWS_AT_ONCE
+            after_id = page[-1].id if page else ""
 
     def _arrival(self, row: Row[Any]) -> Arrival:
         body = b""
@@ -89,3 +118,8 @@ class CarryOver:
                         .where(shops.c.shop == row.shop, shops.c.token == row.token)
                         .values(token=None, token_expires_at_ms=None)
                     )
+
+
+def _without_content(record: OrderRecord) -> OrderRecord:
+    facts = msgspec.structs.replace(record.facts, sent=None)
+    return msgspec.structs.replace(record, facts=facts)

@@ -111,7 +111,8 @@ class Compliance:
                 found = await self._gateway.packages.get(connection, caller, record.package_id)
             package = None if found is None else msgspec.to_builtins(found, str_keys=True)
             await self._audit(shop, "package.disclosed", record.package_id)
-        sent = None if record.facts.sent is None else msgspec.to_builtins(record.facts.sent)
+        kept = await self._orders.sent_of(record)
+        sent = None if kept is None else msgspec.to_builtins(kept)
         return StoredOrder(record.facts.order_id, record.state, package, sent)
 
     async def _erase(

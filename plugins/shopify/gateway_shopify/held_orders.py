@@ -64,7 +64,8 @@ class HeldOrders:
         """Return the orders in one of ``states`` that ``caller`` may see, newest first."""
         shops = self._shops_of(caller)
         found = await self._orders.page(shops, caller.mode, states, _LIMIT)
-        return [shown(each, caller, await self._orders.sent_of(each)) for each in found]
+        sents = await self._orders.sents_of(found)
+        return [shown(each, caller, sents.get(each.id)) for each in found]
 
     async def get(self, caller: Caller, order_id: str) -> dict[str, Any]:
         """Return one order; raises ``NotFound``."""
@@ -154,9 +155,12 @@ class HeldOrders:
         Raises ``NotFound``, and ``Conflict`` if it has a package or can't be released.
         """
         record = await self._releasable(caller, order_id)
-        body = msgspec.json.encode(Released(record.facts.order_id, release))
-        webhook_id = new_id("release", self._gateway.clock.now())
-        await self._inbox.put(Arrival(record.shop, webhook_id, RELEASED, body, record.index))
+        note = msgspec.json.encode(release)
+        is_held = record.state == "held"
+        if not (is_held and await self._inbox.release(record.shop, record.index, note)):
+            body = msgspec.json.encode(Released(record.facts.order_id, release))
+            webhook_id = new_id("release", self._gateway.clock.now())
+            await self._inbox.put(Arrival(record.shop, webhook_id, RELEASED, body, record.index))
         entry = AuditEntry.by(caller, "change", "shopify.released", record.id)
         await self._gateway.audit.note([entry])
         await self._inbox.worker.drain(_TIMEOUT_SECONDS)

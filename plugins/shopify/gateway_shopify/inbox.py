@@ -4,23 +4,29 @@ The gateway's own :class:`~gateway.plugin.Inbox`, in Shopify's words: a message'
 shop, its subject the blind index of its order.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Final, NamedTuple
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
     DEFAULT_ACCOUNT,
+    Caller,
     Gateway,
+    InboxItem,
     InboxMessage,
     Job,
+    Mode,
+    Settled,
     Settlement,
     from_epoch_ms,
     to_epoch_ms,
 )
 from gateway.plugin import Arrival as Incoming
 from gateway.plugin import Inbox as GatewayInbox
+from gateway_shopify.schema import HELD
 from gateway_shopify.settings import ShopSettings
 
 PLUGIN: Final = "shopify"
@@ -28,6 +34,8 @@ PLUGIN: Final = "shopify"
 LEASE_SECONDS: Final = 30.0
 # How long a processed message is remembered; Shopify repeats one for four hours.
 KEPT: Final = timedelta(days=7)
+SUPERSEDED: Final = "superseded"
+"""The outcome of a held order that something newer took the place of."""
 _TRIGGERED_AT: Final = "triggered_at_ms"
 
 
@@ -45,6 +53,15 @@ class Arrival(NamedTuple):
     triggered_at_ms: int | None = None
 
 
+class HeldOrder(NamedTuple):
+    """What is held of an order: why, and the order as it was read."""
+
+    order_index: bytes
+    mode: Mode
+    reason: str
+    body: bytes
+
+
 class Message(NamedTuple):
     """A message in work; ``item`` settles it."""
 
@@ -58,7 +75,7 @@ class Message(NamedTuple):
     triggered_at_ms: int | None
 
 
-Process = Callable[[Message], Awaitable[Settlement]]
+Process = Callable[[Message], Awaitable[Settlement | Settled]]
 """Processes a message; returns how it is settled."""
 
 
@@ -104,6 +121,67 @@ class Inbox:
         """Return the jobs that find retries and lost leases, and delete what is done and old."""
         return self._inbox.jobs()
 
+    async def hold(
+        self,
+        connection: AsyncConnection,
+        message: Message,
+        order: HeldOrder,
+    ) -> Settled:
+        """Settle a message as held with the order that was read, in the caller's transaction.
+
+        It takes the place of what was held of the order before.
+        """
+        subject = order.order_index.hex()
+        await self.items.end_held(connection, message.shop, subject, SUPERSEDED)
+        settlement = message.item.hold(
+            order.reason, body=order.body, kind=HELD, subject=subject, mode=order.mode
+        )
+        return await self._inbox.settle(connection, settlement)
+
+    async def adopt_held(
+        self, connection: AsyncConnection, shop: str, key: str, order: HeldOrder
+    ) -> None:
+        """Store an order that an earlier version held elsewhere, in the caller's transaction."""
+        arrival = self._incoming(Arrival(shop, key, HELD, order.body, order.order_index))
+        arrival = msgspec.structs.replace(arrival, mode=order.mode)
+        await self._inbox.add(connection, [arrival], state="held", reason=order.reason)
+
+    async def held(
+        self, connection: AsyncConnection, shop: str, indexes: Collection[bytes]
+    ) -> dict[bytes, tuple[InboxItem, bytes]]:
+        """Return what is held of these orders of a shop, released or not, by index."""
+        found = await self.items.of_subjects(
+            connection,
+            shop,
+            [each.hex() for each in indexes],
+            states=("held", "waiting", "dead"),
+            kind=HELD,
+        )
+        return {  # the newest of an order comes first, so that it stays
+            bytes.fromhex(item.subject): (item, content.body)
+            for item, content in reversed(found)
+            if item.subject is not None
+        }
+
+    async def release(self, shop: str, index: bytes, note: bytes) -> bool:
+        """Have a held order processed, with what a person added; false where none is held."""
+        async with self._gateway.database.begin() as connection:
+            found = (await self.held(connection, shop, [index])).get(index)
+            if found is None:
+                return False
+            item, _ = found
+            if item.state != "waiting":  # else it is released already
+                owner = Caller(item.account_id, item.mode, f"{PLUGIN}:{shop}")
+                await self.items.release(connection, owner, item.id, note)
+        self.queue.wake()
+        return True
+
+    async def end_held(
+        self, connection: AsyncConnection, shop: str, index: bytes, outcome: str
+    ) -> None:
+        """End what is held of an order, in the caller's transaction."""
+        await self.items.end_held(connection, shop, index.hex(), outcome)
+
     async def drained(self) -> None:
         """Wait until all messages and settlements are stored."""
         await self._inbox.drained()
@@ -148,7 +226,7 @@ class Inbox:
             received_at=None if received_at_ms is None else from_epoch_ms(received_at_ms),
         )
 
-    async def _handle(self, message: InboxMessage) -> Settlement:
+    async def _handle(self, message: InboxMessage) -> Settlement | Settled:
         triggered = message.details.get(_TRIGGERED_AT)
         return await self._process(
             Message(

@@ -10,17 +10,18 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from gateway.plugin import Gateway, Settlement, problem_of, to_epoch_ms
+from gateway.plugin import Gateway, Settled, Settlement, problem_of, to_epoch_ms
 from gateway_shopify.admin_api.client import AdminApi
 from gateway_shopify.errors import ShopUnreachable, Unreadable
-from gateway_shopify.inbox import Arrival, Inbox, Message
+from gateway_shopify.inbox import SUPERSEDED, Arrival, HeldOrder, Inbox, Message
 from gateway_shopify.mapping import decide, digest_of, name_of_order
-from gateway_shopify.orders import DISMISSED, OrderFacts, OrderRecord, OrderStore
+from gateway_shopify.orders import DISMISSED, OrderFacts, OrderRecord, OrderStore, read_sent
 from gateway_shopify.package_sync import CANCELLING, PackageSync, caller_of
 from gateway_shopify.schema import (
     CHANGE_TOPICS,
     COMPLIANCE_TOPICS,
     DELETED,
+    HELD,
     HOLD_TOPICS,
     RECONCILED,
     RELEASED,
@@ -36,6 +37,9 @@ from gateway_shopify.settings import ShopSettings
 from gateway_shopify.shops import ShopDirectory
 
 _log = logging.getLogger(__name__)
+
+Outcome = str | Settled
+"""A message's outcome, or that it is settled already."""
 
 Handler = Callable[[ShopSettings, Message], Awaitable[str]]
 """Processes a message that is not about an order; returns its outcome."""
@@ -53,6 +57,7 @@ class OrderSync:
         admin_api: AdminApi,
         handlers: Mapping[str, Handler],
     ) -> None:
+        self._gateway = gateway
         self._directory = directory
         self._inbox = inbox
         self._orders = orders
@@ -60,14 +65,15 @@ class OrderSync:
         self._handlers = handlers
         self._packages = PackageSync(gateway)
 
-    async def process(self, message: Message) -> Settlement:
+    async def process(self, message: Message) -> Settlement | Settled:
         """Process a message; return how it is settled, with the error if there was one."""
         item = message.item
         shop = self._directory.configured.get(message.shop)
         if shop is None:
             return item.bury("shop_not_configured")
         try:
-            return item.done(await self._handle(shop, message))
+            ended = await self._handle(shop, message)
+            return ended if isinstance(ended, Settled) else item.done(ended)
         except ShopUnreachable as error:
             return item.retry(error.word, error.retry_after_seconds)
         except (msgspec.MsgspecError, UnicodeDecodeError, Unreadable) as error:
@@ -79,21 +85,29 @@ class OrderSync:
             )
             return item.bury(f"unreadable: {reason}")
 
-    async def _handle(self, shop: ShopSettings, message: Message) -> str:
+    async def _handle(  # noqa: PLR0911 - one for each kind of topic
+        self, shop: ShopSettings, message: Message
+    ) -> Outcome:
         topic = message.topic
         if topic in COMPLIANCE_TOPICS or topic == UNINSTALLED:
             return await self._handlers[topic](shop, message)
         if topic == RELEASED:
-            return await self._release(shop, msgspec.json.decode(message.body, type=Released))
+            released = msgspec.json.decode(message.body, type=Released)
+            return await self._release(message, shop, released)
+        if topic == HELD:
+            return await self._release_held(message, shop)
         if topic == DELETED:
             # The signature doesn't cover the topic: an order's body must not pass for this.
-            return await self._delete(shop, msgspec.json.decode(message.body, type=DeletedOrder))
+            deleted = msgspec.json.decode(message.body, type=DeletedOrder)
+            return await self._delete(message, shop, deleted)
         if topic in HOLD_TOPICS:
             return await self._look_up(shop, message)
         if topic in CHANGE_TOPICS:
-            return await self._fetch(shop, msgspec.json.decode(message.body, type=OrderReference))
+            reference = msgspec.json.decode(message.body, type=OrderReference)
+            return await self._fetch(message, shop, reference)
         sent = msgspec.json.decode(message.body, type=ShopifyOrder)
         return await self._apply(
+            message,
             shop,
             sent,
             is_creation=topic == "orders/create",
@@ -101,13 +115,17 @@ class OrderSync:
             triggered_at_ms=message.triggered_at_ms,
         )
 
-    async def _fetch(self, shop: ShopSettings, reference: OrderReference) -> str:
+    async def _fetch(
+        self, message: Message, shop: ShopSettings, reference: OrderReference
+    ) -> Outcome:
         if reference.gid is None:
             return "no_order"
         if not shop.can_be_called:
             return "no_access"  # orders/updated follows with the whole order
         sent = await self._admin_api.order(shop, reference.gid)
-        return "no_order" if sent is None else await self._apply(shop, sent, is_current=True)
+        if sent is None:
+            return "no_order"
+        return await self._apply(message, shop, sent, is_current=True)
 
     async def _look_up(self, shop: ShopSettings, message: Message) -> str:
         """Find the order of a fulfillment order, and leave it to a message about that order."""
@@ -122,12 +140,12 @@ class OrderSync:
         await self._inbox.put(Arrival(shop.domain, f"of:{message.id}", RECONCILED, body, index))
         return "looked_up"
 
-    async def _delete(self, shop: ShopSettings, deleted: DeletedOrder) -> str:
+    async def _delete(self, message: Message, shop: ShopSettings, deleted: DeletedOrder) -> Outcome:
         if shop.can_be_called:  # anybody may hold a signed body with no more than an id
             sent = await self._admin_api.order(shop, deleted.gid)
             if sent is not None:
-                return await self._apply(shop, sent, is_current=True)
-        record = await self._orders.find(shop.domain, deleted.gid)
+                return await self._apply(message, shop, sent, is_current=True)
+        before = record = await self._orders.find(shop.domain, deleted.gid)
         if record is None:
             record = OrderRecord(
                 id=self._orders.new_id(),
@@ -144,16 +162,27 @@ class OrderSync:
             after = msgspec.structs.replace(after, state="skipped", reason="deleted")
         elif record.state != "cancelled":
             after = await self._packages.cancel(caller_of(shop, record.mode), after, "deleted")
-        return await self._save(after)
+        return await self._save(message, after, before)
 
-    async def _release(self, shop: ShopSettings, released: Released) -> str:
+    async def _release(self, message: Message, shop: ShopSettings, released: Released) -> Outcome:
         record = await self._orders.find(shop.domain, released.admin_graphql_api_id)
-        if record is None or record.facts.sent is None:
+        sent = None if record is None else await self._orders.sent_of(record)
+        if sent is None:
             return "no_order"
-        return await self._apply(shop, record.facts.sent, release=released.release)
+        return await self._apply(message, shop, sent, release=released.release)
+
+    async def _release_held(self, message: Message, shop: ShopSettings) -> Outcome:
+        sent = read_sent(message.body)
+        record = await self._orders.find(shop.domain, sent.gid)
+        if record is None or record.state != "held":
+            return SUPERSEDED
+        note = message.item.note  # without one, it was released by gateway inbox
+        release = msgspec.json.decode(note, type=Release) if note else Release()
+        return await self._apply(message, shop, sent, release=release)
 
     async def _apply(
         self,
+        message: Message,
         shop: ShopSettings,
         sent: ShopifyOrder,
         *,
@@ -161,7 +190,7 @@ class OrderSync:
         is_current: bool = False,
         triggered_at_ms: int | None = None,
         release: Release | None = None,
-    ) -> str:
+    ) -> Outcome:
         record = await self._orders.find(shop.domain, sent.gid)
         if record is not None and release is None:
             if is_stale(
@@ -191,13 +220,13 @@ class OrderSync:
             after = msgspec.structs.replace(
                 record, updated_at_ms=to_epoch_ms(sent.updated_at), facts=facts
             )
-            return await self._save(await self._packages.follow(shop, sent, decision, after))
+            followed = await self._packages.follow(shop, sent, decision, after)
+            return await self._save(message, followed, record)
         if record is not None and release is None and is_still_dismissed(record, facts):
             facts = msgspec.structs.replace(facts, sent=sent)
             updated_ms = to_epoch_ms(sent.updated_at)
-            return await self._save(
-                msgspec.structs.replace(record, updated_at_ms=updated_ms, facts=facts)
-            )
+            after = msgspec.structs.replace(record, updated_at_ms=updated_ms, facts=facts)
+            return await self._save(message, after, record)
         after = OrderRecord(
             id=record.id if record else self._orders.new_id(),
             shop=shop.domain,
@@ -207,10 +236,20 @@ class OrderSync:
             updated_at_ms=to_epoch_ms(sent.updated_at),
             facts=msgspec.structs.replace(facts, sent=sent),
         )
-        return await self._save(await self._packages.create(shop, decision, after))
+        return await self._save(message, await self._packages.create(shop, decision, after), record)
 
-    async def _save(self, record: OrderRecord) -> str:
-        await self._orders.save(record)
+    async def _save(
+        self, message: Message, record: OrderRecord, before: OrderRecord | None
+    ) -> Outcome:
+        """Store a record; what is held of an order is in the inbox, and ends there with it."""
+        if record.state == "held" and record.facts.sent is not None:
+            return await self._hold(message, record, record.facts.sent)
+        if before is not None and before.state == "held":
+            async with self._gateway.database.begin() as connection:
+                await self._inbox.end_held(connection, record.shop, record.index, SUPERSEDED)
+                await self._orders.write(connection, [record])
+        else:
+            await self._orders.save(record)
         if record.is_flagged:
             _log.warning(
                 "an order of a shop needs a person: %s; see gateway shopify held",
@@ -218,6 +257,19 @@ class OrderSync:
                 extra={"shop": record.shop, "order": record.id},
             )
         return record.state if record.reason is None else f"{record.state}: {record.reason}"
+
+    async def _hold(self, message: Message, record: OrderRecord, sent: ShopifyOrder) -> Settled:
+        """Hold the order in the inbox, and store its record, in one transaction."""
+        held = HeldOrder(
+            record.index, record.mode, record.reason or "held", msgspec.json.encode(sent)
+        )
+        bare = msgspec.structs.replace(
+            record, facts=msgspec.structs.replace(record.facts, sent=None)
+        )
+        async with self._gateway.database.begin() as connection:
+            settled = await self._inbox.hold(connection, message, held)
+            await self._orders.write(connection, [bare])
+        return settled
 
 
 def is_still_dismissed(record: OrderRecord, facts: OrderFacts) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import Batcher, Change, Gateway, Mode, new_id, note_changes, to_epoch_ms
+from gateway_shopify.inbox import Inbox
 from gateway_shopify.schema import Release, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 from gateway_shopify.tables import orders
@@ -47,6 +48,8 @@ FLAGS: Final = {
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The sealed part: the order's id and name; ``sent`` is kept until a package is made.
+
+    Of a held order the inbox keeps it instead.
 
     ``problems`` are the gateway's reasons for rejecting the order, ``warnings`` its remarks on
     one that was made. ``cancelled`` and ``done`` (fulfilled, refunded or deleted) are never
@@ -91,9 +94,10 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
 class OrderStore:
     """Reads and writes order records."""
 
-    def __init__(self, gateway: Gateway, shops: Mapping[str, ShopSettings]) -> None:
+    def __init__(self, gateway: Gateway, shops: Mapping[str, ShopSettings], inbox: Inbox) -> None:
         self._gateway = gateway
         self._shops = shops
+        self._inbox = inbox
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(OrderFacts)
         self._batcher: Batcher[OrderRecord, None] = Batcher(self._write)
@@ -125,7 +129,20 @@ class OrderStore:
 
     async def sent_of(self, record: OrderRecord) -> ShopifyOrder | None:
         """Return the order as the shop sent it last; kept until a package is made."""
-        return record.facts.sent
+        return (await self.sents_of([record])).get(record.id)
+
+    async def sents_of(self, records: Sequence[OrderRecord]) -> dict[str, ShopifyOrder]:
+        """Return orders as the shop sent them last, by the ids of their records."""
+        found = {each.id: each.facts.sent for each in records if each.facts.sent is not None}
+        held = [each for each in records if each.state == "held" and each.id not in found]
+        if not held:
+            return found
+        async with self._gateway.database.read() as connection:
+            for shop in sorted({each.shop for each in held}):
+                of_shop = {each.index: each.id for each in held if each.shop == shop}
+                kept = await self._inbox.held(connection, shop, of_shop)
+                found |= {of_shop[index]: read_sent(body) for index, (_, body) in kept.items()}
+        return found
 
     async def page(
         self, shops: Collection[str], mode: Mode, states: Collection[str], limit: int
@@ -193,13 +210,18 @@ class OrderStore:
     async def dismiss(self, record: OrderRecord) -> bool:
         """Set a held order aside; return false where it is held no more."""
         async with self._gateway.database.begin() as connection:
-            done = await connection.execute(
-                update(orders)
-                .where(orders.c.id == record.id, orders.c.state == "held")
-                .values(state="skipped", reason=DISMISSED)
-            )
-            await self._note(connection, [record])
-        return bool(done.rowcount)
+            query = select(orders).where(orders.c.id == record.id, orders.c.state == "held")
+            row = (await connection.execute(query.with_for_update())).first()
+            if row is None:
+                return False
+            record = self._record(row)
+            kept = (await self._inbox.held(connection, record.shop, [record.index])).values()
+            sent = next((read_sent(body) for _, body in kept), record.facts.sent)
+            facts = msgspec.structs.replace(record.facts, sent=sent)
+            await self._inbox.end_held(connection, record.shop, record.index, DISMISSED)
+            after = msgspec.structs.replace(record, state="skipped", reason=DISMISSED, facts=facts)
+            await self.write(connection, [after])
+        return True
 
     async def save(self, record: OrderRecord) -> None:
         """Write a record; returns after the commit."""
@@ -211,17 +233,29 @@ class OrderStore:
 
     async def _write(self, batch: Sequence[OrderRecord]) -> Sequence[None]:
         async with self._gateway.database.begin() as connection:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            new = dialect.insert(orders)
-            await connection.execute(
-                new.on_conflict_do_update(
-                    index_elements=["shop", "order_index"],
-                    set_={name: new.excluded[name] for name in _UPDATED_COLUMNS},
-                ),
-                [self._row(record) for record in sorted(batch, key=lambda each: each.index)],
-            )
-            await self._note(connection, batch)
+            await self.write(connection, batch)
         return [None] * len(batch)
+
+    async def write(self, connection: AsyncConnection, batch: Sequence[OrderRecord]) -> None:
+        """Write records as the last thing of the caller's transaction."""
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(orders)
+        await connection.execute(
+            new.on_conflict_do_update(
+                index_elements=["shop", "order_index"],
+                set_={name: new.excluded[name] for name in _UPDATED_COLUMNS},
+            ),
+            [self._row(record) for record in sorted(batch, key=lambda each: each.index)],
+        )
+        await self._note(connection, batch)
+
+    async def held_page(
+        self, connection: AsyncConnection, after_id: str, limit: int
+    ) -> Sequence[OrderRecord]:
+        """Return held orders of every shop by their ids, locked for the caller's transaction."""
+        query = select(orders).where(orders.c.state == "held", orders.c.id > after_id)
+        query = query.order_by(orders.c.id).limit(limit).with_for_update()
+        return [self._record(row) for row in await connection.execute(query)]
 
     async def _note(self, connection: AsyncConnection, batch: Sequence[OrderRecord]) -> None:
         """Have open pages refreshed. Called last in the transaction."""
@@ -296,3 +330,8 @@ class OrderStore:
             package_id=row.package_id,
             fulfillment_id=row.fulfillment_id,
         )
+
+
+def read_sent(body: bytes) -> ShopifyOrder:
+    """Read an order as the inbox keeps it."""
+    return msgspec.json.decode(body, type=ShopifyOrder)

@@ -30,6 +30,8 @@ UNINSTALLED: Final = "app/uninstalled"
 # The gateway's own topics, from reconciliation and releases.
 RECONCILED: Final = "gateway/reconciled"
 RELEASED: Final = "gateway/released"
+# An order that is held, as it was read: its message comes when a person releases it.
+HELD: Final = "gateway/held"
 SUBSCRIBED_TOPICS: Final = (
     *sorted(ORDER_TOPICS),
     DELETED,

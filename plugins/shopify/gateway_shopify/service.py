@@ -11,6 +11,7 @@ from gateway.plugin import (
     Gateway,
     Job,
     OutboundClient,
+    Settled,
     Settlement,
     Sink,
 )
@@ -44,10 +45,10 @@ class ShopifyService:
         self.client = OutboundClient(gateway.clock, guard, egress=delivery)
         self.directory = ShopDirectory(gateway, settings.shops)
         self.inbox = Inbox(gateway, self._process, self.directory.configured)
-        self.orders = OrderStore(gateway, self.directory.configured)
+        self.orders = OrderStore(gateway, self.directory.configured, self.inbox)
         self.tokens = Tokens(gateway, self.client)
         self.admin_api = AdminApi(self.client, self.tokens, gateway.clock)
-        self.carry_over = CarryOver(gateway, self.directory, self.inbox, self.tokens)
+        self.carry_over = CarryOver(gateway, self.directory, self.inbox, self.orders, self.tokens)
         self.compliance = Compliance(gateway, self.inbox, self.orders)
         shops = self.directory.configured
         handlers = {
@@ -110,7 +111,7 @@ class ShopifyService:
             and not ours.isdisjoint(wanted[event.id])
         }
 
-    async def _process(self, message: Message) -> Settlement:
+    async def _process(self, message: Message) -> Settlement | Settled:
         return await self.order_sync.process(message)
 
     async def clean_up(self) -> None:

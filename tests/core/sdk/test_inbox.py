@@ -206,7 +206,7 @@ async def test_a_message_is_held_with_what_was_read_meanwhile(gateway):
     inbox = inbox_of(
         gateway,
         lambda message: (
-            message.hold("later", body=b"read", kind="order", mode="test")
+            message.hold("later", body=b"read", kind="order", subject="o1", mode="test")
             if message.note is None
             else "done"
         ),
@@ -218,9 +218,9 @@ async def test_a_message_is_held_with_what_was_read_meanwhile(gateway):
     await inbox.release(Caller("default", "test", "key_1"), held.id)
     await worked(inbox)
 
-    assert [(each.body, each.kind) for each in inbox.handler.handled] == [
-        (b"Maria", ""),
-        (b"read", "order"),
+    assert [(each.body, each.kind, each.subject) for each in inbox.handler.handled] == [
+        (b"Maria", "", None),
+        (b"read", "order", "o1"),
     ]
 
 
@@ -367,10 +367,10 @@ async def test_what_is_held_of_a_subject_is_found_ended_and_erased(gateway):
     await worked(inbox)
 
     async with gateway.database.begin() as connection:
-        [(item, content)] = await inbox.items.held_of(connection, "", ["order d1"])
+        [(item, content)] = await inbox.items.of_subjects(connection, "", ["order d1"])
         assert (item.key, content.body) == ("d1", b"d1")
         assert await inbox.items.end_held(connection, "", "order d1", "superseded") == 1
-        assert await inbox.items.held_of(connection, "", ["order d1"]) == []
+        assert await inbox.items.of_subjects(connection, "", ["order d1"]) == []
         assert await inbox.items.erase(connection, "", ["order d1", "order d2"]) == 1
         assert await inbox.items.counts(connection, "") == {"done": 2, "held": 1}
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 from gateway_shopify.inbox import Arrival
-from shopify_orders import SHOP, order, shopify_toml
+from gateway_shopify.schema import Release
+from shopify_orders import SHOP, order, paid, shopify_toml
 from shopify_shop import CLIENT_ID, Shop
 from sqlalchemy import make_url
 from waiting import until
@@ -21,6 +22,9 @@ from gateway.storage.crypto.keyring import load_or_create
 SCHEMAS = Path(__file__).parents[2] / "data" / "schemas"
 # The first schema with a shop, and the last one with messages of its own.
 VERSIONS = {"shopify_0001": "181ce56", "shopify_0002": "0425a03"}
+
+
+HELD_GID = "gid://shopify/Order/77"
 
 
 @pytest.fixture
@@ -64,15 +68,33 @@ def rows_of(sealer, now):
         "token": token,
         "token_expires_at_ms": to_epoch_ms(now + timedelta(hours=20)),
     }
+    facts = {"order_id": HELD_GID, "name": "#1009", "sent": held_order()}
+    held = {
+        "id": "sho_1",
+        "shop": SHOP,
+        "order_index": sealer.blind_index("shopify_order", SHOP, HELD_GID),
+        "mode": "live",
+        "state": "held",
+        "reason": "pickup_unclear",
+        "updated_at_ms": now_ms - 60_000,
+        "seen_at_ms": now_ms - 60_000,
+        "facts": sealer.seal(json.dumps(facts).encode(), table="shopify_orders", row_id="sho_1"),
+    }
     second = order(id=9, admin_graphql_api_id="gid://shopify/Order/9")
     return [
         ("shopify_shops", shop),
+        ("shopify_orders", held),
         ("shopify_messages", message(1, "waiting", order())),
         # A process was killed while it had this one
         ("shopify_messages", message(2, "waiting", second, attempts=1)),
         ("shopify_messages", message(3, "done", outcome="made")),
         ("shopify_messages", message(4, "failed", {"id": 4}, outcome="unreadable", attempts=1)),
     ]
+
+
+def held_order():
+    attributes = [{"name": "Checkout-Method", "value": "pickup"}]
+    return paid(id=77, admin_graphql_api_id=HELD_GID, note_attributes=attributes)
 
 
 def toml_of(url, shop):
@@ -95,11 +117,14 @@ async def is_taken_over(harness, url, shop):
         service = gateway.hooks._manager.get_plugin("shopify")._service
 
         async def settled():
-            return await service.inbox.counts(SHOP) == {"done": 3, "failed": 1}
+            return await service.inbox.counts(SHOP) == {"done": 3, "failed": 1, "held": 1}
 
         await until(settled)
         async with gateway.database.read() as connection:
             found = await gateway.packages.page(connection, running.caller(), PackageFilter(9))
+        [listed] = await service.held.list(running.caller(), ["held"])
+        record = await service.orders.by_id("sho_1")
+        released = await service.held.release(running.caller(), "sho_1", Release())
         configured = service.directory.configured[SHOP]
         token = await service.tokens.get(configured, 10.0)
         row = await service.directory.row(SHOP)
@@ -107,6 +132,8 @@ async def is_taken_over(harness, url, shop):
         repeated = await service.inbox.retry_failed(SHOP)
 
     assert [each.order.patient_name for each in found] == ["Maria Rodriguez"] * 2
+    assert (listed["id"], listed["reason"], record.facts.sent) == ("sho_1", "pickup_unclear", None)
+    assert released["state"] == "made"
     assert (token, shop.granted) == ("shpat_day_of_before", 0)
     assert (row.token, row.live_destination_id) == (None, "dst_1")
     assert is_new is False  # a repetition of what the earlier version processed
