@@ -222,7 +222,8 @@ async def reports(shopify):
     found = await shopify.rows("SELECT id FROM shopify_requests ORDER BY id")
 
     gateway = shopify.gateway
-    reader = Compliance(gateway, Inbox(gateway, None), OrderStore(gateway, {}))
+    inbox = Inbox(gateway, None)
+    reader = Compliance(gateway, inbox, OrderStore(gateway, {}, inbox))
     whole = [(await reader.report(each))["report"] for (each,) in found]
     return msgspec.json.decode(msgspec.json.encode(whole))
 
