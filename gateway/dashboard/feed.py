@@ -157,9 +157,10 @@ class Feed:
 
     async def _check_sessions(self) -> None:
         """End the streams of sessions that locked or ended; take over what the others may see."""
-        found = await self._sessions.find_all({each.digest for each in self._watchers})
+        watched = list(self._watchers)  # who comes meanwhile is looked up the next time
+        found = await self._sessions.find_all({each.digest for each in watched})
         now = self._clock.now()
-        for watcher in self._watchers:
+        for watcher in watched:
             signed_in = found.get(watcher.digest)
             if signed_in is None:
                 watcher.end("signed_out")

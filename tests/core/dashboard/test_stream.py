@@ -9,6 +9,7 @@ import pytest
 from core.gateways import order, submission
 from session_browser import SessionBrowser
 
+from gateway.auth.sessions import Sessions
 from gateway.clock import SteppingClock
 from gateway.dashboard import feed
 from gateway.hookspecs import hookimpl
@@ -238,6 +239,33 @@ async def test_disabling_a_person_ends_their_stream_and_no_other(owner, running,
 
         assert await ended.message("end") == ("end", {"reason": "signed_out"})
         assert (await kept.changes("people"))["ids"] == [sams_id]
+
+
+async def test_a_person_who_comes_while_sessions_are_looked_up_is_not_signed_out(
+    owner, running, clock, monkeypatch
+):
+    sam = await signed_in(running, clock, "pharmacist", name="Sam Lee")
+    looking, came = asyncio.Event(), asyncio.Event()
+    find_all = Sessions.find_all
+
+    async def slowly(self, digests):
+        found = await find_all(self, digests)
+        looking.set()
+        async with asyncio.timeout(PATIENCE):
+            await came.wait()
+        return found
+
+    async with listening(owner) as first:
+        await first.message()
+        monkeypatch.setattr(Sessions, "find_all", slowly)
+        async with asyncio.timeout(PATIENCE):
+            await looking.wait()
+        async with listening(sam) as second:
+            await second.message()
+            came.set()
+            package = await accepted(running)
+
+            assert (await second.changes("packages"))["ids"] == [package]
 
 
 async def test_a_role_that_is_taken_away_holds_from_then_on(owner, running, clock):
