@@ -10,7 +10,6 @@ from decimal import Decimal
 import pypdfium2
 import pytest
 import zxingcpp
-from dashboard.visiting import TOML
 from PIL import Image
 
 from gateway.clock import to_epoch_ms
@@ -26,11 +25,6 @@ PROOF = {
 }
 COPAYS = ("12.50", "7.05", "3.33", "0.99")
 POINTS_PER_MM = 72 / 25.4
-
-
-@pytest.fixture(scope="module")
-def toml():
-    return TOML + "[plugins.reports]\n"
 
 
 async def ordered(running, count, **more):

@@ -36,6 +36,7 @@ country = "CA"
 [plugins.labels]
 [plugins.webhooks]
 [plugins.rx_queue]
+[plugins.reports]
 """
 # What the browser must never see; the listener runs before any script of the page.
 WATCH = """

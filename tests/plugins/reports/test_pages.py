@@ -1,6 +1,11 @@
 """The evening in the browser: the same services, with the rights of a person's role."""
 
+import re
+from html import unescape
+
+import httpx
 import pytest
+from pictures import photo
 from plugins.reports.conftest import DAY, delivered
 from plugins.reports.test_signatures import PROOF
 
@@ -60,6 +65,28 @@ async def test_a_pasted_list_becomes_a_log_and_a_file(day):
     assert "1 not found" in page.text
     assert file.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert "Ana Rodriguez" in file.text
+
+
+async def test_the_log_shows_the_signature_that_is_kept_here(day):
+    [bag] = await day.bags([{"rx_number": "RX-1"}])
+    async with httpx.AsyncClient(timeout=120) as client:
+        kept = await client.post(
+            f"{day.gateway.url}/api/packages/{bag}/files",
+            headers={"X-API-Key": day.key},
+            files={"file": ("s.jpg", photo(size=(300, 120)), "image/jpeg")},
+            data={"kind": "signature"},
+        )
+    assert kept.status_code == 201, kept.text
+    file_id = kept.json()["file_id"]
+    await day.report([delivered(bag, proof={"signature_file": file_id, "signer_name": "Ana R"})])
+    browser = await day.gateway.sign_in("pharmacist")
+
+    page = await browser.post("/dashboard/reports/signatures", {"numbers": "RX-1"})
+    [source] = re.findall(r'<img class="signature" src="([^"]+)"', page.text)
+    picture = await browser.get(unescape(source))
+
+    assert picture.status_code == 200
+    assert picture.headers["Content-Type"].startswith("image/")
 
 
 async def test_a_manifest_shows_no_rx_number(day):
