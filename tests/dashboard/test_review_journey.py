@@ -105,6 +105,7 @@ async def test_an_unclear_prescription_is_decided_beside_its_fax_and_a_webhook_s
         await page.keyboard.press("Control+Enter")
         await seen(page, "Nothing waits for review")
         await seen(other, "in review any more")
+        assert await second.axe() == []
         [leased] = await written(running, key)
         assert leased["queueId"] == queue_id
         drug = leased["prescription"]["medication"]

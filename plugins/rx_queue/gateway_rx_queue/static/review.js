@@ -83,7 +83,11 @@ async function keep() {
       headers: { "X-Gateway-Region": "claim" },
       signal: sending.signal,
     });
-    if (!answer.ok) throw new Error(answer.status);
+    if (answer.status === 409 || answer.status === 404) {
+      said("lost"); // another reviewer has it, or it is decided
+      return;
+    }
+    if (answer.status !== 204) throw new Error(answer.status); // a lock answers with its own page
     said("text");
   } catch (error) {
     if (error.name === "AbortError") return;
