@@ -4,28 +4,34 @@ A browser or a script that speaks plain HTTP to the HTTPS port would otherwise g
 connection that closes without a word.
 """
 
+import re
 import ssl
+from contextlib import suppress
 from typing import Final
 
 from gateway.http.connections import refusal
 
-# OpenSSL's reason when a handshake begins with GET, HEAD, POST or PUT.
-_HTTP_REQUEST: Final = "HTTP_REQUEST"
+# OpenSSL names plain HTTP as such for four of the methods only, so the first bytes are looked at.
+_METHOD: Final = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) ")
+_LONGEST_METHOD: Final = 8
 _ANSWER: Final = refusal(
     400, "This port speaks HTTPS: begin the address with https://.", "https_required"
 )
 
 
 class _Handshake(ssl.SSLObject):
+    incoming: ssl.MemoryBIO
     outgoing: ssl.MemoryBIO
+    first = b""
     is_answered = False
 
     def do_handshake(self) -> None:
         """Shake hands; plain HTTP is answered, and the client closes the connection."""
+        self._look()
         try:
             super().do_handshake()
         except ssl.SSLError as error:
-            if error.reason != _HTTP_REQUEST or self.is_answered:
+            if self.is_answered or not _METHOD.match(self.first):
                 raise
             self.is_answered = True
             self.outgoing.read()  # a TLS alert, which no HTTP client understands
@@ -33,6 +39,14 @@ class _Handshake(ssl.SSLObject):
             # The event loop sends what is outgoing and waits for more: until the client
             # closes, or the deadline of the handshake.
             raise ssl.SSLWantReadError from error
+
+    def _look(self) -> None:
+        """Keep a copy of the first bytes, which OpenSSL is about to take."""
+        if len(self.first) < _LONGEST_METHOD and self.incoming.pending:
+            arrived = self.incoming.read()
+            self.first = (self.first + arrived)[:_LONGEST_METHOD]
+            with suppress(ssl.SSLError):  # the client closed at once: no handshake comes of it
+                self.incoming.write(arrived)
 
 
 class HintingContext(ssl.SSLContext):
@@ -51,5 +65,5 @@ class HintingContext(ssl.SSLContext):
         """Return the TLS connection of two buffers, as asyncio and uvloop ask for it."""
         made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
         if isinstance(made, _Handshake):
-            made.outgoing = outgoing
+            made.incoming, made.outgoing = incoming, outgoing
         return made

@@ -4,6 +4,7 @@ The name is looked up and judged (:mod:`gateway.outbound.ssrf_guard`), and only 
 passed are dialled (:mod:`gateway.outbound.pinned`).
 """
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +73,7 @@ class OutboundClient:
             proxy=None if egress is None or egress.proxy is None else read_proxy(egress.proxy),
         )
         self._admitted: dict[str, _Admitted] = {}
+        self._held: set[asyncio.Future[None]] = set()
 
     async def send(self, request: OutboundRequest) -> OutboundResponse:
         """Send ``request``; a failure is a response with an ``error``.
@@ -88,11 +90,30 @@ class OutboundClient:
             return OutboundResponse(error="dns", duration_ms=self._ms_since(began))
         left = request.timeout_seconds - (self._clock.monotonic_seconds() - began)
         answer = await self._pinned.send(admitted.target, admitted.addresses, request, left)
-        return _concealed(answer) if request.unprivileged and admitted.is_trusted else answer
+        if not (request.unprivileged and admitted.is_trusted):
+            return answer
+        concealed = _concealed(answer)
+        if concealed.error == "unreachable":
+            await self._hold(request.timeout_seconds - (self._clock.monotonic_seconds() - began))
+        return concealed
 
     async def close(self) -> None:
         """Close all connections; a request that is still waiting is answered with ``stopped``."""
+        for each in self._held:
+            if not each.done():
+                each.set_result(None)
         await self._pinned.close()
+
+    async def _hold(self, seconds: float) -> None:
+        """Wait as long as for a server that says nothing: a closed port answers sooner."""
+        if seconds <= 0:
+            return
+        held = asyncio.get_running_loop().create_future()
+        self._held.add(held)
+        try:
+            await asyncio.wait({held}, timeout=seconds)
+        finally:
+            self._held.discard(held)
 
     async def __aenter__(self) -> Self:
         """Do nothing: connections are made when they are needed."""

@@ -114,6 +114,14 @@ def test_plain_http_on_the_https_port_gets_a_hint(harness, tls, new_loop):
                 await client.send("GET /health/live HTTP/1.1\r\nHost: gateway\r\n\r\n")
                 answer = await client.answer()
                 closed = await client.is_closed()
+            for method in ("DELETE", "PATCH", "OPTIONS", "HEAD", "POST", "PUT"):
+                async with raw_client(gateway.url) as client:
+                    await client.send(f"{method} /x HTTP/1.1\r\nHost: gateway\r\n\r\n")
+                    assert (await client.answer()).status == 400, method
+            async with raw_client(gateway.url) as client:  # byte by byte, as a slow line has it
+                for each in "DELETE /x HTTP/1.1\r\n":
+                    await client.send(each)
+                assert (await client.answer()).status == 400
             # Any other plain bytes are no request and get no answer.
             async with raw_client(gateway.url) as client:
                 await client.send("\x00\x01\x02\x03\x04\x05\x06\x07")

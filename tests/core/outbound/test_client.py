@@ -1,7 +1,10 @@
 """The client that plugins call others with: what is checked, kept, and told of what went wrong."""
 
+import asyncio
+import socket
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hostile import answering, big_body, serving
 
@@ -200,3 +203,23 @@ async def test_of_an_answer_of_the_operators_network_a_stranger_gets_no_headers(
         answer = await client.send(asked)
 
     assert (answer.status, dict(answer.headers)) == (200, {})
+
+
+async def test_of_the_operators_network_a_stranger_waits_as_long_for_a_closed_port(client):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    asked = OutboundRequest(url=f"http://127.0.0.1:{port}/", unprivileged=True, timeout_seconds=0.4)
+    loop = asyncio.get_running_loop()
+
+    began = loop.time()
+    answer = await client.send(asked)
+    assert loop.time() - began >= 0.39
+    assert (answer.error, answer.duration_ms) == ("unreachable", 0)
+    own = await client.send(msgspec.structs.replace(asked, unprivileged=False))
+    assert own.error == "connect"
+
+    waiting = asyncio.create_task(client.send(msgspec.structs.replace(asked, timeout_seconds=120)))
+    while not client._held:  # noqa: ASYNC110 - it sets no event for its tests
+        await asyncio.sleep(0)
+    await client.close()  # a gateway that stops doesn't wait for it
+    assert (await waiting).error == "unreachable"

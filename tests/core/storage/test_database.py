@@ -228,6 +228,27 @@ async def test_closing_waits_for_a_statement_whose_task_was_cancelled(tmp_path):
     assert living_threads() == []
 
 
+async def test_closing_waits_for_a_connection_that_is_in_use_and_ends_its_thread(tmp_path):
+    """A connection that is returned to a pool which is gone would never be closed."""
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}")
+    entered, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def read():
+        async with database.read() as connection:
+            entered.set()
+            await goes_on.wait()
+            return (await connection.execute(text("SELECT 7"))).scalar_one()
+
+    reading = asyncio.create_task(read())
+    await entered.wait()
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.3, goes_on.set)
+    await database.close()
+
+    assert await reading == 7
+    assert living_threads() == []
+
+
 async def test_a_database_says_what_it_is(database, sqlite):
     assert database.dialect == database.url.get_backend_name()
     assert (database.path is None) == (database.dialect == "postgresql")

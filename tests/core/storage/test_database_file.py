@@ -1,7 +1,9 @@
 """A SQLite file that is replaced, deleted or damaged while in use: red and refused at once."""
 
 import shutil
+import sqlite3
 import sys
+from contextlib import closing
 
 import pytest
 from core.gateways import opened, order, sqlite_url, submission
@@ -142,6 +144,27 @@ async def test_after_an_unclean_stop_the_file_is_checked_before_it_is_served(tmp
 
     async with opened(sqlite_url(left), left) as gateway, gateway.running():
         assert "left open" not in caplog.text
+
+
+async def test_after_an_unclean_stop_a_damaged_file_is_not_served(tmp_path):
+    async with opened(sqlite_url(tmp_path), tmp_path) as gateway:
+        rows = [{"name": f"fact {number}", "value": "x" * 500} for number in range(2000)]
+        async with gateway.database.begin() as connection:
+            await connection.execute(
+                text("INSERT INTO facts (name, value) VALUES (:name, :value)"), rows
+            )
+        with closing(sqlite3.connect(gateway.database.path)) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        async with gateway.database.begin() as connection:  # so that there is a -wal to find
+            await connection.execute(text("DELETE FROM facts WHERE name = 'fact 1'"))
+        left = killed_copy(tmp_path)
+    with (left / "gateway.db").open("r+b") as file:
+        file.seek((left / "gateway.db").stat().st_size // 2)
+        file.write(b"\xff" * 40_000)
+
+    async with opened(sqlite_url(left), left) as gateway:
+        with pytest.raises(StorageError, match="is damaged"):
+            await gateway.running().__aenter__()
 
 
 async def test_a_database_that_quick_check_finds_damaged_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Who gets which event, and which key sees which endpoint: accounts, modes, sites, patterns."""
 
+import asyncio
 import socket
 
 import pytest
@@ -336,10 +337,12 @@ async def test_an_endpoint_is_no_port_scanner(open_api):
         serving(saying(b"SSH-2.0-OpenSSH_9.7\r\n")) as other,
         serving(silent()) as quiet,
     ):
-        seen = []
+        seen, loop = [], asyncio.get_running_loop()
         for port in (closed, other.port, quiet.port):
             added = await api.add(f"http://127.0.0.1:{port}/")
+            began = loop.time()
             attempt = await first_attempt(api, added["id"])
+            assert loop.time() - began >= 0.95, "each takes as long as the silent one"
             seen.append((attempt["error"], attempt["status"], attempt["duration_ms"]))
 
     assert seen == [("unreachable", None, 0)] * 3
