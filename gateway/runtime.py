@@ -15,7 +15,12 @@ import dataclasses
 import difflib
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +45,6 @@ from gateway.delivery.hand_over import HandOver
 from gateway.delivery.lane import SETTLES_SECONDS
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.recovery import RecoveryRunner
-from gateway.delivery.redis_engine import WakingEngine, WorkerEngine
 from gateway.errors import StorageError
 from gateway.hook_calls import print_trace
 from gateway.hooks import Hooks
@@ -61,7 +65,6 @@ from gateway.model.event import EventType
 from gateway.model.masking import PATIENT_FIELDS
 from gateway.model.place_rules import Places
 from gateway.observability.metrics import Metrics
-from gateway.observability.metrics_sharing import SharedMetrics, sharing
 from gateway.observability.tracing import Tracing, open_tracing
 from gateway.plugin_loader import load_plugins
 from gateway.sdk.records import Job
@@ -97,6 +100,10 @@ from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.inbox_items import INBOX
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import PackageStore
+
+if TYPE_CHECKING:  # imported where there is a Redis: most gateways have none
+    from gateway.delivery.redis_engine import WakingEngine
+    from gateway.observability.metrics_sharing import SharedMetrics
 
 _log = logging.getLogger(__name__)
 
@@ -292,7 +299,7 @@ class Gateway:
         try:
             async with (
                 self.key_watch.answering(),
-                sharing(self._shared_redis, self.metrics) as self.shared_metrics,
+                self._sharing() as self.shared_metrics,
             ):
                 yield
         finally:
@@ -302,7 +309,15 @@ class Gateway:
                 await self.tracing.close()
                 self.tracing = self.dispatcher.tracing = None
 
-    def _engine(self, worker_threads: int, sweep_seconds: float) -> LocalEngine | WakingEngine:
+    def _sharing(self) -> "AbstractAsyncContextManager[SharedMetrics | None]":
+        """Share this process's metrics while the block runs, where there is a Redis."""
+        if self._shared_redis is None:
+            return nullcontext()
+        from gateway.observability.metrics_sharing import sharing
+
+        return sharing(self._shared_redis, self.metrics)
+
+    def _engine(self, worker_threads: int, sweep_seconds: float) -> "LocalEngine | WakingEngine":
         redis = self._shared_redis
         if redis is None:
             return LocalEngine(
@@ -312,6 +327,8 @@ class Gateway:
                 metrics=self.metrics,
                 sweep_seconds=sweep_seconds,
             )
+        from gateway.delivery.redis_engine import WakingEngine, WorkerEngine
+
         if worker_threads == 0:
             return WakingEngine(redis.url)
         return WorkerEngine(

@@ -10,17 +10,18 @@ import ipaddress
 import logging
 import math
 from functools import lru_cache
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from redis import RedisError
-from redis.asyncio import BlockingConnectionPool
 
 from gateway.clock import Clock
 from gateway.errors import RateLimited
 from gateway.settings import LimitsTable, RedisTable
+
+if TYPE_CHECKING:  # imported where there is a Redis: most gateways have none
+    from gateway.auth.shared_window import SharedWindow
 
 Policy = Literal[
     "orders", "orders_per_hour", "updates", "reads", "people_reads", "reveals", "labels"
@@ -28,10 +29,7 @@ Policy = Literal[
 
 _log = logging.getLogger(__name__)
 
-# The longest that a request waits for Redis.
-_REDIS_TIMEOUT_SECONDS: Final = 1.0
 _REDIS_PAUSE_SECONDS: Final = 5.0
-_REDIS_CONNECTIONS: Final = 32
 _UNITS: Final = {
     "orders": "order requests per minute",
     "orders_per_hour": "orders per hour",
@@ -60,22 +58,7 @@ class Limits:
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._is_local = False
         self._local_until = 0.0
-        self._shared: SlidingWindowCounterRateLimiter | None = None
-        self._redis: BlockingConnectionPool | None = None
-        if redis is not None:
-            self._redis = BlockingConnectionPool.from_url(
-                redis.url,
-                max_connections=_REDIS_CONNECTIONS,
-                timeout=_REDIS_TIMEOUT_SECONDS,
-                socket_timeout=_REDIS_TIMEOUT_SECONDS,
-                socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
-            )
-            storage = RedisStorage(
-                "async+redis://",  # the pool knows the real address, which may be unix://
-                implementation="redispy",
-                connection_pool=self._redis,  # type: ignore[arg-type]  # documented, not typed
-            )
-            self._shared = SlidingWindowCounterRateLimiter(storage)
+        self._shared = None if redis is None else _shared_window(redis)
 
     async def take(self, policy: Policy, actor: str, cost: int = 1) -> None:
         """Count ``cost`` against ``actor``'s ``policy``; raises ``RateLimited`` past the limit."""
@@ -85,9 +68,9 @@ class Limits:
             reset_at = await _count(self._local, item, policy, actor, cost)
         else:
             try:
-                reset_at = await _count(self._shared, item, policy, actor, cost)
+                reset_at = await _count(self._shared.limiter, item, policy, actor, cost)
                 self._is_local = False
-            except (RedisError, OSError) as error:
+            except self._shared.errors as error:
                 if not self._is_local:  # logged once, not for every request
                     _log.warning(
                         "Redis is unavailable (%s): this process counts rate limits alone",
@@ -110,8 +93,14 @@ class Limits:
 
     async def close(self) -> None:
         """Disconnect from Redis."""
-        if self._redis is not None:
-            await self._redis.disconnect()
+        if self._shared is not None:
+            await self._shared.close()
+
+
+def _shared_window(redis: RedisTable) -> "SharedWindow":
+    from gateway.auth.shared_window import SharedWindow
+
+    return SharedWindow(redis.url)
 
 
 @lru_cache(maxsize=4096)

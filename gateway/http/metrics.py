@@ -43,8 +43,8 @@ from gateway.observability.metrics import (
     Labels,
     Metrics,
     Rows,
+    Snapshot,
 )
-from gateway.observability.metrics_sharing import Snapshot
 from gateway.runtime import Gateway
 from gateway.storage.stores.backlog import Backlog, BacklogReader
 from gateway.storage.stores.installation import BACKUP_FAILED, LAST_BACKUP, read_fact

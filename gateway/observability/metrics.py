@@ -11,7 +11,7 @@ Label values are ids and fixed words, never anything from a request.
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, Literal
 
@@ -21,6 +21,8 @@ Labels = tuple[str, ...]
 Samples = Iterable[tuple[Labels, float]]
 Rows = Sequence[tuple[Labels, Sequence[float]]]
 """Label values with a number, or with the row of a histogram."""
+Snapshot = Mapping[str, Rows]
+"""All numbers of one process, by family name."""
 
 Batching = Literal["intake", "tracking", "ledger", "keys", "audit"]
 

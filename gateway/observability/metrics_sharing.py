@@ -8,19 +8,16 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
 import redis
 
-from gateway.observability.metrics import Metrics, Rows
+from gateway.observability.metrics import Metrics, Snapshot
 from gateway.observability.redis_client import connected, key
 from gateway.settings import RedisTable
-
-Snapshot = Mapping[str, Rows]
-"""All numbers of one process, by family name."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,13 +85,8 @@ class SharedMetrics:
 
 
 @asynccontextmanager
-async def sharing(
-    table: RedisTable | None, metrics: Metrics
-) -> AsyncIterator[SharedMetrics | None]:
-    """Share this process's metrics while the block runs; does nothing without Redis."""
-    if table is None:
-        yield None
-        return
+async def sharing(table: RedisTable, metrics: Metrics) -> AsyncIterator[SharedMetrics]:
+    """Share this process's metrics while the block runs."""
     shared = SharedMetrics(table.url, metrics)
     await shared.start()
     try:
