@@ -67,6 +67,8 @@ class Walk:
     def _note(self, frame: FrameType, event: str, _: Any) -> None:
         if not self._is_noting or event != "call" or _running_task() in self._background:
             return
+        if frame.f_code.co_name == "on_tick":  # the server's own, ten times a second
+            return
         name = frame.f_code.co_filename
         self._has_begun = self._has_begun or name.endswith(ROUTE)
         if self._has_begun:
