@@ -20,7 +20,7 @@ from gateway.cli.check import Findings, check_plugin_health, run_checks
 from gateway.cli.opening import DEFAULT_FILE, unlogged
 from gateway.errors import ConfigurationError
 from gateway.health.lines import Line, red
-from gateway.health.stored_state import disk, reason_of, stored_lines
+from gateway.health.stored_state import StoredState, disk, reason_of
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.settings import Settings
@@ -208,7 +208,7 @@ async def _stored(gateway: Gateway) -> list[Line]:
         )
         backlog = await reader.read()
         async with database.read() as connection:
-            return await stored_lines(connection, gateway, backlog)
+            return await StoredState(gateway).lines(connection, backlog)
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         text, kind = "the stored state can't be read ({kind})", type(error).__name__
         return [red("deliveries", "gateway check", text, kind=kind)]

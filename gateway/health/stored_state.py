@@ -32,30 +32,51 @@ _OLDEST_QUEUE: Final = timedelta(minutes=5)
 _OLDEST_BACKUP: Final = timedelta(hours=36)  # a nightly one that was missed
 _CLOCK_TOLERANCE: Final = timedelta(minutes=1)
 _MAX_ENDPOINTS: Final = 10
+_FILES_KEPT_SECONDS: Final = 60.0
 _BACK_UP: Final = "gateway backup --keep 7"
 
 
-async def stored_lines(
-    connection: AsyncConnection,
-    gateway: Gateway,
-    backlog: Backlog,
-    names: Mapping[str, str] | None = None,
-) -> list[Line]:
-    """Return the lines of endpoints, deliveries, files, the key's copy, the backup, the clock.
+class StoredState:
+    """Reads the state of what is stored, over one gateway.
 
-    ``names`` are the endpoints to look at, by id; absent, those of every account.
+    Files are counted at most once a minute: that takes longer the more there are.
     """
-    now = gateway.clock.now()
-    if names is None:
-        names = await destination_names(connection)
-    return [
-        *_endpoints(backlog, names),
-        _deliveries(backlog),
-        await _files(connection),
-        await _key_copy(connection, gateway),
-        await _backup(connection, gateway, now),
-        await _clock(connection, now),
-    ]
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._files: tuple[int, int] = (0, 0)
+        self._files_until: float | None = None
+
+    async def lines(
+        self,
+        connection: AsyncConnection,
+        backlog: Backlog,
+        names: Mapping[str, str] | None = None,
+    ) -> list[Line]:
+        """Return the lines of endpoints, deliveries, files, the key's copy, backup and clock.
+
+        ``names`` are the endpoints to look at, by id; absent, those of every account.
+        """
+        gateway = self._gateway
+        now = gateway.clock.now()
+        if names is None:
+            names = await destination_names(connection)
+        return [
+            *_endpoints(backlog, names),
+            _deliveries(backlog),
+            _stored_files(*await self.files(connection)),
+            await _key_copy(connection, gateway),
+            await _backup(connection, gateway, now),
+            await _clock(connection, now),
+        ]
+
+    async def files(self, connection: AsyncConnection) -> tuple[int, int]:
+        """Return the number of files and their bytes, at most a minute old."""
+        moment = self._gateway.clock.monotonic_seconds()
+        if self._files_until is None or moment >= self._files_until:
+            self._files = await size_of_files(connection)
+            self._files_until = moment + _FILES_KEPT_SECONDS
+        return self._files
 
 
 def disk(settings: Settings) -> Line:
@@ -79,8 +100,7 @@ def reason_of(error: Exception) -> str:
     return (getattr(error, "strerror", None) or type(error).__name__).lower()
 
 
-async def _files(connection: AsyncConnection) -> Line:
-    count, size_bytes = await size_of_files(connection)
+def _stored_files(count: int, size_bytes: int) -> Line:
     mb = f"{size_bytes / (1 << 20):.1f}"
     return green("stored files", "{count} kept, {mb} MB", count=count, mb=mb)
 

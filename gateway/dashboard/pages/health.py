@@ -11,7 +11,7 @@ from gateway.dashboard.health_words import detail_of, part_of
 from gateway.errors import NotFound
 from gateway.health.lines import Line, green, red
 from gateway.health.readiness import Readiness
-from gateway.health.stored_state import disk, stored_lines
+from gateway.health.stored_state import StoredState, disk
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
 from gateway.model.permission import ANY_CALLER
 from gateway.runtime import Gateway
@@ -81,6 +81,7 @@ class HealthPages:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._readiness = Readiness(gateway, deadline_seconds=_SECONDS, advisory=True)
+        self._state = StoredState(gateway)
         self._since = gateway.clock.now()
         self._turn = asyncio.Lock()
         self._kept: list[Line] = []
@@ -168,7 +169,7 @@ class HealthPages:
             backlog = await gateway.backlog.read()
             async with gateway.database.read() as connection:
                 names = await _own_endpoints(connection, gateway.destinations, caller)
-                return await stored_lines(connection, gateway, backlog, names)
+                return await self._state.lines(connection, backlog, names)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             text, kind = "the stored state can't be read ({kind})", type(error).__name__
             return [red("deliveries", "gateway check", text, kind=kind)]

@@ -5,13 +5,13 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from gateway.clock import from_epoch_ms
+from gateway.health.stored_state import StoredState
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
 from gateway.model.plan import ENDPOINTS, PACKAGES, PEOPLE, LimitName
 from gateway.runtime import Gateway
 from gateway.sdk.page_request import PageRequest
 from gateway.sdk.pages import Page, Template
 from gateway.settings.effective import HIDDEN, Shown, effective
-from gateway.storage.files.store import size_of_files
 from gateway.storage.maintenance.space import extent
 from gateway.storage.stores.installation import LAST_BACKUP, read_fact
 
@@ -57,6 +57,7 @@ class SettingsPage:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._state = StoredState(gateway)
 
     async def show(self, request: PageRequest) -> Template:
         """Show the page."""
@@ -115,7 +116,7 @@ class SettingsPage:
         database = self._gateway.database
         whole = await extent(database)
         async with database.read() as connection:
-            count, size_bytes = await size_of_files(connection)
+            count, size_bytes = await self._state.files(connection)
             noted = await read_fact(connection, LAST_BACKUP)
         return {
             "database": database.dialect,

@@ -126,13 +126,14 @@ class HeldOrders:
         """Count, by shop, the orders that wait for a person: held ones, and flagged ones."""
         items = []
         for shop in sorted(self._shops_of(caller)):
-            waiting = await self._orders.page({shop}, caller.mode, ("held", "flagged"), _LIMIT)
-            if not waiting:
+            found = await self._orders.needing(shop, caller.mode)
+            count = found["held"] + found["flagged"]
+            if not count:
                 continue
             message = "1 order waits for a person in the shop {shop}."
-            if len(waiting) > 1:
+            if count > 1:
                 message = "{count} orders wait for a person in the shop {shop}."
-            values = {"count": f"{len(waiting)}", "shop": shop}
+            values = {"count": f"{count}", "shop": shop}
             items.append(
                 AttentionItem(
                     "shop_orders_held",
@@ -142,7 +143,7 @@ class HeldOrders:
                     command="gateway shopify held",
                     page="shops",
                     button="See why",
-                    count=len(waiting),
+                    count=count,
                     message=message,
                     values=values,
                 )
