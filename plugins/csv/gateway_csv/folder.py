@@ -41,6 +41,7 @@ from gateway_csv.folder_files import (
 from gateway_csv.folder_reports import RejectedFile, written_report
 from gateway_csv.importer import Hooks, Job
 from gateway_csv.mapping import Reading
+from gateway_csv.page_words import NO_FAILED_FILE
 from gateway_csv.rejected import Rejection
 from gateway_csv.report import Report
 from gateway_csv.service import ImportService, Recorder
@@ -137,7 +138,7 @@ class WatchedFolder:
         names = await asyncio.to_thread(_names_in, folder)
         names = [each for each in names if not each.endswith((".report.txt", ".rejected.csv"))]
         if not names:
-            return HealthReport(healthy=True, detail="no file of the watched folder failed")
+            return HealthReport(healthy=True, detail=NO_FAILED_FILE)
         more = f" and {len(names) - _NAMES}" if len(names) > _NAMES else ""
         detail = (
             f"{len(names)} of the watched folder could not be imported "

@@ -17,6 +17,11 @@ def _(text: str) -> str:
     return text
 
 
+NO_UPLOAD: Final = _("no file was uploaded lately")
+LAST_UPLOAD: Final = _(
+    "last upload {at}: {state}, {created} created, {duplicates} known, {rejected} rejected"
+)
+NO_FAILED_FILE: Final = _("no file of the watched folder failed")
 FIELD_WORDS: Final[Mapping[str, str]] = {
     "patient_name": _("patient name"),
     "last_first": _("last name, first name"),

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import BinaryIO, Final
 
-from gateway.plugin import Gateway, GatewayError, HealthReport
+from gateway.plugin import Gateway, GatewayError, HealthReport, isoformat
 from gateway_csv.importer import Hooks, Importer, Job, Made
 from gateway_csv.mapping import Reading
+from gateway_csv.page_words import LAST_UPLOAD, NO_UPLOAD
 from gateway_csv.read.threads import ReadingThreads
 from gateway_csv.rejected import Rejection, header_line, rejected_lines
 from gateway_csv.report import Report
@@ -76,7 +77,12 @@ class ImportService:
 
     async def last_upload(self) -> HealthReport:
         """Report how the latest upload went; a failed one was answered to its sender."""
-        return HealthReport(healthy=True, detail=await self.store.latest())
+        found = await self.store.latest()
+        if found is None:
+            return HealthReport(healthy=True, detail=NO_UPLOAD)
+        shown = {name: isoformat(v) if isinstance(v, datetime) else v for name, v in found.items()}
+        detail = LAST_UPLOAD.format(**shown)
+        return HealthReport(healthy=True, detail=detail, message=LAST_UPLOAD, values=found)
 
     async def tidy(self) -> None:
         """Delete what is older than the settings keep it."""

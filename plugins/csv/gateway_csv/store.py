@@ -268,8 +268,8 @@ class ImportStore:
             )
             part += 1
 
-    async def latest(self) -> str:
-        """Return when the latest upload was imported, and its counts, for an operator."""
+    async def latest(self) -> dict[str, object] | None:
+        """Return when the latest upload was imported, its state and counts."""
         query = (
             select(imports)
             .where(
@@ -282,11 +282,14 @@ class ImportStore:
         async with self._gateway.database.read() as connection:
             row = (await connection.execute(query)).first()
         if row is None:
-            return "no file was uploaded lately"
-        return (
-            f"last upload {isoformat(from_epoch_ms(row.updated_at_ms))}: {row.state}, "
-            f"{row.created} created, {row.duplicates} known, {row.rejected} rejected"
-        )
+            return None
+        return {
+            "at": from_epoch_ms(row.updated_at_ms),
+            "state": row.state,
+            "created": row.created,
+            "duplicates": row.duplicates,
+            "rejected": row.rejected,
+        }
 
     async def keep_made(self, import_id: str, made: Sequence[Made]) -> None:
         """Note the packages that an import made; those noted already stay as they are."""

@@ -32,6 +32,38 @@ _QUEUED_COMMAND: Final = "gateway rx list --status queued"
 _RECENT_CHANGES: Final = 1000
 
 
+def _(text: str) -> str:
+    """Mark a text for the catalogs; it is translated where it is shown."""
+    return text
+
+
+# What the check of the agents says: where none leased lately, and where one did.
+_IDLE: Final = (
+    _("no agent leased lately; nothing waits for one"),
+    _("an agent leased {leased}; nothing waits for one"),
+)
+_ONE_WAITS: Final = (
+    _(
+        "1 prescription waits for the agent since {since}; no agent leased lately: see that its "
+        "program runs and reaches the gateway"
+    ),
+    _(
+        "1 prescription waits for the agent since {since}; an agent leased {leased}: see that its "
+        "program runs and reaches the gateway"
+    ),
+)
+_SEVERAL_WAIT: Final = (
+    _(
+        "{count} prescriptions wait for the agent since {since}; no agent leased lately: see that "
+        "its program runs and reaches the gateway"
+    ),
+    _(
+        "{count} prescriptions wait for the agent since {since}; an agent leased {leased}: see "
+        "that its program runs and reaches the gateway"
+    ),
+)
+
+
 class _Wait(NamedTuple):
     """What waits, in words: ``messages`` as the catalogs of Today have them, of one and several."""
 
@@ -113,16 +145,18 @@ class Reminders:
         async with self._gateway.database.read() as connection:
             count, oldest_ms = (await connection.execute(waiting)).one()
             leased_ms = (await connection.execute(last_lease)).scalar()
-        leased = "no agent leased lately"
-        if leased_ms is not None:
-            leased = f"an agent leased {timestamp(from_epoch_ms(leased_ms))}"
-        if not count:
-            return HealthReport(healthy=True, detail=f"{leased}; nothing waits for one")
-        detail = (
-            f"{_counted(count)} for the agent since {timestamp(from_epoch_ms(oldest_ms))}; "
-            f"{leased}: see that its program runs and reaches the gateway"
+        messages = _IDLE if not count else _ONE_WAITS if count == 1 else _SEVERAL_WAIT
+        message = messages[leased_ms is not None]
+        times = {"leased": leased_ms, "since": oldest_ms}
+        known = {name: from_epoch_ms(at) for name, at in times.items() if at is not None}
+        shown = {name: timestamp(at) for name, at in known.items()}
+        return HealthReport(
+            healthy=not count,
+            detail=message.format(count=count, **shown),
+            command=_QUEUED_COMMAND if count else None,
+            message=message,
+            values={"count": count, **known},
         )
-        return HealthReport(healthy=False, detail=detail, command=_QUEUED_COMMAND)
 
     async def review(self, caller: Caller) -> Sequence[AttentionItem]:
         """Count the prescriptions that wait for a reviewer longer than ``remind_minutes``."""
