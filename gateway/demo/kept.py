@@ -5,11 +5,12 @@ import contextlib
 import logging
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import click
@@ -21,7 +22,7 @@ from gateway.demo.calls import Program
 from gateway.demo.clock import PlayedClock, working_zone
 from gateway.demo.entrance import PATH, SITE_NAMES, Entrance
 from gateway.demo.invented import Inventor
-from gateway.demo.morning import BEGINS_MINUTES_AGO, LEDGER, PORTAL, Act, Morning
+from gateway.demo.morning import BEGINS_MINUTES_AGO, LEDGER, PORTAL, Morning
 from gateway.demo.rounds import Dispatch
 from gateway.demo.staff import hire
 from gateway.demo.subscribers import Subscribers
@@ -243,8 +244,8 @@ class _Kept:
             today = self._now.astimezone(ZoneInfo(self._zone)).date()
             for number, each in enumerate(prescriptions.sent_today(today)):
                 minutes_ago = 140 - 19 * number
-                sent = {"site": "lakeside", **each}
-                morning.at(minutes_ago, _sending(programs.set_up, sent))
+                send = partial(prescriptions.send, programs.set_up, each, "lakeside")
+                morning.at(minutes_ago, send)
                 morning.at(minutes_ago - 2, agent.work_once)
 
     async def _break_glass(self, morning: Morning, staff: Sequence[Person]) -> None:
@@ -256,13 +257,6 @@ class _Kept:
         reason = "The driver found the patient on the floor and needs to know what she takes."
         package = morning.on_the_road[0]
         await self._gateway.emergencies.open(caller, package.package_id, reason)
-
-
-def _sending(program: Program, sent: Mapping[str, Any]) -> Act:
-    async def send() -> None:
-        await program.post("/api/rx", sent)
-
-    return send
 
 
 def _settings_text(port: int, zone: str, plugins: Sequence[str]) -> str:

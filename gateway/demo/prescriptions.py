@@ -8,9 +8,10 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from gateway.demo.calls import Program
+from gateway.demo.paper import can_draw, fax_page
 
 _LEASE_WAIT_SECONDS: Final = 5
-_TWO_FIT: Final = "two-fit"
+_TWO_FIT: Final = "Whitfield"
 
 
 def _one(
@@ -45,25 +46,35 @@ def sent_today(today: date) -> Sequence[dict[str, Any]]:
               "quantity_unit": "tab", "sig": "1 tab twice daily", **plain}),
         _one(2233, ("Dorothy", "Whitfield", "1944-01-22"),
              {"din": "02242705", "drug_text": "atorvastatin 20 mg tab", "quantity": 30,
-              "quantity_unit": "tab", "sig": "1 tab daily", **plain,
-              "notes": f"Chart {_TWO_FIT}"}),
+              "quantity_unit": "tab", "sig": "1 tab daily", **plain}),
         _one(2234, ("Ravi", "Subramaniam", "1969-11-02"),
              {"din_candidates": ["02242705", "02242706"], "drug_text": "atorvastatin tab",
               "quantity": 30, "quantity_unit": "tab", "sig": "1 tab daily", **plain}),
         _one(2235, ("Helga", "Brandt", "1952-06-18"),
-             {"drug_text": "ramipril 10 mg cap", "quantity_unit": "cap", "sig": "1 cap daily",
+             {"din": "02247917", "drug_text": "ramipril 10 mg cap",
+              "quantity_unit": "cap", "sig": "1 cap daily",
               **plain},
              confidence={"medication.drug_text": 0.61, "patient.last_name": 0.97}),
         _one(2236, ("Patrick", "Omalley", "1988-12-05"),
-             {"drug_text": "hydromorphone 2 mg tab", "quantity": 20, "quantity_unit": "tab",
+             {"din": "00125083", "drug_text": "hydromorphone 2 mg tab",
+              "quantity": 20, "quantity_unit": "tab",
               "sig": "1 tab every 6 hours as needed for pain", "days_supply": 5, "refills": 0,
               "written_date": written, "controlled": True}),
         _one(2237, ("Rosa", "Delgado", "1990-04-27"),
-             {"drug_text": "amoxicillin 500 mg cap", "quantity": 21, "quantity_unit": "cap",
+             {"din": "00628123", "drug_text": "amoxicillin 500 mg cap",
+              "quantity": 21, "quantity_unit": "cap",
               "sig": "1 cap three times daily", "days_supply": 7, "refills": 0,
               "written_date": (today - timedelta(days=1)).isoformat()},
              allergies=["penicillin"]),
     )  # fmt: skip
+
+
+async def send(emr: Program, sent: Mapping[str, Any], site: str) -> None:
+    """Send a prescription with the page that it was read from."""
+    taken = await emr.post("/api/rx", {"site": site, **sent})
+    if can_draw():
+        path = f"/api/rx/{taken['queueId']}/files"
+        await emr.upload(path, "page-1.png", "image/png", fax_page(sent))
 
 
 class Agent:
@@ -86,8 +97,8 @@ class Agent:
 
     def _result_of(self, job: Mapping[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = {"lease_token": job["lease_token"], "outcome": "completed"}
-        medication = job["prescription"]["medication"]
-        if _TWO_FIT in medication.get("notes", "") and job["queueId"] not in self._asked:
+        patient = job["prescription"]["patient"]
+        if patient["last_name"] == _TWO_FIT and job["queueId"] not in self._asked:
             self._asked.add(job["queueId"])
             return {**result, "outcome": "excepted", "reasons": [_two_patients(job)]}
         return result
