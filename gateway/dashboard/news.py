@@ -48,6 +48,17 @@ _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "endpoint.failing": (_("Endpoint is failing"), "s-warn", "warn"),
     "endpoint.recovered": (_("Endpoint works again"), "i-check", ""),
     "plan.usage": (_("Part of the plan is used"), "i-events", ""),
+    # Of the stock plugins.
+    "rx.queued": (_("Prescription came in"), "s-new", ""),
+    "rx.excepted": (_("Prescription needs a review"), "s-warn", "warn"),
+    "rx.resolved": (_("Prescription reviewed"), "i-check", ""),
+    "rx.completed": (_("Prescription written"), "s-done", "ok"),
+    "rx.failed": (_("Prescription failed"), "s-fail", "bad"),
+    "rx.recalled": (_("Prescription recalled"), "s-back", "warn"),
+    "rx.flagged": (_("Prescription flagged"), "s-warn", "warn"),
+    "package.return_due": (_("Goes back to stock"), "s-back", "warn"),
+    "day.closed": (_("Day closed"), "i-check", ""),
+    "webhook.test": (_("Test of an endpoint"), "i-events", ""),
 }
 REASONS: Final[Mapping[str, str]] = {
     "no_answer": _("no answer"),

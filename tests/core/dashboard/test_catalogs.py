@@ -91,6 +91,15 @@ def test_a_translation_holds_the_values_and_tags_of_its_text(package, language):
     assert wrong == []
 
 
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda each: each.name)
+def test_a_text_of_a_template_doubles_its_per_cent_sign(package):
+    """Jinja looks ``{% trans %}`` up with doubled signs, and takes ``_()`` for a format."""
+    said = "".join(each.read_text("utf-8") for each in (package / "templates").glob("*.html"))
+
+    assert re.findall(r"{%-? ?trans[^}]*%}[^{]*%[^{]*{%-? ?endtrans", said) == []
+    assert re.findall(r"""\b_\(["'][^"']*(?<!%)%(?![%(])[^"']*["']""", said) == []
+
+
 @every_language
 def test_one_thing_has_one_word_in_a_language(language):
     wrong = []
