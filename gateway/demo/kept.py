@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from gateway.clock import SystemClock
-from gateway.demo import prescriptions, shop, spreadsheet
+from gateway.demo import labels, prescriptions, shop, spreadsheet
 from gateway.demo.at_work import AtWork
 from gateway.demo.calls import Program
 from gateway.demo.clock import PlayedClock, working_zone
@@ -69,6 +69,7 @@ country = "CA"
 _PLUGINS: Final = {
     "json_api": "",
     "csv": "",
+    "labels": "",
     "webhooks": "",
     "rx_queue": "",
     "reports": "",
@@ -117,6 +118,7 @@ class _Programs:
     courier: Program
     clinic: Program
     agent: Program
+    phone: Program
     set_up_key: str
 
 
@@ -135,7 +137,9 @@ class _Kept:
         self._now = SystemClock().now()
         self._zone = working_zone(self._now)
         self._plugins = frozenset(
-            each.name for each in installed_plugins(Settings()) if each.name in _PLUGINS
+            each.name
+            for each in installed_plugins(Settings())
+            if each.name in _PLUGINS and (each.name != "labels" or labels.can_read())
         )
         text = _settings_text(port, self._zone, sorted(self._plugins))
         settings = parse_settings(text, source=None, directory=folder, environ={})
@@ -213,7 +217,9 @@ class _Kept:
         scopes = ("orders", "imports.run")
         clinic, _ = await program("Spreadsheets of the clinic", *scopes, site="lakeside")
         agent, _ = await program("Kroll agent", *(("rx.agent",) if has_queue else ("orders",)))
-        return _Programs(set_up, till, courier, clinic, agent, set_up_key)
+        scanning = "labels.scan" if "labels" in self._plugins else "orders"
+        phone, _ = await program("Phone at the counter", scanning, site="lakeside")
+        return _Programs(set_up, till, courier, clinic, agent, phone, set_up_key)
 
     async def _subscribe(self, set_up: Program) -> None:
         if "webhooks" not in self._plugins:
@@ -238,6 +244,8 @@ class _Kept:
         if "csv" in self._plugins:
             morning.at(62, lambda: spreadsheet.import_orders(programs.clinic))
             morning.at(8, lambda: spreadsheet.check_next(programs.clinic))
+        if "labels" in self._plugins:
+            morning.at(11, lambda: labels.scan_one(programs.phone))
         if "shopify" in self._plugins:
             morning.at(57, lambda: shop.send_orders(programs.set_up, self._gateway.clock.now()))
         if agent is not None:
