@@ -42,11 +42,14 @@ class Picture(NamedTuple):
 
 PICTURES: Final = (
     Picture("today", "Amara Okafor", "/dashboard"),
+    Picture("endpoint", "Sam Cole", "/dashboard/endpoints", ("text=Patient portal",)),
     Picture("packages", "Luis Ortega", "/dashboard/packages"),
     Picture("package", "Priya Raman", "/dashboard/packages", ("tr:has-text('Delivered') a.row",)),
     Picture("import", "Priya Raman", "/dashboard/import", ("text=clinic-tomorrow.csv",)),
-    Picture("endpoint", "Sam Cole", "/dashboard/endpoints", ("text=Patient portal",)),
     Picture("day", "Daniel Tremblay", "/dashboard/reports?site=queen"),
+    Picture("shops", "Priya Raman", "/dashboard/shops"),
+    Picture("review", "Priya Raman", "/dashboard/review", ("text=Ravi", "button:has-text('Take')")),
+    Picture("scan", "Priya Raman", "/dashboard/scan", ("main table a",)),
     Picture("phone", "Luis Ortega", "/dashboard", (), _PHONE, "es", is_dark=True),
 )
 
