@@ -22,8 +22,8 @@ from gateway_rx_queue.service import RxService
 
 Service = NamedDependency[SkipValidation[RxService]]
 # All of it is of the prescription: it needs both reveal permissions, as the prescription does.
-_EVIDENCE_SHOWN: Final = frozenset({"fills", "candidates", "queueId", "filled_on"})
-_EVIDENCE_HIDDEN: Final = frozenset({"name"})
+_EVIDENCE_SHOWN: Final = frozenset({"candidates"})
+_EVIDENCE_HIDDEN: Final = frozenset({"name", "filled_on"})
 
 
 @post(

@@ -24,8 +24,8 @@ def asked(gateway, key):
     return ask
 
 
-async def test_the_evidence_marks_the_candidate_that_was_filled_before(
-    clock, excepted, submit, rx, lease, report, asked
+async def test_the_evidence_marks_what_was_filled_before_and_is_masked_where_it_has_to_be(
+    gateway, excepted, submit, rx, lease, report, asked
 ):
     # Given an earlier prescription of the patient with one of the two products, written.
     before = await submit(rx(external_id="FAX-1", medication__din=DINS[1]))
@@ -41,37 +41,27 @@ async def test_the_evidence_marks_the_candidate_that_was_filled_before(
     ]
     [fill] = evidence["fills"]
     assert (fill["queueId"], fill["din"], fill["quantity"]) == (before, DINS[1], 30.0)
-
-
-async def test_evidence_is_masked_for_a_key_that_reveals_nothing(gateway, excepted, asked):
     masked = await gateway.issue_key(scopes=["rx.review"])
     shown = await asked("GET", f"/{excepted}/evidence", as_key=masked)
     assert [set(each.values()) - {None} for each in shown["candidates"]] == [set(), set()]
+    assert shown["fills"] == []
 
 
-async def test_a_draft_is_one_s_own_and_goes_with_the_decision(gateway, excepted, asked):
+async def test_a_draft_is_sealed_and_one_s_own_and_goes_with_the_decision(gateway, excepted, asked):
     draft = {"fields": {"medication.sig": "1 tab at bed"}, "note": "called"}
     other = await gateway.issue_key()
     await asked("PUT", f"/{excepted}/draft", draft)
 
     assert await asked("GET", f"/{excepted}/draft") == draft
     assert await asked("GET", f"/{excepted}/draft", as_key=other) == {}
+    async with gateway.gateway.database.read() as connection:
+        [row] = await connection.exec_driver_sql("SELECT payload FROM rx_drafts")
+    assert b"bed" not in bytes(row[0])
+    long = {f"medication.f{number}": "x" * 4000 for number in range(9)}
+    await asked("PUT", f"/{excepted}/draft", {"fields": long}, 400)
     await asked("POST", f"/{excepted}/reject", {"reason": "sent twice"}, 202)
     assert await asked("GET", f"/{excepted}/draft") == {}
     await asked("PUT", f"/{excepted}/draft", draft, 409)
-
-
-async def test_a_draft_is_sealed(gateway, excepted, asked):
-    await asked("PUT", f"/{excepted}/draft", {"note": "Quillfeather"})
-    async with gateway.gateway.database.read() as connection:
-        rows = list(await connection.exec_driver_sql("SELECT payload FROM rx_drafts"))
-    assert len(rows) == 1
-    assert b"Quillfeather" not in bytes(rows[0][0])
-
-
-async def test_a_draft_longer_than_32_kb_is_refused(excepted, asked):
-    fields = {f"medication.f{number}": "x" * 4000 for number in range(9)}
-    await asked("PUT", f"/{excepted}/draft", {"fields": fields}, 400)
 
 
 async def test_typing_keeps_a_claim_that_is_half_over(clock, excepted, asked, job):
@@ -85,6 +75,7 @@ async def test_typing_keeps_a_claim_that_is_half_over(clock, excepted, asked, jo
 
 
 async def test_two_reviewers_who_ask_at_once_never_get_the_same(gateway, submit, rx, asked):
+    assert await asked("POST", "/claim-next") == {"job": None}
     ids = [await submit(rx(external_id=f"N-{n}", medication__quantity=None)) for n in range(3)]
     second = await gateway.issue_key()
     answers = await asyncio.gather(
@@ -94,10 +85,6 @@ async def test_two_reviewers_who_ask_at_once_never_get_the_same(gateway, submit,
 
     assert sorted(taken) == sorted(ids)[:2]
     assert (await asked("POST", "/claim-next"))["job"]["queueId"] in taken  # its own again
-
-
-async def test_nothing_to_claim_is_no_job(asked):
-    assert await asked("POST", "/claim-next") == {"job": None}
 
 
 async def test_a_failed_job_is_tried_again_with_the_same_token(
@@ -123,7 +110,7 @@ async def test_a_failed_job_is_tried_again_with_the_same_token(
     await asked("POST", f"/{queue_id}/retry", expect=409)
 
 
-async def test_a_job_that_waits_for_its_next_attempt_is_tried_at_once(
+async def test_a_job_that_waits_is_tried_at_once_and_one_that_was_taken_back_is_not(
     submit, rx, lease, report, asked
 ):
     queue_id = await submit(rx())
@@ -133,12 +120,9 @@ async def test_a_job_that_waits_for_its_next_attempt_is_tried_at_once(
 
     await asked("POST", f"/{queue_id}/retry", expect=202)
     assert [each["queueId"] for each in await lease()] == [queue_id]
-
-
-async def test_what_was_taken_back_is_not_tried_again(submit, rx, lease, asked):
-    queue_id = await submit(rx())
-    await asked("POST", f"/{queue_id}/recall", {}, 202)
-    await asked("POST", f"/{queue_id}/retry", expect=409)
+    recalled = await submit(rx(external_id="FAX-9", patient__external_patient_id="P-9"))
+    await asked("POST", f"/{recalled}/recall", {}, 202)
+    await asked("POST", f"/{recalled}/retry", expect=409)
     await asked("POST", "/rxq_nope/retry", expect=404)
 
 
