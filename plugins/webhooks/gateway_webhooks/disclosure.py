@@ -17,6 +17,9 @@ from gateway.plugin import Event, Problem
 MAX_FIELDS: Final = 50
 _MAX_CHARACTERS: Final = 200
 _MISSING: Final = object()
+_PACKAGE: Final = "pkg_"
+# What the events of a package leave out where it is as usual.
+_USUAL: Final[Mapping[str, Any]] = {"priority": "routine", "requires_signature": False}
 
 Text = Annotated[str, Meta(max_length=_MAX_CHARACTERS)]
 
@@ -55,6 +58,8 @@ def unfit_field(event: Event, filters: Mapping[str, FieldFilter]) -> str | None:
         value = _found(event.data, name)
         if value is _MISSING:
             value = _found(event.routing, name)
+        if value is _MISSING and event.subject.startswith(_PACKAGE):
+            value = _USUAL.get(name, _MISSING)
         if not wanted.fits(value):
             return name
     return None

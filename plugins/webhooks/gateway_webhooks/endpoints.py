@@ -339,7 +339,7 @@ class Endpoints:
                 "There is no such event that the endpoint subscribes to: name one that it does, "
                 "or send an order first."
             )
-        alone = exclusive({each.id: routed(each) for each in every if each.id != endpoint.id})
+        alone = exclusive(routed(each) for each in every if each.id != endpoint.id)
         only_to = next((each.id for each in alone if takes(each, shown)), None)
         if settings.exclusive:
             only_to = None

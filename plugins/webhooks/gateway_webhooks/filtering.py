@@ -1,6 +1,6 @@
 """Routing by content: which endpoints don't want an event, or may not get it. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -23,11 +23,12 @@ def fitting(
     from all others, even while it is paused or disabled: what is meant for one only does not go
     elsewhere because that one is out of order.
     """
+    seen = readable(destinations)
     filters = {
-        destination_id: filters_of(destinations[destination_id])
+        destination_id: filters_of(seen.get(destination_id) or destinations[destination_id])
         for destination_id in {each for ids in wanted.values() for each in ids}
     }
-    alone = exclusive(destinations)
+    alone = exclusive(seen.values())
     kept: dict[str, Collection[str]] = {}
     if not alone and not any(filters.values()):
         return kept
@@ -38,7 +39,7 @@ def fitting(
         fit = [each for each in given if unfit_field(event, filters[each]) is None]
         takers = [each.id for each in alone if takes(each, event)]
         if takers:
-            fit = [each for each in fit if each in takers or destinations[each].sink != SINK]
+            fit = [each for each in fit if each in takers or seen[each].sink != SINK]
         if len(fit) < len(given):
             kept[event.id] = fit
     return kept
@@ -52,13 +53,18 @@ def filters_of(destination: RoutedDestination) -> Filters:
     return msgspec.convert(written, Filters)
 
 
-def exclusive(destinations: Mapping[str, RoutedDestination]) -> list[RoutedDestination]:
-    """Return the endpoints that share what they take with no other."""
-    found = []
+def readable(destinations: Mapping[str, RoutedDestination]) -> dict[str, RoutedDestination]:
+    """Return the destinations, each read once, but those whose settings can't be unsealed."""
+    found = {}
     for destination_id in destinations:
-        with suppress(GatewayError):  # its settings can't be unsealed: it gets nothing either
-            found.append(destinations[destination_id])
-    return [each for each in found if each.sink == SINK and each.settings.get("exclusive")]
+        with suppress(GatewayError):  # it gets nothing either
+            found[destination_id] = destinations[destination_id]
+    return found
+
+
+def exclusive(destinations: Iterable[RoutedDestination]) -> list[RoutedDestination]:
+    """Return the endpoints that share what they take with no other."""
+    return [each for each in destinations if each.sink == SINK and each.settings.get("exclusive")]
 
 
 def takes(endpoint: RoutedDestination, event: Event) -> bool:

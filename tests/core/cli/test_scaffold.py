@@ -20,10 +20,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from core.auth.door import secret_of
 from core.cli.test_plugin_work import Printed
 
+from gateway.auth.totp import code_at, step_of
 from gateway.cli.scaffold import kinds, names_of, write_plugin
+from gateway.clock import SystemClock
 from gateway.errors import Conflict, InvalidInput
 
 ROOT = Path(__file__).parents[3]
@@ -221,6 +225,29 @@ def hand_in_a_first_order_of_each_kind(folder, printed, asked):
     with suppress(urllib.error.HTTPError):  # its rules held nothing back
         post(f"{address}/api/rx/{queued}/resolve", note, headers)
     assert asked.written.get(timeout=120)["medication"]["din"] == "02242705"
+
+    with as_owner(printed, address) as browser:
+        page = browser.get("/dashboard/made-page")
+        assert page.status_code == 200
+        assert taken["package"] in page.text
+        assert "Made Page" in browser.get(f"/dashboard/packages/{taken['package']}").text
+
+
+@contextmanager
+def as_owner(printed, address):
+    """Set an owner up with the code that dev shows where it is, and sign in."""
+    [file] = re.findall(r"enter the code in (\S+)", "".join(printed.lines))
+    origin = f"http://localhost:{address.rpartition(':')[2]}"
+    headers = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
+    with httpx.Client(base_url=origin, headers=headers, timeout=120) as browser:
+        owner = {"name": "Amara Okafor", "email": "amara@x.example"}
+        code = Path(file).read_text("utf-8").strip()
+        begun = browser.post("/api/session/owner/begin", json={"code": code, **owner}).json()
+        now = code_at(secret_of(begun["totp_secret"]), step_of(SystemClock().now()))
+        chosen = {"token": begun["token"], "password": "correct bottle stable", "code": now}
+        made = browser.post("/api/session/enrol", json=chosen)
+        assert made.status_code == 201, made.text
+        yield browser
 
 
 RX = {

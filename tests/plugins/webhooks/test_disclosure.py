@@ -12,6 +12,7 @@ from gateway_webhooks.disclosure import (
     disclosure_problems,
     unfit_field,
 )
+from msgspec import structs
 
 from gateway.cli import main
 from gateway.plugin import Event
@@ -74,6 +75,18 @@ def test_a_field_that_fits_lets_the_event_through(name, wanted):
 )
 def test_a_field_that_is_something_else_or_is_not_there_keeps_it_back(name, wanted):
     assert unfit_field(EVENT, {"priority": FieldFilter(equal="stat"), name: wanted}) == name
+
+
+def test_an_event_of_a_package_that_is_as_usual_says_so():
+    plain = structs.replace(EVENT, type="delivery.arrived", data={}, routing={})
+    usual = {
+        "priority": FieldFilter(equal="routine"),
+        "requires_signature": FieldFilter(equal="false"),
+    }
+
+    assert unfit_field(plain, usual) is None
+    assert unfit_field(plain, {"priority": FieldFilter(equal="stat")}) == "priority"
+    assert unfit_field(structs.replace(plain, subject="rxq_1"), usual) == "priority"
 
 
 @pytest.mark.parametrize(
