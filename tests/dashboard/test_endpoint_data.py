@@ -1,7 +1,6 @@
 """A pharmacist sends controlled prescriptions to one endpoint only, without names: no code."""
 
 import pytest
-from dashboard.visiting import TOML
 
 from gateway.testing import Receiver
 
@@ -21,11 +20,6 @@ RX = {
     },
 }
 ORDER = {"patient_name": "Ana Silva", "patient_address": "1 Lake Rd", "site": "lakeside"}
-
-
-@pytest.fixture(scope="module")
-def toml():
-    return TOML + "[plugins.rx_queue]\n"
 
 
 async def seen(page, text):
