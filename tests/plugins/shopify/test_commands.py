@@ -5,7 +5,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from shopify_orders import ORDER_NUMBER, SHOP, paid, webhook, without_protected_data
+from shopify_orders import ORDER_NUMBER, SHOP, order, paid, webhook, without_protected_data
 from shopify_shop import Shop
 
 from gateway.cli import main
@@ -196,6 +196,26 @@ async def test_a_held_order_is_listed_and_released_with_typed_details(line):
     assert released["state"] == "made"
     assert await line.json("held") == []
     assert (await line.run("release", held["id"], code=1)).stderr.startswith("gateway: The order")
+
+
+async def test_a_dry_run_of_a_release_shows_the_package_and_makes_none(line):
+    await line.deliver("orders/create", order(fulfillment_status="on_hold"))
+    [held] = await line.json("held")
+    shown = await line.json("release", held["id"], "--dry-run")
+
+    assert (shown["outcome"], shown["makes"]["patient_name"]) == ("make", "Maria R.")
+    assert [each["state"] for each in await line.json("held")] == ["held"]
+
+
+async def test_an_order_that_is_dismissed_is_held_no_more_and_twice_is_refused(line):
+    await line.deliver("orders/create", without_protected_data())
+    [held] = await line.json("held")
+    gone = await line.json("dismiss", held["id"])
+    again = await line.run("dismiss", held["id"], code=1)
+
+    assert (gone["state"], gone["why"]) == ("skipped", "a person set it aside")
+    assert await line.json("held") == []
+    assert again.stderr.startswith("gateway: The order is skipped, not held;")
 
 
 async def test_failed_messages_are_processed_again(line):
