@@ -55,7 +55,8 @@ def line_of(request: PageRequest, row: AuditRow, names: Mapping[str, str]) -> Li
         done=_said(request, KINDS, row.kind or "change"),
         shown=", ".join(request.text(FIELDS.get(each, each)) for each in row.fields),
         why=_said(request, WHY, row.purpose),
-        subject=f"…{row.subject[-6:]}" if is_package else row.subject,
+        # What was searched for follows a colon, as an index: no one reads that.
+        subject=f"…{row.subject[-6:]}" if is_package else row.subject.partition(":")[0],
         href=request.url(f"packages/{row.subject}") if may_open else "",
     )
 

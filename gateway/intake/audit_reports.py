@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from gateway.intake.sites import SiteDirectory
 from gateway.model.account import Caller
 from gateway.model.audit import AuditEntry
@@ -83,9 +85,15 @@ class AuditReports:
         wanted = self._reports.wanted(caller.account_id, sought, country)
         async with self._database.read() as connection:
             found = await self._reports.accounting(connection, caller, wanted)
+            names = await names_of(connection, caller, {each.recipient for each in found})
         asked = self._reports.asked(caller, wanted, "report.disclosures", hits=bool(found))
         await self._trail.note([asked])
-        return found
+        return [
+            msgspec.structs.replace(
+                each, recipient_name=each.recipient_name or names.get(each.recipient, "")
+            )
+            for each in found
+        ]
 
     async def newest(self) -> Head | None:
         """Return the newest row's sequence and digest."""

@@ -237,7 +237,7 @@ async def test_the_privacy_officer_is_told_who_saw_a_patient_and_sees_no_record(
 
 
 async def test_disclosures_name_the_receiver_and_the_fields(running, package_id):
-    manager = await running.sign_in("manager")
+    manager = await running.sign_in("manager", name="Mina Park")
     await manager.post("/dashboard/packages/manifest", {"id": package_id})
 
     report = await manager.post(
@@ -247,6 +247,8 @@ async def test_disclosures_name_the_receiver_and_the_fields(running, package_id)
 
     assert "manifest.printed" in report.text
     assert "address and phone, name, copay" in said(report)
+    assert "Mina Park manifest.printed" in said(report)
+    assert "20 Apr 2026, 10:00" in said(report)
 
 
 async def test_a_patient_is_named_in_exactly_one_way(running):

@@ -5,6 +5,7 @@ address.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -139,6 +140,8 @@ def _disclosed(request: PageRequest, each: Disclosure) -> dict[str, Any]:
     """Return a disclosure in the reader's words."""
     return {
         "it": each,
+        "first": datetime.fromisoformat(each.first_at),
+        "last": datetime.fromisoformat(each.last_at),
         "fields": ", ".join(request.text(FIELDS.get(name, name)) for name in each.fields),
         "why": request.text(WHY[each.purpose]) if each.purpose in WHY else each.purpose,
     }
