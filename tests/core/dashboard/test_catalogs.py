@@ -10,6 +10,8 @@ from babel.messages.mofile import read_mo
 from gateway.auth.roles import CORE, ROLES
 from gateway.dashboard.rendering import NAMES, Layout
 from gateway.model.person import LANGUAGES
+from gateway.runtime import Gateway
+from gateway.settings import parse_settings
 from gateway.testing.catalogs import catalogs_of, missing
 
 ROOT = Path(__file__).parents[3]
@@ -62,6 +64,18 @@ def test_roles_and_permissions_are_translated(language):
     spoken = [*(role.replace("_", " ") for role in ROLES), *(each.meaning for each in CORE)]
 
     assert [each for each in spoken if layout.text(language, each) == each] == []
+
+
+@every_language
+def test_the_meanings_of_events_are_translated(language, tmp_path):
+    """A page shows them by ``_(event.meaning)``: no template has their text."""
+    tables = "\n".join(f"[plugins.{each.name}]" for each in sorted((ROOT / "plugins").iterdir()))
+    settings = parse_settings(tables, source=None, directory=tmp_path, environ={})
+    layout, catalog = Layout(), Gateway(settings).catalog()
+
+    assert {each.type.partition(".")[0] for each in catalog} >= {"package", "rx", "day", "webhook"}
+    said = [each.meaning for each in catalog]
+    assert [each for each in said if layout.text(language, each) == each] == []
 
 
 @every_language

@@ -56,7 +56,11 @@ async def test_anyone_looks_around_with_the_code_and_ctrl_c_removes_everything(t
 
                 today = page(await visitor.get("/dashboard"))
                 assert "The endpoint Patient portal fails" in today
-                for sentence in ("rows of an import", "prescriptions wait", "lakeside-demo.myshopify.com"):
+                for sentence in (
+                    "rows of an import",
+                    "prescriptions wait",
+                    "lakeside-demo.myshopify.com",
+                ):
                     assert sentence in today
                 packages = page(await visitor.get("/dashboard/packages"))
                 for status in ("Created", "Ready", "Picked up", "Delivered", "Cancelled"):
