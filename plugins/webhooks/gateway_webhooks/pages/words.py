@@ -176,7 +176,7 @@ def _advice_of_error(error: str, text: Text) -> str:
 def routing_names(text: Text) -> dict[str, str]:
     """Return the names of what is known of an event beside its data, with what it can be."""
     return {
-        "controlled": text("Prescription is controlled: yes, no or unknown"),
+        "controlled": text("Controlled drug: yes, no, unknown"),
         "priority": text("Priority: routine, urgent or stat"),
         "requires_signature": text("Signature required: true or false"),
         "source": text("Where the prescription came from"),
