@@ -36,6 +36,7 @@ SENTENCES: Final = (
     _("no worker is running; start one with gateway worker"),
     _("no due delivery was attempted for five minutes; see the log"),
     _("{due} due, {leased} in work, {dead} dead letters"),
+    _("{due} due, the oldest for {age}, {leased} in work, {dead} dead letters"),
     _(
         "{due} due, {leased} in work, {dead} dead letters; no due item was claimed for five "
         "minutes; see the log"

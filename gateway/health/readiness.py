@@ -32,6 +32,8 @@ LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
 _STANDSTILL: Final = timedelta(minutes=5)
 _NO_ATTEMPTS: Final = "no due delivery was attempted for five minutes; see the log"
 _DEPTH: Final = "{due} due, {leased} in work, {dead} dead letters"
+_DEPTH_AND_AGE: Final = "{due} due, the oldest for {age}, {leased} in work, {dead} dead letters"
+_WORTH_SAYING: Final = timedelta(minutes=1)
 _NOT_CLAIMED: Final = (
     "{due} due, {leased} in work, {dead} dead letters; no due item was claimed for five minutes; "
     "see the log"
@@ -165,6 +167,9 @@ class Readiness:
         # A remote agent that doesn't come for its work is not this process's fault.
         if left_alone and depth.leased == 0 and queue.held_by_process:
             return failing(_NOT_CLAIMED, None, **counts)
+        age = backlog.read_at - (depth.claimable_since or backlog.read_at)
+        if age >= _WORTH_SAYING:
+            return healthy(_DEPTH_AND_AGE, age=age, **counts)
         return healthy(_DEPTH, **counts)
 
     async def _plugins(self) -> HealthReport:

@@ -174,6 +174,18 @@ async def test_what_a_queue_holds_is_in_the_metrics_and_its_health(database_url,
     assert "no due item was claimed for five minutes" in left_alone.detail
 
 
+async def test_a_queue_says_how_long_its_oldest_item_has_been_due(database_url, tmp_path):
+    clock = SteppingClock()
+    async with gateway_with_labels(database_url, tmp_path, clock) as (plugin, gateway):
+        ready = Readiness(gateway)
+        await plugin.put("a", "b")
+        clock.step(125)
+        waiting = (await ready.reports())["queue:labels"]
+
+    assert waiting.healthy
+    assert waiting.detail == "2 due, the oldest for 2 min, 0 in work, 0 dead letters"
+
+
 async def test_the_migration_and_the_metadata_make_the_same_table(database_url, tmp_path):
     async with gateway_with_labels(database_url, tmp_path) as (plugin, gateway):
         await plugin.put("a")
