@@ -21,7 +21,12 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.clear_columns import ClearFilter
-from gateway.storage.stores.destinations import DestinationStore, missing_sink
+from gateway.storage.stores.destinations import (
+    MISSING_SINK,
+    MISSING_SINKS,
+    DestinationStore,
+    missing_sink,
+)
 from gateway.storage.stores.emergencies import unreviewed
 from gateway.storage.stores.installation import LAST_BACKUP, read_fact
 from gateway.storage.stores.package_lists import PackageFilter, count_since
@@ -173,6 +178,9 @@ class Attention:
                 sink,
                 f"{missing_sink(sink, count)}.",
                 command=f"gateway destinations list --sink {sink}",
+                count=count,
+                message=f"{MISSING_SINK if count == 1 else MISSING_SINKS}.",
+                values={"sink": sink, "count": f"{count}"},
             )
             for sink, count in sorted(counts.items())
         ]

@@ -404,13 +404,18 @@ async def sinks_without_plugin(
     return [missing_sink(sink, count) for sink, count in await connection.execute(query)]
 
 
+_REMEDY: Final = (
+    "no enabled plugin brings the sink {sink}; enable it again, or disable or remove what "
+    "gateway destinations list --sink {sink} shows"
+)
+MISSING_SINK: Final = f"1 destination gets nothing, and deliveries wait: {_REMEDY}"
+"""The sentence about one destination, and about several."""
+MISSING_SINKS: Final = f"{{count}} destinations get nothing, and deliveries wait: {_REMEDY}"
+
+
 def missing_sink(sink: str, count: int) -> str:
     """Return the sentence about destinations of a sink that no enabled plugin brings."""
-    noun = "1 destination gets" if count == 1 else f"{count} destinations get"
-    return (
-        f"{noun} nothing, and deliveries wait: no enabled plugin brings the sink {sink}; enable "
-        f"it again, or disable or remove what gateway destinations list --sink {sink} shows"
-    )
+    return (MISSING_SINK if count == 1 else MISSING_SINKS).format(sink=sink, count=count)
 
 
 async def destination_names(connection: AsyncConnection) -> dict[str, str]:

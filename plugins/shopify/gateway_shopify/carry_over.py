@@ -69,7 +69,7 @@ class CarryOver:
                 )
             gone = messages.c.id.in_([row.id for row in rows])
             await connection.execute(delete(messages).where(gone))
-        self._inbox.queue.wake()
+        # Not woken for: at a start, leases that are older than it are ended first.
         return len(rows) == _ROWS_AT_ONCE
 
     async def _move_held(self) -> None:
