@@ -142,7 +142,8 @@ async def test_a_process_that_lost_its_lease_stops_and_leaves_the_other_its_turn
     await poll.begun.wait()
     await held(database, "of another", until=NOW, seconds=30)
 
-    await running
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await running
 
     assert poll.at_once == 0
     async with database.read() as connection:
