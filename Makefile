@@ -24,7 +24,7 @@ JOBS := logical
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tools demo serve test test-all fuzz coverage faults check lint types arch format bench compare docs screenshots lock clean damage labels
+.PHONY: help install install-tools demo serve test test-all fuzz coverage faults check lint types arch format bench compare docs screenshots lock clean damage labels labels-speed
 
 help: ## show the verbs
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -57,6 +57,9 @@ coverage: $(TOOLS) ## every test with branch coverage (at least 95 %), which tak
 
 labels: $(TOOLS) ## read made-up labels, and count what is right: make labels ARGS="--labels 200"
 	@PYTHONPATH=tests:plugins/labels $(PY) -m plugins.labels.accuracy $(ARGS)
+
+labels-speed: $(TOOLS) ## how long a scan takes beside the bare OCR call, and what orders notice of it
+	@PYTHONPATH=tests:plugins/labels $(PY) -m plugins.labels.speed $(ARGS)
 
 damage: $(TOOLS) ## read damaged spreadsheets by seed: make damage ARGS="--files 20000 --seed 9"
 	@PYTHONPATH=tests:plugins/csv $(PY) -m plugins.csv.damage $(ARGS)
