@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from pictures import body, photo
+from plugins.labels.reader import FakeReader
+from plugins.labels.scans import Scans
 from shopify_orders import order, webhook, without_protected_data
 from waiting import PATIENCE_SECONDS
 
@@ -53,6 +55,7 @@ reads_per_minute = 1000
 host = "localhost"
 from = "gateway@lakeside.example"
 [plugins.json_api]
+[plugins.labels]
 [plugins.reports]
 [plugins.rx_queue]
 [plugins.webhooks]
@@ -103,7 +106,10 @@ async def listed_order(gateway, key, sent, state):
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("block", BLOCKS)
-async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, tmp_path):
+async def test_a_curl_line_of_the_docs_is_answered_with_success(
+    harness, block, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("gateway_labels.work.new_sandbox", lambda _seconds: FakeReader())
     async with Receiver() as receiver, harness(PLUGINS) as gateway:
         key, spare = await gateway.issue_key(), await gateway.issue_key()
         answer = await gateway.post("/api/webhook/orders", key, {"orders": [ORDER]})
@@ -136,6 +142,8 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, 
             [leased] = answer.json()["jobs"]
         (tmp_path / "photo.jpg").write_bytes(photo())
         (tmp_path / "page-1.png").write_bytes(photo("PNG"))
+        (tmp_path / "label.png").write_bytes(photo("PNG"))
+        scan = (await Scans(gateway, key).read())["scan_id"] if "SCAN" in block else ""
         sent, headers = body(photo(), kind="photo")
         answer = await gateway.request("POST", f"/api/packages/{package}/files", key, sent, headers)
         file = answer.json()["file_id"]
@@ -164,6 +172,7 @@ async def test_a_curl_line_of_the_docs_is_answered_with_success(harness, block, 
             "FILE": file,
             "PHOTO_URL": link.replace("https://gateway.example.com", gateway.url),
             "PACKAGE": package,
+            "SCAN": scan,
             "ENDPOINT": endpoint,
             "DELIVERY": delivery,
             "RECOVERY": recovery,

@@ -53,7 +53,7 @@ def _scan(settings: LabelsSettings) -> click.Command:
         content = file.read(MAX_PICTURE_BYTES + 1)
         if not 0 < len(content) <= MAX_PICTURE_BYTES:
             raise GatewayError("The picture is empty, or larger than 8 MB.")
-        sandbox = new_sandbox(settings.reading_seconds)
+        sandbox = new_sandbox(settings.reading_seconds, in_background=False)
         try:
             scanned = await asyncio.to_thread(read_label, sandbox, io.BytesIO(content))
         finally:

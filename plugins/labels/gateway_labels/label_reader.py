@@ -28,7 +28,6 @@ _LIMITS: Final = SandboxLimits(
     resident_bytes=700_000_000,
     cpu_seconds=3600,  # of all pictures that one process reads
     silence_seconds=90.0,
-    in_background=True,
 )
 READER: Final = SandboxReader(Path(__file__).with_name("read_label.py"), (), _LIMITS)
 _MOST_FILES: Final = 50
@@ -74,9 +73,14 @@ async def can_read() -> HealthReport:
     return HealthReport(healthy=True, detail="labels can be read")
 
 
-def new_sandbox(reading_seconds: float) -> WarmSandbox:
-    """Return the process that reads, which starts with the first picture."""
-    limits = msgspec.structs.replace(_LIMITS, silence_seconds=reading_seconds)
+def new_sandbox(reading_seconds: float, *, in_background: bool = True) -> WarmSandbox:
+    """Return the process that reads, which starts with the first picture.
+
+    ``in_background``: it gives way to the process that serves.
+    """
+    limits = msgspec.structs.replace(
+        _LIMITS, silence_seconds=reading_seconds, in_background=in_background
+    )
     return WarmSandbox(READER._replace(limits=limits), most_files=_MOST_FILES)
 
 

@@ -63,7 +63,7 @@ def main():
     parser.add_argument("--show", action="store_true", help="print what was not right")
     asked = parser.parse_args()
     settings = LabelsSettings()
-    sandbox = new_sandbox(600)
+    sandbox = new_sandbox(600, in_background=False)
     counts, sure, unsafe, seconds, peak = Counter(), Counter(), Counter(), [], 0
     levels = [each for each in LEVELS if str(each) in asked.levels]
     try:
@@ -73,6 +73,8 @@ def main():
             label = made(seed, level, judging=not asked.tuning)
             fields, took, scanned = read(sandbox, label, settings)
             seconds.append(took)
+            if asked.show and number % 20 == 19:
+                report(levels, counts, sure, unsafe)
             peak = max(peak, sandbox.resident_bytes)
             for name, verdict, field, printed in verdicts(label, fields):
                 counts[level, name, verdict] += 1
