@@ -11,6 +11,7 @@ memory, and small print is lost in reading only. The model is loaded with the fi
 import contextlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -30,6 +31,8 @@ _MOST_CODES: Final = 12
 _MOST_CHARACTERS: Final = 300
 _WIDE: Final = 1.5  # a line this much taller than wide lies on its side
 _FLAT: Final = 150  # of 255: less between dark and light is stretched
+# By its name in 1.32, and by the one that https://github.com/microsoft/onnxruntime/pull/29843 has.
+_NO_TELEMETRY: Final = {"ORT_DISABLE_TELEMETRY": "1", "ORT_TELEMETRY_DISABLED": "1"}
 _TURNS: Final = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180}
 _TURNS_BACK: Final = {**_TURNS, 270: Image.Transpose.ROTATE_270}
 _DAMAGED: Final = (OSError, ValueError, SyntaxError, LookupError, TypeError, ArithmeticError)
@@ -176,6 +179,8 @@ def _codes(grey: Any) -> list[dict[str, Any]]:
 @lru_cache(maxsize=1)
 def _engine() -> Any:
     """Load the model; nothing is downloaded and nothing written, the sandbox allows neither."""
+    # ONNX Runtime would send telemetry, and keep a device's id in the user's cache folder.
+    os.environ.update(_NO_TELEMETRY)
     from rapidocr import RapidOCR
 
     logging.disable(logging.CRITICAL)  # it would quote what it reads

@@ -23,7 +23,8 @@ from gateway.settings import parse_settings
 from gateway.testing import GatewayHarness
 
 _BARE = """
-import json, logging, sys, time
+import json, logging, os, sys, time
+os.environ.update({"ORT_DISABLE_TELEMETRY": "1", "ORT_TELEMETRY_DISABLED": "1"})
 from rapidocr import RapidOCR
 logging.disable(logging.CRITICAL)
 engine = RapidOCR(params={"Global.log_level": "critical"})

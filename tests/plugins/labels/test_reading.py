@@ -1,6 +1,7 @@
 """The real reader, in its sandbox: made-up labels, pictures held any way, and hostile files."""
 
 import io
+import os
 import re
 import sys
 from datetime import date
@@ -76,6 +77,19 @@ def test_the_process_keeps_its_model_and_can_write_nothing(sandbox):
     assert 100_000_000 < sandbox.resident_bytes < 700_000_000
     assert re.search(r"^Max file size +0 +0 ", limits, re.MULTILINE)
     assert re.search(r"^Seccomp:\s+[02]$", status, re.MULTILINE)  # 0: a kernel without it
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it is a log of the system's")
+def test_the_recognizer_keeps_no_telemetry_in_the_users_folder():
+    import pwd
+
+    cache = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "Microsoft"
+    before = {each: each.stat().st_mtime_ns for each in cache.rglob("*")}
+    opened = new_sandbox(300)
+    read(opened, saved(Image.new("RGB", (64, 64), "white")))
+    opened.close()
+
+    assert {each: each.stat().st_mtime_ns for each in cache.rglob("*")} == before
 
 
 def test_a_pdf_of_one_page_is_a_label(sandbox):
