@@ -8,8 +8,10 @@ from gateway_labels.codes import pattern_of, readings
 from gateway_labels.fields.draft import Reading, draft_of, fields_of
 from gateway_labels.fields.numbers import days_in
 from gateway_labels.fields.people import person_of
+from gateway_labels.quality import verdict_of
 from gateway_labels.settings import LabelsSettings
 from plugins.labels.printed import BAG, code, line, page
+from plugins.labels.reader import GOOD
 
 PATTERNS = LabelsSettings().patterns()
 US = Reading(PATTERNS, "US", date(2026, 11, 29))
@@ -151,6 +153,16 @@ def test_values_stand_beside_or_below_their_words():
     }
 
 
+def test_words_that_the_recognizer_glued_together_are_parted():
+    lines = page("Pharmacie du Parc", "Total due $62.50Ph 416-388-3648", "Rx9781815")
+
+    assert values(lines, reading=CA) == {
+        "patient_phone": "+14163883648",
+        "rx_number": "9781815",
+        "copay_amount": "62.50",
+    }
+
+
 def test_a_spanish_label_is_read():
     lines = page(
         "FARMACIA DEL SOL",
@@ -257,3 +269,22 @@ def test_a_pattern_takes_a_code_apart(text, pattern, parts):
 def test_a_pattern_that_can_not_be_is_refused(pattern):
     with pytest.raises(ValueError, match=r"expected|characters"):
         pattern_of(pattern)
+
+
+@pytest.mark.parametrize(
+    ("quality", "scores", "verdict"),
+    [
+        ({"light": 60.0}, 0.6, "dark"),
+        ({"contrast": 30.0}, 0.6, "pale"),
+        ({}, 0.6, "blurred"),
+        ({"pixels": 300.0}, 0.99, "small"),
+        ({"light": 60.0}, 0.99, "good"),
+        ({}, None, "empty"),
+    ],
+)
+def test_a_poor_picture_says_how_to_take_a_better_one(quality, scores, verdict):
+    lines = [] if scores is None else [line("Rx 8872341", 1, score=scores)]
+    said = verdict_of({**GOOD, **quality}, lines)
+
+    assert said.verdict == verdict
+    assert (said.advice is None) == (verdict == "good")

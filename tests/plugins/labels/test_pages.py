@@ -87,17 +87,17 @@ async def test_a_photo_is_compared_and_becomes_an_order(running, person, reader)
     assert package["prescriptions"][0]["filled_on"] == "2026-11-03"
 
 
-@pytest.mark.parametrize("left_out", SEEN)
-async def test_no_order_is_made_before_each_field_was_compared(running, person, left_out):
+async def test_no_order_is_made_before_each_field_was_compared(running, person):
     path = await taken(person)
-    seen = [each for each in SEEN if each != left_out]
-    answer = await person.post(f"{path}/confirm", {**TYPED, "seen": seen})
-    page = answer.text
+    for left_out in SEEN:
+        seen = [each for each in SEEN if each != left_out]
+        answer = await person.post(f"{path}/confirm", {**TYPED, "seen": seen})
+        page = answer.text
 
-    assert answer.status_code == 400
-    assert "Compare each of these with the label first." in words(page)
-    assert "compare it with the label" in words(page)
-    assert 'value="Maria Rodriguez"' in page
+        assert answer.status_code == 400
+        assert "Compare each of these with the label first." in words(page)
+        assert "compare it with the label" in words(page)
+        assert 'value="Maria Rodriguez"' in page
     assert await packages(running) == []
 
 
@@ -179,11 +179,8 @@ async def test_without_the_libraries_the_page_says_what_to_install(person, monke
     assert "Take a photo" not in page
 
 
-@pytest.mark.parametrize(
-    ("language", "said"), [("fr", "Deux endroits concordent"), ("es", "Dos lugares coinciden")]
-)
-async def test_the_pages_are_french_and_spanish(running, language, said):
-    person = await running.sign_in("pharmacist", language=language)
-    path = await taken(person)
-
-    assert said in words((await person.get(path)).text)
+async def test_the_pages_are_french_and_spanish(running):
+    for language, said in (("fr", "Deux endroits concordent"), ("es", "Dos lugares coinciden")):
+        person = await running.sign_in("pharmacist", language=language)
+        path = await taken(person)
+        assert said in words((await person.get(path)).text)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from gateway_labels.label_reader import INSTALL, need_extra
 from plugins.labels.conftest import TOML
-from plugins.labels.printed import line
 from plugins.labels.reader import FakeReader
 from plugins.labels.scans import ORDER, Scans
 from sqlalchemy import text
@@ -236,25 +235,18 @@ async def test_a_full_queue_says_how_long_to_wait(harness, reader):
     assert int(answer.headers["retry-after"]) == 4
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
+async def test_a_picture_that_can_not_be_read_says_why_and_is_not_kept(gateway, scans, reader):
+    for fault, words in (
         (FileUnreadable("x", "kind"), "Send a JPEG, PNG or WebP picture"),
         (FileUnreadable("x", "pages"), "a PDF of one page"),
         (FileUnreadable("x", "pixels"), "more than 40 megapixels"),
         (FileTooSlow("x"), "too much memory or time"),
         (ReaderCrashed("x", "KeyError", b"Ana Reed"), "it is damaged"),
-    ],
-)
-async def test_a_picture_that_can_not_be_read_says_why_and_is_not_kept(
-    gateway, scans, reader, fault, words
-):
-    reader.fault = fault
-    scan = await scans.read()
-
-    assert scan["status"] == "failed"
-    assert words in scan["error"]
-    assert "picture" not in scan
+    ):
+        reader.fault = fault
+        scan = await scans.read()
+        assert (scan["status"], words in scan["error"]) == ("failed", True), words
+        assert "picture" not in scan
     assert await rows(gateway, "SELECT * FROM labels_pictures") == []
 
 
@@ -265,28 +257,6 @@ async def test_a_picture_of_more_than_8_mb_is_refused_and_so_is_none(gateway, sc
     assert (large.status_code, large.json()["code"]) == (413, "too_large")
     assert none.status_code == 415
     assert await rows(gateway, "SELECT * FROM labels_scans") == []
-
-
-@pytest.mark.parametrize(
-    ("quality", "scores", "verdict"),
-    [
-        ({"light": 60.0}, 0.6, "dark"),
-        ({"contrast": 30.0}, 0.6, "pale"),
-        ({}, 0.6, "blurred"),
-        ({"pixels": 300.0}, 0.99, "small"),
-        ({"light": 60.0}, 0.99, "good"),
-        ({}, None, "empty"),
-    ],
-)
-async def test_a_poor_picture_says_how_to_take_a_better_one(
-    scans, reader, quality, scores, verdict
-):
-    reader.quality = {**reader.quality, **quality}
-    reader.lines = [] if scores is None else [line("Rx 8872341", 1, score=scores)]
-    said = (await scans.read())["quality"]
-
-    assert said["verdict"] == verdict
-    assert (said["advice"] is None) == (verdict == "good")
 
 
 async def test_drafts_and_pictures_are_erased_at_their_age(harness, reader):

@@ -16,6 +16,7 @@ _EDGES: Final = " \t:;#.,-\u2013*|"
 _BESIDE: Final = 0.6
 _BELOW: Final = 2.3
 _ALIGNED: Final = 3.0
+_OF_A_PATIENT: Final = frozenset({"name", "rx", "money", "filled"})
 _LEAST_WIDTHS: Final = 4  # a line this much wider than high says how the label is tilted
 
 
@@ -113,7 +114,7 @@ class Page:
             while line is not None and not (has_code and has_phone):
                 code, phone = line.has_code(), bool(PHONE.search(line.text))
                 is_street = bool(STREET.search(line.folded)) and not has_code
-                is_patients = any(each.kind in {"name", "rx"} for each in line.segments)
+                is_patients = any(each.kind in _OF_A_PATIENT for each in line.segments)
                 if (
                     is_patients
                     or not (code or phone or is_street)

@@ -60,7 +60,7 @@ _ANCHORS: Final[tuple[tuple[Kind, str], ...]] = (
     ("prescriber", r"prescriber|prescripteur|physician|medecin|medico|doctor|dr[ea]?(?=[\s.])"),
 )
 _ANCHOR: Final = re.compile(
-    "|".join(f"(?P<{kind}>(?<![a-z0-9])(?:{words})(?![a-z]))" for kind, words in _ANCHORS)
+    "|".join(f"(?P<{kind}>(?<![a-z])(?:{words})(?![a-z]))" for kind, words in _ANCHORS)
 )
 PHARMACY: Final = re.compile(
     r"pharmac|farmacia|apothecar|drug\s*(?:store|mart)|\bdrugs?\b(?!.*\d\s*mg)|chemist"
