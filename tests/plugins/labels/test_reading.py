@@ -11,7 +11,7 @@ import pytest
 from gateway_labels.fields.draft import Reading, fields_of
 from gateway_labels.label_reader import new_sandbox, read_label
 from gateway_labels.settings import LabelsSettings
-from pictures import animated, bomb, encrypted_pdf, fax, saved
+from pictures import animated, bomb, encrypted_pdf, fax, photo, saved
 from PIL import Image
 from plugins.labels.accuracy import verdicts
 from plugins.labels.made_labels import made
@@ -116,6 +116,16 @@ def test_a_pdf_of_one_page_is_a_label(sandbox):
 def test_what_is_no_picture_of_a_label_is_refused_and_the_process_goes_on(sandbox, content, words):
     with pytest.raises(InvalidInput, match=words):
         read(sandbox, content)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_photo_is_turned_as_the_phone_was_held(form):
+    from gateway_labels.read_label import _decoded
+
+    held = _decoded(photo(form, orientation=6), pytest.fail)
+
+    assert held.size == (480, 640)
+    assert held.mode == "RGB"
 
 
 def test_a_picture_of_billions_of_pixels_is_refused_before_it_is_in_memory(sandbox):
