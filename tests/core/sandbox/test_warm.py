@@ -65,6 +65,8 @@ def test_a_file_that_takes_too_long_ends_the_process_and_the_next_is_read(opened
     with pytest.raises(FileTooSlow):
         ask(sandbox, "hang")
 
+    # On a busy machine the next process alone takes longer than that to start.
+    sandbox._reader = sandbox._reader._replace(limits=SandboxLimits())
     [[_, _, said]] = ask(sandbox, "after")
     assert said == "after"
 
