@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from gateway.plugin import Problem
+from gateway_csv.columns.evidence import fit
 from gateway_csv.columns.headers import is_quantity, meaning_of
 from gateway_csv.columns.reading import HALF, Column, DoubtfulColumns, Sample, share
 from gateway_csv.columns.regions import is_region
@@ -48,6 +49,7 @@ _NUMBER_BEHIND: Final = re.compile(
     rf"(?P<house>\d{{1,6}})[A-Za-z]? +[^\W\d_][^\d,]*[^\w#-]\s*(?P<number>{_NUMBER})(?=$|[,\n])"
 )
 _HOUSE: Final = re.compile(r"\d+")
+_BEHIND_GAP: Final = re.compile(r"\S {2,}[^\W\d_]{3,}(?: [^\W\d_]+)*$")
 _NAME_FIELDS: Final = ("patient_name", "last_first", "first_name", "middle_name", "last_name")
 _CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
 _LEFT, _RIGHT = r"(?:{})(?=$|[\s,;/|&-])", r"(?<![^\s,;/|&-])(?:{})"
@@ -111,6 +113,17 @@ class _Table(NamedTuple):
         joined = [" ".join(filter(None, each)) for each in zip(*streets, strict=True)]
         return [next(iter(_HOUSE.findall(each)), each.casefold()) for each in joined]
 
+    def lacks_city(self) -> bool:
+        """Say whether neither a column nor most addresses have a city."""
+        if self.by_field.keys() & {"city", "locality"}:
+            return False
+        streets = self.by_field.get("patient_address", ())
+        return share([text for each in streets for text in self.texts(each)], _has_comma) < HALF
+
+
+def _has_comma(text: str) -> bool:
+    return "," in text
+
 
 def is_judged(column: Column) -> bool:
     """Say whether a column may be doubted: a sender's choice, or a known layout, is not."""
@@ -131,7 +144,10 @@ def check_columns(columns: Sequence[Column], sample: Sample) -> None:
 
 
 def _check_names(table: _Table) -> None:
-    """Doubt names with a doctor's title, and one name at many addresses."""
+    """Doubt names with a doctor's title, one at many addresses, and cells that are none."""
+    for column in table.taken("patient_name", "last_first", "first_name", "last_name"):
+        if fit(column.field or "", table.texts(column), is_garbled_fine=True) <= HALF:
+            raise doubted(column, "half of its cells are no names")
     for column in table.taken("patient_name", "last_first", "last_name"):
         if share(table.texts(column), _TITLE.fullmatch) > HALF:
             raise doubted(column, "its names have a doctor's title")
@@ -147,6 +163,8 @@ def _check_names(table: _Table) -> None:
         )
         if any(2 * count > len(table.texts(column)) for count in ends.values()):
             raise doubted(column, "its names have a state or a province in them")
+        if table.lacks_city() and share(table.texts(column), _BEHIND_GAP.search) > HALF:
+            raise doubted(column, "its cells may have the city behind the name")
 
 
 def _check_first_names(table: _Table) -> None:
@@ -301,7 +319,7 @@ def _check_address(table: _Table) -> None:
                 raise doubted(column, f"its addresses have a number of something else {place}")
         fields = table.by_field.keys()
         lacks_city = "state" in fields and not fields & {"city", "locality"}
-        if lacks_city and share(texts, lambda each: "," in each) < HALF:
+        if lacks_city and share(texts, _has_comma) < HALF:
             raise DoubtfulColumns(
                 "An address has a state or a province, and no city.",
                 [

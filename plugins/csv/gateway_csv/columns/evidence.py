@@ -16,6 +16,7 @@ from gateway_csv.columns.wording import (
     NOTE_WORDS,
     garbled,
     has_second_comma,
+    is_note,
     words_of_a_note,
 )
 from gateway_csv.read.rows import Cell
@@ -65,6 +66,7 @@ _TITLE: Final = re.compile(r"(?:dr|prof|mr|mrs|ms|mme|mlle)\b", re.IGNORECASE)
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _LETTERS: Final = re.compile(r"[^\W\d_]{2}")
 # Nearly every name there is: letters and what stands between them.
+_BETWEEN_PARTS: Final = re.compile(r"[\s,]")
 _PLAIN_NAME: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .,'\u2019-](?![ ,]*$)|\.$)*")
 _EXTENSION: Final = re.compile(r"\s*(?:x|ext\.?)\s*\d{1,6}$", re.IGNORECASE)
 _STRENGTH: Final = re.compile(r"\d\s*(?:mg|mcg|ml|tab|cap|%|units?)\b", re.IGNORECASE)
@@ -106,6 +108,11 @@ _COUNTRY: Final = re.compile(
     r"[\s,.]*(?:usa?|u\.s\.a?|canada|can?|united states(?: of america)?)?[\s,.]*", re.IGNORECASE
 )
 _OTHER_DELIMITERS: Final = re.compile(r"[;|\t].*[;|\t]", re.DOTALL)
+# Something that ends with a mark or a gap, and then the number of a house.
+_BEFORE_HOUSE: Final = re.compile(
+    r"(?P<words>[^\d]*[^\W\d_]|[^|;\t]*[^\W\d_][^|;\t]*(?=[|;\t]))"
+    r"(?:\s*[;|/,&\t\n-]\s*|\s{2,})(?=\d)"
+)
 _WORDS_OF_CODES: Final = frozenset(
     ["rx", "no", "num", "number", "nbr", "n", "id", "script", "ref", "and", "or", "et", "ou"]
 )
@@ -254,8 +261,8 @@ def _address(text: str) -> str:
     if _PLAIN_STREET.fullmatch(text) and not _OTHER_DELIMITERS.search(text):
         return ""
     first = text.split(maxsplit=1)[0]
-    is_note = first in NOTE_WORDS and not _STREET_WORD.search(text)
-    if is_note or is_placeholder(text) or _CODE_NOTE.fullmatch(text):
+    begins_noted = first in NOTE_WORDS and not _STREET_WORD.search(text)
+    if begins_noted or is_placeholder(text) or _CODE_NOTE.fullmatch(text):
         return "it names no place to deliver to"
     shape = looks(text)
     if shape and shape != "a street address":
@@ -263,7 +270,9 @@ def _address(text: str) -> str:
     if _PHONE_INSIDE.search(text) or _EMAIL_INSIDE.search(text):
         return "it has a telephone number or an e-mail address in it"
     others = (*_NOT_IN_ADDRESSES, _STRENGTH)
-    if _POSTAL_FIRST.match(text) or any(each.search(text) for each in others):
+    in_front = _BEFORE_HOUSE.match(text)
+    has_note = in_front is not None and is_note(in_front["words"])
+    if has_note or _POSTAL_FIRST.match(text) or any(each.search(text) for each in others):
         return "it has something else in it"
     return _behind_postal(text) or ("" if is_street(text) else "it has no street and number")
 
@@ -327,13 +336,13 @@ def _second_line(text: str) -> str:
     if _UNIT_WORD.fullmatch(text):
         return "the number of the unit is missing"
     is_state = len(text) == 2 and text.isupper() and is_region(text)  # noqa: PLR2004
-    is_note = " " in text and not _DIGIT.search(text) and not has_capital(text)
+    is_small_note = " " in text and not _DIGIT.search(text) and not has_capital(text)
     is_other = any(each.search(text) for each in (*_NOT_IN_ADDRESSES, _PHONE_INSIDE))
     if (
         text.casefold() in ANSWERS
         or _CA_POSTAL.fullmatch(text)
         or is_state
-        or is_note
+        or is_small_note
         or is_other
         or _NO_UNIT.fullmatch(text)
         or is_placeholder(text)
@@ -423,13 +432,18 @@ def _rx(text: str) -> str:
     return _code(text) or ("" if has_digit(text) else "it has no digits")
 
 
+def _last_first(text: str) -> str:
+    """Judge a name under a header that promises both parts."""
+    return _name(text) or ("" if _BETWEEN_PARTS.search(text) else "it is only a part of a name")
+
+
 def _part_of_name(text: str) -> str:
     return "it has two lines" if "\n" in text or "\t" in text else _name(text)
 
 
 _JUDGES: Final[Mapping[str, Callable[[str], str]]] = {
     "patient_name": _name,
-    "last_first": _name,
+    "last_first": _last_first,
     "first_name": _part_of_name,
     "middle_name": _part_of_name,
     "last_name": _part_of_name,
@@ -537,7 +551,14 @@ def _is_nothing(field: str, cell: Cell) -> bool:
     return len(cell.strip()) < _SHORTEST or is_placeholder(cell)
 
 
-def fit(field: str, cells: Iterable[Cell]) -> float:
-    """Return the share of a column's filled cells that may be what the column is; 1 for none."""
-    found = [misfit(field, each) == "" for each in cells if not _is_nothing(field, each)]
+def fit(field: str, cells: Iterable[Cell], *, is_garbled_fine: bool = False) -> float:
+    """Return the share of a column's filled cells that may be what the column is; 1 for none.
+
+    With ``is_garbled_fine`` a text whose letters were garbled counts as one that may be.
+    """
+    found = [
+        misfit(field, each) == "" or (is_garbled_fine and garbled(field, str(each)) != "")
+        for each in cells
+        if not _is_nothing(field, each)
+    ]
     return sum(found) / len(found) if found else 1.0

@@ -88,6 +88,10 @@ class Exchanges:
         self._own = {
             each: Counter[str]() for pair in (*self._numbers, *self._counts) for each in pair
         }
+        # By what a number is written with its letters kept: MRN1000 is not written as ORD5000 is.
+        self._marks = {each: Counter[str]() for pair in self._numbers for each in pair}
+        self._beside: Counter[tuple[Pair, str]] = Counter()
+        self._filled: Counter[Pair] = Counter()
         self._shaped = sorted({each for pair in self._codes for each in pair} | self._own.keys())
         self._priced = sorted({each for pair in self._amounts for each in pair})
         self._by_shapes: dict[tuple[str, ...], Pair | None] = {}
@@ -97,10 +101,14 @@ class Exchanges:
 
     def add(self, row: Row) -> None:
         """Count a row."""
-        shapes, kinds = self._forms(row)
-        for place, counted in self._own.items():
-            if shapes[place]:
-                counted[shapes[place]] += 1
+        shapes, kinds, marks = self._forms(row)
+        for counters, forms in ((self._own, shapes), (self._marks, marks)):
+            for place, counted in counters.items():
+                counted.update([forms[place]] if forms[place] else ())
+        for pair in self._numbers:
+            if shapes[pair[0]] and shapes[pair[1]]:
+                self._beside[pair, shapes[pair[0]]] += 1
+                self._filled[pair] += 1
         for one, other in self._codes:
             self._shapes[(one, other), shapes[one], shapes[other]] += 1
         for one, other in self._amounts:
@@ -112,24 +120,32 @@ class Exchanges:
 
     def found(self, row: Row) -> Pair | None:
         """Return two columns whose cells this row has exchanged; ``None`` for none."""
-        shapes, kinds = self._forms(row)
-        key = (*shapes.values(), *kinds.values())
+        shapes, kinds, marks = self._forms(row)
+        key = (*shapes.values(), *kinds.values(), *marks.values())
         if key not in self._by_shapes:
             if len(self._by_shapes) >= _MOST_VERDICTS:
                 self._by_shapes.clear()
-            self._by_shapes[key] = self._by_form(shapes, kinds)
+            self._by_shapes[key] = self._by_form(shapes, kinds, marks)
         return self._by_shapes[key] or next(self._texts(row), None)
 
-    def _forms(self, row: Row) -> tuple[dict[int, str], dict[int, str]]:
-        """Return the shapes of numbers, and which amounts have cents, by column."""
-        shapes = {place: _shape(_text(row, place)) for place in self._shaped}
-        return shapes, {place: _kind(_text(row, place)) for place in self._priced}
+    def _forms(self, row: Row) -> tuple[dict[int, str], dict[int, str], dict[int, str]]:
+        """Return the shapes of numbers, which amounts have cents, and the marks, by column."""
+        texts = {place: _text(row, place) for place in self._shaped}
+        shapes = {place: _shape(text) for place, text in texts.items()}
+        marks = {place: _mark(texts[place]) for place in self._marks}
+        return shapes, {place: _kind(_text(row, place)) for place in self._priced}, marks
 
-    def _by_form(self, shapes: Mapping[int, str], kinds: Mapping[int, str]) -> Pair | None:
+    def _by_form(
+        self, shapes: Mapping[int, str], kinds: Mapping[int, str], marks: Mapping[int, str]
+    ) -> Pair | None:
         """Judge a row by the shapes alone: few rows of a file differ in them."""
         turned = (each for each in self._codes if self._is_turned(each, shapes))
         amounts = (each for each in self._amounts if self._is_turned(each, kinds))
-        others = (each for each in self._numbers if self._is_others(each, shapes))
+        others = (
+            each
+            for each in self._numbers
+            if self._is_others(each, shapes, self._own) or self._is_others(each, marks, self._marks)
+        )
         counts = (each for each in self._counts if self._is_count(each, shapes))
         return next(itertools.chain(turned, amounts, others, counts), None)
 
@@ -155,24 +171,32 @@ class Exchanges:
         is_odd = bool(one and other) and one != other
         return is_odd and turned >= self._shapes.get((pair, one, other), 0) > 0
 
-    def _is_others(self, pair: Pair, shapes: Mapping[int, str]) -> bool:
-        """Say whether a number is written as those of another column, whose cell has none."""
+    def _is_others(
+        self, pair: Pair, shapes: Mapping[int, str], counted: Mapping[int, Counter[str]]
+    ) -> bool:
+        """Say whether a number is written as those of another column, whose cell has none.
+
+        It is odd among the numbers of its own column, or where rows have both.
+        """
         one, other = pair
-        shape, others = shapes[one], self._own[other]
+        shape, others = shapes[one], counted[other]
         is_usual = bool(shape) and 2 * others.get(shape, 0) >= others.total() > 0
-        return is_usual and self._is_odd(one, shape) and shapes[other] != shape
+        if not is_usual or shapes[other] == shape:
+            return False
+        is_unlike = not shapes[other] and 2 * self._beside[pair, shape] < self._filled[pair]
+        return (is_unlike and counted is self._own) or _is_odd(counted[one], shape)
 
     def _is_count(self, pair: Pair, shapes: Mapping[int, str]) -> bool:
         """Say whether a number is written as counts of pieces are, and only its row lacks one."""
         one, other = pair
         shape, own, counts = shapes[one], self._own[one], self._own[other]
         is_lost = shape in counts and shapes[other] not in counts
-        return is_lost and self._is_odd(one, shape) and own.total() <= counts.total() + own[shape]
+        return is_lost and _is_odd(own, shape) and own.total() <= counts.total() + own[shape]
 
-    def _is_odd(self, place: int, shape: str) -> bool:
-        own = self._own[place]
-        rows = own.total()
-        return len(own) > 1 and (2 * own[shape] < rows or own[shape] <= 1 < rows)
+
+def _is_odd(own: Counter[str], shape: str) -> bool:
+    rows = own.total()
+    return len(own) > 1 and (2 * own[shape] < rows or own[shape] <= 1 < rows)
 
 
 def _alike(theirs: Column, by_field: Mapping[str, Sequence[Column]]) -> list[int]:
@@ -195,6 +219,11 @@ def _shape(text: str) -> str:
     if text.isascii():
         return text.translate(_ASCII_SHAPES)
     return _DIGITS.sub("9", _LETTERS.sub("x", text))
+
+
+def _mark(text: str) -> str:
+    """Return how a number is written, its digits alone replaced."""
+    return _DIGITS.sub("9", text)
 
 
 def _text(row: Row, place: int) -> str:

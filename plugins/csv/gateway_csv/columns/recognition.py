@@ -358,11 +358,14 @@ class _Recognition(ColumnReading):
                 self._take(each)
 
     def _refuse_same_header(self, field: str, places: Sequence[int]) -> None:
-        """Refuse columns of one and the same header that differ: one of them is a stray."""
+        """Refuse columns of one and the same header that differ: one of them is a stray.
+
+        Where one is filled and the other is empty, either may be the row's own.
+        """
         for one, other in itertools.combinations(places, 2):
-            both = zip(self._sample.by_row(one), self._sample.by_row(other), strict=True)
+            texts, others = self._sample.by_row(one), self._sample.by_row(other)
             is_same = normal(self._headers[one]) == normal(self._headers[other])
-            if is_same and any(a and b and a != b for a, b in both):
+            if is_same and any(texts) and any(others) and texts != others:
                 raise two_readings(field, [self._shown(one), self._shown(other)])
 
     def _refuse_odd(self, field: str, places: Sequence[int]) -> None:

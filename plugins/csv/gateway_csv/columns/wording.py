@@ -59,6 +59,14 @@ def words_of_a_note(text: str) -> str:
     return "it has words of a note" if len(noted) >= _FEWEST_NOTE_WORDS else ""
 
 
+def is_note(text: str) -> bool:
+    """Say whether words that stand apart are a note: ``dog in yard``, ``Leave at front desk``."""
+    words = [each.strip(_AROUND_WORDS) for each in text.split()]
+    is_small = any(each.islower() for each in words) and not any(each.istitle() for each in words)
+    has_noted = any(each.casefold() in NOTE_WORDS for each in words)
+    return (is_small and has_noted) or words_of_a_note(text) != ""
+
+
 def garbled(field: str, text: str) -> str:
     """Say whether a text's letters were garbled by programs that it went through."""
     if field not in GARBLED_FIELDS or (text.isascii() and "&" not in text and "?" not in text):
