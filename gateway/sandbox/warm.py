@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from gateway.clock import Clock, SystemClock
-from gateway.errors import FileUnreadable
+from gateway.errors import FileTooDemanding, FileUnreadable
 from gateway.sandbox.reader import (
     Readable,
     SandboxReader,
@@ -63,23 +63,33 @@ class WarmSandbox:
         with self._lock:
             if self._running is not None and self._running[0].poll() is not None:
                 self._end()  # it was killed in between
-            process, watch = self._running or self._start()
-            is_fine = False
+            was_used = self._running is not None
             try:
-                watch.is_waiting = True
-                _send(process.stdin, content)
-                found = list(items_of(process, watch, self._reader.limits.item_bytes))
-                is_fine = True
-            except FileUnreadable:
-                is_fine = True  # refused by the reader itself, which goes on
-                raise
-            finally:
-                watch.is_waiting = False
-                self._files += 1
-                self._used_at = self._clock.monotonic_seconds()
-                if not is_fine or self._files >= self._most_files:
-                    self._end()
-            return found
+                return self._answer(content)
+            except FileTooDemanding:
+                if not was_used:
+                    raise
+            # Memory that earlier files left behind is no fault of this one's.
+            return self._answer(content)
+
+    def _answer(self, content: bytes) -> list[Any]:
+        process, watch = self._running or self._start()
+        is_fine = False
+        try:
+            watch.is_waiting = True
+            _send(process.stdin, content)
+            found = list(items_of(process, watch, self._reader.limits.item_bytes))
+            is_fine = True
+        except FileUnreadable:
+            is_fine = True  # refused by the reader itself, which goes on
+            raise
+        finally:
+            watch.is_waiting = False
+            self._files += 1
+            self._used_at = self._clock.monotonic_seconds()
+            if not is_fine or self._files >= self._most_files:
+                self._end()
+        return found
 
     def end_if_idle(self, seconds: float) -> None:
         """End the process if no file came for so long; one at work isn't disturbed."""

@@ -104,7 +104,7 @@ def do_process(content, refuse):
     import os
 
     said = content.decode()
-    if said in {"raise", "hang", "refuse", "grow"}:
+    if said in {"raise", "hang", "refuse", "grow", "swell"}:
         yield from globals()[f"do_{said}"](content, refuse)
     yield [os.getpid(), os.nice(0) if hasattr(os, "nice") else None, said]
 
@@ -113,3 +113,13 @@ def do_grow(content, refuse):
     grown = bytearray(b"x") * 300_000_000
     yield len(grown)
     time.sleep(600)
+
+
+def do_swell(content, refuse):
+    """Take much memory in a process that has read before, as one does that leaks."""
+    if _READ_BEFORE:
+        yield from do_grow(content, refuse)
+    _READ_BEFORE.append(1)
+
+
+_READ_BEFORE = []

@@ -81,6 +81,15 @@ def test_a_process_that_takes_more_memory_than_it_may_is_ended(opened):
         ask(sandbox, "grow")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what is resident is read from /proc")
+def test_a_file_that_finds_the_memory_full_of_earlier_ones_is_read_in_a_new_process(opened):
+    sandbox = opened(resident_bytes=200_000_000)
+    [[first, _, _]] = ask(sandbox, "swell")
+    [[second, _, said]] = ask(sandbox, "swell")
+
+    assert (first == second, said) == (False, "swell")
+
+
 def test_an_idle_process_is_ended_and_one_that_was_killed_is_replaced(opened):
     sandbox = opened()
     [[first, _, _]] = ask(sandbox)
