@@ -104,3 +104,15 @@ def test_numbers_that_moved_in_most_rows_are_known_by_the_rows_that_have_both():
 
     assert outcome.column("rx_number") == ["00000012", "00000016"]
     assert outcome.column("external_patient_id") == ["MRN1000", "MRN1001"]
+
+
+def test_a_column_of_days_that_has_none_refuses_the_file():
+    outcome = read_file(
+        "Patient Name,Address,Xyz,Delivery Date,Notes\n"
+        "Ivy Stone,387 Elm St,2026-12-02,use side gate,90\n"
+        "Cy Olm,440 Park Blvd,2026-12-06,no stairs please,10\n"
+        "Hana Zola,779 Lake Dr,2026-12-02,,10\n"
+    )
+
+    assert outcome.orders == {}
+    assert "its cells are no dates" in outcome.refusal

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from gateway.plugin import Problem
+from gateway_csv.columns.dates import could_be_date
 from gateway_csv.columns.evidence import fit
 from gateway_csv.columns.headers import is_quantity, meaning_of
 from gateway_csv.columns.reading import HALF, Column, DoubtfulColumns, Sample, share
@@ -274,6 +275,17 @@ def _check_amounts(table: _Table) -> None:
                 raise doubted(column, f"it has no cents, and {other.header} has")
 
 
+def _check_dates(table: _Table) -> None:
+    """Doubt a column of days that has none, beside another that has, or in all of its cells."""
+    for column in table.taken("delivery_date"):
+        texts = table.texts(column)
+        days = share(texts, could_be_date)
+        others = [each for each in table.columns if each.field is None]
+        is_beaten = any(share(table.texts(each), could_be_date) > HALF for each in others)
+        if texts and days < HALF and (is_beaten or (days == 0 and len(texts) > 1)):
+            raise doubted(column, "its cells are no dates")
+
+
 def _check_notes(table: _Table) -> None:
     """Doubt notes that have something of a column in them that the file lacks."""
     for column in table.taken("notes"):
@@ -416,6 +428,7 @@ _CHECKS: Final = (
     _check_phones,
     _check_codes,
     _check_amounts,
+    _check_dates,
     _check_notes,
     _check_address,
     _check_units,
