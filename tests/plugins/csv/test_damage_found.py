@@ -116,3 +116,209 @@ def test_a_column_of_days_that_has_none_refuses_the_file():
 
     assert outcome.orders == {}
     assert "its cells are no dates" in outcome.refusal
+
+
+def test_numbers_of_orders_under_the_flat_are_refused_where_the_column_of_orders_is_empty():
+    outcome = read_file(
+        "Patient Name,Address,Apt,Order ID\nCy Stone,22 Elm St,#5000,\nOda Moss,7 Oak Rd,#5001,\n"
+    )
+
+    assert outcome.orders == {}
+    assert "Order ID, which is empty" in outcome.refusal
+
+
+def test_the_number_of_an_order_that_moved_under_the_flat_is_known_by_the_others():
+    outcome = read_file(
+        "Patient Name,Address,Apt,Order ID\nEve Stone,369 Elm St,,#5000\n"
+        "Cy Moss,236 Oak Rd,,#5001\nCy Olm,472 Elm St,#5002,\n"
+    )
+
+    assert list(outcome.errors) == [4]
+
+
+OTHERS = "".join(f"{name} Day,{at} Elm St,Apt {at},Salem\n" for at, name in enumerate("ABCD", 1))
+HEADER = "Patient Name,Address,Apt,City\n"
+
+
+@pytest.mark.parametrize(
+    "said", ["62 Oak Rd; MA", "62 Oak Rd/routine", "62 Oak Rd urgent", "62 Oak Rd | stat"]
+)
+def test_a_priority_or_a_state_behind_the_street_is_no_part_of_the_address(said):
+    outcome = read_file(f"{HEADER}{OTHERS}Bo Fox,{said},,Salem\n")
+
+    assert list(outcome.errors) == [6]
+
+
+def test_a_state_behind_the_flat_is_no_part_of_it():
+    outcome = read_file(f"{HEADER}{OTHERS}Bo Fox,62 Oak Rd,Apt 3 | MA,Salem\n")
+
+    assert list(outcome.errors) == [6]
+
+
+def test_the_first_word_of_a_city_is_no_city():
+    outcome = read_file(f"{HEADER}{OTHERS}Bo Zola,220 Lake Dr,,Thunder\n")
+
+    assert outcome.errors == {6: ["the cell can't be city: it is only a part of a city's name"]}
+
+
+def test_names_under_notes_are_refused_where_a_column_without_a_header_has_the_notes():
+    outcome = read_file(
+        "Patient Name,Address,,Notes\nLeo Stone,683 Hill Ln,back entrance,Cora Payer\n"
+        "Rui Silva,753 Main St,blue door,Cora Payer\nNoa Ash,5 Oak Rd,ring twice,Cora Payer\n"
+    )
+
+    assert outcome.orders == {}
+    assert "column" in outcome.refusal
+
+
+def test_a_state_under_notes_is_refused_where_the_row_lacks_its_state():
+    rows = "".join(f"{name} Day,{at} Elm St,Salem,MA,\n" for at, name in enumerate("ABCD", 1))
+    outcome = read_file(
+        f"Patient Name,Address,City,State,Notes\n{rows}Bo Fox,62 Oak Rd,Salem,,MA\n"
+    )
+
+    assert list(outcome.errors) == [6]
+
+
+@pytest.mark.parametrize("mark", ["  ", " ", ", ", "/"])
+def test_numbers_of_several_columns_in_one_cell_are_no_order_s_id(mark):
+    said = [mark.join((f"C50000{at}", f"PT100{at}", f"ORD500{at}")) for at in (1, 2)]
+    rows = "".join(f'{each} Day,{at} Elm St,"{said[at]}"\n' for at, each in enumerate("AB"))
+    outcome = read_file(f"Patient Name,Address,Order ID\n{rows}")
+
+    assert outcome.orders == {}
+
+
+def test_several_prescriptions_in_one_cell_stay_what_they_are():
+    outcome = read_file(
+        'Patient Name,Address,Rx Number\nAna Reed,8 Elm St,"RX-700001, RX-700002"\n'
+    )
+
+    assert len(outcome.orders) == 1
+
+
+def test_a_state_behind_the_notes_refuses_a_file_that_has_none():
+    outcome = read_file(
+        "Patient Name,Address,Notes\nKay Day,52 Elm St,Leave at front desk | MA\n"
+        "Di Kim,122 Elm St,ring twice | MA\n"
+    )
+
+    assert outcome.orders == {}
+    assert "a state or a province behind them" in outcome.refusal
+
+
+def test_whole_names_under_first_name_beside_another_party_s_first_names_refuse_the_file():
+    outcome = read_file(
+        "First Name,Billing Name,Last Name,Address\nCora Payer,Mia,Lee,7 Elm St\n"
+        "Cora Payer,Uma,Zola,9 Oak Rd\n"
+    )
+
+    assert outcome.orders == {}
+    assert "another party's are first names" in outcome.refusal
+
+
+def test_a_flat_that_may_be_cut_off_in_the_file_s_last_cell_is_refused():
+    outcome = read_file(
+        "Patient Name,Address,Apt\nNoa Olm,102 Elm St,Apt 25\nPia Lee,7 Oak Rd,Apt 38\n"
+        "Kay Day,9 Oak Rd,A"
+    )
+
+    assert list(outcome.errors) == [4]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "why"),
+    [
+        (
+            "Patient Name,Address,Notes",
+            ["Sol Day,8 Elm St,yes", "Bo Roy,7 Elm St,yes", "Gus Ash,6 Elm St,buzz 12  no"],
+            "which column is notes",
+        ),
+        (
+            "Patient Name,Address,Xyz,Patient ID",
+            ["Eve Ash,7 Elm St,PT1000,10", "Sol Fox,8 Elm St,PT1001,30"],
+            "Xyz has numbers like it",
+        ),
+        (
+            "Patient Name,Address,,Order ID,Zip",
+            ["Ana Rand,7 Elm St,SO-5000,02683,", "Noa Lee,8 Elm St,SO-5001,01803,"],
+            "its header isn't known",
+        ),
+        (
+            "Patient Name,Address,Apt",
+            ["Mia Olm,518 Pine Ave,#5000", "Eve Rand,716 Elm St,#5001"],
+            "those of the orders",
+        ),
+        (
+            "Patient Name,Address,Notes,Zip",
+            ["Eve Day,826 Elm St,Salem-buzz 12,02174", "Tia Lee,3 Oak Rd,Milton-call first,02497"],
+            "the city in front",
+        ),
+        (
+            "First Name,Last Name,Address,Apt",
+            ["Hana,Vega-Beverly,906 Elm St,Apt 2", "Cy,Zola-Quincy,826 Elm St,Apt 4"],
+            "the city behind the name",
+        ),
+        (
+            "Patient Name,Address,City State Zip,Drug Name",
+            [
+                'Hana Vega,418 Elm St,Amoxicillin 500 mg,"Medford, MA 01997"',
+                'Finn Lee,159 Elm St,Insulin glargine,"Boston, MA 02726"',
+            ],
+            "locality",
+        ),
+        (
+            "Patient Name,Address,City,Prescriber Name",
+            ["Bo Day,564 Elm St,Dr. Per Holt,Woburn", "Oda Roy,347 Elm St,Iris Quist MD,Newton"],
+            "city",
+        ),
+        (
+            "Patient Name,Address,Zip,Notes",
+            ['Pia Day,499 Elm St,02397,"ring twice\nMA\nMilton"'],
+            "a state or a province",
+        ),
+        (
+            "Patient Name,Address,Notes",
+            [f'{each} Day,7 Elm St,"no, ring {each}"' for each in "ABC"],
+            "yes or no",
+        ),
+        (
+            "Patient Name,Address,Rx Number,Order ID",
+            ["Di Rand,580 Elm St,,7000008", "Leo Roy,165 Elm St,,7000021"],
+            "Rx Number, which is empty",
+        ),
+    ],
+)
+def test_a_column_that_says_what_another_lacks_refuses_the_file(header, rows, why):
+    outcome = read_file("\n".join([header, *rows, ""]))
+
+    assert outcome.orders == {}
+    assert why in outcome.refusal
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "Tia Chen,604 Lake Dr,CALL BEFORE DELIVERY / Apt 36,Salem,,30",
+        "Tia Chen,604 Lake Dr,Apt 27/#5000/Salem,Salem,,30",
+        "Tia Chen,604 Lake Dr,Beverly-Apt 35,Salem,,30",
+        "Tia Chen,604 Lake Dr,,Salem,00000004,30",
+        "Tia Chen,604 Lake Dr,,Salem,,Apt 20",  # under the pieces
+    ],
+)
+def test_a_cell_that_moved_rejects_its_row(row):
+    others = "".join(
+        f"{a} Day,{at} Elm St,Apt {at},Salem,1.50,60\n" for at, a in enumerate("ABCD", 1)
+    )
+    outcome = read_file(f"Patient Name,Address,Apt,City,Copay,Qty\n{others}{row}\n")
+
+    assert list(outcome.errors) == [6]
+
+
+def test_a_whole_name_with_a_title_is_no_last_name():
+    outcome = read_file(
+        "First Name,Last Name,Address\nCy,Vega,3 Elm St\nHana,Dr. Alma Lind,9 Elm St\n"
+        "Bo,Roy,7 Elm St\n"
+    )
+
+    assert list(outcome.errors) == [3]

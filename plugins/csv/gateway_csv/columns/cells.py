@@ -42,6 +42,7 @@ _CURRENCY: Final = re.compile(r"(?:ca|us|c)?\$|€|£|\b(?:usd|cad|eur)\b", re.I
 _DECIMAL_COMMA: Final = re.compile(r".*\d,\d{1,2}\D*")
 _MONEY: Final = re.compile(r"\d+|\d{1,3}(?:[ .,']\d{3})+", re.ASCII)
 _CENTS: Final = re.compile(r"\d*", re.ASCII)
+_NUMBER_OF_SOMETHING: Final = re.compile(r"00\d{2,}")
 _PLAIN_MONEY: Final = re.compile(r"\d{1,9}(?:\.\d{2})?", re.ASCII)
 _MONEY_CHARACTERS: Final = 60
 _CENT_PLACES: Final = 6
@@ -144,6 +145,8 @@ def money_of(cell: Cell, *, decimal_comma: bool) -> Decimal | None:
     text = text_of(cell)
     if text is None:
         return None
+    if _NUMBER_OF_SOMETHING.fullmatch(text):
+        raise _no_amount()
     if _PLAIN_MONEY.fullmatch(text):
         return Decimal(text)
     if len(text) > _MONEY_CHARACTERS:

@@ -16,7 +16,7 @@ from gateway_csv.columns.evidence import fit
 from gateway_csv.columns.headers import is_quantity, meaning_of
 from gateway_csv.columns.reading import HALF, Column, DoubtfulColumns, Sample, share
 from gateway_csv.columns.regions import is_region
-from gateway_csv.columns.wording import note_behind_address
+from gateway_csv.columns.wording import is_note, note_behind_address
 
 _FEWEST_ROWS: Final = 3
 _FEWEST_FOR_REPEATS: Final = 8
@@ -30,6 +30,9 @@ _CENTS: Final = re.compile(r"\D*\d+[.,]\d{2}\D*")
 _RX_PREFIX: Final = re.compile(r"rx[-# ]?\d.*", re.IGNORECASE)
 _MARKED: Final = re.compile(r"(?:[A-Z]{1,4}[-#]?|#)\d{3,}|\d{6,}")
 _HASH: Final = re.compile(r"#\d+")
+_DIGITS: Final = re.compile(r"\d{6,}")
+_LONG_HASH: Final = re.compile(r"(?:.*\W)?#\d{4,}")
+_COUNT_OR_ZIP: Final = re.compile(r"\d{1,3}|\d{5}")
 _TWO_CODES: Final = re.compile(
     r"(?:[A-Z]{1,4}-?)?\d{4,}-[A-Z]{1,4}-?\d{4,}|[A-Z]{1,4}-?\d{4,}-\d{4,}"
 )
@@ -41,7 +44,7 @@ _PATIENT_INSIDE: Final = re.compile(
 _SHORT_ZIP: Final = re.compile(r"\d{3,4}|[A-Z]{2}-\d{4,5}")
 _ZIP: Final = re.compile(r"\d{5}")
 _PLACE: Final = re.compile(r"\b[A-Z]{2},? (?:\d{5}|[A-Z]\d[A-Z] ?\d[A-Z]\d)\b")
-_LONG_NUMBER: Final = re.compile(r"\d{4,}")
+_LONG_NUMBER: Final = re.compile(r"[A-Z]{0,4}[-#]?\d{4,}")
 _NUMBER: Final = r"[A-Z]{0,4}[-#]?\d{3,}"
 _TWO_NUMBERS: Final = re.compile(
     rf"(?P<number>{_NUMBER})(?:\s|[^\w\s-]|\s-\s)+(?P<house>\d{{1,6}})[A-Za-z]? +[^\W\d_]"
@@ -50,7 +53,9 @@ _NUMBER_BEHIND: Final = re.compile(
     rf"(?P<house>\d{{1,6}})[A-Za-z]? +[^\W\d_][^\d,]*[^\w#-]\s*(?P<number>{_NUMBER})(?=$|[,\n])"
 )
 _HOUSE: Final = re.compile(r"\d+")
-_BEHIND_GAP: Final = re.compile(r"\S {2,}[^\W\d_]{3,}(?: [^\W\d_]+)*$")
+_BEHIND_NAME: Final = re.compile(
+    r"\S(?: {2,}|-)[^\W\d_]{3,}(?: [^\W\d_]+)*$|^[^\W\d_]{3,}(?: [^\W\d_]+)*-[^\W\d_]+"
+)
 _NAME_FIELDS: Final = ("patient_name", "last_first", "first_name", "middle_name", "last_name")
 _CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
 _LEFT, _RIGHT = r"(?:{})(?=$|[\s,;/|&-])", r"(?<![^\s,;/|&-])(?:{})"
@@ -66,7 +71,11 @@ _IN_NOTES: Final[Sequence[tuple[str, str, tuple[str, ...], float]]] = (
     ("a priority", r"routine|urgent|stat|rush|normal", ("priority",), _SOME),
 )
 """What stands at one end of most notes: its name, its form, its fields, from which share on."""
-_ANSWER_END: Final = re.compile(r"[\s,;/|&-](?:yes|no|y|n)$", re.IGNORECASE)
+_ANSWER_END: Final = re.compile(r"(?:^|[\s,;/|&-])(?:yes|no|y|n)$", re.IGNORECASE)
+_ANSWER_IN_FRONT: Final = re.compile(r"(?:yes|no|y|n)(?:\s*[,;/|&\t\n-]| {2,})", re.IGNORECASE)
+_CITY_IN_FRONT: Final = re.compile(
+    r"[A-Z][\w.]*(?: [A-Z][\w.]*){0,2}(?:\s*[-/|;,&\t\n]\s*|\s{2,})(?=\w)"
+)
 _MARKS: Final[Sequence[tuple[str, re.Pattern[str], re.Pattern[str], tuple[str, ...], float]]] = (
     tuple(
         (
@@ -164,7 +173,7 @@ def _check_names(table: _Table) -> None:
         )
         if any(2 * count > len(table.texts(column)) for count in ends.values()):
             raise doubted(column, "its names have a state or a province in them")
-        if table.lacks_city() and share(table.texts(column), _BEHIND_GAP.search) > HALF:
+        if table.lacks_city() and share(table.texts(column), _BEHIND_NAME.search) > HALF:
             raise doubted(column, "its cells may have the city behind the name")
 
 
@@ -179,6 +188,11 @@ def _check_first_names(table: _Table) -> None:
             at.setdefault(name, set()).add(house)
         if is_whole and is_beaten and max(map(len, at.values()), default=0) >= _FEWEST_ROWS:
             raise doubted(column, "the same whole name stands at several addresses")
+        if is_whole and any(
+            each and not any(" " in name for name in each)
+            for each in _others(table, "patient_name")
+        ):
+            raise doubted(column, "its cells are whole names, and another party's are first names")
 
 
 def _others(table: _Table, field: str) -> list[set[str]]:
@@ -239,15 +253,23 @@ def _check_codes(table: _Table) -> None:
         is_one_orders = column.field == "external_order_id"  # the rows' own conflict
         if not is_one_orders and len(texts) >= _FEWEST_ROWS and at and 2 * several >= len(at):
             raise doubted(column, "the same number stands at several patients")
+        before = [each for each in table.columns if each.place == column.place - 1]
+        is_after_empty = any(each.field in _CODES and not table.texts(each) for each in before)
+        if is_after_empty and share(texts, _DIGITS.fullmatch) > HALF:
+            raise doubted(column, f"its numbers may be those of {before[0].header}, which is empty")
         _check_marks(table, column, texts)
 
 
 def _check_marks(table: _Table, column: Column, texts: Sequence[str]) -> None:
     """Doubt numbers that are marked as those of another column: ``RX-1``, ``P-1``, ``SO-1``."""
+    is_plain = share(texts, _COUNT_OR_ZIP.fullmatch) == 1
     for each in table.columns:
-        is_count = each.field is None and is_quantity(each.header)
-        if is_count and share(table.texts(each), _MARKED.fullmatch) > HALF:
-            raise doubted(column, f"{each.header} has numbers like it")
+        is_count = is_quantity(each.header) or (is_plain and meaning_of(each.header) is None)
+        is_marked = share(table.texts(each), _MARKED.fullmatch) > HALF
+        if each.field is None and is_count and is_marked:
+            raise doubted(
+                column, f"{each.header or 'a column without a header'} has numbers like it"
+            )
     if column.field != "external_patient_id" and (
         share(texts, _PATIENT_PREFIX.fullmatch) > HALF
         or share([each.casefold() for each in texts], _PATIENT_INSIDE.fullmatch) > HALF
@@ -293,7 +315,8 @@ def _check_notes(table: _Table) -> None:
         if (
             len(texts) >= _FEWEST_ROWS
             and "requires_signature" not in table.by_field
-            and share(texts, _ANSWER_END.search) > _NEARLY_ALL
+            and max(share(texts, _ANSWER_END.search), share(texts, _ANSWER_IN_FRONT.match))
+            > _NEARLY_ALL
         ):
             raise doubted(column, "its notes end with yes or no, as a column of signatures does")
         for name, left, right, fields, least in _MARKS:
@@ -306,11 +329,30 @@ def _check_notes(table: _Table) -> None:
                     f"many of its notes have {name} at one end, and the file has no column for "
                     f"{next(each for each in fields if each not in table.by_field)}",
                 )
-        has_place = bool(table.by_field.keys() & {"city", "locality", "postal_code"})
-        if not has_place and share(texts, _PLACE.search) > HALF:
-            raise doubted(column, "its notes have a city and a postal code in them")
-        if share(texts, _is_whole_street) > HALF:
-            raise doubted(column, "its notes are addresses")
+        _check_places_in_notes(table, column, texts)
+
+
+def _check_places_in_notes(table: _Table, column: Column, texts: Sequence[str]) -> None:
+    """Doubt notes with a city or a state in them, and those that another column has."""
+    for each in table.columns:
+        is_beaten = each.field is None and share(table.texts(each), is_note) > _SOME
+        if is_beaten and share(texts, is_note) == 0:
+            raise doubted(column, f"{each.header or _NAMELESS} has notes")
+    if "state" not in table.by_field and share(texts, _has_state_behind) > HALF:
+        raise doubted(column, "its notes have a state or a province behind them")
+    if table.lacks_city() and share(texts, _CITY_IN_FRONT.match) > HALF:
+        raise doubted(column, "its notes may have the city in front of them")
+    has_place = bool(table.by_field.keys() & {"city", "locality", "postal_code"})
+    if not has_place and share(texts, _PLACE.search) > HALF:
+        raise doubted(column, "its notes have a city and a postal code in them")
+    if share(texts, _is_whole_street) > HALF:
+        raise doubted(column, "its notes are addresses")
+
+
+def _has_state_behind(text: str) -> bool:
+    parts = [each.strip() for each in _PARTED.split(text)] + [text.rpartition(" ")[2]]
+    states = [each for each in parts if len(each) == 2 and each.isupper() and is_region(each)]  # noqa: PLR2004
+    return bool(states) and not text.isupper()
 
 
 def _is_whole_street(text: str) -> bool:
@@ -318,6 +360,8 @@ def _is_whole_street(text: str) -> bool:
 
 
 _MOST_WORDS: Final = 6
+_PARTED: Final = re.compile(r"[|;/,&\t\n]|\s{2,}| - ")
+_NAMELESS: Final = "a column without a header"
 
 
 def _check_address(table: _Table) -> None:
@@ -367,6 +411,9 @@ def _check_units(table: _Table) -> None:
     for column in table.taken("address2"):
         if empty and share(table.texts(column), _LONG_NUMBER.fullmatch) > HALF:
             raise doubted(column, f"its numbers may be those of {empty[0].header}, which is empty")
+        lacks_orders = "external_order_id" not in table.by_field
+        if lacks_orders and share(table.texts(column), _LONG_HASH.fullmatch) > HALF:
+            raise doubted(column, "its numbers may be those of the orders")
 
 
 def _check_postal_codes(table: _Table) -> None:
@@ -382,6 +429,11 @@ def _check_postal_codes(table: _Table) -> None:
 
 def _check_cities(table: _Table) -> None:
     """Doubt a city's column that has the patients' names in it."""
+    for column in table.taken("city", "locality"):
+        others = [each for each in table.columns if each.field is None]
+        has_places = any(share(table.texts(each), _PLACE.search) > HALF for each in others)
+        if has_places and share(table.texts(column), _PLACE.search) == 0:
+            raise doubted(column, "another column has cities with their postal codes")
     for column in table.taken("city"):
         cities, mails = table.rows(column), []
         for each in table.by_field.get("patient_email", ())[:1]:

@@ -10,13 +10,18 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from gateway_csv.columns.headers import HEADER_WORDS, meaning_of
+from gateway_csv.columns.joined_cells import (
+    has_more_than_street,
+    has_more_than_unit,
+    is_titled,
+    misses_city,
+)
 from gateway_csv.columns.regions import is_region
 from gateway_csv.columns.wording import (
     ANSWERS,
     NOTE_WORDS,
     garbled,
     has_second_comma,
-    is_note,
     words_of_a_note,
 )
 from gateway_csv.read.rows import Cell
@@ -74,6 +79,7 @@ _PLAIN_STREET: Final = re.compile(r"\d{1,6}[a-z]? +[^\W\d_][^@$\d]*", re.IGNOREC
 _BETWEEN_CODES: Final = re.compile(r"[\s,;/|&+]+")
 _DIGIT: Final = re.compile(r"\d")
 _DIGIT_RUN: Final = re.compile(r"\d+")
+_FROM_DIGIT: Final = re.compile(r"[\W\d_].*", re.DOTALL)
 _LETTER_RUN: Final = re.compile(r"[^\W\d_]+")
 _DATE_INSIDE: Final = re.compile(
     r"(?<!\d)(?:20\d{2}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}/\d{1,2}/(?:\d{4}|\d{2}))(?!\d)"
@@ -108,11 +114,6 @@ _COUNTRY: Final = re.compile(
     r"[\s,.]*(?:usa?|u\.s\.a?|canada|can?|united states(?: of america)?)?[\s,.]*", re.IGNORECASE
 )
 _OTHER_DELIMITERS: Final = re.compile(r"[;|\t].*[;|\t]", re.DOTALL)
-# Something that ends with a mark or a gap, and then the number of a house.
-_BEFORE_HOUSE: Final = re.compile(
-    r"(?P<words>[^\d]*[^\W\d_]|[^|;\t]*[^\W\d_][^|;\t]*(?=[|;\t]))"
-    r"(?:\s*[;|/,&\t\n-]\s*|\s{2,})(?=\d)"
-)
 _WORDS_OF_CODES: Final = frozenset(
     ["rx", "no", "num", "number", "nbr", "n", "id", "script", "ref", "and", "or", "et", "ou"]
 )
@@ -258,7 +259,8 @@ def _is_header(text: str) -> bool:
 
 def _address(text: str) -> str:
     # Nearly every street there is: a number, and no digit behind it.
-    if _PLAIN_STREET.fullmatch(text) and not _OTHER_DELIMITERS.search(text):
+    is_plain = _PLAIN_STREET.fullmatch(text) and not _OTHER_DELIMITERS.search(text)
+    if is_plain and not has_more_than_street(text):
         return ""
     first = text.split(maxsplit=1)[0]
     begins_noted = first in NOTE_WORDS and not _STREET_WORD.search(text)
@@ -270,9 +272,8 @@ def _address(text: str) -> str:
     if _PHONE_INSIDE.search(text) or _EMAIL_INSIDE.search(text):
         return "it has a telephone number or an e-mail address in it"
     others = (*_NOT_IN_ADDRESSES, _STRENGTH)
-    in_front = _BEFORE_HOUSE.match(text)
-    has_note = in_front is not None and is_note(in_front["words"])
-    if has_note or _POSTAL_FIRST.match(text) or any(each.search(text) for each in others):
+    has_postal = _POSTAL_FIRST.match(text) is not None
+    if has_postal or has_more_than_street(text) or any(each.search(text) for each in others):
         return "it has something else in it"
     return _behind_postal(text) or ("" if is_street(text) else "it has no street and number")
 
@@ -342,6 +343,7 @@ def _second_line(text: str) -> str:
         text.casefold() in ANSWERS
         or _CA_POSTAL.fullmatch(text)
         or is_state
+        or has_more_than_unit(text)
         or is_small_note
         or is_other
         or _NO_UNIT.fullmatch(text)
@@ -364,7 +366,7 @@ def _city(text: str) -> str:
         return ""
     if _DIGIT.search(text) or "@" in text:
         return "it has digits"
-    return words_of_a_note(text)
+    return misses_city(text) or words_of_a_note(text)
 
 
 def _state(text: str) -> str:
@@ -411,6 +413,7 @@ def _several_codes(text: str) -> str:
     tokens = [each for each in _BETWEEN_CODES.split(text) if each]
     words = [each for each in tokens if not _DIGIT.search(each)]
     kinds = {_DIGIT_RUN.sub("9", _LETTER_RUN.sub("x", each)) for each in tokens} - {"x"}
+    letters = {_FROM_DIGIT.sub("", each).upper() for each in tokens if has_digit(each)} - {""}
     lengths = [len(each) for each in tokens if each.isdigit()]
     if (
         _CENTS_END.search(text)
@@ -418,6 +421,7 @@ def _several_codes(text: str) -> str:
         or _DATE_INSIDE.search(text)
         or "@" in text
         or (len(kinds) > 1 and len(tokens) - len(words) > 1)
+        or len(letters) > 1
         or (lengths and max(lengths) - min(lengths) > _LENGTHS_APART)
         or any(looks(each) in _NO_PART for each in tokens)
     ):
@@ -438,6 +442,8 @@ def _last_first(text: str) -> str:
 
 
 def _part_of_name(text: str) -> str:
+    if is_titled(text):
+        return "it is a whole name with a title"
     return "it has two lines" if "\n" in text or "\t" in text else _name(text)
 
 

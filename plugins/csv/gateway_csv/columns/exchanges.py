@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from gateway_csv.columns.evidence import looks
 from gateway_csv.columns.headers import is_quantity, meaning_of, words_of_others
 from gateway_csv.columns.reading import Column
+from gateway_csv.columns.regions import is_region
 from gateway_csv.read.rows import Cell, Row
 
 _CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
@@ -50,6 +52,9 @@ _CENTS: Final = re.compile(r"\D*\d+[.,]\d\d\D*")
 _MOST_VALUES: Final = 2000
 _MOST_VERDICTS: Final = 5000
 _FEWEST_LETTERS: Final = 2
+_LONG: Final = "9999"
+_UNIT: Final = re.compile(r"(?:apt|unit|suite|ste)\b\.? ?#?\w{1,5}$", re.IGNORECASE)
+_MOVED: Final = ("address2", *_CODES, "patient_address")
 _ASCII_SHAPES: Final = {
     **dict.fromkeys(map(ord, string.ascii_letters), "x"),
     **dict.fromkeys(map(ord, string.digits), "9"),
@@ -75,6 +80,12 @@ class Exchanges:
         self._names = list(itertools.product(places(*_NAMES), places("city")))
         self._numbers = list(itertools.permutations([*codes, *places("postal_code")], 2))
         self._counts = list(itertools.product(codes, quantities))
+        self._units = list(itertools.product(places("address2"), codes))
+        # Counts of pieces that are none in one row: its cells moved.
+        self._moved = list(itertools.product(quantities, places(*_MOVED)[:1]))
+        self._digits = {each: [0, 0] for each, _ in self._moved}
+        self._homes = [(unit, each.place) for each in ignored for unit in places("address2")]
+        self._states = list(itertools.product(places("notes"), places("state")))
         self._others = [
             (mine, theirs.place) for theirs in ignored for mine in _alike(theirs, by_field)
         ]
@@ -89,10 +100,12 @@ class Exchanges:
             each: Counter[str]() for pair in (*self._numbers, *self._counts) for each in pair
         }
         # By what a number is written with its letters kept: MRN1000 is not written as ORD5000 is.
-        self._marks = {each: Counter[str]() for pair in self._numbers for each in pair}
+        marked = {each for pair in (*self._numbers, *self._units) for each in pair}
+        self._marks = {each: Counter[str]() for each in marked}
         self._beside: Counter[tuple[Pair, str]] = Counter()
         self._filled: Counter[Pair] = Counter()
-        self._shaped = sorted({each for pair in self._codes for each in pair} | self._own.keys())
+        paired = {each for pair in self._codes for each in pair}
+        self._shaped = sorted(paired | self._own.keys() | self._marks.keys())
         self._priced = sorted({each for pair in self._amounts for each in pair})
         self._by_shapes: dict[tuple[str, ...], Pair | None] = {}
         counted = {each for pair in self._others for each in pair} | set(places("city"))
@@ -113,6 +126,12 @@ class Exchanges:
             self._shapes[(one, other), shapes[one], shapes[other]] += 1
         for one, other in self._amounts:
             self._shapes[(one, other), kinds[one], kinds[other]] += 1
+        self._count_texts(row)
+
+    def _count_texts(self, row: Row) -> None:
+        for place, counts in self._digits.items():
+            if text := _text(row, place):
+                counts[text.replace(".", "").isdigit()] += 1
         for place, values in self._values.items():
             text = _text(row, place)
             if text and len(values) < _MOST_VALUES:
@@ -126,7 +145,7 @@ class Exchanges:
             if len(self._by_shapes) >= _MOST_VERDICTS:
                 self._by_shapes.clear()
             self._by_shapes[key] = self._by_form(shapes, kinds, marks)
-        return self._by_shapes[key] or next(self._texts(row), None)
+        return self._by_shapes[key] or next(itertools.chain(self._odd(row), self._texts(row)), None)
 
     def _forms(self, row: Row) -> tuple[dict[int, str], dict[int, str], dict[int, str]]:
         """Return the shapes of numbers, which amounts have cents, and the marks, by column."""
@@ -147,7 +166,22 @@ class Exchanges:
             if self._is_others(each, shapes, self._own) or self._is_others(each, marks, self._marks)
         )
         counts = (each for each in self._counts if self._is_count(each, shapes))
-        return next(itertools.chain(turned, amounts, others, counts), None)
+        units = (each for each in self._units if self._is_unit(each, marks))
+        return next(itertools.chain(turned, amounts, others, counts, units), None)
+
+    def _odd(self, row: Row) -> Iterator[Pair]:
+        """Yield counts that are something else in this row, and a note that is the row's state."""
+        for count, beside in self._moved:
+            said, (words, digits) = _text(row, count), self._digits[count]
+            if digits > words and looks(said) not in {"", "a number", "an amount"}:
+                yield count, beside
+        for unit, other in self._homes:
+            if _UNIT.match(_text(row, other)) and not _text(row, unit):
+                yield unit, other
+        for note, state in self._states:
+            said = _text(row, note)
+            if len(said) == _FEWEST_LETTERS and is_region(said) and not _text(row, state):
+                yield note, state
 
     def _texts(self, row: Row) -> Iterator[Pair]:
         texts = {place: _text(row, place).casefold() for place in self._compared}
@@ -185,6 +219,12 @@ class Exchanges:
             return False
         is_unlike = not shapes[other] and 2 * self._beside[pair, shape] < self._filled[pair]
         return (is_unlike and counted is self._own) or _is_odd(counted[one], shape)
+
+    def _is_unit(self, pair: Pair, marks: Mapping[int, str]) -> bool:
+        """Say whether the number of a flat is written as the long ones of an id that is missing."""
+        unit, other = marks[pair[0]], self._marks[pair[1]]
+        is_usual = 2 * other.get(unit, 0) >= other.total() > 0
+        return is_usual and _LONG in unit and not marks[pair[1]]
 
     def _is_count(self, pair: Pair, shapes: Mapping[int, str]) -> bool:
         """Say whether a number is written as counts of pieces are, and only its row lacks one."""

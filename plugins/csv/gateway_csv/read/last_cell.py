@@ -84,6 +84,10 @@ class LastCell:
             return False
         if any(each.startswith(word) for each in words):
             return True
+        if self._field == "address2" and any(
+            each.casefold().startswith(text.casefold()) for each in self._texts
+        ):
+            return True  # the others begin with a word that this one has a part of: Apt 25, A
         if self._field != "patient_address":
             return False
         ends = (names_street, ends_with_postal_code)

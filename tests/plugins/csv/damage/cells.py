@@ -35,13 +35,14 @@ def cells_moved(rng: random.Random, sheet: Sheet) -> Sheet:
     number, place = _row(rng, sheet), place_of(rng, sheet)
     cells = list(sheet.rows[number])
     if rng.random() < 0.5:
-        return _with_row(sheet, number, [*cells[:place], *cells[place + 1 :], ""])
-    moved = _with_row(sheet, number, [*cells[:place], "", *cells[place:]][: len(cells)])
+        moved = _with_row(sheet, number, [*cells[:place], *cells[place + 1 :], ""])
+    else:
+        moved = _with_row(sheet, number, [*cells[:place], "", *cells[place:]][: len(cells)])
     return moved._replace(truth=_without_last(sheet, place, [number]))
 
 
 def _without_last(sheet: Sheet, place: int, numbers: Iterable[int]) -> list[dict[str, str]]:
-    """Return the truth: where the last column's cell was pushed out, it is an empty one."""
+    """Return the truth: where the last column's cell was lost, it is an empty one."""
     truth = [dict(each) for each in sheet.truth]
     if place == len(sheet.header) - 1:
         for number in numbers:

@@ -1,0 +1,62 @@
+"""Cells in which two columns were joined: a note before a street, a state behind a flat. Pure."""
+
+import re
+from typing import Final
+
+from gateway_csv.columns.regions import is_region
+from gateway_csv.columns.wording import is_note
+
+# Something that ends with a mark or a gap, and then the number of a house.
+_BEFORE_HOUSE: Final = re.compile(
+    r"(?P<words>[^\d]*[^\W\d_]|[^|;\t]*[^\W\d_][^|;\t]*(?=[|;\t]))"
+    r"(?:\s*[;|/,&\t\n-]\s*|\s{2,})(?=\d)"
+)
+_PRIORITY_BEHIND: Final = re.compile(
+    r"[\s/|;,&-](?:routine|urgent|stat|rush|normal)$", re.IGNORECASE
+)
+_REGION_BEHIND: Final = re.compile(r"[|;/\t\n-]\s*([A-Z]{2})$")
+_STATE_BEHIND_UNIT: Final = re.compile(r".*\d.*[|;/,&\t\n]\s*([A-Z]{2})", re.DOTALL)
+_BETWEEN_LINES: Final = re.compile(r"[|;/\t\n]")
+_WORD_BEFORE_UNIT: Final = re.compile(
+    r"[^\W\d_]{3,}\s*[-/|;,]\s*(?:apt|unit|suite|ste)\b", re.IGNORECASE
+)
+_DOCTOR_BEHIND: Final = re.compile(r"[ ,](?:MD|DO|NP|PA|RPh|PharmD|DDS)\.?$")
+_TITLED: Final = re.compile(r"(?:dr|prof|mr|mrs|ms)\b\.? +\S+ +\S.*", re.IGNORECASE)
+# No city is called by the first word of its name alone: Thunder Bay, San Diego, Saint John.
+_FIRST_OF_CITY: Final = frozenset(
+    [
+        *("thunder", "sault", "san", "los", "las", "santa", "saint", "st", "st.", "ste", "ste."),
+        *("fort", "ft", "ft.", "baton", "corpus", "medicine", "trois", "rouyn"),
+    ]
+)
+
+
+def has_more_than_street(text: str) -> bool:
+    """Say whether an address has a note in front, or a priority or a state behind its street."""
+    if _PRIORITY_BEHIND.search(text):
+        return True
+    behind, in_front = _REGION_BEHIND.search(text), _BEFORE_HOUSE.match(text)
+    has_note = in_front is not None and is_note(in_front["words"])
+    return has_note or (behind is not None and is_region(behind[1]))
+
+
+def has_more_than_unit(text: str) -> bool:
+    """Say whether an address's second line has a note, a place or a number of something else."""
+    behind, parts = _STATE_BEHIND_UNIT.fullmatch(text), _BETWEEN_LINES.split(text)
+    has_state = behind is not None and is_region(behind[1])
+    has_words = len(parts) > 1 and not all(any(map(str.isdigit, each)) for each in parts)
+    has_place = "|" in text or _WORD_BEFORE_UNIT.search(text) is not None
+    return has_state or has_words or has_place or any(map(is_note, parts))
+
+
+def is_titled(text: str) -> bool:
+    """Say whether a text is a whole name with a title: ``Dr. Alma Lind``."""
+    return _TITLED.fullmatch(text) is not None
+
+
+def misses_city(text: str) -> str:
+    """Say why a text is no whole city: a doctor's name, ``Thunder`` for Thunder Bay."""
+    if is_titled(text) or _DOCTOR_BEHIND.search(text):
+        return "it looks like a name"
+    is_part = text.casefold() in _FIRST_OF_CITY
+    return "it is only a part of a city's name" if is_part else ""
