@@ -30,8 +30,8 @@ _ITEMS: Final = (
     _("A record was opened in an emergency: another person has to review it."),
     _("The key {name} stopped with the person who made it: keep it or revoke it."),
     _("The check {name} fails ({reason}); the log has the place."),
-    _("1 prescription waits for review."),
-    _("{count} prescriptions wait for review."),
+    _("1 prescription has waited for review for over {minutes} minutes."),
+    _("{count} prescriptions have waited for review for over {minutes} minutes."),
     _("1 prescription waits for the agent: see that its program runs and reaches the gateway."),
     _(
         "{count} prescriptions wait for the agent: see that its program runs and reaches the "

@@ -79,13 +79,13 @@ class _Wait(NamedTuple):
 _FOR_REVIEW: Final = _Wait(
     kind="rx_review",
     state="excepted",
-    text="{count} for review.",
+    text="{count} for review for over {minutes} minutes.",
     command="gateway rx list --status excepted",
     page="review",
     button="Review them",
     messages=(
-        "1 prescription waits for review.",
-        "{count} prescriptions wait for review.",
+        "1 prescription has waited for review for over {minutes} minutes.",
+        "{count} prescriptions have waited for review for over {minutes} minutes.",
     ),
 )
 _FOR_THE_AGENT: Final = _Wait(
@@ -171,6 +171,7 @@ class Reminders:
         self, caller: Caller, wait: _Wait, longer_than: timedelta
     ) -> Sequence[AttentionItem]:
         before_ms = to_epoch_ms(self._gateway.clock.now() - longer_than)
+        minutes = f"{longer_than.total_seconds() / 60:g}"
         since = rx_jobs.c.due_at_ms if wait.state == "queued" else rx_jobs.c.state_at_ms
         query = (
             select(rx_jobs.c.site, func.count(), func.min(since))
@@ -183,7 +184,7 @@ class Reminders:
             AttentionItem(
                 wait.kind,
                 site or "all",
-                wait.text.format(count=_counted(count)),
+                wait.text.format(count=_counted(count), minutes=minutes),
                 from_epoch_ms(oldest_ms),
                 site,
                 wait.command,
@@ -191,7 +192,7 @@ class Reminders:
                 button=wait.button,
                 count=count,
                 message=wait.messages[count != 1],
-                values={"count": str(count)},
+                values={"count": str(count), "minutes": minutes},
             )
             for site, count, oldest_ms in rows
         ]

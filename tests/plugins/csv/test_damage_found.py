@@ -322,3 +322,12 @@ def test_a_whole_name_with_a_title_is_no_last_name():
     )
 
     assert list(outcome.errors) == [3]
+
+
+def test_a_flat_before_a_telephone_number_is_none():
+    rows = "".join(f"{each} Day,{at} Elm St,617-555-014{at}\n" for at, each in enumerate("ABC"))
+    outcome = read_file(
+        f'Patient Name,Address,Phone\n{rows}Bo Fox,9 Oak Rd,"Apt 4, 617-814-9264"\n'
+    )
+
+    assert list(outcome.errors) == [5]

@@ -393,6 +393,8 @@ def _phone(text: str) -> str:
     shape = looks(text)
     wrong = shape in {"a date", "an e-mail address", "an amount", "a postal code"}
     wrong = wrong or shape in {"a unit of an address", "a street address"}
+    if not wrong and _UNIT_INSIDE.search(text):
+        return "it has something else in it"
     return f"it looks like {shape}" if wrong else ""
 
 

@@ -57,6 +57,12 @@ def originals(sheet: Sheet) -> list[dict]:
         truth += [{**each, sheet.lost: ""} for each in sheet.truth]
     # A postal code or a state that a row lost is an empty cell like others.
     truth += [{**each, part: ""} for each in truth for part in ("Zip", "State") if each.get("City")]
+    # "Apt 27, 183 Park Blvd" is the same place.
+    truth += [
+        {**each, "Address": f"{each['Apt']} {each['Address']}", "Apt": ""}
+        for each in truth
+        if each.get("Apt") and each.get("Address")
+    ]
     return [{**OPTIONAL, **msgspec.to_builtins(_composed(each))} for each in truth]
 
 
