@@ -39,7 +39,7 @@ def plugin_keys() -> Iterator[tuple[str, str, type]]:
 
 
 # Fields of Settings that are no keys of the file.
-NO_KEYS = {"source", "directory", "plugins", "disabled_plugins", "trace_plugins"}
+NO_KEYS = {"source", "directory", "plugins", "disabled_plugins", "trace_plugins", "origins"}
 CORE = [each for each in keys_of(Settings, "") if each[1] not in NO_KEYS]
 SECTIONS = dict(
     re.findall(

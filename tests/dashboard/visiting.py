@@ -109,7 +109,11 @@ class Visit:
         options = {
             "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
         }
+        size = self.page.viewport_size
+        # The phone's bottom bar lies over what is behind it, wherever the page is scrolled to.
+        await self.page.set_viewport_size({"width": size["width"], "height": 6000})
         found = await Axe().run(self.page, options=options)
+        await self.page.set_viewport_size(size)
         return [
             (each["id"], [node["html"][:200] for node in each["nodes"]])
             for each in found.response["violations"]

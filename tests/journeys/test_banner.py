@@ -199,14 +199,15 @@ class Owner:
         return answer.headers["x-import-id"]
 
     async def everything(self):
-        """Return every row of every table, but for the trail of who asked."""
+        """Return every row of every table, but for the trail of who asked, agents' own included."""
         gateway = self.gateway.gateway
         tables = saved_tables(gateway.hooks.tables())
+        own = {"audit", "patient_lookups", "api_keys", "rx_agents", "changes"}
         async with gateway.database.read() as connection:
             return {
                 table.name: [tuple(row) for row in await connection.execute(select(table))]
                 for table in tables
-                if table.name not in {"audit", "patient_lookups", "api_keys"}
+                if table.name not in own
             }
 
 

@@ -72,7 +72,7 @@ def test_help_groups_the_commands(run, config, install):
         "completion",
         "pulse",
     }
-    assert found["Set up"] == ["init", "check", "status", "migrate", "tls"]
+    assert found["Set up"] == ["init", "check", "status", "settings", "migrate", "tls"]
     assert found["From plugins"] == ["pulse"]
 
 

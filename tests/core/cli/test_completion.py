@@ -58,7 +58,7 @@ def test_another_shell_is_wrong_usage(run):
 
 
 def test_the_core_s_commands_are_completed(complete):
-    assert complete("de") == ["dev", "destinations", "deliveries"]
+    assert complete("de") == ["dev", "demo", "destinations", "deliveries"]
     assert complete("deliveries", "re") == ["recover", "resend"]
     assert complete("deliveries", "list", "--state", "") == ["pending", "delivered", "exhausted"]
     assert complete("keys", "create", "--te") == ["--test"]
@@ -77,6 +77,6 @@ def test_the_commands_of_enabled_plugins_are_completed(complete, config, install
 def test_a_broken_configuration_says_nothing_while_completing(complete, config, capfd):
     config.write_text("[gateway\n")
 
-    assert complete("de") == ["dev", "destinations", "deliveries"]
+    assert complete("de") == ["dev", "demo", "destinations", "deliveries"]
     assert complete("endpoi") == []
     assert capfd.readouterr() == ("", "")

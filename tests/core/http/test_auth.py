@@ -190,6 +190,7 @@ async def test_health_live_ready_and_the_docs_need_no_key(gateway):
         "engine": {"ok": True, "detail": "deliveries are moving"},
         "key file": {"ok": True, "detail": "the key file is as in memory"},
         "plugins": {"ok": True, "detail": "1 plugins loaded"},
+        "queue:inbox": {"ok": True, "detail": "0 due, 0 in work, 0 dead letters"},
     }
     assert docs.headers["content-type"].startswith("text/html")
     assert document.json()["openapi"].startswith("3.1")

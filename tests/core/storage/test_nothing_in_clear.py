@@ -24,6 +24,7 @@ from gateway.model.order import Candidate, Order
 from gateway.model.package import DeliveryUpdate, Proof
 from gateway.model.recovery import Recovery
 from gateway.model.submission import Idempotency, Submission
+from gateway.plugin import Arrival, Credential, Inbox, PluginState, Token
 from gateway.runtime import Gateway
 from gateway.settings import parse_settings
 from gateway.storage.database import Database
@@ -140,6 +141,21 @@ async def keep_a_photo(gateway, package_id):
         await gateway.files.keep(CALLER, owner, new, key=f"{MARK}-key")
 
 
+async def handle(message):
+    return message.done()
+
+
+async def keep_what_plugins_keep(gateway):
+    """Store a plugin's own value, its token at another system, and a message that came in."""
+    await PluginState("acme", gateway).put("cursor", f"until {MARK}")
+    token = Token(access_token=f"access {MARK}", refresh_token=f"refresh {MARK}")
+    await Credential("acme", "api", gateway, handle).store(token)
+    inbox = Inbox("acme", gateway, handle)
+    body = f'{{"customer": "{MARK}"}}'.encode()
+    await inbox.put(Arrival(key="m-1", body=body, kind="orders", details={"shop": MARK}))
+    await inbox.drained()
+
+
 async def send_its_events(gateway, target):
     """Try both deliveries; what the other side answers repeats what it was sent."""
     async with gateway.database.begin() as connection:
@@ -190,6 +206,7 @@ async def fill(gateway):
     await report_its_delivery(gateway, package_id)
     await send_its_events(gateway, target)
     await keep_a_photo(gateway, package_id)
+    await keep_what_plugins_keep(gateway)
     await look_at_it(gateway, package_id)
     await start_a_recovery(gateway, target)
     async with gateway.database.begin() as connection:
@@ -198,7 +215,7 @@ async def fill(gateway):
         empty = [
             table.name for table in metadata.sorted_tables if not await rows_in(connection, table)
         ]
-    assert empty == ["disclosures", "plan_usage"]
+    assert sorted(empty) == ["disclosures", "job_runs", "plan_usage"]
     return issued.key, package_id
 
 

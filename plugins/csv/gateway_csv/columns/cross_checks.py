@@ -158,6 +158,10 @@ def _check_names(table: _Table) -> None:
     for column in table.taken("patient_name", "last_first", "first_name", "last_name"):
         if fit(column.field or "", table.texts(column), is_garbled_fine=True) <= HALF:
             raise doubted(column, "half of its cells are no names")
+        texts = table.texts(column)
+        is_bare = column.field == "last_first" and share(texts, _has_comma) == 0
+        if is_bare and not all(" " in each for each in texts):
+            raise doubted(column, "none of its cells has a comma")
     for column in table.taken("patient_name", "last_first", "last_name"):
         if share(table.texts(column), _TITLE.fullmatch) > HALF:
             raise doubted(column, "its names have a doctor's title")

@@ -71,7 +71,6 @@ _TITLE: Final = re.compile(r"(?:dr|prof|mr|mrs|ms|mme|mlle)\b", re.IGNORECASE)
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _LETTERS: Final = re.compile(r"[^\W\d_]{2}")
 # Nearly every name there is: letters and what stands between them.
-_BETWEEN_PARTS: Final = re.compile(r"[\s,]")
 _PLAIN_NAME: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .,'\u2019-](?![ ,]*$)|\.$)*")
 _EXTENSION: Final = re.compile(r"\s*(?:x|ext\.?)\s*\d{1,6}$", re.IGNORECASE)
 _STRENGTH: Final = re.compile(r"\d\s*(?:mg|mcg|ml|tab|cap|%|units?)\b", re.IGNORECASE)
@@ -438,11 +437,6 @@ def _rx(text: str) -> str:
     return _code(text) or ("" if has_digit(text) else "it has no digits")
 
 
-def _last_first(text: str) -> str:
-    """Judge a name under a header that promises both parts."""
-    return _name(text) or ("" if _BETWEEN_PARTS.search(text) else "it is only a part of a name")
-
-
 def _part_of_name(text: str) -> str:
     if is_titled(text):
         return "it is a whole name with a title"
@@ -451,7 +445,7 @@ def _part_of_name(text: str) -> str:
 
 _JUDGES: Final[Mapping[str, Callable[[str], str]]] = {
     "patient_name": _name,
-    "last_first": _last_first,
+    "last_first": _name,
     "first_name": _part_of_name,
     "middle_name": _part_of_name,
     "last_name": _part_of_name,
