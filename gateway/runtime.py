@@ -57,6 +57,7 @@ from gateway.intake.files import FileIntake
 from gateway.intake.histories import Histories
 from gateway.intake.manifests import Manifests
 from gateway.intake.orders import Intake
+from gateway.intake.prints import Prints
 from gateway.intake.sites import SiteDirectory, configured_sites
 from gateway.intake.updates import UpdateIntake
 from gateway.model.account import DEFAULT_ACCOUNT
@@ -524,12 +525,10 @@ class Gateway:
             self.clock,
         )
         self.bulk = BulkChanges(self.database, self.packages, self.tracking, self.amendments)
-        self.manifests = Manifests(self.database, self.packages, self.audit)
+        prints = Prints(self.database, self.packages, self.audit)
+        self.manifests = Manifests(self.database, self.packages, prints)
         self.bag_labels = BagLabels(
-            self.database,
-            self.packages,
-            self.audit,
-            {(each.account, each.code): each.name for each in settings.sites},
+            prints, {(each.account, each.code): each.name for each in settings.sites}
         )
         self.histories = Histories(
             self.database, self.packages, self.events, file_store, self.reports, self.audit

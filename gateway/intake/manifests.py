@@ -7,13 +7,12 @@ trail, whether it is printed or fetched as data.
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from gateway.errors import Conflict, InvalidInput, Problem
+from gateway.errors import Conflict
+from gateway.intake.prints import Prints
 from gateway.model.account import Caller
-from gateway.model.audit import AuditEntry
 from gateway.model.package import Package, Status
 from gateway.model.printed import ManifestRow, manifest_row_of
 from gateway.storage.database import Database
-from gateway.storage.stores.audit import AuditTrail
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.package_lists import PackageFilter
 from gateway.storage.stores.packages import PackageStore
@@ -29,28 +28,30 @@ _WITH_A_DRIVER: Final[tuple[Status, ...]] = (
     "rescheduled",
 )
 _PAGE: Final = 200
+_ACTION: Final = "manifest.printed"
 
 
 class Manifests:
     """Makes manifests for callers who may see contact data."""
 
-    def __init__(self, database: Database, packages: PackageStore, audit: AuditTrail) -> None:
+    def __init__(self, database: Database, packages: PackageStore, prints: Prints) -> None:
         self._database = database
         self._packages = packages
-        self._audit = audit
+        self._prints = prints
 
     async def of(self, caller: Caller, package_ids: Collection[str]) -> Sequence[ManifestRow]:
         """Return the manifest of packages, by driver and then as they came in; noted as a print.
 
         Packages that the caller doesn't see, and erased ones, are left out.
         """
-        caller.need("reveal.contact")
-        if not 1 <= len(package_ids) <= MAX_ON_MANIFEST:
-            text = f"name 1 to {MAX_ON_MANIFEST} packages"
-            raise InvalidInput("The manifest can't be made.", [Problem(text, field="package_ids")])
-        async with self._database.read() as connection:
-            found = await self._packages.of_ids(connection, caller, package_ids)
-        return await self._shown(caller, found)
+        shown = await self._prints.chosen(
+            caller,
+            package_ids,
+            action=_ACTION,
+            most=MAX_ON_MANIFEST,
+            refusal="The manifest can't be made.",
+        )
+        return [manifest_row_of(each) for each in shown]
 
     async def with_drivers(
         self, caller: Caller, site: str | None = None, driver_id: str | None = None
@@ -81,29 +82,8 @@ class Manifests:
                         "driver."
                     )
                 before = page[-1].id
-        rows = await self._shown(caller, found)
+        shown = await self._prints.noted(caller, found, action=_ACTION)
+        rows = [manifest_row_of(each) for each in shown]
         return sorted(
             rows, key=lambda each: (each.driver_id or "", each.patient_address, each.package_id)
         )
-
-    async def _shown(self, caller: Caller, found: Sequence[Package]) -> list[ManifestRow]:
-        shown = sorted(
-            (each for each in found if not each.purged),
-            key=lambda each: (each.driver_id or "", each.id),
-        )
-        await self._audit.note(
-            [
-                AuditEntry.by(
-                    caller,
-                    "print",
-                    "manifest.printed",
-                    each.id,
-                    patient=self._packages.patient_keys(each),
-                    fields=("contact", "identity", "money"),
-                    site=each.site,
-                    purpose="delivery",
-                )
-                for each in shown
-            ]
-        )
-        return [manifest_row_of(each) for each in shown]
