@@ -329,3 +329,24 @@ def test_a_flat_before_a_telephone_number_is_none():
     )
 
     assert list(outcome.errors) == [5]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("Patient Name,Address,City", ['Ana Reed,8 Elm St,"Baltimore, MD"']),
+        ("Patient Name,Address,City", ["Ana Reed,8 Elm St,Silver Spring MD"]),
+        ("Patient Name,Address", ['Ana Reed,"12 Elm St, Boston - MA"']),
+        ("Patient Name,Address", ['Ana Reed,"12 Elm St, Normal"']),
+        ("Patient Name,Address,Zip", ["Jean-Pierre Roy,12 Elm St,02108"]),
+        ("Patient Name,Address,Notes", ["Ana Reed,12 Elm St,signed OK", "Bo Roy,3 Elm St,left OK"]),
+        ("Patient Name,Address,Apt", ["Ana Reed,12 Elm St,#1204", "Bo Roy,12 Elm St,#1507"]),
+        ("First Name,Last Name,Address,Driver", ["Juan Carlos,Vega,7 Elm St,Bob"]),
+        ("Patient Name,Address,Patient ID,NDC", ["Ana Reed,12 Elm St,101,00093721410"]),
+        ("Patient Name,Address,Notes,Driver Notes", ["Ana Reed,12 Elm St,blue,ring twice"]),
+    ],
+)
+def test_what_only_looks_like_damage_comes_in(header, rows):
+    outcome = read_file("\n".join([header, *rows, ""]))
+
+    assert (len(outcome.orders), outcome.refusal) == (len(rows), "")

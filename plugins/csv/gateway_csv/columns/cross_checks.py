@@ -5,6 +5,7 @@ the notes by the missing column of amounts. Each doubt refuses the file, and say
 it: a column that the sender chose is not doubted.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +14,10 @@ from typing import Final, NamedTuple
 from gateway.plugin import Problem
 from gateway_csv.columns.dates import could_be_date
 from gateway_csv.columns.evidence import fit
-from gateway_csv.columns.headers import is_quantity, meaning_of
+from gateway_csv.columns.headers import is_quantity, meaning_of, words_of_others
 from gateway_csv.columns.reading import HALF, Column, DoubtfulColumns, Sample, share
 from gateway_csv.columns.regions import is_region
-from gateway_csv.columns.wording import is_note, note_behind_address
+from gateway_csv.columns.wording import has_comma, is_note, note_behind_address
 
 _FEWEST_ROWS: Final = 3
 _FEWEST_FOR_REPEATS: Final = 8
@@ -31,8 +32,11 @@ _RX_PREFIX: Final = re.compile(r"rx[-# ]?\d.*", re.IGNORECASE)
 _MARKED: Final = re.compile(r"(?:[A-Z]{1,4}[-#]?|#)\d{3,}|\d{6,}")
 _HASH: Final = re.compile(r"#\d+")
 _DIGITS: Final = re.compile(r"\d{6,}")
-_LONG_HASH: Final = re.compile(r"(?:.*\W)?#\d{4,}")
-_COUNT_OR_ZIP: Final = re.compile(r"\d{1,3}|\d{5}")
+_LONG_HASH: Final = re.compile(r"(?:.*\W)?#(\d{4,})")
+_LONGEST_STEP: Final = 10
+# Pieces in a box, and postal codes: what an id rarely is throughout.
+_COUNT_OR_ZIP: Final = re.compile(r"\d{1,2}[05]|\d{5}")
+_LETTERED: Final = re.compile(r"(?:[A-Z]{1,4}[-#]?|#)\d{3,}")
 _TWO_CODES: Final = re.compile(
     r"(?:[A-Z]{1,4}-?)?\d{4,}-[A-Z]{1,4}-?\d{4,}|[A-Z]{1,4}-?\d{4,}-\d{4,}"
 )
@@ -53,9 +57,8 @@ _NUMBER_BEHIND: Final = re.compile(
     rf"(?P<house>\d{{1,6}})[A-Za-z]? +[^\W\d_][^\d,]*[^\w#-]\s*(?P<number>{_NUMBER})(?=$|[,\n])"
 )
 _HOUSE: Final = re.compile(r"\d+")
-_BEHIND_NAME: Final = re.compile(
-    r"\S(?: {2,}|-)[^\W\d_]{3,}(?: [^\W\d_]+)*$|^[^\W\d_]{3,}(?: [^\W\d_]+)*-[^\W\d_]+"
-)
+_BEHIND_GAP: Final = re.compile(r"\S {2,}[^\W\d_]{3,}(?: [^\W\d_]+)*$")
+_JOINED: Final = re.compile(r"[^\W\d_]-[^\W\d_]{2,}")
 _NAME_FIELDS: Final = ("patient_name", "last_first", "first_name", "middle_name", "last_name")
 _CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
 _LEFT, _RIGHT = r"(?:{})(?=$|[\s,;/|&-])", r"(?<![^\s,;/|&-])(?:{})"
@@ -128,11 +131,7 @@ class _Table(NamedTuple):
         if self.by_field.keys() & {"city", "locality"}:
             return False
         streets = self.by_field.get("patient_address", ())
-        return share([text for each in streets for text in self.texts(each)], _has_comma) < HALF
-
-
-def _has_comma(text: str) -> bool:
-    return "," in text
+        return share([text for each in streets for text in self.texts(each)], has_comma) < HALF
 
 
 def is_judged(column: Column) -> bool:
@@ -159,7 +158,7 @@ def _check_names(table: _Table) -> None:
         if fit(column.field or "", table.texts(column), is_garbled_fine=True) <= HALF:
             raise doubted(column, "half of its cells are no names")
         texts = table.texts(column)
-        is_bare = column.field == "last_first" and share(texts, _has_comma) == 0
+        is_bare = column.field == "last_first" and share(texts, has_comma) == 0
         if is_bare and not all(" " in each for each in texts):
             raise doubted(column, "none of its cells has a comma")
     for column in table.taken("patient_name", "last_first", "last_name"):
@@ -177,8 +176,14 @@ def _check_names(table: _Table) -> None:
         )
         if any(2 * count > len(table.texts(column)) for count in ends.values()):
             raise doubted(column, "its names have a state or a province in them")
-        if table.lacks_city() and share(table.texts(column), _BEHIND_NAME.search) > HALF:
+        if table.lacks_city() and _may_end_with_city(table.texts(column)):
             raise doubted(column, "its cells may have the city behind the name")
+
+
+def _may_end_with_city(names: Sequence[str]) -> bool:
+    """Say whether most names have something behind a gap, or all behind a hyphen."""
+    is_joined = len(names) > 1 and share(names, _JOINED.search) > _NEARLY_ALL
+    return is_joined or share(names, _BEHIND_GAP.search) > HALF
 
 
 def _check_first_names(table: _Table) -> None:
@@ -186,16 +191,16 @@ def _check_first_names(table: _Table) -> None:
     for column in table.taken("first_name"):
         texts = table.texts(column)
         is_whole = share(texts, lambda each: " " in each) > HALF
-        is_beaten = any(len(each) > len(set(texts)) for each in _others(table, "patient_name"))
+        others = _others(table, "patient_name")
+        is_beaten = any(len(each) > len(set(texts)) for each in others)
         at: dict[str, set[str]] = {}
         for name, house in zip(table.rows(column), table.houses(), strict=False):
             at.setdefault(name, set()).add(house)
         if is_whole and is_beaten and max(map(len, at.values()), default=0) >= _FEWEST_ROWS:
             raise doubted(column, "the same whole name stands at several addresses")
-        if is_whole and any(
-            each and not any(" " in name for name in each)
-            for each in _others(table, "patient_name")
-        ):
+        has_repeated = len(set(texts)) < len(texts)
+        are_short = any(each and not any(" " in name for name in each) for each in others)
+        if is_whole and has_repeated and are_short:
             raise doubted(column, "its cells are whole names, and another party's are first names")
 
 
@@ -268,12 +273,11 @@ def _check_marks(table: _Table, column: Column, texts: Sequence[str]) -> None:
     """Doubt numbers that are marked as those of another column: ``RX-1``, ``P-1``, ``SO-1``."""
     is_plain = share(texts, _COUNT_OR_ZIP.fullmatch) == 1
     for each in table.columns:
-        is_count = is_quantity(each.header) or (is_plain and meaning_of(each.header) is None)
-        is_marked = share(table.texts(each), _MARKED.fullmatch) > HALF
-        if each.field is None and is_count and is_marked:
-            raise doubted(
-                column, f"{each.header or 'a column without a header'} has numbers like it"
-            )
+        is_count, form = is_quantity(each.header), _MARKED
+        if is_plain and not is_count and meaning_of(each.header) is None:
+            is_count, form = True, _LETTERED
+        if each.field is None and is_count and share(table.texts(each), form.fullmatch) > HALF:
+            raise doubted(column, f"{each.header or _NAMELESS} has numbers like it")
     if column.field != "external_patient_id" and (
         share(texts, _PATIENT_PREFIX.fullmatch) > HALF
         or share([each.casefold() for each in texts], _PATIENT_INSIDE.fullmatch) > HALF
@@ -319,8 +323,7 @@ def _check_notes(table: _Table) -> None:
         if (
             len(texts) >= _FEWEST_ROWS
             and "requires_signature" not in table.by_field
-            and max(share(texts, _ANSWER_END.search), share(texts, _ANSWER_IN_FRONT.match))
-            > _NEARLY_ALL
+            and share(texts, _has_answer) > _NEARLY_ALL
         ):
             raise doubted(column, "its notes end with yes or no, as a column of signatures does")
         for name, left, right, fields, least in _MARKS:
@@ -336,11 +339,16 @@ def _check_notes(table: _Table) -> None:
         _check_places_in_notes(table, column, texts)
 
 
+def _has_answer(text: str) -> bool:
+    return bool(_ANSWER_END.search(text) or _ANSWER_IN_FRONT.match(text))
+
+
 def _check_places_in_notes(table: _Table, column: Column, texts: Sequence[str]) -> None:
     """Doubt notes with a city or a state in them, and those that another column has."""
     for each in table.columns:
+        is_unknown = meaning_of(each.header) is None and not words_of_others(each.header)
         is_beaten = each.field is None and share(table.texts(each), is_note) > _SOME
-        if is_beaten and share(texts, is_note) == 0:
+        if is_unknown and is_beaten and share(texts, is_note) == 0:
             raise doubted(column, f"{each.header or _NAMELESS} has notes")
     if "state" not in table.by_field and share(texts, _has_state_behind) > HALF:
         raise doubted(column, "its notes have a state or a province behind them")
@@ -355,7 +363,7 @@ def _check_places_in_notes(table: _Table, column: Column, texts: Sequence[str]) 
 
 def _has_state_behind(text: str) -> bool:
     parts = [each.strip() for each in _PARTED.split(text)] + [text.rpartition(" ")[2]]
-    states = [each for each in parts if len(each) == 2 and each.isupper() and is_region(each)]  # noqa: PLR2004
+    states = [each for each in parts if _STATE.fullmatch(each) and is_region(each)]
     return bool(states) and not text.isupper()
 
 
@@ -365,6 +373,7 @@ def _is_whole_street(text: str) -> bool:
 
 _MOST_WORDS: Final = 6
 _PARTED: Final = re.compile(r"[|;/,&\t\n]|\s{2,}| - ")
+_STATE: Final = re.compile(r"(?!OK|ID|HI)[A-Z]{2}")  # these three are words of notes
 _NAMELESS: Final = "a column without a header"
 
 
@@ -379,7 +388,7 @@ def _check_address(table: _Table) -> None:
                 raise doubted(column, f"its addresses have a number of something else {place}")
         fields = table.by_field.keys()
         lacks_city = "state" in fields and not fields & {"city", "locality"}
-        if lacks_city and share(texts, _has_comma) < HALF:
+        if lacks_city and share(texts, has_comma) < HALF:
             raise DoubtfulColumns(
                 "An address has a state or a province, and no city.",
                 [
@@ -416,8 +425,16 @@ def _check_units(table: _Table) -> None:
         if empty and share(table.texts(column), _LONG_NUMBER.fullmatch) > HALF:
             raise doubted(column, f"its numbers may be those of {empty[0].header}, which is empty")
         lacks_orders = "external_order_id" not in table.by_field
-        if lacks_orders and share(table.texts(column), _LONG_HASH.fullmatch) > HALF:
+        if lacks_orders and _are_running(table.texts(column)):
             raise doubted(column, "its numbers may be those of the orders")
+
+
+def _are_running(texts: Sequence[str]) -> bool:
+    """Say whether most cells end with a number that is a little higher than the one before."""
+    numbers = [int(each[1]) for each in map(_LONG_HASH.fullmatch, texts) if each is not None]
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    is_usual = len(numbers) > HALF * len(texts)
+    return is_usual and bool(steps) and all(0 < each <= _LONGEST_STEP for each in steps)
 
 
 def _check_postal_codes(table: _Table) -> None:
@@ -439,6 +456,8 @@ def _check_cities(table: _Table) -> None:
         if has_places and share(table.texts(column), _PLACE.search) == 0:
             raise doubted(column, "another column has cities with their postal codes")
     for column in table.taken("city"):
+        if fit("city", table.texts(column), is_garbled_fine=True) <= HALF:
+            raise doubted(column, "half of its cells are no cities")
         cities, mails = table.rows(column), []
         for each in table.by_field.get("patient_email", ())[:1]:
             mails = [text.casefold() for text in table.rows(each)]

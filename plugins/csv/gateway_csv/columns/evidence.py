@@ -21,6 +21,7 @@ from gateway_csv.columns.wording import (
     ANSWERS,
     NOTE_WORDS,
     garbled,
+    has_comma,
     has_second_comma,
     words_of_a_note,
 )
@@ -479,10 +480,6 @@ def _has_words(text: str) -> bool:
     return len(text.split()) > 1
 
 
-def _has_comma(text: str) -> bool:
-    return "," in text
-
-
 class Trait(NamedTuple):
     """What nearly all cells of a field have in common, where they have it."""
 
@@ -497,7 +494,7 @@ TRAITS: Final = (
     Trait("patient_name", _stands_in_capitals, "it is in small letters, unlike the other cells"),
     Trait("patient_name", _has_words, "it is one word, unlike the other cells", 0.51),
     Trait("last_first", has_capital, "it is in small letters, unlike the other cells"),
-    Trait("last_first", _has_comma, "it has no comma, unlike the other cells", 0.7),
+    Trait("last_first", has_comma, "it has no comma, unlike the other cells", 0.7),
     Trait("first_name", has_capital, "it is in small letters, unlike the other cells"),
     Trait("last_name", has_capital, "it is in small letters, unlike the other cells"),
     Trait("city", _stands_in_capitals, "it is in small letters, unlike the other cells"),

@@ -11,8 +11,9 @@ _BEFORE_HOUSE: Final = re.compile(
     r"(?P<words>[^\d]*[^\W\d_]|[^|;\t]*[^\W\d_][^|;\t]*(?=[|;\t]))"
     r"(?:\s*[;|/,&\t\n-]\s*|\s{2,})(?=\d)"
 )
+# Normal and Rush are towns as well.
 _PRIORITY_BEHIND: Final = re.compile(
-    r"[\s/|;,&-](?:routine|urgent|stat|rush|normal)$", re.IGNORECASE
+    r"[\s/|;,&-](?:routine|urgent|stat)$|[/|;&]\s*(?:rush|normal)$", re.IGNORECASE
 )
 _REGION_BEHIND: Final = re.compile(r"[|;/\t\n-]\s*([A-Z]{2})$")
 _STATE_BEHIND_UNIT: Final = re.compile(r".*\d.*[|;/,&\t\n]\s*([A-Z]{2})", re.DOTALL)
@@ -20,7 +21,8 @@ _BETWEEN_LINES: Final = re.compile(r"[|;/\t\n]")
 _WORD_BEFORE_UNIT: Final = re.compile(
     r"[^\W\d_]{3,}\s*[-/|;,]\s*(?:apt|unit|suite|ste)\b", re.IGNORECASE
 )
-_DOCTOR_BEHIND: Final = re.compile(r"[ ,](?:MD|DO|NP|PA|RPh|PharmD|DDS)\.?$")
+# Without MD and PA, which are states: Baltimore, MD.
+_DOCTOR_BEHIND: Final = re.compile(r"[ ,](?:DO|NP|RPh|PharmD|DDS)\.?$")
 _TITLED: Final = re.compile(r"(?:dr|prof|mr|mrs|ms)\b\.? +\S+ +\S.*", re.IGNORECASE)
 # No city is called by the first word of its name alone: Thunder Bay, San Diego, Saint John.
 _FIRST_OF_CITY: Final = frozenset(
@@ -37,7 +39,9 @@ def has_more_than_street(text: str) -> bool:
         return True
     behind, in_front = _REGION_BEHIND.search(text), _BEFORE_HOUSE.match(text)
     has_note = in_front is not None and is_note(in_front["words"])
-    return has_note or (behind is not None and is_region(behind[1]))
+    # Behind a comma it is the city's: 12 Elm St, Boston - MA.
+    has_state = behind is not None and "," not in text and is_region(behind[1])
+    return has_note or has_state
 
 
 def has_more_than_unit(text: str) -> bool:

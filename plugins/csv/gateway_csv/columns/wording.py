@@ -38,6 +38,11 @@ _STREET_END: Final = re.compile(
 )
 
 
+def has_comma(text: str) -> bool:
+    """Say whether a text has a comma."""
+    return "," in text
+
+
 def has_second_comma(text: str) -> bool:
     """Say whether a name goes on behind a second comma, but for a suffix: Reed, Ana, Boston."""
     parts = text.split(",")[2:]
