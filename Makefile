@@ -90,7 +90,7 @@ bench: $(TOOLS) ## measure this machine
 compare: $(TOOLS) ## measure this checkout against another: make compare BASE=../base
 	@$(PY) bench/compare.py $(BASE) $(ARGS)
 
-screenshots: $(TOOLS) ## take the pictures of docs/ anew, from the kept demo (needs Chromium)
+screenshots: $(TOOLS) ## retake the pictures of docs/ from the kept demo (needs Chromium)
 	@$(PY) docs/screenshots.py
 
 docs: $(TOOLS) ## write the generated reference pages anew

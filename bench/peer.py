@@ -1,6 +1,6 @@
 """The gateway beside another program, on the same minutes: ``make bench ARGS="--peer URL"``.
 
-What the peer is asked to do stands in a file (``--peer-calls``, one for each program in
+The calls to the peer are in a file (``--peer-calls``, one for each program in
 ``bench/peers/``): calls that set it up once, and the call that creates what a webhook then carries
 to the sink. The peer is started by hand, on this machine; its processes are found by the port that
 it listens on, with their children, so that what it keeps in a database counts for the database.

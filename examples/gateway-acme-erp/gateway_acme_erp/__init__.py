@@ -81,7 +81,7 @@ class AcmeErp:
 
     @hookimpl
     def panels(self, place: PanelPlace) -> Sequence[Panel]:
-        """Bring what the ERP was told to the page of a package."""
+        """Bring the events sent to the ERP to the page of a package."""
         return [self._pages.panel()] if place == "package" else []
 
     @hookimpl

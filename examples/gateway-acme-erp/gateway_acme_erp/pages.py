@@ -1,4 +1,4 @@
-"""The page ERP stores, and the panel of a package: what the ERP was told of it."""
+"""The page ERP stores, and the panel of a package: its events that the ERP received."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -26,11 +26,11 @@ from gateway_acme_erp.stores import connect_store, disconnect_store
 
 STORES: Final = Permission("acme_erp.stores", "See and connect the stores of ACME.", ("manager",))
 _MOST: Final = 50
-# Which events a store may be told of, with words for people.
+# The events that a store may receive, with words for people.
 _EVENTS: Final = {"all": ("*",), "deliveries": ("delivery.*", "package.cancelled")}
 
 
-class Told(NamedTuple):
+class Sent(NamedTuple):
     """An event of a package that a store was sent, or will be."""
 
     store: str
@@ -84,7 +84,7 @@ class StorePages:
         form = await request.form()
         events = _EVENTS.get(form.get("events"))
         if events is None:
-            raise InvalidInput("Choose which events the store is told of.")
+            raise InvalidInput("Choose the events that the store receives.")
         store = form.get("store").strip()
         added = await connect_store(self._gateway, request.caller, store, events, request.site)
         undo = Undo("acme-erp/disconnect", request.text("Undo"), {"id": added.id})
@@ -102,17 +102,17 @@ class StorePages:
         return SeeOther("acme-erp", request.text("Disconnected: store {store}", store=store))
 
     async def beside_package(self, request: PageRequest, package_id: str) -> Template | None:
-        """Show what the ERP was told of a package; nothing where it was told nothing."""
+        """Show a package's events that the ERP received; nothing where it received none."""
         stores = {each.id: each.settings["store"] for each in await self._stores(request.caller)}
         wanted = DeliveryFilter(_MOST, subject=package_id)
         async with self._gateway.database.read() as connection:
             found, _ = await self._gateway.delivery_log.search(connection, request.caller, wanted)
-        told = [
-            Told(stores[each.destination_id], each)
+        sent = [
+            Sent(stores[each.destination_id], each)
             for each in found
             if each.destination_id in stores
         ]
-        return Template("acme_erp/told.html", {"told": told}) if told else None
+        return Template("acme_erp/sent.html", {"sent": sent}) if sent else None
 
     async def _stores(self, caller: Caller) -> list[Destination]:
         async with self._gateway.database.read() as connection:

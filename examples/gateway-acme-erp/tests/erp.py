@@ -1,4 +1,4 @@
-"""A stand-in for the ERP's bridge: a real HTTP server that remembers what it was told."""
+"""A stand-in for the ERP's bridge: a real HTTP server that remembers the events it received."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ class Erp:
     """Listens on 127.0.0.1. ``statuses`` are its next answers to what is posted; then 200."""
 
     def __init__(self) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
         self.tokens: set[str | None] = set()
         self.statuses: list[int] = []
         self.waiting: list[dict[str, str]] = []
@@ -32,7 +32,7 @@ class Erp:
     def wait_until(self, came: Any) -> None:
         """Wait until ``came()`` is true, 20 seconds at most."""
         with self._changed:
-            assert self._changed.wait_for(came, PATIENCE_SECONDS), "the ERP was not told in time"
+            assert self._changed.wait_for(came, PATIENCE_SECONDS), "nothing came in time"
 
     def call_off(self, cancellation_id: str, order: str) -> None:
         """Have somebody at the ERP cancel an order."""
@@ -64,7 +64,7 @@ class Erp:
                 return 200, {"waiting": self.waiting}
             status = self.statuses.pop(0) if self.statuses else 200
             if path == "/bridge/events":
-                self.told.append(body)
+                self.sent.append(body)
             elif status == HTTPStatus.OK:
                 self.waiting = [each for each in self.waiting if each["id"] != body["id"]]
                 self.results[body["id"]] = body["result"]

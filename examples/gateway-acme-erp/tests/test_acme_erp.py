@@ -84,20 +84,20 @@ async def test_orders_of_acme_count_against_the_keys_limit(harness, settings):
     assert answer.status_code == 429
 
 
-async def test_the_erp_is_told_in_the_order_it_happened(gateway, key, erp):
+async def test_the_erp_receives_events_in_their_order(gateway, key, erp):
     connected = await connect_store(gateway.gateway, gateway.caller(), "S-014", ["*"])
     [taken] = (await hand_in(gateway, key, ORDER))["orders"]
     update = {"event": "delivery.completed", "copay_collected": 12.50, "copay_method": "card"}
     await gateway.post(f"/api/packages/{taken['package']}/events", key, update)
 
-    await asyncio.to_thread(erp.wait_until, lambda: len(erp.told) == 2)
+    await asyncio.to_thread(erp.wait_until, lambda: len(erp.sent) == 2)
 
-    assert [each["kind"] for each in erp.told] == ["PACKAGE_CREATED", "DELIVERY_COMPLETED"]
-    assert erp.told[1] == {
-        "id": erp.told[1]["id"],
+    assert [each["kind"] for each in erp.sent] == ["PACKAGE_CREATED", "DELIVERY_COMPLETED"]
+    assert erp.sent[1] == {
+        "id": erp.sent[1]["id"],
         "kind": "DELIVERY_COMPLETED",
         "store": "S-014",
-        "at": erp.told[1]["at"],
+        "at": erp.sent[1]["at"],
         "package": taken["package"],
         "order": "A-1001",
         "paid_cents": 1250,
@@ -106,16 +106,16 @@ async def test_the_erp_is_told_in_the_order_it_happened(gateway, key, erp):
     assert connected.ordered
 
 
-async def test_what_the_erp_refuses_is_told_again(gateway, key, erp):
+async def test_what_the_erp_refuses_is_sent_again(gateway, key, erp):
     erp.statuses = [500]
     await connect_store(gateway.gateway, gateway.caller(), "S-014", ["package.created"])
     await hand_in(gateway, key, ORDER)
 
-    await asyncio.to_thread(erp.wait_until, lambda: len(erp.told) == 2)
+    await asyncio.to_thread(erp.wait_until, lambda: len(erp.sent) == 2)
 
     attempt = await first_attempt(gateway)
     assert (attempt.status, attempt.error, attempt.excerpt) == (500, None, '"noted"')
-    assert erp.told[0] == erp.told[1]
+    assert erp.sent[0] == erp.sent[1]
 
 
 async def test_a_bridge_that_is_away_is_a_failed_try_and_no_fault(harness, settings, erp):
@@ -217,6 +217,6 @@ async def test_every_delivery_of_a_batch_arrives(gateway, key, erp):
     await connect_store(gateway.gateway, gateway.caller(), "S-014", ["*"])
     await hand_in(gateway, key, *(ORDER | {"no": f"A-{number}"} for number in range(9)))
 
-    await asyncio.to_thread(erp.wait_until, lambda: len(erp.told) == 9)
+    await asyncio.to_thread(erp.wait_until, lambda: len(erp.sent) == 9)
 
-    assert {each["order"] for each in erp.told} == {f"A-{number}" for number in range(9)}
+    assert {each["order"] for each in erp.sent} == {f"A-{number}" for number in range(9)}

@@ -81,7 +81,7 @@ def test_a_store_is_connected_once(run):
         ),
     ],
 )
-def test_a_slip_is_told_in_one_line(run, words, sentence):
+def test_a_slip_is_reported_in_one_line(run, words, sentence):
     result = run(*words)
 
     assert result.exit_code == 1

@@ -107,7 +107,7 @@ def test_an_address_is_held_against_the_postcodes(address, postcodes, said):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "sent"),
     [
         ({}, {}),
         ({"data": {}}, {"order": None, "paid_cents": None}),
@@ -116,7 +116,7 @@ def test_an_address_is_held_against_the_postcodes(address, postcodes, said):
         ({"type": "package.created"}, {"kind": "PACKAGE_CREATED"}),
     ],
 )
-def test_an_event_is_told_in_acmes_words(changes, told):
+def test_an_event_is_written_in_acmes_words(changes, sent):
     first = ErpEvent(
         id="evt_1",
         kind="DELIVERY_COMPLETED",
@@ -128,5 +128,5 @@ def test_an_event_is_told_in_acmes_words(changes, told):
     )
 
     assert erp_event(msgspec.structs.replace(EVENT, **changes), "S-014") == (
-        msgspec.structs.replace(first, **told)
+        msgspec.structs.replace(first, **sent)
     )

@@ -50,16 +50,16 @@ async def test_who_may_not_connect_stores_has_no_such_page(gateway):
     assert "/dashboard/acme-erp" not in today.text
 
 
-async def test_a_packages_page_says_what_the_erp_was_told(gateway, key, erp):
+async def test_a_packages_page_lists_what_the_erp_received(gateway, key, erp):
     owner = await gateway.sign_in()
     await owner.post("/dashboard/acme-erp", {"store": "S-014", "events": "all"})
     answer = await gateway.post("/api/webhook/orders", key, {"orders": [ORDER]})
     [package_id] = answer.json()["package_ids"]
-    await asyncio.to_thread(erp.wait_until, lambda: erp.told)
-    told = await owner.get(f"/dashboard/packages/{package_id}")
+    await asyncio.to_thread(erp.wait_until, lambda: erp.sent)
+    sent = await owner.get(f"/dashboard/packages/{package_id}")
 
-    assert "Told to the ERP" in told.text
-    assert "<code>package.created</code><p>S-014" in told.text
+    assert "Sent to the ERP" in sent.text
+    assert "<code>package.created</code><p>S-014" in sent.text
 
 
 async def test_a_package_that_the_erp_does_not_know_has_no_panel(gateway, key):
@@ -68,4 +68,4 @@ async def test_a_package_that_the_erp_does_not_know_has_no_panel(gateway, key):
     page = await (await gateway.sign_in()).get(f"/dashboard/packages/{package_id}")
 
     assert page.status_code == 200
-    assert "Told to the ERP" not in page.text
+    assert "Sent to the ERP" not in page.text

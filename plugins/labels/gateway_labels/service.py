@@ -201,7 +201,7 @@ class LabelService:
         submission = Submission(caller, SOURCE, (candidate,), idempotency)
         try:
             result = await self._gateway.intake.accept(submission)
-        except BaseException:
+        except BaseException:  # cancelled too: the scan can be confirmed again; raised again
             await self._give_up(row)
             raise
         made = result.results[0]

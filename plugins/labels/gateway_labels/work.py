@@ -40,7 +40,7 @@ _NOT_READ: Final = "The picture could not be read: take it again."
 
 
 class ReadingWork:
-    """Reads what waits, one picture at a time in this process; erases what is old."""
+    """Reads pending scans, one picture at a time in this process; erases what is old."""
 
     def __init__(self, gateway: Gateway, settings: LabelsSettings) -> None:
         self._gateway = gateway

@@ -77,7 +77,7 @@ class RxQueue:
 
     @hookimpl
     def extensions(self, point: str) -> Sequence[object]:
-        """Return the sources that count what waits for a person, and the topic of the pages."""
+        """Return the sources that count prescriptions for a person, and the topic of the pages."""
         if point == TOPICS:
             return [Topic(each, "rx.read") for each in (changes.TOPIC, agents.TOPIC)]
         return self._reminders.sources() if point == ATTENTION else []

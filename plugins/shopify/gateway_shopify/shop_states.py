@@ -1,4 +1,4 @@
-"""How each shop is: connected, reconciled, its token, what waits; for page, HTTP and commands."""
+"""How each shop is: connected, reconciled, its token, its backlog; for page, HTTP and commands."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The page Review: what waits, the desk of one prescription, and what a reviewer decides."""
+"""The page Review: the pending list, the desk of one prescription, and what a reviewer decides."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -169,7 +169,7 @@ class ReviewPages:
         return Template("rx_queue/review.html", context)
 
     async def _listed(self, request: PageRequest, shown: str | None) -> dict[str, Any]:
-        """Return the list beside the desk: what waits, or what was decided today."""
+        """Return the list beside the desk: pending prescriptions, or those decided today."""
         queue, caller = self._queue, request.caller
         is_decided = request.query.get("view") == "decided"
         zone = queue.gateway.sites.zone(caller.account_id, caller.site)
