@@ -527,9 +527,7 @@ class Gateway:
         self.bulk = BulkChanges(self.database, self.packages, self.tracking, self.amendments)
         prints = Prints(self.database, self.packages, self.audit)
         self.manifests = Manifests(self.database, self.packages, prints)
-        self.bag_labels = BagLabels(
-            prints, {(each.account, each.code): each.name for each in settings.sites}
-        )
+        self.bag_labels = BagLabels(prints, self.sites)
         self.histories = Histories(
             self.database, self.packages, self.events, file_store, self.reports, self.audit
         )

@@ -4,10 +4,11 @@ The code is the package's id and nothing else: it means nothing outside of this 
 lies in the open, so it names no drug, no rx number and no telephone.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from gateway.intake.prints import Prints
+from gateway.intake.sites import SiteDirectory
 from gateway.model.account import Caller
 from gateway.model.package import Package
 from gateway.model.printed import BagLabel, bag_label_of
@@ -16,11 +17,11 @@ MAX_LABELS: Final = 100
 
 
 class BagLabels:
-    """Makes labels for callers who may see contact data. ``names`` are sites by account, code."""
+    """Makes labels for callers who may see contact data."""
 
-    def __init__(self, prints: Prints, names: Mapping[tuple[str, str], str]) -> None:
+    def __init__(self, prints: Prints, sites: SiteDirectory) -> None:
         self._prints = prints
-        self._names = names
+        self._sites = sites
 
     async def of(self, caller: Caller, package_ids: Collection[str]) -> Sequence[BagLabel]:
         """Return the labels of packages, by driver and then as they came in; noted as a print.
@@ -38,5 +39,5 @@ class BagLabels:
 
     def _label(self, package: Package) -> BagLabel:
         site = package.site
-        name = None if site is None else self._names.get((package.account_id, site), site)
+        name = None if site is None else self._sites.name(package.account_id, site)
         return bag_label_of(package, name)

@@ -53,6 +53,11 @@ class SiteDirectory:
         site = sites.get(code or "") or next(iter(sites.values()), None)
         return ZoneInfo("UTC" if site is None else site.timezone)
 
+    def name(self, account_id: str, code: str) -> str:
+        """Return the name of a site; of one that is no longer configured, its code."""
+        site = self._sites.get(account_id, {}).get(code)
+        return code if site is None else site.name
+
     def country(self, account_id: str, code: str | None) -> str:
         """Return the ISO 3166 country code that a site's local phone numbers are read with."""
         sites = self._sites.get(account_id, {})

@@ -168,6 +168,23 @@ async def test_a_bag_label_says_where_the_bag_goes_and_its_code_is_the_packages_
     assert [each["action"] for each in seen["accesses"]] == ["bag_label.printed"]
 
 
+@pytest.mark.parametrize(("path", "rows"), [("labels", "labels"), ("manifest", "stops")])
+async def test_an_erased_package_is_on_no_label_and_no_manifest(running, clock, path, rows):
+    package_id = await ordered(running)
+    for step in ("delivery.picked_up", "delivery.completed"):
+        await running.gateway.tracking.apply(running.caller(), update(package_id, step))
+    clock.step(91 * 86_400)
+    await running.gateway.housekeeper.prune("test")
+    another = await ordered(running)
+
+    sent = {"package_ids": [package_id, another]}
+    answer = await running.post(f"/api/packages/{path}", running.key, sent)
+
+    assert answer.status_code == 200, answer.text
+    assert package_id not in answer.text
+    assert len(answer.json()[rows]) == 1
+
+
 async def test_an_order_is_corrected_field_by_field_and_only_in_the_pharmacy(running):
     package_id = await ordered(running)
     path = f"/api/packages/{package_id}"
