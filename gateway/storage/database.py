@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import aiosqlite
 from aiosqlite import Connection
@@ -240,11 +240,10 @@ class Database:
         return reader
 
     def _opened(self, *, check_same_thread: bool) -> sqlite3.Connection:
-        # Connecting would create the file that was deleted while in use.
-        if self._watch is not None and (fault := self._watch.fault(at_once=True)) is not None:
-            raise StorageError(fault)
+        watch = cast("FileWatch", self._watch)  # there is one wherever this is called: on SQLite
         driver = sqlite3.connect(
-            str(self.path),
+            watch.address(),
+            uri=True,
             timeout=self._busy_timeout_ms / 1000,
             isolation_level=None,
             check_same_thread=check_same_thread,
@@ -252,8 +251,7 @@ class Database:
         )
         for pragma in _pragmas(self._busy_timeout_ms):
             driver.execute(pragma)
-        if self._watch is not None:
-            self._watch.connected()
+        watch.connected()
         return driver
 
     def _closed(self, driver: sqlite3.Connection) -> None:
@@ -269,10 +267,7 @@ class Database:
         busy_timeout_ms = self._busy_timeout_ms
 
         async def connect() -> Connection:
-            # Another connection would create the file that was deleted while in use.
-            if (fault := watch.fault(at_once=True)) is not None:
-                raise StorageError(fault)
-            driver = aiosqlite.connect(str(self.path), timeout=busy_timeout_ms / 1000)
+            driver = aiosqlite.connect(watch.address(), uri=True, timeout=busy_timeout_ms / 1000)
             driver._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy has it
             self._threads.add(driver._thread)  # noqa: SLF001
             return await driver

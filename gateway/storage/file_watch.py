@@ -4,6 +4,7 @@ from pathlib import Path
 from threading import Lock
 
 from gateway.clock import Clock, SystemClock
+from gateway.errors import StorageError
 
 
 def was_left_open(path: Path) -> bool:
@@ -37,11 +38,24 @@ class FileWatch:
         self._identity: tuple[int, int] | None = None
         self._wal_identity: tuple[int, int] | None = None
         self._look_at = 0.0
+        self._was_opened = False
+
+    def address(self) -> str:
+        """Return the URI of the next connection; raises ``StorageError`` when the file is another.
+
+        Only a process that never had the file open may create it (``mode=rwc``): one that was
+        deleted since the last look would come back empty (https://www.sqlite.org/uri.html).
+        """
+        if (fault := self.fault(at_once=True)) is not None:
+            raise StorageError(fault)
+        mode = "rw" if self._was_opened else "rwc"
+        return f"{self._path.absolute().as_uri()}?mode={mode}"
 
     def connected(self) -> None:
         """Note a new connection: the first one's file is the one to compare with."""
         with self._counting:
             self._connections += 1
+            self._was_opened = True
             if self._connections == 1:
                 self._identity, self._wal_identity = _identity(self._path), None
 

@@ -1,6 +1,9 @@
 """A pharmacist sends controlled prescriptions to one endpoint only, without names: no code."""
 
+import asyncio
+
 import pytest
+from dashboard.visiting import until
 
 from gateway.testing import Receiver
 
@@ -48,16 +51,27 @@ async def test_controlled_prescriptions_go_to_one_endpoint_only_without_names(ru
         # Two buttons choose it, and the preview beside shows it on the prescription that came in.
         await page.get_by_role("button", name="Controlled prescriptions only").click()
         await page.get_by_label("Value 2").wait_for(timeout=PATIENCE_MS)
+        on_its_way = asyncio.Event()
+
+        async def slowly(route):
+            await on_its_way.wait()
+            await route.continue_()
+
+        await page.route("**/data/preview", slowly)
         await page.get_by_role("button", name="Ids, times and states only").click()
-        await page.get_by_text("Only the fields checked here").wait_for(timeout=PATIENCE_MS)
-        await page.wait_for_function(
-            "document.getElementById('preview-body')?.textContent.includes('queue_id')"
+        # What is checked while the answer is on its way stays checked.
+        await page.get_by_text("To this endpoint only").click()
+        on_its_way.set()
+        await until(
+            page,
+            "document.querySelector('[name=learn][value=some]').checked && "
+            "!document.getElementById('preview-body').textContent.includes('Silva')",
         )
         shown = await page.locator("#preview-body").inner_text()
         assert "Silva" not in shown
         assert "Ana" not in shown
         await seen(page, "It would be sent, like this")
-        await page.get_by_text("To this endpoint only").click()
+        assert await page.locator("[name=exclusive]").is_checked()
         assert await visit.axe() == []
         assert await visit.overflow() == 0
         await visit.shot("endpoint-data")
@@ -94,6 +108,7 @@ async def test_it_is_read_on_a_phone_in_the_dark_and_without_a_script(
 ):
     key = await running.issue_key()
     endpoint = await made(running, key, "http://127.0.0.1:9/x", "Portal")
+    await running.post("/api/webhook/orders", key, {"orders": [ORDER]})
     visit = await sign_in_as(
         "owner", width=390, touch=True, dark=True, language=language, script=False
     )

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from dashboard.visiting import TOML
+from dashboard.visiting import TOML, until
 
 from gateway.testing import Receiver
 
@@ -117,9 +117,9 @@ async def test_two_tabs_share_one_stream_and_a_lock_ends_both(running, sign_in_a
     for each in (page, other):
         each.on("request", lambda sent: "/dashboard/stream" in sent.url and streams.append(sent))
     await page.reload()
-    await page.wait_for_function("document.querySelector('[data-fresh]')?.hidden === false")
+    await until(page, "document.querySelector('[data-fresh]')?.hidden === false")
     await other.goto(visit.home + "/dashboard/test/deliveries")
-    await other.wait_for_function("document.querySelector('[data-fresh]')?.hidden === false")
+    await until(other, "document.querySelector('[data-fresh]')?.hidden === false")
     await other.wait_for_timeout(300)
     assert len(streams) == 1
 

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import pytest_asyncio
+from dashboard.visiting import until
 from pictures import photo
 from sqlalchemy import select
 
@@ -136,7 +137,7 @@ async def test_a_package_from_created_to_delivered_and_a_dispatcher_sees_no_drug
     await refresh.let_go()  # made before the pictures were shown: it doesn't take them away
     assert await page.locator("img").count() == 2
     loaded = "each => [...document.images].every((i) => i.complete && i.naturalWidth > 0)"
-    await page.wait_for_function(loaded)
+    await until(page, loaded)
     assert await masked(page)
 
 

@@ -1,5 +1,6 @@
 """A person at a page of a running gateway, in Chromium. Nothing here knows pytest."""
 
+import asyncio
 import os
 from contextlib import asynccontextmanager
 
@@ -44,6 +45,7 @@ addEventListener("securitypolicyviolation", (event) => {
   console.error(`Content Security Policy: ${event.violatedDirective} ${event.blockedURI}`);
 });
 """
+PATIENCE_SECONDS = 120  # for a machine under load
 # 320 px is WCAG's reflow; the others are a phone, a tablet and a desk.
 WIDTHS = (320, 390, 768, 1440)
 SHOTS = os.environ.get("SCREENSHOTS")  # a folder: CI keeps it
@@ -55,6 +57,17 @@ async def opened_gateway(folder, toml):
     settings = parse_settings(text, source=None, directory=folder, environ={})
     async with GatewayHarness(settings) as gateway:
         yield gateway
+
+
+async def until(page, expression):
+    """Wait until a JavaScript expression is true of the page.
+
+    Playwright's own wait evaluates inside the page, which our content security policy forbids:
+    it fails unless the expression is true at once.
+    """
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await page.evaluate(expression):  # noqa: ASYNC110 - a browser has no event
+            await asyncio.sleep(0.05)
 
 
 class Visit:

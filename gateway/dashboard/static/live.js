@@ -49,12 +49,31 @@ function put(text, names) {
   const focused = document.activeElement?.id;
   for (const [old, fresh] of found) {
     const mine = document.adoptNode(fresh);
+    carry(old, mine);
     old.replaceWith(mine);
     ready(mine);
     rescan(mine);
   }
   if (focused && document.activeElement === document.body) byId(focused)?.focus();
   return true;
+}
+
+// What was checked or typed in a region while its answer was on its way: newer than the answer.
+const edited = new Set();
+
+addEventListener("input", ({ target }) => target.closest?.("[aria-busy=true]") && edited.add(target));
+
+function carry(old, fresh) {
+  for (const each of edited) {
+    if (!old.contains(each)) continue;
+    edited.delete(each);
+    const isBox = each.type === "checkbox" || each.type === "radio";
+    const same = (within) => all("[name]", within).filter(
+      (other) => other.name === each.name && other.type === each.type && (!isBox || other.value === each.value),
+    );
+    const twin = same(fresh)[same(old).indexOf(each)];
+    if (twin) twin[isBox ? "checked" : "value"] = each[isBox ? "checked" : "value"];
+  }
 }
 
 function busy(names) {
@@ -397,7 +416,7 @@ function refill(draft) {
     const fields = all("[data-keep]").filter((each) => each.name === name);
     for (const each of fields) {
       if (each.type === "checkbox" || each.type === "radio") each.checked = values.includes(each.value);
-      else if (values.length) each.value = values[0];
+      else each.value = values[fields.indexOf(each)] ?? each.value;
     }
   }
 }

@@ -69,7 +69,6 @@ class _Wait(NamedTuple):
 
     kind: str
     state: State
-    text: str
     command: str
     page: str
     button: str
@@ -79,7 +78,6 @@ class _Wait(NamedTuple):
 _FOR_REVIEW: Final = _Wait(
     kind="rx_review",
     state="excepted",
-    text="{count} for review for over {minutes} minutes.",
     command="gateway rx list --status excepted",
     page="review",
     button="Review them",
@@ -91,7 +89,6 @@ _FOR_REVIEW: Final = _Wait(
 _FOR_THE_AGENT: Final = _Wait(
     kind="rx_agent",
     state="queued",
-    text="{count} for the agent: see that its program runs and reaches the gateway.",
     command=_QUEUED_COMMAND,
     page="queue?state=queued",
     button="See the queue",
@@ -184,7 +181,7 @@ class Reminders:
             AttentionItem(
                 wait.kind,
                 site or "all",
-                wait.text.format(count=_counted(count), minutes=minutes),
+                wait.messages[count != 1].format(count=count, minutes=minutes),
                 from_epoch_ms(oldest_ms),
                 site,
                 wait.command,
@@ -196,7 +193,3 @@ class Reminders:
             )
             for site, count, oldest_ms in rows
         ]
-
-
-def _counted(count: int) -> str:
-    return "1 prescription waits" if count == 1 else f"{count} prescriptions wait"

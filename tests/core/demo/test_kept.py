@@ -58,7 +58,7 @@ async def test_anyone_looks_around_with_the_code_and_ctrl_c_removes_everything(t
                 assert "The endpoint Patient portal fails" in today
                 for sentence in (
                     "rows of an import",
-                    "prescriptions wait",
+                    "prescriptions have waited for review",
                     "lakeside-demo.myshopify.com",
                 ):
                     assert sentence in today

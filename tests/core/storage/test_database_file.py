@@ -9,6 +9,7 @@ import pytest
 from core.gateways import opened, order, sqlite_url, submission
 from core.storage.rows import with_all_tables
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from gateway.errors import StorageError
 from gateway.health.readiness import Readiness
@@ -75,6 +76,24 @@ async def test_no_connection_creates_a_file_that_was_deleted_a_moment_ago(tmp_pa
 
     assert not database.path.exists()
     await database.close()
+
+
+async def test_no_file_is_created_in_place_of_one_that_went_between_the_look_and_the_opening(
+    tmp_path, monkeypatch
+):
+    database = await with_all_tables(Database(f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}"))
+    async with database.read() as connection:
+        await connection.execute(text("SELECT 1"))
+        monkeypatch.setattr(database._watch, "fault", lambda **_: None)
+        deleted(database.path)
+        with pytest.raises(OperationalError, match="unable to open"):
+            await enter(database.read)
+
+    await database.close()
+    assert not database.path.exists()
+    with pytest.raises(OperationalError, match="unable to open"):  # by a task that is late
+        await enter(database.read)
+    assert not database.path.exists()
 
 
 async def test_a_damaged_file_is_refused_from_its_first_error_on(tmp_path):

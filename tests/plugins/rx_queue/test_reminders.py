@@ -32,7 +32,7 @@ async def test_prescriptions_that_wait_for_review_for_half_an_hour_are_counted(h
 
         clock.step(1)
 
-        text = "2 prescriptions wait for review for over 30 minutes."
+        text = "2 prescriptions have waited for review for over 30 minutes."
         assert await items(gateway) == [("rx_review", None, text)]
         assert await items(gateway, Caller("elsewhere", "live", "test")) == []
 
