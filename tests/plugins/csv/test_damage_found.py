@@ -332,8 +332,48 @@ def test_a_flat_before_a_telephone_number_is_none():
 
 
 @pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("Patient Name,Address", "Dr. Alma Lind,195 Oak Rd,Mia Pike"),
+        ("Patient Name,Address", "Iris Quist MD,195 Oak Rd,Mia Pike"),
+        ('"Last, First",Address', 'Dr. Alma Lind,195 Oak Rd,"Pike, Mia"'),
+    ],
+)
+def test_a_doctor_under_the_patient_s_name_is_known_by_the_title(header, row):
+    name = '"Fox, {}"' if "Last" in header else "{} Fox"
+    outcome = read_file(
+        f"{header},Prescriber Name\n{name.format('Cy')},133 Elm St,Dr. Per Holt\n{row}\n"
+        f"{name.format('Hana')},558 Lake Dr,Dr. Per Holt\n"
+    )
+
+    assert list(outcome.errors) == [3]
+    assert "look exchanged" in outcome.errors[3][0]
+
+
+@pytest.mark.parametrize("unknown", ["Xyz", ""])
+def test_a_header_put_in_before_numbers_refuses_the_file(unknown):
+    outcome = read_file(
+        f"Patient Name,Address,{unknown},Patient ID,Rx Number\n"
+        "Di Kim,628 Elm St,1000,00000010\nJon Lee,722 Lake Dr,1001,00000024\n"
+    )
+
+    assert outcome.orders == {}
+    assert "Rx Number is empty" in outcome.refusal
+
+
+@pytest.mark.parametrize(
     ("header", "rows"),
     [
+        (
+            "Patient Name,Address,Prescriber Name",
+            ["Dr. Alma Lind,12 Elm St,Dr. Per Holt", "Bo Roy,3 Elm St,Dr. Per Holt"],
+        ),
+        (
+            "Patient Name,Address,Driver Name",
+            ["Alma Lind MD,12 Elm St,Bob", "Bo Roy,3 Elm St,Bob", "Di Kim,4 Elm St,Bob"],
+        ),
+        ("Patient Name,Address,Tote,Patient ID,Rx Number", ["Bo Roy,3 Elm St,12,1001,"]),
+        ("Patient Name,Address,Tote,Patient ID,Rx Number", ["Bo Roy,3 Elm St,blue,1001"]),
         ("Patient Name,Address,City", ['Ana Reed,8 Elm St,"Baltimore, MD"']),
         ("Patient Name,Address,City", ["Ana Reed,8 Elm St,Silver Spring MD"]),
         ("Patient Name,Address", ['Ana Reed,"12 Elm St, Boston - MA"']),

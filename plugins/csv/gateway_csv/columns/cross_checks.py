@@ -17,16 +17,12 @@ from gateway_csv.columns.evidence import fit
 from gateway_csv.columns.headers import is_quantity, meaning_of, words_of_others
 from gateway_csv.columns.reading import HALF, Column, DoubtfulColumns, Sample, share
 from gateway_csv.columns.regions import is_region
-from gateway_csv.columns.wording import has_comma, is_note, note_behind_address
+from gateway_csv.columns.wording import has_comma, has_doctors_title, is_note, note_behind_address
 
 _FEWEST_ROWS: Final = 3
 _FEWEST_FOR_REPEATS: Final = 8
 _SOME: Final = 0.3
 _NEARLY_ALL: Final = 0.9
-_TITLE: Final = re.compile(
-    r"(?:dr|doctor|prof)\b\.? .*|.*[ ,](?:md|do|np|pa|rph|pharmd|dds|dvm|pa-c|aprn)\.?",
-    re.IGNORECASE,
-)
 _CENTS: Final = re.compile(r"\D*\d+[.,]\d{2}\D*")
 _RX_PREFIX: Final = re.compile(r"rx[-# ]?\d.*", re.IGNORECASE)
 _MARKED: Final = re.compile(r"(?:[A-Z]{1,4}[-#]?|#)\d{3,}|\d{6,}")
@@ -162,7 +158,7 @@ def _check_names(table: _Table) -> None:
         if is_bare and not all(" " in each for each in texts):
             raise doubted(column, "none of its cells has a comma")
     for column in table.taken("patient_name", "last_first", "last_name"):
-        if share(table.texts(column), _TITLE.fullmatch) > HALF:
+        if share(table.texts(column), has_doctors_title) > HALF:
             raise doubted(column, "its names have a doctor's title")
         others = _others(table, "patient_name")
         is_beaten = any(len(each) > len(set(table.texts(column))) for each in others)
@@ -267,6 +263,38 @@ def _check_codes(table: _Table) -> None:
         if is_after_empty and share(texts, _DIGITS.fullmatch) > HALF:
             raise doubted(column, f"its numbers may be those of {before[0].header}, which is empty")
         _check_marks(table, column, texts)
+        _check_moved(table, column, texts)
+
+
+def _check_moved(table: _Table, column: Column, texts: Sequence[str]) -> None:
+    """Doubt a column behind an unknown one where no row reaches to the last, a number's.
+
+    A header was put in: each name stands over the cells of the column behind its own.
+    """
+    last = table.columns[-1]
+    between = table.columns[column.place : last.place]
+    is_short = all(len(row.cells) <= last.place for row in table.sample.rows)
+    if not texts or not is_short or last.field not in _CODES or column.place == 0:
+        return
+    before = table.columns[column.place - 1]
+    is_unknown = before.field is None and meaning_of(before.header) is None
+    would_fit = all(
+        _may_be_codes(after.field or "", table.texts(each))
+        for each, after in itertools.pairwise([before, *between, last])
+    )
+    if is_unknown and would_fit:
+        raise doubted(
+            column, f"{before.header or _NAMELESS} may have its numbers, as {last.header} is empty"
+        )
+
+
+def _may_be_codes(field: str, texts: Sequence[str]) -> bool:
+    """Say whether a column has cells, and all may be numbers of ``field``."""
+    return bool(texts) and field in _CODES and share(texts, _has_digit) == 1 == fit(field, texts)
+
+
+def _has_digit(text: str) -> bool:
+    return any(map(str.isdigit, text))
 
 
 def _check_marks(table: _Table, column: Column, texts: Sequence[str]) -> None:

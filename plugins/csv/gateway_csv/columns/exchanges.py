@@ -15,6 +15,7 @@ from gateway_csv.columns.evidence import looks
 from gateway_csv.columns.headers import is_quantity, meaning_of, words_of_others
 from gateway_csv.columns.reading import Column
 from gateway_csv.columns.regions import is_region
+from gateway_csv.columns.wording import has_doctors_title
 from gateway_csv.read.rows import Cell, Row
 
 _CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
@@ -95,6 +96,9 @@ class Exchanges:
             if words_of_others(theirs.header) & _FAMILY
             for mine in places(*_NAMES)
         }
+        doctors = [each.place for each in ignored if _is_persons(each)]
+        self._doctors = list(itertools.product(places(*_NAMES, "last_first"), doctors))
+        self._titled = {each: [0, 0] for pair in self._doctors for each in pair}
         self._shapes: Counter[tuple[Pair, str, str]] = Counter()
         self._own = {
             each: Counter[str]() for pair in (*self._numbers, *self._counts) for each in pair
@@ -129,6 +133,9 @@ class Exchanges:
         self._count_texts(row)
 
     def _count_texts(self, row: Row) -> None:
+        for place, titled in self._titled.items():
+            if text := _text(row, place):
+                titled[has_doctors_title(text)] += 1
         for place, counts in self._digits.items():
             if text := _text(row, place):
                 counts[text.replace(".", "").isdigit()] += 1
@@ -145,7 +152,9 @@ class Exchanges:
             if len(self._by_shapes) >= _MOST_VERDICTS:
                 self._by_shapes.clear()
             self._by_shapes[key] = self._by_form(shapes, kinds, marks)
-        return self._by_shapes[key] or next(itertools.chain(self._odd(row), self._texts(row)), None)
+        return self._by_shapes[key] or next(
+            itertools.chain(self._odd(row), self._doctor(row), self._texts(row)), None
+        )
 
     def _forms(self, row: Row) -> tuple[dict[int, str], dict[int, str], dict[int, str]]:
         """Return the shapes of numbers, which amounts have cents, and the marks, by column."""
@@ -182,6 +191,16 @@ class Exchanges:
             said = _text(row, note)
             if len(said) == _FEWEST_LETTERS and is_region(said) and not _text(row, state):
                 yield note, state
+
+    def _doctor(self, row: Row) -> Iterator[Pair]:
+        """Yield a patient with a doctor's title beside a doctor without, where others have none."""
+        for mine, theirs in self._doctors:
+            (bare, titled), (others_bare, others_titled) = self._titled[mine], self._titled[theirs]
+            is_usual = titled < bare and others_titled > others_bare
+            if is_usual and has_doctors_title(_text(row, mine)):
+                other = _text(row, theirs)
+                if other and not has_doctors_title(other):
+                    yield mine, theirs
 
     def _texts(self, row: Row) -> Iterator[Pair]:
         texts = {place: _text(row, place).casefold() for place in self._compared}
@@ -249,6 +268,11 @@ def _alike(theirs: Column, by_field: Mapping[str, Sequence[Column]]) -> list[int
     elif meaning is not None and meaning.field in _OF_PERSONS and not is_family:
         fields.append(meaning.field)
     return [each.place for field in fields for each in by_field.get(field, ())]
+
+
+def _is_persons(column: Column) -> bool:
+    meaning = meaning_of(column.header)
+    return meaning is not None and meaning.field == "patient_name"
 
 
 def _kind(text: str) -> str:

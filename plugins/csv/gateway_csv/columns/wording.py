@@ -31,6 +31,10 @@ NOTE_WORDS: Final = frozenset(_OF_NOTES.split(" "))
 ANSWERS: Final = frozenset(["yes", "no", "y", "n", "true", "false", "routine", "urgent", "stat"])
 _FEWEST_NOTE_WORDS: Final = 2
 _AROUND_WORDS: Final = ".,;:()'&|/-"
+_DOCTOR: Final = re.compile(
+    r"(?:dr|doctor|prof)\b\.? .*|.*[ ,](?:md|do|np|pa|rph|pharmd|dds|dvm|pa-c|aprn)\.?",
+    re.IGNORECASE,
+)
 _STREET_END: Final = re.compile(
     r".*\b(?:st|street|ave|avenue|av|rd|road|dr|drive|ln|lane|blvd|boulevard|way|ct|court|pl|place|"
     r"cir|circle|pkwy|parkway|sq|square|ter|terrace|trl|trail|hwy|highway|cres|crescent)\b\.?",
@@ -41,6 +45,11 @@ _STREET_END: Final = re.compile(
 def has_comma(text: str) -> bool:
     """Say whether a text has a comma."""
     return "," in text
+
+
+def has_doctors_title(text: str) -> bool:
+    """Say whether a name has a doctor's title: ``Dr. Alma Lind``, ``Iris Quist MD``."""
+    return _DOCTOR.fullmatch(text) is not None
 
 
 def has_second_comma(text: str) -> bool:
