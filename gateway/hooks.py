@@ -46,16 +46,21 @@ from gateway.sdk.pages import Page, Panel, PanelPlace
 from gateway.sdk.records import (
     ATTENTION,
     PLACES,
+    SOURCES,
     TOPICS,
     AttentionSource,
     HealthCheck,
     Job,
+    OrderSource,
     Sink,
 )
 from gateway.storage.plugin_migrations import refuse_clashes, refuse_unprefixed
 from gateway.storage.plugin_tables import PluginTables
 
 _log = logging.getLogger(__name__)
+
+# Hooks whose records are shown on pages, with the templates and texts of their plugin.
+_ON_PAGES: Final = ("pages", "panels", "event_types", "extensions", "health_checks")
 
 Record = TypeVar("Record")
 
@@ -114,10 +119,10 @@ class Hooks:
         return list(self._at_start("panels", Panel, place=place))
 
     def packages(self) -> dict[str, str]:
-        """Return the package of each plugin that has pages or panels, by the plugin's name."""
+        """Return the package of each plugin that pages say something of, by the plugin's name."""
         found = {
             each.plugin_name: sys.modules[type(each.plugin).__module__].__package__
-            for hook in ("pages", "panels")
+            for hook in _ON_PAGES
             for each in self._implementations(hook)
         }
         return {name: package for name, package in found.items() if package}
@@ -271,6 +276,14 @@ class Hooks:
             for _, found in self._at_start("extensions", PlaceRules, point=PLACES)
             for each in found
         ]
+
+    def order_sources(self) -> dict[str, str]:
+        """Return the words of every plugin's sources of orders, by the source's name."""
+        return {
+            each.name: each.words
+            for _, found in self._at_start("extensions", OrderSource, point=SOURCES)
+            for each in found
+        }
 
     def topics(self) -> dict[str, Topic]:
         """Return the topics of the feed of changes, the core's and the plugins', by name."""

@@ -203,9 +203,10 @@ class GatewayHooks:
 
         When: when the owner collects them, with the point's name, ``"<plugin>.<name>"``. Its
             documentation lists its extension points and the type of their records. The core
-            has three. ``ATTENTION``: an ``AttentionSource`` finds what needs a person. ``PLACES``:
+            has four. ``ATTENTION``: an ``AttentionSource`` finds what needs a person. ``PLACES``:
             ``PlaceRules`` judge what happened at the door of a site that names them. ``TOPICS``: a
-            ``Topic`` is a kind of thing that open pages refresh themselves by.
+            ``Topic`` is a kind of thing that open pages refresh themselves by. ``SOURCES``: an
+            ``OrderSource`` is the words for a source of orders.
         Returns: records for ``point``; nothing for points you don't extend.
         Errors: raising, or a record of another type, fails that plugin's call; the message
             names your plugin.

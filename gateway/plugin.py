@@ -162,6 +162,7 @@ from gateway.sdk.protocols import (
 from gateway.sdk.records import (
     ATTENTION,
     PLACES,
+    SOURCES,
     TOPICS,
     AttentionItem,
     AttentionSource,
@@ -170,6 +171,7 @@ from gateway.sdk.records import (
     HealthReport,
     InstalledPlugin,
     Job,
+    OrderSource,
     Sink,
 )
 from gateway.sdk.signals import on_termination
@@ -245,6 +247,8 @@ SINCE: Final[Mapping[str, str]] = {
     "all_problems": "1.1",
     "code_challenge": "1.1",
     "json_faults": "1.1",
+    "OrderSource": "1.1",
+    "SOURCES": "1.1",
     "order_candidate": "1.1",
     "orders_answer": "1.1",
     "outcome_of": "1.1",
@@ -272,6 +276,7 @@ __all__ = [
     "REVEAL_CONTACT",
     "REVEAL_RX",
     "SEARCH_FIELDS",
+    "SOURCES",
     "TOPICS",
     "AccountLookup",
     "Action",
@@ -362,6 +367,7 @@ __all__ = [
     "OrderIntake",
     "OrderResult",
     "OrderResultOut",
+    "OrderSource",
     "OrdersIn",
     "OrdersOut",
     "OutboundClient",

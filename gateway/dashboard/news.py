@@ -3,11 +3,12 @@
 What a line says of a patient is masked: the last four digits of an rx number, and no more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from gateway.dashboard.package_groups import _
+from gateway.hooks import Hooks
 from gateway.model.event import Event
 from gateway.model.masking import masked_rx_number
 from gateway.sdk.page_request import PageRequest
@@ -27,8 +28,8 @@ class News(NamedTuple):
     subject: str
 
 
-# Headline, glyph and state of each event type.
-_WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
+# Headline, glyph and state of the core's event types; a plugin's bring theirs.
+CORE_WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "package.created": (_("Order taken"), "s-new", ""),
     "package.updated": (_("Order changed"), "i-pen", ""),
     "package.ready": (_("Ready"), "s-ready", ""),
@@ -48,17 +49,6 @@ _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "endpoint.failing": (_("Endpoint is failing"), "s-warn", "warn"),
     "endpoint.recovered": (_("Endpoint works again"), "i-check", ""),
     "plan.usage": (_("Part of the plan is used"), "i-events", ""),
-    # Of the stock plugins.
-    "rx.queued": (_("Prescription came in"), "s-new", ""),
-    "rx.excepted": (_("Prescription needs a review"), "s-warn", "warn"),
-    "rx.resolved": (_("Prescription reviewed"), "i-check", ""),
-    "rx.completed": (_("Prescription written"), "s-done", "ok"),
-    "rx.failed": (_("Prescription failed"), "s-fail", "bad"),
-    "rx.recalled": (_("Prescription recalled"), "s-back", "warn"),
-    "rx.flagged": (_("Prescription flagged"), "s-warn", "warn"),
-    "package.return_due": (_("Goes back to stock"), "s-back", "warn"),
-    "day.closed": (_("Day closed"), "i-check", ""),
-    "webhook.test": (_("Test of an endpoint"), "i-events", ""),
 }
 REASONS: Final[Mapping[str, str]] = {
     "no_answer": _("no answer"),
@@ -91,19 +81,6 @@ METHODS: Final[Mapping[str, str]] = {
     "on_account": _("on account"),
     "waived": _("waived"),
 }
-SOURCES: Final[Mapping[str, str]] = {
-    "json_api": _("API"),
-    "csv": _("Import"),
-    "rx_queue": _("Prescriptions"),
-    "label": _("Label"),
-}
-
-
-def source_words(source: str) -> str:
-    """Return where an order came from: a plugin's name, in words for the catalogs."""
-    return SOURCES.get(source, source.replace("_", " ").capitalize())
-
-
 FIELDS: Final[Mapping[str, str]] = {
     "patient_name": _("name"),
     "patient_address": _("address"),
@@ -119,26 +96,72 @@ FIELDS: Final[Mapping[str, str]] = {
 }
 
 
-def news_of(request: PageRequest, event: Event) -> News:
-    """Return an event in words."""
-    text = request.text
-    words, glyph, state = _WORDS.get(event.type, (event.type, "i-events", ""))
-    is_package = event.subject.startswith("pkg_")
-    headline = text(words)
-    reason = event.data.get("failure_reason")
-    if isinstance(reason, str) and is_package:
-        headline = text("{what}: {why}", what=headline, why=text(REASONS.get(reason, reason)))
-    return News(
-        event_id=event.id,
-        at=event.occurred_at,
-        glyph=glyph,
-        state=state,
-        headline=headline,
-        rx=last_digits(event.data.get("rx_number")),
-        detail=" · ".join(_details(request, event)),
-        href=request.url(f"packages/{event.subject}") if is_package else None,
-        subject=event.subject,
-    )
+class Newsroom:
+    """Puts events into words: the core's, and those of plugins by their records."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._sources = hooks.order_sources()
+        self._words = dict(CORE_WORDS)
+        for each in hooks.event_types():
+            self._words[each.type] = (each.headline or each.type, each.icon, each.state)
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """The names of the sources that have words."""
+        return tuple(self._sources)
+
+    def source_words(self, source: str) -> str:
+        """Return where an order came from, in words for the catalogs."""
+        return self._sources.get(source, source.replace("_", " ").capitalize())
+
+    def of(self, request: PageRequest, event: Event) -> News:
+        """Return an event in words."""
+        text = request.text
+        words, glyph, state = self._words.get(event.type, (event.type, "i-events", ""))
+        is_package = event.subject.startswith("pkg_")
+        headline = text(words)
+        reason = event.data.get("failure_reason")
+        if isinstance(reason, str) and is_package:
+            headline = text("{what}: {why}", what=headline, why=text(REASONS.get(reason, reason)))
+        return News(
+            event_id=event.id,
+            at=event.occurred_at,
+            glyph=glyph,
+            state=state,
+            headline=headline,
+            rx=last_digits(event.data.get("rx_number")),
+            detail=" · ".join(self._details(request, event)),
+            href=request.url(f"packages/{event.subject}") if is_package else None,
+            subject=event.subject,
+        )
+
+    def _details(self, request: PageRequest, event: Event) -> list[str]:
+        data: Mapping[str, Any] = event.data
+        text = request.text
+        found: list[str] = []
+        if event.type == "package.created":
+            source = str(data.get("source") or "")
+            found += [text(self.source_words(source))] if source else []
+        if event.type == "package.updated":
+            changed = [str(each) for each in data.get("changed") or ()]
+            found.append(", ".join(text(FIELDS.get(each, each)) for each in changed))
+        if isinstance(data.get("name"), str):
+            found.append(data["name"])
+        if data.get("driver_id"):
+            found.append(str(data["driver_id"]))
+        proof = data.get("proof")
+        if isinstance(proof, Mapping):
+            if proof.get("signature_file") or proof.get("signature_url"):
+                found.append(text("signed"))
+            if proof.get("photo_file") or proof.get("photo_url"):
+                found.append(text("photo taken"))
+        if data.get("copay_collected"):
+            amount = request.formats.money(data["copay_collected"])
+            method = METHODS.get(str(data.get("copay_method")))
+            found.append(amount if method is None else f"{amount}, {text(method)}")
+        if event.late:
+            found.append(text("reported late"))
+        return [each for each in found if each]
 
 
 def last_digits(number: object) -> str:
@@ -147,32 +170,3 @@ def last_digits(number: object) -> str:
         return ""
     shown = number if number.startswith("…") else masked_rx_number(number)
     return shown.lstrip("…")
-
-
-def _details(request: PageRequest, event: Event) -> list[str]:
-    data: Mapping[str, Any] = event.data
-    text = request.text
-    found: list[str] = []
-    if event.type == "package.created":
-        source = str(data.get("source") or "")
-        found += [text(source_words(source))] if source else []
-    if event.type == "package.updated":
-        changed = [str(each) for each in data.get("changed") or ()]
-        found.append(", ".join(text(FIELDS.get(each, each)) for each in changed))
-    if isinstance(data.get("name"), str):
-        found.append(data["name"])
-    if data.get("driver_id"):
-        found.append(str(data["driver_id"]))
-    proof = data.get("proof")
-    if isinstance(proof, Mapping):
-        if proof.get("signature_file") or proof.get("signature_url"):
-            found.append(text("signed"))
-        if proof.get("photo_file") or proof.get("photo_url"):
-            found.append(text("photo taken"))
-    if data.get("copay_collected"):
-        amount = request.formats.money(data["copay_collected"])
-        method = METHODS.get(str(data.get("copay_method")))
-        found.append(amount if method is None else f"{amount}, {text(method)}")
-    if event.late:
-        found.append(text("reported late"))
-    return [each for each in found if each]

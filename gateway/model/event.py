@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -101,7 +101,9 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
 
     ``sample`` is an example of ``data``; ``schema`` a JSON Schema (2020-12) of it. ``shown`` are
     names of ``data`` without patient data: a caller without the reveal permissions sees them,
-    while other names that the gateway doesn't know are hidden.
+    while other names that the gateway doesn't know are hidden. Pages show an event by its
+    ``headline`` (``"Order exported"``), else by its type, with ``icon``, a symbol of the pages,
+    and ``state``, the colour.
     """
 
     type: str
@@ -109,6 +111,9 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     sample: Mapping[str, Any]
     schema: Mapping[str, Any]
     shown: tuple[str, ...] = ()
+    headline: str = ""
+    icon: str = "i-events"
+    state: Literal["", "ok", "warn", "bad", "move"] = ""
 
 
 def is_pattern(text: str) -> bool:

@@ -104,8 +104,8 @@ class AttentionItem:
     is the time it began, ``command`` the command that shows more or mends it. ``page`` is the
     dashboard's page for it (``endpoints/dst_1``), ``button`` the words of the button that leads
     there; ``count`` is how many things there are to see to, ``is_bad`` that something failed.
-    ``message`` with ``{…}`` for its ``values`` is the text as the catalogs have it, where pages
-    show it in another language.
+    ``message`` with ``{…}`` for its ``values`` is the text as the plugin's catalog has it: pages
+    show it in the reader's language, and ``button`` as well.
     """
 
     kind: str
@@ -128,8 +128,22 @@ PLACES: Final = "gateway.places"
 """The extension point of :class:`PlaceRules`: rules of places for ``[[sites]] rules``."""
 
 
+SOURCES: Final = "gateway.sources"
+"""The extension point of :class:`OrderSource`: where orders come from, in words for pages."""
 TOPICS: Final = "gateway.topics"
 """The extension point of :class:`~gateway.model.change.Topic`: what pages refresh by."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSource:
+    """Words for a ``source`` of orders, such as ``OrderSource("csv", "Import")``.
+
+    ``name`` is what the plugin gives the intake as ``source``; ``words`` are translated by the
+    plugin's catalog. A source without words is shown by its name.
+    """
+
+    name: str
+    words: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,14 @@ Text = str | tuple[str, str]
 
 _ONE: Final = frozenset({"text", "gettext", "_"})
 _MANY: Final = frozenset({"ntext", "ngettext"})
-_TITLES: Final = {"Page": ("title",), "Badge": ("words",)}
-_BADGE_WORDS: Final = 1
+_TITLES: Final = {
+    "Page": ("title",),
+    "Badge": ("words",),
+    "AttentionItem": ("message", "button"),
+    "EventType": ("meaning", "headline"),
+    "OrderSource": ("words",),
+}
+_WORDS_SECOND: Final = frozenset({"Badge", "OrderSource"})
 _NO_DATE: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _MIGRATIONS: Final = "migrations"
 _PLURALS: Final = {"fr": "nplurals=2; plural=(n > 1);"}
@@ -75,7 +81,7 @@ def _files(folder: Path, suffix: str, patterns: Sequence[str]) -> list[Path]:
 
 
 def python_texts(tree: ast.AST) -> Iterator[Text]:
-    """Yield the texts of ``text("…")`` and ``ntext("…", "…", n)``, of titles and badges."""
+    """Yield the texts of ``text("…")`` and ``ntext("…", "…", n)``, and of records for pages."""
     # Another package's text("state = 'waiting'") is none for a reader.
     foreign = {
         alias.asname or alias.name
@@ -100,8 +106,8 @@ def python_texts(tree: ast.AST) -> Iterator[Text]:
             is_said = keyword.arg in _TITLES.get(name, ())
             if is_said and isinstance(keyword.value, ast.Constant) and keyword.value.value:
                 yield str(keyword.value.value)
-        if name == "Badge" and len(said) > _BADGE_WORDS and isinstance(said[_BADGE_WORDS], str):
-            yield str(said[_BADGE_WORDS])
+        if name in _WORDS_SECOND and len(said) > 1 and isinstance(said[1], str):
+            yield said[1]
 
 
 def catalogs_of(package: Path, language: str) -> dict[str, Catalog]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from gateway.dashboard.news import News, news_of
+from gateway.dashboard.news import News, Newsroom
 from gateway.dashboard.package_groups import _
 from gateway.errors import NotFound
 from gateway.model.event import Event
@@ -77,6 +77,7 @@ class Events:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._newsroom = Newsroom(gateway.hooks)
 
     async def show(self, request: PageRequest) -> Template:
         """List events, newest first, of one type or of all."""
@@ -125,11 +126,10 @@ class Events:
             title=found.type,
         )
 
-    @staticmethod
-    def _line(request: PageRequest, event: Event) -> Line:
+    def _line(self, request: PageRequest, event: Event) -> Line:
         data: Mapping[str, Any] = masked(request.caller.masked, dict(event.data))
         kept = {name: value for name, value in data.items() if value is not None}
-        return Line(event, news_of(request, event), _pretty(kept))
+        return Line(event, self._newsroom.of(request, event), _pretty(kept))
 
 
 def _pretty(value: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, cast, get_args
 
-from gateway.dashboard.news import METHODS, News, last_digits, news_of, source_words
+from gateway.dashboard.news import METHODS, News, Newsroom, last_digits
 from gateway.dashboard.package_groups import GROUP_OF, _
 from gateway.dashboard.package_steps import NOT_NOW, STEPS, buttons_of, way_of
 from gateway.dashboard.pages.packages import may_reveal, purpose_of
@@ -106,6 +106,7 @@ class PackagePage:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._newsroom = Newsroom(gateway.hooks)
 
     async def show(self, request: PageRequest) -> Template:
         """Show the package; all that is the patient's is masked."""
@@ -233,7 +234,7 @@ class PackagePage:
                 "revealed_at": revealed_at,
                 "purposes": PURPOSES,
                 "purpose": purpose_of(caller),
-                "source": request.text(source_words(package.source)),
+                "source": request.text(self._newsroom.source_words(package.source)),
             },
             panels=("package", package_id),
             title=request.text("Package, Rx ending in {rx}", rx=rx) if rx else None,
@@ -241,7 +242,7 @@ class PackagePage:
 
     def _happened(self, request: PageRequest, caller: Caller, step: Step) -> Happened:
         event = step.event
-        news = news_of(request, event)
+        news = self._newsroom.of(request, event)
         words, state = _heard_words(request, step.heard)
         photos = (
             [(each.id, request.text(_PICTURES.get(each.kind, each.kind))) for each in step.files]

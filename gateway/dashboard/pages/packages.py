@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
-from gateway.dashboard.news import REASONS, SOURCES, last_digits, source_words
+from gateway.dashboard.news import REASONS, Newsroom, last_digits
 from gateway.dashboard.package_groups import BY_NAME, GROUP_OF, GROUPS, VIEW_OF, VIEWS, Group, View
 from gateway.dashboard.pages.bag_labels import bag_label_actions
 from gateway.dashboard.pages.bulk import bulk_actions
@@ -112,6 +112,7 @@ class Packages:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._newsroom = Newsroom(gateway.hooks)
 
     @property
     def _has_imports(self) -> bool:
@@ -181,7 +182,7 @@ class Packages:
                 "clear": request.url("packages", view=chosen.view.name),
                 "groups": GROUPS,
                 "group_names": [BY_NAME[each].words for each in chosen.groups],
-                "sources": _sources(chosen, shown),
+                "sources": _sources(self._newsroom, chosen, shown),
                 "priorities": PRIORITIES,
                 "flags": _FLAGS,
                 "drivers": drivers,
@@ -240,7 +241,7 @@ class Packages:
                 "clear": request.url("packages"),
                 "groups": GROUPS,
                 "group_names": [],
-                "sources": _sources(chosen, shown),
+                "sources": _sources(self._newsroom, chosen, shown),
                 "priorities": PRIORITIES,
                 "flags": _FLAGS,
                 "drivers": [],
@@ -281,7 +282,7 @@ class Packages:
                 group=GROUP_OF[each.status],
                 reason=request.text(reasons[each.id]) if each.id in reasons else "",
                 rx=last_digits(each.order.rx_number),
-                source=request.text(source_words(each.source)),
+                source=request.text(self._newsroom.source_words(each.source)),
                 seen_at=seen_at,
             )
             for each in shown
@@ -315,10 +316,10 @@ def chosen_of(query: Query) -> Chosen:
     )
 
 
-def _sources(chosen: Chosen, shown: Sequence[Package]) -> Mapping[str, str]:
-    """Return the sources to choose from: the usual ones, and those of this page."""
-    names = dict.fromkeys([*SOURCES, *sorted({each.source for each in shown})])
-    return {each: source_words(each) for each in [*names, *filter(None, [chosen.source])]}
+def _sources(newsroom: Newsroom, chosen: Chosen, shown: Sequence[Package]) -> Mapping[str, str]:
+    """Return the sources to choose from: those with words, and those of this page."""
+    names = dict.fromkeys([*newsroom.sources, *sorted({each.source for each in shown})])
+    return {each: newsroom.source_words(each) for each in [*names, *filter(None, [chosen.source])]}
 
 
 def purpose_of(caller: Caller) -> Purpose:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from gateway.dashboard.news import News, news_of
+from gateway.dashboard.news import News, Newsroom
 from gateway.dashboard.package_groups import GROUPS, Group, _
 from gateway.model.account import Caller
 from gateway.model.permission import ANY_CALLER
@@ -15,7 +15,7 @@ from gateway.sdk.records import AttentionItem
 from gateway.storage.stores.package_lists import DayCounts
 
 _LATEST: Final = 9
-# What attention items of the core and the stock plugins say, for the catalogs.
+# What the core's own attention items say, for the catalogs; plugins' catalogs have theirs.
 _ITEMS: Final = (
     _("The endpoint {name} was disabled because it kept failing."),
     _("The endpoint {name} fails; its webhooks are kept and tried again."),
@@ -23,24 +23,11 @@ _ITEMS: Final = (
     _("{count} packages failed, came back or broke a rule, and wait for a person."),
     _("The disk of the gateway has only {mb} MB left: make room."),
     _("The last backup is older than {days} days."),
-    _("1 order waits for a person in the shop {shop}."),
-    _("{count} orders wait for a person in the shop {shop}."),
-    _("{count} row of an import was left out: fetch it, correct it, and import it again."),
-    _("{count} rows of an import were left out: fetch them, correct them, and import them again."),
     _("A record was opened in an emergency: another person has to review it."),
     _("The key {name} stopped with the person who made it: keep it or revoke it."),
     _("The check {name} fails ({reason}); the log has the place."),
-    _("1 prescription has waited for review for over {minutes} minutes."),
-    _("{count} prescriptions have waited for review for over {minutes} minutes."),
-    _("1 prescription waits for the agent: see that its program runs and reaches the gateway."),
-    _(
-        "{count} prescriptions wait for the agent: see that its program runs and reaches the "
-        "gateway."
-    ),
-    _("Review them"),
-    _("See the queue"),
-    _("1 undelivered bag is due to go back to stock, the oldest since {day}."),
-    _("{count} undelivered bags are due to go back to stock, the oldest since {day}."),
+    _("1 message for the plugin {plugin} waits for a person."),
+    _("{count} messages for the plugin {plugin} wait for a person."),
     _("See what happens"),
     _("Show them"),
 )
@@ -96,6 +83,7 @@ class Today:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._newsroom = Newsroom(gateway.hooks)
 
     async def badge(self, caller: Caller) -> Badge | None:
         """Count what needs a person."""
@@ -146,7 +134,7 @@ class Today:
             for each in found
             if caller.may("packages.read" if each.subject.startswith("pkg_") else "events.read")
         ]
-        return [news_of(request, each) for each in shown[:_LATEST]]
+        return [self._newsroom.of(request, each) for each in shown[:_LATEST]]
 
 
 def _need(request: PageRequest, item: AttentionItem) -> dict[str, Any]:

@@ -5,17 +5,20 @@ from typing import Final
 
 from gateway.plugin import (
     ATTENTION,
+    SOURCES,
     TOPICS,
     AttentionItem,
     AttentionSource,
     Caller,
+    OrderSource,
     Topic,
     from_epoch_ms,
 )
+from gateway_csv.page_words import _
 from gateway_csv.service import ImportService
 
-_ONE: Final = "{count} row of an import was left out: fetch it, correct it, and import it again."
-_MANY: Final = (
+_ONE: Final = _("{count} row of an import was left out: fetch it, correct it, and import it again.")
+_MANY: Final = _(
     "{count} rows of an import were left out: fetch them, correct them, and import them again."
 )
 
@@ -24,6 +27,8 @@ def extensions_of(service: ImportService, point: str) -> list[object]:
     """Return the plugin's records for an extension point of the core."""
     if point == TOPICS:
         return [Topic("imports", "imports.run")]
+    if point == SOURCES:
+        return [OrderSource("csv", "Import")]
     return [attention(service)] if point == ATTENTION else []
 
 

@@ -65,13 +65,18 @@ EVENT_TYPES: Final = (
     EventType(
         type=NEEDED,
         meaning="Something needs a person.",
+        headline="Something needs a person",
+        icon="s-warn",
+        state="warn",
         sample=_SAMPLE,
         schema=_SCHEMA,
         shown=_SHOWN,
     ),
     EventType(
         type=OVER,
-        meaning="What needed a person is over.",
+        meaning="What needed a person has ended.",
+        headline="No person is needed any more",
+        icon="i-check",
         sample={**_SAMPLE, "command": None, "page": None},
         schema=_SCHEMA,
         shown=_SHOWN,
@@ -79,6 +84,7 @@ EVENT_TYPES: Final = (
     EventType(
         type=TEST,
         meaning="A test of a recipient of mails.",
+        headline="Test of a recipient of mails",
         sample={},
         schema={"type": "object"},
     ),

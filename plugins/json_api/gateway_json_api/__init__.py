@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from litestar import Router
 
-from gateway.plugin import API_VERSION, Gateway, hookimpl
+from gateway.plugin import API_VERSION, SOURCES, Gateway, OrderSource, hookimpl
 from gateway_json_api.routes import router
 from gateway_json_api.settings import JsonApiSettings
 
@@ -23,3 +23,8 @@ class JsonApi:
     def http_routers(self) -> Sequence[Router]:
         """Register the routes."""
         return [router(self._gateway, self._settings)]
+
+    @hookimpl
+    def extensions(self, point: str) -> Sequence[object]:
+        """Register the words for orders that came over the API."""
+        return [OrderSource("json_api", "API")] if point == SOURCES else []

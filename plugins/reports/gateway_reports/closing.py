@@ -49,6 +49,8 @@ DAY_CLOSED: Final = "day.closed"
 CLOSED_EVENT: Final = EventType(
     type=DAY_CLOSED,
     meaning="A day of a site was closed: its money, added up.",
+    headline="Day closed",
+    icon="i-check",
     sample={
         "day": "2026-04-19",
         "delivered": 38,

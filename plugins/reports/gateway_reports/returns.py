@@ -47,12 +47,21 @@ _WAITING: Final = frozenset({*_UNDELIVERED, *_FAILED})
 _PAGE: Final = 200
 _KEPT: Final = timedelta(days=365)
 _ACTOR: Final = "reports-returns"
-ONE_DUE: Final = "1 undelivered bag is due to go back to stock, the oldest since {day}."
-MANY_DUE: Final = "{count} undelivered bags are due to go back to stock, the oldest since {day}."
 
+
+def _(text: str) -> str:
+    """Mark a text for the catalogs; it is translated where it is shown."""
+    return text
+
+
+ONE_DUE: Final = _("1 undelivered bag is due to go back to stock, the oldest since {day}.")
+MANY_DUE: Final = _("{count} undelivered bags are due to go back to stock, the oldest since {day}.")
 RETURN_EVENT: Final = EventType(
     type=RETURN_DUE,
     meaning="An undelivered package is due to go back to stock.",
+    headline="Goes back to stock",
+    icon="s-back",
+    state="warn",
     sample={"package_id": "pkg_0198", "status": "attempted", "due_on": "2026-04-29"},
     schema={
         "type": "object",

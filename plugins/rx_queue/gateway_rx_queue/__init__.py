@@ -9,11 +9,13 @@ from litestar import Router
 from gateway.plugin import (
     API_VERSION,
     ATTENTION,
+    SOURCES,
     TOPICS,
     EventType,
     Gateway,
     HealthCheck,
     Job,
+    OrderSource,
     Page,
     PluginTables,
     Topic,
@@ -80,6 +82,8 @@ class RxQueue:
         """Return the sources that count prescriptions for a person, and the topic of the pages."""
         if point == TOPICS:
             return [Topic(each, "rx.read") for each in (changes.TOPIC, agents.TOPIC)]
+        if point == SOURCES:
+            return [OrderSource("rx_queue", "Prescriptions")]
         return self._reminders.sources() if point == ATTENTION else []
 
     @hookimpl

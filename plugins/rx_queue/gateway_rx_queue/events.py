@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from gateway.plugin import EventDraft, EventType, from_epoch_ms, isoformat, new_id
 from gateway_rx_queue.job import Job, drug_code
@@ -25,18 +25,38 @@ _WRITTEN_SCHEMA: Final[Mapping[str, Any]] = {
 }
 
 
+def _(text: str) -> str:
+    """Mark a text for the catalogs; it is translated where it is shown."""
+    return text
+
+
 def _type(
-    name: str, meaning: str, sample: Mapping[str, Any], properties: Mapping[str, Any]
+    name: str,
+    shown: tuple[str, str, Literal["", "ok", "warn", "bad"]],
+    meaning: str,
+    sample: Mapping[str, Any],
+    properties: Mapping[str, Any],
 ) -> EventType:
-    schema = {"type": "object", "properties": properties, "required": sorted(properties)}
-    return EventType(type=name, meaning=meaning, sample=sample, schema=schema)
+    headline, icon, state = shown
+    return EventType(
+        type=name,
+        meaning=meaning,
+        sample=sample,
+        schema={"type": "object", "properties": properties, "required": sorted(properties)},
+        headline=headline,
+        icon=icon,
+        state=state,
+    )
 
 
 EVENT_TYPES: Final = (
     _type(
         "rx.queued",
-        "A prescription was accepted and stored; `not_checked` names the rules that could not "
-        "check it.",
+        (_("Prescription came in"), "s-new", ""),
+        _(
+            "A prescription was accepted and stored; `not_checked` names the rules that could not "
+            "check it."
+        ),
         {
             "queue_id": _QUEUE_ID,
             "patient_id": "P-1204",
@@ -52,38 +72,46 @@ EVENT_TYPES: Final = (
     ),
     _type(
         "rx.completed",
-        "The prescription is in the pharmacy system.",
+        (_("Prescription written"), "s-done", "ok"),
+        _("The prescription is in the pharmacy system."),
         _WRITTEN,
         _WRITTEN_SCHEMA,
     ),
     _type(
         "rx.failed",
-        "The prescription will not be written: every attempt failed, or a reviewer rejected it.",
+        (_("Prescription failed"), "s-fail", "bad"),
+        _("The prescription will not be written: every attempt failed, or a reviewer rejected it."),
         {"reason": "patient_file_locked", "queue_id": _QUEUE_ID},
         {"reason": _TEXT, "queue_id": _TEXT},
     ),
     _type(
         "rx.excepted",
-        "The prescription needs review before it is written.",
+        (_("Prescription needs a review"), "s-warn", "warn"),
+        _("The prescription needs review before it is written."),
         {"reasons": ["din_ambiguous"], "queue_id": _QUEUE_ID},
         {"reasons": {"type": "array", "items": _TEXT}, "queue_id": _TEXT},
     ),
     _type(
         "rx.resolved",
-        "A reviewer approved the prescription, and it is in the pharmacy system now.",
+        (_("Prescription reviewed"), "i-check", ""),
+        _("A reviewer approved the prescription, and it is in the pharmacy system now."),
         {**_WRITTEN, "resolved_by": "key_0199", "resolved_at": "2026-04-19T18:42:10Z"},
         {**_WRITTEN_SCHEMA, "resolved_by": _MAYBE, "resolved_at": _TEXT},
     ),
     _type(
         "rx.recalled",
-        "A prescription was taken back; with state `writing` it may be written nevertheless.",
+        (_("Prescription recalled"), "s-back", "warn"),
+        _("A prescription was taken back; with state `writing` it may be written nevertheless."),
         {"queue_id": _QUEUE_ID, "state": "rejected"},
         {"queue_id": _TEXT, "state": _TEXT},
     ),
     _type(
         "rx.flagged",
-        "A written prescription has to be looked at: another DIN than ordered was written, or it "
-        "had been recalled.",
+        (_("Prescription flagged"), "s-warn", "warn"),
+        _(
+            "A written prescription has to be looked at: another DIN than ordered was written, or "
+            "it had been recalled."
+        ),
         {"queue_id": _QUEUE_ID, "flags": ["another_din_written"]},
         {"queue_id": _TEXT, "flags": _TEXTS},
     ),

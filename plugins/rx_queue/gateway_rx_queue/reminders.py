@@ -21,6 +21,7 @@ from gateway.plugin import (
     to_epoch_ms,
     visible_to,
 )
+from gateway_rx_queue.events import _
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.settings import AGENT, RxQueueSettings
 from gateway_rx_queue.tables import JOBS, rx_history, rx_jobs
@@ -30,11 +31,6 @@ AGENT_SILENT_AFTER: Final = timedelta(minutes=15)
 _QUEUED_COMMAND: Final = "gateway rx list --status queued"
 # Changes among which the last lease is looked for: there is no index of leases.
 _RECENT_CHANGES: Final = 1000
-
-
-def _(text: str) -> str:
-    """Mark a text for the catalogs; it is translated where it is shown."""
-    return text
 
 
 # What the check of the agents says: where none leased lately, and where one did.
@@ -65,7 +61,7 @@ _SEVERAL_WAIT: Final = (
 
 
 class _Wait(NamedTuple):
-    """What waits, in words: ``messages`` as the catalogs of Today have them, of one and several."""
+    """What waits, in words: ``messages`` as the catalogs have them, of one and several."""
 
     kind: str
     state: State
@@ -80,10 +76,10 @@ _FOR_REVIEW: Final = _Wait(
     state="excepted",
     command="gateway rx list --status excepted",
     page="review",
-    button="Review them",
+    button=_("Review them"),
     messages=(
-        "1 prescription has waited for review for over {minutes} minutes.",
-        "{count} prescriptions have waited for review for over {minutes} minutes.",
+        _("1 prescription has waited for review for over {minutes} minutes."),
+        _("{count} prescriptions have waited for review for over {minutes} minutes."),
     ),
 )
 _FOR_THE_AGENT: Final = _Wait(
@@ -91,10 +87,10 @@ _FOR_THE_AGENT: Final = _Wait(
     state="queued",
     command=_QUEUED_COMMAND,
     page="queue?state=queued",
-    button="See the queue",
+    button=_("See the queue"),
     messages=(
-        "1 prescription waits for the agent: see that its program runs and reaches the gateway.",
-        (
+        _("1 prescription waits for the agent: see that its program runs and reaches the gateway."),
+        _(
             "{count} prescriptions wait for the agent: see that its program runs and reaches the "
             "gateway."
         ),

@@ -44,6 +44,15 @@ _MADE: Final = (
 )
 
 
+def _(text: str) -> str:
+    """Mark a text for the catalogs; it is translated where it is shown."""
+    return text
+
+
+_ONE_HELD: Final = _("1 order waits for a person in the shop {shop}.")
+_SEVERAL_HELD: Final = _("{count} orders wait for a person in the shop {shop}.")
+
+
 class HeldOrders:
     """Lists and releases the orders of an account's shops."""
 
@@ -130,9 +139,7 @@ class HeldOrders:
             count = found["held"] + found["flagged"]
             if not count:
                 continue
-            message = "1 order waits for a person in the shop {shop}."
-            if count > 1:
-                message = "{count} orders wait for a person in the shop {shop}."
+            message = _ONE_HELD if count == 1 else _SEVERAL_HELD
             values = {"count": f"{count}", "shop": shop}
             items.append(
                 AttentionItem(

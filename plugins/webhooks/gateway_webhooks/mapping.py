@@ -42,6 +42,7 @@ SINK: Final = "webhooks"
 TEST_EVENT_TYPE: Final = EventType(
     type="webhook.test",
     meaning="A test of an endpoint; no order changed.",
+    headline="Test of an endpoint",
     sample={"endpoint_id": "dst_0199d2c4a1b27c3e8f40a1b2c3d4e5f6", "message": "It works."},
     schema={
         "type": "object",

@@ -11,9 +11,15 @@ import msgspec
 
 from gateway.errors import InvalidInput, Problem
 from gateway.plugin import (
+    ATTENTION,
+    SOURCES,
     Action,
+    AttentionItem,
+    AttentionSource,
     Badge,
     Download,
+    EventType,
+    OrderSource,
     Page,
     Panel,
     Permission,
@@ -86,6 +92,31 @@ class Acme:
         own = [panel("beside", self.beside), panel("bad", self.bad), panel("slow", self.slow)]
         return own if place == "package" else []
 
+    @hookimpl
+    def event_types(self):
+        return [
+            EventType(
+                type="acme.counted", meaning="Counted.", sample={}, schema={},
+                headline="Stock counted", icon="i-box", state="ok",
+            )
+        ]  # fmt: skip
+
+    @hookimpl
+    def extensions(self, point):
+        if point == SOURCES:
+            return [OrderSource("acme", "Wholesaler")]
+        return [AttentionSource("acme", "acme.stock", self.low)] if point == ATTENTION else []
+
+    async def low(self, _caller):
+        message = "{count} drugs are low."
+        values = {"count": "2"}
+        return [
+            AttentionItem(
+                "acme_low", "stock", message.format(**values), page="stock", button="Order more",
+                count=2, message=message, values=values,
+            )
+        ]  # fmt: skip
+
     async def stock(self, request):
         self.seen.append(request)
         panels = ("package", "pkg_1") if request.query.get("panels") else None
@@ -141,7 +172,11 @@ def package_in(folder, monkeypatch, *, stock=STOCK):
     (package / "templates/beside.html").write_text(BESIDE)
     (package / "templates/page.html").write_text("not the layout")
     (package / "static/box.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    texts = {"Stock of the day": "Stock du jour", "Stock": "Stock FR", "Orders": "stolen"}
+    texts = {
+        "Stock of the day": "Stock du jour", "Stock": "Stock FR", "Orders": "stolen",
+        "{count} drugs are low.": "{count} médicaments manquent.", "Order more": "En commander",
+        "Stock counted": "Stock compté", "Wholesaler": "Grossiste",
+    }  # fmt: skip
     _write_mo(package / "locales/fr/LC_MESSAGES/acme.mo", texts)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "acme_pages", raising=False)

@@ -8,14 +8,20 @@ import pytest
 from babel.messages.mofile import read_mo
 
 from gateway.auth.roles import CORE, ROLES
+from gateway.dashboard import news
 from gateway.dashboard.rendering import NAMES, Layout
 from gateway.model.person import LANGUAGES
 from gateway.runtime import Gateway
 from gateway.settings import parse_settings
 from gateway.testing.catalogs import catalogs_of, missing
+from gateway.testing.catalogs import texts_of as marked_texts_of
 
 ROOT = Path(__file__).parents[3]
 CORE_PAGES = Path(str(resources.files("gateway.dashboard")))
+STOCK = sorted(each for each in (ROOT / "plugins").iterdir() if each.is_dir())
+SENTENCE_WORDS = 4
+# Captions of tables and links that both need.
+COMMON = {"Who saw a patient", "Leave it as it is", "As a CSV file"}
 PLUGINS = sorted(each.parent for each in ROOT.glob("plugins/*/*/locales"))
 PACKAGES = [CORE_PAGES, ROOT / "gateway/demo", *PLUGINS]
 TRANSLATED = LANGUAGES[1:]
@@ -69,13 +75,44 @@ def test_roles_and_permissions_are_translated(language):
 @every_language
 def test_the_meanings_of_events_are_translated(language, tmp_path):
     """A page shows them by ``_(event.meaning)``: no template has their text."""
-    tables = "\n".join(f"[plugins.{each.name}]" for each in sorted((ROOT / "plugins").iterdir()))
-    settings = parse_settings(tables, source=None, directory=tmp_path, environ={})
-    layout, catalog = Layout(), Gateway(settings).catalog()
+    stock = every_stock_plugin(tmp_path)
+    layout, catalog = Layout(stock.hooks.packages()), stock.catalog()
 
-    assert {each.type.partition(".")[0] for each in catalog} >= {"package", "rx", "day", "webhook"}
-    said = [each.meaning for each in catalog]
+    assert {each.type.partition(".")[0] for each in catalog} >= {"package", "rx", "day", "email"}
+    said = [said for each in catalog for said in (each.meaning, each.headline) if said]
     assert [each for each in said if layout.text(language, each) == each] == []
+
+
+def test_every_event_of_a_stock_plugin_has_a_headline(tmp_path):
+    types = every_stock_plugin(tmp_path).hooks.event_types()
+
+    assert [each.type for each in types if not each.headline] == []
+
+
+def test_the_core_has_no_text_of_a_stock_plugin(tmp_path):
+    """The words of a plugin's events, orders and attention items are in its own catalog."""
+    hooks = every_stock_plugin(tmp_path).hooks
+    core = {str(each) for each in marked_texts_of(CORE_PAGES)}
+    events = {each.headline for each in hooks.event_types()}
+    sentences = {
+        each
+        for plugin in STOCK
+        for each in marked_texts_of(plugin / f"gateway_{plugin.name}")
+        if isinstance(each, str) and len(each.split()) >= SENTENCE_WORDS
+    }
+
+    assert "{count} orders wait for a person in the shop {shop}." in sentences
+    assert core & (events | sentences) == COMMON
+    assert {each.type for each in hooks.event_types()} & set(news.CORE_WORDS) == set()
+    source = "".join(each.read_text("utf-8") for each in CORE_PAGES.rglob("*.py"))
+    assert [each for each in hooks.order_sources() if f'"{each}": _(' in source] == []
+
+
+def every_stock_plugin(folder):
+    tables = "\n".join(f"[plugins.{each.name}]" for each in STOCK)
+    mail = '[plugins.email]\nhost = "mail.example"\nfrom = "gateway@pharmacy.example"'
+    toml = tables.replace("[plugins.email]", mail)
+    return Gateway(parse_settings(toml, source=None, directory=folder, environ={}))
 
 
 @every_language

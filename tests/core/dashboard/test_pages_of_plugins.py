@@ -8,7 +8,7 @@ from core.dashboard.acme import package_in
 from gateway.dashboard import badges
 from gateway.dashboard.rendering import POLICY
 from gateway.errors import PluginError
-from gateway.plugin import Action, Page, hookimpl
+from gateway.plugin import DEFAULT_ACCOUNT, Action, EventDraft, Page, hookimpl, new_id
 
 TOML = """
 [[sites]]
@@ -295,3 +295,33 @@ async def test_a_wrong_page_stops_the_start(harness, wrong, why):
     with pytest.raises(PluginError, match=re.escape(why)):
         async with made:
             pass
+
+
+async def test_the_cores_pages_say_a_plugins_attention_events_and_sources_in_the_readers_language(
+    running,
+):
+    """The texts are in the plugin's catalog, and the core knows none of them."""
+    reader = await running.sign_in(language="fr")
+    gateway = running.gateway
+    now = gateway.clock.now()
+    counted = EventDraft(
+        id=new_id("evt", now),
+        type="acme.counted",
+        account_id=DEFAULT_ACCOUNT,
+        mode="live",
+        subject="stock-7",
+        data={},
+        occurred_at=now,
+        actor="acme",
+    )
+    async with gateway.database.begin() as connection:
+        await gateway.publisher.record(connection, [counted], now)
+
+    today = (await reader.get("/dashboard")).text
+    events = (await reader.get("/dashboard/events")).text
+    packages = (await reader.get("/dashboard/packages")).text
+
+    assert "médicaments manquent." in today
+    assert "En commander" in today
+    assert "Stock compté" in events
+    assert ">Grossiste</option>" in packages
