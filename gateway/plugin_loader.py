@@ -1,4 +1,4 @@
-"""Discover plugins by entry point and load the enabled ones.
+"""Load the enabled plugins.
 
 A plugin that is not enabled is never imported. A plugin that fails to load is reported with
 its distribution and version; the others still load.
@@ -6,7 +6,6 @@ its distribution and version; the others still load.
 
 import difflib
 import importlib.metadata
-import importlib.util
 import logging
 import sys
 from collections import defaultdict
@@ -14,12 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from gateway.errors import ConfigurationError, PluginError, Problem, SettingsError
 from gateway.hooks import Hooks
+from gateway.plugin_discovery import ENTRY_POINT_GROUP, entry_points
+from gateway.plugin_discovery import installed as installed_record
 from gateway.plugin_faults import (
     deprecated_faults,
     foreign_name_faults,
@@ -30,15 +31,7 @@ from gateway.plugin_faults import (
 from gateway.sdk.records import InstalledPlugin
 from gateway.settings import Settings, read_table
 
-ENTRY_POINT_GROUP: Final = "gateway.plugins"
-SETTINGS_SAMPLE: Final = "gateway.sample.toml"
-
 _log = logging.getLogger(__name__)
-
-
-def installed_plugins(settings: Settings) -> list[InstalledPlugin]:
-    """Return every installed plugin, enabled or not, without importing any."""
-    return [_installed(each, settings) for each in _entry_points()]
 
 
 def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[InstalledPlugin]:
@@ -47,8 +40,8 @@ def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[Inst
     Returns every installed plugin, with its ``problem`` where it has one; a plugin
     that is enabled but not installed is listed with the distribution ``missing``.
     """
-    found = list(_entry_points())
-    installed = {each[0].name: _installed(each, settings) for each in found}
+    found = list(entry_points())
+    installed = {each[0].name: installed_record(each, settings) for each in found}
     provided = defaultdict(list)
     for entry_point, distribution, _ in found:
         provided[entry_point.name].append((entry_point, distribution))
@@ -87,17 +80,6 @@ def load_plugins(settings: Settings, gateway: object, hooks: Hooks) -> list[Inst
                 plugin.problem,
             )
     return list(installed.values())
-
-
-def default_configuration() -> str:
-    """Return gateway.toml as ``gateway init`` writes it: the core's sample, then each plugin's.
-
-    It is also the configuration where no gateway.toml exists.
-    """
-    samples = [plugin.settings_file for plugin in installed_plugins(Settings())]
-    parts = [(Path(__file__).parent / SETTINGS_SAMPLE).read_text(encoding="utf-8")]
-    parts.extend(sample.read_text(encoding="utf-8") for sample in samples if sample)
-    return "\n".join(part.strip() + "\n" for part in parts)
 
 
 def plugin_problems(plugins: Iterable[InstalledPlugin]) -> list[Problem]:
@@ -188,33 +170,3 @@ def _built(
 def _one_line(error: BaseException) -> str:
     """Return an exception's class and message: of the start, before any patient data."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
-    """Read every installed distribution's entry points, which takes longer than all the rest."""
-    found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    for entry_point in sorted(found, key=lambda each: each.name):
-        if entry_point.dist is None:
-            yield entry_point, "unknown", ""
-        else:
-            yield entry_point, entry_point.dist.name, entry_point.dist.version
-
-
-def _installed(found: tuple[EntryPoint, str, str], settings: Settings) -> InstalledPlugin:
-    entry_point, distribution, version = found
-    return InstalledPlugin(
-        name=entry_point.name,
-        distribution=distribution,
-        version=version,
-        enabled=entry_point.name in settings.plugins,
-        settings_file=_settings_file(entry_point),
-    )
-
-
-def _settings_file(entry_point: EntryPoint) -> Path | None:
-    """Find the sample in the plugin's package, without importing it."""
-    spec = importlib.util.find_spec(entry_point.module.partition(".")[0])
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0]) / SETTINGS_SAMPLE
-    return path if path.is_file() else None

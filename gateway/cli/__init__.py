@@ -1,8 +1,8 @@
 """The ``gateway`` command: one module for each group of commands.
 
 The core's groups are imported lazily, so that commands start fast; plugins add theirs
-through the hook ``cli_commands``. An unreadable gateway.toml removes only the plugins'
-commands.
+through the hook ``cli_commands``, and are loaded only when one of theirs runs. An unreadable
+gateway.toml removes only the plugins' commands.
 """
 
 import difflib
@@ -14,6 +14,7 @@ from typing import Final
 
 import click
 
+from gateway.cli.help_rows import CORE_ROWS, SECTIONS, plugin_rows
 from gateway.cli.opening import PluginCommands, open_gateway, plugin_commands
 from gateway.sdk.cli import (
     CONFIG_OPTION,
@@ -24,29 +25,10 @@ from gateway.sdk.cli import (
 )
 from gateway.version import __version__, build_id
 
-# The core's commands as --help groups them. Each is defined in a module of the same name.
-_SECTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "Set up": ("init", "check", "status", "settings", "migrate", "tls"),
-    "Run": ("serve", "worker", "dev", "demo"),
-    "Operate": (
-        "attention",
-        "keys",
-        "people",
-        "packages",
-        "events",
-        "destinations",
-        "deliveries",
-        "files",
-        "inbox",
-        "plugins",
-        "seal",
-    ),
-    "Data": ("accounts", "audit", "storage", "backup", "restore"),
-    "Shell": ("completion",),
-}
-_CORE: Final = tuple(name for names in _SECTIONS.values() for name in names)
 _PLUGIN_SECTION: Final = "From plugins"
-_META_KEY: Final = "gateway.plugin_commands"
+_WHOLE: Final = 1_000  # characters: a short help is one sentence
+_LOADED: Final = "gateway.plugin_commands"
+_DECLARED: Final = "gateway.plugin_rows"
 
 
 class _Commands(click.Group):
@@ -62,11 +44,11 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return every name, the core's first."""
-        return [*_CORE, *sorted(self._plugin_commands(ctx).commands.keys() - set(_CORE))]
+        return [*CORE_ROWS, *sorted(self._plugin_rows(ctx).keys() - CORE_ROWS.keys())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Find a command; plugins are loaded only if the core has none of this name."""
-        if cmd_name in _CORE:
+        if cmd_name in CORE_ROWS:
             module = importlib.import_module(f"{__name__}.{cmd_name}")
             found: click.Command = getattr(module, cmd_name)
             return found
@@ -88,25 +70,41 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands of --help by section."""
-        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-        shown = {name: each for name, each in found.items() if each and not each.hidden}
-        from_plugins = [name for name in shown if name not in _CORE]
-        width = max(map(len, shown))
-        for title, names in {**_SECTIONS, _PLUGIN_SECTION: from_plugins}.items():
-            rows = [
-                (f"{name:<{width}}", shown[name].get_short_help_str(formatter.width - width - 6))
-                for name in names
-            ]
+        from_plugins = self._plugin_rows(ctx)
+        own = {name: from_plugins[name] for name in sorted(from_plugins.keys() - CORE_ROWS.keys())}
+        width = max(map(len, (*CORE_ROWS, *own)))
+        for title, rows in {**SECTIONS, _PLUGIN_SECTION: own}.items():
             if rows:
                 with formatter.section(title):
-                    formatter.write_dl(rows)
-        _report_problems(self._plugin_commands(ctx))
+                    formatter.write_dl(
+                        [
+                            (f"{name:<{width}}", _shortened(text, formatter.width - width - 6))
+                            for name, text in rows.items()
+                        ]
+                    )
+        if _LOADED in ctx.meta:
+            _report_problems(self._plugin_commands(ctx))
+
+    def _plugin_rows(self, ctx: click.Context) -> Mapping[str, str]:
+        """Return the help of each plugin's command; loads the plugins only if one declares none."""
+        if _DECLARED not in ctx.meta:
+            session: Session = ctx.obj
+            declared = plugin_rows(session.config)
+            if declared is None:
+                declared = {
+                    name: each.get_short_help_str(_WHOLE)
+                    for name, each in self._plugin_commands(ctx).commands.items()
+                    if not each.hidden
+                }
+            ctx.meta[_DECLARED] = declared
+        rows: Mapping[str, str] = ctx.meta[_DECLARED]
+        return rows
 
     def _plugin_commands(self, ctx: click.Context) -> PluginCommands:
-        if _META_KEY not in ctx.meta:
+        if _LOADED not in ctx.meta:
             session: Session = ctx.obj
-            ctx.meta[_META_KEY] = plugin_commands(session.config)
-        found: PluginCommands = ctx.meta[_META_KEY]
+            ctx.meta[_LOADED] = plugin_commands(session.config)
+        found: PluginCommands = ctx.meta[_LOADED]
         return found
 
 
@@ -141,6 +139,10 @@ def _config_of(words: Sequence[str]) -> Path | None:
         if word.startswith(f"{CONFIG_OPTION}="):
             return Path(word.partition("=")[2])
     return None
+
+
+def _shortened(text: str, characters: int) -> str:
+    return click.Command(None, help=text).get_short_help_str(characters)
 
 
 def _report_problems(found: PluginCommands) -> None:

@@ -37,7 +37,8 @@ from gateway.http.local_ca import expiry_of
 from gateway.http.routers import Unopened, router_faults
 from gateway.model.wire import timestamp
 from gateway.observability.tracing import NOT_INSTALLED, is_installed
-from gateway.plugin_loader import ENTRY_POINT_GROUP, foreign_names
+from gateway.plugin_discovery import ENTRY_POINT_GROUP
+from gateway.plugin_loader import foreign_names
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.sdk.records import HealthReport, InstalledPlugin

@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.observability import log_context
-from gateway.plugin_loader import ENTRY_POINT_GROUP
+from gateway.plugin_discovery import ENTRY_POINT_GROUP
 from gateway.settings import LoggingTable
 
 # The fields of an entry beside its message, in this order.

@@ -31,7 +31,7 @@ from gateway.http.app import create_app
 from gateway.http.server import BACKLOG, HttpServer
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
 from gateway.model.person import Person
-from gateway.plugin_loader import installed_plugins
+from gateway.plugin_discovery import installed_plugins
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session
 from gateway.sdk.signals import on_termination

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final, cast
 from urllib.parse import quote
 
 import msgspec
-from sqlalchemy.engine import make_url
 
 from gateway.errors import Problem, SettingsError
 from gateway.settings.reading import AsIs, Check, Reader, SiteCode, read_table, site_codes
@@ -36,6 +35,7 @@ from gateway.settings.tables import (
     SecurityTable,
     SiteTable,
     TracingTable,
+    plain_sqlite_path,
 )
 from gateway.settings.values import (
     Problems,
@@ -319,6 +319,11 @@ def absolute_url(url: str, directory: PurePath) -> str:
 
     Other databases, ``:memory:`` and SQLite's own ``file:`` names stay as they are.
     """
+    plain_path = plain_sqlite_path(url)
+    if plain_path is not None and plain_path != ":memory:" and not plain_path.startswith("file:"):
+        return _sqlite_url(directory / plain_path)
+    from sqlalchemy.engine import make_url
+
     parts = make_url(url)
     path = parts.database or ":memory:"
     if parts.drivername != SQLITE_DRIVER or path == ":memory:" or path.startswith("file:"):

@@ -29,12 +29,13 @@ from gateway.auth.roles import Permissions
 from gateway.http import routers
 from gateway.http.app import core_routers
 from gateway.model.catalog import core_event_types
-from gateway.plugin_loader import (
+from gateway.plugin_discovery import (
     ENTRY_POINT_GROUP,
     SETTINGS_SAMPLE,
-    foreign_names,
+    declared_rows,
     installed_plugins,
 )
+from gateway.plugin_loader import foreign_names
 from gateway.runtime import Gateway
 from gateway.sdk.records import HealthReport, Sink
 from gateway.settings import Settings, parse_settings
@@ -227,6 +228,18 @@ class PluginContract:
             for words in _every_path(command):
                 answer = CliRunner().invoke(command, [*words, "--help"])
                 assert answer.exit_code == 0, answer.output
+
+    def test_the_help_that_it_declares_agrees_with_its_commands(
+        self, gateway: GatewayHarness
+    ) -> None:
+        """Where it has a ``gateway.commands.toml``: each command's name and first sentence."""
+        declared = declared_rows(Settings(plugins={self.name: {}}))
+        if declared is not None:
+            assert declared == {
+                each.name: each.get_short_help_str(1_000)
+                for each in gateway.gateway.hooks.cli_commands()
+                if not each.hidden
+            }, "gateway.commands.toml is what gateway --help shows: put these commands into it"
 
     @pytest.mark.asyncio
     async def test_its_health_checks_answer(self, gateway: GatewayHarness) -> None:

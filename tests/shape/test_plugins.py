@@ -15,7 +15,7 @@ DOOR_OF_TESTS: Final = "gateway.testing"
 MAX_INIT_LINES: Final = 100
 EVERY_PLUGIN_HAS: Final = (
     *("__init__.py", "settings.py", "schema.py"),
-    *("gateway.sample.toml", "py.typed"),
+    *("gateway.sample.toml", "gateway.commands.toml", "py.typed"),
 )
 # What a plugin that only asks or only sends has one of; most have both.
 INPUT_AND_OUTPUT: Final = ("routes.py", "sender.py")

@@ -12,6 +12,7 @@ from core.cli.vendors import PULSE
 from sqlalchemy.exc import OperationalError
 
 from gateway.cli import main
+from gateway.cli.help_rows import CORE_ROWS
 from gateway.cli.opening import open_gateway, read_settings
 from gateway.errors import StorageError
 from gateway.version import __version__, build_id
@@ -78,6 +79,41 @@ def test_help_groups_the_commands(run, config, install):
 
 def test_help_has_no_section_for_plugins_that_bring_nothing(run):
     assert "From plugins" not in sections(run("--help").stdout)
+
+
+def test_the_core_s_rows_of_the_help_agree_with_its_commands():
+    with main.make_context("gateway", ["check"]) as context:
+        found = {name: main.get_command(context, name) for name in CORE_ROWS}
+
+    assert {name: each.get_short_help_str(1000) for name, each in found.items()} == CORE_ROWS
+    assert not [name for name, each in found.items() if each.hidden]
+
+
+def test_the_help_shows_what_a_plugin_declares_without_importing_it(run, config, install):
+    install("unseen", "raise RuntimeError('imported')")
+    package = config.parent / "site-unseen" / "vendor_unseen"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "gateway.commands.toml").write_text('unseen = "What is never imported."\n')
+    config.write_text("[plugins.unseen]\n")
+
+    result = run("--help")
+
+    assert result.stdout.splitlines()[-1].split() == ["unseen", "What", "is", "never", "imported."]
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("rows", ["= nothing", "unseen = 3", '[unseen]\nhelp = "A table."'])
+def test_rows_that_cannot_be_read_are_as_if_none_were_declared(run, config, install, rows):
+    install("pulse", PULSE)
+    install("unseen", PULSE.replace("pulse", "unseen"))
+    package = config.parent / "site-unseen" / "vendor_unseen"
+    package.mkdir()
+    (package / "__init__.py").write_text(PULSE.replace("pulse", "unseen"))
+    (package / "gateway.commands.toml").write_text(rows)
+    config.write_text("[plugins.unseen]\n")
+
+    assert sections(run("--help").stdout)["From plugins"] == ["unseen"]
 
 
 def test_every_command_takes_a_configuration_and_json(config):
@@ -265,11 +301,13 @@ async def test_a_database_that_fails_in_use_is_one_line(config):
         await use()
 
 
-def test_looking_at_a_group_loads_neither_the_database_nor_http(config):
+@pytest.mark.parametrize("words", [["--help"], ["events", "--help"]])
+def test_help_loads_neither_the_database_nor_http_nor_a_plugin(words, config):
+    config.write_text("[plugins.csv]\n[plugins.webhooks]\n")
     program = (
         "import sys; from gateway.cli import main; "
-        "main(['events', '--help'], standalone_mode=False); "
-        "print(sorted({'sqlalchemy', 'litestar', 'pluggy'} & sys.modules.keys()))"
+        f"main(['--config', {str(config)!r}, *{words}], standalone_mode=False); "
+        "print(sorted({'sqlalchemy', 'litestar', 'pluggy', 'gateway_csv'} & sys.modules.keys()))"
     )
 
     done = subprocess.run(

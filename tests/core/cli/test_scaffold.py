@@ -63,6 +63,7 @@ def test_a_package_is_whole_and_its_files_can_be_read(tmp_path, kind, tables):
         ".gitignore",
         ".github/workflows/tests.yml",
         "gateway_acme_erp/__init__.py",
+        "gateway_acme_erp/gateway.commands.toml",
         "gateway_acme_erp/py.typed",
         "gateway_acme_erp/settings.py",
         "tests/test_contract.py",
