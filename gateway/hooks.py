@@ -62,6 +62,12 @@ _log = logging.getLogger(__name__)
 # Hooks whose records are shown on pages, with the templates and texts of their plugin.
 _ON_PAGES: Final = ("pages", "panels", "event_types", "extensions", "health_checks")
 
+SLOW_TO_OPEN: Final = (
+    "took {seconds} s to open: each command of the command line waits for it; open connections "
+    "when they are needed, and leave periodic work to a job"
+)
+"""What is said of a plugin that was slow to open."""
+
 Record = TypeVar("Record")
 
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -238,13 +244,19 @@ class Hooks:
             for each in self._records(implementation, AbstractAsyncContextManager)
         ]
 
+    def slow_to_open(self) -> dict[str, str]:
+        """Return the seconds, in words, of each plugin that was slow at the last opening."""
+        return {
+            name: f"{seconds:.1f}"
+            for name, seconds in self.opening_seconds.items()
+            if seconds > START_SECONDS
+        }
+
     def slow_lifespans(self) -> list[str]:
         """Return a sentence for each plugin that was slow to open at the last time."""
         return [
-            f"plugin {name} took {seconds:.1f} s to open: each command of the command line waits "
-            "for it; open connections when they are needed, and leave periodic work to a job"
-            for name, seconds in self.opening_seconds.items()
-            if seconds > START_SECONDS
+            f"plugin {name} {SLOW_TO_OPEN.format(seconds=seconds)}"
+            for name, seconds in self.slow_to_open().items()
         ]
 
     async def _leave(

@@ -31,7 +31,7 @@ from gateway.errors import (
     SettingsError,
     Unavailable,
 )
-from gateway.health.readiness import LEAST_FREE_BYTES, readiness
+from gateway.health.readiness import LEAST_FREE_BYTES, readiness, slow_plugins
 from gateway.http.app import core_routers
 from gateway.http.local_ca import expiry_of
 from gateway.http.routers import Unopened, router_faults
@@ -491,8 +491,9 @@ async def check_plugin_health(
     except PluginError as error:  # one that can't be opened as the settings have it
         findings.failed("plugins", Problem(error.message, field="[plugins]"))
         return
-    for sentence in gateway.hooks.slow_lifespans():
-        findings.failed("plugins", Problem(sentence, field="[plugins]"))
+    for line in slow_plugins(gateway):
+        findings.failed(line.name, Problem(f"{line.name} {line.detail}", field="[plugins]"))
+        findings.commands[line.name] = line.command or ""
     for name, report in reports.items():
         if report.healthy:
             findings.passed(name, report.detail)

@@ -69,6 +69,10 @@ SENTENCES: Final = (
     _("{age} behind the time of the last run; set the clock"),
     _("{age} apart from PostgreSQL's; synchronise both"),
     _("the stored state can't be read ({kind})"),
+    _(
+        "took {seconds} s to open: each command of the command line waits for it; open connections "
+        "when they are needed, and leave periodic work to a job"
+    ),
 )
 
 
@@ -79,6 +83,8 @@ def part_of(request: PageRequest, name: str) -> str:
         return request.text("Queue {name}", name=own)
     if name.startswith("endpoint "):
         return request.text("Endpoint {name}", name=name.removeprefix("endpoint "))
+    if name.startswith("plugin "):
+        return request.text("Plugin {name}", name=name.removeprefix("plugin "))
     return request.text(_PARTS[name]) if name in _PARTS else name
 
 

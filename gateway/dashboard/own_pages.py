@@ -7,6 +7,7 @@ from gateway.dashboard.pages.emergency import emergency_pages
 from gateway.dashboard.pages.events import events_pages
 from gateway.dashboard.pages.first_steps import first_steps_pages, first_steps_panels
 from gateway.dashboard.pages.health import health_pages
+from gateway.dashboard.pages.inbox import inbox_pages
 from gateway.dashboard.pages.keys import keys_pages
 from gateway.dashboard.pages.me import me_pages
 from gateway.dashboard.pages.package import package_pages
@@ -36,6 +37,7 @@ def own_pages(gateway: Gateway) -> list[Page]:
         *patient_report_pages(gateway),
         *emergency_pages(gateway),
         *health_pages(gateway),
+        *inbox_pages(gateway),
         *settings_pages(gateway),
         *me_pages(gateway),
         *search_pages(),

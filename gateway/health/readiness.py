@@ -16,7 +16,8 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StorageError
-from gateway.health.lines import failing, healthy
+from gateway.health.lines import Line, failing, healthy, red
+from gateway.hooks import SLOW_TO_OPEN
 from gateway.observability.fault_places import with_place
 from gateway.runtime import Gateway
 from gateway.sdk.records import HealthCheck, HealthReport
@@ -188,6 +189,15 @@ class Readiness:
             more = "; ".join(missing)
             return healthy("{count} plugins loaded; {missing}", count=enabled, missing=more)
         return healthy("{count} plugins loaded", count=enabled)
+
+
+def slow_plugins(gateway: Gateway) -> list[Line]:
+    """Return a line for each plugin that was slow to open in this process."""
+    slow = gateway.hooks.slow_to_open()
+    return [
+        red(f"plugin {name}", f"gateway plugins check {name}", SLOW_TO_OPEN, seconds=seconds)
+        for name, seconds in slow.items()
+    ]
 
 
 async def readiness(gateway: Gateway) -> dict[str, HealthReport]:

@@ -407,6 +407,8 @@ class Inbox:
                 message.format(**values),
                 since=found[-1].received_at,
                 command=f"gateway inbox list --plugin {self.plugin}",
+                page=f"inbox?plugin={self.plugin}",
+                button="Show it" if len(found) == 1 else "Show them",
                 count=len(found),
                 is_bad=any(each.state == "dead" for each in found),
                 message=message,

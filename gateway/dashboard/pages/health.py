@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.dashboard.health_words import detail_of, part_of
 from gateway.errors import NotFound
 from gateway.health.lines import Line, green, red
-from gateway.health.readiness import Readiness
+from gateway.health.readiness import Readiness, slow_plugins
 from gateway.health.stored_state import StoredState, disk
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
 from gateway.model.permission import ANY_CALLER
@@ -161,7 +161,7 @@ class HealthPages:
                     report.values,
                 )
             )
-        return lines
+        return [*lines, *slow_plugins(self._gateway)]
 
     async def _stored(self, caller: Caller) -> list[Line]:
         gateway = self._gateway
@@ -249,6 +249,8 @@ def _row(request: PageRequest, line: Line) -> Row:
     page = None
     if line.name.startswith("endpoint ") and line.command and request.caller.may("webhooks.read"):
         page = f"endpoints/{line.command.rpartition(' ')[2]}"
+    if line.name.startswith("plugin "):
+        page = f"plugins/{line.name.removeprefix('plugin ')}"
     words, detail = part_of(request, line.name), detail_of(request, line)
     return Row(line.name, words, line.ok, detail, line.command, page)
 

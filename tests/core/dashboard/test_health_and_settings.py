@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
+from waiting import until
 
 from gateway.clock import SteppingClock, to_epoch_ms
-from gateway.plugin import HealthCheck, HealthReport, hookimpl
+from gateway.health.readiness import slow_plugins
+from gateway.plugin import Arrival, HealthCheck, HealthReport, Inbox, hookimpl
 from gateway.storage.schema import destinations
 from gateway.storage.stores.installation import KEY_COPIED, LAST_BACKUP, note_fact
 
@@ -231,3 +233,50 @@ async def test_another_account_sees_its_own_usage_and_none_of_the_operators_sett
     assert "No plan: nothing is limited" in pages[2].text
     assert "Westside" in pages[2].text
     assert "Lakeside" not in words_of(pages[2])
+
+
+async def test_a_plugin_that_was_slow_to_open_is_a_line_as_in_the_status(running):
+    running.gateway.hooks.opening_seconds["moody"] = 2.0
+    [line] = slow_plugins(running.gateway)
+    owner = await running.sign_in()
+
+    page = await owner.get("/dashboard/plugins")
+
+    assert line.detail.startswith("took 2.0 s to open: each command of the command line waits")
+    is_red, words = rows_of(page)["plugin moody"]
+    assert is_red
+    assert line.detail in words
+    assert "What helps: gateway plugins check moody" in words
+    assert 'href="/dashboard/plugins/moody"' in page.text
+
+
+async def test_a_message_held_for_any_plugin_is_handled_again_or_erased_on_its_page(running):
+    async def hold(message):
+        return message.hold("no_address") if message.note is None else "created"
+
+    inbox = Inbox("moody", running.gateway, hold)
+    owner, driver = await running.sign_in(), await running.sign_in("driver")
+    for key in ("A-1", "A-2"):
+        await inbox.put(Arrival(key=key, body=b"{}", kind="order.created"))
+    async with inbox:
+        await inbox.worker.run()
+        await until(lambda: are(inbox, running.caller(), "held"))
+
+        page = await owner.get("/dashboard/inbox?plugin=moody")
+        [second, first] = re.findall(r'<li data-id="(inb_\w+)"', page.text)
+        assert words_of(page).count("no_address · order.created") == 2
+        assert "Handle again" not in (await driver.get("/dashboard/inbox")).text
+
+        released = await owner.post("/dashboard/inbox/release", {"id": first})
+        erased = await owner.post("/dashboard/inbox/discard", {"id": second, "plugin": "moody"})
+
+        assert (released.status_code, erased.status_code) == (303, 303)
+        assert erased.headers["location"] == "/dashboard/inbox?plugin=moody"
+        assert "No message is held" in (await owner.get("/dashboard/inbox")).text
+        await inbox.worker.run()
+        await until(lambda: are(inbox, running.caller(), "done"))
+
+
+async def are(inbox, caller, state):
+    found = await inbox.page(caller, states=("waiting", "held", "dead", "done"))
+    return [each.state for each in found] == [state, state]

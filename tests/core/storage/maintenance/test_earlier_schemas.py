@@ -150,7 +150,8 @@ def test_both_databases_have_the_same_versions_and_the_first_is_there():
     assert {each.name for each in SCHEMAS.iterdir()} == {
         f"{commit}.{dialect}.sql" for commit in COMMITS for dialect in ("sqlite", "postgresql")
     }
-    assert "core_0002" in {revisions(commit) for commit in COMMITS}
+    stored = {revisions(commit).partition(",")[0] for commit in COMMITS}
+    assert stored >= {"core_0002", "core_0016", "core_0017"}
 
 
 @pytest.mark.parametrize("path", sorted(SCHEMAS.iterdir()), ids=lambda path: path.name)
