@@ -237,8 +237,9 @@ class _RowReader:
                 )
             )
             return
-        if row.number in self._reading.broken or any(
-            each in self._reading.usually_filled for each in range(len(row.cells), layout.width)
+        missing = range(len(row.cells), layout.width)
+        if row.number in self._reading.broken or not self._reading.usually_filled.isdisjoint(
+            missing
         ):
             self._reject(
                 "the row has fewer cells than the other rows: it is broken, or its cells moved",
@@ -326,8 +327,9 @@ class _RowReader:
         self._errors.append(RowProblem(row=self._row.number, message=message, fix=fix))
 
     def _order(self) -> Order:
-        values: dict[str, Any] = {field: self._code(field) for field in _CODES}
-        values.update({field: self._single(field) for field in _TEXTS})
+        fields = self._by_field
+        values: dict[str, Any] = {each: self._code(each) for each in _CODES if each in fields}
+        values.update({each: self._single(each) for each in _TEXTS if each in fields})
         return Order(
             patient_name=self._name() or "",
             patient_address=full_address(self._part) or "",
@@ -339,7 +341,7 @@ class _RowReader:
             notes=self._notes(),
             metadata=self._metadata(),
             prescriptions=self._one("prescriptions", prescriptions_of) or (),
-            **{**values, "site": values["site"] or self._reading.site},
+            **{**values, "site": values.get("site") or self._reading.site},
         )
 
     def _cells(self, field: str) -> Sequence[tuple[Column, Cell]]:
@@ -367,6 +369,8 @@ class _RowReader:
 
     def _part(self, field: str) -> str | None:
         """Read a part of the address; a postal code is a number to some programs."""
+        if field not in self._by_field:
+            return None
         if field != "address2":
             return self._one(field, code_of if field in _NUMBER_PARTS else text_of)
         text = self._one(field, code_of)

@@ -254,6 +254,32 @@ def test_a_flat_that_may_be_cut_off_in_the_file_s_last_cell_is_refused():
         ),
         (
             "First Name,Last Name,Address,Apt",
+            ["Sol,Medford & Day,744 Pine Ave,", "Gus,Newton & Stone,10 Hill Ln,Apt 4"],
+            "the city behind the name",
+        ),
+        (
+            "First Name,Last Name,Address",
+            ['Eve,Stone,"Thunder Bay\n556 Elm St"', "Noa,Lee,Kingston / 61 Oak Rd"],
+            "the city in front of the street",
+        ),
+        (
+            "First Name,Last Name,Address,City,Phone,Notes,Priority",
+            [
+                'Cy,Reed,973 Hill Ln,Newton,617-783-2362,",routine',
+                'Tia,Kim,22 Church St,Milton,617-284-2627,ring twice",urgent',
+            ],
+            "has other rows in it",
+        ),
+        (
+            "First Name,Last Name,Address,City,Phone,Notes",
+            [
+                'Cy,Reed,973 Hill Ln,Newton,617-783-2362,"',
+                'Tia,Kim,,Milton,617-284-2627"',
+            ],
+            "has other rows in it",
+        ),
+        (
+            "First Name,Last Name,Address,Apt",
             ["Hana,Vega-Beverly,906 Elm St,Apt 2", "Cy,Zola-Quincy,826 Elm St,Apt 4"],
             "the city behind the name",
         ),
@@ -285,6 +311,16 @@ def test_a_flat_that_may_be_cut_off_in_the_file_s_last_cell_is_refused():
             ["Di Rand,580 Elm St,,7000008", "Leo Roy,165 Elm St,,7000021"],
             "Rx Number, which is empty",
         ),
+        (
+            "Patient Name,Address,Patient ID,Order ID",
+            ["Di Rand,580 Elm St,,1000", "Leo Roy,165 Elm St,,1001"],
+            "Patient ID, which is empty",
+        ),
+        (
+            "Patient Name,Address,City",
+            ["Leo York,ON\t656 Oak Rd,North Bay", "Sol Lee,ON / 358 Elm St,Ottawa"],
+            "a state or a province in front of the street",
+        ),
     ],
 )
 def test_a_column_that_says_what_another_lacks_refuses_the_file(header, rows, why):
@@ -313,6 +349,27 @@ def test_a_cell_that_moved_rejects_its_row(row):
     assert list(outcome.errors) == [6]
 
 
+def test_a_flat_stands_before_the_city_in_the_street_s_second_line():
+    outcome = read_file(
+        'Patient Name,Address,Apt\nKay Lee,"685 Church St\nBeverly",Apt 26\n'
+        'Bo Roy,"Maple Residence\n12 Elm St",Apt 4\n'
+    )
+
+    assert outcome.column("patient_address") == [
+        "685 Church St, Apt 26, Beverly",
+        "Maple Residence\n12 Elm St, Apt 4",
+    ]
+
+
+def test_an_amount_that_may_be_the_number_that_its_row_lacks_rejects_the_row():
+    outcome = read_file(
+        "Patient Name,Address,Copay,Patient ID\nBo Rand,4 Main St,27.57,1000\n"
+        "Hana Olm,8 Oak Rd,1001,\nUma Ash,9 Hill Ln,2.14,1002\n"
+    )
+
+    assert list(outcome.errors) == [3]
+
+
 def test_a_whole_name_with_a_title_is_no_last_name():
     outcome = read_file(
         "First Name,Last Name,Address\nCy,Vega,3 Elm St\nHana,Dr. Alma Lind,9 Elm St\n"
@@ -320,6 +377,14 @@ def test_a_whole_name_with_a_title_is_no_last_name():
     )
 
     assert list(outcome.errors) == [3]
+
+
+@pytest.mark.parametrize("cell", ['"Apt 4, 617-814-9264"', "bo.fox@example.com  Apt 7"])
+def test_a_flat_beside_something_else_is_none(cell):
+    rows = "".join(f"{each} Day,{at} Elm St,Apt {at}\n" for at, each in enumerate("ABC", 1))
+    outcome = read_file(f"Patient Name,Address,Apt\n{rows}Bo Fox,9 Oak Rd,{cell}\n")
+
+    assert list(outcome.errors) == [5]
 
 
 def test_a_flat_before_a_telephone_number_is_none():
@@ -351,14 +416,40 @@ def test_a_doctor_under_the_patient_s_name_is_known_by_the_title(header, row):
 
 
 @pytest.mark.parametrize("unknown", ["Xyz", ""])
-def test_a_header_put_in_before_numbers_refuses_the_file(unknown):
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("Patient ID,Rx Number", ["1000,00000010", "1001,00000024"]),
+        ("Copay,Zip", ["20.86,32766", "8.35,02009"]),
+        ("Phone,Copay,Rx Number", ["617-555-0142,20.86,11766", "617-555-0143,8.35,12009"]),
+    ],
+)
+def test_a_header_put_in_before_numbers_refuses_the_file(unknown, header, cells):
     outcome = read_file(
-        f"Patient Name,Address,{unknown},Patient ID,Rx Number\n"
-        "Di Kim,628 Elm St,1000,00000010\nJon Lee,722 Lake Dr,1001,00000024\n"
+        f"Patient Name,Address,{unknown},{header}\n"
+        f"Di Kim,628 Elm St,{cells[0]}\nJon Lee,722 Lake Dr,{cells[1]}\n"
     )
 
     assert outcome.orders == {}
-    assert "Rx Number is empty" in outcome.refusal
+    assert f"{header.split(',')[-1]} is empty" in outcome.refusal
+
+
+@pytest.mark.parametrize("code", ["02766", "0276"])
+def test_a_postal_code_is_no_amount(code):
+    outcome = read_file(f"Patient Name,Address,Copay\nDi Kim,6 Elm St,{code}\n")
+
+    assert list(outcome.errors) == [2]
+
+
+def test_a_count_under_an_id_is_known_by_the_words_under_the_count():
+    rows = "".join(
+        f"{each} Fox,{at} Elm St,MRN100{at},90,Insulin\n" for at, each in enumerate("ABCD", 1)
+    )
+    outcome = read_file(
+        f"Patient Name,Address,Patient ID,Qty,Drug Name\n{rows}Mia Dyke,9 Oak Rd,30,Insulin,\n"
+    )
+
+    assert list(outcome.errors) == [6]
 
 
 @pytest.mark.parametrize(
@@ -374,6 +465,19 @@ def test_a_header_put_in_before_numbers_refuses_the_file(unknown):
         ),
         ("Patient Name,Address,Tote,Patient ID,Rx Number", ["Bo Roy,3 Elm St,12,1001,"]),
         ("Patient Name,Address,Tote,Patient ID,Rx Number", ["Bo Roy,3 Elm St,blue,1001"]),
+        ("Patient Name,Address", ["Ana Reed,Highway 7 West", "Bo Roy,County Road 5 North"]),
+        ("Patient Name,Address", ["Ana Reed,Maple House 12 Elm St", "Bo Roy,Unit A / 9 Elm St"]),
+        ("Patient Name,Address", ["Ana Reed,Rose Villa 12 Elm St", "Bo Roy,Care Home - 9 Elm St"]),
+        (
+            "Patient Name,Address",
+            [f'{each} Day,"Rose Residence, 12 Elm St"' for each in ("Ana", "Bo")],
+        ),
+        ("Patient Name,Address", ["Ana & Tom Reed,12 Elm St", "Bo Roy,3 Elm St"]),
+        ("Patient Name,Address,Notes", ['Ana Reed,12 Elm St,"ring twice\nthen call, please"']),
+        (
+            "Patient Name,Address,Copay,Patient ID",
+            ["Bo Roy,3 Elm St,27.57,1000", "Di Kim,4 Elm St,20,", "Al Day,5 Elm St,4.10,1002"],
+        ),
         ("Patient Name,Address,City", ['Ana Reed,8 Elm St,"Baltimore, MD"']),
         ("Patient Name,Address,City", ["Ana Reed,8 Elm St,Silver Spring MD"]),
         ("Patient Name,Address", ['Ana Reed,"12 Elm St, Boston - MA"']),

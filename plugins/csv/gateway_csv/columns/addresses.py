@@ -20,6 +20,11 @@ def full_address(part: Callable[[str], str | None]) -> str | None:
     street, second = part("patient_address"), part("address2")
     if street is None:  # a city alone is no address
         return None
+    # The flat stands behind the street, before the city in the street's second line.
+    line, line_break, rest = street.partition("\n")
+    if second and line_break and not rest[:1].isdigit():
+        street = f"{line.strip()}, {second}, {rest.strip()}"
+        second = None
     number = part("street_number")
     if number and not street.startswith(number):
         street = f"{number} {street}"

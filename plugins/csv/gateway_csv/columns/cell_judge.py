@@ -41,7 +41,7 @@ class CellJudge:
         reason = misfit(field, cell)
         if not reason and field in self._traits:
             reason = _unlike_others(cell, self._traits[field])
-        return reason if reason and says_something(cell, field) else ""
+        return reason and (reason if says_something(cell, field) else "")
 
 
 class TraitCounts:
@@ -82,4 +82,7 @@ def says_something(cell: Cell, field: str) -> bool:
 def _unlike_others(cell: Cell, traits: Sequence[Trait]) -> str:
     if not isinstance(cell, str) or not cell.strip():
         return ""
-    return next((each.lacking for each in traits if not each.holds(cell)), "")
+    for each in traits:
+        if not each.holds(cell):
+            return each.lacking
+    return ""

@@ -8,12 +8,12 @@ it: a column that the sender chose is not doubted.
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from gateway.plugin import Problem
 from gateway_csv.columns.dates import could_be_date
-from gateway_csv.columns.evidence import fit
+from gateway_csv.columns.evidence import fit, is_phone, is_postal_code, says_street
 from gateway_csv.columns.headers import is_quantity, meaning_of, words_of_others
 from gateway_csv.columns.reading import HALF, Column, DoubtfulColumns, Sample, share
 from gateway_csv.columns.regions import is_region
@@ -27,7 +27,7 @@ _CENTS: Final = re.compile(r"\D*\d+[.,]\d{2}\D*")
 _RX_PREFIX: Final = re.compile(r"rx[-# ]?\d.*", re.IGNORECASE)
 _MARKED: Final = re.compile(r"(?:[A-Z]{1,4}[-#]?|#)\d{3,}|\d{6,}")
 _HASH: Final = re.compile(r"#\d+")
-_DIGITS: Final = re.compile(r"\d{6,}")
+_DIGITS: Final = re.compile(r"\d{4,}")
 _LONG_HASH: Final = re.compile(r"(?:.*\W)?#(\d{4,})")
 _LONGEST_STEP: Final = 10
 # Pieces in a box, and postal codes: what an id rarely is throughout.
@@ -54,9 +54,26 @@ _NUMBER_BEHIND: Final = re.compile(
 )
 _HOUSE: Final = re.compile(r"\d+")
 _BEHIND_GAP: Final = re.compile(r"\S {2,}[^\W\d_]{3,}(?: [^\W\d_]+)*$")
+_BESIDE_NAMES: Final = (_BEHIND_GAP.search, re.compile(r"[^\W\d_]\s*[&|;\t\n]\s*[^\W\d_]").search)
+_STATE_BEFORE_HOUSE: Final = re.compile(r"([A-Z]{2})[\s,;/|&-]+\d{1,6}[A-Za-z]? +[^\W\d_]{2}")
+_HOME: Final = re.compile(
+    r"\b(?:residences?|homes?|villas?|lodge|cent(?:re|er)|gardens?|apartments|towers?|village|"
+    r"hospital|clinic|church|school|inn|hotel|heights|care|living|hall)\b",
+    re.IGNORECASE,
+)
+_CITY_BEFORE_HOUSE: Final = re.compile(
+    r"(?P<city>[^\W\d_][^\d,;/|&\t\n]*?)[\s,;/|&-]+\d{1,6}[A-Za-z]? +[^\W\d_]{2}"
+)
 _JOINED: Final = re.compile(r"[^\W\d_]-[^\W\d_]{2,}")
 _NAME_FIELDS: Final = ("patient_name", "last_first", "first_name", "middle_name", "last_name")
 _CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
+_FORMS: Final[Mapping[str, Callable[[str], object]]] = {
+    **dict.fromkeys(_CODES, re.compile(r".*\d").match),
+    "copay_amount": _CENTS.fullmatch,
+    "delivery_date": could_be_date,
+    "patient_phone": is_phone,
+    "postal_code": is_postal_code,
+}
 _LEFT, _RIGHT = r"(?:{})(?=$|[\s,;/|&-])", r"(?<![^\s,;/|&-])(?:{})"
 _IN_NOTES: Final[Sequence[tuple[str, str, tuple[str, ...], float]]] = (
     ("a date", r"20\d{2}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/(?:\d{4}|\d{2})", ("delivery_date",), _SOME),
@@ -96,11 +113,11 @@ class _Table(NamedTuple):
     sample: Sample
     by_field: Mapping[str, Sequence[Column]]
 
-    def texts(self, column: Column) -> list[str]:
+    def texts(self, column: Column) -> Sequence[str]:
         """Return a column's filled cells, at least as many as say something of a column."""
         return self.sample.texts(column.place)
 
-    def rows(self, column: Column) -> list[str]:
+    def rows(self, column: Column) -> Sequence[str]:
         return self.sample.cells(column.place)
 
     def taken(self, *fields: str) -> Iterator[Column]:
@@ -177,9 +194,9 @@ def _check_names(table: _Table) -> None:
 
 
 def _may_end_with_city(names: Sequence[str]) -> bool:
-    """Say whether most names have something behind a gap, or all behind a hyphen."""
+    """Say whether most names have something behind a gap or a mark, or all behind a hyphen."""
     is_joined = len(names) > 1 and share(names, _JOINED.search) > _NEARLY_ALL
-    return is_joined or share(names, _BEHIND_GAP.search) > HALF
+    return is_joined or any(share(names, each) > HALF for each in _BESIDE_NAMES)
 
 
 def _check_first_names(table: _Table) -> None:
@@ -263,38 +280,35 @@ def _check_codes(table: _Table) -> None:
         if is_after_empty and share(texts, _DIGITS.fullmatch) > HALF:
             raise doubted(column, f"its numbers may be those of {before[0].header}, which is empty")
         _check_marks(table, column, texts)
-        _check_moved(table, column, texts)
 
 
-def _check_moved(table: _Table, column: Column, texts: Sequence[str]) -> None:
-    """Doubt a column behind an unknown one where no row reaches to the last, a number's.
+def _check_moved(table: _Table) -> None:
+    """Doubt a column behind an unknown one where no row reaches to the last.
 
     A header was put in: each name stands over the cells of the column behind its own.
     """
     last = table.columns[-1]
-    between = table.columns[column.place : last.place]
-    is_short = all(len(row.cells) <= last.place for row in table.sample.rows)
-    if not texts or not is_short or last.field not in _CODES or column.place == 0:
+    if any(len(row.cells) > last.place for row in table.sample.rows):
         return
-    before = table.columns[column.place - 1]
-    is_unknown = before.field is None and meaning_of(before.header) is None
-    would_fit = all(
-        _may_be_codes(after.field or "", table.texts(each))
-        for each, after in itertools.pairwise([before, *between, last])
-    )
-    if is_unknown and would_fit:
-        raise doubted(
-            column, f"{before.header or _NAMELESS} may have its numbers, as {last.header} is empty"
-        )
+    for before, column in itertools.pairwise(table.columns):
+        is_unknown = before.field is None and meaning_of(before.header) is None
+        if column.field is None or not is_unknown or not is_judged(column):
+            continue
+        behind = table.columns[before.place :]
+        if all(
+            _would_be(after.field or "", table.texts(each))
+            for each, after in itertools.pairwise(behind)
+        ):
+            raise doubted(
+                column,
+                f"{before.header or _NAMELESS} may have its cells, as {last.header} is empty",
+            )
 
 
-def _may_be_codes(field: str, texts: Sequence[str]) -> bool:
-    """Say whether a column has cells, and all may be numbers of ``field``."""
-    return bool(texts) and field in _CODES and share(texts, _has_digit) == 1 == fit(field, texts)
-
-
-def _has_digit(text: str) -> bool:
-    return any(map(str.isdigit, text))
+def _would_be(field: str, texts: Sequence[str]) -> bool:
+    """Say whether a column has cells, and all have a form that ``field`` has."""
+    form = _FORMS.get(field)
+    return form is not None and share(texts, form) == 1 == fit(field, texts)
 
 
 def _check_marks(table: _Table, column: Column, texts: Sequence[str]) -> None:
@@ -338,9 +352,11 @@ def _check_dates(table: _Table) -> None:
     for column in table.taken("delivery_date"):
         texts = table.texts(column)
         days = share(texts, could_be_date)
+        if not texts or days >= HALF:
+            continue
         others = [each for each in table.columns if each.field is None]
         is_beaten = any(share(table.texts(each), could_be_date) > HALF for each in others)
-        if texts and days < HALF and (is_beaten or (days == 0 and len(texts) > 1)):
+        if is_beaten or (days == 0 and len(texts) > 1):
             raise doubted(column, "its cells are no dates")
 
 
@@ -373,10 +389,15 @@ def _has_answer(text: str) -> bool:
 
 def _check_places_in_notes(table: _Table, column: Column, texts: Sequence[str]) -> None:
     """Doubt notes with a city or a state in them, and those that another column has."""
-    for each in table.columns:
-        is_unknown = meaning_of(each.header) is None and not words_of_others(each.header)
-        is_beaten = each.field is None and share(table.texts(each), is_note) > _SOME
-        if is_unknown and is_beaten and share(texts, is_note) == 0:
+    others = [
+        each
+        for each in table.columns
+        if each.field is None
+        and meaning_of(each.header) is None
+        and not words_of_others(each.header)
+    ]
+    for each in others if not any(map(is_note, texts)) else ():
+        if share(table.texts(each), is_note) > _SOME:
             raise doubted(column, f"{each.header or _NAMELESS} has notes")
     if "state" not in table.by_field and share(texts, _has_state_behind) > HALF:
         raise doubted(column, "its notes have a state or a province behind them")
@@ -414,6 +435,10 @@ def _check_address(table: _Table) -> None:
         for place, pattern in (("in front", _TWO_NUMBERS), ("behind the street", _NUMBER_BEHIND)):
             if _has_numbers(texts, pattern):
                 raise doubted(column, f"its addresses have a number of something else {place}")
+        if not table.by_field.keys() & {"city", "locality"} and _begin_with_city(texts):
+            raise doubted(column, "its addresses may have the city in front of the street")
+        if "state" not in table.by_field and share(texts, _begins_with_state) > HALF:
+            raise doubted(column, "its addresses have a state or a province in front of the street")
         fields = table.by_field.keys()
         lacks_city = "state" in fields and not fields & {"city", "locality"}
         if lacks_city and share(texts, has_comma) < HALF:
@@ -428,6 +453,18 @@ def _check_address(table: _Table) -> None:
                 ],
                 headers=[table.by_field["state"][0].header],
             )
+
+
+def _begins_with_state(address: str) -> bool:
+    found = _STATE_BEFORE_HOUSE.match(address)
+    return found is not None and is_region(found[1])
+
+
+def _begin_with_city(addresses: Sequence[str]) -> bool:
+    """Say whether most addresses have words before the house, and not all those of one house."""
+    found = [each["city"] for each in map(_CITY_BEFORE_HOUSE.match, addresses) if each is not None]
+    cities = [each for each in found if not says_street(each) and not _HOME.search(each)]
+    return len(cities) > HALF * len(addresses) and len(set(cities)) > 1
 
 
 def _has_numbers(addresses: Sequence[str], pattern: re.Pattern[str]) -> bool:
@@ -480,9 +517,15 @@ def _check_cities(table: _Table) -> None:
     """Doubt a city's column that has the patients' names in it."""
     for column in table.taken("city", "locality"):
         others = [each for each in table.columns if each.field is None]
-        has_places = any(share(table.texts(each), _PLACE.search) > HALF for each in others)
-        if has_places and share(table.texts(column), _PLACE.search) == 0:
+        if not any(map(_PLACE.search, table.texts(column))) and any(
+            share(table.texts(each), _PLACE.search) > HALF for each in others
+        ):
             raise doubted(column, "another column has cities with their postal codes")
+    _check_bare_cities(table)
+
+
+def _check_bare_cities(table: _Table) -> None:
+    """Doubt cities that are none, and those that the names' columns rather have."""
     for column in table.taken("city"):
         if fit("city", table.texts(column), is_garbled_fine=True) <= HALF:
             raise doubted(column, "half of its cells are no cities")
@@ -530,6 +573,7 @@ _CHECKS: Final = (
     _check_first_names,
     _check_phones,
     _check_codes,
+    _check_moved,
     _check_amounts,
     _check_dates,
     _check_notes,

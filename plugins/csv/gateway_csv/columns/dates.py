@@ -131,6 +131,8 @@ def _habit(country: str) -> Order | None:
 
 def could_be_date(text: str) -> bool:
     """Say whether a text is a date in one order or the other."""
+    if not any(map(str.isdigit, text)):
+        return False
     for order in ("day-first", "month-first"):
         try:
             return date_of(text, order) is not None

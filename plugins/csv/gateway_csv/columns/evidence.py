@@ -76,6 +76,12 @@ _PLAIN_NAME: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .,'\u2019-](?![ ,]*$)|\.
 _EXTENSION: Final = re.compile(r"\s*(?:x|ext\.?)\s*\d{1,6}$", re.IGNORECASE)
 _STRENGTH: Final = re.compile(r"\d\s*(?:mg|mcg|ml|tab|cap|%|units?)\b", re.IGNORECASE)
 _PLAIN_STREET: Final = re.compile(r"\d{1,6}[a-z]? +[^\W\d_][^@$\d]*", re.IGNORECASE)
+# Nearly every address there is in one cell: 123 Main St, Apt 4, Miami, FL 33100.
+_PLAIN_ADDRESS: Final = re.compile(
+    r"\d{1,6} (?!(?:mg|mcg|ml|tab|cap|units?)\b)[a-z](?:[a-z .']|, (?:apt \d{1,4}(?=,))?)*"
+    r", [a-z]{2} (?:\d{5}|[a-z]\d[a-z] ?\d[a-z]\d)",
+    re.ASCII | re.IGNORECASE,
+)
 _BETWEEN_CODES: Final = re.compile(r"[\s,;/|&+]+")
 _DIGIT: Final = re.compile(r"\d")
 _DIGIT_RUN: Final = re.compile(r"\d+")
@@ -190,6 +196,11 @@ def names_street(text: str) -> bool:
     return bool(_DIGIT.search(text) and _STREET_WORD.search(text))
 
 
+def says_street(text: str) -> bool:
+    """Say whether a text has a word of a street or of a flat: ``Highway``, ``Unit A``."""
+    return bool(_STREET_WORD.search(text) or _ADDRESS_UNIT.search(text))
+
+
 def is_placeholder(text: str) -> bool:
     """Say whether a text stands in an address's place: ``PICKUP``, ``same``."""
     return " ".join(text.casefold().strip(" .*-()").split()) in _PLACEHOLDER
@@ -258,9 +269,7 @@ def _is_header(text: str) -> bool:
 
 
 def _address(text: str) -> str:
-    # Nearly every street there is: a number, and no digit behind it.
-    is_plain = _PLAIN_STREET.fullmatch(text) and not _OTHER_DELIMITERS.search(text)
-    if is_plain and not has_more_than_street(text):
+    if _PLAIN_ADDRESS.fullmatch(text) or _is_plain_street(text):
         return ""
     first = text.split(maxsplit=1)[0]
     begins_noted = first in NOTE_WORDS and not _STREET_WORD.search(text)
@@ -276,6 +285,12 @@ def _address(text: str) -> str:
     if has_postal or has_more_than_street(text) or any(each.search(text) for each in others):
         return "it has something else in it"
     return _behind_postal(text) or ("" if is_street(text) else "it has no street and number")
+
+
+def _is_plain_street(text: str) -> bool:
+    """Say whether a text is as nearly every street is: a number, and no digit behind it."""
+    is_plain = _PLAIN_STREET.fullmatch(text) and not _OTHER_DELIMITERS.search(text)
+    return bool(is_plain) and not has_more_than_street(text)
 
 
 def _behind_postal(text: str) -> str:
@@ -338,7 +353,7 @@ def _second_line(text: str) -> str:
         return "the number of the unit is missing"
     is_state = len(text) == 2 and text.isupper() and is_region(text)  # noqa: PLR2004
     is_small_note = " " in text and not _DIGIT.search(text) and not has_capital(text)
-    is_other = any(each.search(text) for each in (*_NOT_IN_ADDRESSES, _PHONE_INSIDE))
+    is_other = any(each.search(text) for each in (*_NOT_IN_ADDRESSES, _PHONE_INSIDE, _EMAIL_INSIDE))
     if (
         text.casefold() in ANSWERS
         or _CA_POSTAL.fullmatch(text)
@@ -472,6 +487,8 @@ def has_capital(text: str) -> bool:
 
 
 def _stands_in_capitals(text: str) -> bool:
+    if text.istitle():
+        return True
     words = text.split()
     return bool(words) and all(has_capital(each[:1]) for each in (words[0], words[-1]))
 

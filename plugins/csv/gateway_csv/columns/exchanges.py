@@ -56,10 +56,8 @@ _FEWEST_LETTERS: Final = 2
 _LONG: Final = "9999"
 _UNIT: Final = re.compile(r"(?:apt|unit|suite|ste)\b\.? ?#?\w{1,5}$", re.IGNORECASE)
 _MOVED: Final = ("address2", *_CODES, "patient_address")
-_ASCII_SHAPES: Final = {
-    **dict.fromkeys(map(ord, string.ascii_letters), "x"),
-    **dict.fromkeys(map(ord, string.digits), "9"),
-}
+_ASCII_MARKS: Final = dict.fromkeys(map(ord, string.digits), "9")
+_ASCII_SHAPES: Final = {**dict.fromkeys(map(ord, string.ascii_letters), "x"), **_ASCII_MARKS}
 
 Pair = tuple[int, int]
 
@@ -78,6 +76,7 @@ class Exchanges:
         quantities = [each.place for each in ignored if is_quantity(each.header)]
         self._codes = [*itertools.combinations(codes, 2), *itertools.product(codes, quantities)]
         self._amounts = list(itertools.product(places("copay_amount"), quantities))
+        self._lost = list(itertools.product(places("copay_amount"), codes))
         self._names = list(itertools.product(places(*_NAMES), places("city")))
         self._numbers = list(itertools.permutations([*codes, *places("postal_code")], 2))
         self._counts = list(itertools.product(codes, quantities))
@@ -104,21 +103,35 @@ class Exchanges:
             each: Counter[str]() for pair in (*self._numbers, *self._counts) for each in pair
         }
         # By what a number is written with its letters kept: MRN1000 is not written as ORD5000 is.
-        marked = {each for pair in (*self._numbers, *self._units) for each in pair}
+        marked = {each for pair in (*self._numbers, *self._units) for each in pair} | set(codes)
         self._marks = {each: Counter[str]() for each in marked}
         self._beside: Counter[tuple[Pair, str]] = Counter()
         self._filled: Counter[Pair] = Counter()
         paired = {each for pair in self._codes for each in pair}
         self._shaped = sorted(paired | self._own.keys() | self._marks.keys())
-        self._priced = sorted({each for pair in self._amounts for each in pair})
-        self._by_shapes: dict[tuple[str, ...], Pair | None] = {}
+        self._priced = sorted(
+            {each for pair in self._amounts for each in pair} | set(places("copay_amount"))
+        )
+        self._cents = {each: Counter[str]() for each in places("copay_amount")}
+        self._by_marks: dict[tuple[str, ...], Pair | None] = {}
         counted = {each for pair in self._others for each in pair} | set(places("city"))
         self._values = {each: Counter[str]() for each in counted}
         self._compared = sorted({each for pair in (*self._names, *self._others) for each in pair})
 
+        homes = {each for pair in (*self._homes, *self._states) for each in pair}
+        self._used = sorted(
+            {*self._shaped, *self._priced, *self._compared, *homes}
+            | {*self._digits, *self._titled, *self._values}
+        )
+
+    def _texts_of(self, row: Row) -> dict[int, str]:
+        return {place: _text(row, place) for place in self._used}
+
     def add(self, row: Row) -> None:
         """Count a row."""
-        shapes, kinds, marks = self._forms(row)
+        texts = self._texts_of(row)
+        marks, kinds = self._forms(texts)
+        shapes = {place: _shape(mark) for place, mark in marks.items()}
         for counters, forms in ((self._own, shapes), (self._marks, marks)):
             for place, counted in counters.items():
                 counted.update([forms[place]] if forms[place] else ())
@@ -130,43 +143,43 @@ class Exchanges:
             self._shapes[(one, other), shapes[one], shapes[other]] += 1
         for one, other in self._amounts:
             self._shapes[(one, other), kinds[one], kinds[other]] += 1
-        self._count_texts(row)
+        for place, counted in self._cents.items():
+            counted.update([kinds[place]] if kinds[place] else ())
+        self._count_texts(texts)
 
-    def _count_texts(self, row: Row) -> None:
+    def _count_texts(self, texts: Mapping[int, str]) -> None:
         for place, titled in self._titled.items():
-            if text := _text(row, place):
+            if text := texts[place]:
                 titled[has_doctors_title(text)] += 1
         for place, counts in self._digits.items():
-            if text := _text(row, place):
+            if text := texts[place]:
                 counts[text.replace(".", "").isdigit()] += 1
         for place, values in self._values.items():
-            text = _text(row, place)
+            text = texts[place]
             if text and len(values) < _MOST_VALUES:
                 values[text.casefold()] += 1
 
     def found(self, row: Row) -> Pair | None:
         """Return two columns whose cells this row has exchanged; ``None`` for none."""
-        shapes, kinds, marks = self._forms(row)
-        key = (*shapes.values(), *kinds.values(), *marks.values())
-        if key not in self._by_shapes:
-            if len(self._by_shapes) >= _MOST_VERDICTS:
-                self._by_shapes.clear()
-            self._by_shapes[key] = self._by_form(shapes, kinds, marks)
-        return self._by_shapes[key] or next(
-            itertools.chain(self._odd(row), self._doctor(row), self._texts(row)), None
-        )
+        texts = self._texts_of(row)
+        marks, kinds = self._forms(texts)
+        key = (*marks.values(), *kinds.values())
+        if key not in self._by_marks:
+            if len(self._by_marks) >= _MOST_VERDICTS:
+                self._by_marks.clear()
+            self._by_marks[key] = self._by_form(kinds, marks)
+        lost = self._lost_numbers(texts, kinds)
+        others = itertools.chain(lost, self._odd(texts), self._doctor(texts), self._texts(texts))
+        return self._by_marks[key] or next(others, None)
 
-    def _forms(self, row: Row) -> tuple[dict[int, str], dict[int, str], dict[int, str]]:
-        """Return the shapes of numbers, which amounts have cents, and the marks, by column."""
-        texts = {place: _text(row, place) for place in self._shaped}
-        shapes = {place: _shape(text) for place, text in texts.items()}
-        marks = {place: _mark(texts[place]) for place in self._marks}
-        return shapes, {place: _kind(_text(row, place)) for place in self._priced}, marks
+    def _forms(self, texts: Mapping[int, str]) -> tuple[dict[int, str], dict[int, str]]:
+        """Return how each number is written, and which amounts have cents, by column."""
+        marks = {place: _mark(texts[place]) for place in self._shaped}
+        return marks, {place: _kind(texts[place]) for place in self._priced}
 
-    def _by_form(
-        self, shapes: Mapping[int, str], kinds: Mapping[int, str], marks: Mapping[int, str]
-    ) -> Pair | None:
-        """Judge a row by the shapes alone: few rows of a file differ in them."""
+    def _by_form(self, kinds: Mapping[int, str], marks: Mapping[int, str]) -> Pair | None:
+        """Judge a row by the forms of its numbers alone: few rows of a file differ in them."""
+        shapes = {place: _shape(mark) for place, mark in marks.items()}
         turned = (each for each in self._codes if self._is_turned(each, shapes))
         amounts = (each for each in self._amounts if self._is_turned(each, kinds))
         others = (
@@ -178,32 +191,44 @@ class Exchanges:
         units = (each for each in self._units if self._is_unit(each, marks))
         return next(itertools.chain(turned, amounts, others, counts, units), None)
 
-    def _odd(self, row: Row) -> Iterator[Pair]:
+    def _lost_numbers(self, texts: Mapping[int, str], kinds: Mapping[int, str]) -> Iterator[Pair]:
+        """Yield amounts without cents, unlike the others, where the row lacks such a number."""
+        for amount, code in self._lost:
+            if kinds[amount] != "none" or texts[code]:
+                continue
+            cents, codes = self._cents[amount], self._marks[code]
+            is_usual = 2 * codes[_mark(texts[amount])] >= codes.total() > 0
+            if is_usual and cents["cents"] > cents["none"]:
+                yield amount, code
+
+    def _odd(self, texts: Mapping[int, str]) -> Iterator[Pair]:
         """Yield counts that are something else in this row, and a note that is the row's state."""
         for count, beside in self._moved:
-            said, (words, digits) = _text(row, count), self._digits[count]
-            if digits > words and looks(said) not in {"", "a number", "an amount"}:
+            said, (words, digits) = texts[count], self._digits[count]
+            if said.isdigit() or digits <= words:
+                continue
+            if looks(said) not in {"", "a number", "an amount"}:
                 yield count, beside
         for unit, other in self._homes:
-            if _UNIT.match(_text(row, other)) and not _text(row, unit):
+            if not texts[unit] and _UNIT.match(texts[other]):
                 yield unit, other
         for note, state in self._states:
-            said = _text(row, note)
-            if len(said) == _FEWEST_LETTERS and is_region(said) and not _text(row, state):
+            said = texts[note]
+            if len(said) == _FEWEST_LETTERS and is_region(said) and not texts[state]:
                 yield note, state
 
-    def _doctor(self, row: Row) -> Iterator[Pair]:
+    def _doctor(self, texts: Mapping[int, str]) -> Iterator[Pair]:
         """Yield a patient with a doctor's title beside a doctor without, where others have none."""
         for mine, theirs in self._doctors:
             (bare, titled), (others_bare, others_titled) = self._titled[mine], self._titled[theirs]
             is_usual = titled < bare and others_titled > others_bare
-            if is_usual and has_doctors_title(_text(row, mine)):
-                other = _text(row, theirs)
+            if is_usual and has_doctors_title(texts[mine]):
+                other = texts[theirs]
                 if other and not has_doctors_title(other):
                     yield mine, theirs
 
-    def _texts(self, row: Row) -> Iterator[Pair]:
-        texts = {place: _text(row, place).casefold() for place in self._compared}
+    def _texts(self, said_at: Mapping[int, str]) -> Iterator[Pair]:
+        texts = {place: said_at[place].casefold() for place in self._compared}
         for name, city in self._names:
             values, said, at = self._values[city], texts[name], texts[city]
             if at and said in values and said != at and values.get(at, 0) <= 1:
@@ -249,7 +274,9 @@ class Exchanges:
         """Say whether a number is written as counts of pieces are, and only its row lacks one."""
         one, other = pair
         shape, own, counts = shapes[one], self._own[one], self._own[other]
-        is_lost = shape in counts and shapes[other] not in counts
+        said = shapes[other]
+        is_none = said not in counts or ("x" in said and _is_odd(counts, said))
+        is_lost = shape in counts and is_none
         return is_lost and _is_odd(own, shape) and own.total() <= counts.total() + own[shape]
 
 
@@ -287,11 +314,13 @@ def _shape(text: str) -> str:
 
 def _mark(text: str) -> str:
     """Return how a number is written, its digits alone replaced."""
-    return _DIGITS.sub("9", text)
+    return text.translate(_ASCII_MARKS) if text.isascii() else _DIGITS.sub("9", text)
 
 
 def _text(row: Row, place: int) -> str:
     cell: Cell = row.cells[place] if place < len(row.cells) else None
+    if isinstance(cell, str):
+        return cell.strip()
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return "" if cell is None else str(cell).strip()

@@ -53,33 +53,43 @@ class Column(NamedTuple):
     why: str = ""
 
 
-class Sample(NamedTuple):
-    """The columns' values in the first rows below a header, each column's filled ones only."""
+class Sample:
+    """The first rows below a header, and what their columns say: each is read once."""
 
-    rows: Sequence[Row]
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self._cells: dict[int, Sequence[str]] = {}
+        self._texts: dict[int, Sequence[str]] = {}
+        self._folded: dict[int, Sequence[str]] = {}
+        self._fits: dict[tuple[str, int], float] = {}
 
-    def texts(self, place: int) -> list[str]:
+    def cells(self, place: int) -> Sequence[str]:
+        """Return what a column says in each row, empty where it says nothing."""
+        if place not in self._cells:
+            self._cells[place] = [
+                (_readable(each.cells[place]) or "") if place < len(each.cells) else ""
+                for each in self.rows
+            ]
+        return self._cells[place]
+
+    def texts(self, place: int) -> Sequence[str]:
         """Return what a column says, empty cells left out."""
-        found = (_readable(each.cells[place]) for each in self.rows if place < len(each.cells))
-        return [each for each in found if each]
+        if place not in self._texts:
+            self._texts[place] = [each for each in self.cells(place) if each]
+        return self._texts[place]
+
+    def by_row(self, place: int) -> Sequence[str]:
+        """Return a column's values without their case and punctuation, one for each row."""
+        if place not in self._folded:
+            self._folded[place] = [_folded(each) for each in self.cells(place)]
+        return self._folded[place]
 
     def fit(self, field: str, place: int) -> float:
         """Return the share of a column's values that may be ``field``."""
-        return fit(field, self.texts(place))
-
-    def cells(self, place: int) -> list[str]:
-        """Return what a column says in each row, empty where it says nothing."""
-        return [
-            (_readable(each.cells[place]) or "") if place < len(each.cells) else ""
-            for each in self.rows
-        ]
-
-    def by_row(self, place: int) -> list[str]:
-        """Return a column's values, one for each row."""
-        return [
-            _folded(_readable(each.cells[place]) or "") if place < len(each.cells) else ""
-            for each in self.rows
-        ]
+        key = field, place
+        if key not in self._fits:
+            self._fits[key] = fit(field, self.texts(place))
+        return self._fits[key]
 
 
 class Choices(NamedTuple):

@@ -97,14 +97,17 @@ _OF_LETTERS: Final = NAME_FIELDS | {"city", "locality"}
 GARBLED_FIELDS: Final = NAME_FIELDS | {"patient_address", "address2", "city", "locality"}
 
 
-def _may_be_noted(word: str) -> bool:
-    plain = word.strip(_AROUND_WORDS)
-    return plain.islower() or plain.casefold() in NOTE_WORDS
+def _may_be_noted(text: str) -> bool:
+    """Say whether a text has a word in small letters, or one of a note's."""
+    words = text.split()
+    return any(map(str.islower, words)) or not NOTE_WORDS.isdisjoint(
+        [each.strip(_AROUND_WORDS).casefold() for each in words]
+    )
 
 
 def note_behind_address(text: str) -> bool:
     """Say whether words behind a street are a note's: ``5 Elm St, ring twice``."""
-    if not any(_may_be_noted(each) for each in text.split()):
+    if not _may_be_noted(text):
         return False
     rest = _STREET_END.sub("", text)
     words = [each.strip(_AROUND_WORDS) for each in rest.split()]

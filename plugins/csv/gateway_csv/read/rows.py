@@ -83,10 +83,10 @@ def within_limits(rows: Iterable[Row], settings: CsvSettings, pace: Pace) -> Ite
 
 def _too_long_at(cells: Sequence[Cell], longest: int) -> int | None:
     """Return the place of a cell with more than ``longest`` characters, if there is one."""
-    lengths = [len(each) if isinstance(each, str) else 0 for each in cells]
-    if max(lengths, default=0) <= longest:
-        return None
-    return next(index for index, length in enumerate(lengths) if length > longest)
+    for index, each in enumerate(cells):
+        if isinstance(each, str) and len(each) > longest:
+            return index
+    return None
 
 
 def _cut(row: Row, columns: int) -> Row:

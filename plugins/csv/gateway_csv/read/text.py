@@ -22,6 +22,8 @@ _SEP: Final = "sep="
 _SEP_CHARACTERS: Final = len(_SEP) + 1
 _FORMULA_TEXT: Final = re.compile(r'="((?:[^"]|"")*)"')
 _NUMBERED: Final = re.compile(r"\d+[A-Za-z]? +[^\W\d_]")
+_OF_A_ROW: Final = re.compile(r"(?:\d{3}-\d{3}|\d{4}-\d{2})-\d{2,4}|[^\s@]+@[^\s@]+\.[a-z]+")
+"""A telephone number, a date or an e-mail address that is a whole cell."""
 _FEWEST_PARTS: Final = 2
 _STRAY_MARK: Final = "a quotation mark is in the middle of a cell"
 _END: Final = "\x1fthe end\x1f"
@@ -163,10 +165,9 @@ def _check_line_breaks(cells: Sequence[str], number: int, width: int, delimiter:
     for cell in cells:
         for line in cell.splitlines()[1:]:
             parts = [each.strip() for each in line.split(delimiter)]
-            is_row = len(parts) >= max(width, 3) or (
-                len(parts) >= _FEWEST_PARTS and bool(_NUMBERED.match(parts[1])) and bool(parts[0])
-            )
-            if is_row:
+            has_street = bool(parts[0]) and any(map(_NUMBERED.match, parts[1:]))
+            has_others = len(parts) > _FEWEST_PARTS and any(map(_OF_A_ROW.fullmatch, parts))
+            if len(parts) >= max(width, 3) or has_street or has_others:
                 raise InvalidInput(
                     f"A quotation mark that opens in row {number} is not closed there: a cell of "
                     "it has other rows in it. Close the mark or take it out, and import the file "

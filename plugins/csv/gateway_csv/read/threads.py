@@ -41,9 +41,15 @@ class Pace:
         self._spent = 0.0
         self._thread = 0
         self._since = 0.0
+        self._looked = -_BUSY_SECONDS
 
     def beat(self) -> None:
         """Note that a row was read; raises ``FileTooSlow`` or ``Unavailable``."""
+        # A thread has not computed for longer than the clock went on, which costs less to read.
+        clock = time.perf_counter()
+        if clock - self._looked < _BUSY_SECONDS:
+            return
+        self._looked = clock
         now, thread = time.thread_time(), threading.get_ident()
         if thread != self._thread:  # each chunk may be read by another thread of the two
             self._thread, self._since = thread, now
