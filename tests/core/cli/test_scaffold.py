@@ -72,6 +72,19 @@ def test_a_package_is_whole_and_its_files_can_be_read(tmp_path, kind, tables):
     assert all(f"gateway_acme_erp/{each}" in files for each in _named_in(files["README.md"]))
 
 
+def test_a_source_stores_an_order_before_it_answers_and_has_a_person_see_a_refused_one(tmp_path):
+    """Its own tests prove it, in the long test; here that nothing of the inbox is left out."""
+    written = write_plugin(names_of("acme"), kinds()["source"], tmp_path / "made", tables=False)
+    [made] = [path.read_text() for path in written if path.name == "__init__.py"]
+    [routes] = [path.read_text() for path in written if path.name == "routes.py"]
+
+    inbox = "self._orders.inbox"
+    for use in (f"[{inbox}]", f"{inbox}.jobs()", f"[{inbox}.attention_source()]"):
+        assert use in made
+    assert "await inbox.put(arrival)" in routes
+    assert "accept(" not in routes
+
+
 def _named_in(readme: str) -> list[str]:
     return [
         line.split("`")[1].removeprefix("gateway_acme_erp/")
@@ -217,8 +230,12 @@ def hand_in_a_first_order_of_each_kind(folder, printed, asked):
     signature = hmac.new(b"s3cret", body, hashlib.sha256).hexdigest()
     headers = {"X-Made-Source-Signature": signature, "Content-Type": "application/json"}
     taken = post(f"{address}/api/made-source/orders", body, headers)
-    assert taken["result"] == "created"
+    assert taken["result"] == "stored"
     printed.wait_for('"kind": "package.created"', count=3)
+    listed = httpx.get(
+        f"{address}/api/packages?source=made_source", headers={"X-API-Key": key}, timeout=120
+    )
+    [package] = [each["id"] for each in listed.json()["packages"]]
 
     headers = {"X-API-Key": key, "Content-Type": "application/json"}
     queued = post(f"{address}/api/rx", json.dumps(RX).encode(), headers)["queueId"]
@@ -230,8 +247,8 @@ def hand_in_a_first_order_of_each_kind(folder, printed, asked):
     with as_owner(printed, address) as browser:
         page = browser.get("/dashboard/made-page")
         assert page.status_code == 200
-        assert taken["package"] in page.text
-        assert "Made Page" in browser.get(f"/dashboard/packages/{taken['package']}").text
+        assert package in page.text
+        assert "Made Page" in browser.get(f"/dashboard/packages/{package}").text
 
 
 @contextmanager
