@@ -12,6 +12,11 @@ from gateway.storage.schema.audit import (
     patient_lookups,
 )
 from gateway.storage.schema.columns import (
+    BY_ACTION,
+    BY_ACTOR,
+    BY_SITE,
+    BY_SOURCE,
+    BY_TYPE,
     BYTES,
     EXHAUSTED,
     FAILED,
@@ -20,6 +25,8 @@ from gateway.storage.schema.columns import (
     LOOSE,
     MS,
     NOT_ROUTINE,
+    RARE_KIND,
+    RARE_KINDS,
     SEQUENCE,
     TEST,
     UNFILLED,
@@ -69,6 +76,11 @@ from gateway.storage.schema.plugins import (
 
 __all__ = [
     "BYTES",
+    "BY_ACTION",
+    "BY_ACTOR",
+    "BY_SITE",
+    "BY_SOURCE",
+    "BY_TYPE",
     "EXHAUSTED",
     "FAILED",
     "FINISHED",
@@ -76,6 +88,8 @@ __all__ = [
     "LOOSE",
     "MS",
     "NOT_ROUTINE",
+    "RARE_KIND",
+    "RARE_KINDS",
     "SEQUENCE",
     "TEST",
     "UNFILLED",

@@ -10,10 +10,14 @@ from sqlalchemy import (
 )
 
 from gateway.storage.schema.columns import (
+    BY_ACTION,
+    BY_ACTOR,
     BYTES,
     MS,
+    RARE_KIND,
     SEQUENCE,
     metadata,
+    only,
 )
 
 # Who did or saw what. digest covers the row, its look-ups and the digest before it, so that a
@@ -44,6 +48,9 @@ audit = Table(
     Column("detail", BYTES),
     Index("ix_audit_patient_index", "patient_index"),
     Index("ix_audit_id", "id"),
+    Index("ix_audit_actor", "account_id", "actor", "sequence", **only(BY_ACTOR)),
+    Index("ix_audit_action", "account_id", "action", "sequence", **only(BY_ACTION)),
+    Index("ix_audit_kind", "account_id", "kind", "sequence", **only(RARE_KIND)),
     Index("ix_audit_subject", "subject", "sequence"),
 )
 

@@ -41,6 +41,18 @@ FLAGS: Final[Mapping[str, int]] = {
 TEST: Final = "mode = 'test'"
 """Test data, which is little beside much live data."""
 
+# Always true where the value is there. SQLite keeps no statistics here, and would take an index on
+# these columns for many a query that a better one serves; it takes a partial index only where the
+# query repeats its condition, and only the lists that are read by these do.
+BY_SITE: Final = "site <> ''"
+BY_SOURCE: Final = "source <> ''"
+BY_TYPE: Final = "type <> ''"
+BY_ACTOR: Final = "actor <> ''"
+BY_ACTION: Final = "action <> ''"
+# Kinds of audit rows that are few beside views, reveals, lists and changes.
+RARE_KINDS: Final = ("export", "print", "disclose", "sign_in", "denied")
+RARE_KIND: Final = "kind IN ('export', 'print', 'disclose', 'sign_in', 'denied')"
+
 
 def flagged(flag: str) -> str:
     """Return the condition of a package that has ``flag``."""

@@ -12,6 +12,9 @@ from sqlalchemy import (
 )
 
 from gateway.storage.schema.columns import (
+    BY_SITE,
+    BY_SOURCE,
+    BY_TYPE,
     BYTES,
     FINISHED,
     FLAGS,
@@ -80,6 +83,8 @@ packages = Table(
         "ix_packages_driver_id", "account_id", "driver_id", "id", **only("driver_id IS NOT NULL")
     ),
     *(Index(f"ix_packages_{flag}", "account_id", "id", **only(flagged(flag))) for flag in FLAGS),
+    Index("ix_packages_site", "account_id", "site", "id", **only(BY_SITE)),
+    Index("ix_packages_source", "account_id", "source", "id", **only(BY_SOURCE)),
     Index("ix_packages_unfilled", "account_id", "id", **only(UNFILLED)),
     Index("ix_packages_test", "account_id", "id", **only(TEST)),
 )
@@ -122,6 +127,8 @@ events = Table(
     Index("ix_events_subject", "subject", "sequence"),
     Index("uq_events_ref", "subject", "ref", unique=True, **only("ref IS NOT NULL")),
     Index("ix_events_loose", "purged", "recorded_at_ms", **only(LOOSE)),
+    Index("ix_events_site", "account_id", "site", "id", **only(BY_SITE)),
+    Index("ix_events_type", "account_id", "type", "id", **only(BY_TYPE)),
     Index("ix_events_test", "account_id", "id", **only(TEST)),
 )
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, Select, or_, select
+from sqlalchemy import Row, Select, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, isoformat, to_epoch_ms
@@ -21,6 +21,10 @@ from gateway.model.audit import AuditEntry, PatientKeys, groups_of
 from gateway.model.phone import to_e164
 from gateway.storage.database import among
 from gateway.storage.schema import (
+    BY_ACTION,
+    BY_ACTOR,
+    RARE_KIND,
+    RARE_KINDS,
     attempts,
     audit,
     deliveries,
@@ -188,6 +192,8 @@ class PatientReports:
         ):
             if value is not None:
                 query = query.where(column == value)
+        if (index := _index_of(wanted)) is not None:
+            query = query.where(text(f"audit.{index}"))
         if wanted.before is not None:
             query = query.where(audit.c.sequence < wanted.before)
         if wanted.since is not None:
@@ -379,6 +385,17 @@ def _of_audit(row: AuditRow) -> Disclosure:
         row.at, row.at, 1, row.actor, party or "", row.action, row.fields,
         row.purpose or "operations", row.site, "audit",
     )  # fmt: skip
+
+
+def _index_of(wanted: AuditFilter) -> str | None:
+    """Return the condition of the index that a list of the trail is read by."""
+    if wanted.subject is not None:  # the subject's own
+        return None
+    if wanted.actor is not None:
+        return BY_ACTOR
+    if wanted.action is not None:
+        return BY_ACTION
+    return RARE_KIND if wanted.kind in RARE_KINDS else None
 
 
 async def _names(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, str]:

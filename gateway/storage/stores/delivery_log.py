@@ -128,7 +128,7 @@ class DeliveryLog:
             own = select(events.c.id).where(
                 events.c.subject == wanted.subject, events.c.account_id == caller.account_id
             )
-            walked.append(deliveries.c.event_id.in_(own))
+            walked.append(deliveries.c.id.in_(ids_of_events(deliveries.c.event_id.in_(own))))
         walked += await self._of_state(connection, caller, wanted)
         query = self._visible(caller).where(*walked, *_chosen(wanted))
         last = None
@@ -164,8 +164,22 @@ class DeliveryLog:
         failed = and_(deliveries.c.state != "delivered", deliveries.c.attempts > 0)
         if few is None:
             return [failed]
-        is_exhausted = and_(_EXHAUSTED, deliveries.c.state == "exhausted")
-        return [failed, or_(deliveries.c.id.in_(few), is_exhausted)]
+        exhausted = select(deliveries.c.id).where(
+            deliveries.c.account_id == caller.account_id,
+            _EXHAUSTED,
+            deliveries.c.state == "exhausted",
+        )
+        if wanted.before_id is not None:
+            exhausted = exhausted.where(deliveries.c.id < wanted.before_id)
+        # As many as a page looks through; by id, as SQLite would walk through all for an OR.
+        newest = exhausted.order_by(deliveries.c.id.desc()).limit(_WALKED).subquery()
+        ids: Any = select(newest.c.id)
+        if few:
+            waiting = select(deliveries.c.id).where(
+                deliveries.c.account_id == caller.account_id, deliveries.c.id.in_(few)
+            )
+            ids = ids.union_all(waiting.correlate(None))
+        return [failed, deliveries.c.id.in_(ids)]
 
     async def timings(
         self,
@@ -336,6 +350,14 @@ class DeliveryLog:
             error=row.error,
             excerpt=excerpt.decode("utf-8", errors="replace"),
         )
+
+
+def ids_of_events(is_of_them: ColumnElement[bool]) -> Select[tuple[str]]:
+    """Return the query of the ids of deliveries by a condition on their ``event_id``.
+
+    Beside the account, SQLite would walk through all deliveries of the account instead.
+    """
+    return select(deliveries.c.id).where(is_of_them).correlate(None)
 
 
 def _chosen(wanted: DeliveryFilter) -> list[ColumnElement[bool]]:

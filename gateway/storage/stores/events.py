@@ -18,7 +18,7 @@ from gateway.model.ids import first_id
 from gateway.observability.log_context import traceparent
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among, insert_rows
-from gateway.storage.schema import TEST, events
+from gateway.storage.schema import BY_SITE, BY_TYPE, TEST, events
 from gateway.storage.statements import EVENT_BY_ID
 from gateway.storage.tenancy import visible_to
 from gateway.storage.transaction import fetch_each
@@ -218,6 +218,10 @@ class EventStore:
         query = self._visible(caller).limit(limit)
         if caller.mode == "test":
             query = query.where(text(f"events.{TEST}"))  # as the index of test data has it
+        elif event_type is not None:
+            query = query.where(text(f"events.{BY_TYPE}"))
+        elif caller.site is not None:
+            query = query.where(text(f"events.{BY_SITE}"))
         if since is not None:
             query = query.where(events.c.id >= first_id("evt", since))
         if event_type is not None:

@@ -11,6 +11,7 @@ from gateway.clock import from_epoch_ms
 from gateway.model.account import Caller
 from gateway.storage.database import among
 from gateway.storage.schema import api_keys, attempts, deliveries, destinations, memberships, people
+from gateway.storage.stores.delivery_log import ids_of_events
 from gateway.storage.tenancy import of_account
 
 
@@ -44,7 +45,7 @@ async def heard_of(
         select(deliveries, destinations.c.name)
         .join(destinations, destinations.c.id == deliveries.c.destination_id)
         .where(
-            among(connection, deliveries.c.event_id, event_ids),
+            deliveries.c.id.in_(ids_of_events(among(connection, deliveries.c.event_id, event_ids))),
             deliveries.c.account_id == caller.account_id,
             *of_account(caller, destinations),
         )

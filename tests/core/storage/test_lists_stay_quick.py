@@ -11,12 +11,16 @@ from core.storage.rows import (
     ids_of,
     queued,
 )
+from msgspec import structs
 from sqlalchemy import event
 
+from gateway.storage.database import Database
 from gateway.storage.schema import FLAGS
+from gateway.storage.stores.access_reports import AuditFilter, PatientReports
 from gateway.storage.stores.clear_columns import ClearFilter
-from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryLog
-from gateway.storage.stores.package_lists import PackageFilter
+from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryFilter, DeliveryLog
+from gateway.storage.stores.package_lists import PackageFilter, count, count_since
+from gateway.storage.stores.timelines import heard_of
 
 
 async def given_up(kept, connection):
@@ -48,6 +52,55 @@ def searched(field):
         await kept.packages.search(connection, LIVE, field, "some value", limit=9)
 
     return asked
+
+
+OF_ONE_SITE = structs.replace(LIVE, sites=frozenset({"lakeside"}))
+
+
+async def of_a_source(kept, connection):
+    await kept.packages.page(connection, LIVE, PackageFilter(9, source="labels"))
+
+
+async def packages_of_a_site(kept, connection):
+    await kept.packages.page(connection, OF_ONE_SITE, PackageFilter(9))
+
+
+async def events_of_a_site(kept, connection):
+    await kept.events.page(connection, OF_ONE_SITE, limit=9)
+
+
+async def events_of_a_type(kept, connection):
+    await kept.events.page(connection, LIVE, limit=9, event_type="delivery.failed")
+
+
+def audited(**wanted):
+    async def asked(kept, connection):
+        reports = PatientReports(kept.packages, kept.events)
+        await reports.page(connection, LIVE, AuditFilter(9, **wanted))
+
+    return asked
+
+
+def noted(connection):
+    """Return a list that each statement of the connection is added to, with its parameters."""
+    statements = []
+
+    @event.listens_for(connection.sync_connection, "before_cursor_execute")
+    def note(_connection, _cursor, statement, parameters, *_):
+        statements.append((statement, parameters))
+
+    return statements
+
+
+async def plans_of(connection, statements):
+    """Return the steps of SQLite's plan for each statement."""
+    return [
+        [
+            row[3].replace("COVERING INDEX", "INDEX")
+            for row in await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", of)
+        ]
+        for one, of in tuple(statements)
+    ]
 
 
 async def waiting(kept, connection):
@@ -113,30 +166,69 @@ async def waiting(kept, connection):
             )
             for flag in FLAGS
         ),
+        (of_a_source, f"{SEARCH} ix_packages_source (account_id=? AND source=?)", 0),
+        (packages_of_a_site, f"{SEARCH} ix_packages_site (account_id=? AND site=?)", 0),
+        (
+            events_of_a_site,
+            "SEARCH events USING INDEX ix_events_site (account_id=? AND site=?)",
+            0,
+        ),
+        (
+            events_of_a_type,
+            "SEARCH events USING INDEX ix_events_type (account_id=? AND type=?)",
+            0,
+        ),
+        *(
+            (
+                audited(**{column: value}),
+                f"SEARCH audit USING INDEX ix_audit_{column} (account_id=? AND {column}=?)",
+                0,
+            )
+            for column, value in (
+                ("actor", "per_1"),
+                ("action", "key.revoked"),
+                ("kind", "export"),
+            )
+        ),
         (waiting, "SEARCH deliveries USING INDEX ix_deliveries_due (destination_id=?)", 0),
     ],
 )
 async def test_a_list_of_few_among_many_is_read_from_their_index(
     sqlite_database, kept, asked, searched, sorts
 ):
-    statements = []
     async with sqlite_database.begin() as connection:
-
-        @event.listens_for(connection.sync_connection, "before_cursor_execute")
-        def note(_connection, _cursor, statement, parameters, *_):
-            statements.append((statement, parameters))
-
+        statements = noted(connection)
         await asked(kept, connection)
-        plans = [
-            [
-                row[3].replace("COVERING INDEX", "INDEX")
-                for row in await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", of)
-            ]
-            for one, of in tuple(statements)
-        ]
+        plans = await plans_of(connection, statements)
 
     [plan] = [plan for plan in plans if searched in plan]
     assert plan.count("USE TEMP B-TREE FOR ORDER BY") == sorts
+
+
+async def failed_last(kept, connection):
+    await kept.log.search(connection, LIVE, DeliveryFilter(9, state="failed"))
+
+
+async def of_a_package(kept, connection):
+    await kept.log.search(connection, LIVE, DeliveryFilter(9, subject="pkg_1"))
+
+
+async def of_an_event(kept, connection):
+    await heard_of(connection, LIVE, ["evt_1"])
+
+
+@pytest.mark.parametrize("asked", [failed_last, of_a_package, of_an_event])
+async def test_a_few_deliveries_are_not_looked_for_among_all_of_the_account(
+    sqlite_database, kept, asked
+):
+    async with sqlite_database.begin() as connection:
+        statements = noted(connection)
+        await asked(kept, connection)
+        plans = await plans_of(connection, statements)
+
+    steps = [step for plan in plans for step in plan if step.startswith("SEARCH deliveries")]
+    assert steps
+    assert "SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (account_id=?)" not in steps
 
 
 @pytest.mark.parametrize("few", [5, 4, 0])
@@ -158,3 +250,35 @@ async def test_what_waits_is_listed_newest_first_whether_it_is_little_or_much(
 
     assert ids_of(first) == left[:3]
     assert ids_of(rest) == left[3:]
+
+
+async def test_packages_with_a_flag_are_counted_from_its_index_on_postgresql(postgres_url):
+    many = """
+        INSERT INTO packages (id, account_id, mode, source, status, status_at_ms, created_at_ms,
+                              payload, flags)
+        SELECT 'pkg_' || lpad(to_hex(n), 32, '0'), 'acc_live', 'live', 'json_api', 'failed', n, n,
+               decode(repeat('00', 300), 'hex'), CASE WHEN n > 39970 THEN 8 ELSE 0 END
+        FROM generate_series(1, 40000) AS numbers(n)"""
+    wanted = PackageFilter(9, clear=ClearFilter(flag="needs_person"))
+    database = Database(postgres_url)
+    try:
+        async with database.begin() as connection:
+            await connection.exec_driver_sql(many.replace("acc_live", LIVE.account_id))
+        async with database.begin() as connection:
+            await connection.exec_driver_sql("ANALYZE packages")
+
+        async with database.begin() as connection:
+            statements = noted(connection)
+            counted = await count(connection, LIVE, wanted)
+            since = await count_since(connection, LIVE, wanted)
+            plans = [
+                "\n".join(row[0] for row in await connection.exec_driver_sql(f"EXPLAIN {one}", of))
+                for one, of in tuple(statements)
+            ]
+    finally:
+        await database.close()
+
+    assert counted.number == since[0].number == 30
+    assert len(plans) == 2
+    for plan in plans:
+        assert "using ix_packages_needs_person" in plan, plan
