@@ -4,7 +4,8 @@ A plugin's page or panel that raises or is late is replaced by a note that names
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
@@ -248,7 +249,7 @@ class PageServer:
         """Ask a page's handler; raises ``TimeoutError`` for a plugin's that takes too long."""
         if not owned.plugin:
             return await page.handler(request)
-        async with asyncio.timeout(self._seconds):
+        async with _limited(self._seconds):
             return await page.handler(request)
 
     async def _answered(
@@ -305,7 +306,7 @@ class PageServer:
         """Make a panel; raises what its handler raises, and ``TimeoutError``."""
         plugin = owned.plugin
         texts = self._layout.texts(plugin, request.person.language)
-        async with asyncio.timeout(self._seconds if plugin else None):
+        async with _limited(self._seconds if plugin else None):
             answer = await owned.panel.handler(replace(request, texts=texts), subject)
         return Markup("") if answer is None else self._shell.panel(plugin, request, answer)
 
@@ -369,6 +370,19 @@ class _FormReader:
         if self._read is None:
             self._read = await form_of(self._http)
         return self._read
+
+
+@asynccontextmanager
+async def _limited(seconds: float | None) -> AsyncIterator[None]:
+    """Raise ``TimeoutError`` after so many seconds, also in place of what a library makes of it."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except Exception as error:
+        if limit.expired() and not isinstance(error, TimeoutError):
+            raise TimeoutError from error
+        raise
 
 
 async def form_of(http: Asked) -> Query:

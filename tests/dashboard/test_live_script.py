@@ -1,6 +1,9 @@
 """What the script adds to plain pages: dialogs, keys, copying, drafts, a second click."""
 
+import asyncio
+
 import pytest
+from dashboard.visiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -130,3 +133,91 @@ async def test_print_has_the_page_and_nothing_that_stands_around_it(running, sig
     assert await page.locator(f":is({around}):visible").count() == 0
     assert await page.locator("main h1").is_visible()
     assert await page.locator("table th", has_text="Amara Okafor").first.is_visible()
+
+
+async def issued(running, name, **more):
+    await running.gateway.keys.issue(name, account_id="default", actor="test", **more)
+
+
+async def test_news_keeps_what_is_open_and_where_the_keys_j_and_k_are(running, sign_in_as):
+    await issued(running, "Narrow one", scopes=("orders.create",))
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/keys")
+    await page.locator("tr", has_text="Narrow one").locator("summary").click()
+    await page.mouse.move(1, 1)
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    at = await page.locator("tr.cursor").get_attribute("data-id")
+    await page.evaluate("document.activeElement.blur()")
+
+    await issued(running, "Came meanwhile")
+    await page.locator("tr", has_text="Came meanwhile").wait_for()
+    await page.keyboard.press("k")
+
+    assert await page.locator("tr", has_text="Narrow one").locator("details[open]").count() == 1
+    rows = await page.locator("[data-list] tr").evaluate_all("all => all.map((e) => e.dataset.id)")
+    moved_to = await page.locator("tr.cursor").get_attribute("data-id")
+    assert rows.index(moved_to) == rows.index(at) - 1
+
+
+async def test_what_is_typed_in_a_dialog_while_it_is_sent_stays_and_it_is_sent_once(sign_in_as):
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/keys")
+    goes, sent = asyncio.Event(), []
+
+    async def slowly(route):
+        if route.request.method == "POST":
+            sent.append(route.request.url)
+            await goes.wait()
+        await route.continue_()
+
+    await page.route("**/dashboard/keys/new*", slowly)
+    await page.click("text=New key")
+    name = page.locator("#dialog [name=name]")
+    await name.fill(" ")
+    await name.press("Enter")
+    await page.locator("#dialog[aria-busy=true]").wait_for()
+    await name.fill("Till of the annex")
+    await name.press("Enter")
+    goes.set()
+
+    await page.locator("#dialog [role=alert]").wait_for()
+    assert await name.input_value() == "Till of the annex"
+    assert len(sent) == 1
+
+
+async def test_the_view_that_was_asked_for_last_is_shown_whichever_answer_comes_first(sign_in_as):
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/deliveries")
+    goes = asyncio.Event()
+
+    async def slowly(route):
+        if "x-gateway-region" in route.request.headers:
+            await goes.wait()
+        await route.continue_()
+
+    await page.route("**/dashboard/deliveries?view=waiting*", slowly)
+    views = page.locator("nav.tabs")
+    async with page.expect_request(lambda sent: "view=waiting" in sent.url):
+        await views.get_by_text("Waiting", exact=True).click()
+    await views.get_by_text("Exhausted", exact=True).click()
+    await until(page, "location.search.includes('exhausted')")
+    async with page.expect_response(lambda answer: "view=waiting" in answer.url) as slow:
+        goes.set()
+    await (await slow.value).finished()
+    await until(page, "!document.querySelector('#log').matches('[aria-busy]')")
+
+    assert await views.locator("[aria-current]").inner_text() == "Exhausted"
+    assert page.url.endswith("view=exhausted")
+
+
+async def test_the_focus_stays_on_the_view_that_was_chosen_by_keyboard(sign_in_as):
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/queue")
+    await page.locator("#tabs").get_by_role("link", name="Failed").focus()
+
+    await page.keyboard.press("Enter")
+    await until(page, "location.search.includes('failed')")
+    await until(page, "!document.querySelector('#all').matches('[aria-busy]')")
+
+    assert (await page.evaluate("document.activeElement.textContent")).startswith("Failed")

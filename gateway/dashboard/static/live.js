@@ -11,6 +11,7 @@ const wordsOf = (header) => (header ? decodeURIComponent(header) : "");
 const isTyping = (at) => at?.closest?.("input, textarea, select, [contenteditable]") != null;
 
 let rescan = () => {};
+let isBusy = () => false;
 
 // Toasts: what is so now. They stay ten seconds, and while they have the focus.
 
@@ -42,16 +43,19 @@ async function ask(url, names, options = {}) {
   return fetch(url, { ...options, headers });
 }
 
-function put(text, names) {
+function put(text, names, isNews = false) {
   const parsed = new DOMParser().parseFromString(text, "text/html");
   const found = names.map((name) => [byId(name), parsed.getElementById(name)]);
   if (found.some(([old, fresh]) => !old || !fresh)) return false;
   const focused = document.activeElement?.id;
   for (const [old, fresh] of found) {
     const mine = document.adoptNode(fresh);
-    carry(old, mine);
+    const back = isNews ? keep(old, mine) : stay(old, mine);
+    if (!isNews) carry(old, mine, takeEdited(old));
     old.replaceWith(mine);
+    if (pending.get(mine.id) > 1) mine.setAttribute("aria-busy", "true");
     ready(mine);
+    back();
     rescan(mine);
   }
   if (focused && document.activeElement === document.body) byId(focused)?.focus();
@@ -63,45 +67,109 @@ const edited = new Set();
 
 addEventListener("input", ({ target }) => target.closest?.("[aria-busy=true]") && edited.add(target));
 
-function carry(old, fresh) {
-  for (const each of edited) {
-    if (!old.contains(each)) continue;
-    edited.delete(each);
-    const isBox = each.type === "checkbox" || each.type === "radio";
-    const same = (within) => all("[name]", within).filter(
-      (other) => other.name === each.name && other.type === each.type && (!isBox || other.value === each.value),
-    );
-    const twin = same(fresh)[same(old).indexOf(each)];
-    if (twin) twin[isBox ? "checked" : "value"] = each[isBox ? "checked" : "value"];
+function takeEdited(within) {
+  const found = [...edited].filter((each) => within.contains(each));
+  found.forEach((each) => edited.delete(each));
+  return found;
+}
+
+// Two elements are the same one, before and after, by their id; else by row, kind, name and words.
+function sign(each) {
+  if (each.id) return each.id;
+  const words = each.matches("a, button") ? each : each.querySelector(":scope > summary");
+  const value = each.matches("[type=checkbox], [type=radio]") ? each.value : "";
+  const label = each.getAttribute("aria-label") ?? words?.textContent.trim();
+  return [each.closest("[data-id]")?.dataset.id, each.type, each.name, value, each.getAttribute("href"), label].join("|");
+}
+
+function twinOf(each, old, fresh) {
+  const key = sign(each);
+  const same = (within) => all(each.localName, within).filter((other) => sign(other) === key);
+  return same(fresh)[same(old).indexOf(each)];
+}
+
+function carry(old, fresh, fields) {
+  for (const each of fields) {
+    const twin = each.name && twinOf(each, old, fresh);
+    if (!twin) continue;
+    if (each.type === "file") twin.files = each.files;
+    else if (each.type === "checkbox" || each.type === "radio") twin.checked = each.checked;
+    else twin.value = each.value;
   }
 }
 
+function isChanged(each) {
+  if (each.type === "file") return each.files.length > 0;
+  if (each.options) return each.value !== (each.querySelector("option[selected]") ?? each.options[0])?.value;
+  return each.type === "checkbox" || each.type === "radio" ? each.checked !== each.defaultChecked : each.value !== each.defaultValue;
+}
+
+/** Stay at the row of J and K, and answer what puts the focus back where it was. */
+function stay(old, fresh) {
+  const row = old.querySelector(".cursor[data-id]")?.dataset.id;
+  if (row) fresh.querySelector(`[data-id="${CSS.escape(row)}"]`)?.classList.add("cursor");
+  const at = document.activeElement;
+  const twin = old !== at && old.contains(at) && twinOf(at, old, fresh);
+  return () => {
+    if (twin && document.activeElement === document.body) twin.focus({ preventScroll: true });
+  };
+}
+
+/** Bring what a person did in a part of the page into the news that replaces it: what is typed,
+ *  chosen and checked, what is open. Answers what to call after: scrolled to, and the focus. */
+function keep(old, fresh) {
+  const fields = all("input, select, textarea", old).filter((each) => each.type !== "hidden" && isChanged(each));
+  carry(old, fresh, [...takeEdited(old), ...fields]);
+  for (const each of all("details", old)) {
+    const twin = twinOf(each, old, fresh);
+    if (twin) twin.open = each.open;
+  }
+  const scrolled = [old, ...all("*", old)].filter((each) => each.scrollTop || each.scrollLeft)
+    .map((each) => [each === old ? fresh : twinOf(each, old, fresh), each.scrollLeft, each.scrollTop]);
+  const back = stay(old, fresh);
+  return () => {
+    scrolled.forEach(([each, left, top]) => each?.scrollTo({ left, top, behavior: "instant" }));
+    back();
+  };
+}
+
+const pending = new Map(); // by region: how many answers are on their way
+
 function busy(names) {
-  const regions = names.map(byId).filter(Boolean);
-  regions.forEach((each) => each.setAttribute("aria-busy", "true"));
-  const timer = setTimeout(() => regions.forEach((each) => each.classList.add("waits")), SKELETON_AFTER_MS);
+  const regions = () => names.map(byId).filter(Boolean);
+  names.forEach((each) => pending.set(each, (pending.get(each) ?? 0) + 1));
+  regions().forEach((each) => each.setAttribute("aria-busy", "true"));
+  const timer = setTimeout(() => regions().forEach((each) => each.classList.add("waits")), SKELETON_AFTER_MS);
   return () => {
     clearTimeout(timer);
-    regions.forEach((each) => {
+    names.forEach((each) => pending.set(each, pending.get(each) - 1));
+    regions().filter((each) => !pending.get(each.id)).forEach((each) => {
       each.removeAttribute("aria-busy");
       each.classList.remove("waits");
     });
   };
 }
 
-async function swap(url, names, options = {}, keep = true) {
+let turns = 0;
+const latest = new Map(); // by region: the last view that was asked for
+
+async function swap(url, names, options = {}, isKept = true) {
   const done = busy(names);
+  const turn = (turns += 1);
+  if (!options.method) names.forEach((each) => latest.set(each, turn));
   try {
     const answer = await ask(url, names, options);
     const text = await answer.text();
     const problem = wordsOf(answer.headers.get("X-Gateway-Problem"));
+    // Another view was asked for meanwhile: that one is wanted, whichever answer comes first.
+    if (!options.method && names.some((each) => latest.get(each) !== turn)) return;
     if (!put(text, names)) {
       if (answer.redirected) location.assign(answer.url);
       else if (problem || !answer.ok) toast(problem || failed(), true);
       else location.assign(url);
       return;
     }
-    if (!options.method && keep) {
+    if (!options.method && isKept) {
       history.pushState({ swapped: names }, "", answer.url);
       document.body.dataset.here = location.pathname + location.search;
     }
@@ -126,13 +194,16 @@ function body(form, by) {
 const shared = byId("dialog");
 
 async function openDialog(url) {
-  const answer = await ask(url, ["dialog"]).catch(() => null);
-  if (!answer || !inDialog(await answer.text())) location.assign(url);
+  const turn = (turns += 1);
+  latest.set("dialog", turn);
+  const text = await ask(url, ["dialog"]).then((answer) => answer.text()).catch(() => "");
+  if (latest.get("dialog") === turn && !inDialog(text)) location.assign(url);
 }
 
 function inDialog(text) {
   const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("dialog-body");
   if (!fresh) return false;
+  carry(shared, fresh, takeEdited(shared));
   shared.replaceChildren(...document.adoptNode(fresh).childNodes);
   ready(shared);
   if (!shared.open) shared.showModal();
@@ -192,7 +263,7 @@ addEventListener("submit", async (event) => {
   if (form.method === "dialog") return;
   if (shared?.contains(form) && form.method === "post") {
     event.preventDefault();
-    sendDialog(form, by);
+    if (!pending.get("dialog")) sendDialog(form, by);
   } else if (names && form.method === "get") {
     event.preventDefault();
     const query = body(form, by);
@@ -317,7 +388,8 @@ const hasKeys = !document.body.hasAttribute("data-no-keys");
 let cursor = null;
 
 function move(step) {
-  const list = cursor?.isConnected ? cursor.parentElement : document.querySelector("[data-list]");
+  if (!cursor?.isConnected) cursor = document.querySelector("[data-list] > .cursor"); // its row was replaced
+  const list = cursor?.parentElement ?? document.querySelector("[data-list]");
   if (!list) return false;
   const rows = all(":scope > tr, :scope > li", list);
   const place = rows.indexOf(cursor);
@@ -396,8 +468,12 @@ setInterval(async () => {
   const isDue = (each) => rounds % Math.max(1, Number(each.dataset.progress) / 2) === 0;
   const names = all("[data-progress]").filter(isDue).map((each) => each.id).filter(Boolean);
   if (!names.length || document.hidden) return;
+  const before = turns;
   const answer = await ask(location.href, names, { headers: { "X-Gateway-Quiet": "1" } }).catch(() => null);
-  if (answer?.ok && !answer.redirected) put(await answer.text(), names);
+  if (!answer?.ok || answer.redirected) return;
+  const text = await answer.text();
+  const free = names.filter((each) => byId(each) && !isBusy(byId(each)));
+  if (turns === before && free.length) put(text, free, true);
 }, 2000);
 
 // What every new part of the page needs.
@@ -429,7 +505,9 @@ all("[data-toast]").forEach(fade);
 if (document.body.dataset.stream) {
   const stream = await import(document.body.dataset.stream);
   rescan = stream.rescan ?? rescan;
+  isBusy = stream.isBusy ?? isBusy;
   stream.start({
+    keep,
     onEnd: (reason) => {
       if (reason === "locked" || reason === "signed_out") {
         location.assign(`/dashboard/lock?next=${encodeURIComponent(document.body.dataset.here)}`);

@@ -64,6 +64,7 @@ function listen(hear) {
 
 // -- regions ------------------------------------------------------------------------------------
 
+let keep = () => () => {}; // what a person did in a part that is replaced; live.js knows how
 const dirty = new Set();
 const counted = new Map(); // by region: ids that are new, known without fetching
 let gap = FIRST_GAP;
@@ -124,7 +125,7 @@ for (const kind of ["pointerup", "pointercancel"]) {
 }
 
 // A field that is typed in, or something open, pressed or being sent, is left alone until it is done with.
-function isBusy(region) {
+export function isBusy(region) {
   const active = document.activeElement;
   if (region.contains(active) && active.matches("input:not([type=checkbox],[type=radio]), textarea, select")) return true;
   if (pressed !== null && region.contains(pressed)) return true;
@@ -201,20 +202,13 @@ function update(region, fresh, isWanted) {
 function swap(region, fresh, before) {
   counted.delete(region.id);
   const checked = [...region.querySelectorAll("[data-id] input:checked")].map((box) => box.closest("[data-id]").dataset.id);
-  const cursor = region.querySelector(".cursor[data-id]")?.dataset.id;
-  const open = [...region.querySelectorAll("details[id]")].map((each) => [each.id, each.open]);
-  const focused = region.contains(document.activeElement) ? document.activeElement.id : "";
+  const back = keep(region, fresh);
   region.replaceWith(fresh);
   for (const [id, row] of rowsOf(fresh)) {
     if (before.size && !before.has(id)) row.dataset.new = "";
     if (checked.includes(id)) row.querySelectorAll("input[type=checkbox]").forEach((box) => (box.checked = true));
-    if (id === cursor) row.classList.add("cursor");
   }
-  for (const [id, isOpen] of open) {
-    const each = document.getElementById(id);
-    if (each) each.open = isOpen;
-  }
-  if (focused) document.getElementById(focused)?.focus();
+  back();
   offer(fresh, 0);
   fresh.dispatchEvent(new CustomEvent("swapped", { bubbles: true }));
 }
@@ -222,6 +216,7 @@ function swap(region, fresh, before) {
 // Cell by cell: what was revealed, checked or has the focus stays.
 function patch(row, fresh) {
   if (row.isEqualNode(fresh)) return;
+  keep(row, fresh);
   const revealed = row.querySelector(".seen") !== null;
   const cells = [...row.children];
   const others = [...fresh.children];
@@ -289,8 +284,10 @@ function showFreshness() {
   }
 }
 
-/** Begin; `onEnd(reason)` is called when the session locked or ended. */
-export function start({ onEnd }) {
+/** Begin; `onEnd(reason)` is called when the session locked or ended, `keep(old, fresh)` before a
+ *  part of the page is replaced, and what it answers after. */
+export function start({ onEnd, keep: keeper }) {
+  keep = keeper ?? keep;
   listen((message) => {
     heardAt = Date.now();
     if (message.kind === "changes") note(message.changes);

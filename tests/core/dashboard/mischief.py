@@ -60,6 +60,7 @@ class Mischief:
             page("sound", self.sound),
             page("raises", self.raises),
             page("hangs", self.hangs),
+            page("gives-up", self.gives_up),
             page("hangs-again", self.hangs_again, refuse),
             page("scripted", self.template("scripted.html")),
             page("torn", self.template("torn.html")),
@@ -95,6 +96,12 @@ class Mischief:
 
     async def hangs(self, _request):
         await self.never.wait()
+
+    async def gives_up(self, _request):
+        try:
+            await self.never.wait()
+        except asyncio.CancelledError:
+            raise ConnectionError("a library's own word for it") from None
 
     async def hangs_again(self, request):
         if request.problem is not None:

@@ -33,7 +33,14 @@ def failures(running, hook="pages"):
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("raises", 500), ("torn", 500), ("huge", 500), ("huge-answer", 500), ("hangs", 503)],
+    [
+        ("raises", 500),
+        ("torn", 500),
+        ("huge", 500),
+        ("huge-answer", 500),
+        ("hangs", 503),
+        ("gives-up", 503),
+    ],
 )
 async def test_a_page_that_goes_wrong_is_a_note_that_names_its_plugin_and_the_others_work(
     running, owner, path, status
