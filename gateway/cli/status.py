@@ -103,7 +103,10 @@ def _with_config(line: Line, path: Path | None) -> Line:
 def _of_findings(findings: Findings) -> Iterator[Line]:
     for check in findings.checks:
         name, ok = check["name"], check["ok"]
-        problems = "; ".join(each.message for each in findings.by_check.get(name, ()))
+        problems = "; ".join(
+            each.message.removeprefix(f"health check {name}: ")  # the line begins with the name
+            for each in findings.by_check.get(name, ())
+        )
         help_command = (
             None if ok else findings.commands.get(name) or _HELP.get(name, "gateway check")
         )

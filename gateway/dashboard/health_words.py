@@ -43,6 +43,7 @@ SENTENCES: Final = (
     ),
     _("did not answer within {seconds} seconds"),
     _("the check failed: {kind}"),
+    _("not known while the database can't be used"),
     _("failed to load: {names}; the log and gateway check say why"),
     _("{count} plugins loaded"),
     _("{count} plugins loaded; {missing}"),

@@ -31,6 +31,7 @@ LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
 
 # With deliveries due and an engine running, an attempt is made at least this often.
 _STANDSTILL: Final = timedelta(minutes=5)
+_NOT_KNOWN: Final = "not known while the database can't be used"
 _NO_ATTEMPTS: Final = "no due delivery was attempted for five minutes; see the log"
 _DEPTH: Final = "{due} due, {leased} in work, {dead} dead letters"
 _DEPTH_AND_AGE: Final = "{due} due, the oldest for {age}, {leased} in work, {dead} dead letters"
@@ -105,6 +106,8 @@ class Readiness:
                 return await check.check()
         except TimeoutError:
             return failing(_NO_ANSWER, seconds=f"{self._deadline_seconds:g}")
+        except StorageError:  # the line of the database says why
+            return failing(_NOT_KNOWN)
         except Exception as error:  # noqa: BLE001 - any exception of a check means: not healthy
             place = with_place(type(error).__name__, error, check.check)
             if self._logged.get(check.name) != place:  # once, not at each question

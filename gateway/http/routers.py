@@ -73,9 +73,12 @@ def naming_faults(gateway: Gateway, core: Callable[[], Sequence[Router]]) -> Ite
 def router_faults(gateway: Gateway, core: Sequence[Router]) -> Iterator[str]:
     """Yield the faults of the routes of all plugins; raises ``PluginError`` as the hook does."""
     taken = {_address(each): each for router in core for each in _routes(_CORE, router)}
-    for plugin, router in gateway.hooks.routers_by_plugin():
+    found = gateway.hooks.routers_by_plugin()
+    # All at once takes an eighth of the time; each alone shows whose the fault is.
+    are_sound = _build_fault(*(router for _, router in found)) is None
+    for plugin, router in found:
         routes = list(_routes(plugin, router))
-        if _build_fault(router) is not None:
+        if not are_sound and _build_fault(router) is not None:
             yield from (
                 f"plugin {plugin}: {each.name} ({each.place}) can't be served: {fault}"
                 for each in routes
@@ -117,11 +120,11 @@ def _alone(router: Router, handler: BaseRouteHandler) -> Router:
     return Router(router.path, route_handlers=[handler], dependencies=dict(router.dependencies))
 
 
-def _build_fault(router: Router) -> str | None:
-    """Return why an application of this router can't be made."""
+def _build_fault(*routers: Router) -> str | None:
+    """Return why an application of these routers can't be made."""
     given = {name: Provide(lambda: None, sync_to_thread=False) for name in _GIVEN}
     try:
-        Litestar([router], dependencies=given, openapi_config=None, logging_config=None)
+        Litestar(routers, dependencies=given, openapi_config=None, logging_config=None)
     except Exception as error:  # noqa: BLE001 - annotations are evaluated, and raise anything
         text = " ".join(str(getattr(error, "detail", None) or error).split())
         return f"{text} ({type(error).__name__})"

@@ -46,6 +46,11 @@ class EmailSettings(
             raise ValueError("password: expected username and password, or neither")
 
     @property
+    def is_sample(self) -> bool:
+        """Whether the host is still the sample's: no host has a name below .example (RFC 2606)."""
+        return self.host.endswith(".example")
+
+    @property
     def server_port(self) -> int:
         """The port: 587, or 465 with TLS from the first byte, unless another is set."""
         return self.port or (465 if self.security == "tls" else 587)

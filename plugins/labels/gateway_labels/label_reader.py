@@ -64,12 +64,15 @@ def need_extra(installed: Callable[[str], bool] = is_installed) -> None:
         raise MissingExtra(f"Scanning labels needs more libraries: {INSTALL}, then start again.")
 
 
-async def can_read() -> HealthReport:
-    """Report whether labels can be read here; if not, the line that installs what is missing."""
+async def can_read(installed: Callable[[str], bool] = is_installed) -> HealthReport:
+    """Report whether labels can be read here; if not, the line that installs what is missing.
+
+    A gateway without the extra is well: each upload is answered with the same line.
+    """
     try:
-        need_extra()
+        need_extra(installed)
     except MissingExtra as error:
-        return HealthReport(healthy=False, detail=error.message)
+        return HealthReport(healthy=True, detail=error.message)
     return HealthReport(healthy=True, detail="labels can be read")
 
 

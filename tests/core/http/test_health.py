@@ -12,6 +12,7 @@ from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SteppingClock
 from gateway.delivery.engine import LocalEngine
+from gateway.errors import StorageError
 from gateway.health.readiness import Readiness, readiness
 from gateway.hookspecs import hookimpl
 from gateway.sdk.records import HealthCheck, HealthReport
@@ -274,11 +275,16 @@ async def broken() -> HealthReport:
     raise ValueError("Maria Rodriguez")
 
 
+async def without_database() -> HealthReport:
+    raise StorageError("The database file was deleted.")
+
+
 @pytest.mark.parametrize(
     ("check", "deadline_seconds", "detail"),
     [
         (never, 0.05, "did not answer within 0.05 seconds"),
         (broken, PATIENCE_SECONDS, "the check failed: ValueError"),
+        (without_database, PATIENCE_SECONDS, "not known while the database can't be used"),
     ],
 )
 async def test_a_check_that_hangs_or_raises_counts_as_ill(

@@ -7,7 +7,7 @@ from gateway_email.settings import EmailSettings, is_address
 from plugins.email.conftest import MailServer
 from waiting import until
 
-from gateway.plugin import Destination, new_id
+from gateway.plugin import Destination, HealthReport, new_id
 from gateway.testing import SteppingClock
 
 ADDRESS = "pharmacist@lakeside.example"
@@ -278,6 +278,20 @@ async def test_a_check_logs_in_at_the_mail_server_and_sends_nothing(harness, clo
     assert (down.healthy, down.detail) == (False, f"localhost:{mail_server.known_port}: connect")
     assert not check.decides_readiness
     assert mail_server.inbox.mails == []
+
+
+async def test_the_sample_s_mail_server_is_no_fault_and_is_named(harness, clock):
+    sample = '[plugins.email]\nhost = "smtp.pharmacy.example"\nfrom = "g@pharmacy.example"\n'
+    async with harness(sample, clock) as gateway:
+        reports = [await each.check() for each in gateway.gateway.hooks.health_checks()]
+
+    assert (
+        HealthReport(
+            healthy=True,
+            detail="no mail server is set up yet: change host and from under [plugins.email]",
+        )
+        in reports
+    )
 
 
 async def test_a_refused_recipient_is_named_as_that(harness, clock, mail_server):

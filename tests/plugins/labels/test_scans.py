@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from gateway_labels.label_reader import INSTALL, need_extra
+from gateway_labels.label_reader import INSTALL, can_read, need_extra
 from plugins.labels.conftest import TOML
 from plugins.labels.reader import FakeReader
 from plugins.labels.scans import ORDER, Scans
@@ -316,6 +316,13 @@ async def test_drafts_that_wait_are_on_the_list_of_what_needs_a_person(gateway, 
     [item] = [each for each in items if each.kind == "label_drafts"]
     assert (item.count, item.page) == (1, "scan")
     assert item.text == "1 label was read and waits for a person."
+
+
+async def test_a_gateway_without_the_libraries_is_well_and_names_them():
+    report = await can_read(lambda _module: False)
+
+    assert report.healthy
+    assert INSTALL in report.detail
 
 
 async def test_without_the_libraries_a_call_says_the_line_that_installs_them(
