@@ -21,15 +21,16 @@ from gateway_csv.columns.cells import (
     text_of,
     yes_or_no,
 )
-from gateway_csv.columns.cross_checks import is_judged
 from gateway_csv.columns.dates import Evidence, date_of
 from gateway_csv.columns.dates import Order as DateOrder
-from gateway_csv.columns.evidence import is_whole_address, weak_misfit
+from gateway_csv.columns.evidence import weak_misfit
 from gateway_csv.columns.exchanges import Exchanges
 from gateway_csv.columns.headers import METADATA
 from gateway_csv.columns.phones import usable_phone
 from gateway_csv.columns.reading import Column
+from gateway_csv.columns.shapes import is_whole_address
 from gateway_csv.columns.statuses import is_ended, is_said
+from gateway_csv.columns.taken_columns import is_judged
 from gateway_csv.columns.wording import note_behind_address
 from gateway_csv.read.layout import Layout, surplus
 from gateway_csv.read.rows import Cell, Row, is_filled

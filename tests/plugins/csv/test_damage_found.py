@@ -312,6 +312,11 @@ def test_a_flat_that_may_be_cut_off_in_the_file_s_last_cell_is_refused():
             "Rx Number, which is empty",
         ),
         (
+            "Patient Name,Address,Xyz,Copay,Notes,Prescriber Name",
+            ["Di Rand,5 Elm St,1.31,blue door,Dr. Lind", "Leo Roy,6 Elm St,3.91,,Dr. Holt"],
+            "its cells are no amounts",
+        ),
+        (
             "Patient Name,Address,Patient ID,Order ID",
             ["Di Rand,580 Elm St,,1000", "Leo Roy,165 Elm St,,1001"],
             "Patient ID, which is empty",

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway_csv.columns.cells import Unreadable, text_of
-from gateway_csv.columns.evidence import TRAITS, Trait, misfit
+from gateway_csv.columns.evidence import misfit
 from gateway_csv.columns.reading import NAMES, Column
+from gateway_csv.columns.traits import TRAITS, Trait
 from gateway_csv.read.rows import Cell, Row
 
 _REPEATED: Final = frozenset(

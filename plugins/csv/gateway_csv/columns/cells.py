@@ -62,9 +62,10 @@ def text_of(cell: Cell, *, is_name: bool = False) -> str | None:
     if not isinstance(cell, str):
         return _plain(cell)
     text = cell.strip()
-    if text.startswith("'"):
+    first = text[:1]
+    if first == "'":
         text = _TEXT_MARK.sub("", text, count=1)
-    elif text.startswith("#") and _NO_VALUE.fullmatch(text):
+    elif first == "#" and _NO_VALUE.fullmatch(text):
         raise Unreadable(
             "a value",
             "the cell's formula has none: open the file in your spreadsheet program, save it, and "

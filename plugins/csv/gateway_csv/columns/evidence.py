@@ -1,4 +1,4 @@
-"""What a cell looks like: a street, a telephone number, a person's name … Pure.
+"""Whether a cell may be what its column is: a person's name, an address, a number … Pure.
 
 A cell that looks like something else than its column is proof that cells moved, or that the
 column was taken for the wrong field. What only might be something else passes.
@@ -7,7 +7,7 @@ column was taken for the wrong field. What only might be something else passes.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Final, NamedTuple
+from typing import Final
 
 from gateway_csv.columns.headers import HEADER_WORDS, meaning_of
 from gateway_csv.columns.joined_cells import (
@@ -17,60 +17,39 @@ from gateway_csv.columns.joined_cells import (
     misses_city,
 )
 from gateway_csv.columns.regions import is_region
+from gateway_csv.columns.shapes import (
+    ADDRESS_UNIT,
+    CA_POSTAL,
+    DIGIT,
+    EMAIL,
+    PLACEHOLDER,
+    POSTAL_END,
+    STREET_WORD,
+    US_ZIP,
+    has_capital,
+    has_digit,
+    is_phone,
+    is_placeholder,
+    is_street,
+    looks,
+)
 from gateway_csv.columns.wording import (
     ANSWERS,
     NOTE_WORDS,
     garbled,
-    has_comma,
     has_second_comma,
     words_of_a_note,
 )
 from gateway_csv.read.rows import Cell
 
-_PHONE: Final = re.compile(
-    r"(?:\+?1[\s.-]*)?\(?\d{3}\)?[\s.-]+\d{3}[\s.-]+\d{4}(?:\s*(?:x|ext\.?)\s*\d{1,6})?"
-    r"|\(\d{3}\)\s?\d{3}[\s.-]?\d{4}|\+\d[\d\s().-]{8,18}\d",
-    re.IGNORECASE,
-)
 _PHONE_INSIDE: Final = re.compile(
     r"(?<![\w-])(?:\+1[\s.-]?\d{3}[\s.-]?\d{3}[\s.-]?\d{4}|\(?\d{3}\)?[\s.-]\d{3}[.-]\d{4}|\+1\d{10})(?![\w-])"
 )
-_EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _EMAIL_INSIDE: Final = re.compile(r"[^\s@]@[^\s@]+\.[a-z]", re.IGNORECASE)
 # ana+pharmacy@example.com is one address.
 _PLUS_BEFORE_AT: Final = re.compile(r"(?<=\w)\+(?=\w[^@\s]*@)")
 _BEHIND_EMAIL: Final = re.compile(r"@[^\s@]+\.[a-z]{2,}[-/|&][^\s@]*$", re.IGNORECASE)
-_DATE: Final = re.compile(
-    r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))(?:[ T]\d{1,2}:.*)?"
-)
-_MONEY: Final = re.compile(r"[-(]?(?:ca|us|c)?\$\s*\d[\d.,]*\)?|-?\d{1,6}[.,]\d{2}", re.IGNORECASE)
-_NUMBER: Final = re.compile(r"[#]?\d+")
-_CA_POSTAL: Final = re.compile(r"[a-z]\d[a-z][\s-]?\d[a-z]\d", re.IGNORECASE)
-_SHORT_ZIP: Final = re.compile(r"'?\d{3,9}")
-_US_ZIP: Final = re.compile(r"\d{5}(?:-\d{4})?")
-_UNIT: Final = re.compile(
-    r"(?:apt|apartment|unit|suite|ste|app|appt|bureau|floor|fl|room|rm|bldg|lot|no)\b\.?\s*#?\s*"
-    r"[\w-]{1,6}|#\s*[\w-]{1,6}",
-    re.IGNORECASE,
-)
-_STREET: Final = re.compile(r"\d+[a-z]?(?:[-/]\d+[a-z]?)?[\s,]+(?=.*[^\W\d_]{2})", re.IGNORECASE)
-_STREET_WORD: Final = re.compile(
-    r"\b(?:st|street|ave|avenue|av|rd|road|dr|drive|ln|lane|blvd|boulevard|hwy|highway|ct|court|"
-    r"pl|place|way|terrace|ter|cir|circle|pkwy|parkway|sq|square|trail|trl|crescent|cres|row|"
-    r"route|rte|rr|rural|rue|chemin|ch|rang|montee|mont\N{LATIN SMALL LETTER E WITH ACUTE}e|"
-    r"cote|c\N{LATIN SMALL LETTER O WITH CIRCUMFLEX}te|all\N{LATIN SMALL LETTER E WITH ACUTE}e|"
-    r"quai|impasse|box|cp|general delivery|poste restante|estate|cottage|farm|house|manor|"
-    r"stra\N{LATIN SMALL LETTER SHARP S}e|strasse|weg|platz|via|calle|plaza)\b\.?",
-    re.IGNORECASE,
-)
-_POSTAL_END: Final = re.compile(
-    r"(?:[\s,]|^)(?:\d{5}(?:-\d{4})?|[a-z]\d[a-z][\s-]?\d[a-z]\d)"
-    r"(?:[\s,]+(?:usa?|canada|ca|united states))?\s*$",
-    re.IGNORECASE,
-)
-_TITLE: Final = re.compile(r"(?:dr|prof|mr|mrs|ms|mme|mlle)\b", re.IGNORECASE)
 _LETTER: Final = re.compile(r"[^\W\d_]")
-_LETTERS: Final = re.compile(r"[^\W\d_]{2}")
 # Nearly every name there is: letters and what stands between them.
 _PLAIN_NAME: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .,'\u2019-](?![ ,]*$)|\.$)*")
 _EXTENSION: Final = re.compile(r"\s*(?:x|ext\.?)\s*\d{1,6}$", re.IGNORECASE)
@@ -83,16 +62,11 @@ _PLAIN_ADDRESS: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _BETWEEN_CODES: Final = re.compile(r"[\s,;/|&+]+")
-_DIGIT: Final = re.compile(r"\d")
 _DIGIT_RUN: Final = re.compile(r"\d+")
 _FROM_DIGIT: Final = re.compile(r"[\W\d_].*", re.DOTALL)
 _LETTER_RUN: Final = re.compile(r"[^\W\d_]+")
 _DATE_INSIDE: Final = re.compile(
     r"(?<!\d)(?:20\d{2}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}/\d{1,2}/(?:\d{4}|\d{2}))(?!\d)"
-)
-_ADDRESS_UNIT: Final = re.compile(
-    r"(?<![^\W_])(?:apt|apartment|unit|suite|ste|floor|bldg|room)\b\.?\s*#?\s*\w{1,6}$",
-    re.IGNORECASE,
 )
 _POSTAL_FORMS: Final = re.compile(
     r"\d{3,5}|\d{9}|\d{5}-\d{4}|\d{3}[ -]\d{2,4}|\d{4} ?[A-Z]{2}|[A-Z]{2}-\d{4,5}"
@@ -138,15 +112,7 @@ _UNIT_WORD: Final = re.compile(
     re.IGNORECASE,
 )
 _SHORT_CODE: Final = re.compile(r"(?:[A-Za-z]{0,4}[-#]?|[A-Z]{1,4} |[a-z]{1,3} )\d{1,14}")
-_PLACEHOLDERS: Final = (
-    "pickup,pick up,pick-up,in store,in-store,instore,counter,will call,willcall,store,same,none,"
-    "unknown,tbd,tba,to follow,see notes,see note,no address,address,n a,na,xxx,test,pharmacy,"
-    "curbside,hold,delivery,customer pickup,store pickup,walk in,walk-in,ramassage,cueillette,"
-    "en magasin,inconnu,aucun,aucune,homeless,mail,call,call patient,not on file,on file,patient,"
-    "local pickup,collection,collect,homedelivery,home,yes,no,x"
-)
-_PLACEHOLDER: Final = frozenset(_PLACEHOLDERS.split(","))
-_NO_NAMES: Final = _PLACEHOLDER - {"hold", "home", "store", "mail", "call", "same", "x", "patient"}
+_NO_NAMES: Final = PLACEHOLDER - {"hold", "home", "store", "mail", "call", "same", "x", "patient"}
 _SHORTEST: Final = 3
 _MAX_REGION: Final = 30
 _NO_LETTERS_AT_END: Final = re.compile(r"[\W_]+$")
@@ -159,74 +125,6 @@ _PLAIN_EMAIL: Final = re.compile(
 _PLAIN_DIGITS: Final = re.compile(r"\d{1,11}", re.ASCII)
 
 
-def is_phone(text: str) -> bool:
-    """Say whether a text is written as telephone numbers are."""
-    return bool(_PHONE.fullmatch(text))
-
-
-def has_digit(text: str) -> bool:
-    """Say whether a text has a digit in it."""
-    return bool(_DIGIT.search(text)) if text.isascii() else any(map(str.isdigit, text))
-
-
-def is_street(text: str) -> bool:
-    """Say whether an address has a street, a box or a number in it, besides its postal code."""
-    if not _LETTERS.search(text):
-        return False
-    rest = _POSTAL_END.sub("", text)
-    if not _LETTERS.search(rest):
-        return False
-    if has_digit(rest):
-        return True
-    return bool(_STREET_WORD.search(rest)) and not _TITLE.match(rest)
-
-
-def ends_with_postal_code(text: str) -> bool:
-    """Say whether a text is the end of an address: ``Boston, MA 02108``."""
-    return bool(_POSTAL_END.search(text)) and bool(_LETTERS.search(text))
-
-
-def is_postal_code(text: str) -> bool:
-    """Say whether a text is a postal code of North America, which may lack its leading zeros."""
-    return bool(_US_ZIP.fullmatch(text) or _CA_POSTAL.fullmatch(text) or _SHORT_ZIP.fullmatch(text))
-
-
-def names_street(text: str) -> bool:
-    """Say whether a text has a number and a word such as street, road or rue."""
-    return bool(_DIGIT.search(text) and _STREET_WORD.search(text))
-
-
-def says_street(text: str) -> bool:
-    """Say whether a text has a word of a street or of a flat: ``Highway``, ``Unit A``."""
-    return bool(_STREET_WORD.search(text) or _ADDRESS_UNIT.search(text))
-
-
-def is_placeholder(text: str) -> bool:
-    """Say whether a text stands in an address's place: ``PICKUP``, ``same``."""
-    return " ".join(text.casefold().strip(" .*-()").split()) in _PLACEHOLDER
-
-
-def looks(text: str) -> str:
-    """Name what a text can't but be; empty where it may be anything."""
-    if not has_digit(text):
-        return "an e-mail address" if "@" in text and _EMAIL.fullmatch(text) else ""
-    for pattern, name in _SHAPES:
-        if pattern.fullmatch(text):
-            return name
-    return "a street address" if _STREET.match(text) and is_street(text) else ""
-
-
-_SHAPES: Final = (
-    (_PHONE, "a telephone number"),
-    (_DATE, "a date"),
-    (_EMAIL, "an e-mail address"),
-    (_MONEY, "an amount"),
-    (_CA_POSTAL, "a postal code"),
-    (_NUMBER, "a number"),
-    (_UNIT, "a unit of an address"),
-)
-
-
 def _name(text: str) -> str:
     if _PLAIN_NAME.fullmatch(text) and not _is_header(text):
         is_place = text[-4:-2] == ", " and is_region(text[-2:])
@@ -235,7 +133,7 @@ def _name(text: str) -> str:
         return "" if text.istitle() else words_of_a_note(text)
     if not _LETTER.search(text):
         return "it has no letters"
-    units = (_UNIT_INSIDE.search(text), _ADDRESS_UNIT.search(text))
+    units = (_UNIT_INSIDE.search(text), ADDRESS_UNIT.search(text))
     if is_placeholder(text) or "/" in text or any(units) or has_second_comma(text):
         return "it is no name"
     shape = looks(text)
@@ -243,11 +141,6 @@ def _name(text: str) -> str:
     if shape or is_other or sum(map(str.isdigit, text)) > 1:
         return f"it looks like {shape or 'something else'}"
     return "it looks like a header" if _is_header(text) else words_of_a_note(text)
-
-
-def is_whole_address(text: str) -> bool:
-    """Say whether a text is an address from the house number to the postal code."""
-    return text[:1].isdigit() and names_street(text) and ends_with_postal_code(text)
 
 
 def may_be_header(text: str) -> bool:
@@ -272,7 +165,7 @@ def _address(text: str) -> str:
     if _PLAIN_ADDRESS.fullmatch(text) or _is_plain_street(text):
         return ""
     first = text.split(maxsplit=1)[0]
-    begins_noted = first in NOTE_WORDS and not _STREET_WORD.search(text)
+    begins_noted = first in NOTE_WORDS and not STREET_WORD.search(text)
     if begins_noted or is_placeholder(text) or _CODE_NOTE.fullmatch(text):
         return "it names no place to deliver to"
     shape = looks(text)
@@ -314,8 +207,8 @@ def _locality(text: str) -> str:
         return "it has something else in it"
     if any(each.search(text) for each in _NOT_IN_ADDRESSES) or _behind_postal(text):
         return "it has something else in it"
-    rest = _POSTAL_END.sub("", text)
-    if _DIGIT.search(rest) and not _POSTAL_FORMS.search(text):
+    rest = POSTAL_END.sub("", text)
+    if DIGIT.search(rest) and not _POSTAL_FORMS.search(text):
         return "it has digits"
     return words_of_a_note(rest)
 
@@ -352,11 +245,11 @@ def _second_line(text: str) -> str:
     if _UNIT_WORD.fullmatch(text):
         return "the number of the unit is missing"
     is_state = len(text) == 2 and text.isupper() and is_region(text)  # noqa: PLR2004
-    is_small_note = " " in text and not _DIGIT.search(text) and not has_capital(text)
+    is_small_note = " " in text and not DIGIT.search(text) and not has_capital(text)
     is_other = any(each.search(text) for each in (*_NOT_IN_ADDRESSES, _PHONE_INSIDE, _EMAIL_INSIDE))
     if (
         text.casefold() in ANSWERS
-        or _CA_POSTAL.fullmatch(text)
+        or CA_POSTAL.fullmatch(text)
         or is_state
         or has_more_than_unit(text)
         or is_small_note
@@ -379,19 +272,19 @@ def _city(text: str) -> str:
         return f"it has more in it than {'a city' if before else 'nothing'}"
     if text.casefold() == "100 mile house":  # a town in British Columbia
         return ""
-    if _DIGIT.search(text) or "@" in text:
+    if DIGIT.search(text) or "@" in text:
         return "it has digits"
     return misses_city(text) or words_of_a_note(text)
 
 
 def _state(text: str) -> str:
     if is_region(text) or (len(text) <= _MAX_REGION and _STATE.fullmatch(text)):
-        return "it has digits" if _DIGIT.search(text) else ""
+        return "it has digits" if DIGIT.search(text) else ""
     return "it is no state, province or country"
 
 
 def _postal(text: str) -> str:
-    if _US_ZIP.fullmatch(text) or _CA_POSTAL.fullmatch(text):
+    if US_ZIP.fullmatch(text) or CA_POSTAL.fullmatch(text):
         return ""
     return "" if _POSTAL_FORMS.fullmatch(text) else "it is no postal code"
 
@@ -400,7 +293,7 @@ def _phone(text: str) -> str:
     if is_phone(text) or _PLAIN_DIGITS.fullmatch(text):
         return ""
     if not has_digit(text):
-        return "it looks like an e-mail address" if _EMAIL.fullmatch(text) else ""
+        return "it looks like an e-mail address" if EMAIL.fullmatch(text) else ""
     digits = _EXTENSION.sub("", text)
     if sum(map(str.isdigit, digits)) > _MOST_PHONE_DIGITS and not text.startswith("+"):
         parts = [each for each in _TWO_PHONES.split(text) if each]
@@ -416,7 +309,7 @@ def _phone(text: str) -> str:
 def _code(text: str) -> str:
     if _PLAIN_CODE.fullmatch(text):
         return ""
-    if _ADDRESS_UNIT.search(text) or is_placeholder(text) or text.casefold() in ANSWERS:
+    if ADDRESS_UNIT.search(text) or is_placeholder(text) or text.casefold() in ANSWERS:
         return "it is no number"
     if _SHORT_CODE.fullmatch(text) and not _ZERO.fullmatch(text):
         return ""
@@ -428,7 +321,7 @@ def _code(text: str) -> str:
 
 def _several_codes(text: str) -> str:
     tokens = [each for each in _BETWEEN_CODES.split(text) if each]
-    words = [each for each in tokens if not _DIGIT.search(each)]
+    words = [each for each in tokens if not DIGIT.search(each)]
     kinds = {_DIGIT_RUN.sub("9", _LETTER_RUN.sub("x", each)) for each in tokens} - {"x"}
     letters = {_FROM_DIGIT.sub("", each).upper() for each in tokens if has_digit(each)} - {""}
     lengths = [len(each) for each in tokens if each.isdigit()]
@@ -479,46 +372,6 @@ _JUDGES: Final[Mapping[str, Callable[[str], str]]] = {
     "external_patient_id": _code,
     "external_order_id": _code,
 }
-
-
-def has_capital(text: str) -> bool:
-    """Say whether a text has a capital letter, or letters that have no capitals."""
-    return text != text.casefold() or text == text.swapcase()
-
-
-def _stands_in_capitals(text: str) -> bool:
-    if text.istitle():
-        return True
-    words = text.split()
-    return bool(words) and all(has_capital(each[:1]) for each in (words[0], words[-1]))
-
-
-def _has_words(text: str) -> bool:
-    return len(text.split()) > 1
-
-
-class Trait(NamedTuple):
-    """What nearly all cells of a field have in common, where they have it."""
-
-    field: str
-    holds: Callable[[str], bool]
-    lacking: str
-    share: float = 0.3
-    """From which share of the rows on it is a habit."""
-
-
-TRAITS: Final = (
-    Trait("patient_name", _stands_in_capitals, "it is in small letters, unlike the other cells"),
-    Trait("patient_name", _has_words, "it is one word, unlike the other cells", 0.51),
-    Trait("last_first", has_capital, "it is in small letters, unlike the other cells"),
-    Trait("last_first", has_comma, "it has no comma, unlike the other cells", 0.7),
-    Trait("first_name", has_capital, "it is in small letters, unlike the other cells"),
-    Trait("last_name", has_capital, "it is in small letters, unlike the other cells"),
-    Trait("city", _stands_in_capitals, "it is in small letters, unlike the other cells"),
-    Trait("postal_code", is_postal_code, "it is no postal code as the others are", 0.5),
-    Trait("locality", ends_with_postal_code, "it has no postal code, unlike the others", 0.5),
-    Trait("state", is_region, "it is no state or province, unlike the other cells", 0.5),
-)
 
 
 def weak_misfit(field: str, text: str) -> bool:

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from gateway_csv.columns.evidence import looks
 from gateway_csv.columns.headers import is_quantity, meaning_of, words_of_others
 from gateway_csv.columns.reading import Column
 from gateway_csv.columns.regions import is_region
+from gateway_csv.columns.shapes import looks
 from gateway_csv.columns.wording import has_doctors_title
 from gateway_csv.read.rows import Cell, Row
 

@@ -7,9 +7,7 @@ from typing import Final, NamedTuple
 from gateway.plugin import InvalidInput, Problem
 from gateway_csv.columns.cells import Unreadable, money_of, text_of
 from gateway_csv.columns.dates import could_be_date
-from gateway_csv.columns.evidence import (
-    fit,
-)
+from gateway_csv.columns.evidence import fit
 from gateway_csv.columns.headers import (
     MANY,
     How,

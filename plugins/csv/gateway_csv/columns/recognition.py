@@ -14,13 +14,7 @@ from typing import Final
 
 from gateway.plugin import Problem
 from gateway_csv.columns.cross_checks import check_columns
-from gateway_csv.columns.evidence import (
-    column_fit,
-    ends_with_postal_code,
-    has_capital,
-    looks,
-    names_street,
-)
+from gateway_csv.columns.evidence import column_fit
 from gateway_csv.columns.headers import (
     MANY,
     METADATA,
@@ -43,6 +37,7 @@ from gateway_csv.columns.reading import (
     two_readings,
 )
 from gateway_csv.columns.regions import is_region
+from gateway_csv.columns.shapes import ends_with_postal_code, has_capital, looks, names_street
 from gateway_csv.read.rows import Row
 
 _STREETS: Final = frozenset({"patient_address"})

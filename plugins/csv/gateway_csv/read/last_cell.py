@@ -6,8 +6,8 @@ judged by the cells above it; where those can't show whether it is whole, the re
 
 from typing import Final
 
-from gateway_csv.columns.evidence import ends_with_postal_code, names_street
 from gateway_csv.columns.reading import HALF, NAMES, share
+from gateway_csv.columns.shapes import ends_with_postal_code, names_street
 from gateway_csv.read.layout import Layout
 from gateway_csv.read.rows import Row
 from gateway_csv.report import Report

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from gateway.plugin import InvalidInput, Problem
-from gateway_csv.columns.evidence import JUDGED, looks, may_be_header
+from gateway_csv.columns.evidence import JUDGED, may_be_header
 from gateway_csv.columns.headers import (
     METADATA,
     known_headers,
@@ -17,6 +17,7 @@ from gateway_csv.columns.headers import (
 )
 from gateway_csv.columns.reading import Choices, Column
 from gateway_csv.columns.recognition import recognise_columns
+from gateway_csv.columns.shapes import looks
 from gateway_csv.read.rows import Cell, Row, column_letters, is_filled
 
 _HEADERS_WITHIN: Final = 40
