@@ -174,9 +174,11 @@ async def test_news_leaves_what_was_chosen_and_where_the_focus_is(running, key, 
 async def test_a_phone_looks_up_reveals_and_marks_delivered_with_a_picture(
     running, key, sign_in_as
 ):
-    package_id = await ordered(running, key, rx_number="RX-7001234")
+    package_id = await ordered(running, key, rx_number="RX-7001234", priority="stat")
     visit = await sign_in_as("pharmacist", width=390, height=844, touch=True)
     page = await visit.open("/dashboard/packages")
+    card = page.locator(f"[data-id={package_id}]")
+    assert await card.locator(".tag:visible", has_text="Stat").count() == 1
     await page.get_by_role("searchbox", name=re.compile("exact")).fill("rx-7001234")
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"**/packages/{package_id}")
