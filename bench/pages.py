@@ -1,14 +1,13 @@
 """How long people wait for a page with a million packages stored, and what watching costs."""
 
-import http.client
-import time
 from collections.abc import Sequence
 from statistics import median
 from typing import Any, Final
-from urllib.parse import urlencode
 
+from mass_fill import SITES
+from page_viewer import PERCENT, Times, Viewer, owner_pages, site_pages
 from part import Part, Plan
-from setups import POSTGRESQL, SQLITE, Setup, possible
+from setups import POSTGRESQL, SQLITE, Setup, possible, site_code
 from stage import GatewayServer, Made, Sink, Stage
 from table import Table, milliseconds_at
 
@@ -16,13 +15,22 @@ PACKAGES: Final = 1_000_000
 AIM_MS: Final = 50
 WATCHERS: Final = 50
 WATCHERS_AIM: Final = 1.05
+BARE: Final = "the newest 50 rows, bare"
 _RECENT_BATCHES: Final = 4
 _BATCH: Final = 100
-_TURNS: Final = 100
+_TURNS: Final = 60
 _WINDOWS: Final = 6
-_PERCENT: Final = (50, 95)
-
-_Times = dict[str, tuple[float, ...]]
+# What is old stays: it is what is measured.
+KEPT: Final = """
+[retention]
+enabled = false
+"""
+_PLUGINS: Final = """
+[plugins.rx_queue]
+[plugins.labels]
+[plugins.reports]
+[plugins.shopify]
+"""
 
 
 def measure(stage: Stage, plan: Plan) -> list[Table]:
@@ -32,83 +40,35 @@ def measure(stage: Stage, plan: Plan) -> list[Table]:
     with stage.sink() as sink:
         for setup in possible((SQLITE, POSTGRESQL)):
             print(f"  pages, {setup.name} …", flush=True)
-            times = measure_setup(stage, sink, f"pages-{setup.name}", setup, packages)
+            turns = 3 if plan.quick else _TURNS
+            times = measure_setup(stage, sink, f"pages-{setup.name}", setup, packages, turns)
             found.append((setup, times))
     print("  watchers …", flush=True)
-    windows = _WINDOWS * (1 if plan.quick else 3)
+    windows = _WINDOWS * (1 if plan.quick else 2)
     watching = measure_watchers(stage, "watchers", windows, plan.seconds or 3.0)
     return [_pages(packages, found), _watching(watching)]
 
 
-def measure_setup(stage: Stage, sink: Sink, name: str, setup: Setup, packages: int) -> _Times:
+def measure_setup(
+    stage: Stage, sink: Sink, name: str, setup: Setup, packages: int, turns: int = _TURNS
+) -> Times:
     """Return milliseconds of each page, and of the bare query, at the 50th and 95th percentile."""
-    with stage.ground(name, setup) as made:
+    with stage.ground(name, setup, SITES, more=KEPT + _PLUGINS) as made:
         with stage.running(made, setup) as gateway:
-            gateway.add_endpoint(sink.url("/count"), "active")
-        [cookie] = _signed_in(stage, made, packages, 1)
+            endpoint_id = gateway.add_endpoint(sink.url("/count"), "active")
+            begin_day(stage, gateway, first_order=0)
+        at = [site_code(0), site_code(SITES - 1)]
+        ground = filled(stage, made, packages, 1, at)
         with stage.running(made, setup) as gateway:
-            ids = _recent(stage, gateway)
-            times = _Viewer(gateway, cookie).look(ids)
+            ids = begin_day(stage, gateway, first_order=1_000_000)
+            viewer = Viewer(gateway, ground["cookies"][0])
+            times = viewer.look(owner_pages(ids[0], ground["old_id"], endpoint_id), turns)
+            times |= viewer.search(ground["searched"][:turns])
+            for place, who in enumerate(("at one site", "at a new site")):
+                pages = {f"{name}, {who}": path for name, path in site_pages().items()}
+                times |= Viewer(gateway, ground["at"][place]).look(pages, turns)
         bare = stage.ask("bare_page.py", {"url": made.url, "turns": _TURNS})
-    return {**times, "the newest 50 rows, bare": milliseconds_at(_PERCENT, bare)}
-
-
-class _Viewer:
-    """A person's browser, on one connection."""
-
-    def __init__(self, gateway: GatewayServer, cookie: str) -> None:
-        host = f"localhost:{gateway.port}"
-        self._connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=120)
-        self._headers = {
-            "Host": host,
-            "Cookie": f"session={cookie}",
-            "Origin": f"http://{host}",
-            "Sec-Fetch-Site": "same-origin",
-            "Accept-Encoding": "gzip",
-        }
-
-    def look(self, ids: Sequence[str]) -> _Times:
-        """Ask for each page many times, one after the other."""
-        addresses = {
-            "Today": "/dashboard",
-            "Packages, today": "/dashboard/packages",
-            "Packages, all": "/dashboard/packages?view=all",
-            "Packages, out": "/dashboard/packages?view=out",
-            "Packages, need a person": "/dashboard/packages?view=person",
-            "Packages, without proof": "/dashboard/packages?view=noproof",
-            "a package": f"/dashboard/packages/{ids[0]}",
-            "Events": "/dashboard/events",
-            "Endpoints": "/dashboard/endpoints",
-            "Deliveries": "/dashboard/deliveries",
-        }
-        times = {
-            name: milliseconds_at(_PERCENT, [self._seconds(path) for _ in range(_TURNS)])
-            for name, path in addresses.items()
-        }
-        searches = [self._search(f"rx {number}") for number in range(_TURNS)]
-        return {**times, "a search": milliseconds_at(_PERCENT, searches)}
-
-    def _seconds(self, path: str, form: bytes | None = None, status: int = 200) -> float:
-        began = time.perf_counter()
-        self._ask(path, form, status)
-        return time.perf_counter() - began
-
-    def _ask(self, path: str, form: bytes | None, status: int) -> Any:
-        headers = dict(self._headers)
-        if form is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        self._connection.request("GET" if form is None else "POST", path, form, headers)
-        answer = self._connection.getresponse()
-        said = answer.read()
-        assert answer.status == status, f"{path}: {answer.status} {said[:300]!r}"
-        return answer
-
-    def _search(self, words: str) -> float:
-        """Send the search and follow it to the list, as a browser does."""
-        began = time.perf_counter()
-        sent = self._ask("/dashboard/search", urlencode({"q": words}).encode(), 303)
-        self._ask(sent.headers["Location"], None, 200)
-        return time.perf_counter() - began
+    return {**times, BARE: milliseconds_at(PERCENT, bare)}
 
 
 def measure_watchers(
@@ -116,7 +76,7 @@ def measure_watchers(
 ) -> list[tuple[float, float]]:
     """Return orders a second and CPU milliseconds an order, without and with watchers in turn."""
     with stage.ground(name) as made:
-        cookies = _signed_in(stage, made, 0, WATCHERS)
+        cookies = filled(stage, made, 0, WATCHERS)["cookies"]
         with stage.running(made, SQLITE) as gateway:
             _load(stage, gateway, seconds=1.0, first=90_000_000)
             found = []
@@ -131,11 +91,16 @@ def measure_watchers(
     return found
 
 
-def _signed_in(stage: Stage, made: Made, packages: int, people: int) -> list[str]:
+def filled(
+    stage: Stage, made: Made, packages: int, people: int, at: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Fill a gateway that isn't running, and sign people in; returns what pages_ground.py says."""
     config = str(made.folder / "gateway.toml")
-    job = {"config": config, "packages": packages, "people": people}
-    cookies: list[str] = stage.ask("pages_ground.py", job)
-    return cookies
+    job = {"config": config, "url": made.url, "packages": packages, "people": people, "at": [*at]}
+    ground: dict[str, Any] = stage.ask("pages_ground.py", job, seconds=3600)
+    if packages:
+        print(f"    {packages:,} packages written in {ground['filled_seconds']:.0f} s", flush=True)
+    return ground
 
 
 def _load(stage: Stage, gateway: GatewayServer, **more: Any) -> dict[str, Any]:
@@ -145,7 +110,7 @@ def _load(stage: Stage, gateway: GatewayServer, **more: Any) -> dict[str, Any]:
     return load
 
 
-def _recent(stage: Stage, gateway: GatewayServer) -> list[str]:
+def begin_day(stage: Stage, gateway: GatewayServer, first_order: int) -> list[str]:
     """Let the day begin: new orders, some out, some failed; returns their ids."""
     job = {
         "port": gateway.port,
@@ -153,6 +118,8 @@ def _recent(stage: Stage, gateway: GatewayServer) -> list[str]:
         "seconds": 60.0,
         "orders_per_request": _BATCH,
         "most_requests": _RECENT_BATCHES,
+        "first_order": first_order,
+        "sites": [site_code(number) for number in range(SITES - 1)],
     }
     stage.ask("load.py", job)
     key = {"X-API-Key": gateway.keys[0]}
@@ -169,14 +136,14 @@ def _recent(stage: Stage, gateway: GatewayServer) -> list[str]:
     return ids
 
 
-def _pages(packages: int, found: Sequence[tuple[Setup, _Times]]) -> Table:
+def _pages(packages: int, found: Sequence[tuple[Setup, Times]]) -> Table:
     def shown(times: tuple[float, ...]) -> str:
         return f"{times[0]:.1f} / {times[1]:.1f}"
 
     rows = []
     for name in found[0][1]:
         slowest = max(times[name][1] for _, times in found)
-        aim = "" if "bare" in name else "reached" if slowest <= AIM_MS else "not reached"
+        aim = "" if name == BARE else "reached" if slowest <= AIM_MS else "not reached"
         rows.append([name, *(shown(times[name]) for _, times in found), aim])
     columns = ["p50 / p95, milliseconds", *(setup.name for setup, _ in found), f"p95 ≤ {AIM_MS}"]
     return Table("pages", f"Pages with {packages:,} packages stored", columns, rows)

@@ -14,6 +14,7 @@ from typing import Final
 
 import attacks
 import bigrun
+import capacity
 import cost
 import csv_import
 import day
@@ -46,6 +47,7 @@ PARTS: Final[Sequence[Part]] = (
     cost.PART,
     attacks.PART,
     pages.PART,
+    capacity.PART,
     day.PART,
     day.HOUR,
     small.PART,

@@ -245,10 +245,15 @@ class Stage:
             yield gateway
 
     @contextmanager
-    def ground(self, name: str, setup: Setup = SQLITE, sites: int = 1) -> Iterator[Made]:
-        """Prepare a folder of its own for a gateway; the servers that it needs run meanwhile."""
+    def ground(
+        self, name: str, setup: Setup = SQLITE, sites: int = 1, *, more: str = ""
+    ) -> Iterator[Made]:
+        """Prepare a folder of its own for a gateway; the servers that it needs run meanwhile.
+
+        ``more`` is added to its configuration.
+        """
         with setup.configuration(sites) as configuration:
-            yield self.prepare(name, configuration)
+            yield self.prepare(name, configuration + more)
 
     @contextmanager
     def running(
@@ -296,9 +301,12 @@ class Stage:
             url = f"sqlite+aiosqlite:///{database_in(folder)}"
         return Made(folder, url, keys)
 
-    def ask(self, script: str, job: Mapping[str, Any]) -> Any:
-        """Run one of the scripts beside this one on a job; returns what it prints."""
-        return json.loads(_output_of(script, told=json.dumps(job) + "\n"))
+    def ask(self, script: str, job: Mapping[str, Any], *, seconds: float = 600) -> Any:
+        """Run one of the scripts beside this one on a job; returns what it prints.
+
+        It fails after ``seconds``.
+        """
+        return json.loads(_output_of(script, told=json.dumps(job) + "\n", seconds=seconds))
 
 
 def database_in(folder: Path) -> Path:
@@ -306,14 +314,14 @@ def database_in(folder: Path) -> Path:
     return folder / "data" / "gateway.db"
 
 
-def _output_of(script: str, *arguments: str, told: str = "") -> str:
+def _output_of(script: str, *arguments: str, told: str = "", seconds: float = 600) -> str:
     done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, str(HERE / script), *arguments],
         input=told,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=600,
+        timeout=seconds,
     )
     return done.stdout
 
