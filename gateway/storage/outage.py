@@ -21,7 +21,7 @@ _SQLITE: Final = (
     ("SQLITE_BUSY", "another program keeps it locked: close that program"),
     ("SQLITE_LOCKED", "another program keeps it locked: close that program"),
     ("SQLITE_NOTADB", "its file is not a database: check [database] url, or restore a backup"),
-    ("SQLITE_CORRUPT", "its file is damaged: restore a backup (gateway restore)"),
+    ("SQLITE_CORRUPT", "its file is damaged: restore a backup (gateway restore FILE)"),
     ("SQLITE_ERROR", "a table is missing or damaged; restore a backup"),
     ("SQLITE_IOERR", "the disk reports an error: check it, and that it is still mounted"),
 )

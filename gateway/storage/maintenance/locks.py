@@ -1,6 +1,7 @@
 """Exclusive use of the database, and the numbers of PostgreSQL's advisory locks."""
 
 import asyncio
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -38,11 +39,11 @@ def exclusive_connection(path: Path) -> Iterator[sqlite3.Connection]:
     Raises ``Conflict`` when another process has it open. In WAL mode every connection keeps a
     shared lock for as long as it lives, so even an idle server shows
     (https://www.sqlite.org/pragma.html#pragma_locking_mode). A new file is
-    created, and removed again when the block fails.
+    created, open to its owner alone, and removed again when the block fails.
     """
     is_new = not path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        create_privately(path)
         with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
             _lock(connection)
             yield connection
@@ -50,6 +51,16 @@ def exclusive_connection(path: Path) -> Iterator[sqlite3.Connection]:
         if is_new:
             path.unlink(missing_ok=True)
         raise
+
+
+def create_privately(path: Path) -> None:
+    """Create a SQLite file that only its owner reads, in a folder that only its owner enters.
+
+    SQLite gives its -wal and -shm files the mode of the database. What exists stays as it is.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _lock(connection: sqlite3.Connection) -> None:

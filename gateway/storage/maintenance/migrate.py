@@ -5,8 +5,6 @@ back.
 """
 
 import asyncio
-import contextlib
-import os
 import sqlite3
 import stat
 import sys
@@ -22,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import StorageError
 from gateway.storage.database import Database
-from gateway.storage.maintenance.locks import MIGRATION_LOCK
+from gateway.storage.maintenance.locks import MIGRATION_LOCK, create_privately
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import metadata
 
@@ -49,7 +47,7 @@ async def migrate(
     """
     scripts = _scripts(tables)
     if database.path is not None:
-        _create_privately(database.path)
+        create_privately(database.path)
     async with database.read() as connection:
         if not _missing(scripts, await connection.run_sync(_current)):
             return Migrated((), None)
@@ -70,16 +68,6 @@ async def migrate(
             f"The schema could not be brought up to date ({type(error).__name__}).{kept}"
         ) from error
     return Migrated(sorted(missing), backup)
-
-
-def _create_privately(path: Path) -> None:
-    """Create a SQLite file that only its owner reads, in a folder that only its owner enters.
-
-    SQLite gives its -wal and -shm files the mode of the database. What exists stays as it is.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def open_to_others(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from contextlib import ExitStack, closing
 from datetime import timedelta
 
@@ -359,6 +360,17 @@ async def test_what_fails_half_way_leaves_everything_as_it_was(
     other = await opened(url, tmp_path)
     assert await contents(other) == before
     await other.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes say nothing on Windows")
+async def test_a_restored_file_and_its_folder_are_their_owner_s_alone(furnished, target, tmp_path):
+    await save(furnished, target)
+    place = tmp_path / "new" / "gateway.db"
+
+    await restoring(target).into(f"sqlite+aiosqlite:///{place}")
+
+    modes = [each.stat().st_mode & 0o777 for each in (place, place.parent)]
+    assert modes == [0o600, 0o700]
 
 
 async def test_a_restore_that_fails_leaves_no_new_file(furnished, target, tmp_path, monkeypatch):
