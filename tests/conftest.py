@@ -34,9 +34,12 @@ from servers import (
 from servers_asked_for import WITHOUT, skipped_if_missing
 from sqlalchemy import MetaData
 
+from gateway.clock import Clock
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import migrate
 from gateway.storage.plugin_tables import PluginTables
+from gateway.testing import GatewayHarness
+from gateway.testing.harness import MakeHarness
 from gateway.testing.schema import migrated_file
 
 # The tables of the stock plugins.
@@ -160,6 +163,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason=LONG))
+
+
+@pytest.fixture
+def harness(harness: MakeHarness, request: pytest.FixtureRequest) -> MakeHarness:
+    """The kit's fixture; without the mark ``pages`` its gateways serve no dashboard.
+
+    Its two hundred routes take half a second of each start.
+    """
+    has_pages = request.node.get_closest_marker("pages") is not None
+
+    def make(toml: str, clock: Clock | None = None) -> GatewayHarness:
+        without = "" if has_pages or "[dashboard]" in toml else "\n[dashboard]\nenabled = false\n"
+        return harness(toml + without, clock)
+
+    return make
 
 
 def pytest_collection_finish() -> None:

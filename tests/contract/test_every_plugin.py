@@ -6,6 +6,8 @@ import pytest
 
 from gateway.testing import PluginContract
 
+pytestmark = pytest.mark.pages
+
 INSTALLED = sorted({each.name for each in entry_points(group="gateway.plugins")})
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from core.plugins.distributions import Site, changed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.pages, pytest.mark.slow]
 
 TESTS = """
 from gateway.testing import PluginContract

@@ -10,6 +10,8 @@ from sqlalchemy import insert, update
 from gateway.clock import SteppingClock
 from gateway.storage.schema import audit, disclosures
 
+pytestmark = pytest.mark.pages
+
 TOML = """
 [plugins.json_api]
 [plugins.webhooks]

@@ -15,6 +15,8 @@ from sqlalchemy import select
 from gateway.clock import SteppingClock
 from gateway.storage.schema import audit
 
+pytestmark = pytest.mark.pages
+
 FORM = "application/x-www-form-urlencoded"
 TOML = """
 [plugins.json_api]

@@ -14,6 +14,8 @@ from gateway.plugin import Arrival, HealthCheck, HealthReport, Inbox, hookimpl
 from gateway.storage.schema import destinations
 from gateway.storage.stores.installation import KEY_COPIED, LAST_BACKUP, note_fact
 
+pytestmark = pytest.mark.pages
+
 TOML = """
 [plugins.json_api]
 [plugins.webhooks]

@@ -6,6 +6,8 @@ import pytest
 
 from gateway.clock import SteppingClock
 
+pytestmark = pytest.mark.pages
+
 TOML = """
 [[sites]]
 code = "lakeside"

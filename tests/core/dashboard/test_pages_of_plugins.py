@@ -10,6 +10,8 @@ from gateway.dashboard.rendering import POLICY
 from gateway.errors import PluginError
 from gateway.plugin import DEFAULT_ACCOUNT, Action, EventDraft, Page, hookimpl, new_id
 
+pytestmark = pytest.mark.pages
+
 TOML = """
 [[sites]]
 code = "lakeside"

@@ -10,6 +10,8 @@ from gateway.dashboard.plugin_output import sends_code
 from gateway.dashboard.rendering import POLICY
 from gateway.sdk.records import InstalledPlugin
 
+pytestmark = pytest.mark.pages
+
 NAMED = "The plugin mischief could not make it"
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from gateway.testing.pages import source_faults, template_faults
 
+pytestmark = pytest.mark.pages
+
 PACKAGE = resources.files("gateway.dashboard")
 LARGEST_FIRST_LOAD = 60 * 1024
 LARGEST_PAGE = 20 * 1024

@@ -19,6 +19,8 @@ from gateway.model.person import Membership, Person
 from gateway.sdk.records import TOPICS
 from gateway.storage.stores.changes import note_changes
 
+pytestmark = pytest.mark.pages
+
 TOML = """
 [http]
 max_waiting_requests = 8

@@ -11,6 +11,8 @@ from session_browser import SessionBrowser
 from gateway.cli.check import run_checks
 from gateway.clock import SteppingClock
 
+pytestmark = pytest.mark.pages
+
 TOML = """
 [delivery]
 allow_http = true

@@ -14,6 +14,8 @@ from gateway.clock import SteppingClock
 from gateway.dashboard.rendering import POLICY
 from gateway.storage.schema import drafts
 
+pytestmark = pytest.mark.pages
+
 INLINE = re.compile(r"\sstyle=|\son\w+=|<style|<script(?! type=\"module\" src=)")
 FORM = "application/x-www-form-urlencoded"
 

@@ -8,6 +8,8 @@ from gateway.auth.roles import ROLES
 from gateway.clock import SteppingClock
 from gateway.http.app import create_litestar
 
+pytestmark = pytest.mark.pages
+
 TOML = """
 [plugins.json_api]
 [[sites]]

@@ -9,6 +9,8 @@ from plugins.csv.files import PLUGINS, SEED, multipart
 from sqlalchemy import text
 from waiting import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.pages
+
 IMPORT = "/dashboard/import"
 BROKEN = SEED + ",9 Nowhere Lane,,,,,,\n"
 TWO_NAMES = "Name,Address,Name\nAna Reed,1 Elm St,Dr. Lee\nBo Fox,2 Elm St,Dr. Poe\n"

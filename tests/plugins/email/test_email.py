@@ -10,6 +10,8 @@ from waiting import until
 from gateway.plugin import Destination, HealthReport, new_id
 from gateway.testing import SteppingClock
 
+pytestmark = pytest.mark.pages
+
 ADDRESS = "pharmacist@lakeside.example"
 START = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
 HOUR = 3600

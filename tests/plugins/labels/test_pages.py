@@ -10,7 +10,7 @@ from plugins.labels.printed import BAG, code
 from plugins.labels.reader import FakeReader, photo
 from waiting import until
 
-pytestmark = pytest.mark.usefixtures("reads_labels")
+pytestmark = [pytest.mark.pages, pytest.mark.usefixtures("reads_labels")]
 
 SCAN = "/dashboard/scan"
 SEEN = ["patient_name", "patient_address", "rx_number"]

@@ -7,6 +7,8 @@ from gateway_reports.settings import ReportsSettings
 from gateway_reports.site_day import due_day
 from plugins.reports.conftest import TOML, Day, delivered
 
+pytestmark = pytest.mark.pages
+
 SETTINGS = """business_days = false
 payers = { OptumRx = 14 }
 """

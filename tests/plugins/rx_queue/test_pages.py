@@ -9,6 +9,8 @@ from sqlalchemy import text
 from gateway.plugin import Panel, hookimpl
 from gateway.testing import SteppingClock
 
+pytestmark = pytest.mark.pages
+
 TOML = """
 [limits]
 reads_per_minute = 1000000

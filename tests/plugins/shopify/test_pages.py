@@ -7,6 +7,8 @@ import pytest
 from shopify_orders import SHOP, address, order, without_protected_data
 from sqlalchemy import text
 
+pytestmark = pytest.mark.pages
+
 PATH = "/dashboard/shops"
 ADDED = {
     "patient_name": "Avery Stone",

@@ -7,6 +7,8 @@ import pytest
 
 from gateway.testing import Receiver
 
+pytestmark = pytest.mark.pages
+
 
 @pytest.fixture
 async def receiver():

@@ -8,6 +8,8 @@ import pytest
 
 from gateway.testing import Receiver, SteppingClock
 
+pytestmark = pytest.mark.pages
+
 START = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
 SITES = """
 [[sites]]
