@@ -38,6 +38,7 @@ from gateway.clock import Clock
 from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import migrate
 from gateway.storage.plugin_tables import PluginTables
+from gateway.storage.stores import backlog
 from gateway.testing import GatewayHarness
 from gateway.testing.harness import MakeHarness
 from gateway.testing.schema import migrated_file
@@ -60,6 +61,7 @@ settings.register_profile(
 settings.register_profile(
     "steady", settings.get_profile("searching"), derandomize=True, database=None
 )
+backlog._DEADLINE_SECONDS = 120.0
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 

@@ -79,7 +79,7 @@ def test_a_vendor_sees_what_their_plugin_breaks_and_nothing_else(tmp_path):
         ["TestBad", "test_its_jobs_have_names_and_do_not_spin"],
         ["TestBad", "test_its_settings_are_frozen_and_refuse_what_they_do_not_know"],
     ], done.stdout
-    assert len([each for each in passed if each[0] == "TestGood"]) == 24
+    assert len([each for each in passed if each[0] == "TestGood"]) == 25
     assert "imports gateway.errors" in done.stdout  # its asserts say what was found
     sample = tmp_path / "found_bare" / "gateway.sample.toml"
     assert f"{sample} is missing: gateway init writes it, so put [plugins.bare]" in done.stdout

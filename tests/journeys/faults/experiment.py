@@ -60,6 +60,8 @@ reads_per_minute = 1000000
 url = "{database}"
 """
 # Short waits, and no end within an experiment: whatever is mended is delivered to.
+# A machine that stands still for less makes no duplicate: for experiments that expect none at all.
+UNHURRIED_SECONDS: Final = 60.0
 RETRIES: Final = "retry_schedule_seconds = [0.2, 0.3, 0.5, 1, 1, 1, 2, 2, 2, 2, 5, 5, 5, 5, 5]"
 
 

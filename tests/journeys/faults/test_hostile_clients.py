@@ -5,7 +5,7 @@ import contextlib
 import sys
 
 import pytest
-from journeys.faults.experiment import Experiment
+from journeys.faults.experiment import UNHURRIED_SECONDS, Experiment
 from raw_http import RawClient
 
 pytestmark = [
@@ -62,7 +62,7 @@ async def attack(url, misbehave):
     ids=["slowloris", "header-flood", "endless-bodies"],
 )
 async def test_hostile_clients_refuse_nobody_else_an_order(tmp_path, note, misbehave, fault, done):
-    async with Experiment(tmp_path, more=HTTP) as experiment:
+    async with Experiment(tmp_path, timeout_seconds=UNHURRIED_SECONDS, more=HTTP) as experiment:
         await experiment.under_load()
         attackers = [
             asyncio.create_task(attack(experiment.gateway.url, misbehave)) for _ in range(150)

@@ -5,7 +5,7 @@ import sys
 
 import httpx
 import pytest
-from journeys.faults.experiment import PATIENCE_SECONDS, Experiment
+from journeys.faults.experiment import PATIENCE_SECONDS, UNHURRIED_SECONDS, Experiment
 
 pytestmark = [
     pytest.mark.slow,
@@ -87,7 +87,7 @@ async def test_an_unlinked_wal_takes_no_order_and_loses_none_when_the_gateway_is
 
 async def test_a_lost_master_key_stops_nothing_and_is_written_back(tmp_path, note):
     key = tmp_path / "data" / "master.key"
-    async with Experiment(tmp_path) as experiment:
+    async with Experiment(tmp_path, timeout_seconds=UNHURRIED_SECONDS) as experiment:
         await experiment.under_load()
 
         before = key.read_bytes()
@@ -108,7 +108,7 @@ async def test_a_poisoned_file_in_the_watched_folder_keeps_no_other_waiting(tmp_
     folder = tmp_path / "incoming"
     folder.mkdir()
     plugin = f'[plugins.csv]\nfolder = "{folder}"\nfolder_seconds = 0.2\n'
-    async with Experiment(tmp_path, more=plugin) as experiment:
+    async with Experiment(tmp_path, timeout_seconds=UNHURRIED_SECONDS, more=plugin) as experiment:
         await experiment.under_load()
 
         for name, content in (("a.csv", b"\x00\xff" * 5000), ("b.xlsx", b"PK\x03\x04 no zip")):

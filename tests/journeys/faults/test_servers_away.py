@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from journeys.faults.experiment import Experiment
+from journeys.faults.experiment import UNHURRIED_SECONDS, Experiment
 
 pytestmark = pytest.mark.slow
 
@@ -13,7 +13,12 @@ def many(tmp_path, own_postgres, own_redis):
     """A server and two workers, on PostgreSQL and Redis."""
     with own_postgres.fresh_database() as url:
         own_redis.flush()
-        yield Experiment(tmp_path, database_url=url, redis_url=own_redis.url)
+        yield Experiment(
+            tmp_path,
+            database_url=url,
+            redis_url=own_redis.url,
+            timeout_seconds=UNHURRIED_SECONDS,
+        )
 
 
 async def test_without_redis_orders_are_taken_and_delivered_all_the_same(many, own_redis, note):

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from journeys.faults.experiment import Experiment
+from journeys.faults.experiment import UNHURRIED_SECONDS, Experiment
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def _hold(path: Path) -> None:
 
 
 async def test_a_sqlite_file_that_somebody_else_locks_is_waited_for(tmp_path, note):
-    async with Experiment(tmp_path) as experiment:
+    async with Experiment(tmp_path, timeout_seconds=UNHURRIED_SECONDS) as experiment:
         await experiment.under_load()
 
         await asyncio.to_thread(_hold, tmp_path / "data" / "gateway.db")
@@ -68,7 +68,7 @@ def _fill(path: Path) -> None:
 
 
 async def test_a_full_disk_refuses_orders_and_loses_none(tmp_path, small_disk, note):
-    async with Experiment(tmp_path) as experiment:
+    async with Experiment(tmp_path, timeout_seconds=UNHURRIED_SECONDS) as experiment:
         await experiment.under_load()
 
         await asyncio.to_thread(_fill, small_disk / "ballast")

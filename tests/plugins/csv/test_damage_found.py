@@ -312,6 +312,16 @@ def test_a_flat_that_may_be_cut_off_in_the_file_s_last_cell_is_refused():
             "Rx Number, which is empty",
         ),
         (
+            "Patient Name,Address,Zip,Rx Number",
+            ["Di Rand,580 Elm St,,02194", "Leo Roy,165 Elm St,,01801"],
+            "Zip, which is empty",
+        ),
+        (
+            "Patient Name,Address,City,Zip",
+            ["Di Rand,5 Elm St,MA-Woburn,02194", "Leo Roy,6 Elm St,Salem / urgent,01801"],
+            "city",
+        ),
+        (
             "Patient Name,Address,Xyz,Copay,Notes,Prescriber Name",
             ["Di Rand,5 Elm St,1.31,blue door,Dr. Lind", "Leo Roy,6 Elm St,3.91,,Dr. Holt"],
             "its cells are no amounts",
@@ -477,6 +487,7 @@ def test_a_count_under_an_id_is_known_by_the_words_under_the_count():
             "Patient Name,Address",
             [f'{each} Day,"Rose Residence, 12 Elm St"' for each in ("Ana", "Bo")],
         ),
+        ("Patient Name,Address,City", ["Ana Reed,5 Elm St,LA-SALLE", "Bo Roy,6 Elm St,Normal"]),
         ("Patient Name,Address", ["Ana & Tom Reed,12 Elm St", "Bo Roy,3 Elm St"]),
         ("Patient Name,Address,Notes", ['Ana Reed,12 Elm St,"ring twice\nthen call, please"']),
         (

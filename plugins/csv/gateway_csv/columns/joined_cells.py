@@ -15,6 +15,7 @@ _BEFORE_HOUSE: Final = re.compile(
 _PRIORITY_BEHIND: Final = re.compile(
     r"[\s/|;,&-](?:routine|urgent|stat)$|[/|;&]\s*(?:rush|normal)$", re.IGNORECASE
 )
+_STATE_IN_FRONT: Final = re.compile(r"([A-Z]{2})\s*[-/|;,&\t\n]\s*[^\W\d_]")
 _REGION_BEHIND: Final = re.compile(r"[|;/\t\n-]\s*([A-Z]{2})$")
 _STATE_BEHIND_UNIT: Final = re.compile(r".*\d.*[|;/,&\t\n]\s*([A-Z]{2})", re.DOTALL)
 _BETWEEN_LINES: Final = re.compile(r"[|;/\t\n]")
@@ -62,5 +63,10 @@ def misses_city(text: str) -> str:
     """Say why a text is no whole city: a doctor's name, ``Thunder`` for Thunder Bay."""
     if is_titled(text) or _DOCTOR_BEHIND.search(text):
         return "it looks like a name"
+    state = _STATE_IN_FRONT.match(text)
+    # LA-SALLE is a city in capital letters.
+    has_state = state is not None and is_region(state[1]) and text != text.upper()
+    if has_state or _PRIORITY_BEHIND.search(text):
+        return "it has more in it than a city"
     is_part = text.casefold() in _FIRST_OF_CITY
     return "it is only a part of a city's name" if is_part else ""

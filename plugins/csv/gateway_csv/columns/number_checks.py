@@ -64,8 +64,9 @@ def check_codes(table: TakenColumns) -> None:
         if not is_one_orders and len(texts) >= FEWEST_ROWS and at and 2 * several >= len(at):
             raise doubted(column, "the same number stands at several patients")
         before = [each for each in table.columns if each.place == column.place - 1]
-        is_after_empty = any(each.field in CODES and not table.texts(each) for each in before)
-        if is_after_empty and share(texts, _DIGITS.fullmatch) > HALF:
+        empty = {each.field for each in before if not table.texts(each)}
+        may_be_zip = "postal_code" in empty and share(texts, _ZIP.fullmatch) > HALF
+        if may_be_zip or (empty & {*CODES} and share(texts, _DIGITS.fullmatch) > HALF):
             raise doubted(column, f"its numbers may be those of {before[0].header}, which is empty")
         _check_marks(table, column, texts)
 
