@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 BLOCKED_SECONDS: Final = 0.1
 _PERIOD_SECONDS: Final = 0.05
+# A busy machine blocks a place again and again: all are counted, one a minute is logged.
+_QUIET_SECONDS: Final = 60.0
 
 
 @contextlib.contextmanager
@@ -56,6 +58,8 @@ class _Watchdog(threading.Thread):
         self._blocked_seconds = blocked_seconds
         self._alive = threading.Event()
         self._stopped = threading.Event()
+        # By place: until when it is not logged again, and how often it would have been.
+        self._said: dict[str, tuple[float, int]] = {}
 
     def stop(self) -> None:
         self._stopped.set()
@@ -80,12 +84,19 @@ class _Watchdog(threading.Thread):
             self._report(place, seconds, cpu_seconds)
 
     def _report(self, place: str, seconds: float, cpu_seconds: float) -> None:
-        _log.warning(
-            "the event loop was blocked for %.0f ms (%.0f ms of CPU time) in %s",
-            seconds * 1000,
-            cpu_seconds * 1000,
-            place,
-        )
+        now = self._clock.monotonic_seconds()
+        quiet_until, unsaid = self._said.get(place, (0.0, 0))
+        if now < quiet_until:
+            self._said[place] = (quiet_until, unsaid + 1)
+        else:
+            self._said[place] = (now + _QUIET_SECONDS, 0)
+            _log.warning(
+                "the event loop was blocked for %.0f ms (%.0f ms of CPU time) in %s%s",
+                seconds * 1000,
+                cpu_seconds * 1000,
+                place,
+                f", and {unsaid} times since the last line of it" if unsaid else "",
+            )
         with contextlib.suppress(RuntimeError):  # the loop is closed; numbers change in its thread
             self._loop.call_soon_threadsafe(self._metrics.loop_blocked, place)
 

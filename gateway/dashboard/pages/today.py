@@ -139,12 +139,13 @@ class Today:
 
 def _need(request: PageRequest, item: AttentionItem) -> dict[str, Any]:
     text = request.text(item.message, **item.values) if item.message else item.text
+    said = text.removeprefix(f"{item.count} ")  # the figure stands before it
     return {
-        "text": text.removeprefix(f"{item.count} "),  # the figure stands before it
+        "text": said,
         "state": "bad" if item.is_bad else "warn",
         "glyph": "s-fail" if item.is_bad else "s-warn",
         "since": item.since,
-        "count": item.count,
+        "count": None if said == text else item.count,
         "href": None if item.page is None else request.url(item.page),
         "button": request.text(item.button or _("Show it")),
         "command": item.command,

@@ -9,8 +9,8 @@ import time
 import pytest
 from raw_http import until
 
-from gateway.clock import SystemClock
-from gateway.observability.loop_watchdog import place_of, watched_loop
+from gateway.clock import SteppingClock, SystemClock
+from gateway.observability.loop_watchdog import _Watchdog, place_of, watched_loop
 from gateway.observability.metrics import Metrics
 
 
@@ -32,6 +32,22 @@ async def test_a_block_is_logged_and_counted_with_its_place(caplog):
     assert any(place.endswith(":busy") for (place,) in metrics.loop_blocks.values)
     lines = [each.getMessage() for each in caplog.records if "blocked" in each.getMessage()]
     assert any(":busy" in line for line in lines)
+
+
+async def test_a_place_that_blocks_again_and_again_is_logged_once_a_minute(caplog):
+    caplog.set_level(logging.WARNING)
+    metrics, clock = Metrics(), SteppingClock()
+    watchdog = _Watchdog(asyncio.get_running_loop(), metrics, clock, 0.1)
+    for seconds in (0, 1, 1, 58):
+        clock.step(seconds)
+        watchdog._report("gateway.x:y", 0.2, 0.1)
+    await until(lambda: metrics.loop_blocks.values.get(("gateway.x:y",)) == 4)
+
+    lines = [each.getMessage() for each in caplog.records if "gateway.x:y" in each.getMessage()]
+    assert [line.rpartition("gateway.x:y")[2] for line in lines] == [
+        "",
+        ", and 2 times since the last line of it",
+    ]
 
 
 async def test_its_thread_ends_with_the_block():
