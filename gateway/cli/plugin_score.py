@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple
 import click
 
 from gateway.errors import Problem
+from gateway.plugin_faults import implemented_hooks
 from gateway.runtime import Gateway
 from gateway.sdk.inbox import Inbox
 from gateway.sdk.records import InstalledPlugin
@@ -136,7 +137,7 @@ def _gold(alone: Gateway, plugin: InstalledPlugin, plugin_class: type) -> Iterat
         bool(metadata.get("project_url")),
         "set [project.urls] in pyproject.toml: an address for questions and changes",
     )
-    shown = alone.hooks.packages()
+    shown = {"pages", "panels"}.intersection(implemented_hooks(plugin_class))
     lacking = [language for language in LANGUAGES if shown and not _has(plugin_class, language)]
     yield Rule(
         "gold",

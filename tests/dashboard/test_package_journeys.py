@@ -240,7 +240,7 @@ async def test_without_script_many_are_changed_and_a_manifest_is_made(running, k
     assert "9100000" not in await page.content()
 
 
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, pytest.param(1440, marks=pytest.mark.long)])
 async def test_each_page_and_state_is_accessible_and_fits_its_window(
     running, key, sign_in_as, width
 ):

@@ -106,7 +106,7 @@ async def test_a_webhook_that_was_answered_outlives_the_process(gateway):
 
 
 @pytest.mark.parametrize("killed_in", ["CreateFulfillment", "CreateEvent"])
-@pytest.mark.parametrize("done", ["do_and_hang", "hang"])
+@pytest.mark.parametrize("done", ["do_and_hang", pytest.param("hang", marks=pytest.mark.long)])
 async def test_a_delivery_shows_as_one_fulfillment_though_the_process_is_killed_between_the_calls(
     gateway, shop, killed_in, done
 ):

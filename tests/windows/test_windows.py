@@ -236,6 +236,7 @@ async def test_what_the_terminal_has_no_letters_for_is_printed_as_a_question_mar
     assert for_programs["description"] == "Łódź → ok"
 
 
+@pytest.mark.long
 async def test_the_demo_tells_its_whole_story(tmp_path):
     said = await gateway(tmp_path, "demo")
 

@@ -124,6 +124,7 @@ async def test_the_secrets_of_people_are_not_in_the_database_in_clear(door):
     assert begun.cookie not in str(stored)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 async def test_ten_thousand_wrong_passwords_from_one_address_dont_keep_the_owner_out(quick_door):
     door = quick_door

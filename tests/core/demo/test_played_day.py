@@ -90,6 +90,7 @@ def test_what_drivers_report_passes_the_rules():
     check_update(DeliveryUpdate(package_id="pkg_1", event="completed"))
 
 
+@pytest.mark.long
 async def test_the_driver_goes_from_door_to_door_and_the_failing_server_recovers(
     harness, monkeypatch
 ):

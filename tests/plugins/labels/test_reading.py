@@ -39,7 +39,9 @@ def fields(scanned, place="US"):
     return fields_of(scanned.lines, scanned.codes, Reading(PATTERNS, country, date(2026, 11, 29)))
 
 
-@pytest.mark.parametrize(("seed", "level"), [(3, 0), (4, 1), (5, 1)])
+@pytest.mark.parametrize(
+    ("seed", "level"), [(3, 0), pytest.param(4, 1, marks=pytest.mark.long), (5, 1)]
+)
 def test_labels_of_three_places_are_read_from_a_scan_and_from_good_photos(sandbox, seed, level):
     label = made(seed, level)
     found = fields(read(sandbox, label.jpeg()), label.place)

@@ -9,6 +9,8 @@ from pictures import photo
 from plugins.reports.conftest import DAY, delivered
 from plugins.reports.test_signatures import PROOF
 
+pytestmark = pytest.mark.pages
+
 DAY_PAGE = f"/dashboard/reports?site=lakeside&day={DAY}"
 
 

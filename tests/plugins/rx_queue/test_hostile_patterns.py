@@ -82,6 +82,7 @@ def test_a_reader_takes_time_in_proportion_to_its_text(read):
         assert spent(lambda text=long: read(text)) <= max(quick, 0.001) * MOST_RATIO
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_quadratic_pattern_is_found():
     pattern = re.compile(r"\d+(?:[.,]\d+)?\s*mg")

@@ -26,6 +26,8 @@ _HASH: Final = re.compile(r"#\d+")
 _DIGITS: Final = re.compile(r"\d{4,}")
 _LONG_HASH: Final = re.compile(r"(?:.*\W)?#(\d{4,})")
 _LONGEST_STEP: Final = 10
+# Fewer cells may all be mistakes: each is an error of its row.
+_ENOUGH_TO_JUDGE: Final = 4
 # Pieces in a box, and postal codes: what an id rarely is throughout.
 _COUNT_OR_ZIP: Final = re.compile(r"\d{1,2}[05]|\d{5}")
 _LETTERED: Final = re.compile(r"(?:[A-Z]{1,4}[-#]?|#)\d{3,}")
@@ -125,12 +127,21 @@ def _check_marks(table: TakenColumns, column: Column, texts: Sequence[str]) -> N
         raise doubted(column, "its numbers are marked as an order's")
 
 
+def _has_amounts_elsewhere(table: TakenColumns) -> bool:
+    return any(
+        each.field is None and share(table.texts(each), _CENTS.fullmatch) > HALF
+        for each in table.columns
+    )
+
+
 def check_amounts(table: TakenColumns) -> None:
     """Doubt counts under *Copay* beside amounts under *Qty*."""
     for column in table.taken("copay_amount"):
-        if table.texts(column) and share(table.texts(column), _AMOUNT.match) < HALF:
+        texts = table.texts(column)
+        is_judged = len(texts) >= _ENOUGH_TO_JUDGE or (texts and _has_amounts_elsewhere(table))
+        if is_judged and share(texts, _AMOUNT.match) < HALF:
             raise doubted(column, "its cells are no amounts")
-        if share(table.texts(column), _CENTS.fullmatch) > 0 or not table.texts(column):
+        if share(texts, _CENTS.fullmatch) > 0 or not texts:
             continue
         for other in table.columns:
             is_amount = share(table.texts(other), _CENTS.fullmatch) > HALF

@@ -15,9 +15,10 @@ from contextvars import copy_context
 from functools import partial
 from typing import Final, ParamSpec, Self, TypeVar
 
-from gateway.plugin import FileTooSlow, Unavailable
+from gateway.plugin import FileTooSlow, SystemClock, Unavailable
 
 AT_ONCE: Final = 2
+_CLOCK: Final = SystemClock()
 _BUSY_SECONDS: Final = 0.001
 _PAUSE_SECONDS: Final = 0.00005
 _STOPPED: Final = "The gateway stops: send the file again when it is back."
@@ -46,7 +47,7 @@ class Pace:
     def beat(self) -> None:
         """Note that a row was read; raises ``FileTooSlow`` or ``Unavailable``."""
         # A thread has not computed for longer than the clock went on, which costs less to read.
-        clock = time.perf_counter()
+        clock = _CLOCK.monotonic_seconds()
         if clock - self._looked < _BUSY_SECONDS:
             return
         self._looked = clock
