@@ -55,7 +55,7 @@ def score_of(
     rules = [
         *_bronze(alone, plugin),
         *_silver(alone, plugin, plugin_class),
-        *_gold(alone, plugin, plugin_class),
+        *_gold(plugin, plugin_class),
     ]
     reached: Level | None = None
     for level in LEVELS:
@@ -120,7 +120,7 @@ def _silver(alone: Gateway, plugin: InstalledPlugin, plugin_class: type) -> Iter
     )
 
 
-def _gold(alone: Gateway, plugin: InstalledPlugin, plugin_class: type) -> Iterator[Rule]:
+def _gold(plugin: InstalledPlugin, plugin_class: type) -> Iterator[Rule]:
     metadata = importlib.metadata.metadata(plugin.distribution).json
     has_licence = bool(metadata.get("license_expression") or metadata.get("license"))
     yield Rule("gold", "has a licence", has_licence, "set license in pyproject.toml")
