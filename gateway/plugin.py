@@ -111,6 +111,7 @@ from gateway.sdk.http import (
     idempotency_key,
     json_response,
     page_size,
+    provided,
 )
 from gateway.sdk.inbox import Inbox, InboxMessage, Settled
 from gateway.sdk.oauth2 import OAuth2, code_challenge
@@ -489,6 +490,7 @@ __all__ = [
     "outcome_of",
     "page_size",
     "problem_of",
+    "provided",
     "queue_columns",
     "read_in_sandbox",
     "received",

@@ -21,7 +21,6 @@ from gateway.http.keys import keys_router
 from gateway.http.metrics import metrics_router
 from gateway.http.openapi import docs_router, openapi_config
 from gateway.http.packages_api import packages_router
-from gateway.http.parameters import DeclaredParameters
 from gateway.http.people_api import people_router
 from gateway.http.plan import plan_router
 from gateway.http.routers import naming_faults
@@ -77,7 +76,6 @@ def create_litestar(gateway: Gateway) -> Litestar:
         middleware=[
             Authentication(throttle, web, gateway.limits, gateway.plans, gateway.audit, table)
         ],
-        guards=[DeclaredParameters()],
         exception_handlers=HANDLERS,
         dependencies={
             "caller": Provide(provide_caller, sync_to_thread=False),

@@ -38,6 +38,7 @@ from gateway.errors import (
     SessionLocked,
     UnsupportedMedia,
 )
+from gateway.http.parameters import DeclaredParameters
 from gateway.http.request_caps import AnonymousBodies, WaitingRequests
 from gateway.http.web_sessions import WebSessions
 from gateway.model.account import Caller
@@ -77,22 +78,25 @@ class Authentication(ASGIMiddleware):
         self._waiting = WaitingRequests(table.max_waiting_requests)
         self._streams = WaitingRequests(table.max_waiting_requests)  # of people, apart from keys
         self._has_proxies = bool(table.trusted_proxies)
+        self._parameters = DeclaredParameters()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Call the next layer, or raise the error that refuses the request."""
         options: dict[str, Any] = scope["route_handler"].opt
         method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
+        caller: Caller | None = None
         if not options.get("public"):
             caller = await self._admitted(scope, receive, options, method)
             scope["state"][_CALLER] = msgspec.structs.replace(caller, trace=traceparent.get())
-            if options.get("waits"):
-                waiting = self._streams if caller.kind == "person" else self._waiting
-                with waiting.held(caller.actor):
-                    await next_app(scope, receive, send)
-                return
         elif "limit" in options:
             client = client_network(_host(scope))
             await self._limits.take(options["limit"], f"address:{client}")
+        self._parameters.check(scope)  # type: ignore[arg-type]  # only HTTP comes here
+        if caller is not None and options.get("waits"):
+            waiting = self._streams if caller.kind == "person" else self._waiting
+            with waiting.held(caller.actor):
+                await next_app(scope, receive, send)
+            return
         if options.get("session"):
             self._web.browser(scope, Headers.from_scope(scope))
         if method not in _SAFE_METHODS and options.get("public"):

@@ -5,33 +5,33 @@ than was asked for.
 """
 
 from collections.abc import Collection
-from typing import Any
-from weakref import WeakKeyDictionary
 
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar import Request
+from litestar.types import HTTPScope
 
 from gateway.errors import InvalidInput, Problem
 
 
 class DeclaredParameters:
-    """A guard for the routes under ``/api``; one for each application."""
+    """What the routes under ``/api`` declare; one for each application.
+
+    Not a guard of Litestar's: those without ``await`` in them run in a thread.
+    """
 
     def __init__(self) -> None:
-        self._declared: WeakKeyDictionary[BaseRouteHandler, Collection[str]] = WeakKeyDictionary()
+        self._declared: dict[int, Collection[str]] = {}
 
-    def __call__(
-        self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
-    ) -> None:
+    def check(self, scope: HTTPScope) -> None:
         """Raise ``InvalidInput`` for an undeclared parameter, without its name and value."""
-        if not connection.scope["query_string"] or not connection.url.path.startswith("/api/"):
+        if not scope["query_string"] or not scope["path"].startswith("/api/"):
             return
-        declared = self._declared.get(handler)
+        handler = scope["route_handler"]
+        declared = self._declared.get(id(handler))  # they live as long as the application
         if declared is None:
             model = handler.create_kwargs_model(path_parameters={})
             declared = {each.field_alias for each in model.expected_query_params}
-            self._declared[handler] = declared
-        if all(name in declared for name in connection.query_params):
+            self._declared[id(handler)] = declared
+        if all(name in declared for name in Request(scope).query_params):
             return
         names = ", ".join(sorted(declared)) or "none"
         text = f"unknown query parameter; this route takes: {names}"

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final
 
 from litestar import Response
 from litestar.background_tasks import BackgroundTask
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 
 from gateway.errors import InvalidInput
+from gateway.model.account import Caller
 from gateway.model.submission import Idempotency
 from gateway.model.wire import encode
 from gateway.sdk.protocols import Gateway
@@ -30,9 +31,24 @@ PageLimit = Annotated[
 ]
 """Type of a handler parameter ``limit``, which :func:`page_size` checks."""
 
+
+def provided(value: Any) -> Provide:
+    """Return the provider of an object of the plugin's, for routes that need a caller.
+
+    It comes after the caller, not beside: for two dependencies that don't wait for each other,
+    Litestar starts a task each, a tenth of what a small request costs.
+    """
+
+    def give(caller: NamedDependency[SkipValidation[Caller]]) -> Any:
+        del caller
+        return value
+
+    return Provide(give, sync_to_thread=False)
+
+
 OpenGateway = NamedDependency[SkipValidation[Gateway]]
 """Type of a handler parameter named ``gateway`` that takes the open gateway, where the router
-provides it: ``Provide(lambda: gateway, sync_to_thread=False)``."""
+provides it: :func:`provided`."""
 
 
 def idempotency_key(key: str | None, request: bytes) -> Idempotency | None:

@@ -3,10 +3,18 @@
 from typing import Final
 
 from litestar import Response, Router, post
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.params import RawBody, SkipValidation
 
-from gateway.plugin import Caller, Gateway, InvalidInput, Submission, decode, json_response
+from gateway.plugin import (
+    Caller,
+    Gateway,
+    InvalidInput,
+    Submission,
+    decode,
+    json_response,
+    provided,
+)
 from gateway_acme_erp import mapping, schema
 
 SOURCE: Final = "acme_erp"
@@ -54,5 +62,5 @@ def router(gateway: Gateway) -> Router:
     return Router(
         "/api/acme",
         route_handlers=[take_orders],
-        dependencies={"gateway": Provide(lambda: gateway, sync_to_thread=False)},
+        dependencies={"gateway": provided(gateway)},
     )

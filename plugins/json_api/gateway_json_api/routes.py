@@ -1,9 +1,8 @@
 """The router of the JSON API."""
 
 from litestar import Router
-from litestar.di import Provide
 
-from gateway.plugin import Gateway
+from gateway.plugin import Gateway, provided
 from gateway_json_api import order_routes, package_routes, update_routes
 from gateway_json_api.settings import JsonApiSettings
 
@@ -24,8 +23,5 @@ def router(gateway: Gateway, settings: JsonApiSettings) -> Router:
             update_routes.report_update,
             update_routes.report_updates,
         ],
-        dependencies={
-            "gateway": Provide(lambda: gateway, sync_to_thread=False),
-            "settings": Provide(lambda: settings, sync_to_thread=False),
-        },
+        dependencies={"gateway": provided(gateway), "settings": provided(settings)},
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, cast, get_args
 
 import msgspec
 from litestar import Response, Router, get, post
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.params import (
     FromPath,
     FromQuery,
@@ -26,6 +26,7 @@ from gateway.plugin import (
     idempotency_key,
     json_response,
     page_size,
+    provided,
 )
 from gateway_rx_queue import fhir, mapping, schema
 from gateway_rx_queue.agent_routes import lease_jobs, report_result, report_results
@@ -280,5 +281,5 @@ def router(queue: RxService) -> Router:
             keep_page,
             list_pages,
         ],
-        dependencies={"queue": Provide(lambda: queue, sync_to_thread=False)},
+        dependencies={"queue": provided(queue)},
     )
