@@ -119,11 +119,17 @@ class ConnectionGuard:
         return [each for own in self._by_network.values() for each in own]
 
     def _make_room(self, connections: dict["GuardedProtocol", None]) -> bool:
-        expendable = [each for each in connections if each.is_expendable]
-        if not expendable:
+        expendable = (each for each in connections if each.is_expendable)
+        # Before those that have made a request: a client's pool outlives a flood. They are in the
+        # order in which they came, so that a flood finds the oldest of its own at once.
+        silent = next((each for each in expendable if not each.has_answered), None)
+        oldest = silent or min(
+            (each for each in connections if each.is_expendable),
+            key=lambda each: each.since,
+            default=None,
+        )
+        if oldest is None:
             return False
-        # Before those that have made a request: a client's pool outlives a flood.
-        oldest = min(expendable, key=lambda each: (each.has_answered, each.since))
         self.release(oldest)
         oldest.abort()
         return True
