@@ -19,6 +19,7 @@ from gateway.auth.sessions import SignedIn
 from gateway.auth.sign_in import Begun, Browser
 from gateway.auth.web_origin import local_path
 from gateway.dashboard.cookies import begin_session, end_session, put_cookie
+from gateway.dashboard.forms import FORM, form_of
 from gateway.dashboard.oidc_pages import oidc_handlers
 from gateway.dashboard.rendering import (
     HEADERS,
@@ -30,7 +31,6 @@ from gateway.dashboard.rendering import (
     Layout,
     given_again,
 )
-from gateway.dashboard.serving import FORM, form_of
 from gateway.errors import GatewayError, InvalidInput
 from gateway.model.permission import ANY_CALLER
 from gateway.model.person import LANGUAGES

@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from gateway.auth.sessions import SignedIn
 from gateway.auth.sign_in import Browser
+from gateway.dashboard.forms import FORM, MAX_FORM_BYTES, FormReader
 from gateway.dashboard.page_memory import NO_DRAFT, PageMemories, query_of
 from gateway.dashboard.plugin_output import MAX_PAGE_CHARACTERS, sends_code
 from gateway.dashboard.registry import OwnedPage, OwnedPanel, needs
@@ -34,7 +35,6 @@ from gateway.errors import (
     NotFound,
     StepUpRequired,
     StorageError,
-    TooLarge,
 )
 from gateway.model.account import Caller
 from gateway.model.permission import ANY_CALLER
@@ -44,14 +44,11 @@ from gateway.sdk.page_request import DASHBOARD, PagePerson, PageRequest, Query, 
 from gateway.sdk.pages import Action, Answer, Download, Page, SeeOther, Template
 from gateway.sdk.uploads import MULTIPART
 
-FORM: Final = ("application/x-www-form-urlencoded",)
-MAX_FORM_BYTES: Final = 64 * 1024
 PATH: Final = "page_path"
 """Where a route's options have the path of its page."""
 REGION_HEADER: Final = "x-gateway-region"
 PROBLEM_HEADER: Final = "X-Gateway-Problem"
 TOAST_HEADER: Final = "X-Gateway-Toast"
-_MAX_FIELDS: Final = 2000
 _MAX_QUERY: Final = 4000
 _MAX_REGIONS: Final = 10
 _OWN_CODE: Final = "it sends a script, handler or style inside the page, which browsers refuse"
@@ -115,7 +112,7 @@ class PageServer:
             formats=Formats(language, self._shell.zone_of(sites, site), clock.now),
             texts=self._layout.texts(owned.plugin, language),
             memory=self._memory,
-            read_form=_FormReader(http).read,
+            read_form=FormReader(http).read,
             now=clock.now(),
             region=_regions(http),
         )
@@ -359,19 +356,6 @@ class PageServer:
         return self._gateway.identity.sessions.is_fresh(signed_in.row)
 
 
-class _FormReader:
-    """Reads a form once, however often it is asked for."""
-
-    def __init__(self, http: Asked) -> None:
-        self._http = http
-        self._read: Query | None = None
-
-    async def read(self) -> Query:
-        if self._read is None:
-            self._read = await form_of(self._http)
-        return self._read
-
-
 @asynccontextmanager
 async def _limited(seconds: float | None) -> AsyncIterator[None]:
     """Raise ``TimeoutError`` after so many seconds, also in place of what a library makes of it."""
@@ -383,24 +367,6 @@ async def _limited(seconds: float | None) -> AsyncIterator[None]:
         if limit.expired() and not isinstance(error, TimeoutError):
             raise TimeoutError from error
         raise
-
-
-async def form_of(http: Asked) -> Query:
-    """Read a form's fields; raises ``InvalidInput`` for one that is malformed or too large."""
-    media = http.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media not in FORM:
-        raise InvalidInput("Send the form as a browser does.")
-    body = await http.body()
-    if len(body) > MAX_FORM_BYTES:
-        raise TooLarge("The form is larger than 64 KB.")
-    try:
-        text = body.decode("ascii")
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
-    except ValueError as error:
-        raise InvalidInput("The form is malformed.") from error
-    if "\0" in "".join(value for _, value in pairs):
-        raise InvalidInput("The form is malformed.")
-    return Query(pairs)
 
 
 async def _nowhere(request: PageRequest) -> Answer:

@@ -14,8 +14,8 @@ from litestar.response import Redirect
 
 from gateway.auth.sign_in import Browser
 from gateway.dashboard.cookies import begin_session, put_cookie
+from gateway.dashboard.forms import form_of
 from gateway.dashboard.rendering import HEADERS, Layout, here, html, theme_of
-from gateway.dashboard.serving import form_of
 from gateway.demo.staff import STAFF
 from gateway.hookspecs import hookimpl
 from gateway.model.account import DEFAULT_ACCOUNT

@@ -21,6 +21,7 @@ from gateway.auth.identity import Identity
 from gateway.auth.sessions import SIGNED_IN, SignedIn
 from gateway.auth.sign_in import Browser
 from gateway.auth.web_origin import WebOrigin, cookie_name, local_path
+from gateway.dashboard.forms import FORM, MAX_FIELDS, MAX_FORM_BYTES
 from gateway.errors import InvalidInput, NotAllowed, NotAuthenticated
 from gateway.model.account import Caller, Mode
 from gateway.model.ids import new_id
@@ -30,9 +31,6 @@ _BROWSER: Final = "gateway_browser"
 _PLACE: Final = "gateway_place"
 MODE_HEADER: Final = "x-gateway-mode"
 _TEST_PATH: Final = "/dashboard/test"
-_FORM: Final = "application/x-www-form-urlencoded"
-_MAX_FORM_BYTES: Final = 64 * 1024
-_MAX_FIELDS: Final = 2000
 _NEVER_KEPT: Final = frozenset({"password", "code", "token"})
 
 
@@ -105,11 +103,11 @@ class WebSessions:
         headers = Headers.from_scope(scope)
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
         path = local_path(urlsplit(headers.get("referer", "")).path, "")
-        if signed_in is None or media != _FORM or not path:
+        if signed_in is None or media not in FORM or not path:
             return
         fields = _typed(await _read(receive))
         data, row, now = msgspec.json.encode(fields), signed_in.row, self._parts.clock.now()
-        if not fields or len(data) > _MAX_FORM_BYTES:
+        if not fields or len(data) > MAX_FORM_BYTES:
             return
         async with self._parts.database.begin() as connection:
             await self._parts.store.keep_draft(
@@ -125,7 +123,7 @@ async def _read(receive: Receive) -> bytes:
         if message["type"] != "http.request":
             return b""
         body += message["body"]
-        if len(body) > _MAX_FORM_BYTES:
+        if len(body) > MAX_FORM_BYTES:
             return b""
         if not message["more_body"]:
             return body
@@ -134,7 +132,7 @@ async def _read(receive: Receive) -> bytes:
 def _typed(body: bytes) -> dict[str, str | list[str]]:
     """Return the fields of a form by name, a repeated one as a list."""
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         return {}
     found: dict[str, list[str]] = {}
