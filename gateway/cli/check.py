@@ -8,16 +8,16 @@ import os
 import shutil
 import socket
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import company_provider
+from gateway.cli.findings import Findings
 from gateway.cli.key_check import look_at_keys
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
 from gateway.cli.preflight import DatabaseState, look_at_audit, look_at_database, look_at_master_key
@@ -54,57 +54,6 @@ from gateway.storage.stores.destinations import sinks_without_plugin
 _REDIS_SECONDS: Final = 5.0
 _AUDIT_ROWS: Final = 20_000  # the newest ones; gateway audit verify takes all
 _LEAST_CERTIFICATE: Final = timedelta(days=14)
-
-
-@dataclass(slots=True)
-class Findings:
-    """The results of all checks. ``file`` is the configuration file, if any.
-
-    ``gateway`` is set once the settings were read, ``database`` once it was reached.
-    ``by_check`` has the problems of each check that failed, ``commands`` the commands that help
-    where a plugin named one.
-    """
-
-    file: Path | None
-    gateway: Gateway | None = None
-    database: DatabaseState | None = None
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    by_check: dict[str, list[Problem]] = field(default_factory=dict)
-    commands: dict[str, str] = field(default_factory=dict)
-
-    def passed(self, name: str, detail: str) -> None:
-        """Record a check that passed."""
-        self.checks.append({"name": name, "ok": True, "detail": detail})
-
-    def failed(self, name: str, *problems: Problem) -> None:
-        """Record a check that failed; a problem's ``field`` is its table and key."""
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        self.checks.append({"name": name, "ok": False, "detail": count})
-        self.problems += problems
-        self.by_check.setdefault(name, []).extend(problems)
-
-    def show(self, session: Session) -> None:
-        """Print a line for each result, passed checks first."""
-        if session.as_json:
-            problems = [self._as_json(problem) for problem in self.problems]
-            session.record({"ok": not self.problems, "checks": self.checks, "problems": problems})
-            return
-        for check in self.checks:
-            if check["ok"]:
-                session.say(f"ok       {check['name']}: {check['detail']}")
-        for problem in self.problems:
-            session.say(f"problem  {self._as_text(problem)}")
-
-    def _as_json(self, problem: Problem) -> dict[str, Any]:
-        file = {} if self.file is None else {"file": str(self.file)}
-        return {**file, "field": problem.field, "message": problem.message}
-
-    def _as_text(self, problem: Problem) -> str:
-        if problem.field is None:
-            return problem.message
-        name = "the configuration" if self.file is None else self.file.name
-        return f"{name}: {problem.field}: {problem.message}"
 
 
 @command("check")
@@ -499,6 +448,6 @@ async def check_plugin_health(
             findings.passed(name, report.detail)
         else:
             text = f"health check {name}: {report.detail}"
-            findings.failed(name, Problem(text, field="[plugins]"))
+            findings.failed(name, Problem(text, field="[plugins]"), sentence=report.detail)
             if report.command is not None:
                 findings.commands[name] = report.command

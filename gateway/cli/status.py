@@ -16,7 +16,8 @@ import click
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.cli.check import Findings, check_plugin_health, run_checks
+from gateway.cli.check import check_plugin_health, run_checks
+from gateway.cli.findings import Findings
 from gateway.cli.opening import DEFAULT_FILE, unlogged
 from gateway.errors import ConfigurationError
 from gateway.health.lines import Line, red
@@ -103,10 +104,7 @@ def _with_config(line: Line, path: Path | None) -> Line:
 def _of_findings(findings: Findings) -> Iterator[Line]:
     for check in findings.checks:
         name, ok = check["name"], check["ok"]
-        problems = "; ".join(
-            each.message.removeprefix(f"health check {name}: ")  # the line begins with the name
-            for each in findings.by_check.get(name, ())
-        )
+        problems = "; ".join(each.message for each in findings.by_check.get(name, ()))
         help_command = (
             None if ok else findings.commands.get(name) or _HELP.get(name, "gateway check")
         )
