@@ -1,18 +1,14 @@
 """``gateway inbox``: what came in for plugins and could not be used, and what a person does."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import click
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.cli.opening import caller_of, many_rows
 from gateway.errors import Forbidden
-from gateway.model.account import Caller
-from gateway.model.audit import ALL_OF_AN_ORDER, AuditEntry, Kind
+from gateway.intake.held_messages import HeldMessages
+from gateway.model.audit import ALL_OF_AN_ORDER, AuditEntry
 from gateway.model.wire import timestamp
-from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command, reveal_option
 from gateway.storage.stores.inbox_items import InboxItem, InboxItems
 
@@ -72,7 +68,7 @@ async def show(
 ) -> None:
     """Show one message; with --reveal what is in it, which is audited."""
     caller = caller_of(session, account, test_data=test_data, site=site, reveal=reveal)
-    async with _changing(session) as (gateway, connection):
+    async with session.gateway() as gateway, gateway.database.begin() as connection:
         items = InboxItems(gateway)
         record = _shown(await items.get(connection, caller, item_id))
         if reveal:
@@ -81,7 +77,8 @@ async def show(
             content = await items.content(connection, caller, item_id)
             record["body"] = content.body.decode("utf-8", "replace")
             record["details"] = dict(content.details)
-            await _audit(gateway, connection, caller, "reveal", "inbox.read", item_id)
+            entry = AuditEntry.by(caller, "reveal", "inbox.read", item_id, fields=ALL_OF_AN_ORDER)
+            await gateway.audit.record(connection, [entry], gateway.clock.now())
     session.record(record)
 
 
@@ -93,9 +90,8 @@ async def release(
 ) -> None:
     """Have a held or dead message handled again, by the server within two seconds."""
     caller = caller_of(session, account, test_data=test_data, site=site)
-    async with _changing(session) as (gateway, connection):
-        item = await InboxItems(gateway).release(connection, caller, item_id, b"")
-        await _audit(gateway, connection, caller, "change", "inbox.released", item_id)
+    async with session.gateway() as gateway:
+        item = await HeldMessages(gateway, gateway.audit).release(caller, item_id)
     session.record({**_shown(item), "released": True})
 
 
@@ -110,33 +106,13 @@ async def discard(
     if not yes:
         click.confirm(f"Erase the message {item_id} for good?", abort=True, err=True)
     caller = caller_of(session, account, test_data=test_data, site=site)
-    async with _changing(session) as (gateway, connection):
-        item = await InboxItems(gateway).discard(connection, caller, item_id)
-        await _audit(gateway, connection, caller, "change", "inbox.discarded", item_id)
+    async with session.gateway() as gateway:
+        item = await HeldMessages(gateway, gateway.audit).discard(caller, item_id)
     session.record({**_shown(item), "discarded": True})
 
 
 for each in (list_messages, show, release, discard):
     inbox.add_command(each)
-
-
-@asynccontextmanager
-async def _changing(session: Session) -> AsyncIterator[tuple[Gateway, AsyncConnection]]:
-    async with session.gateway() as gateway, gateway.database.begin() as connection:
-        yield gateway, connection
-
-
-async def _audit(
-    gateway: Gateway,
-    connection: AsyncConnection,
-    caller: Caller,
-    kind: Kind,
-    action: str,
-    item_id: str,
-) -> None:
-    fields = {"fields": ALL_OF_AN_ORDER} if kind == "reveal" else {}
-    entry = AuditEntry.by(caller, kind, action, item_id, **fields)
-    await gateway.audit.record(connection, [entry], gateway.clock.now())
 
 
 def _shown(item: InboxItem) -> dict[str, Any]:

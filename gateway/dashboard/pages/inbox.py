@@ -1,13 +1,12 @@
-"""The page Held messages: what came in for plugins and could not be used, with what a person does.
+"""The page Held messages: messages that no plugin could use, to be handled again or erased.
 
-Every plugin's inbox, without a look at what is in a message: its body may be a patient's.
+Those of every plugin's inbox, without their bodies: a body may be a patient's.
 """
 
 from typing import Final
 
 from gateway.errors import InvalidInput
-from gateway.model.account import Caller
-from gateway.model.audit import AuditEntry
+from gateway.intake.held_messages import HeldMessages
 from gateway.runtime import Gateway
 from gateway.sdk.page_request import PageRequest
 from gateway.sdk.pages import Action, Page, SeeOther, Template
@@ -21,34 +20,34 @@ _LONGEST: Final = 100
 
 def inbox_pages(gateway: Gateway) -> list[Page]:
     """Return the page."""
-    held = HeldMessages(gateway)
+    page = InboxPage(gateway)
     return [
         Page(
             path="inbox",
             title="Held messages",
             permission=_READ,
-            handler=held.show,
+            handler=page.show,
             parent="plugins",
             actions=(
-                Action(path="release", permission=_CHANGE, handler=held.release),
-                Action(path="discard", permission=_CHANGE, handler=held.discard),
+                Action(path="release", permission=_CHANGE, handler=page.release),
+                Action(path="discard", permission=_CHANGE, handler=page.discard),
             ),
         )
     ]
 
 
-class HeldMessages:
+class InboxPage:
     """Lists held and dead messages, has one handled again, and erases one."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._items = InboxItems(gateway)
+        self._decisions = HeldMessages(gateway, gateway.audit)
 
     async def show(self, request: PageRequest) -> Template:
         """Show held and dead messages of one plugin, or of all, newest first."""
         plugin = request.query.get("plugin")[:_LONGEST]
         before = request.query.get("before")[:_LONGEST] or None
-        items = InboxItems(self._gateway, plugin) if plugin else self._items
+        items = InboxItems(self._gateway, plugin or None)
         async with self._gateway.database.read() as connection:
             found = await items.page(
                 connection,
@@ -74,25 +73,13 @@ class HeldMessages:
     async def release(self, request: PageRequest) -> SeeOther:
         """Have a message handled again, by the server within two seconds."""
         item_id, plugin = await _chosen(request)
-        async with self._gateway.database.begin() as connection:
-            await self._items.release(connection, request.caller, item_id, b"")
-            await self._gateway.audit.record(
-                connection,
-                [_entry(request.caller, "inbox.released", item_id)],
-                self._gateway.clock.now(),
-            )
+        await self._decisions.release(request.caller, item_id)
         return SeeOther(_back(plugin), toast=request.text("The message is handled again."))
 
     async def discard(self, request: PageRequest) -> SeeOther:
         """Erase a message for good."""
         item_id, plugin = await _chosen(request)
-        async with self._gateway.database.begin() as connection:
-            await self._items.discard(connection, request.caller, item_id)
-            await self._gateway.audit.record(
-                connection,
-                [_entry(request.caller, "inbox.discarded", item_id)],
-                self._gateway.clock.now(),
-            )
+        await self._decisions.discard(request.caller, item_id)
         return SeeOther(_back(plugin), toast=request.text("The message is erased."))
 
 
@@ -106,7 +93,3 @@ async def _chosen(request: PageRequest) -> tuple[str, str]:
 
 def _back(plugin: str) -> str:
     return f"inbox?plugin={plugin}" if plugin.isidentifier() else "inbox"
-
-
-def _entry(caller: Caller, action: str, item_id: str) -> AuditEntry:
-    return AuditEntry.by(caller, "change", action, item_id)
