@@ -66,7 +66,7 @@ SLOW_TO_OPEN: Final = (
     "took {seconds} s to open: each command of the command line waits for it; open connections "
     "when they are needed, and leave periodic work to a job"
 )
-"""What is said of a plugin that was slow to open."""
+"""The sentence on a plugin that was slow to open, after its name."""
 
 Record = TypeVar("Record")
 

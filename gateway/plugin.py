@@ -253,6 +253,7 @@ SINCE: Final[Mapping[str, str]] = {
     "order_candidate": "1.1",
     "orders_answer": "1.1",
     "outcome_of": "1.1",
+    "provided": "1.1",
     "received": "1.1",
     "signed_headers": "1.1",
     "signed_request": "1.1",

@@ -119,11 +119,11 @@ class ConnectionGuard:
         return [each for own in self._by_network.values() for each in own]
 
     def _make_room(self, connections: dict["GuardedProtocol", None]) -> bool:
-        expendable = (each for each in connections if each.is_expendable)
-        # Before those that have made a request: a client's pool outlives a flood. They are in the
-        # order in which they came, so that a flood finds the oldest of its own at once.
-        silent = next((each for each in expendable if not each.has_answered), None)
-        oldest = silent or min(
+        # A client's pool outlives a flood: first goes the oldest that made no request. They are in
+        # the order in which they came, so that a flood's next one doesn't look at all of them.
+        oldest = next(
+            (each for each in connections if not each.has_answered and each.is_expendable), None
+        ) or min(
             (each for each in connections if each.is_expendable),
             key=lambda each: each.since,
             default=None,

@@ -201,12 +201,10 @@ function update(region, fresh, isWanted) {
 
 function swap(region, fresh, before) {
   counted.delete(region.id);
-  const checked = [...region.querySelectorAll("[data-id] input:checked")].map((box) => box.closest("[data-id]").dataset.id);
   const back = keep(region, fresh);
   region.replaceWith(fresh);
   for (const [id, row] of rowsOf(fresh)) {
     if (before.size && !before.has(id)) row.dataset.new = "";
-    if (checked.includes(id)) row.querySelectorAll("input[type=checkbox]").forEach((box) => (box.checked = true));
   }
   back();
   offer(fresh, 0);

@@ -61,7 +61,7 @@ _SEVERAL_WAIT: Final = (
 
 
 class _Wait(NamedTuple):
-    """What waits, in words: ``messages`` as the catalogs have them, of one and several."""
+    """One kind of wait and its texts: ``messages`` for one prescription and for several."""
 
     kind: str
     state: State
