@@ -6,10 +6,10 @@ import click
 
 from gateway.cli.opening import caller_of, many_rows
 from gateway.errors import Forbidden
-from gateway.intake.held_messages import HeldMessages
 from gateway.model.audit import ALL_OF_AN_ORDER, AuditEntry
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command, reveal_option
+from gateway.storage.stores.held_messages import HeldMessages
 from gateway.storage.stores.inbox_items import InboxItem, InboxItems
 
 _COLUMNS: Final = ("id", "plugin", "received_at", "state", "reason", "source", "kind", "attempts")
@@ -91,7 +91,7 @@ async def release(
     """Have a held or dead message handled again, by the server within two seconds."""
     caller = caller_of(session, account, test_data=test_data, site=site)
     async with session.gateway() as gateway:
-        item = await HeldMessages(gateway, gateway.audit).release(caller, item_id)
+        item = await HeldMessages(gateway, InboxItems(gateway)).release(caller, item_id)
     session.record({**_shown(item), "released": True})
 
 
@@ -107,7 +107,7 @@ async def discard(
         click.confirm(f"Erase the message {item_id} for good?", abort=True, err=True)
     caller = caller_of(session, account, test_data=test_data, site=site)
     async with session.gateway() as gateway:
-        item = await HeldMessages(gateway, gateway.audit).discard(caller, item_id)
+        item = await HeldMessages(gateway, InboxItems(gateway)).discard(caller, item_id)
     session.record({**_shown(item), "discarded": True})
 
 

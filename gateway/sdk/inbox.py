@@ -46,19 +46,19 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms
 from gateway.errors import Conflict
 from gateway.model.account import Caller, Mode
-from gateway.model.audit import AuditEntry
 from gateway.observability.fault_places import with_place
 from gateway.sdk.records import AttentionItem, AttentionSource, Job
 from gateway.storage.batcher import Batcher
 from gateway.storage.queue_worker import TIMED_OUT, QueueWorker
 from gateway.storage.schema import plugin_inbox
+from gateway.storage.stores.held_messages import AuditingGateway, HeldMessages
 from gateway.storage.stores.inbox_items import (
     HELD,
     INBOX,
@@ -69,7 +69,6 @@ from gateway.storage.stores.inbox_items import (
     InboxState,
     opened,
 )
-from gateway.storage.stores.plugin_state import StoringGateway
 from gateway.storage.work_queue import Claimed, Ending, Settlement, WorkQueue
 
 KEPT: Final = timedelta(days=7)
@@ -81,21 +80,6 @@ _IDLE_WAIT_SECONDS: Final = 0.5
 _MOST_COUNTED: Final = 200
 
 _log = logging.getLogger(__name__)
-
-
-class _Auditor(Protocol):
-    async def record(
-        self, connection: AsyncConnection, entries: Sequence[AuditEntry], at: datetime
-    ) -> None: ...
-
-
-class _Gateway(StoringGateway, Protocol):
-    """The parts of a gateway that an inbox needs, once it is open."""
-
-    @property
-    def audit(self) -> _Auditor:
-        """Return the audit trail."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +165,7 @@ class Inbox:
     def __init__(
         self,
         plugin: str,
-        gateway: _Gateway,
+        gateway: AuditingGateway,
         handle: InboxHandler,
         *,
         in_order: bool = False,
@@ -191,6 +175,7 @@ class Inbox:
     ) -> None:
         self.plugin = plugin
         self.items = InboxItems(gateway, plugin)
+        self._decisions = HeldMessages(gateway, self.items)
         self.queue = WorkQueue(
             replace(INBOX, in_order=in_order), gateway, wake=lambda _name: self.worker.wake()
         )
@@ -310,16 +295,12 @@ class Inbox:
 
         Raises ``NotFound``, and ``Conflict`` for a message that is neither. Audited.
         """
-        async with self._gateway.database.begin() as connection:
-            await self.items.release(connection, caller, item_id, note)
-            await self._audit(connection, caller, "inbox.released", item_id)
+        await self._decisions.release(caller, item_id, note)
         self.queue.wake()
 
     async def discard(self, caller: Caller, item_id: str) -> None:
         """Erase a held or dead message for good. Errors as of ``release``; audited."""
-        async with self._gateway.database.begin() as connection:
-            await self.items.discard(connection, caller, item_id)
-            await self._audit(connection, caller, "inbox.discarded", item_id)
+        await self._decisions.discard(caller, item_id)
 
     async def retry_dead(self, source: str | None = None) -> int:
         """Make all dead messages due again, or those of a source; return their number."""
@@ -385,12 +366,6 @@ class Inbox:
             item=item,
             _items=self.items,
         )
-
-    async def _audit(
-        self, connection: AsyncConnection, caller: Caller, action: str, item_id: str
-    ) -> None:
-        entry = AuditEntry.by(caller, "change", action, item_id)
-        await self._gateway.audit.record(connection, [entry], self._gateway.clock.now())
 
     async def _attention(self, caller: Caller) -> Sequence[AttentionItem]:
         found = await self.page(caller, states=("held", "dead"), limit=_MOST_COUNTED)

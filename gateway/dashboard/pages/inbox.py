@@ -6,10 +6,10 @@ Those of every plugin's inbox, without their bodies: a body may be a patient's.
 from typing import Final
 
 from gateway.errors import InvalidInput
-from gateway.intake.held_messages import HeldMessages
 from gateway.runtime import Gateway
 from gateway.sdk.page_request import PageRequest
 from gateway.sdk.pages import Action, Page, SeeOther, Template
+from gateway.storage.stores.held_messages import HeldMessages
 from gateway.storage.stores.inbox_items import InboxItems
 
 _READ: Final = "packages.read"
@@ -41,7 +41,7 @@ class InboxPage:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._decisions = HeldMessages(gateway, gateway.audit)
+        self._decisions = HeldMessages(gateway, InboxItems(gateway))
 
     async def show(self, request: PageRequest) -> Template:
         """Show held and dead messages of one plugin, or of all, newest first."""

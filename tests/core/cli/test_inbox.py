@@ -54,6 +54,8 @@ def test_a_message_is_released_or_discarded(run, held):
     assert states(run) == {}
     assert states(run, "--state", "waiting") == {"d1": ("waiting", "no_address")}
     assert states(run, "--state", "done") == {"d2": ("done", "discarded")}
+    trail = run("audit", "list").stdout
+    assert ("inbox.released" in trail, "inbox.discarded" in trail) == (True, True)
 
 
 def test_what_can_not_be_done_is_one_sentence(run, held):

@@ -237,6 +237,7 @@ def test_an_unhealthy_plugin_is_red_while_the_server_is_down(status, stock, conf
     lines = status()
 
     assert (lines["pulse"]["ok"], "no pulse" in lines["pulse"]["detail"]) == (False, True)
+    assert lines["pulse"]["detail"] == "no pulse"  # the line begins with the name
 
 
 ADVISORY = """import msgspec

@@ -275,6 +275,8 @@ async def test_a_message_held_for_any_plugin_is_handled_again_or_erased_on_its_p
         assert (released.status_code, erased.status_code) == (303, 303)
         assert erased.headers["location"] == "/dashboard/inbox?plugin=moody"
         assert "No message is held" in (await owner.get("/dashboard/inbox")).text
+        trail = (await owner.get("/dashboard/audit")).text
+        assert ("inbox.released" in trail, "inbox.discarded" in trail) == (True, True)
         await inbox.worker.run()
         await until(lambda: are(inbox, running.caller(), "done"))
 
