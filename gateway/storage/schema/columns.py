@@ -51,7 +51,7 @@ BY_ACTOR: Final = "actor <> ''"
 BY_ACTION: Final = "action <> ''"
 # Kinds of audit rows that are few beside views, reveals, lists and changes.
 RARE_KINDS: Final = ("export", "print", "disclose", "sign_in", "denied")
-RARE_KIND: Final = "kind IN ('export', 'print', 'disclose', 'sign_in', 'denied')"
+RARE_KIND: Final = f"kind IN ({', '.join(map(repr, RARE_KINDS))})"
 
 
 def flagged(flag: str) -> str:
