@@ -4,23 +4,17 @@ Read-only: nothing is created, migrated or changed.
 """
 
 import json
-import os
-import shutil
 import socket
 from collections.abc import Collection, Iterator, Mapping
-from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final, cast
 
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import company_provider
 from gateway.cli.findings import Findings
-from gateway.cli.key_check import look_at_keys
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
-from gateway.cli.preflight import DatabaseState, look_at_audit, look_at_database, look_at_master_key
 from gateway.cli.serve import listen_problem
 from gateway.errors import (
     ConfigurationError,
@@ -31,12 +25,17 @@ from gateway.errors import (
     SettingsError,
     Unavailable,
 )
-from gateway.health.readiness import LEAST_FREE_BYTES, readiness, slow_plugins
+from gateway.health import installation
+from gateway.health.preflight import (
+    DatabaseState,
+    look_at_audit,
+    look_at_database,
+    look_at_master_key,
+)
+from gateway.health.readiness import readiness, slow_plugins
+from gateway.health.stored_keys import look_at_keys
 from gateway.http.app import core_routers
-from gateway.http.local_ca import expiry_of
 from gateway.http.routers import Unopened, router_faults
-from gateway.model.wire import timestamp
-from gateway.observability.tracing import NOT_INSTALLED, is_installed
 from gateway.plugin_discovery import ENTRY_POINT_GROUP
 from gateway.plugin_loader import foreign_names
 from gateway.runtime import Gateway
@@ -44,16 +43,9 @@ from gateway.sdk.cli import Session, command
 from gateway.sdk.records import HealthReport, InstalledPlugin
 from gateway.settings import Settings, read_table, site_codes
 from gateway.storage.database import Database
-from gateway.storage.files.cleaning import INSTALL as INSTALL_FILES
-from gateway.storage.files.cleaning import is_installed as is_file_library_installed
-from gateway.storage.files.links import is_loopback
-from gateway.storage.maintenance.migrate import open_to_others
 from gateway.storage.outage import cause_of
-from gateway.storage.stores.destinations import sinks_without_plugin
 
-_REDIS_SECONDS: Final = 5.0
 _AUDIT_ROWS: Final = 20_000  # the newest ones; gateway audit verify takes all
-_LEAST_CERTIFICATE: Final = timedelta(days=14)
 
 
 @command("check")
@@ -88,14 +80,16 @@ async def run_checks(
     gateway = findings.gateway = Gateway(settings)
     _check_plugins(gateway, findings)
     _check_listening(settings, findings)
-    _check_data_dir(settings, findings)
-    _check_certificate(gateway, findings)
+    findings.found(installation.data_dir(settings))
+    findings.found(installation.certificate(settings, gateway.clock.now()))
     state = findings.database = await _check_database(gateway, findings, every_page=every_page)
     await _check_sinks(gateway, state, findings)
-    _check_privacy(settings, findings)
-    await _check_redis(settings, findings)
-    _check_files(settings, findings)
-    _check_tracing(settings, findings)
+    findings.found(
+        installation.data_files(settings),
+        await installation.redis(settings),
+        installation.files(settings),
+        installation.tracing(settings),
+    )
     if every_page:
         await _check_company_sign_in(gateway, findings)
     await _check_master_key(gateway, state, findings)
@@ -243,61 +237,6 @@ def _check_listening(settings: Settings, findings: Findings) -> None:
         findings.failed("host", Problem(text, field="[gateway] host"))
 
 
-def _check_data_dir(settings: Settings, findings: Findings) -> None:
-    directory = settings.gateway.data_dir
-    nearest = next(each for each in (directory, *directory.parents) if each.exists())
-    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
-        state = "can be written" if nearest == directory else "will be created, and can be"
-        free_bytes = shutil.disk_usage(nearest).free
-        if free_bytes < LEAST_FREE_BYTES:
-            text = f"the disk of {nearest} is full ({free_bytes >> 20} MB are left): make room"
-            findings.failed("data_dir", Problem(text, field="[gateway] data_dir"))
-        else:
-            findings.passed("data_dir", f"{directory} {state}")
-    else:
-        text = (
-            f"{nearest} is no folder that can be written: choose another, or change its permissions"
-        )
-        findings.failed("data_dir", Problem(text, field="[gateway] data_dir"))
-
-
-def _check_certificate(gateway: Gateway, findings: Findings) -> None:
-    cert = gateway.settings.http.tls_cert
-    if cert is None:
-        return
-    try:
-        expires_at = expiry_of(cert)
-    except (OSError, ValueError) as error:
-        text = f"{cert} can't be read ({type(error).__name__}): it is no PEM certificate"
-        findings.failed("certificate", Problem(text, field="[http] tls_cert"))
-        return
-    left = expires_at - gateway.clock.now()
-    if left < _LEAST_CERTIFICATE:
-        state = "has ended" if left < timedelta() else f"ends in {left.days} days"
-        text = (
-            f"{cert} {state} ({timestamp(expires_at)}): replace it; a running gateway renews those "
-            "of gateway tls init by itself, and reads a new one at once"
-        )
-        findings.failed("certificate", Problem(text, field="[http] tls_cert"))
-    else:
-        findings.passed("certificate", f"valid until {timestamp(expires_at)}")
-
-
-def _check_privacy(settings: Settings, findings: Findings) -> None:
-    """Check that other users of this machine can't read the SQLite file."""
-    url = make_url(settings.database.url)
-    if url.get_backend_name() != "sqlite":
-        return
-    path = Path(url.database or "")
-    found = open_to_others(path)
-    if found:
-        names = " ".join(str(each) for each in found)
-        text = f"other users of this machine can read or replace it; run: chmod go= {names}"
-        findings.failed("data files", Problem(text, field="[database] url"))
-    elif path.exists():
-        findings.passed("data files", "only their owner can read them")
-
-
 async def _check_database(
     gateway: Gateway, findings: Findings, *, every_page: bool
 ) -> DatabaseState | None:
@@ -317,66 +256,12 @@ async def _check_sinks(gateway: Gateway, state: DatabaseState | None, findings: 
     database = Database(gateway.settings.database.url)
     try:
         async with database.read() as connection:
-            found = await sinks_without_plugin(connection, gateway.hooks.sinks())
+            findings.found(*await installation.unserved(connection, gateway.hooks))
     except SQLAlchemyError as error:
         findings.failed("destinations", Problem(f"they can't be read: {cause_of(error)}"))
         return
     finally:
         await database.close()
-    if found:
-        findings.failed("destinations", *(Problem(each, field="[plugins]") for each in found))
-
-
-def _check_files(settings: Settings, findings: Findings) -> None:
-    """Say what becomes of photos: whether they can be kept, and opened by receivers."""
-    parts = []
-    if not (is_file_library_installed("PIL") and is_file_library_installed("pypdf")):
-        parts.append(f"none can be kept before {INSTALL_FILES}")
-    if is_loopback(settings.gateway.public_url):
-        parts.append(
-            "webhooks name them by photo_file alone, without a link: [gateway] public_url leads "
-            "to this machine only"
-        )
-    else:
-        parts.append(f"links in webhooks open for {settings.files.link_days} days")
-    findings.passed("files", "; ".join(parts))
-
-
-def _check_tracing(settings: Settings, findings: Findings) -> None:
-    endpoint = settings.tracing.endpoint
-    if endpoint is None:
-        return
-    if is_installed():
-        findings.passed("tracing", f"to {endpoint}")
-    else:
-        findings.failed("tracing", Problem(NOT_INSTALLED, field="[tracing] endpoint"))
-
-
-async def _check_redis(settings: Settings, findings: Findings) -> None:
-    if settings.redis is None:
-        findings.passed("redis", "not configured; everything runs in one process")
-        return
-    from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-    from redis.exceptions import RedisError
-
-    try:
-        async with Redis.from_url(
-            settings.redis.url,
-            socket_connect_timeout=_REDIS_SECONDS,
-            socket_timeout=_REDIS_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        ) as client:
-            await client.ping()
-    except (RedisError, OSError, ValueError) as error:
-        text = (
-            f"Redis can't be reached ({type(error).__name__}): see that it runs, lets this machine "
-            "in, and that the address and password are right"
-        )
-        findings.failed("redis", Problem(text, field="[redis] url"))
-    else:
-        findings.passed("redis", "answers")
 
 
 async def _check_master_key(
@@ -393,11 +278,12 @@ async def _check_master_key(
 async def _check_keys(gateway: Gateway, state: DatabaseState | None, findings: Findings) -> None:
     if state is None or "master key" in findings.by_check:
         return
-    detail, fault = await look_at_keys(gateway, state)
-    if fault is not None:
-        findings.failed("keys", Problem(fault))
-    elif detail is not None:
-        findings.passed("keys", detail)
+    lines = await look_at_keys(gateway, state)
+    faults = "; ".join(each.detail for each in lines if not each.ok)
+    if faults:
+        findings.failed("keys", Problem(faults))
+    elif lines:
+        findings.passed("keys", "; ".join(each.detail for each in lines))
 
 
 async def _check_audit(
@@ -411,12 +297,7 @@ async def _check_audit(
     except GatewayError as error:
         findings.failed("audit trail", Problem(error.message, field="[database] url"))
         return
-    if found is None:
-        return
-    if found.is_whole:
-        findings.passed("audit trail", found.detail)
-    else:
-        findings.failed("audit trail", Problem(f"the audit trail: {found.detail}"))
+    findings.found(found)
 
 
 async def check_plugin_health(

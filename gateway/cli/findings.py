@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.preflight import DatabaseState
 from gateway.errors import Problem
+from gateway.health.lines import Line
+from gateway.health.preflight import DatabaseState
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session
 
@@ -41,6 +42,17 @@ class Findings:
         self.problems += problems
         own = problems if sentence is None else [Problem(sentence)]
         self.by_check.setdefault(name, []).extend(own)
+
+    def found(self, *lines: Line | None) -> None:
+        """Record what health checks found; the red lines of one part are one check that failed."""
+        faults: dict[str, list[Problem]] = {}
+        for line in filter(None, lines):
+            if line.ok:
+                self.passed(line.name, line.detail)
+            else:
+                faults.setdefault(line.name, []).append(Problem(line.detail, field=line.place))
+        for name, problems in faults.items():
+            self.failed(name, *problems)
 
     def show(self, session: Session) -> None:
         """Print a line for each result, passed checks first."""

@@ -15,9 +15,9 @@ from gateway.cli.opening import read_settings, unlogged
 from gateway.cli.plugin_migration import write_migration
 from gateway.cli.plugin_replay import read_recorded, refuse_foreign, schemes_of, send, signed_again
 from gateway.cli.plugin_score import score_of, score_option, shown
-from gateway.cli.preflight import look_at_database
 from gateway.cli.scaffold import kinds, names_of, write_plugin
 from gateway.errors import ConfigurationError, InvalidInput, NotFound, PluginError, Problem
+from gateway.health.preflight import look_at_database
 from gateway.http.routers import addresses_of
 from gateway.plugin_discovery import ENTRY_POINT_GROUP
 from gateway.plugin_faults import implemented_hooks

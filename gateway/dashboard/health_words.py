@@ -11,7 +11,8 @@ from gateway.sdk.page_request import PageRequest
 _PARTS: Final[Mapping[str, str]] = {
     "server": _("Server"),
     "database": _("Database"),
-    "key file": _("Master key"),
+    "key file": _("Key file"),
+    "master key": _("Master key"),
     "key copy": _("Copy of the master key"),
     "engine": _("Delivery engine"),
     "plugins": _("Plugins"),
@@ -21,6 +22,16 @@ _PARTS: Final[Mapping[str, str]] = {
     "stored files": _("Stored files"),
     "backup": _("Backup"),
     "clock": _("Clock"),
+    "settings": _("Settings"),
+    "data_dir": _("Data folder"),
+    "data files": _("Data files"),
+    "certificate": _("Certificate"),
+    "redis": _("Redis"),
+    "files": _("Photos"),
+    "tracing": _("Tracing"),
+    "keys": _("Keys"),
+    "audit trail": _("Audit trail"),
+    "destinations": _("Destinations"),
 }
 # What the lines of gateway.health say; plugins translate what their own checks say.
 SENTENCES: Final = (
@@ -74,6 +85,62 @@ SENTENCES: Final = (
         "took {seconds} s to open: each command of the command line waits for it; open connections "
         "when they are needed, and leave periodic work to a job"
     ),
+    _("the built-in defaults; gateway init writes a gateway.toml"),
+    _("{path} is no folder that can be written: choose another, or change its permissions"),
+    _("the disk of {path} is full ({mb} MB are left): make room"),
+    _("{path} will be created, and can be"),
+    _("{path} can be written"),
+    _("other users of this machine can read or replace it; run: {remedy}"),
+    _("only their owner can read them"),
+    _("{path} can't be read ({kind}): it is no PEM certificate"),
+    _(
+        "{path} ends in {days} days ({at}): replace it; a running gateway renews those of gateway "
+        "tls init by itself, and reads a new one at once"
+    ),
+    _(
+        "{path} has ended ({at}): replace it; a running gateway renews those of gateway tls init "
+        "by itself, and reads a new one at once"
+    ),
+    _("valid until {until}"),
+    _("not configured; everything runs in one process"),
+    _(
+        "Redis can't be reached ({kind}): see that it runs, lets this machine in, and that the "
+        "address and password are right"
+    ),
+    _("answers"),
+    _("links in webhooks open for {days} days"),
+    _(
+        "webhooks name them by photo_file alone, without a link: [gateway] public_url leads to "
+        "this machine only"
+    ),
+    _("none can be kept before {remedy}; links in webhooks open for {days} days"),
+    _(
+        "none can be kept before {remedy}; webhooks name them by photo_file alone, without a link: "
+        "[gateway] public_url leads to this machine only"
+    ),
+    _("to {endpoint}"),
+    _('needs OpenTelemetry: pip install "rx-gateway[otel]", or leave the endpoint out'),
+    _("in the settings"),
+    _("{count} active"),
+    _(
+        "from before there were scopes, and able to do what every key could: {names}; narrow them "
+        "(gateway keys narrow ID --scope orders) or revoke them"
+    ),
+    _(
+        "stopped with the people who made them: {names}; let them go on (gateway keys keep ID) or "
+        "revoke them"
+    ),
+    _(
+        "{names}: not as the gateway wrote it, so it opens nothing; revoke it (gateway keys revoke "
+        "ID) and look for who can write the database"
+    ),
+    _(
+        "{names}: written by SQL, or from before there were scopes, so it opens nothing; revoke "
+        "it, or let it in if you know it (gateway keys confirm ID)"
+    ),
+    _("the audit trail: {fault}"),
+    _("empty"),
+    _("{rows} rows verified, the newest is {newest}"),
 )
 
 

@@ -15,7 +15,8 @@ class Line(NamedTuple):
     """One part of the gateway: green or red, and if red the command that helps.
 
     ``message`` with its ``values`` is the detail for pages, which translate it; empty where the
-    detail is a plugin's own sentence.
+    detail is a plugin's own sentence. ``place`` is the table and key of gateway.toml that the line
+    is about, if it is about one.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Line(NamedTuple):
     command: str | None = None
     message: str = ""
     values: Mapping[str, object] = _NO_VALUES
+    place: str | None = None
 
 
 def green(name: str, message: str, **values: object) -> Line:

@@ -95,11 +95,6 @@ def renew_if_due(cert: Path, now: datetime) -> bool:
     return True
 
 
-def expiry_of(cert: Path) -> datetime:
-    """Return when a PEM certificate ends; raises ``OSError`` or ``ValueError`` if it is none."""
-    return _read_certificate(cert).not_valid_after_utc
-
-
 def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """Return the host names and addresses of a certificate."""
     extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)

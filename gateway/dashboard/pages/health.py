@@ -9,8 +9,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.dashboard.health_words import detail_of, part_of
 from gateway.errors import NotFound
+from gateway.health.installed import InstalledParts
 from gateway.health.lines import Line, green, red
 from gateway.health.readiness import Readiness, slow_plugins
+from gateway.health.stored_keys import key_lines
 from gateway.health.stored_state import StoredState, disk
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
 from gateway.model.permission import ANY_CALLER
@@ -82,6 +84,7 @@ class HealthPages:
         self._gateway = gateway
         self._readiness = Readiness(gateway, deadline_seconds=_SECONDS, advisory=True)
         self._state = StoredState(gateway)
+        self._installed = InstalledParts(gateway, deadline_seconds=_SECONDS)
         self._since = gateway.clock.now()
         self._turn = asyncio.Lock()
         self._kept: list[Line] = []
@@ -94,7 +97,7 @@ class HealthPages:
 
     async def show(self, request: PageRequest) -> Template:
         """Show every part and every plugin."""
-        rows = [_row(request, each) for each in await self._lines(request.caller)]
+        rows = _rows(request, await self._lines(request.caller))
         gateway = self._gateway
         plugins = [self._listed(request, each) for each in gateway.plugins]
         return Template(
@@ -141,7 +144,10 @@ class HealthPages:
                 self._kept = await self._served()
                 self._kept_until = gateway.clock.monotonic_seconds() + _KEPT_SECONDS
             served = self._kept
-        return [*served, disk(gateway.settings), *await self._stored(caller)]
+        lines = [*served, disk(gateway.settings), *await self._stored(caller)]
+        if caller.account_id == DEFAULT_ACCOUNT:  # of the machine, which is the operator's
+            lines += await self._installed.lines()
+        return lines
 
     async def _served(self) -> list[Line]:
         reports = await self._readiness.reports()
@@ -169,7 +175,9 @@ class HealthPages:
             backlog = await gateway.backlog.read()
             async with gateway.database.read() as connection:
                 names = await _own_endpoints(connection, gateway.destinations, caller)
-                return await self._state.lines(connection, backlog, names)
+                lines = await self._state.lines(connection, backlog, names)
+            keys = await gateway.keys.list(caller.account_id)
+            return [*lines, *key_lines(keys, gateway.keys.state)]
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             text, kind = "the stored state can't be read ({kind})", type(error).__name__
             return [red("deliveries", "gateway check", text, kind=kind)]
@@ -243,6 +251,17 @@ async def _own_endpoints(
 ) -> dict[str, str]:
     """Return the endpoints that a caller may see, by id: no name of another account's."""
     return {each.id: each.name for each in await destinations.list(connection, caller)}
+
+
+def _rows(request: PageRequest, lines: Sequence[Line]) -> list[Row]:
+    """Return a row for each part, the red ones first; lines of one part share its row."""
+    by_name: dict[str, list[Row]] = {}
+    for each in sorted(lines, key=lambda line: line.ok):
+        by_name.setdefault(each.name, []).append(_row(request, each))
+    return [
+        rows[0]._replace(detail="; ".join(each.detail for each in rows))
+        for rows in by_name.values()
+    ]
 
 
 def _row(request: PageRequest, line: Line) -> Row:

@@ -28,10 +28,12 @@ _DAY_SECONDS: Final = 86_400.0
 
 
 class AuditState(NamedTuple):
-    """What a look at the trail found, as a sentence."""
+    """What a look at the trail found, as a sentence; the rows it verified, the newest's number."""
 
     is_whole: bool
     detail: str
+    rows: int = 0
+    newest: int = 0
 
 
 class HeadKeeper:
@@ -106,6 +108,6 @@ async def look_at(
         return AuditState(is_whole=False, detail="; ".join(found.faults))
     if found.head is None:
         return AuditState(is_whole=True, detail="empty")
-    return AuditState(
-        is_whole=True, detail=f"{found.rows} rows verified, the newest is {found.head.sequence}"
-    )
+    newest_row = found.head.sequence
+    detail = f"{found.rows} rows verified, the newest is {newest_row}"
+    return AuditState(is_whole=True, detail=detail, rows=found.rows, newest=newest_row)

@@ -391,6 +391,13 @@ async def sinks_without_plugin(
 
     ``kinds`` are the sinks that there are. The deliveries of such destinations wait.
     """
+    return [missing_sink(*each) for each in await unserved_sinks(connection, kinds)]
+
+
+async def unserved_sinks(
+    connection: AsyncConnection, kinds: Collection[str]
+) -> Sequence[tuple[str, int]]:
+    """Return the sinks that no enabled plugin brings, each with its number of destinations."""
     query = (
         select(destinations.c.sink, func.count())
         .where(
@@ -401,7 +408,7 @@ async def sinks_without_plugin(
         .group_by(destinations.c.sink)
         .order_by(destinations.c.sink)
     )
-    return [missing_sink(sink, count) for sink, count in await connection.execute(query)]
+    return [(sink, count) for sink, count in await connection.execute(query)]
 
 
 _REMEDY: Final = (

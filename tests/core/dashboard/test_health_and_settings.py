@@ -4,6 +4,7 @@ import html
 import re
 from datetime import timedelta
 
+import msgspec
 import pytest
 from sqlalchemy import update
 from waiting import until
@@ -11,7 +12,7 @@ from waiting import until
 from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.health.readiness import slow_plugins
 from gateway.plugin import Arrival, HealthCheck, HealthReport, Inbox, hookimpl
-from gateway.storage.schema import destinations
+from gateway.storage.schema import api_keys, audit, destinations
 from gateway.storage.stores.installation import KEY_COPIED, LAST_BACKUP, note_fact
 
 pytestmark = pytest.mark.pages
@@ -92,6 +93,32 @@ async def test_each_part_is_green_or_red_with_the_command_that_helps(running):
     assert "gateway seal copy FILE" in red["key copy"]
     assert "none was made yet What helps: gateway backup --keep 7" in red["backup"]
     assert "no_such_plugin" in red["plugins"]
+
+
+async def test_what_gateway_check_says_of_the_installation_is_on_the_page(running):
+    gateway, owner = running.gateway, await running.sign_in()
+    await running.issue_key()
+    cert = gateway.settings.gateway.data_dir / "cert.pem"
+    cert.write_text("no certificate")
+    http = msgspec.structs.replace(gateway.settings.http, tls_cert=cert)
+    gateway.settings = msgspec.structs.replace(gateway.settings, http=http)
+    rows = rows_of(await owner.get("/dashboard/plugins"))
+    async with gateway.database.begin() as connection:
+        await connection.execute(update(audit).values(action="nothing.happened"))
+        await connection.execute(update(api_keys).values(name="Mine"))
+    running.clock.step(61)
+    later = rows_of(await owner.get("/dashboard/plugins"))
+
+    green = {name for name, (is_red, _) in rows.items() if not is_red}
+    assert {"settings", "data_dir", "redis", "files", "master key", "audit trail"} <= green
+    assert rows["keys"] == (False, "works: Keys 1 active")
+    assert rows["certificate"][0]
+    assert "it is no PEM certificate What helps: gateway tls init NAME" in rows["certificate"][1]
+    assert next(iter(rows)) in {name for name, (is_red, _) in rows.items() if is_red}
+    assert later["audit trail"][0]
+    assert "What helps: gateway audit verify" in later["audit trail"][1]
+    assert later["keys"][0]
+    assert "look for who can write the database" in later["keys"][1]
 
 
 async def test_a_backup_and_a_copied_key_turn_green_and_an_old_backup_red_again(running):
@@ -232,6 +259,7 @@ async def test_another_account_sees_its_own_usage_and_none_of_the_operators_sett
     assert [each.status_code for each in pages] == [200, 200, 200]
     assert all("Courier" not in each.text for each in pages)
     assert all("smtp.example.com" not in each.text for each in pages)
+    assert not {"data_dir", "settings", "keys", "audit trail"} & set(rows_of(pages[0]))
     assert "No plan: nothing is limited" in pages[2].text
     assert "Westside" in pages[2].text
     assert "Lakeside" not in words_of(pages[2])

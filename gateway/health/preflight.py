@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StorageError
+from gateway.health.lines import Line, green, red
 from gateway.runtime import Gateway
 from gateway.storage.crypto import keyring
 from gateway.storage.crypto.encryption import Sealer
@@ -92,7 +93,7 @@ async def look_at_master_key(gateway: Gateway, state: DatabaseState | None) -> s
 
 async def look_at_audit(
     gateway: Gateway, state: DatabaseState | None, *, newest: int
-) -> AuditState | None:
+) -> Line | None:
     """Verify the ``newest`` rows of the audit trail; ``None`` where nothing is stored yet."""
     if state is None or not (state.is_ready and state.is_sealed):
         return None
@@ -100,7 +101,18 @@ async def look_at_audit(
     keys = keyring.load(path) if text is None else keyring.Keyring.parse(text)
     head = gateway.settings.gateway.data_dir / FILE_NAME
     async with opened_database(gateway) as database, database.read() as connection:
-        return await look_at(connection, Sealer(keys), head, newest=newest)
+        return audit_line(await look_at(connection, Sealer(keys), head, newest=newest))
+
+
+def audit_line(found: AuditState) -> Line:
+    """Return the line of a look at the audit trail."""
+    name = "audit trail"
+    if not found.is_whole:
+        return red(name, "gateway audit verify", "the audit trail: {fault}", fault=found.detail)
+    if not found.rows:
+        return green(name, "empty")
+    text = "{rows} rows verified, the newest is {newest}"
+    return green(name, text, rows=found.rows, newest=found.newest)
 
 
 @asynccontextmanager
