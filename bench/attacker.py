@@ -7,9 +7,11 @@ and, where it needs a key, with one of the gateway's.
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import sys
+import zipfile
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -18,6 +20,28 @@ from loops import run
 SOURCE: Final = "127.0.0.66"
 _PAUSE_SECONDS: Final = 0.5
 _PIECE: Final = b"x" * 16_384
+# The least that a spreadsheet program takes for a workbook (ECMA-376, part 1).
+_MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
+_KIND: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+_PARTS: Final = {
+    "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types">'
+    '<Default Extension="rels" '
+    'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+    f'<Override PartName="/xl/workbook.xml" ContentType="{_KIND}.sheet.main+xml"/>'
+    f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{_KIND}.worksheet+xml"/>'
+    f'<Override PartName="/xl/sharedStrings.xml" ContentType="{_KIND}.sharedStrings+xml"/>'
+    "</Types>",
+    "_rels/.rels": f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="rId1" '
+    f'Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+    "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}"><sheets>'
+    '<sheet name="A" sheetId="1" r:id="rId1"/></sheets></workbook>',
+    "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">'
+    f'<Relationship Id="rId1" Type="{_OFFICE}/worksheet" Target="worksheets/sheet1.xml"/>'
+    f'<Relationship Id="rId2" Type="{_OFFICE}/sharedStrings" Target="sharedStrings.xml"/>'
+    "</Relationships>",
+}
 
 
 class Attacker:
@@ -27,6 +51,7 @@ class Attacker:
         self.counted = 0
         self._port = port
         self._key = key
+        self._spreadsheet = spreadsheet_of_many_texts()
 
     def ways(self) -> dict[str, tuple[int, Callable[[], Awaitable[None]]]]:
         """Return how to attack: how many at a time, and what each does again and again."""
@@ -37,6 +62,8 @@ class Attacker:
             "bodies without end": (150, self.stop_in_body),
             "wrong keys": (64, self.guess),
             "blank spreadsheets": (8, self.upload_blank_lines),
+            "spreadsheets of many texts": (6, self.upload_shared_strings),
+            "bodies that aren't taken": (8, self.send_unwanted_body),
         }
 
     async def hold_open(self) -> None:
@@ -79,10 +106,26 @@ class Attacker:
 
     async def upload_blank_lines(self) -> None:
         """Upload a file of 8 MB that is nothing but line ends, with a key that is good."""
-        body = b"patient_name,patient_address\n" + b"\n" * 8_000_000
+        await self._upload("blank.csv", b"patient_name,patient_address\n" + b"\n" * 8_000_000)
+
+    async def upload_shared_strings(self) -> None:
+        """Upload a small spreadsheet that is large when it is read, with a key that is good."""
+        await self._upload("strings.xlsx", self._spreadsheet)
+
+    async def send_unwanted_body(self) -> None:
+        """Send 8 MB as what isn't taken there."""
+        await self._post("text/csv", b"\n" * 8_000_000)
+
+    async def _upload(self, name: str, content: bytes) -> None:
+        part = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+        await self._post(
+            "multipart/form-data; boundary=b", part.encode() + content + b"\r\n--b--\r\n"
+        )
+
+    async def _post(self, media_type: str, body: bytes) -> None:
         head = (
             f"POST /api/packages/import HTTP/1.1\r\nHost: x\r\nX-API-Key: {self._key}\r\n"
-            f"Content-Type: text/csv\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: {media_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         async with self._connection() as (reader, writer):
             writer.write(head.encode() + body)
@@ -110,6 +153,24 @@ class Attacker:
             yield reader, writer
         finally:
             writer.transport.abort()
+
+
+def spreadsheet_of_many_texts() -> bytes:
+    """Make an .xlsx of a few hundred kilobytes whose texts take a hundred times as much."""
+    sheet = zipfile.ZipFile(content := io.BytesIO(), "w", zipfile.ZIP_DEFLATED)
+    with sheet:
+        for name, text in _PARTS.items():
+            sheet.writestr(name, f'<?xml version="1.0" encoding="UTF-8"?>{text}')
+        cell = f"<si><t>{'x' * 60}</t></si>"
+        sheet.writestr("xl/sharedStrings.xml", f'<sst xmlns="{_MAIN}">{cell * 400_000}</sst>')
+        rows = "".join(
+            f'<row r="{row}"><c r="A{row}" t="s"><v>{row}</v></c></row>' for row in range(1, 20_000)
+        )
+        sheet.writestr(
+            "xl/worksheets/sheet1.xml",
+            f'<worksheet xmlns="{_MAIN}"><sheetData>{rows}</sheetData></worksheet>',
+        )
+    return content.getvalue()
 
 
 async def again_and_again(attack: Callable[[], Awaitable[None]]) -> None:

@@ -12,7 +12,9 @@ all connections of a server and checks their deadlines twice a second.
   answers 408.
 - A head above 32 KB or 100 fields is refused before it is kept (RFC 6585: 431).
 - At a cap of connections, the one that has been idle longest makes room for a new one,
-  so that an address that opens too many harms its own.
+  so that an address that opens too many harms its own. One that never made a request is
+  closed a second later: a client that only connects again then does so once a second.
+- What comes of a body after its answer is read at a bounded rate, all connections together.
 - A client that doesn't read its answer is disconnected.
 """
 
@@ -41,6 +43,8 @@ _SWEEP_SECONDS: Final = 0.5
 # Pipelined requests that wait for the answers before them. Clients send none in practice.
 _MAX_PIPELINED: Final = 8
 _MAX_LINGER_SECONDS: Final = 5.0
+_DISMISSED_SECONDS: Final = 1.0
+_DISCARDED_BYTES_PER_SECOND: Final = 40_000_000
 # Chunk sizes, extensions and trailers may outweigh the data by this much.
 _CHUNK_OVERHEAD_BYTES: Final = 64 * 1024
 _CHUNK_OVERHEAD_FACTOR: Final = 16
@@ -67,6 +71,8 @@ class ConnectionGuard:
         self._proxies = [ipaddress.ip_network(each) for each in table.trusted_proxies]
         self._by_network: dict[str, dict[GuardedProtocol, None]] = {}
         self._count = 0
+        self._dismissed: dict[GuardedProtocol, float] = {}  # since when, oldest first
+        self._discarding_until = 0.0
         metrics.connections.read = lambda: [((), float(self._count))]
 
     def admit(self, connection: "GuardedProtocol", transport: asyncio.Transport) -> bool:
@@ -89,10 +95,13 @@ class ConnectionGuard:
         connection.network = network
         self._by_network.setdefault(network, {})[connection] = None
         self._count += 1
+        if self._dismissed and self._count + len(self._dismissed) > self._max_connections:
+            self._close_dismissed()
         return True
 
     def release(self, connection: "GuardedProtocol") -> None:
         """Remove a connection that has ended."""
+        self._dismissed.pop(connection, None)
         own = self._by_network.get(connection.network)
         if own is None or connection not in own:
             return
@@ -100,6 +109,12 @@ class ConnectionGuard:
         self._count -= 1
         if not own:
             del self._by_network[connection.network]
+
+    def discard_seconds(self, size: int, now: float) -> float:
+        """Return how long to wait before more is read of a body that is answered already."""
+        began = max(now, self._discarding_until)
+        self._discarding_until = began + size / _DISCARDED_BYTES_PER_SECOND
+        return self._discarding_until - now
 
     def refused(self, reason: str) -> None:
         """Count a connection that was refused or closed for a limit."""
@@ -113,10 +128,20 @@ class ConnectionGuard:
             now = loop.time()
             for connection in self.connections():
                 connection.check(now)
+            while self._dismissed and now - self._dismissed_first() >= _DISMISSED_SECONDS:
+                self._close_dismissed()
 
     def connections(self) -> Sequence["GuardedProtocol"]:
         """Return the connections there are."""
-        return [each for own in self._by_network.values() for each in own]
+        return [*(each for own in self._by_network.values() for each in own), *self._dismissed]
+
+    def _dismissed_first(self) -> float:
+        return next(iter(self._dismissed.values()))
+
+    def _close_dismissed(self) -> None:
+        oldest = next(iter(self._dismissed))
+        self.release(oldest)
+        oldest.abort()
 
     def _make_room(self, connections: dict["GuardedProtocol", None]) -> bool:
         # A client's pool outlives a flood: first goes the oldest that made no request. They are in
@@ -131,7 +156,10 @@ class ConnectionGuard:
         if oldest is None:
             return False
         self.release(oldest)
-        oldest.abort()
+        if oldest.dismiss():
+            self._dismissed[oldest] = oldest.loop.time()
+        else:
+            oldest.abort()
         return True
 
     def _is_proxy(self, host: str) -> bool:
@@ -166,6 +194,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_in_head = True  # until the blank line behind the headers
         self._is_message_open = False  # from there to the end of the body
         self._is_refused = False
+        self._is_dismissed = False
         self._has_too_many_headers = False
         self._head_bytes = 0
         self._body_bytes = 0
@@ -197,6 +226,13 @@ class GuardedProtocol(HttpToolsProtocol):
         """Close at once; what is buffered is lost."""
         if self._raw is not None:
             self._raw.abort()
+
+    def dismiss(self) -> bool:
+        """Take no request any more; false for one in use, whose client is to know at once."""
+        if self.has_answered or not self.is_idle:
+            return False
+        self._is_refused = self._is_dismissed = True
+        return True
 
     @property
     def is_idle(self) -> bool:
@@ -271,6 +307,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
         if self._is_refused:
+            if self._is_dismissed:  # a client's after all: it connects again
+                self.abort()
             return
         self._unset_keepalive_if_required()
         was_in_head = self._is_in_head
@@ -289,7 +327,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self._is_in_head:
             self._chunk_bytes += len(data)
         if self._feed(data) and self._is_message_open:
-            self._after_body_bytes(is_first=was_in_head)
+            self._after_body_bytes(len(data), is_first=was_in_head)
 
     def _feed(self, data: bytes) -> bool:
         """Parse ``data``; false when the connection was refused for it."""
@@ -304,14 +342,25 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431)
         return not self._is_refused
 
-    def _after_body_bytes(self, *, is_first: bool) -> None:
+    def _after_body_bytes(self, size: int, *, is_first: bool) -> None:
         allowed = _CHUNK_OVERHEAD_BYTES + self._body_bytes * _CHUNK_OVERHEAD_FACTOR
         if self._chunk_bytes - self._body_bytes > allowed:
             self._guard.refused("malformed")
             self.abort()
+        elif self.is_idle:
+            self._pace_discarded(size)
         elif is_first and not self._body_bytes:
             # Until the application asks for the body: that of a refused caller isn't kept.
             self.flow.pause_reading()
+
+    def _pace_discarded(self, size: int) -> None:
+        """Read on later: a refused body costs a copy of its bytes, and others wait meanwhile."""
+        self.flow.pause_reading()
+        self.loop.call_later(self._guard.discard_seconds(size, self.loop.time()), self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def on_message_begin(self) -> None:
         """Begin a request."""

@@ -26,7 +26,11 @@ from gateway.storage.files.spool import SealedSpool
 
 _FOLDER: Final = Path(gateway.sandbox.__file__).parent
 _LIMITS: Final = SandboxLimits(
-    memory_bytes=1_500_000_000, cpu_seconds=60, silence_seconds=90.0, item_bytes=1_000_000
+    memory_bytes=1_500_000_000,
+    cpu_seconds=60,
+    silence_seconds=90.0,
+    item_bytes=1_000_000,
+    in_background=True,
 )
 _PDF: Final = "application/pdf"
 _READERS: Final[Mapping[str, SandboxReader]] = {

@@ -190,6 +190,30 @@ async def test_the_rest_of_a_refused_body_is_not_read_for_ever(harness):
     assert answer.status == 401
 
 
+async def test_the_rest_of_a_refused_body_is_read_at_a_bounded_rate(harness, monkeypatch):
+    """However much is sent to be refused: the answers to others wait for little of it."""
+    monkeypatch.setattr("gateway.http.connections._DISCARDED_BYTES_PER_SECOND", 1)
+    quick = "[http]\nbody_timeout_seconds = 0.5\nkeep_alive_seconds = 600\n"
+    async with harness(quick + PLUGINS) as running, raw_client(running.url) as client:
+        body = b"x" * 30_000_000
+        await client.send(post("sk_live_wrong", len(body)))
+        answer = await client.answer()
+        with pytest.raises(ConnectionError):
+            await client.send(body)
+
+    assert answer.status == 401
+
+
+async def test_a_client_may_send_all_of_a_refused_body_and_ask_again(gateway):
+    async with raw_client(gateway.url) as client:
+        await client.send(post("sk_live_wrong", 900_000))
+        refusal = await client.answer()
+        await client.send("x" * 900_000 + get("/health/live"))
+        answer = await client.answer()
+
+    assert (refusal.status, answer.status) == (401, 200)
+
+
 async def test_a_client_that_does_not_read_its_answers_is_disconnected(harness):
     quick = "[http]\nbody_timeout_seconds = 0.5\nkeep_alive_seconds = 600\n"
     async with harness(quick + PLUGINS) as running:
@@ -368,6 +392,25 @@ async def test_a_connection_that_was_used_outlives_one_that_never_was(harness):
             answer = await used.answer()
 
     assert answer.status == 200
+
+
+async def test_one_that_only_connects_again_and_again_is_closed_late(harness, monkeypatch):
+    """Each new connection costs a fraction of a millisecond: a flood's are a second apart."""
+    monkeypatch.setattr("gateway.http.connections._DISMISSED_SECONDS", 3600.0)
+    toml = "[http]\nmax_connections_per_address = 2\nmax_connections = 4\n"
+    async with harness(toml + PLUGINS) as running, contextlib.AsyncExitStack() as stack:
+        flood = []
+        for _ in range(5):
+            flood.append(await stack.enter_async_context(raw_client(running.url)))
+            await until(lambda: refused(running, "address_cap") == max(0, len(flood) - 2))
+        first_is_closed = await flood[0].is_closed()  # those dismissed count towards the total
+        held = connections(running)
+        await flood[1].send(get("/health/live"))
+        sender_is_closed = await flood[1].is_closed()
+        third_is_closed = await flood[2].is_closed(0.1)
+
+    assert held == 2
+    assert (first_is_closed, sender_is_closed, third_is_closed) == (True, True, False)
 
 
 async def test_a_trusted_proxy_may_open_more_connections_than_an_address(harness):

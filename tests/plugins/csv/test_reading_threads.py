@@ -5,12 +5,14 @@ import threading
 import time
 from io import BytesIO
 
+import psutil
 import pytest
+from gateway_csv.read.sheets import sheet_rows
 from gateway_csv.read.table import ImportOptions, Table
 from gateway_csv.read.threads import AT_ONCE, Pace, ReadingThreads
 from gateway_csv.report import Report
 from gateway_csv.settings import CsvSettings
-from plugins.csv.files import PLUGINS, SEED, Sender
+from plugins.csv.files import PLUGINS, SEED, Sender, workbook
 
 from gateway.errors import FileTooSlow, TooLarge, Unavailable
 
@@ -109,3 +111,13 @@ async def test_a_dozen_uploads_at_once_are_all_answered(harness):
         reports = await asyncio.gather(*(sender.send(SEED, "?dry_run=true") for _ in range(12)))
 
     assert [each["created"] for each in reports] == [2] * 12
+
+
+def test_a_spreadsheet_is_read_by_a_process_that_gives_way_to_orders():
+    rows = sheet_rows(BytesIO(workbook(*([["patient_name"]] * 20_000))), lambda _sheets: None)
+    next(rows)
+    [reader] = psutil.Process().children()
+    niceness, own = reader.nice(), psutil.Process().nice()
+    rows.close()
+
+    assert niceness > own

@@ -22,7 +22,7 @@ from gateway_csv.read.rows import NO_VALUE, Cell, Row
 
 _SCRIPT: Final = Path(__file__).with_name("sheet_reader.py")
 # A row of the most columns and the longest cells, several bytes a character.
-_LIMITS: Final = SandboxLimits(item_bytes=16_000_000)
+_LIMITS: Final = SandboxLimits(item_bytes=16_000_000, in_background=True)
 _ISO_DATE_CHARACTERS: Final = 10
 _DAMAGED: Final = (
     "The spreadsheet can't be opened: it is damaged, or protected by a password. Save it again, "
