@@ -9,21 +9,19 @@ import msgspec
 
 from gateway.plugin import Candidate, Order, Problem
 from gateway_csv.columns.addresses import full_address
-from gateway_csv.columns.cell_judge import CellJudge, says_something
+from gateway_csv.columns.cell_judge import CellJudge
+from gateway_csv.columns.cell_values import CellValues
 from gateway_csv.columns.cells import (
     Unreadable,
     code_of,
     masked,
     metadata_of,
-    money_of,
+    name_of,
     prescriptions_of,
-    priority_of,
     text_of,
-    yes_or_no,
 )
-from gateway_csv.columns.dates import Evidence, date_of
+from gateway_csv.columns.dates import Evidence
 from gateway_csv.columns.dates import Order as DateOrder
-from gateway_csv.columns.evidence import weak_misfit
 from gateway_csv.columns.exchanges import Exchanges
 from gateway_csv.columns.headers import METADATA
 from gateway_csv.columns.phones import usable_phone
@@ -71,7 +69,6 @@ _CORRECT: Final = "correct the cell"
 _QUOTE: Final = "put quotation marks around a cell that has the delimiter in it"
 _MOVED: Final = "several cells don't fit their columns: the row's cells may have moved"
 _PUT_BACK: Final = "put every cell under its header, empty ones too"
-_ODD_FIELDS: Final = ("patient_email", "notes")
 _NUMBER_PARTS: Final = frozenset({"postal_code", "street_number"})
 _LONG_UNIT: Final = re.compile(r"\d{4,}")
 _BARE_UNIT: Final = re.compile(r"\w{1,2}|\d{1,5}\w?")
@@ -91,6 +88,7 @@ class Reading(NamedTuple):
     judge: CellJudge
     date_order: DateOrder | None
     decimal_comma: bool
+    values: CellValues
     site: str | None
     """The site of rows that name none."""
     usual_width: int = 0
@@ -150,6 +148,7 @@ class _RowReader:
     def __init__(self, row: Row, reading: Reading) -> None:
         self._row = row
         self._reading = reading
+        self._values = reading.values
         self._by_field = reading.layout.by_field
         self._errors: list[RowProblem] = []
         self._warnings: list[RowProblem] = []
@@ -247,14 +246,14 @@ class _RowReader:
                 fix=_PUT_BACK,
             )
             return
-        cells, judge = row.cells, self._reading.judge
-        for column in layout.judged:
+        cells = row.cells
+        for column, fault in self._reading.judge.faults(layout.judged):
             cell = cells[column.place] if column.place < len(cells) else None
             if cell is None or cell == "":
                 continue
-            field = column.field or ""
-            reason = judge.fault(field, cell)
+            reason = fault(cell)
             if reason:
+                field = column.field or ""
                 self._errors.append(
                     RowProblem(
                         row=row.number,
@@ -303,17 +302,15 @@ class _RowReader:
 
     def _odd_cells(self) -> int:
         """Count cells that are odd for their columns without being impossible."""
-        odd = sum(
-            weak_misfit(field, cell.strip())
-            for field in _ODD_FIELDS
-            for _, cell in self._cells(field)
-            if isinstance(cell, str) and cell.strip() and says_something(cell, field)
-        )
+        odd = 0
+        for field, is_odd in self._values.odd.items():
+            for _, cell in self._cells(field):
+                odd += isinstance(cell, str) and is_odd(cell)
         # "1007" is a unit, or the patient id that this row lacks.
-        odd += any(
-            isinstance(cell, str) and _LONG_UNIT.fullmatch(cell.strip())
-            for _, cell in self._cells("address2")
-        )
+        for _, cell in self._cells("address2"):
+            if isinstance(cell, str) and _LONG_UNIT.fullmatch(cell.strip()):
+                odd += 1
+                break
         return odd + (odd and self._lacks_a_cell())
 
     def _lacks_a_cell(self) -> bool:
@@ -328,17 +325,17 @@ class _RowReader:
         self._errors.append(RowProblem(row=self._row.number, message=message, fix=fix))
 
     def _order(self) -> Order:
-        fields = self._by_field
+        fields, cells = self._by_field, self._values
         values: dict[str, Any] = {each: self._code(each) for each in _CODES if each in fields}
         values.update({each: self._single(each) for each in _TEXTS if each in fields})
         return Order(
             patient_name=self._name() or "",
             patient_address=full_address(self._part) or "",
             patient_phone=self._phone(),
-            copay_amount=self._one("copay_amount", self._money),
-            priority=self._one("priority", priority_of) or "routine",
-            requires_signature=self._one("requires_signature", yes_or_no) or False,
-            delivery_date=self._one("delivery_date", self._date),
+            copay_amount=self._one("copay_amount", cells.money),
+            priority=self._one("priority", cells.priority) or "routine",
+            requires_signature=self._one("requires_signature", cells.answer) or False,
+            delivery_date=self._one("delivery_date", cells.day),
             notes=self._notes(),
             metadata=self._metadata(),
             prescriptions=self._one("prescriptions", prescriptions_of) or (),
@@ -353,9 +350,13 @@ class _RowReader:
         return [(each, cells[each.place]) for each in columns if each.place < len(cells)]
 
     def _one(self, field: str, read: Callable[[Cell], T | None]) -> T | None:
-        for column in self._by_field.get(field, ()):
-            if column.place < len(self._row.cells):
-                cell = self._row.cells[column.place]
+        columns = self._by_field.get(field)
+        if columns is None:
+            return None
+        cells = self._row.cells
+        for column in columns:
+            if column.place < len(cells):
+                cell = cells[column.place]
                 try:
                     return read(cell)
                 except Unreadable as error:
@@ -372,26 +373,17 @@ class _RowReader:
         """Read a part of the address; a postal code is a number to some programs."""
         if field not in self._by_field:
             return None
+        if field == "patient_address":
+            return self._one(field, text_of)
         if field != "address2":
-            return self._one(field, code_of if field in _NUMBER_PARTS else text_of)
-        text = self._one(field, code_of)
+            values = self._values
+            return self._one(field, values.code if field in _NUMBER_PARTS else values.text)
+        text = self._one(field, self._values.code)
         if text is None or not _BARE_UNIT.fullmatch(text):
             return text
         # "5 Elm St, 1204" is no address: the header says what 1204 is.
         word = _UNIT_WORD.match(self._reading.layout.by_field[field][0].header)
         return text if word is None else f"{word[0].capitalize()} {text}"
-
-    def _money(self, cell: Cell) -> Any:
-        return money_of(cell, decimal_comma=self._reading.decimal_comma)
-
-    def _date(self, cell: Cell) -> Any:
-        dates, order = self._reading.dates, self._reading.date_order
-        if dates is not None and dates.is_strange(cell, order):
-            raise Unreadable(
-                "a date near those of the other rows",
-                "its day and month may be exchanged: write dates as 2026-04-20",
-            )
-        return date_of(cell, order)
 
     def _name(self) -> str | None:
         if self._has("patient_name"):
@@ -417,7 +409,7 @@ class _RowReader:
         return " ".join(each for each in parts.values() if each)
 
     def _name_part(self, field: str) -> str | None:
-        return _on_one_line(self._one(field, lambda cell: text_of(cell, is_name=True)))
+        return _on_one_line(self._one(field, name_of))
 
     def _phone(self) -> str | None:
         """Return the first number there is; what isn't one is left out, as everywhere."""

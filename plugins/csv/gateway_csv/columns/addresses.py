@@ -45,8 +45,12 @@ def _with_zeros(postal: str | None, state: str | None) -> str | None:
 
 
 def _says(street: str, part: str) -> bool:
-    return _folded(part) in _folded(street)
+    said = _folded(part)
+    # Most streets lack some digit of the postal code.
+    return set(said).issubset(street.casefold()) and said in _folded(street)
 
 
 def _folded(text: str) -> str:
+    if text.isalnum():
+        return text.casefold()
     return _BETWEEN_WORDS.sub("", text).casefold()

@@ -4,11 +4,12 @@ Cities, states and postal codes come again in row after row: each distinct one i
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from gateway_csv.columns.cells import Unreadable, text_of
-from gateway_csv.columns.evidence import misfit
+from gateway_csv.columns.evidence import misfits
+from gateway_csv.columns.kept_texts import kept
 from gateway_csv.columns.reading import NAMES, Column
 from gateway_csv.columns.traits import TRAITS, Trait
 from gateway_csv.read.rows import Cell, Row
@@ -16,7 +17,10 @@ from gateway_csv.read.rows import Cell, Row
 _REPEATED: Final = frozenset(
     {"city", "locality", "state", "postal_code", "country", "address2", "street_number"}
 )
-_MOST_KNOWN: Final = 10_000
+
+
+Fault = Callable[[Cell], str]
+"""Says why a cell can't be its column's; empty where it may be, or says nothing."""
 
 
 class CellJudge:
@@ -24,25 +28,23 @@ class CellJudge:
 
     def __init__(self, traits: Mapping[str, Sequence[Trait]] | None = None) -> None:
         self._traits = traits or {}
-        self._known: dict[tuple[str, str], str] = {}
+        self._faults: Sequence[tuple[Column, Fault]] | None = None
 
-    def fault(self, field: str, cell: Cell) -> str:
-        """Say why a cell can't be ``field``; empty where it may be, or says nothing."""
-        if not isinstance(cell, str) or field not in _REPEATED:
-            return self._judged(field, cell)
-        key = field, cell
-        found = self._known.get(key)
-        if found is None:
-            found = self._judged(field, cell)
-            if len(self._known) < _MOST_KNOWN:
-                self._known[key] = found
-        return found
+    def faults(self, judged: Sequence[Column]) -> Sequence[tuple[Column, Fault]]:
+        """Return the table's judged columns, each with the judge of its cells."""
+        if self._faults is None:
+            self._faults = [(each, self._judge_of(each.field or "")) for each in judged]
+        return self._faults
 
-    def _judged(self, field: str, cell: Cell) -> str:
-        reason = misfit(field, cell)
-        if not reason and field in self._traits:
-            reason = _unlike_others(cell, self._traits[field])
-        return reason and (reason if says_something(cell, field) else "")
+    def _judge_of(self, field: str) -> Fault:
+        traits = self._traits.get(field, ())
+        why_no = misfits(field)
+
+        def judge(cell: Cell) -> str:
+            reason = why_no(cell) or (_unlike_others(cell, traits) if traits else "")
+            return reason and (reason if says_something(cell, field) else "")
+
+        return kept(judge) if field in _REPEATED else judge
 
 
 class TraitCounts:

@@ -76,6 +76,11 @@ def text_of(cell: Cell, *, is_name: bool = False) -> str | None:
     return None if text.casefold() in (_EMPTY_NAME if is_name else _EMPTY) else text
 
 
+def name_of(cell: Cell) -> str | None:
+    """Return what a cell of names says: a person may be called Null or None."""
+    return text_of(cell, is_name=True)
+
+
 def _plain(cell: Cell) -> str | None:
     if cell is None or isinstance(cell, bool):
         return None if cell is None else str(cell).lower()
@@ -128,6 +133,7 @@ def uses_decimal_comma(cells: Iterable[Cell]) -> bool:
     """Judge a column of amounts: whether its cents stand behind a comma."""
     return any(
         isinstance(each, str)
+        and "," in each
         and len(each) <= _MONEY_CHARACTERS
         and _DECIMAL_COMMA.fullmatch(each.strip())
         for each in cells

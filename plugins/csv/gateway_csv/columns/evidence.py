@@ -7,6 +7,7 @@ column was taken for the wrong field. What only might be something else passes.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Final
 
 from gateway_csv.columns.headers import HEADER_WORDS, meaning_of
@@ -52,8 +53,12 @@ _BEHIND_EMAIL: Final = re.compile(r"@[^\s@]+\.[a-z]{2,}[-/|&][^\s@]*$", re.IGNOR
 _LETTER: Final = re.compile(r"[^\W\d_]")
 # Nearly every name there is: letters and what stands between them.
 _PLAIN_NAME: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .,'\u2019-](?![ ,]*$)|\.$)*")
+_USUAL_NAME: Final = re.compile(r"[A-Z][a-z]+(?: [A-Z][a-z]+){1,2}")
 _EXTENSION: Final = re.compile(r"\s*(?:x|ext\.?)\s*\d{1,6}$", re.IGNORECASE)
 _STRENGTH: Final = re.compile(r"\d\s*(?:mg|mcg|ml|tab|cap|%|units?)\b", re.IGNORECASE)
+_USUAL_STREET: Final = re.compile(
+    r"\d{1,6}(?: [a-z]+){1,6}(?<! stat)(?<! urgent)(?<! routine)", re.ASCII | re.IGNORECASE
+)
 _PLAIN_STREET: Final = re.compile(r"\d{1,6}[a-z]? +[^\W\d_][^@$\d]*", re.IGNORECASE)
 # Nearly every address there is in one cell: 123 Main St, Apt 4, Miami, FL 33100.
 _PLAIN_ADDRESS: Final = re.compile(
@@ -125,7 +130,18 @@ _PLAIN_EMAIL: Final = re.compile(
 _PLAIN_DIGITS: Final = re.compile(r"\d{1,11}", re.ASCII)
 
 
+def _is_usual_name(text: str) -> bool:
+    """Say quickly whether a text is a name as nearly all are: ``Ana Maria Reed``."""
+    last = text.rpartition(" ")[2].casefold()
+    is_usual = _USUAL_NAME.fullmatch(text) is not None and last not in HEADER_WORDS
+    return is_usual and text.casefold() not in _NO_NAMES
+
+
 def _name(text: str) -> str:
+    return "" if _is_usual_name(text) else _rarer_name(text)
+
+
+def _rarer_name(text: str) -> str:
     if _PLAIN_NAME.fullmatch(text) and not _is_header(text):
         is_place = text[-4:-2] == ", " and is_region(text[-2:])
         if is_place or text.casefold() in _NO_NAMES or has_second_comma(text):
@@ -162,7 +178,7 @@ def _is_header(text: str) -> bool:
 
 
 def _address(text: str) -> str:
-    if _PLAIN_ADDRESS.fullmatch(text) or _is_plain_street(text):
+    if _USUAL_STREET.fullmatch(text) or _PLAIN_ADDRESS.fullmatch(text) or _is_plain_street(text):
         return ""
     first = text.split(maxsplit=1)[0]
     begins_noted = first in NOTE_WORDS and not STREET_WORD.search(text)
@@ -343,6 +359,8 @@ def _several_codes(text: str) -> str:
 
 
 def _rx(text: str) -> str:
+    if _PLAIN_CODE.fullmatch(text):  # it has digits
+        return ""
     return _code(text) or ("" if has_digit(text) else "it has no digits")
 
 
@@ -400,14 +418,24 @@ JUDGED: Final = frozenset(_JUDGES)
 def misfit(field: str, cell: Cell) -> str:
     """Say why a cell can't be what its column is; empty where it may be."""
     judge = _JUDGES.get(field)
-    if judge is None or cell is None:
+    return "" if judge is None else _misfit(field, judge, cell)
+
+
+def misfits(field: str) -> Callable[[Cell], str]:
+    """Return :func:`misfit` for one field."""
+    judge = _JUDGES.get(field)
+    return (lambda _: "") if judge is None else partial(_misfit, field, judge)
+
+
+def _misfit(field: str, judge: Callable[[str], str], cell: Cell) -> str:
+    if cell is None:
         return ""
-    if isinstance(cell, date):
-        return "it looks like a date"
     if isinstance(cell, str):
         # An apostrophe marks a number as text in a spreadsheet: '02108.
         text = cell.strip().removeprefix("'")
         return (judge(text) or garbled(field, text)) if text else ""
+    if isinstance(cell, date):
+        return "it looks like a date"
     if isinstance(cell, float) and cell.is_integer():
         return judge(str(int(cell)))
     return judge(str(cell))

@@ -56,6 +56,7 @@ _FEWEST_LETTERS: Final = 2
 _LONG: Final = "9999"
 _UNIT: Final = re.compile(r"(?:apt|unit|suite|ste)\b\.? ?#?\w{1,5}$", re.IGNORECASE)
 _MOVED: Final = ("address2", *_CODES, "patient_address")
+_BETWEEN: Final = "\x1f"
 _ASCII_MARKS: Final = dict.fromkeys(map(ord, string.digits), "9")
 _ASCII_SHAPES: Final = {**dict.fromkeys(map(ord, string.ascii_letters), "x"), **_ASCII_MARKS}
 
@@ -113,23 +114,40 @@ class Exchanges:
             {each for pair in self._amounts for each in pair} | set(places("copay_amount"))
         )
         self._cents = {each: Counter[str]() for each in places("copay_amount")}
-        self._by_marks: dict[tuple[str, ...], Pair | None] = {}
+        self._formed = sorted({*self._shaped, *self._priced})
+        self._by_marks: dict[str, tuple[Pair | None, Mapping[int, str]]] = {}
         counted = {each for pair in self._others for each in pair} | set(places("city"))
         self._values = {each: Counter[str]() for each in counted}
-        self._compared = sorted({each for pair in (*self._names, *self._others) for each in pair})
-
+        compared = {each for pair in (*self._names, *self._others) for each in pair}
+        beside: dict[int, list[Counter[str]]] = {}
+        for said, other in (*self._names, *self._others):
+            beside.setdefault(said, []).append(self._values[other])
+        self._beside_of = list(beside.items())
+        self._said_beside: list[tuple[int, frozenset[str]]] | None = None
+        by_texts = (
+            (self._odd, (self._moved, self._homes, self._states)),
+            (self._doctor, (self._doctors,)),
+            (self._texts, (self._names, self._others)),
+        )
+        self._judges = [judge for judge, pairs in by_texts if any(pairs)]
         homes = {each for pair in (*self._homes, *self._states) for each in pair}
         self._used = sorted(
-            {*self._shaped, *self._priced, *self._compared, *homes}
+            {*self._shaped, *self._priced, *compared, *homes}
             | {*self._digits, *self._titled, *self._values}
         )
 
     def _texts_of(self, row: Row) -> dict[int, str]:
-        return {place: _text(row, place) for place in self._used}
+        cells, texts = row.cells, dict.fromkeys(self._used, "")
+        for place in self._used:
+            if place < len(cells):
+                cell = cells[place]
+                texts[place] = cell.strip() if isinstance(cell, str) else _text(cell)
+        return texts
 
     def add(self, row: Row) -> None:
         """Count a row."""
         texts = self._texts_of(row)
+        self._said_beside = None
         marks, kinds = self._forms(texts)
         shapes = {place: _shape(mark) for place, mark in marks.items()}
         for counters, forms in ((self._own, shapes), (self._marks, marks)):
@@ -162,15 +180,28 @@ class Exchanges:
     def found(self, row: Row) -> Pair | None:
         """Return two columns whose cells this row has exchanged; ``None`` for none."""
         texts = self._texts_of(row)
-        marks, kinds = self._forms(texts)
-        key = (*marks.values(), *kinds.values())
-        if key not in self._by_marks:
-            if len(self._by_marks) >= _MOST_VERDICTS:
-                self._by_marks.clear()
-            self._by_marks[key] = self._by_form(kinds, marks)
-        lost = self._lost_numbers(texts, kinds)
-        others = itertools.chain(lost, self._odd(texts), self._doctor(texts), self._texts(texts))
-        return self._by_marks[key] or next(others, None)
+        found, kinds = self._by_numbers(texts)
+        found = found or next(self._lost_numbers(texts, kinds), None)
+        for judge in () if found else self._judges:
+            found = found or next(judge(texts), None)
+        return found
+
+    def _by_numbers(self, texts: Mapping[int, str]) -> tuple[Pair | None, Mapping[int, str]]:
+        """Judge a row by how its numbers are written, which few rows of a file differ in.
+
+        Returns the verdict and which amounts have cents: the same for all that are written alike.
+        """
+        said = _BETWEEN.join([texts[place] for place in self._formed])
+        key = _mark(said)
+        found = self._by_marks.get(key)
+        if found is None:
+            marks, kinds = self._forms(texts)
+            found = self._by_form(kinds, marks), kinds
+            if said.count(_BETWEEN) < max(1, len(self._formed)):  # none is in a cell
+                if len(self._by_marks) >= _MOST_VERDICTS:
+                    self._by_marks.clear()
+                self._by_marks[key] = found
+        return found
 
     def _forms(self, texts: Mapping[int, str]) -> tuple[dict[int, str], dict[int, str]]:
         """Return how each number is written, and which amounts have cents, by column."""
@@ -204,13 +235,16 @@ class Exchanges:
     def _odd(self, texts: Mapping[int, str]) -> Iterator[Pair]:
         """Yield counts that are something else in this row, and a note that is the row's state."""
         for count, beside in self._moved:
-            said, (words, digits) = texts[count], self._digits[count]
-            if said.isdigit() or digits <= words:
+            said = texts[count]
+            if said.isdigit():
+                continue
+            words, digits = self._digits[count]
+            if digits <= words:
                 continue
             if looks(said) not in {"", "a number", "an amount"}:
                 yield count, beside
         for unit, other in self._homes:
-            if not texts[unit] and _UNIT.match(texts[other]):
+            if texts[other] and not texts[unit] and _UNIT.match(texts[other]):
                 yield unit, other
         for note, state in self._states:
             said = texts[note]
@@ -220,27 +254,44 @@ class Exchanges:
     def _doctor(self, texts: Mapping[int, str]) -> Iterator[Pair]:
         """Yield a patient with a doctor's title beside a doctor without, where others have none."""
         for mine, theirs in self._doctors:
+            if not has_doctors_title(texts[mine]):
+                continue
             (bare, titled), (others_bare, others_titled) = self._titled[mine], self._titled[theirs]
-            is_usual = titled < bare and others_titled > others_bare
-            if is_usual and has_doctors_title(texts[mine]):
+            if titled < bare and others_titled > others_bare:
                 other = texts[theirs]
                 if other and not has_doctors_title(other):
                     yield mine, theirs
 
     def _texts(self, said_at: Mapping[int, str]) -> Iterator[Pair]:
-        texts = {place: said_at[place].casefold() for place in self._compared}
+        if self._is_said_once(said_at):
+            return
+        folded = {place: said_at[place].casefold() for place, _ in self._beside_of}
         for name, city in self._names:
-            values, said, at = self._values[city], texts[name], texts[city]
-            if at and said in values and said != at and values.get(at, 0) <= 1:
+            values, said = self._values[city], folded[name]
+            if said not in values:
+                continue
+            at = said_at[city].casefold()
+            if at and said != at and values.get(at, 0) <= 1:
                 yield name, city
         for mine, theirs in self._others:
-            said, at = texts[mine], texts[theirs]
-            if said not in self._values[theirs] or len(said) <= _FEWEST_LETTERS or said == at:
+            said = folded[mine]
+            if said not in self._values[theirs] or len(said) <= _FEWEST_LETTERS:
+                continue
+            at = said_at[theirs].casefold()
+            if said == at:
                 continue
             if (mine, theirs) in self._families and self._values[theirs].get(at, 0) > 1:
                 continue  # the payer of others may be a patient, and has a payer, too
             if self._values[mine].get(said, 0) <= 1:
                 yield mine, theirs
+
+    def _is_said_once(self, said_at: Mapping[int, str]) -> bool:
+        """Say whether nothing that a row says is in the columns it may be exchanged with."""
+        if self._said_beside is None:  # all rows were counted
+            self._said_beside = [
+                (place, frozenset(itertools.chain(*values))) for place, values in self._beside_of
+            ]
+        return all(said_at[place].casefold() not in said for place, said in self._said_beside)
 
     def _is_turned(self, pair: Pair, forms: Mapping[int, str]) -> bool:
         """Say whether as many rows have the two forms the other way round."""
@@ -317,10 +368,7 @@ def _mark(text: str) -> str:
     return text.translate(_ASCII_MARKS) if text.isascii() else _DIGITS.sub("9", text)
 
 
-def _text(row: Row, place: int) -> str:
-    cell: Cell = row.cells[place] if place < len(row.cells) else None
-    if isinstance(cell, str):
-        return cell.strip()
+def _text(cell: Cell) -> str:
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return "" if cell is None else str(cell).strip()

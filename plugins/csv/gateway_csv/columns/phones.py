@@ -12,6 +12,10 @@ _ALLOWED: Final = re.compile(
     r"\+?[\d\s().\-/\u2010-\u2015]+(?:(?:x|ext\.?|#)\s*\d{1,6})?", re.IGNORECASE
 )
 _PLAIN: Final = re.compile(r"(?:\+?1[-. ]?)?\(?(\d{3})\)?[-. ]{0,2}(\d{3})[-. ]?(\d{4})", re.ASCII)
+# Written so, and by the rules below: nearly every number there is.
+_USUAL: Final = re.compile(
+    r"(?:\+?1[-. ]?)?\(?(?!\d11)[2-9]\d{2}\)?[-. ]{0,2}(?!\d11)[2-9]\d{2}[-. ]?\d{4}", re.ASCII
+)
 _NUMBER: Final = re.compile(r"[2-9]\d{2}[2-9]\d{6}", re.ASCII)
 _SERVICE: Final = re.compile(r"\d11")
 _NO_DIGIT: Final = re.compile(r"\D")
@@ -21,7 +25,7 @@ _LOCAL_DIGITS, _WITH_COUNTRY_DIGITS = 10, 11
 
 def usable_phone(text: str, country: str) -> bool:
     """Say whether a number may be handed to intake for a site in ``country``."""
-    if country not in _COUNTRIES:
+    if country not in _COUNTRIES or _USUAL.fullmatch(text):
         return True
     plain = _PLAIN.fullmatch(text)
     if plain:

@@ -31,9 +31,10 @@ NOTE_WORDS: Final = frozenset(_OF_NOTES.split(" "))
 ANSWERS: Final = frozenset(["yes", "no", "y", "n", "true", "false", "routine", "urgent", "stat"])
 _FEWEST_NOTE_WORDS: Final = 2
 _AROUND_WORDS: Final = ".,;:()'&|/-"
-_DOCTOR: Final = re.compile(
-    r"(?:dr|doctor|prof)\b\.? .*|.*[ ,](?:md|do|np|pa|rph|pharmd|dds|dvm|pa-c|aprn)\.?",
-    re.IGNORECASE,
+_MARKS_AS_SPACES: Final = dict.fromkeys(map(ord, _AROUND_WORDS), " ")
+_DOCTOR_IN_FRONT: Final = re.compile(r"(?:dr|doctor|prof)\b\.? ", re.IGNORECASE)
+_DOCTOR_BEHIND: Final = re.compile(
+    r"[ ,](?:md|do|np|pa|rph|pharmd|dds|dvm|pa-c|aprn)\.?\Z", re.IGNORECASE
 )
 _STREET_END: Final = re.compile(
     r".*\b(?:st|street|ave|avenue|av|rd|road|dr|drive|ln|lane|blvd|boulevard|way|ct|court|pl|place|"
@@ -49,11 +50,14 @@ def has_comma(text: str) -> bool:
 
 def has_doctors_title(text: str) -> bool:
     """Say whether a name has a doctor's title: ``Dr. Alma Lind``, ``Iris Quist MD``."""
-    return _DOCTOR.fullmatch(text) is not None
+    has_title = _DOCTOR_IN_FRONT.match(text) or _DOCTOR_BEHIND.search(text)
+    return has_title is not None and "\n" not in text
 
 
 def has_second_comma(text: str) -> bool:
     """Say whether a name goes on behind a second comma, but for a suffix: Reed, Ana, Boston."""
+    if text.count(",") < 2:  # noqa: PLR2004
+        return False
     parts = text.split(",")[2:]
     return any(each.strip() and not _SUFFIXES.fullmatch(each.strip()) for each in parts)
 
@@ -100,9 +104,12 @@ GARBLED_FIELDS: Final = NAME_FIELDS | {"patient_address", "address2", "city", "l
 def _may_be_noted(text: str) -> bool:
     """Say whether a text has a word in small letters, or one of a note's."""
     words = text.split()
-    return any(map(str.islower, words)) or not NOTE_WORDS.isdisjoint(
-        [each.strip(_AROUND_WORDS).casefold() for each in words]
-    )
+    if any(map(str.islower, words)):
+        return True
+    # Nearly every address has none of them, whatever is around its words.
+    if NOTE_WORDS.isdisjoint(text.casefold().translate(_MARKS_AS_SPACES).split()):
+        return False
+    return not NOTE_WORDS.isdisjoint([each.strip(_AROUND_WORDS).casefold() for each in words])
 
 
 def note_behind_address(text: str) -> bool:

@@ -219,7 +219,11 @@ def is_header_again(layout: Layout, row: Row) -> bool:
 
 def check_second_header(header: Row, row: Row) -> None:
     """Raise ``InvalidInput`` for a row that is a header of other columns than the first."""
-    first = next((each for each in row.cells if is_filled(each)), None)
+    for first in row.cells:
+        if is_filled(first):
+            break
+    else:
+        return
     if not isinstance(first, str) or not may_be_header(first) or _same_cells(header, row):
         return
     filled = [each for each in row.cells if is_filled(each)]

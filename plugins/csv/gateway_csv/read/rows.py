@@ -33,7 +33,10 @@ class Row(NamedTuple):
     @property
     def is_blank(self) -> bool:
         """Whether every cell is empty."""
-        return not self.fault and not any(map(is_filled, self.cells))
+        for each in self.cells:
+            if each is not None and (not isinstance(each, str) or each.strip()):
+                return False
+        return not self.fault
 
 
 def is_filled(cell: Cell) -> bool:
@@ -69,9 +72,9 @@ def within_limits(rows: Iterable[Row], settings: CsvSettings, pace: Pace) -> Ite
                 f"Row {row.number} has more than {settings.max_columns} columns: "
                 "delete those that aren't needed, and import it again."
             )
-        index = _too_long_at(row.cells, longest)
-        if index is not None:
-            raise _too_long(row.number, index, longest)
+        for index, each in enumerate(row.cells):
+            if isinstance(each, str) and len(each) > longest:
+                raise _too_long(row.number, index, longest)
         filled += not row.is_blank
         if filled > settings.max_rows + 1:  # and the header
             raise TooLarge(
@@ -79,14 +82,6 @@ def within_limits(rows: Iterable[Row], settings: CsvSettings, pace: Pace) -> Ite
             )
         # A million blank cells behind the last one mean nothing.
         yield row if len(row.cells) <= settings.max_columns else _cut(row, settings.max_columns)
-
-
-def _too_long_at(cells: Sequence[Cell], longest: int) -> int | None:
-    """Return the place of a cell with more than ``longest`` characters, if there is one."""
-    for index, each in enumerate(cells):
-        if isinstance(each, str) and len(each) > longest:
-            return index
-    return None
 
 
 def _cut(row: Row, columns: int) -> Row:

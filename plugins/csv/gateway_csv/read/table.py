@@ -1,8 +1,8 @@
 """A file as a table: opened, understood, and looked through before anything is imported.
 
-The file is read twice. The first reading finds the header, judges the columns that can't be
-judged by one cell, and meets everything that could stop the second one: a file that can't be
-read to its end imports nothing at all.
+The file is read twice, but for a small one, whose rows are kept. The first reading finds the
+header, judges the columns that can't be judged by one cell, and meets everything that could stop
+the second one: a file that can't be read to its end imports nothing at all.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 from gateway.plugin import GatewayError, TooLarge
 from gateway_csv.columns.cell_judge import CellJudge, TraitCounts
+from gateway_csv.columns.cell_values import CellValues
 from gateway_csv.columns.cells import uses_decimal_comma
 from gateway_csv.columns.dates import Evidence
 from gateway_csv.columns.exchanges import Exchanges
@@ -47,6 +48,8 @@ _GLIMPSED_ROWS: Final = 60
 _FILLED_WITHIN: Final = 1000
 _FEWEST_COLUMNS: Final = 2
 _TAIL_BYTES: Final = 4
+_KEPT_CHARACTERS: Final = 1_000_000
+_KEPT_CELLS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,14 @@ class Table:
         self._settings = settings
         self._options = options
         self._pace = Pace() if pace is None else pace
+        self._size = 0
         self.form: TextForm | None = None
         """How a text file is written; ``None`` for a spreadsheet."""
         self.sheets: Sheets | None = None
         """The sheets of a spreadsheet, once it was read."""
         self.first_orders: list[Row] = []
         """The first rows that are orders, as samples."""
+        self._kept: _KeptRows | None = None
 
     def understand(self, report: Report) -> tuple[Reading, int]:
         """Read the file to its end; returns how to read it, and how many rows are orders.
@@ -110,25 +115,29 @@ class Table:
         traits = TraitCounts(layout.by_field)
         exchanges = Exchanges(layout.by_field, layout.columns)
         last = LastCell(layout, lacks_end=lacks_end)
+        kept = _KeptRows(is_text=self.form is not None, size=self._size)
+        self.first_orders = kept.first
         for row in below:
             if row.is_blank or is_header_again(layout, row) or _is_left_out(layout, row, report):
                 continue
             check_second_header(layout.header, row)
             count += 1
-            self._keep_sample(row)
-            widths[len(row.cells)] += 1
+            kept.add(row)
+            cells = row.cells
+            widths[len(cells)] += 1
+            if lacks_end:
+                last.add(row)
+            if len(cells) < layout.width:
+                short.append((row.number, len(cells)))
             if count <= _FILLED_WITHIN:
-                filled.update(place for place, each in enumerate(row.cells) if is_filled(each))
-            last.add(row)
-            if len(row.cells) < layout.width:
-                short.append((row.number, len(row.cells)))
-            if count <= _FILLED_WITHIN:
+                filled.update([place for place, each in enumerate(cells) if is_filled(each)])
                 traits.add(row)
                 exchanges.add(row)
             for column in date_columns:
                 dates = dates.and_of(cell_at(row, column))
-            if not decimal_comma:
-                decimal_comma = uses_decimal_comma(cell_at(row, each) for each in money_columns)
+            if not decimal_comma and money_columns:
+                decimal_comma = uses_decimal_comma([cell_at(row, each) for each in money_columns])
+        self._kept = kept
         self._report_assumptions(report, layout, dates)
         last.report(report)
         order = dates.order(options.dates, options.country)
@@ -137,6 +146,7 @@ class Table:
             CellJudge(traits.usual()),
             order,
             decimal_comma,
+            CellValues(decimal_comma=decimal_comma, dates=dates, order=order),
             options.site,
             usual_width=_usual(widths, layout.width),
             country=options.country,
@@ -154,10 +164,6 @@ class Table:
         if layout.by_field.keys() & {"status", "ended_at"}:
             reading = reading._replace(ended=self._ended(reading))
         return reading, count
-
-    def _keep_sample(self, row: Row) -> None:
-        if len(self.first_orders) < _SAMPLES:
-            self.first_orders.append(row)
 
     def _ended(self, reading: Reading) -> dict[int, int]:
         """Return the rows that need no delivery any more, by what they are known by."""
@@ -179,6 +185,11 @@ class Table:
 
     def orders(self, layout: Layout) -> Iterator[Row]:
         """Yield the rows that are orders."""
+        if self._kept is not None and self._kept.rows is not None:
+            for row in self._kept.rows:
+                self._pace.beat()
+                yield row
+            return
         for row in self._rows():
             if (
                 row.number > layout.header.number
@@ -189,7 +200,7 @@ class Table:
                 yield row
 
     def _open(self) -> None:
-        size = self._file.seek(0, os.SEEK_END)
+        size = self._size = self._file.seek(0, os.SEEK_END)
         if size > self._settings.max_file_bytes:
             most = self._settings.max_file_bytes / 1_000_000
             raise TooLarge(f"The file has more than {most:g} MB: split it, and import the parts.")
@@ -285,6 +296,31 @@ class Table:
             )
         elif dates.is_against_habit(options.dates, options.country):
             report.assume(f"dates were read {order}: some of them can only be that")
+
+
+class _KeptRows:
+    """The rows of a small file that are orders, and the first two of any; ``size`` in bytes."""
+
+    def __init__(self, *, is_text: bool, size: int) -> None:
+        self.first: list[Row] = []
+        self.rows: list[Row] | None = [] if size <= _KEPT_CHARACTERS else None
+        """All rows; none of a file that isn't small."""
+        self._is_text = is_text
+        self._characters = self._cells = 0
+
+    def add(self, row: Row) -> None:
+        """Keep a row, unless there are too many."""
+        if len(self.first) < _SAMPLES:
+            self.first.append(row)
+        if self.rows is None:
+            return
+        self._cells += len(row.cells)
+        if not self._is_text:  # a spreadsheet's size says little: it is packed
+            self._characters += sum([len(each) for each in row.cells if isinstance(each, str)])
+        if self._cells > _KEPT_CELLS or self._characters > _KEPT_CHARACTERS:
+            self.rows = None
+        else:
+            self.rows.append(row)
 
 
 def _report_column(report: Report, column: Column) -> None:
