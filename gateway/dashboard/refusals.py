@@ -10,8 +10,9 @@ from litestar.response import Redirect
 
 from gateway.auth.sessions import SIGNED_IN, SignedIn
 from gateway.auth.web_origin import WebOrigin, local_path
+from gateway.dashboard.page_routes import route_of
 from gateway.dashboard.rendering import HEADERS, Layout, here
-from gateway.dashboard.serving import PATH, PageServer
+from gateway.dashboard.serving import PageServer
 from gateway.errors import GatewayError, NotAuthenticated, SessionLocked, StepUpRequired
 from gateway.model.account import Caller, Mode
 from gateway.observability.log_context import request_id
@@ -68,8 +69,7 @@ class Refusals:
 def _inside(request: Request[Any, Any, Any]) -> tuple[Caller, SignedIn] | None:
     """Return who is signed in, for a page with the shell around it."""
     signed_in: SignedIn | None = request.scope["state"].get(SIGNED_IN)
-    has_shell = PATH in request.scope["route_handler"].opt
-    if signed_in is None or not has_shell:
+    if signed_in is None or route_of(request.scope) is None:
         return None
     is_test = request.url.path.startswith(f"{DASHBOARD}/test")
     mode: Mode = "test" if is_test else "live"

@@ -18,7 +18,7 @@ SECTIONS: Final[tuple[Section, ...]] = get_args(Section)
 RESERVED: Final = frozenset(
     {
         *("static", "test", "sign-in", "sign-out", "welcome", "invitation", "enrol", "lock"),
-        *("confirm", "me", "language", "preferences", "stream"),
+        *("confirm", "me", "language", "preferences", "stream", "oidc"),
     }
 )
 """First words of addresses that the core keeps."""

@@ -3,22 +3,20 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from litestar import Response, Router, get
-from litestar.handlers import HTTPRouteHandler
-from litestar.response import Redirect
+from litestar import Router
 
 from gateway.auth.web_origin import WebOrigin
 from gateway.dashboard.entrance import entrance
 from gateway.dashboard.own_pages import own_pages, own_panels
+from gateway.dashboard.page_routes import PageRoutes
 from gateway.dashboard.refusals import Refusals
 from gateway.dashboard.registry import Pages
-from gateway.dashboard.rendering import HEADERS, Layout
-from gateway.dashboard.serving import AnyCaller, PageServer
+from gateway.dashboard.rendering import Layout
+from gateway.dashboard.serving import PageServer
 from gateway.dashboard.shell import Shell
 from gateway.dashboard.stream import stream_routes
-from gateway.model.permission import ANY_CALLER
 from gateway.runtime import Gateway
-from gateway.sdk.page_request import DASHBOARD, page_url
+from gateway.sdk.page_request import DASHBOARD
 
 
 class Dashboard(NamedTuple):
@@ -27,6 +25,7 @@ class Dashboard(NamedTuple):
     router: Router
     refusals: Refusals
     shell: Shell
+    routes: PageRoutes
 
 
 def build_dashboard(
@@ -37,20 +36,6 @@ def build_dashboard(
     layout = Layout(pages.packages)
     shell = Shell(gateway, layout, pages)
     server = PageServer(gateway, layout, shell, status_of)
-    handlers = [*entrance(gateway, layout), *stream_routes(gateway), *server.routes()]
-    if "" not in pages.all:
-        handlers.append(_first(pages))
+    handlers = [*entrance(gateway, layout), *stream_routes(gateway), *server.handlers()]
     router = Router(DASHBOARD, route_handlers=handlers, include_in_schema=False)
-    return Dashboard(router, Refusals(layout, origin, server), shell)
-
-
-def _first(pages: Pages) -> HTTPRouteHandler:
-    """Make the home of a dashboard that has none: it leads to the first page of one's own."""
-
-    @get(["/", "/test"], opt={"permission": ANY_CALLER, "session": True, "page": True})
-    async def first(caller: AnyCaller) -> Response[Any]:
-        own = [each.page.path for each in pages.visible(caller)]
-        target = page_url(own[0] if own else "me", caller.mode)
-        return Redirect(target, status_code=303, headers=dict(HEADERS))
-
-    return first
+    return Dashboard(router, Refusals(layout, origin, server), shell, server.routes)

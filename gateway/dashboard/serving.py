@@ -4,7 +4,7 @@ A plugin's page or panel that raises or is late is replaced by a note that names
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
@@ -21,8 +21,9 @@ from markupsafe import Markup
 
 from gateway.auth.sessions import SignedIn
 from gateway.auth.sign_in import Browser
-from gateway.dashboard.forms import FORM, MAX_FORM_BYTES, FormReader
+from gateway.dashboard.forms import FormReader
 from gateway.dashboard.page_memory import NO_DRAFT, PageMemories, query_of
+from gateway.dashboard.page_routes import PageRoutes, route_of
 from gateway.dashboard.plugin_output import MAX_PAGE_CHARACTERS, sends_code
 from gateway.dashboard.registry import OwnedPage, OwnedPanel, needs
 from gateway.dashboard.rendering import HEADERS, Layout, html, packed
@@ -42,10 +43,7 @@ from gateway.runtime import Gateway
 from gateway.sdk.formats import Formats
 from gateway.sdk.page_request import DASHBOARD, PagePerson, PageRequest, Query, page_url
 from gateway.sdk.pages import Action, Answer, Download, Page, SeeOther, Template
-from gateway.sdk.uploads import MULTIPART
 
-PATH: Final = "page_path"
-"""Where a route's options have the path of its page."""
 REGION_HEADER: Final = "x-gateway-region"
 PROBLEM_HEADER: Final = "X-Gateway-Problem"
 TOAST_HEADER: Final = "X-Gateway-Toast"
@@ -55,6 +53,9 @@ _OWN_CODE: Final = "it sends a script, handler or style inside the page, which b
 _NEVER_AGAIN: Final = ("password", "code", "token")
 _SHOWN_INLINE: Final = ("image/jpeg", "image/png", "application/pdf")
 
+# Below /me the entrance has addresses too, and the web framework doesn't look beyond them.
+_EVERYWHERE: Final = ("/", "/{rest:path}", "/me", "/me/{rest:path}")
+
 Asked = Request[Any, Any, State]
 AnyCaller = NamedDependency[Caller]
 AnyBrowser = NamedDependency[SkipValidation[Browser]]
@@ -62,7 +63,7 @@ Own = NamedDependency[SkipValidation[SignedIn]]
 
 
 class PageServer:
-    """Makes the routes of pages. ``status_of`` gives the HTTP status of an error."""
+    """Serves pages and their actions. ``status_of`` gives the HTTP status of an error."""
 
     def __init__(
         self, gateway: Gateway, layout: Layout, shell: Shell, status_of: Callable[[Any], int]
@@ -72,15 +73,33 @@ class PageServer:
         self._shell = shell
         self._status_of = status_of
         self._seconds = gateway.settings.dashboard.page_ms / 1000
+        self.routes = PageRoutes(shell.pages.all.values())
         self._memory = PageMemories(gateway.database, gateway.identity, gateway.clock)
 
-    def routes(self) -> list[HTTPRouteHandler]:
-        """Return the routes of all pages, for live and for test data."""
-        made: list[HTTPRouteHandler] = []
-        for owned in self._shell.pages.all.values():
-            made.append(self._page_route(owned))
-            made.extend(self._action_route(owned, action) for action in owned.page.actions)
-        return [*made, self._elsewhere()]
+    def handlers(self) -> list[HTTPRouteHandler]:
+        """Return the two handlers that serve all pages, for live and for test data."""
+        options = {"permission": ANY_CALLER, "session": True, "page": True}
+        options["resolve"] = self.routes.resolver()
+
+        @get([*_EVERYWHERE], opt=options)
+        async def show(
+            request: Asked, caller: AnyCaller, signed_in: Own, browser: AnyBrowser
+        ) -> Response[Any]:
+            route = route_of(request.scope)
+            if route is None or route.owned is None:
+                raise _no_such_page()
+            return await self._show(route.owned, request, caller, signed_in, browser)
+
+        @post([*_EVERYWHERE], opt=options, request_max_body_size=None)
+        async def act(
+            request: Asked, caller: AnyCaller, signed_in: Own, browser: AnyBrowser
+        ) -> Response[Any]:
+            route = route_of(request.scope)
+            if route is None or route.owned is None or route.action is None:
+                raise _no_such_page()
+            return await self._act(route.owned, route.action, request, caller, signed_in, browser)
+
+        return [show, act]
 
     def request_of(
         self, http: Asked, caller: Caller, signed_in: SignedIn, owned: OwnedPage
@@ -141,42 +160,8 @@ class PageServer:
 
     def _owned(self, http: Asked) -> OwnedPage:
         """Return the page that a request is for."""
-        path: str | None = http.scope["route_handler"].opt.get(PATH)
-        return _NOWHERE if path is None else self._shell.pages.all[path]
-
-    def _page_route(self, owned: OwnedPage) -> HTTPRouteHandler:
-        @get(_paths(owned.page.path), opt=_options(owned, owned.page.permission))
-        async def show(
-            request: Asked, caller: AnyCaller, signed_in: Own, browser: AnyBrowser
-        ) -> Response[Any]:
-            return await self._show(owned, request, caller, signed_in, browser)
-
-        return show
-
-    def _action_route(self, owned: OwnedPage, action: Action) -> HTTPRouteHandler:
-        path = "/".join(filter(None, (owned.page.path, action.path)))
-        options = _options(owned, action.permission) | {
-            "limit": action.limit,
-            "media": (MULTIPART,) if action.upload_bytes else FORM,
-            "feature": owned.plugin or None,
-        }
-        most = action.upload_bytes or MAX_FORM_BYTES
-
-        @post(_paths(path), opt=options, request_max_body_size=most)
-        async def act(
-            request: Asked, caller: AnyCaller, signed_in: Own, browser: AnyBrowser
-        ) -> Response[Any]:
-            return await self._act(owned, action, request, caller, signed_in, browser)
-
-        return act
-
-    def _elsewhere(self) -> HTTPRouteHandler:
-        @get("/{rest:path}", opt=_options(_NOWHERE, ANY_CALLER))
-        async def nowhere(caller: AnyCaller) -> Response[Any]:
-            del caller
-            raise NotFound("There is no such page.")
-
-        return nowhere
+        route = route_of(http.scope)
+        return _NOWHERE if route is None or route.owned is None else route.owned
 
     async def _show(
         self,
@@ -370,7 +355,8 @@ async def _limited(seconds: float | None) -> AsyncIterator[None]:
 
 
 async def _nowhere(request: PageRequest) -> Answer:
-    raise NotFound(request.text("There is no such page."))
+    del request
+    raise _no_such_page()
 
 
 _NOWHERE: Final = OwnedPage(
@@ -378,18 +364,8 @@ _NOWHERE: Final = OwnedPage(
 )
 
 
-def _key(owned: OwnedPage) -> str | None:
-    # Litestar copies options deeply: a path, not the page itself.
-    return None if owned is _NOWHERE else owned.page.path
-
-
-def _options(owned: OwnedPage, permission: str | tuple[str, ...]) -> dict[str, Any]:
-    return {"permission": permission, "session": True, "page": True, PATH: _key(owned)}
-
-
-def _paths(path: str) -> Sequence[str]:
-    parts = path.replace("}", ":str}")
-    return [f"/{parts}", f"/test/{parts}" if parts else "/test"]
+def _no_such_page() -> NotFound:
+    return NotFound("There is no such page.")
 
 
 def _filled(path: str, values: Any) -> str:

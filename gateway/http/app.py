@@ -1,5 +1,6 @@
 """The HTTP application: its routers, middleware and exception handlers, in order."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from litestar import Litestar, Router
@@ -8,6 +9,7 @@ from litestar.di import Provide
 
 from gateway.auth.key_throttle import KeyThrottle
 from gateway.auth.web_origin import WebOrigin
+from gateway.dashboard.page_routes import PageRoute
 from gateway.dashboard.routers import build_dashboard
 from gateway.http.access_log import AccessLog, RequestIds
 from gateway.http.audit import audit_router
@@ -62,17 +64,18 @@ def create_litestar(gateway: Gateway) -> Litestar:
     origin = WebOrigin(gateway.settings)
     web = WebSessions(gateway.identity, gateway.emergencies, origin)
     pages: list[Router] = []
+    routes: Iterable[PageRoute] = ()
     refusals = None
     if gateway.settings.dashboard.enabled:
         dashboard = build_dashboard(gateway, origin, status_of)
-        pages, refusals = [dashboard.router], dashboard.refusals
+        pages, routes, refusals = [dashboard.router], dashboard.routes, dashboard.refusals
     app = Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),
             *core_routers(gateway),
             *pages,
         ],
-        state=State({"refusals": refusals}),
+        state=State({"refusals": refusals, "page_routes": routes}),
         middleware=[
             Authentication(throttle, web, gateway.limits, gateway.plans, gateway.audit, table)
         ],

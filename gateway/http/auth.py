@@ -11,11 +11,14 @@ A route declares these in its ``opt``:
 - ``waits``: true where the answer is held back on purpose (a long poll, a stream);
 - ``feature``: the feature of a plan that a change needs: by default the name of the route's
   plugin, ``None`` where the route is in every plan (reads and searches always are);
-- ``media``: the content types of its request body; by default JSON only.
+- ``media``: the content types of its request body; by default JSON only;
+- ``max_body_bytes``: the largest body, where it isn't the route's own ``request_max_body_size``;
+- ``resolve``: where one route serves many addresses, the function of the scope that returns the
+  options of the one that is asked for.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +34,7 @@ from gateway.auth.key_throttle import KeyThrottle
 from gateway.auth.plans import Plans
 from gateway.auth.rate_limits import Limits, client_network
 from gateway.auth.roles import Permissions
+from gateway.dashboard.page_routes import PageRoute
 from gateway.errors import (
     InvalidInput,
     PluginError,
@@ -39,7 +43,7 @@ from gateway.errors import (
     UnsupportedMedia,
 )
 from gateway.http.parameters import DeclaredParameters
-from gateway.http.request_caps import AnonymousBodies, WaitingRequests
+from gateway.http.request_caps import AnonymousBodies, WaitingRequests, capped
 from gateway.http.web_sessions import WebSessions
 from gateway.model.account import Caller
 from gateway.model.audit import AuditEntry
@@ -82,7 +86,11 @@ class Authentication(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Call the next layer, or raise the error that refuses the request."""
-        options: dict[str, Any] = scope["route_handler"].opt
+        options: Mapping[str, Any] = scope["route_handler"].opt
+        if "resolve" in options:
+            options = options["resolve"](scope)
+        if "max_body_bytes" in options:
+            receive = capped(scope, receive, options["max_body_bytes"])
         method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
         caller: Caller | None = None
         if not options.get("public"):
@@ -171,14 +179,23 @@ def needed(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def refuse_undeclared(app: Litestar, permissions: Permissions) -> None:
     """Raise ``PluginError`` for a route without a permission, or with one that there is not."""
+    for method, path, options in declared_routes(app):
+        fault = undeclared(options, permissions)
+        if fault:
+            raise PluginError(f"{method} {path} {fault}")
+
+
+def declared_routes(app: Litestar) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield the method, address and ``opt`` of each route of the application and of each page."""
     for route in app.routes:
-        if not isinstance(route, HTTPRoute):
-            continue
-        for method, (handler, _) in route.route_handler_map.items():
-            fault = undeclared(handler.opt, permissions)
-            # Litestar's own OPTIONS handler has no options; it answers with the methods only.
-            if fault and method != "OPTIONS":
-                raise PluginError(f"{method} {route.path} {fault}")
+        if isinstance(route, HTTPRoute):
+            for method, (handler, _) in route.route_handler_map.items():
+                # Litestar's own OPTIONS handler has no options; it answers with the methods only.
+                if method != "OPTIONS" and "resolve" not in handler.opt:
+                    yield method, route.path_format, handler.opt
+    pages: Iterable[PageRoute] = app.state["page_routes"]
+    for page in pages:
+        yield page.method, page.path, page.options
 
 
 def undeclared(options: Mapping[str, Any], permissions: Permissions) -> str | None:

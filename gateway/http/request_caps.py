@@ -3,7 +3,8 @@
 A route that takes bodies without a key (a webhook with its own signature) reads them
 before it can tell who sent them; one total bounds their memory. A route that holds its
 answer back (a long poll, a stream) declares ``waits`` in its ``opt`` and counts here,
-so that waiting requests never use up what others need.
+so that waiting requests never use up what others need. One that declares ``max_body_bytes``
+reads no larger body.
 """
 
 import contextlib
@@ -11,13 +12,15 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from litestar.types import Receive
+from litestar.datastructures import Headers
+from litestar.types import Receive, Scope
 
-from gateway.errors import RateLimited, Unavailable
+from gateway.errors import RateLimited, TooLarge, Unavailable
 
 # What one network, or one key, may hold of the total.
 _SHARE: Final = 4
 _RETRY_SECONDS: Final = 5
+_MAX_DIGITS: Final = 18
 
 
 class AnonymousBodies:
@@ -80,3 +83,20 @@ class WaitingRequests:
             self._by_actor[actor] -= 1
             if not self._by_actor[actor]:
                 del self._by_actor[actor]
+
+
+def capped(scope: Scope, receive: Receive, max_bytes: int) -> Receive:
+    """Return ``receive`` for bodies of at most so many bytes; it raises ``TooLarge`` beyond."""
+    announced = Headers.from_scope(scope).get("content-length", "")
+    is_announced = len(announced) > _MAX_DIGITS or int(announced or 0) > max_bytes
+    read = 0
+
+    async def receive_capped() -> Any:
+        nonlocal read
+        message: Any = {} if is_announced else await receive()
+        read += len(message.get("body", b""))
+        if is_announced or read > max_bytes:
+            raise TooLarge(f"This takes at most {max_bytes // 1024} KB.")
+        return message
+
+    return receive_capped

@@ -261,6 +261,15 @@ async def test_an_address_without_a_page_says_so(owner):
     assert "</nav>" in answer.text
 
 
+async def test_a_form_that_is_too_large_is_refused_on_a_page(owner):
+    answer = await owner.post("/dashboard/me", {"name": "a" * 70_000})
+
+    assert answer.status_code == 413
+    assert "at most 64 KB" in answer.text
+    assert "</nav>" in answer.text
+    assert (await owner.post("/dashboard/me/nothing", {"a": "b"})).status_code == 404
+
+
 class Wrong:
     def __init__(self, *pages):
         self._pages = pages
