@@ -193,6 +193,7 @@ from gateway.storage.files.store import FileFilter
 from gateway.storage.plugin_tables import DueColumn, PluginTables, SealedColumn
 from gateway.storage.queue_table import QueueTable, queue_columns
 from gateway.storage.queue_worker import QueueWorker
+from gateway.storage.stores.attempt_counts import AttemptCount
 from gateway.storage.stores.changes import note_changes
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.delivery_log import (
@@ -287,6 +288,7 @@ __all__ = [
     "Arrival",
     "AsyncConnection",
     "Attempt",
+    "AttemptCount",
     "AttemptFilter",
     "AttentionItem",
     "AttentionList",

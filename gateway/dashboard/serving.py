@@ -4,7 +4,7 @@ A plugin's page or panel that raises or is late is replaced by a note that names
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
@@ -27,7 +27,7 @@ from gateway.dashboard.page_routes import PageRoutes, route_of
 from gateway.dashboard.plugin_output import MAX_PAGE_CHARACTERS, sends_code
 from gateway.dashboard.registry import OwnedPage, OwnedPanel, needs
 from gateway.dashboard.rendering import HEADERS, Layout, html, packed
-from gateway.dashboard.shell import Around, Shell
+from gateway.dashboard.shell import Around, MadePanel, Shell
 from gateway.dashboard.toasts import drop_toast, put_toast, take_toast, toast_of
 from gateway.errors import (
     GatewayError,
@@ -248,10 +248,9 @@ class PageServer:
             return _file(answer)
         if isinstance(answer, Response):
             return _guarded(answer)
-        around = around._replace(panels=await self._panels(request, answer))
         toast = take_toast(request.http)
         if request.region:
-            part = self._shell.part(owned, request, answer, around)
+            part = await self._part(owned, request, answer, around)
             if part is not None:
                 self._note_code(owned, part)
                 response = html(part, answer.status, _problem_header(request))
@@ -262,7 +261,10 @@ class PageServer:
         badges = await self._shell.badges.of(
             request.caller, self._shell.pages.visible(request.caller)
         )
-        around = around._replace(badges=badges, toast=None if request.region else toast)
+        panels = await self._panels(request, answer)
+        around = around._replace(
+            panels=panels, badges=badges, toast=None if request.region else toast
+        )
         page = self._shell.render(owned, request, answer, around)
         if self._note_code(owned, page):
             around = around._replace(refused_code=owned.plugin)
@@ -272,7 +274,31 @@ class PageServer:
             drop_toast(response, browser.origin)
         return packed(response, request.http)
 
-    async def _panels(self, request: PageRequest, answer: Template) -> tuple[Markup, ...]:
+    async def _part(
+        self, owned: OwnedPage, request: PageRequest, answer: Template, around: Around
+    ) -> Markup | None:
+        """Render the regions that are asked for, of the page and of its panels.
+
+        ``None`` where the page lacks one. No other panel is made: regions hold none.
+        """
+        named: set[str] = set()
+        if answer.panels is not None:
+            named = {each.panel.region for each in self._shell.pages.panels[answer.panels[0]]}
+        own = tuple(each for each in request.region if each not in named)
+        if not (named & set(request.region)):
+            return self._shell.part(owned, request, answer, around)
+        parts = list(await self._panels(request, answer, request.region))
+        if own:
+            part = self._shell.part(owned, replace(request, region=own), answer, around)
+            if part is None:
+                return None
+            parts.insert(0, MadePanel(part))
+        return Markup("\n").join(parts)
+
+    async def _panels(
+        self, request: PageRequest, answer: Template, regions: Collection[str] = ()
+    ) -> tuple[MadePanel, ...]:
+        """Make the panels of a page that its reader may see, or those of some ``regions``."""
         if answer.panels is None:
             return ()
         place, subject = answer.panels
@@ -280,9 +306,11 @@ class PageServer:
             each
             for each in self._shell.pages.panels[place]
             if all(map(request.caller.may, needs(each.panel.permission)))
+            and (not regions or each.panel.region in regions)
         ]
         made = await asyncio.gather(*(self._panel(each, request, subject) for each in wanted))
-        return tuple(filter(None, made))
+        found = zip(wanted, made, strict=True)
+        return tuple(MadePanel(text, each.panel.order) for each, text in found if text)
 
     async def _made(self, owned: OwnedPanel, request: PageRequest, subject: str) -> Markup:
         """Make a panel; raises what its handler raises, and ``TimeoutError``."""

@@ -41,6 +41,17 @@ class ShownError(NamedTuple):
     fields: dict[str, str]
 
 
+class MadePanel(NamedTuple):
+    """A panel as HTML, and its place among the others."""
+
+    markup: Markup
+    order: int = 0
+
+    def __html__(self) -> Markup:
+        """Return the HTML, so that a template shows it as it is."""
+        return self.markup
+
+
 class Around(NamedTuple):
     """What a full page needs beside its own content.
 
@@ -51,7 +62,7 @@ class Around(NamedTuple):
     badges: Mapping[str, Badge]
     toast: Toast | None = None
     draft: Draft = NO_DRAFT
-    panels: tuple[Markup, ...] = ()
+    panels: tuple[MadePanel, ...] = ()
     refused_code: str = ""
 
 

@@ -143,9 +143,12 @@ class Panel:
 
     The subject is the id of the package, prescription or endpoint, ``""`` on Today. A handler
     that returns ``None`` shows nothing; one that raises or takes over 300 ms fails alone.
+    ``region`` is the id of its element, where that has ``data-live``: it is then refreshed
+    without the rest of the page.
     """
 
     name: str
     permission: str | tuple[str, ...]
     handler: PanelHandler
     order: int = 50
+    region: str = ""

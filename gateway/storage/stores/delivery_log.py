@@ -13,6 +13,11 @@ from gateway.model.delivery import Attempt, Delivery
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among
 from gateway.storage.schema import EXHAUSTED, FAILED, attempts, deliveries, destinations, events
+from gateway.storage.stores.attempt_counts import (
+    AttemptCount,
+    attempts_between,
+    attempts_of_each,
+)
 from gateway.storage.tenancy import of_account, of_sites, visible_to
 
 # SQLite uses a partial index only where a query repeats its condition word by word
@@ -207,6 +212,40 @@ class DeliveryLog:
         since_ms = to_epoch_ms(since)
         found = [Timing(row[0], row[1], bool(row[2])) for row in rows if row[0] >= since_ms]
         return found, len(rows) < most or len(found) < len(rows)
+
+    async def counts_between(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        destination_ids: Collection[str],
+        moments: Sequence[datetime],
+    ) -> tuple[list[AttemptCount], bool]:
+        """Count the attempts at destinations from each moment to the next, and say if all are.
+
+        ``moments`` rise. Of the whole log its newest rows are counted among, so the first counts
+        may lack some. Attempts for every site that a destination serves count.
+        """
+        own = await self._own(connection, caller, destination_ids)
+        return await attempts_between(connection, own, moments)
+
+    async def counts_of_each(
+        self,
+        connection: AsyncConnection,
+        caller: Caller,
+        destination_ids: Collection[str],
+        since: datetime,
+    ) -> dict[str, AttemptCount]:
+        """Count the newest attempts since then at each destination that had one."""
+        own = await self._own(connection, caller, destination_ids)
+        return await attempts_of_each(connection, own, since)
+
+    @staticmethod
+    async def _own(
+        connection: AsyncConnection, caller: Caller, destination_ids: Collection[str]
+    ) -> Sequence[str]:
+        ids = among(connection, destinations.c.id, destination_ids)
+        found = await connection.execute(_destinations_of(caller).where(ids))
+        return [row.id for row in found]
 
     async def backlog(
         self, connection: AsyncConnection, destination_id: str, *, most: int

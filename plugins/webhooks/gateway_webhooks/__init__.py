@@ -14,6 +14,8 @@ from gateway.plugin import (
     Gateway,
     Job,
     Page,
+    Panel,
+    PanelPlace,
     RoutedDestination,
     Sink,
     hookimpl,
@@ -23,7 +25,7 @@ from gateway_webhooks.deliveries import Deliveries
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.filtering import fitting
 from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
-from gateway_webhooks.pages import webhook_pages
+from gateway_webhooks.pages import today_panels, webhook_pages
 from gateway_webhooks.routes import router
 from gateway_webhooks.sender import Sender
 from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
@@ -60,6 +62,11 @@ class Webhooks:
     def pages(self) -> Sequence[Page]:
         """Register the pages Endpoints, Endpoint and Deliveries."""
         return webhook_pages(self._gateway, self._endpoints, self._deliveries)
+
+    @hookimpl
+    def panels(self, place: PanelPlace) -> Sequence[Panel]:
+        """Bring the webhooks of each hour to Today."""
+        return today_panels(self._gateway, self._endpoints) if place == "today" else []
 
     @hookimpl
     def sinks(self) -> Sequence[Sink]:

@@ -27,6 +27,12 @@ async def given_up(kept, connection):
     await kept.log.page(connection, LIVE, limit=9, state="exhausted")
 
 
+async def counted(kept, connection):
+    made = destination(LIVE)
+    await kept.destinations.add(connection, made)
+    await kept.log.counts_between(connection, LIVE, [made.id], [NOW, NOW])
+
+
 async def failed(kept, connection):
     await kept.destinations.add(connection, destination(LIVE))
     await kept.log.attempts_page(connection, LIVE, AttemptFilter(9, delivered=False))
@@ -188,6 +194,18 @@ async def waiting(kept, connection):
                 ("actor", "per_1"),
                 ("action", "key.revoked"),
                 ("kind", "export"),
+            )
+        ),
+        *(
+            (
+                counted,
+                f"SEARCH attempts USING INDEX ix_attempts_{index} ({columns} AND "
+                "sequence>? AND sequence<?)",
+                1,  # of the hours
+            )
+            for index, columns in (
+                ("destination_id", "destination_id=?"),
+                ("failed", "destination_id=? AND delivered=?"),
             )
         ),
         (waiting, "SEARCH deliveries USING INDEX ix_deliveries_due (destination_id=?)", 0),

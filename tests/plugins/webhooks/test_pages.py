@@ -76,6 +76,29 @@ async def test_a_failing_endpoint_says_so_first_and_in_the_navigation(open_api):
     assert "Delivered, 24 h 0% Waiting 1" in shown
 
 
+async def test_today_shows_the_webhooks_of_each_hour_and_the_list_how_many_arrived(open_api):
+    clock = SteppingClock(START)
+    async with Receiver([200, 502, 200]) as receiver, open_api(clock=clock) as api:
+        quiet = await (await api.harness.sign_in()).get("/dashboard")
+        await api.add(receiver.url, events=["package.created"])
+        none = await (await api.harness.sign_in()).get("/dashboard")
+        for number in range(3):
+            await api.order(external_order_id=f"order {number}")
+            await api.logged(number + 1)
+        browser = await api.harness.sign_in()
+        today = await browser.get("/dashboard")
+        alone = await browser.get("/dashboard", headers={"X-Gateway-Region": "webhook-hours"})
+        listed = text_of(await browser.get("/dashboard/endpoints"))
+
+    assert 'id="webhook-hours"' not in quiet.text, "no endpoint: nothing to show"
+    assert "Webhooks by hour: none yet" in none.text
+    assert "Webhooks per hour 2 delivered" in text_of(today)
+    assert 'aria-label="Webhooks by hour: 18 o’clock 2, 1 failed"' in today.text
+    assert alone.text.strip().startswith('<section class="panel" id="webhook-hours"')
+    assert alone.text.count("<section") == 1
+    assert "66.6% of 3 attempts" in listed
+
+
 async def test_a_test_is_answered_inline_with_request_and_response(open_api):
     async with Receiver([502]) as receiver, open_api() as api:
         added = await api.add(receiver.url)

@@ -1,12 +1,13 @@
 """The pages Endpoints and Deliveries, and those of one endpoint."""
 
-from gateway.plugin import Gateway, Page
+from gateway.plugin import Gateway, Page, Panel
 from gateway_webhooks.deliveries import Deliveries
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.pages.data_page import DataPages
 from gateway_webhooks.pages.delivery_page import DeliveryPages
 from gateway_webhooks.pages.endpoint_forms import EndpointForms
 from gateway_webhooks.pages.endpoint_page import EndpointPages
+from gateway_webhooks.pages.hours import HoursPanel
 from gateway_webhooks.pages.inspector import Inspector
 
 
@@ -19,3 +20,8 @@ def webhook_pages(gateway: Gateway, endpoints: Endpoints, deliveries: Deliveries
         *DataPages(gateway, endpoints).pages(),
         *DeliveryPages(gateway, endpoints, deliveries, inspector).pages(),
     ]
+
+
+def today_panels(gateway: Gateway, endpoints: Endpoints) -> list[Panel]:
+    """Make the panels of Today."""
+    return [HoursPanel(gateway, endpoints).panel()]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from gateway.plugin import AttemptCount
 from gateway_webhooks.statistics import Quarter
 
 HEIGHT: Final = 56
@@ -11,6 +12,10 @@ _TOP: Final = 5
 _SHARE: Final = 0.74
 _LEAST: Final = 1.5
 _LABELS: Final = 4
+_HOUR_HEIGHT: Final = 84.0
+_HOUR_SHARE: Final = 0.6
+_OFFICE_HOURS: Final = range(6, 19)
+_MOST_NAMED: Final = 8  # of more hours every second one is named: a label needs about 3 rem
 
 
 class Bar(NamedTuple):
@@ -48,3 +53,43 @@ def labelled(quarters: Sequence[Quarter]) -> list[datetime]:
     first = quarters[0].start
     step = timedelta(minutes=15) * len(quarters) / _LABELS
     return [first + step * number for number in range(_LABELS)]
+
+
+class HourBars(NamedTuple):
+    """An hour of a day: its bars, and its name, which is shown where there is room."""
+
+    name: str
+    is_named: bool
+    middle: str
+    attempts: AttemptCount
+    bars: Sequence[Bar]
+
+
+def shown_hours(clock: Sequence[int], counts: Sequence[AttemptCount]) -> range:
+    """Return which hours of a day are shown: 6 to 18 o'clock, and from the first attempt on."""
+    shown = [
+        place
+        for place, (hour, count) in enumerate(zip(clock, counts, strict=True))
+        if hour in _OFFICE_HOURS or any(count)
+    ]
+    return range(min(shown), max(shown) + 1)
+
+
+def hour_bars(clock: Sequence[int], counts: Sequence[AttemptCount]) -> list[HourBars]:
+    """Return the bars of some hours: failed attempts are on top of the delivered."""
+    most = max((sum(each) for each in counts), default=0) or 1
+    step, unit = 100 / len(counts), _HOUR_HEIGHT / most
+    every = 2 if len(counts) > _MOST_NAMED else 1
+    found = []
+    for place, (hour, count) in enumerate(zip(clock, counts, strict=True)):
+        x = f"{(place + (1 - _HOUR_SHARE) / 2) * step:.2f}%"
+        top, bars_of_hour = _HOUR_HEIGHT, []
+        for kind, number in (("bar", count.delivered), ("bad", count.failed)):
+            if number:
+                height = min(top, max(_LEAST, number * unit))
+                top -= height
+                width = f"{step * _HOUR_SHARE:.2f}%"
+                bars_of_hour.append(Bar(kind, x, width, f"{top:.1f}", f"{height:.1f}"))
+        middle = f"{(place + 0.5) * step:.2f}%"
+        found.append(HourBars(f"{hour}", place % every == 0, middle, count, bars_of_hour))
+    return found

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from gateway.plugin import (
     Action,
     Attempt,
+    AttemptCount,
     AttemptFilter,
     Backlog,
     Badge,
@@ -31,6 +32,7 @@ from gateway_webhooks.schema import EndpointChange
 
 _ATTEMPTS: Final = 25
 _COUNTED: Final = 1000
+_NO_ATTEMPT: Final = AttemptCount(0, 0)
 _CHART_ATTEMPTS: Final = 5000
 _MAX_DIGITS: Final = 18
 
@@ -43,6 +45,8 @@ class Listed(NamedTuple):
     url: str
     state: Shown
     waiting: Backlog
+    attempts: int
+    success: str
 
 
 class AttemptRow(NamedTuple):
@@ -117,14 +121,21 @@ class EndpointPages:
     async def _list(self, request: PageRequest) -> Template:
         listed = []
         found = await self._endpoints.list(request.caller)
+        since = request.now - timedelta(hours=24)
+        log = self._gateway.delivery_log
         async with self._gateway.database.read() as connection:
+            counts = await log.counts_of_each(
+                connection, request.caller, [each.id for each in found], since
+            )
             for each in found:
-                waiting = await self._gateway.delivery_log.backlog(
-                    connection, each.id, most=_COUNTED
-                )
+                waiting = await log.backlog(connection, each.id, most=_COUNTED)
                 state = health(each, waiting, clock=request.formats.time, text=request.text)
                 url = settings_of(each).url
-                listed.append(Listed(each, title_of(each), url, state, waiting))
+                count = counts.get(each.id, _NO_ATTEMPT)
+                success = _share(request, count.success)
+                listed.append(
+                    Listed(each, title_of(each), url, state, waiting, sum(count), success)
+                )
         listed.sort(key=lambda each: not _needs_a_person(each.endpoint))
         return Template("webhooks/endpoints.html", {"listed": listed})
 

@@ -17,6 +17,7 @@ from core.storage.rows import (
 )
 
 from gateway.model.account import Caller
+from gateway.storage.stores.attempt_counts import AttemptCount, attempts_between
 from gateway.storage.stores.delivery_log import AttemptFilter
 
 NORTH = Caller("acme", "live", "key_north", frozenset({"north"}))
@@ -77,6 +78,35 @@ async def test_deliveries_come_newest_first_page_by_page(connection, kept, tried
         return page
 
     assert ids_of(await page_by_page(next_page)) == list(reversed(ids))
+
+
+async def test_attempts_are_counted_by_hour_and_by_destination(connection, kept, tried):
+    one, _ = await tried(LIVE, 3, moment=NOW)
+    await tried(OTHER, 5, moment=at(1800))
+    two, _ = await tried(AT_MAIN, 2, moment=at(1800), settled=failed)
+    await tried.again(one, 4, moment=at(3600))
+    await tried.again(one, 1, moment=at(7199), settled=failed)
+    moments = [at(-3600), NOW, at(3600), at(7200), at(10_800)]
+
+    async def counted(caller, *ids):
+        found, is_whole = await kept.log.counts_between(connection, caller, ids, moments)
+        return [tuple(each) for each in found], is_whole
+
+    assert await counted(LIVE, one.id, two.id) == ([(0, 0), (3, 2), (4, 1), (0, 0)], True)
+    assert await counted(AT_MAIN, one.id, two.id) == ([(0, 0), (0, 2), (0, 0), (0, 0)], True)
+    assert await counted(NORTH, two.id) == ([(0, 0)] * 4, True)
+    assert await counted(LIVE) == ([(0, 0)] * 4, True)
+    each = await kept.log.counts_of_each(connection, LIVE, [one.id, two.id], at(1))
+    assert {one.id: (4, 1), two.id: (0, 2)} == {key: tuple(count) for key, count in each.items()}
+    newest, is_whole = await attempts_between(connection, [one.id, two.id], moments, most=6)
+    assert ([sum(each) for each in newest], is_whole) == ([0, 1, 5, 0], False)
+    assert await kept.log.counts_of_each(connection, LIVE, [one.id], at(7200)) == {}
+
+
+async def test_before_the_first_attempt_there_is_nothing_to_count(connection, kept):
+    found = await kept.log.counts_between(connection, LIVE, ["dst_none"], [NOW, at(60), at(120)])
+
+    assert found == ([AttemptCount(0, 0)] * 2, True)
 
 
 async def test_deliveries_can_be_of_one_state(connection, kept, tried):
