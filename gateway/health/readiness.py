@@ -44,6 +44,7 @@ _NO_ANSWER: Final = "did not answer within {seconds} seconds"
 _FAILED_PLUGINS: Final = "failed to load: {names}; the log and gateway check say why"
 _READ_ONLY: Final = "the database is read-only: it is a standby, or set read-only"
 _DISK_FULL: Final = "the disk of the database is full: free some space"
+_NAMES: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _UNWRITABLE: Final = (
     "the database can't be written ({kind}): check for locks and for faults of its disk"
 )
@@ -139,7 +140,7 @@ class Readiness:
             return HealthReport(healthy=False, detail=error.message)
         except (SQLAlchemyError, OSError) as error:
             return failing(_UNWRITABLE, kind=type(error).__name__)
-        return healthy("{database} answers", database=database.dialect)
+        return healthy("{database} answers", database=_NAMES[database.dialect])
 
     async def _key_file(self) -> HealthReport:
         fault = await asyncio.to_thread(self._gateway.key_watch.fault)

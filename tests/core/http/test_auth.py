@@ -186,7 +186,7 @@ async def test_health_live_ready_and_the_docs_need_no_key(gateway):
     assert live.json() == {"status": "ok"}
     assert ready.status_code == 200
     assert ready.json()["checks"] == {
-        "database": {"ok": True, "detail": "sqlite answers"},
+        "database": {"ok": True, "detail": "SQLite answers"},
         "engine": {"ok": True, "detail": "deliveries are moving"},
         "key file": {"ok": True, "detail": "the key file is as in memory"},
         "plugins": {"ok": True, "detail": "1 plugins loaded"},

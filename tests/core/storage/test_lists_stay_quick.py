@@ -43,6 +43,7 @@ async def completed(kept, connection):
 
 
 SEARCH = "SEARCH packages USING INDEX"
+SPAN = "sequence>? AND sequence<?"
 OF_A_BAG = "SEARCH package_prescriptions USING INDEX"
 
 
@@ -199,8 +200,7 @@ async def waiting(kept, connection):
         *(
             (
                 counted,
-                f"SEARCH attempts USING INDEX ix_attempts_{index} ({columns} AND "
-                "sequence>? AND sequence<?)",
+                f"SEARCH attempts USING INDEX ix_attempts_{index} ({columns} AND {SPAN})",
                 1,  # of the hours
             )
             for index, columns in (
