@@ -96,6 +96,8 @@ class Reading(NamedTuple):
     countries: Mapping[str, str] = MappingProxyType({})
     usually_filled: frozenset[int] = frozenset()
     """Columns that at least half of the rows have something in."""
+    has_empty_ends: bool = False
+    """Whether rows of a text have empty last cells: then one that ends earlier lacks a cell."""
     broken: frozenset[int] = frozenset()
     """Rows that are parts of one row, broken in two."""
     takes_hidden: bool = False
@@ -238,8 +240,11 @@ class _RowReader:
             )
             return
         missing = range(len(row.cells), layout.width)
-        if row.number in self._reading.broken or not self._reading.usually_filled.isdisjoint(
-            missing
+        is_short = bool(missing) and self._reading.has_empty_ends
+        if (
+            is_short
+            or row.number in self._reading.broken
+            or not self._reading.usually_filled.isdisjoint(missing)
         ):
             self._reject(
                 "the row has fewer cells than the other rows: it is broken, or its cells moved",

@@ -18,14 +18,21 @@ _TWO_NUMBERS: Final = re.compile(
 _NUMBER_BEHIND: Final = re.compile(
     rf"(?P<house>\d{{1,6}})[A-Za-z]? +[^\W\d_][^\d,]*[^\w#-]\s*(?P<number>{_NUMBER})(?=$|[,\n])"
 )
-_STATE_BEFORE_HOUSE: Final = re.compile(r"([A-Z]{2})[\s,;/|&-]+\d{1,6}[A-Za-z]? +[^\W\d_]{2}")
-_HOME: Final = re.compile(
+_STATE_BEFORE_HOUSE: Final = re.compile(r"([A-Z]{2})[\s,;/|&-]+\d{1,6}[A-Za-z]? +[^\W\d_]")
+HOME: Final = re.compile(
     r"\b(?:residences?|homes?|villas?|lodge|cent(?:re|er)|gardens?|apartments|towers?|village|"
     r"hospital|clinic|church|school|inn|hotel|heights|care|living|hall)\b",
     re.IGNORECASE,
 )
+_MARK_BEFORE_HOUSE: Final = re.compile(r"[^\d,;/|&\t\n]+?\s*[;|&\t/]\s*\d")
+BUILDING: Final = re.compile(
+    HOME.pattern + r"|\b(?:floor|level|unit|rear|front|upper|lower|main|basement|building|bldg|"
+    r"house|manor|tower|wing|block|court|room|suite|side|left|right|north|south|east|west|"
+    r"penthouse|attn|attention|care|estates?|park|ridge|place|terrace|entrance|ground|garage)\b",
+    re.IGNORECASE,
+)
 _CITY_BEFORE_HOUSE: Final = re.compile(
-    r"(?P<city>[^\W\d_][^\d,;/|&\t\n]*?)[\s,;/|&-]+\d{1,6}[A-Za-z]? +[^\W\d_]{2}"
+    r"(?P<city>[^\W\d_][^\d,;/|&\t\n]*?)[\s,;/|&-]+\d{1,6}[A-Za-z]? +[^\W\d_]"
 )
 
 
@@ -66,8 +73,9 @@ def _begins_with_state(address: str) -> bool:
 def _begin_with_city(addresses: Sequence[str]) -> bool:
     """Say whether most addresses have words before the house, and not all those of one house."""
     found = [each["city"] for each in map(_CITY_BEFORE_HOUSE.match, addresses) if each is not None]
-    cities = [each for each in found if not says_street(each) and not _HOME.search(each)]
-    return len(cities) > HALF * len(addresses) and len(set(cities)) > 1
+    cities = [each for each in found if not says_street(each) and not HOME.search(each)]
+    is_marked = share(addresses, _MARK_BEFORE_HOUSE.match) > HALF
+    return len(cities) > HALF * len(addresses) and (is_marked or len(set(cities)) > 1)
 
 
 def _has_numbers(addresses: Sequence[str], pattern: re.Pattern[str]) -> bool:

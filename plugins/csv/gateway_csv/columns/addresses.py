@@ -22,6 +22,8 @@ def full_address(part: Callable[[str], str | None]) -> str | None:
         return None
     # The flat stands behind the street, before the city in the street's second line.
     line, line_break, rest = street.partition("\n")
+    if not line_break and street[:1].isdigit() and part("city") is None:
+        line, line_break, rest = street.partition(", ")
     if second and line_break and not rest[:1].isdigit():
         street = f"{line.strip()}, {second}, {rest.strip()}"
         second = None

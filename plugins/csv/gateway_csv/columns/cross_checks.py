@@ -14,6 +14,7 @@ from gateway_csv.columns.address_checks import check_address
 from gateway_csv.columns.dates import could_be_date
 from gateway_csv.columns.evidence import fit
 from gateway_csv.columns.headers import meaning_of
+from gateway_csv.columns.joined_columns import check_joined
 from gateway_csv.columns.note_checks import check_notes
 from gateway_csv.columns.number_checks import (
     check_amounts,
@@ -24,12 +25,17 @@ from gateway_csv.columns.number_checks import (
 )
 from gateway_csv.columns.reading import HALF, Column, Sample, share
 from gateway_csv.columns.regions import is_region
+from gateway_csv.columns.shifted_headers import check_empty, check_width
 from gateway_csv.columns.taken_columns import FEWEST_ROWS, NEARLY_ALL, PLACE, TakenColumns, doubted
 from gateway_csv.columns.wording import has_comma, has_doctors_title
 
 _FEWEST_FOR_REPEATS: Final = 8
-_BEHIND_GAP: Final = re.compile(r"\S {2,}[^\W\d_]{3,}(?: [^\W\d_]+)*$")
-_BESIDE_NAMES: Final = (_BEHIND_GAP.search, re.compile(r"[^\W\d_]\s*[&|;\t\n]\s*[^\W\d_]").search)
+_BEHIND_GAP: Final = re.compile(r"\S {2,}[^\W\d_]{2,}(?: [^\W\d_]+)*$")
+_BESIDE_NAMES: Final = (
+    _BEHIND_GAP.search,
+    re.compile(r"[^\W\d_]\s*[&|;\t\n]\s*[^\W\d_]").search,
+    re.compile(r"[^\W\d_]\.? [-/] [^\W\d_]").search,
+)
 _JOINED: Final = re.compile(r"[^\W\d_]-[^\W\d_]{2,}")
 
 
@@ -53,8 +59,11 @@ def _check_names(table: TakenColumns) -> None:
             raise doubted(column, "half of its cells are no names")
         texts = table.texts(column)
         is_bare = column.field == "last_first" and share(texts, has_comma) == 0
-        if is_bare and not all(" " in each for each in texts):
+        if is_bare and texts:
             raise doubted(column, "none of its cells has a comma")
+    for column in table.taken("patient_name", "last_first", "first_name", "last_name"):
+        if table.lacks_city() and _may_have_city(table.texts(column)):
+            raise doubted(column, "its cells may have the city behind the name")
     for column in table.taken("patient_name", "last_first", "last_name"):
         if share(table.texts(column), has_doctors_title) > HALF:
             raise doubted(column, "its names have a doctor's title")
@@ -70,11 +79,9 @@ def _check_names(table: TakenColumns) -> None:
         )
         if any(2 * count > len(table.texts(column)) for count in ends.values()):
             raise doubted(column, "its names have a state or a province in them")
-        if table.lacks_city() and _may_end_with_city(table.texts(column)):
-            raise doubted(column, "its cells may have the city behind the name")
 
 
-def _may_end_with_city(names: Sequence[str]) -> bool:
+def _may_have_city(names: Sequence[str]) -> bool:
     """Say whether most names have something behind a gap or a mark, or all behind a hyphen."""
     is_joined = len(names) > 1 and share(names, _JOINED.search) > NEARLY_ALL
     return is_joined or any(share(names, each) > HALF for each in _BESIDE_NAMES)
@@ -206,6 +213,9 @@ _CHECKS: Final = (
     _check_dates,
     check_notes,
     check_address,
+    check_joined,
+    check_width,
+    check_empty,
     check_units,
     check_postal_codes,
     _check_cities,

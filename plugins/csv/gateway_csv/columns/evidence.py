@@ -59,6 +59,7 @@ _STRENGTH: Final = re.compile(r"\d\s*(?:mg|mcg|ml|tab|cap|%|units?)\b", re.IGNOR
 _USUAL_STREET: Final = re.compile(
     r"\d{1,6}(?: [a-z]+){1,6}(?<! stat)(?<! urgent)(?<! routine)", re.ASCII | re.IGNORECASE
 )
+_DOSE: Final = re.compile(r"\d\s*(?:mg|mcg|ml)\b", re.IGNORECASE)
 _PLAIN_STREET: Final = re.compile(r"\d{1,6}[a-z]? +[^\W\d_][^@$\d]*", re.IGNORECASE)
 # Nearly every address there is in one cell: 123 Main St, Apt 4, Miami, FL 33100.
 _PLAIN_ADDRESS: Final = re.compile(
@@ -111,6 +112,7 @@ _MOST_PHONE_DIGITS: Final = 11
 _TWO_PHONES: Final = re.compile(r"\s*(?:[,;/&|]|\bor\b|\band\b|\bou\b)\s*", re.IGNORECASE)
 _CENTS_END: Final = re.compile(r"\d[.,]\d{2}$")
 _STATE: Final = re.compile(r"[A-Z]{2,5}|[A-Z\u00c0-\u00de][\w.'-]*(?: [\w.'-]+)*")
+_BEHIND_AREA: Final = re.compile(r"[\s,;/|&-]+")
 _ZERO: Final = re.compile(r"[0\W_]*")
 _UNIT_WORD: Final = re.compile(
     r"(?:apt|apartment|unit|suite|ste|app|appt|bureau|floor|fl|room|rm|bldg|lot|no|#)\.?",
@@ -224,9 +226,17 @@ def _locality(text: str) -> str:
     if any(each.search(text) for each in _NOT_IN_ADDRESSES) or _behind_postal(text):
         return "it has something else in it"
     rest = POSTAL_END.sub("", text)
-    if DIGIT.search(rest) and not _POSTAL_FORMS.search(text):
+    if DIGIT.search(rest) and (rest != text or not _has_postal_form(text)):
         return "it has digits"
     return words_of_a_note(rest)
+
+
+def _has_postal_form(text: str) -> bool:
+    """Say whether all words with digits may be a postal code of some country: ``1010 Wien``."""
+    words = [each for each in text.replace(",", " ").split() if DIGIT.search(each)]
+    return all(_POSTAL_FORMS.fullmatch(each) for each in words) or (
+        _POSTAL_FORMS.fullmatch(" ".join(words)) is not None
+    )
 
 
 def _not_like(*shapes: str) -> Callable[[str], str]:
@@ -254,6 +264,9 @@ def _email(text: str) -> str:
     return f"it looks like {shape}" if shape not in {"", "an e-mail address"} else ""
 
 
+_NOT_IN_UNITS: Final = (*_NOT_IN_ADDRESSES, _PHONE_INSIDE, _EMAIL_INSIDE, _DOSE)
+
+
 def _second_line(text: str) -> str:
     shape = looks(text)
     if shape in _NO_PART:
@@ -262,7 +275,7 @@ def _second_line(text: str) -> str:
         return "the number of the unit is missing"
     is_state = len(text) == 2 and text.isupper() and is_region(text)  # noqa: PLR2004
     is_small_note = " " in text and not DIGIT.search(text) and not has_capital(text)
-    is_other = any(each.search(text) for each in (*_NOT_IN_ADDRESSES, _PHONE_INSIDE, _EMAIL_INSIDE))
+    is_other = any(each.search(text) for each in _NOT_IN_UNITS)
     if (
         text.casefold() in ANSWERS
         or CA_POSTAL.fullmatch(text)
@@ -294,6 +307,9 @@ def _city(text: str) -> str:
 
 
 def _state(text: str) -> str:
+    first, _, rest = _BEHIND_AREA.sub(" ", text).partition(" ")
+    if rest and len(first) == 2 and is_region(first) and not _COUNTRY.fullmatch(rest):  # noqa: PLR2004
+        return "it has more in it than a state" if first.isupper() else ""
     if is_region(text) or (len(text) <= _MAX_REGION and _STATE.fullmatch(text)):
         return "it has digits" if DIGIT.search(text) else ""
     return "it is no state, province or country"
@@ -367,6 +383,8 @@ def _rx(text: str) -> str:
 def _part_of_name(text: str) -> str:
     if is_titled(text):
         return "it is a whole name with a title"
+    if "," in text and has_second_comma(f",{text}"):
+        return "it is more than a part of a name"
     return "it has two lines" if "\n" in text or "\t" in text else _name(text)
 
 

@@ -8,7 +8,7 @@ import itertools
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from gateway_csv.columns.headers import is_quantity, meaning_of, words_of_others
@@ -50,6 +50,9 @@ _FAMILY: Final = frozenset(
 _LETTERS: Final = re.compile(r"[^\W\d_]")
 _DIGITS: Final = re.compile(r"\d")
 _CENTS: Final = re.compile(r"\D*\d+[.,]\d\d\D*")
+_STRENGTH: Final = re.compile(r"\d\s?(?:mg|mcg|ml|units?)\b", re.IGNORECASE)
+_LOCALITY: Final = re.compile(r"[^\d]+, [A-Z]{2} (?:\d{5}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d)")
+_FEWEST_DIGITS: Final = 5
 _MOST_VALUES: Final = 2000
 _MOST_VERDICTS: Final = 5000
 _FEWEST_LETTERS: Final = 2
@@ -77,7 +80,7 @@ class Exchanges:
         quantities = [each.place for each in ignored if is_quantity(each.header)]
         self._codes = [*itertools.combinations(codes, 2), *itertools.product(codes, quantities)]
         self._amounts = list(itertools.product(places("copay_amount"), quantities))
-        self._lost = list(itertools.product(places("copay_amount"), codes))
+        self._lost = list(itertools.product(places("copay_amount"), [*codes, *quantities]))
         self._names = list(itertools.product(places(*_NAMES), places("city")))
         self._numbers = list(itertools.permutations([*codes, *places("postal_code")], 2))
         self._counts = list(itertools.product(codes, quantities))
@@ -86,7 +89,8 @@ class Exchanges:
         self._moved = list(itertools.product(quantities, places(*_MOVED)[:1]))
         self._digits = {each: [0, 0] for each, _ in self._moved}
         self._homes = [(unit, each.place) for each in ignored for unit in places("address2")]
-        self._states = list(itertools.product(places("notes"), places("state")))
+        texts = places("notes", *_NAMES, *_CODES, "last_first", "city", "address2")
+        self._states = list(itertools.product(texts, places("state")))
         self._others = [
             (mine, theirs.place) for theirs in ignored for mine in _alike(theirs, by_field)
         ]
@@ -97,14 +101,17 @@ class Exchanges:
             for mine in places(*_NAMES)
         }
         doctors = [each.place for each in ignored if _is_persons(each)]
-        self._doctors = list(itertools.product(places(*_NAMES, "last_first"), doctors))
+        persons = places(*_NAMES, "last_first", "city", "address2")
+        self._doctors = list(itertools.product(persons, doctors))
         self._titled = {each: [0, 0] for pair in self._doctors for each in pair}
+        self._pair_texts(places, columns)
         self._shapes: Counter[tuple[Pair, str, str]] = Counter()
         self._own = {
             each: Counter[str]() for pair in (*self._numbers, *self._counts) for each in pair
         }
         # By what a number is written with its letters kept: MRN1000 is not written as ORD5000 is.
-        marked = {each for pair in (*self._numbers, *self._units) for each in pair} | set(codes)
+        marked = {each for pair in (*self._numbers, *self._units) for each in pair}
+        marked |= {each for _, each in self._lost}
         self._marks = {each: Counter[str]() for each in marked}
         self._beside: Counter[tuple[Pair, str]] = Counter()
         self._filled: Counter[Pair] = Counter()
@@ -127,14 +134,36 @@ class Exchanges:
         by_texts = (
             (self._odd, (self._moved, self._homes, self._states)),
             (self._doctor, (self._doctors,)),
+            (self._drug, (self._drugs,)),
+            (self._comma, (self._commas, self._places)),
+            (self._neighbours, (self._beside_ignored,)),
             (self._texts, (self._names, self._others)),
         )
         self._judges = [judge for judge, pairs in by_texts if any(pairs)]
         homes = {each for pair in (*self._homes, *self._states) for each in pair}
         self._used = sorted(
             {*self._shaped, *self._priced, *compared, *homes}
-            | {*self._digits, *self._titled, *self._values}
+            | {*self._digits, *self._titled, *self._values, *self._strong, *self._parted}
+            | {each for pair in (*self._places, *self._beside_ignored) for each in pair}
         )
+
+    def _pair_texts(self, places: Callable[..., list[int]], columns: Sequence[Column]) -> None:
+        """Note which columns are compared by what stands in them: a drug, a comma, a form."""
+        ignored = [each for each in columns if each.field is None and each.header]
+        things = [each.place for each in ignored if not is_quantity(each.header)]
+        self._commas = list(itertools.product(places("last_first"), things))
+        self._drugs = list(itertools.product(places("notes"), things))
+        self._strong = {each: [0, 0] for pair in self._drugs for each in pair}
+        self._parted = {each: 0 for pair in self._commas for each in pair}
+        self._places = list(itertools.product(places("locality"), things))
+        self._beside_ignored = [
+            (one.place, other.place)
+            for one, other in itertools.pairwise(columns)
+            if one.field is None or other.field is None
+        ]
+        self._usual = {each: Counter[str]() for pair in self._beside_ignored for each in pair}
+        self._rows = 0
+        self._marked: list[tuple[int, int, str]] | None = None
 
     def _texts_of(self, row: Row) -> dict[int, str]:
         cells, texts = row.cells, dict.fromkeys(self._used, "")
@@ -164,11 +193,19 @@ class Exchanges:
         for place, counted in self._cents.items():
             counted.update([kinds[place]] if kinds[place] else ())
         self._count_texts(texts)
+        self._rows += 1
+        for place, counted in self._usual.items():
+            counted[_mark(texts[place])] += 1
 
     def _count_texts(self, texts: Mapping[int, str]) -> None:
         for place, titled in self._titled.items():
             if text := texts[place]:
                 titled[has_doctors_title(text)] += 1
+        for place, strong in self._strong.items():
+            if text := texts[place]:
+                strong[_STRENGTH.search(text) is not None] += 1
+        for place in self._parted:
+            self._parted[place] += "," in texts[place]
         for place, counts in self._digits.items():
             if text := texts[place]:
                 counts[text.replace(".", "").isdigit()] += 1
@@ -239,7 +276,7 @@ class Exchanges:
             if said.isdigit():
                 continue
             words, digits = self._digits[count]
-            if digits <= words:
+            if digits < words:
                 continue
             if looks(said) not in {"", "a number", "an amount"}:
                 yield count, beside
@@ -251,13 +288,59 @@ class Exchanges:
             if len(said) == _FEWEST_LETTERS and is_region(said) and not texts[state]:
                 yield note, state
 
+    def _neighbours(self, texts: Mapping[int, str]) -> Iterator[Pair]:
+        """Yield a column whose cell is written as the column's beside it are, and only there."""
+        if self._marked is None:
+            self._marked = self._telling_pairs()
+        for one, other, mark in self._marked:
+            if _mark(texts[one]) == mark != _mark(texts[other]):
+                yield one, other
+
+    def _telling_pairs(self) -> list[tuple[int, int, str]]:
+        """Return columns with how the one beside them is written, where they are written else."""
+        usual = {
+            place: mark
+            for place, counted in self._usual.items()
+            for mark, count in counted.most_common(1)
+            if 2 * count >= self._rows and mark.count("9") >= _FEWEST_DIGITS
+        }
+        pairs = [*self._beside_ignored, *((two, one) for one, two in self._beside_ignored)]
+        return [
+            (one, other, usual[other])
+            for one, other in pairs
+            if other in usual
+            and usual.get(one) != usual[other]
+            and 2 * self._usual[one][usual[other]] <= self._rows
+        ]
+
+    def _comma(self, texts: Mapping[int, str]) -> Iterator[Pair]:
+        """Yield a name without a comma beside another party's cell that alone has one.
+
+        Yield a missing city beside such a cell that is one with its postal code, too.
+        """
+        for mine, theirs in self._commas:
+            is_bare = "," not in texts[mine] and self._parted[mine] > 0
+            if is_bare and "," in texts[theirs] and self._parted[theirs] == 1:
+                yield mine, theirs
+        for mine, theirs in self._places:
+            if not texts[mine] and _LOCALITY.fullmatch(texts[theirs]):
+                yield mine, theirs
+
+    def _drug(self, texts: Mapping[int, str]) -> Iterator[Pair]:
+        """Yield a note with a drug's strength beside a drug without, where the others have one."""
+        for note, thing in self._drugs:
+            if _STRENGTH.search(texts[note]) and not _STRENGTH.search(texts[thing]):
+                (bare, strong), (_, noted) = self._strong[thing], self._strong[note]
+                if strong > bare and noted <= 1:
+                    yield note, thing
+
     def _doctor(self, texts: Mapping[int, str]) -> Iterator[Pair]:
         """Yield a patient with a doctor's title beside a doctor without, where others have none."""
         for mine, theirs in self._doctors:
             if not has_doctors_title(texts[mine]):
                 continue
             (bare, titled), (others_bare, others_titled) = self._titled[mine], self._titled[theirs]
-            if titled < bare and others_titled > others_bare:
+            if titled <= bare and others_titled >= others_bare:
                 other = texts[theirs]
                 if other and not has_doctors_title(other):
                     yield mine, theirs
@@ -342,9 +425,11 @@ def _alike(theirs: Column, by_field: Mapping[str, Sequence[Column]]) -> list[int
     meaning = meaning_of(theirs.header)
     is_family = bool(words_of_others(theirs.header) & _FAMILY)
     if meaning is not None and meaning.field == "patient_name":
-        fields += _NAMES
+        fields += [*_NAMES, "last_first"]
     elif meaning is not None and meaning.field in _OF_PERSONS and not is_family:
         fields.append(meaning.field)
+    elif meaning is None or not meaning.field:
+        fields += [*_NAMES, "last_first"]
     return [each.place for field in fields for each in by_field.get(field, ())]
 
 

@@ -11,6 +11,11 @@ _BEFORE_HOUSE: Final = re.compile(
     r"(?P<words>[^\d]*[^\W\d_]|[^|;\t]*[^\W\d_][^|;\t]*(?=[|;\t]))"
     r"(?:\s*[;|/,&\t\n-]\s*|\s{2,})(?=\d)"
 )
+_WORDS_BEFORE_HOUSE: Final = re.compile(
+    r"(?P<words>[^\d,]*?)[\s,;/|&-]+(?:(?:apt|unit|suite|ste)\b.{1,8}|#\d+\W+)?\d+[A-Za-z]?\s",
+    re.IGNORECASE,
+)
+_BUZZ: Final = re.compile(r"buzz(?:er)? ?#?\d+\W+\d+ ", re.IGNORECASE)
 # Normal and Rush are towns as well.
 _PRIORITY_BEHIND: Final = re.compile(
     r"[\s/|;,&-](?:routine|urgent|stat)$|[/|;&]\s*(?:rush|normal)$", re.IGNORECASE
@@ -22,8 +27,20 @@ _BETWEEN_LINES: Final = re.compile(r"[|;/\t\n]")
 _WORD_BEFORE_UNIT: Final = re.compile(
     r"[^\W\d_]{3,}\s*[-/|;,]\s*(?:apt|unit|suite|ste)\b", re.IGNORECASE
 )
+# A number of something else, a state or a postal code beside the flat: 1001 Apt 30, Apt 22 02305.
+_BESIDE_UNIT: Final = re.compile(
+    r"(?:[A-Z]{0,4}[-#]?\d{4,}|(?!NE|SE)[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d)[\s,;/|&-]+"
+    r"(?:apt|unit|suite|ste)\b.*"
+    r"|(?:apt|unit|suite|ste)\b\.? ?#?\w{1,5}[\s,;/|&-]+"
+    r"(?:[A-Z]{0,4}[-#]?\d{4,}|[A-Z]\d[A-Z] ?\d[A-Z]\d)(?:\W.*)?|\d{4,}[\s,;/|&-]+\d{4,}",
+    re.IGNORECASE,
+)
+_UNIT_AND_STATE: Final = re.compile(
+    r"(?:Apt|Unit|Suite|Ste|APT|UNIT|SUITE|STE)\b\.? ?#?\w{1,5} +([A-Z]{2})"
+)
 # Without MD and PA, which are states: Baltimore, MD.
 _DOCTOR_BEHIND: Final = re.compile(r"[ ,](?:DO|NP|RPh|PharmD|DDS)\.?$")
+_DIRECTIONS: Final = frozenset({"NE", "SE"})
 _TITLED: Final = re.compile(r"(?:dr|prof|mr|mrs|ms)\b\.? +\S+ +\S.*", re.IGNORECASE)
 # No city is called by the first word of its name alone: Thunder Bay, San Diego, Saint John.
 _FIRST_OF_CITY: Final = frozenset(
@@ -40,9 +57,19 @@ def has_more_than_street(text: str) -> bool:
         return True
     behind, in_front = _REGION_BEHIND.search(text), _BEFORE_HOUSE.match(text)
     has_note = in_front is not None and is_note(in_front["words"])
+    if not has_note and not text[0].isdigit():
+        has_note = _begins_with_note(text)
     # Behind a comma it is the city's: 12 Elm St, Boston - MA.
     has_state = behind is not None and "," not in text and is_region(behind[1])
     return has_note or has_state
+
+
+def _begins_with_note(text: str) -> bool:
+    """Say whether a note stands before a street: ``call first 4 Elm St``, ``buzz 1  4 Elm St``."""
+    if _BUZZ.match(text):
+        return True
+    before = _WORDS_BEFORE_HOUSE.match(text)
+    return before is not None and is_note(before["words"])
 
 
 def has_more_than_unit(text: str) -> bool:
@@ -51,7 +78,19 @@ def has_more_than_unit(text: str) -> bool:
     has_state = behind is not None and is_region(behind[1])
     has_words = len(parts) > 1 and not all(any(map(str.isdigit, each)) for each in parts)
     has_place = "|" in text or _WORD_BEFORE_UNIT.search(text) is not None
-    return has_state or has_words or has_place or any(map(is_note, parts))
+    has_other = has_number_beside_unit(text) or _ends_with_state(text)
+    return has_state or has_words or has_place or has_other or any(map(is_note, parts))
+
+
+def has_number_beside_unit(text: str) -> bool:
+    """Say whether a flat has a number of something else, or a state, beside it."""
+    return _BESIDE_UNIT.fullmatch(text) is not None
+
+
+def _ends_with_state(text: str) -> bool:
+    """Say whether a state stands behind a flat, but for NE, which is northeast as well."""
+    found = _UNIT_AND_STATE.fullmatch(text)
+    return found is not None and found[1] not in _DIRECTIONS and is_region(found[1])
 
 
 def is_titled(text: str) -> bool:

@@ -5,9 +5,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from gateway_csv.columns.address_checks import BUILDING
 from gateway_csv.columns.dates import could_be_date
 from gateway_csv.columns.evidence import fit
 from gateway_csv.columns.headers import is_quantity, meaning_of
+from gateway_csv.columns.joined_cells import has_number_beside_unit
 from gateway_csv.columns.reading import HALF, Column, share
 from gateway_csv.columns.shapes import is_phone, is_postal_code
 from gateway_csv.columns.taken_columns import (
@@ -25,14 +27,20 @@ _MARKED: Final = re.compile(r"(?:[A-Z]{1,4}[-#]?|#)\d{3,}|\d{6,}")
 _HASH: Final = re.compile(r"#\d+")
 _DIGITS: Final = re.compile(r"\d{4,}")
 _LONG_HASH: Final = re.compile(r"(?:.*\W)?#(\d{4,})")
+_BARE: Final = re.compile(r"(\d{4,})")
+_SOME: Final = 0.25
 _LONGEST_STEP: Final = 10
 # Fewer cells may all be mistakes: each is an error of its row.
 _ENOUGH_TO_JUDGE: Final = 4
 # Pieces in a box, and postal codes: what an id rarely is throughout.
 _COUNT_OR_ZIP: Final = re.compile(r"\d{1,2}[05]|\d{5}")
+_LONGEST_COUNT: Final = 3
 _LETTERED: Final = re.compile(r"(?:[A-Z]{1,4}[-#]?|#)\d{3,}")
 _TWO_CODES: Final = re.compile(
     r"(?:[A-Z]{1,4}-?)?\d{4,}-[A-Z]{1,4}-?\d{4,}|[A-Z]{1,4}-?\d{4,}-\d{4,}"
+)
+_TWO_NUMBERS: Final = re.compile(
+    r"[A-Z]{0,4}-?\d{3,}[\s,;/|&]+(?:- )?[A-Z]{0,4}-?\d{3,}|[A-Z]{0,4}-?\d{3,} - .*"
 )
 _ORDER_PREFIX: Final = re.compile(r"(?:so|ord|order|inv|po)[-# ]?\d.*", re.IGNORECASE)
 _PATIENT_PREFIX: Final = re.compile(r"(?:p|pt|pat|mrn|cust|client)[-# ]?\d.*", re.IGNORECASE)
@@ -40,6 +48,7 @@ _PATIENT_INSIDE: Final = re.compile(
     r".*[-/ ](?:p|pt|pat|mrn)-?\d{3,}|(?:p|pt|pat|mrn)-?\d{3,}[-/ ].*"
 )
 _SHORT_ZIP: Final = re.compile(r"\d{3,4}|[A-Z]{2}-\d{4,5}")
+_PERSON: Final = re.compile(r"[A-Z][\w.'-]+(?: [A-Z][\w.'-]*){1,2}|[A-Z][\w.' -]+, [A-Z][\w.'-]+")
 _ZIP: Final = re.compile(r"\d{5}")
 _LONG_NUMBER: Final = re.compile(r"[A-Z]{0,4}[-#]?\d{4,}")
 CODES: Final = ("rx_number", "external_patient_id", "external_order_id")
@@ -104,13 +113,7 @@ def _would_be(field: str, texts: Sequence[str]) -> bool:
 
 def _check_marks(table: TakenColumns, column: Column, texts: Sequence[str]) -> None:
     """Doubt numbers that are marked as those of another column: ``RX-1``, ``P-1``, ``SO-1``."""
-    is_plain = share(texts, _COUNT_OR_ZIP.fullmatch) == 1
-    for each in table.columns:
-        is_count, form = is_quantity(each.header), _MARKED
-        if is_plain and not is_count and meaning_of(each.header) is None:
-            is_count, form = True, _LETTERED
-        if each.field is None and is_count and share(table.texts(each), form.fullmatch) > HALF:
-            raise doubted(column, f"{each.header or NAMELESS} has numbers like it")
+    _check_counts(table, column, texts)
     if column.field != "external_patient_id" and (
         share(texts, _PATIENT_PREFIX.fullmatch) > HALF
         or share([each.casefold() for each in texts], _PATIENT_INSIDE.fullmatch) > HALF
@@ -120,11 +123,30 @@ def _check_marks(table: TakenColumns, column: Column, texts: Sequence[str]) -> N
         raise doubted(column, "its numbers are marked as a prescription's")
     if column.field == "external_patient_id" and share(texts, _HASH.fullmatch) > HALF:
         raise doubted(column, "its numbers are marked as an order's")
+    if column.field != "rx_number" and share(texts, _TWO_NUMBERS.fullmatch) > HALF:
+        raise doubted(column, "its cells have two numbers in them")
     lacking = [each for each in CODES if each not in table.by_field]
     if lacking and share(texts, _TWO_CODES.fullmatch) > HALF:
         raise doubted(column, "its cells have two numbers in them")
     if column.field != "external_order_id" and share(texts, _ORDER_PREFIX.fullmatch) > HALF:
         raise doubted(column, "its numbers are marked as an order's")
+
+
+def _check_counts(table: TakenColumns, column: Column, texts: Sequence[str]) -> None:
+    """Doubt numbers under an id beside a column of counts, or one unknown, that has the ids."""
+    is_plain = share(texts, _COUNT_OR_ZIP.fullmatch) == 1
+    for each in table.columns:
+        is_count, form = is_quantity(each.header), _MARKED
+        if is_plain and not is_count and meaning_of(each.header) is None:
+            is_count, form = True, _LETTERED
+        if each.field is not None or not is_count:
+            continue
+        others = table.texts(each)
+        is_longer = is_plain and max(map(len, texts)) <= _LONGEST_COUNT < min(
+            map(len, others), default=0
+        )
+        if is_longer or share(others, form.fullmatch) > HALF:
+            raise doubted(column, f"{each.header or NAMELESS} has numbers like it")
 
 
 def _has_amounts_elsewhere(table: TakenColumns) -> bool:
@@ -157,14 +179,27 @@ def check_units(table: TakenColumns) -> None:
     for column in table.taken("address2"):
         if empty and share(table.texts(column), _LONG_NUMBER.fullmatch) > HALF:
             raise doubted(column, f"its numbers may be those of {empty[0].header}, which is empty")
+        if share(table.texts(column), _is_person) > HALF:
+            raise doubted(column, "its cells look like names")
+        lacks_some = any(each not in table.by_field for each in (*CODES, "postal_code", "state"))
+        if lacks_some and share(table.texts(column), has_number_beside_unit) >= _SOME:
+            raise doubted(column, "its cells have a number of something else beside the unit")
         lacks_orders = "external_order_id" not in table.by_field
-        if lacks_orders and _are_running(table.texts(column)):
+        if lacks_orders and _are_running(table.texts(column), _LONG_HASH):
             raise doubted(column, "its numbers may be those of the orders")
+        lacks_ids = any(each not in table.by_field for each in CODES)
+        if lacks_ids and len(set(table.houses())) > 1 and _are_running(table.texts(column), _BARE):
+            raise doubted(column, "its numbers may be those of another column")
 
 
-def _are_running(texts: Sequence[str]) -> bool:
+def _is_person(text: str) -> bool:
+    """Say whether a second line of an address may be a person: two or three words, no building."""
+    return _PERSON.fullmatch(text) is not None and not BUILDING.search(text)
+
+
+def _are_running(texts: Sequence[str], form: re.Pattern[str]) -> bool:
     """Say whether most cells end with a number that is a little higher than the one before."""
-    numbers = [int(each[1]) for each in map(_LONG_HASH.fullmatch, texts) if each is not None]
+    numbers = [int(each[1]) for each in map(form.fullmatch, texts) if each is not None]
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     is_usual = len(numbers) > HALF * len(texts)
     return is_usual and bool(steps) and all(0 < each <= _LONGEST_STEP for each in steps)

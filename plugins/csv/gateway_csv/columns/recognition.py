@@ -19,6 +19,7 @@ from gateway_csv.columns.headers import (
     MANY,
     METADATA,
     Role,
+    meaning_of,
     merged_fields,
     normal,
 )
@@ -59,6 +60,8 @@ _BESIDE_NAMES: Final = frozenset(
     {"suffix", "title", "salutation", "nickname", "gender", "sex", "initials", "generation"}
 )
 _NEARLY_ALL: Final = 0.8
+_NUMBER_BEHIND: Final = re.compile(r" ?\d$")
+_ONE_TEXT: Final = NAMES | {"patient_address", "city", "state", "postal_code", "locality"}
 
 
 def recognise_columns(
@@ -407,6 +410,7 @@ class _Recognition(ColumnReading):
             meaning = self._meanings.get(place)
             if place in self._fields or place in self._ignored or meaning is not None:
                 continue
+            self._refuse_second(place, fields)
             merged = merged_fields(header)
             if merged & {*NAMES, *_STREETS, *_PARTS} and self._sample.texts(place):
                 raise DoubtfulColumns(
@@ -434,6 +438,19 @@ class _Recognition(ColumnReading):
                     ],
                     headers=[self._shown(place)],
                 )
+
+    def _refuse_second(self, place: int, fields: set[str]) -> None:
+        """Refuse ``City 2`` beside ``City``: what stands in it is the rest of the first."""
+        name = normal(self._headers[place])
+        first = meaning_of(_NUMBER_BEHIND.sub("", name)) if _NUMBER_BEHIND.search(name) else None
+        if first is None or first.field not in _ONE_TEXT & fields or first.role == "other":
+            return
+        if self._sample.texts(place):
+            raise _doubtful(
+                f"{self._shown(place)} may be a part of {first.field}",
+                [self._shown(place)],
+                first.field,
+            )
 
     def _lost_part(self, place: int, fields: set[str]) -> str | None:
         texts = self._sample.texts(place)

@@ -52,7 +52,8 @@ class TakenColumns(NamedTuple):
 
     def lacks_city(self) -> bool:
         """Say whether neither a column nor most addresses have a city."""
-        if self.by_field.keys() & {"city", "locality"}:
+        cities = [*self.by_field.get("city", ()), *self.by_field.get("locality", ())]
+        if any(map(self.texts, cities)):
             return False
         streets = self.by_field.get("patient_address", ())
         return share([text for each in streets for text in self.texts(each)], has_comma) < HALF

@@ -25,8 +25,9 @@ _OF_WORDS: Final = NAMES | {"patient_address", "address2", "city"}
 class LastCell:
     """Judges the last row's last cell by the rows above it, where the file lacks a line end."""
 
-    def __init__(self, layout: Layout, *, lacks_end: bool) -> None:
+    def __init__(self, layout: Layout, *, lacks_end: bool, is_quoted: bool = False) -> None:
         self._lacks_end = lacks_end
+        self._is_quoted = is_quoted  # a cell that ends with its quotation mark is whole
         self._field = layout.columns[-1].field or ""
         self._place, self._width = layout.width - 1, layout.width
         self._widths: set[int] = set()
@@ -56,7 +57,7 @@ class LastCell:
         if len(self._last.cells) < min(self._widths):
             return self._last.number
         text = self._text(self._last)
-        if not text or not self._texts:
+        if not text or not self._texts or self._is_quoted:
             return 0
         if self._field in _FIXED_FORMS:
             is_mail = self._field == "patient_email"
@@ -67,7 +68,8 @@ class LastCell:
 
     def report(self, report: Report) -> None:
         """Warn of a last word that no cell above ends with: it may be a part of one."""
-        if self._last is None or not self._texts or self._field not in _OF_WORDS:
+        is_seen = self._is_quoted or self._field not in _OF_WORDS
+        if self._last is None or not self._texts or is_seen:
             return
         text = self._text(self._last)
         is_seen = any(_last_word(each) == _last_word(text) for each in self._texts)

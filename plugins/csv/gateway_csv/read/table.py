@@ -103,7 +103,7 @@ class Table:
         """
         self._open()
         # Before the first row is read: rows are read from the same file as they are asked for.
-        lacks_end = self._lacks_line_end()
+        lacks_end, is_quoted = self._lacks_line_end()
         options = self._options
         layout, below = find_layout(self._rows(), Choices(options.chosen, options.remembered))
         dates, decimal_comma, count = Evidence(), False, 0
@@ -112,9 +112,10 @@ class Table:
         widths: Counter[int] = Counter()
         filled: Counter[int] = Counter()
         short: list[tuple[int, int]] = []
+        is_text, has_empty_ends = self.form is not None, False
         traits = TraitCounts(layout.by_field)
         exchanges = Exchanges(layout.by_field, layout.columns)
-        last = LastCell(layout, lacks_end=lacks_end)
+        last = LastCell(layout, lacks_end=lacks_end, is_quoted=is_quoted)
         kept = _KeptRows(is_text=self.form is not None, size=self._size)
         self.first_orders = kept.first
         for row in below:
@@ -129,6 +130,8 @@ class Table:
                 last.add(row)
             if len(cells) < layout.width:
                 short.append((row.number, len(cells)))
+            elif is_text and not has_empty_ends:
+                has_empty_ends = not is_filled(cells[layout.width - 1])
             if count <= _FILLED_WITHIN:
                 filled.update([place for place, each in enumerate(cells) if is_filled(each)])
                 traits.add(row)
@@ -154,6 +157,7 @@ class Table:
             usually_filled=frozenset(
                 place for place, each in filled.items() if 2 * each >= min(count, _FILLED_WITHIN)
             ),
+            has_empty_ends=has_empty_ends,
             broken=_broken(short, layout.width),
             takes_hidden=options.takes_hidden,
             exchanges=exchanges,
@@ -174,14 +178,13 @@ class Table:
                 found.setdefault(key, row.number)
         return found
 
-    def _lacks_line_end(self) -> bool:
-        """Say whether a text file ends in the middle of a line."""
+    def _lacks_line_end(self) -> tuple[bool, bool]:
+        """Say whether a text file ends in the middle of a line, and whether with a quoted cell."""
         if self.form is None:
-            return False
+            return False, False
         self._file.seek(-min(_TAIL_BYTES, self._file.seek(0, os.SEEK_END)), os.SEEK_END)
         tail = self._file.read()
-        # A cell that ends with its quotation mark is whole.
-        return not any(each in tail for each in (b"\n", b"\r", b'"'))
+        return not any(each in tail for each in (b"\n", b"\r")), b'"' in tail
 
     def orders(self, layout: Layout) -> Iterator[Row]:
         """Yield the rows that are orders."""

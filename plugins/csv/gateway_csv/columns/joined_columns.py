@@ -1,0 +1,226 @@
+"""Doubts of columns that two were joined in: a state behind each name, a city behind each note.
+
+Joining leaves a trace in every row, and the joined column is missing elsewhere: what stands at one
+end of most cells belongs to a field that the file has no column for. Pure.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gateway_csv.columns.address_checks import BUILDING
+from gateway_csv.columns.reading import HALF, Column, share
+from gateway_csv.columns.regions import is_region
+from gateway_csv.columns.shapes import POSTAL_END
+from gateway_csv.columns.taken_columns import FEWEST_ROWS, NEARLY_ALL, TakenColumns, doubted
+from gateway_csv.columns.wording import NOTE_WORDS, is_note
+
+_FIRST: Final = re.compile(r"[^\s,;/|&-]+")
+_LAST: Final = re.compile(r"[^\s,;/|&-]+$")
+_STRONG: Final = re.compile(r"\s*[|;/&\t\n,]\s*|\s{2,}|\s-\s|(?<=\w)-(?=\w)")
+_UNUSUAL: Final = re.compile(r"\s*[|;/&\t]\s*|\s{2,}|\s-\s")
+_BEFORE_PLACE: Final = re.compile(rf"{_UNUSUAL.pattern}|-(?=[A-Z])")
+_POSTAL_BEHIND_MARK: Final = re.compile(r"[-/|;&]\s*(?:\d{5}|[A-Z]\d[A-Z] ?\d[A-Z]\d)$")
+_UNIT: Final = re.compile(r"(?:apt|unit|suite|ste)\b\.? ?#?\w{1,5}", re.IGNORECASE)
+_FEW: Final = 0.1
+_CODE: Final = re.compile(r"[A-Z]{0,4}[-#]?\d{4,}")
+_CITY_WORDS: Final = 3
+_AREA: Final = 2
+# Northeast, Court, Lane, Mount … at the end of a street.
+_OF_STREETS: Final = frozenset({"NE", "CT", "LA", "AL", "MT", "PR"})
+_WORDS_AS_STATES: Final = ("OK", "ID", "HI")
+_NAMES: Final = ("patient_name", "last_first", "first_name", "last_name")
+
+
+def check_joined(table: TakenColumns) -> None:
+    """Doubt columns of which most cells have something at one end that has no column."""
+    _check_names(table)
+    _check_streets(table)
+    _check_units(table)
+    _check_notes(table)
+    _check_numbers(table)
+
+
+def _is_area(piece: str) -> bool:
+    return len(piece) == _AREA and piece.isupper() and is_region(piece)
+
+
+def _is_answer(piece: str) -> bool:
+    return piece.casefold() in {"yes", "no"}
+
+
+def _is_priority(piece: str) -> bool:
+    return piece.casefold() in {"routine", "urgent", "stat"}
+
+
+_KINDS: Final[Sequence[tuple[str, str, Callable[[str], bool]]]] = (
+    ("a state or a province", "state", _is_area),
+    ("yes or no", "requires_signature", _is_answer),
+    ("a priority", "priority", _is_priority),
+)
+
+
+def _check_ends(
+    table: TakenColumns, column: Column, texts: Sequence[str], skipped: str = ""
+) -> None:
+    """Doubt a column whose cells mostly begin or end with one word of a field that is missing."""
+    first = [found[0] if (found := _FIRST.match(each)) else "" for each in texts]
+    last = [found[0] if (found := _LAST.search(each)) else "" for each in texts]
+    for name, field, judge in _KINDS:
+        is_missing = field not in table.by_field and field != skipped
+        if is_missing and max(share(first, judge), share(last, judge)) > HALF:
+            raise doubted(column, f"its cells have {name} at one end")
+
+
+def _check_names(table: TakenColumns) -> None:
+    for column in table.taken(*_NAMES):
+        texts = table.texts(column)
+        _check_ends(table, column, texts)
+        fewest = FEWEST_ROWS if column.field == "last_name" else 2
+        if len(texts) < fewest or not table.lacks_city():
+            continue
+        usual = 1 + (column.field in {"patient_name", "last_first"})
+        if all(_has_more_words(each, usual) for each in texts):
+            raise doubted(column, "its cells may have the city behind the name")
+
+
+def _has_more_words(name: str, usual: int) -> bool:
+    """Say whether a name has more words than usual, none of them an initial or in small letters."""
+    words = name.replace(",", " ").split()
+    return len(words) > usual and all(
+        len(each.strip(".")) > 1 and each[:1].isupper() for each in words
+    )
+
+
+def _check_streets(table: TakenColumns) -> None:
+    for column in table.taken("patient_address"):
+        texts = table.texts(column)
+        bare = [each for each in texts if "," not in each]
+        last = [found[0] if (found := _LAST.search(each)) else "" for each in bare]
+        has_state = share(last, lambda each: _is_area(each) and each not in _OF_STREETS) > HALF
+        if "state" not in table.by_field and has_state and 2 * len(bare) > len(texts):
+            raise doubted(column, "its addresses have a state or a province behind the street")
+        ends = [found[0] if (found := _LAST.search(each)) else "" for each in texts]
+        if "requires_signature" not in table.by_field and share(ends, _is_answer) > HALF:
+            raise doubted(column, "its addresses end with yes or no")
+        if share(texts, _has_other_piece) > HALF:
+            raise doubted(column, "its addresses have something else in front or behind")
+        has_unit = bool(table.by_field.get("address2"))
+        if has_unit and table.lacks_city() and share(texts, _ends_with_place) > HALF:
+            raise doubted(column, "its addresses may have the city behind the street")
+        _check_places_before_cities(table, column)
+
+
+def _check_places_before_cities(table: TakenColumns, column: Column) -> None:
+    """Doubt addresses that end with a state or a postal code, and lack the city of their row."""
+    for city in table.by_field.get("city", ()):
+        pairs = zip(table.rows(column), table.rows(city), strict=True)
+        odd = [
+            _ends_with_area(address) and city.casefold() not in address.casefold()
+            for address, city in pairs
+            if address and city
+        ]
+        if 2 * sum(odd) > len(odd):
+            raise doubted(
+                column, "its addresses end with a state or a postal code, and the city is elsewhere"
+            )
+
+
+def _ends_with_area(address: str) -> bool:
+    found = _LAST.search(address)
+    piece = found[0] if found else ""
+    is_area = _is_area(piece) and ("," in address or piece not in _OF_STREETS)
+    return is_area or any(each.search(address) for each in (POSTAL_END, _POSTAL_BEHIND_MARK))
+
+
+def _has_other_piece(address: str) -> bool:
+    """Say whether a piece between unusual marks is a number, a state, a priority, yes or no."""
+    pieces = _UNUSUAL.split(address)
+    if len(pieces) == 1:
+        first = _FIRST.match(address)
+        return first is not None and (first[0].casefold() == "yes" or _is_priority(first[0]))
+    return _is_area(pieces[0]) or any(
+        _CODE.fullmatch(each) or _is_answer(each) or _is_priority(each) for each in pieces
+    )
+
+
+def _check_units(table: TakenColumns) -> None:
+    for column in table.taken("address2", "city", "locality"):
+        texts = table.texts(column)
+        is_second = column.field == "address2"
+        _check_ends(table, column, texts, skipped="" if is_second else "state")
+        if column.field == "city" and "state" not in table.by_field:
+            first = [each.split(" ")[0] for each in texts if not each.isupper()]
+            if 2 * sum(map(_is_area, first)) > len(texts):
+                raise doubted(column, "its cells begin with a state or a province")
+        if is_second and table.lacks_city() and share(texts, _has_city) > HALF:
+            raise doubted(column, "its cells may have the city in them")
+
+
+def _has_city(text: str) -> bool:
+    """Say whether something like a city stands beside a flat, or alone."""
+    rest = _UNIT.sub(" ", text)
+    words = [
+        each for each in _STRONG.sub(" ", rest).split() if not _is_area(each) and each.strip("-")
+    ]
+    said = " ".join(words)
+    return _is_place(said) and not BUILDING.search(said)
+
+
+def _ends_with_place(text: str) -> bool:
+    """Say whether the piece behind an unusual mark may be a city: words with capital letters."""
+    *before, last = _BEFORE_PLACE.split(text)
+    return bool(before) and _is_place(last)
+
+
+def _is_place(text: str) -> bool:
+    words = text.split()
+    return (
+        0 < len(words) <= _CITY_WORDS
+        and all(each[:1].isupper() for each in words)
+        and not any(map(str.isdigit, text))
+        and not is_note(text)
+        and not any(each.strip(".,!").casefold() in NOTE_WORDS for each in words)
+    )
+
+
+def _check_notes(table: TakenColumns) -> None:
+    for column in table.taken("notes"):
+        texts = table.texts(column)
+        said = [each for each in texts if not each.endswith(_WORDS_AS_STATES)]
+        _check_ends(table, column, said, skipped="requires_signature")
+        if "requires_signature" not in table.by_field and _begin_with_answers(texts):
+            raise doubted(column, "its notes begin or end with yes or no")
+        if "address2" not in table.by_field and share(texts, _has_unit) > _FEW:
+            raise doubted(column, "some of its notes have a unit of an address at one end")
+        if table.lacks_city() and len(texts) > 1:
+            behind = share(said, lambda each: _is_place(_STRONG.split(each)[-1]))
+            last = share(said, lambda each: _is_place(each.split()[-1]))
+            if behind > HALF or last > NEARLY_ALL:
+                raise doubted(column, "its notes may have the city behind them")
+            if share(texts, lambda each: _is_place(each.split()[0])) > NEARLY_ALL:
+                raise doubted(column, "its notes may have the city in front of them")
+
+
+def _begin_with_answers(texts: Sequence[str]) -> bool:
+    """Say whether all notes begin with yes or no, and aren't one note: ``no stairs please``."""
+    ends = [(words[0], words[-1]) for words in map(str.split, texts)]
+    return len(set(texts)) > 1 and any(
+        all(map(_is_answer, each)) for each in zip(*ends, strict=True)
+    )
+
+
+def _has_unit(text: str) -> bool:
+    pieces = _STRONG.split(text)
+    return any(_UNIT.fullmatch(each.strip()) for each in (pieces[0], pieces[-1]))
+
+
+def _check_numbers(table: TakenColumns) -> None:
+    for column in table.taken("rx_number", "external_patient_id", "external_order_id"):
+        texts = table.texts(column)
+        said = [
+            each for text in texts for each in _STRONG.split(text)[:1] + _STRONG.split(text)[-1:]
+        ]
+        spaced = [each for text in texts for each in text.split()]
+        if {"yes", "routine", "urgent", "stat"} & {each.casefold() for each in (*said, *spaced)}:
+            raise doubted(column, "its cells have something else than a number in them")
