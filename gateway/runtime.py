@@ -80,7 +80,12 @@ from gateway.storage.files.links import FileLinks
 from gateway.storage.files.store import FileStore
 from gateway.storage.maintenance.clear_filler import ClearFiller
 from gateway.storage.maintenance.lost import refuse_lost_database
-from gateway.storage.maintenance.migrate import Migrated, migrate, refuse_missing_columns
+from gateway.storage.maintenance.migrate import (
+    Migrated,
+    migrate,
+    refuse_missing_columns,
+    refuse_pending,
+)
 from gateway.storage.maintenance.pooler import refuse_lost_statements
 from gateway.storage.outage import cause_of
 from gateway.storage.plugin_tables import queue_waits
@@ -113,7 +118,8 @@ class Gateway:
     """All the parts, wired. Construction has no side effects; ``async with`` opens it.
 
     Opening refuses to create a database where a master key is already: its database was lost,
-    or is elsewhere. ``replaces_database`` says that an empty one is wanted.
+    or is elsewhere. ``replaces_database`` says that an empty one is wanted; with ``only_reads`` a
+    database is neither created nor brought up to date.
     """
 
     database: Database
@@ -158,9 +164,15 @@ class Gateway:
     _lifespan: AbstractAsyncContextManager[None]
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, *, replaces_database: bool = False
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        replaces_database: bool = False,
+        only_reads: bool = False,
     ) -> None:
         self.settings = settings
+        self._only_reads = only_reads
         self._replaces_database = replaces_database
         self.clock = HeldClock(clock or SystemClock())
         self.metrics = Metrics()
@@ -376,9 +388,13 @@ class Gateway:
             await refuse_lost_statements(self.database)
             if not self._replaces_database:
                 await refuse_lost_database(self.database, self._key_file)
-            self.migrated = await migrate(
-                self.database, self.hooks.tables(), backups, self.clock.now()
-            )
+            if self._only_reads:
+                self.migrated = Migrated((), None)
+                await refuse_pending(self.database, self.hooks.tables())
+            else:
+                self.migrated = await migrate(
+                    self.database, self.hooks.tables(), backups, self.clock.now()
+                )
             await refuse_missing_columns(self.database, self.hooks.tables())
             async with self.database.begin() as connection:
                 keyring = await asyncio.to_thread(

@@ -38,7 +38,9 @@ class _Commands(click.Group):
         """Create the session first: even --help depends on the configuration."""
         replace_unprintable()
         ctx.obj = Session(
-            open_gateway, _config_of(args), reader=functools.partial(open_gateway, must_exist=True)
+            open_gateway,
+            _config_of(args),
+            reader=functools.partial(open_gateway, only_reads=True),
         )
         return super().parse_args(ctx, args)
 

@@ -119,12 +119,12 @@ def keyring_of(gateway: "Gateway") -> Keyring:
 
 def print_progress(table: str, done: int, of: int) -> None:
     """Print progress on stderr: at the end of each table, and every 50,000 rows."""
-    if done == of or done % _PROGRESS_ROWS == 0:
+    if of and (done == of or done % _PROGRESS_ROWS == 0):
         click.echo(f"{table}: {done} of {of} rows", err=True)
 
 
 def summary(manifest: Manifest) -> dict[str, Any]:
-    """Return a backup's manifest as output fields."""
+    """Return a backup's manifest as output fields; of its tables, those with rows."""
     return {
         "made_at": timestamp(manifest.created_at),
         "version": manifest.version,
@@ -134,5 +134,7 @@ def summary(manifest: Manifest) -> dict[str, Any]:
         "configuration": manifest.configuration is not None,
         "audit_head": manifest.audit_head,
         "rows": manifest.rows,
-        "tables": [{"table": each.name, "rows": each.rows} for each in manifest.tables],
+        "tables": [
+            {"table": each.name, "rows": each.rows} for each in manifest.tables if each.rows
+        ],
     }

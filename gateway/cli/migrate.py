@@ -16,7 +16,7 @@ async def migrate(session: Session, *, new: bool) -> None:
     Every command that opens the database does the same; this one reports it. A database that is
     missing while its master key is there was lost, or is elsewhere: only --new creates another.
     """
-    async with open_gateway(session.config, replaces_database=new) as gateway:
+    async with open_gateway(session.config, may_begin=True, replaces_database=new) as gateway:
         done = gateway.migrated
         session.record(
             {

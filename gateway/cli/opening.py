@@ -79,18 +79,23 @@ def _refuse_new_database(config: Path | None, settings: "Settings") -> None:
     if path is not None:
         raise ConfigurationError(
             f"There is no gateway.toml in {Path.cwd()} and no database at {path}: change to the "
-            "gateway's folder or pass --config."
+            "gateway's folder or pass --config; gateway init begins a new one."
         )
 
 
 @asynccontextmanager
 async def open_gateway(
-    config: Path | None, *, must_exist: bool = False, replaces_database: bool = False
+    config: Path | None,
+    *,
+    may_begin: bool = False,
+    only_reads: bool = False,
+    replaces_database: bool = False,
 ) -> AsyncIterator["Gateway"]:
     """Open the gateway that ``config`` describes.
 
-    ``must_exist``: raise ``ConfigurationError`` instead of creating a database where there is
-    no configuration either. ``replaces_database``: create one even if its master key is there.
+    Raises ``ConfigurationError`` where there is neither a configuration nor a database, unless it
+    ``may_begin`` there. ``only_reads``: raise ``StorageError`` instead of creating or migrating a
+    database. ``replaces_database``: create one even if its master key is there.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -99,10 +104,11 @@ async def open_gateway(
 
     try:
         settings = read_settings(config)
-        if must_exist:
+        if not may_begin:
             _refuse_new_database(config, settings)
         warn_of_new_database(config, settings)
-        async with Gateway(settings, replaces_database=replaces_database) as gateway:
+        opened = Gateway(settings, replaces_database=replaces_database, only_reads=only_reads)
+        async with opened as gateway:
             yield gateway
     except SQLAlchemyError as error:
         raise StorageError(f"The database failed while in use: {cause_of(error)}.") from error

@@ -57,7 +57,12 @@ async def restore(
     if configuration_to is not None:
         session.say(f"{configuration_to} is written: put its secrets in ({REDACTED}).")
     else:
-        session.say("The backup is whole." if check else "Restored; start the gateway again.")
+        rows = f"{manifest.rows} rows"
+        session.say(
+            f"The backup is whole: {rows}."
+            if check
+            else f"Restored {rows}; start the gateway again."
+        )
 
 
 def _write_configuration(manifest: Manifest, target: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 import click
 
 from gateway.cli.logs import log_to_stderr
-from gateway.cli.opening import read_settings, warn_of_new_database
+from gateway.cli.opening import open_gateway, read_settings, warn_of_new_database
 from gateway.cli.owner_code import announce_owner_code
 from gateway.cli.process import (
     calm_garbage_collection,
@@ -67,7 +67,7 @@ async def serve(
         with _listener(settings, host, port) as listener:
             await supervise([_child(session, listener)] * workers, [listener.fileno()])
         return
-    async with session.gateway() as gateway:
+    async with open_gateway(session.config, may_begin=True) as gateway:
         calm_garbage_collection()
         listener = (
             _listener(settings, host, port)

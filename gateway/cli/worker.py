@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.logs import log_to_stderr
-from gateway.cli.opening import read_settings
+from gateway.cli.opening import open_gateway, read_settings
 from gateway.cli.process import (
     calm_garbage_collection,
     ending_with,
@@ -46,7 +46,7 @@ async def worker(session: Session, *, processes: int, threads: int, supervisor: 
         await supervise([supervised(words)] * processes)
         return
     log_to_stderr(read_settings(session.config).logging)
-    async with session.gateway() as gateway:
+    async with open_gateway(session.config, may_begin=True) as gateway:
         if gateway.settings.redis is None:
             raise ConfigurationError(
                 "A worker needs [redis] url; without Redis, gateway serve carries deliveries."

@@ -4,12 +4,14 @@ The thread asks the loop for a sign of life every 50 ms. When none comes for 100
 takes the stack of the loop's thread, and when the loop answers again it logs how long it
 was blocked, how much CPU time it used meanwhile (where the system reports it), and the
 innermost function of the gateway or a plugin on that stack. A block with little CPU time
-is a busy machine or a blocking system call, not a computation.
+is a busy machine or a blocking system call, not a computation; where the system reports how
+long the thread waited for a processor (Linux), a busy machine's blocks are counted and not logged.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import threading
 import time
@@ -53,6 +55,7 @@ class _Watchdog(threading.Thread):
         self._loop = loop
         self._loop_thread = threading.get_ident()
         self._cpu_seconds = _cpu_clock(self._loop_thread)
+        self._waited_seconds = _WaitingClock(threading.get_native_id())
         self._metrics = metrics
         self._clock = clock
         self._blocked_seconds = blocked_seconds
@@ -64,11 +67,13 @@ class _Watchdog(threading.Thread):
     def stop(self) -> None:
         self._stopped.set()
         self.join()
+        self._waited_seconds.close()
 
     def run(self) -> None:
         while not self._stopped.wait(_PERIOD_SECONDS):
             self._alive.clear()
             began, cpu_began = self._clock.monotonic_seconds(), self._cpu_seconds()
+            waited_began = self._waited_seconds()
             try:
                 self._loop.call_soon_threadsafe(self._alive.set)
             except RuntimeError:  # the loop is closed
@@ -81,9 +86,17 @@ class _Watchdog(threading.Thread):
                     return
             seconds = self._clock.monotonic_seconds() - began
             cpu_seconds = self._cpu_seconds() - cpu_began
-            self._report(place, seconds, cpu_seconds)
+            self._report(place, seconds, cpu_seconds, self._waited_seconds() - waited_began)
 
-    def _report(self, place: str, seconds: float, cpu_seconds: float) -> None:
+    def _report(
+        self, place: str, seconds: float, cpu_seconds: float, waited_seconds: float = 0.0
+    ) -> None:
+        if seconds - waited_seconds >= self._blocked_seconds:
+            self._log(place, seconds, cpu_seconds)
+        with contextlib.suppress(RuntimeError):  # the loop is closed; numbers change in its thread
+            self._loop.call_soon_threadsafe(self._metrics.loop_blocked, place)
+
+    def _log(self, place: str, seconds: float, cpu_seconds: float) -> None:
         now = self._clock.monotonic_seconds()
         quiet_until, unsaid = self._said.get(place, (0.0, 0))
         if now < quiet_until:
@@ -97,8 +110,6 @@ class _Watchdog(threading.Thread):
                 place,
                 f", and {unsaid} times since the last line of it" if unsaid else "",
             )
-        with contextlib.suppress(RuntimeError):  # the loop is closed; numbers change in its thread
-            self._loop.call_soon_threadsafe(self._metrics.loop_blocked, place)
 
 
 def place_of(frame: FrameType | None) -> str:
@@ -121,3 +132,23 @@ def _cpu_clock(thread_id: int) -> Callable[[], float]:
         return lambda: 0.0
     clock = time.pthread_getcpuclockid(thread_id)
     return lambda: time.clock_gettime(clock)
+
+
+class _WaitingClock:
+    """The seconds that a thread was ready to run and had no processor; always 0 where unknown."""
+
+    def __init__(self, native_id: int) -> None:
+        self._file: int | None = None
+        with contextlib.suppress(OSError):  # no Linux, or one without CONFIG_SCHED_INFO
+            self._file = os.open(f"/proc/self/task/{native_id}/schedstat", os.O_RDONLY)
+
+    def __call__(self) -> float:
+        if self._file is None:
+            return 0.0
+        # Documentation/scheduler/sched-stats: time on a processor, time in a run queue (ns).
+        return int(os.pread(self._file, 64, 0).split()[1]) / 1e9
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

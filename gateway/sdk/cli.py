@@ -39,7 +39,21 @@ P = ParamSpec("P")
 
 CONFIG_OPTION: Final = "--config"
 _GAP: Final = "  "
-_READING: Final = frozenset({"list", "search", "show", "status", "tail"})
+_READING: Final = frozenset(
+    {
+        "attention",
+        "disclosures",
+        "export",
+        "list",
+        "patient",
+        "search",
+        "show",
+        "status",
+        "tail",
+        "usage",
+        "verify",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -47,8 +61,7 @@ class Session:
     """One run of the command line: its configuration file and its output format.
 
     ``opener`` takes the configuration file and opens the gateway that it describes. A command
-    that ``only_reads`` uses ``reader`` instead, which creates no database where there is no
-    configuration.
+    that ``only_reads`` uses ``reader`` instead, which neither creates nor migrates a database.
     """
 
     opener: Callable[[Path | None], AbstractAsyncContextManager[Any]]
@@ -178,7 +191,8 @@ def command(
     """Turn an async function into a command with ``--config`` and ``--json``.
 
     Its docstring is the help text; ``attributes`` go to :class:`click.Command`. A command
-    called list, show, search, tail or status only reads.
+    called list, show, search, tail, status, export or verify only reads: on a database that isn't
+    there, or is of an earlier version, it fails and changes nothing.
     """
 
     def decorate(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> click.Command:

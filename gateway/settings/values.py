@@ -40,8 +40,6 @@ _BOUNDS: Final = (
     ("ge", "at least"),
     ("lt", "below"),
     ("le", "at most"),
-    ("min_length", "length at least"),
-    ("max_length", "length at most"),
     ("pattern", "matching"),
 )
 
@@ -151,7 +149,24 @@ def _bounds(whole: kinds.Type) -> str:
         for attribute, word in _BOUNDS
         if (bound := getattr(kind, attribute, None)) is not None
     )
-    return said and f", {said}"
+    return "".join(map(_length, _members(whole))) + (said and f", {said}")
+
+
+def _length(kind: kinds.Type) -> str:
+    """Describe how long a text or a list may be: `` with at least one entry``."""
+    least, most = getattr(kind, "min_length", None), getattr(kind, "max_length", None)
+    if isinstance(kind, kinds.StrType):
+        one, of, many = " that is not empty", " of", " characters"
+    elif isinstance(getattr(kind, "item_type", None), kinds.StructType):
+        one, of, many = ", at least one", ",", ""  # its name ends with how it is written
+    else:
+        one, of, many = " with at least one entry", " with", " entries"
+    said = []
+    if least:
+        said.append(one if least == 1 else f"{of} at least {least}{many}")
+    if most is not None:
+        said.append(f"{of} at most {most}{many}")
+    return " and".join(said)
 
 
 _PREFIX: Final = "GATEWAY_"

@@ -180,7 +180,7 @@ WRONG_LINES = """
 gateway | port = 65536 | port: expected a whole number, at least 0 and at most 65535
 gateway | port = 1.5 | port: expected a whole number, got a number
 gateway | port = true | port: expected a whole number, got true or false
-gateway | host = '' | host: expected text, length at least 1
+gateway | host = '' | host: expected text that is not empty
 gateway | host = 2026-01-01 | host: expected text, got a date
 gateway | host = nan | host: expected text, got a number
 gateway | host = {a = 1} | host: expected text, got a table
@@ -200,7 +200,7 @@ delivery | retry_schedule_seconds = 5 | retry_schedule_seconds: expected a list,
 delivery | allow_networks = ['10.0.0.1/8'] | allow_networks #1: expected a network such as 192.168
 limits | reads_per_minute = 0 | reads_per_minute: expected a whole number, at least 1
 gateway | "a\\nb" = 0 | "a\\nb": unknown key; known here: host, port, public_url, data_dir
-security | master_key = '' | master_key: expected text, length at least 1
+security | master_key = '' | master_key: expected text that is not empty
 plugins | csv = true | [plugins.csv]: expected a table, got true or false
 plugins.csv | enabled = 'no' | enabled: expected true or false, got text
 """
@@ -775,7 +775,7 @@ def test_any_text_and_environment_are_settings_or_refused_as_settings(text, envi
         ),
         (
             "[delivery]\nretry_schedule_seconds = []",
-            "[delivery] retry_schedule_seconds: expected a list, length at least 1",
+            "[delivery] retry_schedule_seconds: expected a list with at least one entry",
         ),
     ],
 )

@@ -95,6 +95,19 @@ async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:
         return bool(_missing(scripts, await connection.run_sync(_current)))
 
 
+async def refuse_pending(database: Database, tables: Sequence[PluginTables]) -> None:
+    """Raise ``StorageError`` when there is no database yet, or one of an earlier version."""
+    if database.path is not None and not database.path.exists():
+        raise StorageError(
+            f"There is no database yet at {database.path}: gateway serve creates it."
+        )
+    if await pending(database, tables):
+        raise StorageError(
+            "The database is new, or of an earlier version, and this command changes nothing: "
+            "gateway serve brings it up to date when it starts (or gateway migrate does)."
+        )
+
+
 async def refuse_missing_columns(database: Database, tables: Sequence[PluginTables]) -> None:
     """Raise ``StorageError`` when the database lacks tables or columns that this version needs.
 

@@ -59,6 +59,7 @@ _CRASHED: Final = (
 _STAMPED: Final = re.compile(r"(\d{8}T\d{6}Z)_.*\.report\.txt")
 _SUMMARY_BYTES: Final = 300
 _NAMES: Final = 3
+_OWN: Final = frozenset({"working", "done", "failed"})
 _EMPTY_FOR_SECONDS: Final = 60
 # Half a download, a spreadsheet program's lock, a hidden file.
 _NOT_YET: Final = re.compile(r"[.~].*|.*\.(?:tmp|part|partial|crdownload|filepart)", re.IGNORECASE)
@@ -83,6 +84,7 @@ class WatchedFolder:
         self._service = service
         self._seen: dict[str, tuple[int, int]] = {}
         self._tries: dict[str, int] = {}
+        self._links: frozenset[str] = frozenset()
 
     @property
     def _working(self) -> Path:
@@ -137,14 +139,24 @@ class WatchedFolder:
         folder = self._folder / "failed"
         names = await asyncio.to_thread(_names_in, folder)
         names = [each for each in names if not each.endswith((".report.txt", ".rejected.csv"))]
-        if not names:
+        links = await asyncio.to_thread(_links_in, self._folder)
+        if not (names or links):
             return HealthReport(healthy=True, detail=NO_FAILED_FILE)
-        more = f" and {len(names) - _NAMES}" if len(names) > _NAMES else ""
-        detail = (
-            f"{len(names)} of the watched folder could not be imported "
-            f"({', '.join(names[-_NAMES:])}{more}): read the report beside each, then move it away"
+        detail = "; ".join(
+            sentence
+            for sentence in (
+                names
+                and f"{len(names)} of the watched folder could not be imported "
+                f"({_some(names)}): read the report beside each, then move it away",
+                links
+                and f"{len(links)} in the watched folder is a link, which is never followed "
+                f"({_some(links)}): put the file itself there, or take the link away",
+            )
+            if sentence
         )
-        return HealthReport(healthy=False, detail=detail, command=f"ls {folder}")
+        return HealthReport(
+            healthy=False, detail=detail, command=f"ls {folder if names else self._folder}"
+        )
 
     def _last_import(self) -> str:
         """Return when the latest import ended, and its counts."""
@@ -180,6 +192,7 @@ class WatchedFolder:
 
     def _settled(self) -> list[Path]:
         """Return the files that are as they were at the last look, oldest first."""
+        self._note_links()
         sizes: dict[str, tuple[int, int]] = {}
         settled: list[tuple[int, Path]] = []
         with os.scandir(self._folder) as entries:
@@ -197,6 +210,17 @@ class WatchedFolder:
                 settled.append((stat.st_mtime_ns, path))
         self._seen = sizes
         return [path for _, path in sorted(settled)]
+
+    def _note_links(self) -> None:
+        """Log links that are new: a sender who puts one there waits for its orders."""
+        links = frozenset(_links_in(self._folder))
+        if links - self._links:
+            _log.warning(
+                "%s in the watched folder is a link, which is never followed: put the file itself "
+                "there (gateway status names it)",
+                len(links - self._links),
+            )
+        self._links = links
 
     def _is_whole(self, stat: os.stat_result) -> bool:
         """Give an empty file time: some programs make one first and fill it later."""
@@ -322,6 +346,21 @@ class WatchedFolder:
 def _is_outage(fault: Exception) -> bool:
     """Return whether the fault may be the database's or the disk's, which come back."""
     return isinstance(fault, OSError) or type(fault).__module__.startswith("sqlalchemy")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES}" if len(names) > _NAMES else ""
+    return f"{', '.join(names[-_NAMES:])}{more}"
+
+
+def _links_in(folder: Path) -> list[str]:
+    """Return the names of the links that stand where a file to be imported would."""
+    try:
+        with os.scandir(folder) as entries:
+            links = [each.name for each in entries if each.is_symlink()]
+    except OSError:
+        return []
+    return sorted(each for each in links if each not in _OWN and not _NOT_YET.fullmatch(each))
 
 
 def _names_in(folder: Path) -> list[str]:

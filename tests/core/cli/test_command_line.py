@@ -225,6 +225,8 @@ def test_a_plugin_s_command_never_takes_the_place_of_the_core_s(run, config, ins
     install("pulse", PULSE)
     config.write_text("[plugins.pulse]\n")
 
+    run("migrate")
+
     assert "Not the core's." not in run("--help").stdout
     assert run("keys", "list").stdout == "Nothing to show.\n"
 
@@ -234,9 +236,9 @@ def test_the_configuration_may_be_named_before_the_command(config, monkeypatch, 
     other.mkdir()
     monkeypatch.chdir(other)
 
-    result = CliRunner().invoke(main, [f"--config={config}", "keys", "list", "--json"])
+    result = CliRunner().invoke(main, [f"--config={config}", "migrate", "--json"])
 
-    assert (result.exit_code, result.stdout) == (0, "[]\n")
+    assert result.exit_code == 0
     assert list(other.iterdir()) == []
     assert (config.parent / "data" / "gateway.db").is_file()
 
@@ -277,6 +279,7 @@ def test_only_json_is_on_stdout(config):
 
 
 def test_the_log_goes_to_stderr(config):
+    gateway("migrate", config=config)
     config.write_text("[plugins.absent]\n")
 
     code, out, err = gateway("keys", "list", "--json", config=config)

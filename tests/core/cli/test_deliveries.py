@@ -192,6 +192,7 @@ def test_resending_to_an_endpoint_that_was_removed_fails(read, run, stock):
 
 @pytest.mark.parametrize("verb", ["show", "resend"])
 def test_a_delivery_that_is_not_there_fails(run, verb):
+    run("migrate")
     result = run("deliveries", verb, "dlv_1")
 
     assert (result.exit_code, result.stdout) == (1, "")

@@ -129,6 +129,8 @@ def test_a_list_can_be_narrowed_down(read, stock):
 
 
 def test_an_empty_list_says_so(run, read):
+    run("migrate")
+
     assert run("events", "list").stdout == "Nothing to show.\n"
     assert read("events", "list") == []
 
@@ -263,7 +265,8 @@ def test_tail_prints_events_as_they_come_until_ctrl_c(tail, stock):
 
 
 @pytest.mark.slow
-def test_tail_ends_after_the_count_it_was_given(tail, stock):
+def test_tail_ends_after_the_count_it_was_given(run, tail, stock):
+    run("migrate")
     process = tail("--json", "--count", "2")
 
     expected = [stock.order(site="main")[1] for _ in range(3)]

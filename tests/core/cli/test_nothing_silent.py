@@ -267,6 +267,7 @@ def test_a_missing_secret_leaves_its_plugin_out_and_stops_no_command(run, config
     config.write_text('[plugins.json_api]\n[plugins.acme]\ntoken = { env = "ACME_TOKEN" }\n')
     reason = "gateway.toml: [plugins.acme] token: the environment variable ACME_TOKEN is not set"
 
+    run("migrate")
     keys = run("keys", "list")
     listed = json.loads(run("plugins", "list", "--json").stdout)
 

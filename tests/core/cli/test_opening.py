@@ -3,6 +3,8 @@
 import errno
 import re
 import socket
+import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +18,7 @@ from gateway.storage.maintenance.migrate import Migrated
 def test_a_command_in_the_wrong_folder_says_that_the_database_is_new(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    first = CliRunner().invoke(main, ["keys", "create", "--name", "till"])
+    first = CliRunner().invoke(main, ["migrate"])
     second = CliRunner().invoke(main, ["keys", "list"])
 
     assert first.stderr == (
@@ -28,17 +30,63 @@ def test_a_command_in_the_wrong_folder_says_that_the_database_is_new(tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "words", [["keys", "list"], ["events", "show", "evt_1"], ["packages", "list"], ["status"]]
+    "words",
+    [
+        ["keys", "list"],
+        ["events", "show", "evt_1"],
+        ["packages", "list"],
+        ["status"],
+        ["attention"],
+        ["audit", "verify"],
+        ["people", "owner-code"],
+        ["keys", "create", "--name", "till"],
+        ["backup", "copy.zip"],
+        ["storage", "prune"],
+        ["endpoints", "list"],
+    ],
+    ids="-".join,
 )
-def test_a_command_that_only_reads_creates_nothing_in_the_wrong_folder(
-    tmp_path, monkeypatch, words
-):
+def test_only_a_server_begins_in_a_folder_without_configuration(tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
 
     result = CliRunner().invoke(main, words)
 
     assert result.exit_code == 1
+    assert words == ["status"] or "There is no gateway.toml in" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+READING = [["keys", "list"], ["attention"], ["audit", "verify"], ["accounts", "usage"]]
+
+
+@pytest.mark.parametrize("words", READING, ids="-".join)
+def test_a_command_that_only_reads_creates_no_database(run, config, words):
+    path = config.parent / "data" / "gateway.db"
+
+    result = run(*words)
+
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"gateway: There is no database yet at {path}: gateway serve creates it.\n",
+    )
+    assert list(config.parent.iterdir()) == [config]
+
+
+@pytest.mark.parametrize("words", READING, ids="-".join)
+def test_a_command_that_only_reads_migrates_no_database(run, config, words):
+    run("migrate")
+    path = config.parent / "data" / "gateway.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM alembic_version WHERE version_num NOT LIKE 'core%'")
+        connection.execute("UPDATE alembic_version SET version_num = 'core_0001'")
+
+    result = run(*words)
+
+    assert result.exit_code == 1
+    assert "of an earlier version, and this command changes nothing: gateway" in result.stderr
+    with closing(sqlite3.connect(path)) as connection:
+        revisions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    assert revisions == [("core_0001",)]
 
 
 def test_an_ipv6_address_is_printed_in_brackets():
@@ -61,6 +109,8 @@ def test_a_server_logs_that_it_updated_the_schema_and_where_the_copy_is(caplog, 
 
 
 def test_where_there_is_a_configuration_nothing_is_said(run):
+    run("migrate")
+
     assert run("keys", "list").stderr == ""
 
 

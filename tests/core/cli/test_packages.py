@@ -87,6 +87,7 @@ def test_a_package_is_shown_with_its_timeline(read, stock):
 
 @pytest.mark.parametrize("words", [["show", "pkg_0"], ["show", "pkg_0", "--test"]])
 def test_a_package_that_is_not_there_is_an_error(run, words):
+    run("migrate")
     result = run("packages", *words)
 
     assert (result.exit_code, "gateway packages list" in result.stderr) == (1, True)
@@ -126,6 +127,7 @@ def test_destinations_of_every_sink_are_listed_without_their_settings(read, stoc
 
 
 def test_a_destination_that_is_not_there_is_an_error(run):
+    run("migrate")
     result = run("destinations", "show", "dst_0")
 
     assert (result.exit_code, "gateway destinations list" in result.stderr) == (1, True)

@@ -79,6 +79,7 @@ def test_for_a_person_sizes_have_units(run, old_package):
 
 def test_what_is_kept_for_ever_is_reported(run, read, config):
     config.write_text("[retention]\nlog_days = 0\n")
+    run("migrate")
 
     assert read("storage")["retention"][5]["kept_days"] is None
     [line] = [each for each in run("storage").stdout.splitlines() if "for ever" in each]

@@ -5,18 +5,24 @@ import logging
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from raw_http import until
 
 from gateway.clock import SteppingClock, SystemClock
-from gateway.observability.loop_watchdog import _Watchdog, place_of, watched_loop
+from gateway.observability.loop_watchdog import (
+    _WaitingClock,
+    _Watchdog,
+    place_of,
+    watched_loop,
+)
 from gateway.observability.metrics import Metrics
 
 
 def busy(seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    until = time.thread_time() + seconds  # on a busy machine, a block lasts longer
+    while time.thread_time() < until:
         pass
 
 
@@ -25,7 +31,7 @@ async def test_a_block_is_logged_and_counted_with_its_place(caplog):
     metrics = Metrics()
     with watched_loop(metrics, SystemClock(), blocked_seconds=0.1):
         await asyncio.sleep(0.2)
-        busy(0.6)
+        busy(0.3)
         await until(lambda: metrics.loop_blocks.values)
 
     # No frame of the gateway's is on this stack, so the innermost counts.
@@ -48,6 +54,34 @@ async def test_a_place_that_blocks_again_and_again_is_logged_once_a_minute(caplo
         "",
         ", and 2 times since the last line of it",
     ]
+
+
+async def test_what_a_busy_machine_holds_up_is_counted_and_not_logged(caplog):
+    caplog.set_level(logging.WARNING)
+    metrics = Metrics()
+    watchdog = _Watchdog(asyncio.get_running_loop(), metrics, SteppingClock(), 0.1)
+    watchdog._report("gateway.x:starved", 0.5, 0.002, 0.45)
+    watchdog._report("gateway.x:sleeps", 0.5, 0.002, 0.01)
+    await until(lambda: len(metrics.loop_blocks.values) == 2)
+    watchdog._waited_seconds.close()
+
+    [line] = [each.getMessage() for each in caplog.records if "blocked" in each.getMessage()]
+    assert "gateway.x:sleeps" in line
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="the system doesn't say")
+def test_the_time_that_a_thread_waits_for_a_processor_is_what_the_kernel_reports():
+    own = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+    clock = _WaitingClock(threading.get_native_id())
+
+    before = int(own.read_text().split()[1])
+    waited_ns = clock() * 1e9
+    after = int(own.read_text().split()[1])
+    clock.close()
+
+    assert before - 1 <= waited_ns <= after + 1
+    assert clock() == 0
+    assert _WaitingClock(2**22 + 1)() == 0  # no such thread
 
 
 async def test_its_thread_ends_with_the_block():

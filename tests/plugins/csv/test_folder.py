@@ -417,6 +417,32 @@ async def test_a_link_in_place_of_our_own_folder_is_refused(gateway, folder, tmp
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a link takes an administrator on Windows")
+async def test_a_link_among_the_files_is_named_to_the_operator_and_logged_once(
+    gateway, folder, tmp_path, caplog
+):
+    watched = watching(gateway, folder)
+    (folder / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    for _ in range(3):
+        await watched.look()
+
+    report = await watched.failed_files()
+    [line] = [each for each in caplog.messages if "link" in each]
+    (folder / "link.csv").unlink()
+    afterwards = await watched.failed_files()
+
+    assert (report.healthy, report.detail, report.command) == (
+        False,
+        (
+            "1 in the watched folder is a link, which is never followed (link.csv): put the file "
+            "itself there, or take the link away"
+        ),
+        f"ls {folder}",
+    )
+    assert "link.csv" not in line
+    assert afterwards.healthy
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link takes an administrator on Windows")
 async def test_a_report_is_never_written_through_a_link(gateway, folder, tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("as it was")

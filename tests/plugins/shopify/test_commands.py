@@ -240,6 +240,6 @@ async def test_requests_under_privacy_law_are_listed_and_shown(line):
 async def test_without_a_shop_everything_says_so(line):
     line.config.write_text("[plugins.shopify]")
 
+    done = await line.run("connect", code=1)  # opens the gateway, which creates the database
     assert await line.json("status") == []
-    done = await line.run("connect", code=1)
     assert done.stderr.startswith("gateway: There is no shop in gateway.toml")

@@ -140,6 +140,8 @@ def test_list_prints_a_table(gateway):
 
 
 def test_list_says_when_there_is_nothing(gateway):
+    gateway.main("migrate")
+
     assert gateway.run("list").stdout == "Nothing to show.\n"
     assert gateway.json("list") == []
 
@@ -233,6 +235,8 @@ def test_an_endpoint_is_removed(gateway):
     ids=" ".join,
 )
 def test_an_unknown_id_exits_with_1(gateway, words):
+    gateway.main("migrate")
+
     assert gateway.refused(*words) == "gateway: There is no such endpoint.\n"
 
 
