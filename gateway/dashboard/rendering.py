@@ -7,7 +7,7 @@ before theirs, so none replaces one of the core's.
 
 import gettext
 import gzip
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ PARTS: Final = "parts.html"
 _CORE: Final = "gateway.dashboard"
 _WORTH_PACKING: Final = 1000
 _QUICK: Final = 5
+_KEPT_TEXTS: Final = 5000
 
 
 class Layout:
@@ -165,11 +166,36 @@ class Layout:
         )
         made.policies["ext.i18n.trimmed"] = True
         made.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]  # the extension's
+        made.globals["gettext"] = made.globals["_"] = _spoken(texts)
         made.globals["static"] = self.assets.url
         made.globals["languages"] = NAMES
         made.filters["initials"] = initials
         made.globals["company"] = None
         return made
+
+
+def _spoken(texts: gettext.NullTranslations) -> Callable[..., Markup]:
+    """Return the ``_`` of templates: as the extension's own, but each text is looked up once.
+
+    A list calls it for every cell. As there, a text is a format: ``%%`` is a per cent sign.
+    """
+    formats: dict[str, Markup] = {}
+    plain: dict[str, Markup] = {}
+
+    def spoken(text: str, /, **values: Any) -> Markup:
+        if not values and (found := plain.get(text)) is not None:
+            return found
+        form = formats.get(text)
+        if form is None:
+            form = Markup(texts.gettext(text))  # noqa: S704 - texts of the catalogs, as there
+            if len(formats) < _KEPT_TEXTS:
+                formats[text] = form
+        made = form % values
+        if not values and len(plain) < _KEPT_TEXTS:
+            plain[text] = made
+        return made
+
+    return spoken
 
 
 def html(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[Any]:

@@ -4,6 +4,7 @@ A panel on Today until all is done or it is put away; the test order is made by 
 every other.
 """
 
+from collections import OrderedDict
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +23,7 @@ from gateway.storage.stores.package_lists import PackageFilter
 
 _SOURCE: Final = "dashboard"
 _TITLE: Final = "First steps"
+_MOST_DONE: Final = 1000
 
 
 def first_steps_pages(gateway: Gateway) -> list[Page]:
@@ -47,6 +49,8 @@ def first_steps_panels(gateway: Gateway) -> list[Panel]:
 class _FirstSteps:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        # Taken once, they are over: later views of Today look for nothing.
+        self._done: OrderedDict[tuple[str, frozenset[str] | None], None] = OrderedDict()
 
     async def show(self, request: PageRequest) -> Template:
         return Template(
@@ -57,8 +61,14 @@ class _FirstSteps:
         del subject
         if request.person.role != "owner" or request.http.cookies.get(STEPS_COOKIE) == "off":
             return None
+        seen_by = request.caller.account_id, request.caller.sites
+        if seen_by in self._done:
+            return None
         steps = await self._steps(request)
         if all(each["is_done"] for each in steps):
+            self._done[seen_by] = None
+            if len(self._done) > _MOST_DONE:
+                self._done.popitem(last=False)
             return None
         return Template("first_steps_panel.html", {"steps": steps, "on_today": True})
 

@@ -25,6 +25,7 @@ from gateway.storage.stores.package_lists import (
     MOST_OF_A_DAY,
     PackageFilter,
     count,
+    counts,
     drivers_of_day,
 )
 
@@ -158,12 +159,14 @@ class Packages:
         wanted = self._wanted(caller, chosen)
         async with self._gateway.database.read() as connection:
             found = await self._gateway.packages.page(connection, caller, wanted)
-            counts = {
-                each.name: await count(connection, caller, self._of_view(caller, each), _most(each))
+            lists = {
+                each.name: (self._of_view(caller, each), _most(each))
                 for each in VIEWS
                 if each.is_counted
             }
+            numbers = await counts(connection, caller, [*lists.values()])
             drivers = await drivers_of_day(connection, caller, self._gateway.days.day(caller))
+        numbers_of = dict(zip(lists, numbers, strict=True))
         masked = caller.masked
         shown = [masked_package(masked, each) for each in found[:PAGE_SIZE]]
         await self._gateway.audit.note(
@@ -175,7 +178,7 @@ class Packages:
             {
                 "chosen": chosen,
                 "fields": chosen.query(),
-                "views": [(each, counts.get(each.name)) for each in VIEWS],
+                "views": [(each, numbers_of.get(each.name)) for each in VIEWS],
                 "rows": await self._rows(request, shown),
                 "older": None if older is None else _url(request, chosen, before=older),
                 "newest": _url(request, chosen) if chosen.before_id else None,

@@ -1,5 +1,6 @@
 """The page Today: what needs a person, the day by status and by hour, the latest news."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -36,6 +37,11 @@ _RECENTLY: Final = timedelta(days=7)
 _FIRST_HOUR: Final = 6
 _LAST_HOUR: Final = 18
 _CHART_HEIGHT: Final = 84.0
+# The badge is asked for once the page is made.
+_SAME_PAGE_SECONDS: Final = 0.5
+_MOST_FOUND: Final = 100
+
+_SeenBy = tuple[str, str, frozenset[str] | None, frozenset[str]]
 
 
 class Share(NamedTuple):
@@ -84,10 +90,13 @@ class Today:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._newsroom = Newsroom(gateway.hooks)
+        self._found: OrderedDict[_SeenBy, tuple[float, Sequence[AttentionItem]]] = OrderedDict()
 
     async def badge(self, caller: Caller) -> Badge | None:
-        """Count what needs a person."""
-        items = await self._gateway.attention.of(caller)
+        """Count what needs a person; around Today itself, from what the page has just found."""
+        found_at, found = self._found.get(_seen_by(caller), (0.0, None))
+        is_old = self._gateway.clock.monotonic_seconds() - found_at > _SAME_PAGE_SECONDS
+        items = await self._needing(caller) if is_old or found is None else found
         count = sum(each.count for each in items)
         return Badge(count, "need a person", "warn") if count else None
 
@@ -117,8 +126,16 @@ class Today:
             }
         return Template("today.html", context, panels=("today", ""))
 
+    async def _needing(self, caller: Caller) -> Sequence[AttentionItem]:
+        items = await self._gateway.attention.of(caller)
+        self._found[_seen_by(caller)] = self._gateway.clock.monotonic_seconds(), items
+        self._found.move_to_end(_seen_by(caller))
+        while len(self._found) > _MOST_FOUND:
+            self._found.popitem(last=False)
+        return items
+
     async def _needs(self, request: PageRequest) -> list[dict[str, Any]]:
-        items = await self._gateway.attention.of(request.caller)
+        items = await self._needing(request.caller)
         return [_need(request, each) for each in sorted(items, key=lambda each: not each.is_bad)]
 
     async def _news(self, request: PageRequest) -> Sequence[News]:
@@ -135,6 +152,10 @@ class Today:
             if caller.may("packages.read" if each.subject.startswith("pkg_") else "events.read")
         ]
         return [self._newsroom.of(request, each) for each in shown[:_LATEST]]
+
+
+def _seen_by(caller: Caller) -> _SeenBy:
+    return caller.account_id, caller.mode, caller.sites, caller.permissions
 
 
 def _need(request: PageRequest, item: AttentionItem) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What the tables share: metadata, column types, and the conditions of partial indexes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -38,6 +38,11 @@ FLAGS: Final[Mapping[str, int]] = {
     "no_proof": 16,
 }
 """The bits of ``packages.flags``; ``no_proof``: delivered, without photo, signature or signer."""
+RARE_FLAGS: Final[Mapping[str, Sequence[str]]] = {
+    "needs_person": ("status", "purged", "status_at_ms", "flags"),
+    "no_proof": ("flags",),
+}
+"""Flags that few packages have, and what their index has beside a package's id and site."""
 TEST: Final = "mode = 'test'"
 """Test data, which is little beside much live data."""
 

@@ -21,6 +21,7 @@ from gateway.storage.schema.columns import (
     LOOSE,
     MS,
     NOT_ROUTINE,
+    RARE_FLAGS,
     SEQUENCE,
     TEST,
     UNFILLED,
@@ -82,7 +83,18 @@ packages = Table(
     Index(
         "ix_packages_driver_id", "account_id", "driver_id", "id", **only("driver_id IS NOT NULL")
     ),
-    *(Index(f"ix_packages_{flag}", "account_id", "id", **only(flagged(flag))) for flag in FLAGS),
+    *(
+        Index(f"ix_packages_{flag}", "account_id", "id", **only(flagged(flag)))
+        for flag in FLAGS
+        if flag not in RARE_FLAGS
+    ),
+    # Counted for every page: from the index alone, since their rows lie all over the table.
+    *(
+        Index(
+            f"ix_packages_{flag}", "account_id", "mode", "id", "site", *more, **only(flagged(flag))
+        )
+        for flag, more in RARE_FLAGS.items()
+    ),
     Index("ix_packages_site", "account_id", "site", "id", **only(BY_SITE)),
     Index("ix_packages_source", "account_id", "source", "id", **only(BY_SOURCE)),
     Index("ix_packages_unfilled", "account_id", "id", **only(UNFILLED)),

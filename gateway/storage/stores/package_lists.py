@@ -3,13 +3,17 @@
 A list of several statuses, or of a day, is read as several short lists, each from its own index,
 and merged: one condition with OR would walk through all packages of the account. Counts stop at
 a limit, so that the time they take has one too.
+
+The statements of counts are kept, for an account, mode and sites: putting such a one together takes
+longer than most databases need for it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, Subquery, func, select, text, union_all
+from sqlalchemy import Select, Subquery, func, select, text, union, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -23,8 +27,10 @@ from gateway.storage.tenancy import visible_to
 MOST_OF_A_DAY: Final = 10_000
 MOST_OF_A_LIST: Final = 999
 _HOUR_MS: Final = 3_600_000
+_KEPT_STATEMENTS: Final = 128
 
 Query = Select[Any]
+_Rows = Select[*tuple[Any, ...]]
 
 
 class PackageFilter(NamedTuple):
@@ -69,29 +75,45 @@ def listed(caller: Caller, wanted: PackageFilter) -> Query:
     return _newest(select(packages).where(*own, packages.c.id.in_(ids)), wanted)
 
 
+def keys_of(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
+    """Return a query of the ``id``, ``site`` and ``status`` of the packages of some lists.
+
+    For a plugin to join with a table of its own. Each list is read up to its limit, so that
+    PostgreSQL, which takes a flag to be set in all packages, prepares for no more.
+    """
+    columns = packages.c.id, packages.c.site, packages.c.status
+    parts = [
+        _newest(select(*columns).where(*each), wanted).subquery()
+        for wanted in lists
+        for each in _parts(_scope(caller), wanted)
+    ]
+    return union(*(select(each) for each in parts)).subquery()
+
+
 async def count(
     connection: AsyncConnection, caller: Caller, wanted: PackageFilter, most: int = MOST_OF_A_LIST
 ) -> Counted:
     """Return how many packages ``wanted`` names, counting to ``most``; its ``limit`` is unused."""
-    parts = (
-        select(_counted(select(packages.c.id), each, wanted, most).c.id)
-        for each in _parts(caller, wanted)
-    )
-    found = await connection.scalar(select(func.count()).select_from(union_all(*parts).subquery()))
-    number = int(found or 0)
-    return Counted(min(number, most), number > most)
+    [found] = await counts(connection, caller, [(wanted, most)])
+    return found
+
+
+async def counts(
+    connection: AsyncConnection, caller: Caller, lists: Sequence[tuple[PackageFilter, int]]
+) -> list[Counted]:
+    """Return how many packages each of ``lists`` names, counting to its number."""
+    found = await connection.execute(_counting(_scope(caller), tuple(lists)))
+    return [
+        Counted(min(number, most), number > most)
+        for number, (_, most) in zip(found.one(), lists, strict=True)
+    ]
 
 
 async def count_since(
     connection: AsyncConnection, caller: Caller, wanted: PackageFilter, most: int = MOST_OF_A_LIST
 ) -> tuple[Counted, datetime | None]:
     """Return how many packages ``wanted`` names, and since when the first has its status."""
-    parts = (
-        select(_counted(select(packages.c.status_at_ms), each, wanted, most).c.status_at_ms)
-        for each in _parts(caller, wanted)
-    )
-    rows = union_all(*parts).subquery()
-    found = await connection.execute(select(func.count(), func.min(rows.c.status_at_ms)))
+    found = await connection.execute(_counting_since(_scope(caller), wanted, most))
     number, first_ms = found.one()
     counted = Counted(min(number, most), number > most)
     return counted, None if first_ms is None else from_epoch_ms(int(first_ms))
@@ -99,18 +121,15 @@ async def count_since(
 
 async def counts_of_day(connection: AsyncConnection, caller: Caller, day: Day) -> DayCounts:
     """Return a day's packages by status, and how many were delivered in each of its hours."""
-    limit = MOST_OF_A_DAY + 1
-    parts = (
-        select(select(packages.c.status).where(*each).limit(limit).subquery().c.status)
-        for each in _parts(caller, PackageFilter(limit, day=day))
-    )
-    rows = union_all(*parts).subquery()
-    found = await connection.execute(select(rows.c.status, func.count()).group_by(rows.c.status))
+    found = await connection.execute(_counting_day(_scope(caller), day))
     by_status = {status: int(number) for status, number in found}
+    hours = await connection.execute(_counting_hours(_scope(caller), day))
+    by_hour = {int(each): int(number) for each, number in hours}
+    start, end = to_epoch_ms(day.starts_at), to_epoch_ms(day.ends_at)
     return DayCounts(
         by_status,
         has_more=sum(by_status.values()) > MOST_OF_A_DAY,
-        delivered=await _delivered_by_hour(connection, caller, day),
+        delivered=[by_hour.get(each, 0) for each in range(-(-(end - start) // _HOUR_MS))],
     )
 
 
@@ -118,33 +137,54 @@ async def drivers_of_day(
     connection: AsyncConnection, caller: Caller, day: Day, most: int = 50
 ) -> list[str]:
     """Return the drivers of a day's packages, in alphabetical order."""
-    parts = (
-        select(
-            select(packages.c.driver_id)
-            .where(*each)  # not by driver: their index would be read as a whole
-            .limit(MOST_OF_A_DAY)
-            .subquery()
-            .c.driver_id
-        )
-        for each in _parts(caller, PackageFilter(most, day=day))
-    )
-    rows = union_all(*parts).subquery()
-    found = await connection.execute(
-        select(rows.c.driver_id)
-        .where(rows.c.driver_id.is_not(None))
-        .distinct()
-        .order_by(rows.c.driver_id)
-        .limit(most)
-    )
+    found = await connection.execute(_drivers(_scope(caller), day, most))
     return list(found.scalars())
 
 
-async def _delivered_by_hour(
-    connection: AsyncConnection, caller: Caller, day: Day
-) -> Sequence[int]:
+def _scope(caller: Caller) -> Caller:
+    """Return what a list depends on of its caller."""
+    return Caller(caller.account_id, caller.mode, "", caller.sites)
+
+
+@lru_cache(maxsize=_KEPT_STATEMENTS)
+def _counting(caller: Caller, lists: Sequence[tuple[PackageFilter, int]]) -> _Rows:
+    numbers = []
+    for wanted, most in lists:
+        parts = (
+            select(_counted(select(packages.c.id), each, wanted, most).c.id)
+            for each in _parts(caller, wanted)
+        )
+        rows = union_all(*parts).subquery()
+        numbers.append(select(func.count()).select_from(rows).scalar_subquery())
+    return select(*numbers)
+
+
+@lru_cache(maxsize=_KEPT_STATEMENTS)
+def _counting_since(caller: Caller, wanted: PackageFilter, most: int) -> _Rows:
+    parts = (
+        select(_counted(select(packages.c.status_at_ms), each, wanted, most).c.status_at_ms)
+        for each in _parts(caller, wanted)
+    )
+    rows = union_all(*parts).subquery()
+    return select(func.count(), func.min(rows.c.status_at_ms))
+
+
+@lru_cache(maxsize=_KEPT_STATEMENTS)
+def _counting_day(caller: Caller, day: Day) -> _Rows:
+    limit = MOST_OF_A_DAY + 1
+    parts = (
+        select(select(packages.c.status).where(*each).limit(limit).subquery().c.status)
+        for each in _parts(caller, PackageFilter(limit, day=day))
+    )
+    rows = union_all(*parts).subquery()
+    return select(rows.c.status, func.count()).group_by(rows.c.status)
+
+
+@lru_cache(maxsize=_KEPT_STATEMENTS)
+def _counting_hours(caller: Caller, day: Day) -> _Rows:
     start, end = to_epoch_ms(day.starts_at), to_epoch_ms(day.ends_at)
     hour = ((packages.c.status_at_ms - start) // _HOUR_MS).label("hour")
-    found = await connection.execute(
+    return (
         select(hour, func.count())
         .where(
             *visible_to(caller, packages),
@@ -156,8 +196,28 @@ async def _delivered_by_hour(
         )
         .group_by(hour)
     )
-    by_hour = {int(each): int(number) for each, number in found}
-    return [by_hour.get(each, 0) for each in range(-(-(end - start) // _HOUR_MS))]
+
+
+@lru_cache(maxsize=_KEPT_STATEMENTS)
+def _drivers(caller: Caller, day: Day, most: int) -> Query:
+    parts = (
+        select(
+            select(packages.c.driver_id)
+            .where(*each)  # not by driver: their index would be read as a whole
+            .limit(MOST_OF_A_DAY)
+            .subquery()
+            .c.driver_id
+        )
+        for each in _parts(caller, PackageFilter(most, day=day))
+    )
+    rows = union_all(*parts).subquery()
+    return (
+        select(rows.c.driver_id)
+        .where(rows.c.driver_id.is_not(None))
+        .distinct()
+        .order_by(rows.c.driver_id)
+        .limit(most)
+    )
 
 
 def _newest(query: Query, wanted: PackageFilter) -> Query:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, Select, bindparam, func, select, tuple_, union_all, update
+from sqlalchemy import Row, Select, Subquery, bindparam, func, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms
@@ -31,7 +31,7 @@ from gateway.storage.stores.clear_columns import (
     clear_values,
     set_clear_values,
 )
-from gateway.storage.stores.package_lists import PackageFilter, listed
+from gateway.storage.stores.package_lists import PackageFilter, keys_of, listed
 from gateway.storage.tenancy import visible_to
 from gateway.storage.transaction import Transaction
 
@@ -343,6 +343,11 @@ class PackageStore:
         """Return up to ``wanted.limit`` packages, newest first."""
         found = await connection.execute(listed(caller, wanted))
         return [self._package(row) for row in found]
+
+    @staticmethod
+    def keys(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
+        """Return a query of the ids, sites and statuses of some lists; see ``keys_of``."""
+        return keys_of(caller, lists)
 
     async def of_ids(
         self, connection: AsyncConnection, caller: Caller, ids: Collection[str]

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
@@ -43,7 +43,11 @@ _UNDELIVERED: Final[tuple[Status, ...]] = (
     "returning",
 )
 _FAILED: Final[tuple[Status, ...]] = ("failed",)
-_WAITING: Final = frozenset({*_UNDELIVERED, *_FAILED})
+_MOST: Final = 50_000
+_WAITING: Final = (
+    PackageFilter(_MOST, statuses=_UNDELIVERED),
+    PackageFilter(_MOST, clear=ClearFilter(flag="needs_person")),
+)
 _PAGE: Final = 200
 _KEPT: Final = timedelta(days=365)
 _ACTOR: Final = "reports-returns"
@@ -125,20 +129,12 @@ class Returns:
 
         Pages ask this often: the job looks through the packages, once an hour.
         """
-        gateway = self._gateway
-        async with gateway.database.read() as connection:
-            days = await _announced(connection, caller.account_id)
-            standing = await gateway.packages.standing(connection, caller, days)
-            waiting = [key for key, (status, _) in standing.items() if status in _WAITING]
-            packages = await gateway.packages.of_ids(connection, caller, waiting)
-        by_site: dict[str | None, list[str]] = {}
-        for each in packages:
-            if each.status != "failed" or each.needs_person:
-                by_site.setdefault(each.site, []).append(days[each.id])
+        async with self._gateway.database.read() as connection:
+            counted = await self._announced(connection, caller)
         items = []
-        for site, some in sorted(by_site.items(), key=lambda each: each[0] or ""):
-            message = ONE_DUE if len(some) == 1 else MANY_DUE
-            values = {"count": f"{len(some)}", "day": min(some)}
+        for site, number, first in counted:
+            message = ONE_DUE if number == 1 else MANY_DUE
+            values = {"count": f"{number}", "day": first}
             items.append(
                 AttentionItem(
                     "returns_due",
@@ -147,13 +143,32 @@ class Returns:
                     site=site,
                     command="gateway reports returns" + (f" --site {site}" if site else ""),
                     page="reports/returns" + (f"?site={site}" if site else ""),
-                    button="Show it" if len(some) == 1 else "Show them",
-                    count=len(some),
+                    button="Show it" if number == 1 else "Show them",
+                    count=number,
                     message=message,
                     values=values,
                 )
             )
         return items
+
+    async def _announced(
+        self, connection: AsyncConnection, caller: Caller
+    ) -> list[tuple[str | None, int, str]]:
+        """Return the sites that announced bags wait at, how many, and the first day of each."""
+        bags = self._gateway.packages.keys(caller, _WAITING)
+        found = await connection.execute(
+            select(bags.c.site, func.count(), func.min(announced_returns.c.due_day))
+            .join_from(bags, announced_returns, announced_returns.c.package_id == bags.c.id)
+            .where(
+                announced_returns.c.account_id == caller.account_id,
+                bags.c.status.in_((*_UNDELIVERED, *_FAILED)),
+            )
+            .group_by(bags.c.site)
+        )
+        return sorted(
+            ((site, int(number), str(first)) for site, number, first in found),
+            key=lambda each: each[0] or "",
+        )
 
     async def _undelivered(
         self, connection: AsyncConnection, caller: Caller, site: str | None
@@ -224,16 +239,6 @@ class Returns:
             drafts = [_draft(caller, each, now) for each in new]
             published = await gateway.publisher.record(connection, drafts, now)
         gateway.publisher.announce(published)
-
-
-async def _announced(connection: AsyncConnection, account_id: str) -> dict[str, str]:
-    """Return the days on which announced packages were due, by package id."""
-    rows = await connection.execute(
-        select(announced_returns.c.package_id, announced_returns.c.due_day).where(
-            announced_returns.c.account_id == account_id
-        )
-    )
-    return {row.package_id: row.due_day for row in rows}
 
 
 async def _known(

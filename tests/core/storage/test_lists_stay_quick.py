@@ -12,14 +12,14 @@ from core.storage.rows import (
     queued,
 )
 from msgspec import structs
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from gateway.storage.database import Database
-from gateway.storage.schema import FLAGS
+from gateway.storage.schema import FLAGS, RARE_FLAGS
 from gateway.storage.stores.access_reports import AuditFilter, PatientReports
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryFilter, DeliveryLog
-from gateway.storage.stores.package_lists import PackageFilter, count, count_since
+from gateway.storage.stores.package_lists import PackageFilter, count, count_since, counts, keys_of
 from gateway.storage.stores.timelines import heard_of
 
 
@@ -168,7 +168,7 @@ async def waiting(kept, connection):
         *(
             (
                 narrowed(flag=flag),
-                f"SEARCH packages USING INDEX ix_packages_{flag} (account_id=?)",
+                f"{SEARCH} ix_packages_{flag} (account_id=?{' AND mode=?' * (flag in RARE_FLAGS)})",
                 0,
             )
             for flag in FLAGS
@@ -221,6 +221,46 @@ async def test_a_list_of_few_among_many_is_read_from_their_index(
 
     [plan] = [plan for plan in plans if searched in plan]
     assert plan.count("USE TEMP B-TREE FOR ORDER BY") == sorts
+
+
+NEEDS_PERSON = PackageFilter(9, clear=ClearFilter(flag="needs_person"))
+NO_PROOF = PackageFilter(9, clear=ClearFilter(flag="no_proof"))
+UNDER_WAY = PackageFilter(9, statuses=("assigned", "arrived"))
+
+
+async def counted(connection, caller):
+    await counts(connection, caller, [(each, 99) for each in (NEEDS_PERSON, NO_PROOF, UNDER_WAY)])
+
+
+async def counted_since(connection, caller):
+    await count_since(connection, caller, NEEDS_PERSON)
+
+
+async def joined(connection, caller):
+    await connection.execute(select(keys_of(caller, [UNDER_WAY, NEEDS_PERSON])))
+
+
+@pytest.mark.parametrize("asked", [counted, counted_since, joined])
+@pytest.mark.parametrize("caller", [LIVE, OF_ONE_SITE], ids=["all sites", "one site"])
+async def test_what_few_packages_have_is_counted_in_its_index_alone(sqlite_database, asked, caller):
+    async with sqlite_database.begin() as connection:
+        statements = noted(connection)
+        await asked(connection, caller)
+        [[statement, of]] = tuple(statements)
+        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", of)
+        steps = [row[3] for row in plan if "packages" in row[3]]
+
+    flagged = "SEARCH packages USING COVERING INDEX ix_packages_{} (account_id=? AND mode=?)"
+    # What is under way was written lately, and lies together.
+    status = "SEARCH packages USING INDEX ix_packages_status (account_id=? AND status=?)"
+    assert (
+        set(steps)
+        == {
+            counted: {flagged.format("needs_person"), flagged.format("no_proof"), status},
+            counted_since: {flagged.format("needs_person")},
+            joined: {flagged.format("needs_person"), status},
+        }[asked]
+    )
 
 
 async def failed_last(kept, connection):
