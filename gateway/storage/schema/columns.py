@@ -39,7 +39,7 @@ FLAGS: Final[Mapping[str, int]] = {
 }
 """The bits of ``packages.flags``; ``no_proof``: delivered, without photo, signature or signer."""
 RARE_FLAGS: Final[Mapping[str, Sequence[str]]] = {
-    "needs_person": ("status", "purged", "status_at_ms", "flags"),
+    "needs_person": ("status", "driver_id", "purged", "status_at_ms", "flags"),
     "no_proof": ("flags",),
 }
 """Flags that few packages have, and what their index has beside a package's id and site."""

@@ -76,12 +76,13 @@ def listed(caller: Caller, wanted: PackageFilter) -> Query:
 
 
 def keys_of(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
-    """Return a query of the ``id``, ``site`` and ``status`` of the packages of some lists.
+    """Return a query of what is clear of the packages of some lists.
 
+    Its columns are ``id``, ``site``, ``status``, ``driver_id`` and ``purged``.
     For a plugin to join with a table of its own. Each list is read up to its limit, so that
     PostgreSQL, which takes a flag to be set in all packages, prepares for no more.
     """
-    columns = packages.c.id, packages.c.site, packages.c.status
+    columns = [packages.c[name] for name in ("id", "site", "status", "driver_id", "purged")]
     parts = [
         _newest(select(*columns).where(*each), wanted).subquery()
         for wanted in lists

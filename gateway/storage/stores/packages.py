@@ -346,7 +346,7 @@ class PackageStore:
 
     @staticmethod
     def keys(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
-        """Return a query of the ids, sites and statuses of some lists; see ``keys_of``."""
+        """Return a query of what is clear of the packages of some lists; see ``keys_of``."""
         return keys_of(caller, lists)
 
     async def of_ids(

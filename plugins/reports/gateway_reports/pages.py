@@ -29,6 +29,7 @@ _SIGNATURES: Final = ("reports.signatures", "reveal.contact", "reveal.rx")
 _MANIFEST: Final = ("packages.read", "reveal.contact")
 _CLOSING: Final = ("day.close", "reports.money")
 _WITHIN_DAYS: Final = 3
+_RETURNS: Final = 100
 
 
 class ReportPages:
@@ -162,8 +163,20 @@ class ReportPages:
         return Download("signature-log.csv", _CSV, log.as_csv().encode())
 
     async def _returns_due(self, request: PageRequest) -> Template:
-        found = await self._returns.due(request.caller, request.site, within_days=_WITHIN_DAYS)
-        return Template("reports/returns.html", {"returns": found, "ahead": _WITHIN_DAYS})
+        after = request.query.get("after")
+        found, more = await self._returns.page(
+            request.caller, request.site, within_days=_WITHIN_DAYS, after=after, limit=_RETURNS
+        )
+        path = "reports/returns"
+        return Template(
+            "reports/returns.html",
+            {
+                "returns": found,
+                "ahead": _WITHIN_DAYS,
+                "oldest": request.url(path) if after else "",
+                "next": request.url(path, after=more) if more else "",
+            },
+        )
 
     async def _ask_for_manifest(self, request: PageRequest) -> Template:
         del request

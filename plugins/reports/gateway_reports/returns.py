@@ -1,11 +1,12 @@
 """Bags that go back to stock: which are due, announced once each, and counted for attention."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Row, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
@@ -16,15 +17,15 @@ from gateway.plugin import (
     EventType,
     Gateway,
     Mode,
-    Package,
     PackageFilter,
     Status,
     day_at,
     new_id,
     to_epoch_ms,
 )
+from gateway_reports.due_days import DueDays
 from gateway_reports.settings import ReportsSettings
-from gateway_reports.site_day import due_day, sites_of
+from gateway_reports.site_day import sites_of
 from gateway_reports.tables import announced_returns
 
 RETURN_DUE: Final = "package.return_due"
@@ -42,13 +43,12 @@ _UNDELIVERED: Final[tuple[Status, ...]] = (
     "rescheduled",
     "returning",
 )
-_FAILED: Final[tuple[Status, ...]] = ("failed",)
+_STATUSES: Final[tuple[Status, ...]] = (*_UNDELIVERED, "failed")
 _MOST: Final = 50_000
 _WAITING: Final = (
     PackageFilter(_MOST, statuses=_UNDELIVERED),
     PackageFilter(_MOST, clear=ClearFilter(flag="needs_person")),
 )
-_PAGE: Final = 200
 _KEPT: Final = timedelta(days=365)
 _ACTOR: Final = "reports-returns"
 
@@ -96,7 +96,7 @@ class Returns:
 
     def __init__(self, gateway: Gateway, settings: ReportsSettings) -> None:
         self._gateway = gateway
-        self._settings = settings
+        self._days = DueDays(gateway, settings, _ACTOR)
 
     async def due(
         self, caller: Caller, site: str | None = None, *, within_days: int = 0
@@ -105,15 +105,44 @@ class Returns:
         gateway = self._gateway
         now = gateway.clock.now()
         codes = [site] if site is not None else sites_of(gateway, caller)
+        today = {
+            code: day_at(gateway.sites.zone(caller.account_id, code), now).date for code in codes
+        }
         found: list[ReturnDue] = []
         async with gateway.database.read() as connection:
-            for code in codes:
-                today = day_at(gateway.sites.zone(caller.account_id, code), now).date
-                async for package in self._undelivered(connection, caller, code):
-                    due = self._of(package, today)
-                    if due.days_late + within_days >= 0:
-                        found.append(due)
-        return sorted(found, key=lambda each: (each.due_on, each.package_id))
+            bags = await self._undelivered(connection, caller, site)
+            days = await self._days.of(connection, caller, [each.id for each in bags])
+        for bag in bags:
+            code = bag.site if None not in today else None
+            if code not in today or bag.id not in days:
+                continue
+            filled_on, due_on = days[bag.id]
+            late = (today[code] - due_on).days
+            if late + within_days >= 0:
+                found.append(
+                    ReturnDue(
+                        package_id=bag.id,
+                        site=bag.site,
+                        status=bag.status,
+                        filled_on=filled_on,
+                        due_on=due_on,
+                        days_late=late,
+                        driver_id=bag.driver_id,
+                    )
+                )
+        return sorted(found, key=place_of)
+
+    async def page(
+        self, caller: Caller, site: str | None, *, within_days: int, after: str, limit: int
+    ) -> tuple[list[ReturnDue], str]:
+        """Return up to ``limit`` of the same after a place, and the place after them, if any.
+
+        ``after`` is a place that was returned, or empty.
+        """
+        all_due = await self.due(caller, site, within_days=within_days)
+        start = bisect_right(all_due, after, key=place_of) if after else 0
+        shown = all_due[start : start + limit]
+        return shown, place_of(shown[-1]) if start + limit < len(all_due) else ""
 
     async def announce(self) -> None:
         """Publish ``package.return_due`` for the bags that are due and weren't announced yet."""
@@ -161,7 +190,7 @@ class Returns:
             .join_from(bags, announced_returns, announced_returns.c.package_id == bags.c.id)
             .where(
                 announced_returns.c.account_id == caller.account_id,
-                bags.c.status.in_((*_UNDELIVERED, *_FAILED)),
+                bags.c.status.in_(_STATUSES),
             )
             .group_by(bags.c.site)
         )
@@ -172,42 +201,14 @@ class Returns:
 
     async def _undelivered(
         self, connection: AsyncConnection, caller: Caller, site: str | None
-    ) -> AsyncIterator[Package]:
-        """Yield every undelivered package, page by page: a fill date may lie before the order."""
-        for statuses, clear in (
-            (_UNDELIVERED, ClearFilter()),
-            (_FAILED, ClearFilter(flag="needs_person")),
-        ):
-            before: str | None = None
-            while True:
-                wanted = PackageFilter(
-                    limit=_PAGE, before_id=before, site=site, statuses=statuses, clear=clear
-                )
-                page = await self._gateway.packages.page(connection, caller, wanted)
-                for each in page:
-                    if not each.purged:
-                        yield each
-                if len(page) < _PAGE:
-                    break
-                before = page[-1].id
-
-    def _of(self, package: Package, today: date) -> ReturnDue:
-        order = package.order
-        zone = self._gateway.sites.zone(package.account_id, package.site)
-        filled = [each.filled_on for each in order.prescriptions if each.filled_on is not None]
-        begins = min(filled, default=day_at(zone, package.created_at).date)
-        payer = order.metadata.get(self._settings.payer_metadata)
-        days = self._settings.days_of(payer)
-        due_on = due_day(begins, days, business_days=self._settings.business_days)
-        return ReturnDue(
-            package_id=package.id,
-            site=package.site,
-            status=package.status,
-            filled_on=begins,
-            due_on=due_on,
-            days_late=(today - due_on) // timedelta(days=1),
-            driver_id=package.driver_id,
+    ) -> Sequence[Row[Any]]:
+        """Return every undelivered package: a fill date may lie before the order."""
+        lists = [each._replace(site=site) for each in _WAITING]
+        bags = self._gateway.packages.keys(caller, lists)
+        found = await connection.execute(
+            select(bags).where(bags.c.status.in_(_STATUSES), bags.c.purged.is_(False))
         )
+        return found.all()
 
     async def _announce(self, caller: Caller) -> None:
         gateway = self._gateway
@@ -239,6 +240,11 @@ class Returns:
             drafts = [_draft(caller, each, now) for each in new]
             published = await gateway.publisher.record(connection, drafts, now)
         gateway.publisher.announce(published)
+
+
+def place_of(due: ReturnDue) -> str:
+    """Return where a bag is in the list: the oldest first, and then as they came in."""
+    return f"{due.due_on.isoformat()}.{due.package_id}"
 
 
 async def _known(

@@ -114,6 +114,25 @@ async def test_returns_are_listed_with_how_late_they_are(day, clock):
     assert "2 days late" in (await browser.get("/dashboard/reports/returns")).text
 
 
+async def test_many_returns_are_on_several_pages(day, clock):
+    await day.bags([{"rx_number": "R1"}])
+    clock.step(24 * 3600)
+    await day.bags([{"rx_number": f"R{number}"} for number in range(2, 103)])
+    clock.step(12 * 24 * 3600)
+    browser = await day.gateway.sign_in("pharmacist")
+
+    first = await browser.get("/dashboard/reports/returns")
+    [further] = re.findall(r'href="([^"]*after=[^"]*)">Newer', first.text)
+    second = await browser.get(unescape(further))
+
+    rows = [re.findall(r'class="row" href="([^"]*)"', each.text) for each in (first, second)]
+    assert [len(each) for each in rows] == [100, 2]
+    assert not {*rows[0]} & {*rows[1]}
+    assert first.text.count("3 days late") == 1
+    assert ">Older</a>" in second.text
+    assert ">Newer</a>" not in second.text
+
+
 @pytest.mark.parametrize(
     ("role", "path", "status"),
     [

@@ -47,6 +47,32 @@ async def test_a_delivered_and_a_returned_bag_are_not_due(day, clock):
     assert await day.get("returns") == {"returns": []}
 
 
+async def test_a_bag_is_due_by_what_is_left_in_it(day, clock):
+    filled = [{"rx_number": "R1", "filled_on": "2026-10-25"}, {"rx_number": "R2"}]
+    [bag] = await day.bags([{"prescriptions": filled}])
+    [before] = (await day.get("returns?within_days=30"))["returns"]
+    clock.step(3600)
+    await day.get("returns?within_days=30")
+    gone = {"cancel_prescriptions": [{"rx_number": "R1"}]}
+    answer = await day.gateway.request("PATCH", f"/api/packages/{bag}", day.key, gone)
+
+    [after] = (await day.get("returns?within_days=30"))["returns"]
+
+    assert answer.status_code == 200, answer.text
+    assert (before["due_on"], after["due_on"]) == ("2026-11-04", "2026-11-12")
+
+
+async def test_a_bag_has_the_driver_and_the_status_that_it_has_now(day, clock):
+    [bag] = await day.bags([{"rx_number": "R1"}])
+    clock.step(11 * 24 * 3600)
+    await day.get("returns")
+    await day.report([{"package_id": bag, "event": "delivery.assigned", "driver_id": "Marc"}])
+
+    [due] = (await day.get("returns"))["returns"]
+
+    assert (due["status"], due["driver_id"]) == ("assigned", "Marc")
+
+
 async def test_a_payer_has_days_of_its_own(harness, clock):
     async with harness(TOML + SETTINGS, clock=clock) as gateway:
         day = Day(gateway, await gateway.issue_key())

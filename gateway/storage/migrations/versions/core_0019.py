@@ -12,7 +12,11 @@ branch_labels = None
 depends_on = None
 
 _INDEXES = (
-    ("needs_person", ("site", "status", "purged", "status_at_ms", "flags"), "(flags & 8) <> 0"),
+    (
+        "needs_person",
+        ("site", "status", "driver_id", "purged", "status_at_ms", "flags"),
+        "(flags & 8) <> 0",
+    ),
     ("no_proof", ("site", "flags"), "(flags & 16) <> 0"),
 )
 

@@ -1,0 +1,86 @@
+"""From which day a bag counts and when it goes back: read from each order once, and remembered.
+
+An order is sealed, so that a list of all that is undelivered would open each of them every time.
+What an order says of this changes with ``package.updated`` alone, whose events are looked at
+before anything remembered is used; those of the last minute always, since a transaction of
+another process may have ended late.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Final, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.plugin import Caller, Gateway, Mode, Package, day_at
+from gateway_reports.settings import ReportsSettings
+from gateway_reports.site_day import due_day
+
+_AT_ONCE: Final = 200
+_MOST_KEPT: Final = 50_000
+_MOST_CHANGES: Final = 500
+_LATE: Final = timedelta(minutes=1)
+_CHANGED: Final = "package.updated"
+
+
+class Due(NamedTuple):
+    """Days of the site: the earliest fill, and the one by which the bag goes back."""
+
+    filled_on: date
+    due_on: date
+
+
+class DueDays:
+    """What is remembered, by account and package; of each about 200 bytes."""
+
+    def __init__(self, gateway: Gateway, settings: ReportsSettings, actor: str) -> None:
+        self._gateway = gateway
+        self._settings = settings
+        self._actor = actor
+        self._kept: OrderedDict[tuple[str, str], Due] = OrderedDict()
+        self._looked_at: dict[tuple[str, Mode], datetime] = {}
+
+    async def of(
+        self, connection: AsyncConnection, caller: Caller, ids: Sequence[str]
+    ) -> Mapping[str, Due]:
+        """Return the days of those packages that ``caller`` may see, by id."""
+        await self._forget_changed(connection, caller)
+        account = caller.account_id
+        found = {each: self._kept.get((account, each)) for each in ids}
+        unknown = [each for each, due in found.items() if due is None]
+        for start in range(0, len(unknown), _AT_ONCE):
+            some = unknown[start : start + _AT_ONCE]
+            for package in await self._gateway.packages.of_ids(connection, caller, some):
+                self._kept[account, package.id] = found[package.id] = self._due(package)
+        while len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
+        return {each: due for each, due in found.items() if due is not None}
+
+    async def _forget_changed(self, connection: AsyncConnection, caller: Caller) -> None:
+        """Forget the packages whose orders changed since the last look."""
+        account, mode = caller.account_id, caller.mode
+        now = self._gateway.clock.now()
+        since = self._looked_at.get((account, mode))
+        self._looked_at[account, mode] = now
+        if since is None:  # nothing of theirs is remembered yet
+            return
+        changes = await self._gateway.events.page(
+            connection,
+            Caller(account, mode, self._actor),
+            limit=_MOST_CHANGES,
+            event_type=_CHANGED,
+            since=min(since, now) - _LATE,
+        )
+        if len(changes) == _MOST_CHANGES:
+            self._kept.clear()
+        for each in changes:
+            self._kept.pop((account, each.subject), None)
+
+    def _due(self, package: Package) -> Due:
+        order = package.order
+        zone = self._gateway.sites.zone(package.account_id, package.site)
+        filled = [each.filled_on for each in order.prescriptions if each.filled_on is not None]
+        begins = min(filled, default=day_at(zone, package.created_at).date)
+        days = self._settings.days_of(order.metadata.get(self._settings.payer_metadata))
+        return Due(begins, due_day(begins, days, business_days=self._settings.business_days))
