@@ -1,0 +1,1 @@
+"""Installed plugins before they are loaded: what their packages declare, and their faults."""
