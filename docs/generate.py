@@ -28,8 +28,8 @@ from gateway.hookspecs import GatewayHooks
 from gateway.http.app import create_litestar
 from gateway.http.errors import STATUS, code_of
 from gateway.http.openapi import openapi_document
+from gateway.installed_plugins.discovery import ENTRY_POINT_GROUP, default_configuration
 from gateway.model.wire import encode
-from gateway.plugin_discovery import ENTRY_POINT_GROUP, default_configuration
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session
 from gateway.settings import Settings, load_settings

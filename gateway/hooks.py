@@ -33,6 +33,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.errors import PluginError
 from gateway.hook_calls import START_SECONDS, HookCalls
 from gateway.hookspecs import PROJECT, GatewayHooks
+from gateway.installed_plugins.faults import hook_faults, implemented_hooks
 from gateway.model.catalog import core_event_types
 from gateway.model.change import CORE_TOPICS, Topic
 from gateway.model.delivery import RoutedDestination
@@ -41,7 +42,6 @@ from gateway.model.order import Order, Review
 from gateway.model.permission import Permission
 from gateway.model.place_rules import PlaceRules
 from gateway.observability.fault_places import place_of
-from gateway.plugin_faults import hook_faults, implemented_hooks
 from gateway.sdk.pages import Page, Panel, PanelPlace
 from gateway.sdk.records import (
     ATTENTION,

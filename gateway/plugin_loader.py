@@ -19,9 +19,9 @@ import msgspec
 
 from gateway.errors import ConfigurationError, PluginError, Problem, SettingsError
 from gateway.hooks import Hooks
-from gateway.plugin_discovery import ENTRY_POINT_GROUP, entry_points
-from gateway.plugin_discovery import installed as installed_record
-from gateway.plugin_faults import (
+from gateway.installed_plugins.discovery import ENTRY_POINT_GROUP, entry_points
+from gateway.installed_plugins.discovery import installed as installed_record
+from gateway.installed_plugins.faults import (
     deprecated_faults,
     foreign_name_faults,
     settings_faults,

@@ -36,7 +36,7 @@ from gateway.health.readiness import readiness, slow_plugins
 from gateway.health.stored_keys import look_at_keys
 from gateway.http.app import core_routers
 from gateway.http.routers import Unopened, router_faults
-from gateway.plugin_discovery import ENTRY_POINT_GROUP
+from gateway.installed_plugins.discovery import ENTRY_POINT_GROUP
 from gateway.plugin_loader import foreign_names
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command

@@ -25,7 +25,7 @@ from gateway.cli.dev_receiver import DevReceiver
 from gateway.cli.loose_plugins import loose_plugins, write_distribution
 from gateway.cli.opening import DEFAULT_FILE
 from gateway.errors import GatewayError
-from gateway.plugin_discovery import default_configuration
+from gateway.installed_plugins.discovery import default_configuration
 from gateway.sdk.cli import Session, command
 from gateway.sdk.signals import on_termination
 

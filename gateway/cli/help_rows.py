@@ -1,7 +1,7 @@
 """The rows of ``gateway --help``, known without importing a command.
 
 A test holds that they agree with the commands. Plugins declare theirs in a file of their package
-(:mod:`gateway.plugin_discovery`).
+(:mod:`gateway.installed_plugins.discovery`).
 """
 
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ def plugin_rows(config: Path | None) -> Mapping[str, str] | None:
     """
     from gateway.cli.opening import read_settings
     from gateway.errors import GatewayError
-    from gateway.plugin_discovery import declared_rows
+    from gateway.installed_plugins.discovery import declared_rows
 
     try:
         settings = read_settings(config)

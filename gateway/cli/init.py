@@ -23,7 +23,7 @@ async def init(session: Session, directory: Path | None) -> None:
     if directory is not None and session.config is not None:
         raise click.UsageError("Name a DIR or a --config file, not both.")
     path = (session.config or (directory or Path()) / DEFAULT_FILE).absolute()
-    from gateway.plugin_discovery import default_configuration
+    from gateway.installed_plugins.discovery import default_configuration
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.installed_plugins.discovery import ENTRY_POINT_GROUP
 from gateway.observability import log_context
-from gateway.plugin_discovery import ENTRY_POINT_GROUP
 from gateway.settings import LoggingTable
 
 # The fields of an entry beside its message, in this order.

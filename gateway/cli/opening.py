@@ -43,7 +43,7 @@ def read_settings(config: Path | None) -> "Settings":
         return load_settings(config, os.environ)
     if DEFAULT_FILE.exists():
         return load_settings(DEFAULT_FILE, os.environ)
-    from gateway.plugin_discovery import default_configuration
+    from gateway.installed_plugins.discovery import default_configuration
 
     return parse_settings(
         default_configuration(), source=None, directory=Path.cwd(), environ=os.environ

@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 import click
 
 from gateway.errors import Problem
-from gateway.plugin_faults import implemented_hooks
+from gateway.installed_plugins.faults import implemented_hooks
 from gateway.runtime import Gateway
 from gateway.sdk.inbox import Inbox
 from gateway.sdk.records import InstalledPlugin

@@ -19,8 +19,8 @@ from gateway.cli.scaffold import kinds, names_of, write_plugin
 from gateway.errors import ConfigurationError, InvalidInput, NotFound, PluginError, Problem
 from gateway.health.preflight import look_at_database
 from gateway.http.routers import addresses_of
-from gateway.plugin_discovery import ENTRY_POINT_GROUP
-from gateway.plugin_faults import implemented_hooks
+from gateway.installed_plugins.discovery import ENTRY_POINT_GROUP
+from gateway.installed_plugins.faults import implemented_hooks
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
 from gateway.sdk.records import InstalledPlugin

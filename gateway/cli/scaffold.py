@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway.errors import Conflict, InvalidInput
 from gateway.hookspecs import API_VERSION
-from gateway.plugin_discovery import installed_plugins
+from gateway.installed_plugins.discovery import installed_plugins
 from gateway.settings import Settings
 from gateway.version import __version__
 

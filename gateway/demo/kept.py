@@ -29,9 +29,9 @@ from gateway.demo.subscribers import Subscribers
 from gateway.errors import GatewayError
 from gateway.http.app import create_app
 from gateway.http.server import BACKLOG, HttpServer
+from gateway.installed_plugins.discovery import installed_plugins
 from gateway.model.account import DEFAULT_ACCOUNT, Caller
 from gateway.model.person import Person
-from gateway.plugin_discovery import installed_plugins
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session
 from gateway.sdk.signals import on_termination

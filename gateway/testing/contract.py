@@ -28,13 +28,13 @@ from sqlalchemy import Connection, inspect
 from gateway.auth.roles import Permissions
 from gateway.http import routers
 from gateway.http.app import core_routers
-from gateway.model.catalog import core_event_types
-from gateway.plugin_discovery import (
+from gateway.installed_plugins.discovery import (
     ENTRY_POINT_GROUP,
     SETTINGS_SAMPLE,
     declared_rows,
     installed_plugins,
 )
+from gateway.model.catalog import core_event_types
 from gateway.plugin_loader import foreign_names
 from gateway.runtime import Gateway
 from gateway.sdk.records import HealthReport, Sink

@@ -10,10 +10,15 @@ import msgspec
 
 from gateway.hooks import Hooks
 from gateway.hookspecs import PROJECT
+from gateway.installed_plugins.faults import (
+    hook_faults,
+    settings_faults,
+    unmarked_faults,
+    version_faults,
+)
 from gateway.model.event import EventType, is_pattern
 from gateway.model.masking import PATIENT_FIELDS
 from gateway.model.wire import encode
-from gateway.plugin_faults import hook_faults, settings_faults, unmarked_faults, version_faults
 from gateway.sdk.inbox import Inbox
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from gateway.plugin_discovery import ENTRY_POINT_GROUP, default_configuration
+from gateway.installed_plugins.discovery import ENTRY_POINT_GROUP, default_configuration
 from gateway.settings import Settings
 from gateway.version import DISTRIBUTION
 

@@ -150,6 +150,12 @@ def implemented_or_called_in_tests() -> Iterator[str]:
                 yield node.func.attr
 
 
+def test_the_root_of_the_core_has_ten_modules_at_most():
+    at_root = {each.stem for each in (ROOT / "gateway").glob("*.py")} - {"__init__", "__main__"}
+
+    assert len(at_root) <= 10, sorted(at_root)
+
+
 def test_every_hook_is_tried_by_some_test():
     assert set(hooks()) - set(implemented_or_called_in_tests()) == set()
 

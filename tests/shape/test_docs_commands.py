@@ -10,7 +10,7 @@ from shape.tree import named, project_files
 
 from gateway.cli import main
 from gateway.cli.opening import open_gateway
-from gateway.plugin_discovery import default_configuration
+from gateway.installed_plugins.discovery import default_configuration
 from gateway.sdk.cli import Session
 
 BLOCK = re.compile(r"^ *```(?:sh|bash|powershell)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
-from gateway.plugin_discovery import default_configuration
+from gateway.installed_plugins.discovery import default_configuration
 
 
 @pytest.fixture

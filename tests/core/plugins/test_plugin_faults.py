@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.plugin_faults import deprecated_faults, implemented_hooks, version_faults
+from gateway.installed_plugins.faults import deprecated_faults, implemented_hooks, version_faults
 from gateway.testing import inspection
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 from core.plugins.distributions import PLUGIN, configured, loaded, registered
 
 from gateway.errors import Problem
-from gateway.plugin_discovery import default_configuration, installed_plugins
+from gateway.installed_plugins.discovery import default_configuration, installed_plugins
 from gateway.plugin_loader import plugin_problems
 from gateway.sdk.records import InstalledPlugin
 from gateway.settings import Settings
