@@ -31,7 +31,7 @@ def default_configuration() -> str:
     It is also the configuration where no gateway.toml exists.
     """
     samples = [plugin.settings_file for plugin in installed_plugins(Settings())]
-    parts = [(Path(__file__).parent / SETTINGS_SAMPLE).read_text(encoding="utf-8")]
+    parts = [(Path(__file__).parents[1] / SETTINGS_SAMPLE).read_text(encoding="utf-8")]
     parts.extend(sample.read_text(encoding="utf-8") for sample in samples if sample)
     return "\n".join(part.strip() + "\n" for part in parts)
 
