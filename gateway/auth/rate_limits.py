@@ -1,6 +1,6 @@
 """Rate limits by API key: requests per minute, orders per hour.
 
-Counted by the ``limits`` library, in this process or, with Redis, across all
+Counted in this process or, with Redis, by the ``limits`` library across all
 processes. A sliding window spreads the limit evenly; a fixed one lets twice the limit
 through around the turn of a minute. While Redis is unavailable each process counts
 alone, so that no order is refused.
@@ -10,12 +10,9 @@ import ipaddress
 import logging
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-
+from gateway.auth.local_window import LocalWindow
 from gateway.clock import Clock
 from gateway.errors import RateLimited
 from gateway.settings import LimitsTable, RedisTable
@@ -30,6 +27,8 @@ Policy = Literal[
 _log = logging.getLogger(__name__)
 
 _REDIS_PAUSE_SECONDS: Final = 5.0
+_MINUTE: Final = 60
+_HOUR: Final = 3600
 _UNITS: Final = {
     "orders": "order requests per minute",
     "orders_per_hour": "orders per hour",
@@ -41,34 +40,40 @@ _UNITS: Final = {
 }
 
 
+class _Limit(NamedTuple):
+    amount: int
+    seconds: int
+
+
 class Limits:
     """Counts the requests of each key against its limits."""
 
     def __init__(self, table: LimitsTable, redis: RedisTable | None, clock: Clock) -> None:
         self._clock = clock
-        self._items: dict[Policy, RateLimitItem] = {
-            "orders": RateLimitItemPerMinute(table.orders_requests_per_minute),
-            "orders_per_hour": RateLimitItemPerHour(table.orders_per_hour),
-            "updates": RateLimitItemPerMinute(table.updates_requests_per_minute),
-            "reads": RateLimitItemPerMinute(table.reads_per_minute),
-            "people_reads": RateLimitItemPerMinute(table.people_reads_per_minute),
-            "reveals": RateLimitItemPerHour(table.reveals_per_hour),
-            "labels": RateLimitItemPerMinute(table.labels_per_minute),
+        self._limits: dict[Policy, _Limit] = {
+            "orders": _Limit(table.orders_requests_per_minute, _MINUTE),
+            "orders_per_hour": _Limit(table.orders_per_hour, _HOUR),
+            "updates": _Limit(table.updates_requests_per_minute, _MINUTE),
+            "reads": _Limit(table.reads_per_minute, _MINUTE),
+            "people_reads": _Limit(table.people_reads_per_minute, _MINUTE),
+            "reveals": _Limit(table.reveals_per_hour, _HOUR),
+            "labels": _Limit(table.labels_per_minute, _MINUTE),
         }
-        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._local = LocalWindow()
         self._is_local = False
         self._local_until = 0.0
         self._shared = None if redis is None else _shared_window(redis)
 
     async def take(self, policy: Policy, actor: str, cost: int = 1) -> None:
         """Count ``cost`` against ``actor``'s ``policy``; raises ``RateLimited`` past the limit."""
-        item = self._items[policy]
+        limit, seconds = self._limits[policy]
+        name, now = (policy, actor), self._clock.now().timestamp()
         # A hanging Redis costs a timeout; not every request pays it.
         if self._shared is None or self._clock.monotonic_seconds() < self._local_until:
-            reset_at = await _count(self._local, item, policy, actor, cost)
+            reset_at = self._local.take(name, cost, limit=limit, seconds=seconds, now=now)
         else:
             try:
-                reset_at = await _count(self._shared.limiter, item, policy, actor, cost)
+                reset_at = await self._shared.take(name, cost, limit=limit, seconds=seconds)
                 self._is_local = False
             except self._shared.errors as error:
                 if not self._is_local:  # logged once, not for every request
@@ -78,17 +83,16 @@ class Limits:
                     )
                 self._is_local = True
                 self._local_until = self._clock.monotonic_seconds() + _REDIS_PAUSE_SECONDS
-                reset_at = await _count(self._local, item, policy, actor, cost)
+                reset_at = self._local.take(name, cost, limit=limit, seconds=seconds, now=now)
         if reset_at is None:
             return
-        wait_seconds = math.ceil(reset_at - self._clock.now().timestamp())
         raise RateLimited(
-            f"The limit of {item.amount} {_UNITS[policy]} is reached; wait, then send it again.",
+            f"The limit of {limit} {_UNITS[policy]} is reached; wait, then send it again.",
             policy=policy,
-            limit=item.amount,
-            window_seconds=item.get_expiry(),
+            limit=limit,
+            window_seconds=seconds,
             # Within the window, even when the clocks of two machines differ.
-            retry_after_seconds=min(max(1, wait_seconds), item.get_expiry()),
+            retry_after_seconds=min(max(1, math.ceil(reset_at - now)), seconds),
         )
 
     async def close(self) -> None:
@@ -115,17 +119,3 @@ def client_network(host: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
-
-
-async def _count(
-    limiter: SlidingWindowCounterRateLimiter,
-    item: RateLimitItem,
-    policy: str,
-    actor: str,
-    cost: int,
-) -> float | None:
-    """Count ``cost``; past the limit, return when it resets (epoch seconds)."""
-    if await limiter.hit(item, policy, actor, cost=cost):
-        return None
-    window = await limiter.get_window_stats(item, policy, actor)
-    return window.reset_time

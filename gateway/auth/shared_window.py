@@ -3,8 +3,10 @@
 A module of its own, because a gateway without Redis doesn't import its client.
 """
 
+from functools import lru_cache
 from typing import Final
 
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis import RedisError
@@ -13,10 +15,11 @@ from redis.asyncio import BlockingConnectionPool
 # The longest that a request waits for Redis.
 _TIMEOUT_SECONDS: Final = 1.0
 _CONNECTIONS: Final = 32
+_MINUTE_SECONDS: Final = 60
 
 
 class SharedWindow:
-    """A limiter that counts in Redis at ``url``.
+    """Counts by name in Redis at ``url``, as :class:`~gateway.auth.local_window.LocalWindow` does.
 
     ``errors`` are what it raises while Redis can't be reached or doesn't answer in a second.
     """
@@ -36,8 +39,23 @@ class SharedWindow:
             implementation="redispy",
             connection_pool=self._connections,  # type: ignore[arg-type]  # documented, not typed
         )
-        self.limiter = SlidingWindowCounterRateLimiter(storage)
+        self._limiter = SlidingWindowCounterRateLimiter(storage)
+
+    async def take(
+        self, name: tuple[str, str], cost: int, *, limit: int, seconds: int
+    ) -> float | None:
+        """Count ``cost``; past ``limit``, count nothing and return when it resets."""
+        item = _item(limit, seconds)
+        if await self._limiter.hit(item, *name, cost=cost):
+            return None
+        return (await self._limiter.get_window_stats(item, *name)).reset_time
 
     async def close(self) -> None:
         """Disconnect."""
         await self._connections.disconnect()
+
+
+@lru_cache(maxsize=64)
+def _item(limit: int, seconds: int) -> RateLimitItem:
+    kind = RateLimitItemPerMinute if seconds == _MINUTE_SECONDS else RateLimitItemPerHour
+    return kind(limit)

@@ -163,6 +163,8 @@ class Dispatcher:
 
     async def destinations_with_work(self) -> Collection[str]:
         """Return the active destinations that have something due now."""
+        if not await self._outbox.any_pending(self._database):
+            return ()
         async with self._database.read() as connection:
             return await self._outbox.destinations_with_work(connection, self._clock.now())
 

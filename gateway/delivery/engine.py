@@ -112,7 +112,8 @@ class LocalEngine:
     async def _pause(self, seconds: float) -> None:
         """Sleep until the time is over or the engine stops."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ending.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
 
     def wake(self, destination_ids: Collection[str]) -> None:
         """Deliver what is due for these destinations, now."""

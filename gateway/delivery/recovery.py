@@ -136,6 +136,8 @@ class RecoveryRunner:
 
     async def step(self) -> None:
         """Advance each unfinished recovery by one batch of events."""
+        if not await recoveries.any_running(self._database):
+            return
         woken: set[str] = set()
         async with self._database.begin() as connection:
             for recovery in await recoveries.running(connection):

@@ -6,6 +6,7 @@ from typing import Final
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.routes import HTTPRoute
 
 from gateway.auth.key_throttle import KeyThrottle
 from gateway.auth.web_origin import WebOrigin
@@ -92,4 +93,18 @@ def create_litestar(gateway: Gateway) -> Litestar:
         debug=False,
     )
     refuse_undeclared(app, gateway.permissions)
+    _provide_in_turn(app)
     return app
+
+
+def _provide_in_turn(app: Litestar) -> None:
+    """Have dependencies provided one after the other.
+
+    Litestar starts a task for each of several that don't need one another. Ours are there already.
+    """
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for _, model in route.route_handler_map.values():
+                model.dependency_batches = [
+                    {each} for batch in model.dependency_batches for each in batch
+                ]

@@ -36,7 +36,7 @@ BACKLOG: Final = 2048
 _RESERVED_DESCRIPTORS: Final = 256
 """Kept for the database, deliveries, files and connections that are about to be refused."""
 _WANTED_DESCRIPTORS: Final = 16_384
-_TICKS_A_SECOND: Final = 10
+_TICK_SECONDS: Final = 1.0
 _RENEWAL_SECONDS: Final = 3600.0
 
 
@@ -66,6 +66,7 @@ class HttpServer(uvicorn.Server):
         self._tls = None if table.tls_cert is None else CertificateFiles.of(table, clock)
         self._sweeper: asyncio.Task[None] | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
 
     async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Accept connections on ``sockets``."""
@@ -79,9 +80,16 @@ class HttpServer(uvicorn.Server):
         self.started = True
         self._on_ready()
 
+    async def main_loop(self) -> None:
+        """Tick once a second until it stops; uvicorn would wake the loop ten times for that."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._stopping.wait()
+
     async def on_tick(self, counter: int) -> bool:
-        """Read the certificate again when its files have changed (ten ticks a second)."""
-        if self._tls is not None and counter % _TICKS_A_SECOND == 0:
+        """Read the certificate again when its files have changed."""
+        if self._tls is not None:
             self._tls.renew_if_due()
             self._tls.reload_if_changed()
         return await super().on_tick(counter)
@@ -106,6 +114,7 @@ class HttpServer(uvicorn.Server):
     def stop(self) -> None:
         """Accept no more requests, finish those in flight, and end."""
         self.should_exit = True
+        self._stopping.set()
 
     def _protocol(self) -> asyncio.Protocol:
         connection = GuardedProtocol(

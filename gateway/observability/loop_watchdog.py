@@ -1,6 +1,7 @@
 """Finds what blocks the event loop: a thread that samples the loop's stack.
 
-The thread asks the loop for a sign of life every 50 ms. When none comes for 100 ms it
+The thread looks every 50 ms whether the loop waits for events, which costs the loop nothing.
+When it is at work, the thread asks it for a sign of life. When none comes for 100 ms it
 takes the stack of the loop's thread, and when the loop answers again it logs how long it
 was blocked, how much CPU time it used meanwhile (where the system reports it), and the
 innermost function of the gateway or a plugin on that stack. A block with little CPU time
@@ -28,6 +29,8 @@ BLOCKED_SECONDS: Final = 0.1
 _PERIOD_SECONDS: Final = 0.05
 # A busy machine blocks a place again and again: all are counted, one a minute is logged.
 _QUIET_SECONDS: Final = 60.0
+# Where a loop waits for events: uvloop does in no function of Python's, asyncio in its selector.
+_WAITING: Final = frozenset({"asyncio.runners", "asyncio.windows_events", "selectors"})
 
 
 @contextlib.contextmanager
@@ -60,17 +63,25 @@ class _Watchdog(threading.Thread):
         self._clock = clock
         self._blocked_seconds = blocked_seconds
         self._alive = threading.Event()
-        self._stopped = threading.Event()
+        self._stopped = False
         # By place: until when it is not logged again, and how often it would have been.
         self._said: dict[str, tuple[float, int]] = {}
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._stopped = True
         self.join()
         self._waited_seconds.close()
 
     def run(self) -> None:
-        while not self._stopped.wait(_PERIOD_SECONDS):
+        waited_at = 0.0
+        while not self._stopped:
+            time.sleep(_PERIOD_SECONDS)  # an event would cost twice as much
+            used = self._cpu_seconds()
+            if used and used == waited_at:
+                continue  # it has not moved since
+            if _waits(sys._current_frames().get(self._loop_thread)):  # noqa: SLF001
+                waited_at = used
+                continue
             self._alive.clear()
             began, cpu_began = self._clock.monotonic_seconds(), self._cpu_seconds()
             waited_began = self._waited_seconds()
@@ -82,7 +93,7 @@ class _Watchdog(threading.Thread):
                 continue
             place = place_of(sys._current_frames().get(self._loop_thread))  # noqa: SLF001
             while not self._alive.wait(_PERIOD_SECONDS):
-                if self._stopped.is_set():
+                if self._stopped:
                     return
             seconds = self._clock.monotonic_seconds() - began
             cpu_seconds = self._cpu_seconds() - cpu_began
@@ -110,6 +121,11 @@ class _Watchdog(threading.Thread):
                 place,
                 f", and {unsaid} times since the last line of it" if unsaid else "",
             )
+
+
+def _waits(frame: FrameType | None) -> bool:
+    """Say whether the innermost function is one in which a loop waits for events."""
+    return frame is not None and frame.f_globals.get("__name__") in _WAITING
 
 
 def place_of(frame: FrameType | None) -> str:

@@ -179,7 +179,13 @@ class Inbox:
         self.queue = WorkQueue(
             replace(INBOX, in_order=in_order), gateway, wake=lambda _name: self.worker.wake()
         )
-        self.worker = QueueWorker(self._claim, self._work, self.queue.sweep, max_in_flight)
+        self.worker = QueueWorker(
+            self._claim,
+            self._work,
+            self.queue.sweep,
+            max_in_flight,
+            has_open=self.queue.has_open,
+        )
         self._gateway = gateway
         self._handle = handle
         self._lease_seconds = lease_seconds

@@ -166,6 +166,20 @@ class Database:
             self._look_at(error)
             raise wrapped(error, statement.sqlite) from error
 
+    async def look(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """Read a few rows by an index with one statement: for what is asked every second.
+
+        No hop to another thread on SQLite, one round trip on PostgreSQL.
+        """
+        found = self.read_now(statement, **values)
+        if found is not None:
+            return found
+
+        async def read(transaction: Transaction) -> Sequence[Row]:
+            return await transaction.fetch(statement, **values)
+
+        return await self.transact(read)
+
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction for writing; commits at the end, rolls back on any error."""

@@ -23,6 +23,7 @@ from gateway.clock import to_epoch_ms
 from gateway.storage.database import APPLICATION_NAME, Database
 from gateway.storage.maintenance.locks import DELIVERING_LOCK
 from gateway.storage.stores.destinations import release_probes
+from gateway.storage.transaction import Statement
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ _LARGEST: Final = 2**31 - 1
 
 # The owners of leases whose lock no session holds. Only rows that are due within a lease are looked
 # at, by the index of due rows.
-_DEAD = text(
+_DEAD: Final = Statement(
     """
 SELECT DISTINCT split_part(lease, '.', 1)
   FROM deliveries
@@ -112,8 +113,7 @@ class Liveness:
             return ()
         now_ms = to_epoch_ms(now)
         span = {"now_ms": now_ms, "until_ms": now_ms + self._lease_ms, "lock": DELIVERING_LOCK}
-        async with self._database.read() as connection:
-            found = set((await connection.execute(_DEAD, span)).scalars())
+        found = {owner for (owner,) in await self._database.look(_DEAD, **span)}
         self._gone = {each: self._gone.get(each, 0) + 1 for each in found}
         dead = sorted(each for each, times in self._gone.items() if times >= _SWEEPS_UNTIL_DEAD)
         if not dead:

@@ -34,6 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.storage.database import Database
+from gateway.storage.transaction import Statement
 
 _MAX_COUNT: Final = 10_000
 MAX_ATTEMPTS: Final = 2**31 - 1
@@ -234,6 +235,21 @@ def queue_columns(table: str, *, subject: bool = True) -> list[Column[Any] | Ind
             )
         ),
     ]
+
+
+def open_items(queue: QueueTable, *, or_dead: bool = False) -> Statement:
+    """Return the statement that finds an open item, in the order of the indexes of those states."""
+    states = [(queue.waiting, queue.due_at)]
+    if queue.leased is not None:
+        states.append((queue.leased, queue.lease_until))
+    if or_dead:
+        states.append((queue.dead, queue.order))
+    parts = (
+        f"SELECT * FROM (SELECT {first} FROM {queue.table.name} "  # noqa: S608 - names of our own
+        f"WHERE {queue.state} = '{state}' ORDER BY {first} LIMIT 1) AS first_{state}"
+        for state, first in states
+    )
+    return Statement(" UNION ALL ".join(parts))
 
 
 @dataclass(frozen=True, slots=True)

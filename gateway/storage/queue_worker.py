@@ -30,7 +30,8 @@ class QueueWorker(Generic[Unit]):
     """Works a queue off in this process while there is something due; idle otherwise.
 
     ``claim(limit)`` takes units, ``work(unit)`` does one and settles it, up to ``max_in_flight``
-    at a time; ``sweep()`` runs with the job. :meth:`of` makes the usual one, of a handler for
+    at a time; ``sweep()`` runs with the job, unless ``has_open()`` says that there is nothing to
+    be found. :meth:`of` makes the usual one, of a handler for
     each item; make your own where a unit is a batch.
     """
 
@@ -42,12 +43,14 @@ class QueueWorker(Generic[Unit]):
         max_in_flight: int,
         *,
         grace_seconds: float = 5.0,
+        has_open: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._claim = claim
         self._work = work
         self._sweep = sweep
         self._max_in_flight = max_in_flight
         self._grace_seconds = grace_seconds
+        self._has_open = has_open
         self._in_work: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -75,7 +78,14 @@ class QueueWorker(Generic[Unit]):
         async def work(item: Claimed) -> None:
             await queue.finish(await _attempted(handle, item, deadline_seconds))
 
-        return QueueWorker(claim, work, queue.sweep, max_in_flight, grace_seconds=grace_seconds)
+        return QueueWorker(
+            claim,
+            work,
+            queue.sweep,
+            max_in_flight,
+            grace_seconds=grace_seconds,
+            has_open=queue.has_open,
+        )
 
     async def __aenter__(self) -> Self:
         """Begin to accept wake-ups."""
@@ -101,8 +111,9 @@ class QueueWorker(Generic[Unit]):
 
     async def run(self) -> None:
         """Sweep, then wake: for a job, which finds retries, lost leases, other processes' items."""
-        await self._sweep()
-        self.wake()
+        if self._has_open is None or await self._has_open():
+            await self._sweep()
+            self.wake()
 
     async def drain(self, timeout_seconds: float | None = None) -> None:
         """Work off everything due, or as much as there is time for."""

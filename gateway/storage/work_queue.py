@@ -87,7 +87,7 @@ from gateway.clock import Clock, to_epoch_ms
 from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
 from gateway.storage.maintenance.locks import WORK_QUEUE_LOCK
-from gateway.storage.queue_table import MAX_ATTEMPTS, QueueTable
+from gateway.storage.queue_table import MAX_ATTEMPTS, QueueTable, open_items
 
 _log = logging.getLogger(__name__)
 
@@ -182,6 +182,7 @@ class WorkQueue:
         self._gateway = gateway
         self._wake = wake
         self._batcher: Batcher[_Claim | Settlement, Any] = Batcher(self._flush)
+        self._open, self._open_or_dead = open_items(queue), open_items(queue, or_dead=True)
 
     async def put(
         self,
@@ -354,6 +355,11 @@ class WorkQueue:
         query = self.table.claimable(partition, where).limit(1)
         now_ms = to_epoch_ms(self._gateway.clock.now())
         return (await connection.execute(query, {"now_ms": now_ms})).first() is not None
+
+    async def has_open(self, *, or_dead: bool = False) -> bool:
+        """Return whether an item is neither done nor a dead letter; with ``or_dead`` not done."""
+        statement = self._open_or_dead if or_dead else self._open
+        return bool(await self._gateway.database.look(statement))
 
     async def settle(
         self, connection: AsyncConnection, settlements: Sequence[Settlement]

@@ -29,13 +29,18 @@ from gateway.model.change import Change
 from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.model.ids import new_ids
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import among, insert_rows
+from gateway.storage.database import Database, among, insert_rows
 from gateway.storage.schema import attempts, deliveries, destinations, events
 from gateway.storage.statements import CLAIM, DELIVERED, DELIVERED_TO_HEALTHY
 from gateway.storage.stores.changes import change_arrays, delivery_changes, note_changes
 from gateway.storage.stores.destinations import not_held, release_probes
 from gateway.storage.stores.events import EventStore
-from gateway.storage.transaction import Transaction, fetch, fetch_each
+from gateway.storage.transaction import Statement, Transaction, fetch, fetch_each
+
+_PENDING: Final = Statement(
+    "SELECT due_at_ms FROM deliveries WHERE state = 'pending' "
+    "ORDER BY destination_id, due_at_ms LIMIT 1"
+)
 
 
 class Lease(NamedTuple):
@@ -425,6 +430,10 @@ class Outbox:
             )
             .values(due_at_ms=to_epoch_ms(now), lease=None)
         )
+
+    async def any_pending(self, database: Database) -> bool:
+        """Return whether a delivery is neither delivered nor given up; asked every second."""
+        return bool(await database.look(_PENDING))
 
     async def destinations_with_work(self, connection: AsyncConnection, now: datetime) -> list[str]:
         """Return the active destinations with due deliveries, but those held back."""

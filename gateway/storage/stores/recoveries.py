@@ -1,13 +1,17 @@
 """Recoveries in the database: started, carried on after a restart, finished."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.recovery import Recovery
+from gateway.storage.database import Database
 from gateway.storage.schema import recoveries
+from gateway.storage.transaction import Statement
+
+_RUNNING: Final = Statement("SELECT id FROM recoveries WHERE state = 'running' ORDER BY id LIMIT 1")
 
 
 async def add(connection: AsyncConnection, recovery: Recovery) -> None:
@@ -26,6 +30,11 @@ async def add(connection: AsyncConnection, recovery: Recovery) -> None:
             created_at_ms=to_epoch_ms(recovery.created_at),
         )
     )
+
+
+async def any_running(database: Database) -> bool:
+    """Return whether one is unfinished; asked every second."""
+    return bool(await database.look(_RUNNING))
 
 
 async def running(connection: AsyncConnection) -> list[Recovery]:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -62,7 +63,12 @@ class ImportWork:
         self._gateway = service.gateway
         self.queue = WorkQueue(WORK, service.gateway, wake=lambda _name: self.worker.wake())
         self.worker: QueueWorker[Claimed] = QueueWorker(
-            self._claim, self._work, self._sweep, AT_ONCE, grace_seconds=GRACE_SECONDS
+            self._claim,
+            self._work,
+            self._sweep,
+            AT_ONCE,
+            grace_seconds=GRACE_SECONDS,
+            has_open=partial(self.queue.has_open, or_dead=True),
         )
 
     async def put(self, connection: AsyncConnection, import_id: str, kind: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from core.gateways import opened, sqlite_url
 from waiting import PATIENCE_SECONDS
 
+from gateway.auth.local_window import LocalWindow
 from gateway.auth.rate_limits import Limits
 from gateway.clock import SteppingClock, SystemClock
 from gateway.errors import RateLimited
@@ -17,9 +18,16 @@ from gateway.settings import LimitsTable, RedisTable
 NOON = 1_800_000_030.0
 
 
+class WallClock(SystemClock):
+    """A clock whose wall is moved with ``moment``."""
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(time.time(), UTC)
+
+
 @pytest.fixture
 def moment(monkeypatch):
-    """What the library takes for the present; a list, so that a test may move it."""
+    """What is taken for the present; a list, so that a test may move it."""
     now = [NOON]
     monkeypatch.setattr(time, "time", lambda: now[0])
     return now
@@ -27,7 +35,7 @@ def moment(monkeypatch):
 
 def limits(redis_url=None, clock=None, **table) -> Limits:
     redis = None if redis_url is None else RedisTable(url=redis_url)
-    return Limits(LimitsTable(**table), redis, clock or SystemClock())
+    return Limits(LimitsTable(**table), redis, clock or WallClock())
 
 
 async def taken(limits, policy, actor="key_1", cost=1, most=20_000) -> int:
@@ -167,6 +175,19 @@ async def test_many_at_once_get_no_more_through_than_one_after_the_other(moment)
 
     assert sum(isinstance(each, RateLimited) for each in answers) == 40
     assert sum(each is None for each in answers) == 10
+
+
+async def test_counters_that_ran_out_are_dropped():
+    """A gateway that runs for years meets many keys and addresses."""
+    window = LocalWindow()
+    for number in range(25_000):
+        window.take(("reads", f"key_{number}"), 1, limit=60, seconds=60, now=NOON + number / 10)
+
+    assert len(window) < 12_000
+    # The one that came last still counts.
+    assert (
+        window.take(("reads", "key_24999"), 60, limit=60, seconds=60, now=NOON + 2500) is not None
+    )
 
 
 async def test_two_processes_share_one_count(redis_url):
