@@ -152,6 +152,7 @@ class Dispatcher:
         self._turns: OutcomeBuffer[_Claim | Settled | ClaimedDelivery, _Reply] = OutcomeBuffer(
             self._turn,
             is_outcome=lambda item: not isinstance(item, _Claim),
+            is_calm=lambda item: isinstance(item, Settled) and item.outcome.delivered,
             observe=self._metrics.batches("ledger"),
         )
 
@@ -164,9 +165,12 @@ class Dispatcher:
     async def destinations_with_work(self) -> Collection[str]:
         """Return the active destinations that have something due now."""
         if not await self._outbox.any_pending(self._database):
-            return ()
-        async with self._database.read() as connection:
-            return await self._outbox.destinations_with_work(connection, self._clock.now())
+            return []
+
+        async def find(transaction: Transaction) -> Collection[str]:
+            return await self._outbox.destinations_with_work(transaction, self._clock.now())
+
+        return await self._database.transact(find)
 
     async def release_lost(self) -> Collection[str]:
         """Release what a commit stored that was answered with an error; returns where to."""

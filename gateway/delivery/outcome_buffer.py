@@ -1,8 +1,10 @@
 """OutcomeBuffer: the dispatcher's batcher, which lingers under load and bridges outages.
 
 Claims and urgent outcomes are flushed at once. Other outcomes linger up to 50 ms while there is
-much to do: fewer flushes take more of them. An outcome exists in memory only (lost, its delivery
-would be sent again), so a flush that carries any is repeated while the database is out of reach.
+much to do: fewer flushes take more of them. Successes, which nothing waits for, always linger for
+a moment: at 50 deliveries a second that halves the transactions. An outcome exists in memory only
+(lost, its delivery would be sent again), so a flush that carries any is repeated while the
+database is out of reach.
 """
 
 import asyncio
@@ -20,6 +22,8 @@ Answer = TypeVar("Answer")
 # of the time, but not longer than the maximum.
 LINGER_FACTOR: Final = 4.0
 MAX_LINGER_SECONDS: Final = 0.05
+CALM_SECONDS: Final = 0.025
+"""How long what nothing waits for lingers, even while there is little to do."""
 # Lanes bound what they hold, so nothing needs to be refused here.
 _MAX_WAITING: Final = 1_000_000
 
@@ -28,7 +32,8 @@ class OutcomeBuffer(Generic[Item, Answer]):
     """Flushes claims and outcomes through one batcher.
 
     ``is_outcome`` selects the items that must survive an outage of up to ``patience_seconds``,
-    while :attr:`patient`. ``observe`` is called with the number of items of each batch.
+    while :attr:`patient`, ``is_calm`` those that nothing waits for. ``observe`` is called with the
+    number of items of each batch.
     """
 
     def __init__(  # noqa: PLR0913 - what it flushes, and its times
@@ -36,6 +41,7 @@ class OutcomeBuffer(Generic[Item, Answer]):
         flush: Flush[Item, Answer],
         is_outcome: Callable[[Item], bool],
         *,
+        is_calm: Callable[[Item], bool] = lambda _: False,
         max_weight: int = 2048,
         observe: Callable[[int], None] = lambda _: None,
         linger_factor: float = LINGER_FACTOR,
@@ -45,6 +51,7 @@ class OutcomeBuffer(Generic[Item, Answer]):
     ) -> None:
         self._flush = flush
         self._is_outcome = is_outcome
+        self._is_calm = is_calm
         self._max_weight = max_weight
         self._linger_factor = linger_factor
         self._max_linger_seconds = max_linger_seconds
@@ -75,7 +82,7 @@ class OutcomeBuffer(Generic[Item, Answer]):
 
     def submit(self, item: Item, *, urgent: bool = True) -> asyncio.Future[Answer]:
         """Submit ``item``; returns the future of its answer. Not ``urgent``, it may linger."""
-        if urgent or not self._may_linger():
+        if urgent or not self._may_linger(item):
             self._submit_lingering()
             return self._batcher.submit_nowait(item)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -95,11 +102,17 @@ class OutcomeBuffer(Generic[Item, Answer]):
         finally:
             self._draining -= 1
 
-    def _may_linger(self) -> bool:
-        """Return whether a flush was just now, and none is about to start anyway."""
+    def _may_linger(self, item: Item) -> bool:
+        """Return whether ``item`` is calm or a flush was just now, and none is about to start."""
         if self._draining or self._batcher.waiting:
             return False
-        return self._flushing or asyncio.get_running_loop().time() < self._linger_until
+        now = asyncio.get_running_loop().time()
+        if self._flushing or now < self._linger_until:
+            return True
+        if self._is_calm(item):
+            self._linger_until = now + CALM_SECONDS
+            return True
+        return False
 
     def _start_timer(self) -> None:
         if self._lingering and self._timer is None:

@@ -27,12 +27,17 @@ import httptools
 import msgspec
 import uvicorn
 from litestar.types import Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from gateway.auth.rate_limits import client_network
 from gateway.http.access_log import CONNECTION
 from gateway.http.auth import caller_of
+from gateway.http.one_write import OneWrite
 from gateway.observability.metrics import Metrics
 from gateway.settings import HttpTable
 
@@ -396,6 +401,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self.is_body_late = False
         self._body_bytes = self._chunk_bytes = 0
         self.since = self.loop.time()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.transport = cast("asyncio.Transport", OneWrite(self.transport, self.loop))
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Buffer a part of the body for the application."""

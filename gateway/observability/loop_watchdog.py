@@ -63,41 +63,54 @@ class _Watchdog(threading.Thread):
         self._clock = clock
         self._blocked_seconds = blocked_seconds
         self._alive = threading.Event()
-        self._stopped = False
+        self._stopped = threading.Event()
+        self._waited_at = 0.0
         # By place: until when it is not logged again, and how often it would have been.
         self._said: dict[str, tuple[float, int]] = {}
 
     def stop(self) -> None:
-        self._stopped = True
+        self._stopped.set()
         self.join()
         self._waited_seconds.close()
 
     def run(self) -> None:
-        waited_at = 0.0
-        while not self._stopped:
+        while not self._stopped.is_set():
             time.sleep(_PERIOD_SECONDS)  # an event would cost twice as much
-            used = self._cpu_seconds()
-            if used and used == waited_at:
-                continue  # it has not moved since
-            if _waits(sys._current_frames().get(self._loop_thread)):  # noqa: SLF001
-                waited_at = used
+            if self._waits():
                 continue
-            self._alive.clear()
             began, cpu_began = self._clock.monotonic_seconds(), self._cpu_seconds()
             waited_began = self._waited_seconds()
             try:
-                self._loop.call_soon_threadsafe(self._alive.set)
+                if self._answers():
+                    continue
             except RuntimeError:  # the loop is closed
                 return
-            if self._alive.wait(self._blocked_seconds):
-                continue
-            place = place_of(sys._current_frames().get(self._loop_thread))  # noqa: SLF001
+            place = place_of(self._frame())
             while not self._alive.wait(_PERIOD_SECONDS):
-                if self._stopped:
+                if self._stopped.is_set():
                     return
             seconds = self._clock.monotonic_seconds() - began
             cpu_seconds = self._cpu_seconds() - cpu_began
             self._report(place, seconds, cpu_seconds, self._waited_seconds() - waited_began)
+
+    def _waits(self) -> bool:
+        """Say whether the loop waits for events, as its thread's innermost function shows."""
+        used = self._cpu_seconds()
+        if used and used == self._waited_at:
+            return True  # it has not moved since
+        frame = self._frame()
+        waits = frame is not None and frame.f_globals.get("__name__") in _WAITING
+        self._waited_at = used if waits else 0.0
+        return waits
+
+    def _answers(self) -> bool:
+        """Ask the loop for a sign of life, and say whether it came in time."""
+        self._alive.clear()
+        self._loop.call_soon_threadsafe(self._alive.set)
+        return self._alive.wait(self._blocked_seconds)
+
+    def _frame(self) -> FrameType | None:
+        return sys._current_frames().get(self._loop_thread)  # noqa: SLF001
 
     def _report(
         self, place: str, seconds: float, cpu_seconds: float, waited_seconds: float = 0.0
@@ -121,11 +134,6 @@ class _Watchdog(threading.Thread):
                 place,
                 f", and {unsaid} times since the last line of it" if unsaid else "",
             )
-
-
-def _waits(frame: FrameType | None) -> bool:
-    """Say whether the innermost function is one in which a loop waits for events."""
-    return frame is not None and frame.f_globals.get("__name__") in _WAITING
 
 
 def place_of(frame: FrameType | None) -> str:

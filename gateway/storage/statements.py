@@ -203,3 +203,22 @@ LATEST_CHANGE: Final = Statement("SELECT max(sequence) FROM changes")
 CHANGES_AFTER: Final = Statement(
     _AFTER, f"{_CHANGE} WHERE sequence = ANY(:gaps) UNION ALL ({_AFTER})"
 )
+
+# -- what is asked every second -----------------------------------------------------------------
+
+# In the order of an index: with old statistics PostgreSQL would rather read the whole table.
+PENDING: Final = Statement(
+    "SELECT due_at_ms FROM deliveries WHERE state = 'pending' "
+    "ORDER BY destination_id, due_at_ms LIMIT 1"
+)
+
+WITH_WORK: Final = Statement(
+    "SELECT id FROM destinations "
+    "WHERE state = 'active' AND (held_until_ms IS NULL OR held_until_ms <= :now_ms) "
+    "AND EXISTS (SELECT 1 FROM deliveries WHERE deliveries.destination_id = destinations.id "
+    "AND deliveries.state = 'pending' AND deliveries.due_at_ms <= :now_ms)"
+)
+
+RUNNING_RECOVERIES: Final = Statement(
+    "SELECT id FROM recoveries WHERE state = 'running' ORDER BY id LIMIT 1"
+)

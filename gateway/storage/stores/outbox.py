@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import (
     and_,
     bindparam,
-    exists,
     func,
     or_,
     select,
@@ -31,16 +30,17 @@ from gateway.model.ids import new_ids
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database, among, insert_rows
 from gateway.storage.schema import attempts, deliveries, destinations, events
-from gateway.storage.statements import CLAIM, DELIVERED, DELIVERED_TO_HEALTHY
-from gateway.storage.stores.changes import change_arrays, delivery_changes, note_changes
-from gateway.storage.stores.destinations import not_held, release_probes
-from gateway.storage.stores.events import EventStore
-from gateway.storage.transaction import Statement, Transaction, fetch, fetch_each
-
-_PENDING: Final = Statement(
-    "SELECT due_at_ms FROM deliveries WHERE state = 'pending' "
-    "ORDER BY destination_id, due_at_ms LIMIT 1"
+from gateway.storage.statements import (
+    CLAIM,
+    DELIVERED,
+    DELIVERED_TO_HEALTHY,
+    PENDING,
+    WITH_WORK,
 )
+from gateway.storage.stores.changes import change_arrays, delivery_changes, note_changes
+from gateway.storage.stores.destinations import release_probes
+from gateway.storage.stores.events import EventStore
+from gateway.storage.transaction import Transaction, fetch, fetch_each
 
 
 class Lease(NamedTuple):
@@ -433,19 +433,12 @@ class Outbox:
 
     async def any_pending(self, database: Database) -> bool:
         """Return whether a delivery is neither delivered nor given up; asked every second."""
-        return bool(await database.look(_PENDING))
+        return bool(await database.look(PENDING))
 
     async def destinations_with_work(self, connection: AsyncConnection, now: datetime) -> list[str]:
         """Return the active destinations with due deliveries, but those held back."""
-        due = exists().where(
-            deliveries.c.destination_id == destinations.c.id,
-            deliveries.c.state == "pending",
-            deliveries.c.due_at_ms <= to_epoch_ms(now),
-        )
-        active = select(destinations.c.id).where(
-            destinations.c.state == "active", not_held(now), due
-        )
-        return list((await connection.execute(active)).scalars())
+        found = await fetch(connection, WITH_WORK, now_ms=to_epoch_ms(now))
+        return [destination_id for (destination_id,) in found]
 
     async def count_due(
         self, connection: AsyncConnection, destination_id: str, now: datetime, *, limit: int

@@ -1,6 +1,6 @@
 """Recoveries in the database: started, carried on after a restart, finished."""
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,9 +9,7 @@ from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.recovery import Recovery
 from gateway.storage.database import Database
 from gateway.storage.schema import recoveries
-from gateway.storage.transaction import Statement
-
-_RUNNING: Final = Statement("SELECT id FROM recoveries WHERE state = 'running' ORDER BY id LIMIT 1")
+from gateway.storage.statements import RUNNING_RECOVERIES
 
 
 async def add(connection: AsyncConnection, recovery: Recovery) -> None:
@@ -34,7 +32,7 @@ async def add(connection: AsyncConnection, recovery: Recovery) -> None:
 
 async def any_running(database: Database) -> bool:
     """Return whether one is unfinished; asked every second."""
-    return bool(await database.look(_RUNNING))
+    return bool(await database.look(RUNNING_RECOVERIES))
 
 
 async def running(connection: AsyncConnection) -> list[Recovery]:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from core.storage.test_batcher import Store
 
-from gateway.delivery.outcome_buffer import MAX_LINGER_SECONDS, OutcomeBuffer
+from gateway.delivery.outcome_buffer import CALM_SECONDS, MAX_LINGER_SECONDS, OutcomeBuffer
 from gateway.errors import Conflict, StorageError
 
 PATIENCE_SECONDS = 10
@@ -41,6 +41,19 @@ async def test_an_idle_buffer_flushes_at_once_what_is_not_urgent():
     store = Store()
 
     assert await answers(buffer_of(store.flush).submit(1, urgent=False)) == [10]
+
+
+async def test_what_nothing_waits_for_shares_a_flush_even_in_an_idle_buffer():
+    store = Store()
+    buffer = buffer_of(store.flush, is_calm=lambda item: item > 2)
+
+    calm = [buffer.submit(number, urgent=False) for number in (3, 4)]
+    await asyncio.sleep(0)
+    assert store.batches == []
+
+    assert await answers(*calm) == [30, 40]
+    assert store.batches == [[3, 4]]
+    assert CALM_SECONDS < MAX_LINGER_SECONDS
 
 
 async def test_items_that_are_not_urgent_are_flushed_by_a_timer():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from raw_http import until
+from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SteppingClock, SystemClock
 from gateway.observability.loop_watchdog import (
@@ -114,3 +115,17 @@ async def test_the_line_tells_waiting_from_computing(caplog):
     seconds, cpu_seconds = line.args[0], line.args[1]
     assert seconds > 100
     assert cpu_seconds < seconds / 2
+
+
+async def test_a_loop_that_waits_is_left_alone(monkeypatch):
+    asked = []
+    monkeypatch.setattr(_Watchdog, "_answers", lambda _self: asked.append(1) or True)
+    with watched_loop(Metrics(), SystemClock()):
+        await asyncio.sleep(0.3)
+        # It may have been looked at while it was beginning to wait.
+        assert len(asked) <= 1
+        until_looked_at = time.monotonic() + PATIENCE_SECONDS
+        seen = len(asked)
+        while len(asked) == seen and time.monotonic() < until_looked_at:
+            busy(0.01)
+    assert len(asked) > seen

@@ -234,3 +234,30 @@ async def test_an_item_that_cant_be_settled_leaves_the_others_alone(bench, caplo
     assert sorted(seen) == ["a", "b"]
     assert await bench.states() == ["waiting", "done"]
     assert "a queue item could not be settled: OSError" in caplog.text
+
+
+async def test_a_job_claims_only_where_something_is_open(bench):
+    claims = []
+
+    async def claim(limit):
+        claims.append(limit)
+        return await bench.queue.claim(limit, 30)
+
+    async def work(item):
+        await bench.queue.finish(item.bury("never"))
+
+    queue = bench.queue
+    async with QueueWorker(claim, work, queue.sweep, 2, has_open=queue.has_open) as worker:
+        await worker.run()
+        await worker.idle()
+        assert claims == []
+
+        await bench.put("a")
+        await worker.run()
+        await worker.idle()
+        assert claims != []
+
+    # What is a dead letter is no work; who looks after them says so.
+    assert await bench.states() == ["dead"]
+    assert not await queue.has_open()
+    assert await queue.has_open(or_dead=True)
