@@ -52,6 +52,7 @@ _DIGITS: Final = re.compile(r"\d")
 _CENTS: Final = re.compile(r"\D*\d+[.,]\d\d\D*")
 _STRENGTH: Final = re.compile(r"\d\s?(?:mg|mcg|ml|units?)\b", re.IGNORECASE)
 _LOCALITY: Final = re.compile(r"[^\d]+, [A-Z]{2} (?:\d{5}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d)")
+_ROWS_TO_TELL: Final = 100
 _FEWEST_DIGITS: Final = 5
 _MOST_VALUES: Final = 2000
 _MOST_VERDICTS: Final = 5000
@@ -90,7 +91,7 @@ class Exchanges:
         self._digits = {each: [0, 0] for each, _ in self._moved}
         self._homes = [(unit, each.place) for each in ignored for unit in places("address2")]
         texts = places("notes", *_NAMES, *_CODES, "last_first", "city", "address2")
-        self._states = list(itertools.product(texts, places("state")))
+        self._states = [(each, texts) for each in places("state") if texts]
         self._others = [
             (mine, theirs.place) for theirs in ignored for mine in _alike(theirs, by_field)
         ]
@@ -102,8 +103,8 @@ class Exchanges:
         }
         doctors = [each.place for each in ignored if _is_persons(each)]
         persons = places(*_NAMES, "last_first", "city", "address2")
-        self._doctors = list(itertools.product(persons, doctors))
-        self._titled = {each: [0, 0] for pair in self._doctors for each in pair}
+        self._doctors = [(each, persons) for each in doctors]
+        self._titled = {each: [0, 0] for each in (*persons, *doctors) if doctors}
         self._pair_texts(places, columns)
         self._shapes: Counter[tuple[Pair, str, str]] = Counter()
         self._own = {
@@ -140,7 +141,8 @@ class Exchanges:
             (self._texts, (self._names, self._others)),
         )
         self._judges = [judge for judge, pairs in by_texts if any(pairs)]
-        homes = {each for pair in (*self._homes, *self._states) for each in pair}
+        homes = {each for pair in self._homes for each in pair}
+        homes |= {each for state, others in self._states for each in (state, *others)}
         self._used = sorted(
             {*self._shaped, *self._priced, *compared, *homes}
             | {*self._digits, *self._titled, *self._values, *self._strong, *self._parted}
@@ -152,8 +154,8 @@ class Exchanges:
         ignored = [each for each in columns if each.field is None and each.header]
         things = [each.place for each in ignored if not is_quantity(each.header)]
         self._commas = list(itertools.product(places("last_first"), things))
-        self._drugs = list(itertools.product(places("notes"), things))
-        self._strong = {each: [0, 0] for pair in self._drugs for each in pair}
+        self._drugs = [(each, things) for each in places("notes") if things]
+        self._strong = {each: [0, 0] for note, others in self._drugs for each in (note, *others)}
         self._parted = {each: 0 for pair in self._commas for each in pair}
         self._places = list(itertools.product(places("locality"), things))
         self._beside_ignored = [
@@ -193,11 +195,14 @@ class Exchanges:
         for place, counted in self._cents.items():
             counted.update([kinds[place]] if kinds[place] else ())
         self._count_texts(texts)
+        if self._rows < _ROWS_TO_TELL:
+            self._count_kinds(texts)
+
+    def _count_kinds(self, texts: Mapping[int, str]) -> None:
+        """Count what some rows are enough to tell of a column."""
         self._rows += 1
         for place, counted in self._usual.items():
             counted[_mark(texts[place])] += 1
-
-    def _count_texts(self, texts: Mapping[int, str]) -> None:
         for place, titled in self._titled.items():
             if text := texts[place]:
                 titled[has_doctors_title(text)] += 1
@@ -206,6 +211,8 @@ class Exchanges:
                 strong[_STRENGTH.search(text) is not None] += 1
         for place in self._parted:
             self._parted[place] += "," in texts[place]
+
+    def _count_texts(self, texts: Mapping[int, str]) -> None:
         for place, counts in self._digits.items():
             if text := texts[place]:
                 counts[text.replace(".", "").isdigit()] += 1
@@ -283,10 +290,10 @@ class Exchanges:
         for unit, other in self._homes:
             if texts[other] and not texts[unit] and _UNIT.match(texts[other]):
                 yield unit, other
-        for note, state in self._states:
-            said = texts[note]
-            if len(said) == _FEWEST_LETTERS and is_region(said) and not texts[state]:
-                yield note, state
+        for state, others in self._states:
+            for other in () if texts[state] else others:
+                if len(texts[other]) == _FEWEST_LETTERS and is_region(texts[other]):
+                    yield other, state
 
     def _neighbours(self, texts: Mapping[int, str]) -> Iterator[Pair]:
         """Yield a column whose cell is written as the column's beside it are, and only there."""
@@ -320,7 +327,7 @@ class Exchanges:
         """
         for mine, theirs in self._commas:
             is_bare = "," not in texts[mine] and self._parted[mine] > 0
-            if is_bare and "," in texts[theirs] and self._parted[theirs] == 1:
+            if is_bare and "," in texts[theirs] and self._parted[theirs] <= 1:
                 yield mine, theirs
         for mine, theirs in self._places:
             if not texts[mine] and _LOCALITY.fullmatch(texts[theirs]):
@@ -328,21 +335,24 @@ class Exchanges:
 
     def _drug(self, texts: Mapping[int, str]) -> Iterator[Pair]:
         """Yield a note with a drug's strength beside a drug without, where the others have one."""
-        for note, thing in self._drugs:
-            if _STRENGTH.search(texts[note]) and not _STRENGTH.search(texts[thing]):
-                (bare, strong), (_, noted) = self._strong[thing], self._strong[note]
-                if strong > bare and noted <= 1:
+        for note, things in self._drugs:
+            if not _STRENGTH.search(texts[note]) or self._strong[note][True] > 1:
+                continue
+            for thing in things:
+                bare, strong = self._strong[thing]
+                if strong > bare and not _STRENGTH.search(texts[thing]):
                     yield note, thing
 
     def _doctor(self, texts: Mapping[int, str]) -> Iterator[Pair]:
         """Yield a patient with a doctor's title beside a doctor without, where others have none."""
-        for mine, theirs in self._doctors:
-            if not has_doctors_title(texts[mine]):
+        for theirs, persons in self._doctors:
+            other = texts[theirs]
+            if not other or has_doctors_title(other):
                 continue
-            (bare, titled), (others_bare, others_titled) = self._titled[mine], self._titled[theirs]
-            if titled <= bare and others_titled >= others_bare:
-                other = texts[theirs]
-                if other and not has_doctors_title(other):
+            bare, titled = self._titled[theirs]
+            for mine in persons if titled >= bare else ():
+                others_bare, others_titled = self._titled[mine]
+                if others_titled <= others_bare and has_doctors_title(texts[mine]):
                     yield mine, theirs
 
     def _texts(self, said_at: Mapping[int, str]) -> Iterator[Pair]:

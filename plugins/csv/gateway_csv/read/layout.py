@@ -227,8 +227,10 @@ def check_second_header(header: Row, row: Row) -> None:
     if not isinstance(first, str) or not may_be_header(first) or _same_cells(header, row):
         return
     filled = [each for each in row.cells if is_filled(each)]
+    if _header_score(row, {}) < _FEWEST_HEADERS:
+        return
     ours = {_text(each) for each in header.cells}
-    if _header_score(row, {}) >= _FEWEST_HEADERS and all(
+    if all(
         isinstance(each, str) and (_text(each) in ours or meaning_of(each) is not None)
         for each in filled
     ):
