@@ -46,6 +46,7 @@ _NONCE_BYTES = 24
 _NONCE_END = _HEADER_BYTES + _NONCE_BYTES
 _TAG_BYTES = 16
 _BLOCK_BYTES = 16
+_HASH_BLOCK_BYTES = 64
 
 
 class ExtendedNonceCipher:
@@ -108,10 +109,9 @@ class Sealer:
         self._active_header = bytes((VERSION, *self._active_id.to_bytes(2)))
         self._index_key = keyring.index_key
         index_key = derived_key(keyring.index_key, "rx-gateway blind index v1")
-        self._index = hmac.new(index_key, digestmod="sha256")
+        self._index = _KeyedHash(index_key)
         self._searches = tuple(
-            hmac.new(derived_key(key, "rx-gateway blind index v1"), digestmod="sha256")
-            for key in keyring.search_keys
+            _KeyedHash(derived_key(key, "rx-gateway blind index v1")) for key in keyring.search_keys
         )
         ledger_key = derived_key(keyring.index_key, "rx-gateway disclosure ledger v1")
         self._ledger = hashlib.blake2b(key=ledger_key, digest_size=LEDGER_BYTES)
@@ -207,13 +207,33 @@ class Sealer:
         return tuple(_index(each, field, account_id, value) for each in self._searches)
 
 
-def _index(keyed: hmac.HMAC, field: str, account_id: str, value: str) -> bytes:
+class _KeyedHash:
+    """HMAC-SHA256 (RFC 2104) under a key of at most 64 bytes, for short texts.
+
+    An imported order has seven of them. Both hashes begin with a block that is the key's: they are
+    begun once. ``hmac.HMAC.copy`` does the same in nearly twice the time.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(_HASH_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes(each ^ 0x36 for each in block))
+        self._outer = hashlib.sha256(bytes(each ^ 0x5C for each in block))
+
+    def digest(self, content: bytes) -> bytes:
+        """Return the 32 bytes of ``content``."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(content)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
+def _index(keyed: _KeyedHash, field: str, account_id: str, value: str) -> bytes:
     # Lengths in front keep ("ab", "c") and ("a", "bc") apart. "surrogatepass":
     # what isn't proper text is simply not found.
     scoped = f"{len(field)}:{field}{len(account_id)}:{account_id}{value}"
-    mac = keyed.copy()  # keyed once: half the time of hmac.digest
-    mac.update(scoped.encode("utf-8", "surrogatepass"))
-    return mac.digest()[:BLIND_INDEX_BYTES]
+    return keyed.digest(scoped.encode("utf-8", "surrogatepass"))[:BLIND_INDEX_BYTES]
 
 
 def key_id_of(sealed: bytes) -> int:

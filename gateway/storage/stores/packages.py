@@ -537,10 +537,11 @@ def name_indexes(sealer: Sealer, account_id: str, name: str, address: str) -> tu
 
 
 _NOT_A_WORD: Final = re.compile(r"[\W_]+")
+_ASCII_MARKS: Final = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 
 def _words(text: str) -> str:
     """Fold a name or an address: letters and digits alone, one space between words."""
     if text.isascii():  # nearly all are; normalising costs more than the hash
-        return _NOT_A_WORD.sub(" ", text).strip().lower()
+        return " ".join(text.translate(_ASCII_MARKS).lower().split())
     return _NOT_A_WORD.sub(" ", unicodedata.normalize("NFKC", text)).strip().casefold()

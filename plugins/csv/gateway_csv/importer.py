@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple
@@ -292,6 +293,7 @@ class _Run:
         }
         self._site = job.caller.site or (codes.pop() if len(codes) == 1 else None)
         self._looks_back = False
+        self._index = partial(gateway.sealer.blind_index, "csv row", job.caller.account_id)
 
     async def look_back(self) -> None:
         """Find out whether rows from before csv_0002 are still to be recognised."""
@@ -309,14 +311,9 @@ class _Run:
         order = read.candidate.order
         if order is None or read.skipped:
             return _Read(read, None)
-        account_id = self._job.caller.account_id
-
-        def index(text: str) -> bytes:
-            return self._gateway.sealer.blind_index("csv row", account_id, text)
-
-        identity, *others = identities_of(order, self._site, index)
+        identity, *others = identities_of(order, self._site, self._index)
         if self._looks_back:
-            identity = with_before(identity, order, self._site, index)
+            identity = with_before(identity, order, self._site, self._index)
         return _Read(read, identity, tuple(others))
 
     async def take(self, chunk: Sequence[_Read]) -> None:
@@ -332,10 +329,10 @@ class _Run:
                 kept.append(each)
             else:
                 self._reject(each.read, [problem], rejections)
-        reads = await with_all_faults(
-            self._gateway, job.caller, [each.read for each in kept], self._reading.layout
-        )
-        kept = [each._replace(read=read) for each, read in zip(kept, reads, strict=True)]
+        read = [each.read for each in kept]
+        reads = await with_all_faults(self._gateway, job.caller, read, self._reading.layout)
+        if reads is not read:
+            kept = [each._replace(read=read) for each, read in zip(kept, reads, strict=True)]
         candidates = tuple(_with_reference(each, claims) for each in kept)
         if candidates:
             submission = Submission(job.caller, SOURCE, candidates)
@@ -407,8 +404,10 @@ class _Run:
 
     def _conflict(self, each: _Read, claims: Mapping[bytes, Claim]) -> RowProblem | None:
         """Return the error of a row that is known, and says something else than it did."""
-        found = (self._conflict_of(each.read.row, one, claims) for one in _identities(each))
-        return next((problem for problem in found if problem is not None), None)
+        row, problem = each.read.row, None
+        for one in _identities(each):
+            problem = problem or self._conflict_of(row, one, claims)
+        return problem
 
     def _conflict_of(
         self, row: Row, identity: Identity, claims: Mapping[bytes, Claim]
@@ -459,10 +458,10 @@ class _Run:
                     row_problem(read.row, layout, problem) for problem in order.errors
                 )
                 self._reject(read, problems, rejections)
-            elif await self._is_another_order(each, order, claims):
+            elif order.status == "duplicate" and await self._is_another_order(each, order, claims):
                 self._reject(read, [_other_content(read.row)], rejections)
             elif self._count(each, identity, order, claims.get(identity.key)):
-                keys = tuple(one.key for one in _identities(each))
+                keys = tuple([one.key for one in _identities(each)])
                 made += [Made(order.package_id, keys)] if order.package_id else []
         for warning in result.warnings:
             row = kept[warning.index or 0].read.row
@@ -473,14 +472,14 @@ class _Run:
     async def _is_another_order(
         self, each: _Read, result: OrderResult, claims: Mapping[bytes, Claim]
     ) -> bool:
-        """Say whether an order id, of which no claim is left, was another patient's order."""
+        """Say whether a duplicate's order id, of which no claim is left, is another patient's."""
         identity, order = each.identity, each.read.candidate.order
         if order is None or identity is None or not order.external_order_id:
             return False
         claim = claims.get(identity.key)
         is_first = self._rows_by_key[self._key(identity)][0] == each.read.row.number
         is_new = claim is None or (claim.import_id == self._job.import_id or not claim.content)
-        if result.status != "duplicate" or self._job.is_resumed or not (is_first and is_new):
+        if self._job.is_resumed or not (is_first and is_new):
             return False
         async with self._gateway.database.read() as connection:
             package = await self._gateway.packages.get(
@@ -530,10 +529,8 @@ class _Run:
         return job.is_resumed and claim is not None and claim.import_id == job.import_id
 
 
-def _identities(each: _Read) -> Iterator[Identity]:
-    if each.identity is not None:
-        yield each.identity
-        yield from each.others
+def _identities(each: _Read) -> Sequence[Identity]:
+    return () if each.identity is None else (each.identity, *each.others)
 
 
 def _other_content(row: Row) -> RowProblem:

@@ -2,9 +2,10 @@
 
 import csv
 import io
+from datetime import timedelta
 
 import pytest
-from gateway_csv.row_dedup import said_by
+from gateway_csv.row_dedup import Claim, Identity, KnownRows, said_by
 from gateway_csv.tables import known_rows
 from plugins.csv.files import PLUGINS, Sender
 from plugins.csv.test_properties import _exported
@@ -220,3 +221,30 @@ async def test_a_row_whose_twin_is_cancelled_makes_no_package(sender):
 
     assert counts(report) == {"created": 1, "skipped": 1, "rejected": 1}
     assert report["errors"][0]["message"] == ("by row 4 the same order needs no delivery any more")
+
+
+async def test_rows_are_claimed_by_the_first_import_that_brings_them(harness, database_url):
+    ana, bo, cy = (
+        Identity(name * 16, name.upper() * 16, is_lasting=name != b"c", by="order id")
+        for name in (b"a", b"b", b"c")
+    )
+    async with harness(f'{PLUGINS}[database]\nurl = "{database_url}"\n') as gateway:
+        database, now = gateway.gateway.database, gateway.gateway.clock.now()
+        rows = KnownRows(database, Caller(DEFAULT_ACCOUNT, "live", "k"), timedelta(days=14))
+        nothing = await rows.claim([], "imp_1", now, again=False)
+        first = await rows.claim([bo, ana, bo], "imp_1", now, again=False)
+        later = now + timedelta(minutes=5)
+        second = await rows.claim([cy, bo], "imp_2", later, again=False)
+        known = await rows.known([ana, bo, cy], later)
+
+    then, soon = to_epoch_ms(now), to_epoch_ms(later)
+    assert nothing == {}
+    assert first == {
+        ana.key: Claim("imp_1", then, ana.content, then, is_lasting=True),
+        bo.key: Claim("imp_1", then, bo.content, then, is_lasting=True),
+    }
+    assert second == {
+        bo.key: first[bo.key],
+        cy.key: Claim("imp_2", soon, cy.content, soon, is_lasting=False),
+    }
+    assert known == {**first, **second}

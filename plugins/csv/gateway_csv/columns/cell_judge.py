@@ -38,10 +38,10 @@ class CellJudge:
 
     def _judge_of(self, field: str) -> Fault:
         traits = self._traits.get(field, ())
-        why_no = misfits(field)
+        why_not = misfits(field)
 
         def judge(cell: Cell) -> str:
-            reason = why_no(cell) or (_unlike_others(cell, traits) if traits else "")
+            reason = why_not(cell) or (_unlike_others(cell, traits) if traits else "")
             return reason and (reason if says_something(cell, field) else "")
 
         return kept(judge) if field in _REPEATED else judge

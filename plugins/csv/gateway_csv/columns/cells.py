@@ -97,7 +97,7 @@ def code_of(cell: Cell) -> str | None:
     text = text_of(cell)
     if text is None:
         return None
-    if text.isalnum() and "e" not in text and "E" not in text:
+    if "." not in text and "e" not in text and "E" not in text:
         return text
     whole = _WHOLE.fullmatch(text)
     if whole:

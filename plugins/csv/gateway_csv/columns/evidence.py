@@ -36,6 +36,7 @@ from gateway_csv.columns.shapes import (
 )
 from gateway_csv.columns.wording import (
     ANSWERS,
+    GARBLED_FIELDS,
     NOTE_WORDS,
     garbled,
     has_second_comma,
@@ -63,7 +64,8 @@ _DOSE: Final = re.compile(r"\d\s*(?:mg|mcg|ml)\b", re.IGNORECASE)
 _PLAIN_STREET: Final = re.compile(r"\d{1,6}[a-z]? +[^\W\d_][^@$\d]*", re.IGNORECASE)
 # Nearly every address there is in one cell: 123 Main St, Apt 4, Miami, FL 33100.
 _PLAIN_ADDRESS: Final = re.compile(
-    r"\d{1,6} (?!(?:mg|mcg|ml|tab|cap|units?)\b)[a-z](?:[a-z .']|, (?:apt \d{1,4}(?=,))?)*"
+    r"\d{1,6} (?!(?:mg|mcg|ml|tab|cap|units?)\b)[a-z][a-z .']*"
+    r"(?:, (?:apt \d{1,4}(?=,))?[a-z .']*)*"
     r", [a-z]{2} (?:\d{5}|[a-z]\d[a-z] ?\d[a-z]\d)",
     re.ASCII | re.IGNORECASE,
 )
@@ -442,7 +444,18 @@ def misfit(field: str, cell: Cell) -> str:
 def misfits(field: str) -> Callable[[Cell], str]:
     """Return :func:`misfit` for one field."""
     judge = _JUDGES.get(field)
-    return (lambda _: "") if judge is None else partial(_misfit, field, judge)
+    if judge is None:
+        return lambda _: ""
+    if field in GARBLED_FIELDS:
+        return partial(_misfit, field, judge)
+
+    def why_not(cell: Cell) -> str:
+        if not isinstance(cell, str):
+            return _misfit(field, judge, cell)
+        text = cell.strip().removeprefix("'")
+        return judge(text) if text else ""
+
+    return why_not
 
 
 def _misfit(field: str, judge: Callable[[str], str], cell: Cell) -> str:

@@ -1,11 +1,13 @@
 """Blind indexes: a value is found again without being stored."""
 
+import hmac
+
 from core.storage.rows import newest_only
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.crypto.keyring import Keyring
+from gateway.storage.crypto.keyring import Keyring, derived_key
 
 KEYRING = Keyring(bytes(range(32)), ((1, bytes(range(32, 64))),))
 SEALER = Sealer(KEYRING)
@@ -17,6 +19,14 @@ def test_a_blind_index_is_sixteen_bytes_and_always_the_same_ones() -> None:
         SEALER.blind_index("patient_phone", "acc_1", "+14165550123").hex()
         == "66c256573a8579f110240db0e8c32960"
     )
+
+
+def test_a_blind_index_is_an_hmac_whatever_the_length() -> None:
+    key = derived_key(KEYRING.index_key, "rx-gateway blind index v1")
+    for length in (0, 1, 55, 56, 63, 64, 65, 119, 128, 1000):
+        whole = hmac.digest(key, b"5:notes5:acc_1" + b"x" * length, "sha256")
+
+        assert SEALER.blind_index("notes", "acc_1", "x" * length) == whole[:16]
 
 
 def test_a_blind_index_survives_rotation() -> None:
