@@ -19,6 +19,7 @@ from gateway_reports.site_day import due_day
 
 _AT_ONCE: Final = 200
 _MOST_KEPT: Final = 50_000
+_MOST_ACCOUNTS: Final = 50
 _MOST_CHANGES: Final = 500
 _LATE: Final = timedelta(minutes=1)
 _CHANGED: Final = "package.updated"
@@ -38,26 +39,31 @@ class DueDays:
         self._gateway = gateway
         self._settings = settings
         self._actor = actor
-        self._kept: OrderedDict[tuple[str, str], Due] = OrderedDict()
+        self._kept: OrderedDict[str, dict[str, Due]] = OrderedDict()
         self._looked_at: dict[tuple[str, Mode], datetime] = {}
 
     async def of(
         self, connection: AsyncConnection, caller: Caller, ids: Sequence[str]
     ) -> Mapping[str, Due]:
         """Return the days of those packages that ``caller`` may see, by id."""
-        await self._forget_changed(connection, caller)
-        account = caller.account_id
-        found = {each: self._kept.get((account, each)) for each in ids}
-        unknown = [each for each, due in found.items() if due is None]
+        kept = self._kept.setdefault(caller.account_id, {})
+        self._kept.move_to_end(caller.account_id)
+        await self._forget_changed(connection, caller, kept)
+        found = {each: kept[each] for each in ids if each in kept}
+        unknown = [each for each in ids if each not in found]
         for start in range(0, len(unknown), _AT_ONCE):
             some = unknown[start : start + _AT_ONCE]
             for package in await self._gateway.packages.of_ids(connection, caller, some):
-                self._kept[account, package.id] = found[package.id] = self._due(package)
-        while len(self._kept) > _MOST_KEPT:
+                kept[package.id] = found[package.id] = self._due(package)
+        if len(kept) > _MOST_KEPT:
+            kept.clear()
+        if len(self._kept) > _MOST_ACCOUNTS:
             self._kept.popitem(last=False)
-        return {each: due for each, due in found.items() if due is not None}
+        return found
 
-    async def _forget_changed(self, connection: AsyncConnection, caller: Caller) -> None:
+    async def _forget_changed(
+        self, connection: AsyncConnection, caller: Caller, kept: dict[str, Due]
+    ) -> None:
         """Forget the packages whose orders changed since the last look."""
         account, mode = caller.account_id, caller.mode
         now = self._gateway.clock.now()
@@ -73,9 +79,9 @@ class DueDays:
             since=min(since, now) - _LATE,
         )
         if len(changes) == _MOST_CHANGES:
-            self._kept.clear()
+            kept.clear()
         for each in changes:
-            self._kept.pop((account, each.subject), None)
+            kept.pop(each.subject, None)
 
     def _due(self, package: Package) -> Due:
         order = package.order

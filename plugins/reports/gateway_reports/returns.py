@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Row, delete, func, insert, select
@@ -91,6 +91,42 @@ class ReturnDue(msgspec.Struct, frozen=True, kw_only=True):
     driver_id: str | None = None
 
 
+class _Bag(NamedTuple):
+    """What is said of a due bag; ``today`` is the day of its site."""
+
+    site: str | None
+    status: Status
+    driver_id: str | None
+    filled_on: date
+    today: date
+
+
+class _Place(NamedTuple):
+    """A due bag in the list: the oldest first, and then as they came in."""
+
+    due_on: date
+    package_id: str
+    bag: _Bag
+
+    def order(self) -> tuple[date, str]:
+        return self[:2]
+
+    def text(self) -> str:
+        return f"{self.due_on.isoformat()}.{self.package_id}"
+
+    def shown(self) -> ReturnDue:
+        bag = self.bag
+        return ReturnDue(
+            package_id=self.package_id,
+            site=bag.site,
+            status=bag.status,
+            filled_on=bag.filled_on,
+            due_on=self.due_on,
+            days_late=(bag.today - self.due_on).days,
+            driver_id=bag.driver_id,
+        )
+
+
 class Returns:
     """The returns of one gateway."""
 
@@ -102,35 +138,7 @@ class Returns:
         self, caller: Caller, site: str | None = None, *, within_days: int = 0
     ) -> list[ReturnDue]:
         """Return the bags that are due today or within so many days, the oldest first."""
-        gateway = self._gateway
-        now = gateway.clock.now()
-        codes = [site] if site is not None else sites_of(gateway, caller)
-        today = {
-            code: day_at(gateway.sites.zone(caller.account_id, code), now).date for code in codes
-        }
-        found: list[ReturnDue] = []
-        async with gateway.database.read() as connection:
-            bags = await self._undelivered(connection, caller, site)
-            days = await self._days.of(connection, caller, [each.id for each in bags])
-        for bag in bags:
-            code = bag.site if None not in today else None
-            if code not in today or bag.id not in days:
-                continue
-            filled_on, due_on = days[bag.id]
-            late = (today[code] - due_on).days
-            if late + within_days >= 0:
-                found.append(
-                    ReturnDue(
-                        package_id=bag.id,
-                        site=bag.site,
-                        status=bag.status,
-                        filled_on=filled_on,
-                        due_on=due_on,
-                        days_late=late,
-                        driver_id=bag.driver_id,
-                    )
-                )
-        return sorted(found, key=place_of)
+        return [each.shown() for each in await self._due(caller, site, within_days)]
 
     async def page(
         self, caller: Caller, site: str | None, *, within_days: int, after: str, limit: int
@@ -139,10 +147,32 @@ class Returns:
 
         ``after`` is a place that was returned, or empty.
         """
-        all_due = await self.due(caller, site, within_days=within_days)
-        start = bisect_right(all_due, after, key=place_of) if after else 0
-        shown = all_due[start : start + limit]
-        return shown, place_of(shown[-1]) if start + limit < len(all_due) else ""
+        found = await self._due(caller, site, within_days)
+        start = bisect_right(found, after, key=_Place.text) if after else 0
+        shown = found[start : start + limit]
+        more = shown[-1].text() if start + limit < len(found) else ""
+        return [each.shown() for each in shown], more
+
+    async def _due(self, caller: Caller, site: str | None, within_days: int) -> list["_Place"]:
+        gateway = self._gateway
+        now = gateway.clock.now()
+        codes = [site] if site is not None else sites_of(gateway, caller)
+        today = {
+            code: day_at(gateway.sites.zone(caller.account_id, code), now).date for code in codes
+        }
+        last = {code: day + timedelta(days=within_days) for code, day in today.items()}
+        async with gateway.database.read() as connection:
+            bags = await self._undelivered(connection, caller, site)
+            days = await self._days.of(connection, caller, [each[0] for each in bags])
+        found: list[_Place] = []
+        for package_id, own_site, status, driver_id in bags:
+            code = None if None in last else own_site
+            due = days.get(package_id)
+            if due is not None and code in last and due.due_on <= last[code]:
+                bag = _Bag(own_site, status, driver_id, due.filled_on, today[code])
+                found.append(_Place(due.due_on, package_id, bag))
+        found.sort(key=_Place.order)
+        return found
 
     async def announce(self) -> None:
         """Publish ``package.return_due`` for the bags that are due and weren't announced yet."""
@@ -201,12 +231,14 @@ class Returns:
 
     async def _undelivered(
         self, connection: AsyncConnection, caller: Caller, site: str | None
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[Row[str, str | None, Status, str | None]]:
         """Return every undelivered package: a fill date may lie before the order."""
         lists = [each._replace(site=site) for each in _WAITING]
         bags = self._gateway.packages.keys(caller, lists)
         found = await connection.execute(
-            select(bags).where(bags.c.status.in_(_STATUSES), bags.c.purged.is_(False))
+            select(bags.c.id, bags.c.site, bags.c.status, bags.c.driver_id).where(
+                bags.c.status.in_(_STATUSES), bags.c.purged.is_(False)
+            )
         )
         return found.all()
 
@@ -240,11 +272,6 @@ class Returns:
             drafts = [_draft(caller, each, now) for each in new]
             published = await gateway.publisher.record(connection, drafts, now)
         gateway.publisher.announce(published)
-
-
-def place_of(due: ReturnDue) -> str:
-    """Return where a bag is in the list: the oldest first, and then as they came in."""
-    return f"{due.due_on.isoformat()}.{due.package_id}"
 
 
 async def _known(
