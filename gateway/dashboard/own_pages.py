@@ -40,7 +40,7 @@ def own_pages(gateway: Gateway) -> list[Page]:
         *inbox_pages(gateway),
         *settings_pages(gateway),
         *me_pages(gateway),
-        *search_pages(),
+        *search_pages(gateway),
     ]
 
 

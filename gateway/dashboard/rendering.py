@@ -9,16 +9,19 @@ import gettext
 import gzip
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
+from types import CodeType
 from typing import Any, Final
 
 from jinja2 import (
     BaseLoader,
+    BytecodeCache,
     ChoiceLoader,
     Environment,
     PackageLoader,
     PrefixLoader,
     StrictUndefined,
 )
+from jinja2.bccache import Bucket
 from litestar import Request, Response
 from markupsafe import Markup
 
@@ -75,6 +78,7 @@ class Layout:
             if name and folders[name].joinpath("templates").is_dir()
         }
         loader = ChoiceLoader([PackageLoader(_CORE), PrefixLoader(prefixed)])
+        code = _SharedCode()
         self._texts: dict[tuple[str, str], gettext.NullTranslations] = {}
         self._environments: dict[tuple[str, str], Environment] = {}
         for name in named:
@@ -83,7 +87,7 @@ class Layout:
             for language in languages:
                 texts = catalog(language, owners)
                 self._texts[name, language] = texts
-                self._environments[name, language] = self._environment(texts, loader)
+                self._environments[name, language] = self._environment(texts, loader, code)
 
     def page(
         self,
@@ -156,9 +160,12 @@ class Layout:
         values["ui"] = environment.get_template(PARTS).make_module(values)
         return values
 
-    def _environment(self, texts: gettext.NullTranslations, loader: BaseLoader) -> Environment:
+    def _environment(
+        self, texts: gettext.NullTranslations, loader: BaseLoader, code: BytecodeCache
+    ) -> Environment:
         made = Environment(
             loader=loader,
+            bytecode_cache=code,
             autoescape=True,
             undefined=StrictUndefined,
             extensions=["jinja2.ext.i18n"],
@@ -172,6 +179,23 @@ class Layout:
         made.filters["initials"] = initials
         made.globals["company"] = None
         return made
+
+
+class _SharedCode(BytecodeCache):
+    """The code of each template, compiled once for all languages and plugins."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[str, CodeType | None]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give a template the code that another environment made of the same source."""
+        checksum, code = self._kept.get(bucket.key, ("", None))
+        if checksum == bucket.checksum:
+            bucket.code = code
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a template's code."""
+        self._kept[bucket.key] = bucket.checksum, bucket.code
 
 
 def _spoken(texts: gettext.NullTranslations) -> Callable[..., Markup]:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from gateway.dashboard.news import REASONS, Newsroom, last_digits
 from gateway.dashboard.package_groups import BY_NAME, GROUP_OF, GROUPS, VIEW_OF, VIEWS, Group, View
+from gateway.dashboard.package_search import PackageSearch
 from gateway.dashboard.pages.bag_labels import bag_label_actions
 from gateway.dashboard.pages.bulk import bulk_actions
 from gateway.errors import NotFound
@@ -16,7 +17,6 @@ from gateway.model.masking import masked_package
 from gateway.model.order import PRIORITIES
 from gateway.model.package import Package
 from gateway.model.permission import REVEAL_CONTACT, REVEAL_RX
-from gateway.model.phone import to_e164
 from gateway.runtime import Gateway
 from gateway.sdk.page_request import PageRequest, Query
 from gateway.sdk.pages import Action, Badge, Page, SeeOther, Template
@@ -33,7 +33,6 @@ PAGE_SIZE: Final = 25
 PERMISSION: Final = "packages.read"
 _WITH_REASON: Final = ("delivery.failed", "delivery.attempted")
 _FLAGS: Final = ("signature", "refrigerated", "controlled")
-_MAX_SEARCH: Final = 200
 
 
 class Row(NamedTuple):
@@ -114,6 +113,7 @@ class Packages:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._newsroom = Newsroom(gateway.hooks)
+        self._search = PackageSearch(gateway)
 
     @property
     def _has_imports(self) -> bool:
@@ -226,7 +226,7 @@ class Packages:
         text = await request.recall(token)
         if text is None:
             raise NotFound("This search is over: it is kept for 15 minutes. Search again.")
-        found = await self._search(request.caller, text.strip()[:_MAX_SEARCH])
+        found = await self._search.packages(request.caller, text, PAGE_SIZE)
         if len(found) == 1:
             return SeeOther(f"packages/{found[0].id}")
         masked = request.caller.masked
@@ -253,27 +253,6 @@ class Packages:
                 "has_imports": self._has_imports,
             },
         )
-
-    async def _search(self, caller: Caller, text: str) -> Sequence[Package]:
-        """Return the packages with exactly this rx number, phone, patient id or order id."""
-        if not text:
-            return []
-        store = self._gateway.packages
-        country = self._gateway.sites.country(caller.account_id, caller.site)
-        tried = {"rx_number": text, "external_patient_id": text, "external_order_id": text}
-        phone = to_e164(text, country)
-        if phone is not None:
-            tried["patient_phone"] = phone
-        found: dict[str, Package] = {}
-        entries = []
-        async with self._gateway.database.read() as connection:
-            for field, value in tried.items():
-                hits = await store.search(connection, caller, field, value, limit=PAGE_SIZE)
-                found |= {each.id: each for each in hits}
-                entries.append(store.searched(caller, field, value, hits=bool(hits)))
-        with_hits = [each for each in entries if each.outcome == "hits"]
-        await self._gateway.audit.note(with_hits or entries)
-        return sorted(found.values(), key=lambda each: each.id, reverse=True)[:PAGE_SIZE]
 
     async def _rows(
         self, request: PageRequest, shown: Sequence[Package], seen_at: datetime | None = None

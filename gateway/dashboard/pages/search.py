@@ -1,6 +1,8 @@
 """The search box: what is typed never stands in a URL, its result is behind a token."""
 
+from gateway.dashboard.package_search import PackageSearch
 from gateway.errors import InvalidInput, Problem
+from gateway.runtime import Gateway
 from gateway.sdk.page_request import PageRequest
 from gateway.sdk.pages import Action, Page, SeeOther, Template
 
@@ -8,30 +10,41 @@ _READ = "packages.read"
 _MAX_TEXT = 200
 
 
-def search_pages() -> list[Page]:
+def search_pages(gateway: Gateway) -> list[Page]:
     """Make the page, which phones have in place of the box."""
+    search = _Search(PackageSearch(gateway))
     return [
         Page(
             path="search",
             title="Search",
             permission=_READ,
-            handler=_show,
-            actions=(Action(path="", permission=_READ, handler=_find),),
+            handler=search.show,
+            actions=(Action(path="", permission=_READ, handler=search.find),),
         )
     ]
 
 
-async def _show(request: PageRequest) -> Template:
-    del request
-    return Template("search.html")
+class _Search:
+    def __init__(self, packages: PackageSearch) -> None:
+        self._packages = packages
 
+    async def show(self, request: PageRequest) -> Template:
+        del request
+        return Template("search.html")
 
-async def _find(request: PageRequest) -> SeeOther:
-    sought = " ".join((await request.form()).get("q").split())
-    if not 0 < len(sought) <= _MAX_TEXT:
-        raise InvalidInput(
-            "There is nothing to search for.",
-            [Problem("write an Rx number, a phone number, a patient id or an order id", field="q")],
-        )
-    token = await request.remember(sought)
-    return SeeOther(f"packages?found={token}")
+    async def find(self, request: PageRequest) -> SeeOther:
+        """Open the one package that is found; several, or none, are shown by a token."""
+        sought = " ".join((await request.form()).get("q").split())
+        if not 0 < len(sought) <= _MAX_TEXT:
+            raise InvalidInput(
+                "There is nothing to search for.",
+                [
+                    Problem(
+                        "write an Rx number, a phone number, a patient id or an order id", field="q"
+                    )
+                ],
+            )
+        found = await self._packages.only(request.caller, sought)
+        if found is not None:
+            return SeeOther(f"packages/{found}")
+        return SeeOther(f"packages?found={await request.remember(sought)}")

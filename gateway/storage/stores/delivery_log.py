@@ -210,7 +210,7 @@ class DeliveryLog:
         each = newest.order_by(attempts.c.sequence.desc()).limit(most).subquery()
         rows = (await connection.execute(select(each))).all()
         since_ms = to_epoch_ms(since)
-        found = [Timing(row[0], row[1], bool(row[2])) for row in rows if row[0] >= since_ms]
+        found = [Timing._make(row) for row in rows if row[0] >= since_ms]
         return found, len(rows) < most or len(found) < len(rows)
 
     async def counts_between(

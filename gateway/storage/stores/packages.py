@@ -7,7 +7,18 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, Select, Subquery, bindparam, func, select, tuple_, union_all, update
+from sqlalchemy import (
+    Row,
+    Select,
+    Subquery,
+    bindparam,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms
@@ -390,6 +401,30 @@ class PackageStore:
         if before_id is not None:
             query = query.where(packages.c.id < before_id)
         return [self._package(row) for row in await connection.execute(query)]
+
+    async def hits(
+        self, connection: AsyncConnection, caller: Caller, values: Mapping[str, str], *, limit: int
+    ) -> dict[str, list[str]]:
+        """Return the newest ids that have each of ``values``, by its field; without those of none.
+
+        Fields are keys of ``SEARCH_FIELDS``, each looked for in its own index.
+        """
+        parts = [
+            select(literal(field).label("field"), packages.c.id)
+            .where(
+                *visible_to(caller, packages),
+                packages.c.id.in_(_having(field, self.index(field, caller.account_id, value))),
+            )
+            .order_by(packages.c.id.desc())
+            .limit(limit)
+            .subquery()
+            for field, value in values.items()
+        ]
+        found: dict[str, list[str]] = {}
+        if parts:
+            for field, package_id in await connection.execute(union_all(*map(select, parts))):
+                found.setdefault(field, []).append(package_id)
+        return found
 
     def name_index(self, account_id: str, name: str, address: str) -> bytes:
         """Return the blind index of a name with its address; case and punctuation don't count."""

@@ -20,6 +20,7 @@ from gateway.storage.stores.access_reports import AuditFilter, PatientReports
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryFilter, DeliveryLog
 from gateway.storage.stores.package_lists import PackageFilter, count, count_since, counts, keys_of
+from gateway.storage.stores.packages import SEARCH_FIELDS
 from gateway.storage.stores.timelines import heard_of
 
 
@@ -261,6 +262,18 @@ async def test_what_few_packages_have_is_counted_in_its_index_alone(sqlite_datab
             joined: {flagged.format("needs_person"), status},
         }[asked]
     )
+
+
+async def test_all_kinds_of_search_are_looked_for_at_once_each_in_its_index(sqlite_database, kept):
+    values = dict.fromkeys(SEARCH_FIELDS, "some value")
+    async with sqlite_database.begin() as connection:
+        statements = noted(connection)
+        await kept.packages.hits(connection, LIVE, values, limit=9)
+        [plan] = await plans_of(connection, statements)
+
+    names = {each.partition("(")[2] for each in plan if each.startswith(("SEARCH", "SCAN p"))}
+    own = {f"{name}=?)" for name in SEARCH_FIELDS.values()}
+    assert names - {""} == {*own, "account_id=? AND id=?)"}
 
 
 async def failed_last(kept, connection):

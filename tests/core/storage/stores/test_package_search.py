@@ -43,6 +43,20 @@ async def test_a_package_is_found_by_what_it_is_known_by(connection, kept):
             assert found == [known_as(package)]
 
 
+async def test_one_text_is_looked_for_as_all_that_it_may_be(connection, kept):
+    by_order = new_package(LIVE, rx_number="RX-1", external_order_id="42")
+    by_number = new_package(LIVE, rx_number="42", external_order_id="SO-2")
+    await kept.packages.insert(connection, [by_order, by_number])
+    both = dict.fromkeys(("rx_number", "external_order_id", "external_patient_id"), "42")
+
+    found = await kept.packages.hits(connection, LIVE, both, limit=9)
+
+    assert found == {"rx_number": [by_number.id], "external_order_id": [by_order.id]}
+    assert await kept.packages.hits(connection, LIVE, {}, limit=9) == {}
+    for caller in ELSEWHERE:
+        assert await kept.packages.hits(connection, caller, both, limit=9) == {}
+
+
 async def test_an_order_id_is_found_in_its_very_spelling_only(connection, kept):
     await kept.packages.insert(connection, [new_package(LIVE)])
 
