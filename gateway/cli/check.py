@@ -10,11 +10,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final, cast
 
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import company_provider
 from gateway.cli.findings import Findings
 from gateway.cli.opening import DEFAULT_FILE, read_settings, unlogged
+from gateway.cli.running_server import server_lines
 from gateway.cli.serve import listen_problem
 from gateway.errors import (
     ConfigurationError,
@@ -43,6 +45,7 @@ from gateway.sdk.cli import Session, command
 from gateway.sdk.records import HealthReport, InstalledPlugin
 from gateway.settings import Settings, read_table, site_codes
 from gateway.storage.database import Database
+from gateway.storage.maintenance.locks import is_served
 from gateway.storage.outage import cause_of
 
 _AUDIT_ROWS: Final = 20_000  # the newest ones; gateway audit verify takes all
@@ -92,12 +95,28 @@ async def run_checks(
     )
     if every_page:
         await _check_company_sign_in(gateway, findings)
+        await _check_server(settings, findings)
     await _check_master_key(gateway, state, findings)
     await _check_keys(gateway, state, findings)
     await _check_audit(gateway, state, findings, newest=0 if every_page else _AUDIT_ROWS)
     if plugin_health:
         await check_plugin_health(gateway, state, findings)
     return findings
+
+
+async def _check_server(settings: Settings, findings: Findings) -> None:
+    """Ask the server that has this SQLite file open; it may know of a fault that no file shows.
+
+    Such as a file that was replaced: the one on the disk is whole, and not the one in use.
+    """
+    url = make_url(settings.database.url)
+    if url.get_backend_name() != "sqlite" or not is_served(Path(url.database or "")):
+        return
+    server, _ = await server_lines(settings)
+    if server.ok:
+        findings.passed("server", server.detail)
+        return
+    findings.failed("server", Problem(server.detail))
 
 
 async def _check_company_sign_in(gateway: Gateway, findings: Findings) -> None:
@@ -253,7 +272,7 @@ async def _check_sinks(gateway: Gateway, state: DatabaseState | None, findings: 
     """Check that a plugin brings the sink of each destination."""
     if state is None or not state.is_ready or "plugins" in findings.by_check:
         return
-    database = Database(gateway.settings.database.url)
+    database = Database(gateway.settings.database.url, only_reads=True)
     try:
         async with database.read() as connection:
             findings.found(*await installation.unserved(connection, gateway.hooks))

@@ -3,12 +3,7 @@
 Read-only, and independent of the server: it also works while the server is down.
 """
 
-import asyncio
-import http.client
-import json
-import ssl
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -19,27 +14,22 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.cli.check import check_plugin_health, run_checks
 from gateway.cli.findings import Findings
 from gateway.cli.opening import DEFAULT_FILE, unlogged
+from gateway.cli.running_server import server_lines
 from gateway.errors import ConfigurationError
 from gateway.health.lines import Line, red
-from gateway.health.stored_state import StoredState, disk, reason_of
+from gateway.health.stored_state import StoredState, disk
 from gateway.runtime import Gateway
 from gateway.sdk.cli import Session, command
-from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.stores.backlog import BacklogReader
 from gateway.version import __version__, build_id
 
-_SERVER_SECONDS: Final = 6.0  # a second more than /health/ready gives its checks
 _HELP: Final[Mapping[str, str]] = {
     "plugins": "gateway plugins list",
     "master key": "gateway seal status",
     "keys": "gateway keys list",
     "certificate": "gateway tls init NAME",
     "audit trail": "gateway audit verify",
-}
-_SERVED_HELP: Final[Mapping[str, str]] = {
-    "engine": "gateway deliveries list --state pending",
-    "key file": "gateway seal write-back",
 }
 
 
@@ -85,7 +75,7 @@ async def collect(config: Path | None) -> list[Line]:
     gateway = findings.gateway
     if gateway is None:  # the settings can't be read
         return [*lines, *_of_findings(findings)]
-    server, served = await _server(gateway.settings)
+    server, served = await server_lines(gateway.settings)
     lines += [server, *_of_findings(findings), *served, disk(gateway.settings)]
     if findings.database is not None and findings.database.is_ready:
         lines += await _stored(gateway)
@@ -136,73 +126,9 @@ async def _plugin_health(
     return _of_findings(findings)
 
 
-async def _server(settings: Settings) -> tuple[Line, list[Line]]:
-    """Ask the server on this machine whether it is ready; its own checks are lines, too."""
-    if settings.gateway.port == 0:
-        detail = "[gateway] port is 0, so its address is not known"
-        return Line("server", ok=False, detail=detail, command="gateway serve --port 8080"), []
-    try:
-        answered, body = await asyncio.to_thread(_ready, settings)
-        checks = json.loads(body)["checks"]
-        served = [
-            Line(name, ok=each["ok"], detail=each["detail"], command=_served_help(name, each["ok"]))
-            for name, each in checks.items()
-            if name not in {"database", "plugins"}  # looked at already
-        ]
-    except (OSError, http.client.HTTPException) as error:
-        detail = f"nothing answers at {_address(settings)} ({reason_of(error)})"
-        return Line("server", ok=False, detail=detail, command="gateway serve"), []
-    except (ValueError, TypeError, KeyError, AttributeError):
-        detail = f"another program answers at {_address(settings)}; see [gateway] port"
-        return Line("server", ok=False, detail=detail, command="gateway check"), []
-    failed = [name for name, each in checks.items() if not each["ok"]]
-    if answered == http.client.OK:
-        return Line("server", ok=True, detail=f"ready at {_address(settings)}"), served
-    detail = f"running at {_address(settings)}, but not ready: {', '.join(failed)}"
-    return Line("server", ok=False, detail=detail, command="gateway check"), served
-
-
-def _served_help(name: str, ok: bool) -> str | None:
-    return None if ok else _SERVED_HELP.get(name, "gateway check")
-
-
-def _local_host(settings: Settings) -> str:
-    """Return the host to ask: a wildcard address is reached through the loopback one."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104 - compared, not listened on
-        settings.gateway.host, settings.gateway.host
-    )
-
-
-def _tls(settings: Settings) -> bool:
-    return settings.http.tls_cert is not None
-
-
-def _address(settings: Settings) -> str:
-    host = _local_host(settings)
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if _tls(settings) else 'http'}://{shown}:{settings.gateway.port}"
-
-
-def _ready(settings: Settings) -> tuple[int, bytes]:
-    host, port = _local_host(settings), settings.gateway.port
-    connection: http.client.HTTPConnection
-    if _tls(settings):
-        # On this machine, to ask for health: the certificate may be for another name.
-        context = ssl._create_unverified_context()  # noqa: S323, SLF001
-        connection = http.client.HTTPSConnection(
-            host, port, timeout=_SERVER_SECONDS, context=context
-        )
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=_SERVER_SECONDS)
-    with closing(connection):
-        connection.request("GET", "/health/ready")
-        response = connection.getresponse()
-        return response.status, response.read(1 << 20)
-
-
 async def _stored(gateway: Gateway) -> list[Line]:
     """Look at what the database holds; it exists and its schema is up to date."""
-    database = Database(gateway.settings.database.url)
+    database = Database(gateway.settings.database.url, only_reads=True)
     try:
         reader = BacklogReader(
             database, gateway.clock, gateway.hooks.sinks(), gateway.work_queues()

@@ -118,7 +118,7 @@ def audit_line(found: AuditState) -> Line:
 @asynccontextmanager
 async def opened_database(gateway: Gateway) -> AsyncIterator[Database]:
     """Open the database alone; raises ``StorageError`` when it fails."""
-    database = Database(gateway.settings.database.url)
+    database = Database(gateway.settings.database.url, only_reads=True)
     try:
         yield database
     except (SQLAlchemyError, OSError) as error:

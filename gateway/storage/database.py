@@ -84,10 +84,16 @@ class Database:
 
     ``?prepared_statements=false`` is our own addition to it: for poolers in transaction mode.
     A SQLite file that another connection has locked is waited for, ``busy_timeout_ms`` at most.
+    With ``only_reads`` it stays as it is: the last connection to close writes the ``-wal`` into it.
     """
 
     def __init__(
-        self, url: str, *, pool_size: int = 8, busy_timeout_ms: int = _BUSY_TIMEOUT_MS
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        busy_timeout_ms: int = _BUSY_TIMEOUT_MS,
+        only_reads: bool = False,
     ) -> None:
         self._point_reader: sqlite3.Connection | None = None
         self._busy_timeout_ms = busy_timeout_ms
@@ -99,7 +105,7 @@ class Database:
         )
         if self.dialect == "sqlite":
             self.path: Path | None = Path(self.url.database or "")
-            self._watch: FileWatch | None = FileWatch(self.path)
+            self._watch: FileWatch | None = FileWatch(self.path, only_reads=only_reads)
             self._writer = self._sqlite_engine(self._watch, begin="BEGIN IMMEDIATE", pool_size=1)
             self._reader = self._sqlite_engine(self._watch, begin="BEGIN", pool_size=pool_size)
             self._functions: SqliteWriter | PostgresWriter = SqliteWriter(

@@ -26,8 +26,14 @@ class FileWatch:
     """
 
     def __init__(
-        self, path: Path, *, pause_seconds: float = 1.0, clock: Clock | None = None
+        self,
+        path: Path,
+        *,
+        only_reads: bool = False,
+        pause_seconds: float = 1.0,
+        clock: Clock | None = None,
     ) -> None:
+        self._only_reads = only_reads
         self._clock = clock or SystemClock()
         self._path = path
         self._wal = path.with_name(f"{path.name}-wal")
@@ -48,7 +54,7 @@ class FileWatch:
         """
         if (fault := self.fault(at_once=True)) is not None:
             raise StorageError(fault)
-        mode = "rw" if self._was_opened else "rwc"
+        mode = "ro" if self._only_reads else "rw" if self._was_opened else "rwc"
         return f"{self._path.absolute().as_uri()}?mode={mode}"
 
     def connected(self) -> None:

@@ -115,6 +115,16 @@ def server_lock(database: Path) -> Iterator[None]:
         yield
 
 
+def is_served(database: Path) -> bool:
+    """Return whether a process serves a SQLite file, on this machine."""
+    lock = database.with_name(f"{database.name}.serving")
+    try:
+        with lock.open("r+b") as file:
+            return not _locked(file.fileno())
+    except OSError:  # no server ever ran, or it runs without a lock
+        return False
+
+
 def _locked(descriptor: int) -> bool:
     """Take the lock; returns whether it was free. Raises ``OSError`` where there are no locks."""
     try:

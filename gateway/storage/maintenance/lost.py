@@ -7,6 +7,8 @@ loss; SQLite would also drop the transactions that still are in a leftover ``-wa
 """
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy.engine import URL
@@ -36,9 +38,44 @@ def lost_file(url: URL, key: Path | None) -> str | None:
     return None if key is None or not key.exists() else _without_database(str(path), key)
 
 
+def foreign_wal(path: Path) -> str | None:
+    """Return why a SQLite file must not be opened with the ``-wal`` beside it, as a sentence.
+
+    SQLite takes a ``-wal`` for what its name says, and the last connection to close writes it over
+    the file. Looked at is the keyring's fingerprint, with the ``-wal`` and without it.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    if not (path.exists() and wal.exists() and wal.stat().st_size):
+        return None
+    alone, together = (_fingerprint(path, how) for how in ("immutable=1", "mode=ro"))
+    if alone is None or together is None or alone == together:
+        return None
+    return (
+        f"{wal.name} is of another database than {path}: opened with it, the orders in {path.name} "
+        f"would be overwritten. Move {wal.name} and {path.name}-shm to another folder, then start "
+        "again."
+    )
+
+
+def _fingerprint(path: Path, how: str) -> str | None:
+    """Read the keyring's fingerprint; None for a file that has none, or can't be read."""
+    try:
+        address = f"{path.absolute().as_uri()}?{how}"
+        with closing(sqlite3.connect(address, uri=True, timeout=1)) as connection:
+            found = connection.execute("SELECT value FROM facts WHERE name = 'keyring'").fetchone()
+    except sqlite3.Error:
+        return None
+    return None if found is None else str(found[0])
+
+
 async def refuse_lost_database(database: Database, key: Path | None) -> None:
-    """Raise ``StorageError`` when opening would create a database that was there before."""
+    """Raise ``StorageError`` when opening would create a database that was there before.
+
+    Also when it would overwrite one with a ``-wal`` that isn't its own.
+    """
     found = lost_file(database.url, key)
+    if found is None and database.path is not None:
+        found = await asyncio.to_thread(foreign_wal, database.path)
     if found is None and key is not None and await asyncio.to_thread(key.exists):
         async with database.read() as connection:
             if not await heads_of(connection):

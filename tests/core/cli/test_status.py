@@ -2,10 +2,13 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from processes import TOML, GatewayProcess
@@ -75,6 +78,24 @@ def red(lines: dict) -> dict:
     return {name: line["command"] for name, line in lines.items() if not line["ok"]}
 
 
+@contextmanager
+def serving(database: Path) -> Iterator[None]:
+    """Hold the lock of a server in another process."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from gateway.storage.maintenance.locks import server_lock\n"
+        "with server_lock(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(database)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        yield
+        process.stdin.close()
+
+
 def test_before_the_first_start_it_says_what_to_do_and_creates_nothing(status, config):
     lines = status()
 
@@ -129,6 +150,36 @@ def test_a_server_that_is_not_ready_is_red_with_its_own_checks(status, stock, po
 
     assert "not ready: engine" in lines["server"]["detail"]
     assert (lines["engine"]["ok"], lines["engine"]["detail"]) == (False, "no worker is there")
+
+
+REPLACED = "The database file gateway.db or its -wal was replaced or deleted while in use: stop it."
+
+
+def test_a_check_asks_the_server_that_has_the_file_open(run, stock, port, config):
+    """The file on the disk is whole; what is wrong with the one in use, only the server knows."""
+    stock.order(site="main")
+    checks = {
+        "database": {"ok": False, "detail": REPLACED},
+        "engine": {"ok": False, "detail": "not known while the database can't be used"},
+    }
+    body = json.dumps({"status": "unavailable", "checks": checks}).encode()
+    with answering(port, 503, body), serving(config.parent / "data" / "gateway.db"):
+        served = run("check")
+    with answering(port, 503, body):
+        another = run("check")
+
+    assert (served.exit_code, another.exit_code) == (1, 0)
+    assert f"not ready: database ({REPLACED.rstrip('.')})\n" in served.stdout + served.stderr
+    assert "engine" not in served.stdout + served.stderr
+
+
+def test_a_server_that_was_suspended_is_red_with_what_to_do(status, port, monkeypatch):
+    monkeypatch.setattr("gateway.cli.running_server._SERVER_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", port)):
+        line = status()["server"]
+
+    assert (line["ok"], line["command"].split(" --")[0]) == (False, "gateway check")
+    assert "takes connections and doesn't answer: it was suspended" in line["detail"]
 
 
 @pytest.mark.parametrize("body", [b"hello", b"[]", b'{"checks": 7}', b"\xff"])

@@ -1,9 +1,12 @@
 """A master key without its database: the start is refused, so that no loss is hidden."""
 
+import shutil
+
 import pytest
 from core.gateways import opened, sqlite_url
 
 from gateway.errors import StorageError
+from gateway.health.preflight import look_at_database
 from gateway.runtime import Gateway
 from gateway.settings import parse_settings
 
@@ -79,3 +82,48 @@ async def test_a_first_start_that_was_killed_after_the_schema_goes_on(tmp_path):
     (tmp_path / "gateway.db").unlink()
     async with opened(sqlite_url(tmp_path), tmp_path) as gateway:  # the schema, then a key
         assert gateway.master_key_path.exists()
+
+
+@pytest.fixture
+async def with_foreign_wal(tmp_path):
+    """A folder with a gateway's database, and beside it what another one left behind."""
+    own, other = tmp_path / "own", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir()
+        async with opened(sqlite_url(folder), folder):
+            if folder == other:
+                shutil.copy(other / "gateway.db-wal", own)
+    return own
+
+
+async def look(url, folder):
+    await look_at_database(gateway_of(url, folder))
+
+
+@pytest.mark.parametrize("how", [start, look])
+async def test_a_wal_of_another_database_is_refused_and_overwrites_nothing(with_foreign_wal, how):
+    """SQLite would take it, and with the last connection to close the orders would be gone."""
+    own = with_foreign_wal
+    before = (own / "gateway.db").read_bytes()
+
+    with pytest.raises(StorageError, match=r"gateway\.db-wal is of another database than"):
+        await how(sqlite_url(own), own)
+
+    assert (own / "gateway.db").read_bytes() == before
+    assert (own / "gateway.db-wal").exists()
+
+
+async def test_what_a_killed_process_left_is_its_own_and_a_look_changes_nothing(tmp_path):
+    left = tmp_path / "left"
+    left.mkdir()
+    async with opened(sqlite_url(tmp_path), tmp_path):
+        for each in ("gateway.db", "gateway.db-wal"):
+            shutil.copy(tmp_path / each, left)
+        shutil.copytree(tmp_path / "data", left / "data")
+    before = [(left / each).read_bytes() for each in ("gateway.db", "gateway.db-wal")]
+
+    state = await look_at_database(gateway_of(sqlite_url(left), left), every_page=True)
+
+    assert state.is_ready
+    assert [(left / each).read_bytes() for each in ("gateway.db", "gateway.db-wal")] == before
+    await start(sqlite_url(left), left)
