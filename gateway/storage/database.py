@@ -84,7 +84,8 @@ class Database:
 
     ``?prepared_statements=false`` is our own addition to it: for poolers in transaction mode.
     A SQLite file that another connection has locked is waited for, ``busy_timeout_ms`` at most.
-    With ``only_reads`` it stays as it is: the last connection to close writes the ``-wal`` into it.
+    With ``only_reads`` a ``-wal`` that was left stays beside it, which the last connection to close
+    would write into the file.
     """
 
     def __init__(

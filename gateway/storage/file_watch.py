@@ -54,7 +54,9 @@ class FileWatch:
         """
         if (fault := self.fault(at_once=True)) is not None:
             raise StorageError(fault)
-        mode = "ro" if self._only_reads else "rw" if self._was_opened else "rwc"
+        mode = "rw" if self._was_opened else "rwc"
+        if self._only_reads and was_left_open(self._path):
+            mode = "ro"  # without a -wal, it would leave an empty one behind
         return f"{self._path.absolute().as_uri()}?mode={mode}"
 
     def connected(self) -> None:
