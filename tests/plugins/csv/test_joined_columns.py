@@ -147,6 +147,39 @@ def test_a_second_header_with_columns_that_no_package_has_refuses_the_file():
     assert "second header" in outcome.refusal
 
 
+def test_a_column_that_moved_down_by_a_row_refuses_the_file():
+    outcome = read_file(
+        "Patient Name,Address,Rx Number\nAna Reed,8 Elm St,\nBo Fox,9 Elm St,7001\n,,7002\n"
+    )
+
+    assert "it moved down" in outcome.refusal
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ana Reed,8 Elm St,bo.fox", "Bo Fox,9 Elm St,ana.reed"),
+        ("Cy Fox,8 Elm St,anareed", "Ana Réed,9 Elm St,cy"),
+    ],
+)
+def test_addresses_made_of_the_names_in_other_rows_refuse_the_file(one, other):
+    outcome = read_file(
+        f"Patient Name,Address,Email\n{one}@example.com\n{other}@example.com\n"
+        "Di Olm,7 Oak Rd,di.olm@example.com\n"
+    )
+
+    assert "the names in other rows" in outcome.refusal
+
+
+def test_a_family_may_have_one_address_for_mail():
+    outcome = read_file(
+        "Patient Name,Address,Email\nAna Reed,8 Elm St,bo.reed@example.com\n"
+        "Bo Reed,8 Elm St,bo.reed@example.com\n"
+    )
+
+    assert len(outcome.orders) == 2
+
+
 def test_a_row_that_lacks_its_last_cell_is_rejected_where_others_have_it_empty():
     outcome = read_file(
         "Patient Name,Address,Apt\nAna Reed,8 Elm St,\nBo Fox,9 Elm St,\nCy Olm,7 Oak Rd\n"

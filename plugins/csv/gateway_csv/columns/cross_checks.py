@@ -15,6 +15,7 @@ from gateway_csv.columns.dates import could_be_date
 from gateway_csv.columns.evidence import fit
 from gateway_csv.columns.headers import meaning_of
 from gateway_csv.columns.joined_columns import check_joined
+from gateway_csv.columns.moved_columns import check_rows
 from gateway_csv.columns.note_checks import check_notes
 from gateway_csv.columns.number_checks import (
     check_amounts,
@@ -214,6 +215,7 @@ _CHECKS: Final = (
     check_notes,
     check_address,
     check_joined,
+    check_rows,
     check_width,
     check_empty,
     check_units,

@@ -247,9 +247,24 @@ def transposed(rng: random.Random, sheet: Sheet) -> Sheet:
 def a_column_moved_down(rng: random.Random, sheet: Sheet) -> Sheet:
     """Move one column down by a row, as inserting a cell does."""
     place = place_of(rng, sheet)
+    if not sheet.rows[-1][place]:
+        return sheet  # the row that it leaves behind would be a blank one like others
     column = ["", *(each[place] for each in sheet.rows)]
     rows = [list(each) for each in [*sheet.rows, [""] * len(sheet.header)]]
     for row, cell in zip(rows, column, strict=True):
+        row[place] = cell
+    return sheet._replace(rows=rows)
+
+
+def a_column_sorted_alone(rng: random.Random, sheet: Sheet) -> Sheet:
+    """Sort the e-mail addresses, or the names, and leave the other columns as they are."""
+    names = [each for each in ("Email", "Patient Name", "Last, First") if each in sheet.header]
+    if len(names) < 2:  # no other column shows it
+        return sheet
+    place = sheet.header.index(rng.choice(names))
+    cells = sorted(each[place] for each in sheet.rows)
+    rows = [list(each) for each in sheet.rows]
+    for row, cell in zip(rows, cells, strict=True):
         row[place] = cell
     return sheet._replace(rows=rows)
 
@@ -275,4 +290,6 @@ COLUMNS = (
     second_table,
     block_above,
     transposed,
+    a_column_moved_down,
+    a_column_sorted_alone,
 )

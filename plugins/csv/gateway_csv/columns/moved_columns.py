@@ -1,0 +1,61 @@
+"""Doubts of a column whose cells stand in other rows: moved down by one, or sorted alone. Pure.
+
+Every cell is of its column's kind, and no row shows that it has another patient's. What shows it is
+a last row with one cell, or e-mail addresses that are made of the names in other rows.
+"""
+
+import unicodedata
+from typing import Final
+
+from gateway_csv.columns.taken_columns import TakenColumns, doubted
+from gateway_csv.read.rows import is_filled
+
+_FEWEST: Final = 2
+_FEWEST_CELLS: Final = 2
+_FEWEST_LETTERS: Final = 5
+
+
+def check_rows(table: TakenColumns) -> None:
+    """Doubt a column that alone goes on in a last row, and names that other rows' mails have."""
+    _check_last_row(table)
+    _check_mails(table)
+
+
+def _check_last_row(table: TakenColumns) -> None:
+    rows = table.sample.rows
+    if len(rows) < _FEWEST:
+        return
+    last = [place for place, each in enumerate(rows[-1].cells) if is_filled(each)]
+    first = {place for place, each in enumerate(rows[0].cells) if is_filled(each)}
+    if len(last) != 1 or last[0] in first or len(first) < _FEWEST_CELLS:
+        return
+    for column in table.columns:
+        # A last amount alone is a total.
+        if column.place == last[0] and column.field not in {None, "copay_amount"}:
+            raise doubted(
+                column, "it is empty in the first row and alone in the last: it moved down"
+            )
+
+
+def _check_mails(table: TakenColumns) -> None:
+    """Doubt addresses of which one is made of the name in another row, and neither fits its own."""
+    for column in table.taken("patient_email"):
+        mails = [_letters(each.partition("@")[0], "ignore") for each in table.rows(column)]
+        names = [{_letters(each, how) for how in ("fold", "ignore")} for each in table.names()]
+        strangers = {
+            mail
+            for mail, name in zip(mails, names, strict=False)
+            if len(mail) >= _FEWEST_LETTERS and mail not in name
+        }
+        odd = [name for mail, name in zip(mails, names, strict=False) if mail and mail not in name]
+        if any(not strangers.isdisjoint(each) for each in odd):
+            raise doubted(column, "its addresses are made of the names in other rows")
+
+
+def _letters(text: str, accents: str) -> str:
+    """Return a text's letters in their order in the alphabet: ``reed.ana`` is Ana Reed.
+
+    ``accents`` says what becomes of letters with accents: ``fold`` takes the accents off.
+    """
+    parts = unicodedata.normalize("NFKD", text) if accents == "fold" else text
+    return "".join(sorted(each for each in parts.casefold() if "a" <= each <= "z"))
