@@ -34,7 +34,7 @@ def test_a_harmless_change_imports_the_same_rows(kind):
 
 def test_a_package_of_two_originals_is_found_out():
     """The judge itself: an order with another patient's phone number is wrong."""
-    _, sheet = damaged(900_004, [HARMLESS[0]])
+    _, sheet = damaged(900_014, [HARMLESS[0]])
     place = sheet.header.index("Patient Name") if "Patient Name" in sheet.header else 0
     rows = [list(each) for each in sheet.rows]
     rows[0][place], rows[1][place] = rows[1][place], rows[0][place]

@@ -155,6 +155,15 @@ def test_a_column_that_moved_down_by_a_row_refuses_the_file():
     assert "it moved down" in outcome.refusal
 
 
+@pytest.mark.parametrize(("last", "orders"), [("8.50", 0), ("12.50", 2)])
+def test_an_amount_alone_in_the_last_row_is_the_total_of_those_above_or_moved_down(last, orders):
+    outcome = read_file(
+        f"Patient Name,Address,Copay\nAna Reed,8 Elm St,\nBo Fox,9 Elm St,12.50\n,,{last}\n"
+    )
+
+    assert len(outcome.orders) == orders
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -258,6 +267,12 @@ def test_cells_that_moved_reject_their_row(header, rows):
 
 def test_a_row_that_the_file_breaks_off_in_is_rejected_after_a_quoted_cell_too():
     outcome = read_file('Patient Name,Address,Apt\nBo Fox,9 Elm St,Apt 4\nAna Reed,"8 Elm St"')
+
+    assert list(outcome.errors) == [3]
+
+
+def test_a_flat_that_breaks_off_in_its_word_is_rejected():
+    outcome = read_file("Patient Name,Address,Apt\nBo Fox,9 Elm St,\nAna Reed,8 Elm St,A")
 
     assert list(outcome.errors) == [3]
 

@@ -5,9 +5,11 @@ a last row with one cell, or e-mail addresses that are made of the names in othe
 """
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
-from gateway_csv.columns.taken_columns import TakenColumns, doubted
+from gateway_csv.columns.cells import Unreadable, money_of
+from gateway_csv.columns.taken_columns import TakenColumns, doubted, is_judged
 from gateway_csv.read.rows import is_filled
 
 _FEWEST: Final = 2
@@ -30,11 +32,22 @@ def _check_last_row(table: TakenColumns) -> None:
     if len(last) != 1 or last[0] in first or len(first) < _FEWEST_CELLS:
         return
     for column in table.columns:
-        # A last amount alone is a total.
-        if column.place == last[0] and column.field not in {None, "copay_amount"}:
+        if column.place == last[0] and column.field is not None and is_judged(column):
+            *others, end = table.texts(column)
+            if column.field == "copay_amount" and _is_total(end, others):
+                continue
             raise doubted(
                 column, "it is empty in the first row and alone in the last: it moved down"
             )
+
+
+def _is_total(text: str, others: Sequence[str]) -> bool:
+    """Say whether an amount is the sum of those above it; what can't be read may be one."""
+    try:
+        end, *amounts = [money_of(each, decimal_comma="," in each) or 0 for each in (text, *others)]
+    except Unreadable:
+        return True
+    return end == sum(amounts)
 
 
 def _check_mails(table: TakenColumns) -> None:

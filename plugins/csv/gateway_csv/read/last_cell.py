@@ -18,6 +18,9 @@ _FIXED_FORMS: Final = frozenset(
     | {"copay_amount", "delivery_date", "postal_code", "state", "locality", "priority"}
 )
 """Fields whose cells look alike in all rows."""
+_PARTS_OF_UNITS: Final = frozenset(
+    word[:length] for word in ("apt", "unit", "suite", "ste") for length in range(1, 6)
+)
 _OF_WORDS: Final = NAMES | {"patient_address", "address2", "city"}
 """Fields that a word may be missing of."""
 
@@ -57,6 +60,8 @@ class LastCell:
         if len(self._last.cells) < min(self._widths):
             return self._last.number
         text = self._text(self._last)
+        if self._field == "address2" and text.casefold() in _PARTS_OF_UNITS:
+            return self._last.number
         if not text or not self._texts or self._is_quoted:
             return 0
         if self._field in _FIXED_FORMS:
