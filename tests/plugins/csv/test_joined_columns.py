@@ -7,6 +7,13 @@ import pytest
 from plugins.csv.reading import read_file
 
 JOINED = [
+    ("Patient Name,Address,Patient ID", "Ana Reed,8 Elm St,Salem", "Bo Fox,9 Elm St,Lynn"),
+    ("Patient Name,Address,Apt", "Ana Reed,8 Elm St,Dr. Per Holt", "Bo Fox,9 Elm St,Dr. Al Lind"),
+    (
+        "Patient Name,Address,City State Zip/Xyz",
+        'Ana Reed,8 Elm St,"Salem, MA 01970/C500012"',
+        'Bo Fox,9 Elm St,"Lynn, MA 01901/C500019"',
+    ),
     ("Patient Name,Address,Zip", "Salem  Ana Reed,8 Elm St,01970", "Lynn  Bo Fox,9 Elm St,01901"),
     ("Patient Name,Address,City", "Ana Reed,8 Elm St-01970,Salem", "Bo Fox,9 Elm St-01901,Lynn"),
     (
@@ -301,6 +308,10 @@ def test_a_flat_stands_before_the_city_behind_the_streets_comma():
             ["Ana Reed,8 Elm St,1201,Salem", "Bo Fox,8 Elm St,1202,Salem"],
         ),
         ("Patient Name,Address,Apt,City", ["Ana Reed,8 Elm St,Bldg 2 Unit 5,Salem"]),
+        (
+            "Patient Name,Address,Apt",
+            ["Ana Reed,8 Elm St,A", "Bo Fox,8 Elm St,PH", "Cy Olm,9 Oak Rd,"],
+        ),
         (
             "Patient Name,Address,City,State",
             ["Ana Reed,8 Elm St,Salem,New York", "Bo Fox,9 Oak Rd,Lynn,New York"],

@@ -79,6 +79,7 @@ def has_more_than_unit(text: str) -> bool:
     has_words = len(parts) > 1 and not all(any(map(str.isdigit, each)) for each in parts)
     has_place = "|" in text or _WORD_BEFORE_UNIT.search(text) is not None
     has_other = has_number_beside_unit(text) or _ends_with_state(text)
+    has_other = has_other or is_titled(text)
     return has_state or has_words or has_place or has_other or any(map(is_note, parts))
 
 

@@ -164,7 +164,7 @@ def _has_city(text: str) -> bool:
         each for each in _STRONG.sub(" ", rest).split() if not _is_area(each) and each.strip("-")
     ]
     said = " ".join(words)
-    return _is_place(said) and not BUILDING.search(said)
+    return len(said) > _AREA and _is_place(said) and not BUILDING.search(said)
 
 
 def _ends_with_place(text: str) -> bool:

@@ -123,6 +123,8 @@ def _check_marks(table: TakenColumns, column: Column, texts: Sequence[str]) -> N
         raise doubted(column, "its numbers are marked as a prescription's")
     if column.field == "external_patient_id" and share(texts, _HASH.fullmatch) > HALF:
         raise doubted(column, "its numbers are marked as an order's")
+    if 2 * sum(any(map(str.isdigit, each)) for each in texts) < len(texts):
+        raise doubted(column, "half of its cells have no digit")
     if column.field != "rx_number" and share(texts, _TWO_NUMBERS.fullmatch) > HALF:
         raise doubted(column, "its cells have two numbers in them")
     lacking = [each for each in CODES if each not in table.by_field]

@@ -39,6 +39,7 @@ from gateway_csv.columns.reading import (
 )
 from gateway_csv.columns.regions import is_region
 from gateway_csv.columns.shapes import ends_with_postal_code, has_capital, looks, names_street
+from gateway_csv.columns.taken_columns import PLACE
 from gateway_csv.read.rows import Row
 
 _STREETS: Final = frozenset({"patient_address"})
@@ -476,6 +477,7 @@ class _Recognition(ColumnReading):
             ),
             ("address2", is_beside, names_street),
             ("locality", is_beside or lacks_place, ends_with_postal_code),
+            ("locality", lacks_place, PLACE.search),
             (self._text_before(place), bool(self._text_before(place)), bool),
         )
         return next(
