@@ -37,6 +37,8 @@ _BESIDE_NAMES: Final = (
     re.compile(r"[^\W\d_]\s*[&|;\t\n]\s*[^\W\d_]").search,
     re.compile(r"[^\W\d_]\.? [-/] [^\W\d_]").search,
 )
+_WORD: Final = re.compile(r"[^\W\d_]{4}")
+_SEVEN_DIGITS: Final = re.compile(r"\d{3}\D{0,3}\d{4}")
 _JOINED: Final = re.compile(r"[^\W\d_]-[^\W\d_]{2,}")
 
 
@@ -148,7 +150,7 @@ def _check_phones(table: TakenColumns) -> None:
 
 def _has_words(text: str) -> bool:
     """Say whether a cell has words beside a number; one that has no number is left out."""
-    return bool(re.search(r"[^\W\d_]{4}", text) and re.search(r"\d{3}\D{0,3}\d{4}", text))
+    return bool(_WORD.search(text) and _SEVEN_DIGITS.search(text))
 
 
 def _check_dates(table: TakenColumns) -> None:

@@ -17,6 +17,7 @@ from gateway_csv.columns.joined_cells import (
     is_titled,
     misses_city,
 )
+from gateway_csv.columns.kept_texts import kept
 from gateway_csv.columns.regions import is_region
 from gateway_csv.columns.shapes import (
     ADDRESS_UNIT,
@@ -484,9 +485,11 @@ def fit(field: str, cells: Iterable[Cell], *, is_garbled_fine: bool = False) -> 
 
     With ``is_garbled_fine`` a text whose letters were garbled counts as one that may be.
     """
-    found = [
-        misfit(field, each) == "" or (is_garbled_fine and garbled(field, str(each)) != "")
-        for each in cells
-        if not _is_nothing(field, each)
-    ]
+
+    def may_be(cell: Cell) -> bool:
+        return why_not(cell) == "" or (is_garbled_fine and garbled(field, str(cell)) != "")
+
+    why_not = misfits(field)
+    judge = kept(may_be)  # cities, states and days are the same in many rows
+    found = [judge(each) for each in cells if not _is_nothing(field, each)]
     return sum(found) / len(found) if found else 1.0

@@ -123,6 +123,8 @@ class Exchanges:
         )
         self._cents = {each: Counter[str]() for each in places("copay_amount")}
         self._formed = sorted({*self._shaped, *self._priced})
+        self._written: dict[str, tuple[Mapping[int, str], int]] = {}
+        """Rows that are counted later, by how their numbers are written: one, and how many."""
         self._by_marks: dict[str, tuple[Pair | None, Mapping[int, str]]] = {}
         counted = {each for pair in self._others for each in pair} | set(places("city"))
         self._values = {each: Counter[str]() for each in counted}
@@ -179,24 +181,37 @@ class Exchanges:
         """Count a row."""
         texts = self._texts_of(row)
         self._said_beside = None
-        marks, kinds = self._forms(texts)
-        shapes = {place: _shape(mark) for place, mark in marks.items()}
-        for counters, forms in ((self._own, shapes), (self._marks, marks)):
-            for place, counted in counters.items():
-                counted.update([forms[place]] if forms[place] else ())
-        for pair in self._numbers:
-            if shapes[pair[0]] and shapes[pair[1]]:
-                self._beside[pair, shapes[pair[0]]] += 1
-                self._filled[pair] += 1
-        for one, other in self._codes:
-            self._shapes[(one, other), shapes[one], shapes[other]] += 1
-        for one, other in self._amounts:
-            self._shapes[(one, other), kinds[one], kinds[other]] += 1
-        for place, counted in self._cents.items():
-            counted.update([kinds[place]] if kinds[place] else ())
+        key, is_sure = self._form_of(texts)
+        if is_sure:
+            first, rows = self._written.get(key, (texts, 0))
+            self._written[key] = first, rows + 1
+        else:
+            self._count_forms(texts, 1)
         self._count_texts(texts)
         if self._rows < _ROWS_TO_TELL:
             self._count_kinds(texts)
+
+    def _form_of(self, texts: Mapping[int, str]) -> tuple[str, bool]:
+        """Return how a row's numbers are written, and whether no other rows are taken for it."""
+        said = _BETWEEN.join([texts[place] for place in self._formed])
+        return _mark(said), said.count(_BETWEEN) < max(1, len(self._formed))  # none is in a cell
+
+    def _count_forms(self, texts: Mapping[int, str], rows: int) -> None:
+        """Count so many rows whose numbers are written as those of one of them."""
+        marks, kinds = self._forms(texts)
+        shapes = {place: _shape(mark) for place, mark in marks.items()}
+        for counters, forms in ((self._own, shapes), (self._marks, marks), (self._cents, kinds)):
+            for place, counted in counters.items():
+                if forms[place]:
+                    counted[forms[place]] += rows
+        for pair in self._numbers:
+            if shapes[pair[0]] and shapes[pair[1]]:
+                self._beside[pair, shapes[pair[0]]] += rows
+                self._filled[pair] += rows
+        for one, other in self._codes:
+            self._shapes[(one, other), shapes[one], shapes[other]] += rows
+        for one, other in self._amounts:
+            self._shapes[(one, other), kinds[one], kinds[other]] += rows
 
     def _count_kinds(self, texts: Mapping[int, str]) -> None:
         """Count what some rows are enough to tell of a column."""
@@ -235,13 +250,14 @@ class Exchanges:
 
         Returns the verdict and which amounts have cents: the same for all that are written alike.
         """
-        said = _BETWEEN.join([texts[place] for place in self._formed])
-        key = _mark(said)
+        key, is_sure = self._form_of(texts)
         found = self._by_marks.get(key)
         if found is None:
+            while self._written:  # all rows were counted
+                self._count_forms(*self._written.popitem()[1])
             marks, kinds = self._forms(texts)
             found = self._by_form(kinds, marks), kinds
-            if said.count(_BETWEEN) < max(1, len(self._formed)):  # none is in a cell
+            if is_sure:
                 if len(self._by_marks) >= _MOST_VERDICTS:
                     self._by_marks.clear()
                 self._by_marks[key] = found

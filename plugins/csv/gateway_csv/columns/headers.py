@@ -389,7 +389,9 @@ def known_headers(cells: Sequence[object], chosen: Mapping[str, str]) -> int:
     for each in cells:
         if not isinstance(each, str) or not each or len(each) > _LONGEST:
             continue
-        if normal(each) in chosen:
+        if not chosen and each.isascii() and each.upper() == each.lower() and "#" not in each:
+            continue  # a number, a date or a telephone number: "#" alone is called number
+        if chosen and normal(each) in chosen:
             found.add((chosen[normal(each)] or each, False))
         elif (meaning := meaning_of(each)) is not None and meaning.field:
             found.add((meaning.field, meaning.role == "other"))

@@ -16,7 +16,6 @@ from gateway_csv.columns.taken_columns import FEWEST_ROWS, NEARLY_ALL, TakenColu
 from gateway_csv.columns.wording import NOTE_WORDS, is_note
 
 _FIRST: Final = re.compile(r"[^\s,;/|&-]+")
-_LAST: Final = re.compile(r"[^\s,;/|&-]+$")
 _STRONG: Final = re.compile(r"\s*[|;/&\t\n,]\s*|\s{2,}|\s-\s|(?<=\w)-(?=\w)")
 _UNUSUAL: Final = re.compile(r"\s*[|;/&\t]\s*|\s{2,}|\s-\s")
 _BEFORE_PLACE: Final = re.compile(rf"{_UNUSUAL.pattern}|-(?=[A-Z])")
@@ -29,6 +28,7 @@ _AREA: Final = 2
 # Northeast, Court, Lane, Mount … at the end of a street.
 _OF_STREETS: Final = frozenset({"NE", "CT", "LA", "AL", "MT", "PR"})
 _WORDS_AS_STATES: Final = ("OK", "ID", "HI")
+_OF_CHOICES: Final = frozenset({"yes", "routine", "urgent", "stat"})
 _NAMES: Final = ("patient_name", "last_first", "first_name", "last_name")
 
 
@@ -39,6 +39,13 @@ def check_joined(table: TakenColumns) -> None:
     _check_units(table)
     _check_notes(table)
     _check_numbers(table)
+
+
+def _last(text: str) -> str:
+    """Return the last word of a text, empty where it ends with a mark."""
+    # Read backwards: a search for the end of a text begins at each of its letters.
+    found = _FIRST.match(text[::-1])
+    return found[0][::-1] if found else ""
 
 
 def _is_area(piece: str) -> bool:
@@ -65,7 +72,7 @@ def _check_ends(
 ) -> None:
     """Doubt a column whose cells mostly begin or end with one word of a field that is missing."""
     first = [found[0] if (found := _FIRST.match(each)) else "" for each in texts]
-    last = [found[0] if (found := _LAST.search(each)) else "" for each in texts]
+    last = [_last(each) for each in texts]
     for name, field, judge in _KINDS:
         is_missing = field not in table.by_field and field != skipped
         if is_missing and max(share(first, judge), share(last, judge)) > HALF:
@@ -96,11 +103,11 @@ def _check_streets(table: TakenColumns) -> None:
     for column in table.taken("patient_address"):
         texts = table.texts(column)
         bare = [each for each in texts if "," not in each]
-        last = [found[0] if (found := _LAST.search(each)) else "" for each in bare]
+        last = [_last(each) for each in bare]
         has_state = share(last, lambda each: _is_area(each) and each not in _OF_STREETS) > HALF
         if "state" not in table.by_field and has_state and 2 * len(bare) > len(texts):
             raise doubted(column, "its addresses have a state or a province behind the street")
-        ends = [found[0] if (found := _LAST.search(each)) else "" for each in texts]
+        ends = [_last(each) for each in texts]
         if "requires_signature" not in table.by_field and share(ends, _is_answer) > HALF:
             raise doubted(column, "its addresses end with yes or no")
         if share(texts, _has_other_piece) > HALF:
@@ -127,8 +134,7 @@ def _check_places_before_cities(table: TakenColumns, column: Column) -> None:
 
 
 def _ends_with_area(address: str) -> bool:
-    found = _LAST.search(address)
-    piece = found[0] if found else ""
+    piece = _last(address)
     is_area = _is_area(piece) and ("," in address or piece not in _OF_STREETS)
     return is_area or any(each.search(address) for each in (POSTAL_END, _POSTAL_BEHIND_MARK))
 
@@ -217,10 +223,15 @@ def _has_unit(text: str) -> bool:
 
 def _check_numbers(table: TakenColumns) -> None:
     for column in table.taken("rx_number", "external_patient_id", "external_order_id"):
-        texts = table.texts(column)
+        # Hardly any number has one of the words in it at all.
+        texts = [
+            text
+            for text in table.texts(column)
+            if any(word in text.casefold() for word in _OF_CHOICES)
+        ]
         said = [
             each for text in texts for each in _STRONG.split(text)[:1] + _STRONG.split(text)[-1:]
         ]
         spaced = [each for text in texts for each in text.split()]
-        if {"yes", "routine", "urgent", "stat"} & {each.casefold() for each in (*said, *spaced)}:
+        if _OF_CHOICES & {each.casefold() for each in (*said, *spaced)}:
             raise doubted(column, "its cells have something else than a number in them")

@@ -1,6 +1,7 @@
 """What is known of each column before fields are chosen: choices, layout, header, and values."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -301,7 +302,9 @@ class ColumnReading:
 
 def share(texts: Sequence[str], judge: Callable[[str], object]) -> float:
     """Return the part of ``texts`` that ``judge`` accepts, 0 to 1."""
-    return sum(bool(judge(each)) for each in texts) / len(texts) if texts else 0.0
+    # Each is judged once: cities, notes and answers are the same in many rows.
+    accepted = [count for each, count in Counter(texts).items() if judge(each)]
+    return sum(accepted) / len(texts) if texts else 0.0
 
 
 def has_digit(text: str) -> bool:
