@@ -53,9 +53,11 @@ class Connection(Protocol):
 
 
 class AccessLog:
-    """Counts, logs and traces each request when it has ended.
+    """Gives each request an id, and counts, logs and traces it when it has ended.
 
-    The status is 499 when the client closed the connection before the answer.
+    The status is 499 when the client closed the connection before the answer. An exception that
+    no handler turned into an answer ends here as a 500. The log has its traceback without the
+    exception's message, which may repeat submitted values.
     """
 
     def __init__(
@@ -76,30 +78,30 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         began = self._clock.monotonic_seconds()
-        status = CLIENT_CLOSED_REQUEST
+        request = _Request(scope, receive, send, secrets.token_hex(8))
+        request_id.set(request.id)
         tracing = self._tracing()
         span = None
         if tracing is not None and scope["path"] not in _MONITORED:
             span = tracing.begin(Headers.from_scope(scope).get("traceparent"))
             log_context.traceparent.set(traceparent_of(span))
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_and_note)
+            await self._app(scope, request.receive, request.send)
+        except Exception as error:
+            if request.has_begun or not client_disconnected(scope):
+                log_unexpected(error)
+                if request.has_begun:
+                    raise
+                await request.fail()
         finally:
             method: str = scope["method"]
             method = method if method in _METHODS else "OTHER"
             # Absent where no route matched: the path itself may contain patient data.
             route = scope.get("path_template") or "unmatched"
             if tracing is not None and span is not None:
-                facts = {"request_id": log_context.request_id.get()}
-                tracing.answered(span, method, route, status, facts)
-            self._record(scope, method, route, status, self._clock.monotonic_seconds() - began)
+                tracing.answered(span, method, route, request.status, {"request_id": request.id})
+            seconds = self._clock.monotonic_seconds() - began
+            self._record(scope, method, route, request.status, seconds)
 
     def _record(self, scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
         self._metrics.answered(method, route, status, seconds)
@@ -119,61 +121,47 @@ class AccessLog:
             )
 
 
-class RequestIds:
-    """Gives each request an id, and each answer that id and the security headers.
+class _Request:
+    """One request under way: its answer gets its id and the security headers."""
 
-    An exception that no handler turned into an answer ends here as a 500. The log has
-    its traceback without the exception's message, which may repeat submitted values.
-    """
+    __slots__ = ("_connection", "_receive", "_scope", "_send", "has_begun", "id", "status")
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, scope: Scope, receive: Receive, send: Send, identity: str) -> None:
+        self.id = identity
+        self.status = CLIENT_CLOSED_REQUEST
+        self.has_begun = False
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._connection: Connection | None = scope.get("state", {}).get(CONNECTION)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI request."""
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
-        identity = secrets.token_hex(8)
-        request_id.set(identity)
-        began = False
-        connection: Connection | None = scope.get("state", {}).get(CONNECTION)
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            self.status = message["status"]
+            headers = list(message["headers"])
+            present = {name for name, _ in headers}
+            headers += [pair for pair in _SECURITY_HEADERS if pair[0] not in present]
+            headers.append((b"x-request-id", self.id.encode()))
+            message["headers"] = headers
+        await self._send(message)
 
-        async def send_with_headers(message: Message) -> None:
-            nonlocal began
-            if message["type"] == "http.response.start":
-                began = True
-                headers = list(message["headers"])
-                present = {name for name, _ in headers}
-                headers += [pair for pair in _SECURITY_HEADERS if pair[0] not in present]
-                headers.append((b"x-request-id", identity.encode()))
-                message["headers"] = headers
-            await send(message)
+    async def receive(self) -> Any:
+        """Return the next part of the body; raises ``BodyTimeout`` for one that is late."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._scope.setdefault("state", {})[_DISCONNECTED] = True
+        elif self._connection is not None and self._connection.is_body_late:
+            raise BodyTimeout("The request body stopped arriving; send the request again.")
+        return message
 
-        async def receive_and_note() -> Any:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                scope.setdefault("state", {})[_DISCONNECTED] = True
-            elif connection is not None and connection.is_body_late:
-                raise BodyTimeout("The request body stopped arriving; send the request again.")
-            return message
-
-        try:
-            await self._app(scope, receive_and_note, send_with_headers)
-        except Exception as error:
-            if client_disconnected(scope) and not began:
-                return
-            log_unexpected(error)
-            if began:
-                raise
-            body = encode(error_body(unexpected_error_sentence(), "internal_error"))
-            headers = [(b"content-type", b"application/json; charset=utf-8")]
-            await send_with_headers(
-                {"type": "http.response.start", "status": 500, "headers": headers}
-            )
-            await send_with_headers(
-                {"type": "http.response.body", "body": body, "more_body": False}
-            )
+    async def fail(self) -> None:
+        """Answer 500."""
+        body = encode(error_body(unexpected_error_sentence(), "internal_error"))
+        headers = [(b"content-type", b"application/json; charset=utf-8")]
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def client_disconnected(scope: Scope) -> bool:

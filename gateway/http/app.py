@@ -12,7 +12,7 @@ from gateway.auth.key_throttle import KeyThrottle
 from gateway.auth.web_origin import WebOrigin
 from gateway.dashboard.page_routes import PageRoute
 from gateway.dashboard.routers import build_dashboard
-from gateway.http.access_log import AccessLog, RequestIds
+from gateway.http.access_log import AccessLog
 from gateway.http.audit import audit_router
 from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
 from gateway.http.emergencies_api import emergencies_router
@@ -37,7 +37,7 @@ MAX_BODY_BYTES: Final = 1_000_000
 def create_app(gateway: Gateway) -> AccessLog:
     """Return the whole ASGI application of an open gateway."""
     with naming_faults(gateway, lambda: core_routers(gateway)):
-        app = RequestIds(create_litestar(gateway))
+        app = create_litestar(gateway)
     return AccessLog(app, gateway.metrics, gateway.clock, lambda: gateway.tracing)
 
 

@@ -95,7 +95,9 @@ class Authentication(ASGIMiddleware):
         caller: Caller | None = None
         if not options.get("public"):
             caller = await self._admitted(scope, receive, options, method)
-            scope["state"][_CALLER] = msgspec.structs.replace(caller, trace=traceparent.get())
+            if (trace := traceparent.get()) is not None:
+                caller = msgspec.structs.replace(caller, trace=trace)
+            scope["state"][_CALLER] = caller
         elif "limit" in options:
             client = client_network(_host(scope))
             await self._limits.take(options["limit"], f"address:{client}")

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.errors import StorageError
 from gateway.storage.database import Database
 from gateway.storage.maintenance.locks import MIGRATION_LOCK, create_privately
+from gateway.storage.maintenance.revisions import heads_in
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import metadata
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # it takes a tenth of a second to import, and most commands n
     from alembic.script import ScriptDirectory
 
 _CORE: Final = "core"
+_VERSIONS: Final = "alembic_version"
 _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 
 
@@ -45,12 +47,11 @@ async def migrate(
 
     Safe to call from several processes at once: one migrates, the others wait.
     """
-    scripts = _scripts(tables)
     if database.path is not None:
         create_privately(database.path)
-    async with database.read() as connection:
-        if not _missing(scripts, await connection.run_sync(_current)):
-            return Migrated((), None)
+    if not await _is_behind(database, tables):
+        return Migrated((), None)
+    scripts = _scripts(tables)
     backup = None
     try:
         async with database.begin() as connection:
@@ -88,11 +89,19 @@ def open_to_others(path: Path) -> list[Path]:
 
 async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:
     """Return whether the schema is older than this version's."""
-    scripts = _scripts(tables)
     if database.path is not None and not database.path.exists():
         return True
+    return await _is_behind(database, tables)
+
+
+async def _is_behind(database: Database, tables: Sequence[PluginTables]) -> bool:
+    """Return whether revisions are to be applied; asks Alembic only where that isn't plain."""
     async with database.read() as connection:
-        return bool(_missing(scripts, await connection.run_sync(_current)))
+        current = await connection.run_sync(_current)
+    heads = heads_in(_places(tables))
+    if heads and heads <= current:
+        return False
+    return bool(_missing(_scripts(tables), current))
 
 
 async def refuse_pending(database: Database, tables: Sequence[PluginTables]) -> None:
@@ -173,9 +182,13 @@ def _scripts(tables: Sequence[PluginTables]) -> "ScriptDirectory":
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("path_separator", "newline")
-    places = [_MIGRATIONS / "versions", *(each.migrations for each in tables)]
-    config.set_main_option("version_locations", "\n".join(str(place) for place in places))
+    places = map(str, _places(tables))
+    config.set_main_option("version_locations", "\n".join(places))
     return ScriptDirectory.from_config(config)
+
+
+def _places(tables: Sequence[PluginTables]) -> list[Path]:
+    return [_MIGRATIONS / "versions", *(each.migrations for each in tables)]
 
 
 def _missing(scripts: "ScriptDirectory", current: set[str]) -> set[str]:
@@ -190,9 +203,9 @@ def _missing(scripts: "ScriptDirectory", current: set[str]) -> set[str]:
 
 
 def _current(connection: Connection) -> set[str]:
-    from alembic.migration import MigrationContext
-
-    return set(MigrationContext.configure(connection).get_current_heads())
+    if not inspect(connection).has_table(_VERSIONS):
+        return set()
+    return set(connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalars())  # noqa: S608 - a name of Alembic's
 
 
 def _upgrade(
