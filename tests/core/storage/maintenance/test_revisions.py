@@ -45,14 +45,21 @@ def test_annotations_and_merges_are_understood(tmp_path):
     assert heads_in([tmp_path]) == {"c"}
 
 
-async def test_a_database_that_is_up_to_date_is_opened_without_alembic(tmp_path, monkeypatch):
+@pytest.fixture
+def up_to_date(tmp_path):
+    path = tmp_path / "stock.db"
+    path.write_bytes(migrated_file(tuple(each.migrations for each in STOCK)))
+    return f"sqlite+aiosqlite:///{path.as_posix()}"
+
+
+async def test_a_database_that_is_up_to_date_is_opened_without_alembic(
+    up_to_date, tmp_path, monkeypatch
+):
     def alembic(_tables):
         pytest.fail("Alembic takes a tenth of a start")
 
-    path = tmp_path / "stock.db"
-    path.write_bytes(migrated_file(tuple(each.migrations for each in STOCK)))
     monkeypatch.setattr(migrate, "_scripts", alembic)
-    database = Database(f"sqlite+aiosqlite:///{path.as_posix()}")
+    database = Database(up_to_date)
     try:
         assert not await migrate.pending(database, STOCK)
         done = await migrate.migrate(database, STOCK, tmp_path, datetime.now(UTC))
