@@ -23,7 +23,7 @@ from jinja2 import (
 )
 from jinja2.bccache import Bucket
 from litestar import Request, Response
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from gateway.dashboard.assets import Assets
 from gateway.dashboard.catalogs import catalog
@@ -177,6 +177,7 @@ class Layout:
         made.globals["static"] = self.assets.url
         made.globals["languages"] = NAMES
         made.filters["initials"] = initials
+        made.filters["with_code"] = with_code
         made.globals["company"] = None
         return made
 
@@ -220,6 +221,15 @@ def _spoken(texts: gettext.NullTranslations) -> Callable[..., Markup]:
         return made
 
     return spoken
+
+
+def with_code(text: str) -> Markup:
+    """Return a sentence in which what is in backticks is code, as the reference writes it."""
+    parts = str(escape(text)).split("`")
+    if len(parts) % 2 == 0:  # one has no partner
+        return Markup(escape(text))  # noqa: S704 - escaped
+    made = [f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)]
+    return Markup("".join(made))  # noqa: S704 - escaped
 
 
 def html(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[Any]:

@@ -121,6 +121,8 @@ class Page:
     names its ``parent``. ``title`` is English; the catalogs translate it. ``icon`` is a symbol of
     the core's sprite. ``badge`` is asked at most every two seconds for an account, mode and
     sites. ``bottom`` puts it into the bar at the bottom of a phone, which has room for four.
+    ``shows_held`` is for the page that lists what its plugin's inbox holds: the core's page Held
+    messages then links to it and leaves those messages out.
     """
 
     path: str
@@ -135,6 +137,7 @@ class Page:
     parent: str | None = None
     actions: tuple[Action, ...] = ()
     step_up: bool = False
+    shows_held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -228,6 +228,12 @@ class AccountLookup(Protocol):
         """Return the ids of all accounts, sorted: for jobs, which work for each of them."""
         ...
 
+    async def names(
+        self, connection: AsyncConnection, caller: Caller, actors: Collection[str]
+    ) -> Mapping[str, str]:
+        """Return the names of people and keys by id, of those that the caller's account has."""
+        ...
+
 
 class SiteLookup(Protocol):
     """Looks up the sites of gateway.toml."""

@@ -3,8 +3,9 @@
 Those of every plugin's inbox, without their bodies: a body may be a patient's.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
+from gateway.dashboard.registry import needs
 from gateway.errors import InvalidInput
 from gateway.runtime import Gateway
 from gateway.sdk.page_request import PageRequest
@@ -14,8 +15,17 @@ from gateway.storage.stores.inbox_items import InboxItems
 
 _READ: Final = "packages.read"
 _CHANGE: Final = "orders.amend"
+_STATES: Final = ("held", "dead")
 _MOST: Final = 100
 _LONGEST: Final = 100
+
+
+class Elsewhere(NamedTuple):
+    """A plugin whose held messages have a page of their own."""
+
+    plugin: str
+    title: str
+    href: str
 
 
 def inbox_pages(gateway: Gateway) -> list[Page]:
@@ -48,14 +58,23 @@ class InboxPage:
         plugin = request.query.get("plugin")[:_LONGEST]
         before = request.query.get("before")[:_LONGEST] or None
         items = InboxItems(self._gateway, plugin or None)
+        elsewhere = {} if plugin else self._elsewhere(request)
         async with self._gateway.database.read() as connection:
             found = await items.page(
                 connection,
                 request.caller,
-                states=("held", "dead"),
+                states=_STATES,
                 limit=_MOST + 1,
                 before=before,
+                besides=elsewhere,
             )
+            others = [
+                Elsewhere(name, request.text(page.title), request.url(page.path))
+                for name, page in elsewhere.items()
+                if await InboxItems(self._gateway, name).page(
+                    connection, request.caller, states=_STATES, limit=1
+                )
+            ]
         shown, older = found[:_MOST], ""
         if len(found) > _MOST:
             older = request.url("inbox", plugin=plugin, before=shown[-1].id)
@@ -63,12 +82,22 @@ class InboxPage:
             "inbox.html",
             {
                 "items": shown,
+                "elsewhere": others,
                 "plugin": plugin,
                 "may_change": request.caller.may(_CHANGE),
                 "older": older,
                 "newer": request.url("inbox", plugin=plugin) if before else "",
             },
         )
+
+    def _elsewhere(self, request: PageRequest) -> dict[str, Page]:
+        """Return the pages that list what is held for their plugin, of those its reader sees."""
+        return {
+            plugin: page
+            for plugin, pages in self._gateway.hooks.pages()
+            for page in pages
+            if page.shows_held and all(map(request.caller.may, needs(page.permission)))
+        }
 
     async def release(self, request: PageRequest) -> SeeOther:
         """Have a message handled again, by the server within two seconds."""

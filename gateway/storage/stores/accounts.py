@@ -10,10 +10,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
-from gateway.model.account import ApiKey, Site
+from gateway.model.account import ApiKey, Caller, Site
 from gateway.storage.database import Database
 from gateway.storage.schema import MS, accounts, api_keys, sites
 from gateway.storage.statements import KEY_BY_DIGEST, MEMBERS
+from gateway.storage.stores.timelines import names_of
 from gateway.storage.transaction import fetch_each, row_type
 
 _KEY_ROW: Final = row_type(api_keys)
@@ -103,6 +104,12 @@ class AccountStore:
                 return None
             key = _judged(key, {(row[0], row[1]) for row in members})
         return {digest: key}
+
+    async def names(
+        self, connection: AsyncConnection, caller: Caller, actors: Collection[str]
+    ) -> Mapping[str, str]:
+        """Return the names of the people and keys among ``actors``, of the caller's account."""
+        return await names_of(connection, caller, actors) if actors else {}
 
     async def list_keys(
         self, connection: AsyncConnection, account_id: str | None = None

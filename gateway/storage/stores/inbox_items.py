@@ -112,8 +112,12 @@ class InboxItems:
         states: Collection[InboxState] = HELD,
         limit: int = 100,
         before: str | None = None,
+        besides: Collection[str] = (),
     ) -> list[InboxItem]:
-        """Return messages that ``caller`` may see, newest first; ``before`` is an id."""
+        """Return messages that ``caller`` may see, newest first; ``before`` is an id.
+
+        Messages for the plugins ``besides`` are left out.
+        """
         query = select(plugin_inbox).where(
             *visible_to(caller, plugin_inbox),
             *self._own(),
@@ -121,6 +125,8 @@ class InboxItems:
         )
         if before is not None:
             query = query.where(plugin_inbox.c.id < before)
+        if besides:
+            query = query.where(plugin_inbox.c.plugin.not_in(sorted(besides)))
         rows = await connection.execute(query.order_by(plugin_inbox.c.id.desc()).limit(limit))
         return [_item(row) for row in rows]
 

@@ -68,6 +68,7 @@ def shop_pages(service: "ShopifyService") -> list[Page]:
             order=40,
             icon="i-shop",
             badge=pages.badge,
+            shows_held=True,
         ),
         Page(
             path="shops/orders/{order_id}",

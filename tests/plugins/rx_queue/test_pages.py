@@ -258,6 +258,11 @@ async def test_the_queue_shows_states_agents_and_has_a_failed_one_tried_again(
     one = await browser.get(f"/dashboard/queue/{queue_id}")
     again = await browser.post(f"/dashboard/queue/{queue_id}/retry")
 
+    owner = await gateway.sign_in()
+    recalled = await owner.get("/dashboard/events/types/rx.recalled")
+    assert "with state <code>writing</code> it may be written nevertheless" in recalled.text
+    history = one.text[one.text.index('id="history"') :]
+    assert (">test<" in history, "key_" in history) == (True, False), "the key by its name"
     lakeside = await gateway.sign_in("pharmacist", sites=["lakeside"])
     assert "Asks for work" in (await lakeside.get("/dashboard/queue")).text
     assert queue_id in writing.text

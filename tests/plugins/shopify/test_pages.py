@@ -59,6 +59,17 @@ async def test_a_shop_says_how_it_is_and_what_came_last(shopify, held):
     assert "Fetched every 15 min beside the webhooks" in before
 
 
+async def test_held_messages_leaves_the_orders_of_shops_to_shops(shopify, held):
+    owner = await shopify.harness.sign_in()
+    everything = await owner.get("/dashboard/inbox")
+    asked_for = await owner.get("/dashboard/inbox?plugin=shopify")
+
+    assert held
+    assert "What is held for shopify is on the page Shops." in words_of(everything)
+    assert f'href="{PATH}"' in everything.text
+    assert ("Handle again" in everything.text, "Handle again" in asked_for.text) == (False, True)
+
+
 async def test_a_held_order_says_why_in_words_and_in_the_readers_language(shopify, held):
     english = words_of(await (await shopify.harness.sign_in()).get(PATH))
     french = words_of(await (await shopify.harness.sign_in(language="fr")).get(held))

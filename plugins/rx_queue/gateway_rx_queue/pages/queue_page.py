@@ -22,7 +22,7 @@ from gateway_rx_queue.job import Job
 from gateway_rx_queue.overview import StateCount
 from gateway_rx_queue.pages.desk import Row, rows_of
 from gateway_rx_queue.pages.fields import FIELDS
-from gateway_rx_queue.pages.review_page import history_of, masked_name
+from gateway_rx_queue.pages.review_page import history_of, masked_name, names_among
 from gateway_rx_queue.pages.words import (
     SOURCE_WORDS,
     STATE_WORDS,
@@ -135,12 +135,13 @@ class QueuePages:
         wanted = JobFilter(_LISTED + 1, cursor, shown, request.site)
         jobs = await queue.listed(caller, wanted)
         holders = await queue.overview.holders(jobs[:_LISTED])
+        names = await names_among(queue, caller, holders.values()) if holders else {}
         views = [_view(request, state, words, by_state[state], shown) for state, words in VIEWS]
         agents = await queue.agents.of(caller) if queue.settings.writer == AGENT else []
         context: dict[str, Any] = {
             "views": views,
             "shown": shown,
-            "lines": [_line(request, each, holders) for each in jobs[:_LISTED]],
+            "lines": [_line(request, each, holders, names) for each in jobs[:_LISTED]],
             "older": jobs[_LISTED - 1].id if len(jobs) > _LISTED else None,
             "is_first": cursor is None,
             "writer": queue.settings.writer,
@@ -159,6 +160,8 @@ class QueuePages:
             groups.append("rx")
         job, history, linked = await queue.show(caller, request.path["queue_id"], tuple(groups))
         holders = await queue.overview.holders([job])
+        acted = [*(each.actor for each in history), *holders.values(), job.approved_by or ""]
+        names = await names_among(queue, caller, acted)
         content = job.content
         parts = ["medication", "prescriber", *(["patient"] if is_revealed else [])]
         rows: Mapping[str, list[Row]] = {}
@@ -168,7 +171,7 @@ class QueuePages:
         failed_for = content.failure_reason or ""
         context: dict[str, Any] = {
             "job": job,
-            "line": _line(request, job, holders),
+            "line": _line(request, job, holders, names),
             "rows": rows,
             "is_revealed": is_revealed,
             "may_reveal": caller.may(REVEAL_CONTACT) and not job.purged,
@@ -180,9 +183,9 @@ class QueuePages:
                 code_words(code, text) for each in content.corrections for code in each.confirmed
             ],
             "corrections": _corrections(request, job) if caller.may(REVEAL_RX) else [],
-            "holder": name_of(holders.get(job.id, ""), request.person.id, text),
-            "approved_by": name_of(job.approved_by or "", request.person.id, text),
-            "history": history_of(history, request),
+            "holder": name_of(holders.get(job.id, ""), request.person.id, text, names),
+            "approved_by": name_of(job.approved_by or "", request.person.id, text, names),
+            "history": history_of(history, request, names),
             "linked": linked,
             "may_retry": caller.may("rx.review") and _may_retry(job, request),
             "may_take_out": caller.may("rx.submit")
@@ -236,13 +239,15 @@ def _view(request: PageRequest, state: State, words: str, count: StateCount, sho
     return View(state, request.text(words), number, count.oldest_at, state == shown)
 
 
-def _line(request: PageRequest, job: Job, holders: dict[str, str]) -> Line:
+def _line(
+    request: PageRequest, job: Job, holders: dict[str, str], names: Mapping[str, str]
+) -> Line:
     text = request.text
     first, initial = masked_name(job.content.prescription.patient)
     glyph, kind, words = STATE_WORDS[job.state]
     about, ends_at = "", None
     if job.state == "writing":
-        about = name_of(holders.get(job.id, ""), request.person.id, text)
+        about = name_of(holders.get(job.id, ""), request.person.id, text, names)
         ends_at = None if job.lease_until_ms is None else from_epoch_ms(job.lease_until_ms)
     elif job.state == "queued" and job.due_at_ms > to_epoch_ms(request.now):
         ends_at = from_epoch_ms(job.due_at_ms)

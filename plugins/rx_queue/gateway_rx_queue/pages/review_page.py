@@ -1,5 +1,6 @@
 """The page Review: the pending list, the desk of one prescription, and what a reviewer decides."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
@@ -227,6 +228,7 @@ class ReviewPages:
             groups.append("rx")
         job, history, linked = await queue.show(caller, queue_id, tuple(groups))
         claim = self._claim_of(request, job)
+        names = await names_among(queue, caller, [each.actor for each in history])
         context = await self._listed(request, queue_id)
         context |= {
             "job": job,
@@ -242,7 +244,7 @@ class ReviewPages:
             "came_at": from_epoch_ms(job.created_at_ms),
             "linked": linked,
             "state": _state(job, request),
-            "history": history_of(history, request),
+            "history": history_of(history, request, names),
             "sees_rx": caller.may(REVEAL_RX),
         }
         if context["is_over"] or not caller.may(REVEAL_RX):
@@ -422,12 +424,22 @@ def masked_patient(job: Job) -> tuple[str, str]:
     return masked_name(job.content.prescription.patient)
 
 
-def history_of(rows: list[HistoryRow], request: PageRequest) -> list[Happened]:
+async def names_among(queue: RxService, caller: Caller, actors: Iterable[str]) -> Mapping[str, str]:
+    """Return the names of the keys and people that acted, by id."""
+    ids = {each.partition("/")[0] for each in actors if each}
+    gateway = queue.gateway
+    async with gateway.database.read() as connection:
+        return await gateway.accounts.names(connection, caller, ids)
+
+
+def history_of(
+    rows: list[HistoryRow], request: PageRequest, names: Mapping[str, str]
+) -> list[Happened]:
     """Return the history of a job in words, latest first."""
     shown = []
     for row in reversed(rows):
         state, words = happened(row.why, request.text)
-        by = name_of(row.actor, request.person.id, request.text)
+        by = name_of(row.actor, request.person.id, request.text, names)
         shown.append(Happened(state, words, by, from_epoch_ms(row.at_ms)))
     return shown
 

@@ -126,6 +126,7 @@ _HAPPENED: Final[Mapping[str, tuple[str, str]]] = {
     "invalid_din_reported": ("warn", _("The writer reported a DIN that is none")),
 }
 _SENT_AGAIN: Final = "sent_again:"
+_NO_NAMES: Final[Mapping[str, str]] = {}
 _SHORT: Final = 12
 """So many characters of a key's id; its name says more where it has one."""
 
@@ -271,9 +272,9 @@ def failure(reason: str, text: Text) -> str:
     return reason if known is None else text(known[1])
 
 
-def name_of(actor: str, own_id: str, text: Text) -> str:
-    """Return who acted: the name behind the id, ``You`` for the reader."""
+def name_of(actor: str, own_id: str, text: Text, names: Mapping[str, str] = _NO_NAMES) -> str:
+    """Return who acted: the name behind the id, ``You`` for the reader, a key's from ``names``."""
     id_, _slash, name = actor.partition("/")
     if id_ == own_id:
         return text(_("You"))
-    return name or (id_[:_SHORT] + "…" if id_.startswith("key_") else id_)
+    return names.get(id_) or name or (id_[:_SHORT] + "…" if id_.startswith("key_") else id_)
