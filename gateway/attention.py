@@ -107,9 +107,11 @@ class Attention:
     async def _endpoints(self, caller: Caller) -> Sequence[AttentionItem]:
         async with self._database.read() as connection:
             found = await self._destinations.list(connection, caller)
-        now = self._clock.now()
+        now, sinks = self._clock.now(), self._hooks.sinks()
         items = []
         for each in found:
+            sink = sinks.get(each.sink)
+            place = None if sink is None else sink.page
             command = f"gateway deliveries list --endpoint {each.id}"
             if each.state == "disabled" and each.state_reason in {"failing", "gone"}:
                 message = "The endpoint {name} was disabled because it kept failing."
@@ -129,7 +131,7 @@ class Attention:
                     command,
                     message=message,
                     values={"name": each.name},
-                    page=f"endpoints/{each.id}",
+                    page=None if place is None else f"{place}/{each.id}",
                     button="See what happens",
                     is_bad=True,
                 )

@@ -151,6 +151,8 @@ def part_of(request: PageRequest, name: str) -> str:
         return request.text("Queue {name}", name=own)
     if name.startswith("endpoint "):
         return request.text("Endpoint {name}", name=name.removeprefix("endpoint "))
+    if name.startswith("destination "):
+        return request.text("Destination {name}", name=name.removeprefix("destination "))
     if name.startswith("plugin "):
         return request.text("Plugin {name}", name=name.removeprefix("plugin "))
     return request.text(_PARTS[name]) if name in _PARTS else name

@@ -16,7 +16,7 @@ class Line(NamedTuple):
 
     ``message`` with its ``values`` is the detail for pages, which translate it; empty where the
     detail is a plugin's own sentence. ``place`` is the table and key of gateway.toml that the line
-    is about, if it is about one.
+    is about, if it is about one; ``page`` the path of the page that shows more.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Line(NamedTuple):
     message: str = ""
     values: Mapping[str, object] = _NO_VALUES
     place: str | None = None
+    page: str | None = None
 
 
 def green(name: str, message: str, **values: object) -> Line:

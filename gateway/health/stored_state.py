@@ -14,12 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import from_epoch_ms
 from gateway.health.lines import Line, green, red
 from gateway.runtime import Gateway
+from gateway.sdk.records import Sink
 from gateway.settings import Settings
 from gateway.storage.backup.format import own_backups
 from gateway.storage.files.store import size_of_files
 from gateway.storage.maintenance.clock_skew import CLOCK_FACT, server_time
 from gateway.storage.stores.backlog import Backlog, DestinationBacklog
-from gateway.storage.stores.destinations import destination_names
+from gateway.storage.stores.destinations import DestinationName, destination_names
 from gateway.storage.stores.installation import (
     BACKUP_FAILED,
     KEY_COPIED,
@@ -51,7 +52,7 @@ class StoredState:
         self,
         connection: AsyncConnection,
         backlog: Backlog,
-        names: Mapping[str, str] | None = None,
+        names: Mapping[str, DestinationName] | None = None,
     ) -> list[Line]:
         """Return the lines of endpoints, deliveries, files, the key's copy, backup and clock.
 
@@ -62,7 +63,7 @@ class StoredState:
         if names is None:
             names = await destination_names(connection)
         return [
-            *_endpoints(backlog, names),
+            *_endpoints(backlog, names, gateway.hooks.sinks()),
             _deliveries(backlog),
             _stored_files(*await self.files(connection)),
             await _key_copy(connection, gateway),
@@ -105,7 +106,9 @@ def _stored_files(count: int, size_bytes: int) -> Line:
     return green("stored files", "{count} kept, {mb} MB", count=count, mb=mb)
 
 
-def _endpoints(backlog: Backlog, names: Mapping[str, str]) -> Iterator[Line]:
+def _endpoints(
+    backlog: Backlog, names: Mapping[str, DestinationName], sinks: Mapping[str, Sink]
+) -> Iterator[Line]:
     broken = {
         name: queue
         for name, queue in backlog.queues.items()
@@ -116,13 +119,17 @@ def _endpoints(backlog: Backlog, names: Mapping[str, str]) -> Iterator[Line]:
         count = len(names.keys() & backlog.queues.keys())
         yield green("endpoints", "{count} without failures", count=count)
     for destination_id in list(broken)[:_MAX_ENDPOINTS]:
-        queue = broken[destination_id]
+        queue, (name, kind) = broken[destination_id], names[destination_id]
         verb = "enable" if queue.state == "disabled" else "show"
-        yield _failing(
+        sink = sinks.get(kind)
+        group = "destinations" if sink is None else sink.group
+        line = _failing(
             queue,
-            f"endpoint {names[destination_id] or destination_id}",
-            f"gateway endpoints {verb} {destination_id}",
+            f"{group.removesuffix('s')} {name or destination_id}",
+            f"gateway {group} {verb} {destination_id}",
         )
+        page = None if sink is None else sink.page
+        yield line._replace(page=None if page is None else f"{page}/{destination_id}")
     if len(broken) > _MAX_ENDPOINTS:
         count = len(broken) - _MAX_ENDPOINTS
         yield red("endpoints", "gateway endpoints list", "{count} more fail", count=count)

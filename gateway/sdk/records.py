@@ -39,6 +39,8 @@ class Sink:
     and returns an :class:`Outcome` for each; a missing outcome counts as failed. Up to
     ``max_in_flight`` calls (a setting of the destination) run concurrently. ``public`` names the
     fields of ``settings`` that every plugin may see in ``route_events``: none that is a secret.
+    ``group`` is the group of commands that show and enable one of its destinations, ``page`` the
+    path of the page that shows one, without its id: what health and attention name as the help.
     """
 
     kind: str
@@ -46,6 +48,8 @@ class Sink:
     deliver: Callable[[Batch], Awaitable[Sequence[Outcome]]]
     max_batch: int = 1
     public: tuple[str, ...] = ()
+    group: str = "destinations"
+    page: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from gateway.sdk.page_request import PageRequest
 from gateway.sdk.pages import Badge, Page, Template
 from gateway.sdk.records import InstalledPlugin
 from gateway.settings.effective import Shown, effective_of_plugin
-from gateway.storage.stores.destinations import DestinationStore
+from gateway.storage.stores.destinations import DestinationName, DestinationStore
 from gateway.version import __version__
 
 _PERMISSION: Final = "settings.read"
@@ -248,9 +248,10 @@ class HealthPages:
 
 async def _own_endpoints(
     connection: Any, destinations: DestinationStore, caller: Caller
-) -> dict[str, str]:
+) -> dict[str, DestinationName]:
     """Return the endpoints that a caller may see, by id: no name of another account's."""
-    return {each.id: each.name for each in await destinations.list(connection, caller)}
+    found = await destinations.list(connection, caller)
+    return {each.id: DestinationName(each.name, each.sink) for each in found}
 
 
 def _rows(request: PageRequest, lines: Sequence[Line]) -> list[Row]:
@@ -265,9 +266,7 @@ def _rows(request: PageRequest, lines: Sequence[Line]) -> list[Row]:
 
 
 def _row(request: PageRequest, line: Line) -> Row:
-    page = None
-    if line.name.startswith("endpoint ") and line.command and request.caller.may("webhooks.read"):
-        page = f"endpoints/{line.command.rpartition(' ')[2]}"
+    page = line.page if request.caller.may("webhooks.read") else None
     if line.name.startswith("plugin "):
         page = f"plugins/{line.name.removeprefix('plugin ')}"
     words, detail = part_of(request, line.name), detail_of(request, line)

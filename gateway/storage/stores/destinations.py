@@ -425,11 +425,18 @@ def missing_sink(sink: str, count: int) -> str:
     return (MISSING_SINK if count == 1 else MISSING_SINKS).format(sink=sink, count=count)
 
 
-async def destination_names(connection: AsyncConnection) -> dict[str, str]:
+class DestinationName(NamedTuple):
+    """The name that people gave a destination, and its sink."""
+
+    name: str
+    sink: str
+
+
+async def destination_names(connection: AsyncConnection) -> dict[str, DestinationName]:
     """Return the name of every destination by id, but of removed ones."""
-    query = select(destinations.c.id, destinations.c.name)
+    query = select(destinations.c.id, destinations.c.name, destinations.c.sink)
     rows = await connection.execute(query.where(destinations.c.removed_at_ms.is_(None)))
-    return {row.id: row.name for row in rows}
+    return {row.id: DestinationName(row.name, row.sink) for row in rows}
 
 
 async def hold(

@@ -72,7 +72,17 @@ class Webhooks:
     def sinks(self) -> Sequence[Sink]:
         """Register the sink that POSTs events to endpoints."""
         public = ("url", "format", "filter_fields", "send_fields", "exclusive")
-        return [Sink(SINK, EndpointSettings, self._sender.deliver, public=public)]
+        place = "endpoints"
+        return [
+            Sink(
+                SINK,
+                EndpointSettings,
+                self._sender.deliver,
+                public=public,
+                group=place,
+                page=place,
+            )
+        ]
 
     @hookimpl
     def route_events(

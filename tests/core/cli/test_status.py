@@ -190,7 +190,9 @@ def test_another_program_at_the_port_is_red(status, port, body):
     assert "another program" in lines["server"]["detail"]
 
 
-def test_an_endpoint_that_fails_is_red_since_when(status, stock):
+def test_an_endpoint_that_fails_is_red_since_when(status, stock, config):
+    with config.open("a") as file:
+        file.write("[plugins.webhooks]\n")
     stock.order(site="main")
     endpoint = stock.endpoint(name="Board")
 
@@ -206,12 +208,16 @@ def test_an_endpoint_that_fails_is_red_since_when(status, stock):
     assert line["command"].startswith(f"gateway endpoints show {endpoint}")
 
 
-def test_a_disabled_endpoint_is_red_with_the_command_that_enables_it(status, stock):
+def test_a_disabled_endpoint_is_red_with_the_command_that_enables_it(status, stock, config):
     endpoint = stock.endpoint(name="Board", state="disabled")
+    without_its_plugin = status()["destination Board"]
+    with config.open("a") as file:
+        file.write("[plugins.webhooks]\n")
     line = status()["endpoint Board"]
 
     assert line["ok"] is False
     assert line["command"].startswith(f"gateway endpoints enable {endpoint}")
+    assert without_its_plugin["command"].startswith(f"gateway destinations enable {endpoint}")
 
 
 def test_deliveries_that_are_due_for_long_are_red(status, stock, config):

@@ -155,6 +155,12 @@ async def test_a_failing_endpoint_is_named_since_when_with_the_way_to_it(running
     assert is_red
     assert "fails since" in words
     assert f'href="/dashboard/endpoints/{endpoint_id}"' in shown.text
+    async with gateway.database.begin() as connection:
+        await connection.execute(update(destinations).values(sink="carrier_pigeon"))
+    running.clock.step(5)
+    other = await owner.get("/dashboard/plugins")
+    assert f"gateway destinations show {endpoint_id}" in rows_of(other)["destination Courier"][1]
+    assert f"endpoints/{endpoint_id}" not in other.text, "no page of another sink's"
 
 
 async def test_a_check_of_a_plugin_is_a_part_and_stands_on_the_plugins_page(running):
