@@ -24,11 +24,11 @@ from gateway_webhooks.commands import endpoints_group
 from gateway_webhooks.deliveries import Deliveries
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.filtering import fitting
-from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
+from gateway_webhooks.mapping import TEST_EVENT_TYPE
 from gateway_webhooks.pages import today_panels, webhook_pages
 from gateway_webhooks.routes import router
 from gateway_webhooks.sender import Sender
-from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
+from gateway_webhooks.settings import WebhooksSettings
 
 
 class Webhooks:
@@ -71,18 +71,7 @@ class Webhooks:
     @hookimpl
     def sinks(self) -> Sequence[Sink]:
         """Register the sink that POSTs events to endpoints."""
-        public = ("url", "format", "filter_fields", "send_fields", "exclusive")
-        place = "endpoints"
-        return [
-            Sink(
-                SINK,
-                EndpointSettings,
-                self._sender.deliver,
-                public=public,
-                group=place,
-                page=place,
-            )
-        ]
+        return [self._sender.sink]
 
     @hookimpl
     def route_events(

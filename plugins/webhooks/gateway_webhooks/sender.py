@@ -18,14 +18,17 @@ from gateway.plugin import (
     OutboundResponse,
     Outcome,
     Resolver,
+    Sink,
     outcome_of,
 )
 from gateway_webhooks.disclosure import unfit_field
 from gateway_webhooks.formats import write
-from gateway_webhooks.mapping import TEST_EVENT_TYPE
-from gateway_webhooks.settings import WebhooksSettings
+from gateway_webhooks.mapping import SINK, TEST_EVENT_TYPE
+from gateway_webhooks.settings import EndpointSettings, WebhooksSettings
 
 _REDIRECTS: Final = range(300, 400)
+
+_PUBLIC: Final = ("url", "format", "filter_fields", "send_fields", "exclusive")
 
 
 class Sender:
@@ -49,6 +52,12 @@ class Sender:
         self._settings = settings
         self._clock = clock
         self._trusted_accounts = frozenset(trusted_accounts)
+
+    @property
+    def sink(self) -> Sink:
+        """The sink that POSTs events to endpoints, and where people see and change them."""
+        deliver, place = self.deliver, "endpoints"
+        return Sink(SINK, EndpointSettings, deliver, public=_PUBLIC, group=place, page=place)
 
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
         """Attempt each delivery of the batch once."""
