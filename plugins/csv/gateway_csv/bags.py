@@ -62,9 +62,15 @@ def bagged(reads: Iterable[ReadRow], reading: Reading, by: BagsBy) -> Iterator[R
             first = held.popleft()
             open_groups.pop(first.key or "", None)
             count -= len(first.reads)
-            yield from _closed(first.reads, is_total=is_total)
+            yield from _made(first, is_total=is_total)
     for each in held:
-        yield from _closed(each.reads, is_total=is_total)
+        yield from _made(each, is_total=is_total)
+
+
+def _made(group: _Group, *, is_total: bool) -> Iterable[ReadRow]:
+    """Return what becomes of a group; most have one row."""
+    reads = group.reads
+    return reads if len(reads) == 1 else _closed(reads, is_total=is_total)
 
 
 def can_hold_bags(reading: Reading, by: BagsBy) -> bool:
@@ -99,7 +105,7 @@ def _order(read: ReadRow) -> Order | None:
 def _closed(reads: Sequence[ReadRow], *, is_total: bool) -> Iterator[ReadRow]:
     """Yield the rows of one key: a bag and what is none of it, or all as they are."""
     first = _order(reads[0])
-    if len(reads) == 1 or first is None:
+    if first is None:
         yield from reads
         return
     theirs = [each for each in reads if each.continues or _is_of(first, each)]

@@ -14,9 +14,11 @@ from gateway_csv.columns.reading import NAMES, Column
 from gateway_csv.columns.traits import TRAITS, Trait
 from gateway_csv.read.rows import Cell, Row
 
-_REPEATED: Final = frozenset(
-    {"city", "locality", "state", "postal_code", "country", "address2", "street_number"}
-)
+# A patient with several prescriptions has a row for each.
+_REPEATED: Final = NAMES | {
+    *("city", "locality", "state", "postal_code", "country"),
+    *("address2", "street_number", "patient_address"),
+}
 
 
 Fault = Callable[[Cell], str]
