@@ -47,7 +47,8 @@ async def test_a_database_that_takes_writes_is_well(database_url, tmp_path):
     async with opened(database_url, tmp_path) as gateway:
         report = (await readiness(gateway))["database"]
 
-    assert report == HealthReport(healthy=True, detail=f"{gateway.database.dialect} answers")
+    name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[gateway.database.dialect]
+    assert report == HealthReport(healthy=True, detail=f"{name} answers")
 
 
 @pytest.mark.slow
