@@ -7,6 +7,8 @@ import pytest
 from plugins.csv.reading import read_file
 
 JOINED = [
+    ("Patient Name,Address,Notes", "Ana Reed,8 Elm St,Salem & ring", "Bo Fox,9 Elm St,Lynn"),
+    ("Patient Name,Address,City", "Ana Reed,8 Elm St MA,Salem", "Bo Fox,9 Elm St MA,Lynn"),
     ("Patient Name,Address,Patient ID", "Ana Reed,8 Elm St,Salem", "Bo Fox,9 Elm St,Lynn"),
     ("Patient Name,Address,Apt", "Ana Reed,8 Elm St,Dr. Per Holt", "Bo Fox,9 Elm St,Dr. Al Lind"),
     (
@@ -333,6 +335,14 @@ def test_a_flat_stands_before_the_city_behind_the_streets_comma():
         (
             "Patient Name,Address",
             ['Mary A. Reed,"8 Elm St, Salem"', 'Juan de la Cruz,"9 Oak Rd, Lynn"'],
+        ),
+        ("Patient Name,Address,Notes", ["Ana Reed,8 Elm St,Fragile", "Bo Fox,9 Oak Rd,Cold chain"]),
+        ("Patient Name,Address,Notes", ["Ana Reed,8 Elm St,DROP IN", "Bo Fox,9 Oak Rd,CALL ME"]),
+        ("Patient Name,Address", ["Ana Reed,8 Elm St Salem MA", "Bo Fox,9 Oak Rd Lynn MA"]),
+        ("Patient Name,Address,City", ["Ana Reed,8 Elm St Salem MA,Salem"]),
+        (
+            "Patient Name,Address,City",
+            ["Ana Reed,1204 - 8 Elm St,Salem", "Bo Fox,1305 - 8 Elm St,Salem"],
         ),
     ],
 )

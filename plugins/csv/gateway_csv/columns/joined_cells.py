@@ -29,7 +29,7 @@ _WORD_BEFORE_UNIT: Final = re.compile(
 )
 # A number of something else, a state or a postal code beside the flat: 1001 Apt 30, Apt 22 02305.
 _BESIDE_UNIT: Final = re.compile(
-    r"(?:[A-Z]{0,4}[-#]?\d{4,}|(?!NE|SE)[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d)[\s,;/|&-]+"
+    r"(?:[A-Z]{0,4}[-#]?\d{4,}|(?-i:(?!NE|SE)[A-Z]{2})|[A-Z]\d[A-Z] ?\d[A-Z]\d)[\s,;/|&-]+"
     r"(?:apt|unit|suite|ste)\b.*"
     r"|(?:apt|unit|suite|ste)\b\.? ?#?\w{1,5}[\s,;/|&-]+"
     r"(?:[A-Z]{0,4}[-#]?\d{4,}|[A-Z]\d[A-Z] ?\d[A-Z]\d)(?:\W.*)?|\d{4,}[\s,;/|&-]+\d{4,}",

@@ -11,7 +11,7 @@ from typing import Final
 from gateway_csv.columns.address_checks import BUILDING
 from gateway_csv.columns.reading import HALF, Column, share
 from gateway_csv.columns.regions import is_region
-from gateway_csv.columns.shapes import POSTAL_END
+from gateway_csv.columns.shapes import POSTAL_END, STREET_WORD
 from gateway_csv.columns.taken_columns import FEWEST_ROWS, NEARLY_ALL, TakenColumns, doubted
 from gateway_csv.columns.wording import NOTE_WORDS, is_note
 
@@ -22,6 +22,9 @@ _BEFORE_PLACE: Final = re.compile(rf"{_UNUSUAL.pattern}|-(?=[A-Z])")
 _POSTAL_BEHIND_MARK: Final = re.compile(r"[-/|;&]\s*(?:\d{5}|[A-Z]\d[A-Z] ?\d[A-Z]\d)$")
 _UNIT: Final = re.compile(r"(?:apt|unit|suite|ste)\b\.? ?#?\w{1,5}", re.IGNORECASE)
 _FEW: Final = 0.1
+# Marks that no address has: "1204 - 500 Elm St" is one.
+_CLEAR: Final = re.compile(r"[|;&\t]|\s{2,}|[^/]+/[^/]+/")
+_LONG_CODE: Final = re.compile(r"[A-Z]{1,4}[-#]?\d{4,}|\d{6,}")
 _CODE: Final = re.compile(r"[A-Z]{0,4}[-#]?\d{4,}")
 _CITY_WORDS: Final = 3
 _AREA: Final = 2
@@ -102,10 +105,7 @@ def _has_more_words(name: str, usual: int) -> bool:
 def _check_streets(table: TakenColumns) -> None:
     for column in table.taken("patient_address"):
         texts = table.texts(column)
-        bare = [each for each in texts if "," not in each]
-        last = [_last(each) for each in bare]
-        has_state = share(last, lambda each: _is_area(each) and each not in _OF_STREETS) > HALF
-        if "state" not in table.by_field and has_state and 2 * len(bare) > len(texts):
+        if "state" not in table.by_field and share(texts, _ends_with_state) > HALF:
             raise doubted(column, "its addresses have a state or a province behind the street")
         ends = [_last(each) for each in texts]
         if "requires_signature" not in table.by_field and share(ends, _is_answer) > HALF:
@@ -116,6 +116,13 @@ def _check_streets(table: TakenColumns) -> None:
         if has_unit and table.lacks_city() and share(texts, _ends_with_place) > HALF:
             raise doubted(column, "its addresses may have the city behind the street")
         _check_places_before_cities(table, column)
+
+
+def _ends_with_state(address: str) -> bool:
+    """Say whether a state is right behind the street: ``8 Elm St MA``, but not ``Boston MA``."""
+    *_, street, last = ["", "", *address.split(" ")]
+    is_state = _is_area(last) and last not in _OF_STREETS
+    return is_state and STREET_WORD.fullmatch(street.strip(",")) is not None
 
 
 def _check_places_before_cities(table: TakenColumns, column: Column) -> None:
@@ -145,8 +152,13 @@ def _has_other_piece(address: str) -> bool:
     if len(pieces) == 1:
         first = _FIRST.match(address)
         return first is not None and (first[0].casefold() == "yes" or _is_priority(first[0]))
-    return _is_area(pieces[0]) or any(
-        _CODE.fullmatch(each) or _is_answer(each) or _is_priority(each) for each in pieces
+    is_marked = _CLEAR.search(address) is not None
+    return any(map(_is_area, pieces[:-1])) or any(
+        _LONG_CODE.fullmatch(each)
+        or (is_marked and _CODE.fullmatch(each))
+        or _is_answer(each)
+        or _is_priority(each)
+        for each in pieces
     )
 
 
@@ -193,19 +205,41 @@ def _is_place(text: str) -> bool:
 def _check_notes(table: TakenColumns) -> None:
     for column in table.taken("notes"):
         texts = table.texts(column)
-        said = [each for each in texts if not each.endswith(_WORDS_AS_STATES)]
+        said = [
+            each for each in texts if not each.endswith(_WORDS_AS_STATES) and not each.isupper()
+        ]
         _check_ends(table, column, said, skipped="requires_signature")
         if "requires_signature" not in table.by_field and _begin_with_answers(texts):
             raise doubted(column, "its notes begin or end with yes or no")
         if "address2" not in table.by_field and share(texts, _has_unit) > _FEW:
             raise doubted(column, "some of its notes have a unit of an address at one end")
         if table.lacks_city() and len(texts) > 1:
-            behind = share(said, lambda each: _is_place(_STRONG.split(each)[-1]))
-            last = share(said, lambda each: _is_place(each.split()[-1]))
-            if behind > HALF or last > NEARLY_ALL:
-                raise doubted(column, "its notes may have the city behind them")
-            if share(texts, lambda each: _is_place(each.split()[0])) > NEARLY_ALL:
-                raise doubted(column, "its notes may have the city in front of them")
+            where = "behind" if _end_with_cities(said) else "in front of"
+            if where == "behind" or _begin_with_cities(texts):
+                raise doubted(column, f"its notes may have the city {where} them")
+
+
+def _end_with_cities(notes: Sequence[str]) -> bool:
+    """Say whether most notes end with a city; some of them are more than one."""
+    behind = [_STRONG.split(each) for each in notes]
+    words = [each.split() for each in notes]
+    for pieces, least in ((behind, HALF), (words, NEARLY_ALL)):
+        places = [len(each) for each in pieces if _is_place(each[-1])]
+        if len(places) > least * len(notes) and max(places, default=0) > 1:
+            return True
+    return False
+
+
+def _begin_with_cities(notes: Sequence[str]) -> bool:
+    """Say whether all notes begin with a city, and most go on with a note."""
+    pieces = [_STRONG.split(each, maxsplit=1) for each in notes]
+    has_notes = any(len(each) > 1 and is_note(each[1]) for each in pieces)
+    are_places = all(_is_place(each[0]) for each in pieces)
+    if has_notes and are_places and len({each[0] for each in pieces}) > 1:
+        return True
+    words = [each.split(maxsplit=1) for each in notes]
+    goes_on = [len(each) > 1 and is_note(each[1]) for each in words]
+    return 2 * sum(goes_on) > len(notes) and all(_is_place(each[0]) for each in words)
 
 
 def _begin_with_answers(texts: Sequence[str]) -> bool:
