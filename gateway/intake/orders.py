@@ -8,6 +8,7 @@ group commit); each is answered only after the commit.
 * an ``Idempotency-Key`` is looked up and its response stored in the same transaction.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -187,7 +188,9 @@ class Intake:
             return await self._stored(transaction, batch)
 
         answers, published = await self._database.transact(store)
-        self._publisher.announce(published)
+        # In the loop's next round, and so the deliveries that it starts in the one after: the
+        # callers are answered first.
+        asyncio.get_running_loop().call_soon(self._publisher.announce, published)
         log_usage(published.events)
         return [answers[place] for place in range(len(batch))]
 

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from core.delivery.delivery_source import Holding, at_once, until
+from core.delivery.delivery_source import Holding, at_once, outcome, until
 from core.delivery.dispatching import looked_up
-from core.gateways import Recorder, add_destination, change_destination, draft, opened
+from core.gateways import Recorder, add_destination, change_destination, draft, opened, package
 from sqlalchemy import select
 from waiting import PATIENCE_SECONDS
 
@@ -178,3 +178,21 @@ async def test_after_a_change_is_answered_nothing_starts_as_before(database_url,
 
     assert [name for name, at in seen if at > answered_at and name == "before"] == []
     assert {name for name, _ in seen} == {"before", "after"}
+
+
+async def test_the_caller_is_answered_before_its_delivery_goes_out(database_url, tmp_path):
+    """What is sent takes half a millisecond to be made, which the caller need not wait for."""
+    seen = []
+
+    async def deliver(batch):
+        seen.append("sent")
+        return [outcome(each) for each in batch.deliveries]
+
+    async with opened(database_url, tmp_path, plugins=[Sending(deliver)]) as gateway:
+        await add_destination(gateway)
+        async with gateway.running():
+            await package(gateway)
+            seen.append("answered")
+            await until(lambda: not gateway.engine.lanes)
+
+    assert seen == ["answered", "sent"]
