@@ -214,6 +214,9 @@ async def test_the_list_works_by_keyboard_alone_and_a_row_is_revealed_in_place(
     await page.keyboard.press("Enter")
     await second.get_by_text("Maria Rodriguez").wait_for()
     assert await page.get_by_text("Maria Rodriguez").count() == 1
+    await page.keyboard.press("j")  # from the row that was revealed, to the third
+    await page.keyboard.press("r")
+    await page.locator("tbody tr").nth(2).get_by_text("Maria Rodriguez").wait_for()
     await page.locator("body").click(position={"x": 5, "y": 5})
     await page.keyboard.press("k")
     await page.keyboard.press("Enter")

@@ -106,6 +106,7 @@ function isChanged(each) {
 
 /** Stay at the row of J and K, and answer what puts the focus back where it was. */
 function stay(old, fresh) {
+  if (old.classList.contains("cursor")) fresh.classList.add("cursor");
   const row = old.querySelector(".cursor[data-id]")?.dataset.id;
   if (row) fresh.querySelector(`[data-id="${CSS.escape(row)}"]`)?.classList.add("cursor");
   const at = document.activeElement;
@@ -418,6 +419,11 @@ const keys = {
     const box = cursor?.isConnected && cursor.querySelector("input[type=checkbox]");
     if (box) box.click();
     return Boolean(box);
+  },
+  r: () => {
+    const eye = cursor?.isConnected && cursor.querySelector("button.peek");
+    if (eye) eye.click();
+    return Boolean(eye);
   },
 };
 
