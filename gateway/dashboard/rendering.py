@@ -226,10 +226,10 @@ def _spoken(texts: gettext.NullTranslations) -> Callable[..., Markup]:
 def with_code(text: str) -> Markup:
     """Return a sentence in which what is in backticks is code, as the reference writes it."""
     parts = str(escape(text)).split("`")
-    if len(parts) % 2 == 0:  # one has no partner
+    if len(parts) == 1 or len(parts) % 2 == 0:  # none, or one without its partner
         return Markup(escape(text))  # noqa: S704 - escaped
     made = [f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)]
-    return Markup("".join(made))  # noqa: S704 - escaped
+    return Markup(f"<span data-text>{''.join(made)}</span>")  # noqa: S704 - escaped
 
 
 def html(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[Any]:

@@ -22,7 +22,7 @@ TEXTS = """(skipped) => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     if (node.parentElement.closest(skipped)) continue;
-    found.push(node.textContent.trim());
+    found.push((node.parentElement.closest("[data-text]") ?? node).textContent.trim());
   }
   for (const each of document.querySelectorAll("[aria-label], [title], [placeholder]")) {
     if (each.closest(skipped)) continue;
