@@ -61,9 +61,10 @@ class Attacker:
             "headers without end": (8, self.pour_headers),
             "bodies without end": (150, self.stop_in_body),
             "wrong keys": (64, self.guess),
-            "blank spreadsheets": (8, self.upload_blank_lines),
-            "spreadsheets of many texts": (6, self.upload_shared_strings),
             "bodies that aren't taken": (8, self.send_unwanted_body),
+            "spreadsheets of many texts": (6, self.upload_shared_strings),
+            # The last one: what was uploaded is read on when the attacker is gone.
+            "blank spreadsheets": (8, self.upload_blank_lines),
         }
 
     async def hold_open(self) -> None:

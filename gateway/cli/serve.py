@@ -5,6 +5,7 @@ import errno
 import logging
 import socket
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -23,6 +24,7 @@ from gateway.http.app import create_app
 from gateway.http.server import BACKLOG, HttpServer
 from gateway.observability.loop_watchdog import watched_loop
 from gateway.sdk.cli import Session, command
+from gateway.sdk.records import InstalledPlugin
 from gateway.sdk.signals import on_termination
 from gateway.settings import Settings
 from gateway.storage.maintenance.locks import server_lock
@@ -75,6 +77,7 @@ async def serve(
             else socket.socket(fileno=socket_fd)
         )
         _log_migration(gateway.migrated)
+        _warn_without_plugins(gateway.plugins)
         scheme = "http" if settings.http.tls_cert is None else "https"
         address = f"{scheme}://{_host_and_port(listener)}"
         ready = f"Ready at {address} (API documentation: {address}/docs)"
@@ -102,6 +105,14 @@ def _log_migration(migrated: Migrated) -> None:
     if migrated.revisions:
         copy = "" if migrated.backup is None else f"; the database before is in {migrated.backup}"
         _log.info("updated the database schema to %s%s", ", ".join(migrated.revisions), copy)
+
+
+def _warn_without_plugins(plugins: Sequence[InstalledPlugin]) -> None:
+    if not any(each.enabled for each in plugins):
+        _log.warning(
+            "no plugin is enabled, so nothing takes orders: add a table such as "
+            "[plugins.json_api] to gateway.toml"
+        )
 
 
 def _refuse_many(settings: Settings) -> None:

@@ -181,10 +181,16 @@ def log_unexpected(error: Exception) -> None:
 
 
 def log_outage(error: StorageError) -> None:
-    """Log why the database is unavailable: a class or SQLite's code, never the message."""
+    """Log why the database is unavailable: our own sentence, else a class or SQLite's code.
+
+    Never the message of a driver, which may hold a row.
+    """
     cause: BaseException = error
     while reason := cause.__cause__ or getattr(cause, "orig", None):
         cause = reason
+    if isinstance(cause, StorageError):
+        _log.warning("the database is unavailable: %s", cause.message)
+        return
     code = getattr(cause, "sqlite_errorname", type(cause).__name__)
     _log.warning("the database is unavailable", extra={"cause": code})
 

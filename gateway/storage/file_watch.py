@@ -78,7 +78,8 @@ class FileWatch:
         """Note that SQLite found the file malformed."""
         self._fault = (
             f"The database file {self._path.name} is damaged: stop the gateway, keep a copy of the "
-            "file, and restore the last backup (gateway restore FILE)."
+            "file, and restore the last backup (gateway restore FILE). A copy that was put back by "
+            f"hand needs {self._path.name}-wal and {self._path.name}-shm deleted first."
         )
 
     def fault(self, *, at_once: bool = False) -> str | None:

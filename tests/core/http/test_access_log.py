@@ -130,6 +130,22 @@ async def test_the_cause_of_a_database_outage_is_logged_without_its_message(harn
     assert "Maria" not in caplog.text
 
 
+async def test_an_outage_that_the_gateway_found_itself_is_logged_with_its_sentence(harness, caplog):
+    """A database file that was replaced: the class of the error helps no operator."""
+
+    async def replaced(_submission):
+        raise StorageError("The database file gateway.db was replaced: stop the gateway.")
+
+    async with harness(PLUGINS) as gateway:
+        gateway.gateway.intake.accept = replaced
+        await gateway.post(ORDERS, await gateway.issue_key(), GOOD)
+
+    assert (
+        "the database is unavailable: The database file gateway.db was replaced: stop the gateway."
+        in caplog.messages
+    )
+
+
 async def nothing(_message=None):
     return {}
 
