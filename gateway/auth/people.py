@@ -122,14 +122,15 @@ class People:
         now = self._clock.now()
         async with self._database.read() as connection:
             members = await self._people.members(connection, account_id)
-            listed = []
-            for person, membership in members:
-                factors = await self._people.factors_of(connection, person.id)
-                kinds = {str(each.kind) for each in factors}
-                if person.issuer is not None:
-                    kinds.add("oidc")
-                sessions = await self._sessions.of_person(connection, person.id, now)
-                listed.append(Listed(person, membership, tuple(sorted(kinds)), len(sessions)))
+            ids = {person.id for person, _ in members}
+            kinds = await self._people.factor_kinds(connection, ids)
+            sessions = await self._sessions.counts(connection, ids, now)
+        listed = []
+        for person, membership in members:
+            own = kinds.get(person.id, set()) | ({"oidc"} if person.issuer is not None else set())
+            listed.append(
+                Listed(person, membership, tuple(sorted(own)), sessions.get(person.id, 0))
+            )
         return listed
 
     async def find(self, account_id: str | None, email_or_id: str) -> Person:

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, Subquery, func, select, text, union, union_all
+from sqlalchemy import Select, Subquery, func, literal, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -78,17 +78,19 @@ def listed(caller: Caller, wanted: PackageFilter) -> Query:
 def keys_of(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
     """Return a query of what is clear of the packages of some lists.
 
-    Its columns are ``id``, ``site``, ``status``, ``driver_id`` and ``purged``.
+    Its columns are ``id``, ``site``, ``status``, ``driver_id``, ``purged`` and ``list``, the place
+    of the list: a package of two is in it twice.
+
     For a plugin to join with a table of its own. Each list is read up to its limit, so that
     PostgreSQL, which takes a flag to be set in all packages, prepares for no more.
     """
     columns = [packages.c[name] for name in ("id", "site", "status", "driver_id", "purged")]
     parts = [
-        _newest(select(*columns).where(*each), wanted).subquery()
-        for wanted in lists
+        _newest(select(*columns, literal(place).label("list")).where(*each), wanted).subquery()
+        for place, wanted in enumerate(lists)
         for each in _parts(_scope(caller), wanted)
     ]
-    return union(*(select(each) for each in parts)).subquery()
+    return union_all(*map(select, parts)).subquery()
 
 
 async def count(

@@ -1,7 +1,7 @@
 """People, their memberships, what they sign in with, and the links that invite them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.permission import Role
 from gateway.model.person import Factor, FactorKind, Invitation, Membership, Person
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.database import among
 from gateway.storage.schema import factors, invitations, memberships, owner_codes, people
 
 OWNER: Final[Role] = "owner"
@@ -194,6 +195,17 @@ class PeopleStore:
         if kinds:
             query = query.where(factors.c.kind.in_(kinds))
         return [self._factor(row) for row in await connection.execute(query)]
+
+    async def factor_kinds(
+        self, connection: AsyncConnection, person_ids: Collection[str]
+    ) -> dict[str, set[str]]:
+        """Return the kinds of factors that people have, by person id."""
+        found: dict[str, set[str]] = {}
+        query = select(factors.c.person_id, factors.c.kind).distinct()
+        own = among(connection, factors.c.person_id, person_ids)
+        for person_id, kind in await connection.execute(query.where(own)):
+            found.setdefault(person_id, set()).add(kind)
+        return found
 
     async def by_credential(self, connection: AsyncConnection, credential: bytes) -> Factor | None:
         """Return the passkey with this credential id."""

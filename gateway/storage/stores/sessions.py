@@ -4,13 +4,14 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.person import Membership, Method, SessionRow
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.database import among
 from gateway.storage.schema import (
     drafts,
     invitations,
@@ -138,6 +139,20 @@ class SessionStore:
             .order_by(sessions.c.id.desc())
         )
         return [_session(row) for row in rows]
+
+    async def counts(
+        self, connection: AsyncConnection, person_ids: Collection[str], now: datetime
+    ) -> dict[str, int]:
+        """Return how many sessions that haven't expired people have, by person id."""
+        found = await connection.execute(
+            select(sessions.c.person_id, func.count())
+            .where(
+                among(connection, sessions.c.person_id, person_ids),
+                sessions.c.expires_at_ms > to_epoch_ms(now),
+            )
+            .group_by(sessions.c.person_id)
+        )
+        return {person_id: int(number) for person_id, number in found}
 
     async def end(
         self,

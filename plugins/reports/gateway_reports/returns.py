@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import ColumnElement, Row, Subquery, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
@@ -43,7 +43,6 @@ _UNDELIVERED: Final[tuple[Status, ...]] = (
     "rescheduled",
     "returning",
 )
-_STATUSES: Final[tuple[Status, ...]] = (*_UNDELIVERED, "failed")
 _MOST: Final = 50_000
 _WAITING: Final = (
     PackageFilter(_MOST, statuses=_UNDELIVERED),
@@ -220,7 +219,7 @@ class Returns:
             .join_from(bags, announced_returns, announced_returns.c.package_id == bags.c.id)
             .where(
                 announced_returns.c.account_id == caller.account_id,
-                bags.c.status.in_(_STATUSES),
+                _is_waiting(bags),
             )
             .group_by(bags.c.site)
         )
@@ -237,7 +236,7 @@ class Returns:
         bags = self._gateway.packages.keys(caller, lists)
         found = await connection.execute(
             select(bags.c.id, bags.c.site, bags.c.status, bags.c.driver_id).where(
-                bags.c.status.in_(_STATUSES), bags.c.purged.is_(False)
+                _is_waiting(bags), bags.c.purged.is_(False)
             )
         )
         return found.all()
@@ -272,6 +271,11 @@ class Returns:
             drafts = [_draft(caller, each, now) for each in new]
             published = await gateway.publisher.record(connection, drafts, now)
         gateway.publisher.announce(published)
+
+
+def _is_waiting(bags: Subquery) -> ColumnElement[bool]:
+    """Match what isn't delivered, and of what needs a person what failed: no bag twice."""
+    return or_(bags.c.list == 0, bags.c.status == "failed")
 
 
 async def _known(
