@@ -8,13 +8,14 @@ import asyncio
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.clock import Clock, from_epoch_ms
 from gateway.hooks import Hooks
 from gateway.model.account import Caller
+from gateway.model.delivery import Destination
 from gateway.observability.fault_places import with_place
 from gateway.sdk.records import AttentionItem, AttentionSource
 from gateway.settings import Settings
@@ -62,7 +63,6 @@ class Attention:
         self._sources = (
             AttentionSource("endpoints", "webhooks.read", self._endpoints),
             AttentionSource("packages", "packages.read", self._packages),
-            AttentionSource("sinks", "webhooks.read", self._sinks_missing),
             AttentionSource("disk", "settings.read", self._disk),
             AttentionSource("backup", "settings.read", self._backup),
             AttentionSource("emergencies", "audit.read", self._emergencies),
@@ -136,7 +136,7 @@ class Attention:
                     is_bad=True,
                 )
             )
-        return items
+        return [*items, *_sinks_missing(found, sinks)]
 
     async def _packages(self, caller: Caller) -> Sequence[AttentionItem]:
         wanted = PackageFilter(1, clear=ClearFilter(flag="needs_person"))
@@ -165,26 +165,6 @@ class Attention:
                 count=found.number,
                 is_bad=True,
             )
-        ]
-
-    async def _sinks_missing(self, caller: Caller) -> Sequence[AttentionItem]:
-        known = self._hooks.sinks()
-        async with self._database.read() as connection:
-            found = await self._destinations.list(connection, caller)
-        counts = Counter(
-            each.sink for each in found if each.sink not in known and each.state != "disabled"
-        )
-        return [
-            AttentionItem(
-                "sink_missing",
-                sink,
-                f"{missing_sink(sink, count)}.",
-                command=f"gateway destinations list --sink {sink}",
-                count=count,
-                message=f"{MISSING_SINK if count == 1 else MISSING_SINKS}.",
-                values={"sink": sink, "count": f"{count}"},
-            )
-            for sink, count in sorted(counts.items())
         ]
 
     async def _disk(self, _caller: Caller) -> Sequence[AttentionItem]:
@@ -265,3 +245,20 @@ class Attention:
                 values=values,
             )
         ]
+
+
+def _sinks_missing(found: Iterable[Destination], known: Container[str]) -> Iterator[AttentionItem]:
+    """Yield an item for each kind of sink that destinations have and no plugin delivers to."""
+    counts = Counter(
+        each.sink for each in found if each.sink not in known and each.state != "disabled"
+    )
+    for sink, count in sorted(counts.items()):
+        yield AttentionItem(
+            "sink_missing",
+            sink,
+            f"{missing_sink(sink, count)}.",
+            command=f"gateway destinations list --sink {sink}",
+            count=count,
+            message=f"{MISSING_SINK if count == 1 else MISSING_SINKS}.",
+            values={"sink": sink, "count": f"{count}"},
+        )

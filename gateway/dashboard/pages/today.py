@@ -140,11 +140,15 @@ class Today:
 
     async def _news(self, request: PageRequest) -> Sequence[News]:
         caller = request.caller
-        if not (caller.may("packages.read") or caller.may("events.read")):
+        may = caller.may("packages.read"), caller.may("events.read")
+        if not any(may):
             return []
         async with self._gateway.database.read() as connection:
             found = await self._gateway.events.page(
-                connection, caller, limit=_LOOKED_AT, since=request.now - _RECENTLY
+                connection,
+                caller,
+                limit=_LATEST if all(may) else _LOOKED_AT,
+                since=request.now - _RECENTLY,
             )
         shown = [
             each

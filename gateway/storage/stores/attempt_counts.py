@@ -6,12 +6,27 @@ sequence, in one statement for all moments. What lies between two places is then
 indexes of a destination's attempts. The newest rows of the log are looked at, up to a limit.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Integer, case, func, literal, select, text, union_all
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import to_epoch_ms
@@ -20,6 +35,9 @@ from gateway.storage.schema import FAILED, MS, attempts
 
 MOST_COUNTED: Final = 100_000
 """So many of the log's newest rows, of all destinations, are counted among."""
+
+_KEPT_STATEMENTS: Final = 16
+_Rows = Select[*tuple[Any, ...]]
 
 # SQLite uses the partial index for the same words only, and seeks by the column beside them.
 _FAILED: Final = (text(FAILED), attempts.c.delivered.is_(False))
@@ -51,32 +69,55 @@ async def attempts_between(
     counts where it is in the log: one that ends after its hour counts in the next.
     """
     places, is_whole = await _places(connection, moments, most)
+    values = {
+        f"{name}{number}": place
+        for number, (first, last) in enumerate(pairwise(places))
+        for name, place in (("first", first), ("last", last))
+    }
+    ids = sorted(destination_ids)
+    is_json = connection.dialect.name == "sqlite"
+    rows = await connection.execute(
+        _counting(len(places) - 1, is_json=is_json),
+        {**values, "ids": json.dumps(ids) if is_json else ids},
+    )
+    return [AttemptCount(total - failed, failed) for total, failed in rows], is_whole
+
+
+@lru_cache(maxsize=_KEPT_STATEMENTS)
+def _counting(spans_of: int, *, is_json: bool) -> _Rows:
+    """Return the statement that counts in so many spans.
+
+    It is kept: putting it together takes longer than its answer.
+    """
     spans = union_all(
         *(
             select(
                 literal(number, Integer).label("number"),
-                literal(first, MS).label("first"),
-                literal(last, MS).label("last"),
+                bindparam(f"first{number}", type_=MS).label("first"),
+                bindparam(f"last{number}", type_=MS).label("last"),
             )
-            for number, (first, last) in enumerate(pairwise(places))
+            for number in range(spans_of)
         )
     ).cte("spans")
     count = (
         select(func.count())
         .select_from(attempts)
         .where(
-            among(connection, attempts.c.destination_id, destination_ids),
+            attempts.c.destination_id.in_(
+                select(func.json_each(bindparam("ids", type_=Text)).table_valued("value").c.value)
+            )
+            if is_json
+            else attempts.c.destination_id == any_(bindparam("ids", type_=ARRAY(Text))),
             attempts.c.sequence >= spans.c.first,
             attempts.c.sequence < spans.c.last,
         )
         .correlate(spans)
     )
-    rows = await connection.execute(
+    return (
         select(count.scalar_subquery(), count.where(*_FAILED).scalar_subquery())
         .select_from(spans)
         .order_by(spans.c.number)
     )
-    return [AttemptCount(total - failed, failed) for total, failed in rows], is_whole
 
 
 async def attempts_of_each(
@@ -112,12 +153,23 @@ async def _places(
     Of a moment after the last attempt it is the next sequence. Also returns whether the first
     moment is among those rows.
     """
+    values = {f"at{number}": to_epoch_ms(at) for number, at in enumerate(moments)}
+    found = await connection.execute(_halving(len(moments)), values)
+    rows = [(int(low), int(after)) for low, after in found]
+    least = rows[0][1] - most
+    return [max(low, least) for low, _ in rows], rows[0][0] >= least
+
+
+@lru_cache(maxsize=_KEPT_STATEMENTS)
+def _halving(moments: int) -> _Rows:
+    """Return the statement that finds the places of so many moments; it is kept as well."""
     moment = union_all(
         *(
             select(
-                literal(number, Integer).label("number"), literal(to_epoch_ms(at), MS).label("at")
+                literal(number, Integer).label("number"),
+                bindparam(f"at{number}", type_=MS).label("at"),
             )
-            for number, at in enumerate(moments)
+            for number in range(moments)
         )
     ).cte("moment")
     first = select(func.coalesce(func.min(attempts.c.sequence), 0)).scalar_subquery()
@@ -144,11 +196,8 @@ async def _places(
             halved.c.after,
         ).where(halved.c.low < halved.c.high)
     )
-    found = await connection.execute(
+    return (
         select(halved.c.low, halved.c.after)
         .where(halved.c.low >= halved.c.high)
         .order_by(halved.c.number)
     )
-    rows = [(int(low), int(after)) for low, after in found]
-    least = rows[0][1] - most
-    return [max(low, least) for low, _ in rows], rows[0][0] >= least

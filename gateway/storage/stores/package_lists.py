@@ -4,8 +4,8 @@ A list of several statuses, or of a day, is read as several short lists, each fr
 and merged: one condition with OR would walk through all packages of the account. Counts stop at
 a limit, so that the time they take has one too.
 
-The statements of counts are kept, for an account, mode and sites: putting such a one together takes
-longer than most databases need for it.
+The statements of counts and keys are kept, for an account, mode and sites: putting such a one
+together takes longer than most databases need for it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,13 +84,7 @@ def keys_of(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
     For a plugin to join with a table of its own. Each list is read up to its limit, so that
     PostgreSQL, which takes a flag to be set in all packages, prepares for no more.
     """
-    columns = [packages.c[name] for name in ("id", "site", "status", "driver_id", "purged")]
-    parts = [
-        _newest(select(*columns, literal(place).label("list")).where(*each), wanted).subquery()
-        for place, wanted in enumerate(lists)
-        for each in _parts(_scope(caller), wanted)
-    ]
-    return union_all(*map(select, parts)).subquery()
+    return _keys(_scope(caller), tuple(lists))
 
 
 async def count(
@@ -147,6 +141,17 @@ async def drivers_of_day(
 def _scope(caller: Caller) -> Caller:
     """Return what a list depends on of its caller."""
     return Caller(caller.account_id, caller.mode, "", caller.sites)
+
+
+@lru_cache(maxsize=_KEPT_STATEMENTS)
+def _keys(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
+    columns = [packages.c[name] for name in ("id", "site", "status", "driver_id", "purged")]
+    parts = [
+        _newest(select(*columns, literal(place).label("list")).where(*each), wanted).subquery()
+        for place, wanted in enumerate(lists)
+        for each in _parts(caller, wanted)
+    ]
+    return union_all(*map(select, parts)).subquery()
 
 
 @lru_cache(maxsize=_KEPT_STATEMENTS)

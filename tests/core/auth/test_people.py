@@ -2,6 +2,7 @@
 
 import pytest
 from core.auth.door import COMMAND_LINE
+from sqlalchemy import Engine, event
 
 from gateway.auth.people import Maker
 from gateway.auth.roles import Permissions
@@ -98,6 +99,26 @@ async def test_the_list_shows_role_sites_factors_and_sessions(door):
         for each in listed
     ] == [("amara@lakeside.example", "owner", None, 1), (EMAIL, "pharmacist", ("main",), 1)]
     assert listed[0].factors == ("password", "recovery", "totp")
+
+
+async def test_a_longer_list_asks_no_more_questions(door):
+    await door.owner()
+    asked = [0]
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def note(_connection, _cursor, statement, *_):
+        asked[-1] += statement.startswith("SELECT")
+
+    try:
+        for name in ("sam", "ana", "max"):
+            await door.invited(f"{name}@lakeside.example", "pharmacist", ["main"])
+            asked.append(0)
+            await door.identity.people.members("default")
+            asked.append(0)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+    assert asked[1::2] == [3, 3, 3]
 
 
 async def test_the_last_way_to_sign_in_cant_be_removed(door):
