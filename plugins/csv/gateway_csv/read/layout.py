@@ -260,7 +260,10 @@ def cell_at(row: Row, column: Column) -> Cell:
 
 
 def _same_cells(one: Row, other: Row) -> bool:
-    return [_text(each) for each in one.cells] == [_text(each) for each in other.cells]
+    # Nearly all differ in their first cell: no list is made of the others.
+    return len(one.cells) == len(other.cells) and all(
+        _text(each) == _text(its) for each, its in zip(one.cells, other.cells, strict=True)
+    )
 
 
 def _text(cell: object) -> str:
