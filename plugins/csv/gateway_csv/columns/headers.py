@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
-from rapidfuzz import fuzz, process
-
 How = Literal["name", "synonym", "chosen", "remembered", "layout"]
 Role = Literal["delivery", "patient", "none", "other"]
 """Whose a column is: of the delivery, of the patient, not said, or of another party."""
@@ -426,6 +424,8 @@ def looks_like(header: str) -> str | None:
     if "other" in roles:
         return None
     core = " ".join(rest) if roles and rest else name
+    from rapidfuzz import fuzz, process  # 3 MB that a server needs with its first spreadsheet
+
     for text in dict.fromkeys((name, core)):
         if len(text) < _FEWEST_LETTERS:
             continue

@@ -11,8 +11,6 @@ import codecs
 import re
 from typing import BinaryIO, Final
 
-from charset_normalizer import from_bytes
-
 from gateway.plugin import InvalidInput
 
 _MARKS: Final = (
@@ -125,6 +123,8 @@ def _guess(file: BinaryIO) -> str:
     for name in (_USUAL, "mac_roman"):
         if _is_western(telling.decode(name, "replace")):
             return name
+    from charset_normalizer import from_bytes  # 2 MB that few files need
+
     guesses = from_bytes(bytes(telling), cp_isolation=_GUESSED)
     found = {each.encoding: each.chaos for each in guesses}
     if not found:
