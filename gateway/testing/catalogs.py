@@ -8,6 +8,7 @@ catalog of its own (``--domain keys --files 'key*'``).
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ _TITLES: Final = {
 _WORDS_SECOND: Final = frozenset({"Badge", "OrderSource"})
 _NO_DATE: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _MIGRATIONS: Final = "migrations"
+_BEFORE_A_MARK: Final = re.compile(r" (?=[:;?!»])|(?<=«) ")
 _PLURALS: Final = {"fr": "nplurals=2; plural=(n > 1);"}
 
 
@@ -153,6 +155,7 @@ def update(package: Path, language: str, domain: str, files: Sequence[str] = ("*
             fresh.add(old.id, old.string)
     folder = package / "locales" / language / "LC_MESSAGES"
     folder.mkdir(parents=True, exist_ok=True)
+    typeset(fresh, language)
     with (folder / f"{domain}.po").open("wb") as file:
         file.write(_header(language).encode())
         write_po(file, fresh, omit_header=True, width=100)
@@ -162,6 +165,18 @@ def update(package: Path, language: str, domain: str, files: Sequence[str] = ("*
     for each in lacking:
         click.echo(f"{domain}: {each.id!r} has no translation", err=True)
     return len(lacking)
+
+
+def typeset(catalog: Catalog, language: str) -> None:
+    """Let no line of a French text begin with a mark: the space before it doesn't break."""
+    if language != "fr":
+        return
+    for message in catalog:
+        if message.id and message.string:
+            bound = [
+                _BEFORE_A_MARK.sub("\N{NO-BREAK SPACE}", each) for each in _strings(message.string)
+            ]
+            message.string = bound[0] if isinstance(message.string, str) else tuple(bound)
 
 
 def _header(language: str) -> str:

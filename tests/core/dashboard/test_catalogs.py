@@ -115,6 +115,20 @@ def every_stock_plugin(folder):
     return Gateway(parse_settings(toml, source=None, directory=folder, environ={}))
 
 
+@every_package
+def test_no_line_of_a_french_text_begins_with_a_mark(package):
+    loose = [
+        said
+        for catalog in catalogs_of(package, "fr").values()
+        for message in catalog
+        if message.id
+        for said in forms_of(message.string)
+        if re.search(r" [:;?!»]|« ", said)
+    ]
+
+    assert loose == [], f"run python -m gateway.testing.catalogs {package}"
+
+
 @every_language
 @every_package
 def test_a_catalog_is_compiled(package, language):
