@@ -121,6 +121,7 @@ def test_an_export_that_fails_leaves_no_half_of_a_file(cli, monkeypatch):
         out.write("half of it")
         raise StorageError("The database went away.")
 
+    cli.run("import", cli.file(SEED))  # makes the database: reading commands make none
     monkeypatch.setattr("gateway_csv.export_command.export", failing)
     path = cli.folder / "out.csv"
 
