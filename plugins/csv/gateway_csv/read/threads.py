@@ -2,10 +2,12 @@
 
 A file is read in Python, and a thread that computes keeps the event loop waiting for up to 5 ms
 (``sys.getswitchinterval``) each time that the loop has something to do. So a reading thread sleeps
-for a moment after each millisecond: orders that come in meanwhile take as long as before.
+for a moment after each millisecond, and the interval is a short one while a file is read: orders
+that come in meanwhile take as long as before.
 """
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +23,8 @@ AT_ONCE: Final = 2
 _CLOCK: Final = SystemClock()
 _BUSY_SECONDS: Final = 0.001
 _PAUSE_SECONDS: Final = 0.00005
+_SWITCH_SECONDS: Final = 0.0002
+_USUAL_SWITCH_SECONDS: Final = sys.getswitchinterval()
 _STOPPED: Final = "The gateway stops: send the file again when it is back."
 _TOO_SLOW: Final = "The file takes too long to read: split it, and import the parts."
 
@@ -73,6 +77,7 @@ class ReadingThreads:
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._at_work = 0
         self._stopped = threading.Event()
 
     async def __aenter__(self) -> Self:
@@ -104,4 +109,11 @@ class ReadingThreads:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="csv-reading")
         call = partial(copy_context().run, partial(work, *args, **kwargs))
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        self._at_work += 1
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        finally:
+            self._at_work -= 1
+            if not self._at_work:
+                sys.setswitchinterval(_USUAL_SWITCH_SECONDS)
