@@ -163,8 +163,9 @@ class _WaitingClock:
 
     def __init__(self, native_id: int) -> None:
         self._file: int | None = None
-        with contextlib.suppress(OSError):  # no Linux, or one without CONFIG_SCHED_INFO
-            self._file = os.open(f"/proc/self/task/{native_id}/schedstat", os.O_RDONLY)
+        if hasattr(os, "pread"):  # Windows has none
+            with contextlib.suppress(OSError):  # no Linux, or one without CONFIG_SCHED_INFO
+                self._file = os.open(f"/proc/self/task/{native_id}/schedstat", os.O_RDONLY)
 
     def __call__(self) -> float:
         if self._file is None:

@@ -108,14 +108,14 @@ async def close(clients: list[RawClient]) -> None:
 async def test_1100_idle_connections_harm_only_their_own_address(watch):
     clients = await open_many(watch.gateway.url, 1100)
     await watch.check_ready()
-    descriptors = watch.process.num_fds()
+    # max_connections_per_address is 200; the ones that made room are closed a second later.
+    await until(lambda: watch.process.num_fds() < watch.descriptors + 250)
     # A new connection of the attacker's own address is served, too.
     async with raw_client(watch.gateway.url, ATTACKER) as client:
         await client.send("GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = await client.answer()
     await close(clients)
 
-    assert descriptors < watch.descriptors + 250  # max_connections_per_address is 200
     assert answer.status == 200
     await watch.check_recovered()
 

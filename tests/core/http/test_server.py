@@ -160,14 +160,14 @@ def test_no_handshake_is_lost_on_either_event_loop(harness, tls, new_loop):
 
 async def test_handshakes_count_toward_the_cap_of_their_address(harness, tls):
     toml = tls_toml(tls).replace("[http]\n", "[http]\nmax_connections_per_address = 3\n")
-    async with harness(toml) as gateway:
+    async with harness(toml.replace("seconds = 1\n", "seconds = 600\n")) as gateway:
         async with (
             raw_client(gateway.url) as first,
             raw_client(gateway.url),
             raw_client(gateway.url),
             raw_client(gateway.url),
         ):
-            assert await first.is_closed(0.9)
+            assert await first.is_closed(PATIENCE_SECONDS)
         url = "https://" + gateway.url.partition("://")[2]
         async with httpx.AsyncClient(verify=trusting(tls)) as client:
             assert (await client.get(f"{url}/health/live")).status_code == 200

@@ -33,14 +33,14 @@ async def add(gateway, key, **fields):
     return answer.json()
 
 
-async def failing_endpoint(gateway, clock, *, minutes, name="board", site=None):
+async def failing_endpoint(gateway, clock, *, minutes, name="board", site=None, sink="email"):
     """Store an endpoint that has failed for some minutes."""
     now = clock.now()
     endpoint = Destination(
         id=new_id("dst", now),
         account_id="default",
         mode="live",
-        sink="email",
+        sink=sink,
         name=name,
         events=("package.created",),
         settings={"address": "nobody@lakeside.example", "attention": False},
@@ -84,10 +84,10 @@ def body(mail, kind):
 
 @pytest.mark.parametrize("mail_server", ["starttls", "tls", "none"], indirect=True)
 async def test_an_endpoint_that_fails_for_an_hour_brings_one_mail(harness, clock, mail_server):
-    async with harness(mail_server.toml(), clock) as gateway:
+    async with harness(mail_server.toml() + "\n[plugins.webhooks]\n", clock) as gateway:
         key = await gateway.issue_key()
         await add(gateway, key)
-        endpoint = await failing_endpoint(gateway, clock, minutes=16)
+        endpoint = await failing_endpoint(gateway, clock, minutes=16, sink="webhooks")
         await watch(gateway)
         await mails(mail_server, 1)
         for _ in range(60):
