@@ -12,12 +12,19 @@ and the payload. Kinds: ``J`` JSON, ``B`` bytes, ``E`` the end, whose JSON is ``
 It imports nothing of the gateway, so that it starts in milliseconds.
 """
 
-import contextlib
-import ctypes
-import importlib.util
 import json
 import os
 import sys
+
+_NICENESS = 10
+
+if __name__ == "__main__" and json.loads(sys.argv[1])["in_background"] and sys.platform != "win32":
+    os.nice(_NICENESS)  # before the imports: they take longer than many a file
+
+# ruff: noqa: E402
+import contextlib
+import ctypes
+import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, NoReturn
 
@@ -25,7 +32,6 @@ import msgspec
 
 _OPEN_FILES: Final = 128
 _LENGTH_BYTES: Final = 8
-_NICENESS: Final = 10
 
 # Linux: <linux/seccomp.h>, <linux/filter.h>, <linux/audit.h>, <sched.h>.
 _NO_NEW_PRIVILEGES: Final = 38
@@ -183,8 +189,6 @@ def main() -> None:
     """Confine this process, then read."""
     limits = json.loads(sys.argv[1])
     limit_resources(limits["memory_bytes"], limits["cpu_seconds"])
-    if limits["in_background"] and sys.platform != "win32":
-        os.nice(_NICENESS)
     deny_network_and_processes()
     read, files = _loaded(sys.argv[2]), sys.stdin.buffer
     if limits["stays"]:

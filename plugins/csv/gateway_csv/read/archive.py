@@ -1,19 +1,16 @@
-"""A zipped spreadsheet, looked over before anybody unpacks it.
+"""A zipped spreadsheet, looked at before it is read.
 
-An archive of a few KB can unpack to gigabytes. Its own word on sizes is checked first,
-then each member is unpacked into nothing: ``zipfile`` stops at the size that a member
-claims and compares its checksum, so that a member which lies is found out.
+An archive of a few KB can unpack to gigabytes. Its own word on sizes is checked here; whether it
+keeps it, the process finds out that reads it (``sheet_reader.py``): to unpack it takes the
+interpreter's lock, and orders that come in meanwhile would wait.
 """
 
-import re
 import zipfile
-import zlib
 from typing import BinaryIO, Final
 
 from gateway.plugin import InvalidInput, TooLarge
 
 _MOST_MEMBERS: Final = 5000
-_BLOCK_BYTES: Final = 256 * 1024
 # A sheet is unpacked as a rectangle: one cell far out makes it as large as a bomb.
 MOST_CELLS: Final = 5_000_000
 TOO_FAR_OUT: Final = (
@@ -21,9 +18,11 @@ TOO_FAR_OUT: Final = (
     f"{MOST_CELLS // 1_000_000} million, blank ones included. Delete what stands beyond the table, "
     "or save it as CSV."
 )
-_PLACE: Final = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
-_PLACE_BYTES: Final = 16
-_SHEETS: Final = "xl/worksheets/"
+DAMAGED: Final = "The spreadsheet is damaged and can't be opened: export it again."
+PACKED: Final = (
+    "The spreadsheet is protected by a password or packed in an unusual way: save it "
+    "without a password and import it again."
+)
 _SPREADSHEETS: Final = ("xl/workbook.xml", "xl/workbook.bin", "content.xml")
 
 
@@ -33,17 +32,10 @@ def check_archive(file: BinaryIO, max_unpacked_bytes: int) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             _check_claims(archive, max_unpacked_bytes)
-            for member in archive.infolist():
-                _unpack_into_nothing(archive, member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, OverflowError):
-        raise InvalidInput(
-            "The spreadsheet is damaged and can't be opened: export it again."
-        ) from None
-    except (NotImplementedError, RuntimeError):  # zipfile's: an odd compression, a password
-        raise InvalidInput(
-            "The spreadsheet is protected by a password or packed in an unusual way: save it "
-            "without a password and import it again."
-        ) from None
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, OverflowError):
+        raise InvalidInput(DAMAGED) from None
+    except (NotImplementedError, RuntimeError):
+        raise InvalidInput(PACKED) from None
 
 
 def _check_claims(archive: zipfile.ZipFile, max_unpacked_bytes: int) -> None:
@@ -59,26 +51,3 @@ def _check_claims(archive: zipfile.ZipFile, max_unpacked_bytes: int) -> None:
             f"The spreadsheet unpacks to more than {max_unpacked_bytes // 1_000_000} MB: save it "
             "as CSV, or split it."
         )
-
-
-def _unpack_into_nothing(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    is_sheet = member.filename.startswith(_SHEETS)
-    rows = columns = 0
-    rest = b""
-    with archive.open(member) as content:
-        while block := content.read(_BLOCK_BYTES):
-            if not is_sheet:
-                continue
-            for letters, number in _PLACE.findall(rest + block):
-                rows = max(rows, int(number))
-                columns = max(columns, _column_number(letters))
-            rest = block[-_PLACE_BYTES:]
-    if rows * columns > MOST_CELLS:
-        raise TooLarge(TOO_FAR_OUT)
-
-
-def _column_number(letters: bytes) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - 64
-    return number

@@ -13,6 +13,7 @@ import io
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 from xml.etree import ElementTree as ET
@@ -22,6 +23,10 @@ import python_calamine
 _ROW: Final = re.compile(rb"<(?:\w+:)?row\b([^>]*)>")
 _CELL: Final = re.compile(rb"<(?:\w+:)?c\b([^>]*?)(?:/>|>(.*?)</(?:\w+:)?c>)", re.DOTALL)
 _PLACE: Final = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
+_ZIPPED: Final = b"PK"
+_SHEETS: Final = "xl/worksheets/"
+_BLOCK_BYTES: Final = 256 * 1024
+_PLACE_BYTES: Final = 16
 _ROW_NUMBER: Final = re.compile(rb'\br="([0-9]{1,7})"')
 _STYLE: Final = re.compile(rb'\bs="([0-9]{1,6})"')
 _VALUE: Final = re.compile(rb"<(?:\w+:)?(?:v|is|t)\b[^>]*>[^<]")
@@ -50,8 +55,10 @@ def read(
 
     ``most_cells`` bounds the rectangle from a sheet's first cell to its last; ``wanted`` is the
     SHA-256 of a name. Refuses with ``far`` beyond that, with ``no_sheet`` where none has the
-    name, with ``damaged`` what can't be opened.
+    name, with ``damaged`` what can't be opened. A zip archive is unpacked into nothing before:
+    ``lies`` where a member is not what it claims to be, ``packed`` where it can't be unpacked.
     """
+    _look_over(content, int(most_cells), refuse)
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
         visible = _visible(book)
@@ -66,6 +73,37 @@ def read(
             yield from _rows(sheet, _extras(content, sheet.name))
     except (python_calamine.CalamineError, ValueError, OverflowError):
         refuse("damaged")
+
+
+def _look_over(content: bytes, most_cells: int, refuse: Callable[[str], NoReturn]) -> None:
+    """Unpack each member: ``zipfile`` stops at the size that it claims, and compares checksums."""
+    if not content.startswith(_ZIPPED):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist():
+                if _reach(archive, member) > most_cells:
+                    refuse("far")
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, OverflowError):
+        refuse("lies")
+    except (NotImplementedError, RuntimeError):  # zipfile's: an odd compression, a password
+        refuse("packed")
+
+
+def _reach(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    """Return how many cells a sheet's rectangle has; 0 for what is no sheet of an .xlsx."""
+    is_sheet = member.filename.startswith(_SHEETS)
+    rows = columns = 0
+    rest = b""
+    with archive.open(member) as content:
+        while block := content.read(_BLOCK_BYTES):
+            if not is_sheet:
+                continue
+            for letters, number in _PLACE.findall(rest + block):
+                rows = max(rows, int(number))
+                columns = max(columns, _column_number(letters))
+            rest = block[-_PLACE_BYTES:]
+    return rows * columns
 
 
 def _rows(sheet: python_calamine.CalamineSheet, extras: _Extras) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from gateway.plugin import (
     TooLarge,
     read_in_sandbox,
 )
-from gateway_csv.read.archive import MOST_CELLS, TOO_FAR_OUT
+from gateway_csv.read.archive import DAMAGED, MOST_CELLS, PACKED, TOO_FAR_OUT
 from gateway_csv.read.rows import NO_VALUE, Cell, Row
 
 _SCRIPT: Final = Path(__file__).with_name("sheet_reader.py")
@@ -29,6 +29,7 @@ _DAMAGED: Final = (
     "without a password, and import that."
 )
 _NO_SHEET: Final = "The spreadsheet has no visible sheet of that name: choose another one."
+_REASONS: Final = {"no_sheet": _NO_SHEET, "lies": DAMAGED, "packed": PACKED}
 _TOO_DEMANDING: Final = "The spreadsheet takes too much memory: save it as CSV, or split it."
 _TOO_SLOW: Final = "The spreadsheet takes too long to read: save it as CSV, or split it."
 
@@ -64,9 +65,7 @@ def sheet_rows(
     except FileUnreadable as error:
         if error.code == "far":
             raise TooLarge(TOO_FAR_OUT) from None
-        if error.code == "no_sheet":
-            raise InvalidInput(_NO_SHEET) from None
-        raise InvalidInput(_DAMAGED) from None
+        raise InvalidInput(_REASONS.get(error.code, _DAMAGED)) from None
     except ReaderCrashed:
         raise InvalidInput(_DAMAGED) from None
 

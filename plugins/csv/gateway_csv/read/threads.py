@@ -1,5 +1,7 @@
 """The threads that read files: two, so that however many files come, the rest goes on.
 
+On a machine of two cores it is one, which two imports take turns on: a core is left for orders.
+
 A file is read in Python, and a thread that computes keeps the event loop waiting for up to 5 ms
 (``sys.getswitchinterval``) each time that the loop has something to do. So a reading thread sleeps
 for a moment after each millisecond, and the interval is a short one while a file is read: orders
@@ -7,6 +9,7 @@ that come in meanwhile take as long as before.
 """
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -20,6 +23,7 @@ from typing import Final, ParamSpec, Self, TypeVar
 from gateway.plugin import FileTooSlow, SystemClock, Unavailable
 
 AT_ONCE: Final = 2
+_THREADS: Final = max(1, min(AT_ONCE, (os.cpu_count() or 1) - 1))
 _CLOCK: Final = SystemClock()
 _BUSY_SECONDS: Final = 0.001
 _PAUSE_SECONDS: Final = 0.00005
@@ -107,7 +111,7 @@ class ReadingThreads:
         if self._stopped.is_set():
             raise Unavailable(_STOPPED)
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="csv-reading")
+            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="csv-reading")
         call = partial(copy_context().run, partial(work, *args, **kwargs))
         self._at_work += 1
         sys.setswitchinterval(_SWITCH_SECONDS)
