@@ -12,6 +12,7 @@ from litestar.types import Scope
 
 from gateway.dashboard.forms import FORM, MAX_FORM_BYTES
 from gateway.dashboard.registry import OwnedPage
+from gateway.errors import PluginError
 from gateway.model.permission import ANY_CALLER
 from gateway.sdk.page_request import DASHBOARD
 from gateway.sdk.pages import Action
@@ -48,7 +49,10 @@ class _Node:
 
 
 class PageRoutes:
-    """The routes of all pages; a part that is written out goes before a parameter."""
+    """The routes of all pages; a part that is written out goes before a parameter.
+
+    Raises ``PluginError`` where two pages or actions have one address.
+    """
 
     def __init__(self, pages: Iterable[OwnedPage]) -> None:
         self._root = _Node()
@@ -102,7 +106,16 @@ class PageRoutes:
             for part in path.removeprefix(DASHBOARD).split("/")[1:]:
                 key = _PARAMETER if part.startswith("{") else part
                 node = node.children.setdefault(key, _Node())
-            node.routes[method] = route
+            taken = node.routes.setdefault(method, route)
+            if taken is not route:
+                raise PluginError(
+                    f"{_owner(owned)} brings {method} {path}, which {_owner(taken.owned)} has as "
+                    f"{taken.path}"
+                )
+
+
+def _owner(owned: OwnedPage | None) -> str:
+    return f"plugin {owned.plugin}" if owned is not None and owned.plugin else "the core"
 
 
 def route_of(scope: Scope) -> PageRoute | None:

@@ -5,6 +5,7 @@ from litestar.exceptions import MethodNotAllowedException
 
 from gateway.dashboard.page_routes import PageRoutes
 from gateway.dashboard.registry import OwnedPage
+from gateway.errors import PluginError
 from gateway.sdk.pages import Action, Page
 
 
@@ -79,3 +80,16 @@ def test_an_address_without_the_method_names_the_methods_that_it_has():
     with pytest.raises(MethodNotAllowedException) as caught:
         ROUTES.find("POST", "/dashboard/stock/new")
     assert caught.value.headers == {"allow": "GET"}
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [page("stock", "new"), page("stock/new", "")],
+        [page("stock", "new", "new")],
+        [page("stock/{item_id}", "move"), page("stock/{name}/move", "")],
+    ],
+)
+def test_two_actions_of_one_address_are_refused_at_the_start(pages):
+    with pytest.raises(PluginError, match=r"plugin stock brings POST /dashboard/stock/.* has as "):
+        PageRoutes(pages)
