@@ -89,8 +89,6 @@ class Authentication(ASGIMiddleware):
         options: Mapping[str, Any] = scope["route_handler"].opt
         if "resolve" in options:
             options = options["resolve"](scope)
-        if "max_body_bytes" in options:
-            receive = capped(scope, receive, options["max_body_bytes"])
         method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
         caller: Caller | None = None
         if not options.get("public"):
@@ -101,6 +99,8 @@ class Authentication(ASGIMiddleware):
         elif "limit" in options:
             client = client_network(_host(scope))
             await self._limits.take(options["limit"], f"address:{client}")
+        if "max_body_bytes" in options:
+            receive = capped(scope, receive, options["max_body_bytes"])
         self._parameters.check(scope)  # type: ignore[arg-type]  # only HTTP comes here
         if caller is not None and options.get("waits"):
             waiting = self._streams if caller.kind == "person" else self._waiting

@@ -88,7 +88,9 @@ class WaitingRequests:
 def capped(scope: Scope, receive: Receive, max_bytes: int) -> Receive:
     """Return ``receive`` for bodies of at most so many bytes; it raises ``TooLarge`` beyond."""
     announced = Headers.from_scope(scope).get("content-length", "")
-    is_announced = len(announced) > _MAX_DIGITS or int(announced or 0) > max_bytes
+    is_announced = announced.isdigit() and (
+        len(announced) > _MAX_DIGITS or int(announced) > max_bytes
+    )
     read = 0
 
     async def receive_capped() -> Any:

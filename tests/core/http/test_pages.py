@@ -201,6 +201,18 @@ async def test_a_form_that_a_locked_session_sends_without_script_keeps_its_text(
     assert "Typed before" in (await owner.get("/dashboard/me")).text
 
 
+async def test_a_form_that_is_too_large_leads_a_locked_session_to_the_lock_as_well(owner, clock):
+    clock.step(16 * 60)
+    referer = {"Referer": f"{owner.origin}/dashboard/me"}
+    body = urlencode({"name": "T" * 70_000}).encode()
+
+    locked = await owner.post("/dashboard/me", body, Content_Type=FORM, **referer)
+
+    assert locked.headers["location"] == "/dashboard/lock?next=/dashboard/me"
+    async with owner.harness.gateway.database.read() as connection:
+        assert (await connection.execute(select(drafts))).all() == []
+
+
 async def test_what_was_typed_never_comes_to_another_person(owner, running, clock):
     made = await owner.post(
         "/api/people/invitations", {"email": "sam@x.example", "role": "pharmacist"}
