@@ -1,6 +1,7 @@
 """However many files come, whatever is in them: reading is bounded, and lets others work."""
 
 import asyncio
+import sys
 import threading
 import time
 from io import BytesIO
@@ -122,3 +123,13 @@ def test_a_spreadsheet_is_read_by_a_process_that_gives_way_to_orders():
     rows.close()
 
     assert niceness > own
+
+
+async def test_the_loop_has_its_turn_sooner_while_a_file_is_read():
+    usual = sys.getswitchinterval()
+
+    async with ReadingThreads() as threads:
+        meanwhile = await threads.run(sys.getswitchinterval)
+
+    assert meanwhile < 0.001 <= usual
+    assert sys.getswitchinterval() == usual

@@ -34,7 +34,7 @@ def check_archive(file: BinaryIO, max_unpacked_bytes: int) -> None:
             _check_claims(archive, max_unpacked_bytes)
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, OverflowError):
         raise InvalidInput(DAMAGED) from None
-    except (NotImplementedError, RuntimeError):
+    except NotImplementedError:  # zipfile's: a version of the format that it doesn't know
         raise InvalidInput(PACKED) from None
 
 
