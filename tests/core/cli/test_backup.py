@@ -9,6 +9,8 @@ from processes import GatewayProcess
 from gateway.storage.crypto.keyring import Keyring
 from gateway.version import __version__, build_id
 
+pytestmark = pytest.mark.slow
+
 VERSION = f"{__version__}+{build_id()}"
 ORDER = {"patient_name": "Ana Silva", "patient_address": "1 Elm St"}
 

@@ -18,6 +18,8 @@ from core.gateways import (
 
 from gateway.clock import SystemClock
 
+pytestmark = pytest.mark.slow
+
 
 class Embedded:
     """One gateway that serves and carries, on SQLite."""

@@ -11,6 +11,8 @@ from gateway.cli import main
 from gateway.runtime import Gateway
 from gateway.settings import load_settings
 
+pytestmark = pytest.mark.slow
+
 CONFIGURATION = """
 [plugins.json_api]
 [plugins.webhooks]

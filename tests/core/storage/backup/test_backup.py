@@ -30,6 +30,8 @@ from gateway.storage.stores.installation import read_fact
 from gateway.storage.stores.outbox import NewDelivery
 from gateway.version import __version__, build_id
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 

@@ -36,6 +36,8 @@ from gateway.errors import InvalidInput, MissingExtra, TooLarge, UnsupportedMedi
 from gateway.storage.files.cleaning import clean, need_extra
 from gateway.storage.files.spool import SealedSpool
 
+pytestmark = pytest.mark.slow
+
 
 def cleaned(content):
     """Clean a file; returns its media type, its bytes, its thumbnail, and its facts."""
