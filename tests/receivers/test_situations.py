@@ -194,7 +194,12 @@ async def test_a_tls_failure_names_its_reason(tmp_path, context, error):
         warnings.simplefilter("ignore", DeprecationWarning)  # old protocols are what is tested
         server = context(authority)
     async with zoo.speaks_tls(server) as place:
-        [response] = await sent(place, egress=Egress(tmp_path / "ca.pem"))
+        for _ in range(10):
+            [response] = await sent(place, egress=Egress(tmp_path / "ca.pem"))
+            # Since TLS 1.3 a certificate is refused after the handshake. The server closes with
+            # the request unread, and its reset may overtake the alert that has the reason.
+            if response.error != "closed_early":
+                break
 
     assert response.error == error
     assert (response.status == 200) is (error is None)
