@@ -8,7 +8,7 @@ import asyncio
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,11 +17,12 @@ from gateway.hooks import Hooks
 from gateway.model.account import Caller
 from gateway.model.delivery import Destination
 from gateway.observability.fault_places import with_place
-from gateway.sdk.records import AttentionItem, AttentionSource
+from gateway.sdk.records import AttentionDetail, AttentionItem, AttentionSource
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.clear_columns import ClearFilter
+from gateway.storage.stores.delivery_log import Backlog, DeliveryLog
 from gateway.storage.stores.destinations import (
     MISSING_SINK,
     MISSING_SINKS,
@@ -37,6 +38,7 @@ OLDEST_BACKUP: Final = timedelta(days=3)
 LEAST_FREE_BYTES: Final = 1 << 30
 _SECONDS: Final = 5.0
 _MOST_ITEMS: Final = 50
+_MOST_COUNTED: Final = 999
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Attention:
         settings: Settings,
         database: Database,
         destinations: DestinationStore,
+        deliveries: DeliveryLog,
         hooks: Hooks,
         clock: Clock,
         *,
@@ -57,6 +60,7 @@ class Attention:
         self._settings = settings
         self._database = database
         self._destinations = destinations
+        self._deliveries = deliveries
         self._hooks = hooks
         self._clock = clock
         self._seconds = seconds
@@ -107,6 +111,11 @@ class Attention:
     async def _endpoints(self, caller: Caller) -> Sequence[AttentionItem]:
         async with self._database.read() as connection:
             found = await self._destinations.list(connection, caller)
+            waiting = {
+                each.id: await self._deliveries.backlog(connection, each.id, most=_MOST_COUNTED)
+                for each in [each for each in found if each.failing_since is not None][:_MOST_ITEMS]
+                if each.state == "active"
+            }
         now, sinks = self._clock.now(), self._hooks.sinks()
         items = []
         for each in found:
@@ -134,6 +143,7 @@ class Attention:
                     page=None if place is None else f"{place}/{each.id}",
                     button="See what happens",
                     is_bad=True,
+                    details=list(_what_comes(each, waiting.get(each.id))),
                 )
             )
         return [*items, *_sinks_missing(found, sinks)]
@@ -141,7 +151,7 @@ class Attention:
     async def _packages(self, caller: Caller) -> Sequence[AttentionItem]:
         wanted = PackageFilter(1, clear=ClearFilter(flag="needs_person"))
         async with self._database.read() as connection:
-            found, since = await count_since(connection, caller, wanted)
+            found, since, by_status = await count_since(connection, caller, wanted)
         if since is None:
             return []
         is_one = found.number == 1
@@ -164,6 +174,7 @@ class Attention:
                 button="Show it" if is_one else "Show them",
                 count=found.number,
                 is_bad=True,
+                details=[] if found.has_more else _by_status(by_status),
             )
         ]
 
@@ -245,6 +256,35 @@ class Attention:
                 values=values,
             )
         ]
+
+
+_STATUSES: Final[Mapping[str, str]] = {
+    "failed": "failed at the door",
+    "returned": "came back",
+    "returning": "coming back",
+}
+_OF_ANY_OTHER: Final = "broke a rule"
+
+
+def _by_status(counts: Mapping[str, int]) -> list[AttentionDetail]:
+    """Return how many packages need a person for which reason, as far as a status says it."""
+    by_words: Counter[str] = Counter()
+    for status, count in counts.items():
+        by_words[_STATUSES.get(status, _OF_ANY_OTHER)] += count
+    words = [*_STATUSES.values(), _OF_ANY_OTHER]
+    return [AttentionDetail(each, count=by_words[each]) for each in words if by_words[each]]
+
+
+def _what_comes(found: Destination, waiting: Backlog | None) -> Iterator[AttentionDetail]:
+    """Yield how many deliveries wait for a failing endpoint, and when the next is attempted."""
+    if waiting is not None and waiting.total:
+        count = f"{waiting.total}+" if waiting.has_more else f"{waiting.total}"
+        one, many = "{count} delivery waits", "{count} deliveries wait"
+        yield AttentionDetail(one if count == "1" else many, {"count": count})
+    held_until = found.breaker.held_until
+    next_at = held_until or (None if waiting is None else waiting.next_due_at)
+    if next_at is not None and found.state == "active":
+        yield AttentionDetail("next attempt at {time}", {"time": next_at})
 
 
 def _sinks_missing(found: Iterable[Destination], known: Container[str]) -> Iterator[AttentionItem]:

@@ -559,7 +559,12 @@ class Gateway:
             self.wake,
         )
         self.attention = Attention(
-            settings, self.database, self.destinations, self.hooks, self.clock
+            settings,
+            self.database,
+            self.destinations,
+            self.delivery_log,
+            self.hooks,
+            self.clock,
         )
         self.backlog = BacklogReader(self.database, self.clock, sinks, self.queues)
         self.dispatcher = Dispatcher(

@@ -1,12 +1,24 @@
 """``gateway attention``: list what needs a person."""
 
+from datetime import datetime
 from typing import Final
 
 from gateway.cli.opening import caller_of, many_rows
 from gateway.model.wire import timestamp
 from gateway.sdk.cli import Session, command
+from gateway.sdk.records import TIMES, AttentionDetail
 
 _COLUMNS: Final = ("since", "kind", "site", "text", "command")
+
+
+def said(detail: AttentionDetail) -> str:
+    """Return a part of what is known of an item, times in ISO 8601."""
+    values = {
+        name: timestamp(value) if isinstance(value, datetime) else value
+        for name, value in detail.values.items()
+    }
+    text = detail.message.format(**values)
+    return text if detail.count is None else f"{detail.count} {TIMES} {text}"
 
 
 @command("attention")
@@ -25,6 +37,7 @@ async def attention(session: Session, *, site: str | None, account: str, test_da
             "kind": each.kind,
             "site": each.site,
             "text": each.text,
+            "details": [said(part) for part in each.details],
             "command": each.command,
             "subject": each.subject,
         }

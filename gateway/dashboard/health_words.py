@@ -63,6 +63,8 @@ SENTENCES: Final = (
     _("{count} kept, {mb} MB"),
     _("{count} without failures"),
     _("{count} more fail"),
+    _("{count} more are disabled by a person"),
+    _("disabled by a person; nothing is sent to it"),
     _("disabled"),
     _("disabled; it failed since {since}"),
     _("fails since {since}"),

@@ -109,33 +109,39 @@ def _stored_files(count: int, size_bytes: int) -> Line:
 def _endpoints(
     backlog: Backlog, names: Mapping[str, DestinationName], sinks: Mapping[str, Sink]
 ) -> Iterator[Line]:
-    broken = {
-        name: queue
-        for name, queue in backlog.queues.items()
-        if name in names
+    own = {name: queue for name, queue in backlog.queues.items() if name in names}
+    off = [name for name, queue in own.items() if queue.is_off_by_choice]
+    broken = [
+        name
+        for name, queue in own.items()
+        if not queue.is_off_by_choice
         and (queue.state == "disabled" or (queue.state == "active" and queue.failing_since))
-    }
+    ]
     if not broken:
-        count = len(names.keys() & backlog.queues.keys())
-        yield green("endpoints", "{count} without failures", count=count)
-    for destination_id in list(broken)[:_MAX_ENDPOINTS]:
-        queue, (name, kind) = broken[destination_id], names[destination_id]
+        yield green("endpoints", "{count} without failures", count=len(own) - len(off))
+    for destination_id in (*broken[:_MAX_ENDPOINTS], *off[:_MAX_ENDPOINTS]):
+        queue, (name, kind) = own[destination_id], names[destination_id]
         verb = "enable" if queue.state == "disabled" else "show"
         sink = sinks.get(kind)
         group = "destinations" if sink is None else sink.group
-        line = _failing(
+        line = _stopped_or_failing(
             queue,
             f"{group.removesuffix('s')} {name or destination_id}",
             f"gateway {group} {verb} {destination_id}",
         )
         page = None if sink is None else sink.page
         yield line._replace(page=None if page is None else f"{page}/{destination_id}")
+    if len(off) > _MAX_ENDPOINTS:
+        count = len(off) - _MAX_ENDPOINTS
+        yield green("endpoints", "{count} more are disabled by a person", count=count)
     if len(broken) > _MAX_ENDPOINTS:
         count = len(broken) - _MAX_ENDPOINTS
         yield red("endpoints", "gateway endpoints list", "{count} more fail", count=count)
 
 
-def _failing(queue: DestinationBacklog, label: str, command: str) -> Line:
+def _stopped_or_failing(queue: DestinationBacklog, label: str, command: str) -> Line:
+    if queue.is_off_by_choice:
+        return green(label, "disabled by a person; nothing is sent to it")
     since = queue.failing_since
     if queue.state == "disabled":
         if since is None:

@@ -43,7 +43,11 @@ class HourOut(msgspec.Struct, frozen=True):
 
 
 class DayOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A day of a site. ``has_more``: it has over 10,000 packages; counting stopped there."""
+    """A day of a site. ``has_more``: it has over 10,000 packages; counting stopped there.
+
+    ``usual_by_hour`` is the median of what was delivered in each of its hours on the same weekday
+    of the last eight weeks; it is empty before three of them had deliveries.
+    """
 
     date: date
     timezone: str
@@ -53,6 +57,7 @@ class DayOut(msgspec.Struct, frozen=True, kw_only=True):
     has_more: bool
     by_status: dict[str, int]
     by_hour: list[HourOut]
+    usual_by_hour: list[float]
 
 
 class HeardOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,7 +204,8 @@ def _day(gateway: Gateway) -> HTTPRouteHandler:
         """
         day = gateway.days.day(caller, on)
         counts = await gateway.days.counts(caller, day)
-        return json_response(_day_out(day, counts))
+        usual = await gateway.days.usual_deliveries(caller, day)
+        return json_response(_day_out(day, counts, usual))
 
     return show_day
 
@@ -373,7 +379,7 @@ def manifest_csv(stops: Sequence[ManifestRow]) -> bytes:
     return csv_text(columns, [[getattr(stop, name) for name in columns] for stop in stops]).encode()
 
 
-def _day_out(day: Day, counts: DayCounts) -> DayOut:
+def _day_out(day: Day, counts: DayCounts, usual: Sequence[float]) -> DayOut:
     return DayOut(
         date=day.date,
         timezone=day.zone.key,
@@ -386,6 +392,7 @@ def _day_out(day: Day, counts: DayCounts) -> DayOut:
             HourOut(hour.isoformat(timespec="minutes"), delivered)
             for hour, delivered in zip(day.hours(), counts.delivered, strict=True)
         ],
+        usual_by_hour=list(usual),
     )
 
 

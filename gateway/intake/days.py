@@ -1,9 +1,11 @@
 """What a day holds: its packages by status, and what was delivered in each of its hours."""
 
+from collections.abc import Sequence
 from datetime import date
 
 from gateway.clock import Clock
 from gateway.intake.sites import SiteDirectory
+from gateway.intake.usual_days import UsualDays
 from gateway.model.account import Caller
 from gateway.model.day import Day, day_at, day_of
 from gateway.storage.database import Database
@@ -17,6 +19,7 @@ class Days:
         self._database = database
         self._sites = sites
         self._clock = clock
+        self._usual = UsualDays(database)
 
     def day(self, caller: Caller, on: date | None = None) -> Day:
         """Return a day of the caller's site, by default today.
@@ -30,3 +33,10 @@ class Days:
         """Return the day's counts."""
         async with self._database.read() as connection:
             return await counts_of_day(connection, caller, day)
+
+    async def usual_deliveries(self, caller: Caller, day: Day) -> Sequence[float]:
+        """Return what is usually delivered in each hour of such a weekday; empty while not known.
+
+        It is the median of the same weekday of the last eight weeks, counted once a day.
+        """
+        return await self._usual.deliveries(caller, day)

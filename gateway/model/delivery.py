@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -12,6 +12,10 @@ from gateway.model.event import Event
 
 DeliveryState = Literal["pending", "delivered", "exhausted"]
 DestinationState = Literal["active", "paused", "disabled"]
+
+
+CHOSEN: Final = (None, "by_operator")
+"""The reasons of a destination that a person disabled; any other is a failure's or a plugin's."""
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):

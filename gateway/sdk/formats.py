@@ -92,9 +92,14 @@ class Formats:
     def long_date(self, day: Day) -> str:
         """Return a day with its name: ``Tuesday 24 November``."""
         at = self.local(day) if isinstance(day, datetime) else day
-        name = _of(_LONG_DAYS, self.language)[at.weekday()]
+        name = self.weekday(at)
         month = _of(_LONG_MONTHS, self.language)[at.month - 1]
         return _of(_LONG_DATE, self.language).format(name=name, day=at.day, month=month)
+
+    def weekday(self, day: Day) -> str:
+        """Return the name of a day of the week: ``Tuesday``."""
+        at = self.local(day) if isinstance(day, datetime) else day
+        return _of(_LONG_DAYS, self.language)[at.weekday()]
 
     def time(self, moment: datetime) -> str:
         """Return a moment as short as it is clear: ``10:14``, ``Mon 17:31``, ``12 Aug 2026``."""

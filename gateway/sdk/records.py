@@ -100,6 +100,23 @@ class HealthCheck:
     decides_readiness: bool = True
 
 
+TIMES: Final = "\u00d7"
+"""The sign between how many and what, in a detail of an attention item."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionDetail:
+    """A part of what is known of an :class:`AttentionItem`, without patient data.
+
+    ``message`` with ``{…}`` for its ``values`` is translated by the plugin's catalog; times among
+    them are written in the reader's way. A ``count`` of it stands in front, with :data:`TIMES`.
+    """
+
+    message: str
+    values: Mapping[str, str | datetime] = field(default_factory=dict)
+    count: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AttentionItem:
     """Something that a person should see to, in one sentence without patient data.
@@ -109,7 +126,8 @@ class AttentionItem:
     dashboard's page for it (``endpoints/dst_1``), ``button`` the words of the button that leads
     there; ``count`` is how many things there are to see to, ``is_bad`` that something failed.
     ``message`` with ``{…}`` for its ``values`` is the text as the plugin's catalog has it: pages
-    show it in the reader's language, and ``button`` as well.
+    show it in the reader's language, and ``button`` as well. ``details`` are shown below it, in a
+    line: how many of which kind, since when, what comes next.
     """
 
     kind: str
@@ -124,6 +142,7 @@ class AttentionItem:
     is_bad: bool = False
     message: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
+    details: Sequence[AttentionDetail] = ()
 
 
 ATTENTION: Final = "gateway.attention"

@@ -33,6 +33,7 @@ _MANY: Final = frozenset({"ntext", "ngettext"})
 _TITLES: Final = {
     "Page": ("title",),
     "Badge": ("words",),
+    "AttentionDetail": ("message",),
     "AttentionItem": ("message", "button"),
     "EventType": ("meaning", "headline"),
     "OrderSource": ("words",),

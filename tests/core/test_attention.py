@@ -4,13 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from core.gateways import NoSettings
+from core.gateways import NoSettings, package
 
 from gateway.attention import Attention
 from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.model.account import Caller
 from gateway.plugin import (
     ATTENTION,
+    AttentionDetail,
     AttentionItem,
     AttentionSource,
     Destination,
@@ -62,7 +63,13 @@ async def opened(harness, clock):
 def listed(gateway, plugin=None, **options):
     if plugin is not None:
         gateway.hooks.register(plugin, "acme")
-    parts = (gateway.settings, gateway.database, gateway.destinations, gateway.hooks)
+    parts = (
+        gateway.settings,
+        gateway.database,
+        gateway.destinations,
+        gateway.delivery_log,
+        gateway.hooks,
+    )
     return Attention(*parts, gateway.clock, **options)
 
 
@@ -86,7 +93,7 @@ async def add(gateway, **fields):
     return destination.id
 
 
-async def fail_since(gateway, destination_id, minutes):
+async def fail_since(gateway, destination_id, minutes, **more):
     from sqlalchemy import update
 
     from gateway.storage.schema import destinations
@@ -96,7 +103,7 @@ async def fail_since(gateway, destination_id, minutes):
         await connection.execute(
             update(destinations)
             .where(destinations.c.id == destination_id)
-            .values(failing_since_ms=to_epoch_ms(since))
+            .values(failing_since_ms=to_epoch_ms(since), **more)
         )
 
 
@@ -118,6 +125,25 @@ async def test_an_endpoint_that_failed_for_a_quarter_of_an_hour_is_listed(opened
         endpoint,
         START - timedelta(minutes=15),
     )
+    assert item.details == []
+
+
+async def test_a_failing_endpoint_says_how_many_deliveries_wait_and_when_the_next_is_attempted(
+    opened,
+):
+    held_until = START + timedelta(minutes=5)
+    endpoint = await add(opened)
+    await fail_since(
+        opened, endpoint, 15, opened_at_ms=to_epoch_ms(START), held_until_ms=to_epoch_ms(held_until)
+    )
+    await package(opened)
+
+    [item] = await listed(opened).of(JOB)
+
+    assert item.details == [
+        AttentionDetail("{count} delivery waits", {"count": "1"}),
+        AttentionDetail("next attempt at {time}", {"time": held_until}),
+    ]
 
 
 async def test_an_endpoint_that_the_gateway_disabled_is_listed_and_one_that_a_person_did_is_not(

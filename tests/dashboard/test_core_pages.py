@@ -1,7 +1,7 @@
 """Today, Packages, Package and Events as a browser without script gets them."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
@@ -11,9 +11,10 @@ from html_page import Page
 from pictures import photo
 from session_browser import SessionBrowser
 from sqlalchemy import select
+from sqlalchemy import update as changed
 
-from gateway.clock import SteppingClock
-from gateway.storage.schema import audit
+from gateway.clock import SteppingClock, to_epoch_ms
+from gateway.storage.schema import audit, packages
 
 pytestmark = pytest.mark.pages
 
@@ -109,11 +110,31 @@ async def test_today_says_what_needs_a_person_and_how_the_day_goes(running, owne
     assert "Monday 20 April" in text
     assert "1 package failed, came back or broke a rule" in text
     assert "3 · 1 delivered, 33%" in text
+    assert "failed at the door" in text
+    assert "A usual Monday" not in text
     assert "Failed: refused, Rx ••••" in text
     assert all(each not in answer.text for each in HIDDEN)
     assert 'href="/dashboard/packages?view=person"' in answer.text
     bars = Page(answer.text).texts("svg", class_="chart")
     assert any("10: 1" in each for each in bars)  # ten o'clock at the site
+
+
+async def test_behind_todays_bars_is_what_three_such_weekdays_brought(running, clock):
+    now = running.gateway.clock.now()
+    for weeks in (1, 2, 3):
+        package_id = await ordered(running, rx_number=f"RX-10000{weeks}")
+        await report(running, package_id, "delivery.completed")
+        at = to_epoch_ms(now - timedelta(weeks=weeks))
+        async with running.gateway.database.begin() as connection:
+            old = changed(packages).where(packages.c.id == package_id)
+            await connection.execute(old.values(status_at_ms=at))
+    owner = SessionBrowser(running, clock)
+    await owner.become_owner()
+    answer = await owner.get("/dashboard")
+
+    assert "TodayA usual Monday" in shown(answer)
+    assert "clock, usually 1" in answer.text
+    assert answer.text.count('class="soft"') == 1
 
 
 async def test_each_view_has_its_packages_masked_and_filters_stay_in_the_address(running, owner):

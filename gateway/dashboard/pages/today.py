@@ -12,8 +12,7 @@ from gateway.model.permission import ANY_CALLER
 from gateway.runtime import Gateway
 from gateway.sdk.page_request import PageRequest
 from gateway.sdk.pages import Badge, Page, Template
-from gateway.sdk.records import AttentionItem
-from gateway.storage.stores.package_lists import DayCounts
+from gateway.sdk.records import TIMES, AttentionDetail, AttentionItem
 
 _LATEST: Final = 9
 # What the core's own attention items say, for the catalogs; plugins' catalogs have theirs.
@@ -22,6 +21,13 @@ _ITEMS: Final = (
     _("The endpoint {name} fails; its webhooks are kept and tried again."),
     _("{count} package failed, came back or broke a rule, and waits for a person."),
     _("{count} packages failed, came back or broke a rule, and wait for a person."),
+    _("failed at the door"),
+    _("came back"),
+    _("coming back"),
+    _("broke a rule"),
+    _("{count} delivery waits"),
+    _("{count} deliveries wait"),
+    _("next attempt at {time}"),
     _("The disk of the gateway has only {mb} MB left: make room."),
     _("The last backup is older than {days} days."),
     _("A record was opened in an emergency: another person has to review it."),
@@ -53,16 +59,27 @@ class Share(NamedTuple):
     width: float
 
 
-class Hour(NamedTuple):
-    """An hour's bar, with the site's clock below; ``x`` and ``width`` in per cent, else pixels."""
+class Bar(NamedTuple):
+    """A rectangle of the chart: ``x`` and ``width`` in per cent, ``y`` and ``height`` in pixels."""
 
-    label: str
-    number: int
     x: float
-    middle: float
     width: float
     y: float
     height: float
+
+
+class Hour(NamedTuple):
+    """What an hour brought, and behind it what it usually brings, if anything.
+
+    ``label`` is the site's clock, shown at ``middle`` (per cent) where it ``is_named``.
+    """
+
+    label: str
+    number: int
+    usual: float
+    bar: Bar
+    usual_bar: Bar
+    middle: float
     is_named: bool
 
 
@@ -117,9 +134,11 @@ class Today:
             "delivered": 0,
         }
         if counts is not None:
+            usual = await self._gateway.days.usual_deliveries(caller, day)
             context |= {
                 "shares": shares_of(counts.by_status),
-                "hours": hours_of(list(day.hours()), counts),
+                "hours": hours_of(list(day.hours()), counts.delivered, usual),
+                "has_usual": bool(usual),
                 "total": sum(counts.by_status.values()),
                 "delivered": counts.by_status.get("completed", 0),
                 "at_the_door": sum(counts.delivered),
@@ -167,6 +186,7 @@ def _need(request: PageRequest, item: AttentionItem) -> dict[str, Any]:
     said = text.removeprefix(f"{item.count} ")  # the figure stands before it
     return {
         "text": said,
+        "details": " · ".join(_said(request, each, item.count) for each in item.details),
         "state": "bad" if item.is_bad else "warn",
         "glyph": "s-fail" if item.is_bad else "s-warn",
         "since": item.since,
@@ -175,6 +195,18 @@ def _need(request: PageRequest, item: AttentionItem) -> dict[str, Any]:
         "button": request.text(item.button or _("Show it")),
         "command": item.command,
     }
+
+
+def _said(request: PageRequest, detail: AttentionDetail, of_all: int) -> str:
+    """Return a detail in the reader's language; one that is so of all has no number in front."""
+    values = {
+        name: request.formats.time(value) if isinstance(value, datetime) else value
+        for name, value in detail.values.items()
+    }
+    text = request.text(detail.message, **values)
+    if detail.count is None or detail.count == of_all:
+        return text
+    return f"{request.formats.number(detail.count)}\u00a0{TIMES}\u00a0{text}"
 
 
 def shares_of(by_status: Mapping[str, int]) -> list[Share]:
@@ -189,30 +221,41 @@ def shares_of(by_status: Mapping[str, int]) -> list[Share]:
     return shares
 
 
-def hours_of(hours: Sequence[datetime], counts: DayCounts) -> list[Hour]:
-    """Return a bar for each hour from the first delivery to the last, at least 6 to 18 o'clock."""
-    busy = [place for place, count in enumerate(counts.delivered) if count]
+def hours_of(
+    hours: Sequence[datetime], delivered: Sequence[int], usual: Sequence[float] = ()
+) -> list[Hour]:
+    """Return a bar for each hour from the first delivery to the last, at least 6 to 18 o'clock.
+
+    ``usual`` is what each hour brings on such a weekday; empty where that isn't known.
+    """
+    usual = usual or [0.0] * len(hours)
+    highest = [max(each) for each in zip(delivered, usual, strict=True)]
+    busy = [place for place, height in enumerate(highest) if height]
     by_clock = [place for place, at in enumerate(hours) if _FIRST_HOUR <= at.hour <= _LAST_HOUR]
-    first = min([*busy, *by_clock])
-    last = max([*busy, *by_clock])
-    shown = range(first, last + 1)
-    most = max(max(counts.delivered, default=0), 1)
+    shown = range(min([*busy, *by_clock]), max([*busy, *by_clock]) + 1)
+    most = max(*highest, 1)
     step = 100 / len(shown)
     every = 2 if len(shown) > 8 else 1  # noqa: PLR2004 - a label needs about 3 rem
-    bars = []
-    for number, place in enumerate(shown):
-        height = _CHART_HEIGHT * counts.delivered[place] / most
-        x = number * step
-        bars.append(
-            Hour(
-                label=f"{hours[place]:%H}".lstrip("0") or "0",
-                number=counts.delivered[place],
-                x=round(x + step * 0.2, 2),
-                middle=round(x + step / 2, 2),
-                width=round(step * 0.6, 2),
-                y=round(_CHART_HEIGHT - height, 1),
-                height=round(height, 1),
-                is_named=number % every == 0,
-            )
+    return [
+        Hour(
+            label=f"{hours[place]:%H}".lstrip("0") or "0",
+            number=delivered[place],
+            usual=usual[place],
+            bar=_bar(number * step, step, 0.56, delivered[place] / most),
+            usual_bar=_bar(number * step, step, 0.88, usual[place] / most),
+            middle=round((number + 0.5) * step, 2),
+            is_named=number % every == 0,
         )
-    return bars
+        for number, place in enumerate(shown)
+    ]
+
+
+def _bar(x: float, step: float, part: float, share: float) -> Bar:
+    """Return the bar of an hour: ``part`` of its width, ``share`` of the chart's height."""
+    height = _CHART_HEIGHT * share
+    return Bar(
+        round(x + step * (1 - part) / 2, 2),
+        round(step * part, 2),
+        round(_CHART_HEIGHT - height, 1),
+        round(height, 1),
+    )

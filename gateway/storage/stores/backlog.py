@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.model.circuit_breaker import BreakerState
-from gateway.model.delivery import DestinationState
+from gateway.model.delivery import CHOSEN, DestinationState
 from gateway.storage.database import Database
 from gateway.storage.queue_table import Depth, QueueTable, depth
 from gateway.storage.schema import attempts, deliveries, destinations
@@ -45,7 +45,7 @@ class DestinationBacklog:
     ``due`` counts deliveries that may be attempted now, up to a limit; ``oldest_due_at`` is the
     due time of the oldest that could be sent at once: not of one held back by an earlier one of
     its subject, and never before ``held_until``, the end of a pause. Without an active
-    destination they are 0 and ``None``.
+    destination they are 0 and ``None``. ``state_reason`` says why it isn't active.
     """
 
     state: DestinationState
@@ -54,6 +54,12 @@ class DestinationBacklog:
     oldest_due_at: datetime | None = None
     breaker: BreakerState = "closed"
     held_until: datetime | None = None
+    state_reason: str | None = None
+
+    @property
+    def is_off_by_choice(self) -> bool:
+        """Whether a person disabled it: it didn't fail until then, nor does a plugin keep it so."""
+        return self.state == "disabled" and self.state_reason in CHOSEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,7 @@ class BacklogReader:
         now = self._clock.now()
         known = (
             await connection.execute(
-                select(destinations.c.state, *HEALTH_COLUMNS).where(
+                select(destinations.c.state, destinations.c.state_reason, *HEALTH_COLUMNS).where(
                     destinations.c.removed_at_ms.is_(None)
                 )
             )
@@ -204,6 +210,7 @@ def _backlog_of(row: Any, counted: Any, now: datetime) -> DestinationBacklog:
         failing_since,
         breaker=breaker.state,
         held_until=held_until if is_held else None,
+        state_reason=row.state_reason,
     )
     if counted is None:
         return queue

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, Subquery, func, literal, select, text, union_all
+from sqlalchemy import CompoundSelect, Select, Subquery, func, literal, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -106,14 +106,27 @@ async def counts(
     ]
 
 
+class Since(NamedTuple):
+    """How many there are, since when the first has its status, and how many have which."""
+
+    counted: Counted
+    first_at: datetime | None
+    by_status: Mapping[str, int]
+
+
 async def count_since(
     connection: AsyncConnection, caller: Caller, wanted: PackageFilter, most: int = MOST_OF_A_LIST
-) -> tuple[Counted, datetime | None]:
+) -> Since:
     """Return how many packages ``wanted`` names, and since when the first has its status."""
-    found = await connection.execute(_counting_since(_scope(caller), wanted, most))
-    number, first_ms = found.one()
-    counted = Counted(min(number, most), number > most)
-    return counted, None if first_ms is None else from_epoch_ms(int(first_ms))
+    rows = (await connection.execute(_counting_since(_scope(caller), wanted, most))).all()
+    by_status = {status: int(number) for status, number, _first_ms in rows}
+    number = sum(by_status.values())
+    first_ms = min((int(each[2]) for each in rows), default=None)
+    return Since(
+        Counted(min(number, most), number > most),
+        None if first_ms is None else from_epoch_ms(first_ms),
+        by_status,
+    )
 
 
 async def counts_of_day(connection: AsyncConnection, caller: Caller, day: Day) -> DayCounts:
@@ -128,6 +141,22 @@ async def counts_of_day(connection: AsyncConnection, caller: Caller, day: Day) -
         has_more=sum(by_status.values()) > MOST_OF_A_DAY,
         delivered=[by_hour.get(each, 0) for each in range(-(-(end - start) // _HOUR_MS))],
     )
+
+
+async def deliveries_by_hour(
+    connection: AsyncConnection, caller: Caller, days: Sequence[Day]
+) -> list[Sequence[int]]:
+    """Return what was delivered in each hour of each of ``days``.
+
+    It is counted from the index of finished packages, erased ones too, up to ``MOST_OF_A_DAY``
+    for each day.
+    """
+    found = await connection.execute(_counting_deliveries(_scope(caller), days))
+    by_hour = {(place, int(hour)): int(number) for place, hour, number in found}
+    return [
+        [by_hour.get((place, hour), 0) for hour, _at in enumerate(day.hours())]
+        for place, day in enumerate(days)
+    ]
 
 
 async def drivers_of_day(
@@ -169,12 +198,12 @@ def _counting(caller: Caller, lists: Sequence[tuple[PackageFilter, int]]) -> _Ro
 
 @lru_cache(maxsize=_KEPT_STATEMENTS)
 def _counting_since(caller: Caller, wanted: PackageFilter, most: int) -> _Rows:
-    parts = (
-        select(_counted(select(packages.c.status_at_ms), each, wanted, most).c.status_at_ms)
-        for each in _parts(caller, wanted)
-    )
+    columns = select(packages.c.status, packages.c.status_at_ms)
+    parts = (select(_counted(columns, each, wanted, most)) for each in _parts(caller, wanted))
     rows = union_all(*parts).subquery()
-    return select(func.count(), func.min(rows.c.status_at_ms))
+    return select(rows.c.status, func.count(), func.min(rows.c.status_at_ms)).group_by(
+        rows.c.status
+    )
 
 
 @lru_cache(maxsize=_KEPT_STATEMENTS)
@@ -204,6 +233,27 @@ def _counting_hours(caller: Caller, day: Day) -> _Rows:
         )
         .group_by(hour)
     )
+
+
+def _counting_deliveries(caller: Caller, days: Sequence[Day]) -> CompoundSelect[Any]:
+    parts = []
+    for place, day in enumerate(days):
+        start, end = to_epoch_ms(day.starts_at), to_epoch_ms(day.ends_at)
+        rows = (
+            select(((packages.c.status_at_ms - start) // _HOUR_MS).label("hour"))
+            .where(
+                *visible_to(caller, packages),
+                text(FINISHED),
+                packages.c.purged.in_((False, True)),
+                packages.c.status == "completed",
+                packages.c.status_at_ms >= start,
+                packages.c.status_at_ms < end,
+            )
+            .limit(MOST_OF_A_DAY)
+            .subquery()
+        )
+        parts.append(select(literal(place), rows.c.hour, func.count()).group_by(rows.c.hour))
+    return union_all(*parts)
 
 
 @lru_cache(maxsize=_KEPT_STATEMENTS)

@@ -40,7 +40,7 @@ class RxQueue:
 
     def __init__(self, settings: RxQueueSettings, gateway: Gateway) -> None:
         self._queue = RxService(gateway, settings)
-        self._reminders = Reminders(gateway, settings)
+        self._reminders = Reminders(gateway, settings, self._queue.store)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:

@@ -3,13 +3,16 @@
 Counted by site, without a look at what is in them. The agent has a line in ``gateway status``.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from gateway.plugin import (
+    AsyncConnection,
+    AttentionDetail,
     AttentionItem,
     AttentionSource,
     Caller,
@@ -22,8 +25,10 @@ from gateway.plugin import (
     visible_to,
 )
 from gateway_rx_queue.events import _
+from gateway_rx_queue.pages.words import REASON_WORDS
 from gateway_rx_queue.schema import State
 from gateway_rx_queue.settings import AGENT, RxQueueSettings
+from gateway_rx_queue.store import JobStore
 from gateway_rx_queue.tables import JOBS, rx_history, rx_jobs
 
 PERMISSION: Final = "rx.read"
@@ -31,6 +36,11 @@ AGENT_SILENT_AFTER: Final = timedelta(minutes=15)
 _QUEUED_COMMAND: Final = "gateway rx list --status queued"
 # Changes among which the last lease is looked for: there is no index of leases.
 _RECENT_CHANGES: Final = 1000
+# The reasons of so many prescriptions are counted; of more, none are said.
+_MOST_OPENED: Final = 20
+_MOST_KEPT: Final = 500
+_MOST_REASONS: Final = 3
+_NO_REASONS: Final[Counter[str]] = Counter()
 
 
 # What the check of the agents says: where none leased lately, and where one did.
@@ -101,9 +111,11 @@ _FOR_THE_AGENT: Final = _Wait(
 class Reminders:
     """The attention sources of the queue."""
 
-    def __init__(self, gateway: Gateway, settings: RxQueueSettings) -> None:
+    def __init__(self, gateway: Gateway, settings: RxQueueSettings, store: JobStore) -> None:
         self._gateway = gateway
         self._settings = settings
+        self._store = store
+        self._opened: dict[str, tuple[int, str | None, frozenset[str]]] = {}
 
     def sources(self) -> Sequence[AttentionSource]:
         """Return the sources; that of the agent only where one writes."""
@@ -166,13 +178,15 @@ class Reminders:
         before_ms = to_epoch_ms(self._gateway.clock.now() - longer_than)
         minutes = f"{longer_than.total_seconds() / 60:g}"
         since = rx_jobs.c.due_at_ms if wait.state == "queued" else rx_jobs.c.state_at_ms
+        found = [*visible_to(caller, rx_jobs), rx_jobs.c.state == wait.state, since <= before_ms]
         query = (
             select(rx_jobs.c.site, func.count(), func.min(since))
-            .where(*visible_to(caller, rx_jobs), rx_jobs.c.state == wait.state, since <= before_ms)
+            .where(*found)
             .group_by(rx_jobs.c.site)
         )
         async with self._gateway.database.read() as connection:
             rows = list(await connection.execute(query))
+            reasons = await self._reasons(connection, found) if wait is _FOR_REVIEW and rows else {}
         return [
             AttentionItem(
                 wait.kind,
@@ -186,6 +200,41 @@ class Reminders:
                 count=count,
                 message=wait.messages[count != 1],
                 values={"count": str(count), "minutes": minutes},
+                details=[
+                    AttentionDetail(words, count=number)
+                    for words, number in reasons.get(site, _NO_REASONS).most_common(_MOST_REASONS)
+                ],
             )
             for site, count, oldest_ms in rows
         ]
+
+    async def _reasons(
+        self, connection: AsyncConnection, found: Sequence[ColumnElement[bool]]
+    ) -> Mapping[str | None, Counter[str]]:
+        """Return how often each reason is among the prescriptions of a site, where they are few.
+
+        They are in the sealed content, which is opened again only when the list is another.
+        """
+        few = select(rx_jobs.c.id, rx_jobs.c.version).where(*found).limit(_MOST_OPENED + 1)
+        listed = {row.id: row.version for row in await connection.execute(few)}
+        if len(listed) > _MOST_OPENED:
+            return {}
+        missing = [each for each in listed if self._opened.get(each, (None,))[0] != listed[each]]
+        for row in await connection.execute(select(rx_jobs).where(rx_jobs.c.id.in_(missing))):
+            job = self._store.job(row)
+            found_words = frozenset(_words_of(each.code) for each in job.content.reasons)
+            self._opened[job.id] = (job.version, job.site, found_words)
+        by_site: dict[str | None, Counter[str]] = {}
+        for job_id in listed:
+            if job_id in self._opened:
+                _version, site, words = self._opened[job_id]
+                by_site.setdefault(site, Counter()).update(words)
+        while len(self._opened) > _MOST_KEPT:
+            self._opened.pop(next(iter(self._opened)))
+        return by_site
+
+
+def _words_of(code: str) -> str:
+    """Return the words of a reason, for the catalog; a code of another plugin's as it reads."""
+    known = REASON_WORDS.get(code)
+    return code.replace("_", " ") if known is None else known.short

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from gateway.plugin import (
+    AttentionDetail,
     AttentionItem,
     AttentionSource,
     AuditEntry,
@@ -51,6 +52,12 @@ def _(text: str) -> str:
 
 _ONE_HELD: Final = _("1 order waits for a person in the shop {shop}.")
 _SEVERAL_HELD: Final = _("{count} orders wait for a person in the shop {shop}.")
+
+
+_WAITS: Final = {
+    "held": _("held: no package yet"),
+    "flagged": _("with a package that the shop changed"),
+}
 
 
 class HeldOrders:
@@ -153,6 +160,11 @@ class HeldOrders:
                     count=count,
                     message=message,
                     values=values,
+                    details=[
+                        AttentionDetail(words, count=found[state])
+                        for state, words in _WAITS.items()
+                        if found[state]
+                    ],
                 )
             )
         return items

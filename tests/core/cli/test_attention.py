@@ -1,7 +1,7 @@
 """``gateway attention``: what needs a person, from the command line."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
@@ -30,7 +30,10 @@ def failing(stock):
         async with gateway.database.begin() as connection:
             await gateway.destinations.add(connection, endpoint)
             await connection.execute(
-                update(destinations).values(failing_since_ms=to_epoch_ms(now - timedelta(hours=1)))
+                update(destinations).values(
+                    failing_since_ms=to_epoch_ms(now - timedelta(hours=1)),
+                    held_until_ms=to_epoch_ms(datetime(2026, 1, 1, 12, tzinfo=UTC)),
+                )
             )
         return endpoint.id
 
@@ -55,3 +58,7 @@ def test_as_json_it_is_a_list(run, failing):
     found = {(each["kind"], each["subject"]) for each in items}
     assert ("endpoint_failing", failing) in found
     assert {kind for kind, _ in found} == {"endpoint_failing", "sink_missing"}
+    assert {each["kind"]: each["details"] for each in items} == {
+        "endpoint_failing": ["next attempt at 2026-01-01T12:00:00Z"],
+        "sink_missing": [],
+    }

@@ -208,13 +208,18 @@ def test_an_endpoint_that_fails_is_red_since_when(status, stock, config):
     assert line["command"].startswith(f"gateway endpoints show {endpoint}")
 
 
-def test_a_disabled_endpoint_is_red_with_the_command_that_enables_it(status, stock, config):
-    endpoint = stock.endpoint(name="Board", state="disabled")
+def test_an_endpoint_that_failures_disabled_is_red_and_one_that_a_person_disabled_is_said(
+    status, stock, config
+):
+    endpoint = stock.endpoint(name="Board", state="disabled", state_reason="failing")
+    stock.endpoint(name="Old till", state="disabled", state_reason="by_operator")
     without_its_plugin = status()["destination Board"]
     with config.open("a") as file:
         file.write("[plugins.webhooks]\n")
-    line = status()["endpoint Board"]
+    lines = status()
+    line, chosen = lines["endpoint Board"], lines["endpoint Old till"]
 
+    assert (chosen["ok"], chosen["detail"]) == (True, "disabled by a person; nothing is sent to it")
     assert line["ok"] is False
     assert line["command"].startswith(f"gateway endpoints enable {endpoint}")
     assert without_its_plugin["command"].startswith(f"gateway destinations enable {endpoint}")

@@ -1,5 +1,8 @@
 """A list of few among very many is read from an index of those few, however much is over."""
 
+from datetime import date
+from zoneinfo import ZoneInfo
+
 import pytest
 from core.storage.rows import (
     LIVE,
@@ -14,12 +17,20 @@ from core.storage.rows import (
 from msgspec import structs
 from sqlalchemy import event, select
 
+from gateway.model.day import day_of
 from gateway.storage.database import Database
 from gateway.storage.schema import FLAGS, RARE_FLAGS
 from gateway.storage.stores.access_reports import AuditFilter, PatientReports
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryFilter, DeliveryLog
-from gateway.storage.stores.package_lists import PackageFilter, count, count_since, counts, keys_of
+from gateway.storage.stores.package_lists import (
+    PackageFilter,
+    count,
+    count_since,
+    counts,
+    deliveries_by_hour,
+    keys_of,
+)
 from gateway.storage.stores.packages import SEARCH_FIELDS
 from gateway.storage.stores.timelines import heard_of
 
@@ -224,6 +235,10 @@ async def test_a_list_of_few_among_many_is_read_from_their_index(
     assert plan.count("USE TEMP B-TREE FOR ORDER BY") == sorts
 
 
+DELIVERED = (
+    "SEARCH packages USING COVERING INDEX ix_packages_finished "
+    "(purged=? AND status_at_ms>? AND status_at_ms<?)"
+)
 NEEDS_PERSON = PackageFilter(9, clear=ClearFilter(flag="needs_person"))
 NO_PROOF = PackageFilter(9, clear=ClearFilter(flag="no_proof"))
 UNDER_WAY = PackageFilter(9, statuses=("assigned", "arrived"))
@@ -241,7 +256,12 @@ async def joined(connection, caller):
     await connection.execute(select(keys_of(caller, [UNDER_WAY, NEEDS_PERSON])))
 
 
-@pytest.mark.parametrize("asked", [counted, counted_since, joined])
+async def delivered_by_hour(connection, caller):
+    days = [day_of(ZoneInfo("America/Toronto"), date(2026, 4, day)) for day in (13, 20)]
+    await deliveries_by_hour(connection, caller, days)
+
+
+@pytest.mark.parametrize("asked", [counted, counted_since, joined, delivered_by_hour])
 @pytest.mark.parametrize("caller", [LIVE, OF_ONE_SITE], ids=["all sites", "one site"])
 async def test_what_few_packages_have_is_counted_in_its_index_alone(sqlite_database, asked, caller):
     async with sqlite_database.begin() as connection:
@@ -260,6 +280,7 @@ async def test_what_few_packages_have_is_counted_in_its_index_alone(sqlite_datab
             counted: {flagged.format("needs_person"), flagged.format("no_proof"), status},
             counted_since: {flagged.format("needs_person")},
             joined: {flagged.format("needs_person"), status},
+            delivered_by_hour: {DELIVERED},
         }[asked]
     )
 

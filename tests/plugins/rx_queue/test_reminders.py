@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.plugin import Caller, HealthReport
+from gateway.plugin import AttentionDetail, Caller, HealthReport
 from gateway.testing import SteppingClock
 
 START = datetime(2026, 4, 19, 18, 42, 10, tzinfo=UTC)
@@ -34,6 +34,11 @@ async def test_prescriptions_that_wait_for_review_for_half_an_hour_are_counted(h
 
         text = "2 prescriptions have waited for review for over 30 minutes."
         assert await items(gateway) == [("rx_review", None, text)]
+        [item] = await gateway.gateway.attention.of(JOB)
+        assert item.details == [
+            AttentionDetail("prescriber unknown", count=2),
+            AttentionDetail("perhaps a duplicate", count=1),
+        ]
         assert await items(gateway, Caller("elsewhere", "live", "test")) == []
 
 

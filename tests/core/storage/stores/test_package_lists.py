@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from core.gateways import LIVE, OTHER, TEST, opened, package, sqlite_url, update
+from msgspec import structs
 from sqlalchemy import event
 
 from gateway.clock import SteppingClock
@@ -20,6 +21,7 @@ from gateway.storage.stores.package_lists import (
     drivers_of_day,
 )
 
+LIVE_AT_NORTH = structs.replace(LIVE, sites=frozenset({"north"}))
 DAY = date(2026, 4, 20)
 TORONTO = ZoneInfo("America/Toronto")
 TODAY = day_of(TORONTO, DAY)
@@ -128,8 +130,38 @@ async def test_what_needs_a_person_is_counted_since_the_first_of_them(database_u
             found = await count_since(connection, LIVE, wanted)
             none = await count_since(connection, OTHER, wanted)
 
-    assert found == (Counted(2), started)
-    assert none == (Counted(0), None)
+    assert found == (Counted(2), started, {"failed": 2})
+    assert none == (Counted(0), None, {})
+
+
+async def test_a_usual_day_is_the_median_of_the_same_weekday_of_eight_weeks(database_url, tmp_path):
+    """A weekday without a delivery is a holiday; one of nine weeks ago is too old."""
+    delivered = {9: 9, 8: 1, 7: 0, 6: 4, 5: 2, 1: 3}  # how many, by the weeks ago
+    clock = SteppingClock(NINE - timedelta(weeks=9))
+    async with opened(database_url, tmp_path, clock=clock) as gateway:
+        for weeks_ago in (9, 8, 7, 6, 5, 1):
+            at = NINE - timedelta(weeks=weeks_ago, days=1)  # the day before is another weekday
+            clock.step((at - clock.now()).total_seconds())
+            await report(gateway, await package(gateway), "delivery.completed")
+            clock.step(86_400)
+            for _each in range(delivered[weeks_ago]):
+                await report(gateway, await package(gateway), "delivery.completed")
+        clock.step((NINE - clock.now()).total_seconds())
+        usual = [
+            await gateway.days.usual_deliveries(caller, TODAY)
+            for caller in (LIVE, TEST, LIVE_AT_NORTH)
+        ]
+        # What comes in today changes nothing: it is counted once a day
+        await report(gateway, await package(gateway), "delivery.completed")
+        again = await gateway.days.usual_deliveries(LIVE, TODAY)
+        two_weeks = await gateway.days.usual_deliveries(
+            LIVE, day_of(TORONTO, DAY - timedelta(weeks=6))
+        )
+
+    assert usual[0] == [2.5 if hour == 9 else 0 for hour in range(24)]
+    assert usual[1:] == [(), ()]
+    assert again == usual[0]
+    assert two_weeks == ()  # only two such weekdays were before
 
 
 @pytest.mark.parametrize(
