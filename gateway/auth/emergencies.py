@@ -89,10 +89,8 @@ class Emergencies:
         if PERMISSION not in signed_in.permissions:
             return ()
         row = signed_in.row
-        async with self._database.read() as connection:
-            return await self._store.open_to(
-                connection, row.account_id, row.person_id, self._clock.now()
-            )
+        now = self._clock.now()
+        return await self._store.open_to(self._database, row.account_id, row.person_id, now)
 
     async def page(self, account_id: str, *, unreviewed: bool) -> list[Emergency]:
         """Return the account's emergencies, newest first, up to 200."""

@@ -141,9 +141,7 @@ class Sessions:
         """Return the session of a cookie, a locked one too."""
         if not cookie or len(cookie) > _MAX_COOKIE:
             return None
-        now = self._clock.now()
-        async with self._database.read() as connection:
-            found = await self._store.find(connection, cookie_digest(cookie), now)
+        found = await self._store.look(self._database, cookie_digest(cookie), self._clock.now())
         return None if found is None else self._signed_in(found)
 
     async def find_all(self, digests: Collection[bytes]) -> dict[bytes, SignedIn]:

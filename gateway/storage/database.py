@@ -21,8 +21,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-import aiosqlite
-from aiosqlite import Connection
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
@@ -43,7 +41,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from gateway.errors import SealError, StorageError
 from gateway.storage.file_watch import FileWatch
 from gateway.storage.outage import cause_of
+from gateway.storage.postgres_connections import look_when_taken
 from gateway.storage.postgres_writer import PostgresWriter
+from gateway.storage.sqlite_reader import Connection, connect_to
 from gateway.storage.sqlite_writer import SqliteWriter, wrapped
 from gateway.storage.transaction import Answer, Row, Statement, Transaction, TransactionFunction
 
@@ -57,6 +57,7 @@ PREPARED: Final = "prepared_statements"
 """The option of a PostgreSQL URL that switches prepared statements off."""
 
 _BUSY_PAUSE_SECONDS = 0.02
+_BEGIN_READING: Final = "BEGIN"
 # How long closing waits for connections in use: a cancelled statement runs to its end.
 _CLOSING_SECONDS: Final = 15.0
 _CLOSING_PAUSE_SECONDS: Final = 0.01
@@ -108,7 +109,9 @@ class Database:
             self.path: Path | None = Path(self.url.database or "")
             self._watch: FileWatch | None = FileWatch(self.path, only_reads=only_reads)
             self._writer = self._sqlite_engine(self._watch, begin="BEGIN IMMEDIATE", pool_size=1)
-            self._reader = self._sqlite_engine(self._watch, begin="BEGIN", pool_size=pool_size)
+            self._reader = self._sqlite_engine(
+                self._watch, begin=_BEGIN_READING, pool_size=pool_size
+            )
             self._functions: SqliteWriter | PostgresWriter = SqliteWriter(
                 self._writer, self._open_for_writing, self._closed, self._look_at
             )
@@ -129,10 +132,10 @@ class Database:
                 self.url,
                 pool_size=pool_size,
                 max_overflow=0,
-                pool_pre_ping=True,
                 hide_parameters=True,
                 connect_args=connect_args,
             )
+            look_when_taken(self._writer)
             hot = create_async_engine(
                 self.url,
                 pool_size=pool_size,
@@ -288,10 +291,11 @@ class Database:
         busy_timeout_ms = self._busy_timeout_ms
 
         async def connect() -> Connection:
-            driver = aiosqlite.connect(watch.address(), uri=True, timeout=busy_timeout_ms / 1000)
+            driver = connect_to(watch.address(), timeout=busy_timeout_ms / 1000)
             driver._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy has it
             self._threads.add(driver._thread)  # noqa: SLF001
-            return await driver
+            await driver
+            return driver
 
         engine = create_async_engine(
             self.url,
@@ -321,7 +325,10 @@ class Database:
 
         @event.listens_for(engine.sync_engine, "begin")
         def open_transaction(connection: Any) -> None:
-            connection.exec_driver_sql(begin)
+            if begin == _BEGIN_READING:
+                connection.connection.driver_connection.begin_with_next(begin)
+            else:  # waits for the file's lock at once
+                connection.exec_driver_sql(begin)
 
         return engine
 

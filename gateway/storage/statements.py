@@ -7,7 +7,7 @@ their plans use an index, so that these texts and the schema agree.
 
 from typing import Final
 
-from gateway.storage.schema import api_keys, destinations
+from gateway.storage.schema import api_keys, destinations, sessions
 from gateway.storage.transaction import Statement, column_list
 
 # -- key look-up ------------------------------------------------------------------------------
@@ -25,6 +25,25 @@ MEMBERS: Final = Statement(
     "SELECT memberships.account_id, memberships.person_id FROM memberships "
     "JOIN people ON people.id = memberships.person_id "
     "WHERE memberships.person_id = ANY(:person) AND people.disabled_at_ms IS NULL",
+)
+
+# -- the session of a page --------------------------------------------------------------------
+
+# With its person as they are now; role and sites are null where they left the account.
+SESSION_BY_DIGEST: Final = Statement(
+    f"SELECT {column_list(sessions)}, people.name, people.language, "  # noqa: S608 - as above
+    "memberships.role, memberships.sites FROM sessions "
+    "JOIN people ON people.id = sessions.person_id "
+    "LEFT JOIN memberships ON memberships.person_id = sessions.person_id "
+    "AND memberships.account_id = sessions.account_id "
+    "WHERE sessions.digest = :digest AND sessions.expires_at_ms > :now_ms "
+    "AND people.disabled_at_ms IS NULL"
+)
+
+# The records that are open to a person in an emergency.
+OPEN_RECORDS: Final = Statement(
+    "SELECT subject, expires_at_ms FROM break_glass WHERE person_id = :person_id "
+    "AND account_id = :account_id AND expires_at_ms > :now_ms ORDER BY expires_at_ms"
 )
 
 # -- intake -----------------------------------------------------------------------------------

@@ -68,9 +68,9 @@ def column_list(table: Table) -> str:
     return ", ".join(f"{table.name}.{column}" for column in table.c.keys())  # noqa: SIM118 - not a dict
 
 
-def row_type(table: Table) -> Callable[[Row], Any]:
-    """Return what makes a row of :func:`column_list` one with names."""
-    fields = [(column, Any) for column in table.c.keys()]  # noqa: SIM118 - not a dict
+def row_type(table: Table, *more: str) -> Callable[[Row], Any]:
+    """Return what makes a row of :func:`column_list`, and of ``more`` after it, one with names."""
+    fields = [(column, Any) for column in (*table.c.keys(), *more)]
     made: Any = NamedTuple(f"{table.name}_row", fields)  # type: ignore[misc]  # its fields are the table's
     make: Callable[[Row], Any] = made._make
     return make

@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.person import Emergency
 from gateway.storage.crypto.encryption import Sealer
+from gateway.storage.database import Database
 from gateway.storage.schema import break_glass
+from gateway.storage.statements import OPEN_RECORDS
 
 
 async def unreviewed(
@@ -53,16 +55,13 @@ class EmergencyStore:
         )
 
     async def open_to(
-        self, connection: AsyncConnection, account_id: str, person_id: str, now: datetime
+        self, database: Database, account_id: str, person_id: str, now: datetime
     ) -> list[OpenRecord]:
         """Return the records that are open to a person now, by the time they close."""
-        query = select(break_glass.c.subject, break_glass.c.expires_at_ms).where(
-            break_glass.c.account_id == account_id,
-            break_glass.c.person_id == person_id,
-            break_glass.c.expires_at_ms > to_epoch_ms(now),
+        rows = await database.look(
+            OPEN_RECORDS, account_id=account_id, person_id=person_id, now_ms=to_epoch_ms(now)
         )
-        rows = await connection.execute(query.order_by(break_glass.c.expires_at_ms))
-        last = {row.subject: from_epoch_ms(row.expires_at_ms) for row in rows}
+        last = {subject: from_epoch_ms(closes_at_ms) for subject, closes_at_ms in rows}
         return [OpenRecord(subject, closes_at) for subject, closes_at in last.items()]
 
     async def page(

@@ -4,14 +4,14 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.person import Membership, Method, SessionRow
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import among
+from gateway.storage.database import Database, among
 from gateway.storage.schema import (
     drafts,
     invitations,
@@ -21,12 +21,15 @@ from gateway.storage.schema import (
     sessions,
     spent,
 )
+from gateway.storage.statements import SESSION_BY_DIGEST
 from gateway.storage.stores import sign_in_counts
 from gateway.storage.stores.people import read_codes
+from gateway.storage.transaction import row_type
 
 _MAX_DRAFTS: Final = 20
 _LINKS_KEPT: Final = timedelta(days=30)
 _COUNTS_KEPT: Final = timedelta(hours=2)
+_SESSION_ROW: Final = row_type(sessions, "person_name", "language", "role", "sites")
 
 
 class OpenSession(NamedTuple):
@@ -67,6 +70,11 @@ class SessionStore:
     ) -> OpenSession | None:
         """Return the session of a cookie's hash: not expired, its person not disabled."""
         return (await self.find_all(connection, [digest], now)).get(digest)
+
+    async def look(self, database: Database, digest: bytes, now: datetime) -> OpenSession | None:
+        """Return the same, read as quickly as the database can (:meth:`Database.look`)."""
+        found = await database.look(SESSION_BY_DIGEST, digest=digest, now_ms=to_epoch_ms(now))
+        return _open_session(_SESSION_ROW(found[0])) if found else None
 
     async def find_all(
         self, connection: AsyncConnection, digests: Collection[bytes], now: datetime
@@ -258,7 +266,7 @@ class SessionStore:
         await sign_in_counts.sweep(connection, to_epoch_ms(now - _COUNTS_KEPT))
 
 
-def _open_session(row: Row[Any]) -> OpenSession:
+def _open_session(row: Any) -> OpenSession:
     membership = (
         None
         if row.role is None
@@ -267,14 +275,14 @@ def _open_session(row: Row[Any]) -> OpenSession:
     return OpenSession(_session(row), row.person_name, row.language, membership)
 
 
-def _session(row: Row[Any]) -> SessionRow:
+def _session(row: Any) -> SessionRow:
     method: Method = row.method
     return SessionRow(
         id=row.id,
         person_id=row.person_id,
         account_id=row.account_id,
         method=method,
-        is_strong=row.is_strong,
+        is_strong=bool(row.is_strong),
         agent=row.agent,
         created_at=from_epoch_ms(row.created_at_ms),
         seen_at=from_epoch_ms(row.seen_at_ms),

@@ -1,0 +1,136 @@
+"""What a read costs beside its statement: hops to SQLite's thread, round trips to PostgreSQL."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from gateway.storage.database import Database
+from gateway.storage.postgres_connections import IDLE_SECONDS
+from gateway.storage.sqlite_reader import ROWS_AT_ONCE, Connection
+
+NUMBERS = (
+    "WITH RECURSIVE numbers(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM numbers WHERE n < {}) "
+    "SELECT n FROM numbers"
+)
+
+
+@pytest.fixture
+async def sqlite(tmp_path):
+    opened = Database(f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}")
+    async with opened.begin() as connection:
+        await connection.execute(text("CREATE TABLE noted (n INTEGER)"))
+    async with opened.read() as connection:  # opens the connection
+        await connection.execute(text("SELECT 1"))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def hops(monkeypatch):
+    """What is run in the thread of a connection, in order."""
+    made = []
+    hop = Connection._execute
+
+    async def counted(self, function, *args, **kwargs):
+        made.append(function.__name__)
+        return await hop(self, function, *args, **kwargs)
+
+    monkeypatch.setattr(Connection, "_execute", counted)
+    return made
+
+
+async def test_a_read_makes_a_hop_for_each_statement_and_one_to_end(sqlite, hops):
+    async with sqlite.read() as connection:
+        first = (await connection.execute(text(NUMBERS.format(20)))).scalars().all()
+        second = (await connection.execute(text("SELECT count(*) FROM noted"))).scalar_one()
+
+    assert (first, second) == ([*range(1, 21)], 0)
+    assert hops == ["_execute", "_execute", "rollback"]
+
+
+@pytest.mark.parametrize("count", [ROWS_AT_ONCE - 1, ROWS_AT_ONCE, 2 * ROWS_AT_ONCE + 1])
+async def test_a_long_answer_is_whole(sqlite, count):
+    async with sqlite.read() as connection:
+        found = (await connection.execute(text(NUMBERS.format(count)))).scalars().all()
+        async with connection.stream(text(NUMBERS.format(count))) as streamed:
+            one_by_one = [row.n async for row in streamed]
+
+    assert found == one_by_one == [*range(1, count + 1)]
+
+
+async def test_a_stream_that_is_left_early_leaves_the_connection_free(sqlite):
+    async with sqlite.read() as connection:
+        async with connection.stream(text(NUMBERS.format(3 * ROWS_AT_ONCE))) as streamed:
+            assert (await anext(aiter(streamed))).n == 1
+        assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
+
+    async with sqlite.begin() as connection:
+        written = await connection.execute(text("INSERT INTO noted VALUES (1), (2)"))
+
+    assert written.rowcount == 2
+
+
+async def test_a_read_that_is_cancelled_is_undone_wherever_it_was(sqlite):
+    async def write():
+        async with sqlite.read() as connection:
+            await connection.execute(text("INSERT INTO noted VALUES (1)"))
+
+    for waits in range(12):
+        writing = asyncio.create_task(write())
+        for _ in range(waits):
+            await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait({writing})
+
+    async with sqlite.read() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM noted"))).scalar_one() == 0
+
+
+@pytest.fixture
+async def postgres(postgres_url):
+    opened = Database(postgres_url, pool_size=2)
+    yield opened
+    await opened.close()
+
+
+async def backend(connection):
+    return (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+
+
+async def test_a_connection_that_the_server_closed_is_replaced_and_no_one_sees_it(postgres):
+    async with postgres.read() as one, postgres.read() as other:
+        before = {await backend(one), await backend(other)}
+    async with postgres.begin() as connection:
+        ended = text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:pids AS int[])) AS pid")
+        before.discard(await backend(connection))
+        await connection.execute(ended, {"pids": [*before]})
+        driver = (await connection.get_raw_connection()).driver_connection
+        await driver.execute("SELECT pg_sleep(0.05)")  # the other's end arrives meanwhile
+
+    async with postgres.read() as one, postgres.read() as other:
+        after = {await backend(one), await backend(other)}
+
+    assert not after & before
+
+
+async def test_only_a_connection_that_rested_is_asked_whether_it_is_alive(postgres, monkeypatch):
+    adapter = (await _adapter(postgres)).__class__
+    asked = []
+    ping = adapter.ping
+    monkeypatch.setattr(adapter, "ping", lambda self: (asked.append(1), ping(self)))
+
+    for _ in range(3):
+        async with postgres.read() as connection:
+            await backend(connection)
+    at_once = len(asked)
+    monkeypatch.setattr("gateway.storage.postgres_connections.IDLE_SECONDS", -IDLE_SECONDS)
+    async with postgres.read() as connection:
+        await backend(connection)
+
+    assert (at_once, len(asked)) == (0, 1)
+
+
+async def _adapter(database):
+    async with database.read() as connection:
+        return (await connection.get_raw_connection()).dbapi_connection
