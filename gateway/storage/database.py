@@ -41,7 +41,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from gateway.errors import SealError, StorageError
 from gateway.storage.file_watch import FileWatch
 from gateway.storage.outage import cause_of
-from gateway.storage.postgres_connections import look_when_taken
+from gateway.storage.postgres_connections import look_when_taken, plan_each_time
 from gateway.storage.postgres_writer import PostgresWriter
 from gateway.storage.sqlite_reader import Connection, connect_to
 from gateway.storage.sqlite_writer import SqliteWriter, wrapped
@@ -136,6 +136,8 @@ class Database:
                 connect_args=connect_args,
             )
             look_when_taken(self._writer)
+            if self.prepares:  # else each statement is planned once for its values
+                plan_each_time(self._writer)
             hot = create_async_engine(
                 self.url,
                 pool_size=pool_size,

@@ -1,4 +1,9 @@
-"""Whether a connection that is taken from PostgreSQL's pool is still alive.
+"""PostgreSQL's pooled connections: how they plan, and whether one is still alive when it is taken.
+
+Their statements are planned for their values each time. From the sixth time on PostgreSQL would
+take one plan for all values where it costs no more by its estimate, and that is wrong by far for
+lists: what few packages have (a status, a flag, today) is estimated as what the average has, and
+then the whole table is read.
 
 The pool's own check asks the server each time, in three round trips: more than most reads need. A
 connection that the server closed is known as such without asking. What no one used for some time
@@ -16,6 +21,16 @@ IDLE_SECONDS: Final = 15.0
 """A connection that rested longer is asked whether it is alive."""
 
 _RESTS_SINCE: Final = "rests_since"
+# https://www.postgresql.org/docs/current/runtime-config-query.html#GUC-PLAN-CACHE-MODE
+_PLANNED_EACH_TIME: Final = "SET plan_cache_mode = force_custom_plan"
+
+
+def plan_each_time(engine: AsyncEngine) -> None:
+    """Have every new connection of ``engine`` plan its prepared statements for their values."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.run_async(lambda driver: driver.execute(_PLANNED_EACH_TIME))
 
 
 def look_when_taken(engine: AsyncEngine) -> None:

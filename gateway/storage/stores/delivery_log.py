@@ -135,11 +135,11 @@ class DeliveryLog:
             )
             walked.append(deliveries.c.id.in_(ids_of_events(deliveries.c.event_id.in_(own))))
         walked += await self._of_state(connection, caller, wanted)
-        query = self._visible(caller).where(*walked, *_chosen(wanted))
         last = None
         if wanted.subject is None:
             newest = select(deliveries.c.id).where(*walked).order_by(deliveries.c.id.desc())
             last = (await connection.execute(newest.offset(_WALKED - 1).limit(1))).scalar()
+        query = self._visible(caller).where(*walked, *_chosen(wanted, last))
         if last is not None:
             query = query.where(deliveries.c.id >= last)
         rows = await connection.execute(
@@ -399,8 +399,12 @@ def ids_of_events(is_of_them: ColumnElement[bool]) -> Select[tuple[str]]:
     return select(deliveries.c.id).where(is_of_them).correlate(None)
 
 
-def _chosen(wanted: DeliveryFilter) -> list[ColumnElement[bool]]:
-    """Return the conditions that no index serves."""
+def _chosen(wanted: DeliveryFilter, last: str | None) -> list[ColumnElement[bool]]:
+    """Return the conditions that no index serves, of deliveries down to ``last``.
+
+    The attempts are said to lie between the same ids: PostgreSQL would rather read the whole log
+    than look up those of each delivery.
+    """
     chosen = []
     if wanted.destination_id is not None:
         chosen.append(deliveries.c.destination_id == wanted.destination_id)
@@ -408,6 +412,10 @@ def _chosen(wanted: DeliveryFilter) -> list[ColumnElement[bool]]:
         chosen.append(deliveries.c.event_type == wanted.event_type)
     if wanted.status is not None or wanted.error is not None:
         answered = [attempts.c.delivery_id == deliveries.c.id]
+        if last is not None:
+            answered.append(attempts.c.delivery_id >= last)
+        if wanted.before_id is not None:
+            answered.append(attempts.c.delivery_id < wanted.before_id)
         if wanted.status is not None:
             answered.append(attempts.c.status.between(*wanted.status))
         if wanted.error is not None:

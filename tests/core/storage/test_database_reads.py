@@ -131,6 +131,19 @@ async def test_only_a_connection_that_rested_is_asked_whether_it_is_alive(postgr
     assert (at_once, len(asked)) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("option", "mode"), [("", "force_custom_plan"), ("?prepared_statements=false", "auto")]
+)
+async def test_a_list_is_planned_for_its_values_each_time(postgres_url, option, mode):
+    """One plan for all values would read the whole table for the few packages of today."""
+    database = Database(postgres_url + option)
+    async with database.read() as connection:
+        found = (await connection.execute(text("SHOW plan_cache_mode"))).scalar_one()
+    await database.close()
+
+    assert found == mode
+
+
 async def _adapter(database):
     async with database.read() as connection:
         return (await connection.get_raw_connection()).dbapi_connection

@@ -374,3 +374,50 @@ async def test_packages_with_a_flag_are_counted_from_its_index_on_postgresql(pos
     assert len(plans) == 2
     for plan in plans:
         assert "using ix_packages_needs_person" in plan, plan
+
+
+async def test_attempts_of_a_search_are_not_looked_for_in_the_whole_log_on_postgresql(
+    postgres_url, kept, monkeypatch
+):
+    monkeypatch.setattr("gateway.storage.stores.delivery_log._WALKED", 100)
+    rows = "FROM generate_series(1, 20000) AS numbers(n)"
+    made = "'dlv_' || lpad(to_hex(n), 32, '0')"
+    many = [
+        f"""INSERT INTO deliveries (id, account_id, destination_id, event_id, event_type, subject,
+                                    in_order, state, attempts, retry_index, due_at_ms,
+                                    created_at_ms)
+            SELECT {made}, 'acc_live', 'dst_1', 'evt_' || n, 'package.created', 'pkg_' || n, false,
+                   'delivered', 1, 0, n, n {rows}""",
+        f"""INSERT INTO attempts (account_id, destination_id, delivery_id, event_id, event_type,
+                                  number, started_at_ms, duration_ms, delivered, status)
+            SELECT 'acc_live', 'dst_1', {made}, 'evt_' || n, 'package.created', 1, n, 9,
+                   n % 50 > 0, CASE n % 50 WHEN 0 THEN 502 ELSE 200 END {rows}""",
+        "ANALYZE deliveries",
+        "ANALYZE attempts",
+    ]
+    database = Database(postgres_url)
+    try:
+        async with database.begin() as connection:
+            await kept.destinations.add(connection, structs.replace(destination(LIVE), id="dst_1"))
+            for each in many:
+                await connection.exec_driver_sql(each.replace("acc_live", LIVE.account_id))
+
+        async with database.begin() as connection:
+            statements = noted(connection)
+            wanted = DeliveryFilter(9, status=(500, 599))
+            found, before_id = await kept.log.search(connection, LIVE, wanted)
+            older, _ = await kept.log.search(connection, LIVE, wanted._replace(before_id=before_id))
+            plans = [
+                "\n".join(row[0] for row in await connection.exec_driver_sql(f"EXPLAIN {one}", of))
+                for one, of in tuple(statements)
+                if "attempts" in one
+            ]
+    finally:
+        await database.close()
+
+    assert [len(found), len(older)] == [2, 2]
+    assert not {each.id for each in found} & {each.id for each in older}
+    assert len(plans) == 2
+    for plan in plans:
+        assert "ix_attempts_delivery_id" in plan, plan
+        assert "Seq Scan on attempts" not in plan, plan
