@@ -15,6 +15,7 @@ from gateway.dashboard.routers import build_dashboard
 from gateway.http.access_log import AccessLog
 from gateway.http.audit import audit_router
 from gateway.http.auth import Authentication, provide_caller, refuse_undeclared
+from gateway.http.direct_routes import DirectRoutes
 from gateway.http.emergencies_api import emergencies_router
 from gateway.http.errors import HANDLERS, status_of
 from gateway.http.files import files_router
@@ -38,7 +39,8 @@ def create_app(gateway: Gateway) -> AccessLog:
     """Return the whole ASGI application of an open gateway."""
     with naming_faults(gateway, lambda: core_routers(gateway)):
         app = create_litestar(gateway)
-    return AccessLog(app, gateway.metrics, gateway.clock, lambda: gateway.tracing)
+    direct = DirectRoutes(app, app.state["authentication"])
+    return AccessLog(direct, gateway.metrics, gateway.clock, lambda: gateway.tracing)
 
 
 def core_routers(gateway: Gateway) -> list[Router]:
@@ -70,16 +72,19 @@ def create_litestar(gateway: Gateway) -> Litestar:
     if gateway.settings.dashboard.enabled:
         dashboard = build_dashboard(gateway, origin, status_of)
         pages, routes, refusals = [dashboard.router], dashboard.routes, dashboard.refusals
+    authentication = Authentication(
+        throttle, web, gateway.limits, gateway.plans, gateway.audit, table
+    )
     app = Litestar(
         route_handlers=[
             *gateway.hooks.http_routers(),
             *core_routers(gateway),
             *pages,
         ],
-        state=State({"refusals": refusals, "page_routes": routes}),
-        middleware=[
-            Authentication(throttle, web, gateway.limits, gateway.plans, gateway.audit, table)
-        ],
+        state=State(
+            {"refusals": refusals, "page_routes": routes, "authentication": authentication}
+        ),
+        middleware=[authentication],
         exception_handlers=HANDLERS,
         dependencies={
             "caller": Provide(provide_caller, sync_to_thread=False),

@@ -92,10 +92,7 @@ class Authentication(ASGIMiddleware):
         method = scope["method"]  # type: ignore[typeddict-item]  # only HTTP comes here
         caller: Caller | None = None
         if not options.get("public"):
-            caller = await self._admitted(scope, receive, options, method)
-            if (trace := traceparent.get()) is not None:
-                caller = msgspec.structs.replace(caller, trace=trace)
-            scope["state"][_CALLER] = caller
+            caller = await self.admit(scope, receive, options)
         elif "limit" in options:
             client = client_network(_host(scope))
             await self._limits.take(options["limit"], f"address:{client}")
@@ -114,6 +111,14 @@ class Authentication(ASGIMiddleware):
                 await next_app(scope, counted, send)
             return
         await next_app(scope, receive, send)
+
+    async def admit(self, scope: Scope, receive: Receive, options: Mapping[str, Any]) -> Caller:
+        """Store the caller in the scope, if limits, permissions and plan allow the request."""
+        caller = await self._admitted(scope, receive, options, scope["method"])  # type: ignore[typeddict-item]  # only HTTP comes here
+        if (trace := traceparent.get()) is not None:
+            caller = msgspec.structs.replace(caller, trace=trace)
+        scope["state"][_CALLER] = caller
+        return caller
 
     async def _admitted(
         self, scope: Scope, receive: Receive, options: Mapping[str, Any], method: str

@@ -136,6 +136,13 @@ HANDLERS: Final[ExceptionHandlersMap] = {
 }
 
 
+def answer_to(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Answer for any error, as :data:`HANDLERS` say."""
+    handler: Any = next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)
+    answer: Response[Any] = handler(request, error)
+    return answer
+
+
 def _parameter_problem(entry: Any) -> Problem:
     """Name the parameter, not the submitted value."""
     if not isinstance(entry, dict):

@@ -8,7 +8,8 @@ with a ``Z``. In: a body is read as a type, and what doesn't fit is an
 import re
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from functools import lru_cache
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -45,6 +46,11 @@ def timestamp(moment: datetime | None) -> str | None:
     return None if moment is None else isoformat(moment)
 
 
+@lru_cache(maxsize=256)
+def _decoder(into: type) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(into, float_hook=Decimal)
+
+
 def decode(body: bytes, into: type[T]) -> T:
     """Read a JSON body as ``into``; raises ``InvalidInput`` that names the field at fault.
 
@@ -52,12 +58,13 @@ def decode(body: bytes, into: type[T]) -> T:
     with the places it was sent with.
     """
     try:
-        return msgspec.json.Decoder(into, float_hook=Decimal).decode(body)
+        read: T = _decoder(cast("type", into)).decode(body)
     except msgspec.ValidationError as error:
         problem = problem_of(error)
         raise InvalidInput("The request body doesn't fit.", [problem]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
         raise InvalidInput("The request body is not valid JSON.") from None
+    return read
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:

@@ -32,18 +32,29 @@ PageLimit = Annotated[
 """Type of a handler parameter ``limit``, which :func:`page_size` checks."""
 
 
-def provided(value: Any) -> Provide:
-    """Return the provider of an object of the plugin's, for routes that need a caller.
+class Provided(Provide):
+    """The provider of an object that is there already.
 
     It comes after the caller, not beside: for two dependencies that don't wait for each other,
     Litestar starts a task each, a tenth of what a small request costs.
     """
 
-    def give(caller: NamedDependency[SkipValidation[Caller]]) -> Any:
-        del caller
-        return value
+    def __init__(self, value: Any) -> None:
+        def give(caller: NamedDependency[SkipValidation[Caller]]) -> Any:
+            del caller
+            return value
 
-    return Provide(give, sync_to_thread=False)
+        super().__init__(give, sync_to_thread=False)
+        self.value = value
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Provided":
+        """Return itself: Litestar copies routers, and the object stays the plugin's."""
+        return self
+
+
+def provided(value: Any) -> Provide:
+    """Return the provider of an object of the plugin's, for routes that need a caller."""
+    return Provided(value)
 
 
 OpenGateway = NamedDependency[SkipValidation[Gateway]]

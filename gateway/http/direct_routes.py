@@ -1,0 +1,193 @@
+"""Routes that are answered without Litestar's machinery, where their handler needs none of it.
+
+Litestar finds the route, builds a request, extracts and converts parameters, resolves dependencies
+and wraps the answer, which is a tenth of what an order costs. A handler that takes no more than its
+raw body, the caller, objects of its plugin (:func:`gateway.sdk.http.provided`) and text headers is
+called directly, after the same authentication and with the same answers to errors. Any other route,
+and any other spelling of an address, goes to Litestar.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Any, Final, NamedTuple
+
+from litestar import Litestar, Response
+from litestar.datastructures import Headers
+from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.exceptions import InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from litestar.types import Receive, Scope, Send
+
+from gateway.http.auth import Authentication, caller_of, provide_caller
+from gateway.http.errors import answer_to
+from gateway.http.forms import BoundedRequest
+from gateway.sdk.http import Provided
+
+# Authentication does more for a route that declares one of these.
+_NOT_DIRECT: Final = frozenset({"max_body_bytes", "page", "public", "resolve", "session", "waits"})
+_TEXT: Final[tuple[type | UnionType, ...]] = (str, str | None)
+_USUAL_HOST: Final = re.compile(rb"[0-9A-Za-z.:-]*")
+
+
+class DirectRoute(NamedTuple):
+    """A handler, and where its arguments come from."""
+
+    path: str
+    handler: HTTPRouteHandler
+    provided: Mapping[str, Any]
+    headers: Mapping[str, tuple[str, str | None]]
+    """By parameter: the header's name, and the default."""
+    takes_body: bool
+    takes_caller: bool
+    max_body_bytes: int
+
+    async def call(self, scope: Scope, receive: Receive) -> Any:
+        """Call the handler and return its answer."""
+        arguments = dict(self.provided)
+        sent = Headers.from_scope(scope)
+        for parameter, (name, default) in self.headers.items():
+            arguments[parameter] = sent.get(name, default)
+        if self.takes_caller:
+            arguments["caller"] = caller_of(scope)
+        if self.takes_body:
+            length = sent.get("content-length", "0")
+            if int(length) > self.max_body_bytes:  # the server has checked that it is a number
+                raise RequestEntityTooLarge
+            arguments["body"] = await _body(receive, self.max_body_bytes)
+        return await self.handler.fn(**arguments)
+
+
+class DirectRoutes:
+    """The ASGI application: direct routes, and Litestar for all else."""
+
+    def __init__(self, app: Litestar, authentication: Authentication) -> None:
+        self._app = app
+        self._authentication = authentication
+        self._routes = dict(direct_routes(app))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI request."""
+        route = self._route_of(scope)
+        if route is None:
+            await self._app(scope, receive, send)
+            return
+        scope["app"] = scope["litestar_app"] = self._app
+        scope["route_handler"] = route.handler
+        scope["path_template"] = route.path
+        scope["path_params"] = {}
+        scope.setdefault("state", {})
+        try:
+            await self._authentication.admit(scope, receive, route.handler.opt)
+            answer = await route.call(scope, receive)
+        except Exception as error:  # noqa: BLE001 - Litestar's handlers take any
+            answer = answer_to(BoundedRequest(scope, receive, send), error)
+        if _is_plain(answer):
+            await _send(answer, send)
+            return
+        request = BoundedRequest(scope, receive, send)
+        wrapped = await route.handler.to_response(app=self._app, data=answer, request=request)
+        await wrapped(scope, receive, send)
+
+    def _route_of(self, scope: Scope) -> DirectRoute | None:
+        if scope["type"] != ScopeType.HTTP or scope["query_string"] or scope.get("root_path"):
+            return None
+        route = self._routes.get((scope["method"], scope["path"]))
+        if route is None:
+            return None
+        hosts = (value for name, value in scope["headers"] if name == b"host")
+        return route if all(map(_USUAL_HOST.fullmatch, hosts)) else None
+
+
+def direct_routes(app: Litestar) -> Iterator[tuple[tuple[str, str], DirectRoute]]:
+    """Yield the direct routes of an application by method and address."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute) and not route.path_parameters:
+            for method, (handler, model) in route.route_handler_map.items():
+                found = _direct(route.path_format, handler, model)
+                if found is not None:
+                    yield (method, route.path), found
+
+
+def _direct(path: str, handler: HTTPRouteHandler, model: Any) -> DirectRoute | None:
+    """Return a handler as a direct route; ``None`` where it needs more than such a route has."""
+    fields = handler.parsed_fn_signature.parameters
+    providers = handler.resolve_dependencies()
+    provided: dict[str, Any] = {}
+    headers: dict[str, tuple[str, str | None]] = {}
+    by_header = {each.field_name: each for each in model.expected_header_params}
+    for name, field in fields.items():
+        provider = providers.get(name)
+        if isinstance(provider, Provided):
+            provided[name] = provider.value
+        elif name in by_header and field.annotation in _TEXT and not by_header[name].is_required:
+            headers[name] = (by_header[name].field_alias, field.default)
+        elif not (name == "body" and provider is None) and not _is_caller(name, provider):
+            return None
+    if _has_hooks(handler):
+        return None
+    return DirectRoute(
+        path,
+        handler,
+        provided,
+        headers,
+        takes_body="body" in fields,
+        takes_caller="caller" in fields,
+        max_body_bytes=handler.resolve_request_max_body_size() or 0,
+    )
+
+
+def _is_caller(name: str, provider: Provide | None) -> bool:
+    return name == "caller" and provider is not None and provider.dependency is provide_caller
+
+
+def _has_hooks(handler: HTTPRouteHandler) -> bool:
+    """Say whether something is to happen before or after the handler."""
+    return bool(
+        handler.has_sync_callable
+        or handler.cache
+        or handler.resolve_guards()
+        or handler.resolve_before_request()
+        or handler.resolve_after_response()
+        or not _NOT_DIRECT.isdisjoint(handler.opt)
+    )
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    """Read a request's body; raises ``RequestEntityTooLarge``."""
+    read = bytearray()
+    while True:
+        message: Any = await receive()
+        if message["type"] == "http.disconnect":
+            raise InternalServerException("client disconnected prematurely")
+        read += message["body"]
+        if len(read) > most:
+            raise RequestEntityTooLarge
+        if not message.get("more_body", False):
+            return bytes(read)
+
+
+def _is_plain(answer: Any) -> bool:
+    return (
+        type(answer) is Response
+        and isinstance(answer.content, bytes)
+        and answer.status_code is not None
+        and answer.media_type is not None
+        and not answer.cookies
+    )
+
+
+async def _send(answer: Response[bytes], send: Send) -> None:
+    headers = [(b"content-type", str(answer.media_type).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+    headers.append((b"content-length", b"%d" % len(answer.content)))
+    start: Any = {
+        "type": "http.response.start", "status": answer.status_code, "headers": headers,
+    }  # fmt: skip
+    await send(start)
+    await send({"type": "http.response.body", "body": answer.content, "more_body": False})
+    if answer.background is not None:
+        await answer.background()
