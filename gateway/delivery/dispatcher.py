@@ -155,6 +155,8 @@ class Dispatcher:
             is_calm=lambda item: isinstance(item, Settled) and item.outcome.delivered,
             observe=self._metrics.batches("ledger"),
         )
+        if database.dialect == "sqlite":
+            database.commit_is_due = self._turns.ride
 
     def lane(self, destination_id: str, *, more_due: bool = True) -> Lane:
         """Open a lane for one destination; without ``more_due`` it claims nothing by itself."""

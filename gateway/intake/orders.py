@@ -99,6 +99,7 @@ class Intake:
         if reviewed.request is None and not any(reviewed.orders):
             given = answer(reviewed.errors, reviewed.warnings, {})
         else:
+            self._database.commit_is_due()
             given = await self._batcher.submit(reviewed)
         if not given.replayed:
             self._metrics.orders_taken(submission.source, (each.status for each in given.results))

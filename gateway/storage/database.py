@@ -14,7 +14,7 @@ import json
 import sqlite3
 import threading
 import weakref
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import lru_cache, partial
 from itertools import chain
@@ -97,6 +97,9 @@ class Database:
         busy_timeout_ms: int = _BUSY_TIMEOUT_MS,
         only_reads: bool = False,
     ) -> None:
+        self.commit_is_due: Callable[[], None] = lambda: None
+        """Called before a transaction that is about to come: on SQLite, one that is begun by this
+        call shares its commit."""
         self._point_reader: sqlite3.Connection | None = None
         self._busy_timeout_ms = busy_timeout_ms
         self._threads = weakref.WeakSet[threading.Thread]()

@@ -5,7 +5,12 @@ import asyncio
 import pytest
 from core.storage.test_batcher import Store
 
-from gateway.delivery.outcome_buffer import CALM_SECONDS, MAX_LINGER_SECONDS, OutcomeBuffer
+from gateway.delivery.outcome_buffer import (
+    CALM_SECONDS,
+    MAX_LINGER_SECONDS,
+    RIDE_SECONDS,
+    OutcomeBuffer,
+)
 from gateway.errors import Conflict, StorageError
 
 PATIENCE_SECONDS = 10
@@ -244,3 +249,31 @@ async def test_a_later_outage_is_met_with_new_patience():
 
     assert await answers(kept) == [10]
     assert buffer._out_since is None
+
+
+# Riding in another commit
+
+
+async def test_what_nothing_waits_for_rides_in_the_next_commit_once_it_has_lingered():
+    store = Store()
+    buffer = buffer_of(store.flush, is_calm=lambda item: item > 2)
+    calm = buffer.submit(3, urgent=False)
+    buffer.ride()
+    await asyncio.sleep(0)
+    assert store.batches == []
+
+    began = asyncio.get_running_loop().time()
+    while not store.batches:  # long before its own time has come, unless the machine is that slow
+        await asyncio.sleep(RIDE_SECONDS / 4)
+        buffer.ride()
+    assert asyncio.get_running_loop().time() - began >= RIDE_SECONDS / 2
+    assert await answers(calm) == [30]
+    assert RIDE_SECONDS < CALM_SECONDS < MAX_LINGER_SECONDS
+
+
+async def test_an_outcome_that_something_waits_for_ends_the_lingering():
+    store = Store()
+    buffer = buffer_of(store.flush, is_calm=lambda item: item > 2)
+
+    assert await answers(buffer.submit(3, urgent=False), buffer.submit(1, urgent=False)) == [30, 10]
+    assert store.batches == [[3, 1]]
