@@ -24,6 +24,7 @@ from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+from read_once import read_once
 from servers import (
     PostgresServer,
     RedisServer,
@@ -67,6 +68,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 def pytest_configure() -> None:
     """Let the tests keep their files in memory: a third of a run was waiting for the disk."""
+    read_once()
     place = place_in_memory()
     if place is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))

@@ -57,11 +57,16 @@ def declared_rows(settings: Settings) -> Mapping[str, str] | None:
 def entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
     """Read every installed distribution's entry points, which takes longer than all the rest."""
     found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    described: dict[int, tuple[str, str]] = {}
     for entry_point in sorted(found, key=lambda each: each.name):
-        if entry_point.dist is None:
+        if (dist := entry_point.dist) is None:
             yield entry_point, "unknown", ""
-        else:
-            yield entry_point, entry_point.dist.name, entry_point.dist.version
+            continue
+        # Several plugins of one distribution share it, and each reading parses its whole page.
+        if id(dist) not in described:
+            metadata = dist.metadata
+            described[id(dist)] = metadata["Name"], metadata["Version"]
+        yield entry_point, *described[id(dist)]
 
 
 def installed(found: tuple[EntryPoint, str, str], settings: Settings) -> InstalledPlugin:
