@@ -13,7 +13,18 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import CompoundSelect, Select, Subquery, func, literal, select, text, union_all
+from sqlalchemy import (
+    CompoundSelect,
+    Select,
+    Subquery,
+    Table,
+    exists,
+    func,
+    literal,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
@@ -75,7 +86,9 @@ def listed(caller: Caller, wanted: PackageFilter) -> Query:
     return _newest(select(packages).where(*own, packages.c.id.in_(ids)), wanted)
 
 
-def keys_of(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
+def keys_of(
+    caller: Caller, lists: Sequence[PackageFilter], named_in: Table | None = None
+) -> Subquery:
     """Return a query of what is clear of the packages of some lists.
 
     Its columns are ``id``, ``site``, ``status``, ``driver_id``, ``purged`` and ``list``, the place
@@ -83,8 +96,12 @@ def keys_of(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
 
     For a plugin to join with a table of its own. Each list is read up to its limit, so that
     PostgreSQL, which takes a flag to be set in all packages, prepares for no more.
+
+    ``named_in`` is the table that is joined, with ``account_id`` and ``package_id``: of a list of
+    statuses only the packages that it names are returned. They are found in indexes, and the rows
+    of all others are not read.
     """
-    return _keys(_scope(caller), tuple(lists))
+    return _keys(_scope(caller), tuple(lists), named_in)
 
 
 async def count(
@@ -173,14 +190,34 @@ def _scope(caller: Caller) -> Caller:
 
 
 @lru_cache(maxsize=_KEPT_STATEMENTS)
-def _keys(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
+def _keys(caller: Caller, lists: Sequence[PackageFilter], named_in: Table | None) -> Subquery:
     columns = [packages.c[name] for name in ("id", "site", "status", "driver_id", "purged")]
     parts = [
         _newest(select(*columns, literal(place).label("list")).where(*each), wanted).subquery()
         for place, wanted in enumerate(lists)
-        for each in _parts(caller, wanted)
+        for each in (
+            _parts(caller, wanted) if named_in is None else _named(caller, wanted, named_in)
+        )
     ]
     return union_all(*map(select, parts)).subquery()
+
+
+def _named(caller: Caller, wanted: PackageFilter, named_in: Table) -> list[list[Any]]:
+    """Return the conditions of each part of a list, of the packages that a table may name.
+
+    Those of some statuses are looked up by their ids, which the index by status has.
+    """
+    if not wanted.statuses or wanted.day is not None:
+        return _parts(caller, wanted)
+    own = packages.alias("own")
+    ids = select(own.c.id).where(
+        own.c.account_id == caller.account_id,
+        own.c.status.in_(wanted.statuses),
+        exists().where(
+            named_in.c.account_id == own.c.account_id, named_in.c.package_id == own.c.id
+        ),
+    )
+    return [[*_shared(caller, wanted), packages.c.id.in_(ids)]]
 
 
 @lru_cache(maxsize=_KEPT_STATEMENTS)
@@ -299,13 +336,16 @@ def _ids(conditions: Sequence[Any]) -> Query:
 
 def _parts(caller: Caller, wanted: PackageFilter) -> list[list[Any]]:
     """Return the conditions of each part of a list; no package is in two parts."""
-    shared = [
+    shared = [*_shared(caller, wanted), *_by_index(caller, wanted)]
+    return [[*shared, *one, *other] for one in _by_status(wanted) for other in _by_day(wanted)]
+
+
+def _shared(caller: Caller, wanted: PackageFilter) -> list[Any]:
+    return [
         *visible_to(caller, packages),
         *_everywhere(caller, wanted),
         *clear_conditions(wanted.clear),
-        *_by_index(caller, wanted),
     ]
-    return [[*shared, *one, *other] for one in _by_status(wanted) for other in _by_day(wanted)]
 
 
 def _by_status(wanted: PackageFilter) -> Iterator[list[Any]]:

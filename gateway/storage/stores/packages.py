@@ -11,6 +11,7 @@ from sqlalchemy import (
     Row,
     Select,
     Subquery,
+    Table,
     bindparam,
     func,
     literal,
@@ -356,9 +357,11 @@ class PackageStore:
         return [self._package(row) for row in found]
 
     @staticmethod
-    def keys(caller: Caller, lists: Sequence[PackageFilter]) -> Subquery:
+    def keys(
+        caller: Caller, lists: Sequence[PackageFilter], named_in: Table | None = None
+    ) -> Subquery:
         """Return a query of what is clear of the packages of some lists; see ``keys_of``."""
-        return keys_of(caller, lists)
+        return keys_of(caller, lists, named_in)
 
     async def of_ids(
         self, connection: AsyncConnection, caller: Caller, ids: Collection[str]

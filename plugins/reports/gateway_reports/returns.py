@@ -213,7 +213,7 @@ class Returns:
         self, connection: AsyncConnection, caller: Caller
     ) -> list[tuple[str | None, int, str]]:
         """Return the sites that announced bags wait at, how many, and the first day of each."""
-        bags = self._gateway.packages.keys(caller, _WAITING)
+        bags = self._gateway.packages.keys(caller, _WAITING, named_in=announced_returns)
         found = await connection.execute(
             select(bags.c.site, func.count(), func.min(announced_returns.c.due_day))
             .join_from(bags, announced_returns, announced_returns.c.package_id == bags.c.id)

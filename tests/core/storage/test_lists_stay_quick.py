@@ -19,7 +19,7 @@ from sqlalchemy import event, select
 
 from gateway.model.day import day_of
 from gateway.storage.database import Database
-from gateway.storage.schema import FLAGS, RARE_FLAGS
+from gateway.storage.schema import FLAGS, RARE_FLAGS, package_prescriptions
 from gateway.storage.stores.access_reports import AuditFilter, PatientReports
 from gateway.storage.stores.clear_columns import ClearFilter
 from gateway.storage.stores.delivery_log import AttemptFilter, DeliveryFilter, DeliveryLog
@@ -256,12 +256,17 @@ async def joined(connection, caller):
     await connection.execute(select(keys_of(caller, [UNDER_WAY, NEEDS_PERSON])))
 
 
+async def named(connection, caller):
+    some = keys_of(caller, [UNDER_WAY, NEEDS_PERSON], named_in=package_prescriptions)
+    await connection.execute(select(some))
+
+
 async def delivered_by_hour(connection, caller):
     days = [day_of(ZoneInfo("America/Toronto"), date(2026, 4, day)) for day in (13, 20)]
     await deliveries_by_hour(connection, caller, days)
 
 
-@pytest.mark.parametrize("asked", [counted, counted_since, joined, delivered_by_hour])
+@pytest.mark.parametrize("asked", [counted, counted_since, joined, named, delivered_by_hour])
 @pytest.mark.parametrize("caller", [LIVE, OF_ONE_SITE], ids=["all sites", "one site"])
 async def test_what_few_packages_have_is_counted_in_its_index_alone(sqlite_database, asked, caller):
     async with sqlite_database.begin() as connection:
@@ -280,6 +285,11 @@ async def test_what_few_packages_have_is_counted_in_its_index_alone(sqlite_datab
             counted: {flagged.format("needs_person"), flagged.format("no_proof"), status},
             counted_since: {flagged.format("needs_person")},
             joined: {flagged.format("needs_person"), status},
+            named: {
+                flagged.format("needs_person"),
+                "SEARCH own USING COVERING INDEX ix_packages_status (account_id=? AND status=?)",
+                "SEARCH packages USING INDEX sqlite_autoindex_packages_1 (account_id=? AND id=?)",
+            },
             delivered_by_hour: {DELIVERED},
         }[asked]
     )
