@@ -16,7 +16,7 @@ from typing import Any, Final
 from litestar._signature.model import SignatureModel
 from litestar.utils.signature import ParsedSignature
 
-from gateway.dashboard import rendering
+from gateway.dashboard import environments
 
 MOST: Final = 5_000
 
@@ -120,4 +120,4 @@ def _texts() -> None:
 def _templates() -> None:
     """The code is kept with the source it was made of: another source replaces it."""
     kept: dict[str, Any] = {}
-    rendering._SharedCode.__init__ = lambda self: setattr(self, "_kept", kept)
+    environments._SharedCode.__init__ = lambda self: setattr(self, "_kept", kept)

@@ -10,13 +10,10 @@ import base64
 import hmac
 import logging
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import JWKRegistry, KeySet
 
 from gateway.clock import Clock
 from gateway.errors import NotAuthenticated, Unavailable
@@ -24,6 +21,9 @@ from gateway.outbound.client import OutboundClient
 from gateway.outbound.failures import EXPLANATIONS
 from gateway.outbound.messages import OutboundRequest
 from gateway.settings import OidcTable
+
+if TYPE_CHECKING:  # gateway.auth.id_tokens is imported with the first token
+    from joserfc.jwk import KeySet
 
 T = TypeVar("T")
 
@@ -36,14 +36,7 @@ _RENEWED_SECONDS: Final = 60.0
 _FAILED_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 10.0
 _MAX_ANSWER_BYTES: Final = 256 * 1024
-_MAX_KEYS: Final = 50
 _MAX_SUBJECT: Final = 255
-_ALGORITHMS: Final = [
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
-    "Ed25519",
-]  # fmt: skip
-_MAX_HEADER_BYTES: Final = 4096
-_PUBLIC_KEYS: Final = frozenset({"RSA", "EC", "OKP"})
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -161,25 +154,29 @@ class OidcProvider:
 
     async def _verified(self, id_token: str, known: Metadata) -> Mapping[str, Any]:
         """Return the claims of a token that one of the provider's keys has signed."""
+        from gateway.auth.id_tokens import UNREADABLE, claims_of
+
         keys, read_at = await self._key_set(known)
         try:
-            return _claims_of(id_token, keys)
-        except _UNREADABLE as error:
+            return claims_of(id_token, keys)
+        except UNREADABLE as error:
             # The provider may have a new key; a stranger's token doesn't have it asked each time.
             if self._clock.monotonic_seconds() - read_at < _RENEWED_SECONDS:
                 raise self._refused(error) from error
         self._keys = None
         keys, _ = await self._key_set(known)
         try:
-            return _claims_of(id_token, keys)
-        except _UNREADABLE as error:
+            return claims_of(id_token, keys)
+        except UNREADABLE as error:
             raise self._refused(error) from error
 
-    async def _key_set(self, known: Metadata) -> tuple[KeySet, float]:
+    async def _key_set(self, known: Metadata) -> "tuple[KeySet, float]":
+        from gateway.auth.id_tokens import usable
+
         now = self._clock.monotonic_seconds()
         if self._keys is None or now - self._keys[1] >= _KEPT_SECONDS:
             found = await self._read(OutboundRequest(url=known.jwks_uri, method="GET"), _JwkSet)
-            self._keys = (_usable(found.keys), now)
+            self._keys = (usable(found.keys), now)
         return self._keys
 
     def _checked(self, claims: Mapping[str, Any], nonce: str) -> Identified:
@@ -245,28 +242,3 @@ def _unavailable() -> Unavailable:
         "Your company's sign-in doesn't answer as it should; try again in a minute, or ask the "
         "gateway's operator: its log says why."
     )
-
-
-# What a token or a key that isn't what it should be makes joserfc and msgspec raise.
-_UNREADABLE: Final = (JoseError, msgspec.MsgspecError, ValueError, TypeError, KeyError)
-
-
-def _claims_of(id_token: str, keys: KeySet) -> Mapping[str, Any]:
-    registry = jws.JWSRegistry(algorithms=_ALGORITHMS, strict_check_header=False)
-    registry.max_header_length = _MAX_HEADER_BYTES  # some providers put a certificate there
-    signed = jws.deserialize_compact(id_token, keys, registry=registry)
-    # Not joserfc.jwt: json.loads would take NaN for a time.
-    return msgspec.json.decode(signed.payload or b"", type=dict[str, Any])
-
-
-def _usable(given: list[dict[str, Any]]) -> KeySet:
-    """Return the public keys for signatures; others, and those that can't be read, are left out."""
-    keys = []
-    for each in given[:_MAX_KEYS]:
-        if each.get("kty") not in _PUBLIC_KEYS or each.get("use", "sig") != "sig":
-            continue
-        try:
-            keys.append(JWKRegistry.import_key(each))
-        except _UNREADABLE:
-            continue
-    return KeySet(keys)

@@ -2,25 +2,18 @@
 
 The relying party is the host of ``public_url``. Attestation is not asked for: which model of
 authenticator a person uses is their own choice. A passkey that verified its user is two factors
-in one: the device, and the finger or PIN.
+in one: the device, and the finger or PIN. ``fido2`` (two megabytes, and 30 ms) is imported with the
+first ceremony.
 """
 
-from typing import Any, Final
-
-from fido2.cose import CoseKey, UnsupportedKey
-from fido2.server import Fido2Server
-from fido2.webauthn import (
-    AttestedCredentialData,
-    AuthenticationResponse,
-    PublicKeyCredentialRpEntity,
-    PublicKeyCredentialUserEntity,
-    RegistrationResponse,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import InvalidInput, NotAuthenticated
 from gateway.model.person import Factor, Person
+
+if TYPE_CHECKING:
+    from fido2.server import Fido2Server
+    from fido2.webauthn import AttestedCredentialData
 
 _TIMEOUT_MS: Final = 300_000
 _NAME: Final = "rx-gateway"
@@ -39,6 +32,12 @@ class Passkeys:
 
         ``present`` are the person's passkeys: their authenticators are not asked again.
         """
+        from fido2.webauthn import (
+            PublicKeyCredentialUserEntity,
+            ResidentKeyRequirement,
+            UserVerificationRequirement,
+        )
+
         user = PublicKeyCredentialUserEntity(id=handle, name=email, display_name=name)
         options, state = self._server("").register_begin(
             user,
@@ -53,6 +52,8 @@ class Passkeys:
 
         Without ``allowed`` the browser offers the passkeys that it has for this host.
         """
+        from fido2.webauthn import UserVerificationRequirement
+
         options, state = self._server("").authenticate_begin(
             None if allowed is None else [_attested(each) for each in allowed],
             user_verification=UserVerificationRequirement.REQUIRED,
@@ -63,6 +64,9 @@ class Passkeys:
         self, response: dict[str, Any], challenge: str, origin: str
     ) -> tuple[bytes, bytes, int]:
         """Check a registration; returns credential id, public key data and counter."""
+        from fido2.cose import CoseKey, UnsupportedKey
+        from fido2.webauthn import RegistrationResponse
+
         try:
             RegistrationResponse.from_dict(response)
             auth_data = self._server(origin).register_complete(_state(challenge), response)
@@ -75,6 +79,8 @@ class Passkeys:
 
     def credential_of(self, response: dict[str, Any]) -> bytes:
         """Return the credential id that an assertion names; raises ``NotAuthenticated``."""
+        from fido2.webauthn import AuthenticationResponse
+
         try:
             return bytes(AuthenticationResponse.from_dict(response).raw_id)
         except Exception as error:  # as above
@@ -93,6 +99,8 @@ class Passkeys:
         Raises ``NotAuthenticated``, also for a counter that went back: a copied authenticator
         (WebAuthn, section 6.1.1).
         """
+        from fido2.webauthn import AuthenticationResponse
+
         try:
             parsed = AuthenticationResponse.from_dict(response)
             self._server(origin).authenticate_complete(
@@ -108,7 +116,10 @@ class Passkeys:
             raise refused()
         return counter
 
-    def _server(self, origin: str) -> Fido2Server:
+    def _server(self, origin: str) -> "Fido2Server":
+        from fido2.server import Fido2Server
+        from fido2.webauthn import PublicKeyCredentialRpEntity
+
         party = PublicKeyCredentialRpEntity(id=self._rp_id, name=_NAME)
         return Fido2Server(party, verify_origin=lambda given: given == origin)
 
@@ -119,8 +130,12 @@ def refused() -> NotAuthenticated:
 
 
 def _state(challenge: str) -> dict[str, Any]:
+    from fido2.webauthn import UserVerificationRequirement
+
     return {"challenge": challenge, "user_verification": UserVerificationRequirement.REQUIRED}
 
 
-def _attested(factor: Factor) -> AttestedCredentialData:
+def _attested(factor: Factor) -> "AttestedCredentialData":
+    from fido2.webauthn import AttestedCredentialData
+
     return AttestedCredentialData(factor.secret)

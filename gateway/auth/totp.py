@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlencode
 
-import segno
-
 DIGITS: Final = 6
 STEP_SECONDS: Final = 30
 RECOVERY_CODES: Final = 10
@@ -39,6 +37,8 @@ def provisioning_uri(secret: bytes, *, issuer: str, account: str) -> str:
 
 def qr_svg(uri: str) -> str:
     """Return the QR code of a URI as an SVG element, dark on white on any background."""
+    import segno  # with the first code: few processes draw one
+
     image: str = segno.make(uri, error="m").svg_inline(
         scale=4, border=4, dark="#000", light="#fff", omitsize=True
     )

@@ -15,6 +15,7 @@ from typing import Final
 
 import click
 
+from gateway.cli import YOUNG_OBJECTS
 from gateway.sdk.signals import on_termination
 
 _log = logging.getLogger(__name__)
@@ -81,13 +82,8 @@ async def _keep(command: Sequence[str], ending: asyncio.Event, pass_fds: Sequenc
         await died
 
 
-# A batch of orders allocates tens of thousands of short-lived objects without cycles. With
-# Python's threshold of 700 the collector would scan them a hundred times for nothing.
-_YOUNG_OBJECTS: Final = 50_000
-
-
 def calm_garbage_collection() -> None:
     """Exclude start-up objects from garbage collection, and collect less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
+    gc.set_threshold(YOUNG_OBJECTS, 20, 50)

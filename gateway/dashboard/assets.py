@@ -1,6 +1,6 @@
-"""Static files of the core and of plugins: read once, compressed once, kept by browsers.
+"""Static files of the core and of plugins: read and compressed once, when first asked for.
 
-An address with the file's version is kept for a year; one without it is asked for again.
+Browsers keep an address with the file's version for a year, and ask again for one without it.
 """
 
 import gzip
@@ -38,21 +38,25 @@ class Assets:
     """The files by name: ``dashboard.css``, ``csv/drop.js``."""
 
     def __init__(self, packages: Mapping[str, Traversable]) -> None:
-        self.files = {
-            f"{name}/{each.name}" if name else each.name: _read(each)
+        self._found = {
+            f"{name}/{each.name}" if name else each.name: each
             for name, package in packages.items()
             for each in _files(package)
         }
+        self._read: dict[str, Asset] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._found
 
     def url(self, name: str) -> str:
         """Return a file's address, with its version; raises ``KeyError`` for an unknown one."""
-        return f"/dashboard/static/{name}?v={self.files[name].version}"
+        return f"/dashboard/static/{name}?v={self._asset(name).version}"
 
     def answer(self, request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Answer a request for a file; raises ``NotFound``."""
-        asset = self.files.get(name)
-        if asset is None:
+        if name not in self._found:
             raise NotFound("No such file.")
+        asset = self._asset(name)
         is_versioned = request.query_params.get("v") == asset.version
         tag = f'"{asset.version}"'
         headers = {
@@ -69,6 +73,12 @@ class Assets:
             content = asset.packed
             headers["Content-Encoding"] = "gzip"
         return Response(content, media_type=asset.media_type, headers=headers)
+
+    def _asset(self, name: str) -> Asset:
+        asset = self._read.get(name)
+        if asset is None:
+            asset = self._read[name] = _read(self._found[name])
+        return asset
 
 
 def _files(package: Traversable) -> list[Traversable]:

@@ -5,31 +5,27 @@ gateway's own. What shows a person's data is never cached. Templates of a plugin
 before theirs, so none replaces one of the core's.
 """
 
+import asyncio
 import gettext
 import gzip
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
-from types import CodeType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import (
-    BaseLoader,
-    BytecodeCache,
-    ChoiceLoader,
-    Environment,
-    PackageLoader,
-    PrefixLoader,
-    StrictUndefined,
-)
-from jinja2.bccache import Bucket
 from litestar import Request, Response
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from gateway.dashboard.assets import Assets
 from gateway.dashboard.catalogs import catalog
 from gateway.dashboard.plugin_output import joined
 from gateway.model.person import LANGUAGES
 from gateway.sdk.page_request import Query
+
+if TYPE_CHECKING:  # imported with the first page
+    from jinja2 import Environment
+
+    from gateway.dashboard.environments import Environments
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -53,9 +49,9 @@ THEMES: Final = ("light", "dark")
 NAMES: Final = (("en", "English"), ("fr", "Français"), ("es", "Español"))
 PARTS: Final = "parts.html"
 _CORE: Final = "gateway.dashboard"
+_ENVIRONMENTS: Final = "gateway.dashboard.environments"
 _WORTH_PACKING: Final = 1000
 _QUICK: Final = 5
-_KEPT_TEXTS: Final = 5000
 
 
 class Layout:
@@ -68,26 +64,20 @@ class Layout:
     def __init__(
         self, packages: Mapping[str, str] | None = None, languages: Sequence[str] = LANGUAGES
     ) -> None:
-        named = {"": _CORE, **(packages or {})}
-        folders = {name: resources.files(package) for name, package in named.items()}
-        self.assets = Assets(folders)
+        self._packages = {"": _CORE, **(packages or {})}
+        self._folders = {name: resources.files(each) for name, each in self._packages.items()}
+        self.assets = Assets(self._folders)
         self._languages = tuple(languages)
-        prefixed: dict[str, BaseLoader] = {
-            name: PackageLoader(package)
-            for name, package in named.items()
-            if name and folders[name].joinpath("templates").is_dir()
-        }
-        loader = ChoiceLoader([PackageLoader(_CORE), PrefixLoader(prefixed)])
-        code = _SharedCode()
         self._texts: dict[tuple[str, str], gettext.NullTranslations] = {}
-        self._environments: dict[tuple[str, str], Environment] = {}
-        for name in named:
-            # The core's pages show sentences of every plugin: what needs a person, health checks.
-            owners = [folders[""], *([folders[name]] if name else folders.values())]
-            for language in languages:
-                texts = catalog(language, owners)
-                self._texts[name, language] = texts
-                self._environments[name, language] = self._environment(texts, loader, code)
+        self._shared: dict[str, Any] = {"company": None}
+        self._environments: Environments | None = None
+        self._is_loaded = False
+
+    async def load(self) -> None:
+        """Import Jinja2, with the first page: 80 ms, so not on the event loop."""
+        if not self._is_loaded:
+            await asyncio.to_thread(importlib.import_module, _ENVIRONMENTS)
+            self._is_loaded = True
 
     def page(
         self,
@@ -111,7 +101,7 @@ class Layout:
         self, plugin: str, language: str, template: str, context: Mapping[str, Any]
     ) -> Markup:
         """Render a template with the texts of a plugin, ``""`` for the core."""
-        environment = self._environments[plugin, language]
+        environment = self._environment(plugin, language)
         found = environment.get_template(template)
         parts = found.generate(self._values(environment, context))
         return Markup(joined(parts))  # noqa: S704 - autoescaped
@@ -125,7 +115,7 @@ class Layout:
         names: Iterable[str],
     ) -> Markup | None:
         """Render parts of a page alone; ``None`` where the template has no block of a name."""
-        environment = self._environments[plugin, language]
+        environment = self._environment(plugin, language)
         found = environment.get_template(template)
         blocks = [found.blocks.get(name.replace("-", "_")) for name in names]
         if not blocks or None in blocks:
@@ -136,16 +126,21 @@ class Layout:
 
     def texts(self, plugin: str, language: str) -> gettext.NullTranslations:
         """Return a plugin's texts in a language, after the core's."""
-        return self._texts[plugin, language]
+        found = self._texts.get((plugin, language))
+        if found is None:
+            # The core's pages show sentences of every plugin: what needs a person, health checks.
+            own = [self._folders[plugin]] if plugin else self._folders.values()
+            found = catalog(language, [self._folders[""], *own])
+            self._texts[plugin, language] = found
+        return found
 
     def share(self, **values: Any) -> None:
-        """Give values to all templates."""
-        for each in self._environments.values():
-            each.globals.update(values)
+        """Give values to all templates, before the first of them is rendered."""
+        self._shared |= values
 
     def text(self, language: str, message: str) -> str:
         """Return a sentence of the core in a language."""
-        return self._texts["", language].gettext(message)
+        return self.texts("", language).gettext(message)
 
     def language_of(self, request: Request[Any, Any, Any], own: str | None = None) -> str:
         """Return a person's ``own`` language, or the one this browser chose, or asks for."""
@@ -154,82 +149,19 @@ class Layout:
                 return str(chosen)
         return _accepted(request.headers.get("accept-language", ""), self._languages)
 
-    def _values(self, environment: Environment, context: Mapping[str, Any]) -> dict[str, Any]:
+    def _environment(self, plugin: str, language: str) -> "Environment":
+        if self._environments is None:
+            from gateway.dashboard.environments import Environments
+
+            shared = {**self._shared, "static": self.assets.url, "languages": NAMES}
+            self._environments = Environments(self._packages, shared)
+        return self._environments.of(plugin, language, self.texts(plugin, language))
+
+    def _values(self, environment: "Environment", context: Mapping[str, Any]) -> dict[str, Any]:
         values = dict(context)
         # Macros with the page's own values: what was typed, and what is wrong with it.
         values["ui"] = environment.get_template(PARTS).make_module(values)
         return values
-
-    def _environment(
-        self, texts: gettext.NullTranslations, loader: BaseLoader, code: BytecodeCache
-    ) -> Environment:
-        made = Environment(
-            loader=loader,
-            bytecode_cache=code,
-            autoescape=True,
-            undefined=StrictUndefined,
-            extensions=["jinja2.ext.i18n"],
-            trim_blocks=True,
-        )
-        made.policies["ext.i18n.trimmed"] = True
-        made.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]  # the extension's
-        made.globals["gettext"] = made.globals["_"] = _spoken(texts)
-        made.globals["static"] = self.assets.url
-        made.globals["languages"] = NAMES
-        made.filters["initials"] = initials
-        made.filters["with_code"] = with_code
-        made.globals["company"] = None
-        return made
-
-
-class _SharedCode(BytecodeCache):
-    """The code of each template, compiled once for all languages and plugins."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, tuple[str, CodeType | None]] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        """Give a template the code that another environment made of the same source."""
-        checksum, code = self._kept.get(bucket.key, ("", None))
-        if checksum == bucket.checksum:
-            bucket.code = code
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep a template's code."""
-        self._kept[bucket.key] = bucket.checksum, bucket.code
-
-
-def _spoken(texts: gettext.NullTranslations) -> Callable[..., Markup]:
-    """Return the ``_`` of templates: as the extension's own, but each text is looked up once.
-
-    A list calls it for every cell. As there, a text is a format: ``%%`` is a per cent sign.
-    """
-    formats: dict[str, Markup] = {}
-    plain: dict[str, Markup] = {}
-
-    def spoken(text: str, /, **values: Any) -> Markup:
-        if not values and (found := plain.get(text)) is not None:
-            return found
-        form = formats.get(text)
-        if form is None:
-            form = Markup(texts.gettext(text))  # noqa: S704 - texts of the catalogs, as there
-            if len(formats) < _KEPT_TEXTS:
-                formats[text] = form
-        made = form % values
-        if not values and len(plain) < _KEPT_TEXTS:
-            plain[text] = made
-        return made
-
-    return spoken
-
-
-def with_code(text: str) -> Markup:
-    """Return a sentence in which what is in backticks is code, as the reference writes it."""
-    parts = str(escape(text)).split("`")
-    if len(parts) == 1 or len(parts) % 2 == 0:  # none, or one without its partner
-        return Markup(escape(text))  # noqa: S704 - escaped
-    made = [f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)]
-    return Markup(f"<span data-text>{''.join(made)}</span>")  # noqa: S704 - escaped
 
 
 def html(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[Any]:
@@ -265,12 +197,6 @@ def given_again(form: Mapping[str, str], *names: str) -> Query:
 def here(request: Request[Any, Any, Any]) -> str:
     """Return the path of this page."""
     return request.url.path
-
-
-def initials(name: str) -> str:
-    """Return the initials of a person's name: ``AO``."""
-    words = [each for each in name.split() if each]
-    return "".join(each[0] for each in (words[:1] + words[1:][-1:])).upper()
 
 
 def theme_of(request: Request[Any, Any, Any]) -> str:

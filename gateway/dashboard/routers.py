@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from litestar import Router
+from litestar import Request, Router
 
 from gateway.auth.web_origin import WebOrigin
 from gateway.dashboard.entrance import entrance
@@ -37,5 +37,11 @@ def build_dashboard(
     shell = Shell(gateway, layout, pages)
     server = PageServer(gateway, layout, shell, status_of)
     handlers = [*entrance(gateway, layout), *stream_routes(gateway), *server.handlers()]
-    router = Router(DASHBOARD, route_handlers=handlers, include_in_schema=False)
+
+    async def load(_request: Request[Any, Any, Any]) -> None:
+        await layout.load()
+
+    router = Router(
+        DASHBOARD, route_handlers=handlers, before_request=load, include_in_schema=False
+    )
     return Dashboard(router, Refusals(layout, origin, server), shell, server.routes)

@@ -75,7 +75,6 @@ class Shell:
         self.layout = layout
         self.pages = pages
         self.badges = Badges(gateway.clock)
-        self._stream = layout.assets.url(_STREAM) if _STREAM in layout.assets.files else ""
 
     def part(
         self, owned: OwnedPage, request: PageRequest, answer: Template, around: Around
@@ -199,9 +198,7 @@ class Shell:
             "all_sites": request.url(root, site=None),
             "own_mode": request.url(root),
             "other_mode": request.url(root, mode=_OTHER[request.mode]),
-            "stream": self.layout.assets.url(_STREAM)
-            if _STREAM in self.layout.assets.files
-            else "",
+            "stream": self.layout.assets.url(_STREAM) if _STREAM in self.layout.assets else "",
             "open_records": http.scope["state"].get(OPEN_RECORDS, ()),
             "toast": around.toast,
             "draft": msgspec.json.encode(around.draft).decode() if around.draft else "",

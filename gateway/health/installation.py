@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -86,6 +85,8 @@ def certificate(settings: Settings, now: datetime) -> Line | None:
     path, name = settings.http.tls_cert, "certificate"
     if path is None:
         return None
+    from cryptography import x509  # where there is a certificate
+
     try:
         ends_at = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
     except (OSError, ValueError) as error:

@@ -24,7 +24,6 @@ from gateway.clock import Clock
 from gateway.errors import ConfigurationError
 from gateway.http.connections import ConnectionGuard, GuardedProtocol
 from gateway.http.https_hint import HintingContext
-from gateway.http.local_ca import renew_if_due
 from gateway.observability.metrics import Metrics
 from gateway.settings import HttpTable
 
@@ -162,6 +161,8 @@ class CertificateFiles:
         if now < self._look_again_at:
             return
         self._look_again_at = now + _RENEWAL_SECONDS
+        from gateway.http.local_ca import renew_if_due  # of a server with HTTPS
+
         try:
             if renew_if_due(self._cert, self._clock.now()):
                 _log.info("the TLS certificate was renewed by the local CA")

@@ -2,8 +2,6 @@
 
 import re
 
-import phonenumbers
-
 # North American numbers in E.164 need no parsing: area code and exchange start at 2.
 _NORTH_AMERICAN = re.compile(r"\+1[2-9]\d{2}[2-9]\d{6}", re.ASCII)
 # So are nearly all that come in North America: 617-555-0123, (617) 555-0123, 1 617 555 0123.
@@ -23,6 +21,8 @@ def to_e164(text: str, country: str) -> str | None:
         return text
     if country in _LOCAL_IN and (local := _LOCAL.fullmatch(text)):
         return f"+1{local[1]}{local[2]}{local[3]}"
+    import phonenumbers  # with the first number of this kind: 40 ms
+
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException:

@@ -1,4 +1,4 @@
-"""The counters, gauges and histograms of one gateway; :mod:`gateway.http.metrics` exports them.
+"""The counters, gauges and histograms of one gateway, which ``/metrics`` exports.
 
 Each gateway has one :class:`Metrics`. Updating a metric is a dictionary access and an
 addition, about 0.1 µs, without a lock: metrics change on the event loop's thread only.

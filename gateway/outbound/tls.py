@@ -4,9 +4,6 @@ import ssl
 import sys
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_pem_x509_certificates
-
 from gateway.errors import InvalidInput
 
 _FAULT = "holds no certificate in PEM form; give the file of your authority's root certificate"
@@ -16,6 +13,10 @@ def read_authorities(pem: bytes | None) -> str | None:
     """Return the certificates in ``pem``, checked; raises ``InvalidInput`` when there is none."""
     if pem is None:
         return None
+    # Where there are authorities to read: most gateways have none of their own.
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509 import load_pem_x509_certificates
+
     try:
         found = load_pem_x509_certificates(pem)
     except ValueError:

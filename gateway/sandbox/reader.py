@@ -25,7 +25,6 @@ from typing import IO, Any, Final, NamedTuple, Protocol
 import msgspec
 
 from gateway.errors import FileTooDemanding, FileTooSlow, FileUnreadable, ReaderCrashed
-from gateway.sandbox.windows_job import confined_to_job
 
 _CHILD: Final = Path(__file__).with_name("child.py")
 _TICK_SECONDS: Final = 0.25
@@ -225,6 +224,8 @@ def sandboxed_process(reader: SandboxReader, *, stays: bool = False) -> Iterator
             "stays": stays,
         }
     )
+    from gateway.sandbox.windows_job import confined_to_job  # ctypes: with the first file
+
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     python = sys.executable
     if sys.platform == "win32":

@@ -9,7 +9,7 @@ import yaml
 from scraping import Scraped
 from shape.tree import ROOT
 
-from gateway.http.metrics import MetricsPage
+from gateway.http.metrics_page import MetricsPage
 from gateway.runtime import Gateway
 from gateway.settings import parse_settings
 

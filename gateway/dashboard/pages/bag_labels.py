@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import segno
 from markupsafe import Markup
 
 from gateway.dashboard.package_groups import _
@@ -39,6 +38,8 @@ def qr_of(code: str) -> Markup:
 
     A quarter of it may be worn off (level Q): bags rub against each other.
     """
+    import segno  # with the first label: few processes draw one
+
     image: str = segno.make(code, error="q", micro=False).svg_inline(
         scale=4, border=4, dark="#000", light="#fff", omitsize=True
     )

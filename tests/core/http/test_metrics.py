@@ -22,7 +22,7 @@ from sqlalchemy import text
 from gateway.clock import SteppingClock, to_epoch_ms
 from gateway.hookspecs import hookimpl
 from gateway.http.access_log import AccessLog
-from gateway.http.metrics import MetricsPage
+from gateway.http.metrics_page import MetricsPage
 from gateway.sdk.records import HealthCheck, HealthReport, Job
 from gateway.storage.stores.installation import BACKUP_FAILED, LAST_BACKUP, note_fact
 from gateway.testing import Receiver

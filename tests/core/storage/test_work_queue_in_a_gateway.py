@@ -11,7 +11,7 @@ from sqlalchemy import Column, MetaData, Table, Text, select
 
 from gateway.clock import SteppingClock
 from gateway.health.readiness import Readiness
-from gateway.http.metrics import MetricsPage
+from gateway.http.metrics_page import MetricsPage
 from gateway.plugin import (
     Job,
     PluginTables,
