@@ -13,6 +13,8 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context, copy_context
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, StaticPool, Table, create_engine
@@ -23,6 +25,9 @@ from gateway.storage.transaction import Row, Statement, Transaction, Transaction
 
 # So many functions share a commit at most: the last one waits for the first.
 _MOST_TOGETHER: Final = 64
+# So many values go into one statement, and no other numbers of them: SQLite compiles each statement
+# once. Some builds of it take 999.
+_VALUES_AT_ONCE: Final = (900, 200)
 
 
 class _Work(NamedTuple):
@@ -65,8 +70,20 @@ class SqliteTransaction(Transaction):
     async def fetch_each(
         self, statement: Statement, name: str, each: Sequence[Any], **values: Any
     ) -> Sequence[Row]:
-        """Run a hot statement for each of some values; returns the rows of all."""
-        return self._rows(statement, ({**values, name: one} for one in each))
+        """Run a hot statement for each of some values; returns the rows of all.
+
+        A statement with ``among`` is run for many of them at a time.
+        """
+        start = 0
+        rows: list[Row] = []
+        if statement.among is not None:
+            for size in _VALUES_AT_ONCE:
+                sql = statement.among.format(",".join("?" * size))
+                while len(each) - start >= size:
+                    rows += self._run(sql, each[start : start + size])
+                    start += size
+        rows += self._rows(statement, ({**values, name: one} for one in each[start:]))
+        return rows
 
     async def finish(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Run the last statement and return its rows."""
@@ -74,18 +91,34 @@ class SqliteTransaction(Transaction):
 
     def _rows(self, statement: Statement, values: Iterable[Mapping[str, Any]]) -> list[Row]:
         rows: list[Row] = []
-        try:
-            for each in values:
-                rows += self._driver.execute(statement.sqlite, each)
-        except sqlite3.Error as error:
-            raise wrapped(error, statement.sqlite) from error
+        for each in values:
+            rows += self._run(statement.sqlite, each)
         return rows
 
+    def _run(self, sql: str, values: Mapping[str, Any] | Sequence[Any]) -> Iterable[Row]:
+        try:
+            return self._driver.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise wrapped(error, sql) from error
+
     async def insert(self, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
-        """Insert ``rows``, each the values of ``columns`` in their order."""
+        """Insert ``rows``, each the values of ``columns`` in their order.
+
+        Many go in one statement: the driver gives the interpreter away for each, and waits to have
+        it back. It FAILs where it would ABORT, for which SQLite copies each page that it touches;
+        with an error the whole transaction is rolled back.
+        """
+        start = 0
+        for values in _VALUES_AT_ONCE:
+            together = values // len(columns)
+            if together > 1:
+                sql = insertion(table.name, columns, together)
+                while len(rows) - start >= together:
+                    self._run(sql, tuple(chain.from_iterable(rows[start : start + together])))
+                    start += together
         sql = insertion(table.name, columns)
         try:
-            self._driver.executemany(sql, rows)
+            self._driver.executemany(sql, rows[start:])
         except sqlite3.Error as error:
             raise wrapped(error, sql) from error
 
@@ -267,10 +300,11 @@ def _answer(results: Sequence[_Result]) -> None:
             work.answer.set_exception(error)
 
 
-def insertion(table: str, columns: Sequence[str]) -> str:
-    """Return the statement that inserts a row."""
-    marks = ",".join("?" * len(columns))
-    return f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks})"  # noqa: S608 - names of our own
+@lru_cache(maxsize=256)
+def insertion(table: str, columns: tuple[str, ...], rows: int = 1) -> str:
+    """Return the statement that inserts so many rows."""
+    marks = ",".join([f"({','.join('?' * len(columns))})"] * rows)
+    return f"INSERT OR FAIL INTO {table} ({','.join(columns)}) VALUES {marks}"  # noqa: S608 - names of our own
 
 
 def wrapped(error: sqlite3.Error, sql: str | None = None) -> Exception:

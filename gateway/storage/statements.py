@@ -53,6 +53,7 @@ _KNOWN: Final = "SELECT order_index, account_id, mode, source, id, site FROM pac
 ORDER_BY_INDEX: Final = Statement(
     f"{_KNOWN} WHERE order_index = :order_index",
     f"{_KNOWN} WHERE order_index = ANY(:order_index)",
+    among=f"{_KNOWN} WHERE order_index IN ({{}})",
 )
 
 # With their settings, since some deliveries go out at once; and the disabled, since an event may be

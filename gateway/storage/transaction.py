@@ -38,13 +38,22 @@ Row = Sequence[Any]
 class Statement:
     """A hot statement: SQL with ``:name`` for each value, which the driver runs as it is.
 
-    ``postgresql`` is its text there where the two differ. ``locks`` says that it writes or locks
-    rows, so that PostgreSQL begins a transaction before it. Executing the same as a statement of
-    SQLAlchemy Core takes 60 to 150 µs more, on either database.
+    ``postgresql`` is its text there where the two differ. ``among``, of a statement that reads by
+    one value alone, is SQLite's text for many values, with ``{}`` for their marks. ``locks`` says
+    that it writes or locks rows, so that PostgreSQL begins a transaction before it. Executing the
+    same as a statement of SQLAlchemy Core takes 60 to 150 µs more, on either database.
     """
 
-    def __init__(self, text: str, postgresql: str | None = None, *, locks: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        postgresql: str | None = None,
+        *,
+        among: str | None = None,
+        locks: bool = False,
+    ) -> None:
         self.sqlite = text
+        self.among = among
         self.postgresql, self.names = _numbered(text if postgresql is None else postgresql)
         self.locks = locks
 
@@ -90,7 +99,7 @@ class Transaction(AsyncConnection):
     ) -> Sequence[Row]:
         """Run a hot statement for each of some values; returns the rows of all.
 
-        On SQLite it runs again and again; on PostgreSQL once, with an array.
+        On SQLite it runs again and again, or for many at a time; on PostgreSQL once, with an array.
         """
         raise NotImplementedError  # each database's writer has its own
 

@@ -15,6 +15,11 @@ from gateway.storage.transaction import Statement
 
 COLUMNS = ("name", "value")
 VALUE = Statement("SELECT value FROM facts WHERE name = :name")
+ANY_OF = Statement(
+    "SELECT name FROM facts WHERE name = :name",
+    "SELECT name FROM facts WHERE name = ANY(:name)",
+    among="SELECT name FROM facts WHERE name IN ({})",
+)
 CHANGED = Statement("UPDATE facts SET value = :value WHERE name = :name", locks=True)
 
 
@@ -83,6 +88,28 @@ async def test_what_was_inserted_is_there_for_the_next_statement(database):
 
     assert await database.transact(store) == ([("3",)], "2")
     assert await value_of(database, "a") == "3"
+
+
+async def test_of_many_rows_each_is_there_and_found(database):
+    names = [f"n{number:04}" for number in range(1300)]
+
+    async def store(transaction):
+        await insert_rows(transaction, facts, COLUMNS, [(name, "1") for name in names])
+        return await transaction.fetch_each(ANY_OF, "name", ["none", *names, "other"])
+
+    assert sorted(row[0] for row in await database.transact(store)) == names
+
+
+async def test_of_many_rows_none_is_there_where_one_has_the_key_of_another(database):
+    names = [*(f"n{number:04}" for number in range(1300)), "n0700"]
+
+    async def store(transaction):
+        await insert_rows(transaction, facts, COLUMNS, [(name, "1") for name in sorted(names)])
+
+    with pytest.raises(IntegrityError):
+        await database.transact(store)
+
+    assert [await value_of(database, each) for each in ("n0000", "n0700", "n1299")] == [None] * 3
 
 
 async def test_what_core_wrote_is_undone_with_the_rest(database):
