@@ -150,6 +150,8 @@ class _Read(NamedTuple):
     read: ReadRow
     identity: Identity | None
     others: tuple[Identity, ...] = ()
+    key: int = 0
+    """What it is known by, as a number."""
 
     @property
     def rows(self) -> int:
@@ -314,7 +316,7 @@ class _Run:
         identity, *others = identities_of(order, self._site, self._index)
         if self._looks_back:
             identity = with_before(identity, order, self._site, self._index)
-        return _Read(read, identity, tuple(others))
+        return _Read(read, identity, tuple(others), _number(identity.key))
 
     async def take(self, chunk: Sequence[_Read]) -> None:
         """Hand a chunk to intake, and note what became of each row."""
@@ -361,19 +363,18 @@ class _Run:
                 self._report.warn(
                     "the row is a package of this gateway; it made no second", read.row
                 )
-            elif (
-                read.continues and identity is not None and self._key(identity) in self._rows_by_key
-            ):
-                earlier, _ = self._rows_by_key[self._key(identity)]
+            elif read.continues and identity is not None and each.key in self._rows_by_key:
+                earlier, _ = self._rows_by_key[each.key]
                 self._report.repeated += 1
                 self._report.warn(
                     f"the row is another line of the order in row {earlier}", read.row
                 )
             else:
                 if identity is not None:
-                    content = int.from_bytes(identity.content[:8])
-                    for one in (identity, *each.others):
-                        self._rows_by_key.setdefault(self._key(one), (read.row.number, content))
+                    said = (read.row.number, _number(identity.content))
+                    self._rows_by_key.setdefault(each.key, said)
+                    for other in each.others:
+                        self._rows_by_key.setdefault(_number(other.key), said)
                 left.append(each)
         return left
 
@@ -393,9 +394,6 @@ class _Run:
             ]
         return {each.id for each in found if each is not None}
 
-    def _key(self, identity: Identity) -> int:
-        return int.from_bytes(identity.key[:8])
-
     async def _claims(self, identities: Sequence[Identity]) -> Mapping[bytes, Claim]:
         job, now = self._job, self._gateway.clock.now()
         if not job.dry_run:
@@ -404,19 +402,22 @@ class _Run:
 
     def _conflict(self, each: _Read, claims: Mapping[bytes, Claim]) -> RowProblem | None:
         """Return the error of a row that is known, and says something else than it did."""
-        row, problem = each.read.row, None
-        for one in _identities(each):
-            problem = problem or self._conflict_of(row, one, claims)
+        identity = each.identity
+        if identity is None:
+            return None
+        problem = self._conflict_of(each.read.row, identity, each.key, claims)
+        for other in each.others:
+            problem = problem or self._conflict_of(each.read.row, other, _number(other.key), claims)
         return problem
 
     def _conflict_of(
-        self, row: Row, identity: Identity, claims: Mapping[bytes, Claim]
+        self, row: Row, identity: Identity, key: int, claims: Mapping[bytes, Claim]
     ) -> RowProblem | None:
         if not identity.content:
             return None
-        earlier, content = self._rows_by_key[self._key(identity)]
+        earlier, content = self._rows_by_key[key]
         if earlier != row.number:
-            if content == int.from_bytes(identity.content[:8]):
+            if content == _number(identity.content):
                 return None
             return RowProblem(
                 row=row.number,
@@ -461,7 +462,7 @@ class _Run:
             elif order.status == "duplicate" and await self._is_another_order(each, order, claims):
                 self._reject(read, [_other_content(read.row)], rejections)
             elif self._count(each, identity, order, claims.get(identity.key)):
-                keys = tuple([one.key for one in _identities(each)])
+                keys = (identity.key, *[other.key for other in each.others])
                 made += [Made(order.package_id, keys)] if order.package_id else []
         for warning in result.warnings:
             row = kept[warning.index or 0].read.row
@@ -477,7 +478,7 @@ class _Run:
         if order is None or identity is None or not order.external_order_id:
             return False
         claim = claims.get(identity.key)
-        is_first = self._rows_by_key[self._key(identity)][0] == each.read.row.number
+        is_first = self._rows_by_key[each.key][0] == each.read.row.number
         is_new = claim is None or (claim.import_id == self._job.import_id or not claim.content)
         if self._job.is_resumed or not (is_first and is_new):
             return False
@@ -506,7 +507,7 @@ class _Run:
         if members:
             self._report.bags += 1
             self._report.bagged += len(members)
-        earlier, _ = self._rows_by_key[self._key(identity)]
+        earlier, _ = self._rows_by_key[each.key]
         if earlier != row.number:
             self._report.repeated += 1
             self._report.warn(
@@ -541,6 +542,10 @@ def _other_content(row: Row) -> RowProblem:
         ),
         fix="a new order needs an order id of its own",
     )
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest[:8])
 
 
 def _with_reference(each: _Read, claims: Mapping[bytes, Claim]) -> Candidate:

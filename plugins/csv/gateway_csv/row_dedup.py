@@ -18,8 +18,8 @@ import msgspec
 from sqlalchemy import bindparam, delete, false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.plugin import Caller, Database, Order, to_epoch_ms, visible_to
-from gateway_csv.tables import known_rows
+from gateway.plugin import Caller, Database, Order, Transaction, to_epoch_ms, visible_to
+from gateway_csv.tables import insert_unless_known, known_rows
 
 _AT_ONCE: Final = 5000
 _CONTENT_BYTES: Final = 16
@@ -27,8 +27,14 @@ _RENEWALS: Final = 10
 """So many times in its window at most a claim is renewed."""
 
 _CLAIM: Final = (
-    "INSERT INTO csv_rows (account_id, mode, row_index, import_id, claimed_at_ms, content, "
-    "seen_at_ms, is_lasting) VALUES ({}) ON CONFLICT DO NOTHING"
+    "account_id",
+    "mode",
+    "row_index",
+    "import_id",
+    "claimed_at_ms",
+    "content",
+    "seen_at_ms",
+    "is_lasting",
 )
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
@@ -186,31 +192,52 @@ class KnownRows:
         An import's own claims hold however long ago it was begun; with ``again`` no others do. A
         claim that is met again is renewed.
         """
-        now_ms = to_epoch_ms(now)
         first: dict[bytes, Identity] = {}
         for each in identities:
             first.setdefault(each.key, each)
-        async with self._database.begin() as connection:
-            before = {} if again else await self._before(connection, identities, now)
-            ordered = sorted(first.keys() - before.keys())  # all processes lock in one order
-            new = [first[key] for key in ordered]
-            if await self._insert(connection, new, import_id, now_ms):
-                claims = (
-                    Claim(import_id, now_ms, each.content, now_ms, each.is_lasting) for each in new
-                )
-                found = dict(zip(ordered, claims, strict=True))
-            else:
-                found = await self._found(connection, ordered)
-            others = [(key, claim) for key, claim in found.items() if claim.import_id != import_id]
-            stale = sorted(each for each in others if again or self._is_over(each[1], now))
+
+        async def claim(transaction: Transaction) -> Mapping[bytes, Claim]:
+            before = {} if again else await self._before(transaction, identities, now)
+            found = await self._claimed(transaction, first, before, import_id, now, again=again)
+            return {**found, **before} if before else found
+
+        return await self._database.transact(claim)
+
+    async def _claimed(
+        self,
+        connection: AsyncConnection,
+        first: Mapping[bytes, Identity],
+        before: Mapping[bytes, Claim],
+        import_id: str,
+        now: datetime,
+        *,
+        again: bool,
+    ) -> dict[bytes, Claim]:
+        now_ms = to_epoch_ms(now)
+        ordered = sorted(first.keys() - before.keys())  # all processes lock in one order
+        new = [first[key] for key in ordered]
+        due_ms = to_epoch_ms(now - self._window / _RENEWALS)
+        renewed = sorted(each.before for each in before.values() if each.seen_at_ms <= due_ms)
+        if await self._insert(connection, new, import_id, now_ms):
+            found = {
+                key: Claim(import_id, now_ms, content, now_ms, is_lasting)
+                for key, content, is_lasting, *_ in new
+            }
+        else:
+            found = await self._found(connection, ordered)
+            stale = sorted(
+                (key, claim)
+                for key, claim in found.items()
+                if claim.import_id != import_id and (again or self._is_over(claim, now))
+            )
             if stale:
                 await self._replace(connection, stale, first, import_id, now_ms)
                 found = await self._found(connection, ordered)
-            renewed = sorted(key for key, claim in found.items() if self._is_due(claim, now))
-            renewed += sorted(each.before for each in before.values() if self._is_due(each, now))
-            if renewed:
-                await self._renew(connection, renewed, now_ms)
-        return {**found, **before}
+            # Last seen so long ago that it is worth a write.
+            renewed += sorted(key for key, claim in found.items() if claim.seen_at_ms <= due_ms)
+        if renewed:
+            await self._renew(connection, renewed, now_ms)
+        return found
 
     async def has_before(self, now: datetime) -> bool:
         """Say whether claims from before csv_0002 still hold: some days after that upgrade."""
@@ -243,10 +270,6 @@ class KnownRows:
     def _is_over(self, claim: Claim, now: datetime) -> bool:
         return not claim.is_lasting and claim.seen_at_ms <= to_epoch_ms(now - self._window)
 
-    def _is_due(self, claim: Claim, now: datetime) -> bool:
-        """Whether a claim was last seen so long ago that it is worth a write to renew it."""
-        return claim.seen_at_ms <= to_epoch_ms(now - self._window / _RENEWALS)
-
     async def _insert(
         self,
         connection: AsyncConnection,
@@ -256,18 +279,11 @@ class KnownRows:
     ) -> bool:
         """Claim those that nothing claims yet; returns true where these were all of them."""
         account_id, mode = self._caller.account_id, self._caller.mode
-        # The values of the statement's columns: a dict for each row takes twice the time.
         rows = [
             (account_id, mode, key, import_id, now_ms, content, now_ms, is_lasting)
             for key, content, is_lasting, *_ in identities
         ]
-        if not rows:
-            return True
-        is_sqlite = self._database.dialect == "sqlite"
-        values = "?,?,?,?,?,?,?,?" if is_sqlite else "$1,$2,$3,$4,$5,$6,$7,$8"
-        result = await connection.exec_driver_sql(_CLAIM.format(values), rows)
-        # PostgreSQL's driver doesn't say how many rows it inserted.
-        return is_sqlite and result.rowcount == len(rows)
+        return await insert_unless_known(connection, known_rows, _CLAIM, rows)
 
     async def _found(
         self, connection: AsyncConnection, keys: Sequence[bytes]

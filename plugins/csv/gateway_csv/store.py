@@ -16,6 +16,7 @@ from gateway.plugin import (
     Caller,
     Change,
     Gateway,
+    Transaction,
     from_epoch_ms,
     isoformat,
     new_id,
@@ -27,10 +28,18 @@ from gateway_csv.details import Details
 from gateway_csv.importer import Made
 from gateway_csv.report import Report
 from gateway_csv.schema import ImportItem, ImportOut, Origin, ProgressOut, State
-from gateway_csv.tables import files, imports, made_packages, rejected, work
+from gateway_csv.tables import (
+    files,
+    imports,
+    insert_unless_known,
+    made_packages,
+    rejected,
+    work,
+)
 
 # An import writes its progress with every chunk; one that is silent for this long has ended.
 _SILENCE: Final = timedelta(minutes=2)
+_MADE: Final = ("import_id", "package_id", "row_keys")
 # What only the process at work can finish; the others are taken up again.
 _ENDS_WITH_PROCESS: Final = frozenset({"request", "cli"})
 _INTERRUPTED: Final = (
@@ -293,16 +302,12 @@ class ImportStore:
 
     async def keep_made(self, import_id: str, made: Sequence[Made]) -> None:
         """Note the packages that an import made; those noted already stay as they are."""
-        rows = [
-            {
-                "import_id": import_id,
-                "package_id": each.package_id,
-                "row_keys": b"".join(each.keys),
-            }
-            for each in made
-        ]
-        async with self._gateway.database.begin() as connection:
-            await connection.execute(self._insert(made_packages).on_conflict_do_nothing(), rows)
+        rows = [(import_id, each.package_id, b"".join(each.keys)) for each in made]
+
+        async def keep(transaction: Transaction) -> None:
+            await insert_unless_known(transaction, made_packages, _MADE, rows)
+
+        await self._gateway.database.transact(keep)
 
     async def with_rejected(self, caller: Caller) -> Sequence[Any]:
         """Return imports that left rows out, and whose rejected rows were not fetched yet."""

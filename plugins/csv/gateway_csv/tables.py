@@ -1,11 +1,19 @@
 """The plugin's tables. No patient data is in clear in any of them."""
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text
 
-from gateway.plugin import PluginTables, QueueTable, SealedColumn, queue_columns
+from gateway.plugin import (
+    AsyncConnection,
+    PluginTables,
+    QueueTable,
+    SealedColumn,
+    queue_columns,
+)
 
 metadata: Final = MetaData()
 
@@ -123,3 +131,36 @@ TABLES: Final = PluginTables(
     ),
     queues=(WORK,),
 )
+
+# SQLite gives the interpreter away for each statement and compiles each once: many rows go in one,
+# and always as many. Some builds of it take 999 values.
+_VALUES_AT_ONCE: Final = 900
+
+
+async def insert_unless_known(
+    connection: AsyncConnection,
+    table: Table,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+) -> bool:
+    """Insert those rows whose key isn't there yet; returns true where these are surely all."""
+    if not rows:
+        return True
+    into = f"{table.name} ({','.join(columns)}) VALUES "
+    if connection.dialect.name != "sqlite":  # its driver doesn't say how many rows it inserted
+        marks = ",".join(f"${number}" for number in range(1, len(columns) + 1))
+        sql = f"INSERT INTO {into}({marks}) ON CONFLICT DO NOTHING"
+        await connection.exec_driver_sql(sql, [*rows])
+        return False
+    marks = f"({','.join('?' * len(columns))})"
+    together, start, inserted = _VALUES_AT_ONCE // len(columns), 0, 0
+    # Not ON CONFLICT DO NOTHING, for which SQLite copies each page that it touches.
+    many = f"INSERT OR IGNORE INTO {into}{','.join([marks] * together)}"
+    while len(rows) - start >= together:
+        values = tuple(chain.from_iterable(rows[start : start + together]))
+        inserted += (await connection.exec_driver_sql(many, values)).rowcount
+        start += together
+    if start < len(rows):
+        one = f"INSERT OR IGNORE INTO {into}{marks}"
+        inserted += (await connection.exec_driver_sql(one, [*rows[start:]])).rowcount
+    return inserted == len(rows)
