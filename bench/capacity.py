@@ -11,9 +11,10 @@ from pages import KEPT, begin_day, filled
 from part import Part, Plan
 from setups import POSTGRESQL, SQLITE, possible, site_code
 from stage import GatewayServer, Sink, Stage
-from table import Table, milliseconds_at
+from table import Aim, Table, milliseconds_at
 
 PACKAGES: Final = 10_000_000
+AIM: Final = 1.5
 _RATE: Final = 50
 _TURNS: Final = 100
 _SITES: Final = [site_code(number) for number in range(SITES - 1)]
@@ -105,11 +106,23 @@ def _table(setup: str, packages: int, found: Sequence[Figures]) -> Table:
         [name, shown(before), shown(found[1][name]), f"{found[1][name] / before:.2f}"]
         for name, before in found[0].items()
     ]
+    slower = {
+        name: before / found[1][name] if name.startswith("orders/s") else found[1][name] / before
+        for name, before in found[0].items()
+    }
+    slowest = max(slower, key=lambda name: slower[name])
     return Table(
         "capacity",
         f"{setup}, with nothing stored and with {packages:,} packages",
         (setup, "nothing", f"{packages:,} packages", "ratio"),
         rows,
+        (
+            Aim(
+                f"nothing takes more than {AIM} times as long with history: {packages:,} packages",
+                f"{slower[slowest]:.2f} times ({slowest})",
+                slower[slowest] <= AIM,
+            ),
+        ),
     )
 
 

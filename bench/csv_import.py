@@ -14,9 +14,10 @@ from typing import Any, Final
 from intake import BATCH, CONNECTIONS
 from part import Part, Plan
 from stage import GatewayServer, Sink, Stage
-from table import Table, rate, ratio
+from table import Aim, Table, rate, ratio
 
 ROWS: Final = 100_000
+AIM: Final = 0.8
 _WARM_UP_ROWS: Final = 2_000
 _BATCHES_FROM: Final = 50_000_000
 _LOOK_SECONDS: Final = 0.02
@@ -30,10 +31,12 @@ _HEADER: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRound:
-    """One round. Memory is the server's resident set, in megabytes."""
+    """One round. Memory is the server's resident set in megabytes, CPU is of one row or order."""
 
     rows_per_second: float
     batch_orders_per_second: float
+    row_cpu_us: float
+    batch_order_cpu_us: float
     again_rows_per_second: float
     idle_mb: float
     peak_mb: float
@@ -63,8 +66,10 @@ def measure_round(stage: Stage, sink: Sink, name: str, rows: int, seconds: float
         _import(gateway, _written(stage.folder / f"{name}-warm-up.csv", ROWS * 10, _WARM_UP_ROWS))
         file = _written(stage.folder / f"{name}.csv", 0, rows)
         idle = gateway.memory_mb()["serve"]
+        before = gateway.cpu_seconds()
         with _watched(gateway) as seen:
             took = _import(gateway, file)
+        import_cpu = gateway.cpu_seconds() - before
         again = _import(gateway, file, created=0)
         job = {
             "port": gateway.port,
@@ -74,9 +79,13 @@ def measure_round(stage: Stage, sink: Sink, name: str, rows: int, seconds: float
             "orders_per_request": BATCH,
             "first_order": _BATCHES_FROM,
         }
+        before = gateway.cpu_seconds()
         load = stage.ask("load.py", job)
+        batch_cpu = gateway.cpu_seconds() - before
         assert not load["statuses"], f"refused: {load['statuses']}"
     return ImportRound(
+        row_cpu_us=1e6 * import_cpu / rows,
+        batch_order_cpu_us=1e6 * batch_cpu / load["created"],
         rows_per_second=rows / took,
         batch_orders_per_second=load["created"] / load["seconds"],
         again_rows_per_second=rows / again,
@@ -154,6 +163,8 @@ def _table(rounds: Sequence[ImportRound], rows: int) -> Table:
             "rows/s",
             "batch API, orders/s",
             "ratio",
+            "CPU µs a row",
+            "CPU µs an order in batches",
             "the same file again, rows/s",
             "memory before, MB",
             "at its highest",
@@ -164,11 +175,20 @@ def _table(rounds: Sequence[ImportRound], rows: int) -> Table:
                 rate(rounds, lambda each: each.rows_per_second),
                 rate(rounds, lambda each: each.batch_orders_per_second),
                 ratio(rounds, lambda each: each.part),
+                f"{middle('row_cpu_us'):,.0f}",
+                f"{middle('batch_order_cpu_us'):,.0f}",
                 rate(rounds, lambda each: each.again_rows_per_second),
                 f"{middle('idle_mb'):,.0f}",
                 f"{middle('peak_mb'):,.0f}",
             )
         ],
+        (
+            Aim(
+                f"rows/s of a CSV import ≥ {AIM} times the batch API's orders/s",
+                f"{middle('part'):.2f} times",
+                middle("part") >= AIM,
+            ),
+        ),
     )
 
 

@@ -135,21 +135,19 @@ def _table(rounds: Sequence[IntakeRound]) -> Table:
     return Table(
         "intake",
         "Orders taken in, 64 connections",
-        ("", "gateway", "bare inserts", "ratio", "aim"),
+        ("", "gateway", "bare inserts", "ratio"),
         [
             (
                 "batches of 100, orders/s",
                 rate(rounds, lambda each: each.batch_orders_per_second),
                 rate(rounds, lambda each: each.bare_batch_orders_per_second),
                 ratio(rounds, lambda each: each.batch_ratio),
-                "ratio ≥ 0.5",
             ),
             (
                 "one order a request, orders/s",
                 rate(rounds, lambda each: each.single_requests_per_second),
                 rate(rounds, lambda each: each.bare_single_orders_per_second),
                 ratio(rounds, lambda each: each.single_ratio),
-                "≥ 2,000/s",
             ),
         ],
     )

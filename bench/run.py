@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ import day
 import delivery
 import history
 import intake
+import killed
 import latency
 import page
 import pages
@@ -29,9 +31,11 @@ import rx_queue
 import scaling
 import small
 import soak
+from aims import GOALS, aims_table, beside_base
 from machine import LOAD, facts
 from part import Part, Plan
 from stage import Stage
+from table import Aim, Table
 
 # A new measurement is one more line here, and its place in performance.md.template.
 PARTS: Final[Sequence[Part]] = (
@@ -51,6 +55,7 @@ PARTS: Final[Sequence[Part]] = (
     day.PART,
     day.HOUR,
     small.PART,
+    killed.PART,
 )
 
 
@@ -62,6 +67,7 @@ def main() -> None:
         print("".join(f"{name}: {value}\n" for name, value in known.items()), flush=True)
         usual = [each for each in PARTS if not each.only_asked]
         beside = [peer.part(options.peer, options.peer_calls)] if options.peer else None
+        aims: list[Aim] = []
         for part in beside or options.only or usual:
             rounds = 1 if options.quick else options.rounds or part.rounds
             plan = Plan(
@@ -72,16 +78,29 @@ def main() -> None:
             )
             print(f"({part.letter}) {part.name}", flush=True)
             began = time.monotonic()
-            tables = part.measure(Stage(Path(folder)), plan)
+            measure = partial(part.measure, Stage(Path(folder)), plan)
+            if options.base:
+                tables, beside_it = beside_base(part, plan, options.base.resolve(), measure)
+            else:
+                tables, beside_it = measure(), ()
             print(f"  {time.monotonic() - began:.0f} s\n")
             for table in tables:
                 print(table.as_text(), flush=True)
+            aims += [*beside_it, *(aim for table in tables for aim in table.aims)]
             if not (options.quick or options.peer):
                 page.write(tables, _stamp(known, rounds), known)
+                page.write([_aims(aims)])
+    if not options.peer:
+        print(_aims(aims).as_text())
     if options.quick or options.peer:
         print("docs/performance.md is left as it is: --quick and --peer are for looking.")
     else:
         print("Written to docs/performance.md.")
+
+
+def _aims(found: Sequence[Aim]) -> Table:
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    return aims_table(found, today, GOALS, page.PAGE.read_text("utf-8"))
 
 
 def chosen(words: str, parts: Sequence[Part] = PARTS) -> list[Part]:
@@ -120,6 +139,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, help="how long each measurement presses")
     parser.add_argument("--events", type=int, help="how many events a measurement takes")
     parser.add_argument("--rounds", type=int, help="how often (default: each part's own)")
+    parser.add_argument(
+        "--base",
+        type=Path,
+        metavar="CHECKOUT",
+        help="another commit, with a .venv: measured beside ours where a goal is a multiple of it",
+    )
     parser.add_argument("--peer", metavar="URL", help="measure only another program, beside ours")
     parser.add_argument(
         "--peer-calls",

@@ -1,7 +1,7 @@
 """Submit prescriptions and let agents write them, in a process of its own.
 
 Takes a job as JSON on stdin and prints what came of it. Agents are as a pharmacy's are: each
-leases some jobs, reports on one after the other, and leases again; twenty of them share this
+leases some jobs, reports on them in one request, and leases again; twenty of them share this
 process, so that it sees when a job or a patient is in two agents' hands at once.
 """
 
@@ -108,12 +108,17 @@ class Work:
         async with Client(self.job) as client:
             while len(self._written) < self.job.jobs:
                 asked = {"max": _AT_ONCE, "wait_seconds": 1}
-                for each in (await client.post("/api/rx/lease", asked))["jobs"]:
+                leased = (await client.post("/api/rx/lease", asked))["jobs"]
+                for each in leased:
                     self._take(each)
-                    written += 1
-                    body = {"lease_token": each["lease_token"], "outcome": "completed"}
+                for each in leased:
                     self._give_back(each)
-                    await client.post(f"/api/rx/{each['queueId']}/result", body)
+                if leased:
+                    results = [_result(each) for each in leased]
+                    answer = await client.post("/api/rx/results", {"results": results})
+                    refused = [each for each in answer["results"] if each["status"] == "refused"]
+                    assert not refused, f"a report was refused: {refused[0]}"
+                written += len(leased)
         return written
 
     def _take(self, leased: Any) -> None:
@@ -128,6 +133,11 @@ class Work:
         self._flying.discard(leased["queueId"])
         self._patients.discard(leased["prescription"]["patient"]["external_patient_id"])
         self._written[leased["queueId"]] += 1
+
+
+def _result(leased: Any) -> dict[str, Any]:
+    token = leased["lease_token"]
+    return {"queueId": leased["queueId"], "lease_token": token, "outcome": "completed"}
 
 
 def _prescription(number: int) -> dict[str, Any]:

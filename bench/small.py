@@ -18,7 +18,7 @@ from latency import Latencies, measured
 from part import Part, Plan
 from setups import SQLITE
 from stage import GatewayServer, Sink, Stage
-from table import Table
+from table import Aim, Table
 
 RATE: Final = 50
 FLUSH_MS: Final = 10
@@ -69,15 +69,24 @@ def _orders(stage: Stage, gateway: GatewayServer, sink: Sink, seconds: float) ->
 
 
 def _table(starts: Sequence[float], found: Latencies, memory_mb: float) -> Table:
-    def reached(value: float, aim: float) -> str:
-        return "reached" if value <= aim else "not reached"
-
     start, to_delivered = max(starts), found.from_sent[1]
+    aims = (
+        Aim(
+            f"a small machine: serve is ready within {START_AIM_SECONDS:.0f} s",
+            f"{start:.1f} s",
+            start <= START_AIM_SECONDS,
+        ),
+        Aim(
+            f"a small machine, {RATE} orders/s: sent to delivered, p95 ≤ {LATENCY_AIM_MS} ms",
+            f"{to_delivered:.0f} ms",
+            to_delivered <= LATENCY_AIM_MS,
+        ),
+    )
     rows = [
         (
             "serve is ready after, twice",
             " / ".join(f"{each:.1f} s" for each in starts),
-            f"≤ {START_AIM_SECONDS:.0f} s: {reached(start, START_AIM_SECONDS)}",
+            f"≤ {START_AIM_SECONDS:.0f} s: {aims[0].verdict}",
         ),
         (
             f"{RATE} orders/s: sent to accepted, p50 / p95",
@@ -87,12 +96,12 @@ def _table(starts: Sequence[float], found: Latencies, memory_mb: float) -> Table
         (
             f"{RATE} orders/s: sent to delivered, p50 / p95",
             f"{found.from_sent[0]:.0f} / {to_delivered:.0f} ms",
-            f"p95 ≤ {LATENCY_AIM_MS} ms: {reached(to_delivered, LATENCY_AIM_MS)}",
+            f"p95 ≤ {LATENCY_AIM_MS} ms: {aims[1].verdict}",
         ),
         ("memory at its highest, files of the cache too", f"{memory_mb:.0f} of {MEMORY_MB} MB", ""),
     ]
     heading = f"One core at half speed, {MEMORY_MB} MB, {FLUSH_MS} ms a flush"
-    return Table("small", heading, ("", "gateway, SQLite", "aim"), rows)
+    return Table("small", heading, ("", "gateway, SQLite", "aim"), rows, aims)
 
 
 def _lacking() -> str:

@@ -139,8 +139,16 @@ class GatewayServer(Server):
 
     def cpu_seconds(self) -> float:
         """Return what server and workers used of the processors since they began."""
-        times = [each.cpu_times() for each in self._all.values()]
-        return sum(each.user + each.system for each in times)
+        return sum(self.cpu_by_process().values())
+
+    def cpu_by_process(self) -> dict[str, float]:
+        """Return what each process used of the processors since it began."""
+        times = {name: each.cpu_times() for name, each in self._all.items()}
+        return {name: each.user + each.system for name, each in times.items()}
+
+    def kill(self, name: str) -> None:
+        """Kill a process (SIGKILL)."""
+        self._all[name].kill()
 
     def memory_mb(self) -> dict[str, float]:
         """Return how much memory each process holds (resident set), in megabytes."""

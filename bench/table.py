@@ -9,16 +9,31 @@ Round = TypeVar("Round")
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """A goal, what was measured beside it, and whether it is reached."""
+
+    goal: str
+    found: str
+    is_reached: bool
+
+    @property
+    def verdict(self) -> str:
+        """Return the word for it."""
+        return "reached" if self.is_reached else "not reached"
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A heading, the columns' names and the rows; a cell is what is shown.
 
-    ``key`` is the table's place in performance.md.template.
+    ``key`` is the table's place in performance.md.template; ``aims`` go to the table of aims.
     """
 
     key: str
     heading: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    aims: Sequence[Aim] = ()
 
     def as_text(self) -> str:
         """Draw it for a terminal."""
