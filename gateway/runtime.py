@@ -106,6 +106,7 @@ from gateway.storage.stores.events import EventStore
 from gateway.storage.stores.inbox_items import INBOX
 from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import PackageStore
+from gateway.storage.stores.saved_views import SavedViewStore
 
 if TYPE_CHECKING:  # imported where there is a Redis: most gateways have none
     from gateway.delivery.redis_engine import WakingEngine
@@ -127,6 +128,7 @@ class Gateway:
     key_watch: KeyWatch
     accounts: AccountStore
     packages: PackageStore
+    saved_views: SavedViewStore
     events: EventStore
     destinations: DestinationStore
     outbox: Outbox
@@ -439,6 +441,7 @@ class Gateway:
         self.hooks.health_checks()
         self.queues = self.work_queues()
         self.packages = PackageStore(sealer)
+        self.saved_views = SavedViewStore(sealer)
         self.filler = ClearFiller(self.database, sealer, self.clock)
         self.events = EventStore(sealer)
         self.destinations = DestinationStore(sealer)

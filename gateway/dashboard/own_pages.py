@@ -15,6 +15,7 @@ from gateway.dashboard.pages.packages import packages_pages
 from gateway.dashboard.pages.patient_reports import patient_report_pages
 from gateway.dashboard.pages.people import people_pages
 from gateway.dashboard.pages.report import report_pages
+from gateway.dashboard.pages.saved_views import saved_view_pages
 from gateway.dashboard.pages.search import search_pages
 from gateway.dashboard.pages.settings import settings_pages
 from gateway.dashboard.pages.today import today_pages
@@ -27,6 +28,7 @@ def own_pages(gateway: Gateway) -> list[Page]:
     return [
         *today_pages(gateway),
         *packages_pages(gateway),
+        *saved_view_pages(gateway),
         *package_pages(gateway),
         *report_pages(gateway),
         *events_pages(gateway),

@@ -67,7 +67,7 @@ VIEWS: Final[Sequence[View]] = (
     View("person", _("Needs a person"), flag="needs_person", icon="s-warn"),
     View("out", _("Out"), ("assigned", "picked_up", "out_for_delivery", "arrived")),
     View("attempted", _("Attempted"), ("attempted", "rescheduled")),
-    View("failed", _("Failed"), ("failed",), is_counted=False),
+    View("failed", _("Failed"), ("failed",)),
     View("noproof", _("No proof"), flag="no_proof"),
     View("all", _("All"), is_counted=False),
 )

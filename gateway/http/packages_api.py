@@ -5,7 +5,7 @@ The page of a package and these routes call the same services.
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, Router, get, post
@@ -16,21 +16,21 @@ from msgspec import Meta
 
 from gateway.clock import isoformat
 from gateway.intake.bag_labels import MAX_LABELS
-from gateway.intake.histories import Access, History, Step
+from gateway.intake.histories import Access
+from gateway.intake.history_json import HistoryOut, history_out
 from gateway.intake.manifests import MAX_ON_MANIFEST
 from gateway.model.account import Caller
 from gateway.model.audit import Purpose
 from gateway.model.bulk import MAX_AT_ONCE, BulkAction, BulkChange, BulkRow
 from gateway.model.csv_text import csv_text
 from gateway.model.day import Day
-from gateway.model.masking import masked, masked_order
+from gateway.model.masking import masked_order
 from gateway.model.order import Order
 from gateway.model.printed import BagLabel, ManifestRow
-from gateway.model.wire import decode, timestamp
+from gateway.model.wire import decode
 from gateway.runtime import Gateway
 from gateway.sdk.http import json_response
 from gateway.storage.stores.package_lists import DayCounts
-from gateway.storage.stores.timelines import Heard
 
 _READ = "packages.read"
 
@@ -58,44 +58,6 @@ class DayOut(msgspec.Struct, frozen=True, kw_only=True):
     by_status: dict[str, int]
     by_hour: list[HourOut]
     usual_by_hour: list[float]
-
-
-class HeardOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint that an event goes to. ``status`` or ``error`` is of the last attempt."""
-
-    delivery_id: str
-    endpoint_id: str
-    endpoint_name: str
-    state: Literal["pending", "delivered", "exhausted"]
-    attempts: int
-    status: int | None
-    error: str | None
-    duration_ms: int | None
-    next_attempt_at: str | None
-    finished_at: str | None
-
-
-class StepOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One step: an event, who reported it, the files of its proof, and who heard of it."""
-
-    event_id: str
-    event: str
-    occurred_at: str
-    recorded_at: str
-    late: bool
-    actor: str
-    actor_name: str | None
-    data: dict[str, Any]
-    file_ids: list[str]
-    endpoints: list[HeardOut]
-
-
-class HistoryOut(msgspec.Struct, frozen=True):
-    """The steps of a package in the order they were recorded."""
-
-    package_id: str
-    status: str
-    steps: list[StepOut]
 
 
 class AccessOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,7 +188,7 @@ def _history(gateway: Gateway) -> HTTPRouteHandler:
         ```
         """
         history = await gateway.histories.of(caller, package_id)
-        return json_response(_history_out(caller, history))
+        return json_response(history_out(caller, history))
 
     return show_history
 
@@ -393,43 +355,6 @@ def _day_out(day: Day, counts: DayCounts, usual: Sequence[float]) -> DayOut:
             for hour, delivered in zip(day.hours(), counts.delivered, strict=True)
         ],
         usual_by_hour=list(usual),
-    )
-
-
-def _history_out(caller: Caller, history: History) -> HistoryOut:
-    steps = [_step_out(caller, each) for each in history.steps]
-    return HistoryOut(history.package.id, history.package.status, steps)
-
-
-def _step_out(caller: Caller, step: Step) -> StepOut:
-    event = step.event
-    return StepOut(
-        event_id=event.id,
-        event=event.type,
-        occurred_at=isoformat(event.occurred_at),
-        recorded_at=isoformat(event.recorded_at),
-        late=event.late,
-        actor=event.actor,
-        actor_name=step.reported_by,
-        data=masked(caller, dict(event.data)),
-        file_ids=[each.id for each in step.files] if caller.may("files.proof") else [],
-        endpoints=[_heard_out(each) for each in step.heard],
-    )
-
-
-def _heard_out(heard: Heard) -> HeardOut:
-    state: Any = heard.state
-    return HeardOut(
-        delivery_id=heard.delivery_id,
-        endpoint_id=heard.endpoint_id,
-        endpoint_name=heard.name,
-        state=state,
-        attempts=heard.attempts,
-        status=heard.status,
-        error=heard.error,
-        duration_ms=heard.duration_ms,
-        next_attempt_at=timestamp(heard.due_at),
-        finished_at=timestamp(heard.finished_at),
     )
 
 

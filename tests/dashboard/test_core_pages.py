@@ -391,3 +391,28 @@ async def test_live_packages_are_never_shown_among_test_data(running, owner, pat
     assert answer.status_code == status
     assert "Maria" not in answer.text
     assert "2341" not in answer.text
+
+
+async def test_a_package_names_its_driver_and_leads_to_its_audit_and_its_history_as_json(
+    running, owner
+):
+    package_id = await ordered(running)
+    [driver] = await running.gateway.identity.people.members("default")
+    await report(running, package_id, "delivery.assigned", driver_id=driver.person.id)
+    path = f"/dashboard/packages/{package_id}"
+    page = await owner.get(path)
+    file = await owner.get(f"{path}/json")
+    elsewhere = await owner.get("/dashboard/packages/pkg_404/json")
+    api = await running.get(f"/api/packages/{package_id}/history", running.key)
+
+    assert f"Assigned to {driver.person.name}" in shown(page)
+    assert f'href="/dashboard/audit?subject={package_id}"' in page.text
+    assert file.headers["content-type"].startswith("application/json")
+    assert f"{package_id}.json" in file.headers["content-disposition"]
+    assert [each["event"] for each in file.json()["steps"]] == [
+        "package.created",
+        "delivery.assigned",
+    ]
+    assert file.json().keys() == api.json().keys()
+    assert all(each not in file.text for each in HIDDEN)
+    assert elsewhere.status_code == 404

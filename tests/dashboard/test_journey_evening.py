@@ -144,6 +144,7 @@ async def test_the_privacy_officer_prints_who_saw_a_patient_and_reviews_the_emer
     await page.get_by_role("button", name="Open it for 30 minutes").click()
     await page.get_by_text("Opened in an emergency:").wait_for()
     await page.get_by_role("button", name="Reveal").click()
+    await page.get_by_role("button", name="Care", exact=True).click()
     await page.get_by_text("RX-5551234").wait_for()
     await page.goto(dispatcher.home + "/dashboard/me")
     banner = await page.get_by_text("a record is shown to you in full until").count()

@@ -114,6 +114,7 @@ async def test_a_package_from_created_to_delivered_and_a_dispatcher_sees_no_drug
     assert await masked(away)
     for _ in range(2):
         await away.get_by_role("button", name="Reveal").click()
+        await away.get_by_role("button", name="Delivery", exact=True).click()
         await away.get_by_text("123 Main St, Toronto").wait_for()
         assert "8872341" not in await away.content()
         await dispatcher.open(f"/dashboard/packages/{package_id}")
@@ -184,6 +185,7 @@ async def test_a_phone_looks_up_reveals_and_marks_delivered_with_a_picture(
     await page.wait_for_url(f"**/packages/{package_id}")
     assert await visit.overflow() <= 0
     await page.get_by_role("button", name="Reveal").tap()
+    await page.get_by_role("button", name="Care", exact=True).tap()
     await page.get_by_text("123 Main St, Toronto").wait_for()
     await page.get_by_role("link", name="Assign a driver…").wait_for()
     await page.get_by_role("button", name="More actions").tap()
@@ -204,6 +206,10 @@ async def test_the_list_works_by_keyboard_alone_and_a_row_is_revealed_in_place(
         await ordered(running, key, rx_number=f"RX-900000{number}")
     visit = await sign_in_as("owner")
     page = await visit.open("/dashboard/packages?view=all")
+    await page.keyboard.press("f")
+    await page.get_by_text("Show packages that are").wait_for()
+    assert await page.evaluate("document.activeElement.name") == "is"
+    await page.keyboard.press("Escape")
     await page.keyboard.press("j")
     await page.keyboard.press("j")
     await page.keyboard.press("x")

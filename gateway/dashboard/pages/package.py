@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, cast, get_args
 
+import msgspec
+
 from gateway.dashboard.news import METHODS, News, Newsroom, last_digits
 from gateway.dashboard.package_groups import GROUP_OF, _
 from gateway.dashboard.package_steps import NOT_NOW, STEPS, buttons_of, way_of
 from gateway.dashboard.pages.packages import may_reveal, purpose_of
 from gateway.errors import Conflict, InvalidInput, NotFound
 from gateway.intake.histories import Access, History, Step
+from gateway.intake.history_json import history_out
 from gateway.model.account import Caller
 from gateway.model.audit import Purpose
 from gateway.model.bag import BagChange, Prescription, RxNumber, bag_of
@@ -19,7 +22,7 @@ from gateway.model.package import AMENDABLE, DeliveryUpdate, Package
 from gateway.model.permission import REVEAL_CONTACT
 from gateway.runtime import Gateway
 from gateway.sdk.page_request import PageRequest
-from gateway.sdk.pages import Action, Answer, Page, SeeOther, Template, Undo
+from gateway.sdk.pages import Action, Answer, Download, Page, SeeOther, Template, Undo
 from gateway.sdk.uploads import file_response
 from gateway.storage.stores.timelines import Heard
 
@@ -67,7 +70,7 @@ class Seen(NamedTuple):
 
 
 def package_pages(gateway: Gateway) -> list[Page]:
-    """Return the page, with the picture of a proof."""
+    """Return the page, with its history as a file and the picture of a proof."""
     package = PackagePage(gateway)
     return [
         Page(
@@ -90,6 +93,13 @@ def package_pages(gateway: Gateway) -> list[Page]:
                 Action(path="seen-to", permission="orders.amend", handler=package.seen_to),
                 Action(path="bag", permission="orders.amend", handler=package.cancel_rx),
             ),
+        ),
+        Page(
+            path="packages/{package_id}/json",
+            title="History as JSON",
+            permission=_PERMISSION,
+            handler=package.as_json,
+            parent="packages",
         ),
         Page(
             path="packages/{package_id}/files/{file_id}",
@@ -122,6 +132,13 @@ class PackagePage:
             caller, request.path["package_id"], cast("Purpose", given)
         )
         return await self._page(request, caller, revealed_at=request.now)
+
+    async def as_json(self, request: PageRequest) -> Download:
+        """Answer what the API answers of its history; all that is the patient's is masked."""
+        caller, package_id = request.caller.masked, request.path["package_id"]
+        history = await self._gateway.histories.of(caller, package_id)
+        content = msgspec.json.format(msgspec.json.encode(history_out(caller, history)))
+        return Download(f"{package_id}.json", "application/json", content)
 
     async def pictures(self, request: PageRequest) -> Template:
         """Show the page with the pictures of its proofs; each is logged as it is opened."""
@@ -201,6 +218,7 @@ class PackagePage:
                 caller, package_id, limit=_MOST_ACCESSES
             )
         package = history.package
+        driver = await self._driver(caller, package)
         order = masked_order(seen_by, package.order)
         rx = last_digits(package.order.rx_number)
         masked = masked_order(caller.masked, package.order)
@@ -213,7 +231,8 @@ class PackagePage:
                 "order": order,
                 "rx": rx,
                 "group": GROUP_OF[package.status],
-                "status_words": _status_words(request, package),
+                "driver": driver,
+                "status_words": _status_words(request, package, driver),
                 "attempts": sum(
                     each.event.type == "delivery.attempted" and not each.event.late
                     for each in history.steps
@@ -240,6 +259,15 @@ class PackagePage:
             title=request.text("Package, Rx ending in {rx}", rx=rx) if rx else None,
         )
 
+    async def _driver(self, caller: Caller, package: Package) -> str | None:
+        """Return the driver's name, where the id is of a person or key; else the id itself."""
+        driver_id = package.driver_id
+        if driver_id is None or not driver_id.startswith(("per_", "key_")):
+            return driver_id
+        async with self._gateway.database.read() as connection:
+            names = await self._gateway.accounts.names(connection, caller, [driver_id])
+        return names.get(driver_id, driver_id)
+
     def _happened(self, request: PageRequest, caller: Caller, step: Step) -> Happened:
         event = step.event
         news = self._newsroom.of(request, event)
@@ -260,10 +288,10 @@ class PackagePage:
         )
 
 
-def _status_words(request: PageRequest, package: Package) -> str:
+def _status_words(request: PageRequest, package: Package, driver: str | None) -> str:
     words = request.text(GROUP_OF[package.status].words)
-    if package.status == "assigned" and package.driver_id:
-        return request.text("Assigned to {driver}", driver=package.driver_id)
+    if package.status == "assigned" and driver:
+        return request.text("Assigned to {driver}", driver=driver)
     return words
 
 

@@ -28,6 +28,7 @@ from gateway.storage.stores.package_lists import (
     counts,
     drivers_of_day,
 )
+from gateway.storage.stores.saved_views import SavedView, ViewOwner
 
 PAGE_SIZE: Final = 25
 PERMISSION: Final = "packages.read"
@@ -166,6 +167,7 @@ class Packages:
             }
             numbers = await counts(connection, caller, [*lists.values()])
             drivers = await drivers_of_day(connection, caller, self._gateway.days.day(caller))
+            saved = await self._gateway.saved_views.of(connection, owner_of(request))
         numbers_of = dict(zip(lists, numbers, strict=True))
         masked = caller.masked
         shown = [masked_package(masked, each) for each in found[:PAGE_SIZE]]
@@ -179,6 +181,7 @@ class Packages:
                 "chosen": chosen,
                 "fields": chosen.query(),
                 "views": [(each, numbers_of.get(each.name)) for each in VIEWS],
+                **_saved(request, saved, chosen),
                 "rows": await self._rows(request, shown),
                 "older": None if older is None else _url(request, chosen, before=older),
                 "newest": _url(request, chosen) if chosen.before_id else None,
@@ -238,6 +241,9 @@ class Packages:
                 "chosen": chosen,
                 "fields": [("found", token)],
                 "views": [(each, None) for each in VIEWS],
+                "saved": [],
+                "current": None,
+                "save_at": None,
                 "rows": await self._rows(request, shown),
                 "older": None,
                 "newest": None,
@@ -312,6 +318,25 @@ def purpose_of(caller: Caller) -> Purpose:
 def may_reveal(caller: Caller) -> bool:
     """Return whether a reveal shows this caller anything."""
     return caller.may(REVEAL_CONTACT) or caller.may(REVEAL_RX)
+
+
+def _saved(
+    request: PageRequest, saved: Sequence[SavedView], chosen: Chosen
+) -> Mapping[str, object]:
+    """Return the person's own tabs, which of them is shown, and where this list can be saved."""
+    query = urlencode(chosen.query())
+    current = next((each for each in saved if each.query == query), None)
+    can_save = current is None and chosen.is_narrowed
+    return {
+        "saved": [(each, request.url(f"packages?{each.query}")) for each in saved],
+        "current": current,
+        "save_at": request.url(f"views/new?{query}") if can_save else None,
+    }
+
+
+def owner_of(request: PageRequest) -> ViewOwner:
+    """Return whose saved views of Packages a page shows."""
+    return ViewOwner(request.caller.account_id, request.person.id, "packages")
 
 
 def _most(view: View) -> int:

@@ -43,6 +43,8 @@ RARE_FLAGS: Final[Mapping[str, Sequence[str]]] = {
     "no_proof": ("flags",),
 }
 """Flags that few packages have, and what their index has beside a package's id and site."""
+DID_FAIL: Final = "status = 'failed'"
+"""A failed package, for the index that counts them."""
 TEST: Final = "mode = 'test'"
 """Test data, which is little beside much live data."""
 

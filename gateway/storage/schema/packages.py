@@ -16,6 +16,7 @@ from gateway.storage.schema.columns import (
     BY_SOURCE,
     BY_TYPE,
     BYTES,
+    DID_FAIL,
     FINISHED,
     FLAGS,
     LOOSE,
@@ -82,6 +83,7 @@ packages = Table(
         **only(FINISHED),
     ),
     Index("ix_packages_status", "account_id", "status", "id"),
+    Index("ix_packages_failed", "account_id", "mode", "id", "site", "status", **only(DID_FAIL)),
     Index(
         "ix_packages_delivery_day",
         "account_id",

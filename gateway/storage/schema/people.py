@@ -106,6 +106,19 @@ drafts = Table(
     Index("ix_drafts_person_id", "person_id"),
 )
 
+# A list that a person narrowed and gave a name: data is the name and the address's query, sealed.
+saved_views = Table(
+    "saved_views",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("person_id", Text, nullable=False),
+    Column("page", Text, nullable=False),
+    Column("data", BYTES, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Index("ix_saved_views_person_id", "person_id", "account_id", "page", "id"),
+)
+
 # A one-time link: to become a member of an account, or (person_id) to set new factors.
 invitations = Table(
     "invitations",

@@ -18,6 +18,7 @@ from gateway.storage.stores.attempt_counts import (
     attempts_between,
     attempts_of_each,
 )
+from gateway.storage.stores.delivery_counts import DeliveryCounts, delivery_counts
 from gateway.storage.tenancy import of_account, of_sites, visible_to
 
 # SQLite uses a partial index only where a query repeats its condition word by word
@@ -185,6 +186,10 @@ class DeliveryLog:
             )
             ids = ids.union_all(waiting.correlate(None))
         return [failed, deliveries.c.id.in_(ids)]
+
+    async def counts(self, connection: AsyncConnection, caller: Caller) -> DeliveryCounts:
+        """Count the deliveries that failed, wait and are exhausted, each up to a limit."""
+        return await delivery_counts(connection, caller)
 
     async def timings(
         self,

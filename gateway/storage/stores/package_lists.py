@@ -31,7 +31,7 @@ from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import Caller
 from gateway.model.day import Day
 from gateway.model.ids import first_id
-from gateway.storage.schema import BY_SITE, BY_SOURCE, FINISHED, TEST, packages
+from gateway.storage.schema import BY_SITE, BY_SOURCE, DID_FAIL, FINISHED, TEST, packages
 from gateway.storage.stores.clear_columns import ClearFilter, clear_conditions
 from gateway.storage.tenancy import visible_to
 
@@ -353,8 +353,8 @@ def _by_status(wanted: PackageFilter) -> Iterator[list[Any]]:
     if wanted.day is not None and len(statuses) > 1:  # a day is a short list already
         yield [packages.c.status.in_(statuses)]
     elif statuses:
-        for each in statuses:
-            yield [packages.c.status == each]
+        for each in statuses:  # as the index of failed ones has it
+            yield [text(f"packages.{DID_FAIL}") if each == "failed" else packages.c.status == each]
     else:
         yield []
 

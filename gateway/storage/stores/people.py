@@ -15,6 +15,7 @@ from gateway.model.person import Factor, FactorKind, Invitation, Membership, Per
 from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import among
 from gateway.storage.schema import factors, invitations, memberships, owner_codes, people
+from gateway.storage.stores.saved_views import forget_views
 
 OWNER: Final[Role] = "owner"
 
@@ -151,7 +152,8 @@ class PeopleStore:
     async def remove_membership(
         self, connection: AsyncConnection, account_id: str, person_id: str
     ) -> None:
-        """End a membership."""
+        """End a membership; the views that the person saved in the account go with it."""
+        await forget_views(connection, account_id, person_id)
         await connection.execute(
             delete(memberships).where(
                 memberships.c.account_id == account_id, memberships.c.person_id == person_id

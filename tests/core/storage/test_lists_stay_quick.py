@@ -122,6 +122,10 @@ async def plans_of(connection, statements):
     ]
 
 
+async def by_state(kept, connection):
+    await kept.log.counts(connection, LIVE)
+
+
 async def waiting(kept, connection):
     await kept.log.page(connection, LIVE, limit=9, state="pending")
 
@@ -221,6 +225,12 @@ async def waiting(kept, connection):
             )
         ),
         (waiting, "SEARCH deliveries USING INDEX ix_deliveries_due (destination_id=?)", 0),
+        (by_state, "SEARCH deliveries USING INDEX ix_deliveries_due (destination_id=?)", 0),
+        (
+            by_state,
+            "SEARCH deliveries USING INDEX ix_deliveries_exhausted (account_id=? AND state=?)",
+            0,
+        ),
     ],
 )
 async def test_a_list_of_few_among_many_is_read_from_their_index(
@@ -241,11 +251,14 @@ DELIVERED = (
 )
 NEEDS_PERSON = PackageFilter(9, clear=ClearFilter(flag="needs_person"))
 NO_PROOF = PackageFilter(9, clear=ClearFilter(flag="no_proof"))
+DID_FAIL = PackageFilter(9, statuses=("failed",))
 UNDER_WAY = PackageFilter(9, statuses=("assigned", "arrived"))
 
 
 async def counted(connection, caller):
-    await counts(connection, caller, [(each, 99) for each in (NEEDS_PERSON, NO_PROOF, UNDER_WAY)])
+    await counts(
+        connection, caller, [(each, 99) for each in (NEEDS_PERSON, NO_PROOF, DID_FAIL, UNDER_WAY)]
+    )
 
 
 async def counted_since(connection, caller):
@@ -282,7 +295,10 @@ async def test_what_few_packages_have_is_counted_in_its_index_alone(sqlite_datab
     assert (
         set(steps)
         == {
-            counted: {flagged.format("needs_person"), flagged.format("no_proof"), status},
+            counted: {
+                *map(flagged.format, ("needs_person", "no_proof", "failed")),
+                status,
+            },
             counted_since: {flagged.format("needs_person")},
             joined: {flagged.format("needs_person"), status},
             named: {

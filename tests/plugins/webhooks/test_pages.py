@@ -74,6 +74,8 @@ async def test_a_failing_endpoint_says_so_first_and_in_the_navigation(open_api):
     assert "1 failing" in listed
     assert "502 Bad Gateway" in shown
     assert "Delivered, 24 h 0% Waiting 1" in shown
+    assert "1 of 8" in shown, "how many attempts there will be, at most"
+    assert "No attempt chosen" not in shown
 
 
 async def test_today_shows_the_webhooks_of_each_hour_and_the_list_how_many_arrived(open_api):
@@ -210,6 +212,7 @@ async def test_deliveries_are_shown_by_view_and_filter_and_sent_again(open_api):
             await browser.get(f"{path}&delivery={attempt['delivery_id']}&attempt=2&compare=1")
         )
 
+    assert "Failed 1 Waiting 1 Exhausted All" in failed
     assert "package.created" in failed
     assert "Failed, attempted again" in failed
     assert "Courier" in by_answer

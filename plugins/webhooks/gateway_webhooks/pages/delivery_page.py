@@ -84,6 +84,10 @@ class DeliveryPages:
             "own": {**filters, "view": view},
         }
         endpoints = await self._endpoints.list(request.caller)
+        if wants(request, "views", "log"):
+            async with self._gateway.database.read() as connection:
+                counts = await self._gateway.delivery_log.counts(connection, request.caller)
+            context["counts"] = counts._asdict()
         if wants(request, "list", "log"):
             context |= await self._rows(request, endpoints, view, filters, delivery_id)
         if wants(request, "insp", "log"):

@@ -237,7 +237,8 @@ class EndpointPages:
             for _, each in found[:_ATTEMPTS]
         ]
         older = str(found[_ATTEMPTS - 1][0]) if len(found) > _ATTEMPTS else ""
-        return {"rows": rows, "older": older, "is_older": bool(cursor)}
+        planned = len(self._gateway.settings.delivery.retry_schedule_seconds) + 1
+        return {"rows": rows, "older": older, "is_older": bool(cursor), "planned": planned}
 
     async def _recovery(self, request: PageRequest) -> Any:
         wanted = request.query.get("recovery")

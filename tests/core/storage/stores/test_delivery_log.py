@@ -18,6 +18,7 @@ from core.storage.rows import (
 
 from gateway.model.account import Caller
 from gateway.storage.stores.attempt_counts import AttemptCount, attempts_between
+from gateway.storage.stores.delivery_counts import delivery_counts
 from gateway.storage.stores.delivery_log import AttemptFilter
 
 NORTH = Caller("acme", "live", "key_north", frozenset({"north"}))
@@ -120,6 +121,10 @@ async def test_deliveries_can_be_of_one_state(connection, kept, tried):
     assert await in_state("delivered") == [first]
     assert await in_state("exhausted") == [second]
     assert await in_state("pending") == [third]
+    assert await kept.log.counts(connection, LIVE) == ((1, False),) * 3
+    assert await kept.log.counts(connection, TEST) == ((0, False),) * 3
+    assert await delivery_counts(connection, LIVE, most=0) == ((0, True),) * 3
+    assert await delivery_counts(connection, NORTH) == ((0, False),) * 3
 
 
 async def test_the_attempts_of_a_delivery_are_first_to_last(connection, kept, tried):
