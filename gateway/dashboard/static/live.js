@@ -228,11 +228,14 @@ async function sendDialog(form, by) {
 
 // A question before what can't be undone.
 
-function confirmed(question, verb) {
+function confirmed(question, by) {
   const dialog = byId("confirm").content.firstElementChild.cloneNode(true);
   const [no, yes] = dialog.querySelectorAll("button");
-  dialog.querySelector("h2").textContent = question;
-  yes.textContent = verb.replace(/…$/, "");
+  const asked = question.search(/\?\s/) + 1;
+  dialog.querySelector("h2").textContent = asked ? question.slice(0, asked) : question;
+  if (asked) dialog.querySelector(".body").textContent = question.slice(asked).trim();
+  yes.textContent = (by?.textContent.trim() ?? "").replace(/…$/, "");
+  if (by?.classList.contains("danger")) yes.className = "btn danger";
   document.body.append(dialog);
   return new Promise((resolve) => {
     no.addEventListener("click", () => dialog.close());
@@ -252,7 +255,7 @@ addEventListener("submit", async (event) => {
   const question = by?.dataset.confirm ?? form.dataset.confirm;
   if (question && !form.dataset.confirmed) {
     event.preventDefault();
-    if (await confirmed(question, by?.textContent.trim() ?? "")) {
+    if (await confirmed(question, by)) {
       form.dataset.confirmed = "yes";
       form.requestSubmit(by);
       delete form.dataset.confirmed;
