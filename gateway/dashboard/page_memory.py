@@ -51,18 +51,16 @@ class PageMemories:
         """Return the text of a token; ``None`` after 15 minutes, or for another person."""
         if not _TOKEN.fullmatch(token):
             return None
-        async with self._database.read() as connection:
-            found = await self._store.read_draft(
-                connection, person_id, _path(token), self._clock.now()
-            )
+        found = await self._store.read_draft(
+            self._database, person_id, _path(token), self._clock.now()
+        )
         return None if found is None else found.decode()
 
     async def take_draft(self, person_id: str, path: str) -> Draft:
         """Return what a person typed into the page at ``path`` before it locked, once."""
         now = self._clock.now()
-        async with self._database.read() as connection:
-            if await self._store.read_draft(connection, person_id, path, now) is None:
-                return NO_DRAFT
+        if await self._store.read_draft(self._database, person_id, path, now) is None:
+            return NO_DRAFT
         async with self._database.begin() as connection:
             kept = await self._store.take_draft(connection, person_id, path, now)
         return (

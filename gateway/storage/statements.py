@@ -46,6 +46,12 @@ OPEN_RECORDS: Final = Statement(
     "AND account_id = :account_id AND expires_at_ms > :now_ms ORDER BY expires_at_ms"
 )
 
+# What a person typed into a page before a lock, or searches for; sealed.
+DRAFT: Final = Statement(
+    "SELECT id, data FROM drafts "
+    "WHERE person_id = :person_id AND path = :path AND expires_at_ms > :now_ms"
+)
+
 # -- intake -----------------------------------------------------------------------------------
 
 _KNOWN: Final = "SELECT order_index, account_id, mode, source, id, site FROM packages"

@@ -7,7 +7,7 @@ package of one prescription has no such row.
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
-from sqlalchemy import Select, delete, select, tuple_, union
+from sqlalchemy import BindParameter, Select, delete, select, tuple_, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.model.order import Order
@@ -51,7 +51,7 @@ async def delete_numbers(connection: AsyncConnection, keys: Collection[tuple[str
     await connection.execute(delete(package_prescriptions).where(key.in_(list(keys))))
 
 
-def ids_with(index: bytes) -> Select[Any]:
+def ids_with(index: bytes | BindParameter[bytes]) -> Select[Any]:
     """Return a query of the ids of packages that carry a number; its index names the account."""
     first = select(packages.c.id).where(packages.c.rx_index == index)
     others = select(package_prescriptions.c.package_id).where(

@@ -4,10 +4,13 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import (
+    BindParameter,
+    CompoundSelect,
     Row,
     Select,
     Subquery,
@@ -412,20 +415,12 @@ class PackageStore:
 
         Fields are keys of ``SEARCH_FIELDS``, each looked for in its own index.
         """
-        parts = [
-            select(literal(field).label("field"), packages.c.id)
-            .where(
-                *visible_to(caller, packages),
-                packages.c.id.in_(_having(field, self.index(field, caller.account_id, value))),
-            )
-            .order_by(packages.c.id.desc())
-            .limit(limit)
-            .subquery()
-            for field, value in values.items()
-        ]
         found: dict[str, list[str]] = {}
-        if parts:
-            for field, package_id in await connection.execute(union_all(*map(select, parts))):
+        if values:
+            own = Caller(caller.account_id, caller.mode, "", caller.sites)
+            indexes = {each: self.index(each, own.account_id, values[each]) for each in values}
+            rows = await connection.execute(_hitting(own, tuple(values), limit), indexes)
+            for field, package_id in rows:
                 found.setdefault(field, []).append(package_id)
         return found
 
@@ -556,7 +551,24 @@ class PackageStore:
         )
 
 
-def _having(field: str, index: bytes) -> Select[tuple[str]]:
+@lru_cache(maxsize=64)
+def _hitting(caller: Caller, fields: Sequence[str], limit: int) -> CompoundSelect[Any]:
+    """Return the statement of a search; it is kept, as putting it together takes longer."""
+    parts = (
+        select(literal(field).label("field"), packages.c.id)
+        .where(
+            *visible_to(caller, packages),
+            packages.c.id.in_(_having(field, bindparam(field))),
+        )
+        .order_by(packages.c.id.desc())
+        .limit(limit)
+        .subquery()
+        for field in fields
+    )
+    return union_all(*map(select, parts))
+
+
+def _having(field: str, index: bytes | BindParameter[bytes]) -> Select[tuple[str]]:
     """Select the ids of packages whose search ``field`` has the blind ``index``."""
     if field == "rx_number":
         return ids_with(index)

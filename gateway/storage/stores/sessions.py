@@ -21,7 +21,7 @@ from gateway.storage.schema import (
     sessions,
     spent,
 )
-from gateway.storage.statements import SESSION_BY_DIGEST
+from gateway.storage.statements import DRAFT, SESSION_BY_DIGEST
 from gateway.storage.stores import sign_in_counts
 from gateway.storage.stores.people import read_codes
 from gateway.storage.transaction import row_type
@@ -214,20 +214,14 @@ class SessionStore:
         )
 
     async def read_draft(
-        self, connection: AsyncConnection, person_id: str, path: str, now: datetime
+        self, database: Database, person_id: str, path: str, now: datetime
     ) -> bytes | None:
         """Return what was kept for this person under ``path``, and keep it."""
-        found = await connection.execute(
-            select(drafts.c.id, drafts.c.data).where(
-                drafts.c.person_id == person_id,
-                drafts.c.path == path,
-                drafts.c.expires_at_ms > to_epoch_ms(now),
-            )
-        )
-        row = found.first()
-        if row is None:
+        found = await database.look(DRAFT, person_id=person_id, path=path, now_ms=to_epoch_ms(now))
+        if not found:
             return None
-        return self._sealer.unseal(bytes(row.data), table=drafts.name, row_id=row.id)
+        [(draft_id, data)] = found
+        return self._sealer.unseal(bytes(data), table=drafts.name, row_id=draft_id)
 
     async def take_draft(
         self, connection: AsyncConnection, person_id: str, path: str, now: datetime

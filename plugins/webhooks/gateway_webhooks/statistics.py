@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final, NamedTuple
 
 from gateway.plugin import Backlog, Timing, from_epoch_ms, to_epoch_ms
@@ -54,30 +55,46 @@ def statistics(
     is_whole: bool,
 ) -> Statistics:
     """Count ``timings`` by quarter, empty ones included."""
-    by_quarter: defaultdict[int, list[Timing]] = defaultdict(list)
-    for each in timings:
-        by_quarter[each.started_at_ms // _QUARTER_MS].append(each)
+    by_quarter: defaultdict[int, _Attempts] = defaultdict(_Attempts)
+    for started_at_ms, duration_ms, delivered in timings:
+        quarter = by_quarter[started_at_ms // _QUARTER_MS]
+        if delivered:
+            quarter.durations_ms.append(duration_ms)
+        else:
+            quarter.failed += 1
     first = to_epoch_ms(since) // _QUARTER_MS
-    quarters = [
-        _quarter(number, by_quarter.get(number, ()))
-        for number in range(first, to_epoch_ms(until) // _QUARTER_MS + 1)
-    ]
+    shown = range(first, to_epoch_ms(until) // _QUARTER_MS + 1)
+    quarters = [_quarter(each, by_quarter.get(each, _NONE)) for each in shown]
     return Statistics(
         since,
         until,
         is_whole,
         sum(each.delivered for each in quarters),
         sum(each.failed for each in quarters),
-        p95([each.duration_ms for each in timings if each.delivered]),
+        p95(list(chain.from_iterable(each.durations_ms for each in by_quarter.values()))),
         quarters,
         waiting,
     )
 
 
-def _quarter(number: int, timings: Sequence[Timing]) -> Quarter:
-    delivered = [each.duration_ms for each in timings if each.delivered]
+class _Attempts:
+    """The attempts of a quarter: how long those took that delivered, and how many failed."""
+
+    __slots__ = ("durations_ms", "failed")
+
+    def __init__(self) -> None:
+        self.durations_ms: list[int] = []
+        self.failed = 0
+
+
+_NONE: Final = _Attempts()
+
+
+def _quarter(number: int, attempts: _Attempts) -> Quarter:
+    """Return the figures of a quarter, which begins at so many quarters since 1970."""
+    durations_ms = attempts.durations_ms
     start = from_epoch_ms(number * _QUARTER_MS)
-    return Quarter(start, len(delivered), len(timings) - len(delivered), p95(delivered))
+    return Quarter(start, len(durations_ms), attempts.failed, p95(durations_ms))
 
 
 def p95(durations_ms: Sequence[int]) -> int | None:

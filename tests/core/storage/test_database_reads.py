@@ -3,11 +3,15 @@
 import asyncio
 
 import pytest
+from core.storage.people_rows import write_people
+from core.storage.rows import NOW, SEALER
 from sqlalchemy import text
 
 from gateway.storage.database import Database
 from gateway.storage.postgres_connections import IDLE_SECONDS
 from gateway.storage.sqlite_reader import ROWS_AT_ONCE, Connection
+from gateway.storage.stores.emergencies import EmergencyStore
+from gateway.storage.stores.sessions import SessionStore
 
 NUMBERS = (
     "WITH RECURSIVE numbers(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM numbers WHERE n < {}) "
@@ -85,6 +89,27 @@ async def test_a_read_that_is_cancelled_is_undone_wherever_it_was(sqlite):
 
     async with sqlite.read() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM noted"))).scalar_one() == 0
+
+
+async def test_what_every_page_asks_first_is_read_without_a_hop(sqlite_database, hops):
+    async with sqlite_database.begin() as connection:
+        await write_people(connection, SEALER, NOW)
+    store, emergencies = SessionStore(SEALER), EmergencyStore(SEALER)
+    hops.clear()
+
+    session = await store.look(sqlite_database, b"s" * 32, NOW)
+    draft = await store.read_draft(sqlite_database, "per_1", "/x", NOW)
+    opened = await emergencies.open_to(sqlite_database, "default", "per_1", NOW)
+
+    assert (session.row.id, session.person_name, session.membership.role) == (
+        "ses_1",
+        "Amara",
+        "owner",
+    )
+    assert session.row.is_strong is True
+    assert (draft, [each.subject for each in opened]) == (b"typed x", ["pkg_1"])
+    assert await store.look(sqlite_database, b"t" * 32, NOW) is None
+    assert hops == []
 
 
 @pytest.fixture
