@@ -68,6 +68,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 def pytest_configure() -> None:
     """Let the tests keep their files in memory: a third of a run was waiting for the disk."""
+    gc.disable()  # collecting makes a million objects, and all of them stay
     read_once()
     place = place_in_memory()
     if place is not None:
@@ -189,6 +190,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 50)
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,20 +1,24 @@
 """Reads once a process what each start of a gateway reads again: a run starts two thousand.
 
-A third of a start is the same each time: the signatures of route handlers, the entry points of
-the installed packages, the French and Spanish texts, the compiled templates. Gateways in
-processes of their own, as the journeys start them, are left alone.
+Most of a start is the same each time: what route handlers take, the entry points of the installed
+packages, the French and Spanish texts, the code of templates, the text of SQL statements. Gateways
+in processes of their own, as the journeys start them, are left alone.
 """
 
 import gettext
 import inspect
 import io
 import sys
+from copy import deepcopy
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any, Final
 
+from litestar._kwargs import KwargsModel
 from litestar._signature.model import SignatureModel
+from litestar.handlers import HTTPRouteHandler
 from litestar.utils.signature import ParsedSignature
+from sqlalchemy.ext.asyncio import engine
 
 from gateway.dashboard import environments
 
@@ -25,43 +29,36 @@ def read_once() -> None:
     """Remember what was read, from now on."""
     _signatures()
     _signature_models()
+    _parameters()
     _installed_packages()
     _texts()
     _templates()
+    _statements()
+    _copies()
 
 
 def _signatures() -> None:
     """A handler of another gateway is another closure, with the same code and annotations."""
     read = ParsedSignature.from_fn.__func__
-    known: dict[Any, ParsedSignature] = {}
+    known: dict[Any, tuple[Any, ParsedSignature]] = {}
 
     def from_fn(cls, fn, signature_namespace):
-        try:
-            key = _what_a_signature_depends_on(fn)
-            if key in known:
-                return known[key]
-        except TypeError:  # a default or an annotation that can't be hashed
-            key = None
+        function = fn.__func__ if inspect.ismethod(fn) else fn
+        if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
+            return read(cls, fn, signature_namespace)
+        depends_on = function.__annotations__, function.__defaults__, function.__kwdefaults__
+        key = function is fn, function.__code__
+        before, parsed = known.get(key, (None, None))
+        if before == depends_on:
+            return parsed
         parsed = read(cls, fn, signature_namespace)
-        if key is not None and len(known) < MOST:
-            known[key] = parsed
+        named = any(isinstance(each, str) for each in function.__annotations__.values())
+        # A name may be another thing in each namespace; Litestar's own are its module's.
+        if not named or function.__module__.startswith("litestar."):
+            known[key] = depends_on, parsed
         return parsed
 
     ParsedSignature.from_fn = classmethod(from_fn)
-
-
-def _what_a_signature_depends_on(fn: Any) -> Any:
-    """Return all that it depends on, or ``None`` where that is more than the function itself."""
-    function = fn.__func__ if inspect.ismethod(fn) else fn
-    if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
-        return None
-    annotations = tuple(function.__annotations__.items())
-    if any(isinstance(annotation, str) for _, annotation in annotations):
-        return None  # names, which its module resolves
-    defaults = *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).items()
-    key = fn is function, function.__code__, annotations, defaults, tuple(map(type, defaults))
-    hash(key)
-    return key
 
 
 def _signature_models() -> None:
@@ -69,15 +66,50 @@ def _signature_models() -> None:
     known: dict[Any, tuple[ParsedSignature, type[SignatureModel]]] = {}
 
     def create(cls, dependency_name_set, fn, parsed_signature, type_decoders, data_dto=None):
-        key = id(parsed_signature), frozenset(dependency_name_set), data_dto
-        if key in known and not type_decoders:
+        kinds = tuple(is_kind for is_kind, _ in type_decoders or ())
+        key = id(parsed_signature), frozenset(dependency_name_set), data_dto, kinds
+        if key in known:
             return known[key][1]
         made = make(cls, dependency_name_set, fn, parsed_signature, type_decoders, data_dto)
-        if len(known) < MOST and not type_decoders:
+        if len(known) < MOST:
             known[key] = parsed_signature, made  # kept, so that no other signature takes its id
         return made
 
     SignatureModel.create = classmethod(create)
+
+
+def _parameters() -> None:
+    """What a handler takes of a request: by its model, its path and what it depends on."""
+    make = KwargsModel.create_for_signature_model.__func__
+    known: dict[Any, KwargsModel] = {}
+
+    def create(
+        cls,
+        signature_model,
+        parsed_signature,
+        dependencies,
+        path_parameters,
+        layered_parameters,
+        ctx,
+    ):
+        provided = tuple((name, each.dependency) for name, each in dependencies.items())
+        key = signature_model, frozenset(path_parameters), provided
+        if key in known and not layered_parameters:
+            return known[key]
+        made = make(
+            cls,
+            signature_model,
+            parsed_signature,
+            dependencies,
+            path_parameters,
+            layered_parameters,
+            ctx,
+        )
+        if len(known) < MOST and not layered_parameters:
+            known[key] = made
+        return made
+
+    KwargsModel.create_for_signature_model = classmethod(create)
 
 
 def _installed_packages() -> None:
@@ -121,3 +153,49 @@ def _templates() -> None:
     """The code is kept with the source it was made of: another source replaces it."""
     kept: dict[str, Any] = {}
     environments._SharedCode.__init__ = lambda self: setattr(self, "_kept", kept)
+
+
+class _CompiledOfAll(dict[Any, Any]):
+    """The statements of all engines of a dialect; a key begins with the engine's own dialect."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(key[1:], default)
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:
+        if len(self) < MOST:
+            super().__setitem__(key[1:], compiled)
+
+
+def _statements() -> None:
+    """An engine compiles each statement once; a test has an engine of its own, with the same."""
+    create = engine._create_engine
+    of: dict[Any, _CompiledOfAll] = {}
+
+    def created(*args: Any, **options: Any) -> Any:
+        made = create(*args, **options)
+        kind = type(made.dialect), made.dialect.paramstyle
+        made._compiled_cache = of.setdefault(kind, _CompiledOfAll())
+        return made
+
+    engine._create_engine = created
+
+
+def _copies() -> None:
+    """Litestar copies a router to the depth of its handlers' settings: their containers will do."""
+    slots = [name for kind in HTTPRouteHandler.__mro__ for name in getattr(kind, "__slots__", ())]
+    containers = dict, list, set
+
+    def copied(self: HTTPRouteHandler, memo: dict[int, Any]) -> HTTPRouteHandler:
+        new = memo[id(self)] = type(self).__new__(type(self))
+        for name in [*slots, *getattr(self, "__dict__", ())]:
+            value = getattr(self, name, memo)
+            if value is memo or name.startswith("__"):
+                continue
+            if name == "owner":
+                value = deepcopy(value, memo)
+            elif type(value) in containers:
+                value = value.copy()
+            setattr(new, name, value)
+        return new
+
+    HTTPRouteHandler.__deepcopy__ = copied
