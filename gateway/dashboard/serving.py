@@ -335,7 +335,7 @@ class PageServer:
         return self._shell.panel("", request, Template("panel_failed.html", context))
 
     def _note_code(self, owned: OwnedPage, page: str) -> bool:
-        """Say whether a plugin's page has code in itself; count and log it."""
+        """Return whether a plugin's page has code in itself; count and log it."""
         if not owned.plugin or not sends_code(page):
             return False
         self._gateway.hooks.page_failed(owned.plugin, "pages", _OWN_CODE)

@@ -14,12 +14,12 @@ from gateway.sdk.records import Batch, Sink
 
 _log = logging.getLogger(__name__)
 
-# A sink that doesn't keep the deadline itself is cut off this much after it.
+# A sink that ignores the deadline is cancelled this many seconds after it.
 GRACE_SECONDS: Final = 5.0
 
 
 class _Running:
-    """An attempt under way; it ends before ``deadline`` or is cut off."""
+    """An attempt in flight; it ends before ``deadline`` or is cancelled."""
 
     __slots__ = ("cut_off", "deadline", "task")
 
@@ -30,7 +30,7 @@ class _Running:
 
 
 class Deadlines:
-    """Cuts off attempts that take longer than ``seconds``, all of a lane's with one timer.
+    """Cancels attempts that take longer than ``seconds``; one timer for all of a lane's.
 
     ``asyncio.timeout`` sets and cancels a timer for each attempt, which is a tenth of what a
     delivery costs. All attempts of a lane have the same limit, so the oldest ends first.
@@ -57,13 +57,13 @@ class Deadlines:
 
     @staticmethod
     def finish(this: _Running) -> None:
-        """End an attempt's deadline; a cancellation of ours goes no further."""
+        """End an attempt's deadline; a cancellation by this class isn't raised further."""
         if this.cut_off and this.task is not None:
             this.task.uncancel()
         this.task = None
 
     def end(self) -> None:
-        """Cancel the timer: no attempt is under way any more."""
+        """Cancel the timer; call it when no attempt is in flight any more."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -86,8 +86,9 @@ async def attempt(
 ) -> Sequence[Outcome]:
     """Attempt the deliveries of ``batch``; returns an outcome for each, in their order.
 
-    A sink that raises, overruns its deadline or leaves a delivery out has failed it
-    (``sink_failed``, ``timeout``, ``no_outcome``); only a cancellation of the caller is raised.
+    When a sink raises, overruns its deadline or returns no outcome for a delivery, the attempt
+    failed (``sink_failed``, ``timeout``, ``no_outcome``); only a cancellation of the caller is
+    raised.
     """
     started_at = clock.now()
     began = clock.monotonic_seconds()
@@ -103,7 +104,7 @@ async def attempt(
         error = "timeout"
     except asyncio.CancelledError:
         if this.cut_off and this.task is not None and this.task.cancelling() == 1:
-            error = "timeout"  # the one cancellation is ours
+            error = "timeout"  # the only cancellation came from this class
         elif _is_being_cancelled():
             raise
         else:

@@ -1,8 +1,8 @@
-"""The circuit breaker: when to stop calling a failing destination, and when to probe it. Pure.
+"""The circuit breaker: when to stop calling a failing destination, and when to probe it.
 
-After M. Nygard, *Release It!*: closed, everything is sent; open, nothing is. When the pause
-is over one delivery is sent as a probe, and its outcome closes the breaker or opens it for
-longer.
+Pure functions. After M. Nygard, *Release It!*: a closed breaker lets every delivery through, an
+open one none. After the pause one delivery is sent as a probe, and its outcome closes the breaker
+or opens it for longer.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 from gateway.model.circuit_breaker import HEALTHY, Breaker, EndpointHealth
 from gateway.model.delivery import Outcome
 
-# A Retry-After of days holds the destination for an hour at most: all its deliveries wait, and
-# the one that was answered so keeps its own Retry-After anyway.
+# A Retry-After of days holds all deliveries of the destination for an hour at most; the delivery
+# that got this response keeps its own Retry-After.
 LONGEST_HOLD_SECONDS: Final = 3600.0
-# For a destination that is busy and names no time.
+# For a busy destination that gives no Retry-After.
 UNASKED_HOLD_SECONDS: Final = 1.0
 WARNS_AFTER: Final = timedelta(days=1)
 DISABLES_AFTER: Final = timedelta(days=5)
@@ -32,10 +32,11 @@ class BreakerRules(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """A destination's health after some attempts, and what has to be done about it.
+    """A destination's health after some attempts, and the actions that follow.
 
-    ``recovered_from`` is when the failures began, if the breaker was open or a warning was
-    sent and it works again; ``warn`` and ``disable``: it has been failing for one day, or five.
+    ``recovered_from`` is when the failures began, if the breaker was open or a warning was sent and
+    the destination works again. ``warn`` and ``disable`` say that it has been failing for one day,
+    or for five.
     """
 
     health: EndpointHealth
@@ -47,7 +48,7 @@ class Transition(NamedTuple):
 def transition(
     before: EndpointHealth, outcomes: Sequence[Outcome], rules: BreakerRules, now: datetime
 ) -> Transition:
-    """Return the health after ``outcomes``, given in the order in which they came back."""
+    """Return the health after ``outcomes``, which are in the order of their arrival."""
     health, recovered_from = before, None
     for outcome in outcomes:
         if outcome.delivered:
@@ -64,14 +65,14 @@ def transition(
     if lasted >= WARNS_AFTER and warned_at is None:
         warned = health.breaker.changed(warned_at=now)
         return Transition(EndpointHealth(warned, health.failing_since), recovered_from, warn=True)
-    # Never without a warning four days before: two failures may lie five days apart.
+    # Only after a warning four days before: two failures may be five days apart.
     if warned_at is not None and now - warned_at >= DISABLES_AFTER - WARNS_AFTER:
         return Transition(health, recovered_from, disable=lasted >= DISABLES_AFTER)
     return Transition(health, recovered_from)
 
 
 def _worked(breaker: Breaker, now: datetime) -> EndpointHealth:
-    """Return the health after a success: healthy, but a pause that it asked for goes on."""
+    """Return the health after a success: healthy; a pause that it asked for continues."""
     if breaker.opened_at is None and breaker.held_until is not None and now < breaker.held_until:
         return EndpointHealth(Breaker(held_until=breaker.held_until), None)
     return HEALTHY
@@ -83,7 +84,7 @@ def _failed(breaker: Breaker, outcome: Outcome, rules: BreakerRules, now: dateti
     if breaker.opened_at is None:
         opens = failures >= rules.failures
     else:
-        # An attempt that began before the pause ended says nothing new.
+        # An attempt that began before the pause ended doesn't count.
         opens = outcome.started_at >= breaker.opened_at + _pause(breaker.openings - 1, rules)
     if opens:
         after = after.changed(
@@ -104,6 +105,6 @@ def _pause(openings: int, rules: BreakerRules) -> timedelta:
 
 def _hold_seconds(outcome: Outcome) -> float:
     asked = outcome.retry_after_seconds
-    if asked is None or not asked >= 0:  # not >= also leaves out what is no number at all
+    if asked is None or not asked >= 0:  # not >= also excludes NaN
         return UNASKED_HOLD_SECONDS
     return min(asked, LONGEST_HOLD_SECONDS)

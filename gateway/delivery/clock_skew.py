@@ -1,7 +1,7 @@
 """Reschedule due times after the system clock was set back, extend leases after a step forward.
 
-A running process notices a step by its monotonic clock. The time is also noted in the
-database, so that the next process to start notices a step made while none was running.
+A running process notices a step by its monotonic clock. The time is also stored in the database, so
+that the next process notices a step that happened while no process was running.
 """
 
 import logging
@@ -29,7 +29,7 @@ _SETTLING_SECONDS: Final = 300.0
 
 
 class ClockSkewMonitor:
-    """Notes the time, and brings due times forward when it went back. One per process."""
+    """Stores the time, and moves due times forward after a step back. One per process."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ClockSkewMonitor:
         self._behind_since: float | None = None
 
     async def check(self, seconds_back: float = 0.0) -> None:
-        """Bring due times forward if the clock was set back; call it every second.
+        """Move due times forward if the clock was set back; call it every second.
 
         ``seconds_back`` is the step that the caller noticed since the last call. Writes only
         when there was a step, and once a minute.
@@ -76,7 +76,7 @@ class ClockSkewMonitor:
             _log.warning("the clock was set back by %d seconds", seconds_back)
 
     async def extend_leases(self, seconds_ahead: float) -> None:
-        """Extend all leases by a step forward that the clock still holds back."""
+        """Extend all leases by a step forward, before the process uses the new time."""
         now = self._clock.now()
         async with self._database.begin() as connection:
             await extend_leases(
@@ -89,7 +89,7 @@ class ClockSkewMonitor:
         _log.warning("the clock was set forward by %d seconds", seconds_ahead)
 
     def _is_lasting(self, behind: float) -> bool:
-        """Say whether the clock has been behind for so long that NTP won't correct it."""
+        """Return whether the clock has been behind for so long that NTP won't correct it."""
         seconds = self._clock.monotonic_seconds()
         if self._behind_since is None:
             self._behind_since = seconds

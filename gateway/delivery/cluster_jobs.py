@@ -1,8 +1,9 @@
 """Jobs of the whole installation: ``Job(once_per_cluster=True)``.
 
-Without Redis each process runs the jobs, with Redis the one that sweeps, and for a moment two when
-another takes over. A job of the whole installation is run by whichever process takes its lease
-(:mod:`gateway.storage.stores.job_runs`), and its next run is due for all of them together.
+Without Redis each process runs the jobs; with Redis the sweeping process does, and briefly two
+processes when another takes over the sweep. For a job of the whole installation one process takes
+its lease (:mod:`gateway.storage.stores.job_runs`) and runs it, and the next run is due for all
+processes together.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class ClusterJobs:
-    """Makes of a job of the whole installation one that each process may call."""
+    """Wraps jobs of the whole installation, so that each process may call them."""
 
     def __init__(
         self, database: Database, clock: Clock, *, lease_seconds: float = LEASE_SECONDS
@@ -39,13 +40,13 @@ class ClusterJobs:
         self._lease_seconds = lease_seconds
 
     def shared(self, job: Job) -> Job:
-        """Return ``job`` so that a call runs it only if it is due and no other process has it.
+        """Return ``job`` wrapped: a call runs it only if it is due and no other process runs it.
 
-        The calls come more often than the runs, so that a run isn't late by a whole interval.
+        It is called more often than it runs, so that a run isn't late by a whole interval.
         """
         name = f"{job.plugin}.{job.name}"
 
-        @functools.wraps(job.run)  # faults are logged with the job's own place
+        @functools.wraps(job.run)  # errors are logged with the job's own file and line
         async def run() -> None:
             await self._run(name, job)
 
@@ -60,7 +61,7 @@ class ClusterJobs:
         )
         if token is None:
             return
-        pause_ms = 0  # of a run that was stopped: another process takes it up
+        pause_ms = 0  # of a run that was stopped: another process runs it
         work = asyncio.ensure_future(job.run())
         try:
             if await self._is_held_until_done(name, token, work):
@@ -74,7 +75,7 @@ class ClusterJobs:
     async def _is_held_until_done(
         self, name: str, token: str, work: "asyncio.Future[None]"
     ) -> bool:
-        """Renew the lease until the run ends; ``False`` when another process has taken it."""
+        """Renew the lease until the run ends; ``False`` when another process took it."""
         ends = self._clock.monotonic_seconds() + self._lease_seconds
         while True:
             done, _ = await asyncio.wait({work}, timeout=self._lease_seconds / _RENEWED_PER_LEASE)
@@ -85,7 +86,7 @@ class ClusterJobs:
                 until_ms = self._now_ms() + int(self._lease_seconds * 1000)
                 is_held = await job_runs.renew(self._database, name, token, until_ms)
             except (SQLAlchemyError, OSError):
-                is_held = began < ends  # it is tried again while the lease lasts
+                is_held = began < ends  # the renewal is repeated while the lease lasts
             else:
                 ends = began + self._lease_seconds
             if not is_held:

@@ -73,7 +73,7 @@ class DispatchRules:
 
     @classmethod
     def of(cls, table: DeliveryTable) -> "DispatchRules":
-        """Read them from ``[delivery]``."""
+        """Read the rules from ``[delivery]``."""
         return cls(
             RetrySchedule(
                 table.retry_schedule_seconds, timedelta(seconds=table.give_up_after_seconds)
@@ -85,7 +85,7 @@ class DispatchRules:
 
     @property
     def lease_seconds(self) -> float:
-        """How long a claim holds before the delivery is due again by itself."""
+        """The time after which an unfinished claim becomes due again."""
         return self.timeout_seconds + self.lease_margin_seconds
 
 
@@ -98,14 +98,14 @@ _Reply = ClaimedBatch | LaneSignal | None
 
 
 class _Turn(NamedTuple):
-    """A turn's replies, and what follows after its commit."""
+    """The replies of one flush, and the actions after its commit."""
 
     replies: Sequence[_Reply | Exception]
     health: HealthUpdate
     published: Published | None
 
     def read_at_commit(self, now: float) -> "_Turn":
-        """Return the same with destinations that are as fresh as the commit."""
+        """Return the same turn with destinations that are as fresh as the commit."""
         replies = [
             each._replace(read_at=now) if isinstance(each, ClaimedBatch) else each
             for each in self.replies
@@ -159,13 +159,13 @@ class Dispatcher:
             database.commit_is_due = self._turns.ride
 
     def lane(self, destination_id: str, *, more_due: bool = True) -> Lane:
-        """Open a lane for one destination; without ``more_due`` it claims nothing by itself."""
+        """Open a lane for one destination; without ``more_due`` it makes no claim of its own."""
         return Lane(
             destination_id, self, self._clock, self._rules.timeout_seconds, more_due=more_due
         )
 
     async def destinations_with_work(self) -> Collection[str]:
-        """Return the active destinations that have something due now."""
+        """Return the active destinations that have due deliveries."""
         if not await self._outbox.any_pending(self._database):
             return []
 
@@ -175,7 +175,7 @@ class Dispatcher:
         return await self._database.transact(find)
 
     async def release_lost(self) -> Collection[str]:
-        """Release what a commit stored that was answered with an error; returns where to."""
+        """Release leases whose commit ended with an error; returns their destinations."""
         leases = self.hand_over.lost_leases()
         if not leases:
             return ()
@@ -185,24 +185,24 @@ class Dispatcher:
         return ended
 
     async def stay_alive(self) -> None:
-        """Show other processes that this one delivers; call it at the start and every second."""
+        """Show other processes that this one is alive; call it at the start and every second."""
         await self._liveness.hold()
         self._outbox.lease_prefix = self._liveness.lease_prefix
 
     async def end_leases_of_the_dead(self) -> Collection[str]:
-        """End the leases of processes that are gone; returns the destinations that had any."""
+        """End the leases of processes that died; returns their destinations."""
         return await self._liveness.end_leases_of_the_dead(self._clock.now())
 
     async def signed_off(self) -> None:
-        """Show other processes that this one delivers nothing more."""
+        """Show other processes that this one has stopped delivering."""
         self._outbox.lease_prefix = ""
         await self._liveness.release()
 
     async def take_back(self) -> None:
-        """End the leases of a process that was killed, where no other process can be running.
+        """End the leases of a killed process, where no other process can be running.
 
-        A SQLite file is served by one process at a time, so a lease found at the start belongs
-        to a dead one. On PostgreSQL leases run out by themselves.
+        A SQLite file is served by one process at a time, so a lease that exists at the start
+        belongs to a dead process. On PostgreSQL leases expire.
         """
         if self._database.dialect == "sqlite":
             async with self._database.begin() as connection:
@@ -214,7 +214,7 @@ class Dispatcher:
         return reply if isinstance(reply, ClaimedBatch) else None
 
     def settle(self, delivery: ClaimedDelivery, outcome: Outcome, *, urgent: bool) -> Settlement:
-        """Store an outcome, and what it changes about the destination's health."""
+        """Store an outcome, and the change of the destination's health."""
         due_at = None
         now = self._clock.now()
         if not outcome.delivered:
@@ -241,7 +241,7 @@ class Dispatcher:
         return cast("Settlement", self._turns.submit(item, urgent=urgent))
 
     def keep_through_outages(self, *, keep: bool) -> None:
-        """Keep outcomes in memory while the database is out of reach, or fail them at once."""
+        """Keep outcomes in memory while the database is unavailable, or fail them at once."""
         self._turns.patient = keep
 
     async def drained(self) -> None:
@@ -261,7 +261,7 @@ class Dispatcher:
 
         turn = await self._database.transact(settle_and_claim)
         if self._database.dialect == "sqlite":
-            # Nothing is written between its first statement and its commit.
+            # Its first statement is its only write.
             turn = turn.read_at_commit(self._clock.monotonic_seconds())
         if turn.published is not None:
             self._publisher.announce(turn.published)
@@ -275,7 +275,7 @@ class Dispatcher:
     async def _settled_and_claimed(
         self, transaction: Transaction, items: Sequence[_Claim | Settled | ClaimedDelivery]
     ) -> "_Turn":
-        """Store outcomes, then claim: what was settled makes room for what is claimed."""
+        """Store outcomes, then claim: settled deliveries make room for new claims."""
         now = self._clock.now()
         health = NO_CHANGE
         published: Published | None = None
@@ -309,7 +309,7 @@ class Dispatcher:
         return _Turn(replies, health, published)
 
     def _is_plain(self, items: Sequence[_Claim | Settled | ClaimedDelivery]) -> bool:
-        """Say whether one statement may settle all of a turn: successes only, on PostgreSQL."""
+        """Return whether one statement can settle the whole turn: successes only, on PostgreSQL."""
         return self._database.dialect == "postgresql" and all(
             isinstance(item, Settled) and item.outcome.delivered and was_called(item.outcome)
             for item in items
@@ -350,7 +350,7 @@ class Dispatcher:
         return ClaimedBatch(destination, settings, sink, claimed, lease_seconds, more, read_at)
 
     def _report(self, settled: Settled) -> None:
-        """Count an attempt that is stored; log each that failed."""
+        """Count a stored attempt; log a failed one."""
         delivery, outcome, next_due_ms, _ = settled
         seconds = outcome.duration_ms / 1000
         if outcome.delivered:
@@ -374,7 +374,7 @@ def _signal(item: object, health: HealthUpdate) -> LaneSignal | None:
 
 
 def _facts(settled: Settled) -> dict[str, Any]:
-    """Return an attempt's fields for the log: ids, numbers and our own words, no patient data."""
+    """Return an attempt's fields for the log: ids, numbers and fixed words, no patient data."""
     delivery, outcome, next_due_ms, _ = settled
     error = outcome.error
     if error is not None and not _ERROR_WORD.fullmatch(error):

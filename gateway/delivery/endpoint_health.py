@@ -28,19 +28,19 @@ _log = logging.getLogger(__name__)
 
 
 class LaneSignal(Enum):
-    """What a lane does once its outcomes are stored."""
+    """The action of a lane after its outcomes are stored."""
 
     HOLD = "hold"
-    """Send nothing more for now, and release what is queued."""
+    """Stop sending for now, and release the queued deliveries."""
     RESUME = "resume"
     """The destination works again: send everything that is due."""
 
 
 class HealthUpdate(NamedTuple):
-    """What follows from some outcomes, by destination id.
+    """The consequences of some outcomes, by destination id.
 
     ``events`` are to be published, ``signals`` go to the lanes, ``held_until`` is when a held
-    destination may be called again. ``noted`` goes into the feed of changes.
+    destination may be called again, ``noted`` goes into the feed of changes.
     """
 
     events: Sequence[EventDraft]
@@ -62,7 +62,7 @@ class HealthTracker:
     async def apply(
         self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
     ) -> HealthUpdate:
-        """Write what ``settled`` changes about each destination; returns what follows from it."""
+        """Write each destination's health after ``settled``; returns the consequences."""
         outcomes: dict[str, list[Outcome]] = defaultdict(list)
         for item in settled:
             if was_called(item.outcome):
@@ -128,7 +128,7 @@ class HealthTracker:
 
 
 def was_called(outcome: Outcome) -> bool:
-    """Say whether the sink called the destination; else the outcome says nothing about it."""
+    """Return whether the sink called the destination; otherwise its health doesn't change."""
     return not outcome.delivered or outcome.status is not None or outcome.error is None
 
 
@@ -146,7 +146,7 @@ def _signals(
 
 
 def _noted(settled: Sequence[Settled], changed: Collection[str]) -> list[Change]:
-    """Return the endpoints whose health changed, as of the sites whose events showed it."""
+    """Return the endpoints whose health changed, with the sites of the events that showed it."""
     found = {
         (event.account_id, event.mode, event.site, item.delivery.destination_id)
         for item in settled

@@ -1,8 +1,8 @@
 """The embedded engine: asyncio tasks in the serving process, one lane per destination.
 
-It is woken right after a commit, so the first attempt starts within milliseconds. A sweep
-finds the rest: due retries, deliveries of a process that died, work that another process
-(the command line) added.
+It is woken right after a commit, so the first attempt starts within milliseconds. A sweep finds the
+other due deliveries: retries, deliveries of a dead process, deliveries that another process (the
+command line) added.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ SWEEP_SECONDS: Final = 1.0
 _JOB_GRACE_SECONDS: Final = 5.0
 _SILENCE: Final = timedelta(seconds=30)
 _REPORT_AGAIN_SECONDS: Final = 60.0
-# Retries further off than this are left to the sweep.
+# The sweep finds retries that are due later than this.
 _TIMER_HORIZON_SECONDS: Final = 60.0
 
 
@@ -53,7 +53,7 @@ class LocalEngine:
         self._seconds_back = 0.0
         self._reported: dict[str, tuple[str, float]] = {}
         self._metrics = metrics or Metrics()
-        self.lanes: dict[str, Lane] = {}  # by destination; empty when nothing is on its way
+        self.lanes: dict[str, Lane] = {}  # by destination; empty when no delivery is in flight
         self._lane_tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.background: list[asyncio.Task[None]] = []
@@ -80,7 +80,7 @@ class LocalEngine:
         ]
 
     async def stop(self) -> None:
-        """Finish what is in flight and claim nothing more; returns when all outcomes are stored."""
+        """Finish the attempts in flight and claim no more; returns when all outcomes are stored."""
         self._running = False
         for timer in self._timers.values():
             timer.cancel()
@@ -95,14 +95,14 @@ class LocalEngine:
         self._metrics.in_flight.read = self._metrics.sweep_age.read = tuple
 
     async def _end_background(self) -> None:
-        """Let the sweep and the jobs end by themselves; cancel those that take too long.
+        """Wait for the sweep and the jobs to end; cancel those that take too long.
 
         A database driver that is cancelled during a statement may report an error of its own,
         and a task that continues after errors would never end.
         """
         self._ending.set()
         if isinstance(self._clock, HeldClock):
-            self._clock.release()  # no sweep lets it follow any more
+            self._clock.release()  # no sweep applies the step any more
         if self.background:
             _, slow = await asyncio.wait(self.background, timeout=_JOB_GRACE_SECONDS)
             for task in slow:
@@ -116,7 +116,7 @@ class LocalEngine:
                 await self._ending.wait()
 
     def wake(self, destination_ids: Collection[str]) -> None:
-        """Deliver what is due for these destinations, now."""
+        """Deliver the due deliveries of these destinations now."""
         if not self._running:
             return
         for destination_id in destination_ids:
@@ -135,12 +135,12 @@ class LocalEngine:
         return lane
 
     def room(self, destination_id: str, max_in_flight: int) -> int:
-        """Return how many deliveries would be sent at once. Called from any thread."""
+        """Return how many more deliveries the lane would send at once. Any thread may call it."""
         lane = self.lanes.get(destination_id)
         return max_in_flight if lane is None else lane.room(max_in_flight)
 
     def hand_over(self, claimed: ClaimedBatch) -> None:
-        """Send what was claimed while it was stored; release it if the engine has stopped."""
+        """Send deliveries that were stored already leased; release them if the engine stopped."""
         key = claimed.destination.id
         if not self._running:
             for each in claimed.deliveries:
@@ -164,7 +164,7 @@ class LocalEngine:
         if not self._running or delay > _TIMER_HORIZON_SECONDS:
             return
         loop = asyncio.get_running_loop()
-        # A little later than due, so that the claim's clock agrees that it is due.
+        # A little later, so that the retry is due by the clock of the claim, too.
         when = loop.time() + max(delay, 0) + 0.002
         earlier = self._timers.get(destination_id)
         if earlier is not None and not earlier.cancelled() and earlier.when() <= when:
@@ -185,7 +185,7 @@ class LocalEngine:
         return HealthReport(healthy=True, detail="deliveries are moving")
 
     def _register_gauges(self) -> None:
-        """Let the metrics read how it goes."""
+        """Register the gauges of the lanes and the sweep."""
         self._metrics.in_flight.read = self._in_flight
         self._metrics.sweep_age.read = self._sweep_age
         for job in self._jobs:
@@ -200,15 +200,15 @@ class LocalEngine:
         return (((), (self._clock.now() - self.last_sweep_at).total_seconds()),)
 
     async def _is_sweeper(self) -> bool:
-        """Say whether this process sweeps and runs the jobs now; a single process always does."""
+        """Return whether this process sweeps and runs the jobs; a single process always does."""
         return True
 
     async def _spread(self, destination_ids: Collection[str]) -> None:
-        """Hand on what the sweep found."""
+        """Wake the destinations that the sweep found."""
         self.wake(destination_ids)
 
     async def _owners_died(self, destination_ids: Collection[str]) -> None:
-        """Do what is to be done when a process died that carried these destinations."""
+        """React to the death of the process that served these destinations."""
 
     async def _sweep(self) -> None:
         while not self._ending.is_set():
@@ -235,9 +235,9 @@ class LocalEngine:
             _log.error("%s failed: %s", what, reason)
 
     async def _check_clock(self) -> None:
-        """Reschedule after a clock step back; only the sweeper does, so that it is done once.
+        """Reschedule after a clock step back; only the sweeper does, so that it happens once.
 
-        A step forward would end all leases: each process extends them before its clock follows.
+        A step forward would end all leases: each process extends them before it uses the new time.
         """
         if isinstance(self._clock, HeldClock) and (ahead := self._clock.seconds_ahead()):
             await self._dispatcher.clock_skew.extend_leases(ahead)

@@ -1,8 +1,9 @@
-"""Exhaust deliveries whose retry window has passed without an attempt, so that they show.
+"""Exhaust deliveries whose retry window passed without an attempt, so that lists show them.
 
-While a breaker is open one delivery at a time goes out, and to a disabled destination none
-does. A delivery that has been pending for as long as the whole retry schedule takes becomes
-``exhausted``: visible, and sent again by a recovery.
+While a breaker is open one delivery at a time is sent, and to a disabled destination none.
+
+A delivery that has been pending for the length of the whole retry schedule becomes ``exhausted``:
+it stays listed, and a recovery sends it again.
 """
 
 import logging
@@ -37,7 +38,7 @@ class ExpiryJob:
         self._last_run_at = self._running_since = clock.now()
 
     async def run(self) -> None:
-        """Exhaust all overdue deliveries, batch by batch; none just after a start."""
+        """Exhaust all overdue deliveries, batch by batch; none shortly after a start."""
         now = self._clock.now()
         if abs(now - self._last_run_at) > _SUSPENDED:
             self._running_since = now

@@ -1,9 +1,9 @@
-"""Write expiring links to files into what sinks deliver.
+"""Add expiring links to files to the events that sinks deliver.
 
 An event's proof names files by id (``photo_file``, ``signature_file``); a receiver gets a link
-beside it (``photo_url``, ``signature_url``), made for its destination. It is the same in each
-attempt, because it counts from the first attempt; a resend by hand or a recovery starts a new
-run of attempts, with a new link.
+beside it (``photo_url``, ``signature_url``), made for its destination. The link is the same in each
+attempt, because its time counts from the first one; a resend by hand or a recovery starts a new run
+of attempts, with a new link.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
@@ -20,7 +20,7 @@ _LINKED: Final = (("photo_file", "photo_url"), ("signature_file", "signature_url
 
 
 def with_file_links(sinks: Mapping[str, Sink], links: FileLinks) -> dict[str, Sink]:
-    """Return the sinks, each of which gets events with links to their files."""
+    """Wrap the sinks, so that their events contain links to files."""
     return {kind: _linking(sink, links) for kind, sink in sinks.items()}
 
 

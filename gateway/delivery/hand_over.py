@@ -1,11 +1,11 @@
-"""Born claimed: a delivery that this process sends at once is stored with its lease already taken.
+"""Store a delivery that this process sends at once already leased, and send it from memory.
 
-After the commit it goes to its lane from memory: no claim, no event to be read and unsealed again.
-What can't go at once (in order, paced, behind a breaker, a lane with no room) is stored as due,
-and claimed like any other.
+After the commit it goes to its lane from memory, without a claim and without reading and unsealing
+its event again. A delivery that can't go at once (the destination is ordered, paced or behind an
+open breaker, or its lane is full) is stored as due and claimed like any other.
 
-A commit that was answered with an error may have stored leases that no lane holds:
-:meth:`HandOver.lost_leases` names them, and the engine releases them.
+A commit that ended with an error may have stored leases that no lane holds:
+:meth:`HandOver.lost_leases` returns them, and the engine releases them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +25,8 @@ from gateway.storage.stores.outbox import NO_CLAIM, Claim, NewDelivery, Outbox
 class ClaimedBatch(NamedTuple):
     """Deliveries leased for one destination, with everything an attempt needs.
 
-    ``lease_seconds`` is how long the lease holds, ``read_at`` when the destination was read
-    (monotonic seconds); ``more`` says that further deliveries may be due.
+    ``lease_seconds`` is the length of the lease, ``read_at`` when the destination was read
+    (monotonic seconds); ``more`` is true when further deliveries may be due.
     """
 
     destination: Destination
@@ -39,19 +39,19 @@ class ClaimedBatch(NamedTuple):
 
 
 class Sender(Protocol):
-    """What sends in this process: the embedded engine."""
+    """The sender of this process: the embedded engine."""
 
     def room(self, destination_id: str, max_in_flight: int) -> int:
-        """Return how many deliveries would be sent at once. Called from any thread."""
+        """Return how many more deliveries the lane would send at once. Any thread may call it."""
         ...
 
     def hand_over(self, claimed: ClaimedBatch) -> None:
-        """Send what was claimed while it was stored."""
+        """Send deliveries that were stored already leased."""
         ...
 
 
 class HandOver:
-    """Chooses what is born claimed, and hands it to the engine after the commit."""
+    """Chooses the deliveries to store already leased, and hands them to the engine."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class HandOver:
         self.sinks = sinks
         self._lease_seconds = lease_seconds
         self._clock = clock
-        # A lease that was not handed over so long after it was made was lost with its commit.
+        # A lease that was not handed over within this time was lost with its commit.
         self.lost_after_seconds = 10.0
         self._open: dict[str, tuple[float, frozenset[str]]] = {}
         self.sender: Sender | None = None
@@ -74,7 +74,7 @@ class HandOver:
     def choose(
         self, new: Sequence[NewDelivery], known: Mapping[str, Subscription], now: datetime
     ) -> Claim:
-        """Choose among ``new`` those that go out at once; ``known`` are their destinations."""
+        """Choose those of ``new`` that are sent at once; ``known`` are their destinations."""
         sender = self.sender
         if sender is None:
             return NO_CLAIM
@@ -113,7 +113,7 @@ class HandOver:
         known: Mapping[str, Subscription],
         read_at: float,
     ) -> Sequence[ClaimedBatch]:
-        """Return ``deliveries`` by destination, as the engine takes them.
+        """Return ``deliveries`` as batches by destination.
 
         ``read_at`` is when their destinations were read.
         """
@@ -127,7 +127,7 @@ class HandOver:
                 sink = self.sinks[destination.sink]
                 settings = msgspec.convert(destination.settings, sink.settings)
             except (SealError, msgspec.ValidationError):
-                continue  # a claim says so, once the lease has ended
+                continue  # a claim finds them after the lease has ended
             batches.append(
                 ClaimedBatch(
                     destination,
@@ -142,7 +142,7 @@ class HandOver:
         return batches
 
     def announce(self, batches: Sequence[ClaimedBatch]) -> Sequence[str]:
-        """Hand over what is committed; returns the destinations that nothing sends to any more."""
+        """Hand over committed deliveries; returns the destinations without a running engine."""
         left = []
         for each in batches:
             self._open.pop(each.deliveries[0].lease, None)
@@ -155,8 +155,8 @@ class HandOver:
     def lost_leases(self) -> Mapping[str, frozenset[str]]:
         """Return the leases that were never handed over, with their destinations.
 
-        A commit may still be under way, so each is returned again until it is forgotten, or until
-        it has run out.
+        A commit may still be running, so each lease is returned again until it is forgotten or
+        expires.
         """
         now = self._clock.monotonic_seconds()
         lost = {

@@ -1,15 +1,15 @@
-"""A destination's lane: claim due deliveries ahead, attempt them side by side, settle the outcomes.
+"""A destination's lane: claim due deliveries ahead, attempt them in parallel, settle the outcomes.
 
 Each destination has a lane of its own, so that a hanging endpoint delays no other
 destination. One lane at a time runs:
 
 * a claim loop (:meth:`Lane.run`), which keeps a queue of leased deliveries filled from a
   :class:`DeliverySource`;
-* up to ``max_in_flight`` workers, which take deliveries from that queue, hand them to the
-  sink and settle what comes back;
+* up to ``max_in_flight`` workers, which take deliveries from that queue, hand them to the sink and
+  settle the outcomes;
 * a :class:`Pace`, which spaces the requests of a destination with ``max_per_second``.
 
-A lane ends when nothing is due any more; the engine opens a new one when there is.
+A lane ends when no delivery is due; the engine opens a new one for the next.
 """
 
 import asyncio
@@ -30,15 +30,16 @@ from gateway.sdk.records import Batch
 
 _log = logging.getLogger(__name__)
 
-# The claim size adapts between these bounds: as many deliveries as go out in a tenth of a second.
+# The claim size adapts between these bounds: as many deliveries as the lane sends in a tenth of a
+# second.
 _FIRST_CLAIM: Final = 32
 _MAX_CLAIM: Final = 4096
 _QUICK_SECONDS: Final = 0.1
 _SLOW_SECONDS: Final = 0.4
 _GROWTH: Final = 8
-# No attempt starts by what a destination was longer ago than this; each claim reads it again. A
-# change waits longer before it is answered (SETTLES_SECONDS), so that nothing starts under the old
-# state after the answer.
+# No attempt uses a destination's state that was read longer ago than this; each claim reads it
+# again. A change is answered only after a longer time (SETTLES_SECONDS), so that no attempt starts
+# under the old state after the response.
 FRESH_SECONDS: Final = 0.1
 _REFRESH_SECONDS: Final = 0.04
 SETTLES_SECONDS: Final = 0.12
@@ -75,14 +76,14 @@ class Pace:
 
     @property
     def is_free(self) -> bool:
-        """Say whether a worker passes without waiting: no slot is taken and no worker queues."""
+        """Return whether a worker passes without waiting: no slot is taken and no worker queues."""
         return self._next_slot == 0.0 and not self._turnstile.locked()
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for the next slot and hold the turnstile inside the block.
 
-        Take deliveries inside the block, not before: a lease may run out during the wait.
+        Take deliveries inside the block, not before: a lease may expire during the wait.
         """
         async with self._turnstile:
             pause = self.pause_seconds()
@@ -93,7 +94,7 @@ class Pace:
             yield
 
     def took(self, count: int, max_per_second: float | None) -> None:
-        """Record that ``count`` requests go out now; the next slot follows after their share."""
+        """Record that ``count`` requests are sent now; the next slot follows after their share."""
         if max_per_second:
             began = max(self._next_slot, self._clock.monotonic_seconds())
             self._next_slot = began + count / max_per_second
@@ -105,7 +106,7 @@ class Pace:
         return max(0.0, self._next_slot - self._clock.monotonic_seconds())
 
     def end(self) -> None:
-        """Let all waiting workers pass: nothing is left to be sent."""
+        """Let all waiting workers pass: no delivery is left."""
         self._ended.set()
 
 
@@ -152,23 +153,23 @@ class Lane:
         self._stopping = False
         self._changed = asyncio.Event()
         self.in_flight = 0
-        # Of no request: what is handed over comes in one's context.
+        # An empty context: deliveries are handed over in the context of a request.
         self._context = Context()
         self._context.run(log_context.destination_id.set, destination_id)
 
     def nudge(self) -> None:
-        """Say that something more is due."""
+        """Notify the lane of further due deliveries."""
         self._more_due = True
         self._changed.set()
 
     def room(self, max_in_flight: int) -> int:
-        """Return how many more deliveries would be sent at once."""
+        """Return how many more deliveries the lane would send at once."""
         if self._more_due or self._held or self._stopping or not self._pace.is_free:
             return 0
         return max(0, max_in_flight - self._active_workers - len(self._queue))
 
     def take_over(self, claimed: ClaimedBatch) -> None:
-        """Send what was claimed for this lane while it was stored."""
+        """Send deliveries of this lane that were stored already leased."""
         self._queue_up(claimed)
         if self._held or self._stopping:
             self._release_queue()
@@ -176,30 +177,30 @@ class Lane:
             self._start_workers(claimed.destination.max_in_flight)
 
     def stop(self) -> None:
-        """Finish what is in flight, claim nothing more, release what is queued."""
+        """Finish the attempts in flight, claim no more, release the queued deliveries."""
         self._stopping = True
         self._release_queue()
         self._pace.end()
         self._changed.set()
 
     async def run(self) -> None:
-        """Deliver until nothing is due; all outcomes are settled when this returns."""
+        """Deliver until no delivery is due; all outcomes are settled when this returns."""
         log_context.destination_id.set(self.destination_id)
         try:
             await self._loop()
-        except Exception:  # a claim failed, for instance because the database is out of reach
+        except Exception:  # a claim failed, for instance because the database is unavailable
             self.stop()
             await self._loop()  # finishes what is in flight
             raise
         finally:
-            for worker in self._workers:  # none is left, unless the lane is being cancelled
+            for worker in self._workers:  # no worker is left, unless the lane is being cancelled
                 worker.cancel()
             self._deadlines.end()
 
     # -- claims ---------------------------------------------------------------------------
 
     async def _loop(self) -> None:
-        """Claim whenever there is room, until nothing is due and nothing is running.
+        """Claim whenever there is room, until no delivery is due or in flight.
 
         Between the last check and the return nothing is awaited, so that a nudge is either
         seen here or finds the lane gone and opens another.
@@ -222,7 +223,7 @@ class Lane:
     def _room(self) -> int:
         """Return how many to claim now: none while more than half of the last claim is queued.
 
-        When the destination's settings are old, at least one, which reads them again.
+        At least one when the destination's state is stale, because a claim reads it again.
         """
         queued = len(self._queue)
         if self._age() > _REFRESH_SECONDS:
@@ -249,7 +250,7 @@ class Lane:
             self._start_workers(claimed.destination.max_in_flight)
 
     def _queue_up(self, claimed: ClaimedBatch) -> None:
-        if claimed.read_at >= self._read_at:  # what is handed over may have been read before
+        if claimed.read_at >= self._read_at:  # a handed-over destination may have been read earlier
             self._claimed, self._read_at = claimed, claimed.read_at
         usable_until = claimed.read_at + claimed.lease_seconds - self._longest_attempt_seconds
         self._queue.extend(_Queued(each, usable_until) for each in claimed.deliveries)
@@ -259,7 +260,7 @@ class Lane:
         return self._clock.monotonic_seconds() - self._read_at if self._queue else 0.0
 
     def _is_stale(self) -> bool:
-        """Say whether the destination must be read again before anything is sent."""
+        """Return whether the destination must be read again before the next attempt."""
         if self._age() <= FRESH_SECONDS:
             return False
         self._more_due = True
@@ -298,11 +299,11 @@ class Lane:
             while self._queue and not self._has_too_many_workers() and not self._is_stale():
                 await self._deliver_next()
         finally:
-            # At once, not in the task's callback: a claim may return in between.
+            # Here, not in the task's callback: a claim may return in between.
             self._active_workers -= 1
 
     def _has_too_many_workers(self) -> bool:
-        """Say whether ``max_in_flight`` was lowered since the workers started."""
+        """Return whether ``max_in_flight`` was lowered since the workers started."""
         return self._active_workers > 1 and (
             self._claimed is None or self._active_workers > self._claimed.destination.max_in_flight
         )
@@ -341,7 +342,7 @@ class Lane:
         ):
             return self._take(claimed.sink.max_batch)
         async with self._pace.turn():
-            claimed = self._claimed  # may be a newer one after the wait
+            claimed = self._claimed  # may have been read again during the wait
             if claimed is None or self._is_stale():
                 return []
             taken = self._take(claimed.sink.max_batch)
@@ -378,7 +379,7 @@ class Lane:
 
     def _settled_in_order(self, settlement: Settlement) -> None:
         self._settled(settlement)
-        self.nudge()  # the next delivery of the same subject may go
+        self.nudge()  # the next delivery of the same subject may be sent
 
     def _settled(self, settlement: Settlement) -> None:
         self._unsettled -= 1
@@ -387,7 +388,7 @@ class Lane:
             return
         error = settlement.exception()
         if error is not None:
-            # The lease runs out and the delivery is attempted again: at least once.
+            # The lease expires and the delivery is attempted again: at least once.
             _log.error(
                 "an outcome for %s could not be stored: %s",
                 self.destination_id,
@@ -399,7 +400,7 @@ class Lane:
             self.nudge()
 
     def _hold(self) -> None:
-        """Release what is queued, and what a claim under way returns."""
+        """Release the queued deliveries, and those that a running claim returns."""
         self._held = True
         self._release_queue()
 

@@ -19,24 +19,24 @@ from gateway.storage.database import is_outage
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# Outcomes linger this many times as long as the last flush took, so that flushing takes a fifth
-# of the time, but not longer than the maximum.
+# Outcomes linger for this multiple of the last flush's duration, so that flushes take a fifth of
+# the time, but no longer than the maximum.
 LINGER_FACTOR: Final = 4.0
 MAX_LINGER_SECONDS: Final = 0.05
 CALM_SECONDS: Final = 0.045
 """How long what nothing waits for lingers at most, however little there is to do."""
 RIDE_SECONDS: Final = 0.02
 """How long it lingers before it shares the commit of something else: several ride together."""
-# Lanes bound what they hold, so nothing needs to be refused here.
+# Lanes limit their deliveries, so this buffer needs no limit.
 _MAX_WAITING: Final = 1_000_000
 
 
 class OutcomeBuffer(Generic[Item, Answer]):
     """Flushes claims and outcomes through one batcher.
 
-    ``is_outcome`` selects the items that must survive an outage of up to ``patience_seconds``,
-    while :attr:`patient`, ``is_calm`` those that nothing waits for. ``observe`` is called with the
-    number of items of each batch.
+    ``is_outcome`` selects the items that must survive an outage of up to ``patience_seconds``
+    (while :attr:`patient`), ``is_calm`` those whose caller doesn't wait. ``observe`` is called with
+    the number of items of each batch.
     """
 
     def __init__(  # noqa: PLR0913 - what it flushes, and its times
@@ -74,7 +74,7 @@ class OutcomeBuffer(Generic[Item, Answer]):
 
     @property
     def patient(self) -> bool:
-        """Whether flushes with outcomes are repeated while the database is out of reach."""
+        """Whether flushes with outcomes are repeated while the database is unavailable."""
         return not self._impatient.is_set()
 
     @patient.setter
@@ -85,7 +85,7 @@ class OutcomeBuffer(Generic[Item, Answer]):
             self._impatient.set()
 
     def submit(self, item: Item, *, urgent: bool = True) -> asyncio.Future[Answer]:
-        """Submit ``item``; returns the future of its answer. Not ``urgent``, it may linger."""
+        """Submit ``item``; returns the future of its reply. It lingers unless ``urgent``."""
         if urgent or not self._may_linger(item):
             self._submit_lingering()
             return self._batcher.submit_nowait(item)
@@ -104,7 +104,7 @@ class OutcomeBuffer(Generic[Item, Answer]):
             self._submit_lingering()
 
     async def drained(self) -> None:
-        """Wait until everything submitted is answered; nothing lingers meanwhile."""
+        """Wait until every submitted item has its reply; meanwhile no item lingers."""
         self._draining += 1
         self._submit_lingering()
         try:
@@ -113,7 +113,7 @@ class OutcomeBuffer(Generic[Item, Answer]):
             self._draining -= 1
 
     def _may_linger(self, item: Item) -> bool:
-        """Return whether ``item`` is calm or a flush was just now, and none is about to start."""
+        """Return whether ``item`` is calm or a flush just ended, and no flush is about to start."""
         if self._draining or self._batcher.waiting:
             return False
         now = asyncio.get_running_loop().time()
@@ -158,7 +158,7 @@ class OutcomeBuffer(Generic[Item, Answer]):
             self._start_timer()
 
     async def _through_outages(self, items: Sequence[Item]) -> Sequence[Answer | Exception]:
-        """Flush; while the database is out of reach, again and again if there are outcomes."""
+        """Flush; with outcomes, repeat while the database is unavailable."""
         while True:
             try:
                 answers = await self._flush(items)

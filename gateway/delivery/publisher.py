@@ -32,11 +32,11 @@ from gateway.storage.stores.outbox import NewDelivery, Outbox
 from gateway.storage.transaction import Transaction
 
 Wake = Callable[[Collection[str]], None]
-"""Wakes the engine for destinations that have something due. Never waits, never fails."""
+"""Wakes the engine for destinations with due deliveries. Never waits, never fails."""
 
 
 class Publisher:
-    """Writes events, with a delivery for each destination that wants one."""
+    """Writes events, with a delivery for each subscribed destination."""
 
     def __init__(  # noqa: PLR0913 - the parts it writes to and notifies
         self,
@@ -66,8 +66,8 @@ class Publisher:
     ) -> Published:
         """Write ``drafts`` and their deliveries in the transaction of ``connection``.
 
-        A late event is recorded for the timeline and not sent: it has been overtaken. An event
-        without a destination is recorded with the reason.
+        A late event is recorded for the timeline and not sent, because a later one already was. An
+        event without a destination is recorded with the reason.
         """
         made = as_recorded(drafts, now)
         read_at = self._clock.monotonic_seconds()
@@ -121,7 +121,7 @@ class Publisher:
     async def _routed(
         self, connection: AsyncConnection, made: Sequence[Event], drafts: Sequence[EventDraft]
     ) -> tuple[Mapping[str, Subscription], Mapping[str, Collection[str]], Mapping[str, str]]:
-        """Return the subscriptions by id, the destinations of each event, and why it has none."""
+        """Return the subscriptions by id, each event's destinations, and the reason for none."""
         not_sent = {event.id: LATE for event in made if event.late}
         current = [
             (event, draft) for event, draft in zip(made, drafts, strict=True) if not event.late

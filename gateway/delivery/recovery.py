@@ -1,4 +1,4 @@
-"""Recovery: send the events again that a destination missed. Durable, paced, with progress.
+"""Recovery: send again the events that a destination missed. Durable, paced, with progress.
 
 A recovery walks the account's events of a period and queues those that the destination
 subscribes to and did not get: there is no delivery (it was disabled then), the delivery is
@@ -91,7 +91,7 @@ class RecoveryRunner:
     async def rehearse(
         self, destination: Destination, since: datetime, until: datetime | None, *, most: int
     ) -> Rehearsal:
-        """Count what a recovery would send, and start none; looks at ``most`` events at most.
+        """Count the events that a recovery would send; starts none, reads ``most`` events at most.
 
         Raises as :meth:`start` does.
         """
@@ -197,7 +197,7 @@ class RecoveryRunner:
         meant: Sequence[Event],
         now: datetime,
     ) -> tuple[list[str], list[NewDelivery]]:
-        """Return the deliveries to send again, and those that there never were."""
+        """Return the deliveries to send again, and the events that never had one."""
         missed = [event for event in meant if _wanted(destination, event)]
         states = await self._log.states(connection, destination.id, [e.id for e in missed], now)
         again = [states[e.id][0] for e in missed if e.id in states and states[e.id][1]]
@@ -220,7 +220,7 @@ class RecoveryRunner:
     async def _routed(
         self, connection: AsyncConnection, destination: Destination, unsent: Sequence[Event]
     ) -> Mapping[str, Collection[str]]:
-        """Return the events that no plugin routes away from the destination, now as before."""
+        """Return the events that no plugin routes away from the destination."""
         wanted = {event.id: (destination.id,) for event in unsent}
         account = {destination.account_id}
         seen = {

@@ -1,8 +1,8 @@
 """The engine across machines: dramatiq over Redis carries wake-ups to worker processes.
 
 A serving process only sends wake-ups (:class:`WakingEngine`). A worker process
-(:class:`WorkerEngine`) is the embedded engine, woken by dramatiq instead of by its own
-commits. A message says "this destination has work"; there is never one per delivery.
+(:class:`WorkerEngine`) is the embedded engine, woken by dramatiq instead of by its own commits. A
+message says "this destination has due deliveries"; there is none per delivery.
 
 One worker at a time owns a destination, so that ``max_in_flight`` and ``max_per_second``
 hold for the whole cluster: it writes its id into Redis with a TTL, and wake-ups that reach
@@ -32,19 +32,19 @@ from gateway.sdk.records import HealthReport, Job
 
 QUEUE: Final = "wake"
 ACTOR: Final = "carry"
-# TTL of a sent wake-up: one that no worker took within it counts as lost and may be resent.
+# TTL of a sent wake-up: after it an unread wake-up counts as lost and may be sent again.
 _WOKEN_MS: Final = 5_000
 # TTL of a worker's ownership of a destination.
 CARRIER_MS: Final = 15_000
 
-# How long one wait for a wake-up lasts: shorter than the client's patience with Redis.
+# Length of one wait for a wake-up: shorter than the client's timeout for Redis.
 _LISTEN_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
 
 class _Consumer(_RedisConsumer):
-    """Waits in Redis for the bell of its queue; dramatiq's own polls, whatever there is to do."""
+    """Waits in Redis for the bell of its queue, where dramatiq's own consumer polls."""
 
     def __init__(self, broker: Any, queue_name: str, prefetch: int, _timeout: int) -> None:
         super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]  # dramatiq's
@@ -63,7 +63,7 @@ class _Consumer(_RedisConsumer):
 class _Broker(RedisBroker):
     @property
     def consumer_class(self) -> Any:
-        """Return what reads a queue."""
+        """Return the class that reads a queue."""
         return _Consumer
 
 
@@ -91,12 +91,12 @@ class WakeUps:
             self._sending = asyncio.create_task(self._send_waiting())
 
     async def send(self, destination_ids: Collection[str]) -> None:
-        """Send wake-ups now; raises ``redis.RedisError`` when Redis is out of reach."""
+        """Send wake-ups now; raises ``redis.RedisError`` when Redis is unavailable."""
         if destination_ids:
             await asyncio.to_thread(self._send, sorted(destination_ids))
 
     async def drained(self) -> None:
-        """Wait until everything is sent, or has failed."""
+        """Wait until each wake-up is sent or has failed."""
         if self._sending is not None:
             await asyncio.shield(self._sending)
 
@@ -141,7 +141,8 @@ class WakeUps:
         )
         with self.client.pipeline(transaction=False) as pipe:
             pipe.lpush(_bell(queue), 1)
-            pipe.ltrim(_bell(queue), 0, 0)  # one is enough: it is looked for until none is left
+            # one item is enough: the reader reads until the queue is empty
+            pipe.ltrim(_bell(queue), 0, 0)
             pipe.pexpire(_bell(queue), CARRIER_MS)
             pipe.execute()
 
@@ -151,7 +152,7 @@ def own_queue(worker_id: str) -> str:
     return f"{QUEUE}-{worker_id}"
 
 
-# How long dramatiq's threads wait for each other before they look whether they are to end.
+# How long dramatiq's threads wait before they check whether they have to end.
 _IDLE_MS: Final = 500
 _HEARTBEAT_SECONDS: Final = 5.0
 _HEARTBEAT_MS: Final = 20_000
@@ -227,7 +228,7 @@ class WorkerEngine(LocalEngine):
         await asyncio.to_thread(self._listen)
 
     async def stop(self) -> None:
-        """Stop listening, finish what is in flight, leave the rest to other workers."""
+        """Stop listening, finish the attempts in flight, leave the rest to other workers."""
         if self._worker is not None:
             await asyncio.to_thread(self._worker.stop)
         if self._heart is not None:
@@ -270,7 +271,7 @@ class WorkerEngine(LocalEngine):
         try:
             return await asyncio.to_thread(self._take_leader_lease)
         except (redis.RedisError, OSError):
-            return True  # without Redis there is no leader: better swept twice than never
+            return True  # without Redis there is no leader: two sweeps are better than none
 
     def _take_leader_lease(self) -> bool:
         client, name = self._wakeups.client, key("sweeper", "now")
@@ -283,7 +284,7 @@ class WorkerEngine(LocalEngine):
         return False
 
     async def _spread(self, destination_ids: Collection[str]) -> None:
-        """Share what the sweep found with all workers; without Redis, deliver it here."""
+        """Send the sweep's destinations to all workers; without Redis, deliver them here."""
         try:
             await self._wakeups.send(destination_ids)
         except (redis.RedisError, OSError):

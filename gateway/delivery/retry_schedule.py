@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 MAX_JITTER: Final = 0.1
-# After a start the network may need minutes: until then a delivery whose time ran out while the
-# gateway was off is attempted again and again instead of being exhausted by one failure.
+# After a start the network may need minutes. Until then a delivery whose time ended while the
+# gateway was off is attempted repeatedly instead of being exhausted by one failure.
 GRACE: Final = timedelta(minutes=5)
 _GRACE_WAIT: Final = timedelta(seconds=30)
-# A receiver may ask for any wait; a longer one than a day is cut to a day.
+# A receiver may ask for any wait; more than a day is cut to a day.
 MAX_RETRY_AFTER_SECONDS: Final = 86_400.0
 
 
@@ -36,11 +36,11 @@ def next_attempt(
 ) -> datetime | None:
     """Return when a failed delivery is attempted again, or ``None`` when it is exhausted.
 
-    ``retry_index`` is how many retries came before; ``jitter`` is between 0 and 1 and
-    only ever adds, at most a tenth of the wait. ``Retry-After`` is a floor. An attempt that
-    would come after the end of the schedule comes at its end instead, once; then none is left,
-    unless it began before ``running_since``, the start of this process, and that is less than
-    :data:`GRACE` ago.
+    ``retry_index`` is the number of earlier retries; ``jitter`` is between 0 and 1 and lengthens
+    the wait by at most a tenth. ``Retry-After`` is the shortest wait. An attempt that would be due
+    after the end of the schedule is due at its end instead, once. After that there is none, unless
+    the first attempt was before ``running_since``, the start of this process, and that start was
+    less than :data:`GRACE` ago.
     """
     last = first_attempt_at + schedule.expires_after
     if now >= last:
@@ -49,7 +49,7 @@ def next_attempt(
         if now + _GRACE_WAIT >= running_since + GRACE:
             return None
         return now + _GRACE_WAIT * (1 + MAX_JITTER * jitter)
-    # The value comes from a foreign server: it may be negative, infinite or not a number.
+    # The value comes from another server: it may be negative, infinite or not a number.
     asked_seconds = min(max(0.0, retry_after_seconds or 0.0), MAX_RETRY_AFTER_SECONDS)
     floor = now + timedelta(seconds=asked_seconds)
     if retry_index < len(schedule.waits_seconds):

@@ -10,8 +10,8 @@ from gateway.storage.stores.destinations import DestinationStore, Subscription
 class RoutedDestinations(Mapping[str, RoutedDestination]):
     """The destinations of ``known`` by id.
 
-    Most batches are routed by no plugin that looks at one, and reading one may mean to unseal its
-    settings: so each is read when it is asked for.
+    For most batches no plugin looks at a destination, and reading one may unseal its settings: so
+    each is read on first access.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RoutedDestinations(Mapping[str, RoutedDestination]):
 
 
 def routed(destination: Destination, sinks: Mapping[str, Sink]) -> RoutedDestination:
-    """Return what plugins may see of a destination: of its settings those that its sink names."""
+    """Return a destination as plugins see it: only the public ones of its settings."""
     sink = sinks.get(destination.sink)
     public = () if sink is None else sink.public
     return RoutedDestination(

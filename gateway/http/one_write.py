@@ -45,7 +45,7 @@ class OneWrite:
         self._transport.close()
 
     def is_closing(self) -> bool:
-        """Say whether the connection is closed or about to be."""
+        """Return whether the connection is closed or about to be."""
         return self._transport.is_closing()
 
     def _send_kept(self) -> None:

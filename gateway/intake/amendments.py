@@ -1,9 +1,9 @@
 """Change a package's order while it is still in the pharmacy; erase finished packages on request.
 
-A source whose orders can be edited hands in the whole order again; the differences are stored,
-and subscribers get the names of the changed fields. A prescription of a bag is cancelled by
-itself: the others stay, with their money. When a patient, or a shop on their behalf,
-asks for erasure, finished packages are erased as retention would do it, only sooner.
+A source whose orders can be edited submits the whole order again; the differences are stored, and
+subscribers get the names of the changed fields. A prescription of a bag can be cancelled alone: the
+others stay, with their copays. When a patient, or a shop on their behalf, asks for erasure,
+finished packages are erased in the way of retention, only earlier.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -90,7 +90,7 @@ class Amendments:
     ) -> AmendmentResult:
         """Replace fields of a package's order: those of ``CORRECTABLE``; the others stay.
 
-        As :meth:`amend` otherwise. The copay of a bag whose prescriptions name theirs can't be
+        Otherwise like :meth:`amend`. The copay of a bag whose prescriptions have copays can't be
         replaced: cancel a prescription instead.
         """
         unknown = sorted(changes.keys() - CORRECTABLE)
@@ -121,11 +121,11 @@ class Amendments:
     async def change_bag(
         self, caller: Caller, package_id: str, change: BagChange
     ) -> AmendmentResult:
-        """Cancel prescriptions of a package's bag, and say whether it needs a person.
+        """Cancel prescriptions of a package's bag, and mark whether it needs a person.
 
-        The others stay, with their money. Returns after the commit. Raises ``InvalidInput`` for
-        prescriptions that aren't in the bag, ``NotFound``, and ``Conflict`` when none would be
-        left or the package was picked up; whether it needs a person may change at any time.
+        The others stay, with their copays. Returns after the commit. Raises ``InvalidInput`` for
+        prescriptions that aren't in the bag, ``NotFound``, and ``Conflict`` when none would be left
+        or the package was picked up; whether it needs a person may change at any time.
         """
         published: Published | None = None
         async with self._database.begin() as connection:
@@ -163,7 +163,7 @@ class Amendments:
         change: BagChange,
         now: datetime,
     ) -> EventDraft:
-        """Take the prescriptions out, and return the event that says so."""
+        """Remove the prescriptions, and return the event about it."""
         order = package.order
         whole = bag_of(order.prescriptions, order.rx_number, order.copay_amount)
         left, gone = without(whole, change.cancelled, change.copay_amount)
@@ -187,8 +187,8 @@ class Amendments:
         """Erase the patient data of finished packages, their events and their stored responses.
 
         Returns after the commit with the erased ids, and for each other id the reason:
-        ``under_way`` (ask again when it is finished), ``still_told`` (a delivery of one of its
-        events is pending) or ``unknown``.
+        ``under_way`` (repeat the request when it is finished), ``still_told`` (a delivery of one of
+        its events is pending) or ``unknown``.
         """
         async with self._database.begin() as connection:
             now = self._clock.now()

@@ -1,7 +1,7 @@
-"""Labels for bags: to whom a bag goes, what to mind at the door, and a code to scan.
+"""Labels for bags: name and address, instructions for the door, and a code to scan.
 
-The code is the package's id and nothing else: it means nothing outside of this gateway. A label
-lies in the open, so it names no drug, no rx number and no telephone.
+The code is only the package's id, which has no meaning outside of this gateway. Anyone can read a
+label, so it names no drug, no rx number and no telephone.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,9 +24,9 @@ class BagLabels:
         self._sites = sites
 
     async def of(self, caller: Caller, package_ids: Collection[str]) -> Sequence[BagLabel]:
-        """Return the labels of packages, by driver and then as they came in; noted as a print.
+        """Return the labels of packages, by driver and time of arrival; audited as a print.
 
-        Packages that the caller doesn't see, and erased ones, are left out.
+        Packages that the caller may not see, and erased ones, are left out.
         """
         shown = await self._prints.chosen(
             caller,

@@ -1,7 +1,7 @@
-"""Change many packages at once: shown first, then applied to each alone, failures named.
+"""Change many packages at once: a preview, then each package alone, with a result for each.
 
-Each package is a transaction of its own, as if it were reported by itself, so one that can't
-change leaves the others as they are.
+Each package is a transaction of its own, as in a single report, so a package that can't change
+doesn't affect the others.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class BulkChanges:
         self._amendments = amendments
 
     async def preview(self, caller: Caller, change: BulkChange) -> Sequence[BulkRow]:
-        """Return what the change would do to each package, in the order named; changes nothing."""
+        """Return the effect on each package, in the given order; changes nothing."""
         check_bulk(change)
         _need(caller, change)
         found = await self._found(caller, change)
@@ -93,7 +93,7 @@ class BulkChanges:
 
 
 def _need(caller: Caller, change: BulkChange) -> None:
-    """Raise ``Forbidden`` without the permission of what the change may do."""
+    """Raise ``Forbidden`` without the permission for the change."""
     caller.need("packages.update")
     if change.action == "reschedule":
         caller.need("orders.amend")

@@ -1,4 +1,4 @@
-"""What a day holds: its packages by status, and what was delivered in each of its hours."""
+"""The figures of a day: its packages by status, and the deliveries of each hour."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -13,7 +13,7 @@ from gateway.storage.stores.package_lists import DayCounts, counts_of_day
 
 
 class Days:
-    """Counts the packages of a day, which begins by the clock of the caller's site."""
+    """Counts the packages of a day, which begins at midnight of the caller's site."""
 
     def __init__(self, database: Database, sites: SiteDirectory, clock: Clock) -> None:
         self._database = database
@@ -24,7 +24,7 @@ class Days:
     def day(self, caller: Caller, on: date | None = None) -> Day:
         """Return a day of the caller's site, by default today.
 
-        Of a caller of several sites the day is that of the account's first.
+        For a caller of several sites it is the day of the account's first site.
         """
         zone = self._sites.zone(caller.account_id, caller.site)
         return day_at(zone, self._clock.now()) if on is None else day_of(zone, on)

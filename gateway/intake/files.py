@@ -1,7 +1,7 @@
 """Take files in: clean them in the sandbox, store them sealed, and open them again.
 
-A file belongs to a subject, a package or a plugin's own thing, and is as visible as that. Who
-added, opened, revoked or removed one is in the audit trail.
+A file belongs to a subject (a package or an object of a plugin) and is visible to the same callers.
+The audit trail records who added, opened, revoked or removed a file.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from gateway.storage.stores.idempotency import (
 from gateway.storage.stores.packages import PackageStore
 
 _AT_ONCE: Final = 2
-"""Files that are cleaned side by side: each may take a core and a GB of memory."""
+"""Files that are cleaned at the same time: each may take a core and a GB of memory."""
 _MOST_WAITING: Final = 16
 _NO_FILE: Final = "There is no such file."
 _LINK_ENDED: Final = "This link has expired or was revoked; ask the pharmacy to send it again."
@@ -86,7 +86,7 @@ class FileIntake:
         self._pool.shutdown()
 
     def need_extra(self) -> None:
-        """Raise ``MissingExtra`` unless what cleans files is installed."""
+        """Raise ``MissingExtra`` unless the libraries that clean files are installed."""
         need_extra(self._installed)
 
     async def owner_of_package(
@@ -110,9 +110,9 @@ class FileIntake:
     ) -> KeptFile:
         """Clean and store a file; returns after the commit.
 
-        ``key`` is an idempotency key: the same request again gives the first answer. Raises
-        ``UnsupportedMedia``, ``TooLarge`` or ``InvalidInput`` for a file that isn't kept,
-        ``Unavailable`` while too many are being read.
+        ``key`` is an idempotency key: the same request again gets the first response. Raises
+        ``UnsupportedMedia``, ``TooLarge`` or ``InvalidInput`` for a refused file, ``Unavailable``
+        while too many are being read.
         """
         self.need_extra()
         if new.event_ref is not None and not 1 <= len(new.event_ref) <= _MAX_REF:
@@ -183,7 +183,7 @@ class FileIntake:
         return self._store.content(self._database, file, part)
 
     async def revoke_links(self, caller: Caller, file_id: str) -> StoredFile:
-        """Revoke every link to a file that was given out so far."""
+        """Revoke every link to a file that exists so far."""
         file = await self.get(caller, file_id)
         patient = await self._patient_of(file)
         entry = _entry(caller, "change", "file.links_revoked", file, patient)
@@ -297,7 +297,7 @@ class FileIntake:
         return _replayed(answers[0]) if answers else None
 
     async def _patient_of(self, file: StoredFile) -> PatientKeys:
-        """Return what the patient's record is found by; of a plugin's thing only its id."""
+        """Return the values that find the patient's record; for a plugin's object only its id."""
         job = Caller(file.account_id, file.mode, "gateway", kind="job")
         async with self._database.read() as connection:
             package = await self._packages.get(connection, job, file.subject)
@@ -307,7 +307,7 @@ class FileIntake:
 
 
 def _changed(file: StoredFile) -> Change:
-    """Return the thing that a file belongs to as changed; of a plugin's thing no page listens."""
+    """Return a change of the file's subject; for a plugin's object no page listens."""
     return Change("packages", file.account_id, file.mode, file.site, [file.subject])
 
 
@@ -333,6 +333,6 @@ def _replayed(answer: bytes | GatewayError) -> KeptFile:
 
 
 def _discard(work: "Future[Cleaned]") -> None:
-    """Delete what was cleaned for a request that has ended."""
+    """Delete the cleaned file of a request that has ended."""
     if not work.cancelled() and work.exception() is None:
         work.result().close()

@@ -1,4 +1,4 @@
-"""A package's history: each step, who reported it, its proof, and which endpoints heard of it."""
+"""A package's history: each step, who reported it, its proof, and its notified endpoints."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -24,7 +24,7 @@ _MOST_ACCESSES: Final = 100
 
 
 class Step(NamedTuple):
-    """One event of a package. ``files`` are those kept here that its proof names."""
+    """One event of a package. ``files`` are the stored files that its proof names."""
 
     event: Event
     reported_by: str | None
@@ -35,7 +35,7 @@ class Step(NamedTuple):
 class History(NamedTuple):
     """A package and its steps in the order they were recorded.
 
-    ``files`` are all its files, oldest first; of those, some may belong to no step.
+    ``files`` are all its files, oldest first; some may belong to no step.
     """
 
     package: Package
@@ -51,7 +51,7 @@ class Access(NamedTuple):
 
 
 class Histories:
-    """Reads what is known of one package."""
+    """Reads the history of one package."""
 
     def __init__(
         self,
@@ -70,9 +70,9 @@ class Histories:
         self._audit = audit
 
     async def of(self, caller: Caller, package_id: str) -> History:
-        """Return a package's history; raises ``NotFound``. The look is noted.
+        """Return a package's history; raises ``NotFound``.
 
-        The order and the events' data are as they are stored: mask them for the caller.
+        The view is audited. The order and the events' data are unmasked: mask them for the caller.
         """
         async with self._database.read() as connection:
             package = await self._packages.get(connection, caller, package_id)
@@ -104,7 +104,7 @@ class Histories:
         return [Access(each, names.get(each.actor)) for each in rows]
 
     async def reveal(self, caller: Caller, package_id: str, purpose: Purpose) -> Package:
-        """Return a package to a caller who sees it in full or in part; noted with its purpose.
+        """Return a package in full or in part, as the caller may see it; audited with the purpose.
 
         Raises ``NotFound``, and ``Forbidden`` for a caller without any reveal permission.
         """

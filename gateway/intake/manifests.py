@@ -1,7 +1,7 @@
-"""A driver's manifest: where each bag goes, and what to collect there. No drug, no rx number.
+"""A driver's manifest: the address of each bag, and the amount to collect.
 
-It is of chosen packages, or of all that drivers have now. Each package on it is a row of the audit
-trail, whether it is printed or fetched as data.
+No drug, no rx number. It lists chosen packages, or all that drivers have now. Each package on it is
+a row of the audit trail, whether the manifest is printed or returned as data.
 """
 
 from collections.abc import Collection, Sequence
@@ -40,9 +40,9 @@ class Manifests:
         self._prints = prints
 
     async def of(self, caller: Caller, package_ids: Collection[str]) -> Sequence[ManifestRow]:
-        """Return the manifest of packages, by driver and then as they came in; noted as a print.
+        """Return the manifest of packages, by driver and time of arrival; audited as a print.
 
-        Packages that the caller doesn't see, and erased ones, are left out.
+        Packages that the caller may not see, and erased ones, are left out.
         """
         shown = await self._prints.chosen(
             caller,
@@ -58,7 +58,7 @@ class Manifests:
     ) -> Sequence[ManifestRow]:
         """Return the packages that drivers have now, or one of them, by driver and address.
 
-        Noted as a print. Raises ``Conflict`` for more than 2,000.
+        Audited as a print. Raises ``Conflict`` for more than 2,000.
         """
         caller.need("reveal.contact")
         found: list[Package] = []

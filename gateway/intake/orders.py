@@ -1,9 +1,10 @@
 """Accept orders: review → deduplicate → package + event + deliveries, in one transaction.
 
-Concurrent submissions share one transaction (:class:`~gateway.storage.batcher.Batcher`, a
-group commit); each is answered only after the commit.
+Concurrent submissions share one transaction (:class:`~gateway.storage.batcher.Batcher`, a group
+commit); each gets its response only after the commit.
 
-* :meth:`Intake.accept` reviews each order by itself, stores the new ones and answers per order;
+* :meth:`Intake.accept` reviews each order alone, stores the new ones and returns a result per
+  order;
 * :meth:`Intake.rehearse` is the dry run: the same review, nothing stored;
 * an ``Idempotency-Key`` is looked up and its response stored in the same transaction.
 """
@@ -45,7 +46,7 @@ from gateway.storage.transaction import Transaction
 
 _ANSWER_ENCODER = msgspec.json.Encoder()
 
-# Larger transactions are not faster, and delay the last order more.
+# Larger transactions aren't faster, and delay the last order.
 _ORDERS_PER_TRANSACTION: Final = 2000
 
 
@@ -90,7 +91,7 @@ class Intake:
         )
 
     async def accept(self, submission: Submission) -> IntakeResult:
-        """Accept a submission; each order is accepted or rejected by itself.
+        """Accept a submission; each order is accepted or rejected alone.
 
         Raises ``Conflict`` while the first request with the same idempotency key is
         still running, ``IdempotencyKeyReused`` when it came with another body.
@@ -108,7 +109,7 @@ class Intake:
     async def rehearse(self, submission: Submission) -> IntakeResult:
         """Review a submission as :meth:`accept` would, and store nothing.
 
-        An order that would be stored is answered as ``created``, without a package id.
+        An order that would be stored has the result ``created``, without a package id.
         """
         reviewed = self._review(submission)
         keys: dict[int, OrderKey] = {}
@@ -189,8 +190,8 @@ class Intake:
             return await self._stored(transaction, batch)
 
         answers, published = await self._database.transact(store)
-        # In the loop's next round, and so the deliveries that it starts in the one after: the
-        # callers are answered first.
+        # In the next turn of the event loop, so that its deliveries start in the turn after that:
+        # the callers get their responses first.
         asyncio.get_running_loop().call_soon(self._publisher.announce, published)
         log_usage(published.events)
         return [answers[place] for place in range(len(batch))]
@@ -198,7 +199,7 @@ class Intake:
     async def _stored(
         self, transaction: Transaction, batch: Sequence[_Reviewed]
     ) -> tuple[dict[int, IntakeResult | Exception], Published]:
-        """Store a batch in one transaction; returns the answers by place, and what to announce."""
+        """Store a batch in one transaction; returns answers by place, and events to announce."""
         now = self._clock.now()
         requests = [reviewed.request for reviewed in batch]
         earlier, places = await split_replays(transaction, requests, now)
@@ -226,7 +227,7 @@ class Intake:
     ) -> tuple[dict[int, dict[int, OrderResult]], dict[int, PlanRefusal], Published]:
         """Store the new orders; returns results by place in the batch, then by index.
 
-        With them by place: why a plan has no room for some.
+        Also returns, by place, the plan limit that some orders exceed.
         """
         wanted = [
             (place, index, reviewed.submission, order)
@@ -278,7 +279,7 @@ class Intake:
         wanted: Sequence[tuple[int, int, Submission, Order]],
         now: datetime,
     ) -> dict[tuple[str, Mode], Allowance]:
-        """Return what the plans of the accounts have left; test data has no plan."""
+        """Return the remaining limits of the accounts' plans; test data has no plan."""
         live = {each.caller.account_id for _, _, each, _ in wanted if each.caller.mode == "live"}
         found = await self._plans.allowances(connection, live, now)
         return {(account_id, "live"): each for account_id, each in found.items()}

@@ -1,4 +1,4 @@
-"""Packages for paper: chosen by ids, in the order of a tour, each noted in the audit trail."""
+"""Packages for printing: chosen by ids, in the order of a tour, each audited."""
 
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -15,7 +15,7 @@ _FIELDS: Final = ("contact", "identity", "money")
 
 
 class Prints:
-    """Hands packages out for printing to callers who may see contact data."""
+    """Returns packages for printing to callers who may see contact data."""
 
     def __init__(self, database: Database, packages: PackageStore, audit: AuditTrail) -> None:
         self._database = database
@@ -27,8 +27,8 @@ class Prints:
     ) -> Sequence[Package]:
         """Return the packages of up to ``most`` ids as :meth:`noted` does.
 
-        Those that the caller doesn't see are left out. Raises ``InvalidInput`` with ``refusal``
-        for none and for too many.
+        Those that the caller may not see are left out. Raises ``InvalidInput`` with ``refusal`` for
+        none and for too many.
         """
         caller.need("reveal.contact")
         if not 1 <= len(package_ids) <= most:
@@ -41,7 +41,7 @@ class Prints:
     async def noted(
         self, caller: Caller, found: Sequence[Package], *, action: str
     ) -> Sequence[Package]:
-        """Return those that aren't erased, by driver and then as they came in; noted as a print."""
+        """Return those that aren't erased, by driver and time of arrival; audited as a print."""
         shown = sorted(
             (each for each in found if not each.purged),
             key=lambda each: (each.driver_id or "", each.id),

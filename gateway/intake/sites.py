@@ -1,4 +1,4 @@
-"""Sites: which one an order belongs to, and its country for phone numbers."""
+"""Sites: the site of an order, and its country for phone numbers."""
 
 from collections.abc import Iterable, Sequence
 from zoneinfo import ZoneInfo
@@ -25,11 +25,11 @@ class SiteDirectory:
             self._sites.setdefault(site.account_id, {})[site.code] = site
 
     def known(self, account_id: str, code: str) -> bool:
-        """Say whether the account has a site of this code."""
+        """Return whether the account has a site with this code."""
         return code in self._sites.get(account_id, {})
 
     def resolve(self, caller: Caller, wanted: str | None) -> tuple[str | None, tuple[Problem, ...]]:
-        """Return an order's site code, or the problem that leaves it open.
+        """Return an order's site code, or the problem that prevents one.
 
         In this order: the site named, the caller's only site, the account's only site.
         """
@@ -48,13 +48,13 @@ class SiteDirectory:
         return next(iter(sites), None), ()
 
     def zone(self, account_id: str, code: str | None) -> ZoneInfo:
-        """Return the time zone of a site; without one, of the account's first, else UTC."""
+        """Return the time zone of a site; without a site, of the account's first, else UTC."""
         sites = self._sites.get(account_id, {})
         site = sites.get(code or "") or next(iter(sites.values()), None)
         return ZoneInfo("UTC" if site is None else site.timezone)
 
     def name(self, account_id: str, code: str) -> str:
-        """Return the name of a site; of one that is no longer configured, its code."""
+        """Return the name of a site; for one that is no longer configured, its code."""
         site = self._sites.get(account_id, {}).get(code)
         return code if site is None else site.name
 

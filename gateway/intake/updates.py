@@ -58,9 +58,9 @@ class _Report(NamedTuple):
 
 
 _RefFile = tuple[StoredFile, bytes | None]
-"""A file of a package, and the digest of the report that it came with."""
+"""A file of a package, and the digest of the reference that it was sent with."""
 
-# A file that came with the reference of such a report is its proof.
+# A file that was sent with the reference of such a report is its proof.
 _PROVED: Final = frozenset({"delivery.attempted", "delivery.completed", "delivery.failed"})
 _KINDS: Final = (
     ("photo", "photo_file", "photo_url"),
@@ -100,8 +100,8 @@ class UpdateIntake:
     async def apply(self, caller: Caller, update: DeliveryUpdate) -> UpdateResult:
         """Apply one update; returns after the commit.
 
-        Raises ``InvalidInput`` for a faulty update, ``NotFound`` for a package that is not
-        the caller's, ``Conflict`` when its status doesn't allow the update.
+        Raises ``InvalidInput`` for a wrong update, ``NotFound`` for a package that is not the
+        caller's, ``Conflict`` when its status doesn't allow the update.
         """
         ref = update.event_ref
         digest = None if ref is None else hashlib.sha256(ref.encode()).digest()
@@ -132,7 +132,7 @@ class UpdateIntake:
     async def _applied(
         self, transaction: Transaction, reports: Sequence[_Report]
     ) -> tuple[list[UpdateResult | Exception], Published]:
-        """Apply reports in one transaction; returns their answers, and what to announce."""
+        """Apply reports in one transaction; returns their answers, and events to announce."""
         locked = await self._packages.states_of(
             transaction,
             {(each.caller.account_id, each.update.package_id) for each in reports},
@@ -287,11 +287,11 @@ def references(package: PackageState) -> dict[str, Any]:
 
 
 def _is_late(package: PackageState, occurred_at: datetime, now: datetime) -> bool:
-    """Say whether an update is older than the package's current status.
+    """Return whether an update is older than the package's current status.
 
-    Compared in whole seconds, as reporters give them. A package that was only created has no
-    updates yet, so none can be late; nor against a status time in the future, which a clock
-    that was set back since has left.
+    Compared in whole seconds, as reporters give them. For a package that was only created no update
+    is late. Nor is one when the status time is in the future, which happens after the clock was set
+    back.
     """
     if package.status == "created" or package.status_at_ms > to_epoch_ms(now):
         return False
@@ -299,7 +299,7 @@ def _is_late(package: PackageState, occurred_at: datetime, now: datetime) -> boo
 
 
 def _is_proved(update: DeliveryUpdate) -> bool:
-    """Say whether a report has a photo, a signature, or who took the bag."""
+    """Return whether a report has a photo, a signature, or the name of who took the bag."""
     proof = update.proof
     return proof is not None and any(
         (
@@ -318,7 +318,7 @@ def _named_files(update: DeliveryUpdate) -> bool:
 
 
 def _with_files(report: _Report, files: Sequence[_RefFile]) -> tuple[_Report, Sequence[Problem]]:
-    """Check the files that a report names, and name those that came with its reference."""
+    """Check the files that a report names, and add those that were sent with its reference."""
     proof, faults = report.update.proof or Proof(), []
     for kind, name, url in _KINDS:
         named = getattr(proof, name)

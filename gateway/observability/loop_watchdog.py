@@ -94,7 +94,7 @@ class _Watchdog(threading.Thread):
             self._report(place, seconds, cpu_seconds, self._waited_seconds() - waited_began)
 
     def _waits(self) -> bool:
-        """Say whether the loop waits for events, as its thread's innermost function shows."""
+        """Return whether the loop waits for events, as its thread's innermost function shows."""
         used = self._cpu_seconds()
         if used and used == self._waited_at:
             return True  # it has not moved since

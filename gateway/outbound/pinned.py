@@ -537,7 +537,7 @@ def _has_failed(task: "asyncio.Task[Any]") -> bool:
 
 
 def _informative(failure: BaseException) -> bool:
-    """Say whether a failure says more than that nothing listens."""
+    """Return whether a failure says more than that nothing listens."""
     return not isinstance(failure, CallFailed) or failure.failure not in {"connect", "timeout"}
 
 

@@ -178,7 +178,7 @@ class AddressGuard:
         return cls(allow_http, tuple(networks))
 
     def trusts(self, address: IPAddress) -> bool:
-        """Say whether the operator named a network that ``address`` lies in."""
+        """Return whether the operator named a network that ``address`` lies in."""
         address = judged(address)
         return embedded_reason(address) is None and any(
             address in network for network in self.allow_networks

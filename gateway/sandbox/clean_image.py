@@ -117,7 +117,7 @@ def _saved(image: Image.Image, form: str, **options: Any) -> bytes:
 
 
 def _is_something_else(content: bytes, form: str) -> bool:
-    """Say whether the file is also of another kind: a ZIP, a PDF, a page, a script."""
+    """Return whether the file is also of another kind: a ZIP, a PDF, a page, a script."""
     if b"%PDF-" in content[:_PDF_HEAD_BYTES] or zipfile.is_zipfile(io.BytesIO(content)):
         return True
     outside = _outside_jpeg if form == "JPEG" else _outside_png if form == "PNG" else _outside_webp

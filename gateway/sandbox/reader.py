@@ -266,5 +266,5 @@ def _close(pipe: IO[bytes]) -> None:
 
 
 def _is_broken_pipe(error: OSError) -> bool:
-    """Say whether a pipe's other end is gone, which Windows calls an invalid argument."""
+    """Return whether a pipe's other end is gone, which Windows calls an invalid argument."""
     return isinstance(error, BrokenPipeError) or error.errno == errno.EINVAL

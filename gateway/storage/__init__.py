@@ -1,1 +1,1 @@
-"""What is kept: the schema, the statements that use it, sealing and batching."""
+"""The database: the schema, the statements that use it, sealing and batching."""

@@ -18,19 +18,19 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]]
-"""Stores items, and answers for each in the same order; an exception is that item's answer."""
+"""Stores items and returns their answers in the same order; an exception is an item's answer."""
 
 
 class Batcher(Generic[Item, Answer]):
     """Collects items while a flush runs, and flushes them together.
 
-    ``max_weight`` bounds a flush (``weigh`` returns an item's weight; a heavier one goes alone),
-    ``max_waiting`` bounds the queue: beyond it :meth:`submit` raises ``Unavailable``.
+    ``max_weight`` limits a flush (``weigh`` returns an item's weight; a heavier item is flushed
+    alone), ``max_waiting`` bounds the queue: beyond it :meth:`submit` raises ``Unavailable``.
     ``observe`` is called with the number of items of each batch.
 
-    A flush that raises has stored nothing (it is one transaction). If the database is out of
-    reach, every item gets a ``StorageError``; otherwise one of the items is at fault, and each is
-    flushed alone, so that it fails alone.
+    A flush that raises has stored nothing (it is one transaction). If the database is unavailable,
+    every item gets a ``StorageError``; otherwise one item caused the error, and each is flushed
+    alone, so that only that one fails.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Batcher(Generic[Item, Answer]):
     ) -> asyncio.Future[Answer]:
         """Submit ``item`` without waiting; returns the future of its answer.
 
-        That is ``answer``, where the caller has one already.
+        It is ``answer``, if the caller passes one.
         """
         if len(self._waiting) >= self._max_waiting:
             raise Unavailable("The gateway is taking in more than it can store; try again shortly.")
@@ -72,12 +72,12 @@ class Batcher(Generic[Item, Answer]):
             answer = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         if self._running is None:
-            # Without a context: the log lines of a batch must not carry one caller's name.
+            # Without a context: the log lines of a batch must not carry one caller's ids.
             self._running = asyncio.create_task(self._run(), context=Context())
         return answer
 
     async def drained(self) -> None:
-        """Wait until everything submitted is answered."""
+        """Wait until every submitted item has its answer."""
         while self._running is not None:
             await asyncio.shield(self._running)
 
@@ -113,7 +113,8 @@ class Batcher(Generic[Item, Answer]):
                 return
             else:
                 answers = [error]
-        if len(answers) != len(batch):  # can't be assigned, and no caller may wait for ever
+        # answers can't be matched to items, and no caller may wait for ever
+        if len(answers) != len(batch):
             fault = f"a flush of {len(batch)} items gave {len(answers)} answers"
             answers = [RuntimeError(fault) for _ in batch]
         for (_, future), answer in zip(batch, answers, strict=True):
@@ -127,7 +128,7 @@ class Batcher(Generic[Item, Answer]):
 
 def _out_of_reach(cause: Exception) -> StorageError:
     if isinstance(cause, StorageError):
-        return cause  # it has a better sentence
+        return cause  # it already has a sentence for the operator
     error = StorageError("The database can't be reached right now; try again shortly.")
     error.__cause__ = cause
     return error

@@ -1,12 +1,12 @@
 """Connections: one writer at a time on SQLite, a pool on PostgreSQL, the same statements on both.
 
 Hot paths are transaction functions (:mod:`gateway.storage.transaction`), which
-:meth:`Database.transact` runs; what is rare opens a transaction with :meth:`Database.begin`.
+:meth:`Database.transact` runs; other code opens a transaction with :meth:`Database.begin`.
 
-SQLite is opened in WAL mode with ``synchronous=FULL``: what was committed survives
-a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous). Its writers
-queue here, in this process, instead of colliding in the file; other processes
-(the command line) are waited for by SQLite's own busy timeout.
+SQLite is opened in WAL mode with ``synchronous=FULL``: committed rows survive a power cut
+(https://www.sqlite.org/pragma.html#pragma_synchronous). The writers of this process queue here
+instead of colliding in the file; SQLite's busy timeout waits for other processes (the command
+line).
 """
 
 import asyncio
@@ -50,7 +50,7 @@ from gateway.storage.transaction import Answer, Row, Statement, Transaction, Tra
 Dialect = Literal["sqlite", "postgresql"]
 
 APPLICATION_NAME: Final = "rx-gateway"
-"""The name of our sessions in pg_stat_activity."""
+"""The name of the gateway's sessions in pg_stat_activity."""
 
 _BUSY_TIMEOUT_MS: Final = 15_000
 PREPARED: Final = "prepared_statements"
@@ -58,7 +58,7 @@ PREPARED: Final = "prepared_statements"
 
 _BUSY_PAUSE_SECONDS = 0.02
 _BEGIN_READING: Final = "BEGIN"
-# How long closing waits for connections in use: a cancelled statement runs to its end.
+# How long closing waits for connections in use; a cancelled statement runs to its end.
 _CLOSING_SECONDS: Final = 15.0
 _CLOSING_PAUSE_SECONDS: Final = 0.01
 _CACHED_STATEMENTS = 512
@@ -67,7 +67,7 @@ _PRIMARY_CODE: Final = 0xFF
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
-    # macOS would leave it in the drive's cache; elsewhere this means nothing.
+    # macOS would leave commits in the drive's cache; other systems ignore this.
     # https://www.sqlite.org/pragma.html#pragma_fullfsync
     "PRAGMA fullfsync=ON",
     "PRAGMA foreign_keys=ON",
@@ -81,12 +81,12 @@ _SERVER_STATES: Final = ("08", "28", "3D", "53", "57", "58")
 
 
 class Database:
-    """The one door to the database. ``url`` is an SQLAlchemy URL of aiosqlite or asyncpg.
+    """The only access to the database. ``url`` is an SQLAlchemy URL of aiosqlite or asyncpg.
 
-    ``?prepared_statements=false`` is our own addition to it: for poolers in transaction mode.
-    A SQLite file that another connection has locked is waited for, ``busy_timeout_ms`` at most.
-    With ``only_reads`` a ``-wal`` that was left stays beside it, which the last connection to close
-    would write into the file.
+    ``?prepared_statements=false`` is an option of the gateway, for poolers in transaction mode.
+    Statements wait up to ``busy_timeout_ms`` for a locked SQLite file. With ``only_reads`` a
+    leftover ``-wal`` stays beside the file; otherwise the last connection to close would write it
+    into the file.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Database:
         else:
             self.path = None
             self._watch = None
-            # Without names, asyncpg's statements live in their transaction alone.
+            # Without names, asyncpg's prepared statements last for one transaction.
             unprepared: dict[str, Any] = {
                 "statement_cache_size": 0,
                 "prepared_statement_cache_size": 0,
@@ -163,8 +163,8 @@ class Database:
     def read_now(self, statement: Statement, **values: Any) -> Sequence[Row] | None:
         """Read a few rows by their key at once, in the event loop's own thread.
 
-        ``None`` where that can't be: on PostgreSQL, or while SQLite's file is locked. Some 20 µs,
-        where a hop to another thread costs 250: for look-ups by a unique index only.
+        Returns ``None`` on PostgreSQL, and while SQLite's file is locked. It takes some 20 µs, a
+        hop to another thread 250 µs. Use it for look-ups by a unique index only.
         """
         if self.path is None:
             return None
@@ -182,7 +182,7 @@ class Database:
             raise wrapped(error, statement.sqlite) from error
 
     async def look(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        """Read a few rows by an index with one statement: for what is asked every second.
+        """Read a few rows by an index with one statement; for queries that run every second.
 
         No hop to another thread on SQLite, one round trip on PostgreSQL.
         """
@@ -203,7 +203,7 @@ class Database:
             yield connection
 
     def _turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait for the turn of another writer than the transaction functions, on SQLite."""
+        """Wait for the writer's turn on SQLite, for a writer that isn't a transaction function."""
         return (
             self._functions.turn() if isinstance(self._functions, SqliteWriter) else nullcontext()
         )
@@ -216,7 +216,7 @@ class Database:
             yield connection
 
     async def run_script(self, statements: str) -> None:
-        """Run SQLite statements to their end outside of any transaction, as the only writer.
+        """Run SQLite statements completely and outside of any transaction, as the only writer.
 
         ``PRAGMA incremental_vacuum`` yields a row without columns for each page; the driver
         would stop at the first (https://www.sqlite.org/pragma.html#pragma_incremental_vacuum).
@@ -226,7 +226,7 @@ class Database:
             await driver.executescript(statements)
 
     async def ping(self) -> None:
-        """Raise :class:`StorageError` with a sentence for the operator when out of reach."""
+        """Raise :class:`StorageError` with a sentence for the operator when it is unavailable."""
         try:
             async with asyncio.timeout(5), self.read() as connection:
                 await connection.execute(text("SELECT 1"))
@@ -264,12 +264,12 @@ class Database:
     def _open_for_point_reads(self) -> sqlite3.Connection:
         """Open the connection of :meth:`read_now`."""
         reader = self._opened(check_same_thread=True)
-        reader.execute("PRAGMA busy_timeout=0")  # the event loop waits for no lock
+        reader.execute("PRAGMA busy_timeout=0")  # the event loop must not wait for a lock
         reader.execute("PRAGMA query_only=ON")
         return reader
 
     def _opened(self, *, check_same_thread: bool) -> sqlite3.Connection:
-        watch = cast("FileWatch", self._watch)  # there is one wherever this is called: on SQLite
+        watch = cast("FileWatch", self._watch)  # never None here: this is called on SQLite only
         driver = sqlite3.connect(
             watch.address(),
             uri=True,
@@ -311,7 +311,7 @@ class Database:
             async_creator=connect,
         )
 
-        # The driver's own transactions leave SELECTs outside; so BEGIN is explicit.
+        # The driver's own transactions don't include SELECTs; so BEGIN is explicit.
         # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
         @event.listens_for(engine.sync_engine, "connect")
         def prepare(connection: Any, _record: Any) -> None:
@@ -338,9 +338,9 @@ class Database:
         return engine
 
     async def close(self) -> None:
-        """Close all connections; those in use are waited for.
+        """Close all connections, after those in use are returned.
 
-        A thread of the driver that answers later would find the event loop closed.
+        A driver's thread that answers later would find the event loop closed.
         """
         await self._functions.close()
         if self._point_reader is not None:
@@ -355,7 +355,7 @@ class Database:
 
 
 async def _given_back(engine: AsyncEngine) -> None:
-    """Wait until no connection is in use: a task that was cancelled returns its own later."""
+    """Wait until no connection is in use: a cancelled task returns its connection later."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _CLOSING_SECONDS
     pool: Any = engine.pool
@@ -364,7 +364,7 @@ async def _given_back(engine: AsyncEngine) -> None:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether an error means that the database is out of reach, and not a faulty statement.
+    """Return whether an error means that the database is unavailable, not a wrong statement.
 
     PostgreSQL's driver has the same classes for both, so its error codes decide.
     """
@@ -381,7 +381,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def _is_damage(error: BaseException | None) -> bool:
-    """Return whether SQLite reports that the file is malformed, or no database."""
+    """Return whether SQLite reports that the file is malformed or isn't a database."""
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
     return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -396,10 +396,10 @@ def is_busy(error: sqlite3.OperationalError) -> bool:
 
 
 async def _set_up_when_free(driver: Connection, *, busy_timeout_ms: int) -> None:
-    """Set a new connection up; waits for a lock on the file as long as a writer would.
+    """Set up a new connection; waits for a lock on the file as long as a writer would.
 
-    Two that make the same file a WAL file hold a shared lock each and want it alone: SQLite
-    then refuses one of them at once, however long its busy timeout is
+    When two connections switch the same file to WAL mode, each holds a shared lock and needs an
+    exclusive one: SQLite then refuses one of them at once, in spite of its busy timeout
     (https://www.sqlite.org/c3ref/busy_handler.html).
     """
     loop = asyncio.get_running_loop()
@@ -416,8 +416,8 @@ async def _set_up_when_free(driver: Connection, *, busy_timeout_ms: int) -> None
 
 
 async def _set_up(driver: Connection, busy_timeout_ms: int) -> None:
-    # Only before anything is written, WAL mode included: a file that has pages keeps its
-    # mode until VACUUM, and setting it again would wait for the writer's lock.
+    # Only for an empty file, before WAL mode is set: a file with pages keeps its mode until VACUUM,
+    # and setting it again would wait for the writer's lock.
     # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
     [(pages,)] = await driver.execute_fetchall("PRAGMA page_count")
     if pages == 0:
@@ -430,8 +430,8 @@ def _pragmas(busy_timeout_ms: int) -> tuple[str, ...]:
     return (f"PRAGMA busy_timeout={busy_timeout_ms}", *_PRAGMAS)
 
 
-# Statements of these many rows and no others, so that SQLite compiles each of them once. The
-# largest stays below the 32,766 parameters that it takes.
+# Statements have these numbers of rows only, so that SQLite compiles each of them once. The largest
+# stays below SQLite's limit of 32,766 parameters.
 _ROWS_AT_ONCE: Final = (1024, 512, 256, 128, 64)
 
 
@@ -441,7 +441,7 @@ async def insert_rows(
     columns: tuple[str, ...],
     rows: Sequence[tuple[Any, ...]],
 ) -> None:
-    """Insert ``rows``, each the values of ``columns`` in their order, as the driver takes them."""
+    """Insert ``rows``, each the values of ``columns`` in their order, in the driver's types."""
     if isinstance(connection, Transaction):
         await connection.insert(table, columns, rows)
         return

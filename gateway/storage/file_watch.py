@@ -11,7 +11,7 @@ def was_left_open(path: Path) -> bool:
     """Return whether the last process that had a SQLite file open was killed.
 
     The last connection to close writes the ``-wal`` into the file and removes it
-    (https://www.sqlite.org/wal.html). Also while another process has it open.
+    (https://www.sqlite.org/wal.html). Also true while another process has the file open.
     """
     wal = path.with_name(f"{path.name}-wal")
     return wal.exists() and wal.stat().st_size > 0
@@ -20,9 +20,8 @@ def was_left_open(path: Path) -> bool:
 class FileWatch:
     """Notices when a SQLite file in use is replaced, deleted or damaged.
 
-    Without it, writes go on into a file that has no name any more. The file and its ``-wal`` are
-    compared with those of the first connection, at most once a second; a fault stays until the
-    process ends.
+    Without it, writes would continue into a deleted file. The file and its ``-wal`` are compared
+    with those of the first connection, at most once a second; a fault stays until the process ends.
     """
 
     def __init__(
@@ -47,20 +46,21 @@ class FileWatch:
         self._was_opened = False
 
     def address(self) -> str:
-        """Return the URI of the next connection; raises ``StorageError`` when the file is another.
+        """Return the URI of the next connection; raises ``StorageError`` for a replaced file.
 
-        Only a process that never had the file open may create it (``mode=rwc``): one that was
-        deleted since the last look would come back empty (https://www.sqlite.org/uri.html).
+        Only a process that never had the file open may create it (``mode=rwc``): otherwise a file
+        that was deleted since the last check would be created empty
+        (https://www.sqlite.org/uri.html).
         """
         if (fault := self.fault(at_once=True)) is not None:
             raise StorageError(fault)
         mode = "rw" if self._was_opened else "rwc"
         if self._only_reads and was_left_open(self._path):
-            mode = "ro"  # without a -wal, it would leave an empty one behind
+            mode = "ro"  # without a -wal, the connection would leave an empty one behind
         return f"{self._path.absolute().as_uri()}?mode={mode}"
 
     def connected(self) -> None:
-        """Note a new connection: the first one's file is the one to compare with."""
+        """Record a new connection; later files are compared with the first one's."""
         with self._counting:
             self._connections += 1
             self._was_opened = True
@@ -68,14 +68,14 @@ class FileWatch:
                 self._identity, self._wal_identity = _identity(self._path), None
 
     def disconnected(self) -> None:
-        """Note that a connection closed; the last one takes the ``-wal`` along."""
+        """Record that a connection closed; the last one removes the ``-wal``."""
         with self._counting:
             self._connections -= 1
             if self._connections <= 0:
                 self._connections, self._identity, self._wal_identity = 0, None, None
 
     def damaged(self) -> None:
-        """Note that SQLite found the file malformed."""
+        """Record that SQLite found the file malformed."""
         self._fault = (
             f"The database file {self._path.name} is damaged: stop the gateway, keep a copy of the "
             "file, and restore the last backup (gateway restore FILE). A copy that was put back by "
@@ -83,9 +83,9 @@ class FileWatch:
         )
 
     def fault(self, *, at_once: bool = False) -> str | None:
-        """Return what is wrong with the file, as a sentence for the operator.
+        """Return the fault of the file as a sentence for the operator.
 
-        ``at_once`` compares even if that was done within the last second.
+        ``at_once`` compares even if the last comparison was less than a second ago.
         """
         now = self._clock.monotonic_seconds()
         is_due = at_once or now >= self._look_at
@@ -96,7 +96,7 @@ class FileWatch:
 
     def _compare(self) -> None:
         wal = _identity(self._wal)
-        if self._wal_identity is None:  # it appears with the first transaction
+        if self._wal_identity is None:  # the -wal appears with the first transaction
             self._wal_identity = wal
         if _identity(self._path) != self._identity or wal != self._wal_identity:
             self._fault = (

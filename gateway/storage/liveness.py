@@ -1,10 +1,10 @@
-"""Which delivering processes are alive, as PostgreSQL sees it: a session lock each.
+"""Which delivering processes are alive, by a session lock of PostgreSQL for each.
 
 A process holds an advisory lock for as long as it delivers, on a connection of its own, and its
 leases begin with the lock's number. When the process dies its connection closes, PostgreSQL drops
-the lock at once, and a sweep of another process ends the leases: they need not run out.
+the lock at once, and the sweep of another process ends the leases before they expire.
 
-A machine that loses its power closes nothing; there the leases run out as before.
+A machine that loses its power closes no connection; its leases expire.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from gateway.storage.transaction import Statement
 
 _log = logging.getLogger(__name__)
 
-# Sweeps, a second apart, that must find a lock gone: its process may just be connecting again.
+# Sweeps, a second apart, that must find a lock missing: its process may be reconnecting.
 _SWEEPS_UNTIL_DEAD: Final = 3
 _LARGEST: Final = 2**31 - 1
 
-# The owners of leases whose lock no session holds. Only rows that are due within a lease are looked
-# at, by the index of due rows.
+# The owners of leases whose lock no session holds. Reads only rows that are due within a lease, by
+# the index of due rows.
 _DEAD: Final = Statement(
     """
 SELECT DISTINCT split_part(lease, '.', 1)
@@ -74,14 +74,15 @@ class Liveness:
 
     @property
     def lease_prefix(self) -> str:
-        """What the leases of this process begin with; empty where no lock is held."""
+        """The prefix of this process's leases; empty where no lock is held."""
         return "" if self._connection is None else f"{self._number}."
 
     async def hold(self) -> None:
         """Take the lock, and take it again after its connection broke; call it every second."""
         if self._database.dialect == "sqlite":
             return
-        async with self._holding:  # two that took it at once would wait for each other for good
+        # two processes that took it at once would wait for each other for ever
+        async with self._holding:
             await self._hold()
 
     async def _hold(self) -> None:
@@ -105,7 +106,7 @@ class Liveness:
         self._connection = connection
 
     async def end_leases_of_the_dead(self, now: datetime) -> Collection[str]:
-        """End the leases of processes whose lock is gone; returns the destinations that had any.
+        """End the leases of processes whose lock is gone; returns their destinations.
 
         A process counts as gone when three calls, a second apart, found no lock of it.
         """
@@ -129,7 +130,7 @@ class Liveness:
         return destinations
 
     async def release(self) -> None:
-        """Give the lock up: this process delivers nothing more."""
+        """Release the lock: this process has stopped delivering."""
         await self._drop()
         if self._engine is not None:
             await self._engine.dispose()

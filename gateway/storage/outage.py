@@ -1,4 +1,4 @@
-"""Why a database can't be used, in words for the operator.
+"""The reason why a database is unavailable, in words for the operator.
 
 Driver errors name the cause only by class and code, and their messages may quote data, so
 this module maps codes to sentences and never repeats a message.
@@ -65,7 +65,7 @@ _SYSTEM: Final[tuple[tuple[type[BaseException], str], ...]] = (
 
 
 def cause_of(error: BaseException) -> str:
-    """Return why the database failed, and what to do about it."""
+    """Return the reason why the database failed, and the remedy."""
     for each in _chain(error):
         name = getattr(each, "sqlite_errorname", None)
         if isinstance(name, str) and (found := _first(_SQLITE, name)):
@@ -83,7 +83,7 @@ def cause_of(error: BaseException) -> str:
 def failure_of(error: Exception) -> str:
     """Return an exception's class for the log, and the cause when the database failed."""
     name = type(error).__name__
-    if isinstance(error, StorageError):  # its sentence is our own
+    if isinstance(error, StorageError):  # its message is a sentence of the gateway
         return f"{name}: {error.message}"
     if isinstance(error, SQLAlchemyError | OSError):
         return f"{name}: {cause_of(error)}"

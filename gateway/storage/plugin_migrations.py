@@ -1,8 +1,8 @@
-"""Whose migrations and tables they are: the names of a plugin's begin with the plugin's own.
+"""The names of a plugin's migrations and tables begin with the plugin's name.
 
-Alembic keeps the revisions of all plugins in one list, and a database has one namespace of
-tables. Two plugins with a revision ``0001`` would be one to Alembic: the tables of the second
-are never made, and nothing says so.
+Alembic keeps the revisions of all plugins in one list, and a database has one namespace of tables.
+Two plugins' revisions ``0001`` would be the same one to Alembic: the tables of the second plugin
+would silently be left out.
 """
 
 import ast
@@ -21,7 +21,7 @@ _STATED: Final = re.compile(
 )
 
 Brought = Sequence[tuple[str, PluginTables]]
-"""Tables, each with the name of the plugin that brings them."""
+"""Tables, with the name of their plugin."""
 
 
 class Revision(NamedTuple):
@@ -51,7 +51,7 @@ def revisions_in(folder: Path) -> list[Revision]:
 
 
 def refuse_clashes(brought: Brought) -> None:
-    """Raise ``PluginError`` for a revision or a table that two plugins bring."""
+    """Raise ``PluginError`` for a revision or a table that two plugins have."""
     revisions: dict[str, tuple[str, Revision]] = {}
     tables: dict[str, str] = {}
     for plugin, each in brought:
@@ -85,7 +85,7 @@ def refuse_unprefixed(brought: Brought) -> None:
 
 
 def name_faults(plugin: str, tables: PluginTables) -> Iterator[str]:
-    """Yield what is wrong with the names of a plugin's migrations and tables."""
+    """Yield the faults in the names of a plugin's migrations and tables."""
     prefix = f"{plugin}_"
     for revision in revisions_in(tables.migrations):
         if not revision.id.startswith(prefix):

@@ -1,4 +1,4 @@
-"""What a plugin says of its tables, for migrations, re-encryption, retention and clock steps."""
+"""A plugin's declaration of its tables, for migrations, re-encryption, retention, clock steps."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from gateway.storage.queue_table import QueueTable
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
-    """A column of sealed values, so that a new seal key reaches them too.
+    """A column of sealed values, which a rotation has to seal again.
 
     ``key`` names the columns that identify a row; ``row_id`` returns the id that a row's value
     was sealed for. ``rows_at_once`` are read into memory together.
@@ -30,9 +30,9 @@ class SealedColumn:
 class DueColumn:
     """A column of due times or lease ends (ms since 1970).
 
-    When the clock is set back, those that lie ahead are brought forward by as much, to the
-    present at most. Where it is the end of a lease, ``lease_seconds`` is the longest one: no
-    lease is cut short that may have begun just now.
+    When the clock is set back, times in the future are moved back by as much, to the present at
+    most. For a column of lease ends, ``lease_seconds`` is the longest lease: a lease that may have
+    begun just now isn't shortened.
     """
 
     column: Column[Any]
@@ -48,13 +48,12 @@ class PluginTables:
     """A plugin's own tables: their metadata, and the folder of its Alembic migrations.
 
     Revisions and tables begin with the plugin's name (``acme_0001``, ``acme_orders``); the first
-    migration names the plugin as its branch label and has no parent. ``prefix`` is that of the
-    tables where the name is too long for it. ``sealed`` lists every column that holds what
-    ``gateway.sealer`` sealed.
+    migration names the plugin as its branch label and has no parent. ``prefix`` is the beginning of
+    the tables' names where the plugin's name is too long. ``sealed`` lists every column of values
+    that ``gateway.sealer`` sealed.
 
-    ``unresolved`` is given ids that events are about, and returns those of your own things
-    that are unfinished: while they are, retention keeps the events about them, whatever their
-    age.
+    ``unresolved`` gets ids that events are about, and returns those of your plugin that are
+    unfinished: until they are finished, retention keeps the events about them at any age.
 
     ``due_columns`` lists columns of due times and lease ends. ``queues`` lists the tables that
     hold a work queue: their due times and leases need no entry in ``due_columns``, their depth is

@@ -1,8 +1,9 @@
-"""Transaction functions on PostgreSQL: few round trips, on connections kept ready.
+"""Transaction functions on PostgreSQL: few round trips, on connections that stay open.
 
-A function that only reads and then inserts sends no ``BEGIN``: reading committed rows inside of a
-transaction promises no more than outside, and all of its rows go out in one statement, which is
-its own transaction. Anything else begins one with its first writing or locking statement.
+A function that only reads and then inserts sends no ``BEGIN``: reading committed rows inside a
+transaction guarantees no more than outside, and all of its rows are sent in one statement, which is
+its own transaction. Every other function begins a transaction with its first writing or locking
+statement.
 """
 
 import asyncio
@@ -58,7 +59,7 @@ class PostgresTransaction(Transaction):
         return await self.fetch(statement, **values, **{name: list(each)})
 
     async def finish(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        """Run the last writing statement of this transaction; alone, it is its own transaction."""
+        """Run the last writing statement of this transaction; a single one needs no BEGIN."""
         if self._pending or self._always_begins:
             await self._begin()
         return await self._sent(statement.postgresql, statement.in_order(values))
@@ -89,7 +90,7 @@ class PostgresTransaction(Transaction):
         return (await self.execute(statement, parameters, **options)).scalars()
 
     async def commit(self) -> None:
-        """Send the rows that wait, and commit."""
+        """Send the queued rows, and commit."""
         if self._pending and self._always_begins:
             await self._begin()
         await self._send_pending()
@@ -115,7 +116,7 @@ class PostgresTransaction(Transaction):
         if not blocks:
             return
         sql = _insertion(tuple((table, columns) for table, columns, _ in blocks))
-        # An array for each column: unnest makes rows of them again.
+        # An array for each column: unnest makes rows of them.
         arrays = chain.from_iterable(zip(*rows, strict=True) for _, _, rows in blocks)
         await self._sent(sql, [list(each) for each in arrays])
 
@@ -133,7 +134,7 @@ class PostgresTransaction(Transaction):
             raise self._wrapped(error, sql) from error
 
     def _wrapped(self, error: Exception, sql: str) -> Exception:
-        """Return an error of the driver as SQLAlchemy raises it, without any values."""
+        """Return a driver's error as SQLAlchemy raises it, without any values."""
         dbapi = self._adapter.dbapi
         try:
             self._adapter._handle_exception(error)  # noqa: SLF001 - the only place with the mapping
@@ -173,7 +174,8 @@ class PostgresWriter:
             try:
                 answer = await function(transaction)
                 await transaction.commit()
-            except BaseException:  # cancelled too: the connection is rolled back; raised again
+            # also when cancelled: the connection is rolled back; raised again
+            except BaseException:
                 await self._recover(transaction)
                 raise
             self._idle.append(transaction)
@@ -188,7 +190,7 @@ class PostgresWriter:
     async def _connected(self) -> PostgresTransaction:
         while self._idle:
             transaction = self._idle.pop()
-            if not transaction.driver.is_closed():  # the driver has seen a server that went away
+            if not transaction.driver.is_closed():  # the driver has noticed that the server is gone
                 return transaction
             await _closed(transaction)
         connection = await self._engine.connect()
@@ -203,7 +205,7 @@ class PostgresWriter:
         )
 
     async def _recover(self, transaction: PostgresTransaction) -> None:
-        """Make a connection whose function failed ready again, or drop it."""
+        """Make a connection usable again after its function failed, or drop it."""
         try:
             if transaction.driver.is_closed():
                 raise ConnectionError  # noqa: TRY301 - as where it turns out now
@@ -233,7 +235,7 @@ def _insertion(blocks: tuple[tuple[Table, tuple[str, ...]], ...]) -> str:
             for number, column in enumerate(columns, start=place)
         )
         place += len(columns)
-        # In the order of the rows: that of events is their order.
+        # In the order of the rows: it is the order of the events.
         parts.append(
             f"INSERT INTO {table.name} ({','.join(columns)}) "  # noqa: S608 - names of our own
             f"SELECT * FROM unnest({arrays})"

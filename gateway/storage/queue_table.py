@@ -1,4 +1,4 @@
-"""QueueTable: which columns and states of a table are a work queue's, and which rows are due.
+"""QueueTable: the columns and states of a work queue's table, and the query of its due rows.
 
 :mod:`gateway.storage.work_queue` has the worked example.
 """
@@ -38,7 +38,7 @@ from gateway.storage.transaction import Statement
 
 _MAX_COUNT: Final = 10_000
 MAX_ATTEMPTS: Final = 2**31 - 1
-"""Where attempts are not counted by the queue."""
+"""For queues that don't count attempts."""
 
 BACKOFF_SECONDS: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
 """Pauses between the attempts at an item: ten attempts in about sixteen hours."""
@@ -53,24 +53,24 @@ class QueueTable:
     (ascending in the order of arrival), ``state``, ``due_at``, ``lease_until`` (both ms since
     1970; no lease is NULL, or 0 in a column that takes no NULL), ``attempts``.
 
-    ``lease`` holds the token of the claim. ``subject``: items of one subject are never in work
-    at the same time; with ``in_order`` an item waits for every earlier one of its subject, also
-    for one in backoff; without, one in backoff lets the later ones pass. ``partition`` (the
-    account, say) divides the queue: subjects are compared within it, and claims of different
-    partitions don't wait for each other. ``outcome`` takes one word about how an item ended,
-    never patient data. ``erase`` names columns that become NULL when an item is done.
+    ``lease`` holds the token of the claim. ``subject``: items of one subject are never processed at
+    the same time. With ``in_order`` an item waits for every earlier one of its subject, also for
+    one in backoff; without it, later items pass one in backoff. ``partition`` (for instance the
+    account) divides the queue: subjects are compared within it, and claims of different partitions
+    don't wait for each other. ``outcome`` takes one word about how an item ended, never patient
+    data. ``erase`` names columns that become NULL when an item is done.
 
     ``waiting``, ``leased``, ``done``, ``dead`` and ``held`` are the states' names; held items wait
     for a person, in a queue that has such a state. ``leased=None``: an
     item in work stays ``waiting``, and only ``lease_until`` shows it. ``done=None``: the row is
     deleted when its item is done.
 
-    ``backoff_seconds`` are the pauses between attempts; one attempt more than there are pauses,
-    and the item is a dead letter. ``None``: you count and schedule attempts yourself.
-    ``max_lease_seconds`` is the longest lease that is ever claimed. ``held_by_process``: the
-    leases are those of gateway processes and end with them; not so where a remote agent
-    holds them. ``only`` names the partitions that are worked off here: items of others, such as of
-    a plugin that was disabled, wait without being a fault.
+    ``backoff_seconds`` are the pauses between attempts; one attempt more than there are pauses, and
+    the item is a dead letter. ``None``: you count and schedule attempts yourself.
+    ``max_lease_seconds`` is the longest lease that is ever claimed. ``held_by_process``: gateway
+    processes hold the leases, so that they end with their process; false where a remote agent holds
+    them. ``only`` names the partitions that are processed here: items of others, such as those of a
+    disabled plugin, wait and don't count as a fault.
     """
 
     name: str
@@ -98,7 +98,7 @@ class QueueTable:
     only: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Raise ``ValueError`` for a column that isn't there, or a state that is no word."""
+        """Raise ``ValueError`` for a missing column or an invalid name of a state."""
         roles = (self.id, self.order, self.state, self.due_at, self.lease_until, self.attempts)
         optional = (self.lease, self.subject, self.partition, self.outcome)
         for name in (*roles, *(each for each in optional if each is not None), *self.erase):
@@ -110,7 +110,7 @@ class QueueTable:
 
     @property
     def max_attempts(self) -> int | None:
-        """How often an item is attempted before it is a dead letter; ``None`` where you count."""
+        """The attempts before an item is a dead letter; ``None`` if the plugin counts."""
         return None if self.backoff_seconds is None else len(self.backoff_seconds) + 1
 
     @property
@@ -124,7 +124,7 @@ class QueueTable:
     def is_state(self, state: str, table: FromClause | None = None) -> ColumnElement[bool]:
         """Match items in ``state``.
 
-        Written word by word: else SQLite would not use a partial index of that state
+        Written as in the index: otherwise SQLite would not use a partial index of that state
         (https://www.sqlite.org/partialindex.html). ``table`` is an alias of the queue's.
         """
         column: ColumnElement[str] = self._columns(table)[self.state]
@@ -139,16 +139,16 @@ class QueueTable:
         return column.in_([literal_column(each) for each in states])
 
     def is_leased(self, now_ms: Any, table: FromClause | None = None) -> ColumnElement[bool]:
-        """Match items in work; where a state shows them, until a sweep moves them on."""
+        """Match leased items; where a state shows them, until a sweep changes it."""
         if self.leased is not None:
             return self.is_state(self.leased, table)
         ends = self._columns(table)[self.lease_until]
         return and_(ends.is_not(None), ends > now_ms)
 
     def is_lost(self, now_ms: int) -> ColumnElement[bool]:
-        """Match items whose lease has ended and that a claim would not find by itself.
+        """Match items whose lease has ended and that a claim would not find.
 
-        Those that a state shows in work; of the others, those that have had their last attempt.
+        They are in the leased state, or have had their last attempt.
         """
         ends = self.table.c[self.lease_until]
         ended = and_(self.is_state(self.leased or self.waiting), ends > 0, ends <= now_ms)
@@ -169,9 +169,9 @@ class QueueTable:
         partition: str | BindParameter[str] | None = None,
         where: Sequence[ColumnElement[bool]] = (),
     ) -> Select[Any]:
-        """Select the ids of items that a claim finds: due, free, and their subject's turn.
+        """Select the ids of claimable items: due, not leased, and first of their subject.
 
-        Its parameter ``now_ms`` is the present.
+        Its parameter ``now_ms`` is the present time.
         """
         table = self.table
         now_ms = bindparam("now_ms", type_=BigInteger)
@@ -208,8 +208,8 @@ def queue_columns(table: str, *, subject: bool = True) -> list[Column[Any] | Ind
     """Return the columns and indexes of a table made for a queue, for metadata and migration.
 
     ``sequence`` (the primary key), ``id``, ``subject``, ``state``, ``due_at_ms``, ``lease``,
-    ``lease_until_ms``, ``attempts``, ``outcome``, ``created_at_ms``. They stay as they are:
-    landed migrations call this function.
+    ``lease_until_ms``, ``attempts``, ``outcome``, ``created_at_ms``. They never change, because
+    released migrations call this function.
     """
     waiting, dead = text("state = 'waiting'"), text("state = 'dead'")
     sequence = BigInteger().with_variant(Integer, "sqlite")
@@ -238,7 +238,7 @@ def queue_columns(table: str, *, subject: bool = True) -> list[Column[Any] | Ind
 
 
 def open_items(queue: QueueTable, *, or_dead: bool = False) -> Statement:
-    """Return the statement that finds an open item, in the order of the indexes of those states."""
+    """Return the statement that finds an open item by the indexes of those states."""
     states = [(queue.waiting, queue.due_at)]
     if queue.leased is not None:
         states.append((queue.leased, queue.lease_until))
@@ -254,11 +254,11 @@ def open_items(queue: QueueTable, *, or_dead: bool = False) -> Statement:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much a queue holds; each number stops counting at 10,000.
+    """The number of a queue's items by state; each counts up to 10,000.
 
-    ``due`` are claimable now but for their subject's order, ``waiting`` are due later,
-    ``leased`` are in work, ``dead`` are dead letters. ``claimable_since`` is the earliest due
-    time of an item that a claim would find.
+    ``due`` are due now (some may wait for an earlier one of their subject), ``waiting`` are due
+    later, ``leased`` are being processed, ``dead`` are dead letters. ``claimable_since`` is the
+    earliest due time of an item that a claim would find.
     """
 
     due: int
@@ -269,7 +269,7 @@ class Depth:
 
 
 async def depth(connection: AsyncConnection, queue: QueueTable, now: datetime) -> Depth:
-    """Return how much a queue holds, in bounded time."""
+    """Return the number of a queue's items by state, in bounded time."""
     now_ms, due_at = to_epoch_ms(now), queue.table.c[queue.due_at]
     waiting, leased = queue.is_state(queue.waiting), queue.is_leased(now_ms)
     kinds = {
@@ -294,10 +294,10 @@ async def depth(connection: AsyncConnection, queue: QueueTable, now: datetime) -
 
 
 async def take_back(database: Database, queues: Collection[QueueTable], now: datetime) -> None:
-    """End the leases of processes that are gone, at the start of the one that serves a SQLite file.
+    """End the leases of dead processes, at the start of the process that serves a SQLite file.
 
-    Such a file is served by one process at a time, so that a lease found at its start belongs to
-    one that was killed. On PostgreSQL leases end by themselves.
+    One process at a time serves such a file, so a lease that exists at its start belongs to a
+    killed process. On PostgreSQL leases expire.
     """
     if database.dialect != "sqlite":
         return

@@ -1,4 +1,4 @@
-"""QueueWorker: works a queue off in this process while there is something due."""
+"""QueueWorker: processes a queue's due items in this process."""
 
 import asyncio
 import contextlib
@@ -18,21 +18,21 @@ TIMED_OUT: Final = "timed_out"
 
 
 Handler = Callable[[Claimed], Awaitable[Settlement | str | None]]
-"""Does one item's work; returns its outcome, or ``item.retry(…)`` or ``item.bury(…)``.
+"""Processes one item; returns its outcome, or ``item.retry(…)`` or ``item.bury(…)``.
 
-An exception is a retry with the exception's type for a reason.
+An exception is a retry with the exception's type as its reason.
 """
 
 Unit = TypeVar("Unit")
 
 
 class QueueWorker(Generic[Unit]):
-    """Works a queue off in this process while there is something due; idle otherwise.
+    """Processes a queue's due items in this process; idle when no item is due.
 
-    ``claim(limit)`` takes units, ``work(unit)`` does one and settles it, up to ``max_in_flight``
-    at a time; ``sweep()`` runs with the job, unless ``has_open()`` says that there is nothing to
-    be found. :meth:`of` makes the usual one, of a handler for
-    each item; make your own where a unit is a batch.
+    ``claim(limit)`` claims units, ``work(unit)`` processes one and settles it, up to
+    ``max_in_flight`` at a time; ``sweep()`` runs with the job, unless ``has_open()`` returns that
+    no item is open. :meth:`of` makes the usual worker, with a handler for each item; make your own
+    where a unit is a batch.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class QueueWorker(Generic[Unit]):
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Finish the items in work within the grace time; the others' leases end by themselves."""
+        """Finish the current items within the grace time; the leases of the others expire."""
         self._stopping = True
         self._news.set()
         if self._running is not None:
@@ -103,27 +103,27 @@ class QueueWorker(Generic[Unit]):
             await self.idle()
 
     def wake(self) -> None:
-        """Start to work off due items, without waiting for it."""
+        """Start to process due items; doesn't wait."""
         self._news.set()
         if self._running is None and not self._stopping:
-            # Under no caller's name: what it logs is about other callers' items too.
+            # Without the caller's context: its log lines are about other callers' items, too.
             self._running = asyncio.create_task(self._run(), context=Context())
 
     async def run(self) -> None:
-        """Sweep, then wake: for a job, which finds retries, lost leases, other processes' items."""
+        """Sweep, then wake: a job that finds retries, lost leases, other processes' items."""
         if self._has_open is None or await self._has_open():
             await self._sweep()
             self.wake()
 
     async def drain(self, timeout_seconds: float | None = None) -> None:
-        """Work off everything due, or as much as there is time for."""
+        """Process all due items, or as many as there is time for."""
         self.wake()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self.idle()
 
     async def idle(self) -> None:
-        """Wait until nothing is in work and nothing was found due."""
+        """Wait until no item is in process and a claim found none."""
         while self._running is not None:
             await asyncio.wait([self._running])
 
@@ -145,7 +145,7 @@ class QueueWorker(Generic[Unit]):
 
     async def _fill(self) -> None:
         free = self._max_in_flight - len(self._in_work)
-        # By halves: a claim for each item that ends would be a transaction an item.
+        # Claim for half of the places: a claim after each item would be a transaction per item.
         if self._stopping or free * 2 < self._max_in_flight:
             return
         for unit in await self._claim(free):
@@ -170,7 +170,7 @@ class QueueWorker(Generic[Unit]):
 
 
 async def _attempted(handle: Handler, item: Claimed, deadline_seconds: float) -> Settlement:
-    """Let ``handle`` do an item's work; returns how that ended, whatever it raised."""
+    """Call ``handle`` with an item; returns the settlement, also after an exception."""
     try:
         async with asyncio.timeout(deadline_seconds):
             ending = await handle(item)

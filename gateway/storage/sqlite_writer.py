@@ -1,7 +1,7 @@
 """SQLite's one writer: a thread with a connection of its own that runs transaction functions.
 
-All functions that wait share one ``BEGIN IMMEDIATE`` … ``COMMIT``, and so one flush to the disk.
-If one of them fails, the transaction is rolled back and each runs alone, so that it fails alone.
+All queued functions share one ``BEGIN IMMEDIATE`` … ``COMMIT``, and so one flush to the disk. If
+one of them fails, the transaction is rolled back and each runs alone, so that only that one fails.
 Transactions of the event loop (:meth:`SqliteWriter.turn`) take their turn in the same queue:
 writers of one process never collide in the file.
 """
@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.storage.transaction import Row, Statement, Transaction, TransactionFunction
 
-# So many functions share a commit at most: the last one waits for the first.
+# The maximum of functions in one commit, because the first waits for the last.
 _MOST_TOGETHER: Final = 64
 # So many values go into one statement, and no other numbers of them: SQLite compiles each statement
 # once. Some builds of it take 999.
@@ -35,7 +35,7 @@ class _Work(NamedTuple):
     answer: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     context: Context
-    """The caller's: its trace and request id belong to what the function records."""
+    """The caller's context: its trace and request id belong to the recorded events."""
 
 
 class _Turn(NamedTuple):
@@ -45,7 +45,7 @@ class _Turn(NamedTuple):
 
 
 class _End(NamedTuple):
-    """The last item: the thread closes its connection and ends."""
+    """The last item, at which the thread closes its connection and ends."""
 
 
 _Item: TypeAlias = _Work | _Turn | _End
@@ -145,7 +145,7 @@ class SqliteWriter:
     """Runs transaction functions one group after the other; the thread starts with the first.
 
     ``connect`` opens the thread's connection, in autocommit mode, and ``disconnect`` closes it.
-    ``look_at`` sees each error.
+    ``look_at`` is called with each error.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class SqliteWriter:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for the writer's turn; inside the block the thread writes nothing."""
+        """Wait for the writer's turn; inside the block the thread doesn't write."""
         loop = asyncio.get_running_loop()
         turn = _Turn(loop.create_future(), threading.Event(), loop)
         self._put(turn)
@@ -211,7 +211,7 @@ class SqliteWriter:
                 _hand_over(self._answered(together))
                 together = []
             if isinstance(item, _Turn):
-                with suppress(RuntimeError):  # its event loop is closed
+                with suppress(RuntimeError):  # the caller's event loop is closed
                     item.loop.call_soon_threadsafe(_grant, item.granted)
                     item.ended.wait()
             elif isinstance(item, _End):
@@ -219,7 +219,7 @@ class SqliteWriter:
                 return
 
     def _answered(self, together: Sequence[_Work]) -> list[_Result]:
-        """Run some functions in one transaction; if that fails, each in one of its own."""
+        """Run some functions in one transaction; if that fails, each in its own."""
         try:
             transaction, driver = self._connected()
             driver.execute("BEGIN IMMEDIATE")
@@ -278,21 +278,21 @@ def _complete(running: Awaitable[Any]) -> Any:
 
 
 def _grant(granted: asyncio.Future[None]) -> None:
-    if not granted.done():  # else its caller was cancelled, and has ended the turn
+    if not granted.done():  # otherwise its caller was cancelled, and has ended the turn
         granted.set_result(None)
 
 
 def _hand_over(results: Sequence[_Result]) -> None:
-    """Wake the callers: one call for each event loop, of which there is one."""
+    """Wake the callers: one call for each event loop; usually there is one."""
     for loop in {work.loop for work, _, _ in results}:
         own = [each for each in results if each[0].loop is loop]
-        with suppress(RuntimeError):  # it is closed: no caller waits any more
+        with suppress(RuntimeError):  # the event loop is closed: no caller waits any more
             loop.call_soon_threadsafe(_answer, own)
 
 
 def _answer(results: Sequence[_Result]) -> None:
     for work, answer, error in results:
-        if work.answer.done():  # the caller was cancelled; what it wrote is committed
+        if work.answer.done():  # the caller was cancelled; its writes are committed
             continue
         if error is None:
             work.answer.set_result(answer)
@@ -308,7 +308,7 @@ def insertion(table: str, columns: tuple[str, ...], rows: int = 1) -> str:
 
 
 def wrapped(error: sqlite3.Error, sql: str | None = None) -> Exception:
-    """Return an error of the driver as SQLAlchemy raises it, without any values."""
+    """Return a driver's error as SQLAlchemy raises it, without any values."""
     found: Any = DBAPIError.instance(sql, None, error, sqlite3.Error, hide_parameters=True)
     found.__cause__ = error
     return found  # type: ignore[no-any-return]  # it is typed by its overloads

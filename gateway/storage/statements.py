@@ -1,8 +1,8 @@
 """The hot statements on one page, beside the schema (:mod:`gateway.storage.schema`).
 
-What runs for each order: look up its key, take it in, claim and settle its deliveries. Everything
-else is SQLAlchemy Core, in the stores. A test prepares each statement on both databases and has
-their plans use an index, so that these texts and the schema agree.
+They run for each order: look up its key, store it, claim and settle its deliveries. Everything else
+is SQLAlchemy Core, in the stores. A test prepares each statement on both databases and checks that
+its plan uses an index, so that these texts and the schema agree.
 """
 
 from typing import Final
@@ -62,8 +62,8 @@ ORDER_BY_INDEX: Final = Statement(
     among=f"{_KNOWN} WHERE order_index IN ({{}})",
 )
 
-# With their settings, since some deliveries go out at once; and the disabled, since an event may be
-# meant for one of them and for no other.
+# With their settings, because some deliveries are sent at once; and with disabled ones, because an
+# event may be meant for one of them alone.
 _SUBSCRIBED: Final = f"SELECT {column_list(destinations)} FROM destinations"  # noqa: S608 - as above
 _NOT_REMOVED: Final = "removed_at_ms IS NULL ORDER BY id"
 
@@ -72,8 +72,8 @@ SUBSCRIBED: Final = Statement(
     f"{_SUBSCRIBED} WHERE account_id = ANY(:account_id) AND {_NOT_REMOVED}",
 )
 
-# Locks the row of an account and a limit, which may not be there yet, and reads it. Accounts come
-# in one order, so that no two transactions wait for each other.
+# Locks the row of an account and a limit, which may not exist yet, and reads it. Accounts are
+# locked in one order, so that no two transactions deadlock.
 USAGE_LOCKED: Final = Statement(
     "INSERT INTO plan_usage (account_id, limit_name, period, used) "
     "VALUES (:account_id, :limit_name, :period, 0) "
@@ -94,7 +94,7 @@ USAGE_STORED: Final = Statement(
 
 # -- claim ------------------------------------------------------------------------------------
 
-# Those that take deliveries now. A breaker that is half open lets one through: the probe.
+# Destinations that take deliveries now. A half-open breaker lets one through: the probe.
 _OPEN: Final = (
     "state = 'active' AND removed_at_ms IS NULL "
     "AND (held_until_ms IS NULL OR held_until_ms <= :now_ms)"
@@ -105,10 +105,10 @@ OPEN_DESTINATION: Final = Statement(
     f"{_SUBSCRIBED} WHERE id = ANY(:id) AND {_OPEN}",
 )
 
-# The longest due first. One that goes in order waits for earlier ones of its subject: earlier by
-# sequence, since ids of one millisecond, or of a clock set back, have no order. The conditions of
-# "earlier" are word by word those of ix_deliveries_in_order, so that SQLite uses that index.
-# A CTE, so that PostgreSQL evaluates it, and locks its rows, exactly once.
+# The longest due first. An in-order delivery waits for earlier ones of its subject: earlier by
+# sequence, because ids of one millisecond, or after a clock was set back, have no order. The
+# conditions of "earlier" are exactly those of ix_deliveries_in_order, so that SQLite uses that
+# index. A CTE, so that PostgreSQL evaluates it, and locks its rows, exactly once.
 _DUE: Final = """
 SELECT deliveries.id
   FROM deliveries
@@ -177,9 +177,9 @@ WORKED: Final = Statement(
     locks=True,
 )
 
-# First attempts that all succeeded, of destinations that are healthy: the whole of a turn in one
-# statement, and so in one round trip. "healthy" is false where another destination is among them;
-# then nothing is written, and the turn goes step by step.
+# Successful first attempts of healthy destinations: a whole flush in one statement, and so in one
+# round trip. "healthy" is false when another destination is among them; then nothing is written,
+# and the flush uses separate statements.
 DELIVERED_TO_HEALTHY: Final = Statement(
     "",  # on SQLite a statement costs no round trip
     """
@@ -225,14 +225,14 @@ _AFTER: Final = f"{_CHANGE} WHERE sequence > :after ORDER BY sequence LIMIT :mos
 
 LATEST_CHANGE: Final = Statement("SELECT max(sequence) FROM changes")
 
-# With the gaps that commits have closed since. The limit is for each part of its own.
+# With the gaps that commits have closed since. The limit applies to each part.
 CHANGES_AFTER: Final = Statement(
     _AFTER, f"{_CHANGE} WHERE sequence = ANY(:gaps) UNION ALL ({_AFTER})"
 )
 
 # -- what is asked every second -----------------------------------------------------------------
 
-# In the order of an index: with old statistics PostgreSQL would rather read the whole table.
+# Ordered by an index: with old statistics PostgreSQL would read the whole table otherwise.
 PENDING: Final = Statement(
     "SELECT due_at_ms FROM deliveries WHERE state = 'pending' "
     "ORDER BY destination_id, due_at_ms LIMIT 1"

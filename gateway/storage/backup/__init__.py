@@ -1,1 +1,1 @@
-"""Backups: written while serving, one encrypted file, restored only when whole."""
+"""Backups: one encrypted file, written while the gateway serves, restored only if complete."""

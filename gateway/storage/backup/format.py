@@ -1,4 +1,4 @@
-"""The file of a backup: sealed records in an order that can't be changed unnoticed.
+"""The file of a backup: sealed records whose order can't be changed unnoticed.
 
 The file begins with::
 
@@ -13,11 +13,11 @@ and goes on with records, each::
      n bytes  AES-256-GCM ciphertext of the compressed record (zlib)
     16 bytes  tag
 
-Nonces are those of XAES-256-GCM (:mod:`gateway.storage.crypto.encryption`). Their second half is
-1 for the last record and 0 for all others, and the record's number: a record that was
-left out, moved, repeated or taken from another file doesn't open, and neither does what
-was cut off (STREAM, https://eprint.iacr.org/2015/189). The head of the file is
-associated data of every record. The last record is empty.
+Nonces are those of XAES-256-GCM (:mod:`gateway.storage.crypto.encryption`). Their second half is 1
+for the last record and 0 for all others, and the record's number: a missing, moved, repeated or
+foreign record doesn't open, and neither does a shortened file (STREAM,
+https://eprint.iacr.org/2015/189). The head of the file is associated data of every record. The last
+record is empty.
 """
 
 import os
@@ -40,14 +40,14 @@ from gateway.storage.crypto.keyring import Keyring, derived_key
 
 _OWN_NAME: Final = re.compile(r"gateway-\d{8}T\d{6}Z\.backup")
 Progress = Callable[[str, int, int], None]
-"""Called with a table's name, the number of its rows done, and of all its rows."""
+"""Called with a table's name, the number of its finished rows, and of all its rows."""
 
-# msgpack has none of these: they are written as text, and read again by the column's type.
+# msgpack lacks these types: they are written as text, and read by the column's type.
 _WRITTEN_AS_TEXT: Final = (datetime, date, time, timedelta, Decimal, UUID)
 
 
 class SavedTable(msgspec.Struct, frozen=True):
-    """A table in a backup: its columns in the order of the values, and how many rows."""
+    """A table in a backup: its columns in the order of the values, and its number of rows."""
 
     name: str
     columns: tuple[str, ...]
@@ -57,10 +57,10 @@ class SavedTable(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """A backup's manifest: version, time, source and tables.
 
-    ``heads`` are the revisions of the schema, ``keyring`` is the fingerprint of the master
-    key. ``left_out`` are revisions of disabled plugins: their tables are not in it.
+    ``heads`` are the revisions of the schema, ``keyring`` is the fingerprint of the master key.
+    ``left_out`` are revisions of disabled plugins, whose tables are not in the backup.
     ``configuration`` is the text of gateway.toml without its secrets, if there was one.
-    ``audit_head`` is the head of the audit trail in it.
+    ``audit_head`` is the head of the saved audit trail.
     """
 
     version: str
@@ -75,7 +75,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def rows(self) -> int:
-        """How many rows there are in all."""
+        """The number of rows of all tables."""
         return sum(table.rows for table in self.tables)
 
 
@@ -85,7 +85,7 @@ class _Rows(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BackupWriter:
-    """Writes a manifest and then the rows that it announces."""
+    """Writes a manifest and then the rows that it lists."""
 
     def __init__(self, file: BinaryIO, keyring: Keyring, manifest: Manifest) -> None:
         self._sealed = SealedWriter(file, keyring)
@@ -93,16 +93,16 @@ class BackupWriter:
         self._sealed.write(self._encoder.encode(manifest))
 
     def rows(self, table: int, rows: Sequence[Sequence[Any]]) -> None:
-        """Write rows of the table of that place in the manifest."""
+        """Write rows of the table at that place in the manifest."""
         self._sealed.write(self._encoder.encode(_Rows(table, [list(row) for row in rows])))
 
     def finish(self) -> None:
-        """Write the end: without it the file counts as cut off."""
+        """Write the end record: without it the file counts as incomplete."""
         self._sealed.finish()
 
 
 class BackupReader:
-    """Reads a backup from its beginning; ``manifest`` is there at once."""
+    """Reads a backup from its beginning; ``manifest`` is available at once."""
 
     def __init__(self, file: BinaryIO, keyring: Keyring) -> None:
         self._records = records(file, keyring)
@@ -112,7 +112,7 @@ class BackupReader:
         self.manifest: Manifest = _decoded(first, Manifest)
 
     def rows(self) -> Iterator[tuple[SavedTable, list[list[Any]]]]:
-        """Yield the rows some at a time; raises when there are not as many as announced."""
+        """Yield the rows in batches; raises when their number differs from the manifest."""
         tables = self.manifest.tables
         seen = [0] * len(tables)
         for record in self._records:
@@ -147,7 +147,7 @@ def column_value(value: Any, column: Column[Any]) -> Any:
         return value
     read = msgspec.convert(value, kind, strict=False)
     if isinstance(column.type, DateTime) and isinstance(read, datetime):
-        # SQLite keeps no zone; everything here is UTC.
+        # SQLite stores no time zone; all times are UTC.
         zoned = read if read.tzinfo else read.replace(tzinfo=UTC)
         return zoned if column.type.timezone else zoned.astimezone(UTC).replace(tzinfo=None)
     return read
@@ -179,7 +179,7 @@ _HEAD_BYTES: Final = len(_NAME) + 1 + _FINGERPRINT_BYTES + _SEAL_ID_BYTES + _RAN
 _LENGTH_BYTES: Final = 4
 _TAG_BYTES: Final = 16
 _PURPOSE: Final = "rx-gateway backup v1"
-# Sealed values can't be compressed; for the rest, level 3 gets nearly all there is.
+# Sealed values can't be compressed; for other values, level 3 is nearly the best.
 _COMPRESSION: Final = 3
 
 
@@ -187,7 +187,7 @@ MAX_RECORD_BYTES: Final = 256 * 1024 * 1024
 
 
 class SealedWriter:
-    """Writes records, in their order; without :meth:`finish` the file counts as cut off."""
+    """Writes records in order; without :meth:`finish` the file counts as incomplete."""
 
     def __init__(
         self, file: BinaryIO, keyring: Keyring, *, max_record_bytes: int = MAX_RECORD_BYTES
@@ -212,7 +212,7 @@ class SealedWriter:
         self._put(zlib.compress(record, _COMPRESSION), is_last=False)
 
     def finish(self) -> None:
-        """Write the end."""
+        """Write the end record."""
         self._put(b"", is_last=True)
 
     def _put(self, content: bytes, *, is_last: bool) -> None:
@@ -223,16 +223,16 @@ class SealedWriter:
 
 
 def records(file: BinaryIO, keyring: Keyring) -> Iterator[bytes]:
-    """Yield the records of a backup, each checked; raises at the end when one is missing.
+    """Yield the checked records of a backup; raises at the end when one is missing.
 
-    Raises ``StorageError`` when it is no backup of a form known here, ``ConfigurationError``
+    Raises ``StorageError`` when the file isn't a backup of a known format, ``ConfigurationError``
     when it was sealed with another master key, ``SealError`` when it is damaged.
     """
     head = file.read(_HEAD_BYTES)
     cipher = _Cipher(_key_for(head, keyring), head)
     while True:
         length = int.from_bytes(file.read(_LENGTH_BYTES))
-        # One more byte than there may be: behind the last record the file has to end.
+        # One more byte: the file has to end after the last record.
         sealed = file.read(length) if _TAG_BYTES <= length <= MAX_RECORD_BYTES else b""
         if len(sealed) < max(length, _TAG_BYTES):
             raise _damaged()
@@ -271,7 +271,7 @@ class _Cipher:
 
 
 def _key_for(head: bytes, keyring: Keyring) -> bytes:
-    """Return the seal key that the head names; raises why there is none."""
+    """Return the seal key that the head names; raises when it is missing."""
     if len(head) < _HEAD_BYTES or not head.startswith(_NAME):
         raise StorageError("This is no backup that gateway backup made.")
     version, rest = head[len(_NAME)], head[len(_NAME) + 1 :]

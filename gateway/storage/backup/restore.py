@@ -1,4 +1,4 @@
-"""Restoring a backup: all of it, or nothing.
+"""Restore a backup completely, or change nothing.
 
 The whole file is checked before anything is changed. Then the schema is brought to the
 backup's revision, the rows are inserted, and the schema is migrated to this version. On
@@ -56,15 +56,15 @@ from gateway.storage.stores import audit_chain
 from gateway.storage.stores.accounts import AccountStore
 from gateway.storage.stores.audit_chain import Head
 
-# A gateway that was only started once has rows in these: nothing that could be missed.
+# A gateway that only started once has rows in these tables; they can be replaced.
 _BOOKKEEPING: Final = frozenset({"facts", "accounts", "sites", "alembic_version", "owner_codes"})
-# What must not come back with a backup: it was ended, used or withdrawn since, perhaps.
+# Rows that a restore must leave out: they may have been ended, used or revoked since.
 _ENDED: Final = (sessions, drafts, invitations, owner_codes, sign_in_counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A restore: the file, its keyring, the plugins whose tables it may hold.
+    """A restore: the file, its keyring, the plugins whose tables it may contain.
 
     ``actor`` and ``now`` are for the audit trail.
     """
@@ -79,8 +79,8 @@ class Restore:
     async def into(self, url: str, *, force: bool = False) -> Manifest:
         """Restore into the database at ``url``; returns the manifest.
 
-        Raises ``Conflict`` while another process uses the database, and when it holds data,
-        unless ``force`` replaces that.
+        Raises ``Conflict`` while another process uses the database, and for a database with data,
+        unless ``force`` replaces it.
         """
         manifest = self.check()
         database = Database(url)
@@ -162,15 +162,15 @@ class Restore:
                     "same number that had other tables; restore it with that one."
                 )
         for saved in reversed(manifest.tables):
-            await connection.execute(delete(tables[saved.name]))  # what a migration put there
+            await connection.execute(delete(tables[saved.name]))  # rows that a migration inserted
         await self._insert(connection, manifest, tables)
         if connection.dialect.name == "postgresql":
             for table in tables.values():
                 await _advance_sequences(connection, table)
         await upgrade(connection, self.plugins)
-        # The backup is authentic, so keys of before there were bindings may have theirs.
+        # The backup is authentic, so its keys from before bindings existed get one.
         await bind_earlier_keys(connection, AccountStore(), KeyBinder(self.keyring))
-        # The processes that held these are gone: the deliveries are due at once.
+        # The processes that held these leases are gone: the deliveries are due at once.
         await connection.execute(
             update(deliveries)
             .where(deliveries.c.state == "pending", deliveries.c.lease.is_not(None))
@@ -183,7 +183,7 @@ class Restore:
         await self._note(connection, before)
 
     async def _note(self, connection: AsyncConnection, before: Head | None) -> None:
-        """Write down the restore with both heads: of the backup, and of what it replaced."""
+        """Audit the restore with both heads: of the backup and of the replaced database."""
         restored = await audit_chain.read_head(connection)
         detail = f"head of the backup {restored or 'none'}, head before it {before or 'none'}"
         entry = AuditEntry(
@@ -255,7 +255,7 @@ async def _has_rows(connection: AsyncConnection, table: Table) -> bool:
 
 
 async def _reflected(connection: AsyncConnection, names: Collection[str]) -> list[Table]:
-    """Return those of the tables that are there, as the database has them, parents first."""
+    """Return the existing ones of the tables, as the database defines them, parents first."""
 
     def look(plain: Connection) -> list[Table]:
         there = MetaData()
@@ -271,7 +271,7 @@ def _drop(connection: Connection, tables: Sequence[Table]) -> None:
 
 
 async def _advance_sequences(connection: AsyncConnection, table: Table) -> None:
-    """Have PostgreSQL go on counting behind the highest number that was put in."""
+    """Set PostgreSQL's sequences to the highest inserted number."""
     name = connection.dialect.identifier_preparer.format_table(table)
     for column in table.primary_key:
         if isinstance(column.type, Integer):

@@ -1,8 +1,8 @@
-"""From a database to a file, while the gateway runs: every row as it was at one moment.
+"""Write a database to a file while the gateway runs: a consistent snapshot of every row.
 
-SQLite is copied aside first, with its own online backup, which is quick and holds up no
-writer; PostgreSQL is read in one repeatable-read transaction. The master key is not in
-the file: the file is unreadable without it, and readable by anyone who has both.
+SQLite is copied first, with its own online backup, which is fast and blocks no writer; PostgreSQL
+is read in one repeatable-read transaction. The master key is not in the file: the file is
+unreadable without it, and readable by anyone who has both.
 """
 
 import asyncio
@@ -51,10 +51,10 @@ async def write_backup(
     *,
     configuration: str | None = None,
 ) -> Manifest:
-    """Write every row to ``target``, which must not be there yet; readable by its owner only.
+    """Write every row to ``target``, which must not exist; readable by its owner only.
 
-    ``configuration`` is the text of gateway.toml, without secrets, that is kept with them. The
-    file appears whole or not at all, and is on disk when this returns.
+    ``configuration`` is the text of gateway.toml, without secrets, that is kept with them. The file
+    appears only when it is complete, and is on disk when this returns.
     """
     tables, known = saved_tables(plugins), known_revisions(plugins)
     try:
@@ -89,7 +89,7 @@ async def write_backup(
 def _atomic_file(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """Open a new file that becomes ``target`` at the end, in a private folder.
 
-    The folder is beside the target, where there has to be room anyway.
+    The folder is beside the target, on the disk that needs the space anyway.
     """
     if target.exists():
         raise Conflict(f"{target} is there already: name another file.")
@@ -108,7 +108,7 @@ def _atomic_file(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
 
 @asynccontextmanager
 async def _snapshot(database: Database, folder: Path) -> AsyncIterator[AsyncConnection]:
-    """Open a connection with a snapshot of one moment."""
+    """Open a connection with a consistent snapshot."""
     if database.path is None:
         async with database.read() as connection:
             await connection.execute(
@@ -128,7 +128,7 @@ async def _snapshot(database: Database, folder: Path) -> AsyncIterator[AsyncConn
 
 def _copy(source: Path, target: Path) -> None:
     with closing(sqlite3.connect(source)) as opened, closing(sqlite3.connect(target)) as copy:
-        opened.backup(copy)  # in one step: writes meanwhile don't restart it
+        opened.backup(copy)  # in one step, so that concurrent writes don't restart it
 
 
 async def _announced(connection: AsyncConnection, table: Table) -> SavedTable:
@@ -147,7 +147,7 @@ async def _write(
 ) -> None:
     done = 0
     at_once = _LARGE_ROWS_AT_ONCE if table is file_chunks else _ROWS_AT_ONCE
-    # Without a bound of its own, the driver reads far ahead of what is written.
+    # Without this limit, the driver reads far ahead of the writer.
     query = _all_rows(table).execution_options(yield_per=at_once)
     async with connection.stream(query) as found:
         async for rows in found.partitions(at_once):

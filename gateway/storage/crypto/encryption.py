@@ -11,16 +11,14 @@ A sealed value is laid out as::
 Its associated data is the first three bytes, the table, a NUL and the row id, so
 a value moved to another row or table doesn't open.
 
-Why 24 bytes of nonce: with 12 random bytes one AES-GCM key is good for 2^32
-values (NIST SP 800-38D, section 8.3), and all processes would have to count them
-together, across restarts. Here the first half of the nonce derives a key for
-this value alone and the second half is that key's GCM nonce; 2^80 values stay
-safe without a count. This is XAES-256-GCM, https://c2sp.org/XAES-256-GCM,
-unchanged. Its price is 12 bytes and about 1 µs a value.
+Why 24 bytes of nonce: with 12 random bytes one AES-GCM key is good for 2^32 values (NIST SP
+800-38D, section 8.3), and all processes would have to count them together, across restarts. Here
+the first half of the nonce derives a key for this value alone and the second half is that key's GCM
+nonce; 2^80 values stay safe without a count. This is XAES-256-GCM, https://c2sp.org/XAES-256-GCM,
+unchanged. It costs 12 bytes and about 1 µs a value.
 
-Every nonce comes straight from the operating system: a buffer in this process
-would save 0.04 µs and would have to be cleared at every fork. Sealing many at
-once would save 9 %: not worth a call of its own.
+Every nonce comes directly from the operating system: a buffer in this process would save 0.04 µs
+and would have to be cleared at every fork. A call that seals many values would save only 9 %.
 """
 
 import hashlib
@@ -55,8 +53,8 @@ class ExtendedNonceCipher:
     __slots__ = ("_aes", "_mask")
 
     def __init__(self, key: bytes) -> None:
-        # One block at a time under a secret key is what the derivation asks for;
-        # no data is ever encrypted this way.
+        # The key derivation encrypts single blocks under a secret key; no data is ever encrypted
+        # this way.
         self._aes = Cipher(AES(key), ECB()).encryptor()  # noqa: S305
         # CMAC's subkey K1 (NIST SP 800-38B, section 6.1): double in GF(2^128).
         doubled = int.from_bytes(self._aes.update(bytes(_BLOCK_BYTES))) << 1
@@ -73,9 +71,8 @@ class ExtendedNonceCipher:
 class Sealer:
     """Seals and opens values, and computes blind indexes, with the keys of one keyring.
 
-    Safe to share between threads and to take across a fork. ``reload`` reads the
-    keyring again: it is called for a value with an unknown key number,
-    because another process rotated the keys.
+    Threads may share it, and it survives a fork. ``reload`` reads the keyring again; it is called
+    for a value with an unknown key number, after another process rotated the keys.
     """
 
     __slots__ = (
@@ -155,14 +152,14 @@ class Sealer:
 
     @property
     def active_id(self) -> int:
-        """The number of the key that seals, and that chains the audit trail."""
+        """The number of the key for sealing and for the chain of the audit trail."""
         return self._active_id
 
     def chain_digest(self, seal_id: int, content: bytes) -> bytes:
         """Return the HMAC-SHA256 of the audit trail's chain under the key of number ``seal_id``.
 
-        The key is of its own, derived from that seal key: access to the database alone doesn't
-        give it, and rows chained before a rotation verify with the retired key.
+        The key is derived from that seal key and used for nothing else: access to the database
+        alone doesn't reveal it, and rows from before a rotation verify with the retired key.
         """
         if seal_id not in self._chains and self._reload is not None:
             self._adopt(self._reload())
@@ -184,14 +181,14 @@ class Sealer:
     def ledger_digest(self, content: bytes) -> bytes:
         """Return the keyed hash of one row of the disclosure ledger; the same after a rotation.
 
-        BLAKE2b with a key (RFC 7693): every attempt is hashed, and an HMAC takes twice the time.
+        Keyed BLAKE2b (RFC 7693), because every attempt is hashed and an HMAC takes twice the time.
         """
         mac = self._ledger.copy()
         mac.update(content)
         return mac.digest()
 
     def blind_index(self, field: str, account_id: str, value: str) -> bytes:
-        """Return the 16 bytes that find a value without storing it: keyed, one-way, exact match.
+        """Return the 16 bytes by which a value is found: a keyed one-way hash, for exact matches.
 
         The same value gives other bytes in another field or account, and the
         same bytes after a rotation. Fold case and spaces before calling.
@@ -210,8 +207,8 @@ class Sealer:
 class _KeyedHash:
     """HMAC-SHA256 (RFC 2104) under a key of at most 64 bytes, for short texts.
 
-    An imported order has seven of them. Both hashes begin with a block that is the key's: they are
-    begun once. ``hmac.HMAC.copy`` does the same in nearly twice the time.
+    An imported order needs seven of them. Both inner hashes begin with a block that depends on the
+    key only, so they are computed once. ``hmac.HMAC.copy`` does the same in nearly twice the time.
     """
 
     __slots__ = ("_inner", "_outer")
@@ -230,8 +227,8 @@ class _KeyedHash:
 
 
 def _index(keyed: _KeyedHash, field: str, account_id: str, value: str) -> bytes:
-    # Lengths in front keep ("ab", "c") and ("a", "bc") apart. "surrogatepass":
-    # what isn't proper text is simply not found.
+    # Lengths in front keep ("ab", "c") and ("a", "bc") apart. "surrogatepass": invalid text is
+    # simply not found.
     scoped = f"{len(field)}:{field}{len(account_id)}:{account_id}{value}"
     return keyed.digest(scoped.encode("utf-8", "surrogatepass"))[:BLIND_INDEX_BYTES]
 
@@ -247,7 +244,7 @@ def key_id_of(sealed: bytes) -> int:
 
 
 def _associated_data(header: bytes, table: str, row_id: str) -> bytes:
-    """Bind a value to its place; a table name holds no NUL, so the first one ends it."""
+    """Bind a value to its place; a table name contains no NUL, so the first NUL ends it."""
     if "\0" in table:
         raise SealError("a table's name can't hold a NUL character")
     return header + f"{table}\0{row_id}".encode()

@@ -1,9 +1,9 @@
 """The binding of an API key's row: a MAC that only the gateway can make.
 
-A key is found by the SHA-256 of it. A person who can write the database could add such a row, or
-change one: another site, more scopes, no end. So each row has a binding, an HMAC-SHA256 over
-what it grants, keyed by a key of its own under the master key, and a row without the right one
-opens nothing. The key comes from the index key, which stays when the master key is rotated.
+A key is found by its SHA-256. A person who can write the database could add such a row, or change
+one: another site, more scopes, no expiry. So each row has a binding, an HMAC-SHA256 over its
+permissions under a key derived from the master key, and a row without a valid binding opens
+nothing. The key is derived from the index key, which a rotation of the master key doesn't change.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class KeyBinder:
         self._mac = hmac.new(key, digestmod="sha256")
 
     def binding(self, key: ApiKey) -> bytes:
-        """Return the 32 bytes that bind what the row of ``key`` grants."""
+        """Return the 32 bytes of the MAC over the row of ``key``."""
         ends = "" if key.expires_at is None else to_epoch_ms(key.expires_at)
         revoked = "" if key.revoked_at is None else to_epoch_ms(key.revoked_at)
         site = "" if key.site is None else f"={key.site}"
@@ -51,7 +51,7 @@ class KeyBinder:
             f"{len(site)}:{site}{len(key.scopes)}:{key.scopes}{len(key.name)}:{key.name}"
             f"{ends}:{revoked}"
         )
-        # Added only where they are set: keys from before keep their bindings.
+        # Added only where they are set, so that older keys keep their bindings.
         for name, value in (("maker", key.made_by), ("party", key.party)):
             if value is not None:
                 written += f"{name}{len(value)}:{value}"
@@ -61,17 +61,17 @@ class KeyBinder:
         return mac.digest()
 
     def is_bound(self, key: ApiKey) -> bool:
-        """Return whether the row is as the gateway wrote it."""
+        """Return whether the row is unchanged since the gateway wrote it."""
         return key.binding is not None and hmac.compare_digest(key.binding, self.binding(key))
 
 
 async def bind_earlier_keys(
     connection: AsyncConnection, accounts: AccountStore, binder: KeyBinder
 ) -> list[ApiKey]:
-    """Bind the keys from before there were bindings, if the migration has just noted some.
+    """Bind the keys from before bindings existed, if the migration recorded some.
 
-    Returns them, for the operator to confirm. Only where the rows can be trusted: at the first
-    start after the upgrade, and after a restore of an earlier backup.
+    Returns them, for the operator to confirm. Call it only where the rows can be trusted: at the
+    first start after the upgrade, and after a restore of an earlier backup.
     """
     if await installation.read_fact(connection, UNBOUND) is None:
         return []
@@ -85,10 +85,10 @@ async def bind_earlier_keys(
 async def bind_at_start(
     connection: AsyncConnection, accounts: AccountStore, binder: KeyBinder, data_dir: Path
 ) -> None:
-    """Bind earlier keys at the first start after the upgrade, and log which they are.
+    """Bind earlier keys at the first start after the upgrade, and log their ids.
 
-    A file in ``data_dir``, out of the database's reach, says that this was done: access to the
-    database alone can't have the gateway do it again.
+    A file in ``data_dir`` records that this was done, so that a person who can only write the
+    database can't make the gateway repeat it.
     """
     marker = data_dir / _MARKER
     if await asyncio.to_thread(marker.exists):

@@ -1,8 +1,8 @@
 """KeyWatch: notices when the master key file is gone or changed while the gateway runs.
 
-A gateway whose key file is lost goes on working until it ends, and can never start again. The
-running process still has the key in memory: asked by a file in the same private folder, it
-writes the key file again (``gateway seal write-back``).
+A gateway that loses its key file works until it ends, and can't start again. The running process
+still has the key in memory: when a request file appears in the same private folder, it writes the
+key file again (``gateway seal write-back``).
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class KeyWatch:
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
-        """Write the key file again whenever that is requested, until the block ends."""
+        """Write the key file again at each request, until the block ends."""
         answers = asyncio.create_task(self._answer())
         try:
             yield

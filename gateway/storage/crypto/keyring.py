@@ -1,21 +1,20 @@
 """The master keys: their text form and the key file.
 
-One *index* key drives the blind indexes and stays for good, so look-ups go on
-finding old rows. Numbered *seal* keys drive the sealing of values: the highest
-number seals, all of them open. In text, newlines or commas separate::
+One *index* key makes the blind indexes and never changes, so that look-ups find old rows. Numbered
+*seal* keys seal the values: the highest number seals, and all of them unseal. In text, newlines or
+commas separate::
 
     index <base64 of 32 bytes>
     seal-1 <base64 of 32 bytes>
     seal-2 <base64 of 32 bytes>
     index-2 <base64 of 32 bytes>
 
-``index-N`` lines are there after a new index key was made: the highest drives the indexes that
-packages are searched by, and the others find what the audit trail recorded under them. What an
-order is recognised by keeps the first.
+``index-N`` lines exist after a new index key was made: the highest makes the indexes by which
+packages are searched, and the others find older rows of the audit trail. The index that recognises
+an order always uses the first one.
 
-This text opens the database, and nothing else does: back it up, and not beside the
-database. A master key is never used itself; each
-purpose takes its own key from it (:func:`derived_key`).
+The database can be read only with this text: back it up, and not beside the database. A master key
+is never used itself; a key is derived from it for each purpose (:func:`derived_key`).
 """
 
 import base64
@@ -46,7 +45,7 @@ _NEXT_INDEX = re.compile(r"index-([2-9]|[1-9][0-9]{1,3})", re.ASCII)
 
 
 def derived_key(master_key: bytes, purpose: str) -> bytes:
-    """Take the 32-byte key for one purpose from a master key (HKDF-SHA256, RFC 5869).
+    """Derive the 32-byte key for one purpose from a master key (HKDF-SHA256, RFC 5869).
 
     No salt: the master key is uniformly random already (RFC 5869, section 3.1).
     """
@@ -71,8 +70,8 @@ class Keyring:
     def parse(cls, text: str) -> Self:
         """Read the text form; blank lines don't matter.
 
-        Raises ConfigurationError that names the line (commas count as line
-        ends) and what is wrong with it, and shows nothing of the line.
+        Raises ConfigurationError, which names the line (commas count as line ends) and its fault,
+        and shows no part of the line.
         """
         found: dict[str, bytes] = {}
         line_of: dict[bytes, int] = {}
@@ -112,7 +111,7 @@ class Keyring:
         return "".join(f"{name} {base64.b64encode(key).decode()}\n" for name, key in named)
 
     def rotated(self) -> Self:
-        """Add a new seal key, which seals from now on; all present ones still open."""
+        """Add a new seal key for sealing; all existing ones still unseal."""
         seal_id = self.active_id + 1
         if seal_id > HIGHEST_SEAL_ID:
             raise ConfigurationError(
@@ -122,7 +121,7 @@ class Keyring:
         return type(self)(self.index_key, (*self.seal_keys, new), self.next_index_keys)
 
     def with_new_index(self) -> Self:
-        """Add a new index key, which searches use from now on; the others find old audit rows."""
+        """Add a new index key for searches; the others find old audit rows."""
         number = self.next_index_keys[-1][0] + 1 if self.next_index_keys else 2
         new = (number, secrets.token_bytes(KEY_BYTES))
         return type(self)(self.index_key, self.seal_keys, (*self.next_index_keys, new))
@@ -152,9 +151,9 @@ class Keyring:
     def fingerprint(self) -> str:
         """Return 16 hex digits that identify this keyring.
 
-        It stays the same across rotations and reveals nothing of the keys: keep
-        it in the database and compare at every start, so that a lost and newly
-        made key file is noticed before anything is written with it.
+        It stays the same across rotations and doesn't reveal the keys. It is stored in the database
+        and compared at every start, so that a lost and newly made key file is noticed before a
+        value is sealed with it.
         """
         return derived_key(self.index_key, "rx-gateway fingerprint v1")[:8].hex()
 
@@ -192,18 +191,18 @@ def load(path: Path) -> Keyring:
             f"(mode {mode:04o}); run: chmod 600 {path}"
         )
     try:
-        # "replace": a decoding error would carry the file's content along.
+        # "replace": a decoding error would contain the file's content.
         return Keyring.parse(content.decode("utf-8-sig", "replace"))
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error.message}") from error
 
 
 def load_or_create(path: Path) -> Keyring:
-    """Read the key file, and at the first start make it: mode 0600, in a 0700 directory.
+    """Read the key file; create it at the first start: mode 0600, in a 0700 directory.
 
-    Any number of processes may start at once: one of them makes the key, all of
-    them return it. The file appears whole or not at all, and is on disk before
-    this returns. Raises ConfigurationError as :func:`load` does.
+    Any number of processes may start at once: one of them makes the key, all of them return it. The
+    file appears only when it is complete, and is on disk before this returns. Raises
+    ConfigurationError as :func:`load` does.
     """
     if not os.path.lexists(path):
         _create(path)
@@ -213,18 +212,19 @@ def load_or_create(path: Path) -> Keyring:
 def save(path: Path, keyring: Keyring) -> None:
     """Replace the key file in one step, with the same owner and mode 0600; on disk on return.
 
-    Refuses to overwrite another key under a name that is being saved (the file
-    of another installation, or a second rotation meanwhile): what had been
-    sealed with it could never be read again. Raises ConfigurationError.
+    Refuses to overwrite another key of the same name (the file of another installation, or of a
+    second rotation): the values sealed with it could never be read again. Raises
+    ConfigurationError.
     """
-    path = path.resolve()  # a link to the key stays one; the key itself is replaced
+    path = path.resolve()  # a symbolic link stays; the key that it points to is replaced
     if path.exists():
         _refuse_to_lose_a_key(path, load(path), keyring)
     try:
         with _written_beside(path, keyring) as temporary:
             if sys.platform != "win32" and path.exists():
                 owner = path.stat()
-                if owner.st_uid != os.geteuid():  # root rotates what the service must read
+                # root may rotate the key, and the service must be able to read it
+                if owner.st_uid != os.geteuid():
                     os.chown(temporary, owner.st_uid, owner.st_gid)
             temporary.replace(path)
         flush_names_to_disk(path.parent)
@@ -283,10 +283,10 @@ def _create(path: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (
             _written_beside(path, Keyring.generate()) as temporary,
-            contextlib.suppress(FileExistsError),  # another process was first: its key counts
+            contextlib.suppress(FileExistsError),  # another process was first: use its key
         ):
             if sys.platform == "win32":
-                temporary.rename(path)  # never overwrites there
+                temporary.rename(path)  # never overwrites on that system
             else:
                 path.hardlink_to(temporary)
         for each in (directory, *(made.parent for made in new)):
@@ -297,7 +297,7 @@ def _create(path: Path) -> None:
 
 @contextlib.contextmanager
 def _written_beside(path: Path, keyring: Keyring) -> Iterator[Path]:
-    """Write a whole new file into the same directory; gone at the end unless renamed."""
+    """Write a new file into the same directory; deleted at the end unless it was renamed."""
     # mkstemp opens with O_EXCL and mode 0600.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -318,7 +318,7 @@ def _unwritable(path: Path, error: OSError) -> ConfigurationError:
 
 
 def flush_to_disk(descriptor: int) -> None:
-    """Bring an open file's bytes onto the disk itself.
+    """Flush an open file's bytes to the disk itself.
 
     On macOS fsync leaves them in the drive's cache; F_FULLFSYNC doesn't, where the volume
     knows it (https://developer.apple.com/library/archive/documentation/System/Conceptual/ManPages_iPhoneOS/man2/fsync.2.html).

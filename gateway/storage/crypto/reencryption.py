@@ -1,7 +1,7 @@
-"""After a rotation: sealing again, with the newest key, the values of older ones.
+"""After a rotation: seal the values of older keys again with the newest key.
 
-Row by row in bounded transactions, while the gateway works; it can be stopped and started
-again at any point.
+Works in short transactions while the gateway serves; it can be stopped and started again at any
+point.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -80,7 +80,7 @@ async def reseal(
     *,
     rows_at_once: int = _ROWS_AT_ONCE,
 ) -> AsyncIterator[Progress]:
-    """Seal values of older keys again; yields after each transaction, at least once a table.
+    """Seal values of older keys again; yields after each transaction, at least once per table.
 
     ``plugin_columns`` are the sealed columns of plugins' tables; ``rows_at_once`` is the
     size of a transaction.

@@ -1,7 +1,7 @@
 """Clean a file in the sandbox: an image is encoded again, a PDF's pages are copied.
 
-What comes out has no metadata, no script and nothing hidden behind it. What can't be cleaned
-without losing something that it shows is refused, with a sentence that says what to do.
+The clean file has no metadata, no script and no hidden content. A file that can't be cleaned
+without losing visible content is refused, with a sentence that says what to do.
 """
 
 from collections.abc import Callable, Mapping
@@ -66,7 +66,7 @@ _TOO_LARGE: Final[Mapping[str, str]] = {
 
 
 class Cleaned(NamedTuple):
-    """A file that may be kept. ``facts`` are its pixels or pages."""
+    """A clean file. ``facts`` are its pixels or pages."""
 
     media_type: str
     content: SealedSpool
@@ -80,21 +80,21 @@ class Cleaned(NamedTuple):
 
 
 def is_installed(module: str) -> bool:
-    """Say whether a library of the extra ``files`` is there."""
+    """Return whether a library of the extra ``files`` is installed."""
     return find_spec(module) is not None
 
 
 def need_extra(installed: Callable[[str], bool] = is_installed) -> None:
-    """Raise ``MissingExtra`` unless the libraries of the extra ``files`` are there."""
+    """Raise ``MissingExtra`` unless the libraries of the extra ``files`` are installed."""
     if not (installed("PIL") and installed("pypdf")):
         raise MissingExtra(f"Files need two more libraries: {INSTALL}, then start again.")
 
 
 def clean(sent: SealedSpool, folder: Path | None = None) -> Cleaned:
-    """Clean what was sent, in a process of its own; blocks, so call it in a thread.
+    """Clean a sent file in a process of its own; blocks, so call it in a thread.
 
-    Raises ``UnsupportedMedia`` for a kind that isn't kept, ``TooLarge`` and ``InvalidInput`` for
-    a file that can't be cleaned.
+    Raises ``UnsupportedMedia`` for a type that isn't accepted, ``TooLarge`` and ``InvalidInput``
+    for a file that can't be cleaned.
     """
     media_type = media_type_of(sent.head)
     if media_type is None:

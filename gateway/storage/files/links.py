@@ -9,9 +9,9 @@ A token is base64url of::
     6 bytes  when it expires
     16 bytes HMAC-SHA256 of all that, cut, under a key derived from the index key
 
-So nothing is stored for a link, the same link is made again for each attempt of a delivery, and
-it names who it was made for. The index key is never rotated. A link that was made at or before a
-file's ``links_after`` is revoked: each revocation is a new generation of links.
+So no row is stored for a link, each attempt of a delivery makes the same link, and the link names
+its destination. The index key is never rotated. A link that was made at or before a file's
+``links_after`` is revoked: each revocation invalidates all earlier links.
 """
 
 import base64
@@ -35,7 +35,7 @@ _FILE, _DESTINATION = "file_", "dst_"
 
 
 class FileLink(NamedTuple):
-    """What a token says: which file, for which destination, from when until when."""
+    """The content of a token: file, destination, time made and time of expiry."""
 
     file_id: str
     destination_id: str
@@ -53,7 +53,7 @@ class FileLinks:
         self.reachable = not is_loopback(public_url)
 
     def url(self, file_id: str, destination_id: str, made_at: datetime) -> str | None:
-        """Return the link; the same again for the same moment. ``None`` where none can open it."""
+        """Return the link, the same for the same time; ``None`` when no receiver could open it."""
         if not self.reachable:
             return None
         body = b"".join(
@@ -69,7 +69,7 @@ class FileLinks:
         return f"{self._base}/files/{token}"
 
     def read(self, token: str) -> FileLink | None:
-        """Return what a token of ours says, whether or not it has expired; else ``None``."""
+        """Return the content of a valid token, expired or not; else ``None``."""
         if len(token) > _TOKEN_CHARACTERS or not token.isascii():
             return None
         try:
@@ -93,7 +93,7 @@ class FileLinks:
 
 
 def is_loopback(url: str) -> bool:
-    """Say whether an address leads to this machine only."""
+    """Return whether an address leads to this machine only."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -1,8 +1,8 @@
 """A temporary file that only this object can read.
 
-What is on its way in or out of the sandbox waits on the disk in pieces, each sealed with a key
-that is in memory only. The file has no name where the system can do that, and what a killed
-process leaves behind is noise.
+Files on their way into or out of the sandbox are on the disk in pieces, each sealed with a key that
+is in memory only. The file has no name where the system supports that, and the file that a killed
+process leaves behind is unreadable.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ _NONCE_BYTES: Final = 12
 
 
 class SealedSpool:
-    """Bytes that are written once, and then read any number of times, piece by piece.
+    """Bytes that are written once and then read any number of times, in pieces.
 
-    ``most_bytes`` bounds the whole. Blocks as a file does: call it in a thread.
+    ``most_bytes`` limits the whole. Blocks like a file: call it in a thread.
     """
 
     def __init__(self, most_bytes: int, folder: Path | None = None) -> None:
@@ -45,7 +45,7 @@ class SealedSpool:
         """The first bytes, by which a file's type is known."""
 
     def write(self, data: bytes) -> None:
-        """Add ``data``; raises ``TooLarge`` beyond the bound, ``Unavailable`` on a full disk."""
+        """Add ``data``; raises ``TooLarge`` beyond the limit, ``Unavailable`` on a full disk."""
         self.size += len(data)
         if self.size > self._most_bytes:
             raise TooLarge(f"The file is larger than {self._most_bytes // 1_000_000} MB.")
@@ -129,7 +129,7 @@ def _nonce(number: int) -> bytes:
 
 
 class NewFile(NamedTuple):
-    """A file to be kept: what it shows, what was sent, and the report it belongs to."""
+    """A file to store: its clean content, the digest of the sent file, and its report."""
 
     kind: FileKind
     spool: SealedSpool

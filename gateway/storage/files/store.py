@@ -1,7 +1,7 @@
 """Files in the database: a row that describes one, and its content sealed in rows of 64 KB.
 
-A piece is sealed for its place and for the number of pieces, so that none can be left out, moved
-or taken from another file. The content is never in memory as a whole.
+A piece is sealed for its place and for the number of pieces, so that a missing, moved or foreign
+piece is noticed. The content is never in memory as a whole.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
@@ -29,7 +29,7 @@ _SUBJECTS_AT_ONCE: Final = 500
 
 
 class FileFilter(NamedTuple):
-    """Which files to return; ``before_id`` is where the last page ended."""
+    """The files to return; ``before_id`` is where the last page ended."""
 
     limit: int
     before_id: str | None = None
@@ -82,7 +82,7 @@ class FileStore:
     async def get(
         self, connection: AsyncConnection, caller: Caller, file_id: str
     ) -> StoredFile | None:
-        """Return a file, ``None`` when there is none that ``caller`` may see."""
+        """Return a file; ``None`` when there is none that ``caller`` may see."""
         query = select(files).where(*visible_to(caller, files), files.c.id == file_id)
         row = (await connection.execute(query)).first()
         return None if row is None else _file(row)

@@ -1,10 +1,9 @@
-"""Filling the clear columns of packages that an earlier version stored, while the gateway serves.
+"""Fill the clear columns of packages that an earlier version stored, while the gateway serves.
 
-A package whose ``flags`` are null is unfilled, and an index lists those: it is the durable cursor.
-What one transaction filled is done; a process that is stopped or killed goes on where it was;
-several processes take different packages; and what a process of the earlier version still
-stores is found like the rest. An update or a change of a package fills it on the way, so that
-nothing of it is overwritten later.
+A package whose ``flags`` are null is unfilled, and a partial index lists those packages. So a
+process continues after a stop or a kill, several processes fill different packages, and packages
+that a process of the earlier version stores meanwhile are found, too. An update or an amendment of
+a package fills it in the same transaction, so that the job never overwrites newer values.
 """
 
 import asyncio
@@ -29,11 +28,11 @@ from gateway.storage.stores.packages import PackageState, name_index
 _log = logging.getLogger(__name__)
 
 _PACKAGES_AT_ONCE: Final = 250
-# Intake and deliveries get at least as long as a batch took, and no less than this.
+# The pause for intake and deliveries is as long as the last batch took, and at least this.
 _LEAST_PAUSE_SECONDS: Final = 0.02
-# Between two passes, once packages were met that can't be read.
+# The pause between two passes after the job met unreadable packages.
 _REST: Final = timedelta(hours=1)
-# Older ones that failed or came back have long been dealt with.
+# Older packages that failed or came back no longer need a person.
 _RECENTLY: Final = timedelta(days=30)
 _READ: Final = select(
     packages.c.account_id,
@@ -62,13 +61,13 @@ _FILL: Final = (
 
 
 class _Reported(msgspec.Struct, frozen=True):
-    """What an event's data says of the driver."""
+    """The driver in an event's data."""
 
     driver_id: str | None = None
 
 
 class FillProgress(NamedTuple):
-    """How many packages there are, and how many are still to be filled."""
+    """The number of packages, and of those still to be filled."""
 
     packages: int
     unfilled: int
@@ -95,7 +94,7 @@ class ClearFiller:
         self._rests_until: datetime | None = None
 
     async def run(self) -> None:
-        """Run as a job: fill all there is to fill, some packages in each transaction."""
+        """Run as a job: fill all unfilled packages, some in each transaction."""
         now = self._clock.now()
         if self._rests_until is not None and now < self._rests_until:
             return
@@ -110,7 +109,7 @@ class ClearFiller:
                 rows = await self._next(connection, after, locking=True)
                 filled += await self._fill(connection, rows)
             if rows:
-                # The entries that were just taken out of the index need not be walked over again.
+                # Start behind the entries that were just removed from the index.
                 after = (rows[-1].account_id, rows[-1].id)
                 spent = loop.time() - started
                 await asyncio.sleep(max(self._pause_seconds, spent if self._pause_seconds else 0))
@@ -191,7 +190,7 @@ class ClearFiller:
         return flags_after(flags, status)
 
     async def _drivers(self, connection: AsyncConnection, ids: Collection[str]) -> dict[str, str]:
-        """Return the last driver that was reported of each package, if any."""
+        """Return the last reported driver of each package, if any."""
         drivers: dict[str, str | None] = {}
         if not ids:
             return {}
@@ -209,7 +208,8 @@ class ClearFiller:
                 said = self._sealer.unseal(bytes(data), table="events", row_id=event_id)
                 reported = self._reports.decode(said).driver_id
             except SealError:
-                continue  # the package is sound: its column says what could be read
+                # the package itself is readable: its columns get the values that could be read
+                continue
             drivers[subject] = driver_after(drivers.get(subject), kind, reported)
         return {package_id: driver for package_id, driver in drivers.items() if driver}
 
@@ -235,7 +235,7 @@ def _values(
 
 
 async def fill_progress(connection: AsyncConnection) -> FillProgress:
-    """Return how far the filling is; the number of packages is 0 where nothing is unfilled."""
+    """Return the progress; the number of packages is 0 when none is unfilled."""
     unfilled = await connection.execute(
         select(func.count()).select_from(packages).where(text(UNFILLED))
     )

@@ -1,8 +1,7 @@
 """Shift due times after the system clock was set back.
 
-Stored due times were written by the clock before: by the present clock they lie too far
-ahead. The time is recorded now and then, so that a step that happens while no process runs is
-noticed as well.
+Due times from before the step are too far in the future by the new clock. The time is recorded once
+a minute, so that a step that happens while no process runs is noticed as well.
 """
 
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from gateway.storage.plugin_tables import DueColumn
 from gateway.storage.schema import deliveries, destinations, facts
 
 CLOCK_FACT: Final = "clock"
-"""The fact that holds the noted time, in ms since 1970."""
+"""The fact that holds the recorded time, in ms since 1970."""
 
 
 async def last_recorded_time(connection: AsyncConnection) -> datetime | None:
@@ -51,10 +50,10 @@ async def shift_due_times(
     lease_seconds: float,
     waits: Iterable[DueColumn] = (),
 ) -> None:
-    """Bring due times and past times that lie after ``now`` forward by ``seconds``.
+    """Move due times, and past times that are after ``now``, back by ``seconds``.
 
-    A lease is at most cut to the end of one that starts now: it may have started just now, and
-    a delivery in flight must not be sent twice. ``waits`` are plugins' columns.
+    A lease is shortened no further than to the end of one that starts now: it may have started just
+    now, and a delivery in flight must not be sent twice. ``waits`` are plugins' columns.
     """
     now_ms, by_ms = to_epoch_ms(now), int(seconds * 1000)
     due_at_ms, held_until_ms = deliveries.c.due_at_ms, destinations.c.held_until_ms
@@ -90,7 +89,7 @@ async def shift_due_times(
             .values({happened_ms: happened_ms - by_ms})
         )
     for wait in waits:
-        # A lease that starts now may end as late as this: those before it stay.
+        # The latest end of a lease that starts now: earlier ends stay.
         since_ms = now_ms + int(wait.lease_seconds * 1000)
         await connection.execute(
             update(wait.column.table)
@@ -109,8 +108,8 @@ async def extend_leases(
 ) -> None:
     """Extend the leases held at ``before``, when the clock went forward by ``seconds``.
 
-    Several processes may do so after the same step: each lease is extended once, because it ends
-    later than any that is held at ``before`` then.
+    Several processes may call it after the same step: each lease is extended once, because
+    afterwards it ends later than any lease at ``before``.
     """
     before_ms, by_ms = to_epoch_ms(before), int(seconds * 1000)
     due_at_ms = deliveries.c.due_at_ms

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.errors import Conflict
 from gateway.storage.database import APPLICATION_NAME, is_busy
 
-# PostgreSQL's advisory locks, all of them: each number once in this database. The first are of
+# All of the gateway's advisory locks in PostgreSQL, each with a number of its own. The first are of
 # the single-key kind; WORK_QUEUE_LOCK is the first key of the two-key kind, the second of which
 # names a queue and a partition (https://www.postgresql.org/docs/current/explicit-locking.html).
 MIGRATION_LOCK: Final = 0x0A0D16
@@ -34,12 +34,12 @@ _LOOK_AGAIN_SECONDS: Final = 0.1
 
 @contextmanager
 def exclusive_connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a SQLite file, in autocommit, and lock every other process out until the block ends.
+    """Open a SQLite file in autocommit mode and lock out all other processes until the block ends.
 
     Raises ``Conflict`` when another process has it open. In WAL mode every connection keeps a
     shared lock for as long as it lives, so even an idle server shows
-    (https://www.sqlite.org/pragma.html#pragma_locking_mode). A new file is
-    created, open to its owner alone, and removed again when the block fails.
+    (https://www.sqlite.org/pragma.html#pragma_locking_mode). A new file is created, readable by its
+    owner alone, and removed again when the block fails.
     """
     is_new = not path.exists()
     try:
@@ -47,16 +47,18 @@ def exclusive_connection(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
             _lock(connection)
             yield connection
-    except BaseException:  # also Ctrl-C: an empty file could pass for a database; raised again
+    # also after Ctrl-C: an empty file would look like a database; raised again
+    except BaseException:
         if is_new:
             path.unlink(missing_ok=True)
         raise
 
 
 def create_privately(path: Path) -> None:
-    """Create a SQLite file that only its owner reads, in a folder that only its owner enters.
+    """Create a SQLite file that only its owner can read, in a folder that only its owner can enter.
 
-    SQLite gives its -wal and -shm files the mode of the database. What exists stays as it is.
+    SQLite gives its -wal and -shm files the mode of the database. An existing file or folder isn't
+    changed.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
@@ -100,12 +102,12 @@ async def refuse_other_processes(connection: AsyncConnection) -> None:
 def server_lock(database: Path) -> Iterator[None]:
     """Lock a SQLite file for the one process that serves it, until the block ends.
 
-    Raises ``Conflict`` while another process serves it. The operating system holds the lock, on
-    an empty file beside the database, and releases it when the process ends, however that
-    happens. Where it can't (some network volumes), the server starts without.
+    Raises ``Conflict`` while another process serves it. The operating system holds the lock, on an
+    empty file beside the database, and releases it when the process ends for any reason. Where
+    locks aren't supported (some network volumes), the server starts without one.
     """
     with ExitStack() as held:
-        with suppress(OSError):  # a full disk has no room for it; the gateway copes with that
+        with suppress(OSError):  # a full disk has no space for it; the gateway can start without
             file = held.enter_context(database.with_name(f"{database.name}.serving").open("ab"))
             if not _locked(file.fileno()):
                 raise Conflict(
@@ -135,8 +137,8 @@ def _locked(descriptor: int) -> bool:
         else:
             import fcntl
 
-            # Unlike flock's, this one isn't passed on to child processes, which may live longer.
+            # Unlike flock's, this lock isn't passed on to child processes, which may live longer.
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # which of them it is depends on the system
+    except (BlockingIOError, PermissionError):  # which error it is depends on the system
         return False
     return True

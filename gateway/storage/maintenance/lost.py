@@ -1,9 +1,9 @@
 """Refuses to create a database where one was lost.
 
 The first start migrates the database, and creates the master key afterwards: a key beside no
-database, or beside an empty one, means that the database was deleted, moved, or that
-[database] url names another one. An empty database in its place would accept orders and hide the
-loss; SQLite would also drop the transactions that still are in a leftover ``-wal``.
+database, or beside an empty one, means that the database was deleted, moved, or that [database] url
+names another one. An empty database in its place would accept orders and hide the loss; SQLite
+would also drop the transactions in a leftover ``-wal``.
 """
 
 import asyncio
@@ -41,8 +41,8 @@ def lost_file(url: URL, key: Path | None) -> str | None:
 def foreign_wal(path: Path) -> str | None:
     """Return why a SQLite file must not be opened with the ``-wal`` beside it, as a sentence.
 
-    SQLite takes a ``-wal`` for what its name says, and the last connection to close writes it over
-    the file. Looked at is the keyring's fingerprint, with the ``-wal`` and without it.
+    SQLite trusts the name of a ``-wal``, and the last connection to close writes it into the file.
+    The check compares the keyring's fingerprint with the ``-wal`` and without it.
     """
     wal = path.with_name(f"{path.name}-wal")
     if not (path.exists() and wal.exists() and wal.stat().st_size):
@@ -58,7 +58,7 @@ def foreign_wal(path: Path) -> str | None:
 
 
 def _fingerprint(path: Path, how: str) -> str | None:
-    """Read the keyring's fingerprint; None for a file that has none, or can't be read."""
+    """Read the keyring's fingerprint; None for a file without one, or an unreadable file."""
     try:
         address = f"{path.absolute().as_uri()}?{how}"
         with closing(sqlite3.connect(address, uri=True, timeout=1)) as connection:
@@ -69,9 +69,9 @@ def _fingerprint(path: Path, how: str) -> str | None:
 
 
 async def refuse_lost_database(database: Database, key: Path | None) -> None:
-    """Raise ``StorageError`` when opening would create a database that was there before.
+    """Raise ``StorageError`` when opening would create a database where one was lost.
 
-    Also when it would overwrite one with a ``-wal`` that isn't its own.
+    Also when it would overwrite one with the ``-wal`` of another database.
     """
     found = lost_file(database.url, key)
     if found is None and database.path is not None:

@@ -1,7 +1,6 @@
-"""Bringing the schema up to date: Alembic, one branch for the core and one a plugin.
+"""Migrate the schema with Alembic: one branch for the core and one for each plugin.
 
-A SQLite file is copied aside before it is changed; going back is putting the copy
-back.
+A SQLite file is copied before it is changed, so that the copy can be restored.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ from gateway.storage.maintenance.revisions import heads_in
 from gateway.storage.plugin_tables import PluginTables
 from gateway.storage.schema import metadata
 
-if TYPE_CHECKING:  # it takes a tenth of a second to import, and most commands never need it
+if TYPE_CHECKING:  # the import takes a tenth of a second, and most commands never need it
     from alembic.script import ScriptDirectory
 
 _CORE: Final = "core"
@@ -43,7 +42,7 @@ class Migrated(NamedTuple):
 async def migrate(
     database: Database, tables: Sequence[PluginTables], backups: Path, now: datetime
 ) -> Migrated:
-    """Bring the schema to this version; does nothing when it is there already.
+    """Bring the schema to this version; does nothing when it is up to date.
 
     Safe to call from several processes at once: one migrates, the others wait.
     """
@@ -72,10 +71,10 @@ async def migrate(
 
 
 def open_to_others(path: Path) -> list[Path]:
-    """Return those of a SQLite file, its companions and its folder that are open to other users.
+    """Return a SQLite file, its companions and its folder as far as other users can access them.
 
-    Files that they may read or write in a folder that they may enter, and a folder in which they
-    may replace files. Always none on Windows, where modes say nothing.
+    That is: files that they can read or write in a folder that they can enter, and a folder in
+    which they can replace files. Always empty on Windows, which has no file modes.
     """
     if sys.platform == "win32" or not path.parent.exists():
         return []
@@ -95,7 +94,7 @@ async def pending(database: Database, tables: Sequence[PluginTables]) -> bool:
 
 
 async def _is_behind(database: Database, tables: Sequence[PluginTables]) -> bool:
-    """Return whether revisions are to be applied; asks Alembic only where that isn't plain."""
+    """Return whether revisions are to be applied; uses Alembic only in doubtful cases."""
     async with database.read() as connection:
         current = await connection.run_sync(_current)
     heads = heads_in(_places(tables))
@@ -120,7 +119,7 @@ async def refuse_pending(database: Database, tables: Sequence[PluginTables]) -> 
 async def refuse_missing_columns(database: Database, tables: Sequence[PluginTables]) -> None:
     """Raise ``StorageError`` when the database lacks tables or columns that this version needs.
 
-    Its revisions may be right all the same: another build had other migrations of these names.
+    Its revisions may be right nevertheless: another build had other migrations with these names.
     """
     async with database.read() as connection:
         found = await connection.run_sync(_columns)
@@ -145,7 +144,7 @@ def _columns(connection: Connection) -> dict[str, set[str]]:
 
 
 async def heads_of(connection: AsyncConnection) -> set[str]:
-    """Return the revisions that a database is at, those of plugins that are off among them."""
+    """Return the revisions that a database is at, with those of disabled plugins."""
     return await connection.run_sync(_current)
 
 

@@ -1,8 +1,8 @@
-"""Notices a pooler in transaction mode, which loses prepared statements between transactions.
+"""Detect a pooler in transaction mode, which loses prepared statements between transactions.
 
-Then each of our transactions may run on another connection of PostgreSQL's: statements that were
-prepared on one are unknown on the next, at random and under load only. So the start is refused
-instead (https://www.pgbouncer.org/features.html).
+With it each transaction may run on another connection of PostgreSQL: a statement that was prepared
+on one is unknown on the next, at random and under load only. So the gateway refuses to start
+(https://www.pgbouncer.org/features.html).
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ async def refuse_lost_statements(database: Database) -> None:
         server = await _backend(first)
         await first.rollback()
         if driver.get_server_pid() == server:
-            return  # nothing is between
+            return  # no pooler is between
         async with database.read() as second:
             await _backend(second)  # holds the server's connection, if the first released it
             if await _backend(first) == server:

@@ -1,8 +1,8 @@
-"""After a new index key: computing the search indexes of packages again, while the gateway works.
+"""After a new index key: compute the search indexes of packages again, while the gateway serves.
 
-Package by package in bounded transactions; it can be stopped and started again. Erased packages
-have no search indexes. The audit trail and the disclosures keep the indexes of the retired keys:
-their reports compute a look-up under each key.
+Works in short transactions; it can be stopped and started again. Erased packages have no search
+indexes. The audit trail and the disclosures keep the indexes of the retired keys: their reports
+compute a look-up under each key.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -29,7 +29,7 @@ _CHANGE: Final = (
 
 
 class ReindexProgress(NamedTuple):
-    """How many packages were read, and how many had indexes of an older key."""
+    """The number of read packages, and of those with indexes of an older key."""
 
     seen: int
     changed: int

@@ -34,7 +34,7 @@ class TableSize(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """The whole database. ``free_bytes`` will be used again; it shrinks if ``releases_space``."""
+    """The whole database. ``free_bytes`` are reused; it shrinks if ``releases_space``."""
 
     size_bytes: int
     free_bytes: int
@@ -74,11 +74,12 @@ async def release_space(database: Database, *, pause_seconds: float) -> int:
     while left > 0:
         await database.run_script(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
         was, left = left, (await extent(database)).free_bytes
-        if left >= was:  # another process deletes faster; the next run continues
+        if left >= was:  # another process frees pages faster; the next run continues
             break
         await asyncio.sleep(pause_seconds)
     if before.releases_space and before.free_bytes:
-        # The file shrinks once the log is written into it; this waits for no other connection.
+        # The file shrinks after the log is written into it; this doesn't wait for other
+        # connections.
         await database.run_script("PRAGMA wal_checkpoint(PASSIVE)")
     return max(before.size_bytes - (await extent(database)).size_bytes, 0)
 
@@ -86,7 +87,7 @@ async def release_space(database: Database, *, pause_seconds: float) -> int:
 def compact(path: Path) -> tuple[int, int]:
     """Rewrite a SQLite file without its free pages; returns its bytes before and after.
 
-    It shrinks by itself from then on. Needs the same space again while it runs, and raises
+    From then on it shrinks without a rewrite. Needs the same space again while it runs, and raises
     ``Conflict`` while another process has the file open.
     """
     with exclusive_connection(path) as connection:

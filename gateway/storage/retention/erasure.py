@@ -1,4 +1,4 @@
-"""Erasing and deleting: rows old enough, and the rows that belong to them.
+"""Erase and delete rows at their age, and the rows that belong to them.
 
 Every function works on rows that a step of :mod:`gateway.storage.retention.policy` found,
 in that step's transaction.
@@ -63,7 +63,7 @@ _LONG_AGO: Final = from_epoch_ms(0)
 class StepContext:
     """The transaction of a step. A rehearsal locks and changes nothing.
 
-    ``unresolved`` are the plugins' functions that name their unfinished things.
+    ``unresolved`` are the plugins' functions that return their unfinished subjects.
     """
 
     connection: AsyncConnection
@@ -74,13 +74,13 @@ class StepContext:
     now: datetime = _LONG_AGO
     """For the audit trail."""
     proof_cutoffs_ms: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """By account and site: proofs of packages that finished later are kept by its place's rules."""
+    """By account and site: packages that finished later keep their proofs."""
 
 
 async def erasable_packages(context: StepContext, rows: Rows) -> Rows:
     """Leave out packages with a pending delivery, and those created after the cutoff.
 
-    A report may date the end of a new package long ago.
+    A report may give a new package an end long ago.
     """
     ids = [row.id for row in rows]
     if not context.rehearsal and context.connection.dialect.name == "postgresql":
@@ -112,7 +112,7 @@ async def deletable_events(context: StepContext, rows: Rows) -> Rows:
 
 
 async def _left(context: StepContext, rows: Rows, unless: ColumnElement[bool]) -> Rows:
-    """Leave out events with a pending delivery, or about an unfinished thing."""
+    """Leave out events with a pending delivery, or about an unfinished subject."""
     sent = await context.connection.execute(
         select(deliveries.c.event_id).where(
             deliveries.c.event_id.in_([row.id for row in rows]), deliveries.c.state == "pending"
@@ -158,7 +158,7 @@ async def all_rows(_context: StepContext, rows: Rows) -> Rows:
 
 
 async def erase_packages(context: StepContext, rows: Rows) -> None:
-    """Erase packages, their events, and the receivers' answers to these."""
+    """Erase packages, their events, and the receivers' responses to these."""
     about = _about(rows)
     full: Select[Any] = select(events.c.sequence, events.c.id).where(
         about, events.c.purged == false()
@@ -193,12 +193,12 @@ async def erase_packages(context: StepContext, rows: Rows) -> None:
 
 
 async def erase_events(context: StepContext, rows: Rows) -> None:
-    """Erase events, and the receivers' answers to them."""
+    """Erase events, and the receivers' responses to them."""
     await _erase(context, rows, events.c.id.in_([row.id for row in rows]))
 
 
 async def _erase(context: StepContext, rows: Rows, which: ColumnElement[bool]) -> None:
-    """Erase ``rows``, and the receivers' answers to any of ``which``."""
+    """Erase ``rows``, and the receivers' responses to any of ``which``."""
     if rows:
         await context.connection.execute(
             update(events)
@@ -249,7 +249,7 @@ async def _delete(context: StepContext, which: ColumnElement[bool]) -> None:
 async def deletable_files(context: StepContext, rows: Rows) -> Rows:
     """Leave out files of packages that aren't finished for so long, or have a pending delivery.
 
-    Files of plugins' things are the plugins' own to delete.
+    Plugins delete the files of their own subjects.
     """
     subjects = {(row.account_id, row.subject) for row in rows}
     query: Select[Any] = select(
@@ -267,7 +267,7 @@ async def deletable_files(context: StepContext, rows: Rows) -> Rows:
 
 
 def files_kept_by_place(context: StepContext) -> ColumnElement[bool]:
-    """Match files that the rules of their site's place keep: a package ends after its files."""
+    """Match files that the rules of their site's place keep; packages are deleted after them."""
     return _is_kept(context, files, files.c.created_at_ms)
 
 
@@ -280,8 +280,9 @@ def packages_with_kept_proof(context: StepContext) -> ColumnElement[bool]:
 
 
 def _is_kept(context: StepContext, table: Table, at_ms: ColumnElement[int]) -> ColumnElement[bool]:
-    """Match rows of sites whose place wants proofs kept longer than since ``at_ms``."""
-    code = func.coalesce(table.c.site, "")  # with NULL, the condition would be neither
+    """Match rows of sites whose place requires proofs for longer than since ``at_ms``."""
+    # with NULL, the condition would be neither true nor false
+    code = func.coalesce(table.c.site, "")
     return or_(
         false(),
         *(
@@ -326,7 +327,7 @@ def _sent(which: ColumnElement[bool]) -> Select[Any]:
     return select(deliveries.c.id).where(deliveries.c.event_id.in_(ids))
 
 
-_SOON_MS = 1  # a package created up to this moment may be erased
+_SOON_MS = 1  # a package created up to this time may be erased
 
 
 async def erase_finished(
@@ -336,7 +337,7 @@ async def erase_finished(
     package_ids: Collection[str],
     now: datetime,
 ) -> ErasureResult:
-    """Erase the finished ones of ``package_ids``; one erased already counts as done."""
+    """Erase the finished ones of ``package_ids``; an erased one counts as done."""
     query = (
         select(packages)
         .where(*visible_to(caller, packages), packages.c.id.in_(sorted(package_ids)))

@@ -1,18 +1,18 @@
 """Retention: finished packages and events are erased at one age, and deleted at another.
 
-Erasing replaces every sealed value by a sealed empty one and removes the blind indexes; ids,
-status and times stay, and so does the index that recognises the same order. Whatever their
-age, these stay untouched:
+Erasing replaces every sealed value by a sealed empty one and removes the blind indexes; ids, status
+and times stay, and so does the index that recognises the same order. These stay unchanged at any
+age:
 
 - unfinished packages, and those with an event still to be delivered;
 - events with a pending delivery, pending deliveries and their attempts;
-- events about a plugin's thing that the plugin reports as unfinished;
+- events about a plugin's subject that the plugin reports as unfinished;
 - the audit trail, whose chain must hold, and the tables of plugins;
-- proofs of deliveries, and their packages, as long as the rules of the site's place want them.
+- proofs of deliveries, and their packages, as long as the rules of the site's place require.
 
-It runs in short transactions of a bounded number of rows, so that orders and deliveries
-are not held up. It can be stopped anywhere: the next run continues. Any number of processes
-may run it at the same time.
+It runs in short transactions of a bounded number of rows, so that it doesn't delay orders and
+deliveries. It can be stopped at any point: the next run continues. Any number of processes may run
+it at the same time.
 """
 
 import asyncio
@@ -56,9 +56,10 @@ _PACKAGES_AT_ONCE: Final = 100  # each with its events and their attempts
 class Step:
     """One kind of row. ``query`` selects the candidates, in the order of ``key``.
 
-    ``age`` reads from the settings how long they are kept (``None``: for ever), ``time`` names
-    the column with the time they finished. ``free`` picks those that may go, and locks them;
-    ``work`` erases or deletes them. ``unless`` is what no candidate may be: the rules of places.
+    ``age`` reads from the settings how long they are kept (``None``: for ever), ``time`` names the
+    column with the time they finished. ``free`` selects those that may be erased and locks them;
+    ``work`` erases or deletes them. ``unless`` is a condition that excludes candidates: the rules
+    of places.
     """
 
     what: str
@@ -72,7 +73,7 @@ class Step:
     unless: Callable[[StepContext], ColumnElement[bool]] | None = None
 
     async def after(self, context: StepContext, place: tuple[Any, ...] | None) -> Rows:
-        """Return the next candidates after ``place``, but those that another process has locked."""
+        """Return the next candidates after ``place``, without those that another process locked."""
         query = self.query.order_by(*self.key).limit(self.at_once)
         if self.unless is not None and context.proof_cutoffs_ms:
             query = query.where(not_(self.unless(context)))
@@ -154,8 +155,8 @@ def _event_step(
     )
 
 
-# Deletion first, so that nothing is erased just before. Erased rows and others are apart in
-# their indexes, so each is a step.
+# Deletion comes first, so that no row is erased just before it is deleted. Erased and other rows
+# have separate indexes, so each is a step.
 STEPS: Final[Sequence[Step]] = (
     _package_step("packages", _metadata_age, purged=True, goes=True),
     _package_step("packages", _metadata_age, purged=False, goes=True),
@@ -230,8 +231,8 @@ class StepResult(NamedTuple):
 class Housekeeper:
     """Applies the settings' ages to a database.
 
-    ``proof_ages`` says how long the place of a site (by account and code) wants proofs kept at
-    least; a longer ``proof_days`` counts too.
+    ``proof_ages`` is the shortest time for proofs by the place of a site (by account and code); a
+    longer ``proof_days`` wins.
     """
 
     def __init__(  # noqa: PLR0913 - two of them have a default
@@ -256,12 +257,12 @@ class Housekeeper:
         self._pause_seconds = pause_seconds
 
     async def run(self) -> None:
-        """Run as a job: unless the settings turned it off."""
+        """Run as a job, unless the settings turn it off."""
         if self._ages.enabled:
             await self.prune("gateway")
 
     async def prune(self, actor: str) -> list[StepResult]:
-        """Erase and delete what is due, audit it, and release disk space."""
+        """Erase and delete due rows, audit it, and release disk space."""
         swept = await self.sweep()
         done = [f"{each.rows} {each.what}" for each in swept if each.rows]
         recorded = [
@@ -279,7 +280,7 @@ class Housekeeper:
         return swept
 
     async def sweep(self, *, dry_run: bool = False) -> list[StepResult]:
-        """Erase and delete what is due; with ``dry_run`` only count it."""
+        """Erase and delete due rows; with ``dry_run`` only count them."""
         now = self._clock.now()
         found: dict[str, StepResult] = {}
         for step in STEPS:

@@ -1,4 +1,4 @@
-"""The audit trail, what a patient is found by in it, and disclosures."""
+"""The audit trail, the values that find a patient in it, and disclosures."""
 
 from sqlalchemy import (
     Column,
@@ -21,9 +21,9 @@ from gateway.storage.schema.columns import (
 )
 
 # Who did or saw what. digest covers the row, its look-ups and the digest before it, so that a
-# row that was changed or taken out shows. Rows of the first version have no chain_key: their
-# digest has no key, and patient_index names the record. Later ones have an id, and their digest
-# is an HMAC under a key of the seal key number chain_key. address and detail are sealed.
+# changed or deleted row is noticed. Rows of the first version have no chain_key: their digest has
+# no key, and patient_index names the record. Later ones have an id, and their digest is an HMAC
+# under a key of the seal key number chain_key. address and detail are sealed.
 audit = Table(
     "audit",
     metadata,
@@ -54,9 +54,9 @@ audit = Table(
     Index("ix_audit_subject", "subject", "sequence"),
 )
 
-# What a patient is found by in the audit trail and the disclosures, and there alone: owner is
-# an audit row, a folded disclosure, or the subject of events. value is a package's id or a blind
-# index; it stays when the record itself is erased.
+# The values by which only the audit trail and the disclosures find a patient: owner is an audit
+# row, a folded disclosure, or the subject of events. value is a package's id or a blind index; it
+# stays when the record itself is erased.
 patient_lookups = Table(
     "patient_lookups",
     metadata,

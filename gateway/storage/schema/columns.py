@@ -28,7 +28,7 @@ EXHAUSTED: Final = "state = 'exhausted'"
 FAILED: Final = "NOT delivered"
 LOOSE: Final = "(substr(subject, 1, 4) <> 'pkg_' OR late)"
 UNFILLED: Final = "flags IS NULL"
-"""A package that an earlier version stored, whose clear columns are to be filled."""
+"""A package of an earlier version whose clear columns are not filled yet."""
 NOT_ROUTINE: Final = "priority <> 'routine'"
 FLAGS: Final[Mapping[str, int]] = {
     "signature": 1,
@@ -42,21 +42,21 @@ RARE_FLAGS: Final[Mapping[str, Sequence[str]]] = {
     "needs_person": ("status", "driver_id", "purged", "status_at_ms", "flags"),
     "no_proof": ("flags",),
 }
-"""Flags that few packages have, and what their index has beside a package's id and site."""
+"""Flags that few packages have, and the further columns of their index."""
 DID_FAIL: Final = "status = 'failed'"
 """A failed package, for the index that counts them."""
 TEST: Final = "mode = 'test'"
-"""Test data, which is little beside much live data."""
+"""Test data, of which there is little."""
 
-# Always true where the value is there. SQLite keeps no statistics here, and would take an index on
-# these columns for many a query that a better one serves; it takes a partial index only where the
-# query repeats its condition, and only the lists that are read by these do.
+# Always true where the value exists. SQLite has no statistics here, and would use an index on these
+# columns for queries that a better index serves. It uses a partial index only where the query
+# repeats its condition, and only the lists that need these indexes do so.
 BY_SITE: Final = "site <> ''"
 BY_SOURCE: Final = "source <> ''"
 BY_TYPE: Final = "type <> ''"
 BY_ACTOR: Final = "actor <> ''"
 BY_ACTION: Final = "action <> ''"
-# Kinds of audit rows that are few beside views, reveals, lists and changes.
+# Kinds of audit rows of which there are few, unlike views, reveals, lists and changes.
 RARE_KINDS: Final = ("export", "print", "disclose", "sign_in", "denied")
 RARE_KIND: Final = f"kind IN ({', '.join(map(repr, RARE_KINDS))})"
 
@@ -67,15 +67,15 @@ def flagged(flag: str) -> str:
 
 
 class BYTES(LargeBinary):
-    """Bytes, handed to the driver as they are: both of ours take them without wrapping."""
+    """Bytes, passed to the driver unchanged: both drivers take them without wrapping."""
 
     def bind_processor(self, dialect: Dialect) -> None:
-        """Return nothing: there is nothing to process."""
+        """Return None: values need no processing."""
 
 
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
 
 
 def only(condition: str) -> dict[str, Any]:
-    """Limit an index to the rows that the queries it serves ask for."""
+    """Limit an index to the rows that its queries read."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}

@@ -34,7 +34,7 @@ accounts = Table(
     Column("created_at_ms", MS, nullable=False),
 )
 
-# A pharmacy of an account, as gateway.toml names it.
+# A pharmacy of an account, as gateway.toml declares it.
 sites = Table(
     "sites",
     metadata,
@@ -46,10 +46,10 @@ sites = Table(
     PrimaryKeyConstraint("account_id", "code"),
 )
 
-# A credential: the SHA-256 of the key, and enough of its beginning to recognise it by.
-# scopes are permissions with spaces between. binding is a MAC over what the row grants: a row
-# without the right one opens nothing. made_by is the person who made the key: while they are
-# disabled or no member, it opens nothing. party is another organisation that uses the key.
+# A credential: the SHA-256 of the key, and enough of its beginning to recognise it by. scopes are
+# permissions with spaces between. binding is a MAC over the row's permissions: a row without a
+# valid one opens nothing. made_by is the person who made the key: while they are disabled or no
+# member, it opens nothing. party is another organisation that uses the key.
 api_keys = Table(
     "api_keys",
     metadata,
@@ -71,8 +71,8 @@ api_keys = Table(
     Index("uq_api_keys_digest", "digest", unique=True),
 )
 
-# How much of its plan an account has used: packages of a month (2026-04). A row is there only
-# for an account with a plan.
+# How much of its plan an account has used: packages of a month (2026-04). Only accounts with a plan
+# have a row.
 plan_usage = Table(
     "plan_usage",
     metadata,
@@ -83,9 +83,9 @@ plan_usage = Table(
     PrimaryKeyConstraint("account_id", "limit_name", "period"),
 )
 
-# What changed of one topic, mode and site in one transaction, for pages that are open; kept for an
-# hour. ids are the first ones, with spaces between; count is the number of all. mode is null for
-# what is of both modes.
+# The changes of one topic, mode and site in one transaction, for open pages; kept for an hour. ids
+# are the first ones, separated by spaces; count is the number of all. mode is null for changes that
+# belong to both modes.
 changes = Table(
     "changes",
     metadata,
@@ -99,7 +99,7 @@ changes = Table(
     Column("at_ms", MS, nullable=False),
 )
 
-# A replayable answer. The key is kept as a digest: a caller may have put a name in it.
+# A replayable response. The key is stored as a digest, because a caller may have put a name in it.
 idempotency = Table(
     "idempotency",
     metadata,

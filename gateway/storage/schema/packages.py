@@ -31,10 +31,10 @@ from gateway.storage.schema.columns import (
     only,
 )
 
-# One order being delivered. order_index is unique for each source, so that the same order
-# can't come in twice; the other indexes answer exact look-ups. purged: payload is erased.
-# The clear columns (delivery_day, priority, driver_id, flags) are what lists are filtered by;
-# flags is null until those of a package of an earlier version are filled.
+# One order being delivered. order_index is unique for each source, so that the same order can't be
+# stored twice; the other indexes answer exact look-ups. purged: payload is erased. Lists are
+# filtered by the clear columns (delivery_day, priority, driver_id, flags); for a package of an
+# earlier version flags is null until they are filled.
 packages = Table(
     "packages",
     metadata,
@@ -100,7 +100,7 @@ packages = Table(
         for flag in FLAGS
         if flag not in RARE_FLAGS
     ),
-    # Counted for every page: from the index alone, since their rows lie all over the table.
+    # Counted for every page, from the index alone, because the rows are all over the table.
     *(
         Index(
             f"ix_packages_{flag}", "account_id", "mode", "id", "site", *more, **only(flagged(flag))
@@ -124,9 +124,9 @@ package_prescriptions = Table(
     Index("ix_package_prescriptions_rx_index", "rx_index"),
 )
 
-# An event; never changed, but for its data, which is erased at its age (purged).
-# ref is the digest of the reporter's own id of it; trace is the request's trace context; not_sent
-# says why it went to no destination.
+# An event; never changed, except that its data is erased at its age (purged). ref is the digest of
+# the reporter's own id of it; trace is the request's trace context; not_sent is the reason why it
+# went to no destination.
 events = Table(
     "events",
     metadata,
@@ -156,8 +156,8 @@ events = Table(
     Index("ix_events_test", "account_id", "id", **only(TEST)),
 )
 
-# A file kept here, sealed in file_chunks; subject is the package or the job it belongs to. ref
-# is the digest of the report's own id that it came with. Links made until links_after_ms are
+# A stored file, sealed in file_chunks; subject is the package or job that it belongs to. ref is the
+# digest of the reference of the report that it was sent with. Links made until links_after_ms are
 # revoked.
 files = Table(
     "files",

@@ -53,9 +53,9 @@ memberships = Table(
     Index("ix_memberships_person_id", "person_id"),
 )
 
-# What a person signs in with. secret is sealed: a password's Argon2id hash, a TOTP secret, a
-# passkey's public key, a recovery code's hash. counter is the last TOTP step that was used, or
-# a passkey's signature counter.
+# A factor: what a person signs in with. secret is sealed: a password's Argon2id hash, a TOTP
+# secret, a passkey's public key, a recovery code's hash. counter is the last TOTP step that was
+# used, or a passkey's signature counter.
 factors = Table(
     "factors",
     metadata,
@@ -94,7 +94,7 @@ sessions = Table(
     Index("ix_sessions_expires_at_ms", "expires_at_ms"),
 )
 
-# What was typed when a session locked, for the same person only; sealed.
+# The typed text of a page whose session locked, for the same person only; sealed.
 drafts = Table(
     "drafts",
     metadata,
@@ -137,7 +137,7 @@ invitations = Table(
     Index("uq_invitations_digest", "digest", unique=True),
 )
 
-# The code that makes the first owner: a keyed hash, and how many tries are left.
+# The code that makes the first owner: a keyed hash, and the remaining attempts.
 owner_codes = Table(
     "owner_codes",
     metadata,
@@ -147,7 +147,7 @@ owner_codes = Table(
     Column("tries_left", Integer, nullable=False),
 )
 
-# Challenges and states of sign-ins that were used, until they expire by themselves.
+# Used challenges and states of sign-ins, until they expire.
 spent = Table(
     "spent",
     metadata,
@@ -156,8 +156,8 @@ spent = Table(
     Index("ix_spent_expires_at_ms", "expires_at_ms"),
 )
 
-# Tries to sign in: by address and login (count is the wrong ones, next_at_ms the end of the
-# pause), and by network (count is how many tries are left). digest is the SHA-256 of which.
+# Attempts to sign in: by address and login (count is the failed ones, next_at_ms the end of the
+# pause), and by network (count is the remaining ones). digest is the SHA-256 of these values.
 sign_in_counts = Table(
     "sign_in_counts",
     metadata,

@@ -1,4 +1,4 @@
-"""What the core keeps for plugins: state, credentials, what came in for them, runs of jobs."""
+"""Tables of the core for plugins: state, credentials, inbox messages, runs of jobs."""
 
 from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, Table, Text, text
 
@@ -17,7 +17,7 @@ plugin_state = Table(
     PrimaryKeyConstraint("plugin", "account_id", "key"),
 )
 
-# A token of another party's, and the process that is renewing it.
+# A token of another system, and the process that is renewing it.
 plugin_credentials = Table(
     "plugin_credentials",
     metadata,
@@ -43,9 +43,9 @@ job_runs = Table(
     Column("lease_until_ms", MS, nullable=False),
 )
 
-# Something that came in for a plugin, until it is handled; then its payload is deleted, and the
-# row is kept for a week to recognise a repetition. outcome is a word about the last attempt, or
-# what it is held for.
+# A message for a plugin until it is handled; then its payload is deleted, and the row is kept for a
+# week to recognise a repetition. outcome is a word about the last attempt, or the reason why it is
+# held.
 plugin_inbox = Table(
     "plugin_inbox",
     metadata,

@@ -121,7 +121,7 @@ class WatchedFolder:
         ]
 
     async def health(self) -> HealthReport:
-        """Say whether files can be taken from the folder, and imported."""
+        """Return whether files can be taken from the folder, and imported."""
         site = self._settings.folder_site
         if site is not None and not self._gateway.sites.known(DEFAULT_ACCOUNT, site):
             detail = "folder_site of [plugins.csv] is none of the [[sites]]; correct it"

@@ -525,7 +525,7 @@ class _Run:
         return False
 
     def _is_ours(self, claim: Claim | None) -> bool:
-        """Say whether an earlier attempt of this very import brought the row."""
+        """Return whether an earlier attempt of this very import brought the row."""
         job = self._job
         return job.is_resumed and claim is not None and claim.import_id == job.import_id
 

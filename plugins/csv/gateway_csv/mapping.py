@@ -319,7 +319,7 @@ class _RowReader:
         return odd + (odd and self._lacks_a_cell())
 
     def _lacks_a_cell(self) -> bool:
-        """Say whether a cell is empty that most rows have."""
+        """Return whether a cell is empty that most rows have."""
         cells = self._row.cells
         return any(
             place >= len(cells) or not is_filled(cells[place])

@@ -78,7 +78,7 @@ def said_by(order: Order, site: str | None, *, is_folded: bool = True) -> str:
 
 
 def same_patient(one: Order, other: Order) -> bool:
-    """Say whether two orders are for the same patient at the same address."""
+    """Return whether two orders are for the same patient at the same address."""
     return (folded(one.patient_name), folded(one.patient_address)) == (
         folded(other.patient_name),
         folded(other.patient_address),
@@ -160,7 +160,7 @@ class Claim(NamedTuple):
     """The key of a claim from before csv_0002, of which intake's reference is made."""
 
     def differs(self, identity: Identity) -> bool:
-        """Say whether the row that was claimed said something else."""
+        """Return whether the row that was claimed said something else."""
         return bool(self.content) and self.content != identity.content
 
     def reference(self, index: bytes) -> str:
@@ -240,7 +240,7 @@ class KnownRows:
         return found
 
     async def has_before(self, now: datetime) -> bool:
-        """Say whether claims from before csv_0002 still hold: some days after that upgrade."""
+        """Return whether claims from before csv_0002 still hold: some days after that upgrade."""
         since_ms = to_epoch_ms(now - self._window)
         query = select(known_rows.c.row_index).where(
             *self._mine(),

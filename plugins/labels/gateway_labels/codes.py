@@ -65,5 +65,5 @@ def readings(text: str, patterns: Sequence[CodePattern]) -> list[CodeReading]:
 
 
 def is_of_the_maker(kind: str, *, is_gs1: bool) -> bool:
-    """Say whether a code is the maker's and not the pharmacy's."""
+    """Return whether a code is the maker's and not the pharmacy's."""
     return is_gs1 or kind in _OF_THE_MAKER

@@ -54,7 +54,7 @@ class Scanned(msgspec.Struct, frozen=True):
 
 
 def is_installed(module: str) -> bool:
-    """Say whether a library of the extra ``labels`` is there."""
+    """Return whether a library of the extra ``labels`` is there."""
     return find_spec(module) is not None
 
 

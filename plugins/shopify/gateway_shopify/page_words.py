@@ -53,7 +53,7 @@ def error_said(error: str | None, text: Text) -> str:
 
 
 def updates_said(shop: ShopState, text: Text) -> Said:
-    """Say whether the shop learns of deliveries."""
+    """Return whether the shop learns of deliveries."""
     known = {
         "shop_not_configured": text("it isn't in gateway.toml"),
         "app_uninstalled": text("the shop removed the app"),

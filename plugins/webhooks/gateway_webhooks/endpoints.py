@@ -71,7 +71,7 @@ def _not_found() -> NotFound:
 
 
 def _may_get(endpoint: Destination, event: Event) -> bool:
-    """Say whether an endpoint subscribes to an event, before its filters."""
+    """Return whether an endpoint subscribes to an event, before its filters."""
     is_its_site = endpoint.site is None or endpoint.site == event.site
     return is_its_site and matches(endpoint.events, event.type)
 

@@ -68,7 +68,7 @@ def exclusive(destinations: Iterable[RoutedDestination]) -> list[RoutedDestinati
 
 
 def takes(endpoint: RoutedDestination, event: Event) -> bool:
-    """Say whether an endpoint subscribes to an event and its filters let it through."""
+    """Return whether an endpoint subscribes to an event and its filters let it through."""
     return (
         (endpoint.account_id, endpoint.mode) == (event.account_id, event.mode)
         and endpoint.site in {None, event.site}

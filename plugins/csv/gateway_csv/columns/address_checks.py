@@ -71,7 +71,7 @@ def _begins_with_state(address: str) -> bool:
 
 
 def _begin_with_city(addresses: Sequence[str]) -> bool:
-    """Say whether most addresses have words before the house, and not all those of one house."""
+    """Return whether most addresses have words before the house, and not all those of one house."""
     found = [each["city"] for each in map(_CITY_BEFORE_HOUSE.match, addresses) if each is not None]
     cities = [each for each in found if not says_street(each) and not HOME.search(each)]
     is_marked = share(addresses, _MARK_BEFORE_HOUSE.match) > HALF
@@ -79,7 +79,7 @@ def _begin_with_city(addresses: Sequence[str]) -> bool:
 
 
 def _has_numbers(addresses: Sequence[str], pattern: re.Pattern[str]) -> bool:
-    """Say whether most addresses have a second number, and no two the same house's.
+    """Return whether most addresses have a second number, and no two the same house's.
 
     The flats of a house have its number in common: ``1204 500 Elm St``, ``1305 500 Elm St``.
     """

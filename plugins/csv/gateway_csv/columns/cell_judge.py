@@ -77,7 +77,7 @@ class TraitCounts:
 
 
 def says_something(cell: Cell, field: str) -> bool:
-    """Say whether a cell says anything, as the reader of its column will see it."""
+    """Return whether a cell says anything, as the reader of its column will see it."""
     try:
         return text_of(cell, is_name=field in NAMES) is not None
     except Unreadable:

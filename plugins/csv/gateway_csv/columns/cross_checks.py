@@ -85,7 +85,7 @@ def _check_names(table: TakenColumns) -> None:
 
 
 def _may_have_city(names: Sequence[str]) -> bool:
-    """Say whether most names have something behind a gap or a mark, or all behind a hyphen."""
+    """Return whether most names have something behind a gap or a mark, or all behind a hyphen."""
     is_joined = len(names) > 1 and share(names, _JOINED.search) > NEARLY_ALL
     return is_joined or any(share(names, each) > HALF for each in _BESIDE_NAMES)
 
@@ -120,7 +120,7 @@ def _others(table: TakenColumns, field: str) -> list[set[str]]:
 
 
 def _repeats(values: Sequence[str], houses: Sequence[str]) -> bool:
-    """Say whether most rows have a value that stands at another address in each of its rows."""
+    """Return whether most rows have a value that stands at another address in each of its rows."""
     if not houses or len(values) < FEWEST_ROWS:
         return False
     at: dict[str, list[str]] = {}
@@ -149,7 +149,7 @@ def _check_phones(table: TakenColumns) -> None:
 
 
 def _has_words(text: str) -> bool:
-    """Say whether a cell has words beside a number; one that has no number is left out."""
+    """Return whether a cell has words beside a number; one that has no number is left out."""
     return bool(_WORD.search(text) and _SEVEN_DIGITS.search(text))
 
 

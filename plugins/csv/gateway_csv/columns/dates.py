@@ -75,7 +75,7 @@ class Evidence(NamedTuple):
         return self._replace(earliest=min(earliest, day), latest=max(latest, day))
 
     def is_strange(self, cell: Cell, order: Order | None) -> bool:
-        """Say whether a date is far from the sure ones, and near them in the other order."""
+        """Return whether a date is far from the sure ones, and near them in the other order."""
         if self.earliest is None or self.latest is None or not isinstance(cell, str):
             return False
         found = _NUMERIC.fullmatch(_day_part(cell))
@@ -110,11 +110,11 @@ class Evidence(NamedTuple):
         return habit if sure == 1 else None
 
     def is_undecided(self, wanted: DayOrder, country: str) -> bool:
-        """Say whether the column's own dates leave it open, or contradict each other."""
+        """Return whether the column's own dates leave it open, or contradict each other."""
         return bool(self.day_first or self.month_first) and self.order(wanted, country) is None
 
     def is_against_habit(self, wanted: DayOrder, country: str) -> bool:
-        """Say whether the column is read in another way than the country's."""
+        """Return whether the column is read in another way than the country's."""
         order = self.order(wanted, country)
         return wanted == "auto" and order is not None and _habit(country) not in {None, order}
 
@@ -130,7 +130,7 @@ def _habit(country: str) -> Order | None:
 
 
 def could_be_date(text: str) -> bool:
-    """Say whether a text is a date in one order or the other."""
+    """Return whether a text is a date in one order or the other."""
     if not any(map(str.isdigit, text)):
         return False
     for order in ("day-first", "month-first"):

@@ -202,7 +202,7 @@ def _address(text: str) -> str:
 
 
 def _is_plain_street(text: str) -> bool:
-    """Say whether a text is as nearly every street is: a number, and no digit behind it."""
+    """Return whether a text is as nearly every street is: a number, and no digit behind it."""
     is_plain = _PLAIN_STREET.fullmatch(text) and not _OTHER_DELIMITERS.search(text)
     return bool(is_plain) and not has_more_than_street(text)
 
@@ -235,7 +235,7 @@ def _locality(text: str) -> str:
 
 
 def _has_postal_form(text: str) -> bool:
-    """Say whether all words with digits may be a postal code of some country: ``1010 Wien``."""
+    """Return whether all words with digits may be a postal code of some country: ``1010 Wien``."""
     words = [each for each in text.replace(",", " ").split() if DIGIT.search(each)]
     return all(_POSTAL_FORMS.fullmatch(each) for each in words) or (
         _POSTAL_FORMS.fullmatch(" ".join(words)) is not None
@@ -474,7 +474,7 @@ def _misfit(field: str, judge: Callable[[str], str], cell: Cell) -> str:
 
 
 def _is_nothing(field: str, cell: Cell) -> bool:
-    """Say whether a cell says nothing about its column: a placeholder, a stray mark."""
+    """Return whether a cell says nothing about its column: a placeholder, a stray mark."""
     if field != "patient_address" or not isinstance(cell, str):
         return False
     return len(cell.strip()) < _SHORTEST or is_placeholder(cell)

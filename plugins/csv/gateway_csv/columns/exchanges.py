@@ -395,7 +395,7 @@ class Exchanges:
                 yield mine, theirs
 
     def _is_said_once(self, said_at: Mapping[int, str]) -> bool:
-        """Say whether nothing that a row says is in the columns it may be exchanged with."""
+        """Return whether nothing that a row says is in the columns it may be exchanged with."""
         if self._said_beside is None:  # all rows were counted
             self._said_beside = [
                 (place, frozenset(itertools.chain(*values))) for place, values in self._beside_of
@@ -403,7 +403,7 @@ class Exchanges:
         return all(said_at[place].casefold() not in said for place, said in self._said_beside)
 
     def _is_turned(self, pair: Pair, forms: Mapping[int, str]) -> bool:
-        """Say whether as many rows have the two forms the other way round."""
+        """Return whether as many rows have the two forms the other way round."""
         one, other = forms[pair[0]], forms[pair[1]]
         turned = self._shapes.get((pair, other, one), 0)
         is_odd = bool(one and other) and one != other
@@ -412,7 +412,7 @@ class Exchanges:
     def _is_others(
         self, pair: Pair, shapes: Mapping[int, str], counted: Mapping[int, Counter[str]]
     ) -> bool:
-        """Say whether a number is written as those of another column, whose cell has none.
+        """Return whether a number is written as those of another column, whose cell has none.
 
         It is odd among the numbers of its own column, or where rows have both.
         """

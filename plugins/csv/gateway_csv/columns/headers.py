@@ -366,7 +366,7 @@ def words_of_others(header: str) -> frozenset[str]:
 
 
 def is_quantity(header: str) -> bool:
-    """Say whether a header names a number of pieces or of days: ``Qty``, ``Days Supply``."""
+    """Return whether a header names a number of pieces or of days: ``Qty``, ``Days Supply``."""
     return normal(header) in _QUANTITIES
 
 

@@ -52,7 +52,7 @@ _FIRST_OF_CITY: Final = frozenset(
 
 
 def has_more_than_street(text: str) -> bool:
-    """Say whether an address has a note in front, or a priority or a state behind its street."""
+    """Return whether an address has a note in front, or a priority or a state behind its street."""
     if _PRIORITY_BEHIND.search(text):
         return True
     behind, in_front = _REGION_BEHIND.search(text), _BEFORE_HOUSE.match(text)
@@ -73,7 +73,7 @@ def _begins_with_note(text: str) -> bool:
 
 
 def has_more_than_unit(text: str) -> bool:
-    """Say whether an address's second line has a note, a place or a number of something else."""
+    """Return whether an address's second line has a note, a place or a number of something else."""
     behind, parts = _STATE_BEHIND_UNIT.fullmatch(text), _BETWEEN_LINES.split(text)
     has_state = behind is not None and is_region(behind[1])
     has_words = len(parts) > 1 and not all(any(map(str.isdigit, each)) for each in parts)
@@ -84,18 +84,18 @@ def has_more_than_unit(text: str) -> bool:
 
 
 def has_number_beside_unit(text: str) -> bool:
-    """Say whether a flat has a number of something else, or a state, beside it."""
+    """Return whether a flat has a number of something else, or a state, beside it."""
     return _BESIDE_UNIT.fullmatch(text) is not None
 
 
 def _ends_with_state(text: str) -> bool:
-    """Say whether a state stands behind a flat, but for NE, which is northeast as well."""
+    """Return whether a state stands behind a flat, but for NE, which is northeast as well."""
     found = _UNIT_AND_STATE.fullmatch(text)
     return found is not None and found[1] not in _DIRECTIONS and is_region(found[1])
 
 
 def is_titled(text: str) -> bool:
-    """Say whether a text is a whole name with a title: ``Dr. Alma Lind``."""
+    """Return whether a text is a whole name with a title: ``Dr. Alma Lind``."""
     return _TITLED.fullmatch(text) is not None
 
 

@@ -119,7 +119,7 @@ def _check_streets(table: TakenColumns) -> None:
 
 
 def _ends_with_state(address: str) -> bool:
-    """Say whether a state is right behind the street: ``8 Elm St MA``, but not ``Boston MA``."""
+    """Return whether a state is right behind the street: ``8 Elm St MA``, but not ``Boston MA``."""
     *_, street, last = ["", "", *address.split(" ")]
     is_state = _is_area(last) and last not in _OF_STREETS
     return is_state and STREET_WORD.fullmatch(street.strip(",")) is not None
@@ -147,7 +147,7 @@ def _ends_with_area(address: str) -> bool:
 
 
 def _has_other_piece(address: str) -> bool:
-    """Say whether a piece between unusual marks is a number, a state, a priority, yes or no."""
+    """Return whether a piece between unusual marks is a number, a state, a priority, yes or no."""
     pieces = _UNUSUAL.split(address)
     if len(pieces) == 1:
         first = _FIRST.match(address)
@@ -176,7 +176,7 @@ def _check_units(table: TakenColumns) -> None:
 
 
 def _has_city(text: str) -> bool:
-    """Say whether something like a city stands beside a flat, or alone."""
+    """Return whether something like a city stands beside a flat, or alone."""
     rest = _UNIT.sub(" ", text)
     words = [
         each for each in _STRONG.sub(" ", rest).split() if not _is_area(each) and each.strip("-")
@@ -186,7 +186,7 @@ def _has_city(text: str) -> bool:
 
 
 def _ends_with_place(text: str) -> bool:
-    """Say whether the piece behind an unusual mark may be a city: words with capital letters."""
+    """Return whether the piece behind an unusual mark may be a city: words with capital letters."""
     *before, last = _BEFORE_PLACE.split(text)
     return bool(before) and _is_place(last)
 
@@ -220,7 +220,7 @@ def _check_notes(table: TakenColumns) -> None:
 
 
 def _end_with_cities(notes: Sequence[str]) -> bool:
-    """Say whether most notes end with a city; some of them are more than one."""
+    """Return whether most notes end with a city; some of them are more than one."""
     behind = [_STRONG.split(each) for each in notes]
     words = [each.split() for each in notes]
     for pieces, least in ((behind, HALF), (words, NEARLY_ALL)):
@@ -231,7 +231,7 @@ def _end_with_cities(notes: Sequence[str]) -> bool:
 
 
 def _begin_with_cities(notes: Sequence[str]) -> bool:
-    """Say whether all notes begin with a city, and most go on with a note."""
+    """Return whether all notes begin with a city, and most go on with a note."""
     pieces = [_STRONG.split(each, maxsplit=1) for each in notes]
     has_notes = any(len(each) > 1 and is_note(each[1]) for each in pieces)
     are_places = all(_is_place(each[0]) for each in pieces)
@@ -243,7 +243,7 @@ def _begin_with_cities(notes: Sequence[str]) -> bool:
 
 
 def _begin_with_answers(texts: Sequence[str]) -> bool:
-    """Say whether all notes begin with yes or no, and aren't one note: ``no stairs please``."""
+    """Return whether all notes begin with yes or no, and aren't one note: ``no stairs please``."""
     ends = [(words[0], words[-1]) for words in map(str.split, texts)]
     return len(set(texts)) > 1 and any(
         all(map(_is_answer, each)) for each in zip(*ends, strict=True)

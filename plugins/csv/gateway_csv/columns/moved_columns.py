@@ -42,7 +42,7 @@ def _check_last_row(table: TakenColumns) -> None:
 
 
 def _is_total(text: str, others: Sequence[str]) -> bool:
-    """Say whether an amount is the sum of those above it; what can't be read may be one."""
+    """Return whether an amount is the sum of those above it; what can't be read may be one."""
     try:
         end, *amounts = [money_of(each, decimal_comma="," in each) or 0 for each in (text, *others)]
     except Unreadable:

@@ -106,7 +106,7 @@ def check_moved(table: TakenColumns) -> None:
 
 
 def _would_be(field: str, texts: Sequence[str]) -> bool:
-    """Say whether a column has cells, and all have a form that ``field`` has."""
+    """Return whether a column has cells, and all have a form that ``field`` has."""
     form = _FORMS.get(field)
     return form is not None and share(texts, form) == 1 == fit(field, texts)
 
@@ -200,7 +200,7 @@ def _is_person(text: str) -> bool:
 
 
 def _are_running(texts: Sequence[str], form: re.Pattern[str]) -> bool:
-    """Say whether most cells end with a number that is a little higher than the one before."""
+    """Return whether most cells end with a number that is a little higher than the one before."""
     numbers = [int(each[1]) for each in map(form.fullmatch, texts) if each is not None]
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     is_usual = len(numbers) > HALF * len(texts)

@@ -24,7 +24,7 @@ _LOCAL_DIGITS, _WITH_COUNTRY_DIGITS = 10, 11
 
 
 def usable_phone(text: str, country: str) -> bool:
-    """Say whether a number may be handed to intake for a site in ``country``."""
+    """Return whether a number may be handed to intake for a site in ``country``."""
     if country not in _COUNTRIES or _USUAL.fullmatch(text):
         return True
     plain = _PLAIN.fullmatch(text)

@@ -212,7 +212,7 @@ class ColumnReading:
         return words_of_others(self._headers[place])
 
     def _is_flat(self, place: int, names: set[str]) -> bool:
-        """Say whether a column called Unit is that of an address, not of a drug."""
+        """Return whether a column called Unit is that of an address, not of a drug."""
         beside = [
             found.field
             for index in (place - 1, place + 1)
@@ -331,7 +331,7 @@ def _folded(text: str) -> str:
 
 
 def _same(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Say whether two columns never differ; an empty cell differs from a filled one."""
+    """Return whether two columns never differ; an empty cell differs from a filled one."""
     return list(one) == list(other) and any(one)
 
 

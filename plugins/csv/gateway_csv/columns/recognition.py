@@ -496,7 +496,7 @@ class _Recognition(ColumnReading):
         return any(share(self._sample.texts(each), ends_with_postal_code) < HALF for each in places)
 
     def _streets_have_places(self) -> bool:
-        """Say whether most streets have more than a street: Boston in ``5 Elm St, Boston``."""
+        """Return whether most streets have more than a street: Boston in ``5 Elm St, Boston``."""
         streets = [each for each, it in self._fields.items() if it[0] in _STREETS]
         return any(
             share(self._sample.texts(each), lambda text: "," in text) > HALF for each in streets
@@ -549,7 +549,7 @@ def _same_words(one: Sequence[str], other: Sequence[str]) -> bool:
 
 
 def _longer(one: Sequence[str], other: Sequence[str]) -> bool | None:
-    """Say whether one of two columns always says what the other says, and perhaps more."""
+    """Return whether one of two columns always says what the other says, and perhaps more."""
     if all(a.startswith(b) for a, b in zip(one, other, strict=True)):
         return True
     if all(b.startswith(a) for a, b in zip(one, other, strict=True)):

@@ -22,6 +22,6 @@ _REGIONS: Final = frozenset({*_CODES.split(" "), *_NAMES.split(",")})
 
 
 def is_region(text: str) -> bool:
-    """Say whether a text is one of them."""
+    """Return whether a text is one of them."""
     folded = text.strip().casefold().rstrip(".")
     return folded in _REGIONS

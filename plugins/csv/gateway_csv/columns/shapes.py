@@ -55,17 +55,17 @@ PLACEHOLDER: Final = frozenset(_PLACEHOLDERS.split(","))
 
 
 def is_phone(text: str) -> bool:
-    """Say whether a text is written as telephone numbers are."""
+    """Return whether a text is written as telephone numbers are."""
     return bool(_PHONE.fullmatch(text))
 
 
 def has_digit(text: str) -> bool:
-    """Say whether a text has a digit in it."""
+    """Return whether a text has a digit in it."""
     return bool(DIGIT.search(text)) if text.isascii() else any(map(str.isdigit, text))
 
 
 def is_street(text: str) -> bool:
-    """Say whether an address has a street, a box or a number in it, besides its postal code."""
+    """Return whether an address has a street, a box or a number in it, besides its postal code."""
     if not _LETTERS.search(text):
         return False
     rest = POSTAL_END.sub("", text)
@@ -77,27 +77,27 @@ def is_street(text: str) -> bool:
 
 
 def ends_with_postal_code(text: str) -> bool:
-    """Say whether a text is the end of an address: ``Boston, MA 02108``."""
+    """Return whether a text is the end of an address: ``Boston, MA 02108``."""
     return bool(POSTAL_END.search(text)) and bool(_LETTERS.search(text))
 
 
 def is_postal_code(text: str) -> bool:
-    """Say whether a text is a postal code of North America, which may lack its leading zeros."""
+    """Return whether a text is a postal code of North America, which may lack its leading zeros."""
     return bool(US_ZIP.fullmatch(text) or CA_POSTAL.fullmatch(text) or _SHORT_ZIP.fullmatch(text))
 
 
 def names_street(text: str) -> bool:
-    """Say whether a text has a number and a word such as street, road or rue."""
+    """Return whether a text has a number and a word such as street, road or rue."""
     return bool(DIGIT.search(text) and STREET_WORD.search(text))
 
 
 def says_street(text: str) -> bool:
-    """Say whether a text has a word of a street or of a flat: ``Highway``, ``Unit A``."""
+    """Return whether a text has a word of a street or of a flat: ``Highway``, ``Unit A``."""
     return bool(STREET_WORD.search(text) or ADDRESS_UNIT.search(text))
 
 
 def is_placeholder(text: str) -> bool:
-    """Say whether a text stands in an address's place: ``PICKUP``, ``same``."""
+    """Return whether a text stands in an address's place: ``PICKUP``, ``same``."""
     return " ".join(text.casefold().strip(" .*-()").split()) in PLACEHOLDER
 
 
@@ -123,10 +123,10 @@ _SHAPES: Final = (
 
 
 def is_whole_address(text: str) -> bool:
-    """Say whether a text is an address from the house number to the postal code."""
+    """Return whether a text is an address from the house number to the postal code."""
     return text[:1].isdigit() and names_street(text) and ends_with_postal_code(text)
 
 
 def has_capital(text: str) -> bool:
-    """Say whether a text has a capital letter, or letters that have no capitals."""
+    """Return whether a text has a capital letter, or letters that have no capitals."""
     return text != text.casefold() or text == text.swapcase()

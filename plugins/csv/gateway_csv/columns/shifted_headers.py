@@ -75,7 +75,7 @@ def check_empty(table: TakenColumns) -> None:
 
 
 def _may_be(column: Column, texts: Sequence[str]) -> bool:
-    """Say whether cells may be those of another column than the one that they stand in."""
+    """Return whether cells may be those of another column than the one that they stand in."""
     if column.field is None:
         return not is_quantity(column.header) or share(texts, _COUNT.fullmatch) == 1
     form = _ANY.get(column.field)

@@ -27,7 +27,7 @@ _NOTHING: Final = frozenset(
 
 
 def is_ended(status: str) -> bool:
-    """Say whether a status means that no new package may be made of a row.
+    """Return whether a status means that no new package may be made of a row.
 
     A status that isn't known means nothing: ``Ready``, ``Pending``, ``Not delivered``.
     """

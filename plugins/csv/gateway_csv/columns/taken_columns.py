@@ -51,7 +51,7 @@ class TakenColumns(NamedTuple):
         return [next(iter(_HOUSE.findall(each)), each.casefold()) for each in joined]
 
     def lacks_city(self) -> bool:
-        """Say whether neither a column nor most addresses have a city."""
+        """Return whether neither a column nor most addresses have a city."""
         cities = [*self.by_field.get("city", ()), *self.by_field.get("locality", ())]
         if any(map(self.texts, cities)):
             return False
@@ -60,7 +60,7 @@ class TakenColumns(NamedTuple):
 
 
 def is_judged(column: Column) -> bool:
-    """Say whether a column may be doubted: a sender's choice, or a known layout, is not."""
+    """Return whether a column may be doubted: a sender's choice, or a known layout, is not."""
     return column.how not in {"chosen", "remembered", "layout"}
 
 

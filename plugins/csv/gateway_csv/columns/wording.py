@@ -44,18 +44,18 @@ _STREET_END: Final = re.compile(
 
 
 def has_comma(text: str) -> bool:
-    """Say whether a text has a comma."""
+    """Return whether a text has a comma."""
     return "," in text
 
 
 def has_doctors_title(text: str) -> bool:
-    """Say whether a name has a doctor's title: ``Dr. Alma Lind``, ``Iris Quist MD``."""
+    """Return whether a name has a doctor's title: ``Dr. Alma Lind``, ``Iris Quist MD``."""
     has_title = _DOCTOR_IN_FRONT.match(text) or _DOCTOR_BEHIND.search(text)
     return has_title is not None and "\n" not in text
 
 
 def has_second_comma(text: str) -> bool:
-    """Say whether a name goes on behind a second comma, but for a suffix: Reed, Ana, Boston."""
+    """Return whether a name goes on behind a second comma, but for a suffix: Reed, Ana, Boston."""
     if text.count(",") < 2:  # noqa: PLR2004
         return False
     parts = text.split(",")[2:]
@@ -63,7 +63,7 @@ def has_second_comma(text: str) -> bool:
 
 
 def words_of_a_note(text: str) -> str:
-    """Say whether a name or a place has words of a note: ``Ana Reed ring twice``."""
+    """Return whether a name or a place has words of a note: ``Ana Reed ring twice``."""
     words = [each.strip(_AROUND_WORDS) for each in text.split()]
     is_mixed = text != text.casefold() and text != text.upper()
     small = [
@@ -86,7 +86,7 @@ def is_note(text: str) -> bool:
 
 
 def garbled(field: str, text: str) -> str:
-    """Say whether a text's letters were garbled by programs that it went through."""
+    """Return whether a text's letters were garbled by programs that it went through."""
     if field not in GARBLED_FIELDS or (text.isascii() and "&" not in text and "?" not in text):
         return ""
     if _GARBLED.search(text) or (field in _OF_LETTERS and _LOST_LETTER.search(text)):
@@ -102,7 +102,7 @@ GARBLED_FIELDS: Final = NAME_FIELDS | {"patient_address", "address2", "city", "l
 
 
 def _may_be_noted(text: str) -> bool:
-    """Say whether a text has a word in small letters, or one of a note's."""
+    """Return whether a text has a word in small letters, or one of a note's."""
     words = text.split()
     if any(map(str.islower, words)):
         return True
@@ -113,7 +113,7 @@ def _may_be_noted(text: str) -> bool:
 
 
 def note_behind_address(text: str) -> bool:
-    """Say whether words behind a street are a note's: ``5 Elm St, ring twice``."""
+    """Return whether words behind a street are a note's: ``5 Elm St, ring twice``."""
     if not _may_be_noted(text):
         return False
     rest = _STREET_END.sub("", text)

@@ -139,7 +139,7 @@ def _guess(file: BinaryIO) -> str:
 
 
 def _is_western(text: str) -> bool:
-    """Say whether a text makes sense in :data:`_USUAL`: accents inside words of plain letters.
+    """Return whether a text makes sense in :data:`_USUAL`: accents inside words of plain letters.
 
     Few letters beyond ASCII are too little to guess by, and one name is all that many files have.
     """

@@ -84,7 +84,7 @@ class LastCell:
             )
 
     def _is_part(self, text: str) -> bool:
-        """Say whether a text lacks the end that the others have, or a part of its last word."""
+        """Return whether a text lacks the end that the others have, or a part of its last word."""
         word = _last_word(text)
         words = set(map(_last_word, self._texts))
         if word in words:

@@ -142,7 +142,7 @@ def _header_score(row: Row, known: Mapping[str, str]) -> int:
 
 
 def _is_data(cell: object) -> bool:
-    """Say whether a cell is a value and no header: a street, a number, a date."""
+    """Return whether a cell is a value and no header: a street, a number, a date."""
     text = str(cell).strip()
     return looks(text) not in {"", "a unit of an address"} and meaning_of(text) is None
 
@@ -209,7 +209,7 @@ def _suggestions(rows: Sequence[Row]) -> list[Problem]:
 
 
 def is_header_again(layout: Layout, row: Row) -> bool:
-    """Say whether a row repeats the header, as reports do on every page."""
+    """Return whether a row repeats the header, as reports do on every page."""
     header = layout.header.cells
     # Nearly every row differs in its first cell; only one that doesn't is looked at further.
     if not row.cells or _text(row.cells[0]) != _text(header[0]):
@@ -241,7 +241,7 @@ def check_second_header(header: Row, row: Row) -> None:
 
 
 def is_total(layout: Layout, row: Row) -> bool:
-    """Say whether a row is a total and no order: it says so, and has no address."""
+    """Return whether a row is a total and no order: it says so, and has no address."""
     for each in layout.addresses:
         if is_filled(cell_at(row, each)):
             return False

@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def is_filled(cell: Cell) -> bool:
-    """Say whether a cell has a value."""
+    """Return whether a cell has a value."""
     return bool(cell.strip()) if isinstance(cell, str) else cell is not None
 
 

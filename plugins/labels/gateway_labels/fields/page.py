@@ -44,7 +44,7 @@ class Line(msgspec.Struct, frozen=True, eq=False):
     segments: tuple[Segment, ...]
 
     def has_code(self) -> bool:
-        """Say whether a postal code is in it."""
+        """Return whether a postal code is in it."""
         return bool(US_CODE.search(self.folded) or CA_CODE.search(self.folded))
 
 
@@ -140,7 +140,7 @@ class Page:
         return min(under, key=lambda each: each.middle, default=None)
 
     def is_of_pharmacy(self, line: Line) -> bool:
-        """Say whether a line is about the pharmacy itself."""
+        """Return whether a line is about the pharmacy itself."""
         return id(line) in self.of_pharmacy
 
 

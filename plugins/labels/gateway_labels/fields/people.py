@@ -67,7 +67,7 @@ def person_of(text: str) -> str | None:
 
 
 def _is_above_street(page: Page, line: Line) -> bool:
-    """Say whether the line below is a street, so that this one may be its resident's name."""
+    """Return whether the line below is a street, so that this one may be its resident's name."""
     below = page.below(line)
     return (
         below is not None

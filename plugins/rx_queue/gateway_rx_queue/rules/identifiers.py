@@ -34,7 +34,7 @@ def warnings_of(prescription: Prescription) -> Iterator[Problem]:
 
 
 def passes_luhn(digits: str) -> bool:
-    """Say whether the last digit is the Luhn check digit of the others (ISO/IEC 7812-1)."""
+    """Return whether the last digit is the Luhn check digit of the others (ISO/IEC 7812-1)."""
     total = 0
     for place, digit in enumerate(reversed(digits)):
         value = int(digit) * (1 + place % 2)

@@ -66,7 +66,7 @@ def title_of(endpoint: Destination) -> str:
 
 
 def wants(request: PageRequest, *regions: str) -> bool:
-    """Say whether the whole page is asked for, or one of these regions."""
+    """Return whether the whole page is asked for, or one of these regions."""
     return not request.region or not set(regions).isdisjoint(request.region)
 
 
