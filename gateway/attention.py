@@ -1,7 +1,7 @@
-"""What needs a person: endpoints, failed packages, the disk, the backup, and what plugins add.
+"""What needs a person: endpoints, failed packages, disk, backup, and the plugins' items.
 
-One list for the command line, for mails and for pages. Each source is asked on its own with a
-deadline; one that fails becomes an item itself, so that silence means that all is well.
+One list for the command line, for mails and for pages. Each source runs alone with a deadline; one
+that fails becomes an item itself, so that an empty list means that all is well.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class Attention:
 
     async def of(self, caller: Caller) -> list[AttentionItem]:
         """Return what needs a person now, in the order of the sources."""
-        # A plugin's own work isn't a caller with permissions, and is never checked.
+        # A plugin's own work has no permissions to check.
         allowed = [
             each for each in self._sources if caller.kind == "job" or caller.may(each.permission)
         ]
@@ -242,7 +242,7 @@ class Attention:
             noted = await read_fact(connection, LAST_BACKUP)
         made_at: datetime | None = None if noted is None else from_epoch_ms(int(noted))
         if made_at is None or self._clock.now() - made_at < OLDEST_BACKUP:
-            return []  # a gateway that never made one is reminded by gateway status
+            return []  # gateway status reminds of a first backup
         message = "The last backup is older than {days} days."
         values = {"days": f"{OLDEST_BACKUP.days}"}
         return [

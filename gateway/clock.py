@@ -64,9 +64,9 @@ class StepWatch:
 class HeldClock:
     """A clock that, once held, doesn't jump forward until :meth:`follow` is called.
 
-    Leases are stored as wall-clock times: a jump ends all of them at once, and what is in flight
-    would be claimed a second time. So the engine holds the clock, extends the leases after a
-    step, and only then lets the clock follow. Steps back pass at once.
+    Leases are stored as wall-clock times: a jump would end all of them at once, and deliveries in
+    flight would be claimed a second time. So the engine holds the clock, extends the leases after a
+    step, and only then uses the new time. Steps back apply at once.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -78,7 +78,7 @@ class HeldClock:
         self._base = clock.now(), clock.monotonic_seconds()
 
     def now(self) -> datetime:
-        """Return the wall-clock time, or while a step forward is held back the time before it."""
+        """Return the wall-clock time, without a step forward that is held back."""
         wall = self.source.now()
         if not self._is_held:
             return wall
@@ -91,12 +91,12 @@ class HeldClock:
         return wall
 
     def hold(self) -> None:
-        """Hold steps forward back from now on."""
+        """Hold back steps forward from now on."""
         self.follow()
         self._is_held = True
 
     def release(self) -> None:
-        """Follow every step at once again."""
+        """Apply every step at once again."""
         self._is_held = False
 
     def seconds_ahead(self) -> float:
@@ -107,7 +107,7 @@ class HeldClock:
         return ahead if ahead > SMALLEST_STEP_SECONDS else 0.0
 
     def follow(self) -> None:
-        """Let the step pass that is held back."""
+        """Apply the step that is held back."""
         self._base = self.source.now(), self.source.monotonic_seconds()
 
 
@@ -134,7 +134,7 @@ class SteppingClock:
 
 def to_epoch_ms(moment: datetime) -> int:
     """Turn an aware datetime into whole milliseconds since 1970, the form tables hold."""
-    return (moment - _EPOCH) // _MILLISECOND  # exact, where a float is off by one now and then
+    return (moment - _EPOCH) // _MILLISECOND  # exact, where a float is sometimes off by one
 
 
 def from_epoch_ms(epoch_ms: int) -> datetime:

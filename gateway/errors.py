@@ -113,10 +113,10 @@ class FileUnreadable(InvalidInput):
 
 
 class ReaderCrashed(InvalidInput):
-    """The reader failed over the file, or its process was killed.
+    """The reader failed on the file, or its process was killed.
 
     ``cause`` is an exception's class or an exit code. ``stderr`` is the beginning of what the
-    process wrote there: it may quote the file, so it belongs into no log.
+    process wrote there: it may quote the file, so don't log it.
     """
 
     def __init__(self, message: str, cause: str, stderr: bytes) -> None:
@@ -244,11 +244,11 @@ class Unavailable(GatewayError):
 
 
 class TokenRefused(Unavailable):
-    """Another party grants no token: it can't be reached, or refuses.
+    """The other system grants no token: it can't be reached, or refuses.
 
-    ``reason`` is a word: one of the failures of outgoing HTTP, the other party's own error code
-    of RFC 6749 (``invalid_grant`` …), ``bad_answer``, or ``not_connected`` when a person has to
-    connect the account first.
+    ``reason`` is a word: one of the failures of outgoing HTTP, the other system's error code of RFC
+    6749 (``invalid_grant`` …), ``bad_answer``, or ``not_connected`` when a person has to connect
+    the account first.
     """
 
     def __init__(
@@ -261,14 +261,14 @@ class TokenRefused(Unavailable):
 
 
 class MissingExtra(GatewayError):
-    """A library that this needs isn't installed; the message has the line that installs it."""
+    """A required library isn't installed; the message has the command that installs it."""
 
 
 class CallFailed(GatewayError):
-    """A call to a foreign server got no answer; ``failure`` is its word in the delivery log.
+    """A request to another server got no response; ``failure`` is its word in the delivery log.
 
-    ``unanswered`` says that not a byte came back: on a reused connection the request can be
-    sent again. The outbound client turns it into a response with an ``error``.
+    ``unanswered`` says that no byte arrived: on a reused connection the request can be sent again.
+    The outbound client turns it into a response with an ``error``.
     """
 
     def __init__(self, failure: str, *, unanswered: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""How one implementation of a hook is called: timed, traced, its faults kept to itself."""
+"""Call one implementation of a hook: timed, traced, with its errors isolated."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ from gateway.observability.fault_places import with_place
 
 _log = logging.getLogger(__name__)
 
-# A hook of each batch runs on the event loop: what it takes, every request waits for.
+# A hook of each batch runs on the event loop: every request waits for it.
 BATCH_SECONDS: Final = 0.05
 START_SECONDS: Final = 1.0
 _WARN_AGAIN_SECONDS: Final = 60.0
@@ -25,7 +25,7 @@ class HookCalls:
     """Calls implementations. ``failures`` counts errors by (plugin, hook), ``faults`` has the last.
 
     An implementation in ``batch_hooks`` that takes over 50 ms, or another over 1 s, is a warning.
-    ``trace`` is given a line for each call.
+    ``trace`` is called with a line for each call.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class HookCalls:
     ) -> Iterator[None]:
         """Count and log an error of one plugin; the results of the others still count.
 
-        ``function`` is what runs in the block, where it isn't the implementation itself.
+        ``function`` is the function in the block, if it isn't the implementation itself.
         """
         try:
             yield

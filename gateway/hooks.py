@@ -1,7 +1,7 @@
 """The typed facade over the hooks; the only module that touches pluggy's ``pm.hook``.
 
-Implementations are called one at a time, in loading order, so that one that raises is
-named and the others still run.
+Implementations are called one at a time, in loading order, so that an error names its plugin and
+the others still run.
 """
 
 import dataclasses
@@ -125,7 +125,7 @@ class Hooks:
         return list(self._at_start("panels", Panel, place=place))
 
     def packages(self) -> dict[str, str]:
-        """Return the package of each plugin that pages say something of, by the plugin's name."""
+        """Return the package of each plugin that pages mention, by the plugin's name."""
         found = {
             each.plugin_name: sys.modules[type(each.plugin).__module__].__package__
             for hook in _ON_PAGES
@@ -237,7 +237,7 @@ class Hooks:
             yield
 
     def lifespan_records(self) -> list[object]:
-        """Return what plugins would open, without opening it."""
+        """Return the plugins' lifespans without opening them."""
         return [
             each
             for implementation in self._implementations("lifespan")
@@ -253,7 +253,7 @@ class Hooks:
         }
 
     def slow_lifespans(self) -> list[str]:
-        """Return a sentence for each plugin that was slow to open at the last time."""
+        """Return a sentence for each plugin that was slow at the last opening."""
         return [
             f"plugin {name} {SLOW_TO_OPEN.format(seconds=seconds)}"
             for name, seconds in self.slow_to_open().items()
@@ -355,9 +355,9 @@ class Hooks:
     ) -> dict[str, Collection[str]]:
         """Return ``wanted``, narrowed down by every plugin that implements the hook.
 
-        An id that wasn't in ``wanted`` is refused, counted and logged. Where an event would be
-        left without a destination for it, the answer about that event is refused. ``emptied`` is
-        given the plugin that left an event without a destination, by event id.
+        An id that wasn't in ``wanted`` is refused, counted and logged. Where an event would be left
+        without a destination for it, the answer about that event is refused. ``emptied`` receives
+        the plugin that left an event without a destination, by event id.
         """
         kept: dict[str, Collection[str]] = {
             event_id: tuple(destinations) for event_id, destinations in wanted.items()
@@ -450,7 +450,7 @@ def _clash(noun: str, name: str, first: str, second: str) -> str:
 def _narrowed(
     answer: Mapping[str, Collection[str]], wanted: Mapping[str, Collection[str]]
 ) -> tuple[dict[str, Collection[str]], int]:
-    """Return the destinations that an answer keeps of each event, and how many ids are unknown."""
+    """Return the kept destinations of each event, and the number of unknown ids."""
     narrowed: dict[str, Collection[str]] = {}
     unknown = 0
     for event_id, destinations in answer.items():

@@ -261,7 +261,7 @@ SINCE: Final[Mapping[str, str]] = {
     "signed_request": "1.1",
     "why_not_sent": "1.1",
 }
-"""The API version of names that came after the first; docs/reference/plugin-api.md shows it."""
+"""The API version of names that were added after version 1.0, for docs/reference/plugin-api.md."""
 
 __all__ = [
     "ALL_OF_AN_ORDER",

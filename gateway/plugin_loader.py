@@ -95,7 +95,7 @@ def plugin_problems(plugins: Iterable[InstalledPlugin]) -> list[Problem]:
 
 
 def _remarks(plugin_class: type) -> Iterator[str]:
-    """Yield the faults with which a plugin works, though not as its author meant it."""
+    """Yield the faults that don't stop a plugin but change what its author intended."""
     for folder in _folders(plugin_class):
         yield from deprecated_faults(folder)
     yield from settings_faults(plugin_class)
@@ -103,7 +103,7 @@ def _remarks(plugin_class: type) -> Iterator[str]:
 
 
 def foreign_names(name: str) -> Iterator[str]:
-    """Yield what a plugin keeps under the name of another one; reads every file of its package."""
+    """Yield where a plugin uses another plugin's name; reads every file of its package."""
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name):
         for folder in _folders(entry_point.load()):
             yield from foreign_name_faults(folder, name)
@@ -115,7 +115,7 @@ def _folders(plugin_class: type) -> list[Path]:
 
 
 def _placed(problem: Problem, file: str) -> Problem:
-    """Return a problem of the settings with its place apart from its sentence."""
+    """Return a problem of the settings, its place separate from its sentence."""
     opening = f"{file}: {problem.field}: "
     if problem.field is None or not problem.message.startswith(opening):
         return problem
@@ -144,7 +144,7 @@ def _built(
     settings_type = getattr(plugin_class, "Settings", None)
     if not (isinstance(settings_type, type) and issubclass(settings_type, msgspec.Struct)):
         raise PluginError(next(settings_faults(plugin_class)))
-    # A missing secret is one of the problems, and shown beside all others of the table.
+    # A missing secret is one problem among those of the table, and all are shown.
     problems = list(settings.plugin_problems.get(entry_point.name, ()))
     read = None
     try:
@@ -168,5 +168,5 @@ def _built(
 
 
 def _one_line(error: BaseException) -> str:
-    """Return an exception's class and message: of the start, before any patient data."""
+    """Return an exception's class and message; safe at the start, before any patient data."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

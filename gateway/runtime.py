@@ -108,7 +108,7 @@ from gateway.storage.stores.outbox import Outbox
 from gateway.storage.stores.packages import PackageStore
 from gateway.storage.stores.saved_views import SavedViewStore
 
-if TYPE_CHECKING:  # imported where there is a Redis: most gateways have none
+if TYPE_CHECKING:  # imported only with Redis: most gateways have none
     from gateway.delivery.redis_engine import WakingEngine
     from gateway.observability.metrics_sharing import SharedMetrics
 
@@ -118,9 +118,9 @@ _log = logging.getLogger(__name__)
 class Gateway:
     """All the parts, wired. Construction has no side effects; ``async with`` opens it.
 
-    Opening refuses to create a database where a master key is already: its database was lost,
-    or is elsewhere. ``replaces_database`` says that an empty one is wanted; with ``only_reads`` a
-    database is neither created nor brought up to date.
+    Opening refuses to create a database beside an existing master key, because its database was
+    lost or is elsewhere. ``replaces_database`` allows an empty one; with ``only_reads`` a database
+    is neither created nor brought up to date.
     """
 
     database: Database
@@ -193,7 +193,7 @@ class Gateway:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            """Say of a part that only an open gateway has when there is one."""
+            """Explain, for a part of an open gateway, that the gateway isn't open."""
             if name in type(self).__annotations__:
                 raise AttributeError(
                     f"gateway.{name} is not open yet: use it in lifespan, or in the function of "
@@ -212,7 +212,7 @@ class Gateway:
         return self._shown.get(event_type, ())
 
     def extensions(self, point: str) -> list[object]:
-        """Return what all plugins bring to ``point``, a place that a plugin left open."""
+        """Return all plugins' records for the extension point ``point``."""
         return self.hooks.extensions(point)
 
     def work_queues(self) -> list[QueueTable]:
@@ -224,12 +224,12 @@ class Gateway:
         ]
 
     def wake(self, destination_ids: Collection[str]) -> None:
-        """Wake the engine, if one runs in this process, for destinations with something due."""
+        """Wake the engine, if one runs in this process, for destinations with due deliveries."""
         if self.engine is not None:
             self.engine.wake(destination_ids)
 
     async def destinations_changed(self) -> None:
-        """Wait until no process starts an attempt by what a destination was before a commit."""
+        """Wait until no process starts an attempt with a destination's state before a commit."""
         await asyncio.sleep(SETTLES_SECONDS)
 
     @property
@@ -277,7 +277,7 @@ class Gateway:
         await self.database.close()
 
     async def _keep_head(self) -> None:
-        """Keep the head of what this process added to the audit trail."""
+        """Store the head of the audit trail if this process added rows."""
         if not self.audit.has_written:
             return
         try:
@@ -289,7 +289,7 @@ class Gateway:
     async def running(
         self, *, worker_threads: int = 0, sweep_seconds: float = SWEEP_SECONDS
     ) -> AsyncIterator[None]:
-        """Deliver and run jobs until the block ends; what is in flight is finished.
+        """Deliver and run jobs until the block ends; finishes the attempts in flight.
 
         With Redis and PostgreSQL a serving process only wakes the workers; in a worker
         ``worker_threads`` threads listen for wake-ups. A SQLite file is served by one process,

@@ -1,4 +1,4 @@
-"""The version of this distribution, which hatchling reads too, and the id of this build."""
+"""The version of this distribution, which hatchling also reads, and the id of this build."""
 
 import hashlib
 from functools import cache

@@ -1,9 +1,9 @@
 """API keys: created once, shown once, looked up in the database for every batch.
 
-A key is 192 random bits behind ``sk_live_`` or ``sk_test_``. Only its SHA-256 is
-stored: with that much randomness a slow hash adds no protection. Keys are never
-cached, so a key that any process revokes or narrows is refused from the next request on,
-and a row that the gateway didn't write opens nothing (:mod:`gateway.storage.crypto.key_binding`).
+A key is 192 random bits behind ``sk_live_`` or ``sk_test_``. Only its SHA-256 is stored: with that
+much randomness a slow hash adds no protection. Keys are never cached, so a key that any process
+revokes or narrows is refused from the next request on. A row that the gateway didn't write opens
+nothing (:mod:`gateway.storage.crypto.key_binding`).
 """
 
 import asyncio
@@ -143,7 +143,7 @@ class Keys:
         )
 
     def _note_uses(self, callers: Iterable[Caller | Exception], now: datetime) -> None:
-        """Remember which keys were used; write it once a minute, beside the requests."""
+        """Remember which keys were used; store it once a minute, outside of the requests."""
         at_ms = to_epoch_ms(now)
         for caller in callers:
             if isinstance(caller, Caller):
@@ -163,7 +163,7 @@ class Keys:
             _log.warning("when keys were used could not be written (%s)", type(error).__name__)
 
     async def drained(self) -> None:
-        """Write down when keys were last used."""
+        """Store when keys were last used."""
         if self._writing_uses is not None:
             await self._writing_uses
         if self._used:
@@ -182,11 +182,12 @@ class Keys:
         party: str | None = None,
         maker: Caller | None = None,
     ) -> IssuedKey:
-        """Create a key. The result is the only place that has it in clear text.
+        """Create a key. Only the result contains it in clear text.
 
-        ``scopes`` are permissions and presets. ``party`` names another organisation that uses
-        the key: what it reads in full is a disclosure. A ``maker`` grants nothing that it lacks;
-        without one the command line makes the key. Raises ``InvalidInput`` or ``NotAllowed``.
+        ``scopes`` are permissions and presets. ``party`` names another organisation that uses the
+        key: what it reads in full is a disclosure. A ``maker`` can't grant a permission that it
+        lacks; without one the command line makes the key. Raises ``InvalidInput`` or
+        ``NotAllowed``.
         """
         granted = self._permissions.scopes(scopes)
         if not 0 < len(name.strip()) <= _MAX_NAME or not name.isprintable():
@@ -243,7 +244,7 @@ class Keys:
     async def _check_grant(
         self, maker: Caller, granted: frozenset[str], mode: Mode, site: str | None
     ) -> None:
-        """Raise for what ``maker`` can't give; a permission that it lacks is noted."""
+        """Raise for permissions that ``maker`` can't grant; audit those that it lacks."""
         try:
             check_grant(maker, granted, mode, site)
         except Forbidden as error:
@@ -254,7 +255,7 @@ class Keys:
             raise
 
     async def _of_maker(self, connection: AsyncConnection, maker: Caller, row: ApiKey) -> ApiKey:
-        """Return ``row``, ended with the key that makes it and with that one's person.
+        """Return ``row`` so that it ends with its maker's key, and depends on that key's person.
 
         Raises ``InvalidInput``.
         """
@@ -274,13 +275,13 @@ class Keys:
             return await self._accounts.list_keys(connection, account_id)
 
     def state(self, key: ApiKey) -> KeyState:
-        """Return what a key's row is good for now."""
+        """Return the state of a key's row."""
         return key_state(self._binder, key, self._clock.now())
 
     async def still_valid(self, caller: Caller) -> bool:
-        """Return whether the caller's key still may what it could when it was looked up.
+        """Return whether the caller's key still has its permissions.
 
-        For requests that wait: a long poll checks again before it answers.
+        For waiting requests: a long poll checks again before it answers.
         """
         async with self._database.read() as connection:
             key = await self._accounts.key(connection, caller.actor)
@@ -297,10 +298,10 @@ class Keys:
         dry_run: bool = False,
         maker: Caller | None = None,
     ) -> tuple[ApiKey, ApiKey]:
-        """Take scopes or time away from a key, from the next request on; never give any.
+        """Remove scopes or time from a key, from the next request on; never add any.
 
         Returns the key before and after. A ``maker`` narrows only keys that it may see. Raises
-        ``NotFound``, ``InvalidInput``, or ``Conflict`` for a key that opens nothing any more.
+        ``NotFound``, ``InvalidInput``, or ``Conflict`` for a key that isn't active.
         """
         wanted = None if scopes is None else self._permissions.scopes(scopes)
         now = self._clock.now()
@@ -320,7 +321,7 @@ class Keys:
         return before, after
 
     async def keep(self, key_id: str, *, actor: str) -> ApiKey:
-        """Let a key go on without the person who made it; raises ``NotFound`` or ``Conflict``."""
+        """Make a key independent of the person who made it; raises ``NotFound`` or ``Conflict``."""
         now = self._clock.now()
         async with self._database.begin() as connection:
             key = await self._accounts.key(connection, key_id, for_update=True)
@@ -335,7 +336,7 @@ class Keys:
         return key
 
     async def made_by(self, person_id: str) -> Sequence[ApiKey]:
-        """Return the keys that a person made and that would open something without them."""
+        """Return the active keys that a person made."""
         now = self._clock.now()
         return [
             key
@@ -345,10 +346,10 @@ class Keys:
         ]
 
     async def confirm(self, key_ids: Collection[str] | None, *, actor: str) -> Sequence[ApiKey]:
-        """Bind keys from before there were bindings; all of them if ``key_ids`` is ``None``.
+        """Bind keys from before bindings existed; all of them if ``key_ids`` is ``None``.
 
-        For a database that was put back to before the upgrade: its keys open nothing until they
-        are confirmed. Raises ``NotFound``, or ``Conflict`` for a key that has a binding.
+        For a database that was restored by hand from before the upgrade: its keys open nothing
+        until they are confirmed. Raises ``NotFound``, or ``Conflict`` for a key that has a binding.
         """
         async with self._database.begin() as connection:
             known = {key.id: key for key in await self._accounts.list_keys(connection)}
@@ -390,7 +391,7 @@ class Keys:
         await self._audit.record(connection, [entry], self._clock.now())
 
     async def _rewritten(self, connection: AsyncConnection, key: ApiKey) -> ApiKey:
-        """Store what a key grants now, with its binding."""
+        """Store a key's new permissions, with its binding."""
         bound = msgspec.structs.replace(key, binding=self._binder.binding(key))
         await self._accounts.rewrite(connection, bound)
         return bound
@@ -401,7 +402,7 @@ def _no_such_key() -> NotFound:
 
 
 def _unknown() -> NotAuthenticated:
-    # A new instance each time: one raised again would keep the frames of every raise.
+    # A new instance each time: a reused exception would keep the frames of every raise.
     return NotAuthenticated(
         "This API key is not valid; check it, or create a new one (gateway keys create)."
     )
@@ -411,5 +412,5 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-# The scopes of a few keys, read from their text once: pure, so nothing to invalidate.
+# The parsed scopes of a few keys; a pure function, so the cache needs no invalidation.
 _permissions_of = lru_cache(maxsize=1024)(permissions_of)

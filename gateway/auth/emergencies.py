@@ -1,7 +1,7 @@
 """Break-glass: in an emergency a person opens one record in full, for 30 minutes, with a reason.
 
 It needs the permission ``records.break_glass`` and a factor that was shown in the last minutes. It
-stays on the list of who reads the audit trail until another person has reviewed it.
+stays on the page of the audit trail until another person has reviewed it.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ from gateway.storage.stores.packages import PackageStore
 LIFE: Final = timedelta(minutes=30)
 PERMISSION: Final = "records.break_glass"
 OPEN_RECORDS: Final = "gateway_open_records"
-"""Where ``scope["state"]`` has the records that are open to a request's person."""
+"""The key of ``scope["state"]`` for the records that are open to a request's person."""
 _MIN_REASON: Final = 10
 _MAX_REASON: Final = 1000
 _LISTED: Final = 200
 
 
 class Records(NamedTuple):
-    """What emergencies are built on."""
+    """The parts that emergencies need."""
 
     database: Database
     emergencies: EmergencyStore
@@ -40,7 +40,7 @@ class Records(NamedTuple):
 
 
 class Emergencies:
-    """Opens records in emergencies, and has that reviewed."""
+    """Opens records in emergencies, and records their reviews."""
 
     def __init__(self, records: Records) -> None:
         self._database = records.database
@@ -50,7 +50,7 @@ class Emergencies:
         self._clock = records.clock
 
     async def open(self, caller: Caller, package_id: str, reason: str) -> Emergency:
-        """Open one package of the caller's sites in full; raises ``NotFound`` for another."""
+        """Open one package of the caller's sites in full; raises ``NotFound``."""
         text = " ".join(reason.split())
         if not _MIN_REASON <= len(text) <= _MAX_REASON:
             raise InvalidInput(
@@ -100,7 +100,7 @@ class Emergencies:
             )
 
     async def review(self, caller: Caller, emergency_id: str) -> None:
-        """Note that ``caller`` has reviewed an emergency of another person, once."""
+        """Record, once, that ``caller`` has reviewed an emergency of another person."""
         now = self._clock.now()
         async with self._database.begin() as connection:
             found = await self._store.get(connection, caller.account_id, emergency_id)

@@ -1,9 +1,9 @@
-"""Becoming a person: the first owner by a code, others by an invitation, and new factors by a link.
+"""Enrolment: the first owner by a code, others by an invitation, new factors by a link.
 
 Each has two steps. The first checks the code or the link and returns what the person needs to set
-up a passkey, or a password and an authenticator; the second uses it up and makes the person in
-one transaction, so that of two who hurry only one gets in. Between them everything is in a sealed
-token; nothing is written.
+up a passkey, or a password and an authenticator; the second uses it up and makes the person in one
+transaction, so that of two simultaneous requests only one succeeds. Between the steps the state is
+in a sealed token; no row is written.
 """
 
 import hashlib
@@ -47,9 +47,9 @@ _ISSUER: Final = "rx-gateway"
 
 
 class SetUp(NamedTuple):
-    """What a person needs to set their factors up.
+    """The data that a person needs to set up factors.
 
-    ``token`` goes back with the second step; ``options`` are for
+    ``token`` is sent back with the second step; ``options`` are for
     ``navigator.credentials.create``, ``secret`` and ``qr`` for an authenticator.
     """
 
@@ -64,7 +64,7 @@ class SetUp(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The factors that a person chose: a passkey's answer, or a password and a first code."""
+    """The factors that a person chose: a passkey's response, or a password and a first code."""
 
     passkey: dict[str, Any] | None = None
     passkey_name: str = ""
@@ -80,7 +80,7 @@ class Made(NamedTuple):
 
 
 class _Held(msgspec.Struct, frozen=True):
-    """Between the steps. ``digest`` is that of the owner's code or of the link."""
+    """The state between the steps. ``digest`` is that of the owner's code or of the link."""
 
     kind: Literal["owner", "invitation", "own"]
     digest: bytes
@@ -93,7 +93,7 @@ class _Held(msgspec.Struct, frozen=True):
 
 
 class Enrolment:
-    """Makes people, and sets their factors."""
+    """Creates people, and sets their factors."""
 
     def __init__(self, parts: Parts, sign_in: SignIn) -> None:
         self._database = parts.database
@@ -118,9 +118,9 @@ class Enrolment:
     ) -> str | None:
         """Make the code of the first owner, in place of an earlier one.
 
-        Raises ``Conflict`` when there is an owner. ``keep_good``: of several processes that start
-        together one makes the code, and ``None`` goes to the others. ``actor`` is for the audit
-        trail; a start leaves none, so that an unused gateway stays one without data.
+        Raises ``Conflict`` when there is an owner. With ``keep_good``, one of several processes
+        that start together makes the code, and the others get ``None``. ``actor`` is for the audit
+        trail; a start passes none, so that an unused gateway has no data.
         """
         now = self._clock.now()
         code = spell(_CODE_CHARACTERS)
@@ -140,7 +140,7 @@ class Enrolment:
         return code
 
     async def begin_owner(self, code: str, name: str, email: str) -> SetUp:
-        """Check the owner's code, which spends a try, and begin to make the owner."""
+        """Check the owner's code, which uses one of its attempts, and begin to make the owner."""
         name, email = _name(name), check_email(email)
         digest = self._code_digest(code)
         async with self._database.begin() as connection:
@@ -154,7 +154,7 @@ class Enrolment:
         return self._set_up(held, OWNER, None, [])
 
     async def begin_invitation(self, token: str, name: str = "") -> SetUp:
-        """Check a link, and begin to set the factors of the person whom it is for."""
+        """Check a link, and begin to set the factors of its person."""
         digest = link_digest(token)
         async with self._database.read() as connection:
             invitation = await self._good_invitation(connection, digest)
@@ -211,7 +211,7 @@ class Enrolment:
         return self._set_up(held, None, None, present)
 
     async def again(self, token: str) -> SetUp:
-        """Return what a person needs to choose once more, after a choice that was refused."""
+        """Return the data to choose factors again, after a refused choice."""
         held = self._tokens.open("enrolment", token, _Held)
         present: list[Factor] = []
         if held.kind == "own" and held.person_id is not None:
@@ -399,7 +399,7 @@ class Enrolment:
         )
 
     def _code_digest(self, code: str) -> bytes:
-        # Keyed: 40 bits could be found again from a plain hash.
+        # A keyed hash: 40 bits could be guessed from a plain one.
         return self._sealer.blind_index("owner code", "", read_spelled(code))
 
 
@@ -410,7 +410,7 @@ def new_link() -> tuple[str, bytes]:
 
 
 def link_digest(token: str) -> bytes:
-    """Return what a link is looked up by."""
+    """Return the hash by which a link is found."""
     return hashlib.sha256(token.strip().encode("utf-8", "surrogatepass")).digest()
 
 
@@ -429,7 +429,7 @@ def _name(text: str) -> str:
 
 
 def check_email(text: str) -> str:
-    """Return an address, trimmed; raises ``InvalidInput`` for what can't be one."""
+    """Return an email address, trimmed; raises ``InvalidInput`` for an impossible one."""
     email = text.strip()
     local, at, domain = email.rpartition("@")
     if (

@@ -1,4 +1,4 @@
-"""All that lets people in, wired: stores, sessions, sign-in, enrolment, management."""
+"""The services about people, wired: stores, sessions, sign-in, enrolment, management."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from gateway.storage.stores.sessions import SessionStore
 
 
 class Ground(NamedTuple):
-    """What the services about people are built on."""
+    """The parts that the services about people need."""
 
     database: Database
     sealer: Sealer

@@ -1,6 +1,6 @@
-"""What a key may be given: never more than its maker has, and later only less. Pure.
+"""Permissions of new and narrowed keys: never more than the maker's, later only fewer. Pure.
 
-The maker is a key or a person; the command line may give everything.
+The maker is a key or a person; the command line may grant everything.
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ the person who made it is disabled or no member of the account."""
 
 
 def key_state(binder: KeyBinder, key: ApiKey, now: datetime) -> KeyState:
-    """Return what a key's row is good for."""
+    """Return the state of a key's row."""
     if not binder.is_bound(key):
         return "unconfirmed" if key.binding is None else "changed"
     if key.revoked_at is not None:
@@ -31,7 +31,7 @@ def key_state(binder: KeyBinder, key: ApiKey, now: datetime) -> KeyState:
 
 
 def check_grant(maker: Caller, scopes: frozenset[str], mode: Mode, site: str | None) -> None:
-    """Raise ``NotAllowed`` for what ``maker`` can't give to a key, or no request can."""
+    """Raise ``NotAllowed`` for permissions that ``maker``, or any request, can't grant."""
     for scope in sorted(scopes):
         if only_by_command_line(scope):
             raise NotAllowed(
@@ -53,7 +53,7 @@ def check_grant(maker: Caller, scopes: frozenset[str], mode: Mode, site: str | N
 
 
 def sees_key(maker: Caller, key: ApiKey) -> bool:
-    """Return whether ``maker`` may see a key, and revoke it: of its account, mode and sites."""
+    """Return whether ``maker`` may see and revoke a key of its account, mode and sites."""
     own = (key.account_id, key.mode) == (maker.account_id, maker.mode)
     return own and maker.sees_site(key.site)
 

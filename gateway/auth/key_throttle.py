@@ -1,12 +1,12 @@
-"""Failed API keys by address: guessing keys doesn't cost a database look-up each.
+"""Failed API keys by address, so that guesses don't each cost a database look-up.
 
-Each network has a budget of look-ups that find no valid key, refilled evenly over a
-minute. A key that was valid in the last ten minutes is looked up without that budget:
-a stranger behind the same proxy or router can't lock it out. It is still read from the
-database each time, so a revoked key is refused at once.
+Each network has a budget of look-ups that find no valid key, refilled evenly over a minute. A key
+that was valid in the last ten minutes is looked up without that budget, so that an attacker behind
+the same proxy or router can't lock it out. It is still read from the database each time, so a
+revoked key is refused at once.
 
-A refusal without a look-up is answered a second later: one address, with its share of the
-connections, can't keep the event loop busy by being refused.
+A refusal without a look-up is sent a second later, so that refusals of one address, with its share
+of the connections, can't keep the event loop busy.
 """
 
 import asyncio

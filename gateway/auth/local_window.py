@@ -1,25 +1,25 @@
-"""A sliding window in this process: what counts rate limits where no Redis counts them for all.
+"""A sliding window in this process: it counts rate limits where there is no Redis.
 
-The count of the window before weighs as much as it still overlaps the last ``window`` seconds,
-as in the ``limits`` library, whose own memory storage starts a task for each request that looks
-at every counter there is.
+The count of the previous window is weighted by its overlap with the last ``window`` seconds, as in
+the ``limits`` library. That library's memory storage starts a task for each request, which looks at
+every counter.
 """
 
 from math import floor
 from typing import Final, NamedTuple
 
 _MOST_KEPT: Final = 10_000
-"""Counters beyond which those that have run out are dropped."""
+"""Above this number of counters, expired ones are dropped."""
 
 
 class _Counter(NamedTuple):
     window: int
-    """Which window since 1970 this one counts in."""
+    """The number of the current window since 1970."""
     taken: int
     before: int
-    """What was taken in the window before."""
+    """The count of the previous window."""
     seconds: int
-    """How long a window is."""
+    """The length of a window."""
 
 
 class LocalWindow:
@@ -49,7 +49,7 @@ class LocalWindow:
             before = was.taken
         left = (window + 1) * seconds - now
         if floor(before * left / seconds) + taken + cost > limit:
-            # One less weighs of the window before after so long; else the next one begins.
+            # After this time the previous window weighs one less, or the next window begins.
             return now + (left % (seconds / before) if before else left)
         self._counters[name] = _Counter(window, taken + cost, before, seconds)
         if len(self._counters) > self._most_kept:
@@ -62,5 +62,5 @@ class LocalWindow:
             for name, each in self._counters.items()
             if each.window >= int(now // each.seconds) - 1
         }
-        # Where many are in use, they are not looked through for each new one.
+        # With many counters in use, not every new one causes a scan.
         self._most_kept = max(_MOST_KEPT, 2 * len(self._counters))

@@ -1,9 +1,9 @@
 """Signing in with a company's account: OpenID Connect's code flow with PKCE, state and nonce.
 
-A person is the provider's issuer and subject, never the address that it reports: that one may be
-another person's by tomorrow. Role and sites come from claims at each sign-in. A claim makes no
-owner and unmakes none. What lies between leaving for the provider and coming back is a sealed
-token in a cookie of the browser that left, so that an answer opens nothing in another one.
+The provider's issuer and subject identify a person, never the address that it reports, which may
+belong to another person tomorrow. Role and sites come from claims at each sign-in. A claim neither
+makes nor removes an owner. Between the redirect to the provider and the callback the state is a
+sealed token in a cookie, so that the callback works in the same browser only.
 """
 
 import base64
@@ -34,7 +34,7 @@ from gateway.settings import OidcTable
 from gateway.storage.stores.people import OWNER
 
 CALLBACK: Final = "/dashboard/oidc/callback"
-"""The path of the redirect URI, which the provider has to know."""
+"""The path of the redirect URI, which has to be registered at the provider."""
 ALL_SITES: Final = "*"
 _KIND: Final = "oidc"
 _SECRET_BYTES: Final = 32
@@ -50,14 +50,14 @@ _SENTENCES: Final[Mapping[_Refused, str]] = {
 
 
 class Way(NamedTuple):
-    """Where to send the browser, and the token that it keeps until it comes back."""
+    """The provider's address for the browser, and the token to keep until the callback."""
 
     url: str
     token: str
 
 
 class Answer(NamedTuple):
-    """What the provider sends back in the callback's query; absent values are ``None``."""
+    """The callback's query from the provider; absent values are ``None``."""
 
     code: str | None = None
     state: str | None = None
@@ -66,14 +66,14 @@ class Answer(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A session that began, or ``None`` after a step-up; and the page to go on to."""
+    """A session that began, or ``None`` after a step-up; and the next page."""
 
     begun: Begun | None
     target: str
 
 
 class _Left(msgspec.Struct, frozen=True):
-    """What was noted when the browser left. ``session`` is set for a step-up."""
+    """The state at the redirect. ``session`` is set for a step-up."""
 
     state: str
     nonce: str
@@ -122,9 +122,9 @@ class OidcSignIn:
     ) -> Way:
         """Begin to sign in, or to confirm in a session; raises ``Unavailable``.
 
-        ``callback`` is the path that the provider sends the browser back to.
-        After a lock and for a confirmation the provider has to ask for the person again: a
-        session that is still open at the provider unlocks nothing.
+        ``callback`` is the path that the provider sends the browser back to. After a lock and for a
+        confirmation the provider has to authenticate the person again: a session that is still open
+        at the provider isn't enough.
         """
         known = await self._provider.metadata()
         before = await self._parts.sessions.find(browser.session)
@@ -155,10 +155,10 @@ class OidcSignIn:
         return Way(url, self._parts.tokens.seal(_KIND, left))
 
     async def finish(self, token: str | None, answer: Answer, browser: Browser) -> Finished:
-        """Take the provider's answer: begin the session, or note the confirmation.
+        """Handle the provider's answer: begin the session, or record the confirmation.
 
-        Raises ``NotAuthenticated`` for an answer that isn't for this browser, comes twice or
-        from another provider, or for a person who isn't let in; ``Unavailable``.
+        Raises ``NotAuthenticated`` for an answer that isn't for this browser, comes twice or from
+        another provider, or for a person who is refused; ``Unavailable``.
         """
         left = self._parts.tokens.open(_KIND, token or "", _Left)
         if not hmac.compare_digest(left.state.encode(), (answer.state or "").encode()):
@@ -172,7 +172,7 @@ class OidcSignIn:
             await self._parts.tokens.spend(connection, _KIND, token or "")
         if answer.error is not None or not answer.code:
             raise NotAuthenticated("Your company's sign-in didn't let you through; begin again.")
-        # Answers can be made up; how often the provider is asked about them is bounded.
+        # Answers can be forged; so requests to the provider about them are limited.
         throttle, device = self._parts.throttle, self._sign_in.device_of(browser)
         key = await throttle.admit(browser.host, _KIND, device)
         found = await self._provider.redeem(
@@ -208,7 +208,7 @@ class OidcSignIn:
             await self._sign_in.proved_elsewhere(connection, signed_in)
 
     async def _let_in(self, found: Identified, browser: Browser) -> Begun:
-        """Begin a session; a person who is not let in loses what an earlier claim gave."""
+        """Begin a session; a refused person loses the role of an earlier claim."""
         people, now = self._parts.people, self._parts.clock.now()
         async with self._parts.database.begin() as connection:
             person = await people.by_subject(connection, found.token.iss, found.token.sub)
@@ -236,7 +236,7 @@ class OidcSignIn:
         before: Membership | None,
     ) -> "_Granted | _Refused":
         if not await self._parts.people.has_anyone(connection):
-            return "no_owner"  # a first person would make the owner's code useless
+            return "no_owner"  # otherwise the first such person would make the owner's code useless
         if person is not None and person.disabled_at is not None:
             return "disabled"
         if before is not None and before.role == OWNER:
@@ -244,7 +244,7 @@ class OidcSignIn:
         return self._granted(found.claims)
 
     def _granted(self, claims: Mapping[str, Any]) -> _Granted | _Refused:
-        """Return the role and sites that a person's claims give, or why there are none."""
+        """Return the role and sites of a person's claims, or the reason for none."""
         held = values_of(claims, self._table.roles_claim)
         role = next((role for value, role in self._table.roles.items() if value in held), None)
         if role is None:
@@ -270,7 +270,7 @@ class OidcSignIn:
         reason: _Refused,
         browser: Browser,
     ) -> None:
-        """Note a refusal; the role that an earlier claim gave ends, with its sessions."""
+        """Audit a refusal; the role of an earlier claim ends, with its sessions."""
         entry = AuditEntry(
             self._table.account,
             "anonymous",
@@ -317,7 +317,7 @@ class OidcSignIn:
         await self._parts.audit.record(connection, [entry], self._parts.clock.now())
 
     def _proved_at(self, found: Identified) -> datetime:
-        """Return when the person last showed a factor to the provider; long ago, if unknown.
+        """Return when the person last showed a factor to the provider; if unknown, long ago.
 
         A provider that lets a person through silently has not asked for one.
         """
@@ -328,7 +328,7 @@ class OidcSignIn:
 
 
 def values_of(claims: Mapping[str, Any], name: str) -> frozenset[str]:
-    """Return the texts of a claim: a list, or one text. A dot leads into an object."""
+    """Return the texts of a claim: a list, or one text. A dot in the name enters an object."""
     found: Any = claims.get(name)
     if found is None:
         found = claims
@@ -347,7 +347,7 @@ def _challenge(verifier: str) -> str:
 
 
 def _address(claimed: Any) -> str:
-    """Return the reported address for lists, or nothing: it identifies no one."""
+    """Return the reported address, for display only: it identifies no one."""
     try:
         return check_email(claimed) if isinstance(claimed, str) else ""
     except InvalidInput:

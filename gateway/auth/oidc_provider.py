@@ -1,8 +1,8 @@
 """An OpenID Connect provider: its discovery document, its keys, and codes redeemed for ID tokens.
 
-All calls go through the gateway's own outbound client: ``[delivery]`` says which networks, which
-proxy and which certificate authorities. What comes back is checked as OpenID Connect Core 1.0,
-section 3.1.3.7 asks (https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation).
+All requests use the gateway's own outbound client, with the networks, proxy and certificate
+authorities of ``[delivery]``. Responses are checked as OpenID Connect Core 1.0, section 3.1.3.7
+requires (https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation).
 """
 
 import asyncio
@@ -40,7 +40,7 @@ _MAX_SUBJECT: Final = 255
 
 
 class Metadata(msgspec.Struct, frozen=True):
-    """What a discovery document says (OpenID Connect Discovery 1.0, RFC 8414, RFC 9207)."""
+    """The used part of a discovery document (OpenID Connect Discovery 1.0, RFC 8414, RFC 9207)."""
 
     issuer: str
     authorization_endpoint: str
@@ -98,7 +98,7 @@ class OidcProvider:
 
     async def metadata(self) -> Metadata:
         """Return the discovery document; kept for an hour. Raises ``Unavailable``."""
-        async with self._asking:  # many who begin ask once
+        async with self._asking:  # many concurrent sign-ins cause one request
             now = self._clock.monotonic_seconds()
             if self._metadata is not None and now - self._metadata[1] < _KEPT_SECONDS:
                 return self._metadata[0]
@@ -115,10 +115,11 @@ class OidcProvider:
     async def _discover(self) -> Metadata:
         url = self._table.issuer.rstrip("/") + DISCOVERY
         found = await self._read(OutboundRequest(url=url, method="GET"), Metadata)
-        # A document of another issuer would send people, codes and the secret elsewhere.
+        # The document of another issuer would send people, codes and the secret there.
         if found.issuer != self._table.issuer:
             raise self._wrong("its discovery document names another issuer")
-        plain = self._table.issuer.startswith("http://")  # refused above unless it is allowed
+        # the guard above refuses it unless it is allowed
+        plain = self._table.issuer.startswith("http://")
         if not found.authorization_endpoint.startswith(("https://", "http://")[: 1 + plain]):
             raise self._wrong("its authorization_endpoint isn't https")
         return found
@@ -160,7 +161,7 @@ class OidcProvider:
         try:
             return claims_of(id_token, keys)
         except UNREADABLE as error:
-            # The provider may have a new key; a stranger's token doesn't have it asked each time.
+            # The provider may have a new key; a forged token must not cause a request each time.
             if self._clock.monotonic_seconds() - read_at < _RENEWED_SECONDS:
                 raise self._refused(error) from error
         self._keys = None

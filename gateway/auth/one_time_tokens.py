@@ -1,8 +1,8 @@
 """Tokens that a browser keeps between two requests of a sign-in: sealed, short-lived, used once.
 
-A token holds a challenge, a state or a half-made person. It is sealed with the master key, so
-that any process can open it and no one else; nothing is written for a stranger who only begins.
-Used tokens are noted until they would have expired anyway.
+A token holds a challenge, a state or an incomplete person. It is sealed with the master key, so
+that only the gateway's processes can open it; beginning a sign-in writes no row. Used tokens are
+stored until they expire.
 """
 
 import base64
@@ -52,7 +52,7 @@ class OneTimeTokens:
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def open(self, kind: str, token: str, into: type[T]) -> T:
-        """Return what a token of ``kind`` holds; raises ``NotAuthenticated``."""
+        """Return the content of a token of ``kind``; raises ``NotAuthenticated``."""
         return msgspec.json.decode(self._read(kind, token).data, type=into)
 
     async def spend(self, connection: AsyncConnection, kind: str, token: str) -> None:

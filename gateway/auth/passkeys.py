@@ -1,9 +1,8 @@
 """Passkeys (WebAuthn level 2): checked by ``fido2``; discoverable, with user verification.
 
-The relying party is the host of ``public_url``. Attestation is not asked for: which model of
-authenticator a person uses is their own choice. A passkey that verified its user is two factors
-in one: the device, and the finger or PIN. ``fido2`` (two megabytes, and 30 ms) is imported with the
-first ceremony.
+The relying party is the host of ``public_url``. No attestation is requested: people choose their
+own model of authenticator. A passkey that verified its user is two factors in one: the device, and
+the finger or PIN. ``fido2`` (two megabytes, and 30 ms) is imported with the first ceremony.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +29,7 @@ class Passkeys:
     ) -> tuple[dict[str, Any], str]:
         """Return the options for ``navigator.credentials.create``, and the challenge to keep.
 
-        ``present`` are the person's passkeys: their authenticators are not asked again.
+        ``present`` are the person's passkeys: their authenticators are excluded.
         """
         from fido2.webauthn import (
             PublicKeyCredentialUserEntity,
@@ -70,7 +69,7 @@ class Passkeys:
         try:
             RegistrationResponse.from_dict(response)
             auth_data = self._server(origin).register_complete(_state(challenge), response)
-        except Exception as error:  # fido2 raises many kinds for what a client may send
+        except Exception as error:  # fido2 raises many types of exceptions for a client's input
             raise InvalidInput("The passkey could not be checked; begin again.") from error
         data = auth_data.credential_data
         if data is None or isinstance(CoseKey.parse(data.public_key), UnsupportedKey):

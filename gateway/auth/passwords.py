@@ -1,13 +1,13 @@
-"""Passwords: Argon2id hashes, and which passwords are too easy to guess.
+"""Passwords: Argon2id hashes, and the check for passwords that are too easy to guess.
 
 Argon2id with the parameters that OWASP advises for a server
 (https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html): 19 MiB, two
 passes. Two are computed at a time, in threads; others wait, and too many are refused, so that
-guesses can't take the memory or the processor from the orders.
+guesses can't take memory and CPU away from orders.
 
-What is refused follows NIST SP 800-63B, section 3.1.1.2: a minimum length and a list of the
-commonest, no rules of composition. ``common_passwords.txt`` begins with the frequency list of
-zxcvbn (MIT, from public leaks).
+The check follows NIST SP 800-63B, section 3.1.1.2: a minimum length and a list of common passwords,
+no rules about characters. ``common_passwords.txt`` begins with the frequency list of zxcvbn (MIT,
+from public leaks).
 """
 
 import asyncio
@@ -50,8 +50,8 @@ class PasswordHasher:
         self._pool = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="argon2")
         self._waiting = 0
         self.computed = 0
-        """How many hashes were computed; known and unknown people cost the same."""
-        # What the password of an unknown person is compared with: a hash of nothing.
+        """The number of computed hashes; known and unknown people cost the same."""
+        # The hash that the password of an unknown person is compared with.
         salt, made = (
             base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
             for size in (_SALT_BYTES, _HASH_BYTES)
@@ -132,7 +132,7 @@ def _is_repeated(text: str, common: frozenset[str]) -> bool:
 
 
 def _has_few_parts(text: str) -> bool:
-    """Return whether a text is a few runs: aaaaaaaa1111, abcdefgh1234, 1234567890123."""
+    """Return whether a text consists of few runs: aaaaaaaa1111, abcdefgh1234, 1234567890123."""
     steps = [ord(after) - ord(before) for before, after in itertools.pairwise(text)]
     runs = [len(list(group)) + 1 for _, group in itertools.groupby(steps)]
     in_runs = sum(length for length in runs if length >= _MIN_RUN)
@@ -160,6 +160,6 @@ def _matches(password: str, stored: str) -> bool:
 
 
 def _bytes(password: str) -> bytes:
-    # The same characters whatever keyboard they came from (NIST SP 800-63B, 3.1.1.2).
+    # The same characters from any keyboard (NIST SP 800-63B, 3.1.1.2).
     text = unicodedata.normalize("NFC", password[: 4 * MAX_CHARACTERS])
     return text.encode("utf-8", "surrogatepass")

@@ -1,8 +1,8 @@
 """Managing people: invitations, roles and sites, disabling, lost factors, sessions.
 
-No one grants what they lack: a signed-in manager can't make an owner, nor give sites or
-permissions that they don't have. The command line may do everything, and is the way back for a
-last owner who lost their passkey.
+People can't grant what they lack: a signed-in manager can't make an owner, or give sites or
+permissions that they don't have. The command line may do everything; with it a last owner who lost
+their passkey gets access again.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ INVITATION_LIFE: Final = timedelta(hours=72)
 
 
 class Maker(NamedTuple):
-    """A person or command that manages people: what it has itself limits what it gives.
+    """A person or command that manages people, with the permissions that it can grant.
 
     ``permissions`` and ``sites`` are ``None`` for all of them (the command line).
     """
@@ -41,7 +41,7 @@ class Maker(NamedTuple):
 
 
 def maker_of(signed_in: SignedIn) -> Maker:
-    """Return what limits the changes of a signed-in person."""
+    """Return the limits of a signed-in person's changes."""
     sites = signed_in.membership.sites
     return Maker(
         signed_in.row.person_id,
@@ -178,7 +178,7 @@ class People:
             await self._note(connection, maker, "person.disabled", person_id)
 
     async def enable(self, maker: Maker, person_id: str) -> None:
-        """Enable a person again, with the factors that they had."""
+        """Enable a person again, with their earlier factors."""
         async with self._database.begin() as connection:
             person, _ = await self._member(connection, maker, person_id)
             if person.disabled_at is not None:
@@ -295,7 +295,7 @@ class People:
             await self._note(connection, maker, "session.switched", row.id)
 
     def _check(self, maker: Maker, role: Role, sites: tuple[str, ...] | None) -> None:
-        """Raise for a role or site that there is not, or that the maker doesn't have."""
+        """Raise for an unknown role or site, or one that the maker doesn't have."""
         if role not in ROLES:
             known = ", ".join(ROLES)
             raise InvalidInput("There is no such role.", [Problem(f"one of {known}", field="role")])

@@ -1,8 +1,8 @@
-"""Plans at the door: what an account's plan includes (:meth:`Plans.need`) and how much is left.
+"""Plans: the features of an account's plan (:meth:`Plans.need`) and its remaining limits.
 
-An account without a plan has no limit, and nothing of it is counted. A limit is checked and
-counted in the transaction that stores what it limits: two requests can't both take the last
-place, and nothing is stored uncounted. Test data and duplicates never count.
+An account without a plan has no limit and is not counted. A limit is checked and counted in the
+transaction that stores the limited rows: two requests can't both take the last place, and no row is
+stored uncounted. Test data and duplicates never count.
 """
 
 import logging
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 ALL_FEATURES: Final = "*"
 _USAGE: Final = "plan.usage"
 Counter = Callable[[AsyncConnection, str], Awaitable[int]]
-"""Counts what an account has of what a limit is on."""
+"""Counts an account's rows under a limit."""
 
 
 @dataclass(slots=True)
@@ -95,9 +95,9 @@ class Plans:
         account_id: str,
         limit_name: LimitName,
     ) -> None:
-        """Take one place of a limit on what exists at a time, in the caller's transaction.
+        """Take one place of a limit on existing rows, in the caller's transaction.
 
-        Raises ``PlanLimitReached`` (402) when there is no place left: what is there stays, also
+        Raises ``PlanLimitReached`` (402) when there is no place left. Existing rows stay, also
         under a smaller plan.
         """
         _, plan = self._of.get(account_id, ("", None))
@@ -140,7 +140,7 @@ class Plans:
     async def count(
         self, connection: AsyncConnection, allowances: Iterable[Allowance], now: datetime
     ) -> list[EventDraft]:
-        """Store what was taken; returns the events about plans that are nearly or wholly used."""
+        """Store the usage; returns the events about plans that are nearly or fully used."""
         drafts = []
         for each in allowances:
             if each.used == each.before:
@@ -177,7 +177,7 @@ class Plans:
 
 
 def log_usage(recorded: Iterable[Event]) -> None:
-    """Log, after the commit, the events about plans that are nearly or wholly used."""
+    """Log, after the commit, the events about plans that are nearly or fully used."""
     for event in recorded:
         if event.type == _USAGE:
             _log.warning(

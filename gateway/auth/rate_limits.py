@@ -1,9 +1,8 @@
 """Rate limits by API key: requests per minute, orders per hour.
 
-Counted in this process or, with Redis, by the ``limits`` library across all
-processes. A sliding window spreads the limit evenly; a fixed one lets twice the limit
-through around the turn of a minute. While Redis is unavailable each process counts
-alone, so that no order is refused.
+Counted in this process or, with Redis, by the ``limits`` library across all processes. A sliding
+window spreads the limit evenly; a fixed one allows twice the limit around a full minute. While
+Redis is unavailable each process counts alone, so that no order is refused.
 """
 
 import ipaddress
@@ -17,7 +16,7 @@ from gateway.clock import Clock
 from gateway.errors import RateLimited
 from gateway.settings import LimitsTable, RedisTable
 
-if TYPE_CHECKING:  # imported where there is a Redis: most gateways have none
+if TYPE_CHECKING:  # imported only with Redis: most gateways have none
     from gateway.auth.shared_window import SharedWindow
 
 Policy = Literal[
@@ -68,7 +67,7 @@ class Limits:
         """Count ``cost`` against ``actor``'s ``policy``; raises ``RateLimited`` past the limit."""
         limit, seconds = self._limits[policy]
         name, now = (policy, actor), self._clock.now().timestamp()
-        # A hanging Redis costs a timeout; not every request pays it.
+        # A hanging Redis costs a timeout, which not every request should wait for.
         if self._shared is None or self._clock.monotonic_seconds() < self._local_until:
             reset_at = self._local.take(name, cost, limit=limit, seconds=seconds, now=now)
         else:
@@ -109,7 +108,7 @@ def _shared_window(redis: RedisTable) -> "SharedWindow":
 
 @lru_cache(maxsize=4096)
 def client_network(host: str) -> str:
-    """Return what limits by address count as one client: an IPv4 address, an IPv6 /64."""
+    """Return the network that counts as one client: an IPv4 address, an IPv6 /64."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -1,8 +1,8 @@
 """The one table of permissions, roles and presets of scopes.
 
-A key's scopes are permissions. A preset is expanded when a key is made, so that a permission
-that comes with a later version is never added to a key that exists. Only ``legacy`` is stored
-by its name: keys from before there were scopes have it until they are narrowed.
+A key's scopes are permissions. A preset is expanded when a key is made, so that a later version
+never adds a permission to an existing key. Only ``legacy`` is stored by its name: keys from before
+scopes existed have it until they are narrowed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -83,7 +83,7 @@ LEGACY_SCOPES: Final = frozenset(
         "imports.run",
     }
 )
-"""What every key could do before there were scopes."""
+"""The permissions of every key before scopes existed."""
 
 ALL: Final = "all"
 DEFAULT_PRESET: Final = "orders"
@@ -95,15 +95,15 @@ PRESETS: Final[Mapping[str, frozenset[str]]] = {
     "webhooks": frozenset({"webhooks.read", "webhooks.manage", "deliveries.resend"}),
     LEGACY: LEGACY_SCOPES,
 }
-"""Presets of scopes; ``all`` is every permission that there is when the key is made."""
+"""Presets of scopes; ``all`` is every permission that exists when the key is made."""
 
 _BY_COMMAND_LINE: Final = ("people.", "keys.", "audit.", "reports.", "records.")
 
 
 def only_by_command_line(permission: str) -> bool:
-    """Return whether no request may make a key with ``permission``: people, keys, audit, exports.
+    """Return whether only the command line may make a key with ``permission``.
 
-    Reports are exports; breaking the glass is for people.
+    These are people, keys, audit and exports, reports included; emergencies are for people.
     """
     return permission.startswith(_BY_COMMAND_LINE)
 
@@ -124,7 +124,7 @@ class Permissions:
     def scopes(self, given: Sequence[str]) -> frozenset[str]:
         """Return the permissions that scopes and presets stand for.
 
-        Raises ``InvalidInput`` for one that there is not. ``legacy`` can't be given.
+        Raises ``InvalidInput`` for an unknown one, and for ``legacy``, which can't be given.
         """
         presets = {**PRESETS, ALL: self.names}
         del presets[LEGACY]
@@ -144,5 +144,5 @@ def stored(scopes: frozenset[str]) -> str:
 
 
 def permissions_of(scopes: str) -> frozenset[str]:
-    """Return the permissions of a key's stored scopes; those of an absent plugin are inert."""
+    """Return the permissions of a key's stored scopes; those of an absent plugin have no effect."""
     return LEGACY_SCOPES if scopes == LEGACY else frozenset(scopes.split())

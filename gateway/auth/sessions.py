@@ -1,9 +1,9 @@
 """Sessions: 256 random bits in a cookie, their SHA-256 in the database, read for each request.
 
-A session ends twelve hours after it began, and locks after fifteen minutes without activity;
-both are settings. A locked session opens nothing, but its person may sign in again and find what
-was typed. Nothing is cached, so a session that is ended, a person who is disabled, a changed role
-or site hold with the next request in every process.
+A session ends twelve hours after it began, and locks after fifteen minutes without activity; both
+are settings. A locked session opens nothing; when its person signs in again, the typed text is
+still there. Nothing is cached, so the end of a session, a disabled person, a changed role or site
+take effect with the next request in every process.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from gateway.storage.database import Database
 from gateway.storage.stores.sessions import OpenSession, SessionStore
 
 SIGNED_IN: Final = "gateway_signed_in"
-"""Where ``scope["state"]`` has the :class:`SignedIn` of a request, if a person sent it."""
+"""The key of ``scope["state"]`` for the :class:`SignedIn` of a person's request."""
 
 _COOKIE_BYTES: Final = 32
 _MAX_COOKIE: Final = 100
@@ -35,10 +35,10 @@ _MAX_AGENT: Final = 60
 
 
 class SignedIn(NamedTuple):
-    """A person's session as it is now, and what they may do in it.
+    """A person's session as it is now, with their permissions.
 
-    ``lacks_factor``: their role needs a second factor and this session has shown none; it may
-    set one up and nothing else.
+    ``lacks_factor``: the role needs a second factor and this session has shown none; it can only
+      set one up.
     """
 
     row: SessionRow
@@ -50,7 +50,7 @@ class SignedIn(NamedTuple):
     lacks_factor: bool
 
     def caller(self, mode: Mode) -> Caller:
-        """Return the caller that this person is for requests about live or test data."""
+        """Return this person as the caller of a request about live or test data."""
         sites = self.membership.sites
         return Caller(
             self.row.account_id,
@@ -97,7 +97,7 @@ class Sessions:
     ) -> str:
         """Begin a session in the caller's transaction; returns the cookie, never stored.
 
-        ``proved_at`` is when the person showed a factor; absent, they did so now.
+        ``proved_at`` is when the person showed a factor, by default now.
         """
         now = self._clock.now()
         cookie = secrets.token_urlsafe(_COOKIE_BYTES)
@@ -119,8 +119,8 @@ class Sessions:
     async def read(self, cookie: str | None, *, is_activity: bool = True) -> SignedIn:
         """Return the session of a cookie.
 
-        Raises ``NotAuthenticated`` without one, ``SessionLocked`` after a while without activity.
-        A page that refreshes itself is no activity.
+        Raises ``NotAuthenticated`` without one, ``SessionLocked`` after a while without activity. A
+        page that refreshes itself doesn't count as activity.
         """
         signed_in = await self.find(cookie)
         if signed_in is None:
@@ -190,7 +190,7 @@ class Sessions:
                 await self._store.end(connection, session_id=signed_in.row.id)
 
     async def sweep(self) -> None:
-        """Delete sessions, drafts, links, codes and counts that are past their end, as a job."""
+        """Delete expired sessions, drafts, links, codes and counts, as a job."""
         async with self._database.begin() as connection:
             await self._store.sweep(connection, self._clock.now())
 
@@ -201,7 +201,7 @@ class Sessions:
 
 
 def cookie_digest(cookie: str) -> bytes:
-    """Return what a cookie is looked up by."""
+    """Return the hash by which a cookie is found."""
     return hashlib.sha256(cookie.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -216,7 +216,7 @@ _SYSTEMS: Final = (
 
 
 def describe_agent(agent: str) -> str:
-    """Return the browser and system of a User-Agent header, as people know them."""
+    """Return the browser and system of a User-Agent header by their usual names."""
     browser = next((name for mark, name in _BROWSERS if mark in agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in agent), "")
     if browser and system:

@@ -1,4 +1,4 @@
-"""The sliding window of rate limits that all processes share: it lives in Redis.
+"""The sliding window of rate limits that all processes share, in Redis.
 
 A module of its own, because a gateway without Redis doesn't import its client.
 """

@@ -1,7 +1,7 @@
-"""Signing in: a passkey; or a password and a code from an authenticator; and step-up.
+"""Sign-in with a passkey, or with a password and an authenticator's code; and step-up.
 
-Whatever is wrong, the answer is the same and takes as long: an unknown person's password is
-hashed and compared too, and each result is a row of the audit trail.
+All failures have the same response and take the same time: an unknown person's password is hashed
+and compared too, and each result is a row of the audit trail.
 """
 
 from datetime import datetime, timedelta
@@ -34,9 +34,9 @@ _MAX_CODE: Final = 40
 
 
 class Browser(NamedTuple):
-    """Where a request comes from.
+    """The origin of a request.
 
-    ``origin`` is the page's own; ``session`` and ``device`` are its cookies, if it has them.
+    ``origin`` is that of the page; ``session`` and ``device`` are the cookies, if there are any.
     """
 
     host: str
@@ -47,7 +47,7 @@ class Browser(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """A session that began: its cookie, and the device token that goes with it."""
+    """A session that began: its cookie and its device token."""
 
     cookie: str
     device: str
@@ -56,7 +56,7 @@ class Begun(NamedTuple):
 
 
 class Challenge(msgspec.Struct, frozen=True):
-    """What a passkey has to sign; ``session`` is set for a step-up."""
+    """The challenge that a passkey signs; ``session`` is set for a step-up."""
 
     challenge: str
     session: str | None = None
@@ -68,7 +68,7 @@ class _Device(msgspec.Struct, frozen=True):
 
 
 class Parts(NamedTuple):
-    """What signing in and enrolment are made of."""
+    """The parts of sign-in and enrolment."""
 
     database: Database
     sealer: Sealer
@@ -102,7 +102,7 @@ class SignIn:
     async def with_password(self, login: str, password: str, code: str, browser: Browser) -> Begun:
         """Begin a session with a password and, where the person has set one up, a code."""
         login = fold(login)[:_MAX_LOGIN]
-        if not login.isprintable():  # no address is, and PostgreSQL stores no NUL
+        if not login.isprintable():  # no address contains a NUL, and PostgreSQL can't store one
             login = ""
         person, factors = await self._look_up(login)
         key = await self._throttle.admit(browser.host, login, self._known_as(browser, person))
@@ -114,7 +114,7 @@ class SignIn:
                 proof is not None and bool(accounts) and await self._use(connection, proof.second)
             )
             if person is None or proof is None or not is_good:
-                # Committed like a success: it takes as long.
+                # Committed like a success, so that it takes as long.
                 entry = AuditEntry(
                     accounts[0].account_id if accounts else DEFAULT_ACCOUNT,
                     "anonymous",
@@ -154,7 +154,7 @@ class SignIn:
         return options, self._tokens.seal("assertion", Challenge(challenge))
 
     async def with_passkey(self, token: str, response: dict[str, Any], browser: Browser) -> Begun:
-        """Begin a session with the answer of a passkey; each challenge is good once."""
+        """Begin a session with a passkey's response; each challenge works once."""
         held = self._tokens.open("assertion", token, Challenge)
         if held.session is not None:
             raise refused()
@@ -224,17 +224,17 @@ class SignIn:
         *,
         proved_at: datetime,
     ) -> Begun:
-        """Begin a session of a person whom an identity provider vouches for."""
+        """Begin a session of a person whom an identity provider has authenticated."""
         return await self._begin(
             connection, person, [membership], "oidc", browser, is_strong=False, proved_at=proved_at
         )
 
     async def proved_elsewhere(self, connection: AsyncConnection, signed_in: SignedIn) -> None:
-        """Note that an identity provider has just asked for the person of a session."""
+        """Record that an identity provider has just authenticated the person of a session."""
         await self._proved(connection, signed_in, is_strong=False)
 
     def device_of(self, browser: Browser) -> str | None:
-        """Return what identifies a browser in which a person has signed in before."""
+        """Return the token of a browser in which a person has signed in before."""
         held = self._device(browser)
         return None if held is None else held.id
 
@@ -273,7 +273,7 @@ class SignIn:
         return None
 
     async def _use(self, connection: AsyncConnection, used: "_Used | None") -> bool:
-        """Use a code up; false when another request was quicker."""
+        """Use a code up; false when another request already did."""
         if used is None:
             return True
         now = self._clock.now()
@@ -368,7 +368,7 @@ class SignIn:
         return Begun(cookie, device, person)
 
     def _known_as(self, browser: Browser, person: Person | None) -> str | None:
-        """Return what identifies a browser in which ``person`` has signed in before."""
+        """Return the token of a browser in which ``person`` has signed in before."""
         held = None if person is None else self._device(browser)
         if held is None or person is None or held.person_id != person.id:
             return None

@@ -1,16 +1,17 @@
-"""Guessing passwords is slow, and no stranger can keep a person out.
+"""Slow down password guessing without locking a person out.
 
-Wrong answers are counted for each pair of address and login: five are free, then each is followed
-by a pause that doubles, up to a minute; an answer that comes within the pause isn't looked at. One
-network may also give only so many wrong answers a minute, whatever logins it tries.
+Failed attempts are counted for each pair of address and login: five are free, then each is followed
+by a pause that doubles, up to a minute; an attempt within the pause isn't checked. The failed
+attempts of one network are also limited by the minute, over all logins.
 
 A browser in which a person has signed in before holds a device token, and a signed-in one its
 session: each has a count of its own, so guesses from elsewhere, even from behind the same router
 or proxy, don't pause it (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
 Passkeys can't be guessed and are never paused.
 
-Counts are rows, so that a guesser has one budget, not one for each process. An answer is counted
-as wrong before it is looked at, and forgotten when it was right: many at a time gain nothing.
+Counts are rows, so that a guesser has one budget, not one for each process. An attempt is counted
+as failed before it is checked, and the count is removed when it was right, so that parallel
+attempts gain nothing.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ _MS: Final = 1000
 
 
 class SignInThrottle:
-    """Counts answers; :meth:`admit` before one is looked at, :meth:`succeeded` if it is right."""
+    """Counts attempts: call :meth:`admit` before the check, :meth:`succeeded` after a right one."""
 
     def __init__(
         self, database: Database, clock: Clock, failures_per_minute: int = FAILURES_PER_MINUTE
@@ -43,11 +44,11 @@ class SignInThrottle:
         self._database = database
         self._clock = clock
         self._limit = failures_per_minute
-        # Pauses that this process knows of cost no look-up.
+        # A pause that this process knows of needs no look-up.
         self._pauses: OrderedDict[bytes, int] = OrderedDict()
 
     async def admit(self, host: str, login: str, known_as: str | None = None) -> bytes:
-        """Return what the answer counts under; raises ``RateLimited`` within a pause.
+        """Return the key that the attempt counts under; raises ``RateLimited`` within a pause.
 
         ``known_as`` identifies a browser that this person has signed in with.
         """
@@ -76,7 +77,7 @@ class SignInThrottle:
         return key
 
     async def succeeded(self, key: bytes, host: str) -> None:
-        """Forget the wrong answers before a right one."""
+        """Remove the failed attempts before a successful one."""
         self._pauses.pop(key, None)
         async with self._database.begin() as connection:
             await sign_in_counts.forget(connection, key)

@@ -1,4 +1,4 @@
-"""Codes from an authenticator (TOTP, RFC 6238) and recovery codes, each of them good once."""
+"""Codes from an authenticator (TOTP, RFC 6238) and recovery codes; each works once."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ def new_secret() -> bytes:
 
 
 def secret_text(secret: bytes) -> str:
-    """Return the secret as authenticators take it from a keyboard: base32."""
+    """Return the secret in base32, to type into an authenticator."""
     return base64.b32encode(secret).decode().rstrip("=")
 
 
@@ -54,7 +54,7 @@ def code_at(secret: bytes, step: int) -> str:
 
 
 def step_of(moment: datetime) -> int:
-    """Return the time step of a moment."""
+    """Return the time step of a time."""
     return int(moment.timestamp()) // STEP_SECONDS
 
 
@@ -81,7 +81,7 @@ def spell(length: int) -> str:
 
 
 def read_spelled(text: str) -> str:
-    """Return what was typed as :func:`spell` writes it, without groups; lenient in case and I/1."""
+    """Return typed text as :func:`spell` writes it, without groups; accepts small letters and I."""
     return "".join(each for each in text.upper() if each.isalnum()).translate(_READ_AS)
 
 

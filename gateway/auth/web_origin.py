@@ -1,7 +1,7 @@
 """Where pages and sessions are served: at the host of ``public_url``, over https or on localhost.
 
 Passkeys belong to one host name, and a browser keeps ``__Host-`` cookies for https only. So every
-other address either leads there or refuses to sign anyone in, and says what helps.
+other address either redirects there or refuses to sign anyone in, and names the remedy.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ _MAX_NEXT: Final = 500
 
 
 class Place(NamedTuple):
-    """The verdict about an address: ``origin`` where sign-in works, else ``leads_to`` or why not.
+    """The result for an address: ``origin`` where sign-in works, else ``leads_to`` or ``refusal``.
 
     ``leads_to`` is the origin of the right address; ``refusal`` says what to do.
     """
@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
 
 class WebOrigin:
-    """Judges addresses and origins by the settings."""
+    """Checks addresses and origins by the settings."""
 
     def __init__(self, settings: Settings) -> None:
         parts = urlsplit(settings.gateway.public_url)
@@ -44,7 +44,7 @@ class WebOrigin:
         self._serves_tls = settings.http.tls_cert is not None
 
     def judge(self, scheme: str, host: str) -> Place:
-        """Judge a request's scheme and ``Host`` header."""
+        """Check a request's scheme and ``Host`` header."""
         name, port = _split(host)
         if name is None:
             return Place(refusal="The address isn't one that the gateway knows.")

@@ -26,7 +26,7 @@ _NOT_MODIFIED: Final = 304
 
 
 class Asset(NamedTuple):
-    """A static file; ``packed`` is it in gzip, where that is smaller."""
+    """A static file; ``packed`` is its gzip, where that is smaller."""
 
     media_type: str
     content: bytes

@@ -1,4 +1,4 @@
-"""Words for rows of the audit trail: what was done, by which way, what was shown, and why."""
+"""Words for rows of the audit trail: the action, the interface, the shown fields, the purpose."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -55,7 +55,7 @@ def line_of(request: PageRequest, row: AuditRow, names: Mapping[str, str]) -> Li
         done=_said(request, KINDS, row.kind or "change"),
         shown=", ".join(request.text(FIELDS.get(each, each)) for each in row.fields),
         why=_said(request, WHY, row.purpose),
-        # What was searched for follows a colon, as an index: no one reads that.
+        # The searched value follows a colon, as an index, which is unreadable.
         subject=f"…{row.subject[-6:]}" if is_package else row.subject.partition(":")[0],
         href=request.url(f"packages/{row.subject}") if may_open else "",
     )

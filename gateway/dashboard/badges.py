@@ -1,6 +1,6 @@
-"""The numbers beside the names of pages: asked in parallel, kept for two seconds, never waited for.
+"""The numbers beside the names of pages: computed in parallel, kept for two seconds.
 
-A badge that fails or is late is left out, or stays what it was.
+A page doesn't wait for them. A badge that fails or is late is left out, or keeps its last number.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Badges:
         return self.kept(caller, pages)
 
     def kept(self, caller: Caller, pages: Sequence[OwnedPage]) -> Mapping[str, Badge]:
-        """Return the badges that are known, without asking."""
+        """Return the known badges, without computing any."""
         found = {each.page.path: self._kept.get(_key(each, caller)) for each in pages}
         return {
             path: kept[1]
@@ -58,7 +58,7 @@ class Badges:
         return kept is not None and now - kept[0] < KEPT_SECONDS
 
     def _asked(self, owned: OwnedPage, caller: Caller) -> asyncio.Task[None]:
-        """Return the question that is under way, or a new one; a late answer is for later."""
+        """Return the running computation, or a new one; a late result is for the next page."""
         key = _key(owned, caller)
         task = self._asking.get(key)
         if task is None:

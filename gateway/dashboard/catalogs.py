@@ -16,7 +16,7 @@ SOURCE: Final = LANGUAGES[0]
 
 
 def catalog(language: str, packages: Sequence[Traversable]) -> gettext.NullTranslations:
-    """Return the texts of a language: of the first package that has a text, in this order."""
+    """Return the texts of a language: for each text, of the first package that has it."""
     texts = gettext.NullTranslations()
     if language == SOURCE:
         return texts

@@ -1,4 +1,4 @@
-"""The cookies of a browser: its session, which ends with the browser, and what it is known by."""
+"""The cookies of a browser: its session, which ends with the browser, and its device token."""
 
 from typing import Any, Final
 
@@ -13,13 +13,13 @@ _DEVICE_SECONDS: Final = int(DEVICE_LIFE.total_seconds())
 
 
 def begin_session(answer: Response[Any], origin: str, begun: Begun) -> None:
-    """Hand a session's cookie and the device's token to the browser."""
+    """Set a session's cookie and the device token."""
     put_cookie(answer, SESSION, begun.cookie, origin)
     put_cookie(answer, DEVICE, begun.device, origin, max_age=_DEVICE_SECONDS)
 
 
 def end_session(answer: Response[Any], origin: str) -> None:
-    """Take the session's cookie away; the browser stays known."""
+    """Delete the session's cookie; the device token stays."""
     put_cookie(answer, SESSION, "", origin, max_age=0)
 
 

@@ -73,7 +73,7 @@ def _static(layout: Layout) -> list[HTTPRouteHandler]:
 
 
 def _preferring() -> list[HTTPRouteHandler]:
-    """Make what this browser prefers: cookies that a page reads, of no use to anyone else."""
+    """Make the preferences of this browser: cookies without secrets."""
 
     @post("/language", opt=_PUBLIC)
     async def language(request: Asked, browser: AnyBrowser) -> Response[Any]:
@@ -289,7 +289,7 @@ def _set_up_page(
 def _again(
     layout: Layout, request: Asked, template: str, error: GatewayError, **context: Any
 ) -> Response[Any]:
-    """Show a form again with what is wrong; what was typed stays, but passwords and codes."""
+    """Show a form again with its problem and the typed text, without passwords and codes."""
     return layout.page(
         request,
         template,

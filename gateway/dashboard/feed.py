@@ -1,8 +1,8 @@
-"""What open pages learn of changes: one reader for all browsers that a process serves.
+"""The changes for open pages: one reader for all browsers that a process serves.
 
-While anyone watches, the feed is read every 0.6 s and the sessions are looked at every 3 s: two
-queries a second at most, however many watch. What was read is merged and handed to each watcher
-as far as its person may see it: their account, permissions and sites, in both modes.
+While a page is open, the feed is read every 0.6 s and the sessions every 3 s: two queries a second
+at most, for any number of browsers. The changes are merged and sent to each watcher as far as its
+person may see them: their account, permissions and sites, in both modes.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from gateway.runtime import Gateway
 from gateway.storage.stores.changes import MAX_IDS, FeedReader, StoredChange
 
 READ_SECONDS = 0.6
-# After so many reads: the sessions (3 s), and a message that shows that the stream is alive.
+# Numbers of reads between checks of the sessions (3 s), and between keep-alive messages.
 _READS_BETWEEN_CHECKS: Final = 5
 _READS_BETWEEN_TICKS: Final = 8
 # A page was made a moment before its stream begins.
 _SECONDS_BEFORE: Final = 15.0
-# A browser that takes nothing for so many messages refreshes everything when it does.
+# A browser with more unsent messages than this refreshes everything instead.
 _MAX_WAITING: Final = 32
 
 _OUTAGES: Final = (SQLAlchemyError, StorageError, OSError)
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Watcher:
-    """One browser's stream: what it may see, and the messages that wait for it."""
+    """One browser's stream: its person's view, and its queued messages."""
 
     def __init__(self, digest: bytes, signed_in: SignedIn) -> None:
         self.digest = digest
@@ -75,7 +75,7 @@ class Watcher:
 
 
 class Feed:
-    """Reads the changes for all watchers of this process, while there are any."""
+    """Reads the changes for all watchers of this process, while it has any."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -110,7 +110,7 @@ class Feed:
             del self._watchers[watcher]
 
     async def _catch_up(self, watcher: Watcher, after: int | None) -> None:
-        """Give a new watcher what it missed since its last message, or since its page was made."""
+        """Send a new watcher the changes since its last message, or since its page was made."""
         if self._reader.place is None or not (self._reading and not self._reading.done()):
             await self._reader.begin()
         now = self._clock.now()
@@ -128,7 +128,7 @@ class Feed:
             watcher.put(written("tick", {}, place))
 
     async def _read_on(self) -> None:
-        """Read until no one watches or the gateway stops."""
+        """Read until no watcher is left or the gateway stops."""
         reads = 0
         while self._watchers and not await self._stopped(READ_SECONDS):
             reads += 1
@@ -157,7 +157,7 @@ class Feed:
 
     async def _check_sessions(self) -> None:
         """End the streams of sessions that locked or ended; take over what the others may see."""
-        watched = list(self._watchers)  # who comes meanwhile is looked up the next time
+        watched = list(self._watchers)  # watchers that come meanwhile are checked the next time
         found = await self._sessions.find_all({each.digest for each in watched})
         now = self._clock.now()
         for watcher in watched:
@@ -186,7 +186,7 @@ class Feed:
                 watcher.put(message)
 
     def _seen(self, own: SignedIn, merged: Iterable[StoredChange]) -> list[dict[str, Any]]:
-        """Return what a person may see of some changes: topics and ids, nothing else."""
+        """Return the changes that a person may see, as topics and ids."""
         sites = own.membership.sites
         return [
             {

@@ -1,4 +1,4 @@
-"""Forms of fields that a browser sends: read once, with bounds. Files are another route's."""
+"""Forms of fields that a browser sends: read once, with limits. Files use other routes."""
 
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -15,7 +15,7 @@ MAX_FIELDS: Final = 2000
 
 
 class FormReader:
-    """Reads a form once, however often it is asked for."""
+    """Reads a form once and returns it any number of times."""
 
     def __init__(self, http: Request[Any, Any, State]) -> None:
         self._http = http

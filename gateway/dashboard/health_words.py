@@ -1,4 +1,4 @@
-"""What the page Plugins and health says: the parts by name, their sentences for the catalogs."""
+"""The texts of the page Plugins and health: names of parts, sentences for the catalogs."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ _PARTS: Final[Mapping[str, str]] = {
     "audit trail": _("Audit trail"),
     "destinations": _("Destinations"),
 }
-# What the lines of gateway.health say; plugins translate what their own checks say.
+# The sentences of gateway.health; plugins translate those of their own checks.
 SENTENCES: Final = (
     _("version {version} runs since {since}"),
     _("{database} answers"),
@@ -161,7 +161,7 @@ def part_of(request: PageRequest, name: str) -> str:
 
 
 def detail_of(request: PageRequest, line: Line) -> str:
-    """Return the sentence of a line in the reader's language, with times in their way."""
+    """Return the sentence of a line in the reader's language and formats."""
     if not line.message:
         return request.text(line.detail)
     values = {name: _written(request, value) for name, value in line.values.items()}

@@ -1,6 +1,6 @@
-"""Events in the words of the counter: a headline, a line below it, a glyph.
+"""Events in everyday words: a headline, a line below it, a glyph.
 
-What a line says of a patient is masked: the last four digits of an rx number, and no more.
+Patient data in a line is masked: it shows only the last four digits of an rx number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from gateway.sdk.page_request import PageRequest
 
 
 class News(NamedTuple):
-    """One event. ``rx`` are the last digits of its rx number; ``state`` is the look's."""
+    """One event. ``rx`` are the last digits of its rx number; ``state`` is its colour."""
 
     event_id: str
     at: datetime
@@ -111,7 +111,7 @@ class Newsroom:
         return tuple(self._sources)
 
     def source_words(self, source: str) -> str:
-        """Return where an order came from, in words for the catalogs."""
+        """Return the source of an order, in words for the catalogs."""
         return self._sources.get(source, source.replace("_", " ").capitalize())
 
     def of(self, request: PageRequest, event: Event) -> News:
@@ -165,7 +165,7 @@ class Newsroom:
 
 
 def last_digits(number: object) -> str:
-    """Return the last four digits of an rx number, masked or not; of a short one nothing."""
+    """Return the last four digits of an rx number, masked or not; of a short one ``""``."""
     if not isinstance(number, str):
         return ""
     shown = number if number.startswith("…") else masked_rx_number(number)

@@ -1,4 +1,4 @@
-"""Signing in with a company's account, and confirming with it: out to the provider, and back."""
+"""Sign-in and confirmation with a company's account: the redirect and the callback."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -72,7 +72,7 @@ def oidc_handlers(gateway: Gateway, layout: Layout) -> list[HTTPRouteHandler]:
 def _refused(
     gateway: Gateway, layout: Layout, request: Asked, error: GatewayError, target: str
 ) -> Response[Any]:
-    """Show the Sign in page with what is wrong."""
+    """Show the Sign in page with the problem."""
     place = ", ".join(each.name for each in gateway.settings.sites[:2]) or "rx-gateway"
     return layout.page(
         request,

@@ -1,4 +1,4 @@
-"""Statuses as people at the counter tell them apart, and the views of the list of packages."""
+"""Groups of statuses for people at the counter, and the views of the list of packages."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -7,9 +7,9 @@ from gateway.model.package import Status
 
 
 class Group(NamedTuple):
-    """Statuses under one word. ``glyph`` and ``state`` are the look's, ``shade`` its chart's.
+    """Statuses under one word. ``glyph``, ``state`` and ``shade`` are its symbol and colours.
 
-    One that ``is_rare`` is left out of a day that has none of it.
+    A group that ``is_rare`` is left out of a day without such packages.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""The search for a package by exactly what is typed: an Rx number, a phone, an id.
+"""The search for a package by the exact typed text: an Rx number, a phone, an id.
 
-All kinds are looked for in one statement, each in its own index; only what is shown is opened.
+One statement looks for all kinds, each in its own index; only shown packages are unsealed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ _KINDS: Final = ("rx_number", "external_patient_id", "external_order_id")
 
 
 class PackageSearch:
-    """Searches for a person; what was searched for is noted in the audit trail, sealed as ever."""
+    """Searches for a person; each search is audited, its text sealed."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     async def only(self, caller: Caller, text: str) -> str | None:
-        """Return the id of the one package that is found, ``None`` for none or several.
+        """Return the id of the only package found, ``None`` for none or several.
 
-        It is noted only where there is one: another search follows for the list.
+        It is audited only for one: the list makes a search of its own.
         """
         tried = self._tried(caller, text)
         async with self._gateway.database.read() as connection:
@@ -46,7 +46,7 @@ class PackageSearch:
         return found
 
     def _tried(self, caller: Caller, text: str) -> Mapping[str, str]:
-        """Return what the text may be, by search field."""
+        """Return the possible values of the text, by search field."""
         text = text.strip()[:_MAX_TEXT]
         if not text:
             return {}

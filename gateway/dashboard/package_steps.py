@@ -1,4 +1,4 @@
-"""What can be done with a package next: the buttons that its status allows, and their order."""
+"""The next steps of a package: the buttons that its status allows, in their order."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ class Step(NamedTuple):
 
 NOT_NOW: Final = _("The package's status doesn't allow this now; look at what happened first.")
 
-# What services and pages refuse with, for the catalogs.
+# Refusals of services and pages, for the catalogs.
 _REFUSALS: Final = (
     _("There is no such package."),
     _("There is no such file."),
@@ -92,7 +92,7 @@ def _leads_on(status: Status, event: str) -> bool:
 
 
 class Mark(NamedTuple):
-    """A station of the way: ``is_done``, with its time, or ``is_current``."""
+    """A station of the package's way: ``is_done``, with its time, or ``is_current``."""
 
     words: str
     at: datetime | None
@@ -117,7 +117,7 @@ _ENDS: Final[Mapping[str, str]] = {
 def way_of(status: Status, events: Sequence[Event]) -> list[Mark]:
     """Return the stations of a package with the last time that it was at each.
 
-    The end is what it came to, or is to come to: delivered.
+    The last one is its final status, by default delivered.
     """
     at: dict[str, datetime] = {}
     for event in events:

@@ -1,4 +1,4 @@
-"""What a person searches for, and typed before a lock: sealed, theirs alone, for a short time.
+"""A person's search texts, and input from before a lock: sealed, for a short time.
 
 A patient is searched by a POST; the URL of the result has a token in place of the name.
 """
@@ -24,7 +24,7 @@ _MAX_TEXT: Final = 500
 _MAX_DRAFT_BYTES: Final = 64 * 1024
 
 Draft = Mapping[str, str | list[str]]
-"""What was typed, by name; a field of boxes has the values of those that were checked."""
+"""The typed input, by name; a field of checkboxes has the checked values."""
 
 NO_DRAFT: Final[Draft] = {}
 
@@ -57,7 +57,7 @@ class PageMemories:
         return None if found is None else found.decode()
 
     async def take_draft(self, person_id: str, path: str) -> Draft:
-        """Return what a person typed into the page at ``path`` before it locked, once."""
+        """Return, once, a person's input of the page at ``path`` before it locked."""
         now = self._clock.now()
         if await self._store.read_draft(self._database, person_id, path, now) is None:
             return NO_DRAFT
@@ -68,7 +68,7 @@ class PageMemories:
         )
 
     async def keep_draft(self, person_id: str, path: str, form: Query) -> None:
-        """Keep what a person typed into the page at ``path`` until they have confirmed."""
+        """Keep a person's input of the page at ``path`` until they have confirmed."""
         fields = {name: form.all(name) for name in form}
         data, now = msgspec.json.encode(fields), self._clock.now()
         if not fields or len(data) > _MAX_DRAFT_BYTES:

@@ -1,7 +1,7 @@
 """Which page or action an address below ``/dashboard`` names, and what its route declares.
 
-Two routes of the web framework serve all pages, live and test: one of its own for each page and
-each action cost half a second of every start, and memory for as long as the server ran.
+Two routes of the web framework serve all pages, live and test: one route for each page and each
+action cost half a second of every start, and memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,17 +20,17 @@ from gateway.sdk.uploads import MULTIPART
 
 _FOUND: Final = "gateway_page_route"
 _TEST: Final = "test"
-# A node's key for a part that is a parameter: no part of an address is empty.
+# The key of a parameter in a node; no part of an address is empty.
 _PARAMETER: Final = ""
 
 Resolve = Callable[[Scope], Mapping[str, Any]]
 
 
 class PageRoute(NamedTuple):
-    """One method of one address; without an ``owned`` page, an address that no page has.
+    """One method of one address; without ``owned``, no page has the address.
 
-    ``path`` is the address with its parameters in braces; ``options`` are what a route of the
-    web framework has as ``opt`` (see :mod:`gateway.http.auth`).
+    ``path`` is the address with its parameters in braces; ``options`` are like the ``opt`` of a
+    route of the web framework (see :mod:`gateway.http.auth`).
     """
 
     method: str
@@ -49,7 +49,7 @@ class _Node:
 
 
 class PageRoutes:
-    """The routes of all pages; a part that is written out goes before a parameter.
+    """The routes of all pages; a literal part goes before a parameter.
 
     Raises ``PluginError`` where two pages or actions have one address.
     """
@@ -68,8 +68,8 @@ class PageRoutes:
     def resolver(self) -> Resolve:
         """Return the function that finds a request's route and notes it in its scope.
 
-        It returns the route's options, and raises ``MethodNotAllowedException``. A function of
-        its own, since the web framework copies a handler's options deeply.
+        It returns the route's options, and raises ``MethodNotAllowedException``. A separate
+        function, because the web framework makes deep copies of a handler's options.
         """
 
         def resolve(scope: Scope) -> Mapping[str, Any]:
@@ -119,7 +119,7 @@ def _owner(owned: OwnedPage | None) -> str:
 
 
 def route_of(scope: Scope) -> PageRoute | None:
-    """Return the route that was found for a request; ``None`` for one that is no page's."""
+    """Return the page route of a request; ``None`` if it isn't for a page."""
     route: PageRoute | None = scope["state"].get(_FOUND)
     return route
 

@@ -1,7 +1,7 @@
-"""What a plugin's page may be: of a bounded size, and without code or style of its own.
+"""Checks a plugin's page: its size, and that it contains no code or style.
 
-Everything that a page shows of a patient is escaped, so a raw ``<`` comes from a template (or
-from ``Markup``), and a tag ends at the first ``>``: a look at the tags finds all code.
+Values in a page are escaped, so a raw ``<`` comes from a template (or from ``Markup``), and a tag
+ends at the first ``>``: a search of the tags finds all code.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 MAX_PAGE_CHARACTERS: Final = 2_000_000
-"""A page of more characters fails; a list this long belongs on several pages."""
+"""A page with more characters fails; put such a long list on several pages."""
 
 _CODE: Final = re.compile(
     r"""<script\b(?![^>]*\ssrc="/dashboard/static/)
@@ -19,7 +19,7 @@ _CODE: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
-# What is in each of them. It is looked for first: no other place has to be tried at every tag.
+# Text that each of them contains; searching it first avoids trying every tag.
 _SUSPECT: Final = re.compile(
     r"""<script\b(?![^>]*\ssrc="/dashboard/static/) | <style\b
     | \s(?:style|on[a-z]+)\s*= | javascript\s*:""",
@@ -28,9 +28,9 @@ _SUSPECT: Final = re.compile(
 
 
 def joined(parts: Iterable[str]) -> str:
-    """Return the text of ``parts``, taken as they are made.
+    """Return the joined text of ``parts``.
 
-    Raises ``OverflowError`` once there are too many characters: the rest isn't made.
+    Raises ``OverflowError`` at too many characters, without making the rest.
     """
     made: list[str] = []
     size = 0
@@ -43,5 +43,5 @@ def joined(parts: Iterable[str]) -> str:
 
 
 def sends_code(text: str) -> bool:
-    """Return whether a page has a script, handler or style in itself, which browsers refuse."""
+    """Return whether a page contains a script, handler or style, which browsers refuse."""
     return _SUSPECT.search(text) is not None and _CODE.search(text) is not None

@@ -1,4 +1,4 @@
-"""What a page answers when it can't be shown: a redirect to what helps, or a sentence."""
+"""Responses for pages that can't be shown: a redirect to the remedy, or a sentence."""
 
 import contextlib
 from http import HTTPStatus
@@ -26,7 +26,7 @@ _WAYS: Final[tuple[tuple[type[GatewayError], str], ...]] = (
 
 
 class Refusals:
-    """Answers for pages; kept in the application's state."""
+    """Makes these responses; kept in the application's state."""
 
     def __init__(self, layout: Layout, origin: WebOrigin, pages: PageServer) -> None:
         self._layout = layout
@@ -36,7 +36,7 @@ class Refusals:
     def answer(
         self, request: Request[Any, Any, Any], error: GatewayError, status: int
     ) -> Response[Any]:
-        """Return a redirect to the right address, to signing in or confirming, or a page."""
+        """Return a redirect to the right address, to sign-in or confirmation, or an error page."""
         place = self._origin.judge(request.scope["scheme"], request.headers.get("host", ""))
         if place.leads_to is not None:
             return _redirect(place.leads_to + here(request), HTTPStatus.TEMPORARY_REDIRECT)
@@ -57,17 +57,18 @@ class Refusals:
         )
 
     def failed(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-        """Return the page in place of one that failed unexpectedly; the log has the reference."""
+        """Return the page instead of one that failed unexpectedly; the log has the reference."""
         inside, reference = _inside(request), request_id.get() or ""
         if inside is not None:
-            with contextlib.suppress(Exception):  # the shell itself fails: without it, then
+            # the shell itself fails: show the error without it
+            with contextlib.suppress(Exception):
                 return self._pages.failure(request, *inside, type(error).__name__, reference)
         sentence = "The gateway failed unexpectedly; nothing is lost. Try again."
         return self._layout.page(request, "refused.html", 500, problem=sentence)
 
 
 def _inside(request: Request[Any, Any, Any]) -> tuple[Caller, SignedIn] | None:
-    """Return who is signed in, for a page with the shell around it."""
+    """Return the signed-in person, for a page with the shell around it."""
     signed_in: SignedIn | None = request.scope["state"].get(SIGNED_IN)
     if signed_in is None or route_of(request.scope) is None:
         return None

@@ -1,6 +1,6 @@
 """All pages and panels: the core's and the plugins', checked once at start.
 
-A plugin can't take a path that is taken: two pages never share an address.
+A path belongs to one page: two pages never share an address.
 """
 
 import re
@@ -21,12 +21,12 @@ RESERVED: Final = frozenset(
         *("confirm", "me", "language", "preferences", "stream", "oidc"),
     }
 )
-"""First words of addresses that the core keeps."""
+"""First parts of addresses that the core reserves."""
 _PART: Final = re.compile(r"[a-z0-9][a-z0-9._-]*|\{[a-z][a-z0-9_]*\}")
 
 
 class OwnedPage(NamedTuple):
-    """A page and the plugin that brings it; ``""`` for the core."""
+    """A page and its plugin; ``""`` for the core."""
 
     page: Page
     plugin: str = ""
@@ -38,7 +38,7 @@ class OwnedPage(NamedTuple):
 
 
 class OwnedPanel(NamedTuple):
-    """A panel and the plugin that brings it."""
+    """A panel and its plugin."""
 
     panel: Panel
     plugin: str = ""

@@ -1,8 +1,8 @@
-"""How a page is made: Jinja2 with autoescape, the languages, and the headers of every page.
+"""Renders pages: Jinja2 with autoescape, the languages, and the headers of every page.
 
-No inline script and no style attribute: the policy lets through nothing but files of the
-gateway's own. What shows a person's data is never cached. Templates of a plugin have its name
-before theirs, so none replaces one of the core's.
+No inline script and no style attribute: the policy allows only the gateway's own files. Pages with
+a person's data are never cached. Templates of a plugin have its name before theirs, so none
+replaces one of the core's.
 """
 
 import asyncio
@@ -128,7 +128,7 @@ class Layout:
         """Return a plugin's texts in a language, after the core's."""
         found = self._texts.get((plugin, language))
         if found is None:
-            # The core's pages show sentences of every plugin: what needs a person, health checks.
+            # The core's pages show sentences of every plugin: attention items, health checks.
             own = [self._folders[plugin]] if plugin else self._folders.values()
             found = catalog(language, [self._folders[""], *own])
             self._texts[plugin, language] = found
@@ -159,7 +159,7 @@ class Layout:
 
     def _values(self, environment: "Environment", context: Mapping[str, Any]) -> dict[str, Any]:
         values = dict(context)
-        # Macros with the page's own values: what was typed, and what is wrong with it.
+        # Macros with the page's own values: the typed input, and its problems.
         values["ui"] = environment.get_template(PARTS).make_module(values)
         return values
 
@@ -172,10 +172,10 @@ def html(text: str, status: int = 200, headers: Mapping[str, str] | None = None)
 
 
 def packed(response: Response[Any], request: Request[Any, Any, Any]) -> Response[Any]:
-    """Compress a page where the browser takes it.
+    """Compress a page if the browser accepts it.
 
-    What another site could put into a page (a query) and a secret of the page never come in one
-    answer that it can measure: cookies are SameSite=Lax, and no other site reads its length.
+    Compression can leak secrets only to a site that controls a part of the page and measures its
+    length: cookies are SameSite=Lax, and no other site can read the length.
     """
     text = response.content
     if (
@@ -200,7 +200,7 @@ def here(request: Request[Any, Any, Any]) -> str:
 
 
 def theme_of(request: Request[Any, Any, Any]) -> str:
-    """Return the theme that this browser chose, ``""`` for the system's."""
+    """Return the chosen theme of this browser, ``""`` for the system's."""
     chosen = request.cookies.get(THEME_COOKIE, "")
     return chosen if chosen in THEMES else ""
 

@@ -20,7 +20,7 @@ from gateway.sdk.page_request import DASHBOARD
 
 
 class Dashboard(NamedTuple):
-    """The routes below ``/dashboard``, and what they answer in place of an error."""
+    """The routes below ``/dashboard``, and their responses to errors."""
 
     router: Router
     refusals: Refusals

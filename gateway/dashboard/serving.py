@@ -1,4 +1,4 @@
-"""Serves pages: permission, request, handler, panels, answer; what fails, fails alone.
+"""Serves pages: permission, request, handler, panels, response, with failures isolated.
 
 A plugin's page or panel that raises or is late is replaced by a note that names the plugin.
 """
@@ -53,7 +53,7 @@ _OWN_CODE: Final = "it sends a script, handler or style inside the page, which b
 _NEVER_AGAIN: Final = ("password", "code", "token")
 _SHOWN_INLINE: Final = ("image/jpeg", "image/png", "application/pdf")
 
-# Below /me the entrance has addresses too, and the web framework doesn't look beyond them.
+# The entrance also has addresses below /me, where the web framework looks no further.
 _EVERYWHERE: Final = ("/", "/{rest:path}", "/me", "/me/{rest:path}")
 
 Asked = Request[Any, Any, State]
@@ -104,7 +104,7 @@ class PageServer:
     def request_of(
         self, http: Asked, caller: Caller, signed_in: SignedIn, owned: OwnedPage
     ) -> PageRequest:
-        """Return the request as a handler gets it; raises ``NotFound`` for an unknown site."""
+        """Return the request for a handler; raises ``NotFound`` for an unknown site."""
         query = Query(_pairs(http.scope["query_string"]))
         sites = self._shell.sites_of(signed_in)
         site = query.get("site") or None
@@ -139,7 +139,7 @@ class PageServer:
     def refusal(
         self, http: Asked, caller: Caller, signed_in: SignedIn, error: GatewayError, status: int
     ) -> Response[Any]:
-        """Return the page that says why another can't be shown."""
+        """Return the error page for a page that can't be shown."""
         owned = self._owned(http)
         try:
             request = self.request_of(http, caller, signed_in, owned)
@@ -151,7 +151,7 @@ class PageServer:
     def failure(
         self, http: Asked, caller: Caller, signed_in: SignedIn, reason: str, reference: str
     ) -> Response[Any]:
-        """Return the page in place of one that failed unexpectedly."""
+        """Return the error page for a page that failed unexpectedly."""
         owned = self._owned(http)
         if owned.plugin:
             self._gateway.hooks.page_failed(owned.plugin, "pages", reason)
@@ -159,7 +159,7 @@ class PageServer:
         return self._failed(owned, request, signed_in, HTTPStatus.INTERNAL_SERVER_ERROR, reference)
 
     def _owned(self, http: Asked) -> OwnedPage:
-        """Return the page that a request is for."""
+        """Return the page of a request."""
         route = route_of(http.scope)
         return _NOWHERE if route is None or route.owned is None else route.owned
 
@@ -228,7 +228,7 @@ class PageServer:
         return await self._answered(owned, request, answer, around, browser)
 
     async def _within(self, owned: OwnedPage, page: Page, request: PageRequest) -> Answer:
-        """Ask a page's handler; raises ``TimeoutError`` for a plugin's that takes too long."""
+        """Call a page's handler; raises ``TimeoutError`` for a slow one of a plugin."""
         if not owned.plugin:
             return await page.handler(request)
         async with _limited(self._seconds):
@@ -277,9 +277,10 @@ class PageServer:
     async def _part(
         self, owned: OwnedPage, request: PageRequest, answer: Template, around: Around
     ) -> Markup | None:
-        """Render the regions that are asked for, of the page and of its panels.
+        """Render the requested regions of the page and its panels.
 
-        ``None`` where the page lacks one. No other panel is made: regions hold none.
+        Returns ``None`` where the page lacks one. Other panels aren't made, because regions contain
+        none.
         """
         named: set[str] = set()
         if answer.panels is not None:
@@ -335,7 +336,7 @@ class PageServer:
         return self._shell.panel("", request, Template("panel_failed.html", context))
 
     def _note_code(self, owned: OwnedPage, page: str) -> bool:
-        """Return whether a plugin's page has code in itself; count and log it."""
+        """Return whether a plugin's page contains code; count and log it."""
         if not owned.plugin or not sends_code(page):
             return False
         self._gateway.hooks.page_failed(owned.plugin, "pages", _OWN_CODE)
@@ -371,7 +372,7 @@ class PageServer:
 
 @asynccontextmanager
 async def _limited(seconds: float | None) -> AsyncIterator[None]:
-    """Raise ``TimeoutError`` after so many seconds, also in place of what a library makes of it."""
+    """Raise ``TimeoutError`` after this many seconds, also instead of a library's exception."""
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
@@ -458,10 +459,10 @@ def _problem_header(request: PageRequest) -> dict[str, str]:
 
 
 def _guarded(answer: Response[Any]) -> Response[Any]:
-    """Return a handler's own answer with the headers of pages; it can't loosen the policy."""
+    """Return a handler's own response with the headers of pages; it can't loosen the policy."""
     name, policy = "Content-Security-Policy", HEADERS["Content-Security-Policy"]
     own = [each for each in answer.headers if each.lower() == name.lower()]
-    # Browsers hold a page to every policy of the list.
+    # Browsers enforce every policy of the list.
     policies = [policy, *(answer.headers.pop(each) for each in own)]
     for header, value in HEADERS.items():
         answer.headers.setdefault(header, value)

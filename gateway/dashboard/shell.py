@@ -1,7 +1,6 @@
-"""What stands around every page: navigation, sites, live and test, the person's menu.
+"""The frame of every page: navigation, sites, live and test, the person's menu.
 
-:meth:`Shell.render` makes the whole page, :meth:`Shell.error` the page that says why another
-can't be shown.
+:meth:`Shell.render` makes the whole page, :meth:`Shell.error` the page for an error.
 """
 
 from collections.abc import Mapping
@@ -34,7 +33,7 @@ _OTHER: Final[Mapping[Mode, Mode]] = {"live": "test", "test": "live"}
 
 
 class ShownError(NamedTuple):
-    """An error as a page shows it; ``fields`` has what is wrong with each field."""
+    """An error as a page shows it; ``fields`` has the problem of each field."""
 
     text: str
     details: list[str]
@@ -48,12 +47,12 @@ class MadePanel(NamedTuple):
     order: int = 0
 
     def __html__(self) -> Markup:
-        """Return the HTML, so that a template shows it as it is."""
+        """Return the HTML, which a template shows without escaping."""
         return self.markup
 
 
 class Around(NamedTuple):
-    """What a full page needs beside its own content.
+    """The values of a full page beside its own content.
 
     ``refused_code`` is the plugin whose code in the page the browser refuses.
     """
@@ -67,7 +66,7 @@ class Around(NamedTuple):
 
 
 class Shell:
-    """Renders pages with all that stands around them."""
+    """Renders pages with their frame."""
 
     def __init__(self, gateway: Gateway, layout: Layout, pages: Pages) -> None:
         self._settings = gateway.settings
@@ -79,7 +78,7 @@ class Shell:
     def part(
         self, owned: OwnedPage, request: PageRequest, answer: Template, around: Around
     ) -> Markup | None:
-        """Render the regions that are asked for; ``None`` where the template lacks one."""
+        """Render the requested regions; ``None`` where the template lacks one."""
         values = self._values(owned, request, around)
         values |= {"region_only": True, **answer.context}
         return self.layout.regions(
@@ -112,7 +111,7 @@ class Shell:
         plugin: str = "",
         reference: str = "",
     ) -> Response[str]:
-        """Return the page that says why ``owned`` can't be shown: ``request.problem``."""
+        """Return the page with the reason why ``owned`` can't be shown: ``request.problem``."""
         context = {"status": status, "failed_plugin": plugin, "reference": reference}
         core = owned._replace(plugin="")
         text = self.render(core, request, Template(ERROR, context), around)
@@ -137,7 +136,7 @@ class Shell:
         return zones.pop() if len(zones) == 1 else "UTC"
 
     def _page_values(self, plugin: str, request: PageRequest) -> dict[str, Any]:
-        """Return what each template of a page or panel can use."""
+        """Return the values that each template of a page or panel can use."""
         formats = request.formats
 
         def site_field() -> Markup:

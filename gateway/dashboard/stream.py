@@ -1,8 +1,8 @@
-"""``GET /dashboard/stream``: what changed, as it happens, for a signed-in person's open pages.
+"""``GET /dashboard/stream``: changes as they happen, for a signed-in person's open pages.
 
 Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html). It carries
-topics and ids, never a patient's data; a page fetches what it shows. It is no activity: a session
-locks while pages are open.
+topics and ids, never a patient's data; a page fetches its own content. It doesn't count as
+activity: a session locks while pages are open.
 """
 
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ AnyBrowser = NamedDependency[SkipValidation[Browser]]
 
 
 def stream_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
-    """Make the route below ``/dashboard``; it reads nothing while no page is open."""
+    """Make the route below ``/dashboard``; it makes no queries while no page is open."""
     feed = Feed(gateway)
 
     @get(
@@ -43,7 +43,7 @@ def stream_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         browser: AnyBrowser,
         after: FromQuery[str | None] = None,
     ) -> Stream:
-        # A browser that connects again by itself names its place in a header; a script in the URL.
+        # A browser that reconnects automatically sends its place in a header; a script in the URL.
         place = _place(request.headers.get("last-event-id", after))
         return Stream(
             _written(feed, cookie_digest(browser.session or ""), signed_in, place),
@@ -64,7 +64,7 @@ async def _written(
 
 
 def _place(given: str | None) -> int | None:
-    """Return the place of the last message; ``None`` for what no stream of ours has sent."""
+    """Return the place of the last message; ``None`` for an invalid one."""
     if given is None or not given.isascii() or not given.isdigit() or len(given) > _MAX_DIGITS:
         return None
     return int(given)

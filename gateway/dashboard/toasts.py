@@ -1,6 +1,6 @@
-"""What was done, said once on the next page: a cookie of a minute that no script reads.
+"""The result of an action, shown once on the next page: a cookie of a minute, hidden from scripts.
 
-It holds a sentence without patient data in full, and the button that undoes, if there is one.
+It contains a sentence without patient data in full, and the undo button, if there is one.
 """
 
 import base64
@@ -20,7 +20,7 @@ _LONGEST: Final = 600
 
 
 class Toast(msgspec.Struct, frozen=True):
-    """A sentence, and a form that undoes what it says."""
+    """A sentence, and a form that undoes the action."""
 
     text: str
     undo_path: str = ""
@@ -29,7 +29,7 @@ class Toast(msgspec.Struct, frozen=True):
 
 
 def toast_of(answer: SeeOther, undo_path: str) -> Toast | None:
-    """Return the toast of an answer; ``undo_path`` is the address of its undo."""
+    """Return the toast of a response; ``undo_path`` is the address of its undo."""
     if not answer.toast:
         return None
     text = answer.toast[:_LONGEST]
@@ -39,13 +39,13 @@ def toast_of(answer: SeeOther, undo_path: str) -> Toast | None:
 
 
 def put_toast(answer: Response[Any], toast: Toast, origin: str) -> None:
-    """Hand a toast to the next page."""
+    """Set the toast for the next page."""
     value = base64.urlsafe_b64encode(msgspec.json.encode(toast)).decode().rstrip("=")
     put_cookie(answer, COOKIE, value, origin, max_age=_SECONDS)
 
 
 def take_toast(request: Request[Any, Any, Any]) -> Toast | None:
-    """Return the toast that waits for this page; the answer takes it away."""
+    """Return the toast for this page; the response deletes it."""
     value = request.cookies.get(COOKIE) or request.cookies.get(f"__Host-{COOKIE}")
     if not value:
         return None
@@ -60,5 +60,5 @@ def take_toast(request: Request[Any, Any, Any]) -> Toast | None:
 
 
 def drop_toast(answer: Response[Any], origin: str) -> None:
-    """Take the toast away, once it is shown."""
+    """Delete the toast after it is shown."""
     put_cookie(answer, COOKIE, "", origin, max_age=0)

@@ -30,9 +30,9 @@ _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST"
 # Polled by monitors every few seconds; logged only on a bad answer.
 _MONITORED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 CLIENT_CLOSED_REQUEST: Final = 499
-"""nginx's status for a client that closed the connection before the answer."""
+"""nginx's status for a client that closed the connection before the response."""
 _DISCONNECTED: Final = "gateway_client_disconnected"
-# For answers that set none of their own: JSON is neither cached, nor sniffed, nor rendered.
+# For responses without their own: JSON is neither cached, nor sniffed, nor rendered.
 _SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -42,7 +42,7 @@ _SECURITY_HEADERS: Final = (
 
 
 CONNECTION: Final = "gateway_connection"
-"""Where ``scope["state"]`` has the :class:`Connection` of a request, if it is known."""
+"""The key of ``scope["state"]`` for the :class:`Connection` of a request, if it is known."""
 
 
 class Connection(Protocol):
@@ -53,10 +53,10 @@ class Connection(Protocol):
 
 
 class AccessLog:
-    """Gives each request an id, and counts, logs and traces it when it has ended.
+    """Gives each request an id, and counts, logs and traces it at its end.
 
-    The status is 499 when the client closed the connection before the answer. An exception that
-    no handler turned into an answer ends here as a 500. The log has its traceback without the
+    The status is 499 when the client closed the connection before the response. An exception that
+    no handler turned into a response becomes a 500 here. The log has its traceback without the
     exception's message, which may repeat submitted values.
     """
 
@@ -96,7 +96,7 @@ class AccessLog:
         finally:
             method: str = scope["method"]
             method = method if method in _METHODS else "OTHER"
-            # Absent where no route matched: the path itself may contain patient data.
+            # Absent when no route matched: the path itself may contain patient data.
             route = scope.get("path_template") or "unmatched"
             if tracing is not None and span is not None:
                 tracing.answered(span, method, route, request.status, {"request_id": request.id})
@@ -122,7 +122,7 @@ class AccessLog:
 
 
 class _Request:
-    """One request under way: its answer gets its id and the security headers."""
+    """One request in progress: its response gets its id and the security headers."""
 
     __slots__ = ("_connection", "_receive", "_scope", "_send", "has_begun", "id", "status")
 
@@ -136,7 +136,7 @@ class _Request:
         self._connection: Connection | None = scope.get("state", {}).get(CONNECTION)
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer."""
+        """Send a part of the response."""
         if message["type"] == "http.response.start":
             self.has_begun = True
             self.status = message["status"]
@@ -148,7 +148,7 @@ class _Request:
         await self._send(message)
 
     async def receive(self) -> Any:
-        """Return the next part of the body; raises ``BodyTimeout`` for one that is late."""
+        """Return the next part of the body; raises ``BodyTimeout`` when it is late."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self._scope.setdefault("state", {})[_DISCONNECTED] = True
@@ -165,7 +165,7 @@ class _Request:
 
 
 def client_disconnected(scope: Scope) -> bool:
-    """Return whether the client closed the connection before it had its answer."""
+    """Return whether the client closed the connection before its response."""
     return bool(scope.get("state", {}).get(_DISCONNECTED))
 
 
@@ -181,9 +181,9 @@ def log_unexpected(error: Exception) -> None:
 
 
 def log_outage(error: StorageError) -> None:
-    """Log why the database is unavailable: our own sentence, else a class or SQLite's code.
+    """Log why the database is unavailable: the gateway's sentence, else a class or SQLite's code.
 
-    Never the message of a driver, which may hold a row.
+    Never the message of a driver, which may contain a row.
     """
     cause: BaseException = error
     while reason := cause.__cause__ or getattr(cause, "orig", None):

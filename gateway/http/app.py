@@ -44,7 +44,7 @@ def create_app(gateway: Gateway) -> AccessLog:
 
 
 def core_routers(gateway: Gateway) -> list[Router]:
-    """Return the core's own routers but the pages'."""
+    """Return the core's own routers, without the pages'."""
     return [
         keys_router(gateway),
         packages_router(gateway),
@@ -103,9 +103,9 @@ def create_litestar(gateway: Gateway) -> Litestar:
 
 
 def _provide_in_turn(app: Litestar) -> None:
-    """Have dependencies provided one after the other.
+    """Provide dependencies one after the other.
 
-    Litestar starts a task for each of several that don't need one another. Ours are there already.
+    Litestar starts a task for each of several independent ones. Ours need no waiting.
     """
     for route in app.routes:
         if isinstance(route, HTTPRoute):

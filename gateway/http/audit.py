@@ -31,7 +31,7 @@ from gateway.storage.stores.access_reports import (
 
 
 class AuditSearchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which rows of the trail to return, newest first; ``cursor`` is the page before's."""
+    """The rows of the trail to return, newest first; ``cursor`` is that of the page before."""
 
     actor: str | None = None
     action: str | None = None

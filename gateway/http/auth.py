@@ -3,18 +3,18 @@
 A route declares these in its ``opt``:
 
 - ``permission``: the permission that the caller needs, or a tuple of several;
-  :data:`~gateway.model.permission.ANY_CALLER` where any valid key will do;
+  :data:`~gateway.model.permission.ANY_CALLER` where any valid key is enough;
 - ``session``, ``step_up``, ``quiet``: see :mod:`gateway.http.web_sessions`;
 - ``public``: true where no key is needed (health, docs, a sender with its own signature);
 - ``limit``: the rate limit policy; by default ``reads`` for GET, else ``updates``. A public
   route has none by default, and one that it names counts by the client's address;
-- ``waits``: true where the answer is held back on purpose (a long poll, a stream);
+- ``waits``: true where the response is delayed on purpose (a long poll, a stream);
 - ``feature``: the feature of a plan that a change needs: by default the name of the route's
   plugin, ``None`` where the route is in every plan (reads and searches always are);
 - ``media``: the content types of its request body; by default JSON only;
 - ``max_body_bytes``: the largest body, where it isn't the route's own ``request_max_body_size``;
 - ``resolve``: where one route serves many addresses, the function of the scope that returns the
-  options of the one that is asked for.
+  options of the requested one.
 """
 
 import logging
@@ -123,7 +123,7 @@ class Authentication(ASGIMiddleware):
     async def _admitted(
         self, scope: Scope, receive: Receive, options: Mapping[str, Any], method: str
     ) -> Caller:
-        """Return the caller, whose limits, permissions and plan allow the request."""
+        """Return the caller, if its limits, permissions and plan allow the request."""
         headers = Headers.from_scope(scope)
         try:
             caller = await self._authenticate(scope, headers, options)
@@ -148,7 +148,7 @@ class Authentication(ASGIMiddleware):
         return caller
 
     async def _note_denied(self, scope: Scope, caller: Caller, permission: str) -> None:
-        """Note a refusal; the same one of the same caller is one entry in ten minutes."""
+        """Audit a refusal; repeated ones of a caller within ten minutes are one entry."""
         entry = AuditEntry.by(
             caller,
             "denied",
@@ -185,7 +185,7 @@ def needed(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def refuse_undeclared(app: Litestar, permissions: Permissions) -> None:
-    """Raise ``PluginError`` for a route without a permission, or with one that there is not."""
+    """Raise ``PluginError`` for a route without a permission, or with an unknown one."""
     for method, path, options in declared_routes(app):
         fault = undeclared(options, permissions)
         if fault:
@@ -206,7 +206,7 @@ def declared_routes(app: Litestar) -> Iterator[tuple[str, str, Mapping[str, Any]
 
 
 def undeclared(options: Mapping[str, Any], permissions: Permissions) -> str | None:
-    """Return what is wrong with the permission that a route's ``opt`` declares, if anything."""
+    """Return the fault of the permission that a route's ``opt`` declares, if any."""
     if options.get("public"):
         return None
     named = needed(options)

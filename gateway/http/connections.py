@@ -1,9 +1,9 @@
 """Deadlines and caps of HTTP connections, below the ASGI application.
 
-uvicorn's httptools protocol has an idle timeout and no other limit: a head or a body that
-stops arriving keeps its connection for ever, and a header may have any size.
-:class:`GuardedProtocol` adds what is missing; :class:`ConnectionGuard` holds the caps of
-all connections of a server and checks their deadlines twice a second.
+uvicorn's httptools protocol has an idle timeout and no other limit: a head or a body that stops
+arriving keeps its connection for ever, and a header may have any size. :class:`GuardedProtocol`
+adds the missing limits; :class:`ConnectionGuard` holds the caps of all connections of a server and
+checks their deadlines twice a second.
 
 - The head of a request arrives within ``header_timeout_seconds`` (RFC 9110, 15.5.9: 408).
 - Its body arrives within ``body_timeout_seconds`` plus one second for each
@@ -11,10 +11,10 @@ all connections of a server and checks their deadlines twice a second.
   doesn't read. Otherwise :attr:`GuardedProtocol.is_body_late` is set and the application
   answers 408.
 - A head above 32 KB or 100 fields is refused before it is kept (RFC 6585: 431).
-- At a cap of connections, the one that has been idle longest makes room for a new one,
-  so that an address that opens too many harms its own. One that never made a request is
-  closed a second later: a client that only connects again then does so once a second.
-- What comes of a body after its answer is read at a bounded rate, all connections together.
+- At a cap of connections, the one that has been idle longest is closed for a new one, so that an
+  address that opens too many loses its own. A connection that never made a request is closed a
+  second later, so that a client that only reconnects does so once a second.
+- The rest of a body is read, after the response, at a limited rate for all connections together.
 - A client that doesn't read its answer is disconnected.
 """
 
@@ -45,7 +45,7 @@ MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
 
 _SWEEP_SECONDS: Final = 0.5
-# Pipelined requests that wait for the answers before them. Clients send none in practice.
+# Pipelined requests that wait for earlier responses. In practice clients send none.
 _MAX_PIPELINED: Final = 8
 _MAX_LINGER_SECONDS: Final = 5.0
 _DISMISSED_SECONDS: Final = 1.0
@@ -64,12 +64,12 @@ _REFUSALS: Final = {
 
 
 class ConnectionGuard:
-    """The connections of one server: how many there are, from where, and their deadlines."""
+    """The connections of one server: their number, their addresses and their deadlines."""
 
     def __init__(self, table: HttpTable, metrics: Metrics, max_connections: int) -> None:
         self.table = table
-        # How long the rest of a body is read after its answer, and how long a closing
-        # connection may take to send what is buffered.
+        # How long the rest of a body is read after its response, and how long a closing connection
+        # may take to send its buffer.
         self.linger_seconds = min(_MAX_LINGER_SECONDS, table.body_timeout_seconds)
         self._metrics = metrics
         self._max_connections = max_connections
@@ -81,7 +81,7 @@ class ConnectionGuard:
         metrics.connections.read = lambda: [((), float(self._count))]
 
     def admit(self, connection: "GuardedProtocol", transport: asyncio.Transport) -> bool:
-        """Add a connection, at the cost of an idle one at a cap; false when it is refused."""
+        """Add a connection, closing an idle one at a cap; false when it is refused."""
         host = _peer(transport)
         network = client_network(host)
         own = self._by_network.get(network, {})
@@ -116,13 +116,13 @@ class ConnectionGuard:
             del self._by_network[connection.network]
 
     def discard_seconds(self, size: int, now: float) -> float:
-        """Return how long to wait before more is read of a body that is answered already."""
+        """Return how long to wait before reading more of a body after its response."""
         began = max(now, self._discarding_until)
         self._discarding_until = began + size / _DISCARDED_BYTES_PER_SECOND
         return self._discarding_until - now
 
     def refused(self, reason: str) -> None:
-        """Count a connection that was refused or closed for a limit."""
+        """Count a connection that was refused or closed because of a limit."""
         self._metrics.connections_refused.inc((reason,))
 
     async def sweep(self) -> None:
@@ -137,7 +137,7 @@ class ConnectionGuard:
                 self._close_dismissed()
 
     def connections(self) -> Sequence["GuardedProtocol"]:
-        """Return the connections there are."""
+        """Return the open connections."""
         return [*(each for own in self._by_network.values() for each in own), *self._dismissed]
 
     def _dismissed_first(self) -> float:
@@ -149,8 +149,9 @@ class ConnectionGuard:
         oldest.abort()
 
     def _make_room(self, connections: dict["GuardedProtocol", None]) -> bool:
-        # A client's pool outlives a flood: first goes the oldest that made no request. They are in
-        # the order in which they came, so that a flood's next one doesn't look at all of them.
+        # Close the oldest connection without a request first, so that clients' pools survive a
+        # flood. They are in the order of their arrival, so that not every new connection has to
+        # look at all.
         oldest = next(
             (each for each in connections if not each.has_answered and each.is_expendable), None
         ) or min(
@@ -196,7 +197,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.since = self.loop.time()
         self._guard = guard
         self._raw: asyncio.Transport | None = None
-        self._is_in_head = True  # until the blank line behind the headers
+        self._is_in_head = True  # until the blank line after the headers
         self._is_message_open = False  # from there to the end of the body
         self._is_refused = False
         self._is_dismissed = False
@@ -221,19 +222,19 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Release what the connection holds."""
+        """Release the connection's resources."""
         self._guard.release(self)
         transport: Any = self.transport
         if transport is not None:
             super().connection_lost(exc)
 
     def abort(self) -> None:
-        """Close at once; what is buffered is lost."""
+        """Close at once; the buffer is lost."""
         if self._raw is not None:
             self._raw.abort()
 
     def dismiss(self) -> bool:
-        """Take no request any more; false for one in use, whose client is to know at once."""
+        """Accept no more requests; false for a connection in use, to be closed at once."""
         if self.has_answered or not self.is_idle:
             return False
         self._is_refused = self._is_dismissed = True
@@ -247,7 +248,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @property
     def is_expendable(self) -> bool:
-        """Whether it may make room: idle, or waiting for the body of an unknown caller."""
+        """Whether it may be closed at a cap: idle, or waiting for the body of an unknown caller."""
         if self.is_idle:
             return True
         return self._is_message_open and caller_of(cast("Scope", self.scope)) is None
@@ -269,7 +270,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _check_idle(self, now: float) -> None:
         table = self._guard.table
-        if self._is_message_open:  # the rest of a body that was answered before its end
+        if self._is_message_open:  # the rest of a body after an early response
             if now - self.since > self._guard.linger_seconds:
                 self.abort()
         elif self._head_bytes or not self.has_answered:
@@ -283,7 +284,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.abort()  # uvicorn has closed it, and the client reads nothing
 
     def _check_body(self, now: float, since_check: float) -> None:
-        if self.flow.read_paused:  # the application takes its time, not the client
+        if self.flow.read_paused:  # the application is slow, not the client
             self.since += since_check
             return
         table = self._guard.table
@@ -300,7 +301,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.cycle.message_event.set()
 
     def _check_progress(self, now: float, allowed_seconds: float) -> None:
-        """Abort when nothing of the answer was sent within ``allowed_seconds``."""
+        """Abort when no byte of the response was sent within ``allowed_seconds``."""
         unsent = self.transport.get_write_buffer_size()
         if unsent != self._unsent_bytes:
             self._unsent_bytes = unsent
@@ -312,7 +313,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
         if self._is_refused:
-            if self._is_dismissed:  # a client's after all: it connects again
+            if self._is_dismissed:  # it belongs to a real client, which connects again
                 self.abort()
             return
         self._unset_keepalive_if_required()
@@ -339,7 +340,7 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.cycle.keep_alive = False  # no upgrade is supported: the answer is plain HTTP
+            self.cycle.keep_alive = False  # no upgrade is supported: the response is plain HTTP
         except httptools.HttpParserError:
             self._guard.refused("malformed")
             self._refuse(400)
@@ -355,11 +356,12 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self.is_idle:
             self._pace_discarded(size)
         elif is_first and not self._body_bytes:
-            # Until the application asks for the body: that of a refused caller isn't kept.
+            # Until the application asks for the body, so that a refused caller's body isn't
+            # buffered.
             self.flow.pause_reading()
 
     def _pace_discarded(self, size: int) -> None:
-        """Read on later: a refused body costs a copy of its bytes, and others wait meanwhile."""
+        """Continue to read later: reading a refused body takes CPU time from other requests."""
         self.flow.pause_reading()
         self.loop.call_later(self._guard.discard_seconds(size, self.loop.time()), self._read_on)
 
@@ -436,7 +438,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_refused:
             return
         self._is_refused = True
-        if not self.is_idle:  # an answer is being written: another one would corrupt it
+        if not self.is_idle:  # a response is being written: another one would corrupt it
             self.abort()
             return
         sentence, code = _REFUSALS[status]
@@ -447,7 +449,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def refusal(status: int, sentence: str, code: str) -> bytes:
-    """Return an answer from below the application, in the gateway's error shape."""
+    """Return a response from below the application, in the gateway's error shape."""
     body = msgspec.json.encode({"error": sentence, "code": code, "details": []})
     return (
         STATUS_LINE[status]

@@ -1,7 +1,7 @@
-"""A TLS context that answers plain HTTP, so that a wrong ``http://`` is seen as such.
+"""A TLS context that answers plain HTTP with a hint, for clients that use ``http://``.
 
-A browser or a script that speaks plain HTTP to the HTTPS port would otherwise get a
-connection that closes without a word.
+A browser or a script that speaks plain HTTP to the HTTPS port would otherwise get a closed
+connection without an explanation.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.http.connections import refusal
 
-# OpenSSL names plain HTTP as such for four of the methods only, so the first bytes are looked at.
+# OpenSSL recognises plain HTTP by four methods only, so this module looks at the first bytes.
 _METHOD: Final = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) ")
 _LONGEST_METHOD: Final = 8
 _ANSWER: Final = refusal(
@@ -36,8 +36,8 @@ class _Handshake(ssl.SSLObject):
             self.is_answered = True
             self.outgoing.read()  # a TLS alert, which no HTTP client understands
             self.outgoing.write(_ANSWER)
-            # The event loop sends what is outgoing and waits for more: until the client
-            # closes, or the deadline of the handshake.
+            # The event loop sends the output and waits for more, until the client closes or the
+            # handshake's deadline.
             raise ssl.SSLWantReadError from error
 
     def _look(self) -> None:
@@ -45,7 +45,7 @@ class _Handshake(ssl.SSLObject):
         if len(self.first) < _LONGEST_METHOD and self.incoming.pending:
             arrived = self.incoming.read()
             self.first = (self.first + arrived)[:_LONGEST_METHOD]
-            with suppress(ssl.SSLError):  # the client closed at once: no handshake comes of it
+            with suppress(ssl.SSLError):  # the client closed at once: there is no handshake
                 self.incoming.write(arrived)
 
 

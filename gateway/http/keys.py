@@ -1,6 +1,6 @@
 """The routes under ``/api/keys``: list, create, narrow and revoke API keys.
 
-A caller sees the keys of its account, mode and sites, and grants nothing that it lacks.
+A caller sees the keys of its account, mode and sites, and grants only what it has.
 """
 
 from datetime import timedelta
@@ -20,7 +20,7 @@ from gateway.runtime import Gateway
 from gateway.sdk.http import json_response
 
 _MANAGE: Final = "keys.manage"
-# Of a person, a change asks for a factor that was shown in the last minutes.
+# A change by a person needs a factor that was shown in the last minutes.
 _CHANGE: Final = {"permission": _MANAGE, "step_up": True}
 _LONGEST_DAYS: Final = 3650
 _Name = Annotated[str, Meta(min_length=1, max_length=100, description="what the key is for")]
@@ -42,14 +42,14 @@ class KeyIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a key may still do, and when it ends; never more than it could."""
+    """The remaining scopes and expiry of a key; never more than before."""
 
     scopes: Annotated[tuple[_Scope, ...], Meta(min_length=1, max_length=100)] | None = None
     expires_in_days: Annotated[int, Meta(ge=1, le=_LONGEST_DAYS)] | None = None
 
 
 class KeyOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A key without itself: ``prefix`` is how it begins. Only ``active`` keys open anything."""
+    """A key without its secret; ``prefix`` is its beginning. Only ``active`` keys work."""
 
     id: str
     name: str

@@ -52,8 +52,8 @@ class Issued(NamedTuple):
 def issue(folder: Path, names: Sequence[str], now: datetime) -> Issued:
     """Make a certificate for ``names``, and the authority if ``folder`` has none.
 
-    Raises ``InvalidInput`` for what is no host name or address, and
-    ``ConfigurationError`` when the authority there doesn't allow a name.
+    Raises ``InvalidInput`` for an invalid host name or address, and ``ConfigurationError`` when the
+    existing authority doesn't allow a name.
     """
     wanted = tuple(dict.fromkeys([*map(_checked, names), *_ALWAYS]))
     if len(wanted) > _MAX_NAMES:
@@ -78,10 +78,10 @@ def issue(folder: Path, names: Sequence[str], now: datetime) -> Issued:
 
 
 def renew_if_due(cert: Path, now: datetime) -> bool:
-    """Renew ``cert`` if it ends within 30 days and the authority that made it is beside it.
+    """Renew ``cert`` if it ends within 30 days and its authority is in the same folder.
 
-    Its key stays, so that a reader never finds a certificate and a key that don't match.
-    Raises ``OSError`` or ``ValueError`` for files that can't be read or written.
+    Its key stays, so that a reader never finds a certificate and a key that don't match. Raises
+    ``OSError`` or ``ValueError`` for files that can't be read or written.
     """
     folder = cert.parent
     if cert.name != "cert.pem" or not (folder / "ca-key.pem").exists():
@@ -248,7 +248,7 @@ def _write_public(path: Path, content: bytes) -> None:
 
 
 def _replace(path: Path, content: bytes, mode: int) -> None:
-    """Write beside and rename: a reader finds the old file or the new one."""
+    """Write a new file and rename it, so that a reader finds the old file or the new one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

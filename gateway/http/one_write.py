@@ -1,21 +1,21 @@
-"""One write for an answer: its head goes out together with its body.
+"""One write for a response: its head is sent together with its body.
 
-uvicorn writes the head and the body apart, which is two system calls, two segments on the wire and
-two wake-ups of the client for an answer of a few hundred bytes.
+uvicorn writes head and body separately, which is two system calls, two segments on the wire and two
+wake-ups of the client for a response of a few hundred bytes.
 """
 
 import asyncio
 from typing import Final
 
-# A body above this goes out by itself: joining would copy it.
+# A larger body is sent separately: joining would copy it.
 _MOST_JOINED_BYTES: Final = 64 * 1024
 
 
 class OneWrite:
-    """The transport of one answer, as uvicorn's request cycle uses it.
+    """The transport of one response, as uvicorn's request cycle uses it.
 
-    The first write is kept until the second, at most for the current round of the event loop: the
-    head of a stream whose first line comes later goes out by itself.
+    The first write is kept until the second, at most for the current turn of the event loop: the
+    head of a stream whose first line comes later is sent alone.
     """
 
     __slots__ = ("_is_begun", "_kept", "_loop", "_transport")
@@ -27,7 +27,7 @@ class OneWrite:
         self._is_begun = False
 
     def write(self, data: bytes) -> None:
-        """Write, or keep what is written first."""
+        """Write, or keep the first write."""
         if not self._is_begun:
             self._is_begun = True
             self._kept = data

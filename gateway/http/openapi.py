@@ -1,10 +1,10 @@
 """The OpenAPI document: Litestar's, plus the bodies that routes declare.
 
-A route that decodes its own body (to judge each item alone, or to verify a signature
-over the bytes) declares it in its ``opt``:
+A route that decodes its own body (to check each item alone, or to verify a signature over the
+bytes) declares it in its ``opt``:
 
 - ``body``: the type of the request body, for the document;
-- ``answer``: the type of the successful answer.
+- ``answer``: the type of the successful response.
 """
 
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What pages ask of packages beyond their lists: a day's counts, histories, many at once.
+"""The packages API beyond lists: a day's counts, histories, changes of many at once.
 
 The page of a package and these routes call the same services.
 """
@@ -93,7 +93,7 @@ class RevealedOut(msgspec.Struct, frozen=True):
 
 
 class BulkIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A change of up to 100 packages; with ``dry_run`` it is only shown."""
+    """A change of up to 100 packages; with ``dry_run`` only previewed."""
 
     action: BulkAction
     package_ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_AT_ONCE)]

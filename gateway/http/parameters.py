@@ -1,7 +1,7 @@
 """Refuse query parameters that a route doesn't declare.
 
-A misspelt filter (``?stauts=created``) would else be ignored, and the answer would hold more
-than was asked for.
+Otherwise a misspelt filter (``?stauts=created``) would be ignored, and the response would contain
+more than requested.
 """
 
 from collections.abc import Collection
@@ -13,9 +13,9 @@ from gateway.errors import InvalidInput, Problem
 
 
 class DeclaredParameters:
-    """What the routes under ``/api`` declare; one for each application.
+    """The declared parameters of the routes under ``/api``; one object for each application.
 
-    Not a guard of Litestar's: those without ``await`` in them run in a thread.
+    Not a guard of Litestar, which runs guards without ``await`` in a thread.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""``/api/people``: the people of an account, for who may manage them (``people.manage``)."""
+"""``/api/people``: the people of an account, for callers with ``people.manage``."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ Own = NamedDependency[SkipValidation[SignedIn]]
 
 
 class InviteIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who is invited, and to what; without ``sites`` to all of them."""
+    """An invitation: address, role and sites; without ``sites`` all of them."""
 
     email: str
     role: Role
@@ -33,7 +33,7 @@ class InviteIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PersonChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to change; ``role`` goes with ``sites`` (null: all)."""
+    """The fields to change; ``role`` comes with ``sites`` (null: all)."""
 
     role: Role | None = None
     sites: list[str] | None = None

@@ -1,10 +1,9 @@
-"""Caps of what requests hold while they last: bodies of unknown callers, and waiting.
+"""Caps on bodies of unknown callers and on waiting requests.
 
-A route that takes bodies without a key (a webhook with its own signature) reads them
-before it can tell who sent them; one total bounds their memory. A route that holds its
-answer back (a long poll, a stream) declares ``waits`` in its ``opt`` and counts here,
-so that waiting requests never use up what others need. One that declares ``max_body_bytes``
-reads no larger body.
+A route that takes bodies without a key (a webhook with its own signature) reads them before it
+knows the sender; one total limits their memory. A route that delays its response (a long poll, a
+stream) declares ``waits`` in its ``opt`` and counts here, so that waiting requests never use up the
+connections that others need. One that declares ``max_body_bytes`` reads no larger body.
 """
 
 import contextlib
@@ -17,7 +16,7 @@ from litestar.types import Receive, Scope
 
 from gateway.errors import RateLimited, TooLarge, Unavailable
 
-# What one network, or one key, may hold of the total.
+# The share of the total that one network, or one key, may hold.
 _SHARE: Final = 4
 _RETRY_SECONDS: Final = 5
 _MAX_DIGITS: Final = 18
@@ -33,7 +32,7 @@ class AnonymousBodies:
 
     @contextlib.contextmanager
     def counted(self, receive: Receive, network: str) -> Iterator[Receive]:
-        """Count what ``receive`` returns until the block ends; it raises ``Unavailable``."""
+        """Count the bytes of ``receive`` in the block; at the cap it raises ``Unavailable``."""
         held = 0
 
         async def receive_and_count() -> Any:
@@ -58,7 +57,7 @@ class AnonymousBodies:
 
 
 class WaitingRequests:
-    """Requests whose answers are held back on purpose: long polls and streams."""
+    """Requests whose responses are delayed on purpose: long polls and streams."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -1,8 +1,8 @@
 """Faults of plugins' routes, each in one sentence that names plugin, address, file and line.
 
-Litestar reports a bad annotation, or an address that exists, from deep inside and without the
-plugin. ``gateway check`` and the contract suite look for both before a server starts, and a
-server that can't start because of one says the same.
+Litestar reports a wrong annotation, or an address that exists twice, without naming the plugin.
+``gateway check`` and the contract suite look for both before a server starts, and a server that
+can't start because of one reports the same sentence.
 """
 
 import re
@@ -25,16 +25,16 @@ _GIVEN: Final = ("caller", "browser", "signed_in")
 
 
 class Unopened:
-    """A gateway that isn't open, from which routers can be made that are never called.
+    """A closed gateway, for building routers that are never called.
 
-    What only an open gateway has is this object itself.
+    Each part that only an open gateway has is this object itself.
     """
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the gateway has while it is closed, and otherwise this object."""
+        """Return a part that the closed gateway has, and otherwise this object."""
         return getattr(self._gateway, name, self)
 
 
@@ -74,7 +74,7 @@ def router_faults(gateway: Gateway, core: Sequence[Router]) -> Iterator[str]:
     """Yield the faults of the routes of all plugins; raises ``PluginError`` as the hook does."""
     taken = {_address(each): each for router in core for each in _routes(_CORE, router)}
     found = gateway.hooks.routers_by_plugin()
-    # All at once takes an eighth of the time; each alone shows whose the fault is.
+    # All routers together take an eighth of the time; one at a time shows the faulty plugin.
     are_sound = _build_fault(*(router for _, router in found)) is None
     for plugin, router in found:
         routes = list(_routes(plugin, router))
@@ -112,7 +112,7 @@ def _routes(owner: str, router: Router) -> Iterator[_Route]:
 
 
 def _address(route: _Route) -> tuple[str, str]:
-    """Return what two routes may not share: the names of the parameters don't tell them apart."""
+    """Return the address for comparisons: names of parameters don't distinguish routes."""
     return route.method, _PARAMETER.sub("{}", route.path)
 
 

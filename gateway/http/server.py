@@ -29,11 +29,11 @@ from gateway.settings import HttpTable
 
 _log = logging.getLogger(__name__)
 
-# How long requests in flight may take to end when the server stops.
+# The time for requests in flight when the server stops.
 _GRACE_SECONDS: Final = 20
 BACKLOG: Final = 2048
 _RESERVED_DESCRIPTORS: Final = 256
-"""Kept for the database, deliveries, files and connections that are about to be refused."""
+"""File descriptors kept for the database, deliveries, files and connections to refuse."""
 _WANTED_DESCRIPTORS: Final = 16_384
 _TICK_SECONDS: Final = 1.0
 _RENEWAL_SECONDS: Final = 3600.0
@@ -107,7 +107,7 @@ class HttpServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none: uvicorn would raise a signal again before deliveries are stored."""
+        """Capture no signals: uvicorn would raise them again before outcomes are stored."""
         yield
 
     def stop(self) -> None:
@@ -156,7 +156,7 @@ class CertificateFiles:
             ) from error
 
     def renew_if_due(self) -> None:
-        """Renew a certificate of the local CA, looking at it once an hour."""
+        """Renew a certificate of the local CA; checks it once an hour."""
         now = self._clock.monotonic_seconds()
         if now < self._look_again_at:
             return
@@ -173,7 +173,7 @@ class CertificateFiles:
             )
 
     def reload_if_changed(self) -> None:
-        """Use the files for new connections; broken ones are logged and not used."""
+        """Use changed files for new connections; broken ones are logged and not used."""
         versions = self._read_versions()
         if versions == self._versions:
             return
@@ -222,8 +222,8 @@ class _TlsAcceptor(asyncio.Protocol):
         stream = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         if not self._connection.begin(stream):
             return
-        # At once: uvloop reads even while paused here, and what came before a task began would
-        # be lost.
+        # At once: uvloop reads even while paused here, and bytes that arrive before a task begins
+        # would be lost.
         handshake = _Begun(
             asyncio.get_running_loop().start_tls(
                 stream,
@@ -253,7 +253,7 @@ class _TlsAcceptor(asyncio.Protocol):
 
 
 class _Begun:
-    """A coroutine whose first step was taken at once; awaited, it goes on."""
+    """A coroutine whose first step ran at once; awaiting it continues it."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, asyncio.Transport | None]) -> None:
         self._coroutine = coroutine
@@ -276,7 +276,7 @@ class _Begun:
 def connection_cap(wanted: int) -> tuple[int, int]:
     """Return how many connections fit, and the backlog, after raising the descriptor limit.
 
-    The soft limit of open files is often 1,024 where the hard one allows far more.
+    The soft limit of open files is often 1,024 while the hard one is much higher.
     """
     if sys.platform == "win32":  # sockets are handles there, without such a limit
         return wanted, BACKLOG
@@ -299,7 +299,7 @@ def connection_cap(wanted: int) -> tuple[int, int]:
             soft,
             wanted,
         )
-    # Connections are accepted in bursts of the backlog before their cap is looked at.
+    # Connections are accepted in bursts of the backlog before the cap is checked.
     return cap, max(16, min(BACKLOG, (soft - cap) // 2))
 
 

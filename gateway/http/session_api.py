@@ -1,8 +1,8 @@
 """``/api/session``: signing in, staying signed in, and becoming a person, as JSON.
 
-The pages use these routes, and so may any other client that runs in a browser at the gateway's
-own address. What a passkey needs comes as ``options`` for ``navigator.credentials``, with byte
-strings in base64url, and a ``token`` that goes back with the answer.
+The pages use these routes, and so may any other client that runs in a browser at the gateway's own
+address. Passkeys use ``options`` for ``navigator.credentials``, with byte strings in base64url, and
+a ``token`` that is sent back with the response.
 """
 
 from typing import Annotated, Any, Final
@@ -111,7 +111,7 @@ class OidcIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WayOut(msgspec.Struct, frozen=True):
-    """Where to send the browser, and the token to send back with the answer."""
+    """The address to redirect to, and the token to send back with the response."""
 
     location: str
     token: str
@@ -124,9 +124,9 @@ class AccountIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LockIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was typed into the page at ``path``, to return after the next sign-in.
+    """The typed text of the page at ``path``, to show after the next sign-in.
 
-    A field of boxes has the values of those that are checked.
+    A field of checkboxes has the values of the checked ones.
     """
 
     path: str = ""
@@ -141,7 +141,7 @@ class ChallengeOut(msgspec.Struct, frozen=True):
 
 
 class SetUpOut(msgspec.Struct, frozen=True):
-    """What a person needs to choose their factors."""
+    """The data that a person needs to choose factors."""
 
     token: str
     options: dict[str, Any]
@@ -162,7 +162,7 @@ class BegunOut(msgspec.Struct, frozen=True):
 
 
 class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is signed in, and what they may do."""
+    """The signed-in person and their permissions."""
 
     person_id: str
     name: str

@@ -1,10 +1,10 @@
-"""Requests of browsers: where they may come from, and which person they are.
+"""Requests of browsers: their allowed origins and their person.
 
 A route that begins, reads or changes a session declares ``opt={"session": True}``; an API route
-that a signed-in person calls with their cookie needs nothing of its own. Both are served at the
-place of :mod:`gateway.auth.web_origin` alone, and unsafe requests must be of the same origin.
-``opt={"step_up": True}`` asks a person for a factor that was shown in the last minutes, and
-``opt={"quiet": True}`` says that a request is no activity: a page that refreshes itself.
+that a signed-in person calls with their cookie declares nothing. Both are served at the origin of
+:mod:`gateway.auth.web_origin` alone, and unsafe requests must be of the same origin.
+``opt={"step_up": True}`` requires a factor that was shown in the last minutes, and ``opt={"quiet":
+True}`` means that a request doesn't count as activity: a page that refreshes itself.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class WebSessions:
         self._origin = origin
 
     def browser(self, scope: Scope, headers: Headers) -> Browser:
-        """Return the browser; raises ``NotAllowed`` elsewhere, or when another site asks."""
+        """Return the browser; raises ``NotAllowed`` at and for other origins."""
         state = scope["state"]
         if _BROWSER in state:
             known: Browser = state[_BROWSER]
@@ -87,16 +87,16 @@ class WebSessions:
         caller = signed_in.caller(_mode(scope, headers))
         opened = await self._emergencies.open_to(signed_in)
         scope["state"][OPEN_RECORDS] = opened
-        # One record that this person opened in an emergency is shown to them in full.
+        # A record that this person opened in an emergency is shown to them in full.
         named = {str(each) for each in scope["path_params"].values()}
         if any(each.subject in named for each in opened):
             return msgspec.structs.replace(caller, permissions=caller.permissions | REVEALING)
         return caller
 
     async def keep_form(self, scope: Scope, receive: Receive) -> None:
-        """Keep a form that a locked session's page sent without the script, for its person.
+        """Keep the form that a page without a script sent after its session locked.
 
-        Passwords and codes are left out, and so is a form that is larger than a page's.
+        Passwords and codes are left out, and so are forms larger than a page's.
         """
         browser: Browser = scope["state"][_BROWSER]
         signed_in = await self._sessions.find(browser.session)
@@ -116,7 +116,7 @@ class WebSessions:
 
 
 async def _read(receive: Receive) -> bytes:
-    """Return a body; nothing of one that is too large."""
+    """Return a body; empty if it is too large."""
     body = b""
     while True:
         message = await receive()
@@ -149,7 +149,7 @@ def provide_browser(request: ASGIConnection[Any, Any, Any, Any]) -> Browser:
 
 
 def provide_signed_in(request: ASGIConnection[Any, Any, Any, Any]) -> SignedIn:
-    """Return the session, for handlers that are for people alone."""
+    """Return the session, for handlers that only people may call."""
     signed_in: SignedIn | None = request.scope["state"].get(SIGNED_IN)
     if signed_in is None:
         raise NotAllowed("This is for a signed-in person; an API key has no session.")
@@ -157,7 +157,7 @@ def provide_signed_in(request: ASGIConnection[Any, Any, Any, Any]) -> SignedIn:
 
 
 def leads_to(scope: Scope) -> str | None:
-    """Return the origin that a refused request should have used, if there is one."""
+    """Return the origin that a refused request should have used, if any."""
     place = scope.get("state", {}).get(_PLACE)
     return None if place is None else place.leads_to
 

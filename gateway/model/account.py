@@ -30,7 +30,7 @@ class Site(msgspec.Struct, frozen=True):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The caller of a request, and what it may do.
+    """The caller of a request, and its permissions.
 
     ``sites`` are the codes of its sites, ``None`` for all of them. A caller that a plugin makes
     for work of its own (``kind`` is ``job``) has no permissions and needs none: routes and pages
@@ -51,7 +51,7 @@ class Caller(msgspec.Struct, frozen=True):
     trace: str | None = None
     """The trace context of a traced request, for the events that it records."""
     party: str | None = None
-    """The other organisation that uses the key: what it is shown in full is a disclosure."""
+    """The other organisation that uses the key: what it reads in full is a disclosure."""
 
     @property
     def site(self) -> str | None:
@@ -79,7 +79,7 @@ class Caller(msgspec.Struct, frozen=True):
 
     @property
     def masked(self) -> "Caller":
-        """This caller without the reveal permissions, for what is masked until it is asked for."""
+        """This caller without the reveal permissions, for data that is masked until a reveal."""
         return msgspec.structs.replace(self, permissions=self.permissions - REVEALING)
 
     def need(self, permission: str) -> None:
@@ -100,19 +100,19 @@ class ApiKey(msgspec.Struct, frozen=True):
     created_at: datetime
     revoked_at: datetime | None
     scopes: str
-    """Permissions with spaces between, or ``legacy``: what every key could once do."""
+    """Permissions separated by spaces, or ``legacy``: those of every key in earlier versions."""
     digest: bytes
-    """The SHA-256 of the key, which it is found by."""
+    """The SHA-256 of the key, by which it is found."""
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     binding: bytes | None = None
-    """The MAC over the row; ``None`` for one that the gateway didn't write."""
+    """The MAC over the row; ``None`` for a row that the gateway didn't write."""
     made_by: str | None = None
     """The id of the person who made the key; ``None`` for the command line."""
     party: str | None = None
     """The other organisation that uses the key."""
     maker_left: bool = False
-    """Whether that person is disabled, or no member any more: the key opens nothing then."""
+    """Whether that person is disabled or no longer a member: the key then opens nothing."""
 
 
 class IssuedKey(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
-"""Entries of the audit trail: who did or saw what, in whose record, why and by which way.
+"""Entries of the audit trail: who did or saw what, in whose record, why and through what.
 
 The words are those of HIPAA 164.312(b), 164.528 and PHIPA s.10.1; the shape follows IHE BALP
-(https://profiles.ihe.net/ITI/BALP/). Texts here hold ids and words of our own, never patient
-data: a patient stands in an entry as blind indexes only (:class:`PatientKeys`).
+(https://profiles.ihe.net/ITI/BALP/). Texts contain ids and fixed words, never patient data: an
+entry refers to a patient by blind indexes only (:class:`PatientKeys`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ Purpose = Literal[
 Via = Literal["page", "key", "cli", "job"]
 
 FOLDED_KINDS: Final = frozenset({"view", "reveal", "list", "denied"})
-"""Kinds of which a repetition by the same session or key within ten minutes is one entry."""
+"""Kinds for which repetitions by the same session or key within ten minutes are one entry."""
 
 ALL_OF_AN_ORDER: Final[tuple[FieldGroup, ...]] = ("contact", "identity", "money", "rx")
 """The field groups of a whole order."""
@@ -59,7 +59,7 @@ _GROUPS: Final[dict[str, FieldGroup]] = {
 
 
 class PatientKeys(NamedTuple):
-    """What a patient's record is found by: the package's id, and blind indexes of the rest."""
+    """The values that find a patient's record: the package's id, and blind indexes of others."""
 
     package_id: str | None = None
     patient: bytes | None = None
@@ -82,7 +82,7 @@ class PatientKeys(NamedTuple):
 
     @property
     def identity(self) -> bytes | None:
-        """The index that stands for the patient: of the patient's id, else of name and address."""
+        """The index that identifies the patient: of the patient's id, else of name and address."""
         return self.patient or self.name_address
 
 
@@ -90,12 +90,11 @@ NO_PATIENT: Final = PatientKeys()
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """Something that was done or seen.
+    """An action or a view.
 
-    ``fields`` are the groups that were shown, ``purpose`` is why, ``via`` the way; ``session`` is
-    a session or, where there is none, empty. ``address`` is the client's and ``detail`` a note:
-    both are sealed. ``outcome`` is a word, such as ``done``, ``none`` (a search without hits) or
-    ``denied``.
+    ``fields`` are the shown groups, ``purpose`` is the reason, ``via`` the interface; ``session``
+    is a session's id or empty. ``address`` is the client's and ``detail`` a note: both are sealed.
+    ``outcome`` is a word, such as ``done``, ``none`` (a search without hits) or ``denied``.
     """
 
     account_id: str
@@ -113,11 +112,11 @@ class AuditEntry(msgspec.Struct, frozen=True):
     address: str | None = None
     detail: str | None = None
     is_read: bool = False
-    """Whether a disclosure is a record that was read: a repetition is folded like a reveal."""
+    """Whether a disclosure is a read record, whose repetitions are folded like reveals."""
 
     @classmethod
     def by(cls, caller: Caller, kind: Kind, action: str, subject: str, **facts: Any) -> Self:
-        """Return an entry of what ``caller`` did: account, actor, site, way and session are its.
+        """Return an entry about ``caller``, with its account, actor, site, interface and session.
 
         ``facts`` are further fields of the entry, or replace these. A record that is revealed to
         another party's key is a disclosure, whose detail names the party.
@@ -146,7 +145,7 @@ class AuditEntry(msgspec.Struct, frozen=True):
 
     @property
     def fold_key(self) -> tuple[object, ...] | None:
-        """What makes two entries one within ten minutes; ``None`` where each one counts."""
+        """The key by which entries within ten minutes are one; ``None`` where each one counts."""
         if self.kind not in FOLDED_KINDS and not self.is_read:
             return None
         return (
@@ -156,7 +155,7 @@ class AuditEntry(msgspec.Struct, frozen=True):
 
 
 def shown_to(caller: Caller) -> tuple[FieldGroup, ...]:
-    """Return the field groups of a package that ``caller`` is shown; empty where all is masked."""
+    """Return the field groups of a package that ``caller`` sees; empty where all are masked."""
     groups: list[FieldGroup] = []
     if caller.may("reveal.contact"):
         groups += ["contact", "identity"]
@@ -166,7 +165,7 @@ def shown_to(caller: Caller) -> tuple[FieldGroup, ...]:
 
 
 def via_of(actor: str) -> Via:
-    """Return the way of an actor's name: command line, page, API key, or the gateway itself."""
+    """Return the interface of an actor: command line, page, API key, or the gateway itself."""
     if actor.startswith(_CLI):
         return "cli"
     if actor.startswith(_PERSON):

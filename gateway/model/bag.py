@@ -1,8 +1,8 @@
-"""A bag: the prescriptions that one package carries, and what they make of the order.
+"""A bag: the prescriptions of one package, and the order's fields that follow from them.
 
-``rx_number`` and ``copay_amount`` of an order with prescriptions are the first number and the
-sum of the copays, so that a receiver that knows only those two is right. An order without
-prescriptions has no bag: both are as they were sent.
+``rx_number`` and ``copay_amount`` of an order with prescriptions are the first number and the sum
+of the copays, for receivers that know only those two. An order without prescriptions has no bag:
+both are as they were sent.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Prescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class RxNumber(NamedTuple):
-    """Which prescription of a bag: without a fill number, the only one of its number."""
+    """Names a prescription of a bag: without a fill number, the only one with its number."""
 
     rx_number: str
     fill_number: int | None = None
@@ -53,8 +53,8 @@ class RxNumber(NamedTuple):
 class BagChange(NamedTuple):
     """A change of a package's bag.
 
-    ``cancelled`` leave it; ``copay_amount`` is what is left to collect, where the copays aren't
-    named one by one. ``needs_person`` raises or lowers that flag.
+    ``cancelled`` leave it; ``copay_amount`` is the amount left to collect, where prescriptions have
+    no copays of their own. ``needs_person`` raises or lowers that flag.
     """
 
     cancelled: tuple[RxNumber, ...] = ()
@@ -63,7 +63,7 @@ class BagChange(NamedTuple):
 
 
 class Bag(NamedTuple):
-    """Prescriptions that passed, with the number and the copay of their order."""
+    """Accepted prescriptions, with the number and the copay of their order."""
 
     prescriptions: tuple[Prescription, ...]
     rx_number: str | None
@@ -73,11 +73,11 @@ class Bag(NamedTuple):
 def checked_bag(
     prescriptions: Sequence[Prescription], rx_number: str | None, copay_amount: Decimal | None
 ) -> tuple[Bag | None, tuple[Problem, ...]]:
-    """Return the bag, or every reason against it.
+    """Return the bag, or every problem of it.
 
-    ``rx_number`` and ``copay_amount`` are what the order says beside it: a number that isn't
-    the first and an amount that isn't the sum are refused. An amount beside prescriptions that
-    name none stays: it is the whole bag's.
+    ``rx_number`` and ``copay_amount`` are the order's own fields: a number that isn't the first and
+    an amount that isn't the sum are refused. An amount beside prescriptions without copays is the
+    whole bag's.
     """
     if len(prescriptions) > MAX_PRESCRIPTIONS:
         text = f"an order has at most {MAX_PRESCRIPTIONS} prescriptions"
@@ -119,11 +119,11 @@ def total_copay(prescriptions: Sequence[Prescription]) -> Decimal | None:
 def without(
     bag: Bag, cancelled: Sequence[RxNumber], copay_amount: Decimal | None = None
 ) -> tuple[Bag, tuple[Prescription, ...]]:
-    """Return the bag without some prescriptions, and those that went.
+    """Return the bag without some prescriptions, and the removed ones.
 
-    The copay is the sum of those left. Where the copays aren't named one by one, the bag's new
-    ``copay_amount`` has to be given if it has one. Raises ``InvalidInput``, and ``Conflict``
-    where none would be left.
+    The copay is the sum of those left. Where prescriptions have no copays of their own, the bag's
+    new ``copay_amount`` is required if it has one. Raises ``InvalidInput``, and ``Conflict`` where
+    none would be left.
     """
     gone: list[int] = []
     problems: list[Problem] = []
@@ -167,14 +167,14 @@ def bag_of(
 
 
 def references_of(prescriptions: Sequence[Prescription]) -> list[dict[str, Any]]:
-    """Return what events say of a bag: the numbers and fill numbers."""
+    """Return a bag's numbers and fill numbers, as events have them."""
     return [
         {"rx_number": each.rx_number, "fill_number": each.fill_number} for each in prescriptions
     ]
 
 
 def folded(rx_number: str) -> str:
-    """Return a number in the form in which two of them are compared, as in a search."""
+    """Return a number in the form for comparisons, as in a search."""
     return rx_number.strip().casefold()
 
 

@@ -1,4 +1,4 @@
-"""One change of many packages: what it asks of each, and whether that is possible. Pure."""
+"""One change of many packages: its effect on each, and whether that is possible. Pure."""
 
 from datetime import date
 from typing import Final, Literal
@@ -40,10 +40,10 @@ class BulkChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BulkRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a change does, or did, to one package.
+    """The effect of a change on one package.
 
-    ``status`` is its status now. ``leads_to`` is the status that the change leads to; the same
-    one where only the order's delivery date changes. ``error`` says why it can't be done.
+    ``status`` is its status now. ``leads_to`` is its new status, which is the same where only the
+    order's delivery date changes. ``error`` is the reason why it can't be done.
     """
 
     package_id: str
@@ -53,7 +53,7 @@ class BulkRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_bulk(change: BulkChange) -> None:
-    """Raise ``InvalidInput`` unless the change names packages and what its action needs."""
+    """Raise ``InvalidInput`` unless the change has packages and the values of its action."""
     faults: list[Problem] = []
     if not 1 <= len(set(change.package_ids)) <= MAX_AT_ONCE:
         text = f"name 1 to {MAX_AT_ONCE} packages at a time"
@@ -67,12 +67,12 @@ def check_bulk(change: BulkChange) -> None:
 
 
 def changes_order(change: BulkChange, status: Status) -> bool:
-    """Return whether the change is one of the order: a new date while it is in the pharmacy."""
+    """Return whether the change amends the order: a new date while it is in the pharmacy."""
     return change.action == "reschedule" and status in AMENDABLE
 
 
 def expected(change: BulkChange, package_id: str, status: Status) -> BulkRow:
-    """Return what the change would do to a package in ``status``."""
+    """Return the effect of the change on a package in ``status``."""
     if changes_order(change, status):
         return BulkRow(package_id=package_id, status=status, leads_to=status)
     leads_to = destined_status(status, _STATUS[change.action])

@@ -1,4 +1,4 @@
-"""Changes: what pages that are open refresh themselves by. Ids and topics, no patient data."""
+"""Changes, by which open pages refresh themselves. Ids and topics, no patient data."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -7,10 +7,10 @@ from gateway.model.account import Mode
 
 
 class Topic(NamedTuple):
-    """A kind of thing that changes, and the permission that sees it.
+    """A kind of changing things, and the permission that sees it.
 
-    ``by_site`` says that callers of some sites are shown the changes of these alone; else a topic
-    is the whole account's.
+    With ``by_site``, callers of some sites see the changes of these alone; otherwise those of the
+    whole account.
     """
 
     name: str
@@ -21,9 +21,9 @@ class Topic(NamedTuple):
 class Change(NamedTuple):
     """Things of one topic that changed in a transaction.
 
-    ``mode`` is ``None`` for what is of both modes, ``site`` for what is of no single site.
-    ``ids`` are ids of our own, never a patient's data. ``total`` is the number of things, where
-    that isn't the number of ids.
+    ``mode`` is ``None`` for things of both modes, ``site`` for things of no single site. ``ids``
+    are ids of our own, never a patient's data. ``total`` is the number of things, if it differs
+    from the number of ids.
     """
 
     topic: str

@@ -1,4 +1,4 @@
-"""A destination's health: its circuit breaker, and since when it fails."""
+"""A destination's health: its circuit breaker, and the start of its failures."""
 
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
@@ -11,10 +11,10 @@ BreakerState = Literal["closed", "open"]
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     """A destination's circuit breaker.
 
-    ``failures`` counts those in a row, ``openings`` how often in a row the breaker opened,
-    the last time at ``opened_at``. Nothing is sent before ``held_until``: because the breaker
-    is open, or because the receiver asked for a pause. ``warned_at`` is when its account was
-    warned of a long failure.
+    ``failures`` counts those in a row, ``openings`` how often in a row the breaker opened, the last
+    time at ``opened_at``. Nothing is sent before ``held_until``: because the breaker is open, or
+    because the receiver asked for a pause. ``warned_at`` is when the account got a warning about a
+    long failure.
     """
 
     failures: int = 0

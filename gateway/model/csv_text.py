@@ -1,4 +1,4 @@
-"""CSV files that people open: no cell runs as a formula in a spreadsheet program. Pure.
+"""CSV files for spreadsheet programs, with no cell that runs as a formula. Pure.
 
 (https://owasp.org/www-community/attacks/CSV_Injection)
 """
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-# Also behind spaces and quotes, and in the wide forms that some programs read alike.
+# Also after spaces and quotes, and in the full-width forms that some programs accept.
 _FORMULA: Final = re.compile("[\\s'\"]*[-+=@\uff1d\uff0b\uff0d\uff20]|[\t\r]")
 _NUMBER: Final = re.compile(r"[-+]?\d+(\.\d+)?", re.ASCII)
 

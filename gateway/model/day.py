@@ -1,4 +1,4 @@
-"""A day of a site: its clock decides when it begins, so a day has 23, 24 or 25 hours."""
+"""A day of a site by its local time, with 23, 24 or 25 hours."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -30,7 +30,7 @@ def day_of(zone: ZoneInfo, on: date) -> Day:
 
 
 def day_at(zone: ZoneInfo, now: datetime) -> Day:
-    """Return the day that it is in ``zone`` at ``now`` (aware)."""
+    """Return the current day in ``zone`` at ``now`` (aware)."""
     return day_of(zone, now.astimezone(zone).date())
 
 

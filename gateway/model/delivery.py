@@ -19,7 +19,7 @@ CHOSEN: Final = (None, "by_operator")
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """A receiver of events, and how to deliver to it.
+    """A receiver of events, with the settings of its deliveries.
 
     ``events`` are patterns. ``settings`` belong to the sink and are sealed in the
     database. A ``paused`` destination keeps its deliveries for later; a
@@ -50,9 +50,9 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 class RoutedDestination(msgspec.Struct, frozen=True, kw_only=True):
     """A destination as ``route_events`` sees it.
 
-    ``settings`` has those of its settings that its sink names as ``public``: never a secret.
-    ``events`` are the patterns that it subscribes to. A disabled one is there too: it gets nothing,
-    but may be the one that an event is meant for.
+    ``settings`` has only the settings that its sink declares ``public``: never a secret. ``events``
+    are the patterns that it subscribes to. Disabled ones are included: they get no events, but an
+    event may be meant for one.
     """
 
     id: str
@@ -87,12 +87,11 @@ class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one attempt, as the sink saw it.
 
-    ``status`` is the other side's answer where there is one (an HTTP status),
-    ``error`` a short class of failure where there is none (``timeout``, ``dns`` …),
-    ``excerpt`` at most 2 KB of the answer. ``retry_after_seconds`` is the earliest
-    the other side wants to hear again; ``gone`` says it never wants to. ``busy`` says
-    that it has too much to do altogether: its other deliveries wait as well. A delivery
-    that needed no call is ``delivered``, with the reason as a word in ``error``.
+    ``status`` is the receiver's response, if any (an HTTP status), ``error`` a word for the failure
+    if there is none (``timeout``, ``dns`` …), ``excerpt`` at most 2 KB of the response.
+    ``retry_after_seconds`` is the wait that the receiver asks for; ``gone`` means that it wants no
+    more deliveries. ``busy`` means that the whole receiver is busy: its other deliveries wait as
+    well. A delivery that needed no call is ``delivered``, with the reason as a word in ``error``.
     """
 
     delivery_id: str

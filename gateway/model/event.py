@@ -1,4 +1,4 @@
-"""An event: one thing that happened. Written once, never changed."""
+"""An event: a record of something that happened. Written once, never changed."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ _PATTERN: Final = re.compile(r"\*|[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\.\*)?")
 class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
     """Something that just happened and is to be recorded under ``id`` (``evt_…``).
 
-    ``subject`` is the id of what it happened to (a package, a queued job), ``data``
-    the facts a subscriber receives, keys in snake_case. ``only_destination``
-    narrows the fan-out to one destination: a test event goes nowhere else. ``routing`` has facts
-    that decide who gets it and are not part of it: it is stored with the event, and never sent.
+    ``subject`` is the id of what it happened to (a package, a queued job), ``data`` the facts a
+    subscriber receives, keys in snake_case. ``only_destination`` limits the fan-out to one
+    destination, for a test event. ``routing`` has facts that decide which destinations get it: it
+    is stored with the event, and never sent.
     """
 
     id: str
@@ -53,9 +53,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened, as it was recorded.
 
     ``purged``: its data was erased at its age. ``not_sent`` is why it went to no destination, a
-    word or ``plugin:<name>``; :func:`why_not_sent` says it in a sentence. ``routing`` has facts
-    for ``route_events`` that subscribers don't get: of an order its ``metadata``, of a prescription
-    whether it is ``controlled``.
+      word or ``plugin:<name>``; :func:`why_not_sent` says it in a sentence. ``routing`` has facts
+      for ``route_events`` that subscribers don't get: an order's ``metadata``, whether a
+      prescription is ``controlled``.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What text and money in an order may be, whichever part of the order holds them."""
+"""Rules for text and money in all parts of an order."""
 
 import re
 from decimal import Decimal
@@ -10,9 +10,9 @@ COPAY_LIMIT: Final = Decimal(10000)
 _CENT: Final = Decimal("0.01")
 _DIRECTIONS: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 CONTROL_CHARACTERS: Final = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_DIRECTIONS}]")
-"""C0 and C1, which no text of an order may have; tab and line breaks pass in several lines."""
+"""C0 and C1, forbidden in an order; texts of several lines may have tabs and line breaks."""
 SUSPECT: Final = re.compile(rf"[\x00-\x1f\x7f-\x9f{_DIRECTIONS}]")
-"""One match that clears nearly every text."""
+"""One match that accepts nearly every text."""
 DIRECTION: Final = re.compile(f"[{_DIRECTIONS}]")
 LINE_BREAK: Final = re.compile(r"[\t\r\n]")
 
@@ -28,7 +28,7 @@ def has_two_places(amount: Decimal) -> bool:
 
 
 def copay_problem(amount: Decimal, field: str) -> Problem | None:
-    """Return why ``amount`` can't be a copay of ``field``, if it can't."""
+    """Return the problem of ``amount`` as a copay in ``field``, if any."""
     if not amount.is_finite() or not 0 <= amount <= COPAY_LIMIT:
         return Problem(f"{field} must be between 0 and {COPAY_LIMIT}", field=field)
     if amount != round(amount, 2):

@@ -1,4 +1,4 @@
-"""A file kept here: the photo or signature of a delivery, a label, a page of a fax."""
+"""A stored file: the photo or signature of a delivery, a label, a fax page."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ EXTENSIONS: Final[Mapping[str, str]] = {
     "image/webp": "webp",
     "application/pdf": "pdf",
 }
-"""The media types that are kept, each with the ending of a file's name."""
+"""The accepted media types, each with the ending of a file's name."""
 
 IMAGES_ONLY: Final[frozenset[str]] = frozenset({"photo", "signature"})
 """Kinds of files that are shown as a picture: no PDF."""
@@ -26,7 +26,7 @@ MAX_FILE_BYTES: Final = 10_000_000
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file as it is kept. ``subject`` is the id of what it belongs to.
+    """A file as it is stored. ``subject`` is the id of the package or object it belongs to.
 
     ``thumbnail_bytes`` is 0 where there is no thumbnail. Links that were made up to
     ``links_after`` don't open any more.
@@ -47,12 +47,12 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The file's name: its id, for the name it came with may be a patient's."""
+        """The file's name: its id, because the sent name may contain a patient's."""
         return f"{self.id}.{EXTENSIONS[self.media_type]}"
 
 
 class FileOwner(NamedTuple):
-    """What a file belongs to. ``patient`` names the patient's record in the audit trail."""
+    """The subject of a file. ``patient`` names the patient's record in the audit trail."""
 
     subject: str
     account_id: str

@@ -21,7 +21,7 @@ def new_id(prefix: str, at: datetime) -> str:
 
 
 def new_ids(prefix: str, at_epoch_ms: int, count: int) -> list[str]:
-    """Return ``count`` ids of one moment; one read of the system's randomness serves them all."""
+    """Return ``count`` ids of one time, with one read of the system's randomness."""
     noise = os.urandom(10 * count)
     head = (at_epoch_ms << 80) | _VERSION_7 | _VARIANT
     ids = []
@@ -33,5 +33,5 @@ def new_ids(prefix: str, at_epoch_ms: int, count: int) -> list[str]:
 
 
 def first_id(prefix: str, at: datetime) -> str:
-    """Return the smallest id of the moment ``at``: later ids sort after it."""
+    """Return the smallest id of the time ``at``: later ids sort after it."""
     return f"{prefix}_{to_epoch_ms(at) << 80:032x}"

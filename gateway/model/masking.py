@@ -1,12 +1,12 @@
-"""Masking: what a caller without the reveal permissions is shown of a patient. Pure.
+"""Masking: a patient's data for a caller without the reveal permissions. Pure.
 
-Masked are: first name and initial, street without number, the last four digits of an rx
-number; no phone, e-mail, notes, coordinates, photos, ids of the sender, date of birth. Every
-list, search, look-up and stream masks through here, over HTTP, on pages and in commands.
+Masked are: first name and initial, street without number, the last four digits of an rx number; no
+phone, e-mail, notes, coordinates, photos, ids of the sender, date of birth. Every list, search,
+look-up and stream masks through here, over HTTP, on pages and in commands.
 
-Fields are treated by name, wherever they are nested. A name that is not in the tables below
-is hidden unless the caller has both reveal permissions: a plugin's answer that has fields of
-its own names those without patient data in ``shown``.
+Fields are masked by name, at any depth. A name that is not in the tables below is hidden unless the
+caller has both reveal permissions: a plugin's answer that has fields of its own names those without
+patient data in ``shown``.
 """
 
 import re
@@ -62,7 +62,7 @@ def _without_numbers(part: str) -> str:
 
 
 def masked_rx_number(number: str) -> str:
-    """Return the last four digits of an rx number, ``…2341``; of a shorter one nothing."""
+    """Return the last four digits of an rx number, ``…2341``; of a shorter one ``""``."""
     digits = [each for each in number if each.isdigit()]
     shown = "".join(digits[-_SHOWN_DIGITS:]) if len(digits) > _SHOWN_DIGITS else ""
     return f"{_MARK}{shown}"
@@ -104,13 +104,13 @@ _CONTACT: Final = frozenset(_CONTACT_FIELDS.split())
 _RX: Final = frozenset(_RX_FIELDS.split())
 _SHOWN: Final = frozenset(_SHOWN_FIELDS.split())
 PATIENT_FIELDS: Final = _CONTACT | _RX
-"""Names that hold patient data wherever they stand: no plugin can have them shown."""
+"""Names that always hold patient data: no plugin can declare them shown."""
 
 
 def masked(
     caller: Caller, value: Any, shown: Collection[str] = (), hidden: Collection[str] = ()
 ) -> Any:
-    """Return ``value`` as JSON data in which ``caller`` sees only what it may.
+    """Return ``value`` as JSON data, masked for ``caller``.
 
     ``value`` is JSON data or a msgspec struct. ``shown`` are names of the answer's own fields
     without patient data, ``hidden`` names of the tables that hold free text in this answer.

@@ -1,7 +1,7 @@
 """An order: its fields, and the rules it must pass before it is stored.
 
-A source plugin turns its foreign shape into :class:`Candidate` objects, one for
-each thing that was sent; :func:`check` applies the rules that hold for every source.
+A source plugin turns the other system's format into :class:`Candidate` objects, one for each sent
+item; :func:`check` applies the rules of all sources.
 """
 
 import re
@@ -39,19 +39,18 @@ MAX_CHARACTERS: Final[Mapping[str, int]] = {
     "external_order_id": 255,
     "site": 40,
 }
-"""How long each text of an order may be."""
+"""The maximum length of each text of an order."""
 _MULTILINE: Final = frozenset({"notes", "patient_address"})
 _TEXTS: Final = attrgetter(*MAX_CHARACTERS)
 _EMAIL: Final = re.compile(r"[^\s@<>(),;:\"]+@[^\s@<>(),;:\"]+\.[^\s@<>(),;:\".]+")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One order, in the gateway's own terms.
+    """One order in the gateway's own form.
 
-    Money is dollars with at most two places; names and addresses are kept as they
-    were given; ``site`` is a site's code; ``external_order_id`` is the caller's own
-    id, by which the same order is known when it comes again. An order with ``prescriptions``
-    is a bag (:mod:`gateway.model.bag`).
+    Money is dollars with at most two places; names and addresses are kept as they were given;
+    ``site`` is a site's code; ``external_order_id`` is the caller's own id, by which a repeated
+    order is recognised. An order with ``prescriptions`` is a bag (:mod:`gateway.model.bag`).
     """
 
     patient_name: str
@@ -72,7 +71,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def routing_of(order: Order) -> dict[str, Any]:
-    """Return what of an order decides who gets its events, beside what they say."""
+    """Return the facts of an order that route its events and aren't part of them."""
     facts: dict[str, Any] = {}
     if order.metadata:
         facts["metadata"] = order.metadata
@@ -86,9 +85,9 @@ def routing_of(order: Order) -> dict[str, Any]:
 class Candidate(msgspec.Struct, frozen=True):
     """A submitted order that may be stored, or the reasons against it.
 
-    ``order`` is ``None`` when the foreign shape could not be read at all. ``reference`` is
-    what the source knows the order by where it has no ``external_order_id``: the same
-    reference of the same source again is a duplicate. It is kept as a blind index only.
+    ``order`` is ``None`` when the sent item could not be read. ``reference`` is the source's id for
+    an order without an ``external_order_id``: the same reference from the same source again is a
+    duplicate. Only its blind index is stored.
     """
 
     order: Order | None
@@ -106,10 +105,10 @@ class Review(msgspec.Struct, frozen=True):
 
 
 def check(order: Order, country: str) -> Review:
-    """Apply the rules for every source; ``country`` decides how a local phone number is read.
+    """Apply the rules of all sources; ``country`` decides how a local phone number is read.
 
-    The review's ``order`` is the one to keep: money with two places; the phone number in
-    E.164, or left out with a warning when it can't be one.
+    The review's ``order`` is the one to store: money with two places; the phone number in E.164, or
+    left out with a warning when it can't be one.
     """
     errors: list[Problem] = []
     for (name, limit), value in zip(MAX_CHARACTERS.items(), _TEXTS(order), strict=True):
@@ -119,7 +118,7 @@ def check(order: Order, country: str) -> Review:
         ("patient_name", order.patient_name),
         ("patient_address", order.patient_address),
     ):
-        # A source that reads a foreign shape may pass None for a missing field.
+        # A source that reads another system's format may pass None for a missing field.
         if not (value or "").strip():
             errors.append(Problem(f"{name} is required", field=name))
     if order.priority not in PRIORITIES:
@@ -139,7 +138,7 @@ def check(order: Order, country: str) -> Review:
 
 
 def _with_bag(order: Order, errors: list[Problem]) -> Order:
-    """Return the order with what its prescriptions make of it."""
+    """Return the order with the fields that follow from its prescriptions."""
     bag, problems = checked_bag(order.prescriptions, order.rx_number, order.copay_amount)
     errors.extend(problems)
     return order if bag is None else msgspec.structs.replace(order, **bag._asdict())
@@ -164,7 +163,7 @@ def _with_usable_contacts(order: Order, country: str, warnings: list[Problem]) -
 def _check_text(name: str, value: str, limit: int, errors: list[Problem]) -> None:
     if len(value) > limit:
         errors.append(Problem(f"{name} has more than {limit} characters", field=name))
-    if name == "patient_phone":  # phones copied from a contact carry them; E.164 does not
+    if name == "patient_phone":  # phone numbers copied from a contact contain them; E.164 doesn't
         value = DIRECTION.sub("", value)
     if CONTROL_CHARACTERS.search(value) or (name not in _MULTILINE and LINE_BREAK.search(value)):
         errors.append(Problem(f"{name} contains control characters", field=name))

@@ -63,8 +63,8 @@ _IN_THE_PHARMACY: Final = _ON_THE_ROAD | frozenset[Status](
     {"assigned", "unassigned", "picked_up", "cancelled"}
 )
 
-# Skipping forward is allowed, because a driver's app may only report the end; going back is
-# not, but for the loops a delivery really makes (assigned ⇄ unassigned, another attempt).
+# Skipping forward is allowed, because a driver's app may only report the end. Going back isn't,
+# except for the loops of real deliveries (assigned ⇄ unassigned, another attempt).
 ALLOWED: Final[Mapping[Status, frozenset[Status]]] = {
     "created": _IN_THE_PHARMACY | {"ready"},
     "ready": _IN_THE_PHARMACY,
@@ -110,7 +110,7 @@ FAILURE_REASONS: Final[tuple[str, ...]] = (
 def destined_status(current: Status, reported: Status) -> Status | None:
     """Return the status that a report leads to, or ``None`` when the transition is not allowed.
 
-    A cancellation after pick-up sends the package back instead: ``returning``.
+    A cancellation after pick-up leads to ``returning`` instead.
     """
     if reported == "cancelled" and current in _WITH_THE_DRIVER:
         reported = "returning"
@@ -120,9 +120,9 @@ def destined_status(current: Status, reported: Status) -> Status | None:
 class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Proof of a handover. Latitude and longitude are WGS 84 degrees.
 
-    ``photo_file`` and ``signature_file`` are ids of files kept here, ``photo_url`` and
-    ``signature_url`` addresses elsewhere: kept as they were sent, never fetched.
-    ``id_checked`` names the type of document, never its number.
+    ``photo_file`` and ``signature_file`` are ids of stored files, ``photo_url`` and
+    ``signature_url`` other addresses: stored as they were sent, never fetched. ``id_checked`` names
+    the type of document, never its number.
     """
 
     photo_url: str | None = None

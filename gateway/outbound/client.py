@@ -1,6 +1,6 @@
-"""The client that plugins call foreign servers with: checked addresses, one deadline.
+"""The client with which plugins call other servers: checked addresses, one deadline.
 
-The name is looked up and judged (:mod:`gateway.outbound.ssrf_guard`), and only addresses that
+The name is looked up and checked (:mod:`gateway.outbound.ssrf_guard`), and only addresses that
 passed are dialled (:mod:`gateway.outbound.pinned`).
 """
 
@@ -22,21 +22,21 @@ from gateway.outbound.tls import read_ca_file
 # How long checked addresses are used before the name is looked up and checked again.
 _ADDRESSES_KEPT_SECONDS: Final = 5.0
 _MAX_ADDRESSES_KEPT: Final = 1024
-# Failures that say nothing about the other side.
+# Failures that reveal nothing about the other server.
 _OUR_OWN: Final = frozenset({"stopped", "bad_request"})
 
 
 class EgressSettings(Protocol):
-    """What ``[delivery]`` says of the way out."""
+    """The part of ``[delivery]`` about outgoing requests."""
 
     @property
     def proxy(self) -> str | None:
-        """The URL of an HTTP proxy that all calls go through."""
+        """The URL of an HTTP proxy for all requests."""
         ...
 
     @property
     def ca_file(self) -> Path | None:
-        """A PEM file of certificate authorities to trust beside the machine's own."""
+        """A PEM file of certificate authorities to trust in addition to the machine's own."""
         ...
 
 
@@ -44,12 +44,12 @@ class _Admitted(NamedTuple):
     target: Target
     addresses: Sequence[IPAddress]
     is_trusted: bool
-    """Whether an address lies in one of ``allow_networks``."""
+    """Whether an address is in one of ``allow_networks``."""
     until: float
 
 
 class OutboundClient:
-    """Sends requests to foreign servers, and keeps connections for the next one.
+    """Sends requests to other servers, and keeps connections for later ones.
 
     Make one per plugin; return it from the hook ``lifespan``, or close it yourself. ``egress``
     is ``gateway.settings.delivery``: its proxy and its certificate authorities. Raises
@@ -105,7 +105,7 @@ class OutboundClient:
         await self._pinned.close()
 
     async def _hold(self, seconds: float) -> None:
-        """Wait as long as for a server that says nothing: a closed port answers sooner."""
+        """Wait as long as for a silent server, because a closed port answers sooner."""
         if seconds <= 0:
             return
         held = asyncio.get_running_loop().create_future()
@@ -147,9 +147,9 @@ class OutboundClient:
 
 
 def _concealed(answer: OutboundResponse) -> OutboundResponse:
-    """Return what an unprivileged caller may learn of a private network.
+    """Return the part of a response that an unprivileged caller may see of a private network.
 
-    Which failure it was, and how long it took, would tell open ports from closed ones.
+    The kind and the duration of a failure would reveal open ports.
     """
     if answer.status is not None:
         return msgspec.structs.replace(

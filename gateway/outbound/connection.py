@@ -1,16 +1,16 @@
-"""One HTTP/1.1 connection: write a request, read the answer's head and the start of its body.
+"""One HTTP/1.1 connection: write a request, read the response's head and the start of its body.
 
-The server at the other end is taken for hostile or broken, and read as RFC 9112 advises:
+The server at the other end may be hostile or broken, and is read as RFC 9112 advises:
 
-* The status line is the answer. What is wrong with the body behind it (an early end, a
-  length that isn't true, no end before the deadline) is a ``fault`` beside the status.
+* The status line decides. A defect of the body (an early end, a wrong length, no end before the
+  deadline) is a ``fault`` beside the status.
 * Headers are read leniently: folded lines are joined (section 5.2), space before a colon is
   ignored, a line without a colon is skipped, lines may end in a bare LF (section 2.2).
 * A head has at most 64 KB, of a body ``keep_bytes`` are kept and at most 16 KB more read.
-* A connection is used again only after an answer whose end was seen, with nothing after it.
+* A connection is reused only after a response whose end was read, with no bytes after it.
 
-Header names go out as they are given: vendors document theirs in mixed case, and people search
-logs for them as they are documented.
+Header names are sent as given: vendors document theirs in mixed case, and people search logs for
+the documented form.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _NO_BODY: Final = frozenset({101, 204, 304})
 
 
 class Head(NamedTuple):
-    """The head of an answer: its status and, by lower-case name, its headers."""
+    """The head of a response: its status and, by lower-case name, its headers."""
 
     status: int
     headers: dict[bytes, bytes]
@@ -45,7 +45,7 @@ class Head(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer: ``cut`` when there may be more body; ``fault`` says what is wrong with it."""
+    """A response: ``cut`` when there may be more body; ``fault`` is the body's defect."""
 
     head: Head
     body: bytes
@@ -70,7 +70,7 @@ def read_head(data: bytes) -> Head:
 
 
 class _Body:
-    """Reads a body piece by piece, whatever its framing."""
+    """Reads a body in pieces, with any framing."""
 
     __slots__ = ("_chunked", "_left", "_rest", "_trailer", "done", "fault", "until_close")
 
@@ -102,7 +102,7 @@ class _Body:
                 self.done = self._left == 0
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take what came; returns the body bytes in it, and what lies behind the body's end."""
+        """Take received bytes; returns the body bytes, and the bytes after the body's end."""
         if self.done:
             return b"", data
         if self.until_close:
@@ -139,7 +139,7 @@ class _Body:
     def _chunk_line(self, line: bytes) -> None:
         if self._trailer:
             self.done = not line
-        elif self._left == 0:  # the line end behind a chunk's data
+        elif self._left == 0:  # the line end after a chunk's data
             self._left = None
             if line:
                 self.fault = "body_invalid"
@@ -154,8 +154,8 @@ class _Body:
 class HttpConnection(asyncio.Protocol):
     """A connection that carries one request at a time.
 
-    ``on_idle`` is called when an answer was read to its end and the connection can carry
-    another request, ``on_closed`` when it can't any more.
+    ``on_idle`` is called when a response was read to its end and the connection can carry another
+    request, ``on_closed`` when it can't any more.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class HttpConnection(asyncio.Protocol):
     # -- the request ----------------------------------------------------------------------
 
     def send(self, data: bytes, keep_bytes: int) -> asyncio.Future[Answer]:
-        """Write a request; the future is its answer, or raises an error of this module."""
+        """Write a request; the future is its response, or raises an error of this module."""
         self._answer = asyncio.get_running_loop().create_future()
         self._head = self._body = None
         self._kept.clear()
@@ -191,19 +191,19 @@ class HttpConnection(asyncio.Protocol):
         return self._answer
 
     def answer_so_far(self) -> Answer | None:
-        """Return the answer as far as it has come, if its head has: for a deadline that passed."""
+        """Return the received part of the response, once the head is complete."""
         if self._head is None:
             return None
         return Answer(self._head, bytes(self._kept), cut=True, fault="body_late")
 
     def close(self) -> None:
-        """Drop the connection, whatever it is doing."""
+        """Close the connection in any state."""
         if not self.closed:
             self._closed()
             if self._transport is not None:
                 self._transport.abort()
 
-    # -- what the event loop calls --------------------------------------------------------
+    # -- called by the event loop ---------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -224,7 +224,7 @@ class HttpConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End a request that is waiting: with what there is of an answer, or without one."""
+        """End a waiting request with the received part of the response, or with an error."""
         if self._answer is not None and not self._answer.done():
             if self._head is not None and self._body is not None:
                 whole = self._body.until_close and exc is None
@@ -249,7 +249,7 @@ class HttpConnection(asyncio.Protocol):
     # -- the answer -----------------------------------------------------------------------
 
     def _read_head(self) -> None:
-        """Parse the head once it is whole; 1xx answers before it count towards its limit."""
+        """Parse the complete head; earlier 1xx responses count towards its limit."""
         received, start = self._received, 0
         while True:
             while start < len(received) and received[start] in _LINE_END:
@@ -299,7 +299,7 @@ class HttpConnection(asyncio.Protocol):
             else:
                 self.close()
         elif self._surplus or (self._keep_bytes and len(self._kept) >= self._keep_bytes):
-            # There is enough; a little more is read, so that the connection can be used again.
+            # There is enough; a little more is read, so that the connection can be reused.
             self._done(cut=True, fault=body.fault)
             if self._surplus > _MAX_SURPLUS_BYTES or body.until_close:
                 self.close()
@@ -313,7 +313,7 @@ class HttpConnection(asyncio.Protocol):
             answer.set_result(Answer(head, bytes(self._kept), cut, fault))
 
     def fail(self, error: Exception) -> None:
-        """End the request with ``error``, and the connection with it."""
+        """End the request with ``error``, and close the connection."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
         self.close()

@@ -1,4 +1,4 @@
-"""Why a request got no good answer: one word for each kind, and a sentence for people.
+"""Failures of requests: one word for each kind, and a sentence for people.
 
 The words are in the delivery log, the API and the application log; the sentences explain
 them in the same places and in ``docs/how-to/find-a-missing-webhook.md``.
@@ -74,11 +74,11 @@ EXPLANATIONS: Final[dict[str, str]] = {
     "breaker_open": "the endpoint kept failing, so that only a probe goes out now and then; "
     "gateway endpoints enable ID closes the circuit breaker at once",
 }
-"""A sentence for each word in the delivery log, as the end of "it failed: …"."""
+"""A sentence for each word in the delivery log, to follow "it failed: …"."""
 
 
 def explanation(error: str | None) -> str | None:
-    """Return the sentence for an error word; None for a word that is not the gateway's."""
+    """Return the sentence for an error word; None for a word of another program."""
     return None if error is None else EXPLANATIONS.get(error)
 
 
@@ -110,14 +110,14 @@ _REASONS: Final[dict[str, Failure]] = {
 
 
 def connect_failure(error: BaseException) -> Failure:
-    """Name why no TCP connection was made."""
+    """Return the word for a failed TCP connection."""
     if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
         return "timeout"
     return "connect"
 
 
 def tls_failure(error: BaseException | None) -> Failure:
-    """Name why a TLS handshake failed."""
+    """Return the word for a failed TLS handshake."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFY_CODES.get(error.verify_code, "tls")
     if isinstance(error, ssl.SSLError):
@@ -126,6 +126,6 @@ def tls_failure(error: BaseException | None) -> Failure:
 
 
 def lost_failure(cause: BaseException | None) -> Failure:
-    """Name why a connection ended before an answer: a TLS 1.3 alert may come this late."""
+    """Return the word for a connection that ended early, also by a late TLS 1.3 alert."""
     named = tls_failure(cause) if isinstance(cause, ssl.SSLError) else "tls"
     return "closed_early" if named == "tls" else named

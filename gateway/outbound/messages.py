@@ -1,4 +1,4 @@
-"""Requests to foreign servers, and the responses."""
+"""Requests to other servers, and their responses."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,17 +13,16 @@ from gateway.version import __version__
 
 USER_AGENT: Final = f"rx-gateway/{__version__}"
 EXCERPT_BYTES: Final = 2048
-"""How much of an answer is kept, unless more is asked for."""
+"""The kept bytes of a response's body, unless the request asks for more."""
 _MAX_RETRY_AFTER_SECONDS: Final = 86_400.0
 
 
 class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to a foreign server.
+    """A request to another server.
 
-    ``timeout_seconds`` is one deadline from looking the name up to the last byte.
-    Of the answer's body the first ``keep_bytes`` are kept; a long rest is dropped with the
-    connection. ``keep_headers`` names the answer's headers to keep. Header names go out as they
-    are written here.
+    ``timeout_seconds`` is one deadline from the name's look-up to the last byte. The first
+    ``keep_bytes`` of the response's body are kept; after a longer body the connection is closed.
+    ``keep_headers`` names the response's headers to keep. Header names are sent as given.
 
     ``repeatable`` says that the receiver recognises a request that it gets twice, as GET, PUT
     and DELETE have it by themselves: a reused connection that ends before any answer byte is
@@ -46,13 +45,13 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """How a request ended: with a ``status``, or with an ``error`` that says why there is none.
+    """The result of a request: a ``status``, or an ``error``, the reason for none.
 
-    With a status, ``error`` names a fault of the body behind it (``body_cut`` …). ``body`` is
-    the start of the body as it came over the wire; ``cut`` says that there may be more of it.
-    ``retry_after`` and ``location`` are those headers' text, unread; ``headers`` has those that
-    the request asked to keep and the answer has, by lower-case name. One that comes several times
-    is joined by commas.
+    With a status, ``error`` names a fault of the body behind it (``body_cut`` …). ``body`` is the
+    start of the body as it came over the wire; ``cut`` says that there may be more of it.
+    ``retry_after`` and ``location`` are the unparsed text of these headers; ``headers`` has those
+    that the request asked to keep and the response has, by lower-case name. Repeated headers are
+    joined by commas.
     """
 
     duration_ms: int
@@ -70,7 +69,7 @@ class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004
 
     def retry_after_seconds(self, now: datetime) -> float | None:
-        """Return how long the receiver asks to wait, capped at a day; None if it doesn't."""
+        """Return the wait that the receiver asks for, at most a day; None without one."""
         return retry_after_seconds(self.retry_after, now)
 
 
@@ -85,6 +84,6 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):  # OverflowError: a year of twenty digits
         return None
-    # The old asctime form says no zone and means UTC.
+    # The old asctime form has no zone and means UTC.
     wait = (aware(moment) - now).total_seconds()
     return min(max(0.0, wait), _MAX_RETRY_AFTER_SECONDS)

@@ -1,13 +1,13 @@
-"""Call a foreign server: checked addresses, one deadline, a few KB of the answer.
+"""Call another server: checked addresses, one deadline, a few KB of the response.
 
-* Only the addresses given are dialled: nothing is looked up here, and no proxy of the
-  environment is used. TLS checks the certificate against the host name of the URL.
+* Only the given addresses are dialled: this module makes no look-up, and uses no proxy of the
+  environment. TLS checks the certificate against the host name of the URL.
 * Of several addresses the next one is dialled 250 ms after the one before, or at once when
-  that failed; the first whose connection stands is used (RFC 8305) and remembered. Nothing
-  was sent on the others, so no request goes out twice.
-* An idle connection that the server closed in the meantime shows only when the next request
-  gets not a single byte back: if it is repeatable, it is sent once more on a new connection.
-* Redirects are answers like any other. Nothing is decompressed, no cookie is kept.
+  that failed; the first established connection is used (RFC 8305) and its address remembered. No
+  bytes were sent on the others, so no request is sent twice.
+* When the server has closed an idle connection, the next request on it gets no byte back: if it is
+  repeatable, it is sent once more on a new connection.
+* Redirects are responses like any other. Bodies aren't decompressed, cookies aren't kept.
 * One deadline spans everything from connecting to the last byte that is read.
 
 Why not a library: docs/decisions/0029-our-own-outgoing-http.md.
@@ -35,8 +35,9 @@ from gateway.outbound.tls import client_context, read_authorities
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
-# Node closes an idle connection after 5 s (https://nodejs.org/api/http.html#serverkeepalivetimeout);
-# a request that crosses that close would have to be sent again, so ours are closed first.
+# Node closes an idle connection after 5 s
+# (https://nodejs.org/api/http.html#serverkeepalivetimeout); a request that crosses that close would
+# have to be sent again, so the gateway closes its connections earlier.
 _IDLE_SECONDS: Final = 4.0
 _MAX_IDLE_PER_HOST: Final = 64
 _NEXT_ADDRESS_SECONDS: Final = 0.25  # RFC 8305, section 5: Connection Attempt Delay
@@ -56,7 +57,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where a URL leads.
 
     ``host`` is lower case and without brackets; ``address`` is set when the URL has an address
-    instead of a name, and then nothing else can be dialled.
+    instead of a name; then only this one can be dialled.
     """
 
     url: str
@@ -75,7 +76,7 @@ class Proxy(msgspec.Struct, frozen=True):
 
 
 class _Deadline:
-    """``asyncio.timeout`` without what a single use doesn't need: a tenth of a request's cost."""
+    """A simpler ``asyncio.timeout`` for a single use, which saves a tenth of a request's cost."""
 
     __slots__ = ("_expired", "_handle", "_seconds", "_task")
 
@@ -105,7 +106,7 @@ class _Host(NamedTuple):
 
 
 class _Connection(HttpConnection):
-    """A connection that knows where it leads."""
+    """A connection with its target."""
 
     host: _Host
     address: IPAddress
@@ -115,8 +116,8 @@ class PinnedClient:
     """Keeps connections alive, each to the address it was opened for.
 
     ``extra_root_pem`` holds certificates of authorities to trust beside the machine's own;
-    InvalidInput if there is none in it. At most ``max_hosts`` hosts keep idle connections; the
-    least recently used one gives them up first.
+    InvalidInput if there is none in it. At most ``max_hosts`` hosts keep idle connections; those of
+    the least recently used one are closed first.
     """
 
     def __init__(
@@ -146,10 +147,10 @@ class PinnedClient:
         request: OutboundRequest,
         timeout_seconds: float,
     ) -> OutboundResponse:
-        """Send to one of ``addresses``; whatever the other side does is a response.
+        """Send to one of ``addresses``; every failure is a response, too.
 
-        ``target`` is where the request's URL leads, ``timeout_seconds`` what is left of its
-        deadline. Cancelling drops the connection.
+        ``target`` is the target of the request's URL, ``timeout_seconds`` the rest of its deadline.
+        Cancelling drops the connection.
         """
         started = self._clock.monotonic_seconds()
         error: Failure
@@ -187,7 +188,7 @@ class PinnedClient:
             for connection in tuple(connections):
                 connection.close()
         self._idle.clear()
-        await asyncio.sleep(0)  # the transports close in the loop's next round
+        await asyncio.sleep(0)  # the transports close in the loop's next turn
 
     # -- one request ----------------------------------------------------------------------
 
@@ -213,7 +214,7 @@ class PinnedClient:
             answer = await self._ask(connection, data, request, partial)
         except (
             BaseException
-        ):  # cancelled at the deadline too: the address didn't answer; raised again
+        ):  # also cancelled at the deadline: the address didn't answer; raised again
             self._note_failure(host, connection.address, addresses)
             raise
         if len(addresses) > 1:
@@ -309,7 +310,7 @@ class PinnedClient:
             connections.remove(connection)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Close what has been idle for too long."""
+        """Close connections that have been idle for too long."""
         oldest = loop.time() - _IDLE_SECONDS
         for host, connections in tuple(self._idle.items()):
             for connection in tuple(connections):
@@ -323,7 +324,7 @@ class PinnedClient:
     # -- new connections ------------------------------------------------------------------
 
     def _ordered(self, host: _Host, addresses: Sequence[IPAddress]) -> list[IPAddress]:
-        """Return the addresses in the order to dial: the good one, then the families in turn."""
+        """Return the addresses to dial: the last working one, then the families in turn."""
         ordered = _interleaved(addresses)
         good = self._good_addresses.get(host)
         if good in ordered:
@@ -339,13 +340,13 @@ class PinnedClient:
     def _note_failure(
         self, host: _Host, address: IPAddress, addresses: Sequence[IPAddress]
     ) -> None:
-        """Begin with another address next time: this one took a connection and didn't answer."""
+        """Begin with another address next time: this one didn't answer."""
         others = [each for each in addresses if each != address]
         if others:
             self._note_success(host, others[0])
 
     async def _connect(self, host: _Host, ordered: Sequence[IPAddress]) -> _Connection:
-        """Return the first connection that stands; raises the most telling failure if none does."""
+        """Return the first established connection; raises the clearest failure if none is."""
         if host.scheme == "https" and self._context is None:
             self._context = await asyncio.to_thread(client_context, self._authorities)
             if self._context is None:
@@ -492,7 +493,7 @@ async def _tunnelled(
     port: int,
     proxy: Proxy,
 ) -> None:
-    """Have the proxy connect to the checked address (RFC 9110, section 9.3.6)."""
+    """Make the proxy connect to the checked address (RFC 9110, section 9.3.6)."""
     place = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004
     lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
     if proxy.authorization is not None:
@@ -537,11 +538,11 @@ def _has_failed(task: "asyncio.Task[Any]") -> bool:
 
 
 def _informative(failure: BaseException) -> bool:
-    """Return whether a failure says more than that nothing listens."""
+    """Return whether a failure says more than a refused connection."""
     return not isinstance(failure, CallFailed) or failure.failure not in {"connect", "timeout"}
 
 
 def _drop(task: "asyncio.Task[_Connection]") -> None:
-    """Close a connection that stood only after another one had been taken."""
+    """Close a connection that was established after another one was chosen."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()

@@ -1,17 +1,16 @@
 """Guard against SSRF: rules for URLs, rules for addresses, one checked look-up.
 
-An endpoint's URL is a customer's text and its DNS a stranger's, so neither may lead into the
-operator's own network. Three gates in a row:
+A customer writes an endpoint's URL and another party controls its DNS, so neither may lead into the
+operator's own network. Three checks in a row:
 
-1. :func:`check_url` accepts only a plainly written URL, whose host has one reading.
+1. :func:`check_url` accepts only a plain URL whose host has one reading.
 2. :func:`resolve` looks the host up once and accepts the answer only if every address in it
    may be called.
-3. :class:`~gateway.outbound.pinned.PinnedClient` dials an address that passed here; it looks
-   nothing up itself.
+3. :class:`~gateway.outbound.pinned.PinnedClient` dials an address that passed here; it makes no
+  look-up itself.
 
-The tables are written out because ``ipaddress.is_global`` changes its mind
-between Python's patch releases (https://github.com/python/cpython/issues/113171).
-Sources: IANA's special-purpose registries
+The tables are written out because ``ipaddress.is_global`` differs between Python's patch releases
+(https://github.com/python/cpython/issues/113171). Sources: IANA's special-purpose registries
 (https://www.iana.org/assignments/iana-ipv4-special-registry,
 https://www.iana.org/assignments/iana-ipv6-special-registry), RFC 6890.
 """
@@ -48,7 +47,7 @@ _MAX_PORT: Final = 65535
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
 _URL: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*).*")
 _AUTHORITY: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>[1-9][0-9]{0,4}))?")
-# Underscores are no part of a host name (RFC 1123), but private networks use them.
+# Underscores aren't allowed in a host name (RFC 1123), but private networks use them.
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
@@ -67,7 +66,7 @@ def _table(rows: dict[str, str]) -> tuple[tuple[Network, str], ...]:
     )
 
 
-# Each of these hides an IPv4 address that some gateway on the way may unpack.
+# Each of these contains an IPv4 address that a router on the way may unpack.
 _EMBEDDED: Final = _table(
     {
         "IPv4-mapped": "::ffff:0:0/96",
@@ -77,14 +76,14 @@ _EMBEDDED: Final = _table(
         "Teredo": "2001::/32",
     }
 )
-# A DNS64 name server writes each IPv4-only host so (RFC 6147): what is dialled is the IPv4
-# address in the last 32 bits, and that is what the rules judge.
+# A DNS64 name server returns each IPv4-only host in this form (RFC 6147): the IPv4 address in the
+# last 32 bits is dialled, so the rules check that one.
 _DNS64: Final = IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = IPv6Network("::/96")
 _ISATAP: Final = (0x00005EFE, 0x02005EFE)  # RFC 5214, section 6.1: these, then an IPv4 address
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 
-# The first row that matches gives the reason, so exact addresses stand before networks.
+# The first matching row gives the reason, so exact addresses come before networks.
 _BLOCKED: Final = _table(
     {
         # AWS, GCP and most others; Alibaba; Oracle; Azure (a public address!); AWS and GCP on IPv6
@@ -110,14 +109,14 @@ _BLOCKED: Final = _table(
 
 
 def judged(address: IPAddress) -> IPAddress:
-    """Return the address that the rules judge: behind DNS64 the IPv4 address that is meant."""
+    """Return the address that the rules check: behind DNS64 the embedded IPv4 address."""
     if isinstance(address, IPv6Address) and address.scope_id is None and address in _DNS64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 
 
 def embedded_reason(address: IPAddress) -> str | None:
-    """Say which form an IPv6 address hides an IPv4 address in, or None; no setting allows these."""
+    """Return the form in which an IPv6 address embeds IPv4, or None; no setting allows these."""
     if not isinstance(address, IPv6Address):
         return None
     if address.scope_id is not None:
@@ -131,7 +130,7 @@ def embedded_reason(address: IPAddress) -> str | None:
 
 
 def blocked_reason(address: IPAddress) -> str | None:
-    """Say what kind of special address this is, or None when it is an ordinary public one."""
+    """Return the kind of a special address, or None for an ordinary public one."""
     address = judged(address)
     if embedded := embedded_reason(address):
         return embedded
@@ -145,10 +144,9 @@ def blocked_reason(address: IPAddress) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class AddressGuard:
-    """What the operator allows beyond public addresses over https on port 443.
+    """The operator's exceptions from public addresses over https on port 443.
 
-    ``allow_http`` lets plain http to port 80 through; ``allow_networks`` may be
-    called whatever kind they are, and on any port.
+    ``allow_http`` allows plain http to port 80; ``allow_networks`` may be of any kind, on any port.
     """
 
     allow_http: bool = False
@@ -178,14 +176,14 @@ class AddressGuard:
         return cls(allow_http, tuple(networks))
 
     def trusts(self, address: IPAddress) -> bool:
-        """Return whether the operator named a network that ``address`` lies in."""
+        """Return whether the operator allowed a network that contains ``address``."""
         address = judged(address)
         return embedded_reason(address) is None and any(
             address in network for network in self.allow_networks
         )
 
     def refusal(self, address: IPAddress, *, standard_port: bool) -> str | None:
-        """Say, for a customer to read, why ``address`` may not be called, or None."""
+        """Return the reason, for customers, why ``address`` may not be called, or None."""
         address = judged(address)
         if self.trusts(address):
             return None
@@ -199,7 +197,7 @@ class AddressGuard:
 
 
 def _without_effect(network: Network) -> str | None:
-    """Say which form hides IPv4 addresses in all of ``network``: allowing it would do nothing."""
+    """Return the form that embeds IPv4 in all of ``network``: allowing it would have no effect."""
     if not isinstance(network, IPv6Network):
         return None
     hidden = [*_EMBEDDED, (_DNS64, "DNS64")]
@@ -253,9 +251,9 @@ def _read_strictly(url: str, guard: AddressGuard) -> tuple[str, str, int]:
 
 
 def _read_address(host: str) -> IPAddress | None:
-    """Return the address that ``host`` is, if it is one; refuse one in an unusual notation.
+    """Return ``host`` as an address, if it is one; refuse one in an unusual notation.
 
-    A name whose last label is a number is one: 2130706433, 0x7f.1 and 127.1 are 127.0.0.1 to
+    A name whose last label is a number is an address: 2130706433, 0x7f.1 and 127.1 are 127.0.0.1 to
     many programs (https://url.spec.whatwg.org/#ends-in-a-number-checker).
     """
     address: IPAddress | None = None
@@ -276,8 +274,8 @@ async def resolve(
 ) -> list[IPAddress]:
     """Return the addresses of ``target``, each of which may be dialled, in the resolver's order.
 
-    Raises InvalidInput when even one may not be: a public address beside a private
-    one is how DNS rebinding looks. Raises Unavailable when there is no answer in time.
+    Raises InvalidInput when any of them may not: a public address beside a private one is typical
+    of DNS rebinding. Raises Unavailable without an answer in time.
     """
     if target.address is not None:
         found: list[IPAddress] = [target.address]
@@ -291,7 +289,8 @@ async def resolve(
     if not found:
         raise Unavailable("The endpoint's host name has no address; check it.")
     if target.host == "localhost":
-        # It is no stranger's name (RFC 6761) and often both 127.0.0.1 and ::1: one is enough.
+        # localhost is always this machine (RFC 6761) and often both 127.0.0.1 and ::1: one is
+        # enough.
         found = [address for address in found if guard.trusts(address)] or found
     _require_allowed(found, target, guard)
     return found
@@ -305,7 +304,7 @@ async def check_host(
 ) -> None:
     """Look a host up before its URL is stored; raises InvalidInput as :func:`resolve` does.
 
-    A host that can't be looked up now passes: it is looked up again for each call.
+    A host that can't be looked up now passes, because it is looked up again for each request.
     """
     with contextlib.suppress(Unavailable):
         await resolve(target, guard, resolver, timeout_seconds)
@@ -314,9 +313,9 @@ async def check_host(
 class SystemResolver:
     """Looks names up as the machine does (getaddrinfo), a thread for each name.
 
-    A name server that hangs keeps a thread for half a minute. So these are not the
-    event loop's few shared threads, the exit doesn't wait for them, and one name
-    never has two; beyond ``max_lookups`` names at once a look-up fails.
+    A hanging name server occupies a thread for half a minute. So look-ups don't use the event
+    loop's few shared threads, the exit doesn't wait for them, and one name never has two; beyond
+    ``max_lookups`` names at once a look-up fails.
     """
 
     def __init__(self, max_lookups: int = 64) -> None:
@@ -345,7 +344,7 @@ def _look_up(
 ) -> None:
     found: list[str] | OSError
     try:
-        # As bytes, since text would go through Python's own, older idea of international names.
+        # As bytes, because Python would encode text by an older standard of international names.
         rows = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
         found = [str(row[4][0]) for row in rows]
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The TLS settings of outgoing calls: the machine's authorities, and those of ``ca_file``."""
+"""The TLS settings of outgoing requests: the machine's authorities, and those of ``ca_file``."""
 
 import ssl
 import sys
@@ -29,7 +29,7 @@ def read_authorities(pem: bytes | None) -> str | None:
 
 
 def read_ca_file(path: Path | None) -> bytes | None:
-    """Read ``[delivery] ca_file``; raises ``InvalidInput`` with what to do about it."""
+    """Read ``[delivery] ca_file``; raises ``InvalidInput`` with the remedy."""
     if path is None:
         return None
     try:
@@ -46,7 +46,7 @@ def read_ca_file(path: Path | None) -> bytes | None:
 
 
 def client_context(authorities: str | None) -> ssl.SSLContext | None:
-    """Make the context of a client; None when the machine trusts no authority at all.
+    """Make the context of a client; None when the machine trusts no authority.
 
     Slow (it reads the machine's store): call it in a thread.
     """

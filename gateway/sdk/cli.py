@@ -80,8 +80,8 @@ class Session:
     def actor(self) -> str:
         """The user who runs the command, for the audit trail: ``cli:<uid>``.
 
-        On POSIX the number that the kernel knows, for ``$USER`` can be set; on Windows, which
-        has no such number, the name that the system knows.
+        On POSIX the number from the kernel, because ``$USER`` can be changed; on Windows, which has
+        no such number, the name from the system.
         """
         return f"cli:{os.getuid()}" if sys.platform != "win32" else f"cli:{self.user_name}"
 
@@ -158,7 +158,7 @@ class Session:
             click.echo(_line(cells, widths))
 
     def line(self, values: Mapping[str, Any], text: str) -> None:
-        """Print one item of a stream: ``text``, or a line of JSON."""
+        """Print one item of a stream: ``text``, or one line of JSON."""
         click.echo(encode(values) if self.as_json else text)
 
     def _json(self, values: Any) -> None:
@@ -220,7 +220,7 @@ def command(
 
 
 def replace_unprintable() -> None:
-    """Print ``?`` for characters that the encoding of stdout lacks, instead of failing.
+    """Print ``?`` for characters that the encoding of stdout lacks, instead of raising.
 
     On Windows, redirected output has a code page with 256 characters.
     """
@@ -341,5 +341,5 @@ class TimeOrAgo(click.ParamType[datetime | timedelta]):
 
 def resolve_time(value: datetime | timedelta, now: datetime) -> datetime:
     """Return the absolute time of a :class:`TimeOrAgo` value, 1970 at the earliest."""
-    # The year 1 of an eastern time zone can't be expressed in UTC.
+    # The year 1 of an eastern time zone has no UTC equivalent.
     return max(_FIRST, now - value if isinstance(value, timedelta) else value)

@@ -44,9 +44,9 @@ from gateway.storage.schema import plugin_credentials
 from gateway.storage.stores.plugin_state import StoringGateway, plugin_row_id
 
 RENEWAL_SECONDS: Final = 30.0
-"""How long a renewal may take; after a process that was killed in one, another begins then."""
+"""The limit of a renewal; after a process was killed during one, another begins after this time."""
 _MARGIN_SECONDS: Final = 2.0
-# A token that lives for a minute is not renewed ten minutes before its end.
+# A token with a life of a minute can't be renewed ten minutes before its end.
 _LARGEST_PART_OF_LIFE: Final = 4
 _LOOK_AGAIN_SECONDS: Final = 0.1
 
@@ -65,7 +65,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialStatus:
-    """What may be shown of a credential: never the token itself.
+    """The public state of a credential, without the token.
 
     ``last_error`` is the reason of the last renewal, if that failed.
     """
@@ -78,11 +78,11 @@ class CredentialStatus:
 
 
 class Credential:
-    """The token ``name`` of a plugin and account; ``obtain`` gets another when it is needed.
+    """The token ``name`` of a plugin and account; ``obtain`` gets a new one when needed.
 
-    ``obtain(stored)`` is given the stored token, expired or not, or ``None``; it takes up to half
-    a minute and raises ``TokenRefused``. A token is renewed ``renew_before_seconds`` before its
-    end, or in the last quarter of a short life. ``gateway`` may be closed still.
+    ``obtain(stored)`` receives the stored token, expired or not, or ``None``; it takes up to half a
+    minute and raises ``TokenRefused``. A token is renewed ``renew_before_seconds`` before its end,
+    or in the last quarter of a short life. ``gateway`` may still be closed.
     """
 
     def __init__(
@@ -105,12 +105,12 @@ class Credential:
         self._one_at_a_time = asyncio.Lock()
 
     async def token(self, *, instead_of: str | None = None) -> str:
-        """Return an access token that is valid; never ``instead_of``, which was rejected.
+        """Return a valid access token; never ``instead_of``, which was rejected.
 
         Raises ``TokenRefused`` if none is granted. A renewal that fails before the stored token
         has expired is logged, and the stored one returned.
         """
-        async with self._one_at_a_time:  # one call of this process asks, the others get its token
+        async with self._one_at_a_time:  # one call of this process renews, the others get its token
             while True:
                 stored = self._usable(await self._read(), instead_of)
                 if stored is not None:
@@ -121,11 +121,11 @@ class Credential:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)  # another process renews it
 
     async def store(self, token: Token) -> None:
-        """Store a token that a person's consent brought, in place of an earlier one."""
+        """Store a token from a person's consent, in place of an earlier one."""
         await self._write(token)
 
     async def forget(self) -> None:
-        """Delete the token; a renewal that is under way stores nothing."""
+        """Delete the token; a running renewal doesn't store its result."""
         async with self._gateway.database.begin() as connection:
             await connection.execute(
                 update(plugin_credentials)
@@ -141,7 +141,7 @@ class Credential:
             )
 
     async def status(self) -> CredentialStatus:
-        """Return what may be shown: on a page, in a health check."""
+        """Return the public state, for a page or a health check."""
         row = await self._read()
         if row is None:
             return CredentialStatus(is_connected=False)
@@ -171,7 +171,7 @@ class Credential:
         return stored if self._gateway.clock.now() < renewal_at else None
 
     async def _take(self, instead_of: str | None) -> tuple[str | None, Row[Any] | None]:
-        """Take the renewal; no lease if another process has it, or has just finished it."""
+        """Claim the renewal; no lease if another process has it, or has just finished it."""
         lease = secrets.token_urlsafe(12)
         async with self._gateway.database.begin() as connection:
             await self._add(connection)
@@ -179,7 +179,7 @@ class Credential:
             row = (await connection.execute(query)).one()
             now_ms = to_epoch_ms(self._gateway.clock.now())
             until_ms = now_ms + int(self._renewal_seconds * 1000)
-            # A lease that ends later than any can was taken before the clock went back.
+            # A lease that ends later than any lease can was claimed before the clock was set back.
             is_taken = now_ms < row.lease_until_ms <= until_ms
             if is_taken or self._usable(row, instead_of) is not None:
                 return None, row

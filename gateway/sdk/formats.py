@@ -72,12 +72,12 @@ class Formats:
         return UTC if self.zone == "UTC" else ZoneInfo(self.zone)
 
     def local(self, moment: datetime) -> datetime:
-        """Return a moment in the site's time zone."""
+        """Return a time in the site's time zone."""
         return moment.astimezone(self.tz)
 
     @property
     def today(self) -> Day:
-        """The day it is at the site."""
+        """Today's date at the site."""
         return self.local(self.now()).date()
 
     def clock(self, moment: datetime) -> str:
@@ -102,7 +102,7 @@ class Formats:
         return _of(_LONG_DAYS, self.language)[at.weekday()]
 
     def time(self, moment: datetime) -> str:
-        """Return a moment as short as it is clear: ``10:14``, ``Mon 17:31``, ``12 Aug 2026``."""
+        """Return a time in its shortest clear form: ``10:14``, ``Mon 17:31``, ``12 Aug 2026``."""
         at, today = self.local(moment), self.today
         if at.date() == today:
             return f"{at:%H:%M}"
@@ -111,7 +111,7 @@ class Formats:
         return self.date(moment)
 
     def moment(self, moment: datetime) -> str:
-        """Return a moment in full, its time zone named: ``12 Aug 2026, 10:14:07 (UTC)``."""
+        """Return a time in full, with its time zone: ``12 Aug 2026, 10:14:07 (UTC)``."""
         return f"{self.date(moment)}, {self.local(moment):%H:%M:%S} ({self.zone})"
 
     def duration(self, seconds: float) -> str:
@@ -129,7 +129,7 @@ class Formats:
         return one_day if n == 1 else days.format(n=n)
 
     def age(self, moment: datetime) -> str:
-        """Return how long ago a moment was."""
+        """Return how long ago a time was."""
         return self.duration((self.now() - moment).total_seconds())
 
     def number(self, value: float | Decimal, places: int = 0) -> str:
@@ -150,7 +150,7 @@ class Formats:
         return f"{self.number(share * 100, places)}{sign}"
 
     def time_tag(self, moment: datetime) -> Markup:
-        """Return ``<time>`` with the moment as short as it is clear, and in full as its title."""
+        """Return ``<time>`` with the time in its shortest clear form, and in full as its title."""
         return self._tag(moment, self.time(moment))
 
     def clock_tag(self, moment: datetime) -> Markup:
@@ -158,7 +158,7 @@ class Formats:
         return self._tag(moment, self.clock(moment))
 
     def age_tag(self, moment: datetime) -> Markup:
-        """Return ``<time>`` with the age, which the script keeps right."""
+        """Return ``<time>`` with the age, which the script updates."""
         return self._tag(moment, self.age(moment), " data-age")
 
     def _tag(self, moment: datetime, shown: str, more: str = "") -> Markup:

@@ -1,8 +1,8 @@
-"""Inbox: what another system sends is stored before it is answered, and handled afterwards.
+"""Inbox: messages of another system are stored before the response, and handled afterwards.
 
-A message that can't be used is held with a reason until a person releases or discards it
-(``gateway inbox``). A killed process's messages are handled again by the next, so a handler has
-to be repeatable. All of it is in the core's table: no migration of your own.
+A message that can't be used is held with a reason until a person releases or discards it (``gateway
+inbox``). A killed process's messages are handled again by the next, so a handler has to be
+repeatable. The messages are in a table of the core: your plugin needs no migration.
 
 .. code-block:: python
 
@@ -72,10 +72,11 @@ from gateway.storage.stores.inbox_items import (
 from gateway.storage.work_queue import Claimed, Ending, Settlement, WorkQueue
 
 KEPT: Final = timedelta(days=7)
-"""How long a message that is done is remembered, to recognise a repetition."""
+"""How long a finished message is kept, to recognise a repetition."""
 # A handler is cancelled this long before its lease ends, so that the retry is recorded in time.
 _MARGIN_SECONDS: Final = 1.0
-# Answers to senders go first, but not for longer than this: some wait five seconds for one.
+# Responses to senders come first, but wait no longer than this: some senders time out after five
+# seconds.
 _IDLE_WAIT_SECONDS: Final = 0.5
 _MOST_COUNTED: Final = 200
 
@@ -84,10 +85,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InboxMessage:
-    """A message in work; its methods make what a handler returns.
+    """A message for a handler; its methods make the handler's result.
 
-    ``attempts`` counts this one. ``note`` is what a person released it with: ``b""`` without
-    words, ``None`` for a message that was not released.
+    ``attempts`` counts this one. ``note`` is the note of the person who released it: ``b""``
+    without text, ``None`` for a message that was not released.
     """
 
     id: str
@@ -128,8 +129,8 @@ class InboxMessage:
     ) -> Settlement:
         """Settle it as held, for a person to release or discard; ``reason`` is a word.
 
-        ``body``, ``kind``, ``subject`` and ``mode`` take the place of those that it came with:
-        of what was read meanwhile.
+        ``body``, ``kind``, ``subject`` and ``mode`` replace those of the message, for data that was
+        read meanwhile.
         """
         values: dict[str, Any] = {}
         if body is not None or self.note is not None:
@@ -142,20 +143,20 @@ class InboxMessage:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A message that its handler settled beside its own change; see :meth:`Inbox.settle`."""
+    """A message that its handler settled in its own transaction; see :meth:`Inbox.settle`."""
 
     ending: Ending
 
 
 InboxHandler = Callable[[InboxMessage], Awaitable[Settlement | Settled | str | None]]
-"""Does a message's work; returns its outcome, or ``message.hold(…)``, ``.retry(…)``, ``.bury(…)``.
+"""Handles a message; returns its outcome, or ``message.hold(…)``, ``.retry(…)``, ``.bury(…)``.
 
-An exception is a retry with the exception's type for a reason.
+An exception is a retry with the exception's type as its reason.
 """
 
 
 class Inbox:
-    """The inbox of a plugin; ``gateway`` may be closed still.
+    """The inbox of a plugin; ``gateway`` may still be closed.
 
     Up to ``max_in_flight`` messages are handled at a time, each for up to ``lease_seconds``; one
     subject's one after the other. With ``in_order`` a message waits for every earlier one of its
@@ -213,10 +214,10 @@ class Inbox:
         return is_new
 
     async def settle(self, connection: AsyncConnection, settlement: Settlement) -> Settled:
-        """Settle a message in your own transaction, beside the change it brought about.
+        """Settle a message in your own transaction, together with its effects.
 
-        The handler returns the result. Raises ``Conflict``, so that nothing of the transaction is
-        stored, when another process has the message.
+        The handler returns the result. Raises ``Conflict``, which rolls the transaction back, when
+        another process has the message.
         """
         [ending] = await self.queue.settle(connection, [settlement])
         if ending == "lost":
@@ -233,9 +234,9 @@ class Inbox:
     ) -> list[bool]:
         """Store messages in your own transaction; then ``queue.wake()``. Returns which are new.
 
-        ``state`` is ``held`` with a ``reason`` for what a person has to see first. The others
-        are for an inbox of your own whose messages move here: ``dead``, and ``done`` for what is
-        only to be recognised.
+        ``state`` is ``held`` with a ``reason`` for messages that a person has to see first. The
+        other states are for moving the messages of an inbox of your own: ``dead``, and ``done`` for
+        those that only have to be recognised.
         """
         rows = {(each.source, each.key): self.items.row_of(each) for each in arrivals}
         # Sorted, so that two processes don't deadlock.
@@ -252,7 +253,7 @@ class Inbox:
         return answers
 
     def jobs(self) -> list[Job]:
-        """Return the jobs that find retries and lost leases, and delete what is done and old."""
+        """Return the jobs that find retries and lost leases, and delete old finished messages."""
         return [
             Job(f"{self.plugin}-inbox", self.worker.run, every_seconds=2.0),
             Job(f"{self.plugin}-inbox-tidy", self.delete_old, 3600.0, once_per_cluster=True),
@@ -273,7 +274,7 @@ class Inbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish what is in work; what is left is handled by another process."""
+        """Finish the current messages; another process handles the rest."""
         await self.worker.__aexit__()
         await self.drained()
 
@@ -297,7 +298,7 @@ class Inbox:
             )
 
     async def release(self, caller: Caller, item_id: str, note: bytes = b"") -> None:
-        """Have a held or dead message handled again; ``note`` is handed to the handler.
+        """Make a held or dead message due again; the handler receives ``note``.
 
         Raises ``NotFound``, and ``Conflict`` for a message that is neither. Audited.
         """
@@ -317,7 +318,7 @@ class Inbox:
         return count
 
     async def delete_old(self) -> None:
-        """Delete messages that are done and past their age."""
+        """Delete finished messages at their age."""
         before = self._gateway.clock.now() - self._kept
         async with self._gateway.database.begin() as connection:
             await self.items.delete_done(connection, before)

@@ -32,7 +32,7 @@ from gateway.sdk.credentials import Token
 
 _MAX_ANSWER_BYTES: Final = 32_000
 _LONGEST_LIFE_SECONDS: Final = 3650 * 86_400.0
-# RFC 6749, section 5.2: what an error code may be; anything else isn't repeated.
+# RFC 6749, section 5.2: the form of an error code; other text isn't repeated.
 _ERROR_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,60}", re.ASCII)
 
 
@@ -50,9 +50,9 @@ class _Refused(msgspec.Struct):
 class OAuth2:
     """A client of another system's authorization server.
 
-    ``sends`` is where the server wants the client's secret: in the form (``body``) or in the
-    header ``Authorization`` (``basic``). ``extra`` are further fields of each request for a
-    token, such as an ``audience``. Each method raises ``TokenRefused``.
+    ``sends`` is where the server expects the client's secret: in the form (``body``) or in the
+    header ``Authorization`` (``basic``). ``extra`` are further fields of each request for a token,
+    such as an ``audience``. Each method raises ``TokenRefused``.
     """
 
     def __init__(  # noqa: PLR0913 - what the other system's documentation lists
@@ -104,7 +104,7 @@ class OAuth2:
     ) -> str:
         """Return the address that a person consents at (section 4.1.1).
 
-        ``state`` is a random word that comes back with the code: accept no other.
+        ``state`` is a random word that the server returns with the code: accept no other.
         """
         if self._authorize_url is None:
             raise ValueError("authorization_url needs an authorize_url")
@@ -121,7 +121,7 @@ class OAuth2:
         return f"{self._authorize_url}{separator}{urlencode(query)}"
 
     async def exchange(self, code: str, redirect_uri: str, *, verifier: str | None = None) -> Token:
-        """Get a token for the code that came back (section 4.1.3)."""
+        """Get a token for the returned code (section 4.1.3)."""
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         return await self._grant(form if verifier is None else {**form, "code_verifier": verifier})
 

@@ -1,7 +1,7 @@
-"""Orders as JSON: the shape that ``POST /api/webhook/orders`` takes, and the one it answers.
+"""Orders as JSON: the request and the response of ``POST /api/webhook/orders``.
 
-Whatever hands an order in as JSON takes this shape, so that faults, warnings and answers are the
-same: the JSON API, and a person who confirms a scanned label.
+The JSON API and the confirmation of a scanned label share this shape, so that errors, warnings and
+results are the same.
 """
 
 import re
@@ -98,14 +98,14 @@ class OrdersOut(msgspec.Struct, frozen=True):
 
 _ORDER_FIELDS: Final = frozenset(OrderIn.__struct_fields__)
 _PRESCRIPTION_FIELDS: Final = frozenset(BagPrescriptionIn.__struct_fields__)
-# An unknown field's name is repeated only if it looks like an identifier, not like patient data.
+# An unknown field's name is repeated only if it looks like an identifier and not like patient data.
 _FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 def order_candidate(sent: Any) -> Candidate:
-    """Convert one entry of ``orders`` into an order, or into every fault it has."""
+    """Convert one entry of ``orders`` into an order, or into all of its problems."""
     if not isinstance(sent, dict):
         return Candidate(None, (Problem("an order must be a JSON object"),))
     warnings = _unknown_fields(sent)
@@ -149,7 +149,7 @@ def _prescription(sent: BagPrescriptionIn) -> Prescription:
 
 
 def json_faults(sent: Mapping[str, Any], shape: type[Shape]) -> list[Problem]:
-    """Return the faults of all fields of ``sent`` that don't fit ``shape``."""
+    """Return the problems of all fields of ``sent`` that don't fit ``shape``."""
     found: list[Problem] = []
     for field in msgspec.structs.fields(shape):
         if field.name not in sent or (field.required and sent[field.name] is None):
@@ -164,7 +164,7 @@ def json_faults(sent: Mapping[str, Any], shape: type[Shape]) -> list[Problem]:
 
 
 def _faults_of(name: str, value: Any, problem: Problem) -> Iterator[Problem]:
-    """Yield a faulty field's problems: of a list of prescriptions, those of each one."""
+    """Yield a field's problems; for a list of prescriptions, those of each one."""
     if name != "prescriptions" or not isinstance(value, list):
         yield Problem(problem.message, field=name)
         return
@@ -214,7 +214,7 @@ def all_problems(faults: Iterable[tuple[int, Sequence[Problem]]]) -> list[Proble
 
 
 def orders_answer(answer: IntakeResult) -> Response[bytes]:
-    """Return the answer to orders; raises ``InvalidInput`` where none of them is acceptable."""
+    """Return the response to orders; raises ``InvalidInput`` when none of them is acceptable."""
     if answer.plan is not None and answer.is_beyond_plan:
         details = all_problems((result.index, result.errors) for result in answer.results)
         raise answer.plan.error(details)

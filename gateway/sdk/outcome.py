@@ -1,4 +1,4 @@
-"""From the answer of a foreign server to the outcome of an attempt, as every sink needs it."""
+"""Turn another server's response into the outcome of an attempt, for any sink."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,11 +12,11 @@ _BUSY: Final = frozenset({429, 503})
 
 
 def outcome_of(answer: OutboundResponse, delivery_id: str, started_at: datetime) -> Outcome:
-    """Return an answer as the outcome of an attempt that began at ``started_at``.
+    """Return a response as the outcome of an attempt that began at ``started_at``.
 
     A status of 2xx is delivered, 410 is ``gone``, and 429 and 503 are ``busy`` with the wait that
-    their ``Retry-After`` asks for (RFC 9110). Where the other side means something else by one of
-    them, change the outcome with ``msgspec.structs.replace``.
+    their ``Retry-After`` asks for (RFC 9110). Where the other system uses one of them in another
+    sense, change the outcome with ``msgspec.structs.replace``.
     """
     answered_at = started_at + timedelta(milliseconds=answer.duration_ms)
     return Outcome(

@@ -1,4 +1,4 @@
-"""What a page's handler is called with: who asks, for what, and how to answer in their way."""
+"""The argument of a page's handler: the person, the request, their language and formats."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ DASHBOARD: Final = "/dashboard"
 
 
 class Query:
-    """The fields of a form, or of a query string; a field that isn't there is ``""``."""
+    """The fields of a form, or of a query string; a missing field is ``""``."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
         self._pairs = tuple(pairs)
@@ -27,11 +27,11 @@ class Query:
         return next((value for key, value in reversed(self._pairs) if key == name), default)
 
     def all(self, name: str) -> list[str]:
-        """Return every value of a field: boxes that are checked."""
+        """Return every value of a field, such as checked boxes."""
         return [value for key, value in self._pairs if key == name]
 
     def without(self, names: Sequence[str]) -> "Query":
-        """Return the fields but those of ``names``."""
+        """Return the fields without those of ``names``."""
         return Query([pair for pair in self._pairs if pair[0] not in names])
 
     def pairs(self) -> Sequence[tuple[str, str]]:
@@ -75,7 +75,7 @@ class Texts(Protocol):
 
 
 class PageMemory(Protocol):
-    """Keeps what a person searches for, sealed and for a short time."""
+    """Keeps a person's search texts, sealed and for a short time."""
 
     async def remember(self, person_id: str, text: str) -> str:
         """Keep a text; returns its token."""
@@ -90,11 +90,10 @@ class PageMemory(Protocol):
 class PageRequest:
     """A request for a page, or for an action of one.
 
-    ``caller`` is for services, as in an API route: its mode is the path's, its sites are
-    narrowed to the one that is chosen (``site``). ``path`` has the path parameters. ``region``
-    are the parts of the page that are asked for, ``()`` for all of it. After an error of an
-    action, the page's own handler is called with the ``problem``, and with what was typed in
-    ``given``.
+    ``caller`` is for services, as in an API route: its mode is the path's, its sites are narrowed
+    to the chosen one (``site``). ``path`` has the path parameters. ``region`` are the requested
+    regions of the page, ``()`` for the whole page. After an error of an action, the page's own
+    handler is called with the ``problem``, and with the typed input in ``given``.
     """
 
     caller: Caller
@@ -146,12 +145,12 @@ class PageRequest:
     async def remember(self, text: str) -> str:
         """Keep ``text`` for this person for 15 minutes; returns a token for the URL.
 
-        What a patient is searched by never stands in a URL: it is remembered, and recalled.
+        A search for a patient must not be in a URL: remember the text and recall it.
         """
         return await self.memory.remember(self.person.id, text)
 
     async def recall(self, token: str) -> str | None:
-        """Return what was remembered; ``None`` when it is too old or another person's."""
+        """Return a remembered text; ``None`` when it is too old or another person's."""
         return await self.memory.recall(self.person.id, token) if token else None
 
 

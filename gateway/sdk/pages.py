@@ -6,7 +6,7 @@
          handler=self.show, actions=(Action(path="sync", permission="acme_erp.sync",
                                             handler=self.sync),))
 
-The core's own pages are made of the same records. A handler returns a :class:`Template`, a
+The core's own pages use the same records. A handler returns a :class:`Template`, a
 :class:`SeeOther` after a change, or a :class:`Download`; the core adds layout, headers, the
 permission check, languages and errors. A page works without script; see docs/how-to/add-a-page.md.
 """
@@ -24,7 +24,7 @@ Section = Literal["top", "orders", "prescriptions", "webhooks", "administration"
 """A group of the navigation, in this order."""
 
 PanelPlace = Literal["today", "package", "prescription", "endpoint"]
-"""A page that takes panels of others."""
+"""A page to which other plugins can add panels."""
 
 PANEL_PLACES: Final[tuple[PanelPlace, ...]] = ("today", "package", "prescription", "endpoint")
 _NO_VALUES: Final[Mapping[str, Any]] = {}
@@ -35,7 +35,7 @@ class Template:
     """Show a template: ``"acme_erp/stock.html"`` of the plugin ``acme_erp``.
 
     ``panels`` is the place and the subject (``("package", "pkg_1")``) whose panels the template
-    shows. ``title`` replaces the page's own, in the reader's language already.
+    shows. ``title`` replaces the page's own; it is already in the reader's language.
     """
 
     name: str
@@ -56,10 +56,10 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class SeeOther:
-    """Go on to the page at ``path`` (as in ``PageRequest.url``), which shows ``toast`` once.
+    """Redirect to the page at ``path`` (as in ``PageRequest.url``), which shows ``toast`` once.
 
-    ``mode`` leads to live or test data, where it isn't the same. ``toast`` is in the reader's
-    language and holds nothing of a patient in full.
+    ``mode`` is for a redirect to the other of live and test data. ``toast`` is in the reader's
+    language and contains no patient data in full.
     """
 
     path: str
@@ -87,7 +87,7 @@ PanelHandler = Callable[[PageRequest, str], Awaitable[Template | None]]
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """How many need a person, beside a page's name; ``words`` say it to a screen reader."""
+    """A number beside a page's name; ``words`` describe it to a screen reader."""
 
     count: int
     words: str
@@ -98,9 +98,9 @@ class Badge:
 class Action:
     """A change: ``POST`` to ``path`` below the page's own address; ``""`` is that address.
 
-    With ``upload_bytes`` the body is multipart, of at most so many bytes; else it is a form of
-    64 KB. ``step_up`` asks for a factor that was shown in the last minutes. ``secret`` names
-    fields that are never shown again after an error (passwords and codes never are).
+    With ``upload_bytes`` the body is multipart, of at most so many bytes; else it is a form of 64
+    KB. ``step_up`` requires a factor that was shown in the last minutes. ``secret`` names fields
+    that are never shown again after an error (passwords and codes never are).
     """
 
     path: str
@@ -117,12 +117,12 @@ class Page:
     """A page at ``/dashboard/<path>``, and at ``/dashboard/test/<path>`` for test data.
 
     ``path`` has parameters in braces: ``"stock/{item_id}"``. A ``section`` puts it into the
-    navigation, by ``order`` and then by title; a page without one is reached from others and
-    names its ``parent``. ``title`` is English; the catalogs translate it. ``icon`` is a symbol of
-    the core's sprite. ``badge`` is asked at most every two seconds for an account, mode and
-    sites. ``bottom`` puts it into the bar at the bottom of a phone, which has room for four.
-    ``shows_held`` is for the page that lists what its plugin's inbox holds: the core's page Held
-    messages then links to it and leaves those messages out.
+    navigation, by ``order`` and then by title; other pages link to a page without one, which names
+    its ``parent``. ``title`` is English; the catalogs translate it. ``icon`` is a symbol of the
+    core's sprite. ``badge`` is called at most every two seconds for an account, mode and sites.
+    ``bottom`` puts it into the bar at the bottom of a phone, which has room for four.
+    ``shows_held`` is for the page that lists the held messages of its plugin's inbox: the core's
+    page Held messages then links to it and leaves them out.
     """
 
     path: str
@@ -144,10 +144,9 @@ class Page:
 class Panel:
     """A part of another's page. The handler gets the request and the subject.
 
-    The subject is the id of the package, prescription or endpoint, ``""`` on Today. A handler
-    that returns ``None`` shows nothing; one that raises or takes over 300 ms fails alone.
-    ``region`` is the id of its element, where that has ``data-live``: it is then refreshed
-    without the rest of the page.
+    The subject is the id of the package, prescription or endpoint, ``""`` on Today. A handler that
+    returns ``None`` shows nothing; one that raises or takes over 300 ms fails alone. ``region`` is
+    the id of its element, if that has ``data-live``: it is then refreshed alone.
     """
 
     name: str

@@ -49,7 +49,7 @@ class OrderIntake(Protocol):
     """Accepts orders from every source plugin."""
 
     async def accept(self, submission: Submission) -> IntakeResult:
-        """Store a submission; returns after the commit. Each order is judged on its own.
+        """Store a submission; returns after the commit. Each order is accepted or refused alone.
 
         Raises ``Conflict`` while the first request with the same idempotency key is
         still running, ``IdempotencyKeyReused`` when it came with another body.
@@ -57,7 +57,7 @@ class OrderIntake(Protocol):
         ...
 
     async def rehearse(self, submission: Submission) -> IntakeResult:
-        """Judge a submission as ``accept`` would, without storing it.
+        """Check a submission as ``accept`` would, without storing it.
 
         An order that would be stored is reported as ``created``, without a package id.
         """
@@ -97,7 +97,7 @@ class PackageAmendments(Protocol):
     async def change_bag(
         self, caller: Caller, package_id: str, change: BagChange
     ) -> AmendmentResult:
-        """Cancel prescriptions of a package's bag, and say whether it needs a person.
+        """Cancel prescriptions of a package's bag, and mark whether it needs a person.
 
         Raises ``InvalidInput``, ``NotFound``, and ``Conflict`` once it was picked up or when no
         prescription would be left.
@@ -118,7 +118,7 @@ class FileKeeper(Protocol):
     folder: Path
 
     def need_extra(self) -> None:
-        """Raise ``MissingExtra`` (501) unless what cleans files is installed."""
+        """Raise ``MissingExtra`` (501) unless the libraries that clean files are installed."""
         ...
 
     async def keep(
@@ -158,7 +158,7 @@ class EventPublisher(Protocol):
     async def record(
         self, connection: AsyncConnection, drafts: Sequence[EventDraft], now: datetime
     ) -> Published:
-        """Record ``drafts`` in your own transaction, beside the change they report.
+        """Record ``drafts`` in your own transaction, together with the change they report.
 
         Pass the result to :meth:`announce` once that transaction has committed.
         """
@@ -188,19 +188,19 @@ class KeyLookup(Protocol):
     async def still_valid(self, caller: Caller) -> bool:
         """Return whether the caller's key has not been revoked since the request began.
 
-        A route that waits (``opt={"waits": True}``) checks it before it hands anything out.
+        A waiting route (``opt={"waits": True}``) checks it before it returns data.
         """
         ...
 
 
 class PlanDoor(Protocol):
-    """Asks the account's plan: what it includes, and whether there is room."""
+    """Checks the account's plan: its features and its limits."""
 
     def need(self, account_id: str, feature: str) -> None:
         """Raise ``NotOnPlan`` (403) when the plan doesn't include ``feature``.
 
-        The core asks this for each route of a plugin that changes something, by the plugin's
-        name; a route whose ``opt`` has ``"feature": None`` is in every plan.
+        The core calls this for each changing route of a plugin, with the plugin's name; a route
+        whose ``opt`` has ``"feature": None`` is in every plan.
         """
         ...
 
@@ -225,13 +225,13 @@ class AccountLookup(Protocol):
         ...
 
     async def ids(self, connection: AsyncConnection) -> Sequence[str]:
-        """Return the ids of all accounts, sorted: for jobs, which work for each of them."""
+        """Return the ids of all accounts, sorted, for jobs that work for each of them."""
         ...
 
     async def names(
         self, connection: AsyncConnection, caller: Caller, actors: Collection[str]
     ) -> Mapping[str, str]:
-        """Return the names of people and keys by id, of those that the caller's account has."""
+        """Return the names of the people and keys of the caller's account, by id."""
         ...
 
 
@@ -239,11 +239,11 @@ class SiteLookup(Protocol):
     """Looks up the sites of gateway.toml."""
 
     def known(self, account_id: str, code: str) -> bool:
-        """Return whether the account has a site of this code."""
+        """Return whether the account has a site with this code."""
         ...
 
     def zone(self, account_id: str, code: str | None) -> ZoneInfo:
-        """Return the time zone of a site; without one, of the account's first, else UTC."""
+        """Return the time zone of a site; without a site, of the account's first, else UTC."""
         ...
 
     def resolve(self, caller: Caller, wanted: str | None) -> tuple[str | None, tuple[Problem, ...]]:
@@ -255,17 +255,17 @@ class SiteLookup(Protocol):
 
 
 class PlaceLookup(Protocol):
-    """Judges deliveries by the rules of a site's place."""
+    """Checks deliveries by the rules of a site's place."""
 
     def broken(
         self, account_id: str, site: str | None, order: Order, update: DeliveryUpdate
     ) -> Sequence[str]:
-        """Return what a completion at a site broke, in sentences; nothing where no rules hold."""
+        """Return the rules that a completion at a site broke, in sentences."""
         ...
 
 
 class ManifestMaker(Protocol):
-    """Makes drivers' manifests; each package on one is noted as a print."""
+    """Makes drivers' manifests; each package on one is audited as a print."""
 
     async def with_drivers(
         self, caller: Caller, site: str | None = None, driver_id: str | None = None
@@ -279,7 +279,7 @@ class ManifestMaker(Protocol):
 
 
 class RecoveryService(Protocol):
-    """Sends the events again that a destination missed, a few at a time."""
+    """Sends again the events that a destination missed, a few at a time."""
 
     async def start(
         self, destination: Destination, since: datetime, until: datetime | None
@@ -290,7 +290,7 @@ class RecoveryService(Protocol):
     async def rehearse(
         self, destination: Destination, since: datetime, until: datetime | None, *, most: int
     ) -> Rehearsal:
-        """Count what a recovery would send, in the first ``most`` events; it starts none."""
+        """Count the events that a recovery would send, among the first ``most``; starts none."""
         ...
 
     async def get(self, account_id: str, recovery_id: str) -> Recovery | None:
@@ -308,12 +308,12 @@ class AuditRecorder(Protocol):
     async def record(
         self, connection: AsyncConnection, entries: Sequence[AuditEntry], at: datetime
     ) -> None:
-        """Append entries in your own transaction, beside the change itself."""
+        """Append entries in your own transaction, together with the change itself."""
         ...
 
 
 class PluginCounter(Protocol):
-    """A number of the metrics page that only grows, for each set of label values."""
+    """A counter of the metrics page, for each set of label values."""
 
     def inc(self, labels: tuple[str, ...], amount: int = 1) -> None:
         """Add ``amount``; 0 creates the series, so that its first increase is visible.
@@ -338,7 +338,7 @@ class AttentionList(Protocol):
     """Lists what needs a person."""
 
     async def of(self, caller: Caller) -> list[AttentionItem]:
-        """Return the items that ``caller`` may see; those of all plugins among them."""
+        """Return the items that ``caller`` may see, with those of all plugins."""
         ...
 
 
@@ -346,13 +346,13 @@ class Gateway(Protocol):
     """The gateway as a plugin sees it; passed to its ``__init__`` and opened later.
 
     ``settings``, ``clock``, ``catalog()``, ``sites`` and ``metrics`` work at once; the rest works
-    once a hook's record is called: nothing is connected while plugins are constructed.
+    when a hook's record is called: while plugins are constructed, the gateway isn't connected.
     """
 
     settings: Settings
     clock: Clock
     stopping: asyncio.Event
-    """Set when the server shuts down: long polls and streams answer and end."""
+    """Set when the server shuts down, so that long polls and streams answer and end."""
     sites: SiteLookup
     places: PlaceLookup
     database: Database
@@ -394,13 +394,13 @@ class Gateway(Protocol):
         ...
 
     def wake(self, destination_ids: Sequence[str]) -> None:
-        """Wake the engine: these destinations have deliveries that are due."""
+        """Wake the engine: these destinations have due deliveries."""
         ...
 
     async def destinations_changed(self) -> None:
-        """Wait until no process starts an attempt by what a destination was before.
+        """Wait until no process starts an attempt with a destination's earlier state.
 
-        Call it after the commit that changed or removed a destination, before answering: an
-        attempt starts by what was read a tenth of a second before at most.
+        Call it after the commit that changed or removed a destination, before the response: an
+        attempt uses a state that was read at most a tenth of a second before.
         """
         ...

@@ -35,12 +35,12 @@ class Batch:
 class Sink:
     """A transport that delivers events to destinations of its ``kind``.
 
-    ``deliver(batch)`` attempts every delivery of the batch, at most ``max_batch`` of them,
-    and returns an :class:`Outcome` for each; a missing outcome counts as failed. Up to
+    ``deliver(batch)`` attempts every delivery of the batch, at most ``max_batch`` of them, and
+    returns an :class:`Outcome` for each; a missing outcome counts as failed. Up to
     ``max_in_flight`` calls (a setting of the destination) run concurrently. ``public`` names the
-    fields of ``settings`` that every plugin may see in ``route_events``: none that is a secret.
+    fields of ``settings`` that every plugin may see in ``route_events``; never name a secret.
     ``group`` is the group of commands that show and enable one of its destinations, ``page`` the
-    path of the page that shows one, without its id: what health and attention name as the help.
+    path of the page that shows one, without its id: health and attention name them as the remedy.
     """
 
     kind: str
@@ -56,10 +56,10 @@ class Sink:
 class Job:
     """Periodic work: ``run`` is called every ``every_seconds`` while the gateway runs.
 
-    The next run begins that long after the last one ended, so runs don't overlap in a process.
-    With ``once_per_cluster`` they don't overlap in the whole installation, and the interval
-    counts from the last run of any process, also across a restart: for calls to another system
-    that should come once. A process that is killed loses it to another after half a minute: a run
+    The next run begins that long after the last one ended, so runs don't overlap in a process. With
+    ``once_per_cluster`` they don't overlap in the whole installation, and the interval counts from
+    the last run of any process, also across a restart: use it for calls to another system that
+    should happen once. After a process is killed, another runs the job half a minute later: a run
     may be repeated. ``plugin`` is set by the gateway.
     """
 
@@ -74,10 +74,10 @@ class Job:
 class HealthReport:
     """The result of a health check. ``detail`` is one sentence for the operator.
 
-    ``command`` is the command that helps, which ``gateway status`` shows when it isn't healthy.
-    ``message`` with ``{…}`` for its ``values`` is the detail as the catalogs have it, where the
-    page Plugins and health shows it in another language; a value may be a ``datetime``, a
-    ``timedelta`` or a number, which is written in the reader's way.
+    ``command`` is the remedy, which ``gateway status`` shows when it isn't healthy. ``message``
+    with ``{…}`` for its ``values`` is the detail as the catalogs have it, where the page Plugins
+    and health shows it in another language; a value may be a ``datetime``, a ``timedelta`` or a
+    number, which is formatted for the reader.
     """
 
     healthy: bool
@@ -91,8 +91,8 @@ class HealthReport:
 class HealthCheck:
     """A check for ``/health/ready``, ``gateway check`` and ``gateway status``; takes up to 5 s.
 
-    Without ``decides_readiness`` it is left out of ``/health/ready``: for what a person has to
-    look at, such as a file that failed, while the gateway takes orders all the same.
+    Without ``decides_readiness`` it is left out of ``/health/ready``. That is for problems of a
+    person, such as a failed file, with which the gateway still accepts orders.
     """
 
     name: str
@@ -119,15 +119,15 @@ class AttentionDetail:
 
 @dataclass(frozen=True, slots=True)
 class AttentionItem:
-    """Something that a person should see to, in one sentence without patient data.
+    """A problem that needs a person, in one sentence without patient data.
 
-    ``kind`` and ``subject`` identify it while it lasts: two items never share them. ``since``
-    is the time it began, ``command`` the command that shows more or mends it. ``page`` is the
+    ``kind`` and ``subject`` identify it while it lasts: two items never share them. ``since`` is
+    the time it began, ``command`` the command that shows more or solves it. ``page`` is the
     dashboard's page for it (``endpoints/dst_1``), ``button`` the words of the button that leads
-    there; ``count`` is how many things there are to see to, ``is_bad`` that something failed.
-    ``message`` with ``{…}`` for its ``values`` is the text as the plugin's catalog has it: pages
-    show it in the reader's language, and ``button`` as well. ``details`` are shown below it, in a
-    line: how many of which kind, since when, what comes next.
+    there; ``count`` is the number of affected rows, ``is_bad`` means a failure. ``message`` with
+    ``{…}`` for its ``values`` is the text as the plugin's catalog has it: pages show it in the
+    reader's language, and ``button`` as well. ``details`` are shown below it, in a line: how many
+    of which kind, since when, what comes next.
     """
 
     kind: str
@@ -152,16 +152,16 @@ PLACES: Final = "gateway.places"
 
 
 SOURCES: Final = "gateway.sources"
-"""The extension point of :class:`OrderSource`: where orders come from, in words for pages."""
+"""The extension point of :class:`OrderSource`: the words of pages for sources of orders."""
 TOPICS: Final = "gateway.topics"
-"""The extension point of :class:`~gateway.model.change.Topic`: what pages refresh by."""
+"""The extension point of :class:`~gateway.model.change.Topic`: topics by which pages refresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderSource:
     """Words for a ``source`` of orders, such as ``OrderSource("csv", "Import")``.
 
-    ``name`` is what the plugin gives the intake as ``source``; ``words`` are translated by the
+    ``name`` is the ``source`` that the plugin passes to intake; ``words`` are translated by the
     plugin's catalog. A source without words is shown by its name.
     """
 
@@ -173,8 +173,8 @@ class OrderSource:
 class AttentionSource:
     """Finds what needs a person. ``find(caller)`` takes up to 5 s and reports the present state.
 
-    Callers without ``permission`` don't get its items. A source counts together what a person
-    would see to in one go (``"3 prescriptions wait for review"``).
+    Callers without ``permission`` don't get its items. A source combines into one item what a
+    person would handle together (``"3 prescriptions wait for review"``).
     """
 
     name: str
@@ -187,7 +187,7 @@ class InstalledPlugin:
     """An installed plugin, enabled or not, and the distribution that provides it.
 
     ``problem`` says why an enabled plugin could not be loaded; ``details`` has each of its reasons
-    with its place in gateway.toml. ``remarks`` are faults that it was loaded with.
+    with its place in gateway.toml. ``remarks`` are faults that didn't stop it from loading.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Check the signature of a request from another system: a webhook that comes in.
+"""Check the signature of a request from another system, such as an incoming webhook.
 
-A public route has no API key; its sender signs the body with a secret that both know. Most
-systems use HMAC and differ in where the signature stands, how it is written, and whether the time
-is signed with it. A :class:`SignatureScheme` says which; :func:`signed_request` checks one request:
+A public route has no API key; its sender signs the body with a shared secret. Most systems use HMAC
+and differ in the header of the signature, its encoding, and whether the time is signed with it. A
+:class:`SignatureScheme` describes these; :func:`signed_request` checks one request:
 
 .. code-block:: python
 
@@ -37,14 +37,14 @@ class SignatureScheme:
     """How a sender signs its requests, with HMAC.
 
     ``header`` holds the signature, in ``encoding``, behind ``prefix`` if there is one. ``signed``
-    is what is signed: ``{body}``, with ``{timestamp}`` and ``{id}`` where the sender includes
+    is the signed text: ``{body}``, with ``{timestamp}`` and ``{id}`` where the sender includes
     them. The timestamp (seconds or milliseconds since 1970) comes from ``timestamp_header``, or
     from the item ``timestamp_key`` of the header itself, where the header is a list such as
     ``t=1700000000,v1=…``; ``signature_key`` names the signatures in that list. Several signatures,
     separated by commas or spaces, are each tried: the sender may be rotating its secret.
 
     A timestamp may be ``tolerance_seconds`` from now, either way. Without one in ``signed`` a
-    recorded request can be sent again at any time: make what it does harmless, by the sender's id.
+    recorded request can be sent again at any time: make a repetition harmless, by the sender's id.
     """
 
     header: str
@@ -68,9 +68,9 @@ def signed_request(
 ) -> None:
     """Return if one of ``secrets`` signed this request; raise ``NotAuthenticated`` otherwise.
 
-    ``headers`` are the request's (``request.headers``), ``body`` its exact bytes (``RawBody``).
-    The message says what is missing or wrong, never a value. Comparison takes constant time.
-    Raises ``ValueError`` when there is no secret to check with: an empty one would fit anything.
+    ``headers`` are the request's (``request.headers``), ``body`` its exact bytes (``RawBody``). The
+    message names the missing or wrong part, never a value. Comparison takes constant time. Raises
+    ``ValueError`` without a secret to check with, because an empty one would match any forgery.
     """
     if not secrets or not all(secrets):
         raise ValueError("a signature is checked with at least one secret, and none that is empty")
@@ -87,7 +87,7 @@ def signed_request(
         hmac.new(each.encode() if isinstance(each, str) else each, message, scheme.algorithm)
         for each in secrets
     ]
-    # Each is compared with each, so that the time doesn't tell which one fits.
+    # All pairs are compared, so that the time doesn't reveal which one matches.
     fits = [hmac.compare_digest(each.digest(), given) for each in digests for given in found]
     if not any(fits):
         raise NotAuthenticated(
@@ -103,9 +103,9 @@ def signed_headers(
     now: datetime,
     message_id: str = "msg_1",
 ) -> dict[str, str]:
-    """Return the headers that a sender of this scheme adds to ``body``: for tests, and to replay.
+    """Return the headers that a sender of this scheme adds to ``body``, for tests and replays.
 
-    ``message_id`` is what ``id_header`` holds where the scheme has one.
+    ``message_id`` is the value of ``id_header`` where the scheme has one.
     """
     timestamp = str(int(now.timestamp()))
     headers: dict[str, str] = {}
@@ -165,7 +165,7 @@ def _message(
 def _signatures(
     scheme: SignatureScheme, text: str, listed: Sequence[tuple[str, str]]
 ) -> Iterator[bytes]:
-    """Yield the signatures of a header, decoded; what can't be decoded fits nothing."""
+    """Yield the signatures of a header, decoded, without undecodable ones."""
     if scheme.signature_key is not None:
         found = [value for key, value in listed if key == scheme.signature_key]
     elif "," in scheme.prefix:

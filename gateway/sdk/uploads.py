@@ -1,4 +1,4 @@
-"""Files over HTTP, in and out piece by piece: none is ever in memory as a whole.
+"""Files over HTTP, received and sent in pieces, never in memory as a whole.
 
 ::
 
@@ -31,7 +31,7 @@ from gateway.sdk.protocols import FileKeeper
 from gateway.storage.files.spool import NewFile, SealedSpool
 
 MAX_UPLOAD_BYTES: Final = MAX_FILE_BYTES + 100_000
-"""A file with what multipart adds to it."""
+"""A file with the overhead of multipart."""
 
 MULTIPART: Final = "multipart/form-data"
 _FILE: Final = "file"
@@ -42,7 +42,7 @@ _HOW: Final = 'Send the file as multipart/form-data, in a part called "file".'
 
 
 class Upload(NamedTuple):
-    """A file that was sent, and the text parts beside it. ``digest`` is the file's SHA-256."""
+    """A sent file, and the text parts beside it. ``digest`` is the file's SHA-256."""
 
     spool: SealedSpool
     fields: Mapping[str, str]
@@ -57,7 +57,7 @@ async def keep_upload(
     key: str | None,
     kinds: tuple[str, ...],
 ) -> Response[bytes]:
-    """Read an upload of one of ``kinds``, keep the file, and return the answer (201)."""
+    """Read an upload of one of ``kinds``, store the file, and return the response (201)."""
     idempotency_key(key, b"")  # refuses a malformed one before the body is read
     async with received(request, files.folder) as upload:
         kind = upload.fields.get("kind", kinds[0] if len(kinds) == 1 else "")
@@ -95,7 +95,7 @@ async def file_response(
 
 
 class Sent(NamedTuple):
-    """A form with files: the files that were chosen, by the name of their field, and its texts."""
+    """A form with files: the chosen files, by the name of their field, and its texts."""
 
     files: Mapping[str, Upload]
     fields: Mapping[str, str]
@@ -138,7 +138,7 @@ async def received(
 
 
 async def _read(request: Request[Any, Any, Any], spools: Mapping[str, SealedSpool]) -> "_Reader":
-    """Read a body into ``spools``, by the name of the part; each may come once."""
+    """Read a body into ``spools``, by the name of the part; each name may occur once."""
     media, options = request.content_type
     if media != MULTIPART:
         raise UnsupportedMedia(_HOW)
@@ -159,7 +159,7 @@ async def _read(request: Request[Any, Any, Any], spools: Mapping[str, SealedSpoo
 
 
 class _Reader:
-    """Sorts what the parser finds into the files and the text parts."""
+    """Sorts the parser's results into files and text parts."""
 
     def __init__(self, spools: Mapping[str, SealedSpool]) -> None:
         self._spools = spools
@@ -194,7 +194,7 @@ class _Reader:
             raise TooLarge(f"A text part takes at most {_MAX_TEXT_BYTES // 1024} KB.")
 
     async def flush(self, least_bytes: int) -> None:
-        """Write what there is of a file, once it is so much."""
+        """Write the buffered bytes of a file when they fill a piece."""
         if self._into is not None and len(self._pending) >= least_bytes:
             data = bytes(self._pending)
             self._pending.clear()

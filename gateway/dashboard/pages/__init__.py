@@ -1,1 +1,1 @@
-"""The core's own pages: a module for each family, made of the records that plugins use."""
+"""The core's own pages: a module for each family, with the same records as plugins' pages."""

@@ -24,7 +24,7 @@ _MAX_SEQUENCE: Final = 2**62
 
 
 class Chosen(NamedTuple):
-    """The filters that the address names; days are the reader's."""
+    """The filters in the address; days are in the reader's time zone."""
 
     actor: str
     kind: Kind | None
@@ -101,17 +101,17 @@ class _Audit:
         return await self._shown(request, _chosen(request.query))
 
     async def verify(self, request: PageRequest) -> Template:
-        """Verify the trail, and show the page with what was found."""
+        """Verify the trail, and show the page with the result."""
         return await self._shown(request, _chosen(Query()), await self._reports.verify())
 
     async def export(self, request: PageRequest) -> Download:
-        """Return the rows that the filters leave, as CSV."""
+        """Return the filtered rows as CSV."""
         chosen = _chosen(await request.form())._replace(before=None)
         rows = await self._reports.export(request.caller, chosen.filter(request, _ROWS))
         return Download("audit.csv", "text/csv; charset=utf-8", rows)
 
     async def review(self, request: PageRequest) -> SeeOther:
-        """Note that this person has reviewed an emergency of another."""
+        """Record that this person has reviewed an emergency of another."""
         form = await request.form()
         await self._gateway.emergencies.review(request.caller, form.get("id"))
         return SeeOther("audit", toast=request.text("Reviewed: it is off the list"))
@@ -184,7 +184,7 @@ def _day(text: str) -> date | None:
 
 
 def _midnight(request: PageRequest, day: date | None, later: int = 0) -> datetime | None:
-    """Return when a day begins by the reader's clock."""
+    """Return when a day begins in the reader's time zone."""
     if day is None:
         return None
     return datetime.combine(day + timedelta(days=later), time(), request.formats.tz)

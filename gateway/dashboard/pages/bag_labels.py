@@ -1,4 +1,4 @@
-"""Bag labels for a label printer: 4 by 6 inch, or a roll of 62 mm; of one package or of many."""
+"""Bag labels for a label printer, 4 by 6 inches or a roll of 62 mm, of one or many packages."""
 
 from typing import Final
 

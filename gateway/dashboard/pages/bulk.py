@@ -1,4 +1,4 @@
-"""Actions on selected packages: shown first, then applied; the manifest; the export."""
+"""Actions on selected packages: a preview, then the change; the manifest; the export."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -26,7 +26,7 @@ _COLUMNS: Final = (
 
 
 class Shown(NamedTuple):
-    """One package of a bulk action, masked, with what the change does to it."""
+    """One package of a bulk action, masked, with the effect of the change."""
 
     row: BulkRow
     package: Package | None
@@ -46,18 +46,18 @@ def bulk_actions(gateway: Gateway) -> tuple[Action, ...]:
 
 
 class Bulk:
-    """Previews and applies changes of the packages that are checked."""
+    """Previews and applies changes of the checked packages."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     async def preview(self, request: PageRequest) -> Template:
-        """Show what the change would do to each package, and ask for what it needs."""
+        """Show the effect on each package, and ask for the needed values."""
         form = await request.form()
         return await self._shown(request, _change(form, preview=True, today=request.formats.today))
 
     async def apply(self, request: PageRequest) -> Template | SeeOther:
-        """Apply the change; those that failed are named."""
+        """Apply the change; the page names the packages that failed."""
         form = await request.form()
         change = _change(form, preview=False, today=request.formats.today)
         try:
@@ -84,7 +84,7 @@ class Bulk:
         )
 
     async def manifest(self, request: PageRequest) -> Template:
-        """Show the manifest, ready to print; noted as a print of each package on it."""
+        """Show the manifest, ready to print; audited as a print of each package."""
         form = await request.form()
         stops = await self._gateway.manifests.of(request.caller, _ids(form))
         drivers: dict[str, list[Any]] = {}

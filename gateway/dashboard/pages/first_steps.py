@@ -1,7 +1,7 @@
-"""The owner's first steps: a site, a key, an order, an endpoint, and the news that it heard.
+"""The owner's first steps: a site, a key, an order, an endpoint, and a delivery to it.
 
-A panel on Today until all is done or it is put away; the test order is made by the same intake as
-every other.
+A panel on Today until all are done or it is dismissed; the test order goes through the same intake
+as every other.
 """
 
 from collections import OrderedDict
@@ -49,7 +49,7 @@ def first_steps_panels(gateway: Gateway) -> list[Panel]:
 class _FirstSteps:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        # Taken once, they are over: later views of Today look for nothing.
+        # When all are done, later views of Today make no look-ups.
         self._done: OrderedDict[tuple[str, frozenset[str] | None], None] = OrderedDict()
 
     async def show(self, request: PageRequest) -> Template:
@@ -73,7 +73,7 @@ class _FirstSteps:
         return Template("first_steps_panel.html", {"steps": steps, "on_today": True})
 
     async def order(self, request: PageRequest) -> Answer:
-        """Make an invented order, in test data whatever the page shows."""
+        """Make an invented order, always as test data."""
         caller = msgspec.structs.replace(request.caller, mode="test")
         site, problems = self._gateway.sites.resolve(caller, request.site)
         if problems:

@@ -1,4 +1,4 @@
-"""The page Plugins and health: each part green or red with what helps, and every plugin."""
+"""The page Plugins and health: each part green or red with the remedy, and every plugin."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from gateway.storage.stores.destinations import DestinationName, DestinationStor
 from gateway.version import __version__
 
 _PERMISSION: Final = "settings.read"
-_SECONDS: Final = 1.0  # a check that takes longer is said to be late
+_SECONDS: Final = 1.0  # a check that takes longer is reported as late
 _KEPT_SECONDS: Final = 2.0
 _HELP: Final[Mapping[str, str]] = {"engine": "gateway deliveries list --state pending"}
 
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a plugin brings and needs, by its records."""
+    """The parts and needs of a plugin, from its records."""
 
     hooks: Sequence[str] = ()
     pages: Sequence[tuple[str, str]] = ()
@@ -78,7 +78,7 @@ def health_pages(gateway: Gateway) -> list[Page]:
 
 
 class HealthPages:
-    """Gathers both pages. Checks run at most once in two seconds, however many ask."""
+    """Makes both pages. Checks run at most once in two seconds, for any number of readers."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -110,7 +110,7 @@ class HealthPages:
         )
 
     async def plugin(self, request: PageRequest) -> Template:
-        """Show one plugin: what it brings and needs, its settings, its errors."""
+        """Show one plugin: its parts and needs, its settings, its errors."""
         name = request.path["name"]
         found = next((each for each in self._gateway.plugins if each.name == name), None)
         if found is None:
@@ -215,7 +215,7 @@ class HealthPages:
         }
 
     def _errors(self, plugin: str) -> list[tuple[str, int, str]]:
-        """Return each hook that failed, how often, and where it did the last time."""
+        """Return each hook that failed, its number of failures, and the place of the last."""
         hooks = self._gateway.hooks
         return [
             (hook, count, hooks.faults.get((plugin, hook), ""))
@@ -249,7 +249,7 @@ class HealthPages:
 async def _own_endpoints(
     connection: Any, destinations: DestinationStore, caller: Caller
 ) -> dict[str, DestinationName]:
-    """Return the endpoints that a caller may see, by id: no name of another account's."""
+    """Return the endpoints that a caller may see, by id, none of another account."""
     found = await destinations.list(connection, caller)
     return {each.id: DestinationName(each.name, each.sink) for each in found}
 

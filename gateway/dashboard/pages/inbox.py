@@ -1,6 +1,6 @@
-"""The page Held messages: messages that no plugin could use, to be handled again or erased.
+"""The page Held messages: messages that a plugin couldn't use, to handle again or erase.
 
-Those of every plugin's inbox, without their bodies: a body may be a patient's.
+It lists every plugin's inbox, without bodies, which may contain patient data.
 """
 
 from typing import Final, NamedTuple
@@ -47,7 +47,7 @@ def inbox_pages(gateway: Gateway) -> list[Page]:
 
 
 class InboxPage:
-    """Lists held and dead messages, has one handled again, and erases one."""
+    """Lists held and dead messages, releases one, and erases one."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -91,7 +91,7 @@ class InboxPage:
         )
 
     def _elsewhere(self, request: PageRequest) -> dict[str, Page]:
-        """Return the pages that list what is held for their plugin, of those its reader sees."""
+        """Return the visible pages that list their own plugin's held messages."""
         return {
             plugin: page
             for plugin, pages in self._gateway.hooks.pages()
@@ -100,7 +100,7 @@ class InboxPage:
         }
 
     async def release(self, request: PageRequest) -> SeeOther:
-        """Have a message handled again, by the server within two seconds."""
+        """Make a message due again; the server handles it within two seconds."""
         item_id, plugin = await _chosen(request)
         await self._decisions.release(request.caller, item_id)
         return SeeOther(_back(plugin), toast=request.text("The message is handled again."))

@@ -1,4 +1,4 @@
-"""Keys: who calls the API, with what, and since when; made once, narrowed, revoked by name."""
+"""Keys: the API's callers, their scopes and age; create, narrow, revoke by name."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -152,7 +152,7 @@ class _Keys:
         }
 
     def _offer(self, request: PageRequest) -> dict[str, Any]:
-        """Return what the caller may give to a key."""
+        """Return the scopes that the caller may grant."""
         caller = request.caller
         mine = sorted(
             each
@@ -230,7 +230,7 @@ def _in_days(request: PageRequest, days: int) -> str:
 
 
 def _preset_words(request: PageRequest, name: str) -> tuple[str, str]:
-    """Return a preset's name and what it is for."""
+    """Return a preset's name and purpose."""
     text = request.text
     words = {
         "orders": (

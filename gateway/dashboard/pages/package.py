@@ -1,4 +1,4 @@
-"""The page of one package: its way, what can be done, the patient, the bag, what happened."""
+"""The page of one package: its stations, its next steps, the patient, the bag, its history."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -60,7 +60,7 @@ class Item(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Who saw the package: initials, a name, what it was, when."""
+    """A view of the package: initials, a name, the action, the time."""
 
     initials: str
     name: str
@@ -119,11 +119,11 @@ class PackagePage:
         self._newsroom = Newsroom(gateway.hooks)
 
     async def show(self, request: PageRequest) -> Template:
-        """Show the package; all that is the patient's is masked."""
+        """Show the package with the patient's data masked."""
         return await self._page(request, request.caller.masked)
 
     async def reveal(self, request: PageRequest) -> Template:
-        """Show the patient as far as this person may, with the purpose they name."""
+        """Show the patient as far as this person may see it, with the named purpose."""
         given = (await request.form()).get("purpose")
         if given not in get_args(Purpose):
             raise InvalidInput("Say what you need to see the patient for.")
@@ -156,7 +156,7 @@ class PackagePage:
         return answer
 
     async def step(self, request: PageRequest) -> SeeOther:
-        """Report a step that needs nothing more than its name."""
+        """Report a step that needs no further input."""
         package_id = request.path["package_id"]
         event = (await request.form()).get("event")
         step = STEPS.get(event)
@@ -174,7 +174,7 @@ class PackagePage:
         return SeeOther(f"packages/{package_id}", toast=toast)
 
     async def seen_to(self, request: PageRequest) -> SeeOther:
-        """Note that a person has seen to a failed package, or that one has to again."""
+        """Record that a person has handled a failed package, or has to again."""
         package_id = request.path["package_id"]
         needed = (await request.form()).get("needed") == "1"
         await self._gateway.amendments.change_bag(
@@ -313,7 +313,7 @@ def _items(seen_by: Caller, order: Order) -> list[Item]:
 
 
 def _heard_words(request: PageRequest, heard: Sequence[Heard]) -> tuple[str, str]:
-    """Return how many endpoints heard, and the state of the line."""
+    """Return how many endpoints were notified, and the state of the line."""
     if not heard:
         return "", ""
     done = sum(each.state == "delivered" for each in heard)

@@ -48,7 +48,7 @@ class Row(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """What the address says of the list: a view, and filters that narrow it."""
+    """The view and the filters in the address."""
 
     view: View
     groups: tuple[str, ...]
@@ -65,7 +65,7 @@ class Chosen(NamedTuple):
         return any((self.groups, self.day, self.source, self.priority, self.driver, self.flag))
 
     def query(self, **changes: str | None) -> list[tuple[str, str]]:
-        """Return the fields of the address, with ``changes``; the place in the list is left out."""
+        """Return the fields of the address with ``changes``, without the place in the list."""
         plain: dict[str, str | None] = {
             "view": self.view.name,
             "day": None if self.day is None else self.day.isoformat(),
@@ -133,7 +133,7 @@ class Packages:
         return Badge(found.number, "need a person", "bad") if found.number else None
 
     async def show(self, request: PageRequest) -> Template | SeeOther:
-        """Show the list, or what a search found."""
+        """Show the list, or the results of a search."""
         token = request.query.get("found")
         if token:
             return await self._found(request, token)
@@ -225,7 +225,7 @@ class Packages:
         return PackageFilter(PAGE_SIZE, statuses=view.statuses, day=day, clear=clear)
 
     async def _found(self, request: PageRequest, token: str) -> Template | SeeOther:
-        """Show the packages that a search finds: one is opened, others are listed."""
+        """Show the packages that a search finds: a single one is opened, several are listed."""
         text = await request.recall(token)
         if text is None:
             raise NotFound("This search is over: it is kept for 15 minutes. Search again.")
@@ -286,7 +286,7 @@ class Packages:
 
 
 def chosen_of(query: Query) -> Chosen:
-    """Return what an address says; what it doesn't know is left out."""
+    """Return the view and filters of an address, without unknown values."""
     try:
         day = date.fromisoformat(query.get("day"))
     except ValueError:
@@ -311,7 +311,7 @@ def _sources(newsroom: Newsroom, chosen: Chosen, shown: Sequence[Package]) -> Ma
 
 
 def purpose_of(caller: Caller) -> Purpose:
-    """Return why a row is revealed where no one is asked: to deliver, or to care."""
+    """Return the purpose of a reveal that asks for none: delivery or care."""
     return "care" if caller.may(REVEAL_RX) else "delivery"
 
 

@@ -1,7 +1,6 @@
 """The two reports about a patient: who saw the record, and to whom it was disclosed.
 
-A patient is named in one way that is known; asking is itself logged. Nothing of it stands in an
-address.
+A patient is named in one way; each report is itself audited. No address contains any of it.
 """
 
 from collections.abc import Sequence

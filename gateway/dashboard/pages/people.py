@@ -1,4 +1,4 @@
-"""People: who may sign in and do what; invited, changed, given new factors, disabled."""
+"""People: their roles; invite, change, give new factors, disable."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -230,7 +230,7 @@ class _People:
 
 
 def _sight(request: PageRequest) -> Any:
-    """Return whether a person of some sites is seen: theirs are all among the reader's."""
+    """Return whether the reader sees a person, whose sites must all be among the reader's."""
     own = request.person.sites
 
     def sees(sites: Sequence[str] | None) -> bool:

@@ -69,7 +69,7 @@ def report_pages(gateway: Gateway) -> list[Page]:
 
 
 class Reports:
-    """Asks for what a report needs, and sends it with its pictures."""
+    """Asks for a report's input, and sends it with its pictures."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -79,7 +79,7 @@ class Reports:
         return await self._form(request, request.query.get("event"), request.given)
 
     async def send(self, request: PageRequest) -> Template | SeeOther:
-        """Keep the pictures and apply the report; what was typed stays after a mistake."""
+        """Store the pictures and apply the report; after an error the typed input stays."""
         package_id = request.path["package_id"]
         async with received_form(request.http, _PICTURES, self._gateway.files.folder) as sent:
             form = Query(list(sent.fields.items()))
@@ -96,7 +96,7 @@ class Reports:
     async def _with_pictures(
         self, request: PageRequest, update: DeliveryUpdate, files: Mapping[str, Upload]
     ) -> DeliveryUpdate:
-        """Keep the pictures, which the report names by its reference."""
+        """Store the pictures, which the report names by its reference."""
         if not files:
             return update
         keeper = self._gateway.files
@@ -159,12 +159,12 @@ class Corrections:
         self._gateway = gateway
 
     async def show(self, request: PageRequest) -> Template:
-        """Show the form; what is the patient's is empty, and stays where nothing is typed."""
+        """Show the form; the patient's fields are empty, and an empty field changes nothing."""
         package = await _package(self._gateway, request)
         return self._form(request, package, is_revealed=False)
 
     async def reveal(self, request: PageRequest) -> Template:
-        """Show the form with what it corrects, as far as this person may see it; logged."""
+        """Show the form with the current values, as far as this person may see them; audited."""
         package = await self._gateway.histories.reveal(
             request.caller, request.path["package_id"], "operations"
         )
@@ -215,7 +215,7 @@ async def _package(gateway: Gateway, request: PageRequest) -> Package:
 
 
 def _update(package_id: str, event: str, form: Query) -> DeliveryUpdate:
-    """Return the report that a form makes; raises ``InvalidInput`` for what can't be read."""
+    """Return the report of a form; raises ``InvalidInput`` for unreadable values."""
     notes = form.get("notes").strip() or None
     if event == "delivery.rescheduled":
         change = BulkChange(
@@ -253,7 +253,7 @@ def _update(package_id: str, event: str, form: Query) -> DeliveryUpdate:
 
 
 def _corrections(form: Query, package: Package) -> dict[str, Any]:
-    """Return the fields that are to be replaced: typed ones, and those that are always shown."""
+    """Return the fields to replace: typed ones, and those that are always shown."""
     changes: dict[str, Any] = {}
     shows = form.get("shows") == "1"
     for name in ("patient_name", "patient_address", "patient_phone", "patient_email", "notes"):

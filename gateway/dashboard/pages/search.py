@@ -1,4 +1,4 @@
-"""The search box: what is typed never stands in a URL, its result is behind a token."""
+"""The search box: the typed text is never in a URL, its result is behind a token."""
 
 from gateway.dashboard.package_search import PackageSearch
 from gateway.errors import InvalidInput, Problem
@@ -11,7 +11,7 @@ _MAX_TEXT = 200
 
 
 def search_pages(gateway: Gateway) -> list[Page]:
-    """Make the page, which phones have in place of the box."""
+    """Make the page, which phones show instead of the box."""
     search = _Search(PackageSearch(gateway))
     return [
         Page(
@@ -33,7 +33,7 @@ class _Search:
         return Template("search.html")
 
     async def find(self, request: PageRequest) -> SeeOther:
-        """Open the one package that is found; several, or none, are shown by a token."""
+        """Open the only package found; several, or none, are shown by a token."""
         sought = " ".join((await request.form()).get("q").split())
         if not 0 < len(sought) <= _MAX_TEXT:
             raise InvalidInput(

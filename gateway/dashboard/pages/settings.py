@@ -22,7 +22,7 @@ _NEARLY: Final = 0.8
 
 
 class Used(NamedTuple):
-    """How much of something there is; ``limit`` is the plan's, ``None`` where it has none."""
+    """The usage of a limit; ``limit`` is the plan's, ``None`` where it has none."""
 
     words: str
     used: int
@@ -53,7 +53,7 @@ def settings_pages(gateway: Gateway) -> list[Page]:
 
 
 class SettingsPage:
-    """Gathers the page. Nothing is changed on it: it says where each thing is."""
+    """Makes the page. It changes no setting; it says where to change each."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -151,7 +151,7 @@ class SettingsPage:
 
 
 def _groups(found: Sequence[Shown]) -> list[tuple[str, list[Shown], int]]:
-    """Return the settings by table, with the number of those that are no default."""
+    """Return the settings by table, with the number of those that aren't the default."""
     groups = []
     for table, rows in groupby(found, key=lambda each: each.table):
         listed = list(rows)

@@ -15,7 +15,7 @@ from gateway.sdk.pages import Badge, Page, Template
 from gateway.sdk.records import TIMES, AttentionDetail, AttentionItem
 
 _LATEST: Final = 9
-# What the core's own attention items say, for the catalogs; plugins' catalogs have theirs.
+# The sentences of the core's own attention items; plugins' catalogs have theirs.
 _ITEMS: Final = (
     _("The endpoint {name} was disabled because it kept failing."),
     _("The endpoint {name} fails; its webhooks are kept and tried again."),
@@ -43,7 +43,7 @@ _RECENTLY: Final = timedelta(days=7)
 _FIRST_HOUR: Final = 6
 _LAST_HOUR: Final = 18
 _CHART_HEIGHT: Final = 84.0
-# The badge is asked for once the page is made.
+# The badge is computed after the page.
 _SAME_PAGE_SECONDS: Final = 0.5
 _MOST_FOUND: Final = 100
 
@@ -102,7 +102,7 @@ def today_pages(gateway: Gateway) -> list[Page]:
 
 
 class Today:
-    """Gathers the page."""
+    """Makes the page."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -110,7 +110,7 @@ class Today:
         self._found: OrderedDict[_SeenBy, tuple[float, Sequence[AttentionItem]]] = OrderedDict()
 
     async def badge(self, caller: Caller) -> Badge | None:
-        """Count what needs a person; around Today itself, from what the page has just found."""
+        """Count what needs a person; on Today itself, the items that the page has just found."""
         found_at, found = self._found.get(_seen_by(caller), (0.0, None))
         is_old = self._gateway.clock.monotonic_seconds() - found_at > _SAME_PAGE_SECONDS
         items = await self._needing(caller) if is_old or found is None else found
@@ -183,7 +183,7 @@ def _seen_by(caller: Caller) -> _SeenBy:
 
 def _need(request: PageRequest, item: AttentionItem) -> dict[str, Any]:
     text = request.text(item.message, **item.values) if item.message else item.text
-    said = text.removeprefix(f"{item.count} ")  # the figure stands before it
+    said = text.removeprefix(f"{item.count} ")  # the number is shown before it
     return {
         "text": said,
         "details": " · ".join(_said(request, each, item.count) for each in item.details),
@@ -210,7 +210,7 @@ def _said(request: PageRequest, detail: AttentionDetail, of_all: int) -> str:
 
 
 def shares_of(by_status: Mapping[str, int]) -> list[Share]:
-    """Return the groups of a day in the order of the way, with their place in the bar."""
+    """Return the groups of a day in the order of a delivery, with their place in the bar."""
     counts = [sum(by_status.get(each, 0) for each in group.statuses) for group in GROUPS]
     total = sum(counts) or 1
     shares, x = [], 0.0
