@@ -1,7 +1,7 @@
 """The ``gateway`` command: one module for each group of commands.
 
-The core's groups are imported lazily, so that commands start fast; plugins add theirs
-through the hook ``cli_commands``, and are loaded only when one of theirs runs. An unreadable
+The core's groups are imported on demand, so that commands start fast; plugins add theirs through
+the hook ``cli_commands``, and are loaded only when one of their commands runs. An unreadable
 gateway.toml removes only the plugins' commands.
 """
 

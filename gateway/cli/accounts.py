@@ -22,7 +22,7 @@ _MONTH: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 async def usage(session: Session, *, month: str | None, as_csv: bool) -> None:
     """Show how much of its plan each account has used.
 
-    An account without a plan has no limits, and nothing of it is counted: it isn't listed.
+    An account without a plan has no limits and isn't listed.
     """
     if month is not None and not _MONTH.fullmatch(month):
         raise click.UsageError("--month takes a year and a month, as 2026-04.")

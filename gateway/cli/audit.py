@@ -1,4 +1,4 @@
-"""``gateway audit …``: read and verify the audit trail, and answer what a patient may ask."""
+"""``gateway audit …``: read and verify the audit trail, and make a patient's reports."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -82,9 +82,9 @@ async def list_rows(  # noqa: PLR0913 - one for each option
 async def verify(session: Session, *, text: str | None) -> None:
     """Verify the whole audit trail and the ledger of disclosures. Exits with 1 for a fault.
 
-    With --head also that the trail still holds the row of a head that you kept: the daily log
-    line, data/audit.head or the manifest of a backup. Without one, missing newest rows show only
-    by data/audit.head.
+    --head also checks that the trail still has the row of a head that you kept: from the daily log
+    line, data/audit.head or the manifest of a backup. Without it, missing newest rows are found by
+    data/audit.head only.
     """
     from gateway.storage.stores.audit_chain import Head, holds
     from gateway.storage.stores.audit_chain import verify as verify_chain

@@ -93,7 +93,7 @@ async def _written(gateway: "Gateway", target: Path, config: Path | None) -> Man
 
 
 def _configuration(path: Path) -> str | None:
-    """Return gateway.toml without its secrets; the backup is made without it if need be."""
+    """Return gateway.toml without its secrets; the backup is made without it if that fails."""
     if not path.exists():
         return None
     try:
@@ -112,7 +112,7 @@ def _configuration(path: Path) -> str | None:
 
 
 def keyring_of(gateway: "Gateway") -> Keyring:
-    """Return the master keyring of the settings; the gateway needn't be open."""
+    """Return the master keyring of the settings; the gateway may be closed."""
     text = gateway.settings.security.master_key
     return load(gateway.master_key_path) if text is None else Keyring.parse(text)
 
@@ -124,7 +124,7 @@ def print_progress(table: str, done: int, of: int) -> None:
 
 
 def summary(manifest: Manifest) -> dict[str, Any]:
-    """Return a backup's manifest as output fields; of its tables, those with rows."""
+    """Return a backup's manifest as output fields, with the tables that have rows."""
     return {
         "made_at": timestamp(manifest.created_at),
         "version": manifest.version,

@@ -1,6 +1,6 @@
 """``gateway check``: report every problem that would stop or impair the gateway.
 
-Read-only: nothing is created, migrated or changed.
+Read-only: creates, migrates and changes nothing.
 """
 
 import json
@@ -105,9 +105,9 @@ async def run_checks(
 
 
 async def _check_server(settings: Settings, findings: Findings) -> None:
-    """Ask the server that has this SQLite file open; it may know of a fault that no file shows.
+    """Ask the server that has this SQLite file open; it may know of a fault that the file hides.
 
-    Such as a file that was replaced: the one on the disk is whole, and not the one in use.
+    An example is a replaced file: the one on the disk is intact, and not the one in use.
     """
     url = make_url(settings.database.url)
     if url.get_backend_name() != "sqlite" or not is_served(Path(url.database or "")):
@@ -169,7 +169,7 @@ def start_problems(gateway: Gateway) -> list[Problem]:
 
 
 def loading_problems(plugin: InstalledPlugin) -> Iterator[Problem]:
-    """Yield why a plugin could not be loaded, and the faults with which it was."""
+    """Yield why plugins could not be loaded, and the faults of loaded ones."""
     where, origin = f"[plugins.{plugin.name}]", f"{plugin.distribution} {plugin.version}".strip()
     reasons = plugin.details or [Problem(plugin.problem)] if plugin.problem else []
     foreign = foreign_names(plugin.name) if plugin.enabled and not plugin.problem else ()
@@ -246,7 +246,7 @@ def _check_sites(settings: Settings, findings: Findings) -> None:
 
 
 def _check_listening(settings: Settings, findings: Findings) -> None:
-    """Check that this machine has the address; any port of it, as a server may be running."""
+    """Check that this machine has the address; on any port, because a server may be running."""
     host = settings.gateway.host
     try:
         family = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][0]
@@ -337,7 +337,7 @@ async def check_plugin_health(
     }
     try:
         reports = await ask_plugins(gateway, state, names)
-    except PluginError as error:  # one that can't be opened as the settings have it
+    except PluginError as error:  # one that can't be opened with these settings
         findings.failed("plugins", Problem(error.message, field="[plugins]"))
         return
     for line in slow_plugins(gateway):

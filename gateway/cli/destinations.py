@@ -80,7 +80,7 @@ async def add(  # noqa: PLR0913 - an argument for each option
 ) -> None:
     """Add a destination of any sink, with the settings that the sink takes.
 
-    KEY=@FILE reads the value from a file: what stands in a command can be seen by others.
+    KEY=@FILE reads the value from a file, because other users can see a command's arguments.
     headers.KEY=VALUE sets a key inside a table.
     """
     caller = caller_of(session, account, test_data=test_data)
@@ -145,7 +145,7 @@ def _check_events(gateway: Gateway, patterns: Sequence[str]) -> None:
 
 
 def _settings_of(sink: Sink, words: Sequence[str]) -> msgspec.Struct:
-    """Read ``key=value`` words into the sink's settings; refuses them with every fault."""
+    """Read ``key=value`` words into the sink's settings; raises with every fault."""
     table: dict[str, Any] = {}
     for word in words:
         key, found, value = word.partition("=")
@@ -202,7 +202,7 @@ def _state_command(name: str, state: DestinationState, help_text: str) -> click.
 
 
 def _moved(before: Destination, state: DestinationState, now: datetime) -> Destination:
-    """Return the destination in another state; enabling it closes its breaker."""
+    """Return the destination with a new state; enabling closes its breaker."""
     if state == "active":
         return msgspec.structs.replace(
             before,

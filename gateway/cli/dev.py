@@ -1,6 +1,6 @@
 """``gateway dev``: serve plugins while they are written, and reload on change.
 
-Everything happens on a temporary database that ends with the command: made-up orders come in, and
+It uses a temporary database that is deleted at the end of the command: made-up orders come in, and
 a receiver prints each webhook. The served gateway is a process of its own, so a plugin that can't
 be imported ends that process only; the next change starts another.
 """
@@ -82,7 +82,7 @@ async def dev(
 
 
 class _Dev:
-    """One run: the served process, what it gets at its first start, and the watch for changes."""
+    """One run: the served process, its sample data, and the watch for changes."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class _Dev:
         return served
 
     async def _furnish(self, address: str) -> None:
-        """Make a key, subscribe the receiver, hand in made-up orders; each as far as it goes."""
+        """Make a key, subscribe the receiver, send made-up orders; each as far as possible."""
         made = await self._run("keys", "create", "--name", "dev", "--scope", "all")
         if made is None:
             return

@@ -1,4 +1,4 @@
-"""The receiver of ``gateway dev``: it takes every webhook, and keeps each to be shown."""
+"""The receiver of ``gateway dev``: it accepts every webhook, and keeps each to show it."""
 
 import json
 import queue
@@ -33,7 +33,7 @@ class DevReceiver:
         return f"http://127.0.0.1:{self._server.server_port}/webhooks"
 
     def next(self) -> Arrived | None:
-        """Return the next webhook; ``None`` if none arrives for a moment. Waits, in a thread."""
+        """Return the next webhook; ``None`` if none arrives soon. Blocks: call it in a thread."""
         try:
             return self._arrived.get(timeout=_WAIT_SECONDS)
         except queue.Empty:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ("occurred_at", "event", "site", "subject", "id")
 _POLL_SECONDS: Final = 0.5
 _PAGE: Final = 500
-# An event's id is generated before its transaction commits, so an event may appear behind
-# others that were already shown. Each poll looks back this far.
+# An event's id is generated before its transaction commits, so an event may appear with an earlier
+# id than others that were already shown. Each poll looks back this far.
 _OVERLAP_MS: Final = 5_000
 
 _type_option: Final = click.option(
@@ -102,7 +102,7 @@ async def tail(
         follower = Follower(gateway, caller, event_type)
         await follower.start()
         click.echo("Waiting for events; Ctrl-C ends.", err=True)
-        with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how this is meant to end
+        with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is the normal end
             while count is None or count > 0:
                 found = (await follower.news())[:count]
                 await _note_viewed(gateway, session, found)
@@ -186,7 +186,7 @@ async def _note_viewed(gateway: "Gateway", session: Session, shown: Sequence[Eve
 
 
 def _patient_keys(gateway: "Gateway", event: Event) -> PatientKeys:
-    """Return what the audit trail finds the event's patient by."""
+    """Return the values by which the audit trail finds the event's patient."""
     return gateway.packages.event_keys(event.account_id, event.subject, event.data)
 
 

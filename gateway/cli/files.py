@@ -1,4 +1,4 @@
-"""``gateway files …``: list, save, revoke and remove the files that are kept here.
+"""``gateway files …``: list, save, revoke and remove stored files.
 
 A file that is shown or saved, and each change, is recorded in the audit trail.
 """
@@ -112,7 +112,7 @@ def _created(target: Path, file: StoredFile) -> tuple[Path, IO[bytes]]:
     """Open a new file that only its owner can read."""
     path = target / file.name if target.is_dir() else target
     try:
-        # O_EXCL: an existing file, which others may read, isn't written to.
+        # O_EXCL: never write to an existing file, which others may be able to read.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
     except FileExistsError:
         raise Conflict(f"{path} is there already: name another file.") from None

@@ -1,4 +1,4 @@
-"""What the checks of ``gateway check`` and ``gateway status`` found, and how it is printed."""
+"""The results of ``gateway check`` and ``gateway status``, and their output."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,9 @@ from gateway.sdk.cli import Session
 class Findings:
     """The results of all checks. ``file`` is the configuration file, if any.
 
-    ``gateway`` is set once the settings were read, ``database`` once it was reached.
-    ``by_check`` has the problems of each check that failed, for a line that begins with its name;
-    ``commands`` the commands that help where a plugin named one.
+    ``gateway`` is set after the settings were read, ``database`` after it was reached. ``by_check``
+    has the problems of each failed check, for a line that begins with its name; ``commands`` has
+    the remedies that plugins gave.
     """
 
     file: Path | None
@@ -35,7 +35,7 @@ class Findings:
     def failed(self, name: str, *problems: Problem, sentence: str | None = None) -> None:
         """Record a check that failed; a problem's ``field`` is its table and key.
 
-        ``sentence`` says the same beside the name, where the problem's own repeats it.
+        ``sentence`` is shown beside the name, where the problem's own sentence repeats the name.
         """
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         self.checks.append({"name": name, "ok": False, "detail": count})
@@ -44,7 +44,7 @@ class Findings:
         self.by_check.setdefault(name, []).extend(own)
 
     def found(self, *lines: Line | None) -> None:
-        """Record what health checks found; the red lines of one part are one check that failed."""
+        """Record the results of health checks; the red lines of one part are one failed check."""
         faults: dict[str, list[Problem]] = {}
         for line in filter(None, lines):
             if line.ok:

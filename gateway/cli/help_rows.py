@@ -35,7 +35,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "destinations": "Destinations of events, of every sink.",
         "deliveries": "Deliveries of events to endpoints: list, show, resend.",
         "files": "Photos, signatures and fax pages: list, save, revoke links, remove.",
-        "inbox": "Show and settle what came in for plugins and could not be used.",
+        "inbox": "List, release and discard messages that plugins could not use.",
         "plugins": "List and check installed plugins, and begin one.",
         "seal": "Rotate the key that seals patient data and secrets.",
     },
@@ -56,8 +56,8 @@ CORE_ROWS: Final[Mapping[str, str]] = {
 def plugin_rows(config: Path | None) -> Mapping[str, str] | None:
     """Return the rows that the enabled plugins declare.
 
-    ``None`` where only loading the plugins shows them, or why some are missing: the configuration
-    has problems, or a plugin declares nothing.
+    ``None`` where the plugins have to be loaded: the configuration has problems, or a plugin
+    declares nothing.
     """
     from gateway.cli.opening import read_settings
     from gateway.errors import GatewayError

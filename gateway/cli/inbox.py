@@ -1,4 +1,4 @@
-"""``gateway inbox``: what came in for plugins and could not be used, and what a person does."""
+"""``gateway inbox``: list, show, release and discard messages that plugins could not use."""
 
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ _STATES: Final = ("held", "dead", "waiting", "done")
 
 @click.group("inbox")
 def inbox() -> None:
-    """Show and settle what came in for plugins and could not be used.
+    """List, release and discard messages that plugins could not use.
 
     A message is held when a person has to decide, and dead after its last attempt.
     """
@@ -44,7 +44,7 @@ async def list_messages(
     account: str,
     test_data: bool,
 ) -> None:
-    """List messages, newest first, without what is in them."""
+    """List messages, newest first, without their content."""
     caller = caller_of(session, account, test_data=test_data, site=site)
     async with session.gateway() as gateway, gateway.database.read() as connection:
         found = await InboxItems(gateway, plugin).page(
@@ -66,7 +66,7 @@ async def show(
     account: str,
     test_data: bool,
 ) -> None:
-    """Show one message; with --reveal what is in it, which is audited."""
+    """Show one message; with --reveal its content, which is audited."""
     caller = caller_of(session, account, test_data=test_data, site=site, reveal=reveal)
     async with session.gateway() as gateway, gateway.database.begin() as connection:
         items = InboxItems(gateway)
@@ -88,7 +88,7 @@ async def show(
 async def release(
     session: Session, *, item_id: str, site: str | None, account: str, test_data: bool
 ) -> None:
-    """Have a held or dead message handled again, by the server within two seconds."""
+    """Make a held or dead message due again; the server handles it within two seconds."""
     caller = caller_of(session, account, test_data=test_data, site=site)
     async with session.gateway() as gateway:
         item = await HeldMessages(gateway, InboxItems(gateway)).release(caller, item_id)

@@ -117,9 +117,9 @@ async def narrow(
     expires: int | None,
     dry_run: bool,
 ) -> None:
-    """Take scopes or time away from a key, from the next request on.
+    """Remove scopes or time from a key, from the next request on.
 
-    A key is never given more: create a new one for that.
+    A key can't get more permissions: create a new one for that.
     """
     if not scopes and expires is None:
         raise click.UsageError("Say what the key may still do (--scope), or when it ends.")
@@ -140,9 +140,9 @@ async def narrow(
 @click.argument("key_ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All keys whose state is unconfirmed.")
 async def confirm(session: Session, *, key_ids: tuple[str, ...], every: bool) -> None:
-    """Let keys open again after the database was put back to before keys had scopes.
+    """Confirm keys after a database from before keys had bindings was copied back by hand.
 
-    Look at them with gateway keys list first, and revoke those that you don't know.
+    Look at them with gateway keys list first, and revoke the unknown ones.
     """
     if bool(key_ids) == every:
         raise click.UsageError("Give the ids of keys, or --all.")
@@ -155,9 +155,9 @@ async def confirm(session: Session, *, key_ids: tuple[str, ...], every: bool) ->
 @command("keep")
 @click.argument("key_ids", metavar="ID...", nargs=-1, required=True)
 async def keep(session: Session, *, key_ids: tuple[str, ...]) -> None:
-    """Let keys go on without the people who made them.
+    """Make keys independent of the people who made them.
 
-    A key that a person made opens nothing while that person is disabled or no member.
+    A key that a person made opens nothing while that person is disabled or not a member.
     """
     async with session.gateway() as gateway:
         kept = [await gateway.keys.keep(each, actor=session.actor) for each in key_ids]

@@ -3,10 +3,10 @@
 An entry is one line: time (UTC), level, logger, message, and fields such as ids. With
 ``format = "json"`` each entry is an object with those keys.
 
-The gateway itself logs ids, numbers and fixed words only. For libraries, further rules keep
-patient data out: they log from "warning" on (below that they log statements and addresses),
-only the fields named below are written, and an exception is logged with its class and stack,
-never with its message.
+The gateway itself logs ids, numbers and fixed words only. Further rules keep the patient data of
+libraries out: they log from "warning" on (below that they log statements and addresses), only the
+fields named below are written, and an exception is logged with its class and stack, never with its
+message.
 """
 
 import importlib.metadata

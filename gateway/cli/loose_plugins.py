@@ -1,7 +1,7 @@
 """Loose plugins: a ``.py`` file with a plugin class, found without being installed.
 
-A distribution's metadata is all that makes a class a plugin, so metadata is what is written for
-them, into a folder of the caller's; with that folder on the path they are found like any other.
+Only a distribution's metadata makes a class a plugin. So this module writes metadata for them into
+a folder of the caller; with that folder on the path they are found like installed plugins.
 """
 
 import ast
@@ -19,8 +19,8 @@ _DISTRIBUTION: Final = "loose_plugins"
 def loose_plugins(folder: Path) -> dict[str, str]:
     """Return the plugin classes in a folder's files, ``module:Class`` by plugin name.
 
-    A plugin is called as its file is. A file without a class that sets ``api_version`` is left
-    out; one that Python can't read raises ``GatewayError``, with its line.
+    A plugin has the name of its file. A file without a class that sets ``api_version`` is left out;
+    one that Python can't read raises ``GatewayError``, with its line.
     """
     found = {}
     for file in sorted(folder.glob("*.py")):
@@ -41,7 +41,7 @@ def loose_plugins(folder: Path) -> dict[str, str]:
 
 
 def write_distribution(site: Path, plugins: Mapping[str, str]) -> None:
-    """Write the metadata that makes ``plugins`` found where ``site`` is on the path."""
+    """Write the metadata by which ``plugins`` are found when ``site`` is on the path."""
     info = site / f"{_DISTRIBUTION}-0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(

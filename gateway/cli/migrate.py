@@ -13,8 +13,9 @@ from gateway.sdk.cli import Session, command
 async def migrate(session: Session, *, new: bool) -> None:
     """Update the database schema to this version; a SQLite file is backed up first.
 
-    Every command that opens the database does the same; this one reports it. A database that is
-    missing while its master key is there was lost, or is elsewhere: only --new creates another.
+    gateway serve and gateway worker do the same when they start; this command reports it. If the
+    database is missing and its master key exists, the database was lost or is elsewhere: only --new
+    creates another.
     """
     async with open_gateway(session.config, may_begin=True, replaces_database=new) as gateway:
         done = gateway.migrated

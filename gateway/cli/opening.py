@@ -13,7 +13,7 @@ from gateway.errors import ConfigurationError, GatewayError, StorageError
 from gateway.model.account import DEFAULT_ACCOUNT, Caller, Mode
 from gateway.sdk.cli import Session
 
-if TYPE_CHECKING:  # imported when they are needed: help and completion stay quick
+if TYPE_CHECKING:  # imported on demand, so that help and completion stay fast
     from gateway.runtime import Gateway
     from gateway.settings import Settings
 
@@ -21,7 +21,7 @@ DEFAULT_FILE: Final = Path("gateway.toml")
 
 
 class PluginCommands(NamedTuple):
-    """The commands of plugins by name, and why some are missing.
+    """The commands of plugins by name, and the reasons why some are missing.
 
     ``error``: the configuration can't be read, so no plugin was loaded. ``problems`` has a
     sentence for each plugin that failed.
@@ -93,9 +93,9 @@ async def open_gateway(
 ) -> AsyncIterator["Gateway"]:
     """Open the gateway that ``config`` describes.
 
-    Raises ``ConfigurationError`` where there is neither a configuration nor a database, unless it
-    ``may_begin`` there. ``only_reads``: raise ``StorageError`` instead of creating or migrating a
-    database. ``replaces_database``: create one even if its master key is there.
+    Raises ``ConfigurationError`` without a configuration and a database, unless it ``may_begin``.
+    ``only_reads``: raise ``StorageError`` instead of creating or migrating a database.
+    ``replaces_database``: create one even if its master key exists.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -115,7 +115,7 @@ async def open_gateway(
 
 
 def plugin_commands(config: Path | None) -> PluginCommands:
-    """Collect the commands of the enabled plugins, without connecting to anything."""
+    """Collect the commands of the enabled plugins, without opening a connection."""
     from gateway.plugin_loader import plugin_problems
     from gateway.runtime import Gateway
 

@@ -20,7 +20,7 @@ _FILE: Final = "owner-code"
 
 
 async def announce_owner_code(gateway: "Gateway", address: str, *, is_supervised: bool) -> None:
-    """Make a code while there is no owner, and say where the owner is made.
+    """Make a code while there is no owner, and print where to use it.
 
     ``is_supervised``: one of several processes; the first one makes the code.
     """
@@ -32,7 +32,7 @@ async def announce_owner_code(gateway: "Gateway", address: str, *, is_supervised
         return
     try:
         code = await enrolment.new_owner_code(keep_good=is_supervised)
-    except Conflict:  # made in this moment
+    except Conflict:  # the owner was made in the meantime
         return
     if code is None:
         return
@@ -64,12 +64,12 @@ def write_owner_code(gateway: "Gateway", code: str) -> Path:
 
 
 def owner_code_file(gateway: "Gateway") -> Path:
-    """Return where the code is when there is no terminal."""
+    """Return the file of the code when there is no terminal."""
     return gateway.settings.gateway.data_dir / _FILE
 
 
 def welcome_address(gateway: "Gateway", address: str | None = None) -> str:
-    """Return where the owner is made: at ``address`` if people can sign in there."""
+    """Return the address where the owner is made: ``address`` if people can sign in there."""
     public = gateway.settings.gateway.public_url.rstrip("/")
     if address is not None:
         scheme, _, host = address.partition("://")

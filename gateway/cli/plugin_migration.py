@@ -1,4 +1,4 @@
-"""Write a plugin's next migration: what its tables differ by from what its migrations make."""
+"""Write a plugin's next migration from the difference between its tables and its migrations."""
 
 import asyncio
 import re
@@ -38,13 +38,13 @@ def upgrade() -> None:
 def write_migration(plugin: str, tables: PluginTables, what: str) -> Path:
     """Write the next migration of ``plugin``, and return its file.
 
-    ``what`` says in a few words what it does. Raises ``Conflict`` where the tables are already
-    what the migrations make, and ``InvalidInput`` for a text that can't be a docstring.
+    ``what`` describes it in a few words. Raises ``Conflict`` when there is no difference, and
+    ``InvalidInput`` for a text that can't be a docstring.
     """
     if not _PLAIN.fullmatch(what):
         raise InvalidInput("Say in one line of 1 to 100 characters what the migration does.")
     last = _last(revisions_in(tables.migrations))
-    body = asyncio.run(_difference(tables))  # in a thread without a loop, as Alembic wants it
+    body = asyncio.run(_difference(tables))  # in a thread without a loop, as Alembic requires
     if not body:
         raise Conflict("The tables are what the migrations make: there is nothing to write.")
     number = 1 if last is None else int(_NUMBER.findall(last.id)[0]) + 1
@@ -63,7 +63,7 @@ def write_migration(plugin: str, tables: PluginTables, what: str) -> Path:
 
 
 def _last(revisions: list[Revision]) -> Revision | None:
-    """Return the newest revision: the one that no other goes on from."""
+    """Return the newest revision: the one without a successor."""
     downs = {each.down for each in revisions}
     heads = [each for each in revisions if each.id not in downs]
     if len(heads) > 1:
@@ -75,7 +75,7 @@ def _last(revisions: list[Revision]) -> Revision | None:
 
 
 async def _difference(tables: PluginTables) -> str:
-    """Return the code that brings what the migrations make to ``tables.metadata``."""
+    """Return the code that brings the schema of the migrations to ``tables.metadata``."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         database = Database(f"sqlite+aiosqlite:///{Path(folder, 'gateway.db').as_posix()}")
         try:

@@ -1,4 +1,4 @@
-"""Post a recorded request again: a webhook that came in, while its route is being written."""
+"""Post a recorded request again, such as a webhook whose route is being written."""
 
 import http.client
 import re
@@ -19,7 +19,7 @@ _NOT_SENT: Final = frozenset({"host", "content-length", "connection", "transfer-
 
 
 class Recorded(NamedTuple):
-    """A recorded request; ``body`` byte for byte as it was, since its signature covers it."""
+    """A recorded request; ``body`` has the exact bytes, because its signature covers them."""
 
     method: str
     path: str
@@ -28,16 +28,16 @@ class Recorded(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What the gateway answered."""
+    """The gateway's response."""
 
     status: int
     text: str
 
 
 def read_recorded(file: Path) -> Recorded:
-    """Read a file of the form that HTTP itself has: a request line, headers, a blank line, a body.
+    """Read a file in the form of HTTP: a request line, headers, a blank line, a body.
 
-    Raises ``InvalidInput`` for another form, which is described and never quoted.
+    Raises ``InvalidInput`` for another form, without quoting it.
     """
     content = file.read_bytes()
     found = _BLANK.search(content)
@@ -72,7 +72,7 @@ def refuse_foreign(recorded: Recorded, plugin: str, routes: Collection[tuple[str
 
 
 def signed_again(recorded: Recorded, schemes: Collection[SignatureScheme], secret: str) -> Recorded:
-    """Return the request signed again, as of now: a recorded signature gets too old.
+    """Return the request signed again with the current time, because recorded signatures expire.
 
     ``schemes`` are those that the plugin defines. Raises ``InvalidInput`` unless there is one.
     """

@@ -1,7 +1,7 @@
-"""How far a plugin has come, by what can be computed: ``gateway plugins check NAME --score``.
+"""The score of a plugin, from computable rules: ``gateway plugins check NAME --score``.
 
-Three levels, each with all rules of the ones before: *bronze* works, *silver* can be looked
-after, *gold* can be handed to strangers. A rule that doesn't concern a plugin holds.
+Three levels, each with all rules of the ones before: *bronze* works, *silver* can be operated,
+*gold* can be given to other pharmacies. A rule that doesn't apply to a plugin counts as met.
 """
 
 import importlib.metadata
@@ -27,7 +27,7 @@ _README_CHARACTERS: Final = 300
 
 
 class Rule(NamedTuple):
-    """A rule, whether it holds, and what to do where it doesn't."""
+    """A rule, whether it is met, and what to do if it isn't."""
 
     level: Level
     name: str
@@ -36,7 +36,7 @@ class Rule(NamedTuple):
 
 
 class Score(NamedTuple):
-    """The highest level of which every rule holds, if there is one, and all rules."""
+    """The highest level whose rules are all met, if there is one, and all rules."""
 
     level: Level | None
     rules: Sequence[Rule]
@@ -45,7 +45,7 @@ class Score(NamedTuple):
 def score_of(
     alone: Gateway, plugin: InstalledPlugin, plugin_class: type | None, problems: Sequence[Problem]
 ) -> Score:
-    """Judge a plugin; ``alone`` is a gateway with this plugin only.
+    """Score a plugin; ``alone`` is a gateway with this plugin only.
 
     ``plugin_class`` is ``None`` for one that can't be loaded.
     """
@@ -99,7 +99,7 @@ def _silver(alone: Gateway, plugin: InstalledPlugin, plugin_class: type) -> Iter
     holds_things = any(each.queues for each in hooks.tables()) or any(
         isinstance(each, Inbox) for each in hooks.lifespan_records()
     )
-    yield Rule(  # how its sinks' destinations are, the core shows by itself
+    yield Rule(  # the core itself shows the health of destinations
         "silver",
         "says what waits for a person",
         not holds_things or bool(hooks.health_checks() or hooks.attention()),

@@ -54,8 +54,8 @@ async def list_plugins(session: Session) -> None:
 async def check_plugin(session: Session, *, name: str, with_score: bool) -> None:
     """Load an enabled plugin, call its start-up hooks and run its health checks.
 
-    Health checks need a database that is up to date. Nothing is changed. --score says how far the
-    plugin has come, with a piece of advice for each rule that doesn't hold.
+    Health checks need a database that is up to date. Nothing is changed. --score rates the plugin,
+    with advice for each rule that isn't met.
     """
     with unlogged():
         gateway = Gateway(read_settings(session.config))
@@ -136,10 +136,10 @@ async def new_plugin(
 @click.argument("name")
 @click.argument("what")
 async def new_migration(session: Session, *, name: str, what: str) -> None:
-    """Write a plugin's next migration, from what its tables differ by.
+    """Write a plugin's next migration, from the changes of its tables.
 
-    WHAT says in a few words what it does. Compare what was written with what you meant: a renamed
-    column looks like one that is gone and another that is new.
+    WHAT describes it in a few words. Read the written file: it treats a renamed column as a dropped
+    one and a new one.
     """
     [tables] = await _tables_of(session, name)
     file = await asyncio.to_thread(write_migration, name, tables, what)
@@ -174,7 +174,7 @@ async def replay(
 ) -> None:
     """Post a recorded request to one of a plugin's routes again.
 
-    FILE is a request as HTTP has it: POST /path, the headers, a blank line, the body byte for byte.
+    FILE is a request in the form of HTTP: POST /path, the headers, a blank line, the exact body.
     """
     with unlogged():
         gateway = Gateway(read_settings(session.config))
@@ -194,7 +194,7 @@ async def replay(
 
 
 def _read_secret(given: str) -> str:
-    """Return a secret, or what its file holds: what stands in a command can be seen by others."""
+    """Return a secret, or the content of its file, because other users can see arguments."""
     if not given.startswith("@"):
         return given
     try:
@@ -231,7 +231,7 @@ def _with_one_plugin(settings: Settings, name: str) -> Gateway:
 
 
 def _clashes(gateway: Gateway, name: str, alone: Sequence[Problem]) -> list[Problem]:
-    """Return what goes wrong only beside the other plugins, and names this one."""
+    """Return the faults of this plugin that occur only together with the other plugins."""
     seen = {each.message for each in alone}
     return [
         each
@@ -252,9 +252,9 @@ def _class_of(name: str) -> type:
 
 
 async def _health_reports(gateway: Gateway, alone: Gateway) -> list[dict[str, Any]]:
-    """Return what health checks say; with none, the gateway is opened all the same.
+    """Return the results of health checks; without any, the gateway is opened nevertheless.
 
-    How long the plugin takes to open is seen only then.
+    Only opening it shows how long the plugin takes.
     """
     names = {check.name for check in alone.hooks.health_checks()}
     state = await look_at_database(gateway)

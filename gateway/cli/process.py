@@ -1,7 +1,7 @@
 """Supervision of child processes, and garbage collection settings of long-running ones.
 
-Children get the supervisor's process id (``--supervisor PID``) and end when it is gone: a
-killed supervisor can't terminate them, and they would hold its port forever.
+Children get the supervisor's process id (``--supervisor PID``) and end when it is gone: a killed
+supervisor can't terminate them, and they would keep its port forever.
 """
 
 import asyncio

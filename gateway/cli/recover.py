@@ -38,7 +38,7 @@ async def recover(
 ) -> None:
     """Resend the events that an endpoint subscribed to and never received.
 
-    Deliveries that wait for a retry are sent at once, too: use it when an endpoint is back
+    Deliveries that wait for a retry are sent at once, too: use it when an endpoint works again
     after hours. The running gateway sends a few at a time, and resumes after a restart.
     """
     caller = caller_of(session, account, test_data=test_data)

@@ -1,4 +1,4 @@
-"""The server on this machine, asked over HTTP whether it is ready."""
+"""Asks the server on this machine over HTTP whether it is ready."""
 
 import asyncio
 import http.client
@@ -12,7 +12,7 @@ from gateway.health.lines import Line
 from gateway.health.stored_state import reason_of
 from gateway.settings import Settings
 
-_SERVER_SECONDS: Final = 6.0  # a second more than /health/ready gives its checks
+_SERVER_SECONDS: Final = 6.0  # a second more than the deadline of /health/ready's checks
 _LOOKED_AT: Final = frozenset({"database", "plugins"})  # by the command itself
 _SERVED_HELP: Final[Mapping[str, str]] = {
     "engine": "gateway deliveries list --state pending",
@@ -46,7 +46,7 @@ async def server_lines(settings: Settings) -> tuple[Line, list[Line]]:
         detail = f"another program answers at {_address(settings)}; see [gateway] port"
         return Line("server", ok=False, detail=detail, command="gateway check"), []
     failed = [name for name, each in checks.items() if not each["ok"]]
-    if "database" in failed:  # the others aren't known then
+    if "database" in failed:  # the others are unknown then
         failed = [f"database ({checks['database']['detail'].rstrip('.')})"]
     if answered == http.client.OK:
         return Line("server", ok=True, detail=f"ready at {_address(settings)}"), served
@@ -79,7 +79,7 @@ def _ready(settings: Settings) -> tuple[int, bytes]:
     host, port = _local_host(settings), settings.gateway.port
     connection: http.client.HTTPConnection
     if _tls(settings):
-        # On this machine, to ask for health: the certificate may be for another name.
+        # For a health request on this machine: the certificate may be for another name.
         context = ssl._create_unverified_context()  # noqa: S323, SLF001
         connection = http.client.HTTPSConnection(
             host, port, timeout=_SERVER_SECONDS, context=context

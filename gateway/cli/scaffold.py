@@ -1,4 +1,4 @@
-"""Write a plugin's package from templates: green at once, for its author to change.
+"""Write a plugin's package from templates; its tests pass at once.
 
 A kind is a folder of templates: the core's are in ``gateway/scaffold``, those of a plugin that has
 extension points in the folder ``scaffold`` of its package. ``common`` belongs to every kind,
@@ -81,7 +81,7 @@ def kinds() -> dict[str, Path]:
 def names_of(text: str) -> Names:
     """Return the forms of a plugin's name; ``acme-erp`` is ``acme_erp``.
 
-    Raises ``InvalidInput`` for one that no plugin can have, ``Conflict`` for an installed one.
+    Raises ``InvalidInput`` for an invalid name, ``Conflict`` for that of an installed plugin.
     """
     name = text.strip().lower().replace("-", "_").removeprefix("gateway_")
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME or keyword.iskeyword(name):
@@ -97,7 +97,7 @@ def names_of(text: str) -> Names:
 def write_plugin(names: Names, kind: Path, folder: Path, *, tables: bool = False) -> list[Path]:
     """Write the package of a kind into ``folder``; returns the files that it wrote.
 
-    Raises ``Conflict`` where the folder has something in it: nothing is overwritten.
+    Raises ``Conflict`` for a folder that isn't empty: no file is overwritten.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Conflict(f"{folder} isn't empty: choose another folder with --dir.")
@@ -135,7 +135,7 @@ def _templates(names: Names, folders: list[Path]) -> Iterator[tuple[Path, Path]]
 def _rendered(source: Path, values: Mapping[str, Any]) -> str:
     from jinja2 import Environment, StrictUndefined
 
-    # Not HTML: the templates are Python, TOML and Markdown, and their values names of our own.
+    # No escaping: the templates are Python, TOML and Markdown, and their values are checked names.
     environment = Environment(  # noqa: S701
         undefined=StrictUndefined, keep_trailing_newline=True, lstrip_blocks=True
     )

@@ -95,7 +95,7 @@ async def serve(
             watched_loop(gateway.metrics, gateway.clock),
             on_termination(server.stop),
         ):
-            # Behind the lock: a server that is refused must not replace the code of the first.
+            # Inside the lock: a refused server must not replace the owner code of the running one.
             await announce_owner_code(gateway, address, is_supervised=supervisor is not None)
             async with gateway.running(), ending_with(supervisor, server.stop):
                 await server.serve(sockets=[listener])

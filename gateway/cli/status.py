@@ -1,4 +1,4 @@
-"""``gateway status``: one screen that shows what works, what doesn't, and the command that helps.
+"""``gateway status``: one screen with the state of every part, and the remedy where one is red.
 
 Read-only, and independent of the server: it also works while the server is down.
 """
@@ -85,7 +85,7 @@ async def collect(config: Path | None) -> list[Line]:
 
 
 def _with_config(line: Line, path: Path | None) -> Line:
-    """Let the command be one that can be pasted: with the --config that was given."""
+    """Return the command with the given --config, so that it can be pasted."""
     if line.command is None or path is None or path == DEFAULT_FILE:
         return line
     return line._replace(command=f"{line.command} --config {path}")
@@ -127,7 +127,7 @@ async def _plugin_health(
 
 
 async def _stored(gateway: Gateway) -> list[Line]:
-    """Look at what the database holds; it exists and its schema is up to date."""
+    """Look at the database's content; it exists and its schema is up to date."""
     database = Database(gateway.settings.database.url, only_reads=True)
     try:
         reader = BacklogReader(

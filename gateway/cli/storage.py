@@ -87,8 +87,8 @@ async def prune(session: Session, *, dry_run: bool) -> None:
 async def compact(session: Session) -> None:
     """Rewrite a SQLite file without its free pages. The gateway must not be running.
 
-    Files created by this version shrink by themselves; older ones do after this. It needs as
-    much free disk space as the file is large.
+    Files created by this version shrink by themselves; older ones do after this. It needs free disk
+    space of the file's size.
     """
     import sqlite3
 
@@ -102,7 +102,7 @@ async def compact(session: Session) -> None:
         session.say("PostgreSQL uses its space again by itself: there is nothing to do.")
         session.record({"database": "postgresql"})
         return
-    if not path.is_file():  # opening it would create an empty one
+    if not path.is_file():  # opening the gateway would create an empty one
         raise NotFound(f"There is no database at {path} yet.")
     try:
         before, after = space.compact(path)

@@ -1,6 +1,6 @@
-"""What goes on while people look around: a driver moves, orders come in, the agent writes.
+"""Activity of the kept demo: a driver moves, orders arrive, the agent writes.
 
-A server that failed works again after some minutes. Each task goes on until it is cancelled.
+A failing server works again after some minutes. Each task runs until it is cancelled.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class AtWork:
 
     @contextlib.asynccontextmanager
     async def going_on(self) -> Any:
-        """Work until the block ends."""
+        """Run the tasks until the block ends."""
         steps: list[Callable[[], Awaitable[Any]]] = [self._drive, self._order]
         if self._agent is not None:
             steps.append(self._write)
@@ -61,12 +61,12 @@ class AtWork:
         while True:
             try:
                 await step()
-            except GatewayError as error:  # people who look around may be in its way
+            except GatewayError as error:  # a visitor may have changed the package
                 _log.info("%s", error)
                 await self._pause(_AGAIN_SECONDS, _AGAIN_SECONDS)
 
     async def _drive(self) -> None:
-        """Go to one door, or load the next round."""
+        """Report one delivery, or begin the next round."""
         await self._pause(*_STEP_SECONDS)
         if not self._road:
             await self._load()

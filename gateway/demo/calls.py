@@ -1,4 +1,4 @@
-"""Calls of the demo's programs to its gateway, over HTTP as any program makes them."""
+"""Requests of the demo's programs to its gateway, over HTTP like those of any program."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ class Program:
         self._key = key
 
     async def get(self, path: str) -> Any:
-        """Ask for something."""
+        """Send a GET request."""
         return await asyncio.to_thread(self._call, "GET", path, None, {})
 
     async def post(self, path: str, body: Any) -> Any:

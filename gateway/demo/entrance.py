@@ -1,6 +1,6 @@
-"""The door of the kept demo: a code of one use, then a choice of the person to look as.
+"""The entrance of the kept demo: a one-time code, then a choice of the person to sign in as.
 
-It is part of no other gateway: the demo adds it to its own, before it opens.
+Only the demo adds it to its own gateway, before it opens.
 """
 
 import secrets
@@ -32,7 +32,7 @@ AnyBrowser = NamedDependency[SkipValidation[Browser]]
 
 
 class Entrance:
-    """A plugin of the demo's own gateway. ``code`` opens it once; the browser stays let in."""
+    """A plugin of the demo's own gateway. ``code`` works once; the browser stays admitted."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -44,7 +44,7 @@ class Entrance:
         self.code = f"{letters[:4]}-{letters[4:]}"
 
     def admit(self, staff: Sequence[Person]) -> None:
-        """Open the door: these are the people to look as."""
+        """Allow sign-ins as these people."""
         self._staff = staff
 
     @hookimpl

@@ -1,4 +1,4 @@
-"""Invented patients, drugs and orders. No one of them lives, and no number of them rings."""
+"""Invented patients, drugs and orders. The people don't exist, the numbers aren't in use."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ SEED: Final = 20_261_124
 
 
 class Inventor:
-    """Makes orders up; the same ones at each run."""
+    """Makes up orders, the same ones in each run."""
 
     def __init__(self) -> None:
         self._random = random.Random(SEED)  # noqa: S311 - invents people, guards no secret
@@ -75,15 +75,15 @@ class Inventor:
         return self._random.choice(_DRUGS)
 
     def pause(self, least: float, most: float) -> float:
-        """Return a length of time between two."""
+        """Return a random length of time between two."""
         return self._random.uniform(least, most)
 
     def is_one_in(self, many: int) -> bool:
-        """Return whether the one case in ``many`` is met."""
+        """Return true in one of ``many`` cases."""
         return self._random.randrange(many) == 0
 
     def door(self, name: str, copay: str) -> dict[str, Any]:
-        """Return what a driver reports of a delivery that was completed."""
+        """Return a driver's report of a completed delivery."""
         pick = self._random
         report: dict[str, Any] = {
             "proof": {
@@ -124,6 +124,6 @@ class Inventor:
 
 
 def copay_of(order: Mapping[str, Any]) -> str:
-    """Return what an order's bag costs the patient."""
+    """Return the copay of an order's bag."""
     parts: Sequence[Mapping[str, Any]] = order["prescriptions"]
     return f"{sum(float(each['copay_amount']) for each in parts):.2f}"

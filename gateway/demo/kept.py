@@ -84,7 +84,7 @@ _SETTLES: Final = 300
 
 
 async def keep_demo(session: Session, port: int) -> None:
-    """Serve the demo until SIGINT or SIGTERM; nothing of it stays behind."""
+    """Serve the demo until SIGINT or SIGTERM; then delete its folder."""
     logging.basicConfig(level=logging.CRITICAL)  # servers fail on purpose
     ending = asyncio.Event()
     with (
@@ -123,7 +123,7 @@ class _Programs:
 
 
 class _Kept:
-    """The gateway of the demo, and how it is filled."""
+    """The gateway of the demo, which fills itself."""
 
     def __init__(
         self, session: Session, folder: Path, listener: socket.socket, subscribers: Subscribers
@@ -173,7 +173,7 @@ class _Kept:
                     await serving
 
     async def fill(self) -> AtWork:
-        """Play the day so far; returns what goes on from here."""
+        """Play the day so far; returns the tasks that continue it."""
         self._session.say("Filling a temporary gateway with a day at two pharmacies …")
         staff = await hire(self._gateway)
         programs = await self._hand_out_keys(staff)
@@ -190,7 +190,7 @@ class _Kept:
         return AtWork(morning, dispatch, self._subscribers, agent)
 
     def announce(self) -> None:
-        """Say where to look, and the code that opens."""
+        """Print the address and the code."""
         code = self._entrance.code
         clock = self._now.astimezone(ZoneInfo(self._zone))
         text = (
@@ -240,7 +240,7 @@ class _Kept:
     def _note_side_doors(
         self, morning: Morning, programs: _Programs, agent: prescriptions.Agent | None
     ) -> None:
-        """Note what comes in by other ways than the till, as far as their plugins are there."""
+        """Schedule what arrives through other plugins than the JSON API, if they are installed."""
         if "csv" in self._plugins:
             morning.at(62, lambda: spreadsheet.import_orders(programs.clinic))
             morning.at(8, lambda: spreadsheet.check_next(programs.clinic))
@@ -257,7 +257,7 @@ class _Kept:
                 morning.at(minutes_ago - 2, agent.work_once)
 
     async def _break_glass(self, morning: Morning, staff: Sequence[Person]) -> None:
-        """Open a record in an emergency; the privacy officer finds it waiting."""
+        """Open a record in an emergency, for the privacy officer to review."""
         dispatcher = next(each for each in staff if each.name == "Luis Ortega")
         caller = Caller(
             DEFAULT_ACCOUNT, "live", dispatcher.id, None, kind="person", name=dispatcher.name

@@ -1,4 +1,4 @@
-"""Labels of the demo: one that waits for a person, where the extra that reads them is installed."""
+"""Labels of the demo: a draft for a person, if the extra that reads labels is installed."""
 
 import importlib.util
 import io
@@ -28,7 +28,7 @@ def can_read() -> bool:
 
 
 async def scan_one(phone: Program) -> None:
-    """Send a picture of a label: it is read in some seconds, and a person confirms it."""
+    """Send a picture of a label: it is read in some seconds, for a person to confirm."""
     await phone.upload("/api/labels", "label.png", "image/png", _drawn())
 
 

@@ -1,6 +1,6 @@
-"""The day so far at two pharmacies: since yesterday afternoon, played in seconds.
+"""The day so far at two pharmacies: since yesterday afternoon, simulated in seconds.
 
-Each step sets the clock, does one thing, and waits until its webhooks are out.
+Each step sets the clock, does one thing, and waits until its webhooks are sent.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ Act = Callable[[], Awaitable[Any]]
 
 
 class Morning:
-    """Plays what happened, and knows at its end which packages the driver still has."""
+    """Plays the events of the day, and returns the packages that the driver still has."""
 
     def __init__(
         self, gateway: Gateway, clock: PlayedClock, dispatch: Dispatch, subscribers: Subscribers
@@ -42,11 +42,11 @@ class Morning:
         self.waiting: list[Carried] = []
 
     def at(self, minutes_ago: float, act: Act) -> None:
-        """Note something that happened so many minutes ago."""
+        """Schedule a step at this many minutes ago."""
         self._steps.append((minutes_ago, act))
 
     async def play(self, now: datetime) -> None:
-        """Play all that was noted, the oldest first."""
+        """Play all scheduled steps, the oldest first."""
         for minutes_ago, act in sorted(self._steps, key=lambda step: -step[0]):
             self._clock.go_to(minutes_before(now, minutes_ago))
             self._gateway.clock.follow()
@@ -56,7 +56,7 @@ class Morning:
         self._gateway.clock.follow()
 
     def note_everything(self, today: datetime) -> None:
-        """Note the day: orders and rounds at both sites, and a server that fails."""
+        """Schedule the day: orders and rounds at both sites, and a server that fails."""
         self._yesterday(today)
         self._lakeside()
         self._queen()
@@ -109,7 +109,7 @@ class Morning:
         goes_wrong: bool = False,
         is_short: bool = False,
     ) -> None:
-        """Note a round: orders, ready, out, then door after door."""
+        """Schedule a round: orders, ready, out, then one delivery after the other."""
         packages: list[Carried] = []
 
         async def orders() -> None:
@@ -153,7 +153,7 @@ class Morning:
         self.on_the_road = packages
 
     async def _leaves_again(self) -> None:
-        """Begin the round that is out now."""
+        """Begin the round that is still out at the end."""
         await self._dispatch.leave(self.on_the_road, DRIVER)
         await self._to_the_next_door()
 
@@ -191,7 +191,7 @@ class Morning:
         return work
 
     async def _settled(self) -> None:
-        """Wait until nothing that is due is unsent; what a failing server holds up isn't due."""
+        """Wait until all due deliveries are sent; those of a failing server aren't due."""
         for _ in range(_LOOKS):
             due = await self._gateway.dispatcher.destinations_with_work()
             engine = self._gateway.engine
@@ -204,4 +204,4 @@ class Morning:
 
 
 async def _nothing() -> None:
-    """Let the time pass: what is due by now is attempted."""
+    """Do nothing: due deliveries are attempted when the clock moves."""

@@ -1,6 +1,6 @@
-"""The prescription queue of the demo: what came in, and the program beside the pharmacy's software.
+"""The prescription queue of the demo, and its agent beside the pharmacy's software.
 
-The agent writes what is clear, and asks a person where two patients fit.
+The agent writes clear prescriptions, and asks a person when two patients match.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,14 +78,14 @@ async def send(emr: Program, sent: Mapping[str, Any], site: str) -> None:
 
 
 class Agent:
-    """The program that takes jobs over into the pharmacy's software, and reports."""
+    """The program that writes jobs into the pharmacy's software, and reports."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._asked: set[str] = set()
 
     async def work_once(self, *, patient: bool = False) -> int:
-        """Take what is queued, and report each; returns how many there were.
+        """Lease the queued jobs, and report each; returns their number.
 
         With ``patient`` it waits some seconds for the first.
         """

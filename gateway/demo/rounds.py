@@ -1,6 +1,6 @@
-"""What drivers do with packages: a round leaves, goes from door to door, and comes back.
+"""Drivers' rounds: a round leaves, goes from door to door, and comes back.
 
-The played morning and the driver who goes on working use the same reports.
+The simulated morning and the later tasks use the same reports.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ class Carried:
 
 
 class Dispatch:
-    """Takes orders in and reports what drivers do, as the shop's programs would."""
+    """Sends orders and drivers' reports, as the shop's programs would."""
 
     def __init__(self, till: Program, courier: Program, inventor: Inventor) -> None:
         self._till = till
@@ -30,7 +30,7 @@ class Dispatch:
         self.inventor = inventor
 
     async def take(self, orders: Sequence[Mapping[str, Any]]) -> list[Carried]:
-        """Send orders in; returns the packages."""
+        """Send orders; returns the packages."""
         answer = await self._till.post("/api/webhook/orders", {"orders": list(orders)})
         return [
             Carried(result["package_id"], orders[result["index"]])
@@ -51,7 +51,7 @@ class Dispatch:
         await self.report("delivery.picked_up", packages, driver_id=driver)
 
     async def complete(self, package: Carried, driver: str, **otherwise: Any) -> None:
-        """Report a delivery; ``otherwise`` is what went another way than it should."""
+        """Report a delivery; ``otherwise`` has the fields that differ from a smooth one."""
         name, copay = package.order["patient_name"], copay_of(package.order)
         door = {**self.inventor.door(name, copay), **otherwise}
         await self.report("delivery.completed", [package], driver_id=driver, **door)

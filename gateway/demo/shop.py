@@ -1,4 +1,4 @@
-"""The web shop of the demo: three orders as Shopify would send them. No call leaves the machine."""
+"""The web shop of the demo: three orders as Shopify would send them, without its servers."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ _PEOPLE: Final[Sequence[tuple[str, str, str]]] = (
 
 
 async def send_orders(shop: Program, now: datetime) -> None:
-    """Send the shop's orders: one is held by its tag, one lacks its address."""
+    """Send the shop's orders: one is held because of its tag, one has no address."""
     for index, (first, last, tags) in enumerate(_PEOPLE):
         has_address = index != len(_PEOPLE) - 1
         order = _order(index, first, last, tags, now, has_address=has_address)

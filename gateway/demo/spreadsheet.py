@@ -39,7 +39,7 @@ async def import_orders(clinic: Program) -> None:
 
 
 async def check_next(clinic: Program) -> None:
-    """Check the file of tomorrow, and leave it to a person."""
+    """Check tomorrow's file, and leave it to a person."""
     await _checked(clinic, _NEXT_NAME, _NEXT)
 
 

@@ -14,7 +14,7 @@ from gateway.runtime import Gateway
 
 @dataclass(frozen=True, slots=True)
 class Colleague:
-    """A person of the demo: what they are, and at which sites (``None``: at all)."""
+    """A person of the demo: role and sites (``None``: all)."""
 
     name: str
     role: Role
@@ -33,7 +33,7 @@ STAFF: Final[Sequence[Colleague]] = (
 
 
 async def hire(gateway: Gateway) -> list[Person]:
-    """Store the staff, in their order. The entrance lets them in: no device has their passkeys."""
+    """Store the staff, in order. They sign in at the entrance: no device has their passkeys."""
     now, parts = gateway.clock.now(), gateway.identity.parts
     hired = []
     async with gateway.database.begin() as connection:

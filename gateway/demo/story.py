@@ -1,4 +1,4 @@
-"""The demo that ends by itself: an order's whole way on one screen.
+"""The demo of one order, from the request to the webhooks, on one screen.
 
 It starts a gateway on a temporary SQLite file and a subscriber's server, then uses
 both from outside, over HTTP and the command line.

@@ -22,11 +22,11 @@ class Subscribers:
         return f"http://127.0.0.1:{self._server.server_port}{path}"
 
     def fail(self, path: str) -> None:
-        """Let a server answer 503 from now on."""
+        """Make a server answer 503 from now on."""
         self._down.add(path)
 
     def recover(self, path: str) -> None:
-        """Let it work again."""
+        """Make it work again."""
         self._down.discard(path)
 
     def __enter__(self) -> Self:

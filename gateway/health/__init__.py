@@ -1,1 +1,1 @@
-"""How the gateway is: what works, what does not, and the command that helps."""
+"""The gateway's health: the state of each part, and the command that helps."""

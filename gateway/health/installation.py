@@ -104,7 +104,7 @@ def certificate(settings: Settings, now: datetime) -> Line | None:
 
 
 async def redis(settings: Settings, *, deadline_seconds: float = 5.0) -> Line:
-    """Return whether Redis answers; no fault where the settings name none."""
+    """Return the line of Redis: whether it answers; green without one in the settings."""
     name = "redis"
     if settings.redis is None:
         return green(name, "not configured; everything runs in one process")
@@ -131,7 +131,7 @@ async def redis(settings: Settings, *, deadline_seconds: float = 5.0) -> Line:
 
 
 def files(settings: Settings) -> Line:
-    """Return what becomes of photos: whether they can be kept, and opened by receivers."""
+    """Return the line of photos: whether they can be stored, and opened by receivers."""
     name, values = "files", {"days": settings.files.link_days, "remedy": INSTALL_FILES}
     can_keep = is_file_library_installed("PIL") and is_file_library_installed("pypdf")
     if is_loopback(settings.gateway.public_url):

@@ -1,4 +1,4 @@
-"""What ``gateway check`` says of an installation, said by the gateway that runs in it."""
+"""The lines of ``gateway check`` about an installation, from its running gateway."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -18,7 +18,7 @@ _AUDIT_ROWS: Final = 1000  # the newest ones; the page Audit and gateway audit v
 
 
 class InstalledParts:
-    """Looks at an open gateway's installation, at most once a minute however many ask.
+    """Checks an open gateway's installation, at most once a minute for any number of callers.
 
     A part that takes longer than ``deadline_seconds`` is a red line.
     """
@@ -31,7 +31,7 @@ class InstalledParts:
         self._kept_until: float | None = None
 
     async def lines(self) -> list[Line]:
-        """Return the lines of everything but the keys, which belong to accounts."""
+        """Return all lines except those of the keys, which belong to accounts."""
         clock = self._gateway.clock
         async with self._turn:
             if self._kept_until is None or clock.monotonic_seconds() >= self._kept_until:

@@ -1,4 +1,4 @@
-"""A line of the gateway's state: one part, green or red, what is so, and the command that helps."""
+"""A line of the gateway's state: one part, green or red, its detail, and the command that helps."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ def green(name: str, message: str, **values: object) -> Line:
 
 
 def red(name: str, command: str, message: str, **values: object) -> Line:
-    """Return the line of a part that a person should see to, and the command that helps."""
+    """Return the line of a part that needs a person, and the command that helps."""
     detail = said(message, values)
     return Line(name, ok=False, detail=detail, command=command, message=message, values=values)
 

@@ -63,7 +63,7 @@ async def look_at_database(gateway: Gateway, *, every_page: bool = False) -> Dat
 
 
 def _filling(progress: FillProgress) -> str:
-    """Return how many packages of an earlier version have their clear columns, while some don't."""
+    """Return the progress of filling the clear columns, while some packages are unfilled."""
     if not progress.unfilled:
         return ""
     done = progress.packages - progress.unfilled

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
 """With less free space on its disk, a SQLite database counts as full."""
 
-# With deliveries due and an engine running, an attempt is made at least this often.
+# With due deliveries and a running engine, an attempt is made at least this often.
 _STANDSTILL: Final = timedelta(minutes=5)
 _NOT_KNOWN: Final = "not known while the database can't be used"
 _NO_ATTEMPTS: Final = "no due delivery was attempted for five minutes; see the log"
@@ -111,7 +111,7 @@ class Readiness:
             return failing(_NOT_KNOWN)
         except Exception as error:  # noqa: BLE001 - any exception of a check means: not healthy
             place = with_place(type(error).__name__, error, check.check)
-            if self._logged.get(check.name) != place:  # once, not at each question
+            if self._logged.get(check.name) != place:  # once, not at each request
                 self._logged[check.name] = place
                 _log.warning("health check %s failed: %s", check.name, place)
             return failing("the check failed: {kind}", kind=type(error).__name__)
@@ -119,8 +119,8 @@ class Readiness:
     async def _database(self) -> HealthReport:
         """Report whether the database can be read and written.
 
-        Concurrent requests share one probe. It survives their timeouts, because it waits
-        in the queue of writers like any other transaction.
+        Concurrent requests share one probe. The probe survives their timeouts, because it waits in
+        the queue of writers like any other transaction.
         """
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._run_probe(), context=Context())
@@ -163,13 +163,13 @@ class Readiness:
         return report
 
     async def _queue(self, queue: QueueTable) -> HealthReport:
-        """Report a plugin's queue: failing when due items are left alone, not for dead letters."""
+        """Report a plugin's queue: failing when due items aren't claimed, not for dead letters."""
         backlog = await self._gateway.backlog.read()
         depth = backlog.work_queues[queue.name]
         counts = {"due": depth.due, "leased": depth.leased, "dead": depth.dead}
         claimable_since = max(depth.claimable_since or backlog.read_at, self._since)
         left_alone = backlog.read_at - claimable_since > _STANDSTILL
-        # A remote agent that doesn't come for its work is not this process's fault.
+        # A remote agent that doesn't lease its jobs is not this process's fault.
         if left_alone and depth.leased == 0 and queue.held_by_process:
             return failing(_NOT_CLAIMED, None, **counts)
         age = backlog.read_at - (depth.claimable_since or backlog.read_at)
@@ -188,7 +188,7 @@ class Readiness:
                 missing = await sinks_without_plugin(connection, self._gateway.hooks.sinks())
         except (SQLAlchemyError, StorageError):
             missing = []  # the check "database" says so
-        # A backlog for a plugin keeps no order from coming in: no reason to be taken off.
+        # A plugin's backlog doesn't stop orders, so the load balancer should keep this process.
         if missing:
             more = "; ".join(missing)
             return healthy("{count} plugins loaded; {missing}", count=enabled, missing=more)
@@ -205,5 +205,5 @@ def slow_plugins(gateway: Gateway) -> list[Line]:
 
 
 async def readiness(gateway: Gateway) -> dict[str, HealthReport]:
-    """Check every part once, those that don't decide whether it is ready as well."""
+    """Check every part once, with those that don't decide whether it is ready."""
     return await Readiness(gateway, advisory=True).reports()

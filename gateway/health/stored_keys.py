@@ -1,4 +1,4 @@
-"""What health checks say of API keys: how many there are, and which of them open nothing."""
+"""The health of API keys: their number, and the inactive ones."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -35,11 +35,10 @@ _UNCONFIRMED: Final = (
 
 
 def key_lines(keys: Iterable[ApiKey], state_of: Callable[[ApiKey], KeyState]) -> Iterator[Line]:
-    """Return the lines of the keys; none where there is no key.
+    """Return the lines of the keys; none without keys.
 
-    Keys that may do what every key could before there were scopes are named until they are
-    narrowed. Rows that the gateway didn't write are a fault: they open nothing, and a person
-    who can write the database put them there.
+    Keys with the scope ``legacy`` are named until they are narrowed. Rows that the gateway didn't
+    write are a fault: they open nothing, and a person who can write the database added them.
     """
     by_state: dict[str, list[ApiKey]] = {}
     for key in keys:

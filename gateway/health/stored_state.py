@@ -1,6 +1,6 @@
-"""The state of what is stored, and of the disk: lines of ``gateway status`` and of its page.
+"""The state of stored data and of the disk: lines of ``gateway status`` and of its page.
 
-Reads only what is bounded: backlogs by their indexes, facts by their names, the folder of backups.
+All reads are bounded: backlogs by their indexes, facts by their names, the folder of backups.
 """
 
 import shutil
@@ -30,7 +30,7 @@ from gateway.storage.stores.installation import (
 
 _LEAST_FREE_BYTES: Final = 1 << 30
 _OLDEST_QUEUE: Final = timedelta(minutes=5)
-_OLDEST_BACKUP: Final = timedelta(hours=36)  # a nightly one that was missed
+_OLDEST_BACKUP: Final = timedelta(hours=36)  # a missed nightly backup
 _CLOCK_TOLERANCE: Final = timedelta(minutes=1)
 _MAX_ENDPOINTS: Final = 10
 _FILES_KEPT_SECONDS: Final = 60.0
@@ -38,9 +38,9 @@ _BACK_UP: Final = "gateway backup --keep 7"
 
 
 class StoredState:
-    """Reads the state of what is stored, over one gateway.
+    """Reads the state of one gateway's stored data.
 
-    Files are counted at most once a minute: that takes longer the more there are.
+    Files are counted at most once a minute, because counting takes longer with more files.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -97,7 +97,7 @@ def disk(settings: Settings) -> Line:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why the operating system refused something, in small letters."""
+    """Return the operating system's reason for an error, in small letters."""
     return (getattr(error, "strerror", None) or type(error).__name__).lower()
 
 

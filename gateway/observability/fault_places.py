@@ -1,6 +1,6 @@
-"""Where an exception came from, for the log: file, line and function, never the message.
+"""The place of an exception, for the log: file, line and function, never the message.
 
-The message of an exception may quote anything, a patient's name among it; the place never does.
+An exception's message may quote anything, also a patient's name; the place never does.
 """
 
 import functools
@@ -17,9 +17,9 @@ _OWN: Final = "gateway"
 def place_of(error: BaseException, function: Callable[..., Any]) -> str:
     """Return the place that raised ``error``: ``gateway_acme/jobs.py:31 in poll``.
 
-    It is the innermost one in the package of ``function``, which was called; what the package
-    called itself doesn't help its author. Where the exception didn't come from there (an answer
-    of another shape), it is the line at which ``function`` begins, or empty if it has none.
+    It is the innermost place in the package of ``function``, which was called; deeper places don't
+    help the package's author. If the exception wasn't raised there (a result of the wrong type), it
+    is the first line of ``function``, or empty if it has none.
     """
     inner = _inner(function)
     package = (getattr(inner, "__module__", None) or "").partition(".")[0]
@@ -34,7 +34,7 @@ def place_of(error: BaseException, function: Callable[..., Any]) -> str:
 
 
 def with_place(text: str, error: BaseException, function: Callable[..., Any]) -> str:
-    """Return ``text`` (the class of ``error``, say) and its place: ``KeyError at … in …``."""
+    """Return ``text`` (such as the class of ``error``) and its place: ``KeyError at … in …``."""
     place = place_of(error, function)
     return f"{text} at {place}" if place else text
 
@@ -46,7 +46,7 @@ def _inner(function: Any) -> Any:
 
 
 def _file(frame: FrameType, module: str) -> str:
-    """Return a file as its package names it; the folder it is installed in says nothing."""
+    """Return a file's path within its package, without the folder of the installation."""
     return _shortened(frame.f_code.co_filename, module)
 
 

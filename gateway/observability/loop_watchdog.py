@@ -1,12 +1,12 @@
-"""Finds what blocks the event loop: a thread that samples the loop's stack.
+"""Finds code that blocks the event loop: a thread that samples the loop's stack.
 
-The thread looks every 50 ms whether the loop waits for events, which costs the loop nothing.
-When it is at work, the thread asks it for a sign of life. When none comes for 100 ms it
-takes the stack of the loop's thread, and when the loop answers again it logs how long it
-was blocked, how much CPU time it used meanwhile (where the system reports it), and the
-innermost function of the gateway or a plugin on that stack. A block with little CPU time
-is a busy machine or a blocking system call, not a computation; where the system reports how
-long the thread waited for a processor (Linux), a busy machine's blocks are counted and not logged.
+The thread checks every 50 ms whether the loop waits for events, which costs the loop nothing. If it
+doesn't, the thread schedules a callback. When the callback doesn't run for 100 ms it takes the
+stack of the loop's thread, and when the callback runs it logs how long it was blocked, how much CPU
+time it used meanwhile (where the system reports it), and the innermost function of the gateway or a
+plugin on that stack. A block with little CPU time is a busy machine or a blocking system call, not
+a computation; where the system reports how long the thread waited for a processor (Linux), a busy
+machine's blocks are counted and not logged.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 
 BLOCKED_SECONDS: Final = 0.1
 _PERIOD_SECONDS: Final = 0.05
-# A busy machine blocks a place again and again: all are counted, one a minute is logged.
+# A busy machine causes many blocks at one place: all are counted, one a minute is logged.
 _QUIET_SECONDS: Final = 60.0
-# Where a loop waits for events: uvloop does in no function of Python's, asyncio in its selector.
+# Where a loop waits for events: uvloop outside of Python functions, asyncio in its selector.
 _WAITING: Final = frozenset({"asyncio.runners", "asyncio.windows_events", "selectors"})
 
 
@@ -65,7 +65,7 @@ class _Watchdog(threading.Thread):
         self._alive = threading.Event()
         self._stopped = threading.Event()
         self._waited_at = 0.0
-        # By place: until when it is not logged again, and how often it would have been.
+        # By place: the end of the pause in logging, and the number of unlogged blocks.
         self._said: dict[str, tuple[float, int]] = {}
 
     def stop(self) -> None:
@@ -75,7 +75,7 @@ class _Watchdog(threading.Thread):
 
     def run(self) -> None:
         while not self._stopped.is_set():
-            time.sleep(_PERIOD_SECONDS)  # an event would cost twice as much
+            time.sleep(_PERIOD_SECONDS)  # an asyncio event would cost twice as much
             if self._waits():
                 continue
             began, cpu_began = self._clock.monotonic_seconds(), self._cpu_seconds()
@@ -104,7 +104,7 @@ class _Watchdog(threading.Thread):
         return waits
 
     def _answers(self) -> bool:
-        """Ask the loop for a sign of life, and say whether it came in time."""
+        """Schedule a callback on the loop, and return whether it ran in time."""
         self._alive.clear()
         self._loop.call_soon_threadsafe(self._alive.set)
         return self._alive.wait(self._blocked_seconds)
@@ -137,7 +137,7 @@ class _Watchdog(threading.Thread):
 
 
 def place_of(frame: FrameType | None) -> str:
-    """Return ``module:function`` of the innermost frame of ours, else of the innermost."""
+    """Return ``module:function`` of the innermost frame of the gateway or a plugin, else of any."""
     innermost = frame
     while frame is not None:
         module = frame.f_globals.get("__name__", "")

@@ -113,7 +113,7 @@ class Histogram(Family):
 
 
 class Gauge(Family):
-    """Numbers kept elsewhere: the owner sets ``read``. ``grows``: exported as a counter."""
+    """Numbers read from their owner, which sets ``read``. ``grows``: exported as a counter."""
 
     def __init__(
         self, name: str, meaning: str, labels: Labels = (), *, grows: bool = False

@@ -48,7 +48,7 @@ class SharedMetrics:
         await asyncio.to_thread(self._withdraw)
 
     async def all_processes(self) -> dict[str, Snapshot]:
-        """Return the numbers by process: ours now, others' as last published."""
+        """Return the numbers by process: this one's now, others' as last published."""
         try:
             others = await asyncio.to_thread(self._read_others)
         except (redis.RedisError, OSError):

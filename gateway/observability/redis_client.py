@@ -10,7 +10,7 @@ _ANSWER_SECONDS: Final = 1.0
 
 
 def connected(url: str) -> redis.Redis:
-    """Return a client with short time-outs: Redis holds nothing worth waiting for."""
+    """Return a client with short time-outs, because no data in Redis is essential."""
     client: redis.Redis = redis.Redis.from_url(
         url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_ANSWER_SECONDS
     )
@@ -18,5 +18,5 @@ def connected(url: str) -> redis.Redis:
 
 
 def key(kind: str, name: str) -> str:
-    """Return the name of a key in our namespace."""
+    """Return the name of a key in the gateway's namespace."""
     return f"{NAMESPACE}:{kind}:{name}"

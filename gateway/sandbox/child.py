@@ -1,11 +1,11 @@
-"""Runs one reader inside the sandbox: the script that the child process starts with.
+"""Runs one reader inside the sandbox: the script of the child process.
 
 Arguments: the limits as JSON (``memory_bytes``, ``cpu_seconds``, ``in_background``, ``stays``), the
-reader's path, and the reader's own arguments. The file comes in on stdin and is read to its end
-before anything is written. A process that ``stays`` takes one file after the other, each behind
-eight bytes for its length (big-endian), until stdin ends.
+reader's path, and the reader's own arguments. The file arrives on stdin and is read to its end
+before any output. A process that ``stays`` reads one file after the other, each after eight bytes
+for its length (big-endian), until stdin ends.
 
-Each item goes out on stdout as a frame: one byte for its kind, four for its length (big-endian),
+Each item is written to stdout as a frame: one byte for its kind, four for its length (big-endian),
 and the payload. Kinds: ``J`` JSON, ``B`` bytes, ``E`` the end, whose JSON is ``["done"]``,
 ``["memory"]``, ``["crashed", <exception class>]`` or ``["refused", <code>]``.
 
@@ -19,7 +19,7 @@ import sys
 _NICENESS = 10
 
 if __name__ == "__main__" and json.loads(sys.argv[1])["in_background"] and sys.platform != "win32":
-    os.nice(_NICENESS)  # before the imports: they take longer than many a file
+    os.nice(_NICENESS)  # before the imports, which take longer than many files
 
 # ruff: noqa: E402
 import contextlib
@@ -73,10 +73,10 @@ class _Program(ctypes.Structure):
 
 
 def limit_resources(memory_bytes: int, cpu_seconds: int) -> None:
-    """Bound memory, CPU time, open files, and writing to files, where the system can (POSIX)."""
+    """Limit memory, CPU time, open files and writes to files, where the system can (POSIX)."""
     try:
         import resource
-    except ImportError:  # Windows: a Job object does it from outside
+    except ImportError:  # on Windows a Job object does it from outside
         return
     for kind, wanted in (
         (resource.RLIMIT_AS, memory_bytes),
@@ -122,7 +122,7 @@ def system_call_filter(machine: str) -> list[tuple[int, int, int, int]] | None:
 
 
 def deny_network_and_processes() -> bool:
-    """Take sockets and new processes away from this process; returns whether that worked."""
+    """Forbid sockets and new processes in this process; returns whether that worked."""
     if sys.platform != "linux":
         return False
     found = system_call_filter(os.uname().machine)
@@ -167,7 +167,7 @@ def run(
         end = ["refused", str(refused.code)]
     except MemoryError:
         end = ["memory"]
-    except BrokenPipeError:  # the gateway has seen enough
+    except BrokenPipeError:  # the gateway stopped reading
         os._exit(0)
     except Exception as error:  # noqa: BLE001 - a fault of the reader is reported by its class
         end = ["crashed", type(error).__name__]

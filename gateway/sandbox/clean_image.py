@@ -1,8 +1,8 @@
 """Decodes an image and encodes it again, without its metadata; runs in the sandbox.
 
 It yields ``{"width": …, "height": …}`` (pixels, turned as the camera was held), then the new file
-in pieces, then ``{"thumbnail": True}`` and a small JPEG of it in pieces. What was sent is never
-kept: neither where a photo was taken, nor anything hidden behind or between its pixels.
+in pieces, then ``{"thumbnail": True}`` and a small JPEG of it in pieces. The original is never
+kept: neither the place of a photo, nor data hidden behind or between its pixels.
 """
 
 import io
@@ -18,10 +18,10 @@ _PIECE_BYTES: Final = 65_000
 _MOST_PIXELS: Final = 40_000_000
 _LONGEST_SIDE: Final = 16_384
 _THUMBNAIL_PIXELS: Final = 480
-# A JPEG of many pixels is made smaller rather than refused.
+# A JPEG with many pixels is scaled down, not refused.
 _QUALITIES: Final = (90, 80, 65)
 _PDF_HEAD_BYTES: Final = 1024
-# What a browser or an interpreter would take for a document of its own.
+# Beginnings that a browser or an interpreter would accept as another kind of document.
 _FOREIGN: Final = re.compile(
     rb"<(?:script|html|svg|iframe|\?php|!doctype)\b|__HALT_COMPILER", re.IGNORECASE
 )
@@ -74,7 +74,7 @@ def _decoded(content: bytes, form: str, refuse: Callable[[str], NoReturn]) -> Im
 
 
 def _plain(image: Image.Image, form: str) -> Image.Image:
-    """Return the image in a mode that its form can be written in."""
+    """Return the image in a mode that its format supports."""
     if image.mode.startswith(("I", "F")):  # 16 bits of grey, as some scanners have it
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     see_through = image.mode in {"LA", "PA", "RGBA", "La", "RGBa"} or "transparency" in image.info
@@ -125,7 +125,7 @@ def _is_something_else(content: bytes, form: str) -> bool:
 
 
 def _outside_jpeg(content: bytes) -> Iterator[bytes]:
-    """Yield what isn't pixels: segments of metadata, and all behind the image's end."""
+    """Yield the parts without pixels: segments of metadata, and the bytes after the end."""
     place = 2
     while place + 4 <= len(content) and content[place] == 0xFF:  # noqa: PLR2004 - a marker
         marker = content[place + 1]

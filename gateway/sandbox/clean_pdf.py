@@ -1,8 +1,8 @@
 """Copies the pages of a PDF and nothing else; runs in the sandbox (``gateway.sandbox.reader``).
 
-What a page shows stays: its content, fonts and pictures. What a document can do goes: scripts,
-actions, links, attachments, metadata. A page that also shows something that isn't page content
-(a form's fields, a comment, a layer) is refused rather than copied without it.
+The visible parts of a page stay: its content, fonts and pictures. Active parts of the document are
+dropped: scripts, actions, links, attachments, metadata. A page that also shows something that isn't
+page content (a form's fields, a comment, a layer) is refused rather than copied without it.
 
 It yields ``{"pages": n}``, then the new file in pieces.
 """
@@ -25,8 +25,8 @@ _OF_A_PAGE: Final = frozenset(
     {"/Type", "/Parent", "/MediaBox", "/CropBox", "/Rotate", "/Resources", "/Contents", "/UserUnit"}
 )
 _NOTHING_LOST: Final = frozenset({"/Link", "/Popup"})
-"""Annotations that show nothing of their own."""
-# What starts something, or leads out of the document, wherever it stands.
+"""Annotations without visible content."""
+# Keys that start an action, or lead out of the document, at any place.
 _ACTIVE: Final = frozenset(
     {
         *("/JavaScript", "/Launch", "/SubmitForm", "/ImportData", "/GoToR", "/GoToE", "/URI"),
@@ -40,8 +40,8 @@ _ACTIVE_KEYS: Final = frozenset(
     }
 )
 _TALKATIVE: Final = frozenset({"/Metadata", "/PieceInfo", "/LastModified", "/Alternates"})
-"""Keys that show nothing and may hold who, where and when."""
-# Segments of a JPEG inside a PDF that matter for how it looks: JFIF, colour profile, Adobe.
+"""Invisible keys that may contain names, places and times."""
+# Segments of a JPEG inside a PDF that affect its appearance: JFIF, colour profile, Adobe.
 _SHOWN_SEGMENTS: Final = frozenset({0xE0, 0xE2, 0xEE})
 _SEGMENT_HEAD: Final = 4
 _JPEG: Final = ("/DCTDecode", ["/DCTDecode"])
@@ -109,7 +109,7 @@ def _has(values: Any, name: str) -> bool:
 
 
 def _clean_objects(copy: pypdf.PdfWriter, refuse: Callable[[str], NoReturn]) -> None:
-    """Refuse what is active deep in a page's resources, and drop metadata from there."""
+    """Refuse active parts deep in a page's resources, and drop metadata there."""
     left: list[Any] = [copy.root_object]
     seen: set[int] = set()
     looked_at = 0
@@ -141,7 +141,7 @@ def _is_active(value: DictionaryObject) -> bool:
 
 
 def _without_metadata(jpeg: bytes) -> bytes:
-    """Return a JPEG without the segments that say where and by whom it was taken."""
+    """Return a JPEG without the segments with the place and author of the photo."""
     kept, place = [jpeg[:2]], 2
     while place + _SEGMENT_HEAD <= len(jpeg) and jpeg[place] == 0xFF:  # noqa: PLR2004 - a marker
         marker = jpeg[place + 1]

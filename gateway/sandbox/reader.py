@@ -1,4 +1,4 @@
-"""Run a reader on a file in a confined child process, and take what it yields.
+"""Run a reader on a file in a confined child process, and return its items.
 
 A reader is a Python file of its own, outside every package that takes long to import::
 
@@ -7,7 +7,7 @@ A reader is a Python file of its own, outside every package that takes long to i
         yield b"..."           # or bytes
         refuse("encrypted")    # the file is of no use; the code is the reader's own
 
-It may import what is installed, and must not count on anything of the gateway.
+It may import installed packages, but nothing of the gateway.
 """
 
 import errno
@@ -31,18 +31,19 @@ _TICK_SECONDS: Final = 0.25
 _STDERR_BYTES: Final = 4096
 _HEAD_BYTES: Final = 5
 _TOO_LARGE: Final = b'["memory"]'
-# What a process can't start or find its libraries without; everything else may be a secret.
+# Variables that a process needs to start and to find its libraries; others may be secrets.
 _ENVIRONMENT: Final = ("SYSTEMROOT", "WINDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG")
-# What Rust and C++ write before they abort for want of memory.
+# The messages of Rust and C++ before they abort without memory.
 _OUT_OF_MEMORY: Final = (b"memory allocation of", b"bad_alloc")
 _OUT_OF_CPU_TIME: Final = frozenset({-24, 1816})  # SIGXCPU; ERROR_NOT_ENOUGH_QUOTA on Windows
 
 
 class SandboxLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run may take. ``silence_seconds`` is how long nothing may come out of it.
+    """The limits of one run.
 
-    ``memory_bytes`` is address space, ``resident_bytes`` what is in memory of it (Linux only; 0:
-    not looked at). ``in_background``: the process gives way to others, such as the one that serves.
+    ``silence_seconds`` is the longest time without output. ``memory_bytes`` is address space,
+    ``resident_bytes`` resident memory (Linux only; 0: no limit). ``in_background``: the process has
+    a lower priority than others, such as the server.
     """
 
     memory_bytes: int = 1_500_000_000
@@ -62,7 +63,7 @@ class SandboxReader(NamedTuple):
 
 
 class Readable(Protocol):
-    """What a file has to offer: it is read once, from its beginning."""
+    """The interface of a file: it is read once, from its beginning."""
 
     def seek(self, offset: int, /) -> int:
         """Start from ``offset``, which is 0."""
@@ -74,7 +75,7 @@ class Readable(Protocol):
 
 
 def read_in_sandbox(reader: SandboxReader, file: Readable) -> Iterator[Any]:
-    """Yield what ``reader`` yields for the whole of ``file``: decoded JSON, or ``bytes``.
+    """Yield the items of ``reader`` for the whole ``file``: decoded JSON, or ``bytes``.
 
     Blocks: call it in a thread. Closing the iterator ends the process. Raises
     :class:`FileTooDemanding`, :class:`FileTooSlow`, :class:`FileUnreadable` or
@@ -86,7 +87,7 @@ def read_in_sandbox(reader: SandboxReader, file: Readable) -> Iterator[Any]:
 
 
 def items_of(process: Any, watch: "Watch", item_bytes: int) -> Iterator[Any]:
-    """Yield what a process answers for one file; raises as :func:`read_in_sandbox` does."""
+    """Yield a process's items for one file; raises as :func:`read_in_sandbox` does."""
     decode = msgspec.json.Decoder().decode
     end: list[str] = []
     for kind, payload in _frames(process.stdout, watch, item_bytes):
@@ -109,11 +110,11 @@ def _send(file: Readable, stdin: Any) -> None:
     except OSError as error:
         if not _is_broken_pipe(error):
             raise
-        # The process is gone before it has read everything: its frames or its exit code say why.
+        # The process ended before it read everything: its frames or its exit code show why.
 
 
 def _frames(stdout: Any, watch: "Watch", item_bytes: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each frame's kind and payload, up to the first that is cut off."""
+    """Yield each frame's kind and payload, up to the first incomplete one."""
     while True:
         watch.items += 1
         watch.is_waiting = True
@@ -145,16 +146,16 @@ def _fail(end: list[str], code: int | None, watch: "Watch") -> None:
 
 
 def resident_bytes_of(pid: int) -> int:
-    """Return what a process has in memory; 0 where the system has no ``/proc``."""
+    """Return a process's resident memory; 0 where the system has no ``/proc``."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_bytes().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError, AttributeError):
-        return 0  # it is gone, or this isn't Linux
+        return 0  # the process is gone, or this isn't Linux
 
 
 def _below_normal(limits: SandboxLimits) -> int:
-    """Return the flag that makes a process give way on Windows; elsewhere it does so itself."""
+    """Return the flag for a low priority on Windows; elsewhere the child lowers its own."""
     flag: int = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
     return flag if limits.in_background else 0
 
@@ -181,7 +182,7 @@ class Watch:
             each.start()
 
     def stderr(self) -> bytes:
-        """Return what the process wrote there, once it has ended."""
+        """Return the process's stderr after its end."""
         self._process.kill()
         self._threads[1].join()
         return self._stderr
@@ -214,7 +215,7 @@ class Watch:
 
 @contextmanager
 def sandboxed_process(reader: SandboxReader, *, stays: bool = False) -> Iterator[tuple[Any, Watch]]:
-    """Start a confined process, and end it; with ``stays`` it takes one file after the other."""
+    """Start a confined process, and end it; with ``stays`` it reads one file after the other."""
     limits = reader.limits
     said = json.dumps(
         {
@@ -243,7 +244,7 @@ def sandboxed_process(reader: SandboxReader, *, stays: bool = False) -> Iterator
     )
     watch = None
     try:
-        # The file is sent afterwards, so nothing of it is read before the process is confined.
+        # The file is sent afterwards, so that the process is confined before it reads any of it.
         with confined_to_job(process, limits.memory_bytes, limits.cpu_seconds):
             watch = Watch(process, limits.silence_seconds, limits.resident_bytes)
             yield process, watch
@@ -262,7 +263,7 @@ def _close(pipe: IO[bytes]) -> None:
         pipe.close()
     except OSError as error:
         if not _is_broken_pipe(error):
-            raise  # what was left to send has no reader any more
+            raise  # no reader is left for the rest
 
 
 def _is_broken_pipe(error: OSError) -> bool:

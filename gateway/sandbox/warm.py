@@ -1,8 +1,8 @@
-"""A sandboxed reader that stays: for one that takes seconds to load, such as a model.
+"""A sandboxed reader that stays in its process, because it takes seconds to load.
 
 The process starts with the first file, reads one file after the other, and ends after
-``most_files``, after a file that it failed over, or when it was idle: what one file left in it is
-gone then. Everything else is as in :mod:`gateway.sandbox.reader`.
+``most_files``, after a file on which it failed, or when it was idle: that removes what a file left
+in it. Everything else is as in :mod:`gateway.sandbox.reader`.
 """
 
 import threading
@@ -24,7 +24,7 @@ _LENGTH_BYTES: Final = 8
 
 
 class WarmSandbox:
-    """Runs one reader on files, one at a time, in a process that is kept in between."""
+    """Runs one reader on files, one at a time, in one process."""
 
     def __init__(
         self, reader: SandboxReader, *, most_files: int = 50, clock: Clock | None = None
@@ -46,12 +46,12 @@ class WarmSandbox:
 
     @property
     def resident_bytes(self) -> int:
-        """What the process has in memory now; 0 without one, or where it can't be known."""
+        """The resident memory of the process; 0 without one, or where it is unknown."""
         pid = self.pid
         return 0 if pid is None else resident_bytes_of(pid)
 
     def read(self, file: Readable) -> list[Any]:
-        """Return what the reader yields for a file; blocks, so call it in a thread.
+        """Return the reader's items for a file; blocks, so call it in a thread.
 
         Raises as :func:`~gateway.sandbox.reader.read_in_sandbox` does.
         """
@@ -62,14 +62,14 @@ class WarmSandbox:
         content = b"".join(parts)
         with self._lock:
             if self._running is not None and self._running[0].poll() is not None:
-                self._end()  # it was killed in between
+                self._end()  # it was killed since the last file
             was_used = self._running is not None
             try:
                 return self._answer(content)
             except FileTooDemanding:
                 if not was_used:
                     raise
-            # Memory that earlier files left behind is no fault of this one's.
+            # Earlier files may have left memory in use, which isn't this file's fault.
             return self._answer(content)
 
     def _answer(self, content: bytes) -> list[Any]:
@@ -81,7 +81,7 @@ class WarmSandbox:
             found = list(items_of(process, watch, self._reader.limits.item_bytes))
             is_fine = True
         except FileUnreadable:
-            is_fine = True  # refused by the reader itself, which goes on
+            is_fine = True  # refused by the reader itself, which continues
             raise
         finally:
             watch.is_waiting = False
@@ -92,7 +92,7 @@ class WarmSandbox:
         return found
 
     def end_if_idle(self, seconds: float) -> None:
-        """End the process if no file came for so long; one at work isn't disturbed."""
+        """End the process if no file came for this long; a busy one isn't disturbed."""
         if not self._lock.acquire(blocking=False):
             return
         try:
@@ -105,7 +105,7 @@ class WarmSandbox:
             self._lock.release()
 
     def close(self) -> None:
-        """End the process, also over a file; the next file starts another one."""
+        """End the process, also during a file; the next file starts another one."""
         running = self._running
         if running is not None:
             running[0].kill()
@@ -128,5 +128,5 @@ def _send(stdin: Any, content: bytes) -> None:
         stdin.write(content)
         stdin.flush()
     except OSError:
-        # The process is gone before it has read everything: its exit code says why.
+        # The process ended before it read everything: its exit code shows why.
         return

@@ -51,10 +51,10 @@ class _ExtendedLimits(ctypes.Structure):
 def confined_to_job(
     process: subprocess.Popen[bytes], memory_bytes: int, cpu_seconds: int, kernel: Any = None
 ) -> Iterator[None]:
-    """Hold a process in a Job object while the block runs; does nothing but on Windows.
+    """Keep a process in a Job object while the block runs; on Windows only.
 
-    ``kernel`` is kernel32 (a test passes its own). Raises ``Unavailable`` where Windows refuses:
-    a file is never read by a process that isn't confined.
+    ``kernel`` is kernel32 (a test passes its own). Raises ``Unavailable`` where Windows refuses: no
+    file is read by an unconfined process.
     """
     if kernel is None and sys.platform == "win32":
         kernel = ctypes.WinDLL("kernel32", use_last_error=True)

@@ -107,13 +107,12 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Settings(Discreet, frozen=True, kw_only=True):
     """The validated configuration, with absolute paths.
 
-    ``source`` is the file, or None for the built-in defaults; relative paths in
-    plugin tables start at ``directory``. ``plugins`` maps the name of each
-    enabled plugin to its raw table, in the file's order, references resolved and
-    ``enabled`` removed; :func:`read_table` turns one into the plugin's struct.
-    ``plugin_problems`` has the references of a plugin's table that can't be resolved: they
-    stop that plugin alone. ``trace_plugins`` prints each call of a hook. ``origins`` says where
-    each value of a core table comes from that isn't a default, by its label (``[http] port``).
+    ``source`` is the file, or None for the built-in defaults; relative paths in plugin tables start
+    at ``directory``. ``plugins`` maps the name of each enabled plugin to its raw table, in the
+    file's order, references resolved and ``enabled`` removed; :func:`read_table` turns one into the
+    plugin's struct. ``plugin_problems`` has the unresolvable references of a plugin's table: they
+    stop only that plugin. ``trace_plugins`` prints each call of a hook. ``origins`` has the source
+    of each value of a core table that isn't a default, by its label (``[http] port``).
     """
 
     source: Path | None = None
@@ -211,7 +210,7 @@ def _parse(
     origins = origins_of(tables)
     _refuse_repeated_codes(tables.get("sites"), problems)
     file = cast("_File", reader.read(tables, _File, ""))
-    if problems.found:  # then those of plugins too: all at once
+    if problems.found:  # then report those of plugins, too
         problems.found[:0] = [each for found in plugin_problems.values() for each in found]
         raise problems.error()
     gateway = msgspec.structs.replace(file.gateway, data_dir=directory / file.gateway.data_dir)

@@ -1,8 +1,8 @@
-"""The settings as they are, where each comes from, and never a secret: for pages and commands.
+"""The effective settings with their origins and without secrets, for pages and commands.
 
-A core table says itself which of its values are secret. Of a plugin's table only what looks like
-no secret is shown: what came from the environment or a file, and what is named or looks like a
-password, key or token, is said to be set, and nothing more.
+A core table declares which of its values are secret. A plugin's value is shown only if it doesn't
+look like a secret: for a value from the environment or a file, and for one that is named or looks
+like a password, key or token, it is only shown that it is set.
 """
 
 import re
@@ -17,7 +17,7 @@ from gateway.settings.tables import without_secrets
 from gateway.settings.values import FROM_FILE, OutsideText, label_item, label_key, origin_of
 
 HIDDEN: Final = "•••••"
-"""In place of a value that is set and not shown."""
+"""Shown instead of a hidden value."""
 _LISTS: Final = ("plans", "accounts", "sites", "plugins")
 _NOT_TABLES: Final = frozenset(
     {"source", "directory", "plugin_problems", "disabled_plugins", "trace_plugins", "origins"}
@@ -27,7 +27,7 @@ _SECRET: Final = re.compile(
     r"user|webhook|dsn|code$",
     re.IGNORECASE,
 )
-# Long, and without what words, paths and addresses have: random.
+# A long text without the characters of words, paths and addresses: random.
 _RANDOM: Final = re.compile(r"[A-Za-z0-9+_=-]{20,}")
 _LONGEST: Final = 120
 
@@ -47,7 +47,7 @@ class Shown(NamedTuple):
 
 
 def effective(settings: Settings) -> list[Shown]:
-    """Return the settings of the core, in the order of the file; sites, plans, plugins apart."""
+    """Return the core's settings in the order of the file, without sites, plans and plugins."""
     found: list[Shown] = []
     for table in Settings.__struct_fields__:
         if table in _NOT_TABLES or table in _LISTS:
@@ -59,7 +59,7 @@ def effective(settings: Settings) -> list[Shown]:
 
 
 def effective_of_plugin(settings: Settings, name: str) -> list[Shown]:
-    """Return what gateway.toml says of a plugin."""
+    """Return a plugin's settings in gateway.toml."""
     at = label_key("[plugins]", name, is_table=True)
     return [
         Shown(at, key, _plain(key, value), origin_of(value) or FROM_FILE)

@@ -47,8 +47,7 @@ _LISTS: Final[Mapping[Any, Callable[[list[Any]], Any]]] = {
 class Check:
     """``Annotated`` metadata that validates a value of the right type.
 
-    ``find`` returns what was expected instead, without the value, or None if the value is
-    valid.
+    ``find`` returns the expectation, without the value, or None if the value is valid.
     """
 
     find: Callable[[Any], str | None]
@@ -56,14 +55,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class AsIs:
-    """``Annotated`` metadata that passes a value on unread."""
+    """``Annotated`` metadata that passes a value on unconverted."""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteCode:
     """``Annotated`` metadata of a text, or of a table's keys: codes of ``[[sites]]``.
 
-    ``gateway check`` reports a code that isn't there.
+    ``gateway check`` reports an unknown code.
     """
 
 

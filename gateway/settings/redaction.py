@@ -1,4 +1,4 @@
-"""A configuration file without its secrets, for a backup: each is named, none is contained."""
+"""A configuration file without its secrets, for a backup, and the list of their names."""
 
 import re
 import tomllib
@@ -12,10 +12,10 @@ _PATHS: Final = frozenset({"tls_key"})
 
 
 def redacted(text: str) -> tuple[str, list[str]]:
-    """Return a gateway.toml's text without its secrets, and the settings that it lacks now.
+    """Return a gateway.toml's text without its secrets, and the removed settings.
 
-    Comments stay, but for those that repeat a secret. Raises ``ValueError`` when a secret can't
-    be taken out, as with one that is written with escapes.
+    Comments stay, except those that repeat a secret. Raises ``ValueError`` when a secret can't be
+    removed, such as one that is written with escapes.
     """
     found = list(_secrets(tomllib.loads(text), ""))
     for _, secret in sorted(found, key=lambda each: -len(each[1])):
@@ -27,7 +27,7 @@ def redacted(text: str) -> tuple[str, list[str]]:
 
 
 def _secrets(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the place and the text of each secret that is written out."""
+    """Yield the place and the text of each secret in the file."""
     if isinstance(value, dict):
         if set(value) <= {"env", "file"}:
             return  # named elsewhere

@@ -1,10 +1,10 @@
 """Bring a package's catalogs up to date: ``python -m gateway.testing.catalogs FOLDER``.
 
 FOLDER is the package's, with ``templates`` and ``locales``. The texts of its templates and Python
-files are put into ``locales/<language>/LC_MESSAGES/<domain>.po`` of each language of the pages,
-what is translated there is kept, and the ``.mo`` is compiled. Texts that another catalog of the
-package or of the gateway's own pages has are left out, so that a family of pages can have a
-catalog of its own (``--domain keys --files 'key*'``).
+files are written to ``locales/<language>/LC_MESSAGES/<domain>.po`` of each language of the pages,
+existing translations are kept, and the ``.mo`` is compiled. Texts that another catalog of the
+package or of the gateway's own pages has are left out, so that a family of pages can have a catalog
+of its own (``--domain keys --files 'key*'``).
 """
 
 import ast
@@ -56,7 +56,7 @@ def texts_of(package: Path, files: Sequence[str] = ("*",)) -> list[Text]:
     for file in _files(package / "templates", ".html", files):
         source = file.read_text("utf-8")
         for _, _, said in environment.extract_translations(source):  # type: ignore[attr-defined]  # the extension's
-            if said is not None:  # the text of a variable is found where it is made
+            if said is not None:  # the text of a variable is found where it is assigned
                 found[_text(said)] = None
     for file in _files(package, ".py", files):
         if "migrations" in file.parts:
@@ -67,7 +67,7 @@ def texts_of(package: Path, files: Sequence[str] = ("*",)) -> list[Text]:
 
 
 def _text(said: object) -> Text:
-    """Return a text as Jinja finds it: with ``None`` for a plural that it doesn't have."""
+    """Return a text as Jinja extracts it, with ``None`` for a missing plural."""
     if not isinstance(said, tuple):
         return str(said)
     one, many = said[:2]
@@ -85,7 +85,7 @@ def _files(folder: Path, suffix: str, patterns: Sequence[str]) -> list[Path]:
 
 def python_texts(tree: ast.AST) -> Iterator[Text]:
     """Yield the texts of ``text("…")`` and ``ntext("…", "…", n)``, and of records for pages."""
-    # Another package's text("state = 'waiting'") is none for a reader.
+    # Another package's text("state = 'waiting'") isn't a text for people.
     foreign = {
         alias.asname or alias.name
         for node in ast.walk(tree)
@@ -151,7 +151,7 @@ def update(package: Path, language: str, domain: str, files: Sequence[str] = ("*
         old = kept.get(_key(text))
         fresh.add(text, None if old is None else old.string)
     written = {_key(each.id) for each in fresh if each.id}
-    for key, old in kept.items():  # roles, and sentences of errors, are in no template
+    for key, old in kept.items():  # roles and sentences of errors aren't in templates
         if key not in written:
             fresh.add(old.id, old.string)
     folder = package / "locales" / language / "LC_MESSAGES"
@@ -169,7 +169,7 @@ def update(package: Path, language: str, domain: str, files: Sequence[str] = ("*
 
 
 def typeset(catalog: Catalog, language: str) -> None:
-    """Let no line of a French text begin with a mark: the space before it doesn't break."""
+    """Make the space before a French punctuation mark non-breaking."""
     if language != "fr":
         return
     for message in catalog:

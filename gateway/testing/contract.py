@@ -90,9 +90,7 @@ class PluginContract:
         """``api_version`` is the one of :mod:`gateway.hookspecs`."""
         assert not list(inspection.version_faults(plugin_class))
 
-    def test_its_settings_are_frozen_and_refuse_what_they_do_not_know(
-        self, plugin_class: type
-    ) -> None:
+    def test_its_settings_are_frozen_and_refuse_unknown_keys(self, plugin_class: type) -> None:
         """A typo in gateway.toml is reported, not ignored."""
         assert not list(inspection.settings_faults(plugin_class))
 
@@ -101,7 +99,7 @@ class PluginContract:
             return self.configuration
         return _read_sample(plugin)
 
-    def test_its_part_of_gateway_toml_is_shipped_and_can_be_used_as_it_is(
+    def test_its_sample_of_gateway_toml_is_shipped_and_valid(
         self, plugin: str, tmp_path: Path
     ) -> None:
         """``gateway init`` includes it; the plugin starts with it, or is disabled in it."""
@@ -117,17 +115,17 @@ class PluginContract:
         assert switched_on, f"{where} switches it off: give the test class a configuration with it"
         assert _problem(gateway.gateway, plugin) is None
 
-    def test_its_hooks_take_what_they_are_given_and_never_wait(self, plugin_class: type) -> None:
-        """Each is a plain function with argument names of the hook, and has ``@hookimpl``."""
+    def test_its_hooks_have_the_right_arguments_and_are_not_async(self, plugin_class: type) -> None:
+        """Each is a plain function with the hook's argument names, and has ``@hookimpl``."""
         assert not list(inspection.hook_faults(plugin_class))
         assert not list(inspection.unmarked_faults(plugin_class))
 
-    def test_it_comes_in_through_the_one_door(self, plugin: str) -> None:
-        """Its package imports only :mod:`gateway.plugin` from the gateway."""
+    def test_it_imports_only_the_plugin_api(self, plugin: str) -> None:
+        """From the gateway, its package imports only :mod:`gateway.plugin`."""
         assert not list(inspection.import_faults(_package(plugin)))
 
-    def test_what_it_keeps_is_kept_under_its_own_name(self, plugin: str) -> None:
-        """State, tokens and messages: another plugin's name would mix them up with its."""
+    def test_its_stored_data_is_under_its_own_name(self, plugin: str) -> None:
+        """State, tokens and messages; another plugin's name would mix them with its own."""
         assert not list(foreign_names(plugin))
 
     def test_its_event_types_are_described_and_fit_their_samples(
@@ -143,7 +141,7 @@ class PluginContract:
         """
         own = self._configuration_of(plugin)
         read = parse_settings(own, source=None, directory=tmp_path, environ={})
-        named = {*read.plugins, *read.disabled_plugins}  # a writer configures its queue too
+        named = {*read.plugins, *read.disabled_plugins}  # a writer also configures its queue
         others = [each for each in installed_plugins(Settings()) if each.name not in named]
         samples = [each.settings_file for each in others if each.settings_file]
         parts = [each.read_text(encoding="utf-8") for each in samples]
@@ -159,7 +157,7 @@ class PluginContract:
 
     @pytest.mark.asyncio
     async def test_its_sinks_answer_for_every_delivery(self, gateway: GatewayHarness) -> None:
-        """Even if the port is closed: in time, and with a reason."""
+        """Also when the port is closed: in time, and with a reason."""
         hooks = gateway.gateway.hooks
         event_types = [*core_event_types(), *hooks.event_types()]
         async with gateway:
@@ -170,13 +168,13 @@ class PluginContract:
                     async with asyncio.timeout(60):
                         assert not await sinks.sink_faults(sink, settings, event_types, clock)
 
-    def test_its_routes_say_what_they_are_for(self, gateway: GatewayHarness) -> None:
-        """In a summary and a docstring, from which the API documentation is generated."""
+    def test_its_routes_are_documented(self, gateway: GatewayHarness) -> None:
+        """A summary and a docstring, from which the API documentation is generated."""
         found = routes.routes_of(gateway.gateway.hooks.http_routers())
         assert not list(routes.documentation_faults(found))
 
     def test_its_routes_name_the_permission_they_need(self, gateway: GatewayHarness) -> None:
-        """In their ``opt``: one that there is, ``ANY_CALLER``, or ``"public": True``."""
+        """In their ``opt``: an existing one, ``ANY_CALLER``, or ``"public": True``."""
         hooks = gateway.gateway.hooks
         found = routes.routes_of(hooks.http_routers())
         assert not list(routes.permission_faults(found, Permissions(hooks.permissions())))
@@ -198,7 +196,7 @@ class PluginContract:
     def test_its_pages_and_panels_name_the_permission_they_need(
         self, gateway: GatewayHarness
     ) -> None:
-        """Each page, each action of one, each panel: one that there is, or ``ANY_CALLER``."""
+        """Each page, each action, each panel: an existing one, or ``ANY_CALLER``."""
         hooks = gateway.gateway.hooks
         assert not list(pages.permission_faults(hooks, Permissions(hooks.permissions())))
 
@@ -223,9 +221,7 @@ class PluginContract:
             async with gateway:
                 assert not await pages.shown_faults(gateway, found)
 
-    def test_its_commands_have_help_and_take_what_every_command_takes(
-        self, gateway: GatewayHarness
-    ) -> None:
+    def test_its_commands_have_help_and_the_common_options(self, gateway: GatewayHarness) -> None:
         """``--config`` and ``--json``; asking for help works."""
         for command in gateway.gateway.hooks.cli_commands():
             assert not list(inspection.command_faults(command))
@@ -256,10 +252,8 @@ class PluginContract:
                 assert report.detail.strip(), check.name
 
     @pytest.mark.asyncio
-    async def test_what_it_opens_it_closes_and_can_open_again(
-        self, gateway: GatewayHarness
-    ) -> None:
-        """The command line and the server each open the gateway; nothing stays open."""
+    async def test_its_lifespan_closes_and_can_open_again(self, gateway: GatewayHarness) -> None:
+        """The command line and the server each open the gateway and close it again."""
         opened = gateway.gateway
         for _ in range(2):
             async with opened:
@@ -267,16 +261,16 @@ class PluginContract:
         assert not [each for each in opened.hooks.failures if each[1] == "lifespan"]
         assert not opened.hooks.slow_lifespans()
 
-    def test_its_jobs_have_names_and_do_not_spin(self, gateway: GatewayHarness) -> None:
+    def test_its_jobs_have_names_and_intervals(self, gateway: GatewayHarness) -> None:
         """Each has a unique name and a positive interval; ``hooks.jobs`` refuses others."""
         assert all(job.name.strip() for job in gateway.gateway.hooks.jobs())
 
-    def test_its_inboxes_are_worked_off(self, gateway: GatewayHarness) -> None:
-        """An inbox in its lifespan has its jobs: without them, nothing is tried a second time."""
+    def test_its_inboxes_have_their_jobs(self, gateway: GatewayHarness) -> None:
+        """An inbox in its lifespan has its jobs: without them, no message is retried."""
         assert not list(inspection.inbox_faults(gateway.gateway.hooks))
 
-    def test_its_jobs_of_the_installation_are_not_in_a_hurry(self, gateway: GatewayHarness) -> None:
-        """One that comes once for all processes costs a statement a look: a second at least."""
+    def test_its_jobs_of_the_installation_pause_a_second(self, gateway: GatewayHarness) -> None:
+        """Each process queries the database at each interval: at least a second."""
         jobs = [each for each in gateway.gateway.hooks.jobs() if each.once_per_cluster]
         assert all(each.every_seconds >= 1 for each in jobs)
 

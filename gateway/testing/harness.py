@@ -23,7 +23,7 @@ from gateway.settings import Settings, parse_settings
 from gateway.testing.people import PageBrowser, begin_session
 from gateway.testing.schema import lay_schema
 
-# A busy machine is no failure.
+# Generous, because a busy machine isn't a failure.
 _TIMEOUT_SECONDS: Final = 120.0
 _LOOPBACK: Final = """
 [delivery]
@@ -31,7 +31,7 @@ allow_http = true
 allow_networks = ["127.0.0.0/8"]
 trusted_accounts = ["default"]
 """
-# On a busy machine a page may take its time.
+# On a busy machine a page may take longer.
 _PATIENT: Final = """
 [dashboard]
 page_ms = 60000
@@ -140,7 +140,7 @@ class GatewayHarness:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop serving, finish what is in flight, close."""
+        """Stop serving, finish the attempts in flight, close."""
         await self._open.aclose()
 
 

@@ -80,7 +80,7 @@ def event_type_faults(event_types: Sequence[EventType]) -> Iterator[str]:
 
 
 def inbox_faults(hooks: Hooks) -> Iterator[str]:
-    """Check that an inbox that opens and closes with the plugin has its jobs as well."""
+    """Check that each inbox in the plugin's lifespan has its jobs."""
     jobs = {each.name for each in hooks.jobs()}
     for each in hooks.lifespan_records():
         if isinstance(each, Inbox) and f"{each.plugin}-inbox" not in jobs:

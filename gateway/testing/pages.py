@@ -34,7 +34,7 @@ _HOLE: Final = "\0"
 
 
 def permission_faults(hooks: Hooks, permissions: Permissions) -> Iterator[str]:
-    """Check that pages, their actions and panels name permissions that there are."""
+    """Check that pages, their actions and panels name existing permissions."""
     named = [
         (f"the page {page.path!r}", each)
         for _, pages in hooks.pages()
@@ -74,7 +74,7 @@ def source_faults(source: str) -> Iterator[str]:
 
 
 def untranslated(source: str) -> Iterator[str]:
-    """Yield the words of a template that no catalog can translate."""
+    """Yield the untranslatable words of a template."""
     parts: list[str] = []
     is_translated = False
     words: list[str] = []
@@ -99,7 +99,7 @@ def untranslated(source: str) -> Iterator[str]:
 
 
 async def shown_faults(gateway: GatewayHarness, pages: Sequence[Page]) -> list[str]:
-    """Ask for each page without parameters, in each language and both modes; an owner sees it."""
+    """Request each page without parameters as an owner, in each language and both modes."""
     browser = await gateway.sign_in()
     faults: list[str] = []
     for page in pages:

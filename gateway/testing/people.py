@@ -49,7 +49,7 @@ async def begin_session(
 
 
 class PageBrowser:
-    """Asks for pages as a signed-in person's browser does; cookies stay its own."""
+    """Requests pages like a signed-in person's browser, with its own cookies."""
 
     def __init__(self, client: httpx.AsyncClient, url: str, cookie: str) -> None:
         self._client = client
@@ -60,7 +60,7 @@ class PageBrowser:
         self.cookies = {cookie_name("session", self.origin): cookie}
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        """Ask for a page; redirects are not followed."""
+        """Request a page; redirects are not followed."""
         return await self._send("GET", path, None, headers)
 
     async def post(

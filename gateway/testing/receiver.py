@@ -26,9 +26,9 @@ class Received(NamedTuple):
 class Receiver:
     """A server on 127.0.0.1 that records requests and answers with given statuses.
 
-    ``answers`` are the statuses of the next responses; after them it answers 200. ``headers``
-    and ``body`` are those of each response.
-    ``timeout_seconds`` bounds each wait, generously: a busy machine is no failure.
+    ``answers`` are the statuses of the next responses; after them it answers 200. ``headers`` and
+    ``body`` are those of each response. ``timeout_seconds`` limits each wait generously, because a
+    busy machine isn't a failure.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ def documentation_faults(routes: Sequence[RouteUnderTest]) -> Iterator[str]:
 
 
 def permission_faults(routes: Sequence[RouteUnderTest], permissions: Permissions) -> Iterator[str]:
-    """Check that routes name a permission that there is."""
+    """Check that routes name an existing permission."""
     for route in routes:
         fault = undeclared(route.handler.opt, permissions)
         if fault is not None:

@@ -74,10 +74,10 @@ def test_a_vendor_sees_what_their_plugin_breaks_and_nothing_else(tmp_path):
     ]
 
     assert sorted(failed) == [
-        ["TestBad", "test_it_comes_in_through_the_one_door"],
+        ["TestBad", "test_it_imports_only_the_plugin_api"],
         ["TestBad", "test_its_health_checks_answer"],
-        ["TestBad", "test_its_jobs_have_names_and_do_not_spin"],
-        ["TestBad", "test_its_settings_are_frozen_and_refuse_what_they_do_not_know"],
+        ["TestBad", "test_its_jobs_have_names_and_intervals"],
+        ["TestBad", "test_its_settings_are_frozen_and_refuse_unknown_keys"],
     ], done.stdout
     assert len([each for each in passed if each[0] == "TestGood"]) == 25
     assert "imports gateway.errors" in done.stdout  # its asserts say what was found

@@ -177,8 +177,8 @@ async def said_by_contract(config, make_harness) -> str:
     try:
         contract.test_it_starts("acme", gateway)
         plugin_class = contract.plugin_class.__wrapped__(contract, "acme")
-        contract.test_its_settings_are_frozen_and_refuse_what_they_do_not_know(plugin_class)
-        contract.test_its_hooks_take_what_they_are_given_and_never_wait(plugin_class)
+        contract.test_its_settings_are_frozen_and_refuse_unknown_keys(plugin_class)
+        contract.test_its_hooks_have_the_right_arguments_and_are_not_async(plugin_class)
         contract.test_its_names_are_unique("acme", config.parent)
     except (AssertionError, GatewayError) as error:
         said.append(" ".join(str(error).split()))
@@ -257,9 +257,9 @@ def test_what_a_plugin_keeps_under_the_name_of_another_is_said(run, config, inst
     assert [each for each in alone["problems"] if sentence in each["message"]], alone
     contract = Contract()
     with pytest.raises(AssertionError, match="is made for the plugin csv"):
-        contract.test_what_it_keeps_is_kept_under_its_own_name("acme")
+        contract.test_its_stored_data_is_under_its_own_name("acme")
     with pytest.raises(AssertionError, match="the inbox of acme has no job"):
-        contract.test_its_inboxes_are_worked_off(harness("[plugins.acme]\n"))
+        contract.test_its_inboxes_have_their_jobs(harness("[plugins.acme]\n"))
 
 
 def test_a_missing_secret_leaves_its_plugin_out_and_stops_no_command(run, config, install):
