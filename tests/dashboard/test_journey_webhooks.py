@@ -57,6 +57,7 @@ async def test_from_a_new_endpoint_over_a_502_to_everything_recovered(running, s
 
         # While it is disabled it misses two orders; they are counted, then recovered.
         await page.get_by_role("button", name="Disable…").click()
+        await page.get_by_role("heading", name="Disable it?", exact=True).wait_for()
         await page.get_by_role("button", name="Disable", exact=True).click()
         await seen(page, "Disabled by a person")
         key = await running.issue_key()
