@@ -15,7 +15,7 @@ from typing import Final
 from gateway.clock import Clock, from_epoch_ms
 from gateway.hooks import Hooks
 from gateway.model.account import Caller
-from gateway.model.delivery import Destination
+from gateway.model.delivery import FAILURES, Destination
 from gateway.observability.fault_places import with_place
 from gateway.sdk.records import AttentionDetail, AttentionItem, AttentionSource
 from gateway.settings import Settings
@@ -122,7 +122,7 @@ class Attention:
             sink = sinks.get(each.sink)
             place = None if sink is None else sink.page
             command = f"gateway deliveries list --endpoint {each.id}"
-            if each.state == "disabled" and each.state_reason in {"failing", "gone"}:
+            if each.state == "disabled" and each.state_reason in FAILURES:
                 message = "The endpoint {name} was disabled because it kept failing."
                 kind, since = "endpoint_disabled", each.disabled_at
             elif each.failing_since is not None and now - each.failing_since >= FAILING_FOR:

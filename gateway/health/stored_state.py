@@ -32,6 +32,7 @@ _LEAST_FREE_BYTES: Final = 1 << 30
 _OLDEST_QUEUE: Final = timedelta(minutes=5)
 _OLDEST_BACKUP: Final = timedelta(hours=36)  # a missed nightly backup
 _CLOCK_TOLERANCE: Final = timedelta(minutes=1)
+_BY_A_PERSON: Final = (None, "by_operator")
 _MAX_ENDPOINTS: Final = 10
 _FILES_KEPT_SECONDS: Final = 60.0
 _BACK_UP: Final = "gateway backup --keep 7"
@@ -133,15 +134,18 @@ def _endpoints(
         yield line._replace(page=None if page is None else f"{page}/{destination_id}")
     if len(off) > _MAX_ENDPOINTS:
         count = len(off) - _MAX_ENDPOINTS
-        yield green("endpoints", "{count} more are disabled by a person", count=count)
+        yield green("endpoints", "{count} more are disabled, not by failures", count=count)
     if len(broken) > _MAX_ENDPOINTS:
         count = len(broken) - _MAX_ENDPOINTS
         yield red("endpoints", "gateway endpoints list", "{count} more fail", count=count)
 
 
 def _stopped_or_failing(queue: DestinationBacklog, label: str, command: str) -> Line:
-    if queue.is_off_by_choice:
+    if queue.is_off_by_choice and queue.state_reason in _BY_A_PERSON:
         return green(label, "disabled by a person; nothing is sent to it")
+    if queue.is_off_by_choice:
+        text = "disabled by its plugin ({reason}); nothing is sent to it"
+        return green(label, text, reason=queue.state_reason)
     since = queue.failing_since
     if queue.state == "disabled":
         if since is None:

@@ -14,8 +14,8 @@ DeliveryState = Literal["pending", "delivered", "exhausted"]
 DestinationState = Literal["active", "paused", "disabled"]
 
 
-CHOSEN: Final = (None, "by_operator")
-"""The reasons of a destination that a person disabled; any other is a failure's or a plugin's."""
+FAILURES: Final = frozenset({"failing", "gone"})
+"""The reasons of a destination that the gateway disabled; any other is a person's or a plugin's."""
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):

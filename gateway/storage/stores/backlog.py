@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
 from gateway.model.circuit_breaker import BreakerState
-from gateway.model.delivery import CHOSEN, DestinationState
+from gateway.model.delivery import FAILURES, DestinationState
 from gateway.storage.database import Database
 from gateway.storage.queue_table import Depth, QueueTable, depth
 from gateway.storage.schema import attempts, deliveries, destinations
@@ -58,8 +58,8 @@ class DestinationBacklog:
 
     @property
     def is_off_by_choice(self) -> bool:
-        """Whether a person disabled it: it didn't fail until then, nor does a plugin keep it so."""
-        return self.state == "disabled" and self.state_reason in CHOSEN
+        """Whether a person or its plugin disabled it, and no failures did."""
+        return self.state == "disabled" and self.state_reason not in FAILURES
 
 
 @dataclass(frozen=True, slots=True)

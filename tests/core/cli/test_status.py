@@ -213,13 +213,17 @@ def test_an_endpoint_that_failures_disabled_is_red_and_one_that_a_person_disable
 ):
     endpoint = stock.endpoint(name="Board", state="disabled", state_reason="failing")
     stock.endpoint(name="Old till", state="disabled", state_reason="by_operator")
+    stock.endpoint(name="Shop", state="disabled", state_reason="no_credentials")
     without_its_plugin = status()["destination Board"]
     with config.open("a") as file:
         file.write("[plugins.webhooks]\n")
     lines = status()
     line, chosen = lines["endpoint Board"], lines["endpoint Old till"]
+    kept_so = lines["endpoint Shop"]
 
     assert (chosen["ok"], chosen["detail"]) == (True, "disabled by a person; nothing is sent to it")
+    assert kept_so["ok"] is True
+    assert kept_so["detail"].startswith("disabled by its plugin (no_credentials)")
     assert line["ok"] is False
     assert line["command"].startswith(f"gateway endpoints enable {endpoint}")
     assert without_its_plugin["command"].startswith(f"gateway destinations enable {endpoint}")
