@@ -4,7 +4,6 @@ A plugin that is not enabled is never imported. A plugin that fails to load is r
 its distribution and version; the others still load.
 """
 
-import difflib
 import importlib.metadata
 import logging
 import sys
@@ -124,6 +123,8 @@ def _placed(problem: Problem, file: str) -> Problem:
 
 def _suggestion(name: str, provided: Iterable[str]) -> str:
     """Suggest what to do about a plugin that isn't installed."""
+    import difflib  # for a wrong name only
+
     nearest = difflib.get_close_matches(name, list(provided), 1)
     return f"did you mean {nearest[0]}?" if nearest else "pip install it first"
 

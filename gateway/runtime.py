@@ -12,7 +12,6 @@ There is no module-level state: a test builds as many as it likes.
 
 import asyncio
 import dataclasses
-import difflib
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import (
@@ -199,6 +198,8 @@ class Gateway:
                     f"gateway.{name} is not open yet: use it in lifespan, or in the function of "
                     "a record that a hook returns"
                 )
+            import difflib  # for a wrong name only
+
             nearest = difflib.get_close_matches(name, dir(self), 1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
             raise AttributeError(f"the gateway has no {name}{hint}")

@@ -5,7 +5,6 @@ the hook ``cli_commands``, and are loaded only when one of their commands runs. 
 gateway.toml removes only the plugins' commands.
 """
 
-import difflib
 import functools
 import gc
 import importlib
@@ -75,6 +74,8 @@ class _Commands(click.Group):
         """Find the command, or suggest a similar one."""
         if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
             found = self._plugin_commands(ctx)
+            import difflib  # for a wrong name only
+
             nearest = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
             if found.error is not None and not nearest:
                 fail(found.error)  # it may be a plugin's command

@@ -1,7 +1,6 @@
 """``gateway plugins …``: list and check installed plugins, and begin one."""
 
 import asyncio
-import difflib
 import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,6 +117,8 @@ async def new_plugin(
     """
     names, known = names_of(name), kinds()
     if kind not in known:
+        import difflib  # for a wrong name only
+
         nearest = difflib.get_close_matches(kind, known, 1)
         hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}."
         raise NotFound(f"There is no such kind of plugin; {hint}")

@@ -16,8 +16,6 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 
 from gateway.errors import Problem
-from gateway.http.docs.page import render_page
-from gateway.http.docs.style import POLICY
 from gateway.sdk.http import json_response
 from gateway.version import __version__
 
@@ -64,6 +62,9 @@ def docs_router() -> Router:
 
     @get("/docs", opt=_PUBLIC, media_type="text/html", sync_to_thread=False)
     def page(request: Request[Any, Any, Any]) -> Response[str]:
+        from gateway.http.docs.page import render_page  # with the first reader of the page
+        from gateway.http.docs.style import POLICY
+
         if "page" not in cache:
             cache["page"] = render_page(described(request.app))
         policy = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"}

@@ -5,7 +5,6 @@ contract suite all take them from here, so that a fault has one sentence whereve
 """
 
 import ast
-import difflib
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -100,6 +99,8 @@ def hook_faults(plugin_class: type) -> Iterator[str]:
     for name, function, options in _marked(plugin_class):
         hook = hooks.get(options.get("specname") or name)
         if hook is None:
+            import difflib  # for a wrong name only
+
             nearest = difflib.get_close_matches(name, list(hooks), 1)
             yield f"{name} is no hook" + (f"; did you mean {nearest[0]}?" if nearest else "")
             continue

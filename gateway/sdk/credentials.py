@@ -34,12 +34,12 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Row, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.errors import TokenRefused
 from gateway.model.account import DEFAULT_ACCOUNT
+from gateway.storage.database import insert_into
 from gateway.storage.schema import plugin_credentials
 from gateway.storage.stores.plugin_state import StoringGateway, plugin_row_id
 
@@ -249,8 +249,7 @@ class Credential:
             )
 
     async def _add(self, connection: AsyncConnection) -> None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(plugin_credentials).values(**self._key, lease_until_ms=0)
+        row = insert_into(connection, plugin_credentials).values(**self._key, lease_until_ms=0)
         await connection.execute(row.on_conflict_do_nothing())
 
     def _is_it(self) -> tuple[Any, ...]:

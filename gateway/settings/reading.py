@@ -5,7 +5,6 @@ whole list, and logs must not contain secrets, so this module walks the fields i
 passes msgspec one value at a time.
 """
 
-import difflib
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -231,6 +230,8 @@ class Reader:
 
     def _note_unknown(self, key: str, value: Any, known: Mapping[str, Any], at: str) -> None:
         is_table = isinstance(value, Mapping)
+        import difflib  # for a wrong name only
+
         nearest = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1)
         shown = [name if at else _heading(name, known[name].type) for name in nearest or known]
         hint = f"did you mean {shown[0]}?" if nearest else f"known here: {', '.join(shown)}"

@@ -6,7 +6,6 @@ no TOML type; it remains :class:`OutsideText` until :mod:`gateway.settings.readi
 type of its field.
 """
 
-import difflib
 import json
 import math
 import re
@@ -114,6 +113,8 @@ def _nearest(wanted: Any, value: Any) -> str:
         for word in kind.values
         if isinstance(word, str)
     ]
+    import difflib  # for a wrong name only
+
     found = difflib.get_close_matches(str(value).lower(), words, 1)
     return f"; did you mean {json.dumps(found[0])}?" if found else ""
 

@@ -34,6 +34,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -467,6 +468,18 @@ def among(
         each = func.json_each(bindparam(None, json.dumps(list(values)), Text)).table_valued("value")
         return column.in_(select(each.c.value))
     return column == any_(bindparam(None, list(values), ARRAY(Text)))
+
+
+def insert_into(connection: AsyncConnection, table: Table) -> Any:
+    """Return an INSERT that has ``on_conflict_do_nothing`` and ``on_conflict_do_update``.
+
+    They are each dialect's own; PostgreSQL's is imported where there is PostgreSQL.
+    """
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+
+        return insert(table)
+    return sqlite_insert(table)
 
 
 @lru_cache(maxsize=256)

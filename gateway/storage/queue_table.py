@@ -226,7 +226,7 @@ def queue_columns(table: str, *, subject: bool = True) -> list[Column[Any] | Ind
         Column("created_at_ms", BigInteger, nullable=False),
         Index(f"uq_{table}_id", "id", unique=True),
         *(
-            Index(f"ix_{table}_{name}", *names, sqlite_where=rows, postgresql_where=rows)
+            Index(f"ix_{table}_{name}", *names, sqlite_where=rows)
             for name, names, rows in (
                 ("due", ("due_at_ms", "sequence"), waiting),
                 ("leased", ("lease_until_ms",), waiting),

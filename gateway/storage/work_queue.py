@@ -79,13 +79,12 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.clock import Clock, to_epoch_ms
 from gateway.storage.batcher import Batcher
-from gateway.storage.database import Database
+from gateway.storage.database import Database, insert_into
 from gateway.storage.maintenance.locks import WORK_QUEUE_LOCK
 from gateway.storage.queue_table import MAX_ATTEMPTS, QueueTable, open_items
 
@@ -207,8 +206,7 @@ class WorkQueue:
         }
         if "created_at_ms" in queue.table.c:
             common["created_at_ms"] = now_ms
-        dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(queue.table).on_conflict_do_nothing()
+        new = insert_into(connection, queue.table).on_conflict_do_nothing()
         added = await connection.execute(
             new.returning(queue.table.c[queue.id]), [{**common, **row} for row in rows]
         )

@@ -11,9 +11,11 @@ from pathlib import Path
 from gateway.testing.schema import migrated_file
 
 ABSENT = (
-    "aiosmtplib", "alembic", "cryptography.x509", "dramatiq", "fido2", "jinja2", "joserfc",
-    "limits", "phonenumbers", "prometheus_client", "python_calamine", "rapidfuzz", "redis",
-    "segno", "sqlalchemy.orm",
+    "aiosmtplib", "alembic", "cryptography.x509", "difflib", "dramatiq", "fido2",
+    "gateway.http.docs.page", "gateway_csv.commands", "gateway_csv.folder", "gateway_csv.importer",
+    "gateway_csv.mapping", "gateway_webhooks.commands", "jinja2", "joserfc", "limits",
+    "phonenumbers", "prometheus_client", "python_calamine", "rapidfuzz", "redis", "segno",
+    "sqlalchemy.dialects.postgresql", "sqlalchemy.orm",
 )  # fmt: skip
 
 START = """

@@ -6,13 +6,13 @@ a minute, so that a step that happens while no process runs is noticed as well.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import ColumnElement, case, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
+from gateway.storage.database import insert_into
 from gateway.storage.plugin_tables import DueColumn
 from gateway.storage.schema import deliveries, destinations, facts
 
@@ -29,8 +29,7 @@ async def last_recorded_time(connection: AsyncConnection) -> datetime | None:
 
 async def record_time(connection: AsyncConnection, now: datetime) -> None:
     """Record the time."""
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    noted = dialect.insert(facts).values(name=CLOCK_FACT, value=str(to_epoch_ms(now)))
+    noted = insert_into(connection, facts).values(name=CLOCK_FACT, value=str(to_epoch_ms(now)))
     await connection.execute(
         noted.on_conflict_do_update(index_elements=["name"], set_={"value": noted.excluded.value})
     )

@@ -29,6 +29,10 @@ if TYPE_CHECKING:  # the import takes a tenth of a second, and most commands nev
 
 _CORE: Final = "core"
 _VERSIONS: Final = "alembic_version"
+_SQLITE_COLUMNS: Final = text(
+    "SELECT tables.name, columns.name FROM sqlite_master AS tables "
+    "JOIN pragma_table_xinfo(tables.name) AS columns WHERE tables.type = 'table'"
+)
 _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 
 
@@ -139,6 +143,11 @@ async def refuse_missing_columns(database: Database, tables: Sequence[PluginTabl
 
 
 def _columns(connection: Connection) -> dict[str, set[str]]:
+    if connection.dialect.name == "sqlite":  # each start asks, and SQLAlchemy reads table by table
+        names: dict[str, set[str]] = {}
+        for table, column in connection.execute(_SQLITE_COLUMNS):
+            names.setdefault(table, set()).add(column)
+        return names
     found = inspect(connection).get_multi_columns()
     return {name: {column["name"] for column in columns} for (_, name), columns in found.items()}
 

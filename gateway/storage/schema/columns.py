@@ -5,10 +5,13 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Connection,
     Dialect,
     Integer,
     LargeBinary,
     MetaData,
+    Table,
+    event,
     text,
 )
 
@@ -78,4 +81,16 @@ SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
 
 def only(condition: str) -> dict[str, Any]:
     """Limit an index to the rows that its queries read."""
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+    return {"sqlite_where": text(condition)}
+
+
+@event.listens_for(Table, "before_create")
+def _only_on_postgresql(table: Table, connection: Connection, **_: Any) -> None:
+    """Limit a table's indexes on PostgreSQL as on SQLite.
+
+    Named in the metadata, ``postgresql_where`` would import PostgreSQL's dialect with each start.
+    """
+    if connection.dialect.name == "postgresql":
+        for index in table.indexes:
+            if (condition := index.dialect_options["sqlite"]["where"]) is not None:
+                index.dialect_options["postgresql"]["where"] = condition

@@ -6,12 +6,11 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.account import ApiKey, Caller, Site
-from gateway.storage.database import Database
+from gateway.storage.database import Database, insert_into
 from gateway.storage.schema import MS, accounts, api_keys, sites
 from gateway.storage.statements import KEY_BY_DIGEST, MEMBERS
 from gateway.storage.stores.timelines import names_of
@@ -25,8 +24,7 @@ class AccountStore:
 
     async def ensure(self, connection: AsyncConnection, account_id: str, at: datetime) -> None:
         """Make the account if it isn't there, even when another process does so too."""
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(accounts).values(id=account_id, created_at_ms=to_epoch_ms(at))
+        new = insert_into(connection, accounts).values(id=account_id, created_at_ms=to_epoch_ms(at))
         await connection.execute(new.on_conflict_do_nothing())
 
     async def exists(self, connection: AsyncConnection, account_id: str) -> bool:

@@ -7,10 +7,9 @@ renewed ends: the job of a killed process is run by another.
 import secrets
 
 from sqlalchemy import and_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.storage.database import Database
+from gateway.storage.database import Database, insert_into
 from gateway.storage.schema import job_runs
 
 
@@ -71,6 +70,7 @@ async def take_back(database: Database) -> None:
 
 
 async def _add(connection: AsyncConnection, name: str, now_ms: int) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = dialect.insert(job_runs).values(name=name, due_at_ms=now_ms, lease=None, lease_until_ms=0)
+    row = insert_into(connection, job_runs).values(
+        name=name, due_at_ms=now_ms, lease=None, lease_until_ms=0
+    )
     await connection.execute(row.on_conflict_do_nothing())

@@ -9,10 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.storage.database import among
+from gateway.storage.database import among, insert_into
 from gateway.storage.schema import patient_lookups
 
 Pairs = Sequence[tuple[str, bytes]]
@@ -40,11 +39,10 @@ async def add_lookups(connection: AsyncConnection, new: Mapping[str, Pairs]) -> 
         for owner, pairs in sorted(new.items())
         for name, value in pairs
     ]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     for start in range(0, len(rows), _AT_ONCE):
         some = rows[start : start + _AT_ONCE]
         await connection.execute(
-            dialect.insert(patient_lookups).values(some).on_conflict_do_nothing()
+            insert_into(connection, patient_lookups).values(some).on_conflict_do_nothing()
         )
 
 

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Row, delete, exists, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.permission import Role
 from gateway.model.person import Factor, FactorKind, Invitation, Membership, Person
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import among
+from gateway.storage.database import among, insert_into
 from gateway.storage.schema import factors, invitations, memberships, owner_codes, people
 from gateway.storage.stores.saved_views import forget_views
 
@@ -52,9 +51,8 @@ class PeopleStore:
 
     async def add_or_get(self, connection: AsyncConnection, person: Person) -> Person:
         """Write a person of an identity provider, or return the one that there is by now."""
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         values = _columns(person, "id", "name", "email", "login", "issuer", "subject", "language")
-        new = dialect.insert(people).values(
+        new = insert_into(connection, people).values(
             **values, handle=person.handle, created_at_ms=to_epoch_ms(person.created_at)
         )
         await connection.execute(new.on_conflict_do_nothing())

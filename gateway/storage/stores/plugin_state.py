@@ -7,7 +7,6 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, to_epoch_ms
@@ -15,7 +14,7 @@ from gateway.errors import TooLarge
 from gateway.model.account import DEFAULT_ACCOUNT
 from gateway.model.fields import CONTROL_CHARACTERS
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import Database
+from gateway.storage.database import Database, insert_into
 from gateway.storage.schema import plugin_state
 
 Value = TypeVar("Value")
@@ -104,7 +103,7 @@ class PluginState:
             "updated_at_ms": self._now_ms(),
         }
         async with self._in(connection) as mine:
-            new = _dialect(mine).insert(plugin_state).values(row)
+            new = insert_into(mine, plugin_state).values(row)
             await mine.execute(
                 new.on_conflict_do_update(
                     index_elements=["plugin", "account_id", "key"],
@@ -145,9 +144,7 @@ class PluginState:
                 "updated_at_ms": self._now_ms(),
             }
             # An empty row, so that there is one to lock.
-            await mine.execute(
-                _dialect(mine).insert(plugin_state).values(row).on_conflict_do_nothing()
-            )
+            await mine.execute(insert_into(mine, plugin_state).values(row).on_conflict_do_nothing())
             query = select(plugin_state.c.payload).where(*self._row(key, account_id))
             sealed = (await mine.execute(query.with_for_update())).scalar()
             value = compute(self._opened(sealed, key, account_id, type))
@@ -232,7 +229,3 @@ def _checked(key: str) -> str:
     if not 0 < len(key) <= MAX_KEY_CHARACTERS or CONTROL_CHARACTERS.search(key):
         raise ValueError(f"a key has 1 to {MAX_KEY_CHARACTERS} characters, none of control")
     return key
-
-
-def _dialect(connection: AsyncConnection) -> Any:
-    return postgresql if connection.dialect.name == "postgresql" else sqlite

@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import from_epoch_ms, to_epoch_ms
 from gateway.model.person import Membership, Method, SessionRow
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import Database, among
+from gateway.storage.database import Database, among, insert_into
 from gateway.storage.schema import (
     drafts,
     invitations,
@@ -243,8 +242,9 @@ class SessionStore:
 
     async def spend(self, connection: AsyncConnection, digest: bytes, expires_at: datetime) -> bool:
         """Use a token once; false when it was used before, by any process."""
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(spent).values(digest=digest, expires_at_ms=to_epoch_ms(expires_at))
+        new = insert_into(connection, spent).values(
+            digest=digest, expires_at_ms=to_epoch_ms(expires_at)
+        )
         return (await connection.execute(new.on_conflict_do_nothing())).rowcount == 1
 
     async def sweep(self, connection: AsyncConnection, now: datetime) -> None:

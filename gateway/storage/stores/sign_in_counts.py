@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.storage.database import insert_into
 from gateway.storage.schema import sign_in_counts
 
 
@@ -24,8 +24,7 @@ async def peek(connection: AsyncConnection, digest: bytes) -> Count | None:
 
 async def lock(connection: AsyncConnection, digest: bytes, new: Count) -> Count:
     """Return a row, locked until the transaction ends; ``new`` is stored where there is none."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = dialect.insert(sign_in_counts).values(digest=digest, **_values(new))
+    row = insert_into(connection, sign_in_counts).values(digest=digest, **_values(new))
     await connection.execute(row.on_conflict_do_nothing())
     return await _read(connection, digest, lock=True) or new
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from litestar import Router
@@ -16,8 +18,6 @@ from gateway.plugin import (
     hookimpl,
 )
 from gateway_csv.attention import extensions_of
-from gateway_csv.commands import csv_group
-from gateway_csv.folder import WatchedFolder
 from gateway_csv.pages import ImportPages
 from gateway_csv.routes import router
 from gateway_csv.service import ImportService
@@ -25,6 +25,9 @@ from gateway_csv.settings import CsvSettings
 from gateway_csv.steps import ImportSteps
 from gateway_csv.tables import TABLES
 from gateway_csv.work import ImportWork
+
+if TYPE_CHECKING:
+    from gateway_csv.folder import WatchedFolder
 
 
 class Csv:
@@ -39,7 +42,7 @@ class Csv:
         self._work = ImportWork(self._service)
         self._steps = ImportSteps(self._service, self._work)
         folder = settings.folder
-        self._watched = None if folder is None else WatchedFolder(folder, self._service, settings)
+        self._watched = None if folder is None else _watched(folder, self._service, settings)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
@@ -54,6 +57,8 @@ class Csv:
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
         """Bring ``gateway csv``."""
+        from gateway_csv.commands import csv_group  # no server needs it
+
         return [csv_group(self._settings)]
 
     @hookimpl
@@ -87,3 +92,10 @@ class Csv:
         """Bring the line of the last upload, and the checks of the folder."""
         uploads = HealthCheck("csv-uploads", self._service.last_upload, decides_readiness=False)
         return [uploads, *([] if self._watched is None else self._watched.checks())]
+
+
+def _watched(folder: Path, service: ImportService, settings: CsvSettings) -> "WatchedFolder":
+    """Import the watch, and with it all that reads files, only where there is a folder."""
+    from gateway_csv.folder import WatchedFolder
+
+    return WatchedFolder(folder, service, settings)

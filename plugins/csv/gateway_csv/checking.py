@@ -11,7 +11,8 @@ from gateway_csv.check_schema import DatesOut, QuestionOut, RepairOut, RowOut
 from gateway_csv.columns.headers import meaning_of
 from gateway_csv.columns.reading import Choices, Column, DoubtfulColumns, labels_of
 from gateway_csv.details import FoundColumn, Understood, question_of
-from gateway_csv.importer import Hooks, Importer, Job
+from gateway_csv.importer import Importer
+from gateway_csv.jobs import Hooks, Job
 from gateway_csv.mapping import Reading
 from gateway_csv.read.layout import cell_at
 from gateway_csv.read.rows import Row, column_letters

@@ -22,7 +22,8 @@ from gateway.plugin import (
 from gateway_csv.columns.column_mappings import checked, checked_sender
 from gateway_csv.details import Asker, Details
 from gateway_csv.export_command import export_command
-from gateway_csv.importer import Hooks, Importer, Job
+from gateway_csv.importer import Importer
+from gateway_csv.jobs import Hooks, Job
 from gateway_csv.mapping import Reading
 from gateway_csv.read.encoding import NAMED
 from gateway_csv.read.threads import ReadingThreads

@@ -23,7 +23,7 @@ from gateway_csv.columns.cells import Unreadable, money_of, yes_or_no
 from gateway_csv.columns.column_mappings import DEFAULT_SENDER, checked
 from gateway_csv.columns.dates import could_be_date
 from gateway_csv.columns.headers import How
-from gateway_csv.importer import Job
+from gateway_csv.jobs import Job
 from gateway_csv.schema import ImportOut, State
 from gateway_csv.settings import BagsBy, DayOrder
 

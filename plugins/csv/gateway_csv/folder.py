@@ -39,7 +39,7 @@ from gateway_csv.folder_files import (
     write_new,
 )
 from gateway_csv.folder_reports import RejectedFile, written_report
-from gateway_csv.importer import Hooks, Job
+from gateway_csv.jobs import Hooks, Job
 from gateway_csv.mapping import Reading
 from gateway_csv.page_words import NO_FAILED_FILE
 from gateway_csv.rejected import Rejection
@@ -295,7 +295,8 @@ class WatchedFolder:
         try:
             with file, rejected:
                 hooks = Hooks(progress, reject, recorder.made)
-                report = await self._service.importer.run(file, job, hooks)
+                importer = await self._service.importer()
+                report = await importer.run(file, job, hooks)
         except GatewayError as refused:
             error = " ".join([refused.message, *(each.message for each in refused.details)])
         except Exception as fault:

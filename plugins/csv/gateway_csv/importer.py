@@ -6,12 +6,11 @@ chunk or two; for each row, its package's id and two numbers: what it is known b
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 from itertools import islice
-from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
@@ -31,8 +30,9 @@ from gateway.plugin import (
     Unavailable,
 )
 from gateway_csv.bags import bagged, can_hold_bags, problems_of_members
-from gateway_csv.columns.column_mappings import DEFAULT_SENDER, Memory, remember, remembered
+from gateway_csv.columns.column_mappings import Memory, remember, remembered
 from gateway_csv.columns.reading import Choices
+from gateway_csv.jobs import Hooks, Job, Made, check_site, file_counter
 from gateway_csv.mapping import PARTS, SOURCE, Reading, ReadRow, read_row, row_problem
 from gateway_csv.read.layout import Layout
 from gateway_csv.read.rows import Row
@@ -49,7 +49,7 @@ from gateway_csv.row_dedup import (
     with_before,
 )
 from gateway_csv.schema import RowProblem
-from gateway_csv.settings import BagsBy, CsvSettings, DayOrder
+from gateway_csv.settings import BagsBy, CsvSettings
 
 _ROWS_AT_ONCE: Final = 1000
 _PACKAGE_ID: Final = re.compile(r"pkg_[0-9a-zA-Z-]{10,60}")
@@ -85,62 +85,6 @@ def _joined(read: ReadRow, found: Sequence[Problem], layout: Layout) -> tuple[Ro
     return (*read.errors, *more)
 
 
-class Job(NamedTuple):
-    """One import: its caller, and what the sender says of the file.
-
-    ``is_resumed`` says that an earlier attempt under the same id may have got some way.
-    """
-
-    import_id: str
-    caller: Caller
-    site: str | None = None
-    dry_run: bool = False
-    again: bool = False
-    """Whether rows that were imported before are to make packages once more."""
-    dates: DayOrder | None = None
-    sender: str = DEFAULT_SENDER
-    chosen: Mapping[str, str] = MappingProxyType({})
-    takes_hidden: bool = False
-    """Whether rows that a spreadsheet's filter hides are imported too."""
-    bags: BagsBy | None = None
-    """Which rows are one bag; none: as the settings say."""
-    is_resumed: bool = False
-    sheet: str | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    cells: Mapping[int, Mapping[int, str]] = MappingProxyType({})
-    """Cells that were corrected, by row and by column from 0."""
-
-
-class Made(NamedTuple):
-    """A package that an import made, and the keys that its rows are known by."""
-
-    package_id: str
-    keys: tuple[bytes, ...]
-
-
-async def _no_packages(_made: Sequence[Made]) -> None:
-    """Note no packages."""
-
-
-async def _no_reading(_table: Table, _reading: Reading) -> None:
-    """Note nothing of how a file was read."""
-
-
-class Hooks(NamedTuple):
-    """What an import calls while it runs.
-
-    ``progress`` comes with each chunk of rows and may raise to end the import there, ``rejected``
-    with the rejected rows of a chunk, ``made`` with its packages, ``understood`` once, before the
-    first chunk.
-    """
-
-    progress: Callable[[Report], Awaitable[None]]
-    rejected: Callable[[Sequence[Rejection], Reading], Awaitable[None]]
-    made: Callable[[Sequence[Made]], Awaitable[None]] = _no_packages
-    understood: Callable[[Table, Reading], Awaitable[None]] = _no_reading
-
-
 class _Read(NamedTuple):
     """A row, or the rows of a bag, and what it is known by (if it can be an order).
 
@@ -166,14 +110,7 @@ class Importer:
         self._gateway = gateway
         self._settings = settings
         self.threads = threads
-        self._files = gateway.metrics.counter(
-            "gateway_csv_files",
-            "Spreadsheets by outcome: imported, rejected (all rows have errors), refused as a "
-            "whole, failed (a fault of the gateway).",
-            ("outcome",),
-        )
-        for outcome in ("imported", "rejected", "refused", "failed"):
-            self._files.inc((outcome,), 0)
+        self._files = file_counter(gateway)
 
     async def run(self, file: BinaryIO, job: Job, hooks: Hooks) -> Report:
         """Import a file; returns the report.
@@ -183,7 +120,7 @@ class Importer:
         """
         outcome = "failed"
         try:
-            self.check_site(job.caller, job.site)
+            check_site(self._gateway, job.caller, job.site)
             async with self.threads.turn():
                 report = await self._run(await self.table(file, job), job, hooks)
             outcome = "rejected" if report.is_failure else "imported"
@@ -225,22 +162,6 @@ class Importer:
         """Return a file as a table, to be read as the job says."""
         pace = self.threads.pace(self._settings.max_read_seconds)
         return Table(file, self._settings, await self._options(job), pace)
-
-    def check_site(self, caller: Caller, site: str | None) -> None:
-        """Raise unless ``site`` may be that of the rows that name none."""
-        if site is None:
-            if caller.sites is not None and caller.site is None:
-                raise InvalidInput(
-                    "The file's site isn't clear.",
-                    [Problem("name one of your sites", field="site")],
-                )
-            return
-        if not caller.sees_site(site):
-            raise NotAllowed("This key belongs to another site; leave site out, or use its key.")
-        if not self._gateway.sites.known(caller.account_id, site):
-            raise InvalidInput(
-                "There is no such site.", [Problem("name a [[sites]] code", field="site")]
-            )
 
     async def choices(self, job: Job) -> Choices:
         """Return what was said of the file's columns, now and before."""

@@ -17,7 +17,7 @@ from gateway.plugin import (
     json_response,
 )
 from gateway_csv.columns.column_mappings import checked, checked_sender
-from gateway_csv.importer import Job
+from gateway_csv.jobs import Job
 from gateway_csv.schema import ImportOut, ProgressOut, StartedOut
 from gateway_csv.service import ImportService
 from gateway_csv.settings import BagsBy, CsvSettings, DayOrder

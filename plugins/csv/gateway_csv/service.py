@@ -1,21 +1,25 @@
 """Imports of files in one request, and how every import is recorded while it runs."""
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from gateway.plugin import Gateway, GatewayError, HealthReport, isoformat
-from gateway_csv.importer import Hooks, Importer, Job, Made
-from gateway_csv.mapping import Reading
+from gateway_csv.jobs import Hooks, Job, Made, file_counter
 from gateway_csv.page_words import LAST_UPLOAD, NO_UPLOAD
 from gateway_csv.read.threads import ReadingThreads
-from gateway_csv.rejected import Rejection, header_line, rejected_lines
 from gateway_csv.report import Report
 from gateway_csv.row_dedup import delete_claims
 from gateway_csv.settings import CsvSettings
 from gateway_csv.store import ImportStore
+
+if TYPE_CHECKING:  # what reads files is imported with the first one
+    from gateway_csv.importer import Importer
+    from gateway_csv.mapping import Reading
+    from gateway_csv.rejected import Rejection
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +44,8 @@ class ImportService:
         self._gateway = gateway
         self._settings = settings
         self.threads = ReadingThreads()
-        self.importer = Importer(gateway, settings, self.threads)
+        self._importer: Importer | None = None
+        file_counter(gateway)
 
     @property
     def gateway(self) -> Gateway:
@@ -52,11 +57,21 @@ class ImportService:
         """The states of imports."""
         return ImportStore(self._gateway)
 
+    async def importer(self) -> "Importer":
+        """Return the importer; the first time, what reads files is imported in a thread."""
+        if self._importer is None:
+            await asyncio.to_thread(importlib.import_module, "gateway_csv.checking")
+            from gateway_csv.importer import Importer
+
+            self._importer = Importer(self._gateway, self._settings, self.threads)
+        return self._importer
+
     async def run(self, file: BinaryIO, job: Job) -> Report:
         """Import a file; raises what the importer raises, once that is stored."""
         store = self.store
         try:
-            report = await self.importer.run(file, job, Recorder(store, job.import_id).hooks())
+            importer = await self.importer()
+            report = await importer.run(file, job, Recorder(store, job.import_id).hooks())
         except GatewayError as error:
             await store.end(job.import_id, None, sentence_of(error))
             raise
@@ -121,8 +136,10 @@ class Recorder:
         """Store the packages, for an undo."""
         await self._store.keep_made(self._import_id, made)
 
-    async def rejected(self, rejections: Sequence[Rejection], reading: Reading) -> None:
+    async def rejected(self, rejections: "Sequence[Rejection]", reading: "Reading") -> None:
         """Keep these rows; the first part begins with the header."""
+        from gateway_csv.rejected import header_line, rejected_lines
+
         header = header_line(reading) if self._parts == 0 else ""
         text = header + rejected_lines(rejections, reading)
         await self._store.keep_rejected(self._import_id, self._parts, text)

@@ -18,6 +18,7 @@ from gateway.plugin import (
 from gateway_csv.check_schema import CellChange, CheckChange, CheckOut, SamplesOut
 from gateway_csv.columns.column_mappings import checked, checked_sender
 from gateway_csv.details import Asker, Details, Options
+from gateway_csv.jobs import check_site
 from gateway_csv.kept_files import keep_file
 from gateway_csv.read.encoding import NAMED
 from gateway_csv.schema import ImportsOut, ProgressOut, State, UndoOut
@@ -181,7 +182,7 @@ class ImportSteps:
     def _check_options(self, caller: Caller, options: Options) -> None:
         checked_sender(options.sender)
         checked(options.columns)
-        self._service.importer.check_site(caller, options.site)
+        check_site(self._gateway, caller, options.site)
         if options.encoding is not None and options.encoding not in NAMED:
             known = Problem(f"name one of {', '.join(NAMED)}", field="encoding")
             raise InvalidInput("There is no such encoding.", [known])

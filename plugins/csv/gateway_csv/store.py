@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
@@ -25,7 +25,7 @@ from gateway.plugin import (
     visible_to,
 )
 from gateway_csv.details import Details
-from gateway_csv.importer import Made
+from gateway_csv.jobs import Made
 from gateway_csv.report import Report
 from gateway_csv.schema import ImportItem, ImportOut, Origin, ProgressOut, State
 from gateway_csv.tables import (
@@ -110,8 +110,11 @@ class ImportStore:
         return key
 
     def _insert(self, table: Any) -> Any:
-        is_sqlite = self._gateway.database.dialect == "sqlite"
-        return (sqlite if is_sqlite else postgresql).insert(table)
+        if self._gateway.database.dialect == "sqlite":
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql  # where there is PostgreSQL
+
+        return postgresql.insert(table)
 
     def _sealed(self, import_id: str, value: msgspec.Struct) -> bytes:
         return self._gateway.sealer.seal(

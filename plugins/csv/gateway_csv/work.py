@@ -25,9 +25,8 @@ from gateway.plugin import (
     WorkQueue,
     new_id,
 )
-from gateway_csv.checking import Check
 from gateway_csv.details import Details
-from gateway_csv.importer import Hooks
+from gateway_csv.jobs import Hooks
 from gateway_csv.kept_files import drop_file, open_file
 from gateway_csv.read.threads import AT_ONCE
 from gateway_csv.report import Report
@@ -160,7 +159,10 @@ class ImportWork:
         await store.drop_rejected(found.id)
         recorder = Recorder(store, found.id)
         job = details.options.job(found.id, details.asker.caller(), dry_run=True)
-        check = Check(self._service.importer, job)
+        importer = await self._service.importer()
+        from gateway_csv.checking import Check  # as the importer: with the first file
+
+        check = Check(importer, job)
         report = await check.run(file, Hooks(self._unless_stopping(recorder), recorder.rejected))
         seen = replace(
             details,
@@ -190,9 +192,8 @@ class ImportWork:
         )
         job = details.options.job(found.id, details.asker.caller(), dry_run=False)
         try:
-            report = await self._service.importer.run(
-                file, job._replace(is_resumed=is_resumed), hooks
-            )
+            importer = await self._service.importer()
+            report = await importer.run(file, job._replace(is_resumed=is_resumed), hooks)
         except _Stopped as stopped:
             await store.end(found.id, stopped.report, state="stopped")
             return "stopped"

@@ -20,7 +20,6 @@ from gateway.plugin import (
     Sink,
     hookimpl,
 )
-from gateway_webhooks.commands import endpoints_group
 from gateway_webhooks.deliveries import Deliveries
 from gateway_webhooks.endpoints import Endpoints
 from gateway_webhooks.filtering import fitting
@@ -96,4 +95,6 @@ class Webhooks:
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
         """Register ``gateway endpoints``."""
+        from gateway_webhooks.commands import endpoints_group  # no server needs it
+
         return [endpoints_group(self._guard)]

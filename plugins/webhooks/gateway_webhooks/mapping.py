@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -124,6 +123,8 @@ def check_events(patterns: Sequence[str], types: Collection[str]) -> None:
         if pattern in types or not _is_pattern(pattern) or pattern.startswith(_MAY_COME_LATER):
             continue
         groups = {f"{each.partition('.')[0]}.*" for each in types}
+        from difflib import get_close_matches  # for a wrong name only
+
         near = get_close_matches(pattern, sorted({*types, *groups}), n=1)
         advice = f"did you mean {near[0]}?" if near else "GET /api/event-types lists them"
         problems.append(
