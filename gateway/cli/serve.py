@@ -160,8 +160,10 @@ def listen_problem(error: OSError) -> str:
 
 def _listener(settings: Settings, host: str | None, port: int | None) -> socket.socket:
     place = (host or settings.gateway.host, settings.gateway.port if port is None else port)
+    # As bytes: a text loads the codec of international names, a quarter of a megabyte.
+    name = place[0].encode() if place[0].isascii() else place[0]
     try:
-        family = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0][0]
+        family = socket.getaddrinfo(name, place[1], type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server(place, family=family, backlog=BACKLOG)
     except OSError as error:
         raise ConfigurationError(

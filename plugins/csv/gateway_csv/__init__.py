@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -41,8 +40,11 @@ class Csv:
         self._service = ImportService(gateway, settings)
         self._work = ImportWork(self._service)
         self._steps = ImportSteps(self._service, self._work)
-        folder = settings.folder
-        self._watched = None if folder is None else _watched(folder, self._service, settings)
+        self._watched: WatchedFolder | None = None
+        if settings.folder is not None:
+            from gateway_csv import folder  # with all that reads files
+
+            self._watched = folder.WatchedFolder(settings.folder, self._service, settings)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
@@ -92,10 +94,3 @@ class Csv:
         """Bring the line of the last upload, and the checks of the folder."""
         uploads = HealthCheck("csv-uploads", self._service.last_upload, decides_readiness=False)
         return [uploads, *([] if self._watched is None else self._watched.checks())]
-
-
-def _watched(folder: Path, service: ImportService, settings: CsvSettings) -> "WatchedFolder":
-    """Import the watch, and with it all that reads files, only where there is a folder."""
-    from gateway_csv.folder import WatchedFolder
-
-    return WatchedFolder(folder, service, settings)
