@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
 
 import click
 from litestar import Router
@@ -19,14 +18,11 @@ from gateway.plugin import (
 from gateway_csv.attention import extensions_of
 from gateway_csv.pages import ImportPages
 from gateway_csv.routes import router
-from gateway_csv.service import ImportService
+from gateway_csv.service import ImportService, watched_folder
 from gateway_csv.settings import CsvSettings
 from gateway_csv.steps import ImportSteps
 from gateway_csv.tables import TABLES
 from gateway_csv.work import ImportWork
-
-if TYPE_CHECKING:
-    from gateway_csv.folder import WatchedFolder
 
 
 class Csv:
@@ -40,11 +36,7 @@ class Csv:
         self._service = ImportService(gateway, settings)
         self._work = ImportWork(self._service)
         self._steps = ImportSteps(self._service, self._work)
-        self._watched: WatchedFolder | None = None
-        if settings.folder is not None:
-            from gateway_csv import folder  # with all that reads files
-
-            self._watched = folder.WatchedFolder(settings.folder, self._service, settings)
+        self._watched = watched_folder(self._service, settings)
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:

@@ -17,6 +17,7 @@ from gateway_csv.settings import CsvSettings
 from gateway_csv.store import ImportStore
 
 if TYPE_CHECKING:  # what reads files is imported with the first one
+    from gateway_csv.folder import WatchedFolder
     from gateway_csv.importer import Importer
     from gateway_csv.mapping import Reading
     from gateway_csv.rejected import Rejection
@@ -149,3 +150,12 @@ class Recorder:
 def sentence_of(error: GatewayError) -> str:
     """Return an error with its details in one line."""
     return " ".join([error.message, *(each.message for each in error.details)])
+
+
+def watched_folder(service: ImportService, settings: CsvSettings) -> "WatchedFolder | None":
+    """Return the watch over the settings' folder, if there is one: it imports what reads files."""
+    if settings.folder is None:
+        return None
+    from gateway_csv.folder import WatchedFolder
+
+    return WatchedFolder(settings.folder, service, settings)
