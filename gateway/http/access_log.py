@@ -5,7 +5,7 @@ contain patient data.
 """
 
 import logging
-import secrets
+import os
 import traceback
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -78,7 +78,7 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         began = self._clock.monotonic_seconds()
-        request = _Request(scope, receive, send, secrets.token_hex(8))
+        request = _Request(scope, receive, send, os.urandom(8).hex())
         request_id.set(request.id)
         tracing = self._tracing()
         span = None

@@ -59,6 +59,7 @@ class DestinationStore:
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
         self._unsealed: dict[str, tuple[bytes, Mapping[str, Any]]] = {}
+        self._known: dict[str, tuple[Any, Destination]] = {}
 
     async def add(self, connection: AsyncConnection, destination: Destination) -> None:
         """Write a new destination."""
@@ -261,8 +262,14 @@ class DestinationStore:
         return read
 
     def read(self, row: Any) -> Destination:
-        """Read a row; raises ``SealError`` when its settings can't be unsealed."""
-        return Destination(
+        """Read a row, once for as long as it stays the same: an order's is read twice.
+
+        Raises ``SealError`` when its settings can't be unsealed.
+        """
+        known = self._known.get(row.id)
+        if known is not None and known[0] == row:
+            return known[1]
+        read = Destination(
             id=row.id,
             account_id=row.account_id,
             mode=row.mode,
@@ -282,6 +289,10 @@ class DestinationStore:
             disabled_at=optional_time(row.disabled_at_ms),
             breaker=health_of(row).breaker,
         )
+        if len(self._known) >= _MAX_UNSEALED:
+            self._known.clear()
+        self._known[row.id] = (row, read)
+        return read
 
 
 class HealthRow(NamedTuple):

@@ -5,7 +5,7 @@ number of processes; recording is a handful for a whole batch, however many
 destinations it touches.
 """
 
-import secrets
+import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -230,7 +230,7 @@ class Outbox:
 
     def new_lease(self) -> str:
         """Return the token of a new lease."""
-        return self.lease_prefix + secrets.token_hex(8)
+        return self.lease_prefix + os.urandom(8).hex()
 
     async def queue(
         self,

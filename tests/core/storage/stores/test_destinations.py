@@ -193,3 +193,19 @@ async def test_a_destination_is_disabled_once(connection, kept):
     assert await kept.destinations.disable(connection, made.id, "again", at(4)) is None
     assert await kept.destinations.disable(connection, "dst_nowhere", "gone", NOW) is None
     assert await kept.destinations.get(connection, LIVE, made.id) == stopped
+
+
+async def test_a_row_is_read_once_until_it_changes(connection, kept):
+    added = destination(LIVE)
+    await kept.destinations.add(connection, added)
+
+    async def read():
+        row = (await connection.execute(select(destinations))).one()
+        return kept.destinations.read(row)
+
+    before = await read()
+    assert await read() is before
+
+    await destination_store.succeeded(connection, [added.id], at(5))
+    after = await read()
+    assert (before.last_success_at, after.last_success_at) == (None, at(5))
