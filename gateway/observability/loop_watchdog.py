@@ -1,6 +1,6 @@
 """Finds code that blocks the event loop: a thread that samples the loop's stack.
 
-The thread checks every 100 ms whether the loop waits for events, which costs the loop nothing. If it
+The thread checks ten times a second whether the loop waits for events: no cost for the loop. If it
 doesn't, the thread schedules a callback. When the callback doesn't run for 100 ms it takes the
 stack of the loop's thread, and when the callback runs it logs how long it was blocked, how much CPU
 time it used meanwhile (where the system reports it), and the innermost function of the gateway or a
