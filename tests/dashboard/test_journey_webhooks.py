@@ -113,8 +113,9 @@ async def test_a_new_attempt_waits_behind_a_button_while_the_pointer_is_in_the_l
 async def test_two_tabs_share_one_stream_and_a_lock_ends_both(running, sign_in_as):
     visit = await sign_in_as("owner")
     page = await visit.open("/dashboard/deliveries")
+    await until(page, "document.querySelector('[data-fresh]')?.hidden === false")
     other = await visit.new_page()
-    streams = []
+    streams = []  # from here on: that of the first load has begun
     for each in (page, other):
         each.on("request", lambda sent: "/dashboard/stream" in sent.url and streams.append(sent))
     await page.reload()
