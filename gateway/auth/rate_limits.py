@@ -9,9 +9,9 @@ import ipaddress
 import logging
 import math
 from functools import lru_cache
+from math import floor
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from gateway.auth.local_window import LocalWindow
 from gateway.clock import Clock
 from gateway.errors import RateLimited
 from gateway.settings import LimitsTable, RedisTable
@@ -25,6 +25,8 @@ Policy = Literal[
 
 _log = logging.getLogger(__name__)
 
+_MOST_KEPT: Final = 10_000
+"""Above this number of counters in this process, expired ones are dropped."""
 _REDIS_PAUSE_SECONDS: Final = 5.0
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -118,3 +120,62 @@ def client_network(host: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+
+
+class _Counter(NamedTuple):
+    window: int
+    """The number of the current window since 1970."""
+    taken: int
+    before: int
+    """The count of the previous window."""
+    seconds: int
+    """The length of a window."""
+
+
+class LocalWindow:
+    """Counts by name in this process, each within a limit in a sliding window of its own length.
+
+    The count of the previous window is weighted by its overlap with the last ``seconds``, as in
+    the ``limits`` library. That library's memory storage starts a task for each request, which
+    looks at every counter.
+    """
+
+    def __init__(self) -> None:
+        self._counters: dict[tuple[str, str], _Counter] = {}
+        self._most_kept = _MOST_KEPT
+
+    def __len__(self) -> int:
+        """Return how many counters are kept."""
+        return len(self._counters)
+
+    def take(
+        self, name: tuple[str, str], cost: int, *, limit: int, seconds: int, now: float
+    ) -> float | None:
+        """Count ``cost``; past ``limit``, count nothing and return when it resets.
+
+        ``now`` and what is returned are seconds since 1970.
+        """
+        window = int(now // seconds)
+        was = self._counters.get(name)
+        taken = before = 0
+        if was is not None and was.window == window:
+            taken, before = was.taken, was.before
+        elif was is not None and was.window == window - 1:
+            before = was.taken
+        left = (window + 1) * seconds - now
+        if floor(before * left / seconds) + taken + cost > limit:
+            # After this time the previous window weighs one less, or the next window begins.
+            return now + (left % (seconds / before) if before else left)
+        self._counters[name] = _Counter(window, taken + cost, before, seconds)
+        if len(self._counters) > self._most_kept:
+            self._drop_old(now)
+        return None
+
+    def _drop_old(self, now: float) -> None:
+        self._counters = {
+            name: each
+            for name, each in self._counters.items()
+            if each.window >= int(now // each.seconds) - 1
+        }
+        # With many counters in use, not every new one causes a scan.
+        self._most_kept = max(_MOST_KEPT, 2 * len(self._counters))

@@ -19,7 +19,7 @@ _MINUTE_SECONDS: Final = 60
 
 
 class SharedWindow:
-    """Counts by name in Redis at ``url``, as :class:`~gateway.auth.local_window.LocalWindow` does.
+    """Counts by name in Redis at ``url``, as :class:`~gateway.auth.rate_limits.LocalWindow` does.
 
     ``errors`` are what it raises while Redis can't be reached or doesn't answer in a second.
     """

@@ -3,7 +3,7 @@
 After the commit, :meth:`Publisher.announce` wakes the engine and notifies the plugins.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -11,9 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock
 from gateway.delivery.hand_over import HandOver
-from gateway.delivery.routed_destinations import RoutedDestinations
 from gateway.hooks import Hooks
-from gateway.model.delivery import ClaimedDelivery
+from gateway.model.delivery import ClaimedDelivery, Destination, RoutedDestination
 from gateway.model.event import (
     LATE,
     NO_DESTINATION,
@@ -24,6 +23,7 @@ from gateway.model.event import (
     matches,
 )
 from gateway.observability.metrics import Metrics
+from gateway.sdk.records import Sink
 from gateway.storage.database import Database
 from gateway.storage.stores.changes import event_changes, note_changes
 from gateway.storage.stores.destinations import DestinationStore, Subscription
@@ -203,4 +203,53 @@ def _wants(subscription: Subscription, event: Event) -> bool:
         and subscription.mode == event.mode
         and (subscription.site is None or subscription.site == event.site)
         and matches(subscription.events, event.type)
+    )
+
+
+class RoutedDestinations(Mapping[str, RoutedDestination]):
+    """The destinations of ``known`` by id.
+
+    For most batches no plugin looks at a destination, and reading one may unseal its settings: so
+    each is read on first access.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[str, Subscription],
+        store: DestinationStore,
+        sinks: Mapping[str, Sink],
+    ) -> None:
+        self._known = known
+        self._store = store
+        self._sinks = sinks
+
+    def __getitem__(self, destination_id: str) -> RoutedDestination:
+        """Return a destination; raises ``SealError`` when its settings can't be read."""
+        return routed(self._store.read(self._known[destination_id].row), self._sinks)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the ids."""
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._known)
+
+
+def routed(destination: Destination, sinks: Mapping[str, Sink]) -> RoutedDestination:
+    """Return a destination as plugins see it: only the public ones of its settings."""
+    sink = sinks.get(destination.sink)
+    public = () if sink is None else sink.public
+    return RoutedDestination(
+        id=destination.id,
+        name=destination.name,
+        sink=destination.sink,
+        site=destination.site,
+        account_id=destination.account_id,
+        mode=destination.mode,
+        events=destination.events,
+        state=destination.state,
+        settings={
+            name: destination.settings[name] for name in public if name in destination.settings
+        },
     )

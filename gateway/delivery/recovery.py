@@ -15,8 +15,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, to_epoch_ms
-from gateway.delivery.publisher import Wake
-from gateway.delivery.routed_destinations import RoutedDestinations
+from gateway.delivery.publisher import RoutedDestinations, Wake
 from gateway.errors import Conflict, InvalidInput
 from gateway.hooks import Hooks
 from gateway.model.change import Change

@@ -182,15 +182,14 @@ class PackageStore:
         # All processes lock the unique index in one order, so that none waits for the other.
         rows.sort(key=lambda row: row[_ORDER_INDEX] or b"")
         await insert_rows(connection, packages, _NEW_PACKAGE, rows)
-        await insert_numbers(
-            connection,
-            (
-                row
-                for package in new
-                if package.order.prescriptions
-                for row in self._numbers(package.account_id, package.id, package.order)
-            ),
-        )
+        numbers = [
+            row
+            for package in new
+            if package.order.prescriptions
+            for row in self._numbers(package.account_id, package.id, package.order)
+        ]
+        if numbers:
+            await insert_numbers(connection, numbers)
 
     def _row(self, package: NewPackage) -> tuple[Any, ...]:
         order, account_id, index = package.order, package.account_id, self.index

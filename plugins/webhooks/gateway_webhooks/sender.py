@@ -69,7 +69,8 @@ class Sender:
         started_at = self._clock.now()
         settings = batch.settings
         event = delivery.event
-        if event.type != TEST_EVENT_TYPE.type and unfit_field(event, settings.filter_fields):
+        filters = settings.filter_fields
+        if filters and event.type != TEST_EVENT_TYPE.type and unfit_field(event, filters):
             # Queued before the filter was set, or chosen by hand: what it keeps back stays here.
             return Outcome(
                 delivery_id=delivery.id,

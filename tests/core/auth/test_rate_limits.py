@@ -8,8 +8,7 @@ import pytest
 from core.gateways import opened, sqlite_url
 from waiting import PATIENCE_SECONDS
 
-from gateway.auth.local_window import LocalWindow
-from gateway.auth.rate_limits import Limits
+from gateway.auth.rate_limits import Limits, LocalWindow
 from gateway.clock import SteppingClock, SystemClock
 from gateway.errors import RateLimited
 from gateway.settings import LimitsTable, RedisTable
