@@ -199,7 +199,7 @@ def _controlled(job: Job) -> str:
         each.code == "controlled_substance" for each in content.reasons
     ):
         return "yes"
-    found = next((each for each in content.reports if each.rule == _CONTROLLED_RULE), None)
+    found = content.report_of(_CONTROLLED_RULE)
     if found is not None and "controlled_substance" in found.codes:
         return "yes"
     return "no" if found is not None and found.result == "fine" else "unknown"

@@ -19,7 +19,7 @@ import msgspec
 
 from gateway.plugin import Mode, Problem
 from gateway_rx_queue.model import Drug, Medication, Patient, Prescription, Reason, RuleReport
-from gateway_rx_queue.rules.stored_reports import not_checked_rules, unpacked
+from gateway_rx_queue.rules.stored_reports import not_checked_rules, report_of, unpacked
 from gateway_rx_queue.schema import State
 
 NEXT: Final[Mapping[State, frozenset[State]]] = {
@@ -68,6 +68,12 @@ class JobContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def reports(self) -> tuple[RuleReport, ...]:
         """What each rule checked, or why it couldn't."""
         return unpacked(self.checks) or self.reports_before
+
+    def report_of(self, rule: str) -> RuleReport | None:
+        """Return what a rule checked, or why it couldn't; ``None`` where it isn't said."""
+        if self.checks:
+            return report_of(self.checks, rule)
+        return next((each for each in self.reports_before if each.rule == rule), None)
 
     @property
     def not_checked(self) -> tuple[str, ...]:

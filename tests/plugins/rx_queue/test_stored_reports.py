@@ -36,6 +36,20 @@ def test_a_jobs_content_keeps_its_reports_in_order_and_names_what_was_not_checke
     assert read.not_checked == ("allergies",)
 
 
+@pytest.mark.parametrize("is_before", [False, True], ids=["stored", "as objects before"])
+def test_one_report_is_found_by_its_whole_name(is_before):
+    longer = RuleReport(rule="repeats_of_others", result="not_checked")
+    content = JobContent(prescription=Prescription())
+    if is_before:
+        content = msgspec.structs.replace(content, reports_before=(longer, FINE, HELD))
+    else:
+        content = content.judged((), stored(longer, FINE, HELD), None)
+
+    assert content.report_of("repeats") == FINE
+    assert content.report_of("supply") == HELD
+    assert content.report_of("repeats_of") is None
+
+
 def test_reports_that_were_stored_as_objects_before_are_read_and_replaced():
     before = msgspec.json.encode({"prescription": {}, "reports": [FINE, UNCHECKED]})
     content = msgspec.json.decode(before, type=JobContent)

@@ -30,6 +30,16 @@ def unpacked(texts: Iterable[str]) -> tuple[RuleReport, ...]:
     return tuple([_unpacked(each) for each in texts])
 
 
+def report_of(texts: Iterable[str], rule: str) -> RuleReport | None:
+    """Return the stored report of a rule; of many, the others are not read."""
+    for each in texts:
+        if each.startswith(rule, 1):
+            found = _unpacked(each)
+            if found.rule == rule:
+                return found
+    return None
+
+
 def not_checked_rules(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the names of the rules that could not check, of stored reports."""
     mark = _MARKS["not_checked"]
