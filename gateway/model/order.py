@@ -42,6 +42,7 @@ MAX_CHARACTERS: Final[Mapping[str, int]] = {
 """The maximum length of each text of an order."""
 _MULTILINE: Final = frozenset({"notes", "patient_address"})
 _TEXTS: Final = attrgetter(*MAX_CHARACTERS)
+_LIMITS: Final = tuple(MAX_CHARACTERS.items())
 _EMAIL: Final = re.compile(r"[^\s@<>(),;:\"]+@[^\s@<>(),;:\"]+\.[^\s@<>(),;:\".]+")
 
 
@@ -111,8 +112,10 @@ def check(order: Order, country: str) -> Review:
     left out with a warning when it can't be one.
     """
     errors: list[Problem] = []
-    for (name, limit), value in zip(MAX_CHARACTERS.items(), _TEXTS(order), strict=True):
-        if value is not None and (len(value) > limit or SUSPECT.search(value)):
+    texts = _TEXTS(order)
+    is_suspect = SUSPECT.search("".join(filter(None, texts))) is not None
+    for (name, limit), value in zip(_LIMITS, texts, strict=True):
+        if value is not None and (is_suspect or len(value) > limit):
             _check_text(name, value, limit, errors)
     for name, value in (
         ("patient_name", order.patient_name),
