@@ -145,13 +145,20 @@ def _is_caller(name: str, provider: Provide | None) -> bool:
 
 
 def _has_hooks(handler: HTTPRouteHandler) -> bool:
-    """Say whether something is to happen before or after the handler."""
+    """Say whether something is to happen before or after the handler, besides what the app does."""
+    _, *own = handler.ownership_layers
     return bool(
         handler.has_sync_callable
         or handler.cache
+        or handler.background
         or handler.resolve_guards()
         or handler.resolve_before_request()
         or handler.resolve_after_response()
+        or handler.resolve_response_headers()
+        or handler.resolve_response_cookies()
+        or handler.resolve_return_dto()
+        or any(each.after_request for each in handler.ownership_layers)
+        or any(each.middleware or each.exception_handlers for each in own)
         or not _NOT_DIRECT.isdisjoint(handler.opt)
     )
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 from core.gateways import opened, sqlite_url
-from litestar import Litestar, Request, Response, get, post
+from litestar import Litestar, Request, Response, Router, get, post
+from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, RawBody
 
@@ -114,20 +115,32 @@ def test_a_route_is_direct_that_takes_its_body_the_caller_provided_objects_and_h
     assert routed(everything, nothing) == [("GET", "/none"), ("POST", "/all")]
 
 
-async def _guard(_connection, _handler):
+async def _hook(*_):
     pass
 
 
-async def _before(_request):
-    pass
+def _middleware(app):
+    return app
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"guards": [_guard]}, {"before_request": _before}, {"cache": True}, {"opt": {"public": True}}],
+    [
+        {"guards": [_hook]},
+        {"before_request": _hook},
+        {"after_request": _hook},
+        {"after_response": _hook},
+        {"middleware": [_middleware]},
+        {"exception_handlers": {ValueError: _hook}},
+        {"response_headers": {"x-own": "1"}},
+        {"response_cookies": {"own": "1"}},
+        {"background": BackgroundTask(_hook)},
+        {"cache": True},
+        {"opt": {"public": True}},
+    ],
     ids=lambda options: next(iter(options)),
 )
-def test_a_route_with_anything_before_its_handler_is_litestars(options):
+def test_a_route_with_anything_before_or_after_its_handler_is_litestars(options):
     @get("/some", **options)
     async def some() -> Response[bytes]:
         return json_response({})
@@ -149,3 +162,17 @@ def test_a_route_with_other_parameters_is_litestars():
         return json_response(str(request))
 
     assert routed(query, path, whole) == []
+
+
+@pytest.mark.parametrize("name", ["middleware", "exception_handlers", "after_request"])
+def test_a_route_of_a_router_with_a_hook_is_litestars(name):
+    @get("/some")
+    async def some() -> Response[bytes]:
+        return json_response({})
+
+    hooks = {
+        "middleware": [_middleware],
+        "exception_handlers": {ValueError: _hook},
+        "after_request": _hook,
+    }
+    assert routed(Router("/own", route_handlers=[some], **{name: hooks[name]})) == []
