@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import date, timedelta
-from statistics import median
 from typing import Final
 
 from gateway.model.account import Caller
@@ -43,6 +42,8 @@ class UsualDays:
         return [by_clock[at.hour] for at in day.hours()] if by_clock else _NOT_KNOWN
 
     async def _by_clock(self, caller: Caller, day: Day) -> Sequence[float]:
+        from statistics import median  # with the first chart of a day
+
         days = [day_of(day.zone, day.date - timedelta(weeks=week)) for week in range(1, _WEEKS + 1)]
         async with self._database.read() as connection:
             found = await deliveries_by_hour(connection, caller, days)

@@ -12,12 +12,15 @@ from gateway.testing.schema import migrated_file
 
 ABSENT = (
     "aiosmtplib", "alembic", "cryptography.x509", "difflib", "dramatiq",
-    "encodings.idna", "fido2",
-    "gateway.http.docs.page", "gateway_csv.commands", "gateway_csv.folder", "gateway_csv.importer",
-    "gateway_csv.mapping", "gateway_webhooks.commands", "jinja2", "joserfc", "limits",
+    "encodings.idna", "fido2", "gateway.http.docs.page", "gateway_csv.commands",
+    "gateway_csv.folder", "gateway_csv.importer", "gateway_csv.mapping", "gateway_reports.commands",
+    "gateway_rx_queue.commands", "gateway_shopify.commands", "gateway_webhooks.commands",
+    "jinja2", "joserfc", "limits",
     "phonenumbers", "prometheus_client", "python_calamine", "rapidfuzz", "redis", "segno",
-    "sqlalchemy.dialects.postgresql", "sqlalchemy.orm",
+    "sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "statistics",
 )  # fmt: skip
+
+TABLES = ("gateway_csv", "gateway_reports", "gateway_rx_queue", "gateway_shopify")
 
 START = """
 import asyncio, sys
@@ -28,7 +31,8 @@ from gateway.runtime import Gateway
 from gateway.settings import parse_settings
 
 async def start():
-    toml = "[plugins.csv]\\n[plugins.json_api]\\n[plugins.webhooks]\\n"
+    names = "csv json_api webhooks reports rx_queue shopify".split()
+    toml = "".join(f"[plugins.{each}]\\n" for each in names)
     settings = parse_settings(toml, source=None, directory=Path(sys.argv[1]), environ={})
     async with Gateway(settings) as gateway:
         create_app(gateway)
@@ -42,7 +46,7 @@ asyncio.run(start())
 
 def test_a_start_imports_nothing_that_is_needed_later_or_never(tmp_path):
     (tmp_path / "data").mkdir()
-    made = migrated_file((Path(str(resources.files("gateway_csv"))) / "migrations",))
+    made = migrated_file(tuple(Path(str(resources.files(each))) / "migrations" for each in TABLES))
     (tmp_path / "data" / "gateway.db").write_bytes(made)
     done = subprocess.run(
         [sys.executable, "-c", START, tmp_path, *ABSENT],

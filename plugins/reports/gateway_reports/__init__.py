@@ -16,7 +16,7 @@ from gateway.plugin import (
     PluginTables,
     hookimpl,
 )
-from gateway_reports import commands, routes
+from gateway_reports import routes
 from gateway_reports.closing import CLOSED_EVENT, Closing
 from gateway_reports.pages import ReportPages
 from gateway_reports.returns import EVERY_SECONDS, RETURN_EVENT, Returns
@@ -71,4 +71,6 @@ class Reports:
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
         """Register ``gateway reports``."""
+        from gateway_reports import commands  # no server needs it
+
         return [commands.reports_group(self._settings)]

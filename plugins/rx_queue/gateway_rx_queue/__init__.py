@@ -22,7 +22,6 @@ from gateway.plugin import (
     hookimpl,
 )
 from gateway_rx_queue import agents, changes
-from gateway_rx_queue.commands import rx_group
 from gateway_rx_queue.events import EVENT_TYPES
 from gateway_rx_queue.pages import rx_pages
 from gateway_rx_queue.reminders import Reminders
@@ -75,6 +74,8 @@ class RxQueue:
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
         """Return the group ``gateway rx``."""
+        from gateway_rx_queue.commands import rx_group  # no server needs it
+
         return [rx_group(self._queue.settings)]
 
     @hookimpl

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from gateway.plugin import (
     Caller,
@@ -59,7 +59,9 @@ class Agents:
         async with self._gateway.database.begin() as connection:
             old = rx_agents.c.asked_at_ms < to_epoch_ms(at - _KEPT)
             await connection.execute(delete(rx_agents).where(old))
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            dialect: Any = sqlite
+            if connection.dialect.name == "postgresql":
+                from sqlalchemy.dialects import postgresql as dialect  # where there is PostgreSQL
             new = dialect.insert(rx_agents).values(
                 **dict(zip(_KEY, key, strict=True)),
                 name=caller.name or "",

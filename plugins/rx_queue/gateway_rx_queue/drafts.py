@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from gateway.plugin import (
     AsyncConnection,
@@ -75,7 +75,9 @@ class DraftStore:
         sealed = self._gateway.sealer.seal(
             content, table=_TABLE, row_id=draft_row_id(job_id, actor)
         )
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        dialect: Any = sqlite
+        if connection.dialect.name == "postgresql":
+            from sqlalchemy.dialects import postgresql as dialect  # where there is PostgreSQL
         new = dialect.insert(rx_drafts).values(
             job_id=job_id, actor=actor, payload=sealed, at_ms=to_epoch_ms(now)
         )

@@ -47,7 +47,7 @@ SEQUENCE: Final = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _only(condition: str) -> dict[str, Any]:
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+    return {"sqlite_where": text(condition)}
 
 
 # One drug for one patient, on its way into the pharmacy system. sequence is the order of

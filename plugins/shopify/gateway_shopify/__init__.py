@@ -18,7 +18,6 @@ from gateway.plugin import (
     Topic,
     hookimpl,
 )
-from gateway_shopify.commands import shopify_group
 from gateway_shopify.orders import TOPIC
 from gateway_shopify.pages import shop_pages
 from gateway_shopify.routes import router
@@ -76,6 +75,8 @@ class Shopify:
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
         """Register ``gateway shopify``."""
+        from gateway_shopify.commands import shopify_group  # no server needs it
+
         return [shopify_group(self._service.settings)]
 
     @hookimpl

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 from sqlalchemy import ColumnElement, Row, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import Batcher, Change, Gateway, Mode, new_id, note_changes, to_epoch_ms
@@ -238,7 +238,9 @@ class OrderStore:
 
     async def write(self, connection: AsyncConnection, batch: Sequence[OrderRecord]) -> None:
         """Write records as the last thing of the caller's transaction."""
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        dialect: Any = sqlite
+        if connection.dialect.name == "postgresql":
+            from sqlalchemy.dialects import postgresql as dialect  # where there is PostgreSQL
         new = dialect.insert(orders)
         await connection.execute(
             new.on_conflict_do_update(

@@ -63,7 +63,7 @@ messages: Final = Table(
     Column("triggered_at_ms", BigInteger),
     Index("uq_shopify_messages_webhook_id", "shop", "webhook_id", unique=True),
     *(
-        Index(f"ix_shopify_messages_{name}", *columns, sqlite_where=rows, postgresql_where=rows)
+        Index(f"ix_shopify_messages_{name}", *columns, sqlite_where=rows)
         for name, columns, rows in (
             ("due", ("due_at_ms", "id"), _WAITING),
             ("in_work", ("lease_until_ms",), _WAITING),
