@@ -337,10 +337,12 @@ class Dispatcher:
             )
         lease_seconds = self._rules.lease_seconds
         probing = destination.breaker.opened_at is not None
-        limit = 1 if probing else limit
-        claimed = await self._outbox.claim(
-            connection, destination.id, limit=limit, now=now, lease_seconds=lease_seconds
-        )
+        limit = min(limit, 1) if probing else limit
+        claimed: Sequence[ClaimedDelivery] = ()
+        if limit > 0:
+            claimed = await self._outbox.claim(
+                connection, destination.id, limit=limit, now=now, lease_seconds=lease_seconds
+            )
         if probing and claimed:
             # No second probe until this one's lease ends, or it is released.
             until = now + timedelta(seconds=lease_seconds)

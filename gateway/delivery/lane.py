@@ -53,7 +53,10 @@ class DeliverySource(Protocol):
     """Where a lane claims deliveries and settles their outcomes: the dispatcher."""
 
     async def claim(self, destination_id: str, limit: int) -> ClaimedBatch | None:
-        """Lease up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
+        """Lease up to ``limit`` due deliveries; ``None`` when the destination takes none now.
+
+        With ``limit`` 0 only the destination is read; the answer then says that more may be due.
+        """
         ...
 
     def settle(self, delivery: ClaimedDelivery, outcome: Outcome, *, urgent: bool) -> Settlement:
@@ -208,7 +211,7 @@ class Lane:
         while True:
             self._changed.clear()
             wants_more = self._more_due and not self._stopping
-            if wants_more and self._room() > 0:
+            if wants_more and (self._room() > 0 or self._is_old()):
                 await self._claim()
             elif wants_more or self._workers or self._unsettled:
                 await self._changed.wait()
@@ -221,24 +224,21 @@ class Lane:
                 return
 
     def _room(self) -> int:
-        """Return how many to claim now: none while more than half of the last claim is queued.
-
-        At least one when the destination's state is stale, because a claim reads it again.
-        """
+        """Return how many to claim now: none while more than half of the last claim is queued."""
         queued = len(self._queue)
-        if self._age() > _REFRESH_SECONDS:
-            return max(self._claim_size - queued, 1)
         if queued > self._claim_size // 2 or self._unsettled > 2 * self._max_claim:
             return 0
         return self._claim_size - queued
 
     async def _claim(self) -> None:
+        """Claim as many as there is room for; without room, only read the destination again."""
         self._more_due = self._held = False
-        now = self._clock.monotonic_seconds()
-        if self._claimed is not None and self._claimed.more:
-            self._adapt(now - self._claimed_at, self._claimed.destination.max_in_flight)
-        self._claimed_at = now
-        claimed = await self._source.claim(self.destination_id, max(self._room(), 1))
+        if self._room() > 0:
+            now = self._clock.monotonic_seconds()
+            if self._claimed is not None and self._claimed.more:
+                self._adapt(now - self._claimed_at, self._claimed.destination.max_in_flight)
+            self._claimed_at = now
+        claimed = await self._source.claim(self.destination_id, self._room())
         if claimed is None:
             self._claimed = None
         else:
@@ -258,6 +258,10 @@ class Lane:
     def _age(self) -> float:
         """Return how long ago the destination was read, while deliveries are queued (seconds)."""
         return self._clock.monotonic_seconds() - self._read_at if self._queue else 0.0
+
+    def _is_old(self) -> bool:
+        """Say whether the destination should be read again, before it is stale."""
+        return self._age() > _REFRESH_SECONDS
 
     def _is_stale(self) -> bool:
         """Return whether the destination must be read again before the next attempt."""
@@ -326,8 +330,8 @@ class Lane:
             settlement = self._settle(delivery, outcome)
             if not outcome.delivered:
                 failed.append(settlement)
-        self._more_due = self._more_due or self._age() > _REFRESH_SECONDS
-        if self._more_due and self._room() > 0:
+        self._more_due = self._more_due or self._is_old()
+        if self._more_due and (self._room() > 0 or self._is_old()):
             self._changed.set()
         if failed:  # the commit decides whether the circuit breaker opens
             await asyncio.wait(failed)

@@ -167,3 +167,16 @@ async def test_a_lease_that_ran_out_makes_a_late_failure_count_for_nothing(tmp_p
 
     assert delivery.state == "delivered"
     assert [attempt.delivered for attempt in attempts] == [True, False]
+
+
+async def test_a_claim_of_none_reads_the_destination_and_leases_nothing(tmp_path):
+    sink = Scripted(SteppingClock(), delivered=True)
+    async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink]) as gateway:
+        destination_id = await add_destination(gateway)
+        await publish(gateway)
+        nothing = await gateway.dispatcher.claim(destination_id, 0)
+        everything = await gateway.dispatcher.claim(destination_id, 10)
+
+    assert nothing.destination.id == destination_id
+    assert (list(nothing.deliveries), nothing.more) == ([], True)
+    assert len(everything.deliveries) == 1

@@ -42,7 +42,7 @@ async def test_a_busy_lane_takes_eight_times_as_much_each_time_up_to_4096():
     source = FakeDeliverySource()
     source.add(*range(16_000))
 
-    await carried(source.lane())
+    await carried(source.lane(SteppingClock()))  # no time passes between two claims
 
     assert len(source.settled) == 16_000
     assert max(source.limits) <= 4096
@@ -75,6 +75,28 @@ async def test_a_slow_lane_takes_less_and_less_down_to_what_is_in_flight():
     assert max(slow[-5:]) <= 4
     assert len(source.settled) == 200
     assert source.released == []
+
+
+async def test_a_lane_with_enough_queued_reads_its_destination_without_a_claim():
+    clock = SteppingClock()
+    sink = Holding()
+    source = FakeDeliverySource(sink.deliver, max_in_flight=2)
+    source.add(*range(40))
+    running = asyncio.create_task(carried(source.lane(clock)))
+    for settled in (2, 4, 6):
+        await sink.until(lambda: len(sink.held) == 2)
+        clock.step(0.06)  # the destination was read longer ago than it should be
+        sink.let_go()
+        await until(lambda settled=settled: len(source.settled) == settled)
+    await sink.until(lambda: len(sink.held) == 2)
+    limits = list(source.limits)
+    while not running.done():
+        sink.let_go()
+        await asyncio.sleep(0)
+    await running
+
+    assert limits == [32, 0, 0, 0]
+    assert len(source.settled) == 40
 
 
 async def test_max_in_flight_is_reached_and_never_exceeded():
